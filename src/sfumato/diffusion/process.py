@@ -1,0 +1,151 @@
+"""The forms that every diffusion family shares.
+
+A process corrupts data `x0` into `x_t` along a time that runs from 0 (data) to 1 (noise). A network looks at `x_t` and
+its output is turned into an estimate `x0_hat` of the data. Everything pivots on `x0_hat`: samplers, guidance and losses
+never see what the network predicts (noise, data, velocity, logits).
+
+Randomness has one source: `Noise`, one generator for each item. So item i of a batch depends on its seed alone, not on
+the batch it happens to be in, its size, the device, or the number of processes.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from sfumato.typing import Data, PerItem, Times
+
+
+def derive_seed(*parts: int | str) -> int:
+    """Seed in [0, 2**63) for a purpose, e.g. `derive_seed(run_seed, "noise", step, slot)`.
+
+    A counter-based rule instead of a running generator: to resume, the step number is all there is to know.
+    """
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class Noise:
+    """Where randomness comes from: one generator per item.
+
+    Numbers are drawn on the CPU and moved, so a seed gives the same image on any device.
+
+    Args:
+        seeds: one seed for each item of the batch.
+        device: where the drawn numbers are needed.
+    """
+
+    def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+
+    def __len__(self) -> int:
+        return len(self.generators)
+
+    def normal(self, like: Data) -> Data:
+        """Unit normal numbers, shape and dtype of `like`."""
+        return self._draw(torch.randn, tuple(like.shape[1:]), like.dtype)
+
+    def uniform(self, *shape: int) -> Tensor:
+        """Uniform numbers in [0, 1), float32, shape (items, *shape)."""
+        return self._draw(torch.rand, shape, torch.float32)
+
+    def _draw(self, kind: Callable[..., Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+        drawn = torch.stack([kind(shape, generator=generator, dtype=dtype) for generator in self.generators])
+        return drawn.to(self.device, non_blocking=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What the network may look at besides `x_t`.
+
+    Attributes:
+        image: conditioning image of the same spatial size as `x_t`, in [-1, 1] (segmentation, paired synthesis).
+        label: class index of each item; the number of classes itself means 'no class'.
+        augment: augmentation labels, zero when sampling.
+    """
+
+    image: Data | None = None
+    label: Int[Tensor, " b"] | None = None
+    augment: Float[Tensor, "b n"] | None = None
+
+    def twice(self, unlabelled: int) -> "Condition":
+        """This condition for a batch of two branches: as it is, then with every label replaced by `unlabelled`."""
+        if self.label is None:
+            raise ValueError("guidance needs class labels to drop")
+        return replace(
+            self,
+            image=None if self.image is None else torch.cat([self.image, self.image]),
+            label=torch.cat([self.label, torch.full_like(self.label, unlabelled)]),
+            augment=None if self.augment is None else torch.cat([self.augment, self.augment]),
+        )
+
+
+class Process(Protocol):
+    """A diffusion family."""
+
+    def prior(self, like: Data, noise: Noise, *, t: float = 1.0) -> Data:
+        """A state at time `t` at which nothing of the data is visible any more."""
+        ...
+
+    def times(self, u: PerItem) -> PerItem:
+        """Training times: the quantile function of their distribution at `u` in (0, 1)."""
+        ...
+
+    def corrupt(self, x0: Data, t: Times, noise: Noise) -> Data:
+        """x_t ~ q(x_t | x0)."""
+        ...
+
+    def log_marginal(self, x_t: Data, x0: Data, t: Times) -> PerItem:
+        """log q(x_t | x0), up to a constant that does not depend on x0."""
+        ...
+
+    def network_input(self, x_t: Data, t: Times) -> tuple[Data, PerItem]:
+        """The standardised state and the noise level that the network is told."""
+        ...
+
+    def estimate(self, output: Data, x_t: Data, t: Times) -> Data:
+        """x0_hat from the network's output."""
+        ...
+
+    def loss(self, output: Data, x0: Data, x_t: Data, t: Times) -> PerItem:
+        """The weighted training loss of each item; no mean over the batch inside."""
+        ...
+
+    def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:
+        """x_s ~ q(x_s | x_t, x0 = x0_hat) for s < t."""
+        ...
+
+
+class Network(Protocol):
+    """A neural network: standardised state, noise level, condition -> output of the state's shape."""
+
+    def __call__(self, x: Data, level: PerItem, condition: Condition) -> Data:
+        """One forward pass."""
+        ...
+
+
+class Denoise(Protocol):
+    """x_t, t, condition -> x0_hat. What samplers call."""
+
+    def __call__(self, x_t: Data, t: float, condition: Condition) -> Data:
+        """The estimate of the data."""
+        ...
+
+
+class Step(NamedTuple):
+    """What a sampler yields after each step.
+
+    Attributes:
+        t: the time that `x` now has.
+        x: the state, ready for the next step; at t = 0 the sample.
+        x0: the estimate of the data that led here (what a preview shows).
+    """
+
+    t: float
+    x: Data
+    x0: Data

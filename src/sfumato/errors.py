@@ -1,0 +1,70 @@
+"""Errors for the person at the keyboard: what was found, where, what was expected, what to do.
+
+The faces (command line, web page) print `str(error)` and leave with `error.exit_code`; nobody sees a traceback unless
+they ask for it.
+"""
+
+from collections.abc import Sequence
+
+
+class SfumatoError(Exception):
+    """A finding that the user can mend.
+
+    Args:
+        finding: what is wrong, with the file (row, slice) it is about.
+        expected: what was expected instead.
+        remedy: what to do, preferably a command.
+        code: stable code such as `DATA-014`; `docs/errors.md` lists them all.
+    """
+
+    exit_code = 1
+
+    def __init__(self, finding: str, *, expected: str = "", remedy: str = "", code: str = "") -> None:
+        super().__init__(finding)
+        self.finding, self.expected, self.remedy, self.code = finding, expected, remedy, code
+
+    def __str__(self) -> str:
+        lines = [f"error {self.code}: {self.finding}" if self.code else f"error: {self.finding}"]
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        if self.remedy:
+            lines.append(f"  fix: {self.remedy}")
+        return "\n".join(lines)
+
+
+class UsageError(SfumatoError):
+    """A wrong command, recipe or combination of settings."""
+
+    exit_code = 2
+
+
+class DataError(SfumatoError):
+    """Data that cannot be used as it is."""
+
+    exit_code = 3
+
+
+class ResourceError(SfumatoError):
+    """Out of memory or disk."""
+
+    exit_code = 4
+
+
+class ModelError(SfumatoError):
+    """A checkpoint or model that cannot be used."""
+
+    exit_code = 5
+
+
+class Stopped(SfumatoError):  # noqa: N818 - not a fault: work was saved
+    """Stopped by a signal after saving; schedulers requeue on exit code 75."""
+
+    exit_code = 75
+
+
+def listed(names: Sequence[str], *, limit: int = 20) -> str:
+    """Names one a line, indented, at most `limit`, with the number left out."""
+    shown = [f"    {name}" for name in names[:limit]]
+    if len(names) > limit:
+        shown.append(f"    ... and {len(names) - limit} more")
+    return "\n".join(shown)

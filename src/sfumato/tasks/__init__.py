@@ -1,0 +1,1 @@
+"""Floor 3: the two jobs, segment and synthesise."""

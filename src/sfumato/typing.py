@@ -1,0 +1,23 @@
+"""Shapes of the arrays that flow through sfumato, written once.
+
+`b` is the batch, `c` the channels, `*space` one to three spatial dimensions. The annotations are documentation; under
+pytest `jaxtyping` and `beartype` check them at every call.
+"""
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Data = Float[Tensor, "b c *space"]
+"""Images and one-hot masks in [-1, 1], or a noisy state of them."""
+
+PerItem = Float[Tensor, " b"]
+"""One number for each item of a batch."""
+
+Times = Float[Tensor, " b"] | float
+"""Diffusion time: 0 = data, 1 = noise, for every process. A float is the same time for the whole batch."""
+
+Labels = Int[Tensor, " b"]
+"""Class indices; the number of classes itself stands for 'no class'."""
+
+Masks = Int[Tensor, "b *space"]
+"""Class index of each pixel."""
