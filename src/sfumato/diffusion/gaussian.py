@@ -1,0 +1,234 @@
+"""The Gaussian process: DDPM/VP, VE, iDDPM and EDM as one family.
+
+    x_t = alpha x0 + sigma n                                                                             (1)
+    q(x_s | x_t, x0):  q = (s_s / s_t)^2,  mean = alpha_s (q x_t / alpha_t + (1 - q) x0),
+                       variance = sigma_s^2 (1 - q)                         with s = sigma / alpha          (2)
+
+What the network's output means is its prediction; each has a regression target and an inverse:
+
+    eps     n                             x0_hat = (x_t - sigma eps) / alpha                              (3)
+    score   -n (sigma times the score)    x0_hat = (x_t + sigma score) / alpha                            (4)
+    x0      x0                            x0_hat = output                                                 (5)
+    v       alpha n - sigma x0            x0_hat = (alpha x_t - sigma v) / (alpha^2 + sigma^2)            (6)
+    F       (x0 - c_skip x) / c_out       x0_hat = c_skip x + c_out F,  x = x_t / alpha                   (7)
+            c_skip = sd^2 / (s^2 + sd^2), c_out = s sd / sqrt(s^2 + sd^2)    (Karras et al. 2022, table 1)
+    logits  class scores of each pixel    x0_hat = 2 softmax(output) - 1, trained by cross-entropy       (8)
+
+Sources: Ho et al. 2020 (DDPM), Song et al. 2021 (VP, VE), Nichol & Dhariwal 2021 (iDDPM), Salimans & Ho 2022 (v),
+Karras et al. 2022 (EDM), Hang et al. 2023 (min-SNR).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, assert_never
+
+import torch
+from torch import Tensor
+
+from sfumato.diffusion.loss import cross_entropy, per_item_mean
+from sfumato.diffusion.process import Noise
+from sfumato.diffusion.schedule import Schedule
+from sfumato.typing import Data, PerItem, Times
+
+Prediction = Literal["eps", "score", "x0", "v", "F", "logits"]
+Coefficient = float | Tensor
+"""One number for the batch, or one for each item in a shape that broadcasts over it."""
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """Training times uniform on [low, 1]."""
+
+    low: float = 1e-3
+
+
+@dataclass(frozen=True)
+class LogNormal:
+    """Training noise: ln s ~ N(mean, std^2) (Karras et al. 2022, P_mean and P_std)."""
+
+    mean: float = -1.2
+    std: float = 1.2
+
+
+@dataclass(frozen=True)
+class Centred:
+    """Training noise: the log-SNR law of the cosine schedule, moved so that its median is `log_snr`."""
+
+    log_snr: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gaussian:
+    """A Gaussian diffusion process.
+
+    Args:
+        schedule: the noise schedule.
+        prediction: what the network's output means, equations (3) to (8).
+        sigma_data: standard deviation of the data; with it the network sees x_t / sqrt(alpha^2 sd^2 + sigma^2),
+            without it x_t as it is.
+        training: the law of the training times.
+        label: the noise label that the network is told: `snr` is ln(s) / 4, the same scale for every schedule;
+            `schedule` is that of the schedule's paper, which networks from elsewhere expect.
+        variance: of the reverse step: `small` is the posterior (2), `large` that of the forward step (Ho et al. 2020).
+        min_snr: gamma of the min-SNR loss weight, None for the prediction's own weight.
+    """
+
+    schedule: Schedule
+    prediction: Prediction
+    sigma_data: float | None = None
+    training: Uniform | LogNormal | Centred = Uniform()
+    label: Literal["snr", "schedule"] = "snr"
+    variance: Literal["small", "large"] = "small"
+    min_snr: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.prediction == "F" and self.sigma_data is None:
+            raise ValueError("prediction F needs sigma_data")
+
+    def coefficients(self, t: Times, like: Data | None = None) -> tuple[Coefficient, Coefficient]:
+        """Alpha and sigma at t: floats for a float t, else tensors that broadcast over `like`."""
+        if isinstance(t, float):
+            return _at(self.schedule, t)[:2]
+        alpha, sigma = _alpha_sigma(self.schedule, t.double())
+        if like is None:
+            return alpha, sigma
+        shape = (-1,) + (1,) * (like.ndim - 1)
+        return alpha.to(like.dtype).view(shape), sigma.to(like.dtype).view(shape)
+
+    def prior(self, like: Data, noise: Noise, *, t: float = 1.0) -> Data:
+        """Sigma(t) times unit normal noise."""
+        return noise.normal(like) * self.coefficients(t)[1]
+
+    def times(self, u: PerItem) -> PerItem:
+        """Training times: the quantile function of `training` at u in (0, 1)."""
+        match self.training:
+            case Uniform(low):
+                return low + (1 - low) * u
+            case LogNormal(mean, std):
+                ratio = torch.exp(mean + std * torch.special.ndtri(u.double()))
+            case Centred(log_snr):
+                ratio = torch.tan(math.pi / 2 * u.double()) * math.exp(-log_snr / 2)
+            case _ as never:
+                assert_never(never)
+        return self.schedule.time(ratio).clamp(1e-4, 1.0).float()
+
+    def corrupt(self, x0: Data, t: Times, noise: Noise) -> Data:
+        """Equation (1)."""
+        alpha, sigma = self.coefficients(t, x0)
+        return alpha * x0 + sigma * noise.normal(x0)
+
+    def log_marginal(self, x_t: Data, x0: Data, t: Times) -> PerItem:
+        """Log q(x_t | x0) up to a constant: -|x_t - alpha x0|^2 / (2 sigma^2)."""
+        alpha, sigma = self.coefficients(t, x_t)
+        return (-(((x_t - alpha * x0) / sigma) ** 2) / 2).flatten(1).sum(1)
+
+    def network_input(self, x_t: Data, t: Times) -> tuple[Data, PerItem]:
+        """The state, scaled to unit variance if `sigma_data` is given, and the noise label."""
+        level = self._level(t, x_t)
+        if self.sigma_data is None:
+            return x_t, level
+        alpha, sigma = self.coefficients(t, x_t)
+        return x_t / _root(alpha**2 * self.sigma_data**2 + sigma**2), level
+
+    def estimate(self, output: Data, x_t: Data, t: Times) -> Data:
+        """x0_hat, equations (3) to (8)."""
+        alpha, sigma = self.coefficients(t, x_t)
+        match self.prediction:
+            case "eps":
+                return (x_t - sigma * output) / alpha
+            case "score":
+                return (x_t + sigma * output) / alpha
+            case "x0":
+                return output
+            case "v":
+                return (alpha * x_t - sigma * output) / (alpha**2 + sigma**2)
+            case "F":
+                skip, out = self._skip_out(alpha, sigma)
+                return (skip / alpha) * x_t + out * output
+            case "logits":
+                return 2 * output.softmax(1) - 1
+            case _ as never:
+                assert_never(never)
+
+    def loss(self, output: Data, x0: Data, x_t: Data, t: Times) -> PerItem:
+        """Mean squared error to the prediction's target, or cross-entropy for logits."""
+        if self.prediction == "logits":
+            return cross_entropy(output, x0)
+        squared = per_item_mean((output - self._target(x0, x_t, t)) ** 2)
+        return squared if self.min_snr is None else squared * self._min_snr_weight(t, x0).flatten()
+
+    def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:
+        """x_s ~ q(x_s | x_t, x0_hat), equation (2)."""
+        from_state, from_estimate, spread = self.posterior(t, s)
+        mean = from_state * x_t + from_estimate * x0_hat
+        return mean if s == 0 else mean + spread * noise.normal(x_t)
+
+    def posterior(self, t: float, s: float) -> tuple[float, float, float]:
+        """The two weights of the mean and the standard deviation in equation (2)."""
+        (alpha_t, sigma_t, _), (alpha_s, sigma_s, _) = _at(self.schedule, t), _at(self.schedule, s)
+        q = (sigma_s * alpha_t / (alpha_s * sigma_t)) ** 2
+        spread = (sigma_s if self.variance == "small" else sigma_t) * math.sqrt(1 - q)
+        return alpha_s * q / alpha_t, alpha_s * (1 - q), spread
+
+    def _level(self, t: Times, like: Data) -> PerItem:
+        if isinstance(t, float):
+            _, _, labels = _at(self.schedule, t)
+            return torch.full((len(like),), labels[self.label], device=like.device)
+        if self.label == "schedule":
+            return self.schedule.label(t.double()).float()
+        return (self.schedule.ratio(t.double()).log() / 4).float()
+
+    def _skip_out(self, alpha: Coefficient, sigma: Coefficient) -> tuple[Coefficient, Coefficient]:
+        assert self.sigma_data is not None
+        ratio, data = sigma / alpha, self.sigma_data
+        total = ratio**2 + data**2
+        return data**2 / total, ratio * data / _root(total)
+
+    def _target(self, x0: Data, x_t: Data, t: Times) -> Data:
+        alpha, sigma = self.coefficients(t, x_t)
+        match self.prediction:
+            case "x0":
+                return x0
+            case "F":
+                skip, out = self._skip_out(alpha, sigma)
+                return (x0 - (skip / alpha) * x_t) / out
+            case "eps" | "score" | "v":
+                n = (x_t - alpha * x0) / sigma
+                return {"eps": n, "score": -n, "v": alpha * n - sigma * x0}[self.prediction]
+            case _:
+                raise AssertionError("logits have no squared-error target")
+
+    def _min_snr_weight(self, t: Times, like: Data) -> Tensor:
+        """Weight min(SNR, gamma) on |x0_hat - x0|^2 (Hang et al. 2023), divided by that of the prediction's target."""
+        assert self.min_snr is not None
+        alpha, sigma = self.coefficients(torch.full((len(like),), t) if isinstance(t, float) else t, like)
+        assert isinstance(alpha, Tensor) and isinstance(sigma, Tensor)
+        snr = (alpha / sigma) ** 2
+        own = {"x0": torch.ones_like(snr), "eps": snr, "score": snr, "v": snr * alpha**2 + 2 * alpha**2 + sigma**2}
+        if self.prediction == "F":
+            weight = 1 / torch.as_tensor(self._skip_out(alpha, sigma)[1]) ** 2
+        else:
+            weight = own[self.prediction]
+        return snr.clamp(max=self.min_snr) / weight
+
+
+def _alpha_sigma(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
+    ratio = schedule.ratio(t)
+    if not schedule.variance_preserving:
+        return torch.ones_like(ratio), ratio
+    alpha = torch.rsqrt(1 + ratio**2)
+    return alpha, ratio * alpha
+
+
+@lru_cache(maxsize=4096)
+def _at(schedule: Schedule, t: float) -> tuple[float, float, dict[str, float]]:
+    """Alpha, sigma and both noise labels as floats: a sampler's coefficients are computed once."""
+    time = torch.tensor([t], dtype=torch.float64)
+    alpha, sigma = _alpha_sigma(schedule, time)
+    ratio, label = float(schedule.ratio(time)), float(schedule.label(time))
+    return float(alpha), float(sigma), {"schedule": label, "snr": math.log(ratio) / 4 if ratio > 0 else -math.inf}
+
+
+def _root(value: Coefficient) -> Coefficient:
+    return value.sqrt() if isinstance(value, Tensor) else math.sqrt(value)

@@ -1,0 +1,196 @@
+"""Noise schedules of the Gaussian family, and the time grids on which samplers walk.
+
+A Gaussian process sees `x_t = alpha(t) x0 + sigma(t) n`. All that matters is the noise-to-signal ratio
+
+    s(t) = sigma(t) / alpha(t)      (EDM's sigma; log-SNR = -2 ln s)                                         (1)
+
+because `x_t / alpha(t) = x0 + s(t) n` is the same for every member of the family. A schedule therefore is `s(t)`, its
+inverse, the scaling, and the number by which its paper tells the network the noise level. Time runs from 0 (data) to 1
+(noise) and `s(0) = 0`. Tables are float64 and every difference of nearly equal numbers is written with log1p / expm1.
+
+Grids are lists of times from the noisiest to 0; a list of n + 1 times is n steps.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class Schedule(Protocol):
+    """Time -> noise level. All methods take and return float64 tensors of any one shape."""
+
+    @property
+    def variance_preserving(self) -> bool:
+        """Whether alpha = 1 / sqrt(1 + s^2), sigma = s alpha; else alpha = 1, sigma = s."""
+        ...
+
+    def ratio(self, t: Tensor) -> Tensor:
+        """The noise-to-signal ratio s(t), equation (1)."""
+        ...
+
+    def time(self, ratio: Tensor) -> Tensor:
+        """The inverse of `ratio`."""
+        ...
+
+    def label(self, t: Tensor) -> Tensor:
+        """The network's noise label in the paper that introduced the schedule."""
+        ...
+
+    def __hash__(self) -> int:
+        """Schedules are immutable."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Discrete:
+    """A table of T steps, variance preserving: DDPM (Ho et al. 2020) and its relatives; t = k / T is the k-th step.
+
+    Between two entries ln s is linear in t, so a network trained on the table can be sampled at any noise level.
+
+    Args:
+        betas: variances of the T forward steps, float64, in (0, 1).
+    """
+
+    betas: Tensor
+    ratios: Tensor = field(init=False)
+    variance_preserving: bool = field(default=True, init=False)
+
+    def __post_init__(self) -> None:
+        log_alpha_bar = torch.cumsum(torch.log1p(-self.betas.double()), 0)
+        ratios = torch.expm1(-log_alpha_bar).sqrt()
+        object.__setattr__(self, "ratios", torch.cat([ratios.new_zeros(1), ratios]))
+
+    def __len__(self) -> int:
+        return len(self.betas)
+
+    def ratio(self, t: Tensor) -> Tensor:
+        """s(t): linear from 0 to the first entry, then log-linear between entries."""
+        position = t.clamp(0, 1) * len(self)
+        lower = position.floor().clamp(1, len(self) - 1).long()
+        table = self.ratios.to(t.device)
+        low, high = table[lower], table[lower + 1]
+        between = low * (high / low) ** (position - lower)
+        return torch.where(position < 1, position * table[1], between)
+
+    def time(self, ratio: Tensor) -> Tensor:
+        """The inverse of `ratio`, within the table's range."""
+        table = self.ratios.to(ratio.device)
+        ratio = ratio.clamp(max=float(table[-1]))
+        lower = (torch.searchsorted(table, ratio, right=True) - 1).clamp(1, len(self) - 1)
+        low, high = table[lower], table[lower + 1]
+        between = lower + torch.log(ratio / low) / torch.log(high / low)
+        return torch.where(ratio < table[1], ratio / table[1], between) / len(self)
+
+    def label(self, t: Tensor) -> Tensor:
+        """The step's index, 0 to T - 1."""
+        return t * len(self) - 1
+
+
+def linear(steps: int = 1000) -> Discrete:
+    """Betas from 1e-4 to 0.02 at T = 1000, scaled by 1000 / T (Ho et al. 2020; Nichol & Dhariwal 2021)."""
+    scale = 1000 / steps
+    return Discrete(torch.linspace(scale * 1e-4, min(scale * 0.02, 0.999), steps, dtype=torch.float64))
+
+
+def cosine(steps: int = 1000) -> Discrete:
+    """alpha_bar = cos^2((t + 0.008) / 1.008 * pi / 2), betas at most 0.999 (Nichol & Dhariwal 2021, eq. 17)."""
+    t = torch.arange(steps + 1, dtype=torch.float64) / steps
+    alpha_bar = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+    return Discrete((1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999))
+
+
+@dataclass(frozen=True, eq=False)
+class VP:
+    """Continuous variance-preserving schedule (Song et al. 2021): s^2 = expm1(beta_d t^2 / 2 + beta_min t)."""
+
+    beta_d: float = 19.9
+    beta_min: float = 0.1
+    labels: int = 1000
+    variance_preserving: bool = field(default=True, init=False)
+
+    def ratio(self, t: Tensor) -> Tensor:
+        """s(t)."""
+        return torch.expm1(self.beta_d * t**2 / 2 + self.beta_min * t).sqrt()
+
+    def time(self, ratio: Tensor) -> Tensor:
+        """t(s); in the form that keeps its digits at small s."""
+        gain = 2 * torch.log1p(ratio**2)
+        return gain / ((self.beta_min**2 + self.beta_d * gain).sqrt() + self.beta_min)
+
+    def label(self, t: Tensor) -> Tensor:
+        """(M - 1) t."""
+        return (self.labels - 1) * t
+
+
+@dataclass(frozen=True, eq=False)
+class VE:
+    """Variance exploding, x_t = x0 + s n, with the time warp s = s_max t^7 of Karras et al. (2022), eq. 5."""
+
+    maximum: float = 100.0
+    warp: float = 7.0
+    variance_preserving: bool = field(default=False, init=False)
+
+    def ratio(self, t: Tensor) -> Tensor:
+        """s(t) = s_max t^7."""
+        return self.maximum * t**self.warp
+
+    def time(self, ratio: Tensor) -> Tensor:
+        """t(s)."""
+        return (ratio / self.maximum) ** (1 / self.warp)
+
+    def label(self, t: Tensor) -> Tensor:
+        """ln(s / 2) (Song et al. 2021)."""
+        return torch.log(self.ratio(t) / 2)
+
+
+@dataclass(frozen=True, eq=False)
+class EDM(VE):
+    """The schedule of Karras et al. (2022): as VE, s_max = 80, label ln(s) / 4."""
+
+    maximum: float = 80.0
+
+    def label(self, t: Tensor) -> Tensor:
+        """ln(s) / 4."""
+        return torch.log(self.ratio(t)) / 4
+
+
+def uniform_grid(steps: int) -> list[float]:
+    """Times equally spaced from 1 to 0."""
+    return [1 - step / steps for step in range(steps)] + [0.0]
+
+
+def ratio_grid(schedule: Schedule, ratios: Tensor) -> list[float]:
+    """Times at which the schedule has the given noise-to-signal ratios, then 0."""
+    return [*schedule.time(ratios.double()).tolist(), 0.0]
+
+
+def karras_grid(
+    schedule: Schedule, steps: int, *, low: float = 0.002, high: float = 80.0, rho: float = 7.0
+) -> list[float]:
+    """Ratios s with s^(1/rho) equally spaced from `high` to `low` (Karras et al. 2022, eq. 5), then 0."""
+    warped = torch.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=torch.float64)
+    return ratio_grid(schedule, warped**rho)
+
+
+def log_snr_grid(schedule: Schedule, steps: int, *, low: float = 0.002, high: float = 80.0) -> list[float]:
+    """Ratios equally spaced in log-SNR from `high` to `low`, then 0: the grid for DPM-Solver++ in few calls."""
+    return ratio_grid(schedule, torch.linspace(math.log(high), math.log(low), steps, dtype=torch.float64).exp())
+
+
+def critical_grid(schedule: Schedule, steps: int, *, centre: float, width: float = 4.0) -> list[float]:
+    """Steps equally spaced in log-SNR within `centre` +- `width`, then 0: for masks.
+
+    The readings of an ambiguous mask separate at log-SNR = -ln(number of entries on which they differ); steps spent
+    elsewhere decide nothing.
+
+    Args:
+        schedule: the noise schedule.
+        steps: network calls.
+        centre: the critical log-SNR.
+        width: half the interval, in nats.
+    """
+    log_snr = torch.linspace(centre - width, centre + width, steps, dtype=torch.float64)
+    return ratio_grid(schedule, torch.exp(-log_snr / 2))
