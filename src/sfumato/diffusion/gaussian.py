@@ -133,30 +133,23 @@ class Gaussian:
 
     def estimate(self, output: Data, x_t: Data, t: Times) -> Data:
         """x0_hat, equations (3) to (8)."""
-        alpha, sigma = self.coefficients(t, x_t)
-        match self.prediction:
-            case "eps":
-                return (x_t - sigma * output) / alpha
-            case "score":
-                return (x_t + sigma * output) / alpha
-            case "x0":
-                return output
-            case "v":
-                return (alpha * x_t - sigma * output) / (alpha**2 + sigma**2)
-            case "F":
-                skip, out = self._skip_out(alpha, sigma)
-                return (skip / alpha) * x_t + out * output
-            case "logits":
-                return 2 * output.softmax(1) - 1
-            case _ as never:
-                assert_never(never)
+        if self.prediction == "logits":
+            return (output.softmax(1) - 0.5).mul_(2)
+        if self.prediction == "x0":
+            return output
+        from_state, from_output = self._inverse(t, x_t)
+        if isinstance(from_output, Tensor):
+            return from_state * x_t + from_output * output
+        return (from_state * x_t).add_(output, alpha=from_output)
 
     def loss(self, output: Data, x0: Data, x_t: Data, t: Times) -> PerItem:
         """Mean squared error to the prediction's target, or cross-entropy for logits."""
         if self.prediction == "logits":
             return cross_entropy(output, x0)
-        squared = per_item_mean((output - self._target(x0, x_t, t)) ** 2)
-        return squared if self.min_snr is None else squared * self._min_snr_weight(t, x0).flatten()
+        from_state, from_output = self._inverse(t, x_t)
+        target = (x0 - from_state * x_t) / from_output
+        squared = per_item_mean((output - target) ** 2)
+        return squared if self.min_snr is None else squared * self._min_snr_weight(t, x0)
 
     def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:
         """x_s ~ q(x_s | x_t, x0_hat), equation (2)."""
@@ -179,38 +172,36 @@ class Gaussian:
             return self.schedule.label(t.double()).float()
         return (self.schedule.ratio(t.double()).log() / 4).float()
 
-    def _skip_out(self, alpha: Coefficient, sigma: Coefficient) -> tuple[Coefficient, Coefficient]:
-        assert self.sigma_data is not None
-        ratio, data = sigma / alpha, self.sigma_data
-        total = ratio**2 + data**2
-        return data**2 / total, ratio * data / _root(total)
-
-    def _target(self, x0: Data, x_t: Data, t: Times) -> Data:
-        alpha, sigma = self.coefficients(t, x_t)
+    def _inverse(self, t: Times, like: Data) -> tuple[Coefficient, Coefficient]:
+        """The weights of x_t and of the output in x0_hat, equations (3) to (7)."""
+        alpha, sigma = self.coefficients(t, like)
         match self.prediction:
+            case "eps":
+                return 1 / alpha, -sigma / alpha
+            case "score":
+                return 1 / alpha, sigma / alpha
             case "x0":
-                return x0
+                return 0.0, 1.0
+            case "v":
+                total = alpha**2 + sigma**2
+                return alpha / total, -sigma / total
             case "F":
-                skip, out = self._skip_out(alpha, sigma)
-                return (x0 - (skip / alpha) * x_t) / out
-            case "eps" | "score" | "v":
-                n = (x_t - alpha * x0) / sigma
-                return {"eps": n, "score": -n, "v": alpha * n - sigma * x0}[self.prediction]
-            case _:
-                raise AssertionError("logits have no squared-error target")
+                assert self.sigma_data is not None
+                ratio, data = sigma / alpha, self.sigma_data
+                total = ratio**2 + data**2
+                return data**2 / (alpha * total), ratio * data / _root(total)
+            case "logits":
+                raise AssertionError("class scores have no linear inverse")
+            case _ as never:
+                assert_never(never)
 
-    def _min_snr_weight(self, t: Times, like: Data) -> Tensor:
-        """Weight min(SNR, gamma) on |x0_hat - x0|^2 (Hang et al. 2023), divided by that of the prediction's target."""
+    def _min_snr_weight(self, t: Times, like: Data) -> PerItem:
+        """Weight min(SNR, gamma) on |x0_hat - x0|^2 (Hang et al. 2023), in units of the output's squared error."""
         assert self.min_snr is not None
-        alpha, sigma = self.coefficients(torch.full((len(like),), t) if isinstance(t, float) else t, like)
-        assert isinstance(alpha, Tensor) and isinstance(sigma, Tensor)
-        snr = (alpha / sigma) ** 2
-        own = {"x0": torch.ones_like(snr), "eps": snr, "score": snr, "v": snr * alpha**2 + 2 * alpha**2 + sigma**2}
-        if self.prediction == "F":
-            weight = 1 / torch.as_tensor(self._skip_out(alpha, sigma)[1]) ** 2
-        else:
-            weight = own[self.prediction]
-        return snr.clamp(max=self.min_snr) / weight
+        times = like.new_full((len(like),), t, dtype=torch.float64) if isinstance(t, float) else t
+        alpha, sigma = _alpha_sigma(self.schedule, times.double())
+        from_output = torch.as_tensor(self._inverse(times, like)[1]).flatten()
+        return ((alpha / sigma) ** 2).clamp(max=self.min_snr).to(like.dtype) * from_output**2
 
 
 def _alpha_sigma(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:

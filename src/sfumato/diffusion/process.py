@@ -11,7 +11,7 @@ the batch it happens to be in, its size, the device, or the number of processes.
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -85,6 +85,7 @@ class Condition:
         )
 
 
+@runtime_checkable
 class Process(Protocol):
     """A diffusion family."""
 
@@ -121,6 +122,7 @@ class Process(Protocol):
         ...
 
 
+@runtime_checkable
 class Network(Protocol):
     """A neural network: standardised state, noise level, condition -> output of the state's shape."""
 
@@ -129,6 +131,7 @@ class Network(Protocol):
         ...
 
 
+@runtime_checkable
 class Denoise(Protocol):
     """x_t, t, condition -> x0_hat. What samplers call."""
 

@@ -13,12 +13,13 @@ Grids are lists of times from the noisiest to 0; a list of n + 1 times is n step
 
 import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 
+@runtime_checkable
 class Schedule(Protocol):
     """Time -> noise level. All methods take and return float64 tensors of any one shape."""
 
@@ -97,9 +98,11 @@ def linear(steps: int = 1000) -> Discrete:
 
 def cosine(steps: int = 1000) -> Discrete:
     """alpha_bar = cos^2((t + 0.008) / 1.008 * pi / 2), betas at most 0.999 (Nichol & Dhariwal 2021, eq. 17)."""
-    t = torch.arange(steps + 1, dtype=torch.float64) / steps
-    alpha_bar = torch.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
-    return Discrete((1 - alpha_bar[1:] / alpha_bar[:-1]).clamp(max=0.999))
+    angle = (torch.arange(steps + 1, dtype=torch.float64) / steps + 0.008) / 1.008 * math.pi / 2
+    start, end = angle[:-1], angle[1:]
+    # 1 - cos^2(end) / cos^2(start), without the difference of nearly equal numbers
+    betas = torch.sin(end + start) * torch.sin(end - start) / torch.cos(start) ** 2
+    return Discrete(betas.clamp(max=0.999))
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,34 @@
+# make demo: installs into .venv, runs both jobs on toy data, ends in a report. make test: the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench docs clean
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/installed
+	$(BIN)/sfumato demo --out demo --overwrite
+
+test: $(VENV)/installed
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/installed
+	$(BIN)/python benchmarks/network.py --out benchmarks/network.json
+	$(BIN)/python benchmarks/sampler.py --out benchmarks/sampler.json
+
+docs: $(VENV)/installed
+	$(BIN)/python docs/build.py
+
+clean:
+	rm -rf $(VENV) demo

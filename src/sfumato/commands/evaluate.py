@@ -1,0 +1,219 @@
+"""`sfumato evaluate masks`: scores of every case, with intervals, beside the deterministic twin."""
+
+import csv
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+from sfumato.commands.console import console, say
+from sfumato.commands.folder import output_folder
+from sfumato.commands.train import TWIN
+from sfumato.data.image import read_mask
+from sfumato.data.manifest import Case, read_rows
+from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
+from sfumato.data.pack import Pack
+from sfumato.data.source import find_cases
+from sfumato.errors import DataError, listed
+from sfumato.metrics.ensemble import ged, matched_iou
+from sfumato.metrics.interval import Interval, difference_interval, mean_interval
+from sfumato.metrics.overlap import Overlap, overlap, summarise
+from sfumato.provenance import write_provenance
+
+BOOTSTRAP_SEED = 0
+DETERMINISTIC = "deterministic twin"
+
+
+class Arm(NamedTuple):
+    """The scores of one model.
+
+    Attributes:
+        name: what is printed, e.g. diffusion.
+        calls: network calls for one case.
+        cases: overlap of each case with each reader, by id: the mean over readers counts.
+        overlaps: one for each case and reader, for the summary.
+        diversity: GED (U) and HM-IoU of each case, where there are several members and readers.
+    """
+
+    name: str
+    calls: int
+    cases: Mapping[str, Overlap]
+    overlaps: Sequence[Overlap]
+    diversity: Mapping[str, Mapping[str, float]]
+
+
+class References(NamedTuple):
+    """True masks: cases by id, and what their stored values mean."""
+
+    cases: Mapping[str, Case]
+    rule: MaskRule
+    classes: tuple[str, ...]
+
+
+def masks(predictions: Path, reference: Path, /, *, out: Path, overwrite: bool = False) -> dict[str, Any]:
+    """Dice and IoU of every case, with bootstrap intervals; the twin's beside them where it was predicted too.
+
+    Args:
+        predictions: A folder written by `sfumato segment`.
+        reference: The true masks: a dataset, a folder of images and masks, or a folder of masks alone.
+        out: The folder to write.
+        overwrite: Replace a folder that is not empty.
+    """
+    truth = _references(reference)
+    arms = [_arm(predictions, truth)]
+    if (predictions / TWIN / "manifest.csv").is_file():
+        arms.append(_arm(predictions / TWIN, truth))
+    summary = _summary(arms, truth)
+    with output_folder(out, overwrite=overwrite, inputs=[predictions]) as folder:
+        _write_scores(folder, arms, truth, predictions)
+        (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_provenance(folder, inputs={"predictions": predictions, "reference": reference}, seed=BOOTSTRAP_SEED)
+    _show(arms, summary)
+    say(f"scores of {len(arms[0].cases)} cases in {out}")
+    return {"scores": str(out), **summary}
+
+
+def _references(reference: Path) -> References:
+    """True masks in any form that a person has them."""
+    if (reference / "dataset.json").is_file():
+        pack = Pack.open(reference)
+        if pack.spec.mask_rule is None:
+            raise DataError(f"{reference} has no masks", expected="a dataset for segmentation")
+        cases, rule, classes = pack.cases, pack.spec.mask_rule, pack.spec.mask_classes
+    else:
+        found = find_cases(reference)
+        cases = found.cases
+        if found.kind == "generate":  # a folder of masks alone
+            cases = tuple(Case(id=case.id, image="", masks=(case.image,)) for case in cases)
+        counts: Counter[int] = Counter()
+        for case in cases:
+            for mask in case.masks:
+                counts.update(count_values(read_mask(mask)))
+        rule = decide_mask_rule(counts)
+        classes = ("background", *(f"class {k}" for k in range(1, rule.classes)))
+    return References({case.id: case for case in cases}, rule, classes)
+
+
+def _arm(folder: Path, truth: References) -> Arm:
+    rows = read_rows(folder / "manifest.csv")
+    missing = [row["id"] for row in rows if row["id"] not in truth.cases]
+    if missing:
+        raise DataError(
+            f"{len(missing)} of {len(rows)} predictions have no reference:\n{listed(missing)}",
+            expected="a true mask for every predicted one", code="SCORE-003",
+        )  # fmt: skip
+    about = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    per_case: dict[str, Overlap] = {}
+    overlaps: list[Overlap] = []
+    diversity: dict[str, dict[str, float]] = {}
+    for row in rows:
+        case = truth.cases[row["id"]]
+        readers = np.stack([truth.rule.apply(read_mask(mask)) for mask in case.masks])
+        predicted = truth.rule.apply(read_mask(str(folder / row["mask"])))
+        scored = [overlap(predicted, reader, classes=truth.rule.classes, case=case.id) for reader in readers]
+        overlaps.extend(scored)
+        per_case[case.id] = _mean_overlap(scored)
+        members = sorted((folder / "members").glob(f"{case.id}_*.png"))
+        if len(members) > 1 and len(readers) > 1:
+            drawn = np.stack([truth.rule.apply(read_mask(str(member))) for member in members])
+            diversity[case.id] = _diversity(drawn, readers, truth.rule.classes)
+    name = DETERMINISTIC if about["process"] == "none" else "diffusion"
+    return Arm(name, about["network_calls"], per_case, overlaps, diversity)
+
+
+def _mean_overlap(scored: Sequence[Overlap]) -> Overlap:
+    """Mean over the readers of a case."""
+    return Overlap(
+        dice=np.mean([one.dice for one in scored], axis=0),
+        iou=np.mean([one.iou for one in scored], axis=0),
+        in_prediction=scored[0].in_prediction,
+        in_reference=np.any([one.in_reference for one in scored], axis=0),
+    )
+
+
+def _diversity(members: np.ndarray, readers: np.ndarray, classes: int) -> dict[str, float]:
+    energy = ged(members, readers, classes=classes)
+    return {
+        "ged_u": energy.u,
+        "ged_v": energy.v,
+        "ged_v_floor": energy.floor,
+        "hm_iou": matched_iou(members, readers, classes=classes),
+    }
+
+
+def _summary(arms: Sequence[Arm], truth: References) -> dict[str, Any]:
+    """Means, intervals and the difference from the twin."""
+    summary: dict[str, Any] = {"cases": len(arms[0].cases), "arms": {}}
+    for arm in arms:
+        dice, iou = _values(arm, "dice"), _values(arm, "iou")
+        summary["arms"][arm.name] = {
+            "network_calls": arm.calls,
+            "dice": _rounded(mean_interval(dice, seed=BOOTSTRAP_SEED)),
+            "iou": _rounded(mean_interval(iou, seed=BOOTSTRAP_SEED)),
+            **{name: float(np.mean([d[name] for d in arm.diversity.values()])) for name in _first(arm.diversity)},
+            "per_class": {
+                name: {
+                    key: None if isinstance(value, float) and math.isnan(value) else value
+                    for key, value in one._asdict().items()
+                }
+                for name, one in zip(truth.classes[1:], summarise(list(arm.overlaps)), strict=True)
+            },
+        }
+    summary["foreground_mean"] = {key: summary["arms"][arms[0].name][key]["mean"] for key in ("dice", "iou")}
+    if len(arms) > 1:
+        difference = difference_interval(_values(arms[0], "dice"), _values(arms[1], "dice"), seed=BOOTSTRAP_SEED)
+        summary["difference"] = {"dice": _rounded(difference), "of": [arm.name for arm in arms]}
+    return summary
+
+
+def _first(diversity: Mapping[str, Mapping[str, float]]) -> list[str]:
+    return list(next(iter(diversity.values()), {}))
+
+
+def _values(arm: Arm, metric: str) -> np.ndarray:
+    """One number for each case: mean over foreground classes."""
+    return np.array([float(getattr(case, metric).mean()) for case in arm.cases.values()])
+
+
+def _rounded(interval: Interval) -> dict[str, float]:
+    return {name: round(float(value), 6) for name, value in interval._asdict().items() if isinstance(value, float)}
+
+
+def _write_scores(folder: Path, arms: Sequence[Arm], truth: References, predictions: Path) -> None:
+    """`scores.csv`: one row for each case, class and model."""
+    uncertain = {row["id"]: row["uncertainty"] for row in read_rows(predictions / "manifest.csv")}
+    places = {arms[0].name: predictions, **({arms[1].name: predictions / TWIN} if len(arms) > 1 else {})}
+    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(
+            ["id", "class", "arm", "dice", "iou", "uncertainty", "patient", "split", "image", "reference", "prediction"]
+        )
+        for arm in arms:
+            for name, scored in arm.cases.items():
+                case = truth.cases[name]
+                files = [case.image, case.masks[0], str((places[arm.name] / "masks" / f"{name}.png").resolve())]
+                for k, label in enumerate(truth.classes[1:]):
+                    values = [round(float(scored.dice[k]), 6), round(float(scored.iou[k]), 6)]
+                    writer.writerow(
+                        [name, label, arm.name, *values, uncertain[name], case.patient or "", case.split or "", *files]
+                    )
+
+
+def _show(arms: Sequence[Arm], summary: Mapping[str, Any]) -> None:
+    table = Table("model", "network calls", "Dice [95 % interval]", "IoU")
+    for arm in arms:
+        scores = summary["arms"][arm.name]
+        dice = scores["dice"]
+        table.add_row(
+            arm.name, str(arm.calls), f"{dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}]",
+            f"{scores['iou']['mean']:.3f}",
+        )  # fmt: skip
+    console.print(table)
+    if "difference" in summary:
+        change = summary["difference"]["dice"]
+        say(f"Dice of {arms[0].name} minus twin: {change['mean']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]")

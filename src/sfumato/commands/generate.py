@@ -1,0 +1,284 @@
+"""`sfumato generate`: images of the asked classes, one PNG each, with a manifest and preview grids."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+
+from sfumato.commands.console import bar, say
+from sfumato.commands.folder import check_output, output_folder
+from sfumato.data.image import write_image
+from sfumato.data.manifest import Case, write_manifest
+from sfumato.diffusion.process import derive_seed
+from sfumato.errors import UsageError
+from sfumato.provenance import write_provenance
+from sfumato.report.figures import grid, strip
+from sfumato.run import Model, load_model
+from sfumato.tasks.synthesise import draw_images
+from sfumato.tasks.task import Sampler, to_uint8
+
+GRIDS = (16, 36, 64)
+"""Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
+
+PER_CLASS_SHEET = 16
+PROGRESSION_FRAMES = 9
+UNCONDITIONAL = "unconditional"
+METHODS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+class Wanted(NamedTuple):
+    """One image to make.
+
+    Attributes:
+        number: its number within the output.
+        label: its class; None for 'no class'.
+        seed: with the class it decides the image.
+    """
+
+    number: int
+    label: str | None
+    seed: int
+
+
+class Made(NamedTuple):
+    """One image that was made, uint8 (h, w, c)."""
+
+    wanted: Wanted
+    image: np.ndarray
+
+
+def generate(
+    model: Path,
+    /,
+    *,
+    out: Path,
+    count: int = 64,
+    class_: str | None = None,
+    per_class: str | None = None,
+    seeds: str | None = None,
+    steps: int | None = None,
+    sampler: str | None = None,
+    grid: str | None = None,
+    guidance: float | None = None,
+    size: int | None = None,
+    upsample: Literal["bilinear", "bicubic", "lanczos"] = "bicubic",
+    batch: int = 32,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Make images. The folder is itself a dataset: `train` and `evaluate` read it as it is.
+
+    Args:
+        model: A run folder or a model.safetensors.
+        out: The folder to write.
+        count: How many images; the classes in turn.
+        class_: Only this class; 'unconditional' for none.
+        per_class: How many of each class, like benign=100,malignant=300.
+        seeds: One seed for each image, like 0-63 or 3,7,20-29; by default 0, 1, 2, ...
+        steps: Steps of the sampler.
+        sampler: ancestral, ddim, euler, heun, dpmpp_2m or dpmpp_3m.
+        grid: uniform, karras or log_snr.
+        guidance: Guidance scale; 1 is none.
+        size: Enlarge images to this height, keeping their shape.
+        upsample: How to enlarge.
+        batch: Images made at once; bounds the memory.
+        overwrite: Replace a folder that is not empty.
+        dry_run: Only say what would be written.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = load_model(model, device=device)
+    if loaded.recipe.task != "generate":
+        raise UsageError(f"{model} was trained to segment images, not to make them", remedy="sfumato segment ...")
+    drawn = loaded.sampler(steps=steps, sampler=sampler, grid=grid)
+    scale = loaded.recipe.sample.guidance if guidance is None else guidance
+    wanted = plan_images(loaded.spec.classes, count=count, label=class_, per_class=per_class, seeds=seeds)
+    totals = dict(Counter(image.label or UNCONDITIONAL for image in wanted))
+    check_output(out, overwrite=overwrite)
+    if dry_run:
+        say(f"would make {len(wanted)} images, {drawn.calls} network calls each, into {out}: {totals}")
+        return {"samples": str(out), "images": totals, "network_calls": drawn.calls}
+    with output_folder(out, overwrite=overwrite) as folder:
+        made = _write_images(loaded, drawn, wanted, folder, guidance=scale, batch=batch, height=size, method=upsample)
+        _write_sheets(folder, made)
+        _write_progression(loaded, drawn, wanted[0], folder, guidance=scale)
+        about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}
+        write_provenance(folder, inputs={"model": model}, seed=None, model=about, guidance=scale, sampler=drawn.name)
+    say(f"{len(wanted)} images in {out}: {', '.join(f'{number} {label}' for label, number in totals.items())}")
+    return {"samples": str(out), "images": totals, "network_calls": drawn.calls}
+
+
+def plan_images(
+    classes: Sequence[str], *, count: int, label: str | None, per_class: str | None, seeds: str | None
+) -> list[Wanted]:
+    """The images that were asked for, each with its seed.
+
+    Raises:
+        UsageError: a class that the model does not know, or fewer seeds than images.
+    """
+    if per_class is not None:
+        labels = [_known(name, classes) for name, number in _counts(per_class) for _ in range(number)]
+    elif label is not None:
+        labels = [_known(label, classes)] * count
+    else:
+        labels = [classes[k % len(classes)] if classes else None for k in range(count)]
+    numbers = list(range(len(labels))) if seeds is None else parse_seeds(seeds)
+    if not labels or len(numbers) < len(labels):
+        raise UsageError(
+            f"{len(labels)} images with {len(numbers)} seeds", expected="at least one image, and a seed for each",
+            remedy="give more --seeds or a smaller --count",
+        )  # fmt: skip
+    return [Wanted(index, name, seed) for index, (name, seed) in enumerate(zip(labels, numbers, strict=False))]
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Seeds like 0-63 or 3,7,20-29."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdigit() or (last and not last.isdigit()):
+            raise UsageError(f"--seeds {text}", expected="numbers and ranges like 0-63 or 3,7,20-29")
+        seeds.extend(range(int(first), int(last or first) + 1))
+    return seeds
+
+
+def draw(model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, guidance: float, batch: int) -> Iterator[Made]:
+    """The images, `batch` at a time; each depends on its seed and class alone."""
+    for start in range(0, len(wanted), batch):
+        chunk = wanted[start : start + batch]
+        *_, last = _steps(model, sampler, chunk, guidance=guidance)
+        for image, pixels in zip(chunk, to_uint8(last.x), strict=True):
+            yield Made(image, pixels)
+
+
+def _steps(model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, guidance: float) -> Iterator[Any]:
+    classes = list(model.spec.classes)
+    return draw_images(
+        model.process,
+        model.network,
+        sampler,
+        (model.spec.channels, *model.spec.size),
+        [None if image.label is None else classes.index(image.label) for image in wanted],
+        seeds=[derive_seed("generate", image.seed) for image in wanted],
+        guidance=guidance,
+        classes=len(classes),
+        device=str(next(model.network.parameters()).device),
+    )
+
+
+def _write_images(
+    model: Model,
+    sampler: Sampler,
+    wanted: Sequence[Wanted],
+    folder: Path,
+    *,
+    guidance: float,
+    batch: int,
+    height: int | None,
+    method: str,
+) -> list[Made]:
+    """One PNG each and the manifest."""
+    made, cases = [], []
+    with bar("generating", total=len(wanted)) as progress:
+        for image in draw(model, sampler, wanted, guidance=guidance, batch=batch):
+            label = image.wanted.label or UNCONDITIONAL
+            path = folder / label / f"{image.wanted.number:06}.png"
+            path.parent.mkdir(exist_ok=True)
+            write_image(path, enlarged(image.image, height, method), text=_text(model, sampler, image, guidance))
+            name = f"{label}/{image.wanted.number:06}"
+            cases.append(
+                Case(id=name, image=f"{name}.png", label=image.wanted.label, origin="synthetic", source=model.sha256)
+            )
+            made.append(image)
+            progress.update(len(made))
+    write_manifest(
+        folder / "manifest.csv",
+        cases,
+        extra={
+            "file": [case.image for case in cases],
+            "seed": [image.wanted.seed for image in made],
+            "steps": [sampler.steps] * len(made),
+            "sampler": [sampler.name] * len(made),
+            "guidance": [guidance] * len(made),
+            "model": [model.sha256] * len(made),
+        },
+    )
+    return made
+
+
+def _text(model: Model, sampler: Sampler, image: Made, guidance: float) -> dict[str, str]:
+    """PNG metadata: that the image is synthetic, and how it can be made again."""
+    from sfumato import __version__
+
+    return {
+        "Synthetic": "true",
+        "Software": f"sfumato {__version__}",
+        "Model": model.sha256,
+        "Seed": str(image.wanted.seed),
+        "Class": image.wanted.label or UNCONDITIONAL,
+        "Sampler": f"{sampler.name}, {sampler.steps} steps",
+        "Guidance": str(guidance),
+    }
+
+
+def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
+    """The image (h, w, c) uint8 at another height, its shape kept."""
+    if height is None or height == image.shape[0]:
+        return image
+    width = round(image.shape[1] * height / image.shape[0])
+    plain = image[..., 0] if image.shape[-1] == 1 else image
+    pixels = np.asarray(Image.fromarray(plain).resize((width, height), METHODS[method]))
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _write_sheets(folder: Path, made: Sequence[Made]) -> None:
+    """Preview grids over all images, and one sheet for each class."""
+    (folder / "grids").mkdir()
+    for number in GRIDS:
+        if len(made) >= number:
+            pictures = np.stack([image.image for image in _in_turn(made)[:number]])
+            write_image(folder / "grids" / f"{number}.png", grid(pictures, round(number**0.5)))
+    for label in {image.wanted.label for image in made}:
+        pictures = np.stack([image.image for image in made if image.wanted.label == label][:PER_CLASS_SHEET])
+        name = UNCONDITIONAL if label is None else f"class_{label}"
+        write_image(folder / f"{name}.png", grid(pictures, min(8, len(pictures))))
+
+
+def _in_turn(made: Sequence[Made]) -> list[Made]:
+    """The classes in turn, so that a preview shows them all."""
+    seen: Counter[str | None] = Counter()
+    order: list[tuple[int, int]] = []
+    for image in made:
+        order.append((seen[image.wanted.label], len(order)))
+        seen[image.wanted.label] += 1
+    return [made[index] for _, index in sorted(order)]
+
+
+def _write_progression(model: Model, sampler: Sampler, first: Wanted, folder: Path, *, guidance: float) -> None:
+    """From noise to the first image: the estimates along the way."""
+    estimates = [to_uint8(step.x0)[0] for step in _steps(model, sampler, [first], guidance=guidance)]
+    chosen = sorted({round(k * (len(estimates) - 1) / (PROGRESSION_FRAMES - 1)) for k in range(PROGRESSION_FRAMES)})
+    (folder / "progression.png").write_bytes(strip([estimates[k] for k in chosen], [f"step {k + 1}" for k in chosen]))
+
+
+def _known(name: str, classes: Sequence[str]) -> str | None:
+    if name == UNCONDITIONAL:
+        return None
+    if name not in classes:
+        known = ", ".join(classes) or "none: it is unconditional"
+        raise UsageError(f"the model has no class {name}", expected=f"one of its classes: {known}")
+    return name
+
+
+def _counts(text: str) -> list[tuple[str, int]]:
+    pairs = [part.strip().rpartition("=") for part in text.split(",")]
+    if not all(name and number.isdigit() for name, _, number in pairs):
+        raise UsageError(f"--per-class {text}", expected="counts like benign=100,malignant=300")
+    return [(name, int(number)) for name, _, number in pairs]

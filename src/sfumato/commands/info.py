@@ -1,0 +1,54 @@
+"""`sfumato info`: what a run, model or dataset is."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sfumato.commands.console import console
+from sfumato.commands.prepare import describe
+from sfumato.data.pack import Pack
+from sfumato.errors import UsageError
+from sfumato.run import Model, Run, load_model
+from sfumato.training.log import read_log
+
+
+def info(path: Path, /) -> dict[str, Any]:
+    """Tell what a folder or file is.
+
+    Args:
+        path: A run folder, a model.safetensors or a prepared dataset.
+    """
+    if (path / "dataset.json").is_file():
+        result = describe(path, Pack.open(path))
+    elif Run(path).exists():
+        result = _about_run(path)
+    elif path.is_file():
+        result = _about_model(load_model(path))
+    else:
+        raise UsageError(f"{path} is nothing that sfumato wrote", expected="a run, a model or a dataset")
+    console.print_json(json.dumps(result, default=str))
+    return result
+
+
+def _about_run(path: Path) -> dict[str, Any]:
+    records = read_log(path / "log.jsonl")
+    validations = [record for record in records if record.get("kind") == "validate"]
+    return {
+        "run": str(path),
+        "steps": max((record["step"] for record in records), default=0),
+        "minutes": round(max((record["seconds"] for record in records), default=0.0) / 60, 2),
+        "last_validation": validations[-1] if validations else None,
+        "model": _about_model(load_model(path)) if Run(path).checkpoints.is_dir() else None,
+    }
+
+
+def _about_model(model: Model) -> dict[str, Any]:
+    return {
+        "model": model.name,
+        "task": model.recipe.task,
+        "step": model.step,
+        "sha256": model.sha256,
+        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "data": model.spec.to_dict(),
+        "recipe": model.recipe.model_dump(mode="json", by_alias=True),
+    }

@@ -1,0 +1,25 @@
+"""`sfumato report`: one self-contained HTML page about any folders."""
+
+from pathlib import Path
+from typing import Any
+
+from sfumato.commands.console import say
+from sfumato.errors import UsageError
+from sfumato.report.page import write_report
+
+
+def report(*folders: Path, out: Path = Path("report.html"), overwrite: bool = False) -> dict[str, Any]:
+    """Curves, pictures, cases and tables of runs, predictions, scores, samples and datasets.
+
+    Args:
+        folders: Folders that sfumato wrote.
+        out: The HTML file to write.
+        overwrite: Replace an existing file.
+    """
+    if not folders:
+        raise UsageError("nothing to report on", expected="sfumato report FOLDER...")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists already", remedy="give another --out, or --overwrite")
+    write_report(folders, out)
+    say(f"report: {out.resolve()}")
+    return {"report": str(out.resolve())}

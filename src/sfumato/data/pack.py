@@ -1,0 +1,116 @@
+"""A prepared data set: decoded once into arrays on disk, read in batches without copies in between.
+
+    DATASET/  manifest.csv   one row per case: where it came from, label, patient, split, original height and width
+              dataset.json   the `Spec`: what a model must know about its data; notes
+              images.npy     (cases, height, width, channels), the stored numbers
+              masks.npy      (cases, readers, height, width) uint8 class indices; only with masks
+
+A batch is one gather from the memory map, one move to the device, one cast. Intensities are stored as they were; the
+`Intensity` rule maps them to [-1, 1] when a batch is read, so the rule is one and the same for training and for a
+single file that is segmented later.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sfumato.data.archive import read_array
+from sfumato.data.manifest import Case, read_manifest, read_rows
+from sfumato.data.placement import Placement, place
+from sfumato.data.prepare import FORMAT
+from sfumato.data.spec import Spec, to_data
+from sfumato.errors import DataError
+from sfumato.typing import Data, Labels, Masks
+
+
+class Pack:
+    """A prepared data set, opened. Row i of every array and of `cases` is the same case."""
+
+    def __init__(
+        self,
+        spec: Spec,
+        cases: Sequence[Case],
+        sizes: Sequence[tuple[int, int]],
+        images: np.ndarray,
+        masks: np.ndarray | None,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self.spec, self.cases, self.notes = spec, tuple(cases), tuple(notes)
+        self._sizes, self._images, self._masks = tuple(sizes), images, masks
+        index = {name: number for number, name in enumerate(spec.classes)}
+        self._labels = torch.tensor([index.get(case.label or "", len(index)) for case in cases], dtype=torch.int64)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Pack":
+        """Open a prepared folder; arrays stay on disk.
+
+        Raises:
+            DataError: it is not a whole prepared data set.
+        """
+        entry = _description(folder)
+        spec = Spec.from_dict(entry["spec"])
+        rows = read_rows(folder / "manifest.csv")
+        cases = read_manifest(folder / "manifest.csv")
+        images = read_array(folder / "images.npy")
+        masks = read_array(folder / "masks.npy") if spec.kind == "segment" else None
+        expected = [(len(cases), *spec.size, spec.channels)] + [(len(cases), spec.readers, *spec.size)] * (
+            masks is not None
+        )
+        if (found := [array.shape for array in (images, masks) if array is not None]) != expected:
+            raise DataError(f"{folder}: the arrays have the shapes {found}", expected=f"{expected}", code="DATA-021")
+        sizes = [(int(row["height"]), int(row["width"])) for row in rows]
+        return cls(spec, cases, sizes, images, masks, entry["notes"])
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def rows(self, split: str) -> list[int]:
+        """Rows of the cases in "train", "validation" or "test"."""
+        return [row for row, case in enumerate(self.cases) if case.split == split]
+
+    def images(self, rows: Sequence[int], device: torch.device | str = "cpu") -> Data:
+        """Images of these rows, float32 in [-1, 1], channels-last in memory."""
+        return to_data(self._images[list(rows)], self.spec, device)
+
+    def masks(
+        self, rows: Sequence[int], readers: Sequence[int] | None = None, device: torch.device | str = "cpu"
+    ) -> Masks:
+        """Class index of each pixel, one reader's mask for each row.
+
+        Args:
+            rows: which cases.
+            readers: whose mask for each of them; the first reader's when not given.
+            device: where the masks are wanted.
+        """
+        if self._masks is None:
+            raise ValueError("a data set for generation has no masks")
+        chosen = [0] * len(rows) if readers is None else list(readers)
+        return torch.from_numpy(self._masks[list(rows), chosen]).to(device).long()
+
+    def labels(self, rows: Sequence[int]) -> Labels:
+        """Class index of each case; the number of classes itself for a case without a class."""
+        return self._labels[list(rows)]
+
+    def placement(self, row: int) -> Placement:
+        """The way back to the original size of a case."""
+        return place(self._sizes[row], self.spec.size, keep_aspect=self.spec.keep_aspect)
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    try:
+        entry: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        version = entry["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{folder} is no prepared data set: dataset.json {error}",
+            remedy=f"sfumato prepare SOURCE --out {folder}",
+            code="DATA-021",
+        ) from error
+    if version > FORMAT:
+        finding = f"{folder} was written by a newer sfumato (form {version})"
+        raise DataError(finding, expected=f"form {FORMAT}", remedy="install a newer sfumato", code="DATA-021")
+    return entry

@@ -1,0 +1,165 @@
+"""Overlap of two class-index masks, per case and class, and its honest mean over cases.
+
+With A the predicted and B the reference pixels of a class,
+
+    Dice = 2 |A ∩ B| / (|A| + |B|)        (1)
+    IoU  =   |A ∩ B| / |A ∪ B|            (2)
+
+Both are undefined when neither mask has the class. Here that case counts 1 (the model was right to find nothing) and is
+counted in `both_empty`; one empty mask counts 0. No case is left out of a mean without a field that says so: a mean
+which drops the cases it cannot score does not change when lesions are missed altogether. Whether a class was *found* at
+all is answered separately, by the sensitivity and specificity of its presence (Maier-Hein et al., Metrics Reloaded,
+Nature Methods 2024). Class 0 is the background and is never scored.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Integer
+
+from sfumato.errors import DataError
+
+Classes = Float[np.ndarray, " foreground"]
+"""One number for each foreground class: classes 1, 2, ... in this order."""
+
+Index = Integer[np.ndarray, "..."]
+"""A mask: the class index of each pixel, any number of dimensions."""
+
+
+class Overlap(NamedTuple):
+    """The overlap of one case.
+
+    Attributes:
+        dice: equation (1) of each foreground class, in [0, 1].
+        iou: equation (2) of each foreground class, in [0, 1].
+        in_prediction: whether the prediction has the class at all.
+        in_reference: whether the reference has the class at all.
+    """
+
+    dice: Classes
+    iou: Classes
+    in_prediction: Bool[np.ndarray, " foreground"]
+    in_reference: Bool[np.ndarray, " foreground"]
+
+
+class Summary(NamedTuple):
+    """One foreground class over all cases. A mean over no case at all is nan.
+
+    Attributes:
+        cases: number of cases, every one of them in `dice` and `iou`.
+        dice: mean over all cases, both-empty cases counting 1.
+        iou: mean over all cases, both-empty cases counting 1.
+        dice_in_reference: mean over the cases whose reference has the class ("Dice | reference not empty").
+        iou_in_reference: the same for the IoU.
+        dice_nnunet: mean over the cases where at least one mask has the class, as nnU-Net's `summary.json` does.
+        sensitivity: share of the cases with the class in which some of it was predicted.
+        specificity: share of the cases without the class in which none of it was predicted.
+        with_reference: number of cases whose reference has the class.
+        both_empty: number of cases where neither mask has the class.
+        missed: number of cases whose reference has the class and whose prediction has not.
+        false_alarms: number of cases whose prediction has the class and whose reference has not.
+    """
+
+    cases: int
+    dice: float
+    iou: float
+    dice_in_reference: float
+    iou_in_reference: float
+    dice_nnunet: float
+    sensitivity: float
+    specificity: float
+    with_reference: int
+    both_empty: int
+    missed: int
+    false_alarms: int
+
+
+def overlap(prediction: Index, reference: Index, *, classes: int, case: str = "this case") -> Overlap:
+    """Overlap of a predicted mask with its reference, for each foreground class.
+
+    Args:
+        prediction: class indices 0 .. classes - 1.
+        reference: class indices of the same shape.
+        classes: number of classes with the background.
+        case: name of the case or its file, for the message if the masks cannot be compared.
+
+    Raises:
+        DataError: the shapes differ, or a mask holds a value that is no class index (0/255 masks are the usual cause).
+    """
+    if prediction.shape != reference.shape:
+        raise DataError(
+            f"{case}: the prediction has shape {prediction.shape}, the reference {reference.shape}",
+            expected="masks of the same size",
+            remedy="score predictions in the size of their input; check that the files belong together",
+            code="SCORE-001",
+        )
+    _check_values(prediction, classes=classes, what=f"{case}: the prediction")
+    _check_values(reference, classes=classes, what=f"{case}: the reference")
+    pairs = prediction.astype(np.int64).ravel() * classes + reference.ravel()
+    confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    both = confusion.diagonal()[1:]
+    predicted, expected = confusion.sum(axis=1)[1:], confusion.sum(axis=0)[1:]
+    return Overlap(
+        dice=ratio(2.0 * both, predicted + expected),
+        iou=ratio(1.0 * both, predicted + expected - both),
+        in_prediction=predicted > 0,
+        in_reference=expected > 0,
+    )
+
+
+def ratio(part: Float[np.ndarray, "*n"], whole: Integer[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """`part / whole`, and 1 where both are empty (whole = 0)."""
+    value: Float[np.ndarray, "*n"] = np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
+    return value
+
+
+def summarise(cases: Sequence[Overlap]) -> tuple[Summary, ...]:
+    """Means, presence and counts over cases, one `Summary` for each foreground class.
+
+    Raises:
+        ValueError: there is no case.
+    """
+    if not cases:
+        raise ValueError("no case to summarise")
+    dice, iou = np.stack([case.dice for case in cases]), np.stack([case.iou for case in cases])
+    predicted = np.stack([case.in_prediction for case in cases])
+    expected = np.stack([case.in_reference for case in cases])
+    return tuple(_summary(dice[:, k], iou[:, k], predicted[:, k], expected[:, k]) for k in range(dice.shape[1]))
+
+
+def _summary(
+    dice: Float[np.ndarray, " n"],
+    iou: Float[np.ndarray, " n"],
+    predicted: Bool[np.ndarray, " n"],
+    expected: Bool[np.ndarray, " n"],
+) -> Summary:
+    return Summary(
+        cases=len(dice),
+        dice=float(dice.mean()),
+        iou=float(iou.mean()),
+        dice_in_reference=_mean(dice[expected]),
+        iou_in_reference=_mean(iou[expected]),
+        dice_nnunet=_mean(dice[expected | predicted]),
+        sensitivity=_mean(predicted[expected]),
+        specificity=_mean(~predicted[~expected]),
+        with_reference=int(expected.sum()),
+        both_empty=int((~expected & ~predicted).sum()),
+        missed=int((expected & ~predicted).sum()),
+        false_alarms=int((predicted & ~expected).sum()),
+    )
+
+
+def _mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> float:
+    return float(values.mean()) if len(values) else float("nan")
+
+
+def _check_values(mask: Index, *, classes: int, what: str) -> None:
+    if mask.size and (mask.min() < 0 or mask.max() >= classes):
+        found = ", ".join(map(str, np.unique(mask)[:8]))
+        raise DataError(
+            f"{what} has values {{{found}}}",
+            expected=f"class indices 0..{classes - 1}",
+            remedy="map the values of the file (0/255, palette) to class indices when reading it",
+            code="SCORE-002",
+        )

@@ -1,0 +1,54 @@
+"""Where a folder comes from: every folder that a command writes holds a `provenance.json`."""
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+
+def write_provenance(folder: Path, *, inputs: Mapping[str, Path], seed: int | None = None, **more: Any) -> None:
+    """Write `folder/provenance.json`: command, versions, inputs with their hashes, seed, time.
+
+    Args:
+        folder: the folder that the command wrote.
+        inputs: what it read, by role; a folder is hashed by its manifest or recipe.
+        seed: the seed that results depend on.
+        **more: anything else worth keeping, plain data.
+    """
+    record = {
+        "command": shlex.join(["sfumato", *sys.argv[1:]]),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: importlib.metadata.version(name) for name in ("sfumato", "torch", "numpy")},
+        },
+        "machine": {"system": platform.platform(terse=True), "processor": platform.machine()},
+        "inputs": {role: {"path": str(path.resolve()), "sha256": digest(path)} for role, path in inputs.items()},
+        "seed": seed,
+        **more,
+    }
+    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """What `write_provenance` wrote; empty if there is none."""
+    path = folder / "provenance.json"
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return record
+
+
+def digest(path: Path) -> str | None:
+    """sha256 of a file, or of the file that identifies a folder; None for a folder of raw files."""
+    if path.is_dir():
+        named = (path / name for name in ("dataset.json", "manifest.csv", "recipe.yaml"))
+        path = next((file for file in named if file.is_file()), path)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

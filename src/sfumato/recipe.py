@@ -1,0 +1,308 @@
+"""A recipe says everything about a run; it is plain data and imports no torch.
+
+A recipe is a YAML file, `--set a.b=c` on top, defaults below; the resolved one is written into the run and into the
+header of every model. A wrong key is refused with the nearest right one, a wrong value with its path and bounds.
+"""
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from sfumato.errors import UsageError
+
+MAX_RECIPE_BYTES = 1_000_000
+
+
+def _count(value: object) -> object:
+    """500, "500", "20k" and "1.5M" are counts."""
+    if isinstance(value, str) and value[-1:] in {"k", "M"}:
+        try:
+            return int(float(value[:-1]) * {"k": 1_000, "M": 1_000_000}[value[-1]])
+        except ValueError:
+            return value
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_count), Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+Auto = Literal["auto"]
+TaskKind = Literal["segment", "generate"]
+SamplerName = Literal["ancestral", "ddim", "euler", "heun", "dpmpp_2m", "dpmpp_3m"]
+GridName = Literal["uniform", "karras", "log_snr", "critical"]
+
+
+class Part(BaseModel):
+    """A section of a recipe: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Split(Part):
+    """Shares of the cases (whole patients); a split that the source has already is kept."""
+
+    train: Fraction = 0.7
+    validation: Fraction = 0.15
+    test: Fraction = 0.15
+    seed: int = 0
+
+
+class Data(Part):
+    """How images reach the network."""
+
+    size: Annotated[tuple[int, int], Field(description="height and width in pixels")] | Auto = "auto"
+    keep_aspect: bool = Field(False, description="pad to the size instead of stretching")
+    augment: Literal["none", "light", "medium", "heavy"] = "light"
+    split: Split = Split()
+
+
+class GaussianProcess(Part):
+    """DDPM and relatives: discrete variance-preserving schedules."""
+
+    kind: Literal["gaussian"] = "gaussian"
+    schedule: Literal["linear", "cosine"] = "cosine"
+    timesteps: Count = 1000
+    prediction: Literal["eps", "x0", "v", "logits"] = "eps"
+    critical_log_snr: float | Auto | None = Field(
+        None, description="centre of training noise and of the critical grid; auto measures it on the masks"
+    )
+    min_snr: Positive | None = Field(None, description="gamma of the min-SNR loss weight")
+
+
+class EDMProcess(Part):
+    """EDM (Karras et al. 2022)."""
+
+    kind: Literal["edm"] = "edm"
+    prediction: Literal["F", "logits"] = "F"
+    sigma_data: Positive | Auto = Field("auto", description="standard deviation of the data; auto measures it")
+    log_sigma_mean: float = Field(-1.2, description="P_mean")
+    log_sigma_std: Positive = Field(1.2, description="P_std")
+    critical_log_snr: float | Auto | None = Field(None, description="replaces the log-normal law by a centred one")
+
+
+class NoProcess(Part):
+    """The deterministic twin: the same network without the noisy state."""
+
+    kind: Literal["none"] = "none"
+    prediction: Literal["logits", "x0"] = "logits"
+
+
+class Widths(Part):
+    """The shape of a U-Net; auto fits it to the size of the images and the device."""
+
+    channels: Count | Auto = Field("auto", description="channels at full resolution")
+    multipliers: tuple[Count, ...] | Auto = Field("auto", description="of the channels, one for each resolution")
+    blocks: Count | Auto = Field("auto", description="residual blocks at each resolution")
+    attention: tuple[Count, ...] = Field((8,), description="side lengths in pixels at which attention is used")
+
+
+class UNetNetwork(Widths):
+    """Our U-Net."""
+
+    kind: Literal["unet"] = "unet"
+    dropout: Fraction = 0.0
+
+
+class ForeignNetwork(Widths):
+    """A U-Net of diffusers or MONAI behind our call."""
+
+    kind: Literal["diffusers", "monai"]
+
+
+class Loss(Part):
+    """Weights of the loss terms."""
+
+    process: NonNegative = Field(1.0, description="the process's own loss")
+    dice: NonNegative = Field(0.0, description="soft Dice on the estimated mask")
+
+
+class Train(Part):
+    """Length, optimiser and averages. Exactly one of steps, images and minutes ends the run."""
+
+    steps: Count | None = None
+    images: Count | None = None
+    minutes: Positive | None = None
+    batch: Count = Field(16, description="global batch, whatever the number of processes")
+    accumulate: Count = Field(1, description="pieces a batch is cut into when memory is short; same mathematics")
+    learning_rate: Positive = 3e-4
+    warmup: Annotated[int, BeforeValidator(_count), Field(ge=0)] = Field(100, description="steps of linear warm-up")
+    schedule: Literal["cosine", "constant"] = "cosine"
+    weight_decay: NonNegative = 0.0
+    clip: Positive = Field(1.0, description="largest norm of the gradient")
+    ema_half_life: Count = Field(10_000, description="in images")
+    drop_label: Fraction = Field(0.1, description="share of labels replaced by 'no class', for guidance")
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    compile: bool = False
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _one_length(self) -> "Train":
+        given = [name for name in ("steps", "images", "minutes") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given; give one of steps, images, minutes")
+        return self
+
+
+class Sample(Part):
+    """How results are drawn."""
+
+    sampler: SamplerName = "dpmpp_2m"
+    steps: Count = Field(18, description="steps of the sampler")
+    grid: GridName = "log_snr"
+    guidance: NonNegative = Field(1.0, description="1 is none")
+    samples: Count = Field(1, description="members of an ensemble (segment)")
+
+
+class Validate(Part):
+    """How often results are drawn on the validation split, and when that ends the run."""
+
+    every_minutes: Positive = 2.0
+    every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
+    cases: Count = 32
+    patience: Count | None = Field(None, description="validations without a better score before stopping")
+
+
+class Checkpoint(Part):
+    """How often everything is saved."""
+
+    every_minutes: Positive = 5.0
+    every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
+    keep: Annotated[int, Field(ge=2)] = 2
+
+
+class Recipe(Part):
+    """Everything about a run."""
+
+    task: TaskKind
+    data: Data = Data()
+    process: Annotated[GaussianProcess | EDMProcess | NoProcess, Field(discriminator="kind")]
+    network: Annotated[UNetNetwork | ForeignNetwork, Field(discriminator="kind")] = UNetNetwork()
+    loss: Loss = Loss()
+    train: Train = Train()
+    sample: Sample = Sample()
+    validate_: Validate = Field(Validate(), alias="validate")
+    checkpoint: Checkpoint = Checkpoint()
+
+    def to_yaml(self) -> str:
+        """The recipe as YAML, every field written."""
+        return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
+
+
+DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
+    "segment": {
+        "task": "segment",
+        "data": {"augment": "medium"},
+        "process": {"kind": "gaussian", "schedule": "cosine", "prediction": "logits", "critical_log_snr": "auto"},
+        "network": {"kind": "unet"},
+        "loss": {"process": 1.0, "dice": 1.0},
+        "sample": {"sampler": "ddim", "steps": 8, "grid": "critical"},
+    },
+    "generate": {
+        "task": "generate",
+        "process": {"kind": "edm"},
+        "network": {"kind": "unet"},
+        "sample": {"sampler": "dpmpp_2m", "steps": 18, "grid": "log_snr"},
+    },
+}
+
+
+def load_recipe(task: TaskKind, file: Path | None = None, *, settings: Sequence[str] = ()) -> Recipe:
+    """The defaults of a task, a recipe file over them, `a.b=c` settings over both.
+
+    Raises:
+        UsageError: unreadable file, unknown key (the nearest one is named), wrong value (path and bounds are named).
+    """
+    raw = merge({}, DEFAULTS[task])
+    origin = "the recipe"
+    if file is not None:
+        raw, origin = merge(raw, _read_yaml(file)), str(file)
+    for setting in settings:
+        raw = merge(raw, _parse_setting(setting))
+    return parse_recipe(raw, origin=origin)
+
+
+def parse_recipe(raw: Mapping[str, Any], *, origin: str) -> Recipe:
+    """A checked recipe from plain data; `origin` is named in errors."""
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise _explained(error, origin) from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`; a section of another kind replaces it whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        same_kind = (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        )
+        merged[key] = merge(old, value) if same_kind and isinstance(old, Mapping) else value
+    return merged
+
+
+def _read_yaml(file: Path) -> Mapping[str, Any]:
+    try:
+        if file.stat().st_size > MAX_RECIPE_BYTES:
+            raise UsageError(f"{file} is larger than 1 MB", expected="a recipe, a few lines of YAML")
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not YAML: {error}") from error
+    if not isinstance(raw, Mapping):
+        raise UsageError(f"{file} holds no sections", expected="YAML like 'train: {steps: 2000}'")
+    return raw
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    path, equals, value = setting.partition("=")
+    if not equals or not path:
+        raise UsageError(f"--set {setting} is not of the form a.b=c", remedy="for example --set train.batch=8")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {setting}: the value is not YAML: {error}") from error
+    for key in reversed(path.split(".")):
+        nested = {key: nested}
+    assert isinstance(nested, dict)
+    return nested
+
+
+def _explained(error: ValidationError, origin: str) -> UsageError:
+    """All findings of pydantic, each with its path; unknown keys with the nearest right one."""
+    findings = []
+    for finding in error.errors():
+        # pydantic puts the tag of a discriminated union into the path; the user did not write it there.
+        path = [str(part) for part in finding["loc"] if part not in {"gaussian", "edm", "none", "unet", "diffusers"}]
+        if finding["type"] == "extra_forbidden":
+            findings.append(f"unknown key {'.'.join(path)}{_nearest(path[-1])}")
+        else:
+            findings.append(f"{'.'.join(path)}: {finding['msg']} (found {finding['input']!r})")
+    return UsageError(
+        f"{origin} has {len(findings)} mistake{'s' * (len(findings) > 1)}:\n    " + "\n    ".join(findings),
+        remedy="see docs/recipe.md for every field",
+    )
+
+
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, sorted(set(_keys(Recipe))), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    """Every key of a model and of the models inside it."""
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(field.alias or name)
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                keys.extend(_keys(kind))
+    return keys

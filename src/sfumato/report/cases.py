@@ -1,0 +1,80 @@
+"""The cases behind the means: the best, the worst, the ones the model was least sure about."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from sfumato.report.comparison import Cases, case_values
+from sfumato.report.content import Gallery, Image
+from sfumato.report.figures import grid, overlay
+from sfumato.report.meaning import heading
+from sfumato.report.reading import Row, embedded, picture, read_pixels
+
+CASES = 4
+"""Cases shown as best, worst, most uncertain."""
+
+TRIPLE = ("image", "reference", "prediction")
+"""Columns of scores.csv which, all three, give the picture triple of a case."""
+
+
+def extreme_cases(folder: Path, rows: Sequence[Row]) -> tuple[Gallery, ...]:
+    """Pictures of the worst, best and most uncertain cases of one model; none if scores.csv names no pictures.
+
+    Args:
+        folder: the scores folder, from which the file names of pictures count.
+        rows: the rows of one model.
+    """
+    metric = next((name for name in ("dice", "iou") if rows and name in rows[0]), None)
+    if metric is None or not (legend := _legend(rows[0])):
+        return ()
+    score, first = case_values(rows, metric), {row["id"]: row for row in reversed(rows)}
+    size: Literal["wide", "medium"] = "wide" if _has_triple(rows[0]) else "medium"
+    galleries = []
+    for title, cases in _groups(rows, score).items():
+        captions = [f"{case} · {heading(metric)} {score.get(case, math.nan):.3f}" for case in cases]
+        pictures = (_case(folder, first[case], caption) for case, caption in zip(cases, captions, strict=True))
+        galleries.append(Gallery(title=title, pictures=tuple(pictures), size=size, caption=legend))
+    return tuple(galleries)
+
+
+def _groups(rows: Sequence[Row], score: Cases) -> dict[str, list[str]]:
+    """The ids of at most `CASES` cases of each kind; best and worst do not overlap."""
+    order = sorted(score, key=lambda case: score[case])
+    count = min(CASES, max(1, len(order) // 2))
+    groups = {"Worst cases": order[:count], "Best cases": order[::-1][:count]}
+    if "uncertainty" in rows[0] and (doubt := case_values(rows, "uncertainty")):
+        groups["Most uncertain cases"] = sorted(doubt, key=lambda case: -doubt[case])[:count]
+    return groups
+
+
+def _legend(row: Row) -> str:
+    if _has_triple(row):
+        return "Left the image, in the middle the reference (yellow), on the right the prediction (filled)."
+    return "Yellow: the reference. Filled: the prediction." if row.get("overlay") else ""
+
+
+def _has_triple(row: Row) -> bool:
+    return all(row.get(column) for column in TRIPLE)
+
+
+def _case(folder: Path, row: Row, caption: str) -> Image:
+    """The triple image, reference, prediction where scores.csv names all three; the overlay otherwise."""
+    if not _has_triple(row):
+        return picture(folder / row["overlay"], caption)
+    try:
+        image, reference, prediction = (read_pixels(folder / row[column]) for column in TRIPLE)
+    except (OSError, ValueError) as error:
+        return Image(light="", caption=f"{caption} (cannot be shown: {error})", width=0, height=0)
+    empty = np.zeros(image.shape[:2], np.uint8)
+    outlined = overlay(image, empty, reference=_classes(reference))
+    views = (overlay(image, empty), outlined, overlay(image, _classes(prediction)))
+    return embedded(grid(np.stack(views), 3), caption)
+
+
+def _classes(mask: np.ndarray) -> np.ndarray:
+    """A mask file as consecutive classes: 0/255 and 0/1/2 alike."""
+    classes: np.ndarray = np.searchsorted(np.union1d([0], mask[..., 0]), mask[..., 0])
+    return classes

@@ -1,0 +1,66 @@
+"""The section of a data set: how many cases of what, and what they look like."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sfumato.report.content import Block, Gallery, Image, Section, Table
+from sfumato.report.reading import Row, embedded, listings, picture, read_rows, table
+
+EXAMPLES = 12
+"""Images shown, spread evenly over the manifest."""
+
+
+def dataset_section(folder: Path) -> Section:
+    """A folder written by `prepare`."""
+    rows = read_rows(folder / "manifest.csv")
+    return Section(
+        title="Data set",
+        name=folder.name,
+        summary=f"{len(rows)} cases",
+        blocks=(
+            _counts(rows),
+            *_examples(folder, rows),
+            table("All cases", rows, file="manifest.csv"),
+            *listings(folder, "dataset.json", "provenance.json"),
+        ),
+    )
+
+
+def _counts(rows: Sequence[Row]) -> Table:
+    """Cases of each class in each split."""
+    pairs = Counter((row.get("label") or "(no class)", row.get("split") or "(no split)") for row in rows)
+    order = {"train": 0, "validation": 1, "test": 2}
+    splits = sorted({split for _, split in pairs}, key=lambda split: (order.get(split, 3), split))
+    labels = sorted({label for label, _ in pairs})
+    counts = {label: [pairs[label, split] for split in splits] for label in labels}
+    counts["all"] = [sum(numbers) for numbers in zip(*counts.values(), strict=True)]
+    cells = tuple((label, *map(str, numbers), str(sum(numbers))) for label, numbers in counts.items())
+    return Table(title="Cases of each class and split", columns=("class", *splits, "all"), rows=cells)
+
+
+def _examples(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
+    places = np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().astype(int)).tolist()
+    decoded = folder / "images.npy"
+    pictures = _decoded(decoded, rows, places) if decoded.exists() else _files(folder, rows, places)
+    return (Gallery(title="Examples", pictures=pictures),) if pictures else ()
+
+
+def _files(folder: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Image, ...]:
+    return tuple(picture(folder / rows[place]["image"], rows[place]["id"]) for place in places)
+
+
+def _decoded(file: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Image, ...]:
+    """Images of the packed array (case, height, width, channel), whose rows are those of the manifest."""
+    images = np.load(file, mmap_mode="r", allow_pickle=False)
+    return tuple(embedded(_bytes(images[place]), rows[place]["id"]) for place in places)
+
+
+def _bytes(image: np.ndarray) -> np.ndarray:
+    """Any whole or real numbers stretched to 0..255, unless they are bytes already."""
+    if image.dtype == np.uint8:
+        return np.ascontiguousarray(image)
+    low, high = float(image.min()), float(image.max())
+    return ((image - low) * (255.0 / max(high - low, 1e-12))).astype(np.uint8)

@@ -1,0 +1,235 @@
+"""Pictures of a run: learning curves, contact sheets, outlines, heat maps, the denoising process.
+
+Arrays are images in uint8, height first, channels last; figures come back as PNG bytes. Nothing here touches
+matplotlib's global state: every figure is its own object, so threads and servers may draw too.
+"""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import matplotlib
+import numpy as np
+from jaxtyping import Float, Integer, UInt8
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from PIL import Image, ImageDraw, ImageFont
+from scipy import ndimage
+
+Picture = UInt8[np.ndarray, "h w c"]
+"""One image: 1 channel (grey) or 3 (red, green, blue), 0..255."""
+
+INK = "#2a2f36"
+"""Colour of text and axes on a light page."""
+
+LINES = ("#1f8a8c", "#d5643f", "#7b6bc4", "#b8860b", "#4f8f3a", "#c2457f", "#4a7fc1", "#8a8f98")
+"""Colours of lines, readable on light and dark pages."""
+
+FILLS = ((0, 190, 235), (235, 70, 175), (90, 205, 90), (255, 125, 45), (150, 115, 255), (235, 60, 60))
+"""Colour of the predicted classes 1, 2, ...; they repeat after the last."""
+
+REFERENCE = (255, 221, 0)
+"""Colour of the reference outline, whatever the class."""
+
+TILE = 200
+"""Longest side in pixels of a picture in a strip."""
+
+NOT_A_LOSS = {"kind", "step", "images", "seconds", "learning_rate", "gradient_norm"}
+"""Keys of a `train` record that are no loss term."""
+
+NOT_A_METRIC = {"kind", "step", "seconds"}
+"""Keys of a `validate` record that are no metric."""
+
+
+class Panel(NamedTuple):
+    """One set of axes of the learning curves.
+
+    Attributes:
+        title: what is drawn.
+        lines: for each name the steps and the values.
+    """
+
+    title: str
+    lines: dict[str, tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]]
+
+
+def panels(records: Sequence[Mapping[str, object]]) -> tuple[Panel, ...]:
+    """What the records of a run's log have to draw: losses, validation, learning rate, gradient norm.
+
+    Args:
+        records: lines of `log.jsonl`, of kind `train` or `validate`; other kinds and values that are no numbers are
+            not drawn.
+    """
+    train = [record for record in records if record.get("kind") == "train"]
+    validate = [record for record in records if record.get("kind") == "validate"]
+    every = (
+        Panel("Loss", _lines(train, _names(train) - NOT_A_LOSS)),
+        Panel("Validation", _lines(validate, _names(validate) - NOT_A_METRIC)),
+        Panel("Learning rate", _lines(train, {"learning_rate"})),
+        Panel("Gradient norm", _lines(train, {"gradient_norm"})),
+    )
+    return tuple(panel for panel in every if panel.lines)
+
+
+def curves(records: Sequence[Mapping[str, object]]) -> bytes:
+    """All learning curves as one PNG, two panels in a row."""
+    found = panels(records)
+    rows = max(1, math.ceil(len(found) / 2))
+    figure = Figure(figsize=(11, 3.4 * rows), layout="constrained")
+    for place, panel in enumerate(found, start=1):
+        _draw(figure.add_subplot(rows, 2, place), panel, ink=INK)
+    return _png(figure)
+
+
+def chart(panel: Panel, *, ink: str) -> bytes:
+    """One panel of the learning curves as a PNG without background, for a page on which `ink` can be read."""
+    figure = Figure(figsize=(5.4, 3.3))
+    _draw(figure.add_axes((0.1, 0.14, 0.87, 0.76)), panel, ink=ink)
+    return _png(figure, transparent=True)
+
+
+def strip(images: Sequence[Picture], labels: Sequence[str]) -> bytes:
+    """A row of pictures with a label under each: the denoising process from noise to sample, as a PNG.
+
+    Args:
+        images: pictures of one size; small ones are enlarged without smoothing, large ones reduced.
+        labels: one for each picture.
+    """
+    tiles = np.stack([_tile(image) for image in images])
+    row = Image.fromarray(grid(tiles, len(tiles)))
+    width, size = row.width / len(tiles), max(11, tiles.shape[2] // 12)
+    sheet = Image.new("RGB", (row.width, row.height + 2 * size), "white")
+    sheet.paste(row)
+    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
+    for place, (label, _) in enumerate(zip(labels, tiles, strict=True)):
+        pen.text(((place + 0.5) * width, row.height + size), label, fill=INK, font=font, anchor="mm")
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def grid(images: UInt8[np.ndarray, "n h w c"], columns: int) -> UInt8[np.ndarray, "height width c"]:
+    """A contact sheet: images in rows of `columns`, thin white gaps between them, white where images run out."""
+    count, height, width, channels = images.shape
+    rows, gap = math.ceil(count / columns), max(1, round(min(height, width) / 32))
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
+    for place, image in enumerate(images):
+        top, left = (place // columns) * (height + gap), (place % columns) * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet
+
+
+def overlay(
+    image: Picture, mask: Integer[np.ndarray, "h w"], *, reference: Integer[np.ndarray, "h w"] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The image with each predicted class filled lightly and outlined, and the reference outlined in yellow.
+
+    The prediction's outline lies just inside its region and the reference's just outside, so neither hides the other
+    where they agree. Outlines are one pixel wide, more in large images; the border of the image is none.
+
+    Args:
+        image: grey or RGB.
+        mask: predicted class indices, 0 = background (drawn as it is).
+        reference: true class indices, if known.
+    """
+    drawn, pen = _colour(image).astype(np.float64), max(1, round(min(mask.shape) / 256))
+    for label in np.unique(mask[mask > 0]):
+        region, colour = mask == label, np.array(FILLS[(label - 1) % len(FILLS)])
+        drawn[region] = 0.75 * drawn[region] + 0.25 * colour
+        drawn[region & ~ndimage.binary_erosion(region, iterations=pen, border_value=1)] = colour
+    if reference is not None:
+        for label in np.unique(reference[reference > 0]):
+            region = reference == label
+            drawn[ndimage.binary_dilation(region, iterations=pen) & ~region] = REFERENCE
+    return drawn.round().astype(np.uint8)
+
+
+def heat(values: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A map in [0, 1] in colours of growing lightness (black, violet, orange, pale yellow); it saturates beyond."""
+    colours: np.ndarray = matplotlib.colormaps["inferno"](values, bytes=True)
+    return colours[..., :3]
+
+
+def _tile(image: Picture) -> np.ndarray:
+    """The picture in colour, about `TILE` pixels on its longest side."""
+    height, width, _ = image.shape
+    if (factor := round(TILE / max(height, width))) >= 1:
+        return _colour(image).repeat(factor, axis=0).repeat(factor, axis=1)
+    reduced = Image.fromarray(_colour(image))
+    reduced.thumbnail((TILE, TILE))
+    return np.asarray(reduced)
+
+
+def _colour(image: Picture) -> UInt8[np.ndarray, "h w 3"]:
+    return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+
+
+def _names(records: Sequence[Mapping[str, object]]) -> set[str]:
+    return {name for record in records for name, value in record.items() if isinstance(value, int | float)}
+
+
+def _lines(
+    records: Sequence[Mapping[str, object]], names: set[str]
+) -> dict[str, tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]]:
+    """Steps and values of each name, `loss` first, then by the alphabet."""
+    lines = {}
+    for name in sorted(names, key=lambda name: (name != "loss", name)):
+        points = [(record["step"], record[name]) for record in records if isinstance(record.get(name), int | float)]
+        if points:
+            steps, values = np.array(points, dtype=np.float64).T
+            lines[name] = (steps, values)
+    return lines
+
+
+def _draw(axes: Axes, panel: Panel, *, ink: str) -> None:
+    for (name, (steps, values)), colour in zip(panel.lines.items(), LINES * 8, strict=False):
+        smooth = _smooth(values)
+        if smooth is not values:
+            axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.25)
+        marker = "o" if len(steps) <= 20 else ""
+        label = name.replace("_", " ")
+        axes.plot(steps, smooth, color=colour, linewidth=1.6, marker=marker, markersize=3.5, label=label)
+    if len(panel.lines) > 1:
+        axes.legend(frameon=False, fontsize=8, labelcolor=ink)
+    if panel.title in {"Loss", "Gradient norm"} and _spans_decades(panel):
+        axes.set_yscale("log")
+    else:
+        axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
+        axes.yaxis.get_offset_text().set_color(ink)
+    _style(axes, title=panel.title, ink=ink)
+
+
+def _style(axes: Axes, *, title: str, ink: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10.5, color=ink, fontweight="bold")
+    axes.set_xlabel("step", color=ink, fontsize=9)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+    axes.tick_params(which="both", colors=ink, labelsize=8.5, length=3)
+    axes.grid(which="major", color=ink, alpha=0.14, linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(ink)
+
+
+def _smooth(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """Moving average over a fiftieth of a long line (ends over what there is); a short line as it is."""
+    width = len(values) // 50
+    if width < 2 or not np.isfinite(values).all():
+        return values
+    window = np.ones(width)
+    smooth: np.ndarray = np.convolve(values, window, "same") / np.convolve(np.ones_like(values), window, "same")
+    return smooth
+
+
+def _spans_decades(panel: Panel) -> bool:
+    values = np.concatenate([values for _, values in panel.lines.values()])
+    values = values[np.isfinite(values)]
+    return bool(len(values) and values.min() > 0 and values.max() > 20 * values.min())
+
+
+def _png(figure: Figure, *, transparent: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", dpi=150, transparent=transparent)
+    return buffer.getvalue()

@@ -1,0 +1,75 @@
+"""The section of segmented images: which cases deserve a second look, and all of them in a table."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section
+from sfumato.report.meaning import meaning
+from sfumato.report.reading import STRIP, UNKNOWN, Row, listings, number, picture, read_rows, shown, table
+
+CASES = 6
+"""Cases shown with pictures."""
+
+FILMS = 3
+"""Cases whose denoising process is shown."""
+
+PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
+"""Columns of the manifest that hold pictures, and what they show."""
+
+NUMBERS = ("area", "uncertainty", "agreement", "network_calls", "seconds")
+
+
+def predictions_section(folder: Path) -> Section:
+    """A folder written by `segment`."""
+    rows = sorted(read_rows(folder / "manifest.csv"), key=lambda row: number(row["review_rank"]))
+    calls = shown(rows[0].get("network_calls", "")) if rows else UNKNOWN
+    return Section(
+        title="Predictions",
+        name=folder.name,
+        summary=f"{len(rows)} cases segmented, {calls} network calls each",
+        blocks=(
+            *_means(rows),
+            *_look_first(folder, rows),
+            *_processes(folder, rows),
+            table("All cases, most uncertain first", rows, file="manifest.csv", without={"mask", *dict(PICTURES)}),
+            *listings(folder, "summary.json", "provenance.json"),
+        ),
+    )
+
+
+def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
+    facts = []
+    for name in NUMBERS:
+        values = np.array([number(row.get(name, "")) for row in rows])
+        if np.isfinite(values).any():
+            mean = f"{np.nanmean(values):.4g}"
+            facts.append(Fact(f"Mean {name.replace('_', ' ')}", mean, meaning(name)))
+    return (Facts("In short", tuple(facts)),) if facts else ()
+
+
+def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
+    pictures = tuple(shot for row in rows[:CASES] for shot in _pictures(folder, row))
+    caption = "The cases the ensemble is least sure about. Bright = likely foreground, or much uncertainty."
+    return (
+        (Gallery(title="Look at these first", pictures=pictures, size="triple", caption=caption),) if pictures else ()
+    )
+
+
+def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
+    return tuple(
+        picture(folder / row[column], f"{row['id']} · {what}", as_heat=column != "overlay")
+        for column, what in PICTURES
+        if row.get(column)
+    )
+
+
+def _processes(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
+    films = [(row["id"], file) for row in rows if (file := folder / "process" / f"{row['id']}.png").exists()]
+    if not films:
+        return ()
+    caption = "{}: from noise (left) to the mask (right)"
+    pictures = tuple(picture(file, caption.format(case), limit=STRIP) for case, file in films[:FILMS])
+    left_out = f"{len(films) - FILMS} more are in process/." if len(films) > FILMS else ""
+    return (Gallery(title="The denoising process", pictures=pictures, size="strip", caption=left_out),)

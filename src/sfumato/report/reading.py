@@ -1,0 +1,155 @@
+"""Reading what sfumato wrote: tables, JSON, pictures; and numbers as text."""
+
+import base64
+import csv
+import io
+import json
+import math
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image as Pillow
+
+from sfumato.errors import DataError
+from sfumato.report.content import Image, Listing, Table
+from sfumato.report.figures import Picture, heat
+
+ROWS = 50
+"""Rows of a table that the page shows."""
+
+LONG_SIDE = 768
+"""Longest side in pixels of a picture inside the page; larger ones are reduced."""
+
+STRIP = 1600
+"""Longest side of a strip or a large sheet, which fill the page's width."""
+
+UNKNOWN = "\u2013"
+"""What stands in the place of a number that is not known: a dash."""
+
+Row = dict[str, str]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a CSV file.
+
+    Raises:
+        DataError: the file is no CSV file in UTF-8, or a row has another number of fields than the header.
+    """
+    try:
+        header, *rows = list(
+            csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
+        ) or [[]]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} cannot be read: {error}", expected="a CSV file in UTF-8", code="DATA-016") from error
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            expected = f"{len(header)} fields: {', '.join(header)}"
+            raise DataError(f"{path}, row {number}: {len(row)} fields", expected=expected, code="DATA-016")
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, None if there is no such file.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(
+            f"{path} is damaged: {error}", expected="JSON", remedy="run the command that wrote it again"
+        ) from error
+
+
+def table(title: str, rows: Sequence[Row], *, file: str, without: Collection[str] = ()) -> Table:
+    """The first rows of a table file, with the number of rows left out.
+
+    Args:
+        title: heading.
+        rows: all rows.
+        file: name of the file that has all rows and columns.
+        without: columns not to show.
+    """
+    names = tuple(name for name in (rows[0] if rows else ()) if name not in without)
+    cells = tuple(tuple(shown(row.get(name, "")) for name in names) for row in rows[:ROWS])
+    return Table(
+        title=title, columns=names, rows=cells, left_out=max(0, len(rows) - ROWS), caption=f"Everything is in {file}."
+    )
+
+
+def number(text: object) -> float:
+    """A cell as a number; nan if it is empty or no number."""
+    try:
+        return float(str(text))
+    except ValueError:
+        return math.nan
+
+
+def shown(value: object) -> str:
+    """A cell for people: numbers with four significant digits, an undefined number as a dash, the rest as it is."""
+    text = str(value)
+    if text.lower() in {"nan", "none", ""}:
+        return UNKNOWN
+    if "." not in text and "e" not in text.lower():
+        return text
+    digits = number(text)
+    return text if math.isnan(digits) else f"{digits:.4g}"
+
+
+def listings(folder: Path, *names: str) -> tuple[Listing, ...]:
+    """The text files of these names that the folder has."""
+    found = [folder / name for name in names if (folder / name).is_file()]
+    return tuple(Listing(path.name, path.read_text(encoding="utf-8", errors="replace")) for path in found)
+
+
+def picture(path: Path, caption: str, *, as_heat: bool = False, limit: int = LONG_SIDE) -> Image:
+    """A picture file for the page; a file that cannot be shown leaves an empty frame that says so.
+
+    Args:
+        path: an image file; 16-bit grey is shown in 8 bits.
+        caption: what one sees.
+        as_heat: show a grey map in the colours of `figures.heat`.
+        limit: longest side in pixels; a larger picture is reduced.
+    """
+    try:
+        pixels = read_pixels(path)
+    except (OSError, ValueError):
+        return Image(light="", caption=f"{caption} ({path.name} cannot be shown)", width=0, height=0)
+    if as_heat and pixels.shape[2] == 1:
+        pixels = heat(pixels[..., 0] / 255.0)
+    return embedded(pixels, caption, limit=limit)
+
+
+def read_pixels(path: Path) -> Picture:
+    """An image file as grey or RGB in uint8; what is transparent becomes white.
+
+    Raises:
+        OSError: there is no such file, or Pillow does not know its format.
+    """
+    with Pillow.open(path) as file:
+        if file.mode.startswith("I"):
+            return (np.asarray(file).astype(np.float64) / 257.0).clip(0, 255).astype(np.uint8)[..., None]
+        if file.has_transparency_data:
+            opaque = Pillow.new("RGBA", file.size, "white")
+            return np.asarray(Pillow.alpha_composite(opaque, file.convert("RGBA")).convert("RGB"))
+        pixels = np.asarray(file.convert("L" if file.mode in {"1", "L"} else "RGB"))
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def embedded(pixels: Picture, caption: str, *, limit: int = LONG_SIDE) -> Image:
+    """Pixels for the page, reduced to `limit` on their longest side."""
+    image = Pillow.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
+    image.thumbnail((limit, limit), Pillow.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return Image(light=address(buffer.getvalue()), caption=caption, width=image.width, height=image.height)
+
+
+def address(png: bytes) -> str:
+    """PNG bytes as a `data:` address."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

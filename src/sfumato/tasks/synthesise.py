@@ -1,0 +1,149 @@
+"""Synthesis: a (class-)conditional diffusion model of images.
+
+Labels are dropped for a share of the training items, so that guidance can be chosen when sampling. Validation is the
+denoising loss on held-out images beside that on as many training images, at the same noise: the gap between the two
+shows memorisation long before any picture does.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sfumato.data.augment import apply, draw
+from sfumato.data.pack import Pack
+from sfumato.diffusion.denoiser import Denoiser, Guided
+from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step, derive_seed
+from sfumato.tasks.task import Sampler, Scores, Shown, batch_noise, stratified, to_uint8
+from sfumato.training.stream import Batch
+from sfumato.typing import Data, PerItem
+
+PREVIEW_IMAGES = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synthesise:
+    """The synthesis job on one dataset.
+
+    Args:
+        pack: the prepared dataset.
+        process: the diffusion process.
+        sampler: how previews are drawn.
+        guidance: guidance scale of previews, 1 = none.
+        rows: rows of `pack` to validate on.
+        train_rows: training rows to compare them with.
+        augment: preset of `data.augment`.
+        drop_label: share of labels dropped in training.
+        batch: global batch size.
+        seed: of the run.
+        device: where the network is.
+    """
+
+    pack: Pack
+    process: Process
+    sampler: Sampler
+    guidance: float
+    rows: Sequence[int]
+    train_rows: Sequence[int]
+    augment: Literal["none", "light", "medium", "heavy"]
+    drop_label: float
+    batch: int
+    seed: int
+    device: str = "cpu"
+
+    @property
+    def classes(self) -> int:
+        """Number of label classes; 0 for an unconditional model."""
+        return len(self.pack.spec.classes)
+
+    def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """The process's loss of each item."""
+        noise = batch_noise(self.seed, batch, self.device)
+        t = self.process.times(stratified(noise, batch.slots, self.batch))
+        label = None
+        if self.classes:
+            label = self.pack.labels(batch.rows).to(self.device)
+            label = torch.where(noise.uniform() < self.drop_label, self.classes, label)
+        images, _ = apply(self.pack.images(batch.rows, self.device), None, draw(self.augment, noise))
+        return {"loss": self._denoising_loss(network, images, label, t, noise)}
+
+    @torch.inference_mode()
+    def validate(self, network: nn.Module) -> Scores:
+        """Denoising loss on held-out and on training images, and the gap between them."""
+        held_out, seen = self._mean_loss(network, self.rows), self._mean_loss(network, self.train_rows)
+        return {"score": -held_out, "loss_held_out": held_out, "loss_train": seen, "gap": held_out - seen}
+
+    def preview(self, network: nn.Module) -> Sequence[Shown]:
+        """Samples, the classes in turn."""
+        labels = [k % self.classes for k in range(PREVIEW_IMAGES)] if self.classes else [None] * PREVIEW_IMAGES
+        seeds = [derive_seed(self.seed, "preview", k) for k in range(PREVIEW_IMAGES)]
+        steps = draw_images(
+            self.process,
+            network,
+            self.sampler,
+            (self.pack.spec.channels, *self.pack.spec.size),
+            labels,
+            seeds=seeds,
+            guidance=self.guidance,
+            classes=self.classes,
+            device=self.device,
+        )
+        *_, last = steps
+        return [Shown(image) for image in to_uint8(last.x)]
+
+    def _mean_loss(self, network: nn.Module, rows: Sequence[int]) -> float:
+        """Mean over rows, the same times and noise each time it is asked."""
+        total = 0.0
+        for start in range(0, len(rows), self.batch):
+            part = rows[start : start + self.batch]
+            noise = Noise([derive_seed(self.seed, "validate", start + k) for k in range(len(part))], self.device)
+            images = self.pack.images(part, self.device)
+            label = self.pack.labels(part).to(self.device) if self.classes else None
+            t = self.process.times(stratified(noise, range(start, start + len(part)), len(rows)))
+            total += float(self._denoising_loss(network, images, label, t, noise).sum())
+        return total / len(rows)
+
+    def _denoising_loss(self, network: nn.Module, x0: Data, label: Tensor | None, t: PerItem, noise: Noise) -> PerItem:
+        x_t = self.process.corrupt(x0, t, noise)
+        x, level = self.process.network_input(x_t, t)
+        return self.process.loss(network(x, level, Condition(label=label)).float(), x0, x_t, t)
+
+
+@torch.inference_mode()
+def draw_images(
+    process: Process,
+    network: nn.Module,
+    sampler: Sampler,
+    shape: tuple[int, ...],
+    labels: Sequence[int | None],
+    *,
+    seeds: Sequence[int],
+    guidance: float,
+    classes: int,
+    device: str = "cpu",
+) -> Iterator[Step]:
+    """The steps from noise to one image for each label.
+
+    Args:
+        process: the process that the network was trained with.
+        network: in evaluation mode.
+        sampler: the sampler and its times.
+        shape: (c, *space) of an image.
+        labels: class of each image; None for 'no class'.
+        seeds: one for each image.
+        guidance: guidance scale, 1 = none.
+        classes: number of classes of the model; 0 for an unconditional one.
+        device: where the network is.
+
+    Yields:
+        Steps; the last one holds the images, about in [-1, 1].
+    """
+    like = torch.empty((len(labels), *shape), device=device)
+    condition = Condition()
+    denoise: Denoise = Denoiser(process, network, clip=1.0)
+    if classes:
+        condition = Condition(label=torch.tensor([classes if k is None else k for k in labels], device=device))
+        denoise = Guided(denoise, guidance, classes)
+    yield from sampler(process, denoise, like, condition, Noise(seeds, device))

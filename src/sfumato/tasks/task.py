@@ -1,0 +1,106 @@
+"""What both jobs share: the form of a task, and how results are drawn from a model."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step, derive_seed
+from sfumato.training.stream import Batch
+from sfumato.typing import Data, PerItem
+
+Scores = Mapping[str, float]
+
+
+class Shown(NamedTuple):
+    """One case to look at.
+
+    Attributes:
+        image: uint8 (h, w, c).
+        mask: predicted class indices (h, w), None where images are made.
+        reference: true class indices (h, w).
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None = None
+    reference: np.ndarray | None = None
+
+
+class Task(Protocol):
+    """A job that the training loop can work on."""
+
+    def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Loss terms, one number per item each; `loss` is the weighted sum that is minimised."""
+        ...
+
+    def validate(self, network: nn.Module) -> Scores:
+        """Scores on the validation split; `score` is the one that decides (larger is better)."""
+        ...
+
+    def preview(self, network: nn.Module) -> Sequence[Shown]:
+        """What the model does now, a few cases of it."""
+        ...
+
+
+Walk = Callable[..., Iterator[Step]]
+"""A sampler of `diffusion.sampler`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampler:
+    """A sampler with everything but the model filled in.
+
+    Attributes:
+        name: its name in recipes.
+        walk: (process, denoise, like, condition, noise, times=...) -> steps.
+        times: from the start down to 0.
+    """
+
+    name: str
+    walk: Walk
+    times: tuple[float, ...]
+
+    @property
+    def steps(self) -> int:
+        """Steps from noise to data."""
+        return len(self.times) - 1
+
+    @property
+    def calls(self) -> int:
+        """Network calls for one result."""
+        return 2 * self.steps - 1 if self.name == "heun" else self.steps
+
+    def __call__(
+        self, process: Process, denoise: Denoise, like: Data, condition: Condition, noise: Noise
+    ) -> Iterator[Step]:
+        """The steps of one batch."""
+        return self.walk(process, denoise, like, condition, noise, times=self.times)
+
+
+def batch_noise(seed: int, batch: Batch, device: str) -> Noise:
+    """The generators of a training batch: what happens to slot j at step s follows from (seed, s, j) alone."""
+    return Noise([derive_seed(seed, "train", batch.step, slot) for slot in batch.slots], device)
+
+
+def stratified(noise: Noise, slots: Sequence[int], batch: int) -> PerItem:
+    """Uniform numbers in (0, 1), one in each of `batch` equal intervals (low-discrepancy times, Kingma et al. 2021)."""
+    u = noise.uniform()
+    return ((u + u.new_tensor(list(slots))) / batch).clamp(1e-5, 1 - 1e-5)
+
+
+def to_uint8(images: Data) -> np.ndarray:
+    """Pictures (b, h, w, c) uint8 from [-1, 1], rounded as EDM does: clip(127.5 x + 128, 0, 255)."""
+    return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).movedim(1, -1).cpu().numpy()
+
+
+Item = TypeVar("Item")
+
+
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` items, equally spaced."""
+    if len(items) <= count:
+        return list(items)
+    return [items[k * len(items) // count] for k in range(count)]

@@ -1,0 +1,299 @@
+"""Checkpoints that survive a kill, a full disk and a flipped bit.
+
+A checkpoint is a folder `step-00012000` with tensors (safetensors), `state.json` and `MANIFEST.json`, which lists every
+other file with its size and sha256. `save` keeps this order, and the process may die between any two lines of it:
+
+1. Write into `.staging-<step>-<pid>`, the manifest last; everything is fsynced.
+2. Rename the folder to its final name: from here on the checkpoint exists, as a whole.
+3. Point the text file `last` to it, by replacing the file.
+4. Prune: older checkpoints are renamed to `.trash-...`, then deleted; two that verify and `best` always stay.
+
+Readers take the newest checkpoint whose manifest verifies, decided by the step number, and say which they passed over.
+Nothing is pickled, and no pickle is ever opened.
+"""
+
+import errno
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from sfumato.errors import ModelError, ResourceError, listed
+from sfumato.training.weights import load_weights, plain
+
+FORMAT = 1
+"""Version of the layout; a reader refuses a newer one."""
+
+MANIFEST, STATE, WEIGHTS = "MANIFEST.json", "state.json", ".safetensors"
+_HEADED = frozenset({"model", "ema"})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_SLACK = 1 << 20
+"""Bytes that must stay free beyond the tensors of a checkpoint: headers, state, manifest."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What a checkpoint holds.
+
+    Attributes:
+        path: its folder.
+        step: number of training steps done.
+        tensors: file stem (`model`, `ema`, `optimizer`) -> name -> tensor, on the CPU.
+        headers: file stem -> safetensors metadata.
+        state: the JSON state.
+        skipped: newer checkpoints that were passed over, each with its defect.
+    """
+
+    path: Path
+    step: int
+    tensors: Mapping[str, Mapping[str, Tensor]]
+    headers: Mapping[str, Mapping[str, str]]
+    state: Mapping[str, Any]
+    skipped: tuple[str, ...] = ()
+
+
+def save(
+    folder: Path,
+    *,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    headers: Mapping[str, str],
+    state: Mapping[str, Any],
+    keep: int = 2,
+) -> Path:
+    """Write a checkpoint; one process of a run calls this, with the run's lock held.
+
+    A step that is there already and verifies is left as it is: the step number decides what a run holds.
+
+    Args:
+        folder: the run's `checkpoints` folder, made if needed.
+        step: number of training steps done.
+        tensors: file stem -> name -> tensor. Tied and strided tensors are fine.
+        headers: metadata for the files `model` and `ema`.
+        state: everything else, as JSON.
+        keep: how many to keep besides `best`, at least 2.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        ResourceError: the disk is full; what was there before is untouched.
+    """
+    final = folder / f"step-{step:08d}"
+    with _room(folder, sum(map(_bytes, tensors.values()))):
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep(folder)
+        if not _intact(final):
+            staging = folder / f".staging-{step:08d}-{os.getpid()}"
+            _stage(staging, step=step, tensors=tensors, headers=headers, state=state)
+            if final.exists():
+                final.rename(folder / f".trash-{final.name}")
+            staging.rename(final)
+            _sync(folder)
+        mark(folder, "last", final)
+        _prune(folder, newest=final, keep=max(keep, 2))
+        sweep(folder)
+    return final
+
+
+def mark(folder: Path, name: str, path: Path) -> None:
+    """Let the text file `name` (`last`, `best`) of the `checkpoints` folder name the checkpoint `path`, atomically."""
+    draft = folder / f".staging-{name}"
+    with _room(folder, 0):
+        _write(draft, (path.name + "\n").encode())
+        draft.replace(folder / name)
+        _sync(folder)
+
+
+def marked(folder: Path, name: str) -> Path | None:
+    """The checkpoint that the text file `name` names, or None."""
+    pointer = folder / name
+    return folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+
+
+def sweep(folder: Path) -> None:
+    """Delete what killed processes left half-written or half-deleted; only for who holds the run's lock."""
+    for pattern in (".staging-*", ".trash-*"):
+        for rest in folder.glob(pattern):
+            shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that verifies, or None if there is none at all.
+
+    Raises:
+        ModelError: there are checkpoints and all are damaged, or one was made by a newer sfumato.
+    """
+    skipped: list[str] = []
+    for path in _steps(folder):
+        defect = _defect(path)
+        if defect is None:
+            return _read(path, tuple(skipped))
+        skipped.append(f"{path.name}: {defect}")
+    if not skipped:
+        return None
+    raise ModelError(
+        f"{folder}: every checkpoint is damaged\n{listed(skipped)}",
+        expected="at least one checkpoint that agrees with its manifest",
+        remedy="restore the folder from a backup, or train into a new one",
+    )
+
+
+def load(path: Path) -> Checkpoint:
+    """One checkpoint, verified.
+
+    Raises:
+        ModelError: it is damaged, or made by a newer sfumato.
+    """
+    defect = _defect(path)
+    if defect is not None:
+        raise ModelError(f"{path}: {defect}", expected="a checkpoint that agrees with its manifest")
+    return _read(path, ())
+
+
+def _stage(
+    staging: Path,
+    *,
+    step: int,
+    tensors: Mapping[str, Mapping[str, Tensor]],
+    headers: Mapping[str, str],
+    state: Mapping[str, Any],
+) -> None:
+    """Write and sync all files of a checkpoint, the manifest last."""
+    staging.mkdir()
+    digests = {}
+    for stem, group in tensors.items():
+        content = safetensors.torch.save(plain(group), dict(headers) if stem in _HEADED else None)
+        digests[stem + WEIGHTS] = _write(staging / (stem + WEIGHTS), content)
+    digests[STATE] = _write(staging / STATE, json.dumps(state, indent=1).encode())
+    versions = {name: importlib.metadata.version(name) for name in ("sfumato", "torch")}
+    manifest = {"format": FORMAT, "step": step, "versions": versions, "files": digests}
+    _write(staging / MANIFEST, json.dumps(manifest, indent=1).encode())
+    _sync(staging)
+
+
+def _write(path: Path, content: bytes) -> dict[str, Any]:
+    """Write and sync a file; its entry in the manifest."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _sync(folder: Path) -> None:
+    """Make renames inside a folder last through a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _prune(folder: Path, *, newest: Path, keep: int) -> None:
+    """Throw away checkpoints older than `newest` once `keep` that verify are kept; `best` always stays."""
+    good, best = 1, marked(folder, "best")
+    for path in _steps(folder):
+        if _step_of(path) >= _step_of(newest) or path == best:
+            continue
+        if good >= keep:
+            path.rename(folder / f".trash-{path.name}")
+        elif _intact(path):
+            good += 1
+
+
+def _steps(folder: Path) -> list[Path]:
+    """The checkpoint folders, newest first."""
+    named = (path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name))
+    return sorted(named, key=_step_of, reverse=True)
+
+
+def _step_of(path: Path) -> int:
+    return int(path.name.removeprefix("step-"))
+
+
+def _intact(path: Path) -> bool:
+    return path.is_dir() and _defect(path) is None
+
+
+def _defect(path: Path) -> str | None:
+    """What is wrong with a checkpoint, or None.
+
+    Raises:
+        ModelError: it was made by a newer sfumato.
+    """
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        version, files = int(manifest["format"]), dict(manifest["files"])
+    except FileNotFoundError:
+        return f"{MANIFEST} is missing"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"{MANIFEST} is damaged"
+    if version > FORMAT:
+        raise ModelError(f"{path}: made by a newer sfumato (format {version})", remedy="update sfumato")
+    return next((defect for name, entry in files.items() if (defect := _file_defect(path / name, entry))), None)
+
+
+def _file_defect(file: Path, entry: Mapping[str, Any]) -> str | None:
+    try:
+        size = file.stat().st_size
+        if size != entry["bytes"]:
+            return f"{file.name} has {size} bytes instead of {entry['bytes']}"
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        return f"{file.name} cannot be read ({error.strerror})"
+    return None if digest == entry["sha256"] else f"{file.name} has changed since it was written (sha256)"
+
+
+def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
+    manifest = json.loads((path / MANIFEST).read_bytes())
+    files = [path / name for name in manifest["files"] if name.endswith(WEIGHTS)]
+    parts = {file.stem: load_weights(file) for file in files}
+    return Checkpoint(
+        path=path,
+        step=manifest["step"],
+        tensors={stem: tensors for stem, (tensors, _) in parts.items()},
+        headers={stem: header for stem, (_, header) in parts.items()},
+        state=json.loads((path / STATE).read_bytes()),
+        skipped=skipped,
+    )
+
+
+def _bytes(tensors: Mapping[str, Tensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors.values())
+
+
+@contextmanager
+def _room(folder: Path, need: int) -> Iterator[None]:
+    """Refuse to begin on a disk without room; when it fills up meanwhile, delete what was begun."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if shutil.disk_usage(existing).free < need + _SLACK:
+        raise _disk_full(folder, existing, need)
+    try:
+        yield
+    except OSError as error:
+        with suppress(OSError):
+            sweep(folder)
+        if error.errno in _FULL:
+            raise _disk_full(folder, existing, need) from error
+        raise ResourceError(f"{folder}: a checkpoint cannot be written ({error.strerror})") from error
+
+
+def _disk_full(folder: Path, disk: Path, need: int) -> ResourceError:
+    free = shutil.disk_usage(disk).free
+    return ResourceError(
+        f"{folder}: the disk is full, a checkpoint needs {need / 1e6:.1f} MB and {free / 1e6:.1f} MB are free",
+        expected="room for one more checkpoint; the older ones are untouched",
+        remedy="free some space, then resume the run",
+    )

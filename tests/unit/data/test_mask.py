@@ -1,0 +1,50 @@
+import json
+
+import numpy as np
+import pytest
+
+from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
+from sfumato.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("values", "classes"),
+    [
+        ((0, 255), (0, 1)),
+        ((0, 1), (0, 1)),
+        ((1, 2), (0, 1)),
+        ((0,), (0,)),
+        ((255,), (1,)),
+        ((0, 1, 2, 3), (0, 1, 2, 3)),
+        ((0, 1, 3), (0, 1, 3)),
+        ((1, 2, 3), (1, 2, 3)),
+        ((0, 128, 255), (0, 1, 2)),
+        ((0, 38, 75), (0, 1, 2)),
+    ],
+)
+def test_stored_values_become_classes(values: tuple[int, ...], classes: tuple[int, ...]) -> None:
+    rule = decide_mask_rule(dict.fromkeys(values, 10))
+    assert tuple(rule.apply(np.array([values]))[0]) == classes
+    assert MaskRule.from_dict(json.loads(json.dumps(rule.to_dict()))) == rule
+
+
+def test_soft_edges_and_jpeg_noise_are_cut_at_the_middle() -> None:
+    counts = {0: 1000, 255: 500, **dict.fromkeys(range(1, 255), 1)}
+    rule = decide_mask_rule(counts)
+    assert rule.apply(np.array([[0, 127, 128, 255]])).tolist() == [[0, 0, 1, 1]]
+    assert "257" not in rule.text and "256 values" in rule.text
+
+
+def test_object_numbers_are_no_classes() -> None:
+    with pytest.raises(DataError, match="numbers of objects"):
+        decide_mask_rule({0: 100_000, **dict.fromkeys(range(1, 256), 50)})
+
+
+def test_a_value_of_no_class_is_refused_with_its_place() -> None:
+    rule = decide_mask_rule({0: 1, 1: 1, 2: 1})
+    with pytest.raises(DataError, match=r"value 7 \(row 1, column 2\); 1 pixels"):
+        rule.apply(np.array([[0, 1, 2], [0, 0, 7]]))
+
+
+def test_values_are_counted() -> None:
+    assert count_values(np.array([[0, 255], [255, 255]], np.uint8)) == {0: 1, 255: 3}

@@ -1,0 +1,50 @@
+import numpy as np
+import pytest
+
+from sfumato.data.placement import fit, restore
+
+
+def blob(height: int, width: int, classes: int = 2) -> np.ndarray:
+    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
+    return ((np.hypot(x, y) < 0.7).astype(np.uint8) * (1 + (x > 0) * (classes - 2))).astype(np.uint8)
+
+
+@pytest.mark.parametrize("keep_aspect", [True, False])
+@pytest.mark.parametrize("size", [(50, 80), (31, 17), (64, 64), (200, 90)])
+def test_masks_come_back_at_their_size(size: tuple[int, int], *, keep_aspect: bool) -> None:
+    mask = blob(*size, classes=3)
+    fitted, placement = fit(mask, (64, 64), keep_aspect=keep_aspect, nearest=True)
+    back = restore(fitted, placement, nearest=True)
+    assert fitted.shape == (64, 64) and back.shape == size and back.dtype == mask.dtype
+    assert set(np.unique(fitted)) == {0, 1, 2}
+    assert (back == mask).mean() > 0.93
+
+
+def test_shrunk_masks_keep_the_larger_part_not_a_sample() -> None:
+    stripes = np.zeros((64, 64), np.uint8)
+    stripes[:, ::4] = 5  # a quarter of each block
+    assert not fit(stripes, (16, 16), keep_aspect=False, nearest=True)[0].any()
+    stripes[:, 1::4] = stripes[:, 2::4] = 5
+    assert (fit(stripes, (16, 16), keep_aspect=False, nearest=True)[0] == 5).all()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_images_are_averaged_when_they_shrink(dtype: type) -> None:
+    checker = ((np.indices((32, 32)).sum(0) % 2) * 200).astype(dtype)[..., None]
+    small, _ = fit(checker, (8, 8), keep_aspect=False, nearest=False)
+    assert small.dtype == dtype and small.shape == (8, 8, 1)
+    assert np.abs(small[2:-2, 2:-2].astype(float) - 100).max() < 3
+
+
+def test_aspect_is_kept_with_a_dark_margin() -> None:
+    image = np.full((20, 40, 3), 90, np.uint8)
+    fitted, placement = fit(image, (32, 32), keep_aspect=True, nearest=False)
+    assert placement == ((20, 40), (8, 0, 16, 32))
+    assert (fitted[8:24] == 90).all() and not fitted[:8].any() and not fitted[24:].any()
+    assert (restore(fitted, placement, nearest=False) == image).all()
+
+
+def test_the_same_size_is_untouched() -> None:
+    image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
+    fitted, placement = fit(image, (4, 4), keep_aspect=True, nearest=False)
+    assert (fitted == image).all() and (restore(fitted, placement, nearest=False) == image).all()

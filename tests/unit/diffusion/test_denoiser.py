@@ -1,0 +1,75 @@
+"""Denoisers: clipping, guidance, and what the network is called with."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from sfumato.diffusion.denoiser import Denoiser, Guided
+from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.process import Condition
+from sfumato.diffusion.schedule import EDM, cosine
+
+PROCESS = Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5)
+X = torch.linspace(-2, 2, 24, dtype=torch.float64).view(3, 2, 2, 2)
+
+
+class Network:
+    """Answers with the label, and remembers its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Tensor, Tensor, Condition]] = []
+
+    def __call__(self, x: Tensor, level: Tensor, condition: Condition) -> Tensor:
+        self.calls.append((x, level, condition))
+        answer = torch.sin(3 * x)
+        if condition.label is not None:
+            answer = answer * condition.label.view(-1, 1, 1, 1)
+        return answer if condition.image is None else answer + condition.image
+
+
+def condition() -> Condition:
+    return Condition(label=torch.tensor([0, 1, 2]), image=X / 7, augment=torch.ones(3, 9))
+
+
+def test_scale_one_is_no_guidance_and_one_plain_call():
+    network = Network()
+    plain = Denoiser(PROCESS, network)
+    guided = Guided(plain, scale=1.0, unlabelled=3)(X, 0.4, condition())
+    assert [len(x) for x, _, _ in network.calls] == [3]
+    assert torch.equal(guided, plain(X, 0.4, condition()))
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, 2.0, 7.5])
+def test_guidance_is_the_formula_in_one_batch(scale: float):
+    network = Network()
+    plain = Denoiser(PROCESS, network)
+    guided = Guided(plain, scale=scale, unlabelled=3)(X, 0.4, condition())
+    (x, level, both), *rest = network.calls
+    assert not rest
+    assert len(x) == len(level) == 6 and torch.equal(x[:3], x[3:])
+    assert both.label is not None and both.label.tolist() == [0, 1, 2, 3, 3, 3]
+    assert both.image is not None and torch.equal(both.image[:3], both.image[3:])
+    assert both.augment is not None and both.augment.shape == (6, 9)
+    conditional = plain(X, 0.4, condition())
+    unconditional = plain(X, 0.4, Condition(label=torch.tensor([3, 3, 3]), image=X / 7))
+    torch.testing.assert_close(guided, unconditional + scale * (conditional - unconditional))
+
+
+def test_guidance_needs_labels():
+    with pytest.raises(ValueError, match="labels"):
+        Guided(Denoiser(PROCESS, Network()), scale=2.0, unlabelled=3)(X, 0.4, Condition())
+
+
+def test_clip():
+    wild = Denoiser(PROCESS, Network())(X, 0.3, Condition())
+    clipped = Denoiser(PROCESS, Network(), clip=1.0)(X, 0.3, Condition())
+    assert wild.abs().max() > 1
+    assert torch.equal(clipped, wild.clamp(-1, 1))
+
+
+def test_a_network_of_low_precision_keeps_the_state_precise():
+    def network(x: Tensor, level: Tensor, condition: Condition) -> Tensor:
+        return x.bfloat16()
+
+    estimate = Denoiser(Gaussian(schedule=cosine(), prediction="v"), network)(X, 0.5, Condition())
+    assert estimate.dtype == torch.float64

@@ -1,0 +1,187 @@
+"""Our U-Net: any size, any condition, one graph, every parameter used, every item on its own."""
+
+import pytest
+import torch
+
+from sfumato.diffusion.process import Condition
+from sfumato.errors import UsageError
+from sfumato.networks.blocks import Attention, Entrance, ResidualBlock, crop, pad_to_multiple
+from sfumato.networks.embedding import Fourier
+from sfumato.networks.normalisation import Normalisation
+from sfumato.networks.unet import UNet, count_parameters
+
+SMALL = {"channels": 8, "multipliers": (1, 2, 3), "blocks": 1, "attention": (2,), "head_channels": 8}
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def build(**settings):
+    """A network whose branches are all awake: no parameter is zero."""
+    network = UNet(**{"channels_in": 2, "channels_out": 2, **SMALL, **settings}).eval()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator), alpha=0.1)
+    return network
+
+
+@pytest.mark.parametrize("size", [(16, 16), (13, 17), (5, 5), (1, 8), (1, 1)])
+def test_images_of_any_size(size):
+    network = build(channels_in=3, channels_out=2, channels_condition=1, classes=4)
+    condition = Condition(image=random(2, 1, *size, seed=1), label=torch.tensor([0, 4]))
+    output = network(random(2, 3, *size), torch.tensor([-1.0, 1.0]), condition)
+    assert output.shape == (2, 2, *size)
+    assert output.isfinite().all()
+
+
+@pytest.mark.parametrize("size", [(8, 8, 8), (5, 6, 9), (1, 4, 4)])
+def test_volumes_of_any_size(size):
+    network = build(channels_in=1, channels_out=1, channels_condition=2, dimensions=3)
+    output = network(random(1, 1, *size), torch.zeros(1), Condition(image=random(1, 2, *size, seed=1)))
+    assert output.shape == (1, 1, *size)
+    assert output.isfinite().all()
+
+
+def test_an_odd_size_is_the_size_padded_by_its_own_border():
+    network, x, level = build(), random(2, 2, 13, 6), torch.tensor([0.3, 0.5])
+    padded = torch.cat([x, x[:, :, -1:].expand(-1, -1, 3, -1)], dim=2)
+    padded = torch.cat([padded, padded[..., -1:].expand(-1, -1, -1, 2)], dim=3)
+    expected = network(padded, level, Condition())[:, :, :13, :6]
+    torch.testing.assert_close(network(x, level, Condition()), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_fitting_size_is_neither_padded_nor_copied():
+    x = random(1, 2, 8, 12)
+    assert pad_to_multiple(x, 4) is x
+    assert crop(x, x.shape[2:]) is x
+
+
+def test_no_label_is_the_learned_null_class():
+    network, x, level = build(classes=3), random(2, 2, 8, 8), torch.zeros(2)
+    null = network(x, level, Condition(label=torch.full((2,), 3)))
+    torch.testing.assert_close(network(x, level, Condition()), null, rtol=0, atol=0)
+    assert (network(x, level, Condition(label=torch.tensor([0, 1]))) - null).abs().amax((1, 2, 3)).min() > 1e-3
+
+
+def test_no_augmentation_is_zero_augmentation():
+    network, x, level = build(augment_labels=4), random(2, 2, 8, 8), torch.zeros(2)
+    plain = network(x, level, Condition())
+    torch.testing.assert_close(network(x, level, Condition(augment=torch.zeros(2, 4))), plain, rtol=0, atol=0)
+    assert (network(x, level, Condition(augment=torch.ones(2, 4))) - plain).abs().max() > 1e-3
+
+
+def test_the_image_condition_is_seen():
+    network, x, level = build(channels_condition=1), random(1, 2, 8, 8), torch.zeros(1)
+    outputs = [network(x, level, Condition(image=random(1, 1, 8, 8, seed=seed))) for seed in (1, 2)]
+    assert (outputs[0] - outputs[1]).abs().max() > 1e-3
+
+
+def test_levels_0_1_nats_apart_can_be_told_apart_and_the_embedding_is_smooth():
+    fourier = Fourier(64)
+    levels = torch.arange(-4, 4, 0.025)  # 0.1 nats of ln(sigma / alpha)
+    features = fourier(levels)
+    distances = torch.cdist(features, features) + 10 * torch.eye(len(levels))
+    neighbours = (features[1:] - features[:-1]).norm(dim=1)
+    assert distances.min() > 0.9 * neighbours.min()  # no two levels of the range look alike
+    assert 0.2 < neighbours.max() / features.norm(dim=1).max() < 0.8
+
+
+def test_level_changes_the_output():
+    network, x = build(), random(1, 2, 8, 8)
+    outputs = torch.cat([network(x, torch.tensor([level]), Condition()) for level in (-2.0, 0.0, 0.025, 2.0)])
+    assert torch.pdist(outputs.flatten(1)).min() > 1e-3
+
+
+def test_an_item_does_not_see_its_batch():
+    network = build(classes=3, channels_condition=1)
+    x, image, level = random(3, 2, 9, 8), random(3, 1, 9, 8, seed=1), torch.tensor([-2.0, 0.0, 2.0])
+    label = torch.tensor([0, 3, 2])
+    together = network(x, level, Condition(image=image, label=label))
+    for item in range(3):
+        one = slice(item, item + 1)
+        alone = network(x[one], level[one], Condition(image=image[one], label=label[one]))
+        torch.testing.assert_close(alone, together[one], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_the_memory_format_of_the_input_does_not_matter(dimensions):
+    network = build(dimensions=dimensions)
+    memory_format = torch.channels_last if dimensions == 2 else torch.channels_last_3d
+    x, level = random(2, 2, *(8,) * dimensions), torch.zeros(2)
+    plain = network(x, level, Condition())
+    torch.testing.assert_close(network(x.contiguous(memory_format=memory_format), level, Condition()), plain)
+    assert all(p.is_contiguous(memory_format=memory_format) for p in network.parameters() if p.ndim == dimensions + 2)
+
+
+@pytest.mark.parametrize("channels_in", [1, 2])
+def test_everything_inside_is_channels_last(channels_in):
+    network, formats = build(channels_in=channels_in), []
+    for module in network.modules():
+        if isinstance(module, (Entrance, Normalisation, Attention)):
+            module.register_forward_pre_hook(
+                lambda _, given: formats.append(given[0].is_contiguous(memory_format=torch.channels_last))
+            )
+    network(random(2, channels_in, 16, 16), torch.zeros(2), Condition())
+    assert len(formats) > 20
+    assert all(formats)
+
+
+def test_every_parameter_receives_a_gradient():
+    network = build(classes=2, augment_labels=3, channels_condition=1).train()
+    condition = Condition(image=random(2, 1, 8, 8), label=torch.tensor([0, 2]), augment=random(2, 3))
+    network(random(2, 2, 8, 8), torch.tensor([0.1, 0.2]), condition).square().mean().backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
+    assert without == []
+
+
+def test_a_fresh_network_says_zero_and_can_learn():
+    network = UNet(channels_in=2, channels_out=2, **SMALL)
+    x = random(2, 2, 8, 8)
+    assert network(x, torch.zeros(2), Condition()).abs().max() == 0
+    optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(25):
+        loss = (network(x, torch.zeros(2), Condition()) - x.tanh()).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.3 * losses[0]
+
+
+def test_two_inputs_of_a_block_are_their_concatenation():
+    block = ResidualBlock(6, 4, channels_skip=3, dimensions=2, dropout=0.0)
+    x, skip = random(2, 6, 5, 5), random(2, 3, 5, 5, seed=1)
+    first, second = block.entrances
+    parts = [entrance.normalise(given) for entrance, given in ((first, x), (second, skip))]
+    weight = torch.cat([first.convolve.weight, second.convolve.weight], dim=1)
+    expected = torch.nn.functional.conv2d(torch.cat(parts, dim=1), weight, first.convolve.bias, padding=1)
+    found = first(x).hidden + second(skip).hidden
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    bound = (9 * 9) ** -0.5  # torch's own start for one convolution of all nine channels
+    assert 0.9 * bound < weight.abs().max() <= bound
+
+
+def test_the_number_of_channels_is_free():
+    network = UNet(channels_in=1, channels_out=5, channels=7, multipliers=(1, 2), blocks=1, attention=(0, 1))
+    assert network(random(1, 1, 6, 6), torch.zeros(1), Condition()).shape == (1, 5, 6, 6)
+    assert count_parameters(network) == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("settings", "condition"),
+    [
+        ({"attention": (3,)}, None),
+        ({"multipliers": (), "attention": ()}, None),
+        ({"blocks": 0}, None),
+        ({}, Condition(label=torch.zeros(1, dtype=torch.long))),
+        ({}, Condition(augment=torch.zeros(1, 2))),
+        ({}, Condition(image=torch.zeros(1, 1, 8, 8))),
+        ({"channels_condition": 1}, Condition()),
+    ],
+)
+def test_what_the_network_was_not_built_for_is_refused(settings, condition):
+    with pytest.raises(UsageError):
+        build(**settings)(random(1, 2, 8, 8), torch.zeros(1), condition)
