@@ -57,17 +57,20 @@ def assert_equal(run: Path, reference: Path) -> None:
 
 
 def test_ten_kills_at_random_moments_change_nothing(tmp_path):
-    moments, reference, deaths = random.Random(7), tmp_path / "reference", 0
+    moments, reference = random.Random(7), tmp_path / "reference"
+    found: list[int] = []  # the step that each kill left behind
     with trainer() as lives:
         began = time.perf_counter()
         assert lives.live(reference) == 0
         whole = time.perf_counter() - began
         for attempt in range(KILLS):
             run = tmp_path / str(attempt)
-            while deaths < KILLS and lives.live(run, kill_after=moments.uniform(0, whole / 3)) == -signal.SIGKILL:
-                deaths += 1
+            while len(found) < KILLS and lives.live(run, kill_after=moments.uniform(0, whole / 3)) == -signal.SIGKILL:
+                left = checkpoint.newest(run / "checkpoints")
+                found.append(left.step if left else 0)
             assert lives.live(run) == 0
             assert_equal(run, reference)
-            if deaths == KILLS:
+            if len(found) == KILLS:
                 break
-    assert deaths == KILLS
+    assert len(found) == KILLS
+    assert len(set(found) - {0}) >= 3, f"the kills came too early to resume anything: {found}"

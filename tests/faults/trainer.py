@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+import torch._dynamo  # optimisers import it at their first step, which would take each life two seconds
 from torch import Tensor, nn
 
 from sfumato.diffusion.process import Noise, derive_seed

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.process import Condition, Denoise, Noise, Step
+from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Step
+from sfumato.diffusion.schedule import Discrete
 
 
 @cache
@@ -154,6 +155,20 @@ def exact_output(prediction: str, x0: Tensor, x_t: Tensor, alpha: Tensor | float
             return (x0 - skip * x_t / alpha) / out
         case _:
             raise ValueError(prediction)
+
+
+def exact_network(process: Gaussian) -> Network:
+    """The network that tells the exact answer in terms of the process's prediction, given the step's index."""
+    assert isinstance(process.schedule, Discrete)
+    steps = len(process.schedule)
+
+    def network(x_t: Tensor, level: Tensor, condition: Condition) -> Tensor:
+        t = (float(level[0].round()) + 1) / steps
+        alpha, sigma = process.coefficients(t)
+        x0 = mixture().denoise(process)(x_t, t, condition)
+        return exact_output(process.prediction, x0, x_t, alpha, sigma)
+
+    return network
 
 
 def close(actual: Tensor, golden: Tensor, *, tolerance: float) -> None:

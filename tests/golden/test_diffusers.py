@@ -15,11 +15,11 @@ from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.gaussian import Gaussian, Prediction
-from sfumato.diffusion.process import Condition, Step
+from sfumato.diffusion.process import Step
 from sfumato.diffusion.sampler import ancestral, ddim, dpmpp_2m, dpmpp_3m, euler, heun
-from sfumato.diffusion.schedule import EDM, VP, Discrete, cosine, linear, ratio_grid
+from sfumato.diffusion.schedule import EDM, VP, cosine, linear, ratio_grid
 
-from .gmm import Trace, arrays, close, exact_output, mixture, walk
+from .gmm import Trace, arrays, close, exact_network, walk
 
 TABLES = {"linear": linear(1000), "squaredcos_cap_v2": cosine(1000)}
 PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
@@ -47,20 +47,6 @@ def scaled(process: Gaussian, trace: Trace) -> list[Tensor]:
     """The states that the denoiser saw, in the scale of the process."""
     alphas = [1 / (1 + ratio**2) ** 0.5 if process.schedule.variance_preserving else 1.0 for ratio in trace.ratios]
     return [alpha * asked for alpha, asked in zip(alphas, trace.asked, strict=True)]
-
-
-def exact_network(process: Gaussian) -> Callable[[Tensor, Tensor, Condition], Tensor]:
-    """The network that tells the exact answer in terms of the process's prediction, given the step's index."""
-    assert isinstance(process.schedule, Discrete)
-    steps = len(process.schedule)
-
-    def network(x_t: Tensor, level: Tensor, condition: Condition) -> Tensor:
-        t = (float(level[0].round()) + 1) / steps
-        alpha, sigma = process.coefficients(t)
-        x0 = mixture().denoise(process)(x_t, t, condition)
-        return exact_output(process.prediction, x0, x_t, alpha, sigma)
-
-    return network
 
 
 def walk_table(

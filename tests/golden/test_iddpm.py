@@ -10,8 +10,7 @@ from sfumato.diffusion.gaussian import Gaussian
 from sfumato.diffusion.sampler import ancestral, ddim
 from sfumato.diffusion.schedule import cosine, linear
 
-from .gmm import arrays, close, walk
-from .test_diffusers import exact_network
+from .gmm import arrays, close, exact_network, walk
 
 SCHEDULES = {"linear": linear, "cosine": cosine}
 SPECS = ["5", "10", "18", "25", "50", "ddim5", "ddim10", "ddim25", "ddim50"]

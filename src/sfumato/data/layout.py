@@ -18,7 +18,7 @@ Folders that hold images are classes; folders that hold an `images` and a `masks
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -309,11 +309,7 @@ def _ids(images: Sequence[Picture], groups: Sequence[tuple[str, ...]]) -> list[s
     with_split = [f"{image.split}_{name}" if image.split else name for image, name in zip(images, plain, strict=True)]
     with_ending = [f"{name}_{image.path.suffix[1:]}" for image, name in zip(images, with_split, strict=True)]
     numbered = [f"{name}_{number}" for number, name in enumerate(with_ending)]
-    for names in (_stems_alone(images), plain, with_split, with_ending):
+    for names in ([image.stem for image in images], plain, with_split, with_ending):
         if len({name.casefold() for name in names}) == len(names):
             return names
     return numbered
-
-
-def _stems_alone(images: Iterable[Picture]) -> list[str]:
-    return [image.stem for image in images]

@@ -92,13 +92,11 @@ class Spec:
 
 
 def with_channels(pixels: Pixels, channels: int) -> Stored:
-    """The image in grey or RGB, same dtype. Grey is repeated; equal channels are one; colours are weighted (`LUMA`)."""
+    """The image in grey or RGB, same dtype. Grey is repeated; colours are weighted (`LUMA`)."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
-    if not has_colour(pixels):
-        return pixels[..., :1]
     grey = (pixels @ np.asarray(LUMA))[..., None]
     return np.asarray((grey if pixels.dtype.kind == "f" else np.rint(grey)).astype(pixels.dtype))
 

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sfumato.diffusion.process import Condition
-from sfumato.networks.normalisation import EPSILON, Normalisation, PerChannel, largest_divisor
+from sfumato.errors import UsageError
+from sfumato.networks.normalisation import EPSILON, Normalisation, groups_of, largest_divisor
 from sfumato.typing import Data
 
 Dimensions = Literal[2, 3]
@@ -54,11 +55,24 @@ def pad_to_multiple(x: Data, multiple: int) -> Float[Tensor, "b c *padded"]:
     return functional.pad(x, [amount for size in reversed(missing) for amount in (0, size)], mode="replicate")
 
 
-def with_image(x: Data, condition: Condition) -> Float[Tensor, "b more *space"]:
-    """The state and the image it is conditioned on, one above the other."""
-    if condition.image is None:
-        return x
-    return torch.cat([x, condition.image.to(x.dtype)], dim=1)
+def with_image(x: Data, condition: Condition, *, channels: int) -> Float[Tensor, "b more *space"]:
+    """The state and the image it is conditioned on, one above the other.
+
+    Args:
+        x: the state.
+        condition: its image has `channels` channels; no image if that is 0.
+        channels: what the network was built for.
+
+    Raises:
+        UsageError: another number of channels than the network was built for.
+    """
+    found = 0 if condition.image is None else condition.image.shape[1]
+    if found != channels:
+        raise UsageError(
+            f"a conditioning image of {found} channels for a network that was built for {channels}",
+            remedy="give the network the kind of image that it was trained with",
+        )
+    return x if condition.image is None else torch.cat([x, condition.image.to(x.dtype)], dim=1)
 
 
 def crop(x: Data, size: torch.Size) -> Float[Tensor, "b c *cropped"]:
@@ -140,7 +154,7 @@ class ResidualBlock(nn.Module):
         self.convolve = convolution(channels_out, channels_out, kernel=3, dimensions=dimensions)
         zero(self.convolve)
 
-    def forward(self, modulation: PerChannel, *inputs: Tensor) -> Tensor:
+    def forward(self, modulation: Tensor, *inputs: Tensor) -> Tensor:
         """The features after this block; `inputs` are x and, in the decoder, the skip."""
         parts = [entrance(x) for entrance, x in zip(self.entrances, inputs, strict=True)]
         hidden, shortcut = parts[0]
@@ -162,14 +176,16 @@ class Attention(nn.Module):
     def __init__(self, channels: int, *, head_channels: int) -> None:
         super().__init__()
         self.heads = largest_divisor(channels, limit=channels // head_channels)
-        self.normalise = nn.GroupNorm(largest_divisor(channels, limit=32), channels, eps=EPSILON)
+        self.normalise = nn.GroupNorm(groups_of(channels), channels, eps=EPSILON)
         self.inwards = nn.Linear(channels, 3 * channels)
         self.outwards = nn.Linear(channels, channels)
         zero(self.outwards)
 
     def forward(self, x: Data) -> Data:
         """The features after attention; tokens are rows of the channels-last view, so nothing is copied."""
-        tokens = self.normalise(x).flatten(2).transpose(1, 2)
+        norm = self.normalise  # its own call refuses a single pixel of a single item, which is fine here
+        normal = torch.group_norm(x, norm.num_groups, norm.weight, norm.bias, norm.eps)
+        tokens = normal.flatten(2).transpose(1, 2)
         query, key, value = self.inwards(tokens).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = functional.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
         result: Tensor = x + self.outwards(mixed).transpose(1, 2).unflatten(2, x.shape[2:])

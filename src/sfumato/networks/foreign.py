@@ -83,7 +83,7 @@ class DiffusersUNet(nn.Module):
             )
         widths = [channels * multiplier for multiplier in multipliers]
         attends = [level in attention for level in range(len(widths))]
-        self.classes, self.multiple = classes, 2 ** (len(widths) - 1)
+        self.classes, self.channels_condition, self.multiple = classes, channels_condition, 2 ** (len(widths) - 1)
         self.network = _imported("diffusers", extra="diffusers").UNet2DModel(
             in_channels=channels_in + channels_condition,
             out_channels=channels_out,
@@ -101,7 +101,7 @@ class DiffusersUNet(nn.Module):
     def forward(self, x: Data, level: PerItem, condition: Condition) -> Float[Tensor, "b out *space"]:
         """One prediction (b, channels_out, *space); `level` is the timestep index of each item."""
         labels = labels_or_none(condition, classes=self.classes, like=level) if self.classes else condition.label
-        padded = pad_to_multiple(with_image(x, condition), self.multiple)
+        padded = pad_to_multiple(with_image(x, condition, channels=self.channels_condition), self.multiple)
         return crop(self.network(padded, level, class_labels=labels, return_dict=False)[0], x.shape[2:])
 
 
@@ -140,7 +140,7 @@ class MonaiUNet(nn.Module):
     ) -> None:
         super().__init__()
         widths = [channels * multiplier for multiplier in multipliers]
-        self.classes, self.multiple = classes, 2 ** (len(widths) - 1)
+        self.classes, self.channels_condition, self.multiple = classes, channels_condition, 2 ** (len(widths) - 1)
         _imported("einops", extra="monai")  # MONAI's attention needs it and does not ask for it when it is installed
         self.network = _imported("monai.networks.nets", extra="monai").DiffusionModelUNet(
             spatial_dims=dimensions,
@@ -158,5 +158,5 @@ class MonaiUNet(nn.Module):
     def forward(self, x: Data, level: PerItem, condition: Condition) -> Float[Tensor, "b out *space"]:
         """One prediction (b, channels_out, *space); `level` is the timestep index of each item."""
         labels = labels_or_none(condition, classes=self.classes, like=level) if self.classes else condition.label
-        padded = pad_to_multiple(with_image(x, condition), self.multiple)
+        padded = pad_to_multiple(with_image(x, condition, channels=self.channels_condition), self.multiple)
         return crop(self.network(padded, level, class_labels=labels), x.shape[2:])

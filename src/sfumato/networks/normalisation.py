@@ -18,15 +18,20 @@ from torch.nn import functional
 
 from sfumato.typing import Data
 
-PerChannel = Float[Tensor, "#b c"]
-"""One number for each channel, of each item or of all items."""
-
 EPSILON = 1e-5
 
 
 def largest_divisor(number: int, *, limit: int) -> int:
     """The largest divisor of `number` that is at most `limit` (and 1 if there is no other)."""
     return max(divisor for divisor in range(1, max(limit, 1) + 1) if number % divisor == 0)
+
+
+def groups_of(channels: int) -> int:
+    """How many groups of channels are normalised: at most 32, of at least four channels each where they divide.
+
+    Groups of one channel would wipe out what a bottleneck of few pixels knows.
+    """
+    return largest_divisor(channels, limit=min(32, channels // 4))
 
 
 def per_channel(values: Tensor, *, like: Tensor) -> Tensor:
@@ -93,18 +98,18 @@ class Normalisation(nn.Module):
     """GroupNorm with scale and shift, then SiLU.
 
     Args:
-        channels: number of channels; the groups are as many as divide it, at most 32.
+        channels: number of channels; `groups_of` them are normalised together.
         modulated: whether scale and shift come from the embedding at each call instead of being learned here.
     """
 
     def __init__(self, channels: int, *, modulated: bool = False) -> None:
         super().__init__()
-        self.groups = largest_divisor(channels, limit=32)
+        self.groups = groups_of(channels)
         if not modulated:
             self.scale = nn.Parameter(torch.ones(channels))
             self.shift = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Data, modulation: PerChannel | None = None) -> Data:
+    def forward(self, x: Data, modulation: Float[Tensor, "b 2*c"] | None = None) -> Data:
         """`modulation` (b, 2 c) holds scale - 1 and shift of each item."""
         if modulation is None:
             scale, shift = self.scale[None], self.shift[None]

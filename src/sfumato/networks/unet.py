@@ -197,7 +197,7 @@ class UNet(nn.Module):
         )
         first, deepest = plan.widths[0], len(plan.widths) - 1
         self.memory_format = channels_last(dimensions)
-        self.multiple = 2**deepest
+        self.multiple, self.channels_condition = 2**deepest, channels_condition
         self.embed = Embedding(features=channels, width=4 * channels, classes=classes, augment_labels=augment_labels)
         self.stem = convolution(channels_in + channels_condition, first, kernel=3, dimensions=dimensions)
         self.encoder = Encoder(plan)
@@ -227,8 +227,9 @@ class UNet(nn.Module):
         """
         size = x.shape[2:]
         modulations = iter(self.modulate(self.embed(level, condition)).split(self.modulated, dim=1))
-        x = pad_to_multiple(with_image(x, condition), self.multiple).contiguous(memory_format=self.memory_format)
-        skips = self.encoder(self.stem(x).contiguous(memory_format=self.memory_format), modulations)
+        x = pad_to_multiple(with_image(x, condition, channels=self.channels_condition), self.multiple)
+        x = self.stem(x.contiguous(memory_format=self.memory_format))
+        skips = self.encoder(x.contiguous(memory_format=self.memory_format), modulations)
         x = self.descend(next(modulations), skips[-1])
         x = self.ascend(next(modulations), x)
         x = self.decoder(x, skips, modulations)

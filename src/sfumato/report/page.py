@@ -45,8 +45,11 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     page = render([reader(folder.resolve()) for reader, folder in zip(readers, folders, strict=True)])
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = out.with_name(f".{out.name}.new")
-    draft.write_text(page, encoding="utf-8")
-    return draft.replace(out)
+    try:
+        draft.write_text(page, encoding="utf-8")
+        return draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def render(sections: Sequence[Section]) -> str:

@@ -19,7 +19,7 @@ def test_none_changes_nothing() -> None:
 
 
 def test_flips_are_exact_and_go_together() -> None:
-    images, masks = torch.randn(64, 1, 8, 8).clamp(-1, 1), torch.randint(0, 3, (64, 8, 8))
+    images, masks = torch.randn(64, 1, 33, 33).clamp(-1, 1), torch.randint(0, 3, (64, 33, 33))
     parameters = draw("light", Noise(range(64)))
     parameters = parameters._replace(shift=torch.zeros(64, 2))
     out, moved = apply(images, masks, parameters)

@@ -1,4 +1,5 @@
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -154,9 +155,12 @@ def test_masks_in_colours_or_fractions_are_refused(tmp_path: Path) -> None:
         read_mask(str(tmp_path / "f.tif"))
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / "a.png", RAMP)
     with pytest.raises(TypeError):
         write_image(tmp_path / "a.png", np.zeros((4, 4, 7), np.uint8))
+    monkeypatch.setattr(Path, "replace", lambda *_: os.close(10**6))
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        write_image(tmp_path / "a.png", RAMP.T)
     assert np.array_equal(read_image(str(tmp_path / "a.png"))[..., 0], RAMP)
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]

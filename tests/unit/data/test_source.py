@@ -54,6 +54,19 @@ def test_masks_from_another_folder(tmp_path: Path) -> None:
     assert pairs(found, tmp_path) == [(f"scans/{name}.jpg", f"truth/{name}_segmentation.png") for name in "abc"]
 
 
+def test_flat_masks_of_images_in_class_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "scans/cat/a.png", "scans/dog/b.png", "truth/b.png", "truth/a_gt.png")
+    found = find_cases(tmp_path / "scans", masks=tmp_path / "truth")
+    assert pairs(found, tmp_path) == [("scans/cat/a.png", "truth/a_gt.png"), ("scans/dog/b.png", "truth/b.png")]
+    assert found.classes == ("cat", "dog")
+
+
+def test_class_folders_that_are_numbers_are_no_readers(tmp_path: Path) -> None:
+    names = [f"{part}/{label}/a.png" for label in (0, 1) for part in ("images", "masks")]
+    found = find_cases(touch(tmp_path, *names))
+    assert pairs(found, tmp_path) == [tuple(names[:2]), tuple(names[2:])] and found.classes == ("0", "1")
+
+
 @pytest.mark.parametrize(
     "masks",
     [
@@ -219,3 +232,9 @@ def test_masks_for_some_cases_only_are_refused(tmp_path: Path) -> None:
 def test_one_image(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", GREY)
     assert [case.id for case in find_cases(tmp_path / "a.png").cases] == ["a"]
+
+
+def test_a_stem_that_two_images_have_decides_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, "scans/cat/a.png", "scans/dog/a.png", "truth/a.png")
+    with pytest.raises(DataError, match="2 images have no mask"):
+        find_cases(tmp_path / "scans", masks=tmp_path / "truth")

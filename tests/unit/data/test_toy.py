@@ -47,6 +47,13 @@ def test_readers_disagree_as_the_truth_says(toy: Path) -> None:
     assert np.mean(areas[True]) > 1.25 * np.mean(areas[False])
 
 
+def test_readers_are_tight_or_generous_at_the_edge(toy: Path) -> None:
+    for known in json.loads((toy / "truth.json").read_text())["cases"]:
+        if known["included"][0] == known["included"][3]:
+            tight, wide = (read_mask(str(toy / f"masks/reader_{reader}/{known['id']}.png")) > 0 for reader in (0, 3))
+            assert not (tight & ~wide).any() and tight.sum() < wide.sum()
+
+
 def test_generous_readers_include_the_halo_more_often(tmp_path: Path) -> None:
     make_toy(tmp_path / "toy", cases=60, size=16, readers=2)
     included = np.array([case["included"] for case in json.loads((tmp_path / "toy/truth.json").read_text())["cases"]])

@@ -35,9 +35,9 @@ def test_curves_are_pictures_even_without_records() -> None:
 def test_the_background_of_a_chart_is_transparent_and_its_ink_as_asked() -> None:
     pixels = np.asarray(opened(chart(panels(RECORDS)[0], ink="#ff0000")).convert("RGBA")).astype(int)
     assert pixels[0, 0, 3] == 0
-    assert (pixels == [255, 0, 0, 255]).all(-1).any()
+    assert (pixels == [255, 0, 0, 255]).all(-1).any() and not (pixels == [42, 47, 54, 255]).all(-1).any()
     plain = np.asarray(opened(chart(panels(RECORDS)[0], ink=INK)).convert("RGBA")).astype(int)
-    assert not (plain == [255, 0, 0, 255]).all(-1).any()
+    assert (plain == [42, 47, 54, 255]).all(-1).any() and not (plain == [255, 0, 0, 255]).all(-1).any()
 
 
 def test_a_long_line_is_drawn_with_its_average() -> None:
@@ -95,6 +95,13 @@ def test_overlay_leaves_the_background_and_outlines_the_prediction_inside() -> N
     outline = (drawn == FILLS[0]).all(-1)
     assert outline.any() and not (outline & outside).any() and not outline[20, 20]
     np.testing.assert_array_equal(drawn[20, 20], np.round(0.75 * 90 + 0.25 * np.array(FILLS[0])))
+
+
+def test_the_border_of_the_image_is_no_outline() -> None:
+    left = np.zeros((40, 40), np.uint8)
+    left[:, :20] = 1
+    outline = (overlay(np.zeros((40, 40, 1), np.uint8), left) == FILLS[0]).all(-1)
+    np.testing.assert_array_equal(np.nonzero(outline.any(axis=0))[0], [19])
 
 
 def test_a_perfect_prediction_hides_no_outline() -> None:

@@ -82,7 +82,7 @@ def test_everything_is_there_and_inside(folders: list[Path], report: Callable[..
 def test_the_twin_stands_beside_the_diffusion_model(scores: Path, report: Callable[..., Page]) -> None:
     page = report(scores)
     row = re.search(
-        r"Dice ([\d.]+) \[([\d.]+), ([\d.]+)\] ([\d.]+) \[.*?\] \+([\d.]+) \[\+([\d.]+), \+([\d.]+)\]", page.text
+        r"Dice ([\d.]+) \[([\d.]+), ([\d.]+)\] ([\d.]+) \[[^\]]*\] \+([\d.]+) \[\+([\d.]+), \+([\d.]+)\]", page.text
     )
     assert row is not None
     diffusion, low, high, twin, difference, worst, best = map(float, row.groups())
@@ -224,6 +224,20 @@ def test_damage_is_named_and_the_older_page_survives(tmp_path: Path, scores: Pat
     (scores / "summary.json").write_text("{")
     with pytest.raises(DataError, match=r"summary\.json is damaged"):
         write_report([scores], out)
+    assert out.read_text() == "older" and not list(tmp_path.glob(".report*"))
+
+
+def test_a_full_disk_leaves_the_older_page(tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "report.html"
+    out.write_text("older")
+
+    def full(self: Path, *_: object, **__: object) -> None:
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
+        patch.setattr(Path, "write_text", full)
+        write_report([dataset], out)
     assert out.read_text() == "older" and not list(tmp_path.glob(".report*"))
 
 

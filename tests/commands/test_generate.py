@@ -1,0 +1,76 @@
+"""Images on request: the asked classes, reproducible by seed, marked as synthetic, usable as a dataset."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sfumato.commands import generate as generating
+from sfumato.commands import prepare as preparing
+from sfumato.commands import report
+from sfumato.commands.generate import enlarged, parse_seeds, plan_images
+from sfumato.errors import UsageError
+
+
+@pytest.fixture(scope="module")
+def samples(generate_run: Path) -> Path:
+    out = generate_run.parent / "samples"
+    generating.generate(generate_run, out=out, count=36, batch=10, size=24)
+    return out
+
+
+def test_files_manifest_and_metadata(samples: Path) -> None:
+    with (samples / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 36 and {row["origin"] for row in rows} == {"synthetic"}
+    assert len({row["label"] for row in rows}) == 2
+    for row in rows:
+        with Image.open(samples / row["image"]) as image:
+            assert image.size == (24, 24)
+            assert image.text["Synthetic"] == "true"  # type: ignore[attr-defined]
+            assert image.text["Seed"] == row["seed"] and image.text["Model"] == row["model"]  # type: ignore[attr-defined]
+            assert image.text["Class"] == row["label"] == Path(row["image"]).parent.name  # type: ignore[attr-defined]
+    assert {path.name for path in (samples / "grids").iterdir()} == {"16.png", "36.png"}
+    assert (samples / "progression.png").is_file() and len(list(samples.glob("class_*.png"))) == 2
+
+
+def test_an_image_depends_on_its_seed_and_class_alone(generate_run: Path, samples: Path, tmp_path: Path) -> None:
+    with (samples / "manifest.csv").open(newline="") as file:
+        wanted = list(csv.DictReader(file))[7]
+    generating.generate(
+        generate_run, out=tmp_path / "one", count=1, class_=wanted["label"], seeds=wanted["seed"], size=24
+    )
+    one = np.asarray(Image.open(tmp_path / "one" / wanted["label"] / "000000.png")).astype(int)
+    same = np.asarray(Image.open(samples / wanted["image"])).astype(int)
+    assert np.abs(one - same).max() <= 1, "rounding of another batch size at most"
+
+
+def test_a_samples_folder_is_a_dataset(samples: Path, tmp_path: Path) -> None:
+    result = preparing.prepare(samples, out=tmp_path / "dataset", size="16")
+    assert sum(result["cases"].values()) == 36 and len(result["classes"]) == 2
+    report.report(samples, out=tmp_path / "report.html")
+    assert "<img" in (tmp_path / "report.html").read_text()
+
+
+def test_plans() -> None:
+    plan = plan_images(["a", "b"], count=3, label=None, per_class=None, seeds="5,7-9")
+    assert [(image.label, image.seed) for image in plan] == [("a", 5), ("b", 7), ("a", 8)]
+    plan = plan_images(["a", "b"], count=3, label=None, per_class="b=2,unconditional=1", seeds=None)
+    assert [image.label for image in plan] == ["b", "b", None]
+    assert parse_seeds("0-3, 10") == [0, 1, 2, 3, 10]
+    for wrong in ("x", "3-", "-1", "1;2"):
+        with pytest.raises(UsageError):
+            parse_seeds(wrong)
+    with pytest.raises(UsageError, match="seed for each"):
+        plan_images(["a"], count=5, label=None, per_class=None, seeds="1-2")
+    with pytest.raises(UsageError, match="no class c"):
+        plan_images(["a", "b"], count=1, label="c", per_class=None, seeds=None)
+
+
+@pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos"])
+def test_enlarging_keeps_shape_and_mean(method: str) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (16, 24, 3), np.uint8)
+    larger = enlarged(image, 32, method)
+    assert larger.shape == (32, 48, 3) and abs(float(larger.mean()) - float(image.mean())) < 4
