@@ -4,6 +4,7 @@ The choices are written to `plan.json` of the run, so a reader sees what was dec
 """
 
 import math
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from sfumato.data.image import read_image
 from sfumato.data.pack import Pack
 from sfumato.data.source import Found
+from sfumato.errors import DataError
 from sfumato.recipe import Recipe, merge, parse_recipe
 from sfumato.tasks.task import spread
 
@@ -33,8 +35,7 @@ def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, 
     """The size in pixels at which to train."""
     if recipe.data.size != "auto":
         return recipe.data.size, []
-    shapes = [read_image(case.image).shape[:2] for case in spread(found.cases, 20)]
-    median: np.ndarray = np.median(np.array(shapes), axis=0)
+    median: np.ndarray = np.median(_shapes(found), axis=0)
     limit = LARGEST_SIDE.get(device, LARGEST_SIDE["cuda"])
     scale = min(1.0, limit / median.max())
     height, width = (max(8, int(math.ceil(side * scale / 4) * 4)) for side in median)
@@ -43,6 +44,15 @@ def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, 
         "and divisible by 4"
     )
     return (height, width), [Choice("data.size", [height, width], reason)]
+
+
+def _shapes(found: Found) -> np.ndarray:
+    """Height and width of some images; unreadable ones are left to `prepare`, which lists them all."""
+    shapes = []
+    for case in spread(found.cases, 20):
+        with suppress(DataError):
+            shapes.append(read_image(case.image).shape[:2])
+    return np.array(shapes or [(64, 64)])
 
 
 def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, list[Choice]]:

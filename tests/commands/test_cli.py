@@ -50,9 +50,7 @@ def test_help_imports_no_torch() -> None:
 
 
 @pytest.mark.parametrize(("parent", "name"), [(parent.name[0], name) for parent, name, _, _ in COMMANDS])
-def test_every_command_documents_every_parameter(
-    parent: str, name: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_documents_every_parameter(parent: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     words = [name] if parent == "sfumato" else [parent, name]
     assert call(*words, "--help") == 0
     shown = capsys.readouterr().out
@@ -156,7 +154,9 @@ def test_impossible_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_models_that_cannot_be_used(tmp_path: Path, segment_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     scans = images(tmp_path / "scans")
     (tmp_path / "model.pt").write_bytes(b"\x80\x04cposix\nsystem\n")
-    (tmp_path / "cut.safetensors").write_bytes((segment_run / "checkpoints").glob("step-*/ema.safetensors").__next__().read_bytes()[:-9])
+    (tmp_path / "cut.safetensors").write_bytes(
+        (segment_run / "checkpoints").glob("step-*/ema.safetensors").__next__().read_bytes()[:-9]
+    )
     (tmp_path / "empty").mkdir()
     for name in ("model.pt", "cut.safetensors", "empty", "nowhere"):
         assert call("segment", tmp_path / name, scans, "--out", tmp_path / "out") == 5, name

@@ -15,7 +15,9 @@ SHARES = {"segment": 0.3, "twin": 0.3, "generate": 0.4}
 """Of the training time; the twin trains as long as the model that it is compared with."""
 
 
-def demo(*, out: Path = Path("demo"), minutes: float = 4.5, cases: int = 240, overwrite: bool = False) -> dict[str, Any]:
+def demo(
+    *, out: Path = Path("demo"), minutes: float = 4.5, cases: int = 240, overwrite: bool = False
+) -> dict[str, Any]:
     """Segment held-out toy lesions beside the deterministic twin, make new ones grade by grade, and report.
 
     Args:
@@ -38,7 +40,9 @@ def demo(*, out: Path = Path("demo"), minutes: float = 4.5, cases: int = 240, ov
     )
     scores = evaluate.masks(out / "predictions", out / "dataset", out=out / "scores", overwrite=overwrite)
     say("[4/5] training: generate, and making images of every grade")
-    train.generate(out / "dataset", out=generate_run, minutes=minutes * SHARES["generate"], set=[*quick, "train.batch=32"])
+    train.generate(
+        out / "dataset", out=generate_run, minutes=minutes * SHARES["generate"], set=[*quick, "train.batch=32"]
+    )
     generating.generate(generate_run, out=out / "samples", count=64, overwrite=overwrite)
     say("[5/5] the report")
     folders = [out / name for name in ("scores", "predictions", "segment", "samples", "generate", "dataset")]

@@ -142,8 +142,8 @@ def parse_seeds(text: str) -> list[int]:
     """Seeds like 0-63 or 3,7,20-29."""
     seeds: list[int] = []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not first.isdigit() or (last and not last.isdigit()):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdigit() or (dash and not last.isdigit()):
             raise UsageError(f"--seeds {text}", expected="numbers and ranges like 0-63 or 3,7,20-29")
         seeds.extend(range(int(first), int(last or first) + 1))
     return seeds
@@ -192,17 +192,16 @@ def _write_images(
             path = folder / label / f"{image.wanted.number:06}.png"
             path.parent.mkdir(exist_ok=True)
             write_image(path, enlarged(image.image, height, method), text=_text(model, sampler, image, guidance))
-            name = f"{label}/{image.wanted.number:06}"
-            cases.append(
-                Case(id=name, image=f"{name}.png", label=image.wanted.label, origin="synthetic", source=model.sha256)
-            )
+            name = path.relative_to(folder).with_suffix("").as_posix()
+            case = Case(id=name, image=str(path), label=image.wanted.label, origin="synthetic", source=model.sha256)
+            cases.append(case)
             made.append(image)
             progress.update(len(made))
     write_manifest(
         folder / "manifest.csv",
         cases,
         extra={
-            "file": [case.image for case in cases],
+            "file": [f"{case.id}.png" for case in cases],
             "seed": [image.wanted.seed for image in made],
             "steps": [sampler.steps] * len(made),
             "sampler": [sampler.name] * len(made),

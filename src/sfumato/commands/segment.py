@@ -300,7 +300,7 @@ def coded(mask: np.ndarray, spec: Spec) -> np.ndarray:
 
 def _picture(pixels: np.ndarray, spec: Spec) -> np.ndarray:
     """The image as uint8, by the model's intensity rule."""
-    picture: np.ndarray = to_uint8(to_data(pixels[None], spec))[0]
+    picture: np.ndarray = to_uint8(to_data(np.stack([pixels]), spec))[0]
     return picture
 
 

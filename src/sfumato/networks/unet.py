@@ -228,8 +228,8 @@ class UNet(nn.Module):
         size = x.shape[2:]
         modulations = iter(self.modulate(self.embed(level, condition)).split(self.modulated, dim=1))
         x = pad_to_multiple(with_image(x, condition, channels=self.channels_condition), self.multiple)
-        x = self.stem(x.contiguous(memory_format=self.memory_format))
-        skips = self.encoder(x.contiguous(memory_format=self.memory_format), modulations)
+        features = self.stem(x).contiguous(memory_format=self.memory_format)
+        skips = self.encoder(features, modulations)
         x = self.descend(next(modulations), skips[-1])
         x = self.ascend(next(modulations), x)
         x = self.decoder(x, skips, modulations)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ class Shown(NamedTuple):
     reference: np.ndarray | None = None
 
 
+@runtime_checkable
 class Task(Protocol):
     """A job that the training loop can work on."""
 

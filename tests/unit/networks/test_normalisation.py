@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from sfumato.networks.normalisation import EPSILON, Normalisation, NormaliseActivate, largest_divisor
+from sfumato.networks.normalisation import EPSILON, Normalisation, NormaliseActivate, groups_of, largest_divisor
 
 
 def random(*shape, seed=0, dtype=torch.float64):
@@ -50,3 +50,14 @@ def test_half_precision_is_computed_in_single():
 @pytest.mark.parametrize(("number", "limit", "expected"), [(64, 32, 32), (48, 32, 24), (37, 32, 1), (6, 0, 1)])
 def test_largest_divisor(number, limit, expected):
     assert largest_divisor(number, limit=limit) == expected
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(256, 32), (64, 16), (24, 6), (12, 3), (3, 1), (7, 1)])
+def test_a_group_has_four_channels_or_more(channels, groups):
+    assert groups_of(channels) == groups
+
+
+def test_a_single_pixel_keeps_its_features():
+    x = random(2, 24, 1, 1, dtype=torch.float32)
+    y = Normalisation(24)(x)
+    assert (y[0] - y[1]).abs().max() > 0.1

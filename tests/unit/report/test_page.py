@@ -256,8 +256,10 @@ def test_nothing_sticks_out_in_a_browser(folders: list[Path], tmp_path: Path) ->
       const page = frame.contentDocument, pictures = [...page.images];
       const broken = pictures.filter(image => image.complete && !image.naturalWidth).length;
       const cut = [...page.querySelectorAll('h1,h2,h3')].filter(title => title.scrollWidth > title.clientWidth).length;
+      const whole = [...page.querySelectorAll('.gallery:not(.strip) img')];
+      const cropped = whole.filter(image => image.clientWidth > image.closest('.frame').clientWidth).length;
       const over = page.documentElement.scrollWidth - page.documentElement.clientWidth;
-      document.body.dataset['w' + frame.width] = [pictures.length > 9, broken, cut, over].join(' ');
+      document.body.dataset['w' + frame.width] = [pictures.length > 9, broken, cut, cropped, over].join(' ');
     }</script>"""
     frames = "".join(
         f'<iframe src="{page.name}" width="{width}" height="900" frameborder="0"></iframe>' for width in (390, 1200)
@@ -267,4 +269,4 @@ def test_nothing_sticks_out_in_a_browser(folders: list[Path], tmp_path: Path) ->
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=8000", "--dump-dom"]
     done = subprocess.run([*command, (tmp_path / "probe.html").as_uri()], capture_output=True, timeout=120, check=True)
     found = done.stdout.decode()
-    assert re.findall(r'data-w\d+="([^"]*)"', found) == ["true 0 0 0"] * 2
+    assert re.findall(r'data-w\d+="([^"]*)"', found) == ["true 0 0 0 0"] * 2

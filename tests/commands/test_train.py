@@ -1,0 +1,169 @@
+"""Training as a command: the same command resumes, changes are refused, a killed run goes on with the same bits."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from sfumato.commands import train
+from sfumato.errors import UsageError
+from sfumato.recipe import load_recipe
+from sfumato.run import load_model
+from sfumato.training.checkpoint import newest
+
+TINY = "network={kind: unet, channels: 4, multipliers: [1, 2], blocks: 1, attention: []}"
+REPEATABLE = [TINY, "validate.every_steps=7", "validate.cases=2", "sample.steps=2", "checkpoint.every_steps=3"]
+KILLS = 10
+
+
+def same_weights(run: Path, reference: Path) -> bool:
+    """Whether the newest checkpoints of two runs hold the same bits: weights, averages, optimiser."""
+    ours, theirs = newest(run / "checkpoints"), newest(reference / "checkpoints")
+    assert ours is not None and theirs is not None and ours.step == theirs.step
+    return all(
+        tensor.equal(ours.tensors[stem][name])
+        for stem, group in theirs.tensors.items()
+        for name, tensor in group.items()
+    )
+
+
+def losses(run: Path) -> str:
+    """The log without the clock."""
+    import json
+
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    return json.dumps([{key: value for key, value in record.items() if key != "seconds"} for record in records])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(dataset: Path) -> Path:
+    run = dataset.parent / "uninterrupted"
+    train.segment(dataset, out=run, steps=40, batch=4, set=REPEATABLE)
+    return run
+
+
+@pytest.mark.slow
+def test_ten_sigkills_at_random_moments_change_no_bit(dataset: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """The same command again and again, killed at random moments, ends with the weights of an uninterrupted run."""
+    run, moments = tmp_path / "run", random.Random(3)
+    settings = [word for setting in REPEATABLE for word in ("--set", setting)]
+    command = [sys.executable, "-m", "sfumato", "train", "segment", str(dataset), "--out", str(run)]
+    command += ["--steps", "40", "--batch", "4", *settings]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    kills, resumed = 0, set()
+    while kills < KILLS:
+        goal = moments.randint(0, 39)
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        seen = wait_for_step(process, run / "log.jsonl", goal, patience=moments.uniform(0, 0.05))
+        process.send_signal(signal.SIGKILL)
+        if process.wait() == 0:
+            break
+        kills += 1
+        left = newest(run / "checkpoints")
+        resumed.add((left.step if left else 0, seen))
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    assert kills >= 3 and len({step for step, _ in resumed}) >= 2, "killed too late to test anything"
+    assert same_weights(run, uninterrupted)
+    assert losses(run) == losses(uninterrupted)
+    assert not [path.name for path in (run / "checkpoints").iterdir() if path.name.startswith(".")]
+
+
+def wait_for_step(process: subprocess.Popen[bytes], log: Path, goal: int, *, patience: float) -> int:
+    """Wait until the log has `goal` lines or the process ends, and a little longer; the number of lines."""
+    lines = 0
+    while process.poll() is None and lines < goal:
+        lines = len(log.read_bytes().splitlines()) if log.exists() else 0
+        time.sleep(0.005)
+    time.sleep(patience)
+    return lines
+
+
+def test_resume_extends_a_finished_run(uninterrupted: Path, dataset: Path, tmp_path: Path) -> None:
+    """Constant learning rate: 20 steps, then resumed to 40, are 40 steps in one go."""
+    settings = [*REPEATABLE, "train.schedule=constant"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train.segment(dataset, out=whole, steps=20, batch=4, set=settings)
+    train.segment(dataset, out=parts, steps=9, batch=4, set=settings)
+    result = train.resume(parts, until_steps=20)
+    assert result["step"] == 20 and same_weights(parts, whole)
+
+
+def test_the_same_command_again_does_nothing_more(uninterrupted: Path, dataset: Path) -> None:
+    before = newest(uninterrupted / "checkpoints")
+    result = train.segment(dataset, out=uninterrupted, steps=40, batch=4, set=REPEATABLE)
+    after = newest(uninterrupted / "checkpoints")
+    assert result["step"] == 40 and before is not None and after is not None and before.path == after.path
+
+
+def test_other_settings_in_the_same_folder_are_refused(uninterrupted: Path, dataset: Path) -> None:
+    before = (uninterrupted / "recipe.yaml").read_text()
+    with pytest.raises(UsageError, match=r"train\.learning_rate: 0\.0003 in the run, 0\.01 now"):
+        train.segment(dataset, out=uninterrupted, steps=40, batch=4, set=[*REPEATABLE, "train.learning_rate=0.01"])
+    assert (uninterrupted / "recipe.yaml").read_text() == before
+
+
+def test_a_signal_saves_and_exits_75(dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "sfumato",
+        "train",
+        "segment",
+        str(dataset),
+        "--out",
+        str(run),
+        "--steps",
+        "100000",
+    ]
+    command += ["--batch", "4", "--set", TINY, "--set", "validate.every_steps=90000"]
+    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    wait_for_step(process, run / "log.jsonl", 3, patience=0)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait() == 75
+    left = newest(run / "checkpoints")
+    assert left is not None and left.step >= 3
+    assert len((run / "log.jsonl").read_bytes().splitlines()) == left.step
+
+
+def test_a_run_says_how_it_was_made(uninterrupted: Path) -> None:
+    model = load_model(uninterrupted)
+    assert model.recipe.train.steps == 40 and model.spec.mask_classes[0] == "background"
+    assert len(list((uninterrupted / "samples").glob("step-*.png"))) == 1
+    assert "critical_log_snr" in (uninterrupted / "plan.json").read_text()
+
+
+def test_presets_and_examples_are_valid() -> None:
+    folder = Path(__file__).parents[2] / "recipes"
+    files = sorted(folder.glob("*.yaml"))
+    assert files
+    for file in files:
+        task = "generate" if file.name.startswith("generate") else "segment"
+        assert load_recipe(task, file).task == task
+
+
+def test_nan_stops_with_the_last_good_checkpoint(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sfumato.tasks.segment import Segment
+    from sfumato.training.loop import Diverged
+
+    real = Segment.loss
+
+    def poisoned(self: Segment, network, batch):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+        terms = real(self, network, batch)
+        return {**terms, "loss": terms["loss"] * (float("nan") if batch.step == 5 else 1.0)}
+
+    monkeypatch.setattr(Segment, "loss", poisoned)
+    run = tmp_path / "run"
+    with pytest.raises(Diverged, match="step 5"):
+        train.segment(dataset, out=run, steps=40, batch=4, set=REPEATABLE)
+    left = newest(run / "checkpoints")
+    assert left is not None and left.step == 3
+    assert all(tensor.isfinite().all() for tensor in left.tensors["model"].values())
