@@ -1,3 +1,28 @@
 """sfumato: diffusion models for medical images, from a folder of scans to a number one can trust."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sfumato.data.source import find_cases as find_cases
+    from sfumato.inference import in_original_size as in_original_size
+    from sfumato.inference import make as make
+    from sfumato.inference import predict as predict
+    from sfumato.run import load_model as load_model
+
 __version__ = "0.1.0"
+
+_HOMES = {
+    "find_cases": "sfumato.data.source",
+    "in_original_size": "sfumato.inference",
+    "load_model": "sfumato.run",
+    "make": "sfumato.inference",
+    "predict": "sfumato.inference",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when they are first used: `import sfumato` alone loads no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sfumato' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

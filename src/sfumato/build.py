@@ -36,6 +36,13 @@ from sfumato.tasks.task import Sampler, Task, Walk, spread
 HIGHEST_RATIO = 80.0
 """Where samplers of images start: beyond it steps are wasted (EDM's sigma_max)."""
 
+BELOW_CRITICAL = 3.0
+"""Nats by which the median training noise of masks lies below the critical log-SNR.
+
+At the critical log-SNR the coarse mask can be read off the noisy state; only below must the network read the image.
+Centred there, half of the training teaches little: see benchmarks/RESULTS.md.
+"""
+
 LOWEST_RATIO = 0.002
 """Where samplers of images end before the last step to 0 (EDM's sigma_min)."""
 
@@ -52,7 +59,7 @@ def build_process(recipe: Recipe) -> Process:
                 prediction=p.prediction,
                 training=Uniform(1 / p.timesteps)
                 if p.critical_log_snr is None
-                else Centred(_number(p.critical_log_snr)),
+                else Centred(_number(p.critical_log_snr) - BELOW_CRITICAL),
                 label="schedule" if native else "snr",
                 min_snr=p.min_snr,
             )
@@ -62,7 +69,9 @@ def build_process(recipe: Recipe) -> Process:
                 schedule=EDM(),
                 prediction=p.prediction,
                 sigma_data=_number(p.sigma_data),
-                training=LogNormal(p.log_sigma_mean, p.log_sigma_std) if centre is None else Centred(_number(centre)),
+                training=LogNormal(p.log_sigma_mean, p.log_sigma_std)
+                if centre is None
+                else Centred(_number(centre) - BELOW_CRITICAL),
             )
         case _ as never:
             assert_never(never)

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sfumato.atomic import write_atomic
+
 
 def write_provenance(folder: Path, *, inputs: Mapping[str, Path], seed: int | None = None, **more: Any) -> None:
     """Write `folder/provenance.json`: command, versions, inputs with their hashes, seed, time.
@@ -33,7 +35,7 @@ def write_provenance(folder: Path, *, inputs: Mapping[str, Path], seed: int | No
         "seed": seed,
         **more,
     }
-    (folder / "provenance.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_atomic(folder / "provenance.json", json.dumps(record, indent=2) + "\n")
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

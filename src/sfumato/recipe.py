@@ -204,6 +204,7 @@ DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
     },
     "generate": {
         "task": "generate",
+        "data": {"augment": "none"},  # a mirrored digit or chest is another class or another patient
         "process": {"kind": "edm"},
         "network": {"kind": "unet"},
         "sample": {"sampler": "dpmpp_2m", "steps": 18, "grid": "log_snr"},

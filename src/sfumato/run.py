@@ -97,14 +97,19 @@ class Run:
         return self.folder / "recipe.yaml"
 
     @property
+    def record(self) -> dict[str, str]:
+        """`run.json`: the dataset, relative to the run or absolute, and the sha256 of its description."""
+        file = self.folder / "run.json"
+        try:
+            record: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError):
+            raise UsageError(f"{self.folder} is not a run folder", expected=f"{file} naming its dataset") from None
+        return record
+
+    @property
     def dataset(self) -> Path:
         """The prepared dataset that the run trains on."""
-        record = self.folder / "run.json"
-        try:
-            name = str(json.loads(record.read_text(encoding="utf-8"))["dataset"])
-        except (OSError, KeyError, json.JSONDecodeError):
-            raise UsageError(f"{self.folder} is not a run folder", expected=f"{record} naming its dataset") from None
-        return (self.folder / name).resolve()
+        return (self.folder / self.record["dataset"]).resolve()
 
     def exists(self) -> bool:
         """Whether the folder holds a run."""

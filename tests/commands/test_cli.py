@@ -56,7 +56,7 @@ def test_every_command_documents_every_parameter(parent: str, name: str, capsys:
     shown = capsys.readouterr().out
     table = shown.partition("Parameters")[2]
     rows = [line for line in table.splitlines() if "--" in line and line.startswith("│")]
-    assert rows or name in {"info"}
+    assert rows or name == "info"
     bare = [row for row in rows if not row.partition("--")[2].strip("│ ").partition(" ")[2].strip()]
     assert not bare, "a parameter without a description"
 
@@ -190,7 +190,7 @@ def test_a_bug_asks_to_be_reported(monkeypatch: pytest.MonkeyPatch, capsys: pyte
 def test_out_of_disk_and_memory(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     import sfumato.commands.info
 
-    def fail(self: object) -> bool:  # noqa: ARG001
+    def fail(self: object) -> bool:
         raise error
 
     monkeypatch.setattr(sfumato.commands.info.Run, "exists", fail)

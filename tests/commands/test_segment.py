@@ -14,6 +14,7 @@ from sfumato.commands import segment as segmenting
 from sfumato.data.image import read_mask
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError
+from sfumato.inference import predict
 from sfumato.run import Run, load_model
 
 
@@ -62,10 +63,10 @@ def test_a_case_gets_the_same_mask_in_any_company(segment_run: Path, dataset: Pa
     model = load_model(segment_run)
     sampler = model.sampler(steps=2)
     others = [other for other in pack.cases if other.id != case.id][:4]
-    alone = next(segmenting.predict(model, sampler, [case], count=2, seed=1, batch=16))
-    *_, among = segmenting.predict(model, sampler, [*others, case], count=2, seed=1, batch=3)
+    alone = next(predict(model, sampler, [case], count=2, seed=1, batch=16))
+    *_, among = predict(model, sampler, [*others, case], count=2, seed=1, batch=3)
     assert np.allclose(alone.members, among.members, atol=1e-5)
-    other_seed = next(segmenting.predict(model, sampler, [case], count=2, seed=2, batch=16))
+    other_seed = next(predict(model, sampler, [case], count=2, seed=2, batch=16))
     assert not np.allclose(alone.members, other_seed.members, atol=1e-5)
     assert not np.allclose(alone.members[0], alone.members[1], atol=1e-5)
 

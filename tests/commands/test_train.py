@@ -156,7 +156,7 @@ def test_nan_stops_with_the_last_good_checkpoint(
 
     real = Segment.loss
 
-    def poisoned(self: Segment, network, batch):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
+    def poisoned(self: Segment, network, batch):  # type: ignore[no-untyped-def]
         terms = real(self, network, batch)
         return {**terms, "loss": terms["loss"] * (float("nan") if batch.step == 5 else 1.0)}
 

@@ -1,12 +1,14 @@
 """What a command says while it works: everything goes to stderr, so stdout is free for `--json`."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0")
+"""Of several processes, the first one speaks."""
 
 
 def say(text: str) -> None:

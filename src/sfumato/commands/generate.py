@@ -1,9 +1,9 @@
 """`sfumato generate`: images of the asked classes, one PNG each, with a manifest and preview grids."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -13,12 +13,11 @@ from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, output_folder
 from sfumato.data.image import write_image
 from sfumato.data.manifest import Case, write_manifest
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError
+from sfumato.inference import Made, Wanted, make, make_steps
 from sfumato.provenance import write_provenance
 from sfumato.report.figures import grid, strip
 from sfumato.run import Model, load_model
-from sfumato.tasks.synthesise import draw_images
 from sfumato.tasks.task import Sampler, to_uint8
 
 GRIDS = (16, 36, 64)
@@ -32,27 +31,6 @@ METHODS = {
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
 }
-
-
-class Wanted(NamedTuple):
-    """One image to make.
-
-    Attributes:
-        number: its number within the output.
-        label: its class; None for 'no class'.
-        seed: with the class it decides the image.
-    """
-
-    number: int
-    label: str | None
-    seed: int
-
-
-class Made(NamedTuple):
-    """One image that was made, uint8 (h, w, c)."""
-
-    wanted: Wanted
-    image: np.ndarray
 
 
 def generate(
@@ -149,30 +127,6 @@ def parse_seeds(text: str) -> list[int]:
     return seeds
 
 
-def draw(model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, guidance: float, batch: int) -> Iterator[Made]:
-    """The images, `batch` at a time; each depends on its seed and class alone."""
-    for start in range(0, len(wanted), batch):
-        chunk = wanted[start : start + batch]
-        *_, last = _steps(model, sampler, chunk, guidance=guidance)
-        for image, pixels in zip(chunk, to_uint8(last.x), strict=True):
-            yield Made(image, pixels)
-
-
-def _steps(model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, guidance: float) -> Iterator[Any]:
-    classes = list(model.spec.classes)
-    return draw_images(
-        model.process,
-        model.network,
-        sampler,
-        (model.spec.channels, *model.spec.size),
-        [None if image.label is None else classes.index(image.label) for image in wanted],
-        seeds=[derive_seed("generate", image.seed) for image in wanted],
-        guidance=guidance,
-        classes=len(classes),
-        device=str(next(model.network.parameters()).device),
-    )
-
-
 def _write_images(
     model: Model,
     sampler: Sampler,
@@ -187,7 +141,7 @@ def _write_images(
     """One PNG each and the manifest."""
     made, cases = [], []
     with bar("generating", total=len(wanted)) as progress:
-        for image in draw(model, sampler, wanted, guidance=guidance, batch=batch):
+        for image in make(model, sampler, wanted, guidance=guidance, batch=batch):
             label = image.wanted.label or UNCONDITIONAL
             path = folder / label / f"{image.wanted.number:06}.png"
             path.parent.mkdir(exist_ok=True)
@@ -262,7 +216,7 @@ def _in_turn(made: Sequence[Made]) -> list[Made]:
 
 def _write_progression(model: Model, sampler: Sampler, first: Wanted, folder: Path, *, guidance: float) -> None:
     """From noise to the first image: the estimates along the way."""
-    estimates = [to_uint8(step.x0)[0] for step in _steps(model, sampler, [first], guidance=guidance)]
+    estimates = [to_uint8(step.x0)[0] for step in make_steps(model, sampler, [first], guidance=guidance)]
     chosen = sorted({round(k * (len(estimates) - 1) / (PROGRESSION_FRAMES - 1)) for k in range(PROGRESSION_FRAMES)})
     (folder / "progression.png").write_bytes(strip([estimates[k] for k in chosen], [f"step {k + 1}" for k in chosen]))
 

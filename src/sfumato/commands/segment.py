@@ -2,11 +2,10 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,18 +13,16 @@ import torch
 from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, output_folder
 from sfumato.commands.train import TWIN
-from sfumato.data.image import read_image, write_image
+from sfumato.data.image import write_image
 from sfumato.data.manifest import Case, write_manifest
-from sfumato.data.placement import Placement, restore
 from sfumato.data.source import find_cases
-from sfumato.data.spec import Spec, model_input, to_data
-from sfumato.diffusion.process import derive_seed
+from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError, UsageError
-from sfumato.metrics.ensemble import agreement, image_uncertainty, mean_probability, predictive_entropy, review_rank
+from sfumato.inference import Ensemble, in_original_size, predict
+from sfumato.metrics.ensemble import agreement, image_uncertainty, review_rank
 from sfumato.provenance import write_provenance
 from sfumato.report.figures import overlay, strip
 from sfumato.run import Model, load_model
-from sfumato.tasks.segment import draw_masks, probabilities
 from sfumato.tasks.task import Sampler, to_uint8
 
 PROCESS_STRIPS = 4
@@ -35,41 +32,6 @@ BATCH = 16
 """Masks drawn at once."""
 
 Split = Literal["train", "validation", "test"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ensemble:
-    """All members drawn for one case.
-
-    Attributes:
-        case: the case.
-        pixels: the image as read (h, w, c).
-        placement: the way back to the original size.
-        members: class probabilities of each member in the model's size (k, classes, h, w), float32.
-        steps: estimates of the first member at each step (classes, h, w).
-    """
-
-    case: Case
-    pixels: np.ndarray
-    placement: Placement
-    members: np.ndarray
-    steps: Sequence[np.ndarray]
-
-
-class Prediction(NamedTuple):
-    """What is known about one case after segmentation, all in the input's own size.
-
-    Attributes:
-        probability: mean class probabilities (classes, h, w).
-        members: class indices of each member (k, h, w).
-        mask: class indices (h, w).
-        entropy: predictive entropy of each pixel in [0, 1].
-    """
-
-    probability: np.ndarray
-    members: np.ndarray
-    mask: np.ndarray
-    entropy: np.ndarray
 
 
 def segment(
@@ -130,61 +92,6 @@ def segment(
     return {"predictions": str(out), **result}
 
 
-def predict(
-    model: Model, sampler: Sampler, cases: Sequence[Case], *, count: int, seed: int, batch: int
-) -> Iterator[Ensemble]:
-    """Draw `count` masks for each case, `batch` at a time.
-
-    Member m of a case depends on (seed, the case's id, m) alone.
-    """
-    device = str(next(model.network.parameters()).device)
-    for start in range(0, len(cases), max(1, batch // count)):
-        chunk = cases[start : start + max(1, batch // count)]
-        pixels = [_read(case) for case in chunk]
-        fitted = [model_input(image, model.spec) for image in pixels]
-        images = to_data(np.stack([array for array, _ in fitted]), model.spec, device)
-        images = images.repeat_interleave(count, 0)
-        seeds = [derive_seed(seed, "segment", case.id, member) for case in chunk for member in range(count)]
-        finals, walks = [], []
-        for part in range(0, len(seeds), batch):
-            piece = slice(part, part + batch)
-            steps = [
-                step.x0
-                for step in draw_masks(
-                    model.process,
-                    model.network,
-                    sampler,
-                    images[piece],
-                    len(model.spec.mask_classes),
-                    seeds=seeds[piece],
-                )
-            ]
-            finals.append(probabilities(steps[-1]).cpu())
-            walks.append(torch.stack(steps, 1).cpu())
-        members, walk = torch.cat(finals).numpy(), torch.cat(walks).numpy()
-        for k, case in enumerate(chunk):
-            yield Ensemble(
-                case=case,
-                pixels=pixels[k],
-                placement=fitted[k][1],
-                members=members[k * count : (k + 1) * count],
-                steps=list(walk[k * count]),
-            )
-
-
-def in_original_size(ensemble: Ensemble) -> Prediction:
-    """Probabilities brought back to the input's size, then decided."""
-    members = np.stack([_restored(member, ensemble.placement) for member in ensemble.members])
-    probability = mean_probability(members)
-    return Prediction(probability, members.argmax(1), probability.argmax(0), predictive_entropy(probability))
-
-
-def _restored(probability: np.ndarray, placement: Placement) -> np.ndarray:
-    """Class probabilities (classes, h, w) in the original size, adding up to 1."""
-    values = restore(np.moveaxis(probability, 0, -1), placement, nearest=False).clip(0, 1)
-    return np.moveaxis(values / values.sum(-1, keepdims=True), -1, 0)
-
-
 def _check_model(model: Model, path: Path) -> None:
     if model.recipe.task != "segment":
         raise UsageError(f"{path} was trained to generate images, not to segment them", remedy="sfumato generate ...")
@@ -195,15 +102,6 @@ def _cases(source: Path, split: Split | None) -> list[Case]:
     if not cases:
         raise DataError(f"{source} has no case in the split {split}", expected="a dataset with this split")
     return cases
-
-
-def _read(case: Case) -> np.ndarray:
-    try:
-        return read_image(case.image)
-    except DataError as error:
-        raise DataError(
-            f"{case.id}: {error.finding}", expected=error.expected, remedy=error.remedy, code=error.code
-        ) from error
 
 
 def _write(

@@ -9,8 +9,6 @@ medical images); the EXIF orientation is applied. Masks keep the index of a pale
 """
 
 import io
-import os
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +16,7 @@ import tifffile
 from jaxtyping import Shaped
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from sfumato.atomic import write_atomic
 from sfumato.data.archive import Locator, read_member
 from sfumato.data.png import SIGNATURE, check_png, decode_deep, encode_deep
 from sfumato.errors import DataError
@@ -225,22 +224,10 @@ def write_image(path: Path, array: np.ndarray, *, text: dict[str, str] | None = 
     """
     pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
-        return _replace(path, encode_deep(pixels, text or {}))
+        return write_atomic(path, encode_deep(pixels, text or {}), sync=False)
     info = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
         info.add_itxt(key, value)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
-    return _replace(path, buffer.getvalue())
-
-
-def _replace(path: Path, content: bytes) -> None:
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    return write_atomic(path, buffer.getvalue(), sync=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from sfumato.atomic import write_atomic
 from sfumato.errors import UsageError
 from sfumato.report.content import Section, Table
 from sfumato.report.datasets import dataset_section
@@ -44,12 +45,8 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     readers = [_reader(folder) for folder in folders]
     page = render([reader(folder.resolve()) for reader, folder in zip(readers, folders, strict=True)])
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.with_name(f".{out.name}.new")
-    try:
-        draft.write_text(page, encoding="utf-8")
-        return draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_atomic(out, page)
+    return out
 
 
 def render(sections: Sequence[Section]) -> str:

@@ -6,12 +6,12 @@ written after the step it resumes from: the log of a killed and resumed run read
 
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError
 
 
@@ -25,7 +25,7 @@ class Log:
 
     def __init__(self, path: Path, *, step: int = 0) -> None:
         kept = [record for record in read_log(path) if record["step"] <= step]
-        _replace(path, "".join(_line(record) for record in kept))
+        write_atomic(path, "".join(_line(record) for record in kept))
         self._file = path.open("a", encoding="utf-8")
 
     def write(self, record: Mapping[str, Any]) -> None:
@@ -89,12 +89,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(inner) for inner in value]
     return value
-
-
-def _replace(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.new")
-    with draft.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)

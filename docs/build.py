@@ -1,0 +1,231 @@
+"""Writes `recipe.md` and `commands.md` from the code, so that they cannot disagree with it.
+
+python docs/build.py           write both pages
+python docs/build.py --check   write nothing; exit code 1 if a page is out of date or a description is missing
+"""
+
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, NamedTuple, get_args, get_origin
+
+from cyclopts import App
+
+from sfumato.cli import COMMANDS
+from sfumato.recipe import Recipe, load_recipe
+
+FOLDER = Path(__file__).parent
+NOTE = "<!-- Written by docs/build.py from the code. Do not edit. -->"
+TASKS = ("segment", "generate")
+
+RECIPE_HEAD = f"""{NOTE}
+# The recipe
+
+A recipe says everything about a run. It is a YAML file for `--recipe`; whatever it leaves out has the default below.
+`--set a.b=c` lays one setting over it, and flags such as `--minutes` or `--batch` win over both:
+
+```sh
+sfumato train segment dataset --recipe recipes/segment-fast.yaml --set train.learning_rate=2e-4 --minutes 30
+```
+
+An unknown key is refused with the nearest right one, a wrong value with its path and bounds. Counts may be written
+`20k` or `1.5M`. `auto` is measured on the data or fitted to the machine; the run's `plan.json` says what it became and
+why, and its `recipe.yaml` is the recipe with every field written out. A section of another `kind` replaces the default
+section whole.
+"""
+
+COMMANDS_HEAD = f"""{NOTE}
+# The commands
+
+A verb reads files or folders and writes one new folder; a folder that is not empty is refused without `--overwrite`.
+Everywhere, `--json` prints the result on stdout (progress goes to stderr), `--debug` shows the traceback of an error,
+`--help` explains. [The exit codes](how-to.md#call-it-from-a-program) are stable.
+"""
+
+
+class Row(NamedTuple):
+    """A field of the recipe or a parameter of a command; `name` is its full path or its command line."""
+
+    name: str
+    cells: tuple[str, ...]
+    meaning: str
+
+
+class Section(NamedTuple):
+    """A heading, a paragraph, a table."""
+
+    title: str
+    about: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+
+
+def recipe_sections() -> list[Section]:
+    """The recipe, section by section, in the order of the file."""
+    schema = Recipe.model_json_schema()
+    return list(_recipe_sections(schema, schema["$defs"], path=(), kinds=()))
+
+
+def _recipe_sections(
+    model: Mapping[str, Any], models: Mapping[str, Any], *, path: tuple[str, ...], kinds: Sequence[str]
+) -> Iterator[Section]:
+    inner: list[Section] = []
+    rows: list[Row] = []
+    for name, field in model["properties"].items():
+        below = (*path, name)
+        if nested := _nested(field):
+            for reference, its_kinds in nested.items():
+                inner += _recipe_sections(models[reference], models, path=below, kinds=its_kinds)
+        elif name != "kind":
+            defaults = (_default(task, below, kinds, field) for task in TASKS)
+            rows.append(Row(".".join(below), (_values(field), *defaults), field.get("description", "")))
+    title = ".".join(path) or "task"
+    if kinds:
+        title += ": kind " + " or ".join(kinds)
+    about = model["description"] if path else "What the run is about."
+    yield Section(title, about, ("field", "values", "default, segment", "default, generate", "meaning"), tuple(rows))
+    yield from inner
+
+
+def _nested(field: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The models that a field may hold, each with its kinds; empty for a plain value."""
+    if "$ref" in field:
+        return {_model(field["$ref"]): []}
+    mapping = field.get("discriminator", {}).get("mapping", {})
+    nested: dict[str, list[str]] = {}
+    for kind, reference in mapping.items():
+        nested.setdefault(_model(reference), []).append(kind)
+    return nested
+
+
+def _model(reference: str) -> str:
+    return reference.rpartition("/")[2]
+
+
+def _default(task: Literal["segment", "generate"], path: Sequence[str], kinds: Sequence[str], field: Any) -> str:
+    """The default in the recipe of a task; the field's own where that recipe has another kind of section."""
+    value: Any = load_recipe(task).model_dump(mode="json", by_alias=True)
+    for key in path[:-1]:
+        value = value[key]
+    other_kind = bool(kinds) and value["kind"] not in kinds
+    return _code(field["default"] if other_kind else value[path[-1]])
+
+
+def _values(schema: Mapping[str, Any]) -> str:
+    """What a field accepts, in words."""
+    if "anyOf" in schema:
+        return " or ".join(map(_values, schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(_code(value) for value in schema.get("enum", [schema.get("const")]))
+    match schema["type"]:
+        case "null":
+            return "`null`"
+        case "boolean":
+            return "`true`, `false`"
+        case "array" if "prefixItems" in schema:
+            return f"[{', '.join(map(_values, schema['prefixItems']))}]"
+        case "array":
+            return f"list of {_values(schema['items'])}"
+        case kind:
+            return f"{kind}{_bounds(schema)}"
+
+
+def _bounds(schema: Mapping[str, Any]) -> str:
+    above = schema.get("exclusiveMinimum", schema.get("gt"))
+    low, high = schema.get("minimum", schema.get("ge")), schema.get("maximum", schema.get("le"))
+    if above is not None:
+        return f" above {above}"
+    if low is not None:
+        return f" {low} to {high}" if high is not None else f", at least {low}"
+    return ""
+
+
+def command_sections() -> list[Section]:
+    """The commands in the order of the work."""
+    return [_command_section(parent[name], ["sfumato", *parent.name, name]) for parent, name, *_ in COMMANDS]
+
+
+def _command_section(command: App, words: Sequence[str]) -> Section:
+    about, *_ = (inspect.getdoc(command.default_command) or "").split("\n\n")
+    rows = tuple(map(_parameter, command.assemble_argument_collection(parse_docstring=True)))
+    return Section(" ".join(dict.fromkeys(words)), about, ("parameter", "values", "default", "meaning"), rows)
+
+
+def _parameter(argument: Any) -> Row:
+    """A parameter of a command; `--no-...` and `--empty-...` are left to `--help`."""
+    field = argument.field_info
+    many = field.kind is field.VAR_POSITIONAL
+    name = argument.names[0] + ("..." if many else "")
+    default = "required" if argument.required or many else "" if field.default is None else _code(field.default)
+    return Row(name, (_kind(argument.hint), default), argument.parameter.help or "")
+
+
+def _kind(hint: Any) -> str:
+    """What the command line accepts for an annotation, in words."""
+    origin, inner = get_origin(hint), [part for part in get_args(hint) if part not in (type(None), ...)]
+    if origin is Literal:
+        return ", ".join(map(_code, inner))
+    if origin in (list, tuple):
+        return f"{_kind(inner[0])}, repeatable"
+    if origin is UnionType or inner:
+        return " or ".join(map(_kind, inner))
+    return {str: "text", int: "integer", float: "number", bool: "flag", Path: "path"}[hint]
+
+
+def _code(value: Any) -> str:
+    return f"`{value if isinstance(value, str | Path) else json.dumps(value)}`"
+
+
+def page(head: str, sections: Sequence[Section]) -> str:
+    """A page of Markdown."""
+    return "\n".join([head, *map(_section, sections)])
+
+
+def _section(section: Section) -> str:
+    lines = [f"## {section.title}", "", section.about, ""]
+    if section.rows:
+        lines += [_line(section.columns), _line(["---"] * len(section.columns))]
+        lines += [_line([f"`{row.name}`", *row.cells, row.meaning]) for row in section.rows]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def undescribed() -> list[str]:
+    """Fields and parameters that nobody has explained."""
+    fields = [row.name for section in recipe_sections() for row in section.rows if not row.meaning]
+    parameters = [
+        f"{section.title} {row.name}" for section in command_sections() for row in section.rows if not row.meaning
+    ]
+    return fields + parameters
+
+
+def pages() -> dict[Path, str]:
+    """The text of every page that is written here."""
+    return {
+        FOLDER / "recipe.md": page(RECIPE_HEAD, recipe_sections()),
+        FOLDER / "commands.md": page(COMMANDS_HEAD, command_sections()),
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write or check; the exit code."""
+    if "--check" not in arguments:
+        for file, text in pages().items():
+            file.write_text(text, encoding="utf-8")
+        return 0
+    stale = [file for file, text in pages().items() if not file.is_file() or file.read_text(encoding="utf-8") != text]
+    complaints = [f"{file.name} is out of date: python docs/build.py" for file in stale]
+    complaints += [f"{name} has no description" for name in undescribed()]
+    sys.stderr.writelines(f"{complaint}\n" for complaint in complaints)
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
