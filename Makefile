@@ -8,26 +8,30 @@ BIN := $(VENV)/bin
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/developing: $(VENV)/installed
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 demo: $(VENV)/installed
 	$(BIN)/sfumato demo --out demo --overwrite
 
-test: $(VENV)/installed
+test: $(VENV)/developing
 	$(BIN)/python -m pytest
 
-check: $(VENV)/installed
+check: $(VENV)/developing
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/installed
+bench: $(VENV)/developing
 	$(BIN)/python benchmarks/network.py --out benchmarks/network.json
 	$(BIN)/python benchmarks/sampler.py --out benchmarks/sampler.json
 
-docs: $(VENV)/installed
+docs: $(VENV)/developing
 	$(BIN)/python docs/build.py
 
 clean:

@@ -33,6 +33,7 @@ class Arm(NamedTuple):
     """The scores of one model.
 
     Attributes:
+        folder: its predictions.
         name: what is printed, e.g. diffusion.
         calls: network calls for one case.
         cases: overlap of each case with each reader, by id: the mean over readers counts.
@@ -40,6 +41,7 @@ class Arm(NamedTuple):
         diversity: GED (U) and HM-IoU of each case, where there are several members and readers.
     """
 
+    folder: Path
     name: str
     calls: int
     cases: Mapping[str, Overlap]
@@ -70,7 +72,7 @@ def masks(predictions: Path, reference: Path, /, *, out: Path, overwrite: bool =
         arms.append(_arm(predictions / TWIN, truth))
     summary = _summary(arms, truth)
     with output_folder(out, overwrite=overwrite, inputs=[predictions]) as folder:
-        _write_scores(folder, arms, truth, predictions)
+        _write_scores(folder, arms, truth)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         write_provenance(folder, inputs={"predictions": predictions, "reference": reference}, seed=BOOTSTRAP_SEED)
     _show(arms, summary)
@@ -123,7 +125,7 @@ def _arm(folder: Path, truth: References) -> Arm:
             drawn = np.stack([truth.rule.apply(read_mask(str(member))) for member in members])
             diversity[case.id] = _diversity(drawn, readers, truth.rule.classes)
     name = DETERMINISTIC if about["process"] == "none" else "diffusion"
-    return Arm(name, about["network_calls"], per_case, overlaps, diversity)
+    return Arm(folder, name, about["network_calls"], per_case, overlaps, diversity)
 
 
 def _mean_overlap(scored: Sequence[Overlap]) -> Overlap:
@@ -157,10 +159,7 @@ def _summary(arms: Sequence[Arm], truth: References) -> dict[str, Any]:
             "iou": _rounded(mean_interval(iou, seed=BOOTSTRAP_SEED)),
             **{name: float(np.mean([d[name] for d in arm.diversity.values()])) for name in _first(arm.diversity)},
             "per_class": {
-                name: {
-                    key: None if isinstance(value, float) and math.isnan(value) else value
-                    for key, value in one._asdict().items()
-                }
+                name: _finite(one._asdict())
                 for name, one in zip(truth.classes[1:], summarise(list(arm.overlaps)), strict=True)
             },
         }
@@ -180,27 +179,44 @@ def _values(arm: Arm, metric: str) -> np.ndarray:
     return np.array([float(getattr(case, metric).mean()) for case in arm.cases.values()])
 
 
-def _rounded(interval: Interval) -> dict[str, float]:
-    return {name: round(float(value), 6) for name, value in interval._asdict().items() if isinstance(value, float)}
+def _rounded(interval: Interval) -> dict[str, float | None]:
+    return _finite({"mean": interval.mean, "low": interval.low, "high": interval.high, "level": interval.level})
 
 
-def _write_scores(folder: Path, arms: Sequence[Arm], truth: References, predictions: Path) -> None:
+def _finite(numbers: Mapping[str, float]) -> dict[str, float | None]:
+    """Numbers for JSON: six decimals, null where one is unknown."""
+    return {name: round(value, 6) if math.isfinite(value) else None for name, value in numbers.items()}
+
+
+def _shown(interval: Mapping[str, float | None]) -> str:
+    """Mean and interval for the person."""
+    return "{mean:.3f} [{low:.3f}, {high:.3f}]".format(**{k: math.nan if v is None else v for k, v in interval.items()})
+
+
+def _write_scores(folder: Path, arms: Sequence[Arm], truth: References) -> None:
     """`scores.csv`: one row for each case, class and model."""
-    uncertain = {row["id"]: row["uncertainty"] for row in read_rows(predictions / "manifest.csv")}
-    places = {arms[0].name: predictions, **({arms[1].name: predictions / TWIN} if len(arms) > 1 else {})}
     with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(
             ["id", "class", "arm", "dice", "iou", "uncertainty", "patient", "split", "image", "reference", "prediction"]
         )
         for arm in arms:
-            for name, scored in arm.cases.items():
-                case = truth.cases[name]
-                files = [case.image, case.masks[0], str((places[arm.name] / "masks" / f"{name}.png").resolve())]
+            for row in read_rows(arm.folder / "manifest.csv"):
+                name, scored, case = row["id"], arm.cases[row["id"]], truth.cases[row["id"]]
+                files = [case.image, case.masks[0], str((arm.folder / row["mask"]).resolve())]
                 for k, label in enumerate(truth.classes[1:]):
                     values = [round(float(scored.dice[k]), 6), round(float(scored.iou[k]), 6)]
                     writer.writerow(
-                        [name, label, arm.name, *values, uncertain[name], case.patient or "", case.split or "", *files]
+                        [
+                            name,
+                            label,
+                            arm.name,
+                            *values,
+                            row["uncertainty"],
+                            case.patient or "",
+                            case.split or "",
+                            *files,
+                        ]
                     )
 
 
@@ -208,12 +224,7 @@ def _show(arms: Sequence[Arm], summary: Mapping[str, Any]) -> None:
     table = Table("model", "network calls", "Dice [95 % interval]", "IoU")
     for arm in arms:
         scores = summary["arms"][arm.name]
-        dice = scores["dice"]
-        table.add_row(
-            arm.name, str(arm.calls), f"{dice['mean']:.3f} [{dice['low']:.3f}, {dice['high']:.3f}]",
-            f"{scores['iou']['mean']:.3f}",
-        )  # fmt: skip
+        table.add_row(arm.name, str(arm.calls), _shown(scores["dice"]), f"{scores['iou']['mean']:.3f}")
     console.print(table)
     if "difference" in summary:
-        change = summary["difference"]["dice"]
-        say(f"Dice of {arms[0].name} minus twin: {change['mean']:+.3f} [{change['low']:+.3f}, {change['high']:+.3f}]")
+        say(f"Dice of {arms[0].name} minus that of its twin: {_shown(summary['difference']['dice'])}")

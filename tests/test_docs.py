@@ -1,0 +1,195 @@
+"""The documentation is true: pages are current, codes complete, commands parse, snippets import, links lead."""
+
+import ast
+import importlib
+import io
+import re
+import shlex
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+import yaml
+from rich.console import Console
+
+from sfumato import cli
+from sfumato.errors import UsageError
+from sfumato.recipe import DEFAULTS, load_recipe, merge, parse_recipe
+
+ROOT = Path(__file__).parents[1]
+SOURCE = ROOT / "src" / "sfumato"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+SNIPPET = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"\b(?:DATA|SCORE)-\d{3}\b")
+
+
+class Snippet(NamedTuple):
+    """A fenced block of a page."""
+
+    page: str
+    language: str
+    text: str
+
+
+SNIPPETS = [
+    Snippet(str(page.relative_to(ROOT)), *match.groups())
+    for page in PAGES
+    for match in SNIPPET.finditer(page.read_text(encoding="utf-8"))
+]
+
+
+def in_language(language: str) -> list[Snippet]:
+    return [snippet for snippet in SNIPPETS if snippet.language == language]
+
+
+def sfumato_commands() -> list[tuple[str, str]]:
+    """Every command line of sfumato, in shell snippets and (those with a flag) within sentences, with its page."""
+    lines = [(snippet.page, line) for snippet in in_language("sh") for line in snippet.text.splitlines()]
+    for page in PAGES:
+        text = SNIPPET.sub("", page.read_text(encoding="utf-8"))
+        inline = [command.replace("\n", " ") for command in re.findall(r"`(sfumato [^`]*)`", text)]
+        lines += [(str(page.relative_to(ROOT)), command) for command in inline if " --" in command]
+    return [(page, line) for page, line in lines if re.match(r"sfumato |torchrun .*-m sfumato ", line)]
+
+
+@pytest.fixture(scope="module")
+def build() -> ModuleType:
+    """`docs/build.py`, imported."""
+    spec = spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_generated_pages_are_current(build: ModuleType) -> None:
+    stale = [file.name for file, text in build.pages().items() if file.read_text(encoding="utf-8") != text]
+    assert not stale, "run: python docs/build.py"
+
+
+def test_every_field_and_parameter_is_described(build: ModuleType) -> None:
+    assert build.undescribed() == []
+
+
+def test_check_complains_and_writes_nothing(
+    build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build, "FOLDER", tmp_path)
+    assert build.main(["--check"]) == 1
+    assert "recipe.md is out of date" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert build.main([]) == 0
+    monkeypatch.setattr(build, "undescribed", lambda: ["train.batch"])
+    assert build.main(["--check"]) == 1
+    assert capsys.readouterr().err == "train.batch has no description\n"
+
+
+def test_recipe_page_has_every_key(build: ModuleType) -> None:
+    """Every key of both default recipes; the kinds are in the headings."""
+    paths = {row.name for section in build.recipe_sections() for row in section.rows}
+    for task in DEFAULTS:
+        keys = set(flat(load_recipe(task).model_dump(mode="json", by_alias=True)))
+        assert {key for key in keys if not key.endswith(".kind")} <= paths
+
+
+def flat(recipe: dict[str, object], above: str = "") -> list[str]:
+    keys = []
+    for key, value in recipe.items():
+        keys += flat(value, f"{above}{key}.") if isinstance(value, dict) else [above + key]
+    return keys
+
+
+def test_error_codes_are_complete() -> None:
+    used = {code for file in SOURCE.rglob("*.py") for code in re.findall(rf'"({CODE.pattern})"', file.read_text())}
+    rows = re.findall(r"^\| (\S+-\d{3}) \|", (ROOT / "docs" / "errors.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert used and rows == sorted(used)
+
+
+def test_pages_name_no_unknown_code() -> None:
+    known = set(CODE.findall((ROOT / "docs" / "errors.md").read_text(encoding="utf-8")))
+    for page in PAGES:
+        assert set(CODE.findall(page.read_text(encoding="utf-8"))) <= known, page.name
+
+
+@pytest.mark.parametrize(("page", "line"), sfumato_commands())
+def test_command_lines_parse(page: str, line: str) -> None:
+    """The command exists, its words fit, and its settings are those of a recipe."""
+    words = shlex.split(line, comments=True)
+    words = [word for word in words[words.index("sfumato") + 1 :] if word not in ("--json", "--debug")]
+    command, bound, _ = cli.app.parse_args(words, exit_on_error=False, print_error=False)
+    given = bound.arguments
+    if given.get("set") or given.get("recipe"):
+        file = given.get("recipe")
+        load_recipe(command.__name__, file and ROOT / file, settings=given.get("set") or [])
+
+
+def test_there_are_command_lines() -> None:
+    assert {page for page, _ in sfumato_commands()} >= {"README.md", "docs/start.md", "docs/how-to.md"}
+
+
+@pytest.mark.parametrize("snippet", in_language("python"), ids=lambda snippet: snippet.page)
+def test_python_snippets_compile_and_import(snippet: Snippet) -> None:
+    tree = ast.parse(snippet.text)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    for node in imports:
+        if (node.module or "").startswith("sfumato"):
+            module = importlib.import_module(node.module or "")
+            assert [name.name for name in node.names if not hasattr(module, name.name)] == []
+
+
+@pytest.mark.parametrize("snippet", in_language("yaml"), ids=lambda snippet: snippet.page)
+def test_yaml_snippets_are_recipes(snippet: Snippet) -> None:
+    errors = []
+    for defaults in DEFAULTS.values():
+        try:
+            parse_recipe(merge(defaults, yaml.safe_load(snippet.text)), origin=snippet.page)
+        except UsageError as error:
+            errors.append(str(error))
+    assert len(errors) < len(DEFAULTS), errors
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(page.read_text(encoding="utf-8")):
+        if link.startswith(("http:", "https:")):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page if not path else (page.parent / path).resolve()
+        assert target.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors that a code host gives to headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_index_names_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link).resolve() for link in LINK.findall(index.read_text(encoding="utf-8"))}
+    assert linked >= set((ROOT / "docs").glob("*.md")) - {index}
+    assert linked >= set((ROOT / "examples").glob("*.py"))
+
+
+def test_help_lists_every_command() -> None:
+    titles = re.findall(r"^## sfumato (.+)$", (ROOT / "docs" / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(titles) == len(cli.COMMANDS)
+    for title in titles:
+        *parents, name = title.split()
+        written = io.StringIO()
+        cli.app.help_print(parents, console=Console(file=written, width=120))
+        assert re.search(rf"^\W*{name}\b", written.getvalue(), re.MULTILINE), title
+
+
+@pytest.mark.parametrize(("letter", "module"), [("G", "gaussian"), ("T", "schedule"), ("S", "sampler")])
+def test_equations_have_the_numbers_of_the_code(letter: str, module: str) -> None:
+    """An equation of the theory page stands under its number in the module's docstring."""
+    importlib.import_module(f"sfumato.diffusion.{module}")
+    docstring = sys.modules[f"sfumato.diffusion.{module}"].__doc__ or ""
+    in_code = set(re.findall(r" \((\d)\)$", docstring, re.MULTILINE))
+    text = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
+    assert set(re.findall(rf"\({letter}(\d)\)", text)) == in_code

@@ -1,0 +1,90 @@
+"""Recipes: laid on one another, checked, and understood by a person when wrong. Plans: every auto gets a number."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sfumato.errors import UsageError
+from sfumato.recipe import GaussianProcess, Recipe, load_recipe, merge, parse_recipe
+
+
+def test_file_over_defaults_settings_over_both(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("train: {batch: 4, images: 20k}\nnetwork: {channels: 8}\n")
+    recipe = load_recipe("segment", file, settings=["train.batch=6", "data.size=[32, 48]"])
+    assert (recipe.train.batch, recipe.train.images, recipe.data.size) == (6, 20_000, (32, 48))
+    assert recipe.network.channels == 8 and recipe.network.blocks == "auto"
+    assert recipe.loss.dice == 1.0, "the default of segment"
+
+
+def test_another_kind_replaces_its_section_whole() -> None:
+    recipe = load_recipe("segment", settings=["process={kind: none}"])
+    assert recipe.process.kind == "none" and not isinstance(recipe.process, GaussianProcess)
+    assert merge({"a": {"kind": "x", "p": 1}}, {"a": {"q": 2}}) == {"a": {"kind": "x", "p": 1, "q": 2}}
+    assert merge({"a": {"kind": "x", "p": 1}}, {"a": {"kind": "y"}}) == {"a": {"kind": "y"}}
+
+
+@pytest.mark.parametrize("task", ["segment", "generate"])
+def test_a_recipe_survives_its_own_yaml(task: str) -> None:
+    recipe = load_recipe(task, settings=["train.steps=10"])  # type: ignore[arg-type]
+    assert parse_recipe(yaml.safe_load(recipe.to_yaml()), origin="itself") == recipe
+
+
+@pytest.mark.parametrize(("text", "count"), [("20k", 20_000), ("1.5M", 1_500_000), ("7", 7)])
+def test_counts_take_suffixes(text: str, count: int) -> None:
+    assert load_recipe("generate", settings=[f"train.images={text}"]).train.images == count
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    with pytest.raises(UsageError) as told:
+        load_recipe("generate", settings=["train.bach=3", "train.clip=0", "sample.sampler=ddmi"])
+    text = str(told.value)
+    assert "3 mistakes" in text and "did you mean batch" in text and "train.clip" in text and "'ddim'" in text
+
+
+def test_files_that_are_no_recipe(tmp_path: Path) -> None:
+    for content in ("a: [", "- 1", ""):
+        (tmp_path / "r.yaml").write_text(content)
+        with pytest.raises(UsageError, match=r"r\.yaml"):
+            load_recipe("segment", tmp_path / "r.yaml")
+    (tmp_path / "r.yaml").write_text("x" * 1_000_001)
+    with pytest.raises(UsageError, match="1 MB"):
+        load_recipe("segment", tmp_path / "r.yaml")
+    with pytest.raises(UsageError, match="No such file"):
+        load_recipe("segment", tmp_path / "missing.yaml")
+
+
+def test_recipes_are_immutable() -> None:
+    recipe = load_recipe("segment")
+    with pytest.raises(Exception, match="frozen"):
+        recipe.train.batch = 3  # type: ignore[misc]
+    assert isinstance(recipe, Recipe)
+
+
+def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
+    from sfumato.commands import prepare as preparing
+    from sfumato.commands import toy as toys
+    from sfumato.data.pack import Pack
+    from sfumato.plan import plan_training
+
+    toys.toy(tmp_path / "toy", cases=12, size=32, classes=2, readers=3)
+    preparing.prepare(tmp_path / "toy", out=tmp_path / "dataset", size="24")
+    pack = Pack.open(tmp_path / "dataset")
+    rows = pack.rows("train")
+    recipe, choices = plan_training(load_recipe("segment"), pack, device="cpu")
+    masks = [pack.masks(rows, [reader] * len(rows)).numpy() for reader in range(3)]
+    differing = [(masks[i] != masks[j]).sum((1, 2)) for i in range(3) for j in range(i)]
+    typical = np.median([d for d in np.concatenate(differing) if d > 0])
+    assert isinstance(recipe.process, GaussianProcess)
+    assert recipe.process.critical_log_snr == round(-math.log(2 * typical), 2)
+    assert recipe.train.minutes == 30 and recipe.data.size == (24, 24) and recipe.network.channels == 32
+    assert all(choice.reason for choice in choices) and "auto" not in recipe.to_yaml().replace("precision: auto", "")
+    images, _ = plan_training(load_recipe("generate"), pack, device="cpu")
+    assert images.process.sigma_data == pytest.approx(float(pack.images(rows).std()), abs=1e-3)  # type: ignore[union-attr]
+    given = load_recipe("generate", settings=["process.sigma_data=0.7", "train.steps=3", "network.channels=12"])
+    kept, choices = plan_training(given, pack, device="cpu")
+    assert kept.process.sigma_data == 0.7 and kept.network.channels == 12  # type: ignore[union-attr]
+    assert not {"process.sigma_data", "train.minutes", "network.channels"} & {choice.choice for choice in choices}
