@@ -63,6 +63,11 @@ def build_process(recipe: Recipe) -> Process:
                 label="schedule" if native else "snr",
                 min_snr=p.min_snr,
             )
+        case EDMProcess() if native:
+            raise UsageError(
+                f"a network of {recipe.network.kind} is told the noise level as a step of a table, EDM has none",
+                remedy="--set process.kind=gaussian, or --set network.kind=unet",
+            )
         case EDMProcess() as p:
             centre = p.critical_log_snr
             return Gaussian(

@@ -46,18 +46,18 @@ class Part(BaseModel):
 class Split(Part):
     """Shares of the cases (whole patients); a split that the source has already is kept."""
 
-    train: Fraction = 0.7
-    validation: Fraction = 0.15
-    test: Fraction = 0.15
-    seed: int = 0
+    train: Fraction = Field(0.7, description="share of the cases to train on")
+    validation: Fraction = Field(0.15, description="share to choose the best checkpoint by")
+    test: Fraction = Field(0.15, description="share that training never sees")
+    seed: int = Field(0, description="decides which case goes where")
 
 
 class Data(Part):
     """How images reach the network."""
 
-    size: Annotated[tuple[int, int], Field(description="height and width in pixels")] | Auto = "auto"
+    size: tuple[Count, Count] | Auto = Field("auto", description="height and width in pixels; auto: the images' own")
     keep_aspect: bool = Field(False, description="pad to the size instead of stretching")
-    augment: Literal["none", "light", "medium", "heavy"] = "light"
+    augment: Literal["none", "light", "medium", "heavy"] = Field("light", description="how much images are varied")
     split: Split = Split()
 
 
@@ -65,9 +65,9 @@ class GaussianProcess(Part):
     """DDPM and relatives: discrete variance-preserving schedules."""
 
     kind: Literal["gaussian"] = "gaussian"
-    schedule: Literal["linear", "cosine"] = "cosine"
-    timesteps: Count = 1000
-    prediction: Literal["eps", "x0", "v", "logits"] = "eps"
+    schedule: Literal["linear", "cosine"] = Field("cosine", description="of the betas (Ho 2020; Nichol & Dhariwal 2021)")
+    timesteps: Count = Field(1000, description="length T of the table of betas")
+    prediction: Literal["eps", "x0", "v", "logits"] = Field("eps", description="what the network predicts; logits for masks")
     critical_log_snr: float | Auto | None = Field(
         None, description="centre of training noise and of the critical grid; auto measures it on the masks"
     )
@@ -78,7 +78,7 @@ class EDMProcess(Part):
     """EDM (Karras et al. 2022)."""
 
     kind: Literal["edm"] = "edm"
-    prediction: Literal["F", "logits"] = "F"
+    prediction: Literal["F", "logits"] = Field("F", description="what the network predicts; logits for masks")
     sigma_data: Positive | Auto = Field("auto", description="standard deviation of the data; auto measures it")
     log_sigma_mean: float = Field(-1.2, description="P_mean")
     log_sigma_std: Positive = Field(1.2, description="P_std")
@@ -89,7 +89,7 @@ class NoProcess(Part):
     """The deterministic twin: the same network without the noisy state."""
 
     kind: Literal["none"] = "none"
-    prediction: Literal["logits", "x0"] = "logits"
+    prediction: Literal["logits", "x0"] = Field("logits", description="what the network predicts; logits for masks")
 
 
 class Widths(Part):
@@ -105,7 +105,7 @@ class UNetNetwork(Widths):
     """Our U-Net."""
 
     kind: Literal["unet"] = "unet"
-    dropout: Fraction = 0.0
+    dropout: Fraction = Field(0.0, description="share of activations dropped inside residual blocks")
 
 
 class ForeignNetwork(Widths):
@@ -124,21 +124,21 @@ class Loss(Part):
 class Train(Part):
     """Length, optimiser and averages. Exactly one of steps, images and minutes ends the run."""
 
-    steps: Count | None = None
-    images: Count | None = None
-    minutes: Positive | None = None
+    steps: Count | None = Field(None, description="length in optimiser steps; repeatable to the bit")
+    images: Count | None = Field(None, description="length in images seen; repeatable to the bit")
+    minutes: Positive | None = Field(None, description="length in minutes spent training; follows the clock")
     batch: Count = Field(16, description="global batch, whatever the number of processes")
     accumulate: Count = Field(1, description="pieces a batch is cut into when memory is short; same mathematics")
-    learning_rate: Positive = 3e-4
+    learning_rate: Positive = Field(3e-4, description="peak of the learning rate (AdamW)")
     warmup: Annotated[int, BeforeValidator(_count), Field(ge=0)] = Field(100, description="steps of linear warm-up")
-    schedule: Literal["cosine", "constant"] = "cosine"
-    weight_decay: NonNegative = 0.0
+    schedule: Literal["cosine", "constant"] = Field("cosine", description="of the learning rate after the warm-up")
+    weight_decay: NonNegative = Field(0.0, description="of AdamW")
     clip: Positive = Field(1.0, description="largest norm of the gradient")
     ema_half_life: Count = Field(10_000, description="in images")
     drop_label: Fraction = Field(0.1, description="share of labels replaced by 'no class', for guidance")
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    compile: bool = False
-    seed: int = 0
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: what the hardware gains from")
+    compile: bool = Field(False, description="compile the network with torch.compile; takes minutes")
+    seed: int = Field(0, description="of weights, data order and noise")
 
     @model_validator(mode="after")
     def _one_length(self) -> "Train":
@@ -151,9 +151,9 @@ class Train(Part):
 class Sample(Part):
     """How results are drawn."""
 
-    sampler: SamplerName = "dpmpp_2m"
+    sampler: SamplerName = Field("dpmpp_2m", description="how the process is reversed")
     steps: Count = Field(18, description="steps of the sampler")
-    grid: GridName = "log_snr"
+    grid: GridName = Field("log_snr", description="where its steps lie; critical is for masks")
     guidance: NonNegative = Field(1.0, description="1 is none")
     samples: Count = Field(1, description="members of an ensemble (segment)")
 
@@ -161,24 +161,24 @@ class Sample(Part):
 class Validate(Part):
     """How often results are drawn on the validation split, and when that ends the run."""
 
-    every_minutes: Positive = 2.0
+    every_minutes: Positive = Field(2.0, description="time between two validations")
     every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
-    cases: Count = 32
+    cases: Count = Field(32, description="cases of the validation split that are scored")
     patience: Count | None = Field(None, description="validations without a better score before stopping")
 
 
 class Checkpoint(Part):
     """How often everything is saved."""
 
-    every_minutes: Positive = 5.0
+    every_minutes: Positive = Field(5.0, description="time between two checkpoints")
     every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
-    keep: Annotated[int, Field(ge=2)] = 2
+    keep: int = Field(2, ge=2, description="checkpoints to keep besides the best")
 
 
 class Recipe(Part):
     """Everything about a run."""
 
-    task: TaskKind
+    task: TaskKind = Field(description="segment or generate")
     data: Data = Data()
     process: Annotated[GaussianProcess | EDMProcess | NoProcess, Field(discriminator="kind")]
     network: Annotated[UNetNetwork | ForeignNetwork, Field(discriminator="kind")] = UNetNetwork()

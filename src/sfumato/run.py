@@ -59,12 +59,13 @@ def header(recipe: Recipe, spec: Spec, *, step: int) -> dict[str, str]:
     return {HEADER_KEY: json.dumps(about)}
 
 
-def load_model(path: Path, *, device: str = "cpu") -> Model:
+def load_model(path: Path | str, *, device: str = "cpu") -> Model:
     """The model in a run folder (its best checkpoint, else the last) or in a safetensors file.
 
     Raises:
         ModelError: there is none, it is damaged, or it was not written by sfumato.
     """
+    path = Path(path)
     file = Run(path).weights() if path.is_dir() else path
     tensors, metadata = load_weights(file)
     try:

@@ -85,7 +85,7 @@ def _references(reference: Path) -> References:
     if (reference / "dataset.json").is_file():
         pack = Pack.open(reference)
         if pack.spec.mask_rule is None:
-            raise DataError(f"{reference} has no masks", expected="a dataset for segmentation")
+            raise DataError(f"{reference} has no masks", expected="a dataset for segmentation", code="DATA-023")
         cases, rule, classes = pack.cases, pack.spec.mask_rule, pack.spec.mask_classes
     else:
         found = find_cases(reference)

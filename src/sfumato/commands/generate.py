@@ -52,7 +52,7 @@ def generate(
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Make images. The folder is itself a dataset: `train` and `evaluate` read it as it is.
+    """Make images. The folder is itself a dataset: `prepare` and `train` read it as it is.
 
     Args:
         model: A run folder or a model.safetensors.

@@ -25,6 +25,9 @@ from sfumato.training.loop import Parts
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.processes import joined, own_device, rank, wait_for_all
 
+CHANGEABLE = ("train.steps", "train.images", "train.minutes", "train.accumulate", "checkpoint.", "validate.", "sample.")
+"""Settings that a resumed run may change."""
+
 TWIN = "twin"
 """Folder inside a run that holds its deterministic twin, itself a run."""
 
@@ -130,7 +133,7 @@ def resume(
         folder: The run folder.
         until_steps: Train to this many steps, also beyond the end that the run was given.
         until_images: Train to this many images.
-        more_minutes: Train this much longer.
+        more_minutes: Train this much longer than the run was given; for a run that is measured in minutes.
         dry_run: Only say what would be continued.
     """
     run = Run(folder)
@@ -138,10 +141,11 @@ def resume(
         raise UsageError(f"{folder} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
     _check_dataset(run)
     recipe = _stored(run)
-    if more_minutes is not None:
-        recipe = _with_length(recipe, minutes=(recipe.train.minutes or 0.0) + more_minutes)
-    elif until_steps is not None or until_images is not None:
-        recipe = _with_length(recipe, steps=until_steps, images=until_images)
+    if more_minutes is not None and recipe.train.minutes is None:
+        raise UsageError(f"{folder} is not measured in minutes", remedy="give --until-steps or --until-images")
+    total = None if more_minutes is None else (recipe.train.minutes or 0.0) + more_minutes
+    if any(length is not None for length in (until_steps, until_images, total)):
+        recipe = _with_length(recipe, steps=until_steps, images=until_images, minutes=total)
     if dry_run:
         return _preview_plan(recipe, run, run.dataset, None)
     with joined():
@@ -198,15 +202,17 @@ def _train(wanted: Recipe, run: Run, source: Path, masks: Path | None) -> dict[s
 
 def _check_task(task: TaskKind, pack: Pack, dataset: Path) -> None:
     if task == "segment" and pack.spec.kind != "segment":
-        raise DataError(f"{dataset} has no masks", expected="a mask for every image", remedy="give --masks FOLDER")
+        raise DataError(f"{dataset} has no masks", expected="a mask for every image", remedy="give --masks FOLDER", code="DATA-023")
 
 
 def _check_same(run: Run, recipe: Recipe) -> None:
-    """A run is continued with the recipe that it was started with; only its length may change."""
+    """A run is continued with the recipe that it was started with, but for what leaves its mathematics alone."""
     old, new = _flat(_stored(run)), _flat(recipe)
-    lengths = {"train.steps", "train.images", "train.minutes"}
-    changed = [f"{key}: {old.get(key)} in the run, {value} now" for key, value in new.items() if old.get(key) != value]
-    changed = [line for line in changed if line.partition(":")[0] not in lengths]
+    changed = [
+        f"{key}: {old.get(key)} in the run, {value} now"
+        for key, value in new.items()
+        if old.get(key) != value and not key.startswith(CHANGEABLE)
+    ]
     if changed:
         raise UsageError(
             f"{run.folder} holds a run with other settings:\n{listed(changed)}",
@@ -274,8 +280,7 @@ def _stored(run: Run) -> Recipe:
     return parse_recipe(raw, origin=str(run.recipe_file))
 
 
-def _with_length(recipe: Recipe, **length: Any) -> Recipe:
-    lengths = {"steps": None, "images": None, "minutes": None, **length}
+def _with_length(recipe: Recipe, **lengths: float | None) -> Recipe:
     raw = merge(recipe.model_dump(mode="json", by_alias=True), {"train": lengths})
     return parse_recipe(raw, origin="the new length")
 

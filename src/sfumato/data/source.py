@@ -43,7 +43,7 @@ class Found(NamedTuple):
     notes: tuple[str, ...]
 
 
-def find_cases(source: Path, *, masks: Path | None = None) -> Found:
+def find_cases(source: Path | str, *, masks: Path | str | None = None) -> Found:
     """The cases in a file or folder.
 
     Args:
@@ -53,6 +53,7 @@ def find_cases(source: Path, *, masks: Path | None = None) -> Found:
     Raises:
         DataError: nothing is there, names do not match (all are listed), or the form is not understood.
     """
+    source, masks = Path(source), None if masks is None else Path(masks)
     for path in (source, masks):
         if path is not None and not path.exists():
             raise DataError(f"{path} does not exist", expected="a file or folder of images", code="DATA-001")

@@ -51,7 +51,7 @@ class Stream:
 
     def __post_init__(self) -> None:
         if not self.rows:
-            raise DataError("the training split is empty", expected="at least one case to train on")
+            raise DataError("the training split is empty", expected="at least one case to train on", code="DATA-020")
         if self.batch < 1:
             raise UsageError(f"a batch of {self.batch}", expected="a batch of at least 1")
 
