@@ -77,7 +77,8 @@ def _resource(error: Exception) -> ResourceError | None:
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if memory or "can't allocate memory" in str(error):
         return ResourceError(
-            f"out of memory: {error}", remedy="a smaller --batch, or --set train.accumulate=2 for the same batch in two pieces"
+            f"out of memory: {error}",
+            remedy="a smaller --batch, or --set train.accumulate=2 for the same batch in two pieces",
         )
     return None
 

@@ -65,9 +65,13 @@ class GaussianProcess(Part):
     """DDPM and relatives: discrete variance-preserving schedules."""
 
     kind: Literal["gaussian"] = "gaussian"
-    schedule: Literal["linear", "cosine"] = Field("cosine", description="of the betas (Ho 2020; Nichol & Dhariwal 2021)")
+    schedule: Literal["linear", "cosine"] = Field(
+        "cosine", description="of the betas (Ho 2020; Nichol & Dhariwal 2021)"
+    )
     timesteps: Count = Field(1000, description="length T of the table of betas")
-    prediction: Literal["eps", "x0", "v", "logits"] = Field("eps", description="what the network predicts; logits for masks")
+    prediction: Literal["eps", "x0", "v", "logits"] = Field(
+        "eps", description="what the network predicts; logits for masks"
+    )
     critical_log_snr: float | Auto | None = Field(
         None, description="centre of training noise and of the critical grid; auto measures it on the masks"
     )

@@ -23,7 +23,13 @@ SPEC = Spec(
     mask_rule=None,
     readers=1,
 )
-SMALL = ["network.channels=8", "network.multipliers=[1, 2]", "network.blocks=1", "network.attention=[8]", "train.steps=1"]
+SMALL = [
+    "network.channels=8",
+    "network.multipliers=[1, 2]",
+    "network.blocks=1",
+    "network.attention=[8]",
+    "train.steps=1",
+]
 PROCESSES = [
     "process={kind: gaussian, schedule: linear, prediction: eps}",
     "process={kind: gaussian, schedule: cosine, prediction: v, timesteps: 100}",
@@ -56,7 +62,7 @@ def test_every_process_with_every_sampler(process: str, sampler: str) -> None:
 @pytest.mark.parametrize("task", ["segment", "generate"])
 def test_every_network_for_every_task(kind: str, task: str) -> None:
     settings = [f"network={{kind: {kind}}}", "network.channels=32", *SMALL[1:], "process.critical_log_snr=-5"]
-    settings += ["process.sigma_data=1.0"] if task == "generate" else []
+    settings += ["process={kind: gaussian, prediction: eps}"] if task == "generate" else []
     recipe = load_recipe(task, settings=settings)  # type: ignore[arg-type]
     network, process = build_network(recipe, SPEC), build_process(recipe)
     state = 2 if task == "segment" else 1
@@ -66,6 +72,14 @@ def test_every_network_for_every_task(kind: str, task: str) -> None:
     x, level = process.network_input(x_t, torch.tensor([0.3, 0.9]))
     output = network(x, level, Condition(image=image, label=label))
     assert output.shape == x_t.shape and output.isfinite().all()
+
+
+def test_a_foreign_network_is_told_steps_and_edm_has_none() -> None:
+    with pytest.raises(UsageError, match="kind=gaussian"):
+        build_process(load_recipe("generate", settings=["network.kind=monai", "process.sigma_data=0.5"]))
+    process = build_process(load_recipe("segment", settings=["network.kind=monai", "process.critical_log_snr=-5"]))
+    _, level = process.network_input(torch.zeros(2, 2, 4, 4), torch.tensor([0.001, 1.0]))
+    assert level.tolist() == pytest.approx([0, 999], abs=1e-3)
 
 
 def test_the_seed_decides_the_weights_and_nothing_global_moves() -> None:

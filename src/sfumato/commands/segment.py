@@ -100,7 +100,9 @@ def _check_model(model: Model, path: Path) -> None:
 def _cases(source: Path, split: Split | None) -> list[Case]:
     cases = [case for case in find_cases(source).cases if split is None or case.split == split]
     if not cases:
-        raise DataError(f"{source} has no case in the split {split}", expected="a dataset with this split", code="DATA-020")
+        raise DataError(
+            f"{source} has no case in the split {split}", expected="a dataset with this split", code="DATA-020"
+        )
     return cases
 
 

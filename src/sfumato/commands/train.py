@@ -202,7 +202,9 @@ def _train(wanted: Recipe, run: Run, source: Path, masks: Path | None) -> dict[s
 
 def _check_task(task: TaskKind, pack: Pack, dataset: Path) -> None:
     if task == "segment" and pack.spec.kind != "segment":
-        raise DataError(f"{dataset} has no masks", expected="a mask for every image", remedy="give --masks FOLDER", code="DATA-023")
+        raise DataError(
+            f"{dataset} has no masks", expected="a mask for every image", remedy="give --masks FOLDER", code="DATA-023"
+        )
 
 
 def _check_same(run: Run, recipe: Recipe) -> None:

@@ -62,7 +62,10 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(
-            f"{path} is damaged: {error}", expected="JSON", remedy="run the command that wrote it again"
+            f"{path} is damaged: {error}",
+            expected="JSON",
+            remedy="run the command that wrote it again",
+            code="DATA-024",
         ) from error
 
 

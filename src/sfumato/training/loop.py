@@ -167,7 +167,7 @@ class Diverged(SfumatoError):  # noqa: N818 - named for what happened
             f"training diverged in step {step}: loss or gradient is not finite for these rows of the dataset\n"
             + listed([str(row) for row in rows]),
             expected="finite numbers; the network was not updated with this step",
-            remedy="look at these images; if they are fine, start a new run (--out) with --set train.learning_rate=1e-4",
+            remedy="look at these images; if they are fine, start a new --out with --set train.learning_rate=1e-4",
         )
         self.step, self.rows = step, tuple(rows)
 
