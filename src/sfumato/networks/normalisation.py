@@ -1,11 +1,11 @@
 """GroupNorm, scale, shift and SiLU in one function with its own derivative.
 
-A U-Net spends most of its time outside convolutions here. Three things make it fast, on a CPU above all:
+Outside convolutions, a U-Net spends most of its time here. Three things make it fast, on a CPU above all:
 
 1. Normalising and modulating are one multiply-add per pixel: y = silu(slope x + offset), both numbers per channel.
 2. Only x is kept for the backward pass (torch keeps three tensors of this size), the rest is computed again.
-3. The derivative is written as channel sums and multiply-adds. torch's own derivative of GroupNorm takes twice the time
-   in the channels-last format, and 4 times with two threads.
+3. The derivative is written as channel sums and multiply-adds. torch's own derivative of GroupNorm takes twice as long
+   in the channels-last format as channels first (4 times with two threads).
 """
 
 import math
@@ -43,7 +43,7 @@ def moments(x: Data, groups: int) -> tuple[Tensor, Tensor]:
     """Mean and 1 / standard deviation of each group of channels, (b, groups), at least in float32."""
     x = x if x.dtype == torch.float64 else x.float()
     batch, channels, *space = x.shape
-    if x.device.type == "cpu":  # var_mean is 10 times slower there, and this kernel 5 times slower on a GPU's copy
+    if x.device.type == "cpu":  # var_mean is 5 to 10 times slower there; a GPU would copy x for this kernel
         _, mean, scale = torch.native_group_norm(x, None, None, batch, channels, math.prod(space), groups, EPSILON)
         return mean, scale
     variance, mean = torch.var_mean(x.reshape(batch, groups, -1, *space), dim=tuple(range(2, x.ndim + 1)), correction=0)
