@@ -68,3 +68,21 @@ def listed(names: Sequence[str], *, limit: int = 20) -> str:
     if len(names) > limit:
         shown.append(f"    ... and {len(names) - limit} more")
     return "\n".join(shown)
+
+
+def raise_together(problems: Sequence[DataError]) -> None:
+    """Nothing without problems; else one error that lists them all.
+
+    Raises:
+        DataError: with the code of the problems, or DATA-022 where they are of several kinds.
+    """
+    if len(problems) == 1:
+        raise problems[0]
+    if problems:
+        codes = sorted({problem.code for problem in problems})
+        raise DataError(
+            f"{len(problems)} files cannot be used:\n{listed([problem.finding for problem in problems], limit=100)}",
+            expected=problems[0].expected if len(codes) == 1 else "whole images, each with a mask of its size",
+            remedy=problems[0].remedy if len(codes) == 1 else "mend these files or take them out of the folder",
+            code=codes[0] if len(codes) == 1 else "DATA-022",
+        )

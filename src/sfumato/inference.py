@@ -12,7 +12,6 @@ from sfumato.data.manifest import Case
 from sfumato.data.placement import Placement, restore
 from sfumato.data.spec import model_input, to_data
 from sfumato.diffusion.process import Step, derive_seed
-from sfumato.errors import DataError
 from sfumato.metrics.ensemble import mean_probability, predictive_entropy
 from sfumato.run import Model
 from sfumato.tasks.segment import draw_masks, probabilities
@@ -65,7 +64,7 @@ def predict(
     device = str(next(model.network.parameters()).device)
     for start in range(0, len(cases), max(1, batch // count)):
         chunk = cases[start : start + max(1, batch // count)]
-        pixels = [_read(case) for case in chunk]
+        pixels = [read_image(case.image) for case in chunk]
         fitted = [model_input(image, model.spec) for image in pixels]
         images = to_data(np.stack([array for array, _ in fitted]), model.spec, device)
         images = images.repeat_interleave(count, 0)
@@ -108,15 +107,6 @@ def _restored(probability: np.ndarray, placement: Placement) -> np.ndarray:
     """Class probabilities (classes, h, w) in the original size, adding up to 1."""
     values = restore(np.moveaxis(probability, 0, -1), placement, nearest=False).clip(0, 1)
     return np.moveaxis(values / values.sum(-1, keepdims=True), -1, 0)
-
-
-def _read(case: Case) -> np.ndarray:
-    try:
-        return read_image(case.image)
-    except DataError as error:
-        raise DataError(
-            f"{case.id}: {error.finding}", expected=error.expected, remedy=error.remedy, code=error.code
-        ) from error
 
 
 class Wanted(NamedTuple):

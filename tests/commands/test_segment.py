@@ -125,3 +125,15 @@ def test_interactive_asks_until_an_empty_line(
     result = segmenting.segment(segment_run, out=tmp_path / "out", steps=2, interactive=True)
     assert result["predictions"] == [str(tmp_path / "out" / image.stem)]
     assert (tmp_path / "out" / image.stem / "masks" / f"{image.stem}.png").is_file()
+
+
+def test_all_unreadable_images_are_named_before_any_is_segmented(segment_run: Path, toy: Path, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for number, image in enumerate(sorted((toy / "images").glob("*.png"))[:4]):
+        (scans / f"case{number}.png").write_bytes(image.read_bytes())
+    (scans / "case1.png").write_bytes(b"")
+    (scans / "case3.png").write_bytes((scans / "case0.png").read_bytes()[:99])
+    with pytest.raises(DataError, match=r"(?s)case1.*case3"):
+        segmenting.segment(segment_run, scans, out=tmp_path / "out", steps=2)
+    assert not (tmp_path / "out").exists()

@@ -13,11 +13,11 @@ import torch
 from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, output_folder
 from sfumato.commands.train import TWIN
-from sfumato.data.image import write_image
+from sfumato.data.image import read_image, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import find_cases
-from sfumato.data.spec import Spec, to_data
-from sfumato.errors import DataError, UsageError
+from sfumato.data.spec import Spec, model_input, to_data
+from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.inference import Ensemble, in_original_size, predict
 from sfumato.metrics.ensemble import agreement, image_uncertainty, review_rank
 from sfumato.provenance import write_provenance
@@ -82,6 +82,8 @@ def segment(
         check_output(out, overwrite=overwrite, inputs=[source])
         say(f"would segment {len(cases)} images with {count} x {drawn.calls} network calls each into {out}")
         return {"predictions": str(out), "cases": len(cases), "network_calls": count * drawn.calls}
+    check_output(out, overwrite=overwrite, inputs=[source])
+    _check_images(cases, loaded.spec)
     with output_folder(out, overwrite=overwrite, inputs=[source]) as folder:
         result = _write(loaded, drawn, cases, folder, count=count, seed=seed, batch=batch, source=source)
         if (model / TWIN).is_dir():
@@ -104,6 +106,18 @@ def _cases(source: Path, split: Split | None) -> list[Case]:
             f"{source} has no case in the split {split}", expected="a dataset with this split", code="DATA-020"
         )
     return cases
+
+
+def _check_images(cases: Sequence[Case], spec: Spec) -> None:
+    """All images that cannot be segmented, before any is."""
+    problems = []
+    for case in cases:
+        try:
+            model_input(read_image(case.image), spec)
+        except DataError as problem:
+            problem.finding = f"{case.id}: {problem.finding}"
+            problems.append(problem)
+    raise_together(problems)
 
 
 def _write(

@@ -26,7 +26,7 @@ from sfumato.data.placement import fit
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec, decide_intensity
 from sfumato.data.store import Decoded, Facts, Store, disk_full
-from sfumato.errors import DataError, UsageError, listed
+from sfumato.errors import DataError, UsageError, raise_together
 
 FORMAT = 1
 """Version of the folder's form; readers refuse a newer one."""
@@ -82,7 +82,7 @@ def prepare(
                 except DataError as problem:
                     problems.append(problem)
                 yield progress.step(case.id)
-        _raise_all(problems)
+        raise_together(problems)
         _describe(folder, found, store, rule, keep_aspect=keep_aspect, fractions=fractions, seed=seed)
 
 
@@ -170,19 +170,6 @@ def _other_size(image: str, image_shape: tuple[int, ...], mask: str, mask_shape:
         remedy="export the mask again at the size of its image",
         code="DATA-012",
     )
-
-
-def _raise_all(problems: Sequence[DataError]) -> None:
-    if len(problems) == 1:
-        raise problems[0]
-    if problems:
-        codes = sorted({problem.code for problem in problems})
-        raise DataError(
-            f"{len(problems)} files cannot be used:\n{listed([problem.finding for problem in problems], limit=100)}",
-            expected=problems[0].expected if len(codes) == 1 else "whole images, each with a mask of its size",
-            remedy=problems[0].remedy if len(codes) == 1 else "mend these files or take them out of the folder",
-            code=codes[0] if len(codes) == 1 else "DATA-022",
-        )
 
 
 def _describe(
