@@ -167,3 +167,32 @@ def test_nan_stops_with_the_last_good_checkpoint(
     left = newest(run / "checkpoints")
     assert left is not None and left.step == 3
     assert all(tensor.isfinite().all() for tensor in left.tensors["model"].values())
+
+
+@pytest.mark.slow
+def test_two_processes_are_the_same_run_as_one(uninterrupted: Path, toy: Path, dataset: Path, tmp_path: Path) -> None:
+    """`torchrun` on the same command: the first process prepares, logs and saves; the mathematics is the same."""
+    settings = [word for setting in [*REPEATABLE, "data.size=[16, 16]"] for word in ("--set", setting)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "sfumato"]
+    command += [
+        "train",
+        "segment",
+        str(toy),
+        "--out",
+        str(tmp_path / "run"),
+        "--steps",
+        "40",
+        "--batch",
+        "4",
+        *settings,
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = newest(tmp_path / "run" / "checkpoints"), newest(uninterrupted / "checkpoints")
+    assert ours is not None and theirs is not None and ours.step == theirs.step == 40
+    for name, tensor in theirs.tensors["ema"].items():
+        assert tensor.allclose(ours.tensors["ema"][name], atol=1e-5), name
+    records = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
+    assert len(records) == len((uninterrupted / "log.jsonl").read_text().splitlines())
+    assert done.stderr.count("cases at 16 x 16") == 1, "one process prepares, one speaks"
