@@ -196,3 +196,23 @@ def test_two_processes_are_the_same_run_as_one(uninterrupted: Path, toy: Path, d
     records = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert len(records) == len((uninterrupted / "log.jsonl").read_text().splitlines())
     assert done.stderr.count("cases at 16 x 16") == 1, "one process prepares, one speaks"
+
+
+def test_patience_ends_a_run_for_good(dataset: Path, tmp_path: Path) -> None:
+    """Nothing can get better at a learning rate of nothing: three validations, then the end, also when asked again."""
+    settings = [TINY, "validate={every_steps: 2, cases: 2, patience: 2}", "train.learning_rate=1e-30", "sample.steps=1"]
+    first = train.segment(dataset, out=tmp_path / "run", steps=40, batch=4, set=settings)
+    again = train.segment(dataset, out=tmp_path / "run", steps=40, batch=4, set=settings)
+    assert first["step"] == again["step"] == 6 and first["best"]["step"] == 2
+
+
+def test_the_best_checkpoint_is_named_after_a_kill_in_between(dataset: Path, tmp_path: Path) -> None:
+    """The checkpoint was saved, the process died before the file `best` named it."""
+    run = tmp_path / "run"
+    settings = [*REPEATABLE, "validate.every_steps=2"]
+    result = train.segment(dataset, out=run, steps=4, batch=4, set=settings)
+    name = (run / "checkpoints" / "best").read_text()
+    assert name.strip() == f"step-{result['best']['step']:08d}"
+    (run / "checkpoints" / "best").write_text("step-00000001\n")
+    train.resume(run)
+    assert (run / "checkpoints" / "best").read_text() == name

@@ -60,6 +60,15 @@ class Session:
 
     def run_to_end(self) -> dict[str, Any]:
         """All steps; the result of the run."""
+        self._mark_best()
+        if not self._out_of_patience():
+            self._train()
+            self._save()
+            self._picture()
+            wait_for_all()
+        return self._result()
+
+    def _train(self) -> None:
         recipe, since = self.recipe, self.parts.seconds
         validation = _Timer(recipe.validate_.every_minutes, recipe.validate_.every_steps, since)
         saving = _Timer(recipe.checkpoint.every_minutes, recipe.checkpoint.every_steps, since)
@@ -72,18 +81,16 @@ class Session:
                     pictured = True
                     self._picture()
                 ends = progress.fraction >= 1
-                if (validation.due(progress) or ends) and any_of(self._validate(log)):
-                    say("no better score for a while: stopping early")
-                    break
+                if validation.due(progress) or ends:
+                    self._validate(log)
+                    if any_of(self._out_of_patience()):
+                        say("no better score for a while: stopping early")
+                        return
                 if saving.due(progress) and not ends:
                     self._save()
                 if any_of(stopped()):
                     self._save()
                     raise Stopped(f"stopped at step {progress.step} after saving; the same command resumes")
-        self._save()
-        self._picture()
-        wait_for_all()
-        return self._result()
 
     @contextmanager
     def _diary(self) -> Iterator[Callable[[dict[str, Any]], None]]:
@@ -110,10 +117,10 @@ class Session:
         )
         return train(self.parts, self.task.loss, stream, until=until, settings=settings)
 
-    def _validate(self, log: Callable[[dict[str, Any]], None]) -> bool:
-        """Score the averaged network; keep it if it is the best; whether patience has run out."""
+    def _validate(self, log: Callable[[dict[str, Any]], None]) -> None:
+        """Score the averaged network; keep it if it is the best."""
         if rank() > 0:
-            return False
+            return
         scores = self.task.validate(self.parts.ema.network)
         log({"kind": "validate", "step": self.parts.step, "seconds": self.parts.seconds, **scores})
         best = self.parts.best.get("score")
@@ -122,9 +129,17 @@ class Session:
         if better:
             self.parts.best |= {"score": scores["score"], "step": self.parts.step}
             self._save()
-            mark(self.run.checkpoints, "best", self.run.checkpoints / f"step-{self.parts.step:08d}")
+            self._mark_best()
+
+    def _mark_best(self) -> None:
+        """Let `checkpoints/best` name the best checkpoint; also after a kill between saving it and naming it."""
+        best = self.run.checkpoints / f"step-{self.parts.best.get('step', 0):08d}"
+        if rank() == 0 and best.is_dir():
+            mark(self.run.checkpoints, "best", best)
+
+    def _out_of_patience(self) -> bool:
         patience = self.recipe.validate_.patience
-        return patience is not None and self.parts.best["stalled"] >= patience
+        return patience is not None and self.parts.best.get("stalled", 0) >= patience
 
     def _save(self) -> None:
         if rank() > 0:
