@@ -84,8 +84,8 @@ class EDMProcess(Part):
     kind: Literal["edm"] = "edm"
     prediction: Literal["F", "logits"] = Field("F", description="what the network predicts; logits for masks")
     sigma_data: Positive | Auto = Field("auto", description="standard deviation of the data; auto measures it")
-    log_sigma_mean: float = Field(-1.2, description="P_mean")
-    log_sigma_std: Positive = Field(1.2, description="P_std")
+    log_sigma_mean: float = Field(-0.8, description="P_mean; EDM2's for pixels, so that classes are learned early")
+    log_sigma_std: Positive = Field(1.6, description="P_std")
     critical_log_snr: float | Auto | None = Field(None, description="replaces the log-normal law by a centred one")
 
 

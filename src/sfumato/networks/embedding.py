@@ -72,7 +72,7 @@ class Embedding(nn.Module):
         self.label = nn.Embedding(classes + 1, width) if classes else None
         self.augment = nn.Linear(augment_labels, width, bias=False) if augment_labels else None
         if self.label is not None:
-            nn.init.normal_(self.label.weight, std=0.15)  # as large as the level's part of the vector at the start
+            nn.init.normal_(self.label.weight)  # std 1: with less, many classes are learned slowly
 
     def forward(self, level: PerItem, condition: Condition) -> Tensor:
         """(b, width), after its last SiLU."""
