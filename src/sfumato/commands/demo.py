@@ -1,5 +1,6 @@
 """`sfumato demo`: toy data, both jobs, a report, on this machine."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from sfumato.commands import segment as segmenting
 from sfumato.commands.console import say
 from sfumato.commands.folder import check_output
 from sfumato.commands.prepare import prepare
+from sfumato.run import Run
 
 SIZE = "48"
 SHARES = {"segment": 0.3, "twin": 0.3, "generate": 0.4}
@@ -27,12 +29,15 @@ def demo(
         overwrite: Replace a folder that is not empty.
     """
     check_output(out, overwrite=overwrite)
+    segment_run, generate_run = out / "segment", out / "generate"
+    for run in (segment_run, generate_run):
+        if Run(run).exists():  # an earlier demo's: training would resume it
+            shutil.rmtree(run)
     say(f"[1/5] {cases} toy images with four readers each")
     toy.toy(out / "toy", cases=cases, overwrite=overwrite)
     prepare(out / "toy", out=out / "dataset", size=SIZE, overwrite=overwrite)
     say("[2/5] training: segment, and its deterministic twin")
     quick = ["validate.every_minutes=1", "validate.cases=24", "train.warmup=30", "train.ema_half_life=2000"]
-    segment_run, generate_run = out / "segment", out / "generate"
     train.segment(out / "dataset", out=segment_run, minutes=minutes * SHARES["segment"], set=quick, twin=True)
     say("[3/5] segmenting held-out cases, four masks each, and scoring them")
     segmenting.segment(
