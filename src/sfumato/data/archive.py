@@ -63,6 +63,19 @@ def read_member(locator: Locator) -> Array:
     return np.asarray(array)
 
 
+def read_bytes(locator: Locator) -> bytes:
+    """The content of a file in a ZIP archive, check sum verified.
+
+    Raises:
+        DataError: the archive is damaged, encrypted, or has no such member.
+    """
+    try:
+        with zipfile.ZipFile(locator.path) as archive:
+            return archive.read(locator.member)
+    except (OSError, KeyError, RuntimeError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile) as error:
+        raise DataError(f"{locator} cannot be read: {error}", code="DATA-018") from error
+
+
 def read_array(path: Path, key: str = "") -> Array:
     """An array of an NPZ (by key), NPY or IDX file. The latest few are remembered.
 

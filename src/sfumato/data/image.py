@@ -17,8 +17,10 @@ from jaxtyping import Shaped
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from sfumato.atomic import write_atomic
-from sfumato.data.archive import Locator, read_member
+from sfumato.data.archive import Locator, read_bytes, read_member
+from sfumato.data.manifest import Case
 from sfumato.data.png import SIGNATURE, check_png, decode_deep, encode_deep
+from sfumato.data.volume import is_volume, read_plane
 from sfumato.errors import DataError
 
 Pixels = Shaped[np.ndarray, "h w c"]
@@ -32,18 +34,37 @@ GREY_TOLERANCE = 8
 """An RGB mask whose channels differ by no more is grey: JPEG leaves such traces."""
 
 
+def read_case(case: Case) -> Pixels:
+    """The image of a case with all its channels, height x width x channels.
+
+    Raises:
+        DataError: as for `read_image`, and for channels of different sizes or kinds of numbers.
+    """
+    parts = [read_image(locator) for locator in (case.image, *case.channels)]
+    first = parts[0]
+    for locator, part in zip(case.channels, parts[1:], strict=True):
+        if part.shape[:2] != first.shape[:2] or part.dtype != first.dtype:
+            raise DataError(
+                f"{locator} is {part.shape[1]} x {part.shape[0]} {part.dtype}, "
+                f"the first channel {case.image} is {first.shape[1]} x {first.shape[0]} {first.dtype}",
+                expected="channels of one size and one kind of numbers",
+                code="DATA-012",
+            )
+    return np.concatenate(parts, axis=2) if len(parts) > 1 else first
+
+
 def read_image(locator: str) -> Pixels:
-    """An image as stored: uint8 or uint16 (rarely int32 or float32), height x width x channels (1 or 3).
+    """An image as stored: uint8, uint16, int16 (CT) or float32, height x width x channels (1 or 3 from image files).
 
     Raises:
         DataError: the file is missing, damaged, empty, no image, too large, has several frames, or its numbers are
             not finite.
     """
     target = Locator.parse(locator)
-    pixels = _on_black(read_member(target) if target.member else _decode(target.path, palette=False))
+    pixels = _stored(target, palette=False)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+    if pixels.ndim != 3 or min(pixels.shape) < 1:
         raise DataError(f"{locator} has the shape {pixels.shape}", expected="height x width (x 3)", code="DATA-009")
     return _finite(pixels, locator)
 
@@ -57,12 +78,25 @@ def read_mask(locator: str) -> Plane:
         DataError: as for `read_image`, and for a mask in colours.
     """
     target = Locator.parse(locator)
-    pixels = read_member(target) if target.member else _decode(target.path, palette=True)
+    pixels = _stored(target, palette=True)
     if pixels.ndim == 3:
         pixels = _single(pixels, locator)
     if pixels.dtype == bool:
         return pixels.astype(np.uint8)
     return _integers(_finite(pixels, locator), locator) if pixels.dtype.kind == "f" else pixels
+
+
+def _stored(target: Locator, *, palette: bool) -> np.ndarray:
+    """The numbers that a locator names; opacity is worked in where it is no mask."""
+    if target.path.suffix == ".zip":
+        pixels = _decode(target.path, read_bytes(target), palette=palette)
+    elif is_volume(target.path):
+        return read_plane(target)
+    elif target.member:
+        return read_member(target)
+    else:
+        pixels = _decode(target.path, _content(target.path), palette=palette)
+    return pixels if palette else _on_black(pixels)
 
 
 def _single(pixels: Pixels, locator: str) -> Plane:
@@ -111,8 +145,8 @@ def _on_black(pixels: np.ndarray) -> np.ndarray:
     return np.asarray((weighted // full).astype(pixels.dtype))
 
 
-def _decode(path: Path, *, palette: bool) -> np.ndarray:
-    content = _content(path)
+def _decode(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
+    """An image file's pixels; `path` is for errors."""
     try:
         if content.startswith(SIGNATURE):
             header = check_png(content)

@@ -1,7 +1,8 @@
 """The one table of a data set: a case is an image with what is known about it, a manifest is a list of cases.
 
-`manifest.csv` has one row per case: `id, image, mask (or mask_0, mask_1, ... one per reader), label, patient, split,
-origin, source`, and whatever columns its writer adds. Files below the table's folder are written relative to it, so a
+`manifest.csv` has one row per case: `id, image (and image_1, image_2 ... where channels are files of their own), mask
+(or mask_0, mask_1, ... one per reader), label, patient, volume, split, origin, source`, and whatever columns the source
+had or its writer adds. Files below the table's folder are written relative to it, so a
 folder can be moved.
 
 The split is decided here, once, and written down: the cases of one patient, and copies of one picture, stay together;
@@ -10,9 +11,10 @@ every class is divided in the same proportions; a split that the source brings a
 
 import csv
 import io
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,8 +22,11 @@ from sfumato.data.archive import Locator
 from sfumato.diffusion.process import derive_seed
 from sfumato.errors import DataError, listed
 
+MEASURED = ("height", "width")
+"""Columns that `prepare` adds; they are no property of the source."""
+
 SPLITS = ("train", "validation", "test")
-COLUMNS = ("label", "patient", "split", "origin", "source")
+COLUMNS = ("label", "patient", "volume", "split", "origin", "source")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,23 +35,30 @@ class Case:
 
     Attributes:
         id: unique in its manifest; safe as a file name.
-        image: locator of the image: a file, or a member of an archive such as `archive.npz::images/17`.
+        image: locator of the image: a file, a member of an archive such as `archive.npz::images/17`, or a plane of a
+            volume such as `scan.nii.gz::axial/17`.
+        channels: locators of further channels of the image, where each is a file of its own (nnU-Net's `_0001`).
         masks: locators of its masks, one per reader; empty when there are none.
         label: name of its class.
         patient: who (or which lesion) it shows; cases of one patient never meet in two splits.
+        volume: id of the volume that the image is a slice of.
         split: "train", "validation" or "test".
         origin: "real" or "synthetic".
         source: where it came from, in the words of its writer.
+        more: what else the source says about it, by column.
     """
 
     id: str
     image: str
+    channels: tuple[str, ...] = ()
     masks: tuple[str, ...] = ()
     label: str | None = None
     patient: str | None = None
+    volume: str | None = None
     split: str | None = None
     origin: str = "real"
     source: str = ""
+    more: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_manifest(path: Path, cases: Sequence[Case], *, extra: Mapping[str, Sequence[object]] | None = None) -> None:
@@ -57,17 +69,28 @@ def write_manifest(path: Path, cases: Sequence[Case], *, extra: Mapping[str, Seq
         cases: the rows.
         extra: further columns by name, one value per case.
     """
-    columns = dict(extra or {})
+    columns: dict[str, Sequence[object]] = {
+        name: [case.more.get(name, "") for case in cases] for case in cases for name in case.more
+    }
+    columns |= dict(extra or {})
+    channels = max((len(case.channels) for case in cases), default=0)
+    images = ["image", *(f"image_{channel}" for channel in range(1, channels + 1))]
     readers = max((len(case.masks) for case in cases), default=0)
     masks = ["mask"] if readers == 1 else [f"mask_{reader}" for reader in range(readers)]
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", "image", *masks, *COLUMNS, *columns])
+        table.writerow(["id", *images, *masks, *COLUMNS, *columns])
         for row, case in enumerate(cases):
-            pictures = [_written(locator, path.parent) for locator in (case.image, *case.masks)]
-            pictures += [""] * (1 + readers - len(pictures))
+            pictures = [
+                *_filled([case.image, *case.channels], len(images), path.parent),
+                *_filled(case.masks, readers, path.parent),
+            ]
             facts = [getattr(case, column) or "" for column in COLUMNS]
             table.writerow([case.id, *pictures, *facts, *(column[row] for column in columns.values())])
+
+
+def _filled(locators: Sequence[str], count: int, folder: Path) -> list[str]:
+    return [_written(locator, folder) for locator in locators] + [""] * (count - len(locators))
 
 
 def read_manifest(path: Path) -> list[Case]:
@@ -108,28 +131,37 @@ def _cases(path: Path, rows: Sequence[dict[str, str]]) -> list[Case]:
         raise DataError(
             f"{path}: no column {' or '.join(missing)}; {found}", expected="id, image, ...", code="DATA-016"
         )
-    masks = [name for name in header if name == "mask" or (name.startswith("mask_") and name[5:].isdigit())]
-    masks.sort(key=lambda name: (len(name), name))
-    cases = [_case(path, row, masks) for row in rows]
+    masks, channels = _numbered(header, "mask", alone=True), _numbered(header, "image", alone=False)
+    cases = [_case(path, row, masks, channels) for row in rows]
     if twice := [name for name, count in Counter(case.id for case in cases).items() if count > 1]:
         raise DataError(f"{path}: these ids occur more than once:\n{listed(twice)}", code="DATA-016")
     return cases
 
 
-def _case(path: Path, row: dict[str, str], masks: Sequence[str]) -> Case:
+def _numbered(header: Sequence[str], word: str, *, alone: bool) -> list[str]:
+    """The columns `word_0`, `word_1` ... in the order of their numbers; with `alone`, `word` too."""
+    names = [name for name in header if re.fullmatch(rf"{word}_\d+", name) or (alone and name == word)]
+    return sorted(names, key=lambda name: (len(name), name))
+
+
+def _case(path: Path, row: dict[str, str], masks: Sequence[str], channels: Sequence[str]) -> Case:
     split = row.get("split") or None
     if split not in (None, *SPLITS):
         finding = f"{path}: case {row['id']} has the split '{split}'"
         raise DataError(finding, expected=" or ".join(SPLITS) + ", or empty", code="DATA-016")
+    known = {"id", "image", *masks, *channels, *COLUMNS, *MEASURED}
     return Case(
         id=row["id"],
         image=_resolved(row["image"], path),
+        channels=tuple(_resolved(row[column], path) for column in channels if row[column]),
         masks=tuple(_resolved(row[column], path) for column in masks if row[column]),
         label=row.get("label") or None,
         patient=row.get("patient") or None,
+        volume=row.get("volume") or None,
         split=split,
         origin=row.get("origin") or "real",
         source=row.get("source", ""),
+        more={name: text for name, text in row.items() if name not in known},
     )
 
 

@@ -125,5 +125,8 @@ def _shown(values: tuple[int, ...]) -> str:
 
 def count_values(raw: Integer[np.ndarray, "h w"]) -> dict[int, int]:
     """How many pixels have each value."""
+    if raw.dtype == np.uint8:
+        counts = np.bincount(raw.reshape(-1))
+        return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
     values, counts = np.unique(raw, return_counts=True)
     return dict(zip(values.tolist(), counts.tolist(), strict=True))

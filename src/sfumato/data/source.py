@@ -10,14 +10,17 @@ Nothing is left out silently: what is not understood is either an error that lis
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from sfumato.data.archive import Locator, array_names, read_array
 from sfumato.data.image import SUFFIXES
 from sfumato.data.layout import arrange, files_below, natural
 from sfumato.data.manifest import Case, read_manifest
+from sfumato.data.volume import Axis
 from sfumato.errors import DataError, listed
 
 IDX_NAME = re.compile(
@@ -25,6 +28,28 @@ IDX_NAME = re.compile(
 )
 IDX_SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "validation"}
 MEDMNIST_SPLITS = {"train": "train", "val": "validation", "test": "test"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What a person says about a source where its files leave a choice.
+
+    Attributes:
+        columns: names of a table's columns by their role: image, mask, label, patient, split.
+        drop_unpaired: leave out images without a mask and masks without an image; otherwise they are an error.
+        group_by: what keeps cases together in one split: a column of the table, or a regular expression whose first
+            group is found in the id.
+        class_level: which folder below the source names the class, counted from 1; 0 takes the first that differs.
+        slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
+        fold: which fold of a `splits_final.json` divides the cases.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    drop_unpaired: bool = False
+    group_by: str | None = None
+    class_level: int = 0
+    slice_axis: Axis | Literal["auto"] = "auto"
+    fold: int = 0
 
 
 class Found(NamedTuple):
@@ -35,20 +60,35 @@ class Found(NamedTuple):
         kind: "segment" when every case has a mask, "generate" when none has.
         classes: names of the labels, sorted (numbers by value).
         notes: what a person should know: files left out, guesses made.
+        form: what the source was taken for, e.g. "folders", "table", "npz", "nnU-Net raw", "volumes".
+        mask_names: names of the stored mask values, where the source has them.
+        ignore: the stored mask value of pixels that say nothing, where the source has one.
+        regions: names of unions of classes by their stored values (nnU-Net), where the source has them.
+        modality: "CT", "MR", ... where the source says so.
+        unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
+        folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
     """
 
     cases: tuple[Case, ...]
     kind: Literal["segment", "generate"]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
+    form: str = "folders"
+    mask_names: Mapping[int, str] = MappingProxyType({})
+    ignore: int | None = None
+    regions: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    modality: str | None = None
+    unpaired: tuple[str, ...] = ()
+    folds: tuple[Mapping[str, str], ...] = ()
 
 
-def find_cases(source: Path | str, *, masks: Path | str | None = None) -> Found:
+def find_cases(source: Path | str, *, masks: Path | str | None = None, hints: Hints = Hints()) -> Found:
     """The cases in a file or folder.
 
     Args:
         source: an image, an NPZ file, or a folder.
         masks: folder of the masks, when they are not below `source`.
+        hints: what the files leave open.
 
     Raises:
         DataError: nothing is there, names do not match (all are listed), or the form is not understood.

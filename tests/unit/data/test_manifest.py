@@ -23,7 +23,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path: Path) -> None:
     ]
     write_manifest(tmp_path / "manifest.csv", written, extra={"height": [1, 2]})
     text = (tmp_path / "manifest.csv").read_text(encoding="utf-8")
-    assert text.splitlines()[0] == "id,image,mask_0,mask_1,label,patient,split,origin,source,height"
+    assert text.splitlines()[0] == "id,image,mask_0,mask_1,label,patient,volume,split,origin,source,height"
     assert str(tmp_path) not in text
     assert read_manifest(tmp_path / "manifest.csv") == written
 
