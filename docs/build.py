@@ -20,6 +20,8 @@ from sfumato.recipe import Recipe, load_recipe
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by docs/build.py from the code. Do not edit. -->"
 TASKS = ("segment", "generate")
+FORMS = {"Augmentation": "ranges", "NonLeaking": "non_leaking"}
+"""What the forms of a section are called that are not told apart by their kind alone."""
 
 RECIPE_HEAD = f"""{NOTE}
 # The recipe
@@ -76,10 +78,10 @@ def _recipe_sections(
     rows: list[Row] = []
     for name, field in model["properties"].items():
         below = (*path, name)
-        if nested := _nested(field):
-            for reference, its_kinds in nested.items():
-                inner += _recipe_sections(models[reference], models, path=below, kinds=its_kinds)
-        elif name != "kind":
+        nested = _nested(field)
+        for reference, its_kinds in nested.items():
+            inner += _recipe_sections(models[reference], models, path=below, kinds=its_kinds)
+        if name != "kind" and (not nested or "enum" in field.get("oneOf", [{}])[0]):
             defaults = (_default(task, below, kinds, field) for task in TASKS)
             rows.append(Row(".".join(below), (_values(field), *defaults), field.get("description", "")))
     title = ".".join(path) or "task"
@@ -96,6 +98,9 @@ def _nested(field: Mapping[str, Any]) -> dict[str, list[str]]:
         return {_model(field["$ref"]): []}
     mapping = field.get("discriminator", {}).get("mapping", {})
     nested: dict[str, list[str]] = {}
+    if not mapping:  # `data.augment`: a word or one of several forms
+        forms = [_model(form["$ref"]) for form in field.get("oneOf", []) if "$ref" in form]
+        return {form: [FORMS[form]] for form in forms}
     for kind, reference in mapping.items():
         nested.setdefault(_model(reference), []).append(kind)
     return nested
@@ -110,12 +115,14 @@ def _default(task: Literal["segment", "generate"], path: Sequence[str], kinds: S
     value: Any = load_recipe(task).model_dump(mode="json", by_alias=True)
     for key in path[:-1]:
         value = value[key]
-    other_kind = bool(kinds) and value["kind"] not in kinds
+    other_kind = bool(kinds) and (not isinstance(value, dict) or value.get("kind") not in kinds)
     return _code(field["default"] if other_kind else value[path[-1]])
 
 
 def _values(schema: Mapping[str, Any]) -> str:
     """What a field accepts, in words."""
+    if "oneOf" in schema:
+        return " or ".join(_values(form) for form in schema["oneOf"] if "$ref" not in form)
     if "anyOf" in schema:
         return " or ".join(map(_values, schema["anyOf"]))
     if "enum" in schema or "const" in schema:
@@ -150,7 +157,8 @@ def command_sections() -> list[Section]:
 
 def _command_section(command: App, words: Sequence[str]) -> Section:
     about, *_ = (inspect.getdoc(command.default_command) or "").split("\n\n")
-    rows = tuple(map(_parameter, command.assemble_argument_collection(parse_docstring=True)))
+    arguments = command.assemble_argument_collection(parse_docstring=True)
+    rows = tuple(_parameter(argument) for argument in arguments if argument.show)  # groups of flags show their members
     return Section(" ".join(dict.fromkeys(words)), about, ("parameter", "values", "default", "meaning"), rows)
 
 

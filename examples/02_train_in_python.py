@@ -8,6 +8,7 @@ import numpy as np
 from sfumato.build import build_network, build_process, build_task
 from sfumato.data.image import write_image
 from sfumato.data.pack import Pack
+from sfumato.data.prepare import Settings as Preparation
 from sfumato.data.prepare import prepare
 from sfumato.data.source import find_cases
 from sfumato.data.toy import make_toy
@@ -22,7 +23,7 @@ from sfumato.training.stream import Stream
 with tempfile.TemporaryDirectory() as name:
     folder = Path(name)
     make_toy(folder / "toy", cases=40, size=32, readers=2)
-    for _progress in prepare(find_cases(folder / "toy"), folder / "dataset", size=(32, 32)):
+    for _progress in prepare(find_cases(folder / "toy"), folder / "dataset", Preparation(size=(32, 32))):
         pass  # each item says how far it is
     pack = Pack.open(folder / "dataset")
 

@@ -4,12 +4,16 @@ Below this file, functions take the numbers that they need and never see a recip
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, assert_never
 
 import torch
 from torch import nn
 
 from sfumato.data.pack import Pack
+from sfumato.data.pipe import Pipe
+from sfumato.data.ranges import PRESETS, Ranges
+from sfumato.data.source import Hints
 from sfumato.data.spec import Spec
 from sfumato.diffusion import sampler as samplers
 from sfumato.diffusion.deterministic import Deterministic
@@ -20,9 +24,13 @@ from sfumato.errors import UsageError
 from sfumato.networks.foreign import DiffusersUNet, MonaiUNet
 from sfumato.networks.unet import UNet
 from sfumato.recipe import (
+    Augment,
+    Augmentation,
+    Data,
     EDMProcess,
     ForeignNetwork,
     GaussianProcess,
+    NonLeaking,
     NoProcess,
     Recipe,
     Sample,
@@ -45,6 +53,57 @@ Centred there, half of the training teaches little: see benchmarks/RESULTS.md.
 
 LOWEST_RATIO = 0.002
 """Where samplers of images end before the last step to 0 (EDM's sigma_min)."""
+
+
+def build_hints(data: Data) -> Hints:
+    """What the recipe says about a source."""
+    source = data.source
+    return Hints(
+        columns={role: name for role, name in source.columns.model_dump().items() if name is not None},
+        table=None if source.table is None else Path(source.table),
+        drop_unpaired=source.drop_unpaired,
+        group_by=source.group_by,
+        class_level=source.class_level,
+        slice_axis=source.slice_axis,
+        component=source.component,
+        fold=data.split.fold,
+    )
+
+
+def build_augment(recipe: Recipe) -> Ranges | Pipe:
+    """The numbers of `data.augment`: of a preset, of one with changes, or of the non-leaking pipe.
+
+    `_asdict()` of them is a `data.augment` that builds the same, whatever becomes of the presets.
+
+    Raises:
+        UsageError: a non-leaking pipe for masks, or for a network that cannot be told about it.
+    """
+    numbers = _augment(recipe.data.augment)
+    if isinstance(numbers, Pipe) and recipe.task == "segment":
+        raise UsageError(
+            "non_leaking augmentation is for generators: it does not move masks with their images",
+            remedy="--set data.augment=medium, or another preset",
+        )
+    if isinstance(numbers, Pipe) and isinstance(recipe.network, ForeignNetwork):
+        raise UsageError(
+            f"a network of {recipe.network.kind} cannot be told what was done to an image, so augmentation would leak",
+            remedy="--set data.augment=none, or --set network.kind=unet",
+        )
+    return numbers
+
+
+def _augment(augment: Augment) -> Ranges | Pipe:
+    match augment:
+        case "auto":
+            raise AssertionError("the plan resolves every auto before objects are built")
+        case "non_leaking":
+            return Pipe()
+        case Augmentation() as own:
+            return PRESETS[own.base]._replace(**own.model_dump(exclude={"base"}, exclude_none=True))
+        case NonLeaking() as own:
+            return Pipe(**own.model_dump(exclude={"kind"}, exclude_none=True))
+        case _:
+            return PRESETS[augment]
 
 
 def build_process(recipe: Recipe) -> Process:
@@ -99,11 +158,13 @@ def build_network(recipe: Recipe, spec: Spec) -> nn.Module:
         "blocks": n.blocks,
         "attention": levels,
     }
+    augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
+    told = augment.labels if isinstance(augment, Pipe) else 0
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(recipe.train.seed)
         match n:
             case UNetNetwork():
-                return UNet(**shape, dropout=n.dropout)
+                return UNet(**shape, dropout=n.dropout, augment_labels=told)
             case ForeignNetwork():
                 return (DiffusersUNet if n.kind == "diffusers" else MonaiUNet)(**shape)
             case _ as never:
@@ -139,18 +200,22 @@ def build_task(recipe: Recipe, pack: Pack, process: Process, *, device: str) -> 
     sampler = build_sampler(recipe.sample, process, critical=critical_log_snr(recipe))
     train = pack.rows("train")
     held_out = spread(pack.rows("validation") or train, recipe.validate_.cases)
+    augment = build_augment(recipe)
+    if isinstance(augment, Pipe):
+        augment.check(channels=pack.spec.channels, size=pack.spec.size)
     match recipe.task:
         case "segment":
+            assert isinstance(augment, Ranges), "build_augment refuses pipes for masks"
             return Segment(
-                pack=pack, process=process, sampler=sampler, rows=held_out, augment=recipe.data.augment,
-                process_weight=recipe.loss.process, dice_weight=recipe.loss.dice, batch=recipe.train.batch,
+                pack=pack, process=process, sampler=sampler, rows=held_out, augment=augment,
+                process_weight=recipe.loss.process, dice_weight=recipe.loss.dice, batch=recipe.train.global_batch,
                 seed=recipe.train.seed, device=device,
             )  # fmt: skip
         case "generate":
             return Synthesise(
                 pack=pack, process=process, sampler=sampler, guidance=recipe.sample.guidance, rows=held_out,
-                train_rows=spread(train, len(held_out)), augment=recipe.data.augment,
-                drop_label=recipe.train.drop_label, batch=recipe.train.batch, seed=recipe.train.seed, device=device,
+                train_rows=spread(train, len(held_out)), augment=augment, drop_label=recipe.train.drop_label,
+                batch=recipe.train.global_batch, seed=recipe.train.seed, device=device,
             )  # fmt: skip
         case _ as never:
             assert_never(never)

@@ -28,7 +28,9 @@ app.command(evaluate)
 COMMANDS = (
     (app, "demo", "demo:demo", "Toy data, both jobs, a report: all on this machine, in minutes."),
     (app, "toy", "toy:toy", "Make a toy dataset with known truth and known ambiguity."),
+    (app, "check", "check:check", "Everything that is wrong with a source, at once, and what it is like."),
     (app, "prepare", "prepare:prepare", "Decode a source once into a dataset that trains fast."),
+    (app, "convert", "convert:convert", "A source in another form: folder, zip, npz or nnU-Net raw."),
     (train, "segment", "train:segment", "Train a segmentation model on images and masks."),
     (train, "generate", "train:generate", "Train a model that makes images, class by class."),
     (app, "resume", "train:resume", "Continue a run exactly where it stopped, or extend it."),
@@ -54,7 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
-        sys.exit(_explain(error, debug=flags["--debug"]))
+        code = _explain(error, debug=flags["--debug"])
+        if flags["--json"] and (known := getattr(error, "result", None)) is not None:
+            _write(json.dumps(known, indent=2, default=str), sys.stdout)
+        sys.exit(code)
     if flags["--json"]:
         _write(json.dumps(result, indent=2, default=str), sys.stdout)
 

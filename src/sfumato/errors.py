@@ -18,6 +18,8 @@ class SfumatoError(Exception):
     """
 
     exit_code = 1
+    result: object = None
+    """What a command found out nevertheless, for `--json`."""
 
     def __init__(self, finding: str, *, expected: str = "", remedy: str = "", code: str = "") -> None:
         super().__init__(finding)

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from sfumato.data.image import read_image
 from sfumato.data.manifest import Case
 from sfumato.data.placement import Placement, restore
-from sfumato.data.spec import model_input, to_data
+from sfumato.data.spec import Input, Spec, read_input, stored_channels, to_data
 from sfumato.diffusion.process import Step, derive_seed
 from sfumato.metrics.ensemble import mean_probability, predictive_entropy
 from sfumato.run import Model
@@ -25,14 +24,15 @@ class Ensemble:
 
     Attributes:
         case: the case.
-        pixels: the image as read (h, w, c).
+        picture: the image in its own size as the model sees its intensities, uint8 (h, w, 1 or 3); of more channels
+            the first.
         placement: the way back to the original size.
         members: class probabilities of each member in the model's size (k, classes, h, w), float32.
         steps: estimates of the first member at each step (classes, h, w).
     """
 
     case: Case
-    pixels: np.ndarray
+    picture: np.ndarray
     placement: Placement
     members: np.ndarray
     steps: Sequence[np.ndarray]
@@ -64,9 +64,8 @@ def predict(
     device = str(next(model.network.parameters()).device)
     for start in range(0, len(cases), max(1, batch // count)):
         chunk = cases[start : start + max(1, batch // count)]
-        pixels = [read_image(case.image) for case in chunk]
-        fitted = [model_input(image, model.spec) for image in pixels]
-        images = to_data(np.stack([array for array, _ in fitted]), model.spec, device)
+        inputs = [read_input(case, model.spec) for case in chunk]
+        images = to_data(np.stack([each.array for each in inputs]), model.spec, device)
         images = images.repeat_interleave(count, 0)
         seeds = [derive_seed(seed, "segment", case.id, member) for case in chunk for member in range(count)]
         finals, walks = [], []
@@ -89,11 +88,17 @@ def predict(
         for k, case in enumerate(chunk):
             yield Ensemble(
                 case=case,
-                pixels=pixels[k],
-                placement=fitted[k][1],
+                picture=_picture(inputs[k], model.spec),
+                placement=inputs[k].placement,
                 members=members[k * count : (k + 1) * count],
                 steps=list(walk[k * count]),
             )
+
+
+def _picture(image: Input, spec: Spec) -> np.ndarray:
+    stored = stored_channels(image.pixels, spec, image.stats)
+    picture: np.ndarray = to_uint8(to_data(np.stack([stored]), spec))[0]
+    return picture if picture.shape[2] in (1, 3) else picture[..., :1]
 
 
 def in_original_size(ensemble: Ensemble) -> Prediction:
@@ -104,8 +109,9 @@ def in_original_size(ensemble: Ensemble) -> Prediction:
 
 
 def _restored(probability: np.ndarray, placement: Placement) -> np.ndarray:
-    """Class probabilities (classes, h, w) in the original size, adding up to 1."""
+    """Class probabilities (classes, h, w) in the original size, adding up to 1; background where nothing was seen."""
     values = restore(np.moveaxis(probability, 0, -1), placement, nearest=False).clip(0, 1)
+    values[..., 0] += values.sum(-1) == 0
     return np.moveaxis(values / values.sum(-1, keepdims=True), -1, 0)
 
 

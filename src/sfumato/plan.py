@@ -1,24 +1,40 @@
 """From the data to the settings that a recipe leaves open: every `auto` becomes a number, with its reason.
 
-The choices are written to `plan.json` of the run, so a reader sees what was decided and why.
+The choices are written to `plan.json` of the run, so a reader sees what was decided and why. What kind of numbers the
+images have, and how they become black and white, is decided where they are prepared (`sfumato.data.spec`) and told in
+the notes of the data set.
 """
 
 import math
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from sfumato.data.facts import image_facts
 from sfumato.data.image import read_image
 from sfumato.data.pack import Pack
+from sfumato.data.ranges import choose
 from sfumato.data.source import Found
-from sfumato.errors import DataError
-from sfumato.recipe import Recipe, merge, parse_recipe
+from sfumato.data.spec import Spec
+from sfumato.errors import DataError, UsageError, listed
+from sfumato.recipe import Data, Recipe, merge, parse_recipe
 from sfumato.tasks.task import spread
 
 MEASURED_CASES = 200
 DEFAULT_MINUTES = 30
 SMALL_SIDE = 40
+FEW_PATIENTS = 50
+"""Fewer patients than this leave a test share too small for a narrow interval."""
+
+BATCH = {"cpu": 16, "cuda": 64}
+"""Images of a step, where memory and the number of cases allow them."""
+
+MAPS = 40
+"""Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
+
 LARGEST_SIDE = {"cpu": 64, "cuda": 128}
 """Side in pixels up to which training on a device takes hours, not days."""
 
@@ -35,42 +51,109 @@ def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, 
     """The size in pixels at which to train."""
     if recipe.data.size != "auto":
         return recipe.data.size, []
-    median: np.ndarray = np.median(_shapes(found), axis=0)
+    median: np.ndarray = np.median(_shapes(found, spacing=recipe.data.spacing), axis=0)
     limit = LARGEST_SIDE.get(device, LARGEST_SIDE["cuda"])
     scale = min(1.0, limit / median.max())
     height, width = (max(8, int(math.ceil(side * scale / 4) * 4)) for side in median)
+    resampled = f" at {recipe.data.spacing:g} mm" if recipe.data.spacing else ""
     reason = (
-        f"the images' median size is {median[0]:.0f} x {median[1]:.0f}; sides are at most {limit} on {device} "
-        "and divisible by 4"
+        f"the images' median size{resampled} is {median[0]:.0f} x {median[1]:.0f}; sides are at most {limit} on "
+        f"{device} and divisible by 4"
     )
     return (height, width), [Choice("data.size", [height, width], reason)]
 
 
-def _shapes(found: Found) -> np.ndarray:
+def _shapes(found: Found, *, spacing: float | None) -> np.ndarray:
     """Height and width of some images; unreadable ones are left to `prepare`, which lists them all."""
     shapes = []
     for case in spread(found.cases, 20):
         with suppress(DataError):
-            shapes.append(read_image(case.image).shape[:2])
-    return np.array(shapes or [(64, 64)])
+            facts = image_facts(case.image, read_image(case.image))
+            steps = facts.spacing if spacing and facts.spacing else (spacing or 1.0,) * 2
+            shapes.append([side * step / (spacing or 1.0) for side, step in zip(facts.size, steps, strict=True)])
+    return np.array(shapes or [[64.0, 64.0]])
+
+
+def preview(recipe: Recipe, found: Found, *, device: str) -> list[Choice]:
+    """What can be planned from a source that is not prepared yet: all but what is measured on prepared images."""
+    size, choices = plan_size(recipe, found, device=device)
+    patients = {case.patient or case.id for case in found.cases}
+    return [
+        *choices,
+        *_length(recipe),
+        *_network(recipe, max(size), device=device),
+        *_augment(recipe, found.modality),
+        *_batch(recipe, size, cases=round(len(found.cases) * recipe.data.split.train), device=device),
+        *_folds(recipe, len(patients)),
+    ]
 
 
 def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, list[Choice]]:
     """The recipe with every `auto` resolved on the training split."""
+    _refuse_other_data(recipe.data, pack.spec)
+    train = pack.rows("train")
     choices = [
+        *_prepared(recipe.data, pack.spec),
         *_length(recipe),
         *_network(recipe, max(pack.spec.size), device=device),
+        *_augment(recipe, pack.spec.modality),
+        *_batch(recipe, pack.spec.size, cases=len(train), device=device),
+        *_folds(recipe, len({case.patient or case.id for case in pack.cases})),
         *_sigma_data(recipe, pack),
         *_critical(recipe, pack),
     ]
     raw = recipe.model_dump(mode="json", by_alias=True)
     raw["data"]["size"] = list(pack.spec.size)
+    return parse_recipe(_chosen(raw, choices), origin="the plan"), choices
+
+
+def _refuse_other_data(data: Data, spec: Spec) -> None:
+    """Settings of the preparation mean nothing for data that are prepared: those that differ are not passed over.
+
+    Raises:
+        UsageError: the data set was prepared in another way than the recipe says.
+    """
+    prepared = {
+        "size": (data.size, spec.size),
+        "keep_aspect": (data.keep_aspect, spec.keep_aspect),
+        "crop": (data.crop, spec.crop),
+        "spacing": (data.spacing, spec.spacing),
+        "intensity": (data.intensity, spec.intensity.kind),
+        "modality": (data.modality, spec.modality or "unknown"),
+        "source.slice_axis": (data.source.slice_axis, spec.slice_axis),
+    }
+    other = [
+        f"data.{name}: {there} in the data set, {wanted} now"
+        for name, (wanted, there) in prepared.items()
+        if wanted not in ("auto", False, None, there)
+    ]
+    if other:
+        raise UsageError(
+            f"the data set was prepared with other settings:\n{listed(other)}",
+            remedy="prepare the source again with these settings, or leave them out",
+        )
+
+
+def _prepared(data: Data, spec: Spec) -> list[Choice]:
+    """What was decided when the data were prepared."""
+    choices = [
+        Choice("data.intensity", spec.intensity.kind, spec.intensity.text),
+        Choice("data.modality", spec.modality or "unknown", "what the files say, or look like"),
+    ]
+    if spec.slice_axis:
+        choices.append(Choice("data.source.slice_axis", spec.slice_axis, "across the thickest slices of most volumes"))
+    auto = {"data.intensity": data.intensity, "data.modality": data.modality}
+    return [choice for choice in choices if auto.get(choice.choice, data.source.slice_axis) == "auto"]
+
+
+def _chosen(raw: dict[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
+    """The recipe with the choices laid over it."""
     for choice in choices:
         nested: Any = choice.value
         for key in reversed(choice.choice.split(".")):
             nested = {key: nested}
         raw = merge(raw, nested)
-    return parse_recipe(raw, origin="the plan"), choices
+    return raw
 
 
 def _length(recipe: Recipe) -> list[Choice]:
@@ -96,6 +179,45 @@ def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
         )
     auto = {name: value for name, value in widths.items() if getattr(recipe.network, name) == "auto"}
     return [Choice(f"network.{name}", value, f"for {reason}") for name, value in auto.items()]
+
+
+def _augment(recipe: Recipe, modality: str | None) -> list[Choice]:
+    if recipe.data.augment != "auto":
+        return []
+    ranges, reason = choose(modality, task=recipe.task)
+    return [Choice("data.augment", {name: far for name, far in ranges._asdict().items() if far} or "none", reason)]
+
+
+def _batch(recipe: Recipe, size: tuple[int, int], *, cases: int, device: str) -> list[Choice]:
+    """The largest power of two up to `BATCH` that half of the memory and the number of cases allow."""
+    if recipe.train.batch != "auto":
+        return []
+    wanted, memory = BATCH.get(device, BATCH["cuda"]), _memory(device)
+    widths = recipe.network.channels if recipe.network.channels != "auto" else 64
+    fitting = memory / 2 / (4 * MAPS * widths * math.prod(size))
+    batch = 2 ** int(math.log2(max(1.0, min(wanted, fitting, cases))))
+    reason = f"at most {wanted} on {device}, {cases} training cases, {memory / 2**30:.0f} GiB of memory"
+    return [Choice("train.batch", batch, reason)]
+
+
+def _memory(device: str) -> int:
+    """Bytes of memory that a device has in all: the same every time, unlike what is free."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _folds(recipe: Recipe, patients: int) -> list[Choice]:
+    """One division or cross-validation; only said, since folds are runs of their own."""
+    if recipe.data.split.folds or patients >= FEW_PATIENTS:
+        return []
+    reason = (
+        f"one division was made; with {patients} patients its scores are uncertain: for cross-validation train "
+        "5 runs with --set data.split.folds=5 --set data.split.fold=0 ... 4"
+    )
+    return [Choice("data.split.folds", 0, reason)]
 
 
 def _sigma_data(recipe: Recipe, pack: Pack) -> list[Choice]:

@@ -15,9 +15,9 @@ import torch._dynamo  # optimisers import it at their first step, which would ta
 from torch import Tensor, nn
 
 from sfumato.diffusion.process import Noise, derive_seed
+from sfumato.lock import FolderLock
 from sfumato.training import checkpoint
 from sfumato.training.ema import EMA
-from sfumato.training.lock import RunLock
 from sfumato.training.log import Log
 from sfumato.training.loop import Parts, Settings, Until, train
 from sfumato.training.optimizer import make_optimizer
@@ -39,7 +39,7 @@ def live(run: Path) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Dropout(0.2), nn.Conv2d(8, 1, 3, padding=1))
     parts = Parts(network, EMA(network, half_life=200.0), make_optimizer(network, learning_rate=0.01))
-    with RunLock(run):
+    with FolderLock(run, work="trains"):
         found = checkpoint.newest(run / "checkpoints")
         if found:
             parts.restore(found)

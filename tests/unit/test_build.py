@@ -17,7 +17,7 @@ SPEC = Spec(
     size=(16, 16),
     channels=1,
     dtype="uint8",
-    intensity=Intensity(0, 255, "8 bit"),
+    intensity=Intensity("unit", 0, 255, "8 bit"),
     classes=("a", "b"),
     mask_classes=("background", "lesion"),
     mask_rule=None,
@@ -29,6 +29,7 @@ SMALL = [
     "network.blocks=1",
     "network.attention=[8]",
     "train.steps=1",
+    "data.augment=none",
 ]
 PROCESSES = [
     "process={kind: gaussian, schedule: linear, prediction: eps}",

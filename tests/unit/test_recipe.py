@@ -81,10 +81,29 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
     assert isinstance(recipe.process, GaussianProcess)
     assert recipe.process.critical_log_snr == round(-math.log(2 * typical), 2)
     assert recipe.train.minutes == 30 and recipe.data.size == (24, 24) and recipe.network.channels == 32
-    assert all(choice.reason for choice in choices) and "auto" not in recipe.to_yaml().replace("precision: auto", "")
+    assert all(choice.reason for choice in choices)
+    assert recipe.train.batch == 8 and recipe.data.modality == "photo" and recipe.data.intensity == "unit"
+    assert recipe.data.augment == load_recipe(
+        "segment", settings=["data.augment={mirror: 0.5}"]
+    ).data.augment.model_copy(
+        update={
+            "upend": 0.5,
+            "angle": 180.0,
+            "scale": 0.12,
+            "shift": 0.06,
+            "brightness": 0.1,
+            "contrast": 0.1,
+            "gamma": 0.1,
+        }
+    )
+    left = [line.split(":")[0].strip() for line in recipe.to_yaml().splitlines() if line.endswith(" auto")]
+    assert left == ["slice_axis", "precision"], "there are no volumes, and precision is chosen by the device of the day"
     images, _ = plan_training(load_recipe("generate"), pack, device="cpu")
     assert images.process.sigma_data == pytest.approx(float(pack.images(rows).std()), abs=1e-3)  # type: ignore[union-attr]
     given = load_recipe("generate", settings=["process.sigma_data=0.7", "train.steps=3", "network.channels=12"])
     kept, choices = plan_training(given, pack, device="cpu")
     assert kept.process.sigma_data == 0.7 and kept.network.channels == 12  # type: ignore[union-attr]
     assert not {"process.sigma_data", "train.minutes", "network.channels"} & {choice.choice for choice in choices}
+    for setting in ("data.size=[16, 16]", "data.keep_aspect=true", "data.intensity=percentile", "data.modality=ct"):
+        with pytest.raises(UsageError, match=rf"{setting.split('=')[0]}: .* in the data set"):
+            plan_training(load_recipe("segment", settings=[setting]), pack, device="cpu")

@@ -3,8 +3,10 @@
 import csv
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,12 +15,16 @@ from rich.table import Table
 
 from sfumato.commands.console import console, say
 from sfumato.commands.folder import output_folder
+from sfumato.commands.prediction import Form, Unit, units
 from sfumato.commands.train import TWIN
+from sfumato.data.archive import Locator
+from sfumato.data.dicom_file import is_dicom
 from sfumato.data.image import read_mask
-from sfumato.data.manifest import Case, read_rows
+from sfumato.data.manifest import read_rows
 from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
 from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
+from sfumato.data.volume import is_volume, place_in, read_volume
 from sfumato.errors import DataError, listed
 from sfumato.metrics.ensemble import ged, matched_iou
 from sfumato.metrics.interval import Interval, difference_interval, mean_interval
@@ -26,6 +32,9 @@ from sfumato.metrics.overlap import Overlap, overlap, summarise
 from sfumato.provenance import write_provenance
 
 BOOTSTRAP_SEED = 0
+FORMS: tuple[Form, ...] = ("png", "same")
+"""Predictions are of single planes or of whole volumes; references are known by both names."""
+
 DETERMINISTIC = "deterministic twin"
 
 
@@ -50,9 +59,9 @@ class Arm(NamedTuple):
 
 
 class References(NamedTuple):
-    """True masks: cases by id, and what their stored values mean."""
+    """True masks: images and volumes by id, and what their stored values mean."""
 
-    cases: Mapping[str, Case]
+    units: Mapping[str, Unit]
     rule: MaskRule
     classes: tuple[str, ...]
 
@@ -91,19 +100,19 @@ def _references(reference: Path) -> References:
         found = find_cases(reference)
         cases = found.cases
         if found.kind == "generate":  # a folder of masks alone
-            cases = tuple(Case(id=case.id, image="", masks=(case.image,)) for case in cases)
+            cases = tuple(replace(case, masks=(case.image,)) for case in cases)
         counts: Counter[int] = Counter()
         for case in cases:
             for mask in case.masks:
                 counts.update(count_values(read_mask(mask)))
         rule = decide_mask_rule(counts)
         classes = ("background", *(f"class {k}" for k in range(1, rule.classes)))
-    return References({case.id: case for case in cases}, rule, classes)
+    return References({unit.id: unit for form in FORMS for unit in units(cases, form)}, rule, classes)
 
 
 def _arm(folder: Path, truth: References) -> Arm:
     rows = read_rows(folder / "manifest.csv")
-    missing = [row["id"] for row in rows if row["id"] not in truth.cases]
+    missing = [row["id"] for row in rows if row["id"] not in truth.units]
     if missing:
         raise DataError(
             f"{len(missing)} of {len(rows)} predictions have no reference:\n{listed(missing)}",
@@ -114,18 +123,44 @@ def _arm(folder: Path, truth: References) -> Arm:
     overlaps: list[Overlap] = []
     diversity: dict[str, dict[str, float]] = {}
     for row in rows:
-        case = truth.cases[row["id"]]
-        readers = np.stack([truth.rule.apply(read_mask(mask)) for mask in case.masks])
-        predicted = truth.rule.apply(read_mask(str(folder / row["mask"])))
-        scored = [overlap(predicted, reader, classes=truth.rule.classes, case=case.id) for reader in readers]
+        unit = truth.units[row["id"]]
+        readers = _true_masks(unit, truth.rule)
+        predicted = _predicted(folder / row["mask"], unit, truth.rule)
+        scored = [overlap(predicted, reader, classes=truth.rule.classes, case=unit.id) for reader in readers]
         overlaps.extend(scored)
-        per_case[case.id] = _mean_overlap(scored)
-        members = sorted((folder / "members").glob(f"{case.id}_*.png"))
+        per_case[unit.id] = _mean_overlap(scored)
+        members = sorted(file for file in (folder / "members").glob(f"{unit.id}_*") if _is_member(file, unit.id))
         if len(members) > 1 and len(readers) > 1:
-            drawn = np.stack([truth.rule.apply(read_mask(str(member))) for member in members])
-            diversity[case.id] = _diversity(drawn, readers, truth.rule.classes)
+            drawn = np.stack([_predicted(member, unit, truth.rule) for member in members])
+            diversity[unit.id] = _diversity(drawn, readers, truth.rule.classes)
     name = DETERMINISTIC if about["process"] == "none" else "diffusion"
     return Arm(folder, name, about["network_calls"], per_case, overlaps, diversity)
+
+
+def _true_masks(unit: Unit, rule: MaskRule) -> np.ndarray:
+    """Class indices of each reader: (readers, h, w), or (readers, planes, h, w) of a volume."""
+    planes = np.stack([[rule.apply(read_mask(mask)) for mask in case.masks] for case in unit.cases], axis=1)
+    return planes if _whole_volume(unit) else planes[:, 0]
+
+
+def _predicted(file: Path, unit: Unit, rule: MaskRule) -> np.ndarray:
+    """Class indices of a predicted mask, in the shape of the unit's references."""
+    if not is_volume(file):
+        return rule.apply(read_mask(str(file)))
+    volume = read_volume(file)
+    places = [place_in(volume, Locator.parse(case.masks[0])) for case in unit.cases]
+    planes = volume.planes(places[0].axis)[[place.number for place in places]]
+    classes = planes if is_dicom(file) else np.stack([rule.apply(plane) for plane in planes])
+    return classes if _whole_volume(unit) else classes[0]
+
+
+def _whole_volume(unit: Unit) -> bool:
+    return unit.cases[0].volume == unit.id
+
+
+def _is_member(file: Path, name: str) -> bool:
+    """Whether a file is a member of this case, not of one whose name goes on with digits."""
+    return re.fullmatch(rf"{re.escape(name)}_\d\d\.(png|nii\.gz)", file.name) is not None
 
 
 def _mean_overlap(scored: Sequence[Overlap]) -> Overlap:
@@ -202,7 +237,7 @@ def _write_scores(folder: Path, arms: Sequence[Arm], truth: References) -> None:
         )
         for arm in arms:
             for row in read_rows(arm.folder / "manifest.csv"):
-                name, scored, case = row["id"], arm.cases[row["id"]], truth.cases[row["id"]]
+                name, scored, case = row["id"], arm.cases[row["id"]], truth.units[row["id"]].cases[0]
                 files = [case.image, case.masks[0], str((arm.folder / row["mask"]).resolve())]
                 for k, label in enumerate(truth.classes[1:]):
                     values = [round(float(scored.dice[k]), 6), round(float(scored.iou[k]), 6)]

@@ -1,4 +1,4 @@
-"""Output folders: whole or not there at all, and nothing that existed is lost."""
+"""Output folders and files: whole or not there at all, and nothing that existed is lost."""
 
 import os
 import shutil
@@ -44,6 +44,36 @@ def check_output(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] =
             )  # fmt: skip
     if not overwrite and out.is_dir() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty", expected="a new folder", remedy="give another --out, or --overwrite")
+
+
+@contextmanager
+def output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+    """A fresh file that takes the name `out` when the block ends well; else it is removed and `out` is as it was.
+
+    Raises:
+        UsageError: `out` exists, or lies within an input.
+    """
+    check_output_file(out, overwrite=overwrite, inputs=inputs)
+    draft = out.with_name(f".{out.name}.{os.getpid()}.part")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        yield draft
+        draft.replace(out)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def check_output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
+    """Refuse an output file before any work is done; see `output_file`."""
+    if out.is_dir() or (out.exists() and not overwrite):
+        what, remedy = ("a folder", "") if out.is_dir() else ("there already", ", or --overwrite")
+        raise UsageError(f"{out} is {what}", expected="a file to write", remedy=f"give another --out{remedy}")
+    for source in inputs:
+        if (source.is_dir() and source.resolve() in out.resolve().parents) or source.resolve() == out.resolve():
+            raise UsageError(
+                f"the output {out} lies within the input {source}", expected="a place outside",
+                remedy="give another --out",
+            )  # fmt: skip
 
 
 def _overlap(out: Path, source: Path) -> bool:

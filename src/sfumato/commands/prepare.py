@@ -2,17 +2,21 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, output_folder
+from sfumato.commands.source import AS_FOUND, SourceFlags, find
+from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
+from sfumato.data.prepare import Settings
 from sfumato.data.prepare import prepare as prepare_cases
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import Found
+from sfumato.data.spool import spool_folder
 from sfumato.errors import UsageError
 from sfumato.plan import Choice, plan_size
 from sfumato.provenance import write_provenance
-from sfumato.recipe import Recipe, load_recipe
+from sfumato.recipe import Modality, Recipe, load_recipe
 
 
 def prepare(
@@ -20,68 +24,100 @@ def prepare(
     /,
     *,
     out: Path,
-    masks: Path | None = None,
+    flags: SourceFlags = AS_FOUND,
     size: str = "auto",
     keep_aspect: bool = False,
+    crop: bool = False,
+    spacing: float | None = None,
+    modality: Modality = "auto",
+    intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = "auto",
+    window: str | None = None,
+    keep_empty: float = 1.0,
     split: str = "0.7/0.15/0.15",
+    folds: int = 0,
     seed: int = 0,
+    workers: int | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Decode images and masks into memory-mapped arrays, with a split by patient.
+    """Decode images and masks into memory-mapped arrays, with a split by patient; started again, it goes on.
 
     Args:
-        source: A folder of images (and masks), class folders, a MedMNIST npz, IDX files, or a folder with manifest.csv.
+        source: A folder of images (and masks), class folders, a CSV, zip, npz, npy or IDX file, NIfTI, NRRD or DICOM
+            files, an nnU-Net raw dataset, or a folder with manifest.csv.
         out: The dataset folder to write.
-        masks: The masks, if they are in a folder of their own.
+        flags: How to read the source.
         size: Height and width in pixels, e.g. 64 or 96x128; auto takes the images' median, within reason.
         keep_aspect: Pad to the size instead of stretching.
+        crop: Cut the centre out in the shape of the size instead of stretching.
+        spacing: Resample to so many millimetres per pixel, then pad or cut to the size.
+        modality: What made the images: decides their intensity rule and augmentation.
+        intensity: Which stored numbers become black and white.
+        window: Black and white in stored numbers, e.g. -1000,400 in Hounsfield units.
+        keep_empty: Share of the volumes' slices without foreground that are kept.
         split: Shares of train/validation/test; a split that the source has already is kept.
+        folds: Divide what is not for testing into so many folds; --fold is the one to validate on.
         seed: Of the split.
+        workers: Processes that decode; all cores by default.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be read and written.
     """
-    shares = _shares(split)
-    settings = [f"data.size={parse_size(size)}", f"data.keep_aspect={keep_aspect}", f"data.split.seed={seed}"]
-    settings += [
-        f"data.split.{name}={share}" for name, share in zip(("train", "validation", "test"), shares, strict=True)
-    ]
+    settings = flags.settings()
+    settings += [f"data.size={parse_size(size)}", f"data.keep_aspect={keep_aspect}", f"data.crop={crop}"]
+    settings += [f"data.modality={modality}", f"data.intensity={intensity}", f"data.keep_empty={keep_empty}"]
+    settings += [f"data.window=[{window}]"] * (window is not None) + [f"data.spacing={spacing}"] * (spacing is not None)
+    settings += [f"data.split.{name}={share}" for name, share in zip(SPLITS, _shares(split), strict=True)]
+    settings += [f"data.split.seed={seed}", f"data.split.folds={folds}"]
     recipe = load_recipe("segment", settings=settings)
-    check_output(out, overwrite=overwrite, inputs=[path for path in (source, masks) if path])
-    found = find_cases(source, masks=masks)
+    check_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks) if path])
+    found = find(source, recipe)
     if dry_run:
         resolved, _ = plan_size(recipe, found, device="cpu")
         say(f"would prepare {len(found.cases)} cases at {resolved[0]} x {resolved[1]} pixels into {out}")
         return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}
     with output_folder(out, overwrite=overwrite) as staging:
-        prepare_into(staging, recipe, found, source=source, masks=masks)
+        prepare_into(staging, recipe, found, source=source, spool=spool_folder(out), workers=workers)
     say(f"prepared {out}")
     return describe(out, Pack.open(out))
 
 
-def prepare_into(out: Path, recipe: Recipe, found: Found, *, source: Path, masks: Path | None) -> list[Choice]:
+def prepare_into(
+    out: Path, recipe: Recipe, found: Found, *, source: Path, spool: Path, workers: int | None = None
+) -> list[Choice]:
     """Prepare cases as the recipe says, with a bar and notes; the choices that were made."""
     size, choices = plan_size(recipe, found, device="cpu")
-    split = recipe.data.split
     with bar("preparing", total=len(found.cases)) as progress:
-        for prepared in prepare_cases(
-            found,
-            out,
-            size=size,
-            keep_aspect=recipe.data.keep_aspect,
-            fractions=(split.train, split.validation, split.test),
-            seed=split.seed,
-        ):
+        for prepared in prepare_cases(found, out, _settings(recipe, size, workers), spool=spool):
             progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
-    inputs = {"source": source, **({"masks": masks} if masks else {})}
-    write_provenance(out, inputs=inputs, seed=split.seed)
+    masks = recipe.data.source.masks
+    inputs = {"source": source, **({"masks": Path(masks)} if masks else {})}
+    write_provenance(out, inputs=inputs, seed=recipe.data.split.seed)
     pack = Pack.open(out)
     for note in pack.notes:
         say(f"note: {note}")
     counts = Counter(case.split for case in pack.cases)
-    parts = ", ".join(f"{counts[name]} {name}" for name in ("train", "validation", "test"))
+    parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
     say(f"{len(pack)} cases at {size[0]} x {size[1]}: {parts}")
     return choices
+
+
+def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Settings:
+    data, split = recipe.data, recipe.data.split
+    return Settings(
+        size=size,
+        keep_aspect=data.keep_aspect,
+        crop=data.crop,
+        spacing=data.spacing,
+        intensity=data.intensity,
+        window=data.window,
+        modality=None if data.modality == "auto" else data.modality,
+        keep_empty=data.keep_empty,
+        fractions=(split.train, split.validation, split.test),
+        seed=split.seed,
+        folds=split.folds,
+        fold=split.fold,
+        workers=workers,
+    )
 
 
 def describe(folder: Path, pack: Pack) -> dict[str, Any]:

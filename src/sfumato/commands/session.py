@@ -103,7 +103,7 @@ class Session:
 
     def _steps(self) -> Iterator[Progress]:
         recipe = self.recipe.train
-        stream = Stream(rows=tuple(self.pack.rows("train")), batch=recipe.batch, seed=recipe.seed)
+        stream = Stream(rows=tuple(self.pack.rows("train")), batch=recipe.global_batch, seed=recipe.seed)
         until = Until(steps=recipe.steps, images=recipe.images, minutes=recipe.minutes)
         settings = Settings(
             learning_rate=recipe.learning_rate,
@@ -168,7 +168,7 @@ class Session:
         return {
             "run": str(self.run.folder),
             "step": self.parts.step,
-            "images": self.parts.step * self.recipe.train.batch,
+            "images": self.parts.step * self.recipe.train.global_batch,
             "minutes": self.parts.seconds / 60,
             "best": best,
             "model": str(self.run.weights()),

@@ -11,16 +11,17 @@ from sfumato.build import build_network, build_process, build_task
 from sfumato.commands.console import say
 from sfumato.commands.prepare import parse_size, prepare_into
 from sfumato.commands.session import Session
+from sfumato.commands.source import AS_FOUND, SourceFlags, find
 from sfumato.data.pack import Pack
-from sfumato.data.source import find_cases
+from sfumato.data.spool import spool_folder
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.plan import Choice, plan_size, plan_training
+from sfumato.lock import FolderLock
+from sfumato.plan import Choice, plan_training, preview
 from sfumato.provenance import digest, write_provenance
 from sfumato.recipe import Recipe, TaskKind, load_recipe, merge, parse_recipe
 from sfumato.run import Run
 from sfumato.training.checkpoint import newest
 from sfumato.training.ema import EMA
-from sfumato.training.lock import RunLock
 from sfumato.training.loop import Parts
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.processes import joined, own_device, rank, wait_for_all
@@ -36,7 +37,7 @@ def segment(
     source: Path,
     /,
     *,
-    masks: Path | None = None,
+    flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     recipe: Path | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
@@ -52,8 +53,8 @@ def segment(
     """Train a diffusion model of masks, conditioned on the image.
 
     Args:
-        source: Images with masks: a folder, or a prepared dataset.
-        masks: The masks, if they are in a folder of their own.
+        source: Images or volumes with masks in any form that prepare reads, or a prepared dataset.
+        flags: How to read the source.
         out: The run folder; the same command again resumes it. By default runs/NAME-segment.
         recipe: A recipe file (YAML).
         set: Settings over the recipe, like train.batch=8; may be repeated.
@@ -66,16 +67,17 @@ def segment(
         seed: Of weights, data order and noise.
         dry_run: Only say what would be trained.
     """
-    settings = _settings(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
+    settings = flags.settings()
+    settings += _settings(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
     wanted = load_recipe("segment", recipe, settings=settings)
     run = Run(out or Path("runs") / f"{source.stem}-segment")
     if dry_run:
-        return _preview_plan(wanted, run, source, masks)
+        return _preview_plan(wanted, run, source)
     with joined():
-        result = _train(wanted, run, source, masks)
+        result = _train(wanted, run, source)
         if twin:
             baseline = load_recipe("segment", recipe, settings=[*settings, "process={kind: none, prediction: logits}"])
-            result["twin"] = _train(baseline, Run(run.folder / TWIN), run.dataset, None)
+            result["twin"] = _train(baseline, Run(run.folder / TWIN), run.dataset)
     return result
 
 
@@ -83,6 +85,7 @@ def generate(
     source: Path,
     /,
     *,
+    flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     recipe: Path | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
@@ -97,7 +100,8 @@ def generate(
     """Train a diffusion model of images, conditioned on the class where there are classes.
 
     Args:
-        source: Class folders, a folder of images, a MedMNIST npz, IDX files, or a prepared dataset.
+        source: Images or volumes in any form that prepare reads, or a prepared dataset.
+        flags: How to read the source.
         out: The run folder; the same command again resumes it. By default runs/NAME-generate.
         recipe: A recipe file (YAML).
         set: Settings over the recipe, like train.batch=8; may be repeated.
@@ -109,13 +113,14 @@ def generate(
         seed: Of weights, data order and noise.
         dry_run: Only say what would be trained.
     """
-    settings = _settings(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
+    settings = flags.settings()
+    settings += _settings(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
     wanted = load_recipe("generate", recipe, settings=settings)
     run = Run(out or Path("runs") / f"{source.stem}-generate")
     if dry_run:
-        return _preview_plan(wanted, run, source, None)
+        return _preview_plan(wanted, run, source)
     with joined():
-        return _train(wanted, run, source, None)
+        return _train(wanted, run, source)
 
 
 def resume(
@@ -147,7 +152,7 @@ def resume(
     if any(length is not None for length in (until_steps, until_images, total)):
         recipe = _with_length(recipe, steps=until_steps, images=until_images, minutes=total)
     if dry_run:
-        return _preview_plan(recipe, run, run.dataset, None)
+        return _preview_plan(recipe, run, run.dataset)
     with joined():
         if rank() == 0:
             write_atomic(run.recipe_file, recipe.to_yaml())
@@ -164,28 +169,39 @@ def _settings(given: Sequence[str] | None, *, size: str | None, seed: int | None
     return settings + [f"train.{name}={value}" for name, value in lengths.items() if value is not None]
 
 
-def _preview_plan(recipe: Recipe, run: Run, source: Path, masks: Path | None) -> dict[str, Any]:
-    """What a dry run says."""
+def _preview_plan(recipe: Recipe, run: Run, source: Path) -> dict[str, Any]:
+    """What a dry run says: cases, and every choice with its reason."""
+    device = _kind(own_device())
     if (source / "dataset.json").is_file():
         pack = Pack.open(source)
-        cases, size = len(pack), pack.spec.size
+        cases, (_, choices) = len(pack), plan_training(recipe, pack, device=device)
     else:
-        found = find_cases(source, masks=masks)
-        cases, (size, _) = len(found.cases), plan_size(recipe, found, device=_kind(own_device()))
-    say(f"would train {recipe.task} on {cases} cases at {size[0]} x {size[1]} into {run.folder}")
-    return {"run": str(run.folder), "cases": cases, "size": list(size), "resumes": run.exists()}
+        found = find(source, recipe)
+        cases, choices = len(found.cases), preview(recipe, found, device=device)
+        for note in found.notes:
+            say(f"note: {note}")
+    say(f"would train {recipe.task} on {cases} cases into {run.folder}")
+    for choice in choices:
+        say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
+    return {
+        "run": str(run.folder),
+        "cases": cases,
+        "plan": [choice._asdict() for choice in choices],
+        "resumes": run.exists(),
+    }
 
 
-def _train(wanted: Recipe, run: Run, source: Path, masks: Path | None) -> dict[str, Any]:
+def _train(wanted: Recipe, run: Run, source: Path) -> dict[str, Any]:
     """Make the run folder, or find it and check that it is the same run; then work."""
-    if not run.exists() and run.folder.is_dir() and any(path.name != "dataset" for path in run.folder.iterdir()):
+    ours = {"dataset", spool_folder(run.folder / "dataset").name}
+    if not run.exists() and run.folder.is_dir() and any(path.name not in ours for path in run.folder.iterdir()):
         raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
     dataset, choices = source.resolve(), list[Choice]()
     if not (source / "dataset.json").is_file():
         dataset = run.folder / "dataset"
         if rank() == 0 and not (dataset / "dataset.json").is_file():
             run.folder.mkdir(parents=True, exist_ok=True)
-            choices = prepare_into(dataset, wanted, find_cases(source, masks=masks), source=source, masks=masks)
+            choices = prepare_into(dataset, wanted, find(source, wanted), source=source, spool=spool_folder(dataset))
         wait_for_all()
     pack = Pack.open(dataset)
     _check_task(wanted.task, pack, dataset)
@@ -249,7 +265,7 @@ def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: P
 def _work(recipe: Recipe, run: Run, pack: Pack) -> dict[str, Any]:
     """Train to the end of the recipe, or until a signal."""
     device = own_device()
-    with RunLock(run.folder) if rank() == 0 else nullcontext():
+    with FolderLock(run.folder, work="trains") if rank() == 0 else nullcontext():
         parts = _parts(recipe, pack, device)
         checkpoint = newest(run.checkpoints)
         if checkpoint is not None:

@@ -1,27 +1,39 @@
 """What one image and its masks are like, in numbers: what `check` judges and `prepare` writes down.
 
-Facts are measured once, where a file is decoded, and are small: a set of a million images has a gigabyte of them at
+Facts are measured once, where a file is decoded, and are small: a set of a million images has two gigabytes of them at
 most. The statistics of a plane are those of its whole volume, so that scaling never differs between slices.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
+from jaxtyping import Bool, Int, Shaped, UInt8
 from PIL import Image
 
 from sfumato.data.archive import Locator
-from sfumato.data.image import Pixels, Plane
-from sfumato.data.mask import count_values
+from sfumato.data.image import Pixels, read_case, read_mask
+from sfumato.data.manifest import Case
+from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
+from sfumato.data.storage import Storage, storage
 from sfumato.data.volume import Axis, flat_axis, is_volume, read_volume, spacing
 from sfumato.errors import DataError
 
 SAMPLE = 1_000_000
 """Values from which percentiles of large images are taken, at equal distances."""
+
+THUMB = 32
+"""Side of the thumbnail that near duplicates are compared by; the one that a pHash is made from."""
+
+Raw = Shaped[np.ndarray, "_ _"]
+"""A mask as stored; its size need not be that of its image."""
+
+HALF = MaskRule((), 128, "lossy masks: 128 and above is the object")
 
 
 class Stats(NamedTuple):
@@ -44,6 +56,20 @@ class Stats(NamedTuple):
     inner_high: float
 
 
+class Levels(NamedTuple):
+    """Which whole numbers an 8- or 16-bit image uses.
+
+    Attributes:
+        distinct: how many different ones.
+        step: their greatest common divisor: 257 where 8 bit were stretched to 16, 16 where 12 bit were.
+        top: share of the pixels that have the largest value.
+    """
+
+    distinct: int
+    step: int
+    top: float
+
+
 @dataclass(frozen=True, kw_only=True)
 class ImageFacts:
     """An image.
@@ -58,6 +84,10 @@ class ImageFacts:
         digest: equal for equal pictures, however they were encoded; empty where constant.
         hash: perceptual hash (64 bits as 16 hexadecimal digits); few bits differ between near duplicates.
         spacing: millimetres between rows and columns, where the file says so.
+        levels: which numbers are used, for uint8 and uint16.
+        thumbnail: 32 x 32 bytes, brightness stretched to 0..255; empty where constant.
+        storage: how its file stores it; None in archives and volumes.
+        orientation: where the axes of its volume lead, such as "RAS", with "~" where they are oblique; else empty.
     """
 
     size: tuple[int, int]
@@ -69,30 +99,120 @@ class ImageFacts:
     digest: str
     hash: str
     spacing: tuple[float, float] | None = None
+    levels: Levels | None = None
+    thumbnail: bytes = b""
+    storage: Storage | None = None
+    orientation: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskFacts:
-    """A mask as stored: size, and how many pixels have each value."""
+    """A mask as stored.
+
+    Attributes:
+        size: height and width in pixels.
+        values: how many pixels have each value.
+        components: connected regions of what the mask by itself shows as object (8 neighbours).
+        outline: pairs of neighbouring pixels of which one is object.
+        rim: share of the outermost pixels that are object.
+        copies_image: whether it is the image itself.
+        storage: how its file stores it; None in archives and volumes.
+    """
 
     size: tuple[int, int]
     values: Mapping[int, int]
+    components: int = 0
+    outline: int = 0
+    rim: float = 0.0
+    copies_image: bool = False
+    storage: Storage | None = None
+
+
+class Agreement(NamedTuple):
+    """How far the readers of an image agree on what is object, each mask taken by itself.
+
+    Attributes:
+        dice: mean Dice over the pairs of readers; a pair that finds nothing agrees (1).
+        differing: mean number of pixels on which a pair differs.
+        empty: readers who found nothing.
+    """
+
+    dice: float
+    differing: float
+    empty: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaseFacts:
-    """A case: its image, its masks, and what is wrong with them. `image` is None where it cannot be read."""
+    """A case: its image, its masks, and what is wrong with them. What cannot be read is None."""
 
     id: str
     image: ImageFacts | None = None
     masks: tuple[MaskFacts | None, ...] = ()
+    agreement: Agreement | None = None
     problems: tuple[DataError, ...] = field(default=())
 
 
-def image_facts(locator: str, pixels: Pixels) -> ImageFacts:
-    """Facts of an image that was read from `locator`."""
+def case_facts(case: Case) -> CaseFacts:
+    """Read a case and measure it; nothing that is wrong with its files is raised, all of it is in `problems`."""
+    problems: list[DataError] = []
+    pixels: Pixels | None = None
+    try:
+        pixels = read_case(case)
+    except DataError as problem:
+        problems.append(problem)
+    raws: list[Raw | None] = []
+    for locator in case.masks:
+        try:
+            raws.append(read_mask(locator))
+        except DataError as problem:
+            raws.append(None)
+            problems.append(problem)
+    return facts_of(case, pixels, raws, problems=problems)
+
+
+def facts_of(
+    case: Case,
+    pixels: Pixels | None,
+    raws: Sequence[Raw | None],
+    *,
+    problems: Sequence[DataError] = (),
+    thorough: bool = True,
+) -> CaseFacts:
+    """Facts of a case that was read already.
+
+    Args:
+        case: where it was read from.
+        pixels: its image, None where it could not be read.
+        raws: its masks as stored, in the order of the case.
+        problems: what was wrong with its files.
+        thorough: see `image_facts`.
+    """
+    masks = [
+        None if raw is None else mask_facts(raw, image=pixels, storage=storage(locator))
+        for locator, raw in zip(case.masks, raws, strict=True)
+    ]
+    kept = [(raw, mask) for raw, mask in zip(raws, masks, strict=True) if raw is not None and mask is not None]
+    return CaseFacts(
+        id=case.id,
+        image=None if pixels is None else image_facts(case.image, pixels, thorough=thorough),
+        masks=tuple(masks),
+        agreement=_agreement([_object(raw, mask.values, mask.storage) for raw, mask in kept]),
+        problems=tuple(problems),
+    )
+
+
+def image_facts(locator: str, pixels: Pixels, *, thorough: bool = True) -> ImageFacts:
+    """Facts of an image.
+
+    Args:
+        locator: where it was read from.
+        pixels: the image.
+        thorough: with `levels` and `storage`, by which faults of files are found.
+    """
     target = Locator.parse(locator)
     constant = bool((pixels == pixels.flat[0]).all())
+    small = None if constant else thumbnail(pixels)
     return ImageFacts(
         size=(pixels.shape[0], pixels.shape[1]),
         channels=pixels.shape[2],
@@ -101,14 +221,56 @@ def image_facts(locator: str, pixels: Pixels) -> ImageFacts:
         constant=constant,
         coloured=pixels.shape[2] == 3 and bool((pixels[..., :1] != pixels[..., 1:]).any()),
         digest="" if constant else digest(pixels),
-        hash="" if constant else perceptual_hash(pixels),
-        spacing=_spacing(target),
+        hash="" if small is None else perceptual_hash(small),
+        spacing=spacing_of(locator),
+        levels=levels_of(pixels) if thorough else None,
+        thumbnail=b"" if small is None else small.tobytes(),
+        storage=storage(locator) if thorough else None,
+        orientation=_orientation(target.path) if is_volume(target.path) else "",
     )
 
 
-def mask_facts(raw: Plane) -> MaskFacts:
-    """Facts of a mask as stored."""
-    return MaskFacts(size=(raw.shape[0], raw.shape[1]), values=count_values(raw))
+def mask_facts(raw: Raw, *, image: Pixels | None = None, storage: Storage | None = None) -> MaskFacts:
+    """Facts of a mask as stored; `image` is what it was drawn on."""
+    from scipy import ndimage
+
+    values = count_values(raw)
+    shown = _object(raw, values, storage)
+    rim = np.concatenate([shown[0], shown[-1], shown[1:-1, 0], shown[1:-1, -1]])
+    return MaskFacts(
+        size=(raw.shape[0], raw.shape[1]),
+        values=values,
+        components=int(ndimage.label(shown, np.ones((3, 3)))[1]),
+        outline=int((shown[1:] != shown[:-1]).sum() + (shown[:, 1:] != shown[:, :-1]).sum()),
+        rim=float(rim.mean()),
+        copies_image=image is not None and len(values) > 2 and _same(raw, image),
+        storage=storage,
+    )
+
+
+def _same(raw: Raw, image: Pixels) -> bool:
+    return raw.shape == image.shape[:2] and bool((image == raw[..., None]).all())
+
+
+def _object(raw: Raw, values: Mapping[int, int], storage: Storage | None) -> Bool[np.ndarray, "_ _"]:
+    """What a mask shows as object by itself, before the rule of the whole set is known."""
+    if storage is not None and storage.format == "JPEG":
+        return HALF.apply(raw) > 0
+    try:
+        return np.asarray(decide_mask_rule(values).apply(raw) > 0)
+    except DataError:  # numbers of objects
+        return np.asarray(raw > 0)
+
+
+def _agreement(readers: Sequence[Bool[np.ndarray, "..."]]) -> Agreement | None:
+    """None for fewer than two masks, or masks of different sizes."""
+    if len(readers) < 2 or len({reader.shape for reader in readers}) > 1:
+        return None
+    areas = [int(reader.sum()) for reader in readers]
+    differing = [int((readers[one] != readers[two]).sum()) for one, two in combinations(range(len(readers)), 2)]
+    together = [areas[one] + areas[two] for one, two in combinations(range(len(readers)), 2)]
+    dice = [1 - unlike / both if both else 1.0 for unlike, both in zip(differing, together, strict=True)]
+    return Agreement(float(np.mean(dice)), float(np.mean(differing)), areas.count(0))
 
 
 def statistics(values: np.ndarray) -> Stats:
@@ -127,7 +289,7 @@ def statistics(values: np.ndarray) -> Stats:
 
 def _statistics_of_bytes(values: np.ndarray) -> Stats:
     """The same from the 256 counts, which is much faster."""
-    counts = np.bincount(values.reshape(-1), minlength=256)
+    counts = np.array(Image.fromarray(values.reshape(len(values), -1)).histogram())  # twice as fast as bincount
     levels, total = np.arange(256), values.size
     mean = float(counts @ levels) / total
     std = float(np.sqrt(counts @ (levels - mean) ** 2 / total))
@@ -152,25 +314,54 @@ def _volume_stats(path: Path, _changed: int) -> Stats:
     return statistics(read_volume(path).voxels)
 
 
+def levels_of(pixels: Shaped[np.ndarray, "..."]) -> Levels | None:
+    """Which numbers an 8- or 16-bit image uses; None for others."""
+    if pixels.dtype not in (np.uint8, np.uint16):
+        return None
+    counts: Int[np.ndarray, " levels"] = np.bincount(pixels.reshape(-1))
+    present = np.flatnonzero(counts)
+    return Levels(len(present), int(np.gcd.reduce(present)), float(counts[-1] / pixels.size))
+
+
 def digest(pixels: np.ndarray) -> str:
     """Equal for equal pictures, however they were encoded."""
-    return hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
+    content = hashlib.sha256(repr(pixels.shape).encode())  # which processors have instructions for
+    content.update(np.ascontiguousarray(pixels).data)
+    return content.hexdigest()[:32]
 
 
-def perceptual_hash(pixels: Pixels) -> str:
-    """pHash of the picture's brightness: 64 signs of its lowest cosine components (ImageHash's `phash`)."""
+def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "32 32"]:
+    """The picture's brightness, small, stretched to 0..255."""
+    grey = pixels[..., 0] if pixels.shape[2] != 3 else pixels @ np.full(3, 1 / 3, np.float32)
+    image = Image.fromarray(grey if grey.dtype == np.uint8 else grey.astype(np.float32))
+    small = np.asarray(image.resize((THUMB, THUMB), Image.Resampling.LANCZOS, reducing_gap=2.0), np.float32)
+    low, high = float(small.min()), float(small.max())
+    return np.asarray((small - low) * (255 / (high - low or 1))).round().astype(np.uint8)
+
+
+def perceptual_hash(small: UInt8[np.ndarray, "32 32"]) -> str:
+    """pHash of a thumbnail: 64 signs of its lowest cosine components (ImageHash's `phash`)."""
     import imagehash
 
-    grey = pixels[..., 0] if pixels.shape[2] != 3 else pixels @ np.full(3, 1 / 3)
-    low, high = float(grey.min()), float(grey.max())
-    scaled = grey if grey.dtype == np.uint8 else (grey.astype(np.float32) - low) * (255 / (high - low or 1))
-    return str(imagehash.phash(Image.fromarray(scaled.astype(np.uint8))))
+    return np.packbits(imagehash.phash(Image.fromarray(small)).hash).tobytes().hex()
 
 
-def _spacing(target: Locator) -> tuple[float, float] | None:
+def spacing_of(locator: str) -> tuple[float, float] | None:
+    """Millimetres between rows and columns of an image, where its file says so."""
+    target = Locator.parse(locator)
     if not is_volume(target.path):
         return None
     volume = read_volume(target.path)
     axis = target.member.split("/")[0] if target.member else flat_axis(volume.voxels.shape, volume.affine)
     _, down, across = spacing(volume.affine, cast(Axis, axis))
     return down, across
+
+
+def _orientation(path: Path) -> str:
+    """Where the stored axes lead; "~" where one is more than 1 degree off the patient's."""
+    import nibabel
+
+    affine = read_volume(path).affine
+    steps = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    oblique = np.abs(steps).max(axis=0).min() < np.cos(np.radians(1))
+    return "".join(nibabel.aff2axcodes(affine)) + ("~" if oblique else "")

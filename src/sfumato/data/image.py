@@ -9,6 +9,7 @@ medical images); the EXIF orientation is applied. Masks keep the index of a pale
 """
 
 import io
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,19 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from sfumato.atomic import write_atomic
 from sfumato.data.archive import Locator, read_bytes, read_member
+from sfumato.data.content import opened
 from sfumato.data.manifest import Case
 from sfumato.data.png import SIGNATURE, check_png, decode_deep, encode_deep
 from sfumato.data.volume import is_volume, read_plane
 from sfumato.errors import DataError
 
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told by our errors
+
 Pixels = Shaped[np.ndarray, "h w c"]
 Plane = Shaped[np.ndarray, "h w"]
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+WHOLE = "a whole PNG, JPEG, TIFF, BMP, GIF or WebP image"
 MAX_PIXELS = 89_478_485
 """More pixels than this (a quarter of a gigabyte as RGB) are refused before decoding. Pillow's own limit."""
 
@@ -169,22 +174,14 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
 
 
 def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise _refused(path, f"cannot be read: {error.strerror}", code="DATA-001") from error
-    if not content:
-        raise _refused(path, "is empty (0 bytes)", code="DATA-003")
-    if content.startswith(b"version https://git-lfs"):
-        finding = f"{path} is a git-lfs pointer, not the image itself"
-        raise DataError(finding, expected="an image", remedy="git lfs pull", code="DATA-004")
-    return content
+    with opened(path, expected=WHOLE) as file:
+        return file.read()
 
 
 def _refused(path: Path, what: str, *, code: str) -> DataError:
     return DataError(
         f"{path} {what}",
-        expected="a whole PNG, JPEG, TIFF, BMP, GIF or WebP image",
+        expected=WHOLE,
         remedy="copy or export the file again, or take it out of the folder",
         code=code,
     )
@@ -256,12 +253,17 @@ def write_image(path: Path, array: np.ndarray, *, text: dict[str, str] | None = 
         array: uint8 or uint16; height x width, or height x width x 1 or 3.
         text: entries of the PNG's text chunks.
     """
+    write_atomic(path, encode_png(array, text=text), sync=False)
+
+
+def encode_png(array: np.ndarray, *, text: dict[str, str] | None = None) -> bytes:
+    """The content of a PNG file; see `write_image`."""
     pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
-        return write_atomic(path, encode_deep(pixels, text or {}), sync=False)
+        return encode_deep(pixels, text or {})
     info = PngImagePlugin.PngInfo()
     for key, value in (text or {}).items():
         info.add_itxt(key, value)
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
-    return write_atomic(path, buffer.getvalue(), sync=False)
+    return buffer.getvalue()

@@ -4,25 +4,20 @@
 (or mask_0, mask_1, ... one per reader), label, patient, volume, split, origin, source`, and whatever columns the source
 had or its writer adds. Files below the table's folder are written relative to it, so a
 folder can be moved.
-
-The split is decided here, once, and written down: the cases of one patient, and copies of one picture, stay together;
-every class is divided in the same proportions; a split that the source brings along is kept.
 """
 
 import csv
 import io
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from sfumato.data.archive import Locator
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import DataError, listed
 
-MEASURED = ("height", "width")
+MEASURED = ("height", "width", "row_mm", "column_mm")
 """Columns that `prepare` adds; they are no property of the source."""
 
 SPLITS = ("train", "validation", "test")
@@ -187,107 +182,3 @@ def _resolved(text: str, table: Path) -> str:
             code="DATA-017",
         )
     return str(locator._replace(path=path))
-
-
-def split_cases(
-    cases: Sequence[Case],
-    *,
-    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
-    seed: int = 0,
-    groups: Sequence[str] | None = None,
-) -> list[Case]:
-    """Give every case a split.
-
-    Cases that share a patient or a group form one block, and a block is never divided. Within each label the blocks
-    are put in an order that depends on the seed and their ids, not on the order of the files, and each goes where
-    most cases are still missing. What rounding leaves is carried to the next label, so the whole set keeps the
-    fractions too.
-
-    A split that the source brings along is kept. If it has no training part, everything is divided afresh; if it lacks
-    only validation or test, that part is taken out of training, in the proportion asked for. `split_notes` says so.
-
-    Args:
-        cases: the cases, some or all with a split already.
-        fractions: shares of train, validation and test.
-        seed: another seed, another split.
-        groups: a key for each case; cases with the same key stay together (the hash of the picture, say).
-
-    Returns:
-        The cases in the same order, each with a split.
-    """
-    present = {case.split for case in cases if case.split}
-    if "train" not in present:
-        cases, present = [replace(case, split=None) for case in cases], set()
-    shares = {name: share for name, share in zip(SPLITS, fractions, strict=True) if name not in present}
-    if present:  # what is missing comes out of the training part; cases without a split belong to that part
-        shares = {"train": fractions[0], **shares}
-    blocks = _blocks(cases, list(groups) if groups else [""] * len(cases))
-    free = [block for block in blocks if all(cases[row].split in (None, "train") for row in block)]
-    chosen = _divide(cases, free, shares, seed)
-    for block in blocks:
-        for row in block:
-            chosen.setdefault(row, cases[row].split or "train")
-    return [replace(case, split=chosen[row]) for row, case in enumerate(cases)]
-
-
-def _blocks(cases: Sequence[Case], groups: Sequence[str]) -> list[list[int]]:
-    """Rows that must stay together: connected through a patient or a group."""
-    parent = list(range(len(cases)))
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = parent[row]
-        return row
-
-    first: dict[tuple[str, str], int] = {}
-    for row, (case, group) in enumerate(zip(cases, groups, strict=True)):
-        for kind, key in (("patient", case.patient), ("group", group)):
-            if key:
-                parent[root(row)] = root(first.setdefault((kind, key), row))
-    blocks: dict[int, list[int]] = defaultdict(list)
-    for row in range(len(cases)):
-        blocks[root(row)].append(row)
-    return list(blocks.values())
-
-
-def _divide(
-    cases: Sequence[Case], blocks: Sequence[list[int]], shares: Mapping[str, float], seed: int
-) -> dict[int, str]:
-    by_label: dict[str, list[list[int]]] = defaultdict(list)
-    for block in blocks:
-        by_label[min(cases[row].label or "" for row in block)].append(block)
-    total, chosen = sum(shares.values()), dict[int, str]()
-    missing = dict.fromkeys(shares, 0.0)
-    for _, members in sorted(by_label.items()):
-        count = sum(map(len, members))
-        for name, share in shares.items():
-            missing[name] += count * share / total
-        keyed = [
-            (-len(block), derive_seed(seed, "split", min(cases[row].id for row in block)), block) for block in members
-        ]
-        for _, _, block in sorted(keyed):
-            name = max(missing, key=lambda split: missing[split])
-            missing[name] -= len(block)
-            chosen.update(dict.fromkeys(block, name))
-    return chosen
-
-
-class _Change(NamedTuple):
-    before: str | None
-    after: str | None
-
-
-def split_notes(before: Sequence[Case], after: Sequence[Case]) -> tuple[str, ...]:
-    """What `split_cases` did with the splits of the source, in sentences; empty when there were none."""
-    present = {case.split for case in before if case.split}
-    if not present:
-        return ()
-    if "train" not in present:
-        return (f"the source has only {' and '.join(sorted(present))} cases: all cases were divided afresh",)
-    changes = Counter(_Change(old.split, new.split) for old, new in zip(before, after, strict=True))
-    notes = [f"the split of the source was kept ({', '.join(name for name in SPLITS if name in present)})"]
-    for (old, new), count in sorted(changes.items(), key=str):
-        if old != new:
-            notes.append(f"cases moved from {old or 'no split'} to {new}: {count}")
-    return tuple(notes)

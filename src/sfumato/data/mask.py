@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int64, Integer, UInt8, UInt16
+from jaxtyping import Bool, Integer, UInt8
 
 from sfumato.errors import DataError
 
@@ -19,7 +19,12 @@ MAX_CLASSES = 64
 FEW = 8
 """Up to this many values that are not consecutive are classes; more are greys around 0 and 255."""
 
-Count = Int64[np.ndarray, " values"]
+IGNORED = 255
+"""Class index of pixels that say nothing."""
+
+Values = Integer[np.ndarray, "*values"]
+Classes = UInt8[np.ndarray, "*values"]
+Strange = Bool[np.ndarray, "*values"]
 
 
 class MaskRule(NamedTuple):
@@ -29,28 +34,30 @@ class MaskRule(NamedTuple):
         values: the stored value of each class; empty when there is a threshold.
         threshold: stored values from here on are class 1, all others class 0.
         text: the rule in a sentence for a person.
+        ignore: the stored value of pixels that say nothing; they become `IGNORED`.
     """
 
     values: tuple[int, ...]
     threshold: int | None
     text: str
+    ignore: int | None = None
 
     @property
     def classes(self) -> int:
         """Number of classes, background included; at least 2."""
         return max(2, len(self.values))
 
-    def apply(self, raw: Integer[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"] | UInt16[np.ndarray, "h w"]:
+    def apply(self, raw: Integer[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
         """Class index of each pixel.
 
         Raises:
             DataError: a value that no class has.
         """
-        if self.threshold is not None:
-            return (raw >= self.threshold).astype(np.uint8)
-        known = np.asarray(self.values)
-        index = np.searchsorted(known, raw).clip(max=len(known) - 1)
-        if (strange := known[index] != raw).any():
+        if raw.dtype == np.uint8:
+            index, strange = (each[raw] for each in self._classes(np.arange(256)))
+        else:
+            index, strange = self._classes(raw)
+        if strange.any():
             row, column = np.argwhere(strange)[0]
             raise DataError(
                 f"the mask has the value {raw[row, column]} (row {row}, column {column}); "
@@ -58,27 +65,72 @@ class MaskRule(NamedTuple):
                 expected=self.text,
                 code="DATA-014",
             )
-        return index.astype(np.uint8 if self.classes <= 256 else np.uint16)
+        return np.asarray(index)
+
+    def _classes(self, raw: Values) -> tuple[Classes, Strange]:
+        """Class index of each value, and whether no class has it."""
+        if self.threshold is not None:
+            index, strange = (raw >= self.threshold).astype(np.uint8), np.zeros(raw.shape, bool)
+        else:
+            known = np.asarray(self.values)
+            place = np.searchsorted(known, raw).clip(max=len(known) - 1)
+            index, strange = place.astype(np.uint8), known[place] != raw
+        if self.ignore is None:
+            return index, strange
+        ignored = raw == self.ignore
+        return np.where(ignored, np.uint8(IGNORED), index), strange & ~ignored
+
+    def shows_object(self, counts: Mapping[int, int]) -> bool:
+        """Whether a mask with these values (`count_values`) has any pixel that is not background."""
+        classes, _ = self._classes(np.array(list(counts), np.int64))
+        return bool(((classes > 0) & (classes != IGNORED)).any())
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
-        return {"values": list(self.values), "threshold": self.threshold, "text": self.text}
+        return {**self._asdict(), "values": list(self.values)}
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> "MaskRule":
         """From what `to_dict` wrote."""
-        return cls(tuple(entry["values"]), entry["threshold"], entry["text"])
+        return cls(tuple(entry["values"]), entry["threshold"], entry["text"], entry.get("ignore"))
 
 
-def decide_mask_rule(counts: Mapping[int, int]) -> MaskRule:
+def named_mask_rule(names: Mapping[int, str], ignore: int | None = None) -> MaskRule:
+    """The rule of a source that names its classes: these values and no other.
+
+    Args:
+        names: name of each stored value; 0 is the background if nothing is said of it.
+        ignore: the stored value of pixels that say nothing.
+
+    Raises:
+        DataError: more classes than fit into 8 bits.
+    """
+    values = tuple(sorted({0, *names} - {ignore}))
+    if len(values) >= IGNORED:
+        raise DataError(
+            f"the source names {len(values)} classes of pixels", expected=f"fewer than {IGNORED}", code="DATA-014"
+        )
+    named = ", ".join(f"{value} is {names.get(value, 'background')}" for value in values)
+    return MaskRule(values, None, f"the source names the values of its masks: {named}{_said(ignore)}", ignore)
+
+
+def _said(ignore: int | None) -> str:
+    return "" if ignore is None else f"; {ignore} says nothing and is left out"
+
+
+def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) -> MaskRule:
     """The meaning of the values found in all masks of a set.
 
     Args:
         counts: pixels that have each stored value, over all masks.
+        ignore: the stored value of pixels that say nothing.
 
     Raises:
         DataError: too many values for classes, and not greys around 0 and 255 either.
     """
+    if ignore is not None:
+        rule = decide_mask_rule({value: count for value, count in counts.items() if value != ignore} or {0: 0})
+        return rule._replace(ignore=ignore, text=rule.text + _said(ignore))
     values = tuple(sorted(counts))
     if len(values) <= 2:
         return _binary(values)
@@ -125,6 +177,10 @@ def _shown(values: tuple[int, ...]) -> str:
 
 def count_values(raw: Integer[np.ndarray, "h w"]) -> dict[int, int]:
     """How many pixels have each value."""
+    low, high = int(raw.min()), int(raw.max())
+    lowest, highest = int(np.count_nonzero(raw == low)), int(np.count_nonzero(raw == high))
+    if low == high or lowest + highest == raw.size:  # nearly all masks: far faster than counting each value
+        return {low: lowest, high: highest}
     if raw.dtype == np.uint8:
         counts = np.bincount(raw.reshape(-1))
         return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}

@@ -2,29 +2,37 @@
 
     DATASET/  manifest.csv   one row per case: where it came from, label, patient, split, original height and width
               dataset.json   the `Spec`: what a model must know about its data; notes
-              images.npy     (cases, height, width, channels), the stored numbers
-              masks.npy      (cases, readers, height, width) uint8 class indices; only with masks
+              images.npy     (cases, height, width, channels), uint8 or uint16 from black to white by the intensity rule
+              masks.npy      (cases, readers, height, width) uint8 class indices, 255 where nothing is said; only with
+                             masks
+              splits_final.json  the folds as nnU-Net writes them
+              fingerprint.json   what the images and masks are like
 
-A batch is one gather from the memory map, one move to the device, one cast. Intensities are stored as they were; the
-`Intensity` rule maps them to [-1, 1] when a batch is read, so the rule is one and the same for training and for a
-single file that is segmented later.
+A batch is one gather from the memory map, one move to the device, one cast.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from sfumato.data.archive import read_array
 from sfumato.data.manifest import Case, read_manifest, read_rows
-from sfumato.data.placement import Placement, place
-from sfumato.data.prepare import FORMAT
+from sfumato.data.placement import Placement
 from sfumato.data.spec import Spec, to_data
+from sfumato.data.store import FORMAT
 from sfumato.errors import DataError
 from sfumato.typing import Data, Labels, Masks
+
+
+class Original(NamedTuple):
+    """Height and width of an image in pixels, and its millimetres between rows and columns where they are known."""
+
+    size: tuple[int, int]
+    spacing: tuple[float, float] | None = None
 
 
 class Pack:
@@ -34,7 +42,7 @@ class Pack:
         self,
         spec: Spec,
         cases: Sequence[Case],
-        sizes: Sequence[tuple[int, int]],
+        sizes: Sequence[Original],
         images: np.ndarray,
         masks: np.ndarray | None,
         notes: Sequence[str] = (),
@@ -62,8 +70,10 @@ class Pack:
         )
         if (found := [array.shape for array in (images, masks) if array is not None]) != expected:
             raise DataError(f"{folder}: the arrays have the shapes {found}", expected=f"{expected}", code="DATA-021")
-        sizes = [(int(row["height"]), int(row["width"])) for row in rows]
-        return cls(spec, cases, sizes, images, masks, entry["notes"])
+        if images.dtype != spec.stored_dtype:
+            finding = f"{folder}: the images are stored as {images.dtype}"
+            raise DataError(finding, expected=f"{spec.stored_dtype}", code="DATA-021")
+        return cls(spec, cases, [_original(row) for row in rows], images, masks, entry["notes"])
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -97,7 +107,12 @@ class Pack:
 
     def placement(self, row: int) -> Placement:
         """The way back to the original size of a case."""
-        return place(self._sizes[row], self.spec.size, keep_aspect=self.spec.keep_aspect)
+        return self.spec.canvas.place(*self._sizes[row])
+
+
+def _original(row: Mapping[str, str]) -> Original:
+    spacing = (float(row["row_mm"]), float(row["column_mm"])) if row.get("row_mm") else None
+    return Original((int(row["height"]), int(row["width"])), spacing)
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -110,7 +125,8 @@ def _description(folder: Path) -> dict[str, Any]:
             remedy=f"sfumato prepare SOURCE --out {folder}",
             code="DATA-021",
         ) from error
-    if version > FORMAT:
-        finding = f"{folder} was written by a newer sfumato (form {version})"
-        raise DataError(finding, expected=f"form {FORMAT}", remedy="install a newer sfumato", code="DATA-021")
+    if version != FORMAT:
+        age, remedy = ("a newer", "install a newer sfumato") if version > FORMAT else ("an older", "prepare it again")
+        finding = f"{folder} was written by {age} sfumato (form {version})"
+        raise DataError(finding, expected=f"form {FORMAT}", remedy=remedy, code="DATA-021")
     return entry

@@ -7,9 +7,7 @@ that covers most of its area, enlarging repeats.
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Shaped
-from torch.nn import functional
 
 Array = Shaped[np.ndarray, "h w *c"]
 """An image, or a mask of class indices."""
@@ -23,49 +21,100 @@ class Placement(NamedTuple):
 
     Attributes:
         size: height and width of the original.
-        box: top, left, height and width of the resized image in the canvas.
+        box: top, left, height and width of the resized image in the canvas; what lies outside the canvas is cut off.
     """
 
     size: tuple[int, int]
     box: tuple[int, int, int, int]
 
 
-def place(original: tuple[int, int], canvas: tuple[int, int], *, keep_aspect: bool) -> Placement:
-    """Where an image of the `original` size (height, width) goes: the whole canvas, or its centre in its own shape."""
-    if not keep_aspect:
-        return Placement(original, (0, 0, *canvas))
-    scale = min(canvas[0] / original[0], canvas[1] / original[1])
-    height, width = (max(1, min(side, round(scale * length))) for side, length in zip(canvas, original, strict=True))
-    return Placement(original, ((canvas[0] - height) // 2, (canvas[1] - width) // 2, height, width))
+class Canvas(NamedTuple):
+    """What networks see, and how images of any size get there.
+
+    Attributes:
+        size: height and width in pixels.
+        keep_aspect: images fit in undistorted, with a dark margin.
+        crop: images fill it undistorted, and what juts out on two sides is cut off.
+        spacing: millimetres per pixel; images are brought to it, then padded or cut around their centre.
+    """
+
+    size: tuple[int, int]
+    keep_aspect: bool = False
+    crop: bool = False
+    spacing: float | None = None
+
+    def place(self, original: tuple[int, int], spacing: tuple[float, float] | None = None) -> Placement:
+        """Where an image of the `original` size (height, width) goes.
+
+        Args:
+            original: in pixels.
+            spacing: its millimetres between rows and columns; needed where the canvas has a spacing.
+        """
+        if self.spacing is None and not (self.keep_aspect or self.crop):
+            return Placement(original, (0, 0, *self.size))
+        down, across = self._scale(original, spacing)
+        height, width = max(1, round(down * original[0])), max(1, round(across * original[1]))
+        return Placement(original, ((self.size[0] - height) // 2, (self.size[1] - width) // 2, height, width))
+
+    def _scale(self, original: tuple[int, int], spacing: tuple[float, float] | None) -> tuple[float, float]:
+        if self.spacing is not None:
+            assert spacing is not None, "the caller checks that the image has a spacing"
+            return spacing[0] / self.spacing, spacing[1] / self.spacing
+        fitting = [side / length for side, length in zip(self.size, original, strict=True)]
+        scale = max(fitting) if self.crop else min(fitting)
+        return scale, scale
 
 
-def fit(array: Array, size: tuple[int, int], *, keep_aspect: bool, nearest: bool) -> tuple[Resized, Placement]:
-    """The array at the model's size.
+class _Shared(NamedTuple):
+    """The part of the resized image that the canvas shows, in the coordinates of both."""
+
+    canvas: tuple[slice, slice]
+    image: tuple[slice, slice]
+
+
+def _shared(placement: Placement, canvas: tuple[int, int]) -> _Shared:
+    top, left, height, width = placement.box
+    inside, shown = [], []
+    for start, length, side in ((top, height, canvas[0]), (left, width, canvas[1])):
+        first, last = max(0, start), min(side, start + length)
+        inside.append(slice(first, last))
+        shown.append(slice(first - start, last - start))
+    return _Shared((inside[0], inside[1]), (shown[0], shown[1]))
+
+
+def fit(array: Array, placement: Placement, size: tuple[int, int], *, nearest: bool) -> Resized:
+    """The array in the canvas, same dtype.
 
     Args:
         array: image of any dtype, or a mask of class indices (height x width).
+        placement: where it goes; what it leaves of the canvas gets the lowest value (black, background).
         size: height and width of the canvas.
-        keep_aspect: do not distort; what is left of the canvas is filled with the lowest value (black, background).
         nearest: the values are classes.
-
-    Returns:
-        The array in the canvas, same dtype, and where it sits.
     """
-    placement = place((array.shape[0], array.shape[1]), size, keep_aspect=keep_aspect)
-    top, left, height, width = placement.box
+    _, _, height, width = placement.box
     resized = resize(array, (height, width), nearest=nearest)
-    if (height, width) == size:
-        return resized, placement
+    if placement.box == (0, 0, *size):
+        return resized
+    shared = _shared(placement, size)
     fill = 0 if nearest or array.dtype.kind in "ub" else array.min()
     canvas = np.full((*size, *array.shape[2:]), fill, array.dtype)
-    canvas[top : top + height, left : left + width] = resized
-    return canvas, placement
+    canvas[shared.canvas] = resized[shared.image]
+    return canvas
 
 
 def restore(array: Array, placement: Placement, *, nearest: bool) -> Resized:
-    """The array back at the original size, same dtype; what lies beside the image in the canvas is cut off."""
-    top, left, height, width = placement.box
-    return resize(array[top : top + height, left : left + width], placement.size, nearest=nearest)
+    """The array back at the original size, same dtype.
+
+    What lies beside the image in the canvas is cut off; what the canvas did not show is 0.
+    """
+    _, _, height, width = placement.box
+    shared = _shared(placement, (array.shape[0], array.shape[1]))
+    shown = array[shared.canvas]
+    if shown.shape[:2] != (height, width):
+        whole = np.zeros((height, width, *array.shape[2:]), array.dtype)
+        whole[shared.image] = shown
+        shown = whole
+    return resize(shown, placement.size, nearest=nearest)
 
 
 def resize(array: Array, size: tuple[int, int], *, nearest: bool) -> Resized:
@@ -76,6 +125,9 @@ def resize(array: Array, size: tuple[int, int], *, nearest: bool) -> Resized:
 
 
 def _resize_values(array: Array, size: tuple[int, int]) -> Resized:
+    import torch
+    from torch.nn import functional
+
     planes = torch.from_numpy(np.atleast_3d(array).astype(np.float32)).permute(2, 0, 1)[None]
     resized = functional.interpolate(planes, size, mode="bilinear", antialias=True, align_corners=False)
     values = resized[0].permute(1, 2, 0).numpy().reshape(*size, *array.shape[2:])
@@ -83,6 +135,9 @@ def _resize_values(array: Array, size: tuple[int, int]) -> Resized:
 
 
 def _resize_classes(array: Array, size: tuple[int, int]) -> Resized:
+    import torch
+    from torch.nn import functional
+
     classes, index = np.unique(array, return_inverse=True)
     planes = torch.from_numpy(index.reshape(array.shape)) == torch.arange(len(classes)).view(-1, 1, 1)
     shrinks = size[0] < array.shape[0] or size[1] < array.shape[1]

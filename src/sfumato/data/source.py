@@ -1,237 +1,281 @@
-"""Find the cases in whatever a person has.
+"""Find the cases in whatever a person has: say what a source is, and ask the module that reads it.
 
-Understood are: a folder of images; images and masks side by side or in two folders; class folders; each of these below
-`train`, `val`, `test`; one folder per patient with images and masks inside; NPZ of the MedMNIST form or with `images`
-and `masks` or `labels`; IDX pairs; a folder with a `manifest.csv` (a prepared data set, toy data, samples of a model);
-a single image. How folders of images are read is told in `sfumato.data.layout`.
+    folders of pictures    layout.py      images and masks, class folders, patients, readers, train/val/test
+    tables                 tabulated.py   CSV, TSV or text about images; also one table among the images
+    volumes                volumes.py     NIfTI, NRRD, MHA and DICOM, with label volumes
+    arrays                 arrays.py      NPZ and NPY; idx.py for IDX pairs
+    EDM-style bundles      bundle.py      ZIP, or a folder with dataset.json
+    nnU-Net raw            nnunet.py      labels, regions, folds
+    our own                manifest.py    a folder with manifest.csv: a prepared data set, toy data, samples
+    Python                                an iterable of cases, or `module:factory`
 
-Nothing is left out silently: what is not understood is either an error that lists it, or a note.
+Only listings and headers are read. Nothing is left out silently: what is not understood is either an error that lists
+it, or a note.
 """
 
+import importlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Literal, NamedTuple
 
-from sfumato.data.archive import Locator, array_names, read_array
+from sfumato.data.arrays import find_in_array_files, find_in_arrays
+from sfumato.data.bundle import find_in_bundle, is_bundle
+from sfumato.data.found import NOTHING_SAID, conclude
+from sfumato.data.found import Found as Found
+from sfumato.data.found import Hints as Hints
+from sfumato.data.idx import find_idx, is_idx
 from sfumato.data.image import SUFFIXES
-from sfumato.data.layout import arrange, files_below, natural
-from sfumato.data.manifest import Case, read_manifest
-from sfumato.data.volume import Axis
-from sfumato.errors import DataError, listed
-
-IDX_NAME = re.compile(
-    r"(?P<prefix>.*?)[._-]?(?P<kind>images|labels)[._-]idx(?P<dimensions>\d)(-ubyte)?(\.gz)?", re.IGNORECASE
+from sfumato.data.layout import Arranged, arrange
+from sfumato.data.listing import (
+    ARRAYS,
+    TABLES,
+    Entry,
+    Listing,
+    divided,
+    files_below,
+    is_array,
+    is_picture,
+    is_scan,
+    left_out,
 )
-IDX_SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "validation"}
-MEDMNIST_SPLITS = {"train": "train", "val": "validation", "test": "test"}
+from sfumato.data.manifest import Case, read_manifest
+from sfumato.data.nnunet import find_in_nnunet, is_nnunet
+from sfumato.data.scans import list_scans
+from sfumato.data.tabulated import find_table, tabulate
+from sfumato.data.volume import is_volume
+from sfumato.data.volumes import cut, find_in_volumes
+from sfumato.errors import DataError, UsageError, listed
+
+FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
+"""What the files of a folder may be; the kind that most are of decides, the first where two are equal."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Hints:
-    """What a person says about a source where its files leave a choice.
-
-    Attributes:
-        columns: names of a table's columns by their role: image, mask, label, patient, split.
-        drop_unpaired: leave out images without a mask and masks without an image; otherwise they are an error.
-        group_by: what keeps cases together in one split: a column of the table, or a regular expression whose first
-            group is found in the id.
-        class_level: which folder below the source names the class, counted from 1; 0 takes the first that differs.
-        slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
-        fold: which fold of a `splits_final.json` divides the cases.
-    """
-
-    columns: Mapping[str, str] = field(default_factory=dict)
-    drop_unpaired: bool = False
-    group_by: str | None = None
-    class_level: int = 0
-    slice_axis: Axis | Literal["auto"] = "auto"
-    fold: int = 0
-
-
-class Found(NamedTuple):
-    """The cases of a source.
-
-    Attributes:
-        cases: in natural order of their names.
-        kind: "segment" when every case has a mask, "generate" when none has.
-        classes: names of the labels, sorted (numbers by value).
-        notes: what a person should know: files left out, guesses made.
-        form: what the source was taken for, e.g. "folders", "table", "npz", "nnU-Net raw", "volumes".
-        mask_names: names of the stored mask values, where the source has them.
-        ignore: the stored mask value of pixels that say nothing, where the source has one.
-        regions: names of unions of classes by their stored values (nnU-Net), where the source has them.
-        modality: "CT", "MR", ... where the source says so.
-        unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
-        folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
-    """
-
-    cases: tuple[Case, ...]
-    kind: Literal["segment", "generate"]
-    classes: tuple[str, ...]
-    notes: tuple[str, ...]
-    form: str = "folders"
-    mask_names: Mapping[int, str] = MappingProxyType({})
-    ignore: int | None = None
-    regions: Mapping[str, tuple[int, ...]] = MappingProxyType({})
-    modality: str | None = None
-    unpaired: tuple[str, ...] = ()
-    folds: tuple[Mapping[str, str], ...] = ()
-
-
-def find_cases(source: Path | str, *, masks: Path | str | None = None, hints: Hints = Hints()) -> Found:
-    """The cases in a file or folder.
+def find_cases(
+    source: Path | str | Iterable[Case], *, masks: Path | str | None = None, hints: Hints = NOTHING_SAID
+) -> Found:
+    """The cases in a file or folder, or of a Python program.
 
     Args:
-        source: an image, an NPZ file, or a folder.
+        source: a file or folder; cases; or "module:factory", a function without arguments that gives cases.
         masks: folder of the masks, when they are not below `source`.
         hints: what the files leave open.
 
     Raises:
         DataError: nothing is there, names do not match (all are listed), or the form is not understood.
+        UsageError: there is no such factory, or it gives something else.
     """
+    if not isinstance(source, Path | str):
+        return _grouped(_of_python(source, "the iterable"), hints)
+    if isinstance(source, str) and FACTORY.fullmatch(source) and not Path(source).exists():
+        return _grouped(_of_python(_made(source), source), hints)
     source, masks = Path(source), None if masks is None else Path(masks)
-    for path in (source, masks):
+    for path in (source, masks, hints.table):
         if path is not None and not path.exists():
             raise DataError(f"{path} does not exist", expected="a file or folder of images", code="DATA-001")
-    if masks is not None:
-        return _found(*arrange(source, masks=masks))
-    if source.is_file():
-        return _from_file(source)
-    if (source / "manifest.csv").is_file():
-        return _found(read_manifest(source / "manifest.csv"), [])
-    files = files_below(source).files
-    if any(IDX_NAME.fullmatch(file.name) for file in files):
-        return _found(*_idx_cases(files))
-    archives = [file for file in files if file.suffix == ".npz"]
-    if archives and not any(file.suffix.lower() in SUFFIXES for file in files):
-        return _from_archives(source, archives)
-    return _found(*arrange(source, masks=None))
+    return _grouped(_from_folder(source, masks, hints) if source.is_dir() else _from_file(source, masks, hints), hints)
 
 
-def _found(cases: Iterable[Case], notes: Sequence[str]) -> Found:
-    cases = tuple(cases)
-    bare = [case.id for case in cases if not case.masks]
-    if bare and len(bare) < len(cases):
-        finding = f"{len(bare)} of {len(cases)} cases have no mask:\n{listed(bare)}"
-        raise DataError(finding, expected="a mask for every case, or for none", code="DATA-010")
-    readers = Counter(len(case.masks) for case in cases)
-    if len(readers) > 1:
-        counts = ", ".join(f"{number} for {count}" for number, count in sorted(readers.items()))
-        notes = [*notes, f"the number of masks per image differs: {counts}"]
-    labels = {case.label for case in cases if case.label is not None}
-    if labels and (unlabelled := sum(case.label is None for case in cases)):
-        notes = [*notes, f"cases without a class: {unlabelled}"]
-    return Found(cases, "generate" if bare else "segment", tuple(sorted(labels, key=natural)), tuple(notes))
+def _made(name: str) -> object:
+    """What the factory gives."""
+    module, _, function = name.partition(":")
+    try:
+        made: object = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"'{name}' is no file or folder, and no function that gives cases: {error}",
+            expected="a path, or module:factory with a function without arguments in a module that Python finds",
+            remedy="check the path, or set PYTHONPATH",
+        ) from error
+    return made
 
 
-def _from_file(path: Path) -> Found:
-    if path.suffix == ".npz":
-        return _found(_npz_cases(path), [])
-    if path.suffix.lower() in SUFFIXES:
-        return _found([Case(id=path.stem, image=str(path.absolute()))], [])
-    raise DataError(f"{path} is not understood", expected="a folder, an image or an NPZ file", code="DATA-002")
+def _of_python(given: object, name: str) -> Found:
+    """Cases that a program made.
+
+    Raises:
+        UsageError: it gives something else, or nothing.
+        DataError: ids occur more than once.
+    """
+    items = tuple(given) if isinstance(given, Iterable) else (given,)
+    cases = [item for item in items if isinstance(item, Case)]
+    if not cases or len(cases) < len(items):
+        what = next((type(item).__name__ for item in items if not isinstance(item, Case)), "no cases")
+        raise UsageError(f"{name} gives {what}", expected="an iterable of sfumato.data.manifest.Case")
+    if twice := [name for name, count in Counter(case.id for case in cases).items() if count > 1]:
+        raise DataError(f"{name}: these ids occur more than once:\n{listed(twice)}", code="DATA-016")
+    return conclude(cases, [], form="Python")
 
 
-def _from_archives(source: Path, archives: Sequence[Path]) -> Found:
-    if len(archives) > 1:
+def _from_file(path: Path, masks: Path | None, hints: Hints) -> Found:
+    ending = path.suffix.lower()
+    if hints.table is not None:
         raise DataError(
-            f"{source} holds {len(archives)} NPZ files:\n{listed([file.name for file in archives])}",
-            expected="one data set",
-            remedy="give the path of one of them",
-            code="DATA-018",
+            f"{hints.table} cannot be about {path.name}, which is a file",
+            expected="a table about the images of a folder",
+            remedy="give the folder, or the table alone",
+            code="DATA-050",
         )
-    return _found(_npz_cases(archives[0]), [])
-
-
-def _npz_cases(path: Path) -> list[Case]:
-    shapes = array_names(path)
-    medmnist = [name for name in MEDMNIST_SPLITS if f"{name}_images" in shapes]
-    if medmnist:
-        return [case for name in medmnist for case in _array_cases(path, shapes, f"{name}_", MEDMNIST_SPLITS[name])]
-    if "images" in shapes:
-        return _array_cases(path, shapes, "", None)
+    if ending in ARRAYS and masks is None:
+        return find_in_arrays(path, hints)
+    if ending == ".zip" and masks is None:
+        return find_in_bundle(path, hints)
+    if ending in TABLES:
+        return _by_table(path, path.parent, files_below(path.parent), _mask_entries(masks), hints)
+    entry = Entry(str(path.absolute()), (path.name,))
+    beside = _mask_entries(masks)
+    if ending in SUFFIXES:
+        return _concluded(arrange([entry], masks=beside, hints=hints))
+    if is_volume(path):
+        return find_in_volumes([entry], beside, hints)
     raise DataError(
-        f"{path} has the arrays {', '.join(shapes) or '(none)'}",
-        expected="images (and labels or masks), or train_images, train_labels, val_images ... as in MedMNIST",
-        code="DATA-018",
+        f"{path} is not understood",
+        expected="a folder, an image, a volume (NIfTI, NRRD, MHA, DICOM), an NPZ or NPY file, a ZIP archive or a table",
+        code="DATA-002",
     )
 
 
-def _array_cases(path: Path, shapes: dict[str, tuple[int, ...]], prefix: str, split: str | None) -> list[Case]:
-    """The rows of the arrays `<prefix>images`, `<prefix>labels` and `<prefix>masks`."""
-    images, labels, masks = (f"{prefix}{name}" for name in ("images", "labels", "masks"))
-    shape = shapes[images]
-    if not (len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3))):
-        finding = f"{path}: {images} has the shape {shape}"
-        raise DataError(finding, expected="(count, height, width) or (count, height, width, 1 or 3)", code="DATA-018")
-    if masks not in shapes and len(shapes.get(labels, ())) >= 3:
-        labels, masks = "", labels  # labels of pixels
-    if masks in shapes and shapes[masks][:3] != shape[:3]:
-        finding = f"{path}: {images} has the shape {shape}, {masks} {shapes[masks]}"
-        raise DataError(finding, expected="a mask of the same size for every image", code="DATA-012")
-    names = _labels(path, labels, shape[0]) if labels in shapes else [None] * shape[0]
-    digits = len(str(shape[0] - 1))
-    return [
-        Case(
-            id=f"{prefix}{row:0{digits}d}",
-            image=str(Locator(path.absolute(), f"{images}/{row}")),
-            masks=(str(Locator(path.absolute(), f"{masks}/{row}")),) if masks in shapes else (),
-            label=name,
-            split=split,
+def _from_folder(source: Path, masks: Path | None, hints: Hints) -> Found:
+    if masks is None and hints.table is None:
+        if (source / "manifest.csv").is_file():
+            return conclude(read_manifest(source / "manifest.csv"), [], form="manifest")
+        if is_nnunet(source):
+            return find_in_nnunet(source, hints)
+        if is_bundle(source):
+            return find_in_bundle(source, hints)
+    listing = files_below(source)
+    if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
+        found = find_idx(listing.entries)
+        return found._replace(notes=(*left_out(listing.hidden, []), *found.notes))
+    beside = _mask_entries(masks)
+    if beside is not None:
+        apart = {entry.locator for entry in beside}
+        listing = listing._replace(entries=[entry for entry in listing.entries if entry.locator not in apart])
+    if hints.table is not None:
+        return _by_table(hints.table, source, listing, beside, hints)
+    kind, files, others = _main_kind(source, listing)
+    table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
+                              source, hints)  # fmt: skip
+    if table is not None:
+        found = _by_table(table, source, listing, beside, hints)
+    else:
+        found = _of_kind(kind, files, beside, hints)
+        notes += left_out(listing.hidden, others, what=kind)
+    return found._replace(notes=(*notes, *_about_json(others), *found.notes))
+
+
+def _mask_entries(masks: Path | None) -> list[Entry] | None:
+    """The files of the masks; None where they lie with the images."""
+    if masks is None:
+        return None
+    if masks.is_file():
+        return [Entry(str(masks.absolute()), (masks.name,))]
+    listing = files_below(masks)
+    found = [entry for entry in listing.entries if any(test(entry) for test in KINDS.values())]
+    if not found:
+        raise DataError(f"{masks} holds no masks", expected="images of masks", code="DATA-002")
+    return found
+
+
+def _main_kind(source: Path, listing: Listing) -> tuple[str, list[Entry], list[Entry]]:
+    """What most files of a folder are, these files, and all others.
+
+    Raises:
+        DataError: there is nothing that could be an image.
+    """
+    sorted_out = {kind: divided(listing.entries, test) for kind, test in KINDS.items()}
+    kind = max(sorted_out, key=lambda kind: len(sorted_out[kind][0]))
+    files, others = sorted_out[kind]
+    if not files:
+        raise DataError(
+            f"{source} holds no images",
+            expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
+            remedy="give the folder that holds them (sub-folders are searched)",
+            code="DATA-002",
         )
-        for row, name in enumerate(names)
+    return kind, files, others
+
+
+def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
+    if kind == "volumes":
+        return find_in_volumes(files, masks, hints)
+    if kind == "arrays":
+        return find_in_array_files(files, masks, hints)
+    return _concluded(arrange(files, masks=masks, hints=hints))
+
+
+def _concluded(arranged: Arranged, *, form: str = "folders") -> Found:
+    return conclude(arranged.cases, arranged.notes, form=form, unpaired=arranged.unpaired)
+
+
+def _by_table(table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints) -> Found:
+    """The images or volumes that a table describes."""
+    kind, files, others = _main_kind(root, listing)
+    if kind == "arrays":
+        raise DataError(
+            f"{root} holds arrays, {table.name} is about files",
+            expected="a table about images or volumes",
+            remedy="put the labels into the NPZ file as 'labels', one for each image",
+            code="DATA-050",
+        )
+    scans = list_scans(files) if kind == "volumes" else None
+    arranged = tabulate(table, scans.entries if scans else files, root, masks=masks, hints=hints)
+    others = [entry for entry in others if entry.locator != str(table.absolute())]
+    arranged = arranged._replace(notes=[*left_out(listing.hidden, others, what=kind), *arranged.notes])
+    return cut(arranged, hints, form="table", headers=scans.headers) if scans else _concluded(arranged, form="table")
+
+
+def _about_json(others: Sequence[Entry]) -> list[str]:
+    """JSON beside images is often their metadata, and no one form of it."""
+    count = sum(entry.name.lower().endswith(".json") for entry in others)
+    if count < 2:
+        return []
+    return [
+        f"what {count} JSON files say is not read; to use it, write a CSV table with the columns image and label "
+        "(and patient, ...) beside the images"
     ]
 
 
-def _labels(path: Path, key: str, count: int) -> list[str]:
-    """One class name per image from an array of class numbers or names."""
-    values = read_array(path, key)
-    if values.size != count or (values.dtype.kind == "f" and (values % 1).any()):
-        finding = f"{path}: {key or 'the label file'} has the shape {values.shape} for {count} images"
-        raise DataError(finding, expected="one class number per image", code="DATA-019")
-    return [str(int(value)) if values.dtype.kind in "fbiu" else str(value) for value in values.reshape(-1)]
+def _grouped(found: Found, hints: Hints) -> Found:
+    """Cases with the patient that `Hints.group_by` says.
 
-
-def _idx_cases(files: Sequence[Path]) -> tuple[list[Case], list[str]]:
-    """Pairs of `<prefix>images-idx3-ubyte` and `<prefix>labels-idx1-ubyte`."""
-    pairs: dict[tuple[Path, str], dict[str, Path]] = {}
-    notes = []
-    for file in files:
-        if match := IDX_NAME.fullmatch(file.name):
-            pair = pairs.setdefault((file.parent, match["prefix"]), {})
-            if match["kind"].lower() in pair:
-                notes.append(f"{file} is the same array as {pair[match['kind'].lower()].name}: not used")
-            pair.setdefault(match["kind"].lower(), file)
-        else:
-            notes.append(f"{file} is no IDX file: not used")
-    cases: list[Case] = []
-    for (_, prefix), pair in pairs.items():
-        if "images" in pair:
-            cases += _idx_pair(prefix, pair["images"], pair.get("labels"))
-        else:
-            notes.append(f"{pair['labels']} has labels, but its images are not there: not used")
-    if not cases:
-        finding = f"no IDX file with images:\n{listed([str(file) for file in files])}"
-        raise DataError(finding, expected="...images-idx3-ubyte", code="DATA-002")
-    return cases, notes
-
-
-def _idx_pair(prefix: str, images: Path, labels: Path | None) -> list[Case]:
-    array = read_array(images)
-    if array.ndim != 3:
-        raise DataError(f"{images} has the shape {array.shape}", expected="(count, height, width)", code="DATA-018")
-    names = _labels(labels, "", len(array)) if labels else [None] * len(array)
-    digits = len(str(len(array) - 1))
-    return [
-        Case(
-            id=f"{prefix}_{row:0{digits}d}" if prefix else f"{row:0{digits}d}",
-            image=str(Locator(images.absolute(), str(row))),
-            label=name,
-            split=IDX_SPLITS.get(prefix.lower()),
+    Raises:
+        DataError: there is no such column, or ids on which the expression is not found (all are listed).
+    """
+    wanted = hints.group_by
+    if wanted is None or (wanted == "patient" and any(case.patient for case in found.cases)):
+        return found
+    columns = {column for case in found.cases for column in case.more}
+    column = next((name for name in (wanted, f"source_{wanted}") if name in columns), None)
+    if column is not None:
+        groups = [case.more.get(column) or None for case in found.cases]
+    else:
+        groups = _matched(wanted, found.cases, columns)
+    if bare := [case.id for case, group in zip(found.cases, groups, strict=True) if group is None]:
+        raise DataError(
+            f"{len(bare)} of {len(found.cases)} cases have no group by '{wanted}':\n{listed(bare)}",
+            expected="a group for every case",
+            remedy="mend the column, or give another --group-by",
+            code="DATA-054",
         )
-        for row, name in enumerate(names)
-    ]
+    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
+    note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> list[str | None]:
+    """The first group of a regular expression in each id."""
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise DataError(f"--group-by '{expression}' is no regular expression: {error}", code="DATA-054") from error
+    if pattern.groups != 1:
+        named = ", ".join(sorted(columns)) or "(none)"
+        raise DataError(
+            f"--group-by '{expression}' is no column, and no regular expression with one group",
+            expected=f"a column ({named}), or an expression such as '(.*)_slice'",
+            code="DATA-054",
+        )
+    return [found[1] if (found := pattern.search(case.id)) else None for case in cases]

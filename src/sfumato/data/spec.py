@@ -1,10 +1,10 @@
-"""What a model must know about its data, and the one path from stored numbers to what networks see.
+"""What a model must know about its data, and the one path from an image to what networks see.
 
-Intensities are stored as they were; the `Intensity` rule maps them to [-1, 1] when a batch is read. A single file that
-is segmented later takes the same path: `model_input`, then `to_data`.
+`model_input` brings an image into the form in which prepared data sets store it (`sfumato.data.intensity`); `to_data`
+maps that to [-1, 1] when a batch is read. Training and a single file that is segmented later take the same path.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -12,34 +12,23 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 
+from sfumato.data.channels import with_channels, without_copies
+from sfumato.data.chunk import no_spacing
+from sfumato.data.facts import Stats, spacing_of
+from sfumato.data.image import read_case
+from sfumato.data.intensity import FULL, Intensity, case_stats, stored, stored_dtype
+from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
-from sfumato.data.placement import Placement, fit
+from sfumato.data.placement import Canvas, Placement, fit
+from sfumato.data.volume import Axis
 from sfumato.errors import DataError
 from sfumato.typing import Data
 
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey. Source: ITU-R BT.601."""
-
-SAMPLE = 4_000_000
-"""Pixels that percentiles are taken from."""
+__all__ = ["Intensity", "Spec", "model_input", "read_input", "stored_channels", "to_data", "with_channels"]
 
 Pixels = Shaped[np.ndarray, "h w c"]
 Stored = Shaped[np.ndarray, "height width channels"]
 Stack = Shaped[np.ndarray, "b h w c"]
-
-
-class Intensity(NamedTuple):
-    """Which stored numbers become -1 and 1; what lies outside is clipped.
-
-    Attributes:
-        low: becomes -1.
-        high: becomes 1.
-        text: why these, in a sentence.
-    """
-
-    low: float
-    high: float
-    text: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,14 +38,20 @@ class Spec:
     Attributes:
         kind: "segment" with masks, "generate" without.
         size: height and width of the model's canvas.
-        channels: 1 (grey) or 3 (RGB).
-        dtype: stored numbers, e.g. "uint8", "uint16".
-        intensity: stored numbers to [-1, 1].
+        channels: 1 (grey), 3 (RGB), or as many as the source has files for an image.
+        dtype: numbers of the images as they are read, e.g. "uint8", "int16"; of most of them, where they differ.
+        intensity: numbers of the images to [-1, 1].
+        modality: "CT", "MR" ..., where it is known.
         keep_aspect: images were fitted into the canvas undistorted.
+        crop: images filled the canvas undistorted, and what jutted out was cut off.
+        spacing: millimetres per pixel that images were brought to.
         classes: names of the labels of whole images; empty without labels.
         mask_classes: names of the labels of pixels, background first; empty without masks.
         mask_rule: what stored mask values mean.
+        ignore: some pixels of masks say nothing (`sfumato.data.mask.IGNORED`).
         readers: masks per image.
+        slice_axis: along which axis volumes were cut; None without volumes.
+        component: which component of volumes with several was taken.
     """
 
     kind: Literal["segment", "generate"]
@@ -64,11 +59,27 @@ class Spec:
     channels: int
     dtype: str
     intensity: Intensity
+    modality: str | None = None
     keep_aspect: bool = False
+    crop: bool = False
+    spacing: float | None = None
     classes: tuple[str, ...] = ()
     mask_classes: tuple[str, ...] = ()
     mask_rule: MaskRule | None = None
+    ignore: bool = False
     readers: int = 0
+    slice_axis: Axis | None = None
+    component: int | None = None
+
+    @property
+    def canvas(self) -> Canvas:
+        """How images get to the model's size."""
+        return Canvas(self.size, self.keep_aspect, self.crop, self.spacing)
+
+    @property
+    def stored_dtype(self) -> np.dtype:
+        """The numbers of prepared images: uint8 or uint16."""
+        return stored_dtype(self.dtype, self.intensity)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON."""
@@ -80,9 +91,15 @@ class Spec:
         """From what `to_dict` wrote, also after a round trip through JSON.
 
         Raises:
-            DataError: entries are missing or unknown.
+            DataError: entries are missing or unknown, or were written by an older sfumato.
         """
         try:
+            if "kind" not in entry["intensity"]:
+                raise DataError(
+                    "the description of the data was written by an older sfumato, which stored images otherwise",
+                    remedy="prepare the data and train the model again",
+                    code="DATA-021",
+                )
             rule = entry["mask_rule"]
             tuples = {name: tuple(entry[name]) for name in ("size", "classes", "mask_classes")}
             intensity = Intensity(**entry["intensity"])
@@ -91,61 +108,83 @@ class Spec:
             raise DataError(f"the description of the data is incomplete: {error}", code="DATA-021") from error
 
 
-def with_channels(pixels: Pixels, channels: int) -> Stored:
-    """The image in grey or RGB, same dtype. Grey is repeated; colours are weighted (`LUMA`)."""
-    if pixels.shape[2] == channels:
-        return pixels
-    if channels == 3:
-        return np.repeat(pixels, 3, axis=2)
-    grey = (pixels @ np.asarray(LUMA))[..., None]
-    return np.asarray((grey if pixels.dtype.kind == "f" else np.rint(grey)).astype(pixels.dtype))
+class Input(NamedTuple):
+    """A fresh image.
+
+    Attributes:
+        pixels: as read (h, w, c).
+        stats: what its intensities are judged by.
+        array: in the form in which prepared images are stored, at the model's size.
+        placement: the way back.
+    """
+
+    pixels: np.ndarray
+    stats: tuple[Stats, ...]
+    array: np.ndarray
+    placement: Placement
 
 
-def has_colour(pixels: Pixels) -> bool:
-    """Whether the channels differ anywhere."""
-    return pixels.shape[2] == 3 and bool((pixels[..., :1] != pixels[..., 1:]).any())
-
-
-def model_input(array: Pixels, spec: Spec) -> tuple[Stored, Placement]:
-    """A fresh image in the form in which prepared images are stored: same channels, size and numbers.
+def read_input(case: Case, spec: Spec) -> Input:
+    """The image of a case, read from its files and brought into the model's form.
 
     Raises:
-        DataError: it has other numbers (16 bit instead of 8 bit, say) than the model was trained on.
+        DataError: as for `read_case` and `model_input`.
     """
-    if array.dtype != np.dtype(spec.dtype):
+    pixels = read_case(case)
+    stats = case_stats(case, pixels)
+    array, placement = model_input(pixels, spec, stats, spacing=spacing_of(case.image) if spec.spacing else None)
+    return Input(pixels, stats, array, placement)
+
+
+def model_input(
+    array: Pixels, spec: Spec, stats: Stats | tuple[Stats, ...], *, spacing: tuple[float, float] | None = None
+) -> tuple[Stored, Placement]:
+    """A fresh image in the form in which prepared images are stored: same channels, size and numbers.
+
+    Args:
+        array: the image as read.
+        spec: what the model knows.
+        stats: of the image or of its volume (`facts.stats_of`); one for each file of an image of several.
+        spacing: millimetres between its rows and columns, where the model was trained at a spacing.
+
+    Raises:
+        DataError: it has other numbers (16 bit instead of 8 bit, say) or other channels than the model was trained on,
+            or its spacing is needed and not known.
+    """
+    _refuse_other(array, spec)
+    if spec.spacing is not None and spacing is None:
+        raise no_spacing("the image", spec.spacing)
+    slim = with_channels(array, 1) if spec.channels == 1 else without_copies(array)
+    placement = spec.canvas.place((array.shape[0], array.shape[1]), spacing)
+    fitted = fit(slim, placement, spec.size, nearest=False)
+    return stored_channels(fitted, spec, stats), placement
+
+
+def stored_channels(pixels: Pixels, spec: Spec, stats: Stats | tuple[Stats, ...]) -> Stored:
+    """Pixels of any size with the channels and in the numbers of prepared images; see `model_input`."""
+    parts = (stats,) if isinstance(stats, Stats) else stats
+    return stored(with_channels(pixels, spec.channels), spec.intensity, parts)
+
+
+def _refuse_other(array: Pixels, spec: Spec) -> None:
+    kinds = {str(array.dtype), spec.dtype}
+    if len(kinds) > 1 and (spec.intensity.kind == "unit" or (spec.intensity.kind == "window" and "uint8" in kinds)):
         raise DataError(
             f"the image has {array.dtype} pixels",
             expected=f"{spec.dtype}, as the images that the model was trained on",
             remedy="convert the image, minding the range of its intensities",
             code="DATA-009",
         )
-    return fit(with_channels(array, spec.channels), spec.size, keep_aspect=spec.keep_aspect, nearest=False)
+    if array.shape[2] != spec.channels and {array.shape[2], spec.channels} != {1, 3}:
+        raise DataError(
+            f"the image has {array.shape[2]} channels",
+            expected=f"{spec.channels}, as the images that the model was trained on",
+            code="DATA-009",
+        )
 
 
 def to_data(arrays: Stack, spec: Spec, device: torch.device | str = "cpu") -> Data:
     """Stored images to what networks see: float32 in [-1, 1], channels first in shape, last in memory."""
-    stored = torch.from_numpy(arrays).to(device, non_blocking=True)
-    low, high, _ = spec.intensity
-    values = stored.float().sub_(low).mul_(2 / (high - low)).sub_(1)
-    return (values if stored.dtype == torch.uint8 and (low, high) == (0, 255) else values.clamp_(-1, 1)).permute(
-        0, 3, 1, 2
-    )
-
-
-def decide_intensity(images: Stack, rows: Sequence[int]) -> Intensity:
-    """The intensity rule from the training images, which are these rows.
-
-    8-bit images keep their range. Otherwise the smallest and largest value count, unless a few outliers stretch the
-    range to more than twice what 99 % of the pixels need: then the 0.5th and 99.5th percentile do.
-    """
-    if images.dtype == np.uint8:
-        return Intensity(0.0, 255.0, "8-bit images: 0 becomes -1, 255 becomes 1")
-    stride = max(1, images[0].size * len(rows) // SAMPLE)
-    low, high = float(min(images[row].min() for row in rows)), float(max(images[row].max() for row in rows))
-    sample = np.concatenate([images[row].reshape(-1)[::stride] for row in rows])
-    inner_low, inner_high = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
-    if inner_high > inner_low and high - low > 2 * (inner_high - inner_low):
-        text = f"{images.dtype} images: percentiles 0.5 and 99.5 of the training images ({inner_low:g}, {inner_high:g})"
-        return Intensity(inner_low, inner_high, f"{text}; the full range is {low:g} to {high:g}")
-    text = f"{images.dtype} images: smallest and largest value of the training images ({low:g}, {high:g})"
-    return Intensity(low, high if high > low else low + 1, text)
+    values = torch.from_numpy(arrays).to(device, non_blocking=True).float()
+    white = 255 if spec.stored_dtype == np.uint8 else FULL
+    return values.mul_(2 / white).sub_(1).permute(0, 3, 1, 2)

@@ -1,22 +1,69 @@
-"""The array files of a prepared data set while they grow, and what is remembered of each case on the way.
+"""The array files of a prepared data set: made from the chunks of the spool, each chunk at its place.
 
-Rows are appended to ordinary files, so a full disk is an error that can be told (a memory map would crash).
+The files are made at their full size and filled by ordinary writes, so a full disk is an error that can be told (a
+memory map would crash).
 """
 
-import hashlib
+import math
+import os
 import shutil
-from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
 
-from sfumato.data.image import Pixels
-from sfumato.data.manifest import Case
-from sfumato.data.spec import has_colour, with_channels
+from sfumato.data.channels import with_channels
+from sfumato.data.chunk import Chunk, ChunkFiles, Row, chunk_files
+from sfumato.data.intensity import Intensity, stored
+from sfumato.data.mask import MaskRule
 from sfumato.errors import ResourceError
+
+FORMAT = 2
+"""Version of the form of a prepared folder; readers refuse any other."""
+
+
+class Form(NamedTuple):
+    """What the arrays are like.
+
+    Attributes:
+        size: height and width.
+        channels: of the images.
+        dtype: of the images, uint8 or uint16.
+        intensity: how images get there.
+        rule: by which the masks were made; None without masks.
+        readers: masks per image; cases with fewer repeat theirs.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    dtype: str
+    intensity: Intensity
+    rule: MaskRule | None
+    readers: int
+
+
+class Part(NamedTuple):
+    """A chunk on its way into the arrays.
+
+    Attributes:
+        chunk: which.
+        rows: what is known of its cases.
+        places: where they go; None for those that are left out.
+    """
+
+    chunk: Chunk
+    rows: tuple[Row, ...]
+    places: tuple[int | None, ...]
+
+
+class Arrays(NamedTuple):
+    """The two files, and where their first row begins."""
+
+    images: Path
+    images_start: int
+    masks: Path
+    masks_start: int
 
 
 def disk_full(out: Path, need: int) -> ResourceError:
@@ -28,101 +75,97 @@ def disk_full(out: Path, need: int) -> ResourceError:
     )
 
 
-class Decoded(NamedTuple):
-    """A case: image and class masks at the model's size, and the original image."""
+def require_space(spool: Path, files: ChunkFiles, *, share: float) -> None:
+    """Refuse to go on when all chunks and the arrays will not fit, judging by the first chunk.
 
-    case: Case
-    image: Pixels
-    masks: list[UInt8[np.ndarray, "h w"]]
-    original: Pixels
+    Args:
+        spool: where chunks are written.
+        files: the first chunk.
+        share: of the cases, how many it has.
 
-
-@dataclass
-class Facts:
-    """What is remembered of each case while it is written."""
-
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    dtypes: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    coloured: int = 0
-    constant: int = 0
-    empty: int = 0
-    foreground: float = 0.0
+    Raises:
+        ResourceError: the disk is too small.
+    """
+    written = files.images.stat().st_size + (files.masks.stat().st_size if files.masks and files.masks.exists() else 0)
+    need = int(written * (2 / share - 1))
+    if need > shutil.disk_usage(spool).free:
+        raise disk_full(spool, need)
 
 
-class Store:
-    """The two array files while they grow. Images start grey and are widened when the first colour comes."""
-
-    def __init__(self, folder: Path, count: int, size: tuple[int, int], readers: int) -> None:
-        self.count, self.size, self.readers = count, size, readers
-        self.images, self.masks = folder / "images.npy", folder / "masks.npy"
-        self.channels, self.dtype = 1, np.dtype(np.uint8)
-        self.facts = Facts()
-        self._images: BinaryIO | None = None
-        self._masks: BinaryIO | None = None
-
-    def close(self) -> None:
-        """Finish the files."""
-        for file in (self._images, self._masks):
-            if file is not None:
-                file.close()
-
-    def add(self, decoded: Decoded) -> None:
-        """Append a case."""
-        self._remember(decoded)
-        if self._images is None:
-            self._begin(decoded.image.dtype)
-        assert self._images is not None
-        if self.channels == 1 and has_colour(decoded.image):
-            self._images = self._widen(self._images)
-        self._images.write(with_channels(decoded.image, self.channels).astype(self.dtype).tobytes())
-        for reader in range(self.readers if decoded.masks and self._masks else 0):
-            assert self._masks is not None
-            self._masks.write(decoded.masks[reader % len(decoded.masks)].tobytes())
-
-    def _begin(self, dtype: np.dtype) -> None:
-        need = self.count * self.size[0] * self.size[1] * (3 * dtype.itemsize + self.readers)
-        if need > shutil.disk_usage(self.images.parent).free:
-            raise disk_full(self.images.parent, need)
-        self.dtype = dtype
-        self._images = _open_array(self.images, dtype, (self.count, *self.size, 1))
-        if self.readers:
-            self._masks = _open_array(self.masks, np.dtype(np.uint8), (self.count, self.readers, *self.size))
-
-    def _widen(self, file: BinaryIO) -> BinaryIO:
-        """Start again with three channels: grey rows so far are repeated."""
-        file.close()
-        grey = self.images.rename(self.images.with_suffix(".grey"))
-        self.channels = 3
-        wide = _open_array(self.images, self.dtype, (self.count, *self.size, 3))
-        row = self.size[0] * self.size[1] * self.dtype.itemsize
-        with grey.open("rb") as rows:
-            np.lib.format.read_magic(rows)
-            np.lib.format.read_array_header_1_0(rows)
-            while content := rows.read(row):
-                wide.write(np.repeat(np.frombuffer(content, self.dtype), 3).tobytes())
-        grey.unlink()
-        return wide
-
-    def _remember(self, decoded: Decoded) -> None:
-        original, facts = decoded.original, self.facts
-        constant = bool((original == original.flat[0]).all())
-        facts.sizes.append((original.shape[0], original.shape[1]))
-        facts.digests.append("" if constant else _digest(original))
-        facts.dtypes[str(original.dtype)].append(decoded.case.image)
-        facts.coloured += has_colour(original)
-        facts.constant += constant
-        facts.empty += sum(not mask.any() for mask in decoded.masks)
-        facts.foreground += sum(float((mask > 0).mean()) for mask in decoded.masks) / max(1, len(decoded.masks))
+def create(folder: Path, count: int, form: Form) -> Arrays:
+    """Make the files for so many cases."""
+    images, masks = folder / "images.npy", folder / "masks.npy"
+    images_start = _create(images, np.dtype(form.dtype), (count, *form.size, form.channels))
+    masks_start = _create(masks, np.dtype(np.uint8), (count, form.readers, *form.size)) if form.readers else 0
+    return Arrays(images, images_start, masks, masks_start)
 
 
-def _open_array(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> BinaryIO:
-    file = path.open("wb")
-    entry = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, entry)
-    return file
+def _create(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> int:
+    with path.open("wb") as file:
+        entry = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, entry)
+        start = file.tell()
+        file.truncate(start + math.prod(shape) * dtype.itemsize)
+    return start
 
 
-def _digest(pixels: Pixels) -> str:
-    """Equal for equal pictures, however they were encoded."""
-    return hashlib.blake2b(repr(pixels.shape).encode() + pixels.tobytes(), digest_size=16).hexdigest()
+class Filling(NamedTuple):
+    """All that a process must know to put a part into the arrays."""
+
+    spool: Path
+    form: Form
+    arrays: Arrays
+
+
+def fill(filling: Filling, part: Part) -> None:
+    """Bring a chunk into the form of the arrays and write it to its place."""
+    files = chunk_files(filling.spool, part.chunk.number, filling.form.rule)
+    with files.images.open("rb") as source, filling.arrays.images.open("r+b") as target:
+        for row, place in zip(part.rows, part.places, strict=True):
+            content = _image(source.read(_bytes(row, filling.form)), row, filling.form)
+            if place is not None:
+                _write(target.fileno(), content, filling.arrays.images_start + place * len(content))
+    if files.masks is not None:
+        with files.masks.open("rb") as source, filling.arrays.masks.open("r+b") as target:
+            for case, place in zip(part.chunk.cases, part.places, strict=True):
+                content = _masks(source.read(len(case.masks) * math.prod(filling.form.size)), filling.form)
+                if place is not None:
+                    _write(target.fileno(), content, filling.arrays.masks_start + place * len(content))
+
+
+def _write(descriptor: int, content: bytes, start: int) -> None:
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, start)
+        view, start = view[written:], start + written
+
+
+def _bytes(row: Row, form: Form) -> int:
+    assert row.facts.image is not None
+    return math.prod(form.size) * row.channels * np.dtype(row.facts.image.dtype).itemsize
+
+
+def _image(content: bytes, row: Row, form: Form) -> bytes:
+    assert row.facts.image is not None
+    dtype = row.facts.image.dtype
+    if row.channels == form.channels and form.intensity.kind == "unit" and dtype == form.dtype:
+        return content
+    pixels = np.frombuffer(content, dtype).reshape(*form.size, row.channels)
+    return stored(with_channels(pixels, form.channels), form.intensity, row.stats).tobytes()
+
+
+def _masks(content: bytes, form: Form) -> bytes:
+    repeats = math.ceil(form.readers * math.prod(form.size) / len(content))
+    return (content * repeats)[: form.readers * math.prod(form.size)]
+
+
+def parts_of(chunks: Sequence[Chunk], rows: Sequence[Sequence[Row]], kept: Sequence[bool]) -> list[Part]:
+    """The chunks with the places of their cases among those that are kept."""
+    places, done = list[int | None](), 0
+    for keep in kept:
+        places.append(done if keep else None)
+        done += keep
+    return [
+        Part(chunk, tuple(known), tuple(places[chunk.first : chunk.first + len(chunk.cases)]))
+        for chunk, known in zip(chunks, rows, strict=True)
+    ]

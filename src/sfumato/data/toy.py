@@ -11,6 +11,9 @@ Readers agree on the core (1) and disagree on the *halo*: a fainter fringe on on
 includes with the known probability p_i, as a whole. Each reader also draws a little inside or outside the edge (a
 known bias). So for each pixel the probability that a reader calls it lesion is known, and uncertainty can be scored:
 `truth/` holds it as images (255 = certain), `truth.json` the numbers behind.
+
+With more than two classes of pixels, masks hold class indices: 1 is the lesion, the last is the halo beside it, and
+those between are darker nuclei, each inside the one before.
 """
 
 import json
@@ -25,6 +28,7 @@ from scipy import fft, ndimage
 
 from sfumato.data.image import write_image
 from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.spec import with_channels
 from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError
 
@@ -43,8 +47,21 @@ PIGMENTS = (
 )
 """Colours of lesions from the usual to the alarming: light brown, brown, black, blue-grey, red, white."""
 
+MAX_MASK_CLASSES = 8
+"""More nuclei than this leaves would be too thin to see."""
+
 Plane = Float[np.ndarray, "h w"]
 Picture = Float[np.ndarray, "h w 3"]
+
+
+class _Style(NamedTuple):
+    """What all pictures of a set have in common; see `make_toy`."""
+
+    size: int
+    classes: int
+    mask_classes: int
+    readers: int
+    grey: bool
 
 
 class Lesion(NamedTuple):
@@ -64,7 +81,15 @@ class Lesion(NamedTuple):
 
 
 def make_toy(
-    folder: Path, *, cases: int = 200, size: int = 64, classes: int = 3, readers: int = 4, seed: int = 0
+    folder: Path,
+    *,
+    cases: int = 200,
+    size: int = 64,
+    classes: int = 3,
+    mask_classes: int = 2,
+    readers: int = 4,
+    grey: bool = False,
+    seed: int = 0,
 ) -> None:
     """Draw the data set into a new folder.
 
@@ -76,26 +101,49 @@ def make_toy(
         cases: number of pictures.
         size: height and width.
         classes: number of grades.
+        mask_classes: number of classes of pixels, background included. Two are stored as 0/255, more as indices.
         readers: masks per picture.
+        grey: store brightness alone.
         seed: another seed, other pictures.
 
     Raises:
         UsageError: the folder is not empty, or a number is impossible.
     """
-    if min(cases, classes, readers) < 1 or size < 16:
-        raise UsageError("toy data needs at least 1 case, class and reader, and a size of 16")
-    if folder.exists() and any(folder.iterdir()):
-        raise UsageError(f"{folder} is not empty", expected="a new or empty folder", remedy="choose another folder")
+    if min(cases, classes, readers) < 1 or size < 16 or not 2 <= mask_classes <= MAX_MASK_CLASSES:
+        raise UsageError(
+            "toy data needs at least 1 case, class and reader, a size of 16, "
+            f"and 2 to {MAX_MASK_CLASSES} classes of pixels"
+        )
+    refuse_filled(folder)
     for name in ("images", "truth", *(f"masks/reader_{reader}" for reader in range(readers))):
         (folder / name).mkdir(parents=True)
     made, truths = [], []
+    style = _Style(size, classes, mask_classes, readers, grey)
     for index in range(cases):
-        case, truth = _make_case(folder, index, size=size, classes=classes, readers=readers, seed=seed)
+        case, truth = _make_case(folder, index, style, seed=seed)
         made.append(case)
         truths.append(truth)
     write_manifest(folder / "manifest.csv", made)
     known = {"readers": [{"probability": p, "bias": b} for p, b in _reader_habits(readers)], "cases": truths}
+    if mask_classes > 2:
+        known["mask_classes"] = mask_names(mask_classes)
     (folder / "truth.json").write_text(json.dumps(known, indent=1), encoding="utf-8")
+
+
+def refuse_filled(folder: Path) -> None:
+    """Refuse a folder that holds something.
+
+    Raises:
+        UsageError: it does.
+    """
+    if folder.exists() and any(folder.iterdir()):
+        raise UsageError(f"{folder} is not empty", expected="a new or empty folder", remedy="choose another folder")
+
+
+def mask_names(mask_classes: int) -> list[str]:
+    """Names of the classes of pixels."""
+    nuclei = [f"nucleus {number}" for number in range(1, mask_classes - 2)]
+    return ["skin", "lesion", *nuclei, *(["halo"] if mask_classes > 2 else [])]
 
 
 def _reader_habits(readers: int) -> list[tuple[float, float]]:
@@ -104,18 +152,17 @@ def _reader_habits(readers: int) -> list[tuple[float, float]]:
     return [(round(0.1 + 0.8 * step, 4), round(BIAS * (2 * step - 1), 4)) for step in steps.tolist()]
 
 
-def _make_case(
-    folder: Path, index: int, *, size: int, classes: int, readers: int, seed: int
-) -> tuple[Case, dict[str, object]]:
-    random = np.random.default_rng(derive_seed(seed, "toy", size, index))
+def _make_case(folder: Path, index: int, style: _Style, *, seed: int) -> tuple[Case, dict[str, object]]:
+    random = np.random.default_rng(derive_seed(seed, "toy", style.size, index))
     name = f"{index:06d}"
-    lesion = draw_lesion(random, size=size * DETAIL, grade=index % classes, classes=classes)
-    write_image(folder / "images" / f"{name}.png", draw_picture(random, lesion, classes=classes))
-    habits = _reader_habits(readers)
+    lesion = draw_lesion(random, size=style.size * DETAIL, grade=index % style.classes, classes=style.classes)
+    picture = draw_picture(random, lesion, classes=style.classes, nuclei=_nuclei(lesion, style.mask_classes))
+    write_image(folder / "images" / f"{name}.png", with_channels(picture, 1 if style.grey else 3))
+    habits = _reader_habits(style.readers)
     included = [bool(random.random() < probability) for probability, _ in habits]
-    paths = [folder / "masks" / f"reader_{reader}" / f"{name}.png" for reader in range(readers)]
+    paths = [folder / "masks" / f"reader_{reader}" / f"{name}.png" for reader in range(style.readers)]
     for path, (_, bias), halo in zip(paths, habits, included, strict=True):
-        write_image(path, reading(lesion, bias=bias, halo=halo).astype(np.uint8) * 255)
+        write_image(path, class_reading(lesion, bias=bias, halo=halo, mask_classes=style.mask_classes))
     write_image(folder / "truth" / f"{name}.png", np.rint(probability_map(lesion, habits) * 255).astype(np.uint8))
     case = Case(
         id=name,
@@ -132,6 +179,23 @@ def _make_case(
 def reading(lesion: Lesion, *, bias: float, halo: bool) -> Bool[np.ndarray, "h w"]:
     """A reader's mask at the picture's size; `bias` moves the outline outwards."""
     return _shrink(((lesion.fringe if halo else lesion.core) > -bias).astype(np.float32)) >= 0.5
+
+
+def class_reading(lesion: Lesion, *, bias: float, halo: bool, mask_classes: int) -> UInt8[np.ndarray, "h w"]:
+    """A reader's mask as it is stored: 0/255, or class indices if there are more than two classes."""
+    if mask_classes == 2:
+        return reading(lesion, bias=bias, halo=halo).astype(np.uint8) * 255
+    mask = (mask_classes - 1) * reading(lesion, bias=bias, halo=halo).astype(np.uint8)
+    for index, level in enumerate([0.0, *_nuclei(lesion, mask_classes)], start=1):
+        inside = _shrink((lesion.core > level - bias).astype(np.float32)) >= 0.5
+        mask[inside] = index
+    return mask
+
+
+def _nuclei(lesion: Lesion, mask_classes: int) -> list[float]:
+    """How far inside the lesion's edge each nucleus begins."""
+    count = mask_classes - 3
+    return [float(lesion.core.max()) * (number + 1) / (count + 2) for number in range(count)]
 
 
 def probability_map(lesion: Lesion, habits: Sequence[tuple[float, float]]) -> Plane:
@@ -170,11 +234,15 @@ def _outline(random: np.random.Generator, theta: Float[np.ndarray, " n"], alarm:
     return np.asarray(radius * (1 + np.clip(waves, -0.45, 0.45)))
 
 
-def draw_picture(random: np.random.Generator, lesion: Lesion, *, classes: int) -> UInt8[np.ndarray, "h w 3"]:
-    """The photograph of a lesion, at the picture's size."""
+def draw_picture(
+    random: np.random.Generator, lesion: Lesion, *, classes: int, nuclei: Sequence[float] = ()
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The photograph of a lesion, at the picture's size; `nuclei` begin so far inside its edge."""
     alarm = lesion.grade / max(1, classes - 1)
     picture = _skin(random, lesion.core.shape[0])
     picture = _pigmented(random, picture, lesion, alarm)
+    for level in nuclei:
+        picture = picture * (1 - 0.4 * _step(lesion.core - level, 0.02)[..., None])
     picture = _with_hair(random, picture)
     picture = _bubbles(random, picture)
     picture = ndimage.gaussian_filter(picture, (*[random.uniform(0.3, 1.0) * DETAIL / 2] * 2, 0))

@@ -10,31 +10,40 @@ front at the top and his left at the right, as on a DICOM screen:
 
 `Volume.planes` gives this view and `as_stored` is its inverse, so what is predicted plane by plane goes back voxel by
 voxel. The locator of a plane is `file::axial/17`; of the third component of a volume with several, `file::axial/17/2`.
+
+A DICOM segmentation stores no empty planes at its ends. Its planes are numbered from the first that is stored, and
+those before and behind (`seg.dcm::axial/-2`) are read as empty masks; `sfumato.data.dicom_seg.seg_offset` counts them.
 """
 
-import math
+import re
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, cast, get_args
+from threading import RLock
+from typing import Literal, NamedTuple, Protocol, cast, get_args, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float64, Shaped
+from jaxtyping import Shaped
 
 from sfumato.data.archive import Locator
+from sfumato.data.grid import MAX_VOXELS as MAX_VOXELS
+from sfumato.data.grid import Affine as Affine
+from sfumato.data.grid import Grid, differences, to_lps
 from sfumato.errors import DataError
 
 Axis = Literal["axial", "coronal", "sagittal"]
 Voxels = Shaped[np.ndarray, "i j k *c"]
 Planes = Shaped[np.ndarray, "slices h w *c"]
-Affine = Float64[np.ndarray, "4 4"]
+Plane = Shaped[np.ndarray, "h w *c"]
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
 """How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
 
-MAX_VOXELS = 2**31
-"""More voxels than this are refused before anything is allocated."""
+MAX_REMEMBERED = 2**29
+"""Bytes of volumes that are remembered (the latest one always is): planes of one volume are asked for in turn."""
+
+_PLANE = re.compile(r"(axial|coronal|sagittal)/(-?\d+)(?:/(\d+))?")
 
 _AXES: Mapping[Axis, tuple[tuple[int, int, int], tuple[int, ...]]] = {
     "axial": ((2, 1, 0), ()),
@@ -55,6 +64,8 @@ class Header(NamedTuple):
         label: whether the file says that it holds labels (DICOM SEG, NIfTI intent).
         names: names of the stored label values, where the file has them.
         reference: for labels, the files that they were drawn on, where the file says so.
+        notes: what a careful reader should know, in sentences: contradictions, and what was assumed.
+        window: lowest and highest value to be shown, where the file says so (DICOM).
     """
 
     shape: tuple[int, ...]
@@ -64,6 +75,8 @@ class Header(NamedTuple):
     label: bool = False
     names: Mapping[int, str] | None = None
     reference: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,34 +86,32 @@ class Volume:
     Attributes:
         voxels: (i, j, k) or (i, j, k, components).
         affine: as in `Header`.
+        endless: whether there are planes before the first and behind the last, all of them empty (DICOM SEG).
     """
 
     voxels: Voxels
     affine: Affine
+    endless: bool = False
 
     def planes(self, axis: Axis) -> Planes:
         """A view of the voxels as planes along an axis."""
-        order, signs = _to_lps(self.affine)
+        order, signs = to_lps(self.affine)
         return _turned(self.voxels, order, signs, axis)
 
 
 def as_stored(planes: Planes, axis: Axis, affine: Affine) -> Voxels:
-    """The inverse of `Volume.planes`: voxels in stored order."""
-    size = math.prod(planes.shape[:3])
-    order, signs = _to_lps(affine)
-    axes, _ = _AXES[axis]
-    stored = [0, 0, 0]
-    for target, source in enumerate(axes):
-        stored[order[source]] = planes.shape[target]
-    where = _turned(np.arange(size).reshape(stored), order, signs, axis)
-    flat = np.empty((size, *planes.shape[3:]), planes.dtype)
-    flat[where.reshape(-1)] = planes.reshape(size, *planes.shape[3:])
-    return flat.reshape(*stored, *planes.shape[3:])
+    """The inverse of `Volume.planes`: voxels in stored order, as a view."""
+    order, signs = to_lps(affine)
+    axes, flips = _AXES[axis]
+    rest = range(3, planes.ndim)
+    lps = np.transpose(np.flip(planes, flips), (*np.argsort(axes), *rest))
+    stored = lps[tuple(slice(None, None, sign) for sign in signs)]
+    return np.transpose(stored, (*np.argsort(order), *rest))
 
 
 def spacing(affine: Affine, axis: Axis) -> tuple[float, float, float]:
     """Millimetres between slices, rows and columns of the planes along an axis."""
-    order, _ = _to_lps(affine)
+    order, _ = to_lps(affine)
     steps = np.linalg.norm(affine[:3, :3], axis=0)
     between, down, across = (float(steps[order[source]]) for source in _AXES[axis][0])
     return between, down, across
@@ -108,7 +119,7 @@ def spacing(affine: Affine, axis: Axis) -> tuple[float, float, float]:
 
 def count_planes(header: Header, axis: Axis) -> int:
     """How many planes a volume has along an axis."""
-    order, _ = _to_lps(header.affine)
+    order, _ = to_lps(header.affine)
     return header.shape[order[_AXES[axis][0][0]]]
 
 
@@ -128,15 +139,28 @@ def _turned(voxels: Voxels, order: tuple[int, ...], signs: tuple[int, ...], axis
     return np.flip(np.transpose(lps, (*axes, *range(3, voxels.ndim))), flips)
 
 
-def _to_lps(affine: Affine) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Which stored axis lies along L, P and S, and whether it runs that way (1) or against it (-1)."""
-    import nibabel
+def _grid(header: Header) -> Grid:
+    return Grid.of(header.shape, header.affine)
 
-    towards = nibabel.orientations.ornt_transform(
-        nibabel.orientations.io_orientation(affine), nibabel.orientations.axcodes2ornt("LPS")
-    )
-    order = tuple(int(np.flatnonzero(towards[:, 0] == target)[0]) for target in range(3))
-    return order, tuple(int(towards[source, 1]) for source in order)
+
+def same_grid(a: Header, b: Header) -> bool:
+    """Whether the voxels of two volumes lie at the same places, whatever the order in which they are stored."""
+    return not differences(_grid(a), _grid(b))
+
+
+def check_same_grid(image: Path, mask: Path) -> None:
+    """Refuse a mask whose voxels do not lie where those of its image do.
+
+    Raises:
+        DataError: the grids differ, and in what; or a file cannot be read.
+    """
+    if found := differences(_grid(read_header(mask)), _grid(read_header(image))):
+        raise DataError(
+            f"{mask} lies on another grid than its image {image}: {'; '.join(found)}",
+            expected="a mask on the grid of its image: as many voxels, at the same places",
+            remedy="resample the mask onto the image (nearest neighbour), or export it anew",
+            code="DATA-012",
+        )
 
 
 def is_volume(path: Path) -> bool:
@@ -163,27 +187,53 @@ def read_header(path: Path) -> Header:
 
 
 def read_volume(path: Path) -> Volume:
-    """A volume. The latest two are remembered.
+    """A volume, not to be written to: the latest ones are remembered, and so are those that cannot be read.
 
     Raises:
         DataError: it is damaged or not whole, too large, or not understood.
     """
     try:
-        return _read_volume(path, path.stat().st_mtime_ns)
+        key = (path, path.stat().st_mtime_ns)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error
+    with _lock:
+        found = _remembered.pop(key, None) or _volume_or_error(path)
+        _remembered[key] = found
+        while len(_remembered) > 1 and (
+            len(_remembered) > _MANY or sum(map(_size, _remembered.values())) > MAX_REMEMBERED
+        ):
+            _remembered.popitem(last=False)
+    if isinstance(found, DataError):
+        raise found.with_traceback(None)
+    return found
 
 
-@lru_cache(maxsize=2)
-def _read_volume(path: Path, _changed: int) -> Volume:
-    return _reader(path).read_volume(path)
+_MANY = 64
+"""Volumes and errors that are remembered at most."""
+
+_remembered: OrderedDict[tuple[Path, int], Volume | DataError] = OrderedDict()
+_lock = RLock()  # planes are read by several threads; the first decodes the volume for all
 
 
+def _volume_or_error(path: Path) -> Volume | DataError:
+    try:
+        volume = _reader(path).read_volume(path)
+    except DataError as error:  # a copy: the original keeps alive what was read of the file
+        return DataError(error.finding, expected=error.expected, remedy=error.remedy, code=error.code)
+    volume.voxels.flags.writeable = False
+    return volume
+
+
+def _size(found: Volume | DataError) -> int:
+    return found.voxels.nbytes if isinstance(found, Volume) else 0
+
+
+@runtime_checkable
 class _Reader(Protocol):
     """A module that reads a format."""
 
-    def read_header(self, path: Path) -> Header: ...  # noqa: D102
-    def read_volume(self, path: Path) -> Volume: ...  # noqa: D102
+    def read_header(self, path: Path) -> Header: ...
+    def read_volume(self, path: Path) -> Volume: ...
 
 
 def _reader(path: Path) -> _Reader:
@@ -193,7 +243,11 @@ def _reader(path: Path) -> _Reader:
         from sfumato.data import nifti
 
         return nifti
-    if name.endswith((".nrrd", ".nhdr", ".mha", ".mhd")):
+    if name.endswith((".nrrd", ".nhdr")):
+        from sfumato.data import nrrd
+
+        return nrrd
+    if name.endswith((".mha", ".mhd")):
         from sfumato.data import metaimage
 
         return metaimage
@@ -209,23 +263,53 @@ def read_plane(locator: Locator) -> np.ndarray:
         DataError: the volume cannot be read or has no such plane.
     """
     volume = read_volume(locator.path)
-    axis, index, *component = locator.member.split("/") if locator.member else ("axial", "0")
-    planes = volume.planes(cast(Axis, axis)) if axis in get_args(Axis) else np.empty((0, 0, 0))
-    if locator.member and index.isdigit() and int(index) < len(planes):
-        plane = planes[int(index)]
-        return np.ascontiguousarray(plane[..., int(component[0])] if component else plane)
-    if not locator.member and 1 in volume.voxels.shape[:3]:
-        flat = volume.planes(flat_axis(volume.voxels.shape, volume.affine))
-        return np.ascontiguousarray(flat[0])
-    raise DataError(
-        f"{locator}: no such plane; the volume has the shape {volume.voxels.shape}",
-        expected="axial, coronal or sagittal and the number of a plane, such as axial/17",
-        code="DATA-018",
-    )
+    plane = _plane(volume, locator.member)
+    if plane is None:
+        raise DataError(
+            f"{locator}: no such plane; the volume has the shape {volume.voxels.shape}",
+            expected="axial, coronal or sagittal and the number of a plane, such as axial/17",
+            code="DATA-018",
+        )
+    return np.array(plane, order="C")
+
+
+def _plane(volume: Volume, member: str) -> Plane | None:
+    if not member and 1 in volume.voxels.shape[:3]:
+        return np.asarray(volume.planes(flat_axis(volume.voxels.shape, volume.affine))[0])
+    if not (place := named_place(member)):
+        return None
+    planes, index = volume.planes(place.axis), place.number
+    components = planes[..., None] if place.component is None else planes.reshape(*planes.shape[:3], -1)
+    component = place.component or 0
+    if component >= components.shape[-1]:
+        return None
+    if not 0 <= index < len(planes):
+        return np.zeros(planes.shape[1:3], planes.dtype) if volume.endless else None
+    return np.asarray(components[index, ..., component])
+
+
+class Place(NamedTuple):
+    """Which plane of a volume: `axial/17`, or `axial/17/2` for the third component."""
+
+    axis: Axis
+    number: int
+    component: int | None = None
+
+
+def named_place(member: str) -> Place | None:
+    """The place that a locator's member names; None without one."""
+    if not (named := _PLANE.fullmatch(member)):
+        return None
+    return Place(cast(Axis, named[1]), int(named[2]), int(named[3]) if named[3] else None)
+
+
+def place_in(volume: Volume, locator: Locator) -> Place:
+    """The plane of its volume that a locator means; without a member, the only one."""
+    return named_place(locator.member) or Place(flat_axis(volume.voxels.shape, volume.affine), 0)
 
 
 def flat_axis(shape: tuple[int, ...], affine: Affine) -> Axis:
     """The axis along which a volume has a single plane."""
-    order, _ = _to_lps(affine)
+    order, _ = to_lps(affine)
     axes = cast(tuple[Axis, ...], get_args(Axis))
     return next(axis for axis in axes if shape[order[_AXES[axis][0][0]]] == 1)

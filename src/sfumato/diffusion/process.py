@@ -10,6 +10,7 @@ the batch it happens to be in, its size, the device, or the number of processes.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -45,6 +46,12 @@ class Noise:
 
     def __len__(self) -> int:
         return len(self.generators)
+
+    def on(self, device: torch.device | str) -> "Noise":
+        """The same generators, their numbers delivered to another device."""
+        other = copy(self)
+        other.device = torch.device(device)
+        return other
 
     def normal(self, like: Data) -> Data:
         """Unit normal numbers, shape and dtype of `like`."""

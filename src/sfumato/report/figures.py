@@ -34,6 +34,9 @@ FILLS = ((0, 190, 235), (235, 70, 175), (90, 205, 90), (255, 125, 45), (150, 115
 REFERENCE = (255, 221, 0)
 """Colour of the reference outline, whatever the class."""
 
+NAME = 20
+"""Characters of a name beside a bar."""
+
 TILE = 200
 """Longest side in pixels of a picture in a strip."""
 
@@ -88,6 +91,33 @@ def chart(panel: Panel, *, ink: str) -> bytes:
     """One panel of the learning curves as a PNG without background, for a page on which `ink` can be read."""
     figure = Figure(figsize=(5.4, 3.3))
     _draw(figure.add_axes((0.1, 0.14, 0.87, 0.76)), panel, ink=ink)
+    return _png(figure, transparent=True)
+
+
+def histogram(title: str, values: Sequence[float], *, unit: str, ink: str) -> bytes:
+    """How often values occur, as a PNG without background, for a page on which `ink` can be read."""
+    counts, edges = np.histogram(values, bins=min(40, max(8, round(len(values) ** 0.5))))
+    figure = Figure(figsize=(5.4, 3.3))
+    axes = figure.add_axes((0.1, 0.14, 0.87, 0.76))
+    axes.stairs(counts, edges, fill=True, color=LINES[0])
+    _style(axes, title=title, ink=ink)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    axes.set_xlabel(unit, color=ink, fontsize=9)
+    return _png(figure, transparent=True)
+
+
+def bars(title: str, counts: Mapping[str, float], *, unit: str, ink: str) -> bytes:
+    """A number for each name, as a PNG without background, for a page on which `ink` can be read."""
+    figure = Figure(figsize=(5.4, 3.3))
+    axes = figure.add_axes((0.28, 0.14, 0.69, 0.76))
+    names = [name if len(name) <= NAME else name[: NAME - 1] + "\u2026" for name in counts]
+    axes.barh(range(len(names)), list(counts.values()), color=LINES[0])
+    _style(axes, title=title, ink=ink)
+    axes.set_yticks(range(len(names)), names, parse_math=False)
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
+    axes.invert_yaxis()
+    axes.set_xlabel(unit, color=ink, fontsize=9)
     return _png(figure, transparent=True)
 
 

@@ -4,33 +4,50 @@ The state is the one-hot mask in [-1, 1], all classes with the background; the i
 predicts logits of the clean mask, trained with cross-entropy and soft Dice, so every network call gives calibrated
 probabilities. Where several readers outlined a case, one of them is drawn at each step, so the model learns their
 distribution and not their mean.
+
+Pixels that a mask says nothing about (`IGNORED`) are undecided in the state: each class is equally likely. In the loss
+the network's answer there is replaced by a fixed one which is taken to be true, so they cost nothing and give no
+gradient, and means are over the other pixels. Scores leave them out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn import functional
 
 from sfumato.data.augment import apply, draw
+from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
+from sfumato.data.ranges import Ranges
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.loss import soft_dice
 from sfumato.diffusion.process import Condition, Noise, Process, Step, derive_seed
 from sfumato.metrics.overlap import overlap, summarise
 from sfumato.tasks.task import Sampler, Scores, Shown, batch_noise, stratified, to_uint8
 from sfumato.training.stream import Batch
-from sfumato.typing import Data, Masks
+from sfumato.typing import Data, Masks, PerItem
+
+Ignored = Bool[Tensor, "b *space"]
+"""Which pixels a mask says nothing about."""
 
 PREVIEW_CASES = 12
+
+CERTAIN = 100.0
+"""Class scores of +-100 are a probability of exactly 1 in float32."""
 
 
 def one_hot(masks: Masks, classes: int) -> Data:
     """Class indices as a one-hot mask in [-1, 1]."""
     return functional.one_hot(masks, classes).movedim(-1, 1).float() * 2 - 1
+
+
+def undecided(masks: Masks, ignored: Ignored, classes: int) -> Data:
+    """As `one_hot`, with the same probability of every class where the mask says nothing."""
+    return torch.where(ignored[:, None], 2 / classes - 1, one_hot(masks.masked_fill(ignored, 0), classes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +59,7 @@ class Segment:
         process: the diffusion process, or `Deterministic`.
         sampler: how masks are drawn on the validation split.
         rows: rows of `pack` to validate on.
-        augment: preset of `data.augment`.
+        augment: how images and masks are varied.
         process_weight: weight of the process's own loss.
         dice_weight: weight of the soft Dice on the estimate.
         batch: global batch size.
@@ -54,7 +71,7 @@ class Segment:
     process: Process
     sampler: Sampler
     rows: Sequence[int]
-    augment: Literal["none", "light", "medium", "heavy"]
+    augment: Ranges
     process_weight: float
     dice_weight: float
     batch: int
@@ -72,26 +89,46 @@ class Segment:
         t = self.process.times(stratified(noise, batch.slots, self.batch))
         readers = (noise.uniform() * self.pack.spec.readers).long().tolist()
         images = self.pack.images(batch.rows, self.device)
-        masks = self.pack.masks(batch.rows, readers).to(self.device)
-        images, moved = apply(images, masks, draw(self.augment, noise))
+        masks = self.pack.masks(batch.rows, readers, self.device)
+        images, moved = apply(images, masks, draw(self.augment, noise, images))
         assert moved is not None
-        x0 = one_hot(moved, self.classes)
+        ignored = moved == IGNORED if self.pack.spec.ignore else None
+        x0 = one_hot(moved, self.classes) if ignored is None else undecided(moved, ignored, self.classes)
         x_t = self.process.corrupt(x0, t, noise)
         x, level = self.process.network_input(x_t, t)
         output = network(x, level, Condition(image=images)).float()
-        terms = {"process": self.process.loss(output, x0, x_t, t)}
+        terms = self._terms(output, x0, x_t, t) if ignored is None else self._scored(output, x0, x_t, t, ignored)
         total = self.process_weight * terms["process"]
         if self.dice_weight > 0:
-            terms["dice"] = soft_dice(self.process.estimate(output, x_t, t), x0)
             total = total + self.dice_weight * terms["dice"]
         return {"loss": total, **terms}
+
+    def _terms(self, output: Data, x0: Data, x_t: Data, t: PerItem) -> dict[str, Tensor]:
+        terms = {"process": self.process.loss(output, x0, x_t, t)}
+        if self.dice_weight > 0:
+            terms["dice"] = soft_dice(self.process.estimate(output, x_t, t), x0)
+        return terms
+
+    def _scored(self, output: Data, x0: Data, x_t: Data, t: PerItem, ignored: Ignored) -> dict[str, Tensor]:
+        """The terms over the pixels that are not ignored."""
+        hidden, answer = ignored[:, None], one_hot(torch.zeros_like(ignored, dtype=torch.int64), self.classes)
+        output = torch.where(hidden, CERTAIN * answer, output)
+        x0 = torch.where(hidden, self.process.estimate(output.detach(), x_t, t), x0)
+        share = (~ignored).flatten(1).float().mean(1).clamp(min=1 / ignored[0].numel())
+        terms = {"process": self.process.loss(output, x0, x_t, t) / share}
+        if self.dice_weight > 0:
+            estimate = self.process.estimate(output, x_t, t)
+            terms["dice"] = soft_dice(torch.where(hidden, answer, estimate), torch.where(hidden, answer, x0))
+        return terms
 
     def validate(self, network: nn.Module) -> Scores:
         """Dice and IoU of sampled masks on the validation rows, mean over foreground classes."""
         predicted = self._predict(network, self.rows)
         summary = summarise(
             [
-                overlap(mask, truth, classes=self.classes, case=self.pack.cases[row].id)
+                overlap(
+                    mask[truth != IGNORED], truth[truth != IGNORED], classes=self.classes, case=self.pack.cases[row].id
+                )
                 for row, mask, truth in zip(self.rows, predicted, self._truth(self.rows), strict=True)
             ]
         )
@@ -102,8 +139,9 @@ class Segment:
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""
         rows = self.rows[:PREVIEW_CASES]
-        images = to_uint8(self.pack.images(rows))
-        return [Shown(*case) for case in zip(images, self._predict(network, rows), self._truth(rows), strict=True)]
+        images, truth = to_uint8(self.pack.images(rows)), self._truth(rows)
+        truth[truth == IGNORED] = 0  # otherwise they are outlined as a class
+        return [Shown(*case) for case in zip(images, self._predict(network, rows), truth, strict=True)]
 
     def _truth(self, rows: Sequence[int]) -> np.ndarray:
         return self.pack.masks(rows, None).numpy()

@@ -7,13 +7,14 @@ shows memorisation long before any picture does.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from sfumato.data.augment import apply, draw
+from sfumato.data import augment, nonleaking
 from sfumato.data.pack import Pack
+from sfumato.data.pipe import Pipe
+from sfumato.data.ranges import Ranges
 from sfumato.diffusion.denoiser import Denoiser, Guided
 from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step, derive_seed
 from sfumato.tasks.task import Sampler, Scores, Shown, batch_noise, stratified, to_uint8
@@ -34,7 +35,7 @@ class Synthesise:
         guidance: guidance scale of previews, 1 = none.
         rows: rows of `pack` to validate on.
         train_rows: training rows to compare them with.
-        augment: preset of `data.augment`.
+        augment: how images are varied; the network is told what a `Pipe` does.
         drop_label: share of labels dropped in training.
         batch: global batch size.
         seed: of the run.
@@ -47,7 +48,7 @@ class Synthesise:
     guidance: float
     rows: Sequence[int]
     train_rows: Sequence[int]
-    augment: Literal["none", "light", "medium", "heavy"]
+    augment: Ranges | Pipe
     drop_label: float
     batch: int
     seed: int
@@ -66,8 +67,8 @@ class Synthesise:
         if self.classes:
             label = self.pack.labels(batch.rows).to(self.device)
             label = torch.where(noise.uniform() < self.drop_label, self.classes, label)
-        images, _ = apply(self.pack.images(batch.rows, self.device), None, draw(self.augment, noise))
-        return {"loss": self._denoising_loss(network, images, label, t, noise)}
+        images, told = self._varied(self.pack.images(batch.rows, self.device), noise)
+        return {"loss": self._denoising_loss(network, images, Condition(label=label, augment=told), t, noise)}
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> Scores:
@@ -93,6 +94,14 @@ class Synthesise:
         *_, last = steps
         return [Shown(image) for image in to_uint8(last.x)]
 
+    def _varied(self, images: Data, noise: Noise) -> tuple[Data, Tensor | None]:
+        """Augmented images, and what the network is told about it."""
+        if isinstance(self.augment, Ranges):
+            return augment.apply(images, None, augment.draw(self.augment, noise, images))[0], None
+        height, width = images.shape[-2:]
+        parameters = nonleaking.decide(nonleaking.draw(noise), self.augment, height=height, width=width)
+        return nonleaking.apply(images, parameters), parameters.labels.to(images.device)
+
     def _mean_loss(self, network: nn.Module, rows: Sequence[int]) -> float:
         """Mean over rows, the same times and noise each time it is asked."""
         total = 0.0
@@ -102,13 +111,13 @@ class Synthesise:
             images = self.pack.images(part, self.device)
             label = self.pack.labels(part).to(self.device) if self.classes else None
             t = self.process.times(stratified(noise, range(start, start + len(part)), len(rows)))
-            total += float(self._denoising_loss(network, images, label, t, noise).sum())
+            total += float(self._denoising_loss(network, images, Condition(label=label), t, noise).sum())
         return total / len(rows)
 
-    def _denoising_loss(self, network: nn.Module, x0: Data, label: Tensor | None, t: PerItem, noise: Noise) -> PerItem:
+    def _denoising_loss(self, network: nn.Module, x0: Data, condition: Condition, t: PerItem, noise: Noise) -> PerItem:
         x_t = self.process.corrupt(x0, t, noise)
         x, level = self.process.network_input(x_t, t)
-        return self.process.loss(network(x, level, Condition(label=label)).float(), x0, x_t, t)
+        return self.process.loss(network(x, level, condition).float(), x0, x_t, t)
 
 
 @torch.inference_mode()

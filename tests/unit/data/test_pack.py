@@ -3,16 +3,18 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from sfumato.data.facts import statistics
 from sfumato.data.image import read_image, write_image
 from sfumato.data.pack import Pack
-from sfumato.data.prepare import prepare
+from sfumato.data.prepare import Settings, prepare
 from sfumato.data.source import find_cases
-from sfumato.data.spec import Intensity, Spec, decide_intensity, model_input, to_data, with_channels
+from sfumato.data.spec import Intensity, Spec, model_input, read_input, to_data, with_channels
 from sfumato.errors import DataError, ResourceError, UsageError
 
 RANDOM = np.random.default_rng(0)
@@ -32,8 +34,8 @@ def blobs(folder: Path, *, count: int = 10, size: int = 20, channels: int = 1, d
     return folder
 
 
-def prepared(source: Path, out: Path, **options: object) -> Pack:
-    steps = list(prepare(find_cases(source), out, **{"size": (16, 16), **options}))
+def prepared(source: Path, out: Path, **options: Any) -> Pack:
+    steps = list(prepare(find_cases(source), out, Settings(**{"size": (16, 16), **options})))
     assert steps[-1].done == steps[-1].total == len(steps)
     return Pack.open(out)
 
@@ -55,9 +57,9 @@ def test_a_prepared_set_gives_batches(tmp_path: Path) -> None:
 
 def test_a_fresh_image_takes_the_same_path(tmp_path: Path) -> None:
     pack = prepared(blobs(tmp_path / "raw", channels=3), tmp_path / "set", size=(16, 24), keep_aspect=True)
-    stored, placement = model_input(read_image(pack.cases[4].image), pack.spec)
-    assert torch.equal(to_data(stored[None], pack.spec), pack.images([4]))
-    assert placement == pack.placement(4) == ((20, 20), (0, 4, 16, 16))
+    fresh = read_input(pack.cases[4], pack.spec)
+    assert torch.equal(to_data(fresh.array[None], pack.spec), pack.images([4]))
+    assert fresh.placement == pack.placement(4) == ((20, 20), (0, 4, 16, 16))
     assert pack.images([1, 2]).is_contiguous(memory_format=torch.channels_last)
 
 
@@ -84,14 +86,6 @@ def test_sixteen_bit_keeps_its_range(tmp_path: Path) -> None:
     assert pack.spec.dtype == "uint16" and 1000 <= pack.spec.intensity.low < 1100
     batch = pack.images(pack.rows("train"))
     assert batch.min().item() == -1 and batch.max().item() == pytest.approx(1)
-
-
-def test_outliers_do_not_stretch_the_intensities() -> None:
-    images = RANDOM.integers(1000, 2000, (4, 50, 50, 1)).astype(np.uint16)
-    images[0, 0, 0] = 65535
-    rule = decide_intensity(images, range(4))
-    assert 1000 <= rule.low < 1020 and 1980 < rule.high < 2000 and "percentiles" in rule.text
-    assert decide_intensity(np.full((1, 2, 2, 1), 7, np.uint16), [0])[:2] == (7, 8)
 
 
 def test_labels(tmp_path: Path) -> None:
@@ -127,7 +121,7 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(tmp_path: Path) ->
     (source / "masks/0/5.png").write_bytes(b"text")
     write_image(source / "masks/1/7.png", np.zeros((20, 21), np.uint8))
     with pytest.raises(DataError) as caught:
-        list(prepare(find_cases(source), tmp_path / "set", size=(16, 16)))
+        list(prepare(find_cases(source), tmp_path / "set", Settings(size=(16, 16))))
     message = str(caught.value)
     assert "3 files cannot be used" in message and "21 x 20" in message and "20 x 20" in message
     assert all(name in message for name in ("images/3.png", "masks/0/5.png", "masks/1/7.png"))
@@ -138,7 +132,7 @@ def test_masks_that_are_object_numbers_name_the_file(tmp_path: Path) -> None:
     source = blobs(tmp_path / "raw", count=3, size=20)
     write_image(source / "masks/0/1.png", np.arange(400).reshape(20, 20).astype(np.uint16))
     with pytest.raises(DataError, match=r"masks/0/1\.png") as caught:
-        list(prepare(find_cases(source), tmp_path / "set", size=(16, 16)))
+        list(prepare(find_cases(source), tmp_path / "set", Settings(size=(16, 16))))
     assert caught.value.code == "DATA-014"
 
 
@@ -146,7 +140,7 @@ def test_eight_and_sixteen_bit_do_not_mix(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
     write_image(tmp_path / "b.png", np.zeros((8, 8), np.uint16))
     with pytest.raises(DataError, match=r"uint8.*a\.png(.|\n)*uint16.*b\.png"):
-        prepared(tmp_path, tmp_path / "set")
+        prepared(tmp_path, tmp_path / "set", intensity="window")
 
 
 @pytest.mark.parametrize(
@@ -177,11 +171,12 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_too_little_disk_is_told_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_image(tmp_path / "a.png", np.zeros((8, 8), np.uint8))
-    monkeypatch.setattr("sfumato.data.store.shutil.disk_usage", lambda _: SimpleNamespace(free=3 * 16 * 16 - 1))
+    source = blobs(tmp_path / "raw")
+    need = 3 * 16 * 16 * 19  # an image and two masks, nine more times in the spool and ten times in the set
+    monkeypatch.setattr("sfumato.data.store.shutil.disk_usage", lambda _: SimpleNamespace(free=need - 1))
     with pytest.raises(ResourceError, match="need"):
-        prepared(tmp_path, tmp_path / "set", size=(16, 16))
-    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+        prepared(source, tmp_path / "set", size=(16, 16))
+    assert [file.name for file in tmp_path.iterdir()] == ["raw"]
 
 
 def test_damaged_folders_are_refused(tmp_path: Path) -> None:
@@ -191,6 +186,9 @@ def test_damaged_folders_are_refused(tmp_path: Path) -> None:
         Pack.open(tmp_path / "set")
     (tmp_path / "set/dataset.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(DataError, match="newer"):
+        Pack.open(tmp_path / "set")
+    (tmp_path / "set/dataset.json").write_text(json.dumps({"format": 1}))
+    with pytest.raises(DataError, match="older"):
         Pack.open(tmp_path / "set")
     with pytest.raises(DataError, match="no prepared data set"):
         Pack.open(tmp_path / "raw")
@@ -203,11 +201,18 @@ def test_a_prepared_set_is_a_source(tmp_path: Path) -> None:
 
 def test_a_spec_survives_json() -> None:
     spec = Spec(
-        kind="generate", size=(8, 9), channels=3, dtype="uint8", intensity=Intensity(0, 255, "x"), classes=("a",)
+        kind="generate",
+        size=(8, 9),
+        channels=3,
+        dtype="uint8",
+        intensity=Intensity("unit", 0, 255, "x"),
+        classes=("a",),
     )
     assert Spec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
     with pytest.raises(DataError, match="incomplete"):
         Spec.from_dict({"kind": "generate"})
+    with pytest.raises(DataError, match="older sfumato"):
+        Spec.from_dict({**spec.to_dict(), "intensity": {"low": 0, "high": 255, "text": "x"}})
 
 
 def test_channels() -> None:
@@ -218,6 +223,6 @@ def test_channels() -> None:
 
 
 def test_other_numbers_than_in_training_are_refused() -> None:
-    spec = Spec(kind="generate", size=(8, 8), channels=1, dtype="uint8", intensity=Intensity(0, 255, "x"))
+    spec = Spec(kind="generate", size=(8, 8), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "x"))
     with pytest.raises(DataError, match="uint16"):
-        model_input(np.zeros((8, 8, 1), np.uint16), spec)
+        model_input(np.zeros((8, 8, 1), np.uint16), spec, statistics(np.zeros(4, np.uint16)))

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from sfumato.data.placement import fit, restore
+from sfumato.data.placement import Canvas, Placement, restore
+from sfumato.data.placement import fit as fit_at
+
+
+def fit(array: np.ndarray, size: tuple[int, int], *, nearest: bool, **options: bool) -> tuple[np.ndarray, Placement]:
+    placement = Canvas(size, **options).place((array.shape[0], array.shape[1]))
+    return fit_at(array, placement, size, nearest=nearest), placement
 
 
 def blob(height: int, width: int, classes: int = 2) -> np.ndarray:
@@ -48,3 +54,23 @@ def test_the_same_size_is_untouched() -> None:
     image = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     fitted, placement = fit(image, (4, 4), keep_aspect=True, nearest=False)
     assert (fitted == image).all() and (restore(fitted, placement, nearest=False) == image).all()
+
+
+def test_a_crop_shows_the_centre_undistorted() -> None:
+    image = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30, 1)
+    fitted, placement = fit(image, (20, 20), crop=True, nearest=False)
+    assert placement == ((20, 30), (0, -5, 20, 30)) and np.array_equal(fitted, image[:, 5:25])
+    back = restore(fitted, placement, nearest=False)
+    assert np.array_equal(back[:, 5:25], image[:, 5:25]) and not back[:, :5].any() and not back[:, 25:].any()
+    wide, placement = fit(image, (10, 40), crop=True, nearest=False)
+    assert placement.box == (-9, 0, 27, 40) and wide.shape == (10, 40, 1)
+
+
+def test_a_spacing_pads_and_cuts_around_the_centre() -> None:
+    canvas = Canvas((8, 8), spacing=2.0)
+    placement = canvas.place((10, 10), (1.0, 4.0))
+    assert placement == ((10, 10), (1, -6, 5, 20))
+    mask = np.ones((10, 10), np.uint8)
+    fitted = fit_at(mask, placement, (8, 8), nearest=True)
+    assert fitted[1:6].all() and fitted.sum() == 40
+    assert restore(fitted, placement, nearest=True).sum() == 10 * 4

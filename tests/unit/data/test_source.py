@@ -1,5 +1,6 @@
 import gzip
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 
 from sfumato.data.image import read_mask, write_image
 from sfumato.data.manifest import Case, write_manifest
-from sfumato.data.source import Found, find_cases
-from sfumato.errors import DataError
+from sfumato.data.source import Found, Hints, find_cases
+from sfumato.errors import DataError, UsageError
 
 GREY = np.zeros((4, 4), np.uint8)
 
@@ -37,6 +38,10 @@ def pairs(found: Found, root: Path) -> list[tuple[str, ...]]:
         ("a.png", "a-segmentation.png"),
         ("a.png", "a_label.tif"),
         ("a.png", "seg_a.png"),
+        ("a.png", "Seg_a.png"),
+        ("000_HC.png", "000_HC_Annotation.png"),
+        ("a_1.png", "a_1_manual1.png"),
+        ("a_frame.png", "a_mask_gt.png"),
         ("images/fine_3_10_fram.jpg", "masks/fine_3_10_mask.jpg"),
         ("busi_masks/a.png", "busi_masks/a_mask.png"),
         ("images/a.png", "images/a_mask.png"),
@@ -76,6 +81,9 @@ def test_class_folders_that_are_numbers_are_no_readers(tmp_path: Path) -> None:
         ("masks/reader_2/a.png", "masks/reader_10/a.png"),
         ("mask-0/a.png", "mask-1/a.png"),
         ("masks/0/a.png", "masks/1/a.png"),
+        ("a_mask.png", "a_mask_1.png"),
+        ("rater1/a.png", "rater2/a.png"),
+        ("labels/expert 1/a.png", "labels/expert 2/a.png"),
     ],
 )
 def test_several_readers_come_in_order(tmp_path: Path, masks: tuple[str, str]) -> None:
@@ -188,8 +196,8 @@ def test_npz_with_masks(tmp_path: Path, key: str) -> None:
 @pytest.mark.parametrize(
     ("arrays", "finding"),
     [
-        ({"x": GREY}, "the arrays x"),
-        ({"images": np.zeros((3, 4, 4, 4))}, "shape"),
+        ({"x": GREY, "y": GREY}, "the arrays x, y"),
+        ({"images": np.zeros((3, 3, 4, 3))}, "more than one way"),
         ({"images": np.zeros((3, 4, 4)), "labels": np.zeros((3, 2))}, "shape"),
         ({"images": np.zeros((3, 4, 4)), "masks": np.zeros((3, 5, 4))}, "shape"),
     ],
@@ -238,3 +246,84 @@ def test_a_stem_that_two_images_have_decides_nothing(tmp_path: Path) -> None:
     touch(tmp_path, "scans/cat/a.png", "scans/dog/a.png", "truth/a.png")
     with pytest.raises(DataError, match="2 images have no mask"):
         find_cases(tmp_path / "scans", masks=tmp_path / "truth")
+
+
+def test_what_has_no_partner_may_be_left_out(tmp_path: Path) -> None:
+    touch(tmp_path, "images/a.png", "images/b.png", "masks/b.png", "masks/c.png")
+    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    assert pairs(found, tmp_path) == [("images/b.png", "masks/b.png")]
+    assert found.unpaired == (f"{tmp_path}/images/a.png", f"{tmp_path}/masks/c.png")
+    assert any("1 images without a mask, 1 masks without an image" in note for note in found.notes)
+    touch(tmp_path / "none", "images/a.png", "masks/b.png")
+    with pytest.raises(DataError, match="1 images have no mask"):
+        find_cases(tmp_path / "none", hints=Hints(drop_unpaired=True))
+
+
+def test_files_and_not_folders_that_are_broken_pair_by_name(tmp_path: Path) -> None:
+    touch(tmp_path, "a.tif", "a_mask.tif")
+    (tmp_path / "a.tif").write_bytes(b"")
+    assert pairs(find_cases(tmp_path), tmp_path) == [("a.tif", "a_mask.tif")]
+
+
+def test_python_programs_give_cases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [Case(id=name, image=f"{name}.png", label=name) for name in "ab"]
+    assert find_cases(iter(cases)).cases == tuple(cases) and find_cases(cases).classes == ("a", "b")
+    (tmp_path / "my_source.py").write_text(
+        "from sfumato.data.manifest import Case\n"
+        "def made():\n    yield Case(id='x', image='x.png')\n"
+        "def wrong():\n    return [1]\n"
+        "def none():\n    return []\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [case.id for case in find_cases("my_source:made").cases] == ["x"]
+    sys.modules.pop("my_source")
+    for name in ("my_source:other", "no_such_module:made", "my_source:wrong", "my_source:none"):
+        with pytest.raises(UsageError, match=name):
+            find_cases(name)
+    with pytest.raises(DataError, match="more than once"):
+        find_cases([cases[0], cases[0]])
+    (tmp_path / "a:b").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="holds no images"):
+        find_cases("a:b")
+
+
+@pytest.mark.parametrize("group_by", [r"(.*)_\d", "^([a-z]+)"])
+def test_groups_from_ids(tmp_path: Path, group_by: str) -> None:
+    found = find_cases(touch(tmp_path, "anna_1.png", "anna_2.png", "bert_1.png"), hints=Hints(group_by=group_by))
+    assert [case.patient for case in found.cases] == ["anna", "anna", "bert"]
+    assert any("2 groups" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("group_by", ["(", "site", "(a)(b)", r"^(\d)"])
+def test_groups_that_do_not_work(tmp_path: Path, group_by: str) -> None:
+    with pytest.raises(DataError) as caught:
+        find_cases(touch(tmp_path, "anna_1.png", "1_bert.png"), hints=Hints(group_by=group_by))
+    assert caught.value.code == "DATA-054" and ("anna_1" in str(caught.value)) == group_by.startswith("^")
+
+
+def test_files_that_are_nothing(tmp_path: Path) -> None:
+    touch(tmp_path, "a.pdf")
+    with pytest.raises(DataError, match="not understood"):
+        find_cases(tmp_path / "a.pdf")
+    with pytest.raises(DataError, match="does not exist"):
+        find_cases(tmp_path, hints=Hints(table=tmp_path / "q.csv"))
+    with pytest.raises(DataError, match="cannot be about"):
+        find_cases(tmp_path / "a.pdf", hints=Hints(table=tmp_path / "a.pdf"))
+    with pytest.raises(DataError, match="holds no masks"):
+        find_cases(touch(tmp_path, "b.png"), masks=touch(tmp_path / "empty", "x.txt"))
+
+
+def test_the_kind_that_most_files_are_of_decides(tmp_path: Path) -> None:
+    found = find_cases(touch(tmp_path, "a.png", "b.png", "screenshot.nii.gz"))
+    assert len(found.cases) == 2 and any("screenshot.nii.gz" in note for note in found.notes)
+
+
+def test_images_alone_are_every_image_with_or_without_a_mask(tmp_path: Path) -> None:
+    """What a model is used on: a half-labelled folder is no error, and what marks a mask is no image."""
+    for name in ("images/a.png", "images/b.png", "masks/a.png", "masks/stray.png"):
+        (tmp_path / "half" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(tmp_path / "half" / name, np.zeros((4, 4, 1), np.uint8))
+    found = find_cases(tmp_path / "half", hints=Hints(images_only=True))
+    assert [(case.id, case.masks) for case in found.cases] == [("a", ()), ("b", ())]
+    assert found.kind == "generate"

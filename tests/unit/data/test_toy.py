@@ -82,3 +82,57 @@ def test_impossible_toys_are_refused(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     with pytest.raises(UsageError, match="not empty"):
         make_toy(tmp_path)
+
+
+def test_classes_of_pixels_are_nested_and_beside_each_other(tmp_path: Path) -> None:
+    """Nuclei lie in the lesion, the halo beside it; with two classes the same readers draw the same outline."""
+    make_toy(tmp_path / "five", cases=8, size=48, mask_classes=5, readers=2)
+    make_toy(tmp_path / "two", cases=8, size=48, readers=2)
+    assert json.loads((tmp_path / "five/truth.json").read_text())["mask_classes"] == [
+        *("skin", "lesion", "nucleus 1", "nucleus 2", "halo")
+    ]
+    found = set()
+    for case in range(8):
+        for reader in range(2):
+            name = f"masks/reader_{reader}/{case:06d}.png"
+            mask, whole = read_mask(str(tmp_path / "five" / name)), read_mask(str(tmp_path / "two" / name))
+            assert np.array_equal(mask > 0, whole > 0)
+            found |= set(np.unique(mask).tolist())
+            for inner, around in ((2, {1, 2, 3, 4}), (3, {2, 3})):
+                neighbours = {int(mask[y, x]) for y, x in _beside(mask == inner)}
+                assert neighbours <= around, (case, inner, neighbours)
+    assert found == {0, 1, 2, 3, 4}
+
+
+def _beside(region: np.ndarray) -> list[tuple[int, int]]:
+    grown = region.copy()
+    for axis in (0, 1):
+        for step in (-1, 1):
+            grown |= np.roll(region, step, axis)
+    return [(int(y), int(x)) for y, x in np.argwhere(grown)]
+
+
+def test_nuclei_are_darker_than_the_lesion_around(tmp_path: Path) -> None:
+    make_toy(tmp_path / "toy", cases=12, size=48, mask_classes=4, classes=1, readers=1)
+    darker = []
+    for case in range(12):
+        pixels = read_image(str(tmp_path / f"toy/images/{case:06d}.png")).mean(2)
+        mask = read_mask(str(tmp_path / f"toy/masks/reader_0/{case:06d}.png"))
+        darker.append(pixels[mask == 1].mean() - pixels[mask == 2].mean())
+    assert np.mean(darker) > 15
+
+
+def test_grey_pictures_show_the_same(tmp_path: Path) -> None:
+    make_toy(tmp_path / "grey", cases=1, size=32, grey=True)
+    make_toy(tmp_path / "rgb", cases=1, size=32)
+    grey, colour = (read_image(str(tmp_path / name / "images/000000.png")) for name in ("grey", "rgb"))
+    assert grey.shape == (32, 32, 1) and np.allclose(grey[..., 0], colour @ [0.299, 0.587, 0.114], atol=1)
+
+
+def test_default_pictures_never_change(tmp_path: Path) -> None:
+    """Other tests, pages and results rest on them."""
+    make_toy(tmp_path / "toy", cases=8, size=32)
+    assert np.allclose(
+        read_image(str(tmp_path / "toy/images/000007.png")).mean((0, 1)), (170.14, 126.21, 109.0), atol=0.1
+    )
+    assert abs(int((read_mask(str(tmp_path / "toy/masks/reader_2/000007.png")) == 255).sum()) - 209) <= 2

@@ -7,7 +7,9 @@ from torch import nn
 
 from sfumato.build import build_process, build_sampler
 from sfumato.data.pack import Pack
-from sfumato.data.prepare import prepare
+from sfumato.data.pipe import Pipe
+from sfumato.data.prepare import Settings, prepare
+from sfumato.data.ranges import PRESETS, Preset, Ranges
 from sfumato.data.source import find_cases
 from sfumato.data.toy import make_toy
 from sfumato.diffusion.loss import cross_entropy, soft_dice
@@ -22,7 +24,7 @@ from sfumato.training.stream import Batch
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     folder = tmp_path_factory.mktemp("tasks")
     make_toy(folder / "toy", cases=20, size=24, classes=2, readers=3, seed=0)
-    for _ in prepare(find_cases(folder / "toy"), folder / "dataset", size=(16, 16)):
+    for _ in prepare(find_cases(folder / "toy"), folder / "dataset", Settings(size=(16, 16))):
         pass
     return Pack.open(folder / "dataset")
 
@@ -39,7 +41,7 @@ class Watcher(nn.Module):
         return torch.zeros_like(x)
 
 
-def segment(pack: Pack, augment: str = "none") -> Segment:
+def segment(pack: Pack, augment: Preset = "none") -> Segment:
     recipe = load_recipe("segment", settings=["process.critical_log_snr=-5"])
     process = build_process(recipe)
     sampler = build_sampler(recipe.sample, process, critical=-5.0)
@@ -48,7 +50,7 @@ def segment(pack: Pack, augment: str = "none") -> Segment:
         process=process,
         sampler=sampler,
         rows=pack.rows("test"),
-        augment=augment,  # type: ignore[arg-type]
+        augment=PRESETS[augment],
         process_weight=2.0,
         dice_weight=3.0,
         batch=8,
@@ -56,12 +58,12 @@ def segment(pack: Pack, augment: str = "none") -> Segment:
     )
 
 
-def synthesise(pack: Pack, drop_label: float = 0.5) -> Synthesise:
+def synthesise(pack: Pack, drop_label: float = 0.5, augment: Ranges | Pipe = PRESETS["none"]) -> Synthesise:
     recipe = load_recipe("generate", settings=["process.sigma_data=0.5", "sample.steps=2"])
     process = build_process(recipe)
     return Synthesise(
         pack=pack, process=process, sampler=build_sampler(recipe.sample, process, critical=None), guidance=1.0,
-        rows=pack.rows("test"), train_rows=pack.rows("train")[:3], augment="none", drop_label=drop_label,
+        rows=pack.rows("test"), train_rows=pack.rows("train")[:3], augment=augment, drop_label=drop_label,
         batch=8, seed=1,
     )  # fmt: skip
 

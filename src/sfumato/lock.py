@@ -1,4 +1,4 @@
-"""One trainer per run folder."""
+"""One process at a time works in a folder."""
 
 import fcntl
 import os
@@ -8,24 +8,25 @@ from types import TracebackType
 from sfumato.errors import UsageError
 
 
-class RunLock:
-    """Holds a run folder for this process; a context manager.
+class FolderLock:
+    """Holds a folder for this process; a context manager.
 
-    The kernel holds the lock (`flock` on `.lock`) and drops it when the process ends, however it ends: a killed trainer
+    The kernel holds the lock (`flock` on `.lock`) and drops it when the process ends, however it ends: a killed process
     leaves no stale lock. The file holds the process id for the one who finds it taken.
 
     Args:
-        run: the run folder, made if needed.
+        folder: made if needed.
+        work: what is done there, for the error: "trains", "prepares".
 
     Raises:
-        UsageError: on entering, when another process holds the run.
+        UsageError: on entering, when another process holds the folder.
     """
 
-    def __init__(self, run: Path) -> None:
-        self._path = run / ".lock"
+    def __init__(self, folder: Path, *, work: str) -> None:
+        self._path, self._work = folder / ".lock", work
         self._descriptor: int | None = None
 
-    def __enter__(self) -> "RunLock":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
+    def __enter__(self) -> "FolderLock":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
@@ -34,8 +35,8 @@ class RunLock:
             holder = os.read(descriptor, 32).decode().strip() or "unknown"
             os.close(descriptor)
             raise UsageError(
-                f"{self._path.parent}: another process trains here (pid {holder})",
-                expected="one trainer per run folder",
+                f"{self._path.parent}: another process {self._work} here (pid {holder})",
+                expected="one process at a time",
                 remedy="wait for it or stop it, or choose another --out",
             ) from None
         os.ftruncate(descriptor, 0)

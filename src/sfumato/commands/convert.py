@@ -1,0 +1,110 @@
+"""`sfumato convert`: a source in another form, pixel for pixel."""
+
+import json
+from collections.abc import Generator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from sfumato.commands.console import bar, say
+from sfumato.commands.folder import check_output, check_output_file, output_file, output_folder
+from sfumato.commands.prepare import parse_size
+from sfumato.commands.source import SourceFlags
+from sfumato.data.conversion import Step
+from sfumato.data.convert import Converted, Form, is_prepared, prepared_meaning
+from sfumato.data.convert import convert as convert_cases
+from sfumato.data.nnunet_form import refuse_name
+from sfumato.errors import UsageError
+from sfumato.provenance import write_provenance
+
+AS_FOUND = SourceFlags()
+SUFFIXES = {"zip": ".zip", "npz": ".npz"}
+
+
+def convert(
+    source: Path,
+    /,
+    *,
+    to: Form,
+    out: Path,
+    flags: SourceFlags = AS_FOUND,
+    size: str | None = None,
+    crop: Literal["centre"] | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    dry_run: Annotated[bool, Parameter(negative="")] = False,
+) -> dict[str, Any]:
+    """Write a source in another form: the same pixels, names and classes.
+
+    Args:
+        source: Anything that prepare and train read.
+        to: folder (images, masks, manifest.csv), zip (EDM and StyleGAN), npz, or nnunet (raw, version 2).
+        out: The folder to write, or the file for zip and npz. For nnunet its name is like Dataset001_Name.
+        flags: Where the files of the source leave a choice.
+        size: Height and width in pixels to resize to, e.g. 256 or 96x128; without it nothing is resized.
+        crop: Cut the centre out at the shape of --size first, instead of stretching.
+        overwrite: Replace what is there.
+        dry_run: Only say what would be read and written.
+    """
+    sides = _sides(size)
+    if crop and sides is None:
+        raise UsageError("--crop needs a shape", expected="--size with it", remedy="--size 256 --crop centre")
+    inputs = {"source": source, **({"masks": flags.masks} if flags.masks else {})}
+    _check(out, to, overwrite=overwrite, inputs=list(inputs.values()))
+    found = flags.find(source)
+    result: dict[str, Any] = {"out": str(out), "form": to, "cases": len(found.cases)}
+    if dry_run:
+        say(f"would write {len(found.cases)} cases as {to} to {out}")
+        return result
+    notes = list(found.notes)
+    if is_prepared(source):
+        notes.append("pixels come from the original files of the prepared data set, at their own size")
+    with _target(out, to, overwrite=overwrite) as draft:
+        converted = _driven(
+            convert_cases(found, draft, form=to, meaning=prepared_meaning(source), size=sides, crop=crop is not None),
+            total=2 * len(found.cases),
+        )
+        if draft.is_dir():
+            write_provenance(draft, inputs=inputs)
+    notes += converted.notes
+    for note in notes:
+        say(f"note: {note}")
+    say(f"{converted.cases} cases in {out}")
+    return {**result, "masks": converted.masks, "notes": notes}
+
+
+def _sides(size: str | None) -> tuple[int, int] | None:
+    if size is None:
+        return None
+    if size == "auto":
+        raise UsageError("--size auto", expected="pixels like 64, or height x width like 96x128")
+    height, width = json.loads(parse_size(size))
+    return height, width
+
+
+def _check(out: Path, to: Form, *, overwrite: bool, inputs: list[Path]) -> None:
+    """Refuse the output before anything is read."""
+    if to == "nnunet":
+        refuse_name(out)
+    if to not in SUFFIXES:
+        return check_output(out, overwrite=overwrite, inputs=inputs)
+    if out.suffix != SUFFIXES[to]:
+        raise UsageError(f"--out {out}", expected=f"a file that ends in {SUFFIXES[to]}")
+    return check_output_file(out, overwrite=overwrite, inputs=inputs)
+
+
+def _target(out: Path, to: Form, *, overwrite: bool) -> AbstractContextManager[Path]:
+    return (output_file if to in SUFFIXES else output_folder)(out, overwrite=overwrite)
+
+
+def _driven(steps: Generator[Step, None, Converted], *, total: int) -> Converted:
+    """Run to the end with a bar; what came of it."""
+    with bar("converting", total=total) as progress:
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as end:
+                converted: Converted = end.value
+                return converted
+            progress.update(step.done, note=step.name[:30])

@@ -1,0 +1,277 @@
+"""What `sfumato segment` writes of each image or volume, in the form, size and geometry of its input.
+
+    PREDICTIONS/  masks/ probability/ uncertainty/ overlay/ members/ process/  manifest.csv  summary.json
+
+An image gives PNG files. The planes of a volume give one volume: NIfTI with the input's shape, axes and affine and
+nothing else of its header, or a DICOM segmentation where the input is DICOM. Overlays and the process are pictures of
+single planes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from sfumato.data.archive import Locator
+from sfumato.data.dicom_file import is_dicom
+from sfumato.data.dicom_seg import write_seg
+from sfumato.data.image import write_image
+from sfumato.data.manifest import Case
+from sfumato.data.nifti import write_volume
+from sfumato.data.spec import Spec
+from sfumato.data.volume import Axis, Volume, as_stored, is_volume, place_in, read_volume
+from sfumato.inference import Ensemble, Prediction, in_original_size
+from sfumato.metrics.ensemble import agreement, image_uncertainty
+from sfumato.report.figures import overlay, strip
+
+Extra = Literal["probability", "uncertainty", "overlay", "members", "process"]
+Form = Literal["same", "nii", "png"]
+Row = dict[str, Any]
+"""A row of the manifest; its columns follow from what is written."""
+
+PROCESS_STRIPS = 4
+"""Images or volumes whose denoising process is shown."""
+
+OVERLAYS = 3
+"""Planes of a volume that are shown: those with the most foreground."""
+
+
+class Unit(NamedTuple):
+    """What gets one mask and one row: an image, or the planes of a volume, in order.
+
+    Attributes:
+        id: of the image or volume.
+        cases: the image, or the planes.
+        volume: the volume's file, if it is one.
+    """
+
+    id: str
+    cases: tuple[Case, ...]
+    volume: Path | None
+
+
+def units(cases: Sequence[Case], form: Form) -> list[Unit]:
+    """Cases by image or volume; in the form "png" every plane is an image."""
+    if form == "png":
+        return [Unit(case.id, (case,), None) for case in cases]
+    members: dict[str, list[Case]] = {}
+    for case in cases:
+        members.setdefault(case.volume or case.id, []).append(case)
+    return [Unit(name, tuple(planes), _volume_file(planes[0])) for name, planes in members.items()]
+
+
+def _volume_file(case: Case) -> Path | None:
+    path = Locator.parse(case.image).path
+    return path if is_volume(path) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Writer:
+    """Writes predictions into a folder.
+
+    Args:
+        folder: the folder, made by the caller.
+        spec: what the model knows about its data.
+        save: what is written besides masks.
+        form: "same" as the input, "nii" for every volume, "png" for every plane.
+    """
+
+    folder: Path
+    spec: Spec
+    save: frozenset[Extra]
+    form: Form
+
+    def write(self, wanted: Sequence[Unit], ensembles: Iterator[Ensemble]) -> Iterator[Row]:
+        """Write each unit as soon as its planes are drawn; its row of the manifest.
+
+        Args:
+            wanted: the units.
+            ensembles: of all their cases, in order.
+        """
+        for number, unit in enumerate(wanted):
+            planes = islice(ensembles, len(unit.cases))
+            process = "process" in self.save and number < PROCESS_STRIPS
+            yield (
+                self._image(unit, next(planes), process)
+                if unit.volume is None
+                else self._volume(unit, unit.volume, planes, process)
+            )
+
+    def _image(self, unit: Unit, ensemble: Ensemble, process: bool) -> Row:
+        prediction = in_original_size(ensemble)
+        files = {"mask": self._png("masks", unit.id, coded(prediction.mask, self.spec))}
+        if "probability" in self.save:
+            for name, probability in self._by_class(unit.id, prediction.probability):
+                file = self._png("probability", name, (probability * 65535).round().astype(np.uint16))
+            files["probability"] = file if self._binary else "probability"
+        if "uncertainty" in self.save:
+            files["uncertainty_map"] = self._png(
+                "uncertainty", unit.id, (prediction.entropy * 255).round().astype(np.uint8)
+            )
+        if "overlay" in self.save:
+            files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, prediction.mask))
+        if "members" in self.save and len(prediction.members) > 1:
+            for number, member in enumerate(prediction.members):
+                self._png("members", f"{unit.id}_{number:02}", coded(member, self.spec))
+        if process:
+            self._process(unit.id, ensemble)
+        return self._row(
+            unit,
+            files,
+            area=float((prediction.mask > 0).mean()),
+            uncertainty=image_uncertainty(prediction.probability),
+            agreement=agreement(prediction.members, classes=len(self.spec.mask_classes)),
+        )
+
+    def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble], process: bool) -> Row:
+        stack = _Stack.like(read_volume(file), unit)
+        for number, ensemble in enumerate(ensembles):
+            stack.add(unit.cases[number], in_original_size(ensemble), self.save)
+            stack.show(unit.cases[number], ensemble, shown="overlay" in self.save)
+            if process and number == len(unit.cases) // 2:
+                self._process(unit.id, ensemble)
+        files = {"mask": self._mask_volume(unit.id, file, stack)}
+        if "probability" in self.save:
+            for name, probability in self._by_class(unit.id, np.moveaxis(stack.probability, 1, 0)):
+                written = self._nifti("probability", name, stack, probability.astype(np.float32))
+            files["probability"] = written if self._binary else "probability"
+        if "uncertainty" in self.save:
+            files["uncertainty_map"] = self._nifti("uncertainty", unit.id, stack, stack.entropy.astype(np.float32))
+        if "members" in self.save and stack.members.shape[1] > 1:
+            for number, member in enumerate(np.moveaxis(stack.members, 1, 0)):
+                self._nifti("members", f"{unit.id}_{number:02}", stack, coded(member, self.spec))
+        for index, _, picture in stack.shown:
+            files["overlay"] = self._png("overlay", f"{unit.id}_{index:03}", picture)
+        return self._row(
+            unit,
+            files,
+            area=float((stack.mask > 0).mean()),
+            uncertainty=stack.uncertainty,
+            agreement=agreement(_cropped(np.moveaxis(stack.members, 1, 0)), classes=len(self.spec.mask_classes)),
+        )
+
+    @property
+    def _binary(self) -> bool:
+        return len(self.spec.mask_classes) == 2
+
+    def _by_class(self, name: str, probability: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+        """The probability of each foreground class with the name of its file."""
+        for index, mask_class in enumerate(self.spec.mask_classes[1:], start=1):
+            yield (name if self._binary else f"{name}_{mask_class}"), probability[index]
+
+    def _mask_volume(self, name: str, source: Path, stack: "_Stack") -> str:
+        if self.form == "same" and is_dicom(source):
+            target = f"masks/{name}.dcm"
+            write_seg(self._at(target), stack.stored(stack.mask), source, names=self.spec.mask_classes[1:])
+            return target
+        return self._nifti("masks", name, stack, coded(stack.mask, self.spec))
+
+    def _nifti(self, kind: str, name: str, stack: "_Stack", planes: np.ndarray) -> str:
+        target = f"{kind}/{name}.nii.gz"
+        write_volume(self._at(target), stack.stored(planes), stack.volume.affine)
+        return target
+
+    def _png(self, kind: str, name: str, pixels: np.ndarray) -> str:
+        target = f"{kind}/{name}.png"
+        write_image(self._at(target), pixels)
+        return target
+
+    def _process(self, name: str, ensemble: Ensemble) -> None:
+        """The estimate after each network call of the first member: probability of any foreground."""
+        if len(ensemble.steps) > 1:
+            frames = [((1 - x0[0]) / 2 * 255).clip(0, 255).astype(np.uint8)[..., None] for x0 in ensemble.steps]
+            labels = [f"call {number}" for number in range(1, len(frames) + 1)]
+            self._at(f"process/{name}.png").write_bytes(strip(frames, labels))
+
+    def _at(self, target: str) -> Path:
+        path = self.folder / target
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def _row(self, unit: Unit, files: dict[str, str], **numbers: float) -> Row:
+        rounded = {name: round(value, 6) for name, value in numbers.items()}
+        source = str(unit.volume) if unit.volume else unit.cases[0].image
+        planes = {"planes": len(unit.cases)} if unit.volume else {}
+        return {"id": unit.id, "input": source, **planes, **files, **rounded}
+
+
+@dataclass(kw_only=True)
+class _Stack:
+    """The planes of a volume while they are predicted; what was not predicted is background.
+
+    Arrays are (planes, ...) in the order of `Volume.planes`; 16-bit floats keep large scans within memory.
+    """
+
+    volume: Volume
+    axis: Axis
+    mask: np.ndarray
+    entropy: np.ndarray
+    probability: np.ndarray
+    members: np.ndarray
+    shown: list[tuple[int, int, np.ndarray]] = field(default_factory=list)
+    uncertainties: list[float] = field(default_factory=list)
+
+    @classmethod
+    def like(cls, volume: Volume, unit: Unit) -> "_Stack":
+        axis = place_in(volume, Locator.parse(unit.cases[0].image)).axis
+        shape = volume.planes(axis).shape[:3]
+        empty = np.zeros((shape[0], 0, *shape[1:]), np.float16)
+        return cls(
+            volume=volume, axis=axis, mask=np.zeros(shape, np.uint8), entropy=np.zeros(shape, np.float16),
+            probability=empty, members=empty.astype(np.uint8),
+        )  # fmt: skip
+
+    def add(self, case: Case, prediction: Prediction, save: frozenset[Extra]) -> None:
+        """Lay one plane in."""
+        index = self._index(case)
+        if not self.members.shape[1]:
+            planes, _, *size = self.members.shape
+            self.members = np.zeros((planes, len(prediction.members), *size), np.uint8)
+            if "probability" in save:
+                self.probability = np.zeros((planes, len(prediction.probability), *size), np.float16)
+        self.mask[index], self.entropy[index] = prediction.mask, prediction.entropy
+        self.members[index] = prediction.members
+        if "probability" in save:
+            self.probability[index] = prediction.probability
+        if prediction.mask.any():
+            self.uncertainties.append(image_uncertainty(prediction.probability))
+
+    def show(self, case: Case, ensemble: Ensemble, *, shown: bool) -> None:
+        """Remember the pictures of the planes with the most foreground."""
+        if shown:
+            index = self._index(case)
+            picture = overlay(ensemble.picture, self.mask[index])
+            self.shown.append((index, int((self.mask[index] > 0).sum()), picture))
+            self.shown.sort(key=lambda item: (-item[1], item[0]))
+            del self.shown[OVERLAYS:]
+
+    def _index(self, case: Case) -> int:
+        return place_in(self.volume, Locator.parse(case.image)).number
+
+    @property
+    def uncertainty(self) -> float:
+        """Mean over the planes with foreground; 0 where there is none."""
+        return float(np.mean(self.uncertainties)) if self.uncertainties else 0.0
+
+    def stored(self, planes: np.ndarray) -> np.ndarray:
+        """Planes as voxels in the order of the input file."""
+        return as_stored(planes, self.axis, self.volume.affine)
+
+
+def _cropped(masks: np.ndarray) -> np.ndarray:
+    """Masks (k, ...) cut to the box of their foreground, which is all that their agreement depends on."""
+    for axis in range(1, masks.ndim):
+        filled = np.flatnonzero(masks.any(axis=tuple(other for other in range(masks.ndim) if other != axis)))
+        masks = masks.take(range(filled[0], filled[-1] + 1) if len(filled) else [0], axis=axis)
+    return masks
+
+
+def coded(mask: np.ndarray, spec: Spec) -> np.ndarray:
+    """Class indices as the training masks stored them (0/255, say), in the smallest unsigned type that holds them."""
+    rule = spec.mask_rule
+    values = np.array(rule.values if rule is not None and rule.values else (0, 255))
+    stored: np.ndarray = values[mask].astype(np.uint8 if values.max() < 256 else np.uint16)
+    return stored

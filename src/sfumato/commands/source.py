@@ -1,0 +1,81 @@
+"""What a person may say about a source beyond its path: the same flags for every verb that reads one."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from sfumato.build import build_hints
+from sfumato.data.source import Found, find_cases
+from sfumato.recipe import Recipe, load_recipe
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class SourceFlags:
+    """Where the files of a source leave a choice.
+
+    Args:
+        masks: The masks, if they are in a folder of their own.
+        labels: A table (CSV or TSV) about the images of a folder.
+        image_column: Column of the table with the file or id of the image.
+        mask_column: Column with the file of the mask.
+        label_column: Column with the class.
+        patient_column: Column that says whose image it is.
+        split_column: Column with train, validation or test.
+        group_by: Column, or regular expression with one group on the id, that keeps cases in one split.
+        class_level: Which folder names the class, counted from 1; 0 takes the first that differs.
+        drop_unpaired: Leave out images without mask and masks without image, instead of refusing them.
+        slice_axis: Along which axis volumes are cut: auto, axial, coronal or sagittal.
+        component: Which component of volumes with several is the image.
+        fold: Which fold of a splits_final.json divides the cases.
+    """
+
+    masks: Path | None = None
+    labels: Path | None = None
+    image_column: str | None = None
+    mask_column: str | None = None
+    label_column: str | None = None
+    patient_column: str | None = None
+    split_column: str | None = None
+    group_by: str | None = None
+    class_level: int | None = None
+    drop_unpaired: Annotated[bool, Parameter(negative="")] = False
+    slice_axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
+    component: int | None = None
+    fold: int | None = None
+
+    def settings(self) -> list[str]:
+        """The flags that were given, as settings of a recipe."""
+        given = {
+            "source.masks": self.masks and str(self.masks),
+            "source.table": self.labels and str(self.labels),
+            "source.columns.image": self.image_column,
+            "source.columns.mask": self.mask_column,
+            "source.columns.label": self.label_column,
+            "source.columns.patient": self.patient_column,
+            "source.columns.split": self.split_column,
+            "source.group_by": self.group_by,
+            "source.class_level": self.class_level,
+            "source.drop_unpaired": self.drop_unpaired or None,
+            "source.slice_axis": self.slice_axis,
+            "source.component": self.component,
+            "split.fold": self.fold,
+        }
+        return [f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+
+    def find(self, source: Path) -> Found:
+        """The cases of a source, read as these flags say."""
+        return find(source, load_recipe("segment", settings=self.settings()))
+
+
+AS_FOUND = SourceFlags()
+"""Nothing said: files speak for themselves."""
+
+
+def find(source: Path, recipe: Recipe) -> Found:
+    """The cases of a source, read as a recipe says."""
+    masks = recipe.data.source.masks
+    return find_cases(str(source), masks=None if masks is None else Path(masks), hints=build_hints(recipe.data))

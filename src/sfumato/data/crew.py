@@ -1,0 +1,108 @@
+"""Worker processes that take work one piece after another, a few pieces in advance."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from types import TracebackType
+from typing import TypeVar
+
+from sfumato.errors import ResourceError
+
+Piece = TypeVar("Piece")
+Answer = TypeVar("Answer")
+Subject = TypeVar("Subject")
+
+AHEAD = 2
+"""Pieces under way for each worker: one at work, one waiting."""
+
+
+class Crew:
+    """Workers; a context manager. One worker is this process itself.
+
+    Workers are started afresh (not forked: threads of libraries do not survive that), use one thread each, leave
+    Ctrl-C to this process, and end when it ends, however it ends.
+
+    Args:
+        workers: how many.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Crew":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
+        if self._workers > 1:
+            context = multiprocessing.get_context("spawn")
+            self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_start)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+    def each(
+        self, function: Callable[[Subject, Piece], Answer], subject: Subject, pieces: Iterable[Piece]
+    ) -> Iterator[tuple[Piece, Answer]]:
+        """`function(subject, piece)` for every piece; pairs of piece and answer in the order in which they are done.
+
+        Args:
+            function: of a module, so that workers find it.
+            subject: the same for all pieces.
+            pieces: taken only as fast as they are worked on.
+
+        Raises:
+            ResourceError: a worker was killed, most likely for want of memory.
+        """
+        if self._pool is None:
+            yield from ((piece, function(subject, piece)) for piece in pieces)
+            return
+        try:
+            yield from _spread(self._pool, function, subject, iter(pieces), AHEAD * self._workers)
+        except BrokenProcessPool as error:
+            raise ResourceError(
+                "a worker process ended before its time",
+                expected="enough memory for one decoded file in each of the "
+                f"{self._workers} workers; in a script, `if __name__ == '__main__':` around the call",
+                remedy="use fewer workers, or one",
+            ) from error
+
+
+def _spread(
+    pool: ProcessPoolExecutor,
+    function: Callable[[Subject, Piece], Answer],
+    subject: Subject,
+    pieces: Iterator[Piece],
+    ahead: int,
+) -> Iterator[tuple[Piece, Answer]]:
+    flight: dict[Future[Answer], Piece] = {}
+    while True:
+        flight |= {pool.submit(function, subject, piece): piece for piece in islice(pieces, ahead - len(flight))}
+        if not flight:
+            return
+        for future in wait(flight, return_when=FIRST_COMPLETED).done:
+            yield flight.pop(future), future.result()
+
+
+def _start() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+    os._exit(1)
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,0 +1,80 @@
+"""What a person should know about a prepared data set, in sentences."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from sfumato.data.copies import Copies, in_several_splits
+from sfumato.data.facts import CaseFacts, ImageFacts
+from sfumato.data.manifest import Case
+from sfumato.data.mask import MaskRule
+from sfumato.data.spec import Spec
+
+
+def notes_about(
+    spec: Spec, cases: Sequence[Case], facts: Sequence[CaseFacts], copies: Copies, *, left_out: int
+) -> Iterator[str]:
+    """What a person should know about a prepared set.
+
+    Args:
+        spec: what a model must know.
+        cases: with their splits.
+        facts: of the cases, in their order.
+        copies: pictures that occur more than once.
+        left_out: number of slices without foreground that were left out.
+    """
+    if spec.mask_rule:
+        yield spec.mask_rule.text
+    yield spec.intensity.text
+    images = [fact.image for fact in facts if fact.image is not None]
+    yield from _about_images(spec, images)
+    if left_out:
+        yield f"slices without foreground that were left out: {left_out}"
+    if spec.mask_rule:
+        yield from _about_masks(spec.mask_rule, facts)
+    yield from _about_copies(cases, copies)
+
+
+def _about_images(spec: Spec, images: Sequence[ImageFacts]) -> Iterator[str]:
+    sizes = Counter(image.size for image in images)
+    if len(sizes) > 1:
+        smallest, largest = min(sizes), max(sizes)
+        yield (
+            f"images have {len(sizes)} sizes, from {smallest[1]} x {smallest[0]} to {largest[1]} x {largest[0]}: "
+            f"resized to {spec.size[1]} x {spec.size[0]}, {_manner(spec)}"
+        )
+    coloured = sum(image.coloured for image in images)
+    if 0 < coloured < len(images) and spec.channels == 3:
+        yield f"{coloured} of {len(images)} images have colours: all are stored as RGB"
+    if constant := sum(image.constant for image in images):
+        yield f"images with one value everywhere: {constant}"
+
+
+def _manner(spec: Spec) -> str:
+    if spec.spacing is not None:
+        return f"at {spec.spacing:g} mm per pixel, padded or cut around the centre"
+    if spec.crop:
+        return "undistorted, cut around the centre"
+    return "undistorted, with a margin" if spec.keep_aspect else "stretched"
+
+
+def _about_masks(rule: MaskRule, facts: Sequence[CaseFacts]) -> Iterator[str]:
+    masks = [mask for fact in facts for mask in fact.masks if mask is not None]
+    if empty := sum(not rule.shows_object(mask.values) for mask in masks):
+        yield f"empty masks: {empty}"
+    pixels: Counter[bool] = Counter()
+    for mask in masks:
+        for value, count in mask.values.items():
+            pixels[rule.shows_object({value: count})] += count
+    share = pixels[True] / max(1, pixels.total())
+    if share > 0.8:
+        yield f"{share:.0%} of all mask pixels are foreground: is the mask inverted?"
+
+
+def _about_copies(cases: Sequence[Case], copies: Copies) -> Iterator[str]:
+    if copies.exact:
+        yield f"pictures that occur more than once: {len(copies.exact)} (in {sum(map(len, copies.exact))} cases)"
+    if copies.near:
+        count = sum(map(len, copies.near))
+        yield f"pictures that are nearly the same: {len(copies.near)} (in {count} cases); each is kept in one split"
+    if leaks := len(in_several_splits(cases, [*copies.exact, *copies.near])):
+        yield f"warning: pictures that the source has in more than one split: {leaks}; scores will be too good"

@@ -1,0 +1,219 @@
+"""Which case is for training, which for validation, which for testing; decided once, and written down.
+
+The cases of one patient or volume, and copies of one picture, form a block that is never divided; every class is
+divided in the same proportions; a split that the source brings along is kept. What goes where depends on a seed and
+the ids of the cases through a hash, so the order of files, the machine and the process do not matter.
+
+`splits_final.json` is nnU-Net's form: for each fold the names of the cases (volumes, where there are any) to train and
+to validate on.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from sfumato.data.manifest import SPLITS, Case
+from sfumato.diffusion.process import derive_seed
+from sfumato.errors import UsageError
+
+Rows = Sequence[int]
+"""Cases by their place in the set."""
+
+Fold = Mapping[str, str]
+"""The split of each case or volume by its name."""
+
+
+def name_of(case: Case) -> str:
+    """By what a case is called in the lists of folds: its volume, else itself."""
+    return case.volume or case.id
+
+
+def split_cases(
+    cases: Sequence[Case],
+    *,
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
+    seed: int = 0,
+    together: Iterable[Rows] = (),
+    strata: Sequence[str] | None = None,
+) -> list[Case]:
+    """Give every case a split.
+
+    Within each stratum the blocks are put in an order that depends on the seed and their ids, not on the order of the
+    files, and each goes where most cases are still missing. What rounding leaves is carried to the next stratum, so
+    the whole set keeps the fractions too.
+
+    A split that the source brings along is kept. If it has no training part, everything is divided afresh; if it lacks
+    only validation or test, that part is taken out of training, in the proportion asked for. `split_notes` says so.
+
+    Args:
+        cases: the cases, some or all with a split already.
+        fractions: shares of train, validation and test.
+        seed: another seed, another split.
+        together: cases that belong together besides those of one patient or volume: copies of one picture, say.
+        strata: what is divided in the same proportions, a word for each case; its label when not given.
+
+    Returns:
+        The cases in the same order, each with a split.
+    """
+    present = {case.split for case in cases if case.split}
+    if "train" not in present:
+        cases, present = [replace(case, split=None) for case in cases], set()
+    shares = {name: share for name, share in zip(SPLITS, fractions, strict=True) if name not in present}
+    if present:  # what is missing comes out of the training part; cases without a split belong to that part
+        shares = {"train": fractions[0], **shares}
+    blocks = _blocks(cases, together)
+    free = [block for block in blocks if all(cases[row].split in (None, "train") for row in block)]
+    chosen = _divide(cases, free, shares, seed=seed, strata=strata or _labels(cases))
+    for block in blocks:
+        for row in block:
+            chosen.setdefault(row, cases[row].split or "train")
+    return [replace(case, split=chosen[row]) for row, case in enumerate(cases)]
+
+
+class Folds(NamedTuple):
+    """A division for cross-validation.
+
+    Attributes:
+        cases: in the same order, each with the split that it has in the chosen fold.
+        folds: all folds.
+    """
+
+    cases: list[Case]
+    folds: tuple[Fold, ...]
+
+
+def split_into_folds(
+    cases: Sequence[Case],
+    *,
+    count: int,
+    fold: int,
+    test: float = 0.15,
+    seed: int = 0,
+    together: Sequence[Rows] = (),
+    strata: Sequence[str] | None = None,
+) -> Folds:
+    """Hold the test share apart and divide the rest into folds, each of which is validated on once.
+
+    Args:
+        cases: the cases; those that the source has for testing stay there.
+        count: number of folds.
+        fold: which of them is for validation now.
+        test: share to hold apart where the source does not.
+        seed: another seed, another division.
+        together: see `split_cases`.
+        strata: see `split_cases`.
+    """
+    joined = [replace(case, split="train" if case.split == "validation" else case.split) for case in cases]
+    held = split_cases(joined, fractions=(1 - test, 0.0, test), seed=seed, together=together, strata=strata)
+    free = [block for block in _blocks(held, together) if all(held[row].split != "test" for row in block)]
+    shares = {str(number): 1.0 for number in range(count)}
+    chosen = _divide(held, free, shares, seed=derive_seed(seed, "folds"), strata=strata or _labels(cases))
+    folds = tuple(
+        {name_of(held[row]): "validation" if place == name else "train" for row, place in sorted(chosen.items())}
+        for name in shares
+    )
+    parts = {row: "validation" if place == str(fold) else "train" for row, place in chosen.items()}
+    return Folds([replace(case, split=parts.get(row, "test")) for row, case in enumerate(held)], folds)
+
+
+def follow(cases: Sequence[Case], folds: Sequence[Fold], fold: int) -> list[Case]:
+    """The cases with the split that they have in a fold of the source; cases that it does not name keep what they have.
+
+    The names are those of volumes or cases, or else of patients.
+
+    Raises:
+        UsageError: there is no such fold.
+    """
+    if not 0 <= fold < len(folds):
+        raise UsageError(f"there is no fold {fold}", expected=f"0 to {len(folds) - 1}")
+    splits = folds[fold]
+    named = [name_of(case) for case in cases]
+    keys = named if splits.keys() & set(named) else [case.patient or "" for case in cases]
+    return [replace(case, split=splits.get(key, case.split)) for case, key in zip(cases, keys, strict=True)]
+
+
+def as_fold(cases: Sequence[Case]) -> Fold:
+    """The one division of a set without folds."""
+    return {name_of(case): case.split for case in cases if case.split in ("train", "validation")}
+
+
+def splits_final(folds: Iterable[Fold]) -> list[dict[str, list[str]]]:
+    """The content of `splits_final.json`."""
+    return [
+        {
+            "train": [name for name, split in fold.items() if split == "train"],
+            "val": [name for name, split in fold.items() if split == "validation"],
+        }
+        for fold in folds
+    ]
+
+
+def _labels(cases: Sequence[Case]) -> list[str]:
+    return [case.label or "" for case in cases]
+
+
+def _blocks(cases: Sequence[Case], together: Iterable[Rows]) -> list[list[int]]:
+    """Rows that must stay together: connected through a patient, a volume or a group."""
+    parent = list(range(len(cases)))
+
+    def root(row: int) -> int:
+        while parent[row] != row:
+            parent[row] = parent[parent[row]]
+            row = parent[row]
+        return row
+
+    first: dict[tuple[str, str], int] = {}
+    for row, case in enumerate(cases):
+        for kind, key in (("patient", case.patient), ("volume", case.volume)):
+            if key:
+                parent[root(row)] = root(first.setdefault((kind, key), row))
+    for group in together:
+        for row in group:
+            parent[root(row)] = root(group[0])
+    blocks: dict[int, list[int]] = defaultdict(list)
+    for row in range(len(cases)):
+        blocks[root(row)].append(row)
+    return list(blocks.values())
+
+
+def _divide(
+    cases: Sequence[Case], blocks: Sequence[list[int]], shares: Mapping[str, float], *, seed: int, strata: Sequence[str]
+) -> dict[int, str]:
+    by_stratum: dict[str, list[list[int]]] = defaultdict(list)
+    for block in blocks:
+        by_stratum[min(strata[row] for row in block)].append(block)
+    total, chosen = sum(shares.values()), dict[int, str]()
+    missing = dict.fromkeys(shares, 0.0)
+    for _, members in sorted(by_stratum.items()):
+        count = sum(map(len, members))
+        for name, share in shares.items():
+            missing[name] += count * share / total
+        keyed = [
+            (-len(block), derive_seed(seed, "split", min(cases[row].id for row in block)), block) for block in members
+        ]
+        for _, _, block in sorted(keyed):
+            name = max(missing, key=lambda split: missing[split])
+            missing[name] -= len(block)
+            chosen.update(dict.fromkeys(block, name))
+    return chosen
+
+
+class _Change(NamedTuple):
+    before: str | None
+    after: str | None
+
+
+def split_notes(before: Sequence[Case], after: Sequence[Case]) -> tuple[str, ...]:
+    """What `split_cases` did with the splits of the source, in sentences; empty when there were none."""
+    present = {case.split for case in before if case.split}
+    if not present:
+        return ()
+    if "train" not in present:
+        return (f"the source has only {' and '.join(sorted(present))} cases: all cases were divided afresh",)
+    changes = Counter(_Change(old.split, new.split) for old, new in zip(before, after, strict=True))
+    notes = [f"the split of the source was kept ({', '.join(name for name in SPLITS if name in present)})"]
+    for (old, new), count in sorted(changes.items(), key=str):
+        if old != new:
+            notes.append(f"cases moved from {old or 'no split'} to {new}: {count}")
+    return tuple(notes)

@@ -1,0 +1,171 @@
+"""The section of a checked source: everything that is wrong with it, with pictures, and what it is like."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sfumato.data.archive import Locator
+from sfumato.data.findings import Finding
+from sfumato.data.image import read_case, read_image, read_mask
+from sfumato.data.inspect import ORDER, Inspection
+from sfumato.data.mask_meaning import masks_of
+from sfumato.data.source import Found
+from sfumato.errors import DataError
+from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
+from sfumato.report.figures import INK, Picture, bars, histogram, overlay
+from sfumato.report.reading import address, embedded
+from sfumato.report.runs import LIGHT_INK
+
+EXAMPLES = 12
+"""Cases shown, spread evenly over the source."""
+
+THUMBNAILS = 8
+"""Files shown of each finding."""
+
+SIDE = 256
+"""Longest side in pixels of a picture of a finding."""
+
+CLASSES = 12
+"""Classes in the chart, the largest first."""
+
+FAINT = 64
+"""Masks whose values stay below this look black, so their values are stretched."""
+
+
+def check_section(found: Found, inspection: Inspection, fingerprint: Mapping[str, Any], *, name: str) -> Section:
+    """The section of a source.
+
+    Args:
+        found: the source.
+        inspection: what is wrong with it.
+        fingerprint: what it is like.
+        name: what to call it.
+    """
+    counts = ", ".join(f"{severity}s: {len(inspection.of(severity))}" for severity in ORDER)
+    return Section(
+        title="Check",
+        name=name,
+        summary=f"{len(found.cases)} cases ({found.form}); {counts}",
+        headline=(_findings(inspection),),
+        blocks=(
+            _facts(fingerprint),
+            *_charts(found, inspection),
+            *_examples(found, inspection),
+            *(_shown(finding) for finding in inspection.findings if finding.files),
+            Table(
+                title="Recommendations",
+                columns=("what follows from the numbers",),
+                rows=tuple((text,) for text in fingerprint["recommendations"]),
+            ),
+            Listing("fingerprint.json", json.dumps(fingerprint, indent=1)),
+        ),
+    )
+
+
+def _findings(inspection: Inspection) -> Table:
+    rows = tuple(
+        (finding.severity, finding.code, finding.text, str(len(finding.files) or ""), finding.fix)
+        for finding in inspection.findings
+    )
+    return Table(title="Findings", columns=("", "code", "what was found", "files", "what to do"), rows=rows)
+
+
+def _facts(fingerprint: Mapping[str, Any]) -> Facts:
+    sizes, masks, disagreement = fingerprint["sizes"], fingerprint["masks"], fingerprint["disagreement"]
+    facts = [
+        Fact("Cases", str(fingerprint["cases"]), "Images, or planes of volumes."),
+        Fact("Patients", str(fingerprint["patients"] or "not named"), "Cases of one patient stay in one split."),
+        Fact("Modality", fingerprint["modality"], f"{fingerprint['modality_reason'].capitalize()}."),
+    ]
+    if sizes:
+        facts.append(Fact("Median size", f"{sizes['median'][1]} x {sizes['median'][0]}", "Width x height in pixels."))
+    if masks:
+        facts.append(Fact("Masks", str(masks["masks"]), f"Of them {masks['empty']} empty."))
+        facts.append(Fact("Regions in a mask", f"{masks['components']['median']:g}", "Median; what hangs together."))
+    if disagreement and disagreement["source"] == "readers":
+        facts.append(Fact("Readers' Dice", f"{disagreement['dice']:.3f}", "Mean over all pairs of readers."))
+    return Facts("In short", tuple(facts))
+
+
+def _charts(found: Found, inspection: Inspection) -> tuple[Block, ...]:
+    """Distributions; those with a single value are left out."""
+    images = [fact.image for fact in inspection.facts if fact.image is not None]
+    values: dict[str, tuple[str, list[float]]] = {
+        "Height of images": ("pixels", [image.size[0] for image in images]),
+        "Width of images": ("pixels", [image.size[1] for image in images]),
+        "Mean intensity": ("stored numbers", [image.stats.mean for image in images]),
+        "Largest intensity": ("stored numbers", [image.stats.high for image in images]),
+        "Foreground": ("share of the mask", _shares(found, inspection)),
+    }
+    pictures = []
+    for title, (unit, numbers) in values.items():
+        if len(set(numbers)) > 1:
+            light, dark = (histogram(title, numbers, unit=unit, ink=ink) for ink in (INK, LIGHT_INK))
+            pictures.append(_chart(title, light, dark))
+    if counts := dict(Counter(case.label for case in found.cases if case.label is not None).most_common(CLASSES)):
+        light, dark = (bars("Classes", counts, unit="images", ink=ink) for ink in (INK, LIGHT_INK))
+        pictures.append(_chart("Classes", light, dark))
+    return (Gallery(title="Distributions", pictures=tuple(pictures), size="wide"),) if pictures else ()
+
+
+def _chart(title: str, light: bytes, dark: bytes) -> Image:
+    return Image(light=address(light), dark=address(dark), caption="", title=title, width=810, height=495)
+
+
+def _shares(found: Found, inspection: Inspection) -> list[float]:
+    if inspection.meaning.rule is None:
+        return []
+    areas = [inspection.meaning.areas(mask) for mask in masks_of(found, inspection.facts)]
+    return [sum(area[1:]) / max(1, sum(area)) for area in areas]
+
+
+def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
+    whole = [row for row, fact in enumerate(inspection.facts) if fact.image is not None]
+    places = np.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).round().astype(int).tolist()
+    pictures = tuple(_example(found, inspection, whole[place]) for place in dict.fromkeys(places))
+    caption = "With the mask of the first reader filled and outlined." if found.kind == "segment" else ""
+    return (Gallery(title="Examples", pictures=pictures, caption=caption),) if pictures else ()
+
+
+def _example(found: Found, inspection: Inspection, row: int) -> Image:
+    case, meaning = found.cases[row], inspection.meaning
+    pixels = _bytes(read_case(case))
+    caption = f"{case.id} · {case.label}" if case.label else case.id
+    if case.masks and meaning.rule is not None:
+        try:
+            mask = meaning.apply(read_mask(case.masks[0]), row, 0)
+        except DataError:
+            return embedded(pixels, f"{caption} · its mask cannot be shown", limit=SIDE)
+        if mask.shape == pixels.shape[:2]:
+            pixels = overlay(pixels, mask.astype(np.int64))
+    return embedded(pixels, caption, limit=SIDE)
+
+
+def _shown(finding: Finding) -> Gallery:
+    """Thumbnails of the files that a finding is about."""
+    pictures = tuple(_thumbnail(file) for file in finding.files[:THUMBNAILS])
+    more = f" {len(finding.files) - THUMBNAILS} more files are not shown." if len(finding.files) > THUMBNAILS else ""
+    title = f"{finding.severity.capitalize()} {finding.code}: {finding.text.splitlines()[0]}"
+    return Gallery(title=title, pictures=pictures, caption=f"What to do: {finding.fix}.{more}")
+
+
+def _thumbnail(locator: str) -> Image:
+    target = Locator.parse(locator)
+    caption = f"{target.path.name} {target.member}".strip()
+    try:
+        return embedded(_bytes(read_image(locator)), caption, limit=SIDE)
+    except DataError:
+        return Image(light="", caption=f"{caption} (cannot be shown)", width=0, height=0)
+
+
+def _bytes(pixels: np.ndarray) -> Picture:
+    """Any numbers as bytes, height x width x 1 or 3: stretched, unless they are bytes that can be seen as they are."""
+    shown = pixels if pixels.shape[2] in (1, 3) else pixels[..., :1]
+    if shown.dtype == np.uint8 and (shown.max() >= FAINT or not shown.any()):
+        return np.ascontiguousarray(shown)
+    low, high = np.percentile(shown, (0.5, 99.5)) if shown.size > 1000 and shown.max() > FAINT else (0, shown.max())
+    scaled = (shown.astype(np.float64) - low) * (255.0 / max(float(high - low), 1e-12))
+    return np.asarray(scaled.clip(0, 255).astype(np.uint8))

@@ -1,0 +1,129 @@
+"""`sfumato check` as a person meets it: what is told, written and returned, and the page."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sfumato.cli import main
+from sfumato.commands.check import printable
+from sfumato.data.messy import make_messy
+
+EVIL = "x<img src=q onerror=alert(1)>"
+
+
+def call(*words: object) -> int:
+    """Exit code of a command."""
+    try:
+        main([str(word) for word in words])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def save(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """Seven pairs: one image cut short, one mask inverted, one name that is HTML."""
+    folder, rng = tmp_path / "scans", np.random.default_rng(0)
+    names = [*(f"c{number}" for number in range(6)), EVIL]
+    for name in names:
+        mask = np.zeros((32, 32), np.uint8)
+        mask[8:14, 8:20] = 255
+        save(folder / "images" / f"{name}.png", rng.integers(0, 255, (32, 32), np.uint8))
+        save(folder / "masks" / f"{name}.png", 255 - mask if name in ("c1", EVIL) else mask)
+    broken = folder / "images" / "c2.png"
+    broken.write_bytes(broken.read_bytes()[:90])
+    return folder
+
+
+def test_errors_are_told_and_end_with_3(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("check", source, "--report", tmp_path / "check.html", "--json") == 3
+    told = capsys.readouterr()
+    assert "c2.png" in told.err and "DATA-006" in told.err and "DATA-076" in told.err and "Traceback" not in told.err
+    assert "error DATA-070: 1 error, 1 warning in" in told.err and "check.html" in told.err
+    result = json.loads(told.out)
+    assert [finding["code"] for finding in result["findings"]][:2] == ["DATA-006", "DATA-076"]
+    assert len(result["findings"][1]["files"]) == 2 and result["fingerprint"]["cases"] == 7
+    assert Path(result["report"]).is_file()
+
+
+def test_a_good_set_ends_with_0_and_writes_a_folder(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("images", "masks"):
+        (source / folder / "c2.png").unlink()
+    assert call("check", source, "--out", tmp_path / "out", "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["check.html", "fingerprint.json"]
+    assert json.loads((tmp_path / "out" / "fingerprint.json").read_text()) == result["fingerprint"]
+    assert call("check", source, "--out", tmp_path / "out") == 2
+    assert call("check", source, "--out", tmp_path / "out", "--overwrite") == 0
+
+
+def test_the_page_escapes_names_and_shows_the_findings(source: Path, tmp_path: Path) -> None:
+    page = tmp_path / "check.html"
+    call("check", source, "--report", page)
+    text = page.read_text()
+    assert "<img src=q" not in text and "&lt;img src=q" in text
+    assert "DATA-006" in text and "cannot be shown" in text and text.count("data:image/png") == 10
+    assert "http://" not in text and "https://" not in text and "<script" not in text
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="no browser here")
+def test_no_script_runs_in_a_browser(source: Path, tmp_path: Path) -> None:
+    page = tmp_path / "check.html"
+    call("check", source, "--report", page)
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=2000", "--dump-dom"]
+    shown = subprocess.run(["chromium", *flags, page.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    assert EVIL.replace("<", "&lt;").replace(">", "&gt;") in shown.stdout and 'onerror="' not in shown.stdout
+
+
+def test_a_corrected_copy_has_no_errors(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("check", source, "--fix-into", tmp_path / "fixed") == 0
+    assert "changes.csv" in capsys.readouterr().err
+    assert call("check", tmp_path / "fixed") == 0
+    assert "DATA-076" not in capsys.readouterr().err
+    assert call("check", source, "--fix-into", source / "inside") == 2 and not (source / "inside").exists()
+
+
+def test_every_defect_of_the_messy_toy_is_found_and_mended(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_messy(tmp_path / "toy", size=64)
+    assert call("check", tmp_path / "toy", "--json", "--workers", "1") == 3
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    files = {finding["code"]: {Path(file).name for file in finding["files"]} for finding in findings}
+    for defect in json.loads((tmp_path / "toy" / "defects.json").read_text()):
+        assert defect["code"] is None or Path(defect["file"]).name in files.get(defect["code"], ()), defect
+    assert call("check", tmp_path / "toy", "--fix-into", tmp_path / "fixed", "--workers", "1") == 0
+    assert call("check", tmp_path / "fixed", "--workers", "1") == 0
+
+
+def test_a_dry_run_reads_no_image(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("check", source, "--out", tmp_path / "out", "--dry-run") == 0
+    assert "would read 7 cases" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_files_without_partner(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (source / "images" / "c2.png").unlink()
+    (source / "masks" / "c3.png").unlink()
+    assert call("check", source) == 3
+    told = capsys.readouterr().err
+    assert "DATA-010" in told and "2 images or masks have no partner" in told and "c3.png" in told
+    assert call("check", source, "--drop-unpaired") == 0
+
+
+def test_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("check", tmp_path / "gone") == 3
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_control_characters_are_shown() -> None:
+    assert printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"

@@ -1,0 +1,124 @@
+"""Volumes in, volumes out: the same shape, axes and affine, and nothing else of the header."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel
+import numpy as np
+import pytest
+from tests.commands.conftest import TINY
+
+from sfumato.commands import evaluate, train
+from sfumato.commands import segment as segmenting
+from sfumato.commands import toy as toys
+from sfumato.commands.prediction import Writer, units
+from sfumato.data.image import read_mask
+from sfumato.data.pack import Pack
+from sfumato.data.placement import Canvas
+from sfumato.data.source import find_cases
+from sfumato.inference import Ensemble
+from sfumato.run import load_model
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """CT-like volumes whose axes are stored in several orders."""
+    folder = tmp_path_factory.mktemp("volumes") / "scans"
+    toys.toy(folder, volumes=True, cases=5, size=32)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(scans: Path) -> Path:
+    """A run on raw volumes: `train` prepares them itself."""
+    folder = scans.parent / "run"
+    settings = [*TINY, "train.learning_rate=3e-3", "data.keep_empty=0.5"]
+    train.segment(scans, out=folder, size="16", steps=200, batch=16, set=settings)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictions(run: Path, scans: Path) -> Path:
+    out = run.parent / "predictions"
+    segmenting.segment(run, scans, out=out, samples=2, steps=2)
+    return out
+
+
+def test_the_planes_of_a_volume_stay_in_one_split(run: Path) -> None:
+    pack = Pack.open(run / "dataset")
+    assert {case.volume for case in pack.cases} == {f"scan_{number:03}" for number in range(5)}
+    for volume in {case.volume for case in pack.cases}:
+        assert len({case.split for case in pack.cases if case.volume == volume}) == 1
+
+
+def test_every_output_has_the_geometry_of_its_input(predictions: Path, scans: Path) -> None:
+    orders = set()
+    for file in sorted((scans / "images").glob("*.nii.gz")):
+        source = nibabel.load(file)
+        orders.add(nibabel.aff2axcodes(source.affine))
+        for kind in ("masks", "uncertainty"):
+            written = nibabel.load(predictions / kind / file.name)
+            assert written.shape == source.shape
+            assert np.allclose(written.affine, source.affine, atol=1e-4)
+            assert written.get_data_dtype() == (np.uint8 if kind == "masks" else np.float32)
+            assert not bytes(written.header["descrip"]).strip(b"\0")
+        assert set(np.unique(np.asarray(nibabel.load(predictions / "masks" / file.name).dataobj))) <= {0, 1, 2}
+    assert len(orders) > 2
+
+
+def test_a_volume_is_one_row_and_one_score(predictions: Path, scans: Path, tmp_path: Path) -> None:
+    with (predictions / "manifest.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [f"scan_{number:03}" for number in range(5)]
+    assert sorted(int(row["review_rank"]) for row in rows) == [1, 2, 3, 4, 5]
+    result = evaluate.masks(predictions, scans, out=tmp_path / "scores")
+    assert result["cases"] == 5
+    by_class = result["arms"]["diffusion"]["per_class"]
+    truth = [np.asarray(nibabel.load(file).dataobj) for file in sorted((scans / "labels").glob("*.nii.gz"))]
+    drawn = [np.asarray(nibabel.load(file).dataobj) for file in sorted((predictions / "masks").glob("*.nii.gz"))]
+    dice = [
+        2 * ((a == 1) & (b == 1)).sum() / ((a == 1).sum() + (b == 1).sum()) for a, b in zip(drawn, truth, strict=True)
+    ]
+    assert np.isclose(next(iter(by_class.values()))["dice"], np.mean(dice), atol=1e-5)
+    assert np.mean(dice) > 0.1
+
+
+def test_the_right_answer_comes_back_voxel_by_voxel(run: Path, scans: Path, tmp_path: Path) -> None:
+    """Planes of the true labels, handed to the writer, are the label volume in its stored order."""
+    spec = load_model(run).spec
+    wanted = units(find_cases(scans).cases, "same")
+
+    def ensembles() -> Iterator[Ensemble]:
+        for case in (case for unit in wanted for case in unit.cases):
+            truth = read_mask(case.masks[0])
+            yield Ensemble(
+                case=case,
+                picture=np.zeros((*truth.shape, 1), np.uint8),
+                placement=Canvas((truth.shape[0], truth.shape[1])).place((truth.shape[0], truth.shape[1])),
+                members=np.moveaxis(np.eye(3, dtype=np.float32)[truth], -1, 0)[None],
+                steps=[],
+            )
+
+    writer = Writer(folder=tmp_path, spec=spec, save=frozenset(), form="same")
+    assert [row["planes"] for row in writer.write(wanted, ensembles())] == [len(unit.cases) for unit in wanted]
+    for file in sorted((scans / "labels").glob("*.nii.gz")):
+        written = np.asarray(nibabel.load(tmp_path / "masks" / file.name).dataobj)
+        assert np.array_equal(written, np.asarray(nibabel.load(file).dataobj))
+
+
+def test_one_volume_by_itself_gets_the_same_mask(run: Path, scans: Path, predictions: Path, tmp_path: Path) -> None:
+    segmenting.segment(run, scans / "images" / "scan_001.nii.gz", out=tmp_path / "one", samples=2, steps=2, save="none")
+    alone, among = (
+        np.asarray(nibabel.load(folder / "masks" / "scan_001.nii.gz").dataobj)
+        for folder in (tmp_path / "one", predictions)
+    )
+    assert (alone != among).mean() < 1e-3
+    assert not (tmp_path / "one" / "uncertainty").exists()
+
+
+def test_planes_as_pictures(run: Path, scans: Path, tmp_path: Path) -> None:
+    file = scans / "images" / "scan_000.nii.gz"
+    result = segmenting.segment(run, file, out=tmp_path / "png", samples=1, steps=1, format="png", save="overlay")
+    assert result["cases"] == min(nibabel.load(file).shape)
+    assert len(list((tmp_path / "png" / "masks").glob("scan_000_*.png"))) == result["cases"]

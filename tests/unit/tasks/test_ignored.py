@@ -1,0 +1,132 @@
+"""Pixels that a mask says nothing about: no cost, no gradient, no score."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sfumato.build import build_process, build_sampler
+from sfumato.data.manifest import Case
+from sfumato.data.mask import IGNORED
+from sfumato.data.pack import Original, Pack
+from sfumato.data.ranges import PRESETS
+from sfumato.data.spec import Intensity, Spec
+from sfumato.diffusion.process import Condition
+from sfumato.recipe import load_recipe
+from sfumato.tasks.segment import Segment, one_hot, undecided
+from sfumato.training.stream import Batch
+
+SIZE, CASES, CLASSES = 8, 4, 3
+PREDICTIONS = {
+    "logits": ["process.critical_log_snr=-5"],
+    "v": ["process={kind: gaussian, prediction: v, critical_log_snr: -5}"],
+    "F": ["process={kind: edm, prediction: F, sigma_data: 1.0}"],
+    "twin": ["process={kind: none, prediction: logits}"],
+}
+
+
+def masks(ignored: int) -> np.ndarray:
+    """Random classes; the first rows of each mask are ignored, of the last one all."""
+    drawn = np.random.default_rng(0).integers(0, CLASSES, (CASES, 1, SIZE, SIZE)).astype(np.uint8)
+    drawn[:, :, :ignored] = IGNORED
+    drawn[-1] = IGNORED if ignored else drawn[-1]
+    return drawn
+
+
+def task(stored: np.ndarray, prediction: str = "logits", *, ignore: bool = True) -> Segment:
+    spec = Spec(
+        kind="segment", size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+        mask_classes=("background", "a", "b"), readers=1, ignore=ignore,
+    )  # fmt: skip
+    images = np.random.default_rng(1).integers(0, 255, (CASES, SIZE, SIZE, 1)).astype(np.uint8)
+    cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
+    pack = Pack(spec, cases, [Original((SIZE, SIZE))] * CASES, images, stored)
+    recipe = load_recipe("segment", settings=PREDICTIONS[prediction])
+    process = build_process(recipe)
+    return Segment(
+        pack=pack, process=process, sampler=build_sampler(recipe.sample, process, critical=-5.0), rows=range(CASES),
+        augment=PRESETS["none"], process_weight=1.0, dice_weight=1.0, batch=CASES, seed=0,
+    )  # fmt: skip
+
+
+class Answer(nn.Module):
+    """The same scores whatever it sees; remembers the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.scores = nn.Parameter(torch.randn(CASES, CLASSES, SIZE, SIZE, generator=generator))
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor, condition: Condition) -> torch.Tensor:
+        self.x = x
+        return self.scores
+
+
+BATCH = Batch(step=0, slots=tuple(range(CASES)), rows=tuple(range(CASES)))
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_ignored_pixels_give_no_gradient_and_the_others_theirs(prediction: str) -> None:
+    network = Answer()
+    terms = task(masks(3), prediction).loss(network, BATCH)
+    assert terms["loss"].isfinite().all() and terms["loss"][-1].item() == pytest.approx(0, abs=1e-6)
+    terms["process"].sum().backward()
+    gradient = network.scores.grad
+    assert gradient is not None and not gradient[:, :, :3].any() and not gradient[-1].any()
+    network.scores.grad = None
+    whole = task(masks(0), prediction, ignore=False).loss(network, BATCH)["process"]
+    whole.sum().backward()
+    assert network.scores.grad is not None
+    expected = network.scores.grad[:-1, :, 3:] * SIZE / (SIZE - 3)
+    assert torch.allclose(gradient[:-1, :, 3:], expected, rtol=1e-4, atol=1e-7), "the mean is over fewer pixels"
+
+
+@pytest.mark.parametrize("prediction", PREDICTIONS)
+def test_dice_has_no_gradient_where_the_mask_says_nothing(prediction: str) -> None:
+    network = Answer()
+    dice = task(masks(3), prediction).loss(network, BATCH)["dice"]
+    dice.sum().backward()
+    gradient = network.scores.grad
+    assert gradient is not None and not gradient[:, :, :3].any() and gradient[:-1, :, 3:].any()
+    assert dice[-1].item() == pytest.approx(0, abs=1e-6), "all of it is ignored"
+
+
+def test_dice_is_that_of_masks_and_answers_without_foreground_there() -> None:
+    network, stored = Answer(), masks(3)
+    dice = task(stored).loss(network, BATCH)["dice"]
+    with torch.no_grad():
+        for hidden in (network.scores[:, :, :3], network.scores[-1:]):
+            hidden[:] = torch.tensor([100.0, -100, -100]).view(3, 1, 1)
+    plain = task(np.where(stored == IGNORED, 0, stored), ignore=False)
+    assert torch.allclose(plain.loss(network, BATCH)["dice"], dice, atol=1e-6)
+
+
+def test_loss_is_the_mean_over_the_other_pixels() -> None:
+    network, stored = Answer(), masks(3)
+    loss = task(stored).loss(network, BATCH)["process"]
+    truth = torch.from_numpy(stored[:-1, 0, 3:]).long()
+    expected = nn.functional.cross_entropy(network.scores[:-1, :, 3:], truth, reduction="none").flatten(1).mean(1)
+    assert torch.allclose(loss[:-1], expected, atol=1e-6)
+
+
+def test_the_state_is_undecided_where_the_mask_says_nothing() -> None:
+    mask = torch.tensor([[[0, 2], [IGNORED, 1]]])
+    state = undecided(mask, mask == IGNORED, CLASSES)
+    assert torch.allclose(((state + 1) / 2)[0, :, 1, 0], torch.full((3,), 1 / 3))
+    known = mask.clamp(max=2)
+    assert torch.equal(state[..., 0, :], one_hot(known, CLASSES)[..., 0, :])
+
+
+def test_validation_and_preview_leave_them_out() -> None:
+    stored = masks(3)[:-1]
+    stored = np.concatenate([stored, stored[:1]])
+    job = task(stored, "twin")
+    right = torch.from_numpy(np.where(stored == IGNORED, 1, stored)[:, 0]).long()
+
+    class Oracle(nn.Module):
+        def forward(self, x: torch.Tensor, level: torch.Tensor, condition: Condition) -> torch.Tensor:
+            return 50 * one_hot(right, CLASSES)
+
+    assert job.validate(Oracle())["dice"] == 1.0
+    shown = job.preview(Oracle())
+    assert all(case.reference is not None and case.reference.max() < CLASSES for case in shown)
