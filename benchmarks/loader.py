@@ -37,11 +37,11 @@ from monai.transforms import (
 )
 from PIL import Image
 
-from sfumato.data.augment import apply, draw
+from sfumato.data.augmentation.augment import apply, draw
+from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Original, Pack
-from sfumato.data.ranges import PRESETS
 from sfumato.data.spec import Spec
 from sfumato.diffusion.process import Noise, derive_seed
 

@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from sfumato.data.manifest import Case
-from sfumato.data.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import Found
 
 SIDE, DEEP_SIDE = 256, 1024

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.build import build_network, build_process, build_task
-from sfumato.data.image import write_image
+from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
-from sfumato.data.prepare import Settings as Preparation
-from sfumato.data.prepare import prepare
+from sfumato.data.preparation.prepare import Settings as Preparation
+from sfumato.data.preparation.prepare import prepare
 from sfumato.data.source import find_cases
-from sfumato.data.toy import make_toy
+from sfumato.data.toys.toy import make_toy
 from sfumato.plan import plan_training
 from sfumato.recipe import load_recipe
 from sfumato.report.figures import grid, overlay

@@ -10,9 +10,9 @@ from typing import Any, assert_never
 import torch
 from torch import nn
 
+from sfumato.data.augmentation.pipe import Pipe
+from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.pack import Pack
-from sfumato.data.pipe import Pipe
-from sfumato.data.ranges import PRESETS, Ranges
 from sfumato.data.source import Hints
 from sfumato.data.spec import Spec
 from sfumato.diffusion import sampler as samplers

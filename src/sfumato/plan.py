@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sfumato.data.augmentation.ranges import choose
 from sfumato.data.facts import image_facts
-from sfumato.data.image import read_image
+from sfumato.data.formats.image import read_image
 from sfumato.data.pack import Pack
-from sfumato.data.ranges import choose
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed

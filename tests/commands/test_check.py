@@ -11,7 +11,7 @@ from PIL import Image
 
 from sfumato.cli import main
 from sfumato.commands.check import printable
-from sfumato.data.messy import make_messy
+from sfumato.data.toys.messy import make_messy
 
 EVIL = "x<img src=q onerror=alert(1)>"
 

@@ -9,7 +9,7 @@ import pytest
 
 from sfumato.cli import main
 from sfumato.commands.convert import convert
-from sfumato.data.image import read_image
+from sfumato.data.formats.image import read_image
 from sfumato.data.source import find_cases
 from sfumato.errors import DataError, UsageError
 
@@ -44,7 +44,7 @@ def test_dry_run_writes_nothing(toy: Path, tmp_path: Path) -> None:
     [
         ("zip", "a.npz", {}, "--out"),
         ("nnunet", "moles", {}, "called moles"),
-        ("folder", "new", {"crop": "centre"}, "needs a shape"),
+        ("folder", "new", {"crop": True}, "needs a shape"),
         ("folder", "new", {"size": "auto"}, "--size auto"),
         ("folder", "new", {"size": "big"}, "--size big"),
         ("zip", "taken.zip", {}, "there already"),

@@ -11,7 +11,7 @@ from PIL import Image
 
 from sfumato.commands import evaluate, report
 from sfumato.commands import segment as segmenting
-from sfumato.data.image import read_mask
+from sfumato.data.formats.image import read_mask
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError
 from sfumato.inference import predict

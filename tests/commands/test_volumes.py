@@ -13,7 +13,7 @@ from sfumato.commands import evaluate, train
 from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
 from sfumato.commands.prediction import Writer, units
-from sfumato.data.image import read_mask
+from sfumato.data.formats.image import read_mask
 from sfumato.data.pack import Pack
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases

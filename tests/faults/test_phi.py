@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from sfumato.data.image import read_image, write_image
-from sfumato.data.nifti import write_volume
-from sfumato.data.volume import read_header, read_volume
+from sfumato.data.formats.image import read_image, write_image
+from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.volume import read_header, read_volume
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.sequence import Sequence  # noqa: E402
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian  # noqa: E402
 
-from sfumato.data import dicom  # noqa: E402
-from sfumato.data.dicom_seg import write_seg  # noqa: E402
+from sfumato.data.formats.dicom import series as dicom  # noqa: E402
+from sfumato.data.formats.dicom.seg import write_seg  # noqa: E402
 
 PLANTED = {
     "name": "ZQNAME^ANN",

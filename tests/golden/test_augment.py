@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.data.nonleaking import Drawn, Numbers, apply, decide
-from sfumato.data.pipe import Pipe
+from sfumato.data.augmentation.nonleaking import Drawn, Numbers, apply, decide
+from sfumato.data.augmentation.pipe import Pipe
 
 GOLDEN = {name: torch.from_numpy(array) for name, array in np.load(Path(__file__).with_name("edm_augment.npz")).items()}
 OFF = Pipe(probability=1.0, scale=0, angle=0, stretch=0, shift=0, largest_angle=180)

@@ -5,8 +5,8 @@ import torch
 import yaml
 
 from sfumato.build import build_augment, build_network
-from sfumato.data.pipe import Pipe
-from sfumato.data.ranges import PRESETS, Ranges
+from sfumato.data.augmentation.pipe import Pipe
+from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError

@@ -13,9 +13,9 @@ from sfumato.commands.console import bar, console, say
 from sfumato.commands.folder import check_output, output_folder
 from sfumato.commands.source import SourceFlags, find
 from sfumato.data.facts import CaseFacts
-from sfumato.data.findings import Finding
-from sfumato.data.fingerprint import fingerprint
-from sfumato.data.inspect import Inspection, inspect, measure
+from sfumato.data.inspection.finding import Finding
+from sfumato.data.inspection.fingerprint import fingerprint
+from sfumato.data.inspection.inspect import Inspection, inspect, measure
 from sfumato.data.source import Found
 from sfumato.errors import DataError, UsageError
 from sfumato.recipe import load_recipe
@@ -144,7 +144,7 @@ def _write(
 
 
 def _fix(found: Found, inspection: Inspection, folder: Path, *, overwrite: bool, inputs: list[Path]) -> None:
-    from sfumato.data.fix import fix
+    from sfumato.data.inspection.fix import fix
 
     with (
         output_folder(folder, overwrite=overwrite, inputs=inputs) as staging,

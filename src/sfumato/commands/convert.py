@@ -12,10 +12,10 @@ from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, check_output_file, output_file, output_folder
 from sfumato.commands.prepare import parse_size
 from sfumato.commands.source import SourceFlags
-from sfumato.data.conversion import Step
-from sfumato.data.convert import Converted, Form, is_prepared, prepared_meaning
-from sfumato.data.convert import convert as convert_cases
-from sfumato.data.nnunet_form import refuse_name
+from sfumato.data.conversion.convert import Converted, Form, is_prepared, prepared_meaning
+from sfumato.data.conversion.convert import convert as convert_cases
+from sfumato.data.conversion.nnunet import refuse_name
+from sfumato.data.conversion.setting import Step
 from sfumato.errors import UsageError
 from sfumato.provenance import write_provenance
 
@@ -31,7 +31,7 @@ def convert(
     out: Path,
     flags: SourceFlags = AS_FOUND,
     size: str | None = None,
-    crop: Literal["centre"] | None = None,
+    crop: bool = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def convert(
     """
     sides = _sides(size)
     if crop and sides is None:
-        raise UsageError("--crop needs a shape", expected="--size with it", remedy="--size 256 --crop centre")
+        raise UsageError("--crop needs a shape", expected="--size with it", remedy="--size 256 --crop")
     inputs = {"source": source, **({"masks": flags.masks} if flags.masks else {})}
     _check(out, to, overwrite=overwrite, inputs=list(inputs.values()))
     found = flags.find(source)
@@ -62,7 +62,7 @@ def convert(
         notes.append("pixels come from the original files of the prepared data set, at their own size")
     with _target(out, to, overwrite=overwrite) as draft:
         converted = _driven(
-            convert_cases(found, draft, form=to, meaning=prepared_meaning(source), size=sides, crop=crop is not None),
+            convert_cases(found, draft, form=to, meaning=prepared_meaning(source), size=sides, crop=crop),
             total=2 * len(found.cases),
         )
         if draft.is_dir():

@@ -17,14 +17,14 @@ from sfumato.commands.console import console, say
 from sfumato.commands.folder import output_folder
 from sfumato.commands.prediction import Form, Unit, units
 from sfumato.commands.train import TWIN
-from sfumato.data.archive import Locator
-from sfumato.data.dicom_file import is_dicom
-from sfumato.data.image import read_mask
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.dicom.file import is_dicom
+from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.volume import is_volume, place_in, read_volume
 from sfumato.data.manifest import read_rows
 from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
 from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
-from sfumato.data.volume import is_volume, place_in, read_volume
 from sfumato.errors import DataError, listed
 from sfumato.metrics.ensemble import ged, matched_iou
 from sfumato.metrics.interval import Interval, difference_interval, mean_interval

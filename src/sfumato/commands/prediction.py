@@ -15,14 +15,14 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sfumato.data.archive import Locator
-from sfumato.data.dicom_file import is_dicom
-from sfumato.data.dicom_seg import write_seg
-from sfumato.data.image import write_image
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.dicom.file import is_dicom
+from sfumato.data.formats.dicom.seg import write_seg
+from sfumato.data.formats.image import write_image
+from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.volume import Axis, Volume, as_stored, is_volume, place_in, read_volume
 from sfumato.data.manifest import Case
-from sfumato.data.nifti import write_volume
 from sfumato.data.spec import Spec
-from sfumato.data.volume import Axis, Volume, as_stored, is_volume, place_in, read_volume
 from sfumato.inference import Ensemble, Prediction, in_original_size
 from sfumato.metrics.ensemble import agreement, image_uncertainty
 from sfumato.report.figures import overlay, strip

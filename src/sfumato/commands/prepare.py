@@ -9,10 +9,10 @@ from sfumato.commands.folder import check_output, output_folder
 from sfumato.commands.source import AS_FOUND, SourceFlags, find
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
-from sfumato.data.prepare import Settings
-from sfumato.data.prepare import prepare as prepare_cases
+from sfumato.data.preparation.prepare import Settings
+from sfumato.data.preparation.prepare import prepare as prepare_cases
+from sfumato.data.preparation.spool import spool_folder
 from sfumato.data.source import Found
-from sfumato.data.spool import spool_folder
 from sfumato.errors import UsageError
 from sfumato.plan import Choice, plan_size
 from sfumato.provenance import write_provenance

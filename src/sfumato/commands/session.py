@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from sfumato.commands.console import bar, say
-from sfumato.data.image import write_image
+from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import Stopped
 from sfumato.recipe import Recipe

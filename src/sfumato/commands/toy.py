@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from sfumato.commands.console import say
 from sfumato.commands.folder import check_output, output_folder
-from sfumato.data.messy import make_messy
-from sfumato.data.toy import make_toy
-from sfumato.data.toyvolume import make_toy_volumes
+from sfumato.data.toys.messy import make_messy
+from sfumato.data.toys.toy import make_toy
+from sfumato.data.toys.volume import make_toy_volumes
 from sfumato.errors import UsageError
 from sfumato.provenance import write_provenance
 

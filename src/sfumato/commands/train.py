@@ -13,7 +13,7 @@ from sfumato.commands.prepare import parse_size, prepare_into
 from sfumato.commands.session import Session
 from sfumato.commands.source import AS_FOUND, SourceFlags, find
 from sfumato.data.pack import Pack
-from sfumato.data.spool import spool_folder
+from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.lock import FolderLock
 from sfumato.plan import Choice, plan_training, preview

@@ -1,13 +1,35 @@
-"""Grey and colour."""
+"""The channels of an image: files of their own, grey and colour."""
 
 import numpy as np
 from jaxtyping import Shaped
 
+from sfumato.data.formats.image import Pixels, read_image
+from sfumato.data.manifest import Case
+from sfumato.errors import DataError
+
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey. Source: ITU-R BT.601."""
 
-Pixels = Shaped[np.ndarray, "h w c"]
 Converted = Shaped[np.ndarray, "height width channels"]
+
+
+def read_case(case: Case) -> Pixels:
+    """The image of a case with all its channels, height x width x channels.
+
+    Raises:
+        DataError: as for `read_image`, and for channels of different sizes or kinds of numbers.
+    """
+    parts = [read_image(locator) for locator in (case.image, *case.channels)]
+    first = parts[0]
+    for locator, part in zip(case.channels, parts[1:], strict=True):
+        if part.shape[:2] != first.shape[:2] or part.dtype != first.dtype:
+            raise DataError(
+                f"{locator} is {part.shape[1]} x {part.shape[0]} {part.dtype}, "
+                f"the first channel {case.image} is {first.shape[1]} x {first.shape[0]} {first.dtype}",
+                expected="channels of one size and one kind of numbers",
+                code="DATA-012",
+            )
+    return np.concatenate(parts, axis=2) if len(parts) > 1 else first
 
 
 def has_colour(pixels: Pixels) -> bool:

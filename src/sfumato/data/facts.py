@@ -16,12 +16,13 @@ import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt8
 from PIL import Image
 
-from sfumato.data.archive import Locator
-from sfumato.data.image import Pixels, read_case, read_mask
+from sfumato.data.channels import read_case
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.image import Pixels, read_mask
+from sfumato.data.formats.volume import Axis, flat_axis, is_volume, read_volume, spacing
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
 from sfumato.data.storage import Storage, storage
-from sfumato.data.volume import Axis, flat_axis, is_volume, read_volume, spacing
 from sfumato.errors import DataError
 
 SAMPLE = 1_000_000

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sfumato.data.archive import Locator
+from sfumato.data.formats.archive import Locator
 from sfumato.errors import DataError, listed
 
 MEASURED = ("height", "width", "row_mm", "column_mm")

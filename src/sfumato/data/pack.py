@@ -19,11 +19,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from sfumato.data.archive import read_array
+from sfumato.data.formats.archive import read_array
 from sfumato.data.manifest import Case, read_manifest, read_rows
 from sfumato.data.placement import Placement
+from sfumato.data.preparation.store import FORMAT
 from sfumato.data.spec import Spec, to_data
-from sfumato.data.store import FORMAT
 from sfumato.errors import DataError
 from sfumato.typing import Data, Labels, Masks
 

@@ -12,15 +12,14 @@ import numpy as np
 import torch
 from jaxtyping import Shaped
 
-from sfumato.data.channels import with_channels, without_copies
-from sfumato.data.chunk import no_spacing
+from sfumato.data.channels import read_case, with_channels, without_copies
 from sfumato.data.facts import Stats, spacing_of
-from sfumato.data.image import read_case
+from sfumato.data.formats.volume import Axis
 from sfumato.data.intensity import FULL, Intensity, case_stats, stored, stored_dtype
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
 from sfumato.data.placement import Canvas, Placement, fit
-from sfumato.data.volume import Axis
+from sfumato.data.preparation.chunk import no_spacing
 from sfumato.errors import DataError
 from sfumato.typing import Data
 

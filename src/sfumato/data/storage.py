@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from PIL import ExifTags, Image
 
-from sfumato.data.archive import Locator
-from sfumato.data.volume import is_volume
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.volume import is_volume
 
 ENDINGS = {
     "PNG": {".png"},

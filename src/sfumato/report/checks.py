@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.data.archive import Locator
-from sfumato.data.findings import Finding
-from sfumato.data.image import read_case, read_image, read_mask
-from sfumato.data.inspect import ORDER, Inspection
-from sfumato.data.mask_meaning import masks_of
+from sfumato.data.channels import read_case
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.image import read_image, read_mask
+from sfumato.data.inspection.finding import Finding
+from sfumato.data.inspection.inspect import ORDER, Inspection
+from sfumato.data.inspection.meaning import masks_of
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table

@@ -19,10 +19,10 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.data.augment import apply, draw
+from sfumato.data.augmentation.augment import apply, draw
+from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
-from sfumato.data.ranges import Ranges
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.loss import soft_dice
 from sfumato.diffusion.process import Condition, Noise, Process, Step, derive_seed

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from sfumato.data import augment, nonleaking
+from sfumato.data.augmentation import augment, nonleaking
+from sfumato.data.augmentation.pipe import Pipe
+from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.pack import Pack
-from sfumato.data.pipe import Pipe
-from sfumato.data.ranges import Ranges
 from sfumato.diffusion.denoiser import Denoiser, Guided
 from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step, derive_seed
 from sfumato.tasks.task import Sampler, Scores, Shown, batch_noise, stratified, to_uint8

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from sfumato.data.facts import statistics
-from sfumato.data.image import read_image, write_image
+from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.pack import Pack
-from sfumato.data.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Intensity, Spec, model_input, read_input, to_data, with_channels
 from sfumato.errors import DataError, ResourceError, UsageError
@@ -164,7 +164,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(*_: object, **__: object) -> Iterator[None]:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("sfumato.data.prepare.write_manifest", full)
+    monkeypatch.setattr("sfumato.data.preparation.prepare.write_manifest", full)
     with pytest.raises(ResourceError, match="disk is full"):
         prepared(tmp_path, tmp_path / "set")
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
@@ -173,7 +173,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 def test_too_little_disk_is_told_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = blobs(tmp_path / "raw")
     need = 3 * 16 * 16 * 19  # an image and two masks, nine more times in the spool and ten times in the set
-    monkeypatch.setattr("sfumato.data.store.shutil.disk_usage", lambda _: SimpleNamespace(free=need - 1))
+    monkeypatch.setattr("sfumato.data.preparation.store.shutil.disk_usage", lambda _: SimpleNamespace(free=need - 1))
     with pytest.raises(ResourceError, match="need"):
         prepared(source, tmp_path / "set", size=(16, 16))
     assert [file.name for file in tmp_path.iterdir()] == ["raw"]

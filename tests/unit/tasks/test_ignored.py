@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from sfumato.build import build_process, build_sampler
+from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Original, Pack
-from sfumato.data.ranges import PRESETS
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.recipe import load_recipe

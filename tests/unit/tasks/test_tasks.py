@@ -6,12 +6,12 @@ import torch
 from torch import nn
 
 from sfumato.build import build_process, build_sampler
+from sfumato.data.augmentation.pipe import Pipe
+from sfumato.data.augmentation.ranges import PRESETS, Preset, Ranges
 from sfumato.data.pack import Pack
-from sfumato.data.pipe import Pipe
-from sfumato.data.prepare import Settings, prepare
-from sfumato.data.ranges import PRESETS, Preset, Ranges
+from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
-from sfumato.data.toy import make_toy
+from sfumato.data.toys.toy import make_toy
 from sfumato.diffusion.loss import cross_entropy, soft_dice
 from sfumato.recipe import load_recipe
 from sfumato.tasks.segment import Segment, one_hot, probabilities

@@ -5,10 +5,10 @@ import torch
 from torch import nn
 
 from sfumato.build import build_process, build_sampler
+from sfumato.data.augmentation.pipe import Pipe
+from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Original, Pack
-from sfumato.data.pipe import Pipe
-from sfumato.data.ranges import PRESETS, Ranges
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.recipe import load_recipe

@@ -1,0 +1,1 @@
+"""Variations of images and masks, drawn per item and applied to a batch on its device."""

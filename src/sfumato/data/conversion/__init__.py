@@ -1,0 +1,1 @@
+"""A source in another form: folder, zip, npz, nnU-Net raw."""

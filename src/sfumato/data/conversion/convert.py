@@ -1,0 +1,175 @@
+"""A source in another form: a folder, a ZIP archive, an NPZ file, or a raw data set of nnU-Net.
+
+Pixels are exactly those of the source unless another size is asked for, and are never stored with loss; masks become
+class indices by the rule that is decided over all of them.
+"""
+
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple, assert_never
+
+from sfumato.data.conversion.folder import write_folder
+from sfumato.data.conversion.nnunet import write_nnunet
+from sfumato.data.conversion.nnunet_volumes import holds_volumes, write_nnunet_volumes
+from sfumato.data.conversion.npz import write_npz
+from sfumato.data.conversion.setting import (
+    Conversion,
+    Meaning,
+    Step,
+    file_names,
+    fits_png,
+    one_channel_count,
+    take_stock,
+)
+from sfumato.data.conversion.zip import write_zip
+from sfumato.data.mask import IGNORED
+from sfumato.data.pack import Pack
+from sfumato.data.source import Found
+
+Form = Literal["folder", "zip", "npz", "nnunet"]
+
+
+class Converted(NamedTuple):
+    """What was written.
+
+    Attributes:
+        cases: how many.
+        masks: whether masks were written.
+        notes: what a person should know, in sentences: what values mean now, what the form has no place for.
+    """
+
+    cases: int
+    masks: bool
+    notes: tuple[str, ...]
+
+
+def convert(
+    found: Found,
+    out: Path,
+    *,
+    form: Form,
+    meaning: Meaning | None = None,
+    size: tuple[int, int] | None = None,
+    crop: bool = False,
+) -> Generator[Step, None, Converted]:
+    """Write the cases of a source in another form; iterate to the end to do it.
+
+    Args:
+        found: the source.
+        out: an empty folder to write into, or the file to write for "zip" and "npz".
+        form: what to write.
+        meaning: what mask values mean, where that was decided before (a prepared data set).
+        size: height and width to bring images and masks to; None leaves each as it is.
+        crop: cut the centre out at the shape of `size` first; otherwise images are stretched.
+
+    Yields:
+        Progress, after each case of both passes.
+
+    Returns:
+        What was written.
+
+    Raises:
+        DataError: files that cannot be used, all are listed; or the form cannot hold the cases.
+        UsageError: another size is asked for, of volumes.
+    """
+    conversion = yield from take_stock(found, meaning=meaning, size=size, crop=crop)
+    yield from _writer(conversion, out, form)
+    return Converted(len(found.cases), holds_masks(conversion, form), tuple(_notes(conversion, form)))
+
+
+def _writer(conversion: Conversion, out: Path, form: Form) -> Iterator[Step]:
+    match form:
+        case "folder":
+            return write_folder(conversion, out)
+        case "zip":
+            return write_zip(conversion, out)
+        case "npz":
+            return write_npz(conversion, out)
+        case "nnunet":
+            write = write_nnunet_volumes if holds_volumes(conversion.cases) else write_nnunet
+            return write(conversion, out)
+        case never:
+            assert_never(never)
+
+
+def holds_masks(conversion: Conversion, form: Form) -> bool:
+    """Whether masks are written: the source has some and the form has a place for them."""
+    return conversion.meaning is not None and form != "zip"
+
+
+def prepared_meaning(source: Path) -> Meaning | None:
+    """What mask values mean in a prepared data set; None if `source` is none, or has no masks."""
+    if not is_prepared(source):
+        return None
+    spec = Pack.open(source).spec
+    return Meaning(spec.mask_rule, spec.mask_classes) if spec.mask_rule else None
+
+
+def is_prepared(source: Path) -> bool:
+    """Whether a source is a prepared data set, whose table leads back to the original files."""
+    return all((source / name).is_file() for name in ("dataset.json", "manifest.csv", "images.npy"))
+
+
+def _notes(conversion: Conversion, form: Form) -> Iterator[str]:
+    """What a person should know about what was written."""
+    if conversion.meaning is not None and form != "zip":
+        yield conversion.meaning.rule.text
+        yield "masks hold class indices now: " + ", ".join(
+            f"{index} {name}" for index, name in enumerate(conversion.meaning.names)
+        )
+        if conversion.meaning.rule.ignore is not None:
+            index = len(conversion.meaning.names) if form == "nnunet" else IGNORED
+            yield f"pixels that say nothing have the index {index}"
+    yield from _sizes(conversion)
+    yield from _storage(conversion, form)
+    yield from _lost(conversion, form)
+
+
+def _sizes(conversion: Conversion) -> Iterator[str]:
+    if conversion.size is None or set(conversion.stock.sizes) == {conversion.size}:
+        return
+    height, width = conversion.size
+    shapes = {rows * width == columns * height for rows, columns in conversion.stock.sizes}
+    how = "cut to the shape around the centre, then resized" if conversion.crop else "resized"
+    stretched = "" if conversion.crop or shapes == {True} else ", and stretched where their shape was another"
+    yield f"images were {how} to {width} x {height} (width x height){stretched}"
+
+
+def _storage(conversion: Conversion, form: Form) -> Iterator[str]:
+    strange = {dtype: count for dtype, count in conversion.stock.dtypes.items() if not fits_png(dtype)}
+    if strange and form in ("folder", "zip"):
+        kinds = ", ".join(strange)
+        yield f"images stored as TIFF, since PNG holds no {kinds}: {sum(strange.values())}"
+    renamed = sum(name != case.id for name, case in zip(file_names(_ids(conversion)), conversion.cases, strict=True))
+    if renamed and form in ("folder", "nnunet"):
+        yield f"ids that are no safe or unique file names, written under a name close to them: {renamed}"
+    counts = {sum(parts) for parts in conversion.stock.channels}
+    if len(counts) > 1 and form in ("npz", "nnunet"):
+        yield f"grey and colour images: all have {one_channel_count(conversion)} channels now"
+
+
+def _ids(conversion: Conversion) -> list[str]:
+    return [case.id for case in conversion.cases]
+
+
+def _lost(conversion: Conversion, form: Form) -> Iterator[str]:
+    """What the form has no place for."""
+    cases = conversion.cases
+    held = {
+        "masks": form != "zip",
+        "patients": form == "folder",
+        "splits": form != "zip",
+        "classes": form != "nnunet",
+        "other columns": form == "folder",
+    }
+    present = {
+        "masks": any(case.masks for case in cases),
+        "patients": any(case.patient for case in cases),
+        "splits": any(case.split for case in cases),
+        "classes": any(case.label is not None for case in cases),
+        "other columns": any(case.more for case in cases),
+    }
+    if lost := [name for name in held if present[name] and not held[name]]:
+        yield f"the form has no place for {', '.join(lost)}: left out"
+    if form in ("npz", "nnunet") and any(len(case.masks) > 1 for case in cases):
+        yield f"the form has one mask per image: the first reader's of {max(len(case.masks) for case in cases)}"

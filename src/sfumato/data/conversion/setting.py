@@ -1,0 +1,263 @@
+"""What `convert` writes: cases as they are stored, with masks as classes, at another size only where that is asked for.
+
+There are two passes. *Taking stock* reads every file once, so that all problems are told before anything is written,
+and so that what belongs to the whole set is known: what mask values mean, whether there is one size, one kind of
+numbers. Then the writers (`folder_form`, `zip_form`, `npz_form`, `nnunet_form`) read case after case again and hold one
+in memory at a time.
+"""
+
+import io
+import re
+from collections import Counter
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import tifffile
+
+from sfumato.data.channels import with_channels
+from sfumato.data.formats.image import Pixels, Plane, encode_png, read_image, read_mask
+from sfumato.data.manifest import Case
+from sfumato.data.mask import MaskRule, count_values, decide_mask_rule, named_mask_rule
+from sfumato.data.placement import Canvas, fit
+from sfumato.data.source import Found
+from sfumato.errors import DataError, raise_together
+
+UNSAFE = re.compile(r"[^\w .+-]")
+"""Characters that file names are better without."""
+
+
+class Step(NamedTuple):
+    """Progress: `done` of `total` steps, the latest with the case `name`."""
+
+    done: int
+    total: int
+    name: str
+
+
+class Meaning(NamedTuple):
+    """What mask values mean.
+
+    Attributes:
+        rule: stored values to class indices.
+        names: of the classes, background first.
+        regions: names of unions of classes, by class indices.
+    """
+
+    rule: MaskRule
+    names: tuple[str, ...]
+    regions: Mapping[str, tuple[int, ...]] = {}
+
+
+@dataclass
+class Stock:
+    """What is known after every file was read once, over all cases. Images are counted by their parts (files)."""
+
+    sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
+    dtypes: Counter[str] = field(default_factory=Counter)
+    channels: Counter[tuple[int, ...]] = field(default_factory=Counter)
+    values: Counter[int] = field(default_factory=Counter)
+    first: dict[int, str] = field(default_factory=dict)
+
+    def add_mask(self, locator: str, raw: Plane) -> None:
+        """Remember the values of a mask."""
+        counts = count_values(raw)
+        self.values.update(counts)
+        for value in counts:
+            self.first.setdefault(value, locator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """A source, and how its cases are to be written.
+
+    Attributes:
+        found: the source.
+        stock: what all its files together are like.
+        meaning: what mask values mean; None without masks.
+        size: height and width to bring images and masks to; None leaves each as it is.
+        crop: cut the centre out at the shape of `size` first; otherwise images are stretched.
+    """
+
+    found: Found
+    stock: Stock
+    meaning: Meaning | None
+    size: tuple[int, int] | None = None
+    crop: bool = False
+
+    @property
+    def cases(self) -> tuple[Case, ...]:
+        """The cases of the source."""
+        return self.found.cases
+
+    def parts(self, case: Case) -> list[Pixels]:
+        """The image files of a case."""
+        return [self._sized(read_image(locator), nearest=False) for locator in (case.image, *case.channels)]
+
+    def image(self, case: Case, *, channels: int | None = None) -> Pixels:
+        """The image of a case as one array; grey is repeated where all shall have three `channels`."""
+        joined = np.concatenate(self.parts(case), axis=2)
+        return joined if channels is None else with_channels(joined, channels)
+
+    def masks(self, case: Case) -> list[Plane]:
+        """The masks of a case as class indices."""
+        assert self.meaning is not None
+        return [self._sized(self.meaning.rule.apply(read_mask(locator)), nearest=True) for locator in case.masks]
+
+    def _sized(self, array: np.ndarray, *, nearest: bool) -> np.ndarray:
+        if self.size is None:
+            return array
+        placement = Canvas(self.size, crop=self.crop).place((array.shape[0], array.shape[1]))
+        return fit(array, placement, self.size, nearest=nearest)
+
+
+def take_stock(
+    found: Found, *, meaning: Meaning | None, size: tuple[int, int] | None, crop: bool
+) -> Generator[Step, None, Conversion]:
+    """Read every file once.
+
+    Args:
+        found: the source.
+        meaning: what mask values mean, where that was decided before.
+        size: as in `Conversion`.
+        crop: as in `Conversion`.
+
+    Raises:
+        DataError: files that cannot be used; all are listed.
+    """
+    stock, problems = Stock(), dict[str, DataError]()
+    for done, case in enumerate(found.cases, start=1):
+        try:
+            _read_once(case, stock)
+        except DataError as problem:
+            problems.setdefault(problem.finding, problem)
+        yield Step(done, 2 * len(found.cases), case.id)
+    raise_together(list(problems.values()))
+    if stock.values:
+        meaning = meaning or decide_meaning(found, stock.values)
+        refuse_strange(meaning, stock)
+    return Conversion(found=found, stock=stock, meaning=meaning if stock.values else None, size=size, crop=crop)
+
+
+def _read_once(case: Case, stock: Stock) -> None:
+    parts = [read_image(locator) for locator in (case.image, *case.channels)]
+    size = (parts[0].shape[0], parts[0].shape[1])
+    for locator, part in zip(case.channels, parts[1:], strict=True):
+        refuse_other_size(case, locator, part, size)
+    for locator in case.masks:
+        raw = read_mask(locator)
+        refuse_other_size(case, locator, raw, size)
+        stock.add_mask(locator, raw)
+    stock.sizes[size] += 1
+    stock.dtypes.update({str(part.dtype) for part in parts})
+    stock.channels[tuple(part.shape[2] for part in parts)] += 1
+
+
+def refuse_other_size(case: Case, locator: str, array: np.ndarray, size: tuple[int, ...]) -> None:
+    """Refuse a mask or channel that is not of the size of its image."""
+    if array.shape[: len(size)] != size:
+        found, wanted = (" x ".join(map(str, shape)) for shape in (array.shape[: len(size)], size))
+        raise DataError(
+            f"{locator} has the size {found}, its image {case.image} {wanted}",
+            expected="masks and channels of the size of their image",
+            remedy="export it again at the size of the image",
+            code="DATA-012",
+        )
+
+
+def decide_meaning(found: Found, values: Mapping[int, int]) -> Meaning:
+    """What the values of all masks mean: as the source names them, or by the rule for masks without names."""
+    if found.mask_names:
+        rule = named_mask_rule(found.mask_names, found.ignore)
+        names = tuple(found.mask_names.get(value, "background") for value in rule.values)
+    else:
+        rule = decide_mask_rule(values, ignore=found.ignore)
+        names = _names(rule)
+    index = {value: number for number, value in enumerate(rule.values)}
+    regions = {name: tuple(index[value] for value in members) for name, members in found.regions.items()}
+    if regions:  # beside unions, a class that has a name of its own is a region too
+        own = {value: name for value, name in found.mask_names.items() if value and name != f"label {value}"}
+        regions |= {name: (index[value],) for value, name in own.items()}
+    return Meaning(rule, names, regions)
+
+
+def _names(rule: MaskRule) -> tuple[str, ...]:
+    if rule.classes == 2:
+        return ("background", "foreground")
+    return ("background", *(f"class {value}" for value in rule.values[1:]))
+
+
+def refuse_strange(meaning: Meaning, stock: Stock) -> None:
+    """Refuse mask values that no class has, before anything is written."""
+    if meaning.rule.threshold is not None:
+        return
+    strange = sorted(set(stock.values) - {*meaning.rule.values, meaning.rule.ignore})
+    raise_together(
+        [
+            DataError(
+                f"{stock.first[value]}: the mask has the value {value}, which no class has",
+                expected=meaning.rule.text,
+                remedy="correct the mask, or name the value where the source names its classes",
+                code="DATA-014",
+            )
+            for value in strange
+        ]
+    )
+
+
+class Encoded(NamedTuple):
+    """The content of an image file and how its name ends."""
+
+    suffix: str
+    content: bytes
+
+
+def encode(pixels: np.ndarray) -> Encoded:
+    """An image without loss: PNG, or TIFF for numbers that PNG cannot hold (negative ones, fractions)."""
+    if fits_png(str(pixels.dtype)):
+        return Encoded(".png", encode_png(pixels))
+    return Encoded(".tif", encode_tiff(pixels))
+
+
+def fits_png(dtype: str) -> bool:
+    """Whether PNG holds numbers of this kind."""
+    return dtype in ("uint8", "uint16")
+
+
+def encode_tiff(pixels: np.ndarray) -> bytes:
+    """The content of a TIFF file; the same pixels give the same bytes."""
+    plain = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, plain, photometric="rgb" if plain.ndim == 3 else "minisblack", metadata=None)
+    return buffer.getvalue()
+
+
+def file_names(ids: Sequence[str]) -> list[str]:
+    """A safe and unique file name, without ending, for each id; nearly always the id itself."""
+    plain = [UNSAFE.sub("_", name).lstrip(".") or "_" for name in ids]
+    often = Counter(name.casefold() for name in plain)
+    return [f"{name}_{row}" if often[name.casefold()] > 1 else name for row, name in enumerate(plain)]
+
+
+def with_progress(conversion: Conversion) -> Iterator[tuple[Case, str, Step]]:
+    """Each case of the second pass with its file name and the progress to report after it."""
+    count = len(conversion.cases)
+    names = file_names([case.id for case in conversion.cases])
+    for row, (case, name) in enumerate(zip(conversion.cases, names, strict=True), start=1):
+        yield case, name, Step(count + row, 2 * count, case.id)
+
+
+def one_channel_count(conversion: Conversion) -> int:
+    """How many channels the images have together; grey among colours counts as colour.
+
+    Raises:
+        DataError: images differ otherwise.
+    """
+    counts = {sum(parts) for parts in conversion.stock.channels}
+    if len(counts) > 1 and not counts <= {1, 3}:
+        shown = ", ".join(map(str, sorted(counts)))
+        raise DataError(
+            f"the images have {shown} channels", expected="as many channels in every image", code="DATA-009"
+        )
+    return max(counts)

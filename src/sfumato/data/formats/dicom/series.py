@@ -1,0 +1,250 @@
+"""DICOM files, series and segmentations as volumes; nothing of the patient leaves through here.
+
+A series is addressed by one of its files: the first by natural name in its folder. It is made of the files of that
+folder with the same series UID, sorted by position along the normal of their planes, whatever their names. A file with
+several frames, a segmentation, and an image of which no position is known (X-ray) are volumes by themselves.
+
+    dicom_file     opens a file          dicom_pixels   its numbers
+    dicom_facts    what it is            dicom_places   from places of slices to a regular grid
+    dicom_frames   its frames            dicom_seg      segmentations, read and written
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from sfumato.data.formats.dicom.facts import Facts, read_facts
+from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
+from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_values, stored_range, value_type
+from sfumato.data.formats.dicom.places import Slices, image_slices, places
+from sfumato.data.formats.dicom.seg import read_segments, segment_header
+from sfumato.data.formats.volume import Header, Volume
+from sfumato.data.source.listing import natural
+from sfumato.errors import DataError, listed, raise_together
+
+SUFFIXES = (".dcm", ".dicom", ".ima", ".seg")
+
+PATIENT_TAGS = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientAddress", "OtherPatientIDs",
+    "OtherPatientNames", "PatientComments", "PatientTelephoneNumbers", "AccessionNumber", "StudyID", "StudyDate",
+    "StudyDescription", "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "InstitutionName",
+    "InstitutionAddress", "StationName", "DeviceSerialNumber", "ImageComments",
+)  # fmt: skip
+SCREENSHOTS = ("US", "SC", "OT", "XC", "ES")
+"""Modalities whose images often have text in their pixels."""
+
+Kind = Literal["image", "label", "skipped"]
+
+
+class Listed(NamedTuple):
+    """A volume among the files of a folder, or files that hold none.
+
+    Attributes:
+        path: the file that stands for the volume: the first by natural name.
+        files: all its files, by natural name.
+        header: of the volume; None for what is skipped.
+        kind: "label" for segmentations; "skipped" for files without an image, of one kind each.
+        notes: what a person should know.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    header: Header | None
+    kind: Kind
+    notes: tuple[str, ...] = ()
+
+
+def list_volumes(folder_files: Sequence[Path]) -> list[Listed]:
+    """The volumes among some DICOM files, by natural name; each file is read once, without pixels.
+
+    Args:
+        folder_files: files of one or several folders. Give the images together with their segmentations: what a
+            segmentation was drawn on (`Header.reference`) is looked for among these files.
+
+    Raises:
+        DataError: files are no DICOM, damaged or not understood, or series are no volumes; all are listed.
+    """
+    problems: list[DataError] = []
+    facts = []
+    for path in sorted(folder_files, key=_by_name):
+        try:
+            facts.append(read_facts(path))
+        except DataError as error:
+            problems.append(error)
+    volumes = []
+    for files in _grouped([fact for fact in facts if fact.encoding is not None]):
+        try:
+            volumes.append((files, _header(files)))
+        except DataError as error:
+            problems.append(error)
+    raise_together(problems)
+    groups = [files for files, _ in volumes]
+    return [_listed(files, header, groups) for files, header in volumes] + list(_skipped(facts))
+
+
+def _by_name(path: Path) -> tuple[list[tuple[int, int, str]], str]:
+    return natural(str(path)), str(path)
+
+
+def _grouped(facts: Sequence[Facts]) -> list[list[Facts]]:
+    """The files of each volume."""
+    groups: dict[tuple[Path, str], list[Facts]] = defaultdict(list)
+    for fact in facts:
+        groups[(fact.path.parent, fact.series) if fact.is_slice else (fact.path, "")].append(fact)
+    return list(groups.values())
+
+
+def _listed(files: Sequence[Facts], header: Header, groups: Sequence[Sequence[Facts]]) -> Listed:
+    if header.label:
+        header = header._replace(reference=tuple(_drawn_on(files[0], groups)))
+    paths = tuple(fact.path for fact in files)
+    return Listed(paths[0], paths, header, "label" if header.label else "image", header.notes)
+
+
+def _drawn_on(segmentation: Facts, groups: Sequence[Sequence[Facts]]) -> Iterator[Path]:
+    """The volumes that a segmentation refers to, by their files or else by their series."""
+    images = [files for files in groups if files[0].segmentation is None]
+    exact = [files for files in images if any(fact.instance in segmentation.refers for fact in files)]
+    for files in exact or [files for files in images if files[0].series in segmentation.refers]:
+        yield files[0].path
+
+
+def _skipped(facts: Sequence[Facts]) -> Iterator[Listed]:
+    """Files without an image, counted by what they are."""
+    kinds: dict[str, list[Path]] = defaultdict(list)
+    for fact in facts:
+        if fact.encoding is None:
+            kinds[fact.sop].append(fact.path)
+    for sop, paths in sorted(kinds.items()):
+        note = f"files without an image, left out: {len(paths)} ({sop}, such as {paths[0].name})"
+        yield Listed(paths[0], tuple(paths), None, "skipped", (note,))
+
+
+def read_header(path: Path) -> Header:
+    """See `sfumato.data.formats.volume.read_header`; of a series, all headers are read."""
+    return _header(_series(path))
+
+
+def read_volume(path: Path) -> Volume:
+    """See `sfumato.data.formats.volume.read_volume`."""
+    files = _series(path)
+    if files[0].segmentation is not None:
+        return read_segments(files[0])
+    slices = _slices(files)
+    order = [files[number] for number in np.argsort(slices.numbers)] if len(files) > 1 else files
+    values = read_values(order, dtype=value_type(_as_one(files)))
+    if len(files) == 1:
+        values = values[np.argsort(slices.numbers)]
+    return Volume(voxels=np.moveaxis(values, (0, 2), (2, 0)), affine=slices.affine)
+
+
+def _series(path: Path) -> list[Facts]:
+    """The files of the volume that a file belongs to, by natural name."""
+    facts = read_facts(path)
+    image_encoding(facts)
+    if not facts.is_slice:
+        return [facts]
+    beside = [other for other in path.parent.iterdir() if other.is_file() and not other.name.startswith(".")]
+    names = sorted((other for other in beside if _is_candidate(other)), key=_by_name)
+    found = [read_facts(other) for other in names]
+    return [other for other in found if other.encoding is not None and other.is_slice and other.series == facts.series]
+
+
+def _is_candidate(path: Path) -> bool:
+    return path.name.lower().endswith(SUFFIXES) or is_dicom(path)
+
+
+def _header(files: Sequence[Facts]) -> Header:
+    if files[0].segmentation is not None:
+        return segment_header(files[0])._replace(notes=files[0].notes)
+    slices, encoding, one = _slices(files), image_encoding(files[0]), _as_one(files)
+    colours = (3,) if encoding.samples == 3 or encoding.photometric == "PALETTE COLOR" else ()
+    return Header(
+        shape=(encoding.columns, encoding.rows, slices.depth, *colours),
+        dtype=value_type(one),
+        affine=slices.affine,
+        modality=one.modality,
+        notes=tuple(_counted_notes(files)),
+        window=_window(one),
+    )
+
+
+def _as_one(files: Sequence[Facts]) -> Facts:
+    """A series as if it were one file with all its frames."""
+    return files[0]._replace(frames=tuple(frame for fact in files for frame in fact.frames))
+
+
+def _slices(files: Sequence[Facts]) -> Slices:
+    first = image_encoding(files[0])
+    differing = [str(fact.path) for fact in files if _layout(fact) != _layout(files[0])]
+    if differing:
+        raise DataError(
+            f"{files[0].path} is {first.columns} x {first.rows} pixels, {first.photometric}; other slices of its "
+            f"series differ:\n{listed(differing)}",
+            expected="slices of one size and kind",
+            remedy="put each series in a folder of its own",
+            code="DATA-043",
+        )
+    return image_slices(
+        [place for fact in files for place in places(fact)], distance=files[0].frames[0].distance or 1.0
+    )
+
+
+def _layout(facts: Facts) -> tuple[int, int, int, str]:
+    encoding = image_encoding(facts)
+    return encoding.rows, encoding.columns, encoding.samples, encoding.photometric.partition("_")[0]
+
+
+def _window(facts: Facts) -> tuple[float, float] | None:
+    """The window that all frames share."""
+    window = facts.frames[0].window
+    if window is None or any(frame.window != window for frame in facts.frames):
+        return None
+    encoding = image_encoding(facts)
+    if inverts(encoding, facts.frames[0]):
+        turned = sum(stored_range(encoding))
+        return turned - window[1], turned - window[0]
+    return window
+
+
+def _counted_notes(files: Sequence[Facts]) -> Iterator[str]:
+    counts: Mapping[str, int] = {
+        note: sum(note in fact.notes for fact in files) for fact in files for note in fact.notes
+    }
+    for note, count in counts.items():
+        yield note if len(files) == 1 else f"{count} of {len(files)} slices: {note}"
+
+
+def risks(path: Path) -> tuple[str, ...]:
+    """What in a file may tell who the patient is, without saying it.
+
+    Args:
+        path: a DICOM file; of a series, one stands for all.
+
+    Raises:
+        DataError: it is no DICOM file or damaged.
+    """
+    dataset = read_dataset(path, None)
+    with guarded(path, "its tags cannot be read"):
+        found = [keyword for keyword in PATIENT_TAGS if keyword in dataset and dataset.get_item(keyword).value]
+        tags = dataset.keys()
+        private = sum(tag.is_private for tag in tags)
+        burned, visible = dataset.get("BurnedInAnnotation"), dataset.get("RecognizableVisualFeatures")
+        risky = dataset.get("Modality") in SCREENSHOTS or "Secondary Capture" in read_facts(path).sop
+    return tuple(
+        text
+        for present, text in (
+            (found, f"patient tags are present ({', '.join(found)})"),
+            (private, f"{private} private tags are present, whose content nobody can judge"),
+            (burned == "YES", "burned-in annotation is declared: there is text in the pixels"),
+            (
+                burned != "YES" and burned != "NO" and risky,
+                "ultrasound or secondary capture: text may be burned into the pixels",
+            ),
+            (visible == "YES", "the face or body may be recognised"),
+        )
+        if present
+    )

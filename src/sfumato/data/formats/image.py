@@ -1,0 +1,249 @@
+"""Read and write one image or mask.
+
+Files are known by their first bytes, not by their names, and are read whole or refused: a damaged, cut or empty file
+never becomes an image that is partly black.
+
+What comes back are the stored numbers: 8 bit stays 8 bit, 16 bit stays 16 bit. The few conversions are: 1-bit images
+become 0/255; palette, CMYK, YCbCr and Lab images become RGB; transparent pixels are laid on black (the background of
+medical images); the EXIF orientation is applied. Masks keep the index of a palette, since its colours mean nothing.
+"""
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from jaxtyping import Shaped
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from sfumato.atomic import write_atomic
+from sfumato.data.formats.archive import Locator, read_bytes, read_member
+from sfumato.data.formats.content import opened
+from sfumato.data.formats.png import SIGNATURE, check_png, decode_deep, encode_deep
+from sfumato.data.formats.volume import is_volume, read_plane
+from sfumato.errors import DataError
+
+logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told by our errors
+
+Pixels = Shaped[np.ndarray, "h w c"]
+Plane = Shaped[np.ndarray, "h w"]
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+WHOLE = "a whole PNG, JPEG, TIFF, BMP, GIF or WebP image"
+MAX_PIXELS = 89_478_485
+"""More pixels than this (a quarter of a gigabyte as RGB) are refused before decoding. Pillow's own limit."""
+
+GREY_TOLERANCE = 8
+"""An RGB mask whose channels differ by no more is grey: JPEG leaves such traces."""
+
+
+def read_image(locator: str) -> Pixels:
+    """An image as stored: uint8, uint16, int16 (CT) or float32, height x width x channels (1 or 3 from image files).
+
+    Raises:
+        DataError: the file is missing, damaged, empty, no image, too large, has several frames, or its numbers are
+            not finite.
+    """
+    target = Locator.parse(locator)
+    pixels = _stored(target, palette=False)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or min(pixels.shape) < 1:
+        raise DataError(f"{locator} has the shape {pixels.shape}", expected="height x width (x 3)", code="DATA-009")
+    return _finite(pixels, locator)
+
+
+def read_mask(locator: str) -> Plane:
+    """A mask as stored, height x width: class or palette indices, or grey values. 1-bit masks are 0/255.
+
+    Numbers stored as floats are given back as integers if that is what they are (0.99999997 is 1).
+
+    Raises:
+        DataError: as for `read_image`, and for a mask in colours.
+    """
+    target = Locator.parse(locator)
+    pixels = _stored(target, palette=True)
+    if pixels.ndim == 3:
+        pixels = _single(pixels, locator)
+    if pixels.dtype == bool:
+        return pixels.astype(np.uint8)
+    return _integers(_finite(pixels, locator), locator) if pixels.dtype.kind == "f" else pixels
+
+
+def _stored(target: Locator, *, palette: bool) -> np.ndarray:
+    """The numbers that a locator names; opacity is worked in where it is no mask."""
+    if target.path.suffix == ".zip":
+        pixels = _decode(target.path, read_bytes(target), palette=palette)
+    elif is_volume(target.path):
+        return read_plane(target)
+    elif target.member:
+        return read_member(target)
+    else:
+        pixels = _decode(target.path, _content(target.path), palette=palette)
+    return pixels if palette else _on_black(pixels)
+
+
+def _single(pixels: Pixels, locator: str) -> Plane:
+    """The one channel of a mask that is stored with several."""
+    if pixels.shape[2] in (2, 4) and (pixels[..., -1] == np.iinfo(pixels.dtype).max).all():
+        pixels = pixels[..., :-1]
+    spread = int(np.ptp(pixels.astype(np.int64), axis=2).max())
+    if pixels.shape[2] in (1, 3) and spread <= GREY_TOLERANCE:
+        return pixels[..., 0]
+    kind = "transparent pixels" if pixels.shape[2] in (2, 4) else "colours (its channels differ)"
+    raise DataError(
+        f"{locator}: the mask has {kind}",
+        expected="one number per pixel: 0/255, class indices, or a palette",
+        remedy="save it as a grey or palette image whose values are the classes",
+        code="DATA-013",
+    )
+
+
+def _integers(pixels: Plane, locator: str) -> Plane:
+    whole = np.rint(pixels)
+    if (pixels < -0.5).any() or np.abs(pixels - whole).max(initial=0) > 1e-3:
+        raise DataError(
+            f"{locator}: the mask has negative or fractional values", expected="0, 1, 2 ...", code="DATA-014"
+        )
+    return np.asarray(whole.astype(np.int32))
+
+
+def _finite(pixels: np.ndarray, locator: str) -> np.ndarray:
+    if pixels.dtype.kind != "f" or np.isfinite(pixels).all():
+        return pixels
+    bad = np.argwhere(~np.isfinite(pixels))
+    first = ", ".join(map(str, bad[0][:2]))
+    raise DataError(
+        f"{locator}: {len(bad)} values are not finite (first at row, column {first})",
+        expected="finite numbers",
+        code="DATA-015",
+    )
+
+
+def _on_black(pixels: np.ndarray) -> np.ndarray:
+    """Colours weighted by their opacity, where the last of two or four channels is one."""
+    if pixels.ndim != 3 or pixels.shape[2] not in (2, 4):
+        return pixels
+    full = np.iinfo(pixels.dtype).max
+    weighted = pixels[..., :-1].astype(np.uint64) * pixels[..., -1:] + full // 2
+    return np.asarray((weighted // full).astype(pixels.dtype))
+
+
+def _decode(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
+    """An image file's pixels; `path` is for errors."""
+    try:
+        if content.startswith(SIGNATURE):
+            header = check_png(content)
+            if header.depth == 16 and header.colour in (2, 4, 6) and not header.interlaced:
+                _refuse_huge(path, header.width, header.height)
+                return decode_deep(content)
+        if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
+            raise ValueError("the end mark (EOI) is missing: the file was cut")
+        if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return _decode_tiff(path, content, palette=palette)
+        return _decode_pillow(path, content, palette=palette)
+    except DataError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(path, str(error)) from error
+    except UnidentifiedImageError as error:
+        raise _refused(path, f"is not an image (it starts with {content[:12]!r})", code="DATA-005") from error
+    except Exception as error:  # decoders raise whatever they like on damaged files
+        raise _refused(path, f"is damaged: {error or type(error).__name__}", code="DATA-006") from error
+
+
+def _content(path: Path) -> bytes:
+    with opened(path, expected=WHOLE) as file:
+        return file.read()
+
+
+def _refused(path: Path, what: str, *, code: str) -> DataError:
+    return DataError(
+        f"{path} {what}",
+        expected=WHOLE,
+        remedy="copy or export the file again, or take it out of the folder",
+        code=code,
+    )
+
+
+def _refuse_huge(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_large(path, f"{width} x {height} pixels")
+
+
+def _too_large(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path} is too large: {what}",
+        expected=f"at most {MAX_PIXELS:,} pixels",
+        remedy="export it at a lower resolution or cut it into tiles",
+        code="DATA-007",
+    )
+
+
+def _decode_pillow(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
+    with Image.open(io.BytesIO(content)) as image:
+        _refuse_huge(path, *image.size)
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":  # MPO: a JPEG with a preview behind it
+            raise _frames(path, frames)
+        image.load()
+        return np.asarray(_plain(ImageOps.exif_transpose(image), palette=palette))
+
+
+def _frames(path: Path, count: int) -> DataError:
+    finding = f"{path} has {count} frames"
+    return DataError(finding, expected="one image", remedy="save each frame as a file", code="DATA-008")
+
+
+def _plain(image: Image.Image, *, palette: bool) -> Image.Image:
+    """The image in a mode that is an array of 1 to 4 channels of plain numbers."""
+    if image.mode == "1":
+        return image.convert("L")
+    if image.mode == "P" and palette:
+        return image
+    if image.mode in ("P", "PA", "RGB", "L") and "transparency" in image.info:
+        return image.convert("RGBA")
+    if image.mode in ("L", "LA", "RGB", "RGBA", "F", "I", "I;16", "I;16B", "I;16L", "I;16N"):
+        return image
+    return image.convert("RGBA" if image.mode in ("PA", "La", "RGBa") else "RGB")
+
+
+def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
+    """TIFF through tifffile, which reads what Pillow refuses (three samples called grey) and keeps 16-bit colours."""
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page = file.pages.first
+        _refuse_huge(path, page.imagewidth, page.imagelength)
+        if len(file.pages) > 1:
+            raise _frames(path, len(file.pages))
+        simple = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
+        oriented = page.tags.valueof("Orientation", default=1) != 1
+        if oriented or not simple or page.dtype is None or page.dtype == bool:
+            return _decode_pillow(path, content, palette=palette)
+        pixels = page.asarray()
+    planar = pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
+    return np.moveaxis(pixels, 0, -1) if planar else pixels
+
+
+def write_image(path: Path, array: np.ndarray, *, text: dict[str, str] | None = None) -> None:
+    """Write a PNG file; it appears under its name only when it is whole.
+
+    Args:
+        path: ends in `.png`.
+        array: uint8 or uint16; height x width, or height x width x 1 or 3.
+        text: entries of the PNG's text chunks.
+    """
+    write_atomic(path, encode_png(array, text=text), sync=False)
+
+
+def encode_png(array: np.ndarray, *, text: dict[str, str] | None = None) -> bytes:
+    """The content of a PNG file; see `write_image`."""
+    pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if pixels.dtype == np.uint16 and pixels.ndim == 3:
+        return encode_deep(pixels, text or {})
+    info = PngImagePlugin.PngInfo()
+    for key, value in (text or {}).items():
+        info.add_itxt(key, value)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG", pnginfo=info)
+    return buffer.getvalue()

@@ -1,0 +1,185 @@
+"""MetaImage volumes (.mha) with attached data.
+
+A text header of `Key = Value` lines ends with `ElementDataFile = LOCAL`; the voxels follow, raw or as a zlib stream,
+components first, then the first axis. They are read here and not by ITK, which fills up what is missing with zeros and
+opens whatever file a header names. Row i of TransformMatrix is the direction of axis i, in LPS, as in ITK.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from io import BufferedIOBase
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.data.formats.content import check_claim, damaged, inflate, opened, take
+from sfumato.data.formats.grid import Affine, check_geometry
+from sfumato.data.formats.rescale import rescaled, rescaled_dtype
+from sfumato.data.formats.volume import Header, Volume
+from sfumato.errors import DataError
+
+WHOLE = "a whole MetaImage volume with attached data (.mha)"
+
+_MAX_TEXT = 2**20
+"""Bytes that a text header may have."""
+
+_TYPES: Mapping[str, str] = {
+    "MET_CHAR": "i1",
+    "MET_UCHAR": "u1",
+    "MET_SHORT": "i2",
+    "MET_USHORT": "u2",
+    "MET_INT": "i4",
+    "MET_UINT": "u4",
+    "MET_LONG": "i4",
+    "MET_ULONG": "u4",
+    "MET_LONG_LONG": "i8",
+    "MET_ULONG_LONG": "u8",
+    "MET_FLOAT": "f4",
+    "MET_DOUBLE": "f8",
+}
+"""A long has four bytes in these files, wherever they were written."""
+
+_MODALITIES = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR", "MET_MOD_NM": "NM", "MET_MOD_US": "US"}
+
+
+def read_header(path: Path) -> Header:
+    """See `sfumato.data.formats.volume.read_header`."""
+    with opened(path, expected=WHOLE) as file:
+        return _stored(path, file).header
+
+
+def read_volume(path: Path) -> Volume:
+    """See `sfumato.data.formats.volume.read_volume`."""
+    with opened(path, expected=WHOLE) as file:
+        stored = _stored(path, file)
+        if stored.compressed:
+            content = inflate(file.read(stored.packed), stored.size, path)
+        else:
+            content = take(file, stored.size, path)
+    voxels = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F")
+    voxels = np.moveaxis(voxels, 0, -1).reshape(stored.header.shape, order="F")
+    return Volume(voxels=rescaled(path, voxels), affine=stored.header.affine)
+
+
+class _Stored(NamedTuple):
+    """How a file stores its voxels.
+
+    Attributes:
+        shape: components, then all axes.
+        dtype: of the stored numbers.
+        compressed: as a zlib stream.
+        packed: bytes of this stream; -1 for all that follow.
+        header: what it is to others.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    compressed: bool
+    packed: int
+    header: Header
+
+    @property
+    def size(self) -> int:
+        """Bytes of the voxels, once expanded."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _stored(path: Path, file: BufferedIOBase) -> _Stored:
+    """The header of a MetaImage, checked against the size of the file, which is left at the first byte of the data."""
+    fields = _fields(path, file)
+    try:
+        return _understood(path, fields, file.tell())
+    except (KeyError, ValueError, OverflowError) as error:
+        raise damaged(path, f"its header cannot be understood ({error})") from error
+
+
+def _fields(path: Path, file: BufferedIOBase) -> dict[str, str]:
+    """The lines of the header up to the one that says where the voxels are: here."""
+    fields: dict[str, str] = {}
+    while file.tell() < _MAX_TEXT and "ElementDataFile" not in fields:
+        line = re.fullmatch(r"\s*([^=]+?)\s*=\s*(.*?)\s*", file.readline(_MAX_TEXT).decode("latin-1"))
+        if not line:
+            break
+        fields[line[1]] = line[2]
+    if not fields.keys() & {"ObjectType", "NDims", "DimSize"}:
+        remedy = "export it as .mha, or take it out of the folder"
+        raise DataError(f"{path} is not a MetaImage volume", expected=WHOLE, remedy=remedy, code="DATA-005")
+    if "ElementDataFile" not in fields:
+        raise damaged(path, "its header has no end (ElementDataFile)")
+    if fields["ElementDataFile"].upper() != "LOCAL":
+        raise DataError(
+            f"{path}: detached data: its header names another file for its voxels",
+            expected=WHOLE,
+            remedy="save it as .mha or .nii.gz, in one file: a header could name any file of this machine",
+            code="DATA-030",
+        )
+    return fields
+
+
+def _understood(path: Path, fields: dict[str, str], start: int) -> _Stored:
+    unlike = [
+        f"{key} = {fields[key]}"
+        for key, usual in (("ObjectType", "Image"), ("BinaryData", "True"), ("HeaderSize", "0"))
+        if fields.get(key, usual) != usual
+    ]
+    kind = fields["ElementType"].removesuffix("_ARRAY")
+    if unlike or kind not in _TYPES:
+        raise DataError(
+            f"{path}: its voxels are stored in a way that is not read ({', '.join(unlike) or kind})",
+            expected="an image of binary numbers, right behind the header",
+            remedy="save it as .mha or .nii.gz with plain numbers",
+            code="DATA-033",
+        )
+    sizes = [int(size) for size in fields["DimSize"].split()]
+    if len(sizes) != int(fields["NDims"]):
+        raise damaged(path, f"it has {fields['NDims']} dimensions and {len(sizes)} sizes")
+    channels = int(fields.get("ElementNumberOfChannels", "1"))
+    affine = _affine(fields, len(sizes))
+    check_geometry(path, (*sizes, channels), affine)
+    components = channels * math.prod(sizes[3:])
+    outer = (*sizes[:3], *[1] * (3 - len(sizes)))
+    swapped = _either(fields, ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"), "False").lower() == "true"
+    dtype = np.dtype(_TYPES[kind]).newbyteorder(">" if swapped else "<")
+    header = Header(
+        shape=outer if components == 1 else (*outer, components),
+        dtype=rescaled_dtype(path, dtype),
+        affine=affine,
+        modality=_MODALITIES.get(fields.get("Modality", "")),
+        notes=_notes(path, fields),
+    )
+    compressed = fields.get("CompressedData", "False").lower() == "true"
+    packed = int(fields.get("CompressedDataSize", "-1"))
+    stored = _Stored((channels, *sizes), dtype, compressed, packed, header)
+    check_claim(path, stored.size + (0 if compressed else start), compressed=compressed)
+    return stored
+
+
+def _affine(fields: dict[str, str], dimensions: int) -> Affine:
+    """From index to millimetres (RAS); what the header leaves open is one millimetre, from zero."""
+    inner = min(dimensions, 3)
+    matrix, steps, start = np.eye(3), np.ones(3), np.zeros(3)
+    identity = " ".join(map(str, np.eye(dimensions).ravel()))
+    rows = np.array(_either(fields, ("TransformMatrix", "Orientation", "Rotation"), identity).split(), np.float64)
+    matrix[:inner, :inner] = rows.reshape(dimensions, dimensions)[:inner, :inner].T
+    steps[:inner] = _numbers(fields, ("ElementSpacing", "ElementSize"), ["1"] * inner)[:inner]
+    start[:inner] = _numbers(fields, ("Offset", "Origin", "Position"), ["0"] * inner)[:inner]
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = matrix * steps, start
+    return np.diag([-1.0, -1, 1, 1]) @ affine
+
+
+def _either(fields: dict[str, str], names: tuple[str, ...], default: str) -> str:
+    """The first of these fields that is there: MetaImage has several names for some."""
+    return next((fields[name] for name in names if name in fields), default)
+
+
+def _numbers(fields: dict[str, str], names: tuple[str, ...], default: list[str]) -> list[float]:
+    return [float(number) for number in _either(fields, names, " ".join(default)).split()]
+
+
+def _notes(path: Path, fields: dict[str, str]) -> tuple[str, ...]:
+    if own := [key for key in fields if re.fullmatch(r"[0-9a-fA-F]{4}\|[0-9a-fA-F]{4}", key)]:
+        return (f"{path.name} has {len(own)} DICOM fields, which may name the patient: not kept",)
+    return ()

@@ -1,0 +1,209 @@
+"""NIfTI volumes: read whole or refused, and written with nothing but voxels and geometry.
+
+Whether a file is compressed is known by its first bytes, not by its name. It is read once, to its end; nibabel
+understands the header. Of sform and qform, the sform counts; without either, nibabel's assumption does (the first
+axis to the left, the middle of the volume at the origin).
+
+What follows the third axis becomes one axis of components, in the order in which it is stored; RGB has three.
+"""
+
+import gzip
+import logging
+import math
+import struct
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped
+
+from sfumato.atomic import write_atomic
+from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened, take
+from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, check_geometry
+from sfumato.data.formats.rescale import rescaled, rescaled_dtype, strange_numbers
+from sfumato.data.formats.volume import Header, Volume, Voxels
+from sfumato.errors import DataError
+
+WHOLE = "a whole NIfTI volume (.nii, .nii.gz)"
+
+_LABEL = 1002
+"""The intent code of NIFTI_INTENT_LABEL."""
+
+_MENDS = logging.Logger("sfumato.data.formats.nifti", level=logging.CRITICAL + 1)
+"""Where nibabel says what it mends (a zero `pixdim[0]`, say); such trifles are in most files."""
+
+
+def read_header(path: Path) -> Header:
+    """See `sfumato.data.formats.volume.read_header`."""
+    with opened(path, expected=WHOLE) as file:
+        return _stored(path, gunzipped(file) if is_gzip(file) else file).header
+
+
+def read_volume(path: Path) -> Volume:
+    """See `sfumato.data.formats.volume.read_volume`."""
+    with opened(path, expected=WHOLE) as file:
+        stream = gunzipped(file) if is_gzip(file) else file
+        stored = _stored(path, stream)
+        stream.seek(stored.offset)
+        content = take(stream, stored.size, path)
+    count = math.prod(stored.shape[3:])
+    voxels: Shaped[np.ndarray, "..."] = np.frombuffer(content, stored.dtype)
+    voxels = voxels.reshape((*stored.shape[:3], count), order="F")
+    if voxels.dtype.names:
+        voxels = np.stack([voxels[name] for name in "RGB"], axis=-1).reshape(*stored.shape[:3], 3 * count)
+    if voxels.shape[3] == 1:
+        voxels = voxels[..., 0]
+    return Volume(voxels=rescaled(path, voxels, slope=stored.slope, inter=stored.inter), affine=stored.header.affine)
+
+
+class _Stored(NamedTuple):
+    """How a file stores its voxels.
+
+    Attributes:
+        shape: along the three axes and those that follow.
+        dtype: of the stored numbers; of colours, with the names R, G, B.
+        offset: bytes before the first voxel.
+        slope: see `sfumato.data.formats.rescale`.
+        inter: see there.
+        header: what it is to others.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    offset: int
+    slope: float
+    inter: float
+    header: Header
+
+    @property
+    def size(self) -> int:
+        """Bytes of the voxels."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
+    """The header of a NIfTI file, checked against the size of the file."""
+    fields = _fields(path, stream)
+    try:
+        sizes = [int(size) for size in fields.get_data_shape()]
+        slope, inter = fields.get_slope_inter()
+        affine = np.asarray(fields.get_best_affine(), np.float64)
+    except Exception as error:  # nibabel raises whatever it likes on damaged headers
+        raise damaged(path, f"its header cannot be understood ({error})") from error
+    dtype = _dtype(path, fields)
+    shape = (*sizes, *[1] * (3 - len(sizes)))
+    check_geometry(path, shape, affine)
+    components = math.prod(shape[3:]) * (3 if dtype.names else 1)
+    slope, inter = (1.0, 0.0) if slope is None or dtype.names else (slope, inter)
+    header = Header(
+        shape=shape[:3] if components == 1 else (*shape[:3], components),
+        dtype=rescaled_dtype(path, dtype["R"] if dtype.names else dtype, slope=slope, inter=inter),
+        affine=affine,
+        label=int(fields["intent_code"]) == _LABEL,
+        notes=_notes(path, fields, compressed=isinstance(stream, gzip.GzipFile)),
+    )
+    offset = max(int(fields["vox_offset"]), fields.single_vox_offset)
+    stored = _Stored(shape, dtype, offset, slope, inter, header)
+    check_claim(path, offset + stored.size, compressed=isinstance(stream, gzip.GzipFile))
+    return stored
+
+
+def _dtype(path: Path, fields: Any) -> np.dtype:
+    from nibabel.nifti1 import data_type_codes
+
+    code = int(fields["datatype"])
+    dtype = data_type_codes.dtype.get(code, np.dtype("V"))
+    if dtype.itemsize == 0:  # nibabel knows its name, but cannot read it
+        raise strange_numbers(path, f"NIfTI data type {code}")
+    stored: np.dtype = dtype.newbyteorder(fields.endianness)
+    return stored
+
+
+def _fields(path: Path, stream: BufferedIOBase) -> Any:
+    """The header's fields as nibabel knows them, with trifles mended."""
+    import nibabel
+
+    beginning = stream.read(nibabel.Nifti2Header.sizeof_hdr)
+    for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
+        size = kind.sizeof_hdr
+        if beginning[:4] in (struct.pack("<i", size), struct.pack(">i", size)):
+            break
+    else:
+        raise _foreign(path, f"it starts with {beginning[:12]!r}")
+    if len(beginning) < size:
+        raise damaged(path, f"it ends within its header, after {len(beginning)} bytes")
+    fields = kind(beginning[:size], check=False)
+    if (magic := fields["magic"].item()) == kind.pair_magic:
+        raise DataError(
+            f"{path}: detached data: its voxels lie in another file (.img)",
+            expected="one file with header and voxels",
+            remedy="save it as .nii.gz",
+            code="DATA-030",
+        )
+    if magic != kind.single_magic:
+        raise _foreign(path, f"its magic string is {magic!r}")
+    if not np.isfinite(fields["vox_offset"]) or fields["vox_offset"] < 0:
+        raise damaged(path, f"its voxels start at byte {fields['vox_offset']}")
+    fields.check_fix(logger=_MENDS, error_level=50)
+    return fields
+
+
+def _foreign(path: Path, what: str) -> DataError:
+    remedy = "export it as .nii.gz, or take it out of the folder"
+    return DataError(f"{path} is not a NIfTI volume ({what})", expected=WHOLE, remedy=remedy, code="DATA-005")
+
+
+def _notes(path: Path, fields: Any, *, compressed: bool) -> tuple[str, ...]:
+    """What a careful reader should know: another name than content, and orientations that disagree or are missing."""
+    notes = []
+    if compressed != path.name.lower().endswith(".gz"):
+        notes.append(f"{path.name} is {'' if compressed else 'not '}compressed, whatever its name says")
+    codes = int(fields["sform_code"]), int(fields["qform_code"])
+    if codes == (0, 0):
+        notes.append(f"{path.name} has no orientation (sform and qform are 0): left and right may be exchanged")
+    if all(codes) and not _agree(fields):
+        notes.append(f"{path.name} has two orientations, sform and qform, that disagree: the sform was taken")
+    return tuple(notes)
+
+
+def _agree(fields: Any) -> bool:
+    try:
+        sform, qform = fields.get_sform(), fields.get_qform()
+    except Exception:  # a qform that is no rotation
+        return False
+    steps = np.linalg.norm(sform[:3, :3], axis=0)
+    return bool((np.abs(sform - qform)[:3] <= GRID_TOLERANCE * np.append(steps, steps.min())).all())
+
+
+def write_volume(path: Path, voxels: Voxels, affine: Affine, *, label: bool = False) -> None:
+    """Write voxels and where they lie, and nothing else: no description, no names, no extensions, no time.
+
+    The file appears under its name only when it is whole, and equal volumes become equal bytes.
+
+    Args:
+        path: ends in `.nii.gz`, or in `.nii` for no compression.
+        voxels: (i, j, k) or (i, j, k, components); kinds of numbers as in `formats.rescale` (float64 becomes float32).
+        affine: from stored index to millimetres (RAS), as in `Header`. As qform too, where it is a rotation.
+        label: these are class indices: written as the smallest unsigned integers that hold them, and called labels.
+
+    Raises:
+        DataError: the numbers are of no kind that is written.
+    """
+    import nibabel
+    from nibabel.spatialimages import HeaderDataError
+
+    kept = voxels.astype(np.min_scalar_type(int(voxels.max()))) if label else rescaled(path, voxels)
+    kind = nibabel.Nifti1Image if max(kept.shape) < 2**15 else nibabel.Nifti2Image
+    image = kind(kept, None)
+    image.header.set_xyzt_units("mm")
+    image.header.set_sform(affine, code="scanner")
+    try:
+        image.header.set_qform(affine, code="scanner", strip_shears=False)
+    except HeaderDataError:
+        image.header.set_qform(None, code=0)
+        image.header.set_zooms([*np.linalg.norm(affine[:3, :3], axis=0), *image.header.get_zooms()[3:]])
+    if label:
+        image.header["intent_code"] = _LABEL
+    content = image.to_bytes()
+    write_atomic(path, gzip.compress(content, 6, mtime=0) if path.suffix == ".gz" else content)

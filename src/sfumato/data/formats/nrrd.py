@@ -1,0 +1,213 @@
+"""NRRD volumes ("nearly raw raster data") with attached data, 3D Slicer's segmentations among them.
+
+pynrrd understands the text header; the voxels, raw or gzip, are taken from behind it. A header that names another file
+for its voxels is refused: it could name any file of this machine. Keys of somebody's own (`key:=value`), where exports
+from DICOM keep the patient's name, are not kept, other than the names of segments.
+
+Axes without a direction in space (`list`, `vector`, `RGB-color`) become the components, which come last.
+"""
+
+import io
+import math
+import re
+from collections import defaultdict
+from io import BufferedIOBase
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sfumato.data.formats.content import check_claim, damaged, gunzipped, opened, take
+from sfumato.data.formats.grid import Affine, check_geometry
+from sfumato.data.formats.rescale import rescaled, rescaled_dtype
+from sfumato.data.formats.volume import Header, Volume
+from sfumato.errors import DataError
+
+WHOLE = "a whole NRRD volume with attached data (.nrrd)"
+
+_MAX_TEXT = 2**20
+"""Bytes that a text header may have."""
+
+_TO_RAS = {
+    "right-anterior-superior": (1, 1, 1),
+    "ras": (1, 1, 1),
+    "left-anterior-superior": (-1, 1, 1),
+    "las": (-1, 1, 1),
+    "left-posterior-superior": (-1, -1, 1),
+    "lps": (-1, -1, 1),
+}
+"""How the axes of a space run in terms of RAS. A header without space is taken for LPS, as ITK does."""
+
+
+def read_header(path: Path) -> Header:
+    """See `sfumato.data.formats.volume.read_header`."""
+    with opened(path, expected=WHOLE) as file:
+        return _stored(path, file).header
+
+
+def read_volume(path: Path) -> Volume:
+    """See `sfumato.data.formats.volume.read_volume`."""
+    with opened(path, expected=WHOLE) as file:
+        stored = _stored(path, file)
+        content = take(gunzipped(file) if stored.compressed else file, stored.size, path)
+    voxels = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F").transpose(stored.order)
+    return Volume(voxels=rescaled(path, voxels.reshape(stored.header.shape)), affine=stored.header.affine)
+
+
+class _Stored(NamedTuple):
+    """How a file stores its voxels.
+
+    Attributes:
+        shape: along all axes.
+        order: these axes, those in space first.
+        dtype: of the stored numbers.
+        compressed: by gzip.
+        header: what it is to others.
+    """
+
+    shape: tuple[int, ...]
+    order: tuple[int, ...]
+    dtype: np.dtype
+    compressed: bool
+    header: Header
+
+    @property
+    def size(self) -> int:
+        """Bytes of the voxels."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+def _stored(path: Path, file: BufferedIOBase) -> _Stored:
+    """The header of an NRRD file, checked against the size of the file, which is left at the first byte of the data."""
+    text = _text(path, file)
+    file.seek(len(text))
+    try:
+        return _understood(path, text, _fields(text))
+    except DataError:
+        raise
+    except Exception as error:  # the parser raises whatever it likes on damaged headers
+        raise damaged(path, f"its header cannot be understood ({error or type(error).__name__})") from error
+
+
+def _text(path: Path, file: BufferedIOBase) -> bytes:
+    """The header up to the empty line that ends it, which is the last line in files without data."""
+    beginning = file.read(_MAX_TEXT)
+    if not beginning.startswith(b"NRRD"):
+        remedy = "export it as .nrrd, or take it out of the folder"
+        finding = f"{path} is not an NRRD volume (it starts with {beginning[:12]!r})"
+        raise DataError(finding, expected=WHOLE, remedy=remedy, code="DATA-005")
+    end = re.search(rb"\r?\n\r?\n", beginning)
+    text = beginning[: end.end()] if end else beginning
+    if re.search(rb"^data ?file\s*:", text, re.IGNORECASE | re.MULTILINE):
+        raise DataError(
+            f"{path}: detached data: its header names another file for its voxels",
+            expected=WHOLE,
+            remedy="save it as .nrrd or .nii.gz, in one file: a header could name any file of this machine",
+            code="DATA-030",
+        )
+    if not end:
+        raise damaged(path, "its header has no end")
+    return text
+
+
+def _fields(text: bytes) -> dict[str, Any]:
+    try:
+        import nrrd
+    except ImportError as error:
+        raise DataError(
+            "NRRD files need a library that is not installed",
+            expected="pynrrd",
+            remedy="pip install 'sfumato[dicom]'",
+            code="DATA-034",
+        ) from error
+    fields: dict[str, Any] = nrrd.read_header(io.BytesIO(text))
+    # pynrrd has the table of types, but shows it only through the arrays that it makes
+    empty = fields | {"encoding": "raw", "dimension": 1, "sizes": np.zeros(1, np.int64)}
+    return fields | {"dtype": nrrd.read_data(empty, io.BytesIO()).dtype}
+
+
+def _understood(path: Path, text: bytes, fields: dict[str, Any]) -> _Stored:
+    encoding = fields["encoding"].lower()
+    skips = [fields.get(name) for name in ("byte skip", "byteskip", "line skip", "lineskip")]
+    if encoding not in ("raw", "gzip", "gz") or any(skips):
+        raise DataError(
+            f"{path}: its voxels are stored as {encoding}{' behind other data' if any(skips) else ''}",
+            expected="the encoding raw or gzip, right behind the header",
+            remedy="save it as gzip",
+            code="DATA-033",
+        )
+    shape = tuple(int(size) for size in fields["sizes"])
+    if len(shape) != fields["dimension"]:
+        raise damaged(path, f"it has the dimension {fields['dimension']} and {len(shape)} sizes")
+    placed = _placed(fields, shape)
+    axes = [axis for axis in range(len(shape)) if axis not in placed]
+    sizes = (*(shape[axis] for axis in placed), *[1] * (3 - len(placed)))
+    components = math.prod(shape[axis] for axis in axes)
+    affine = _affine(fields, placed)
+    check_geometry(path, (*sizes, *(shape[axis] for axis in axes)), affine)
+    segments = {key: value for key, value in fields.items() if re.match(r"Segment\d+_", key)}
+    names, clash = _names(segments)
+    header = Header(
+        shape=sizes if components == 1 else (*sizes, components),
+        dtype=rescaled_dtype(path, fields["dtype"]),
+        affine=affine,
+        label=bool(segments),
+        names=names,
+        notes=(*clash, *_notes(path, text, fields)),
+    )
+    stored = _Stored(shape, (*placed, *axes), fields["dtype"], encoding != "raw", header)
+    check_claim(path, stored.size + (0 if stored.compressed else len(text)), compressed=stored.compressed)
+    return stored
+
+
+def _placed(fields: dict[str, Any], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The axes that lie in space, at most three."""
+    kinds = fields.get("kinds", ["domain"] * len(shape))
+    within = [kind in ("domain", "space") for kind in kinds]
+    if (directions := fields.get("space directions")) is not None:
+        within = list(np.isfinite(directions).all(axis=1))
+    return tuple(np.flatnonzero(within)[:3].tolist())
+
+
+def _affine(fields: dict[str, Any], placed: tuple[int, ...]) -> Affine:
+    """From index to millimetres (RAS); what the header leaves open is one millimetre, from zero."""
+    steps, origin = np.eye(3), np.zeros(3)
+    directions, spacings = fields.get("space directions"), fields.get("spacings")
+    for column, axis in enumerate(placed):
+        if directions is not None:
+            steps[:, column] = 0
+            steps[: directions.shape[1], column] = directions[axis]
+        elif spacings is not None and np.isfinite(spacings[axis]):
+            steps[column, column] = spacings[axis]
+    if len(placed) == 2:
+        normal = np.cross(steps[:, 0], steps[:, 1])
+        steps[:, 2] = normal / (np.linalg.norm(normal) or 1)
+    start = fields.get("space origin")
+    if start is not None and np.isfinite(start).all():
+        origin[: len(start)] = start
+    ras = np.array(_TO_RAS.get(fields.get("space", "lps").lower(), _TO_RAS["lps"]), np.float64)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = steps * ras[:, None], origin * ras
+    return affine
+
+
+def _names(segments: dict[str, str]) -> tuple[dict[int, str] | None, tuple[str, ...]]:
+    """Names of the label values, and a note where layers use one value for several segments."""
+    found = defaultdict[int, list[str]](list)
+    for key, name in segments.items():
+        if key.endswith("_Name"):
+            found[int(segments.get(key.removesuffix("_Name") + "_LabelValue", "1"))].append(name)
+    if any(len(names) > 1 for names in found.values()):
+        several = ", ".join(f"{value} is {' and '.join(names)}" for value, names in sorted(found.items()))
+        return None, (f"its layers use label values for several segments ({several}): the names were left out",)
+    return {value: names[0] for value, names in sorted(found.items())} or None, ()
+
+
+def _notes(path: Path, text: bytes, fields: dict[str, Any]) -> tuple[str, ...]:
+    notes = []
+    space = fields.get("space", "")
+    if space.lower() not in _TO_RAS:
+        notes.append(f"{path.name} says {f'of its space only {space!r}' if space else 'no space'}: LPS was assumed")
+    if own := re.findall(rb"^(?!Segment)[^#:\n][^:\n]*:=", text, re.MULTILINE):
+        notes.append(f"{path.name} has {len(own)} fields of its writer's own, which may name the patient: not kept")
+    return tuple(notes)

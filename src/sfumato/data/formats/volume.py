@@ -1,0 +1,315 @@
+"""A volume: voxels, where they lie in the patient, and the planes that networks see.
+
+Voxels are kept in the order in which they are stored. Planes are cut in the order of radiology, whatever that order
+is: the axes are turned to L, P, S first (to the patient's left, back and head), so an axial plane has the patient's
+front at the top and his left at the right, as on a DICOM screen:
+
+    axial     slices along S, rows along P, columns along L
+    coronal   slices along P, rows along -S, columns along L
+    sagittal  slices along L, rows along -S, columns along P
+
+`Volume.planes` gives this view and `as_stored` is its inverse, so what is predicted plane by plane goes back voxel by
+voxel. The locator of a plane is `file::axial/17`; of the third component of a volume with several, `file::axial/17/2`.
+
+A DICOM segmentation stores no empty planes at its ends. Its planes are numbered from the first that is stored, and
+those before and behind (`seg.dcm::axial/-2`) are read as empty masks; `formats.dicom.seg.seg_offset` counts them.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Literal, NamedTuple, Protocol, cast, get_args, runtime_checkable
+
+import numpy as np
+from jaxtyping import Shaped
+
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.grid import MAX_VOXELS as MAX_VOXELS
+from sfumato.data.formats.grid import Affine as Affine
+from sfumato.data.formats.grid import Grid, differences, to_lps
+from sfumato.errors import DataError
+
+Axis = Literal["axial", "coronal", "sagittal"]
+Voxels = Shaped[np.ndarray, "i j k *c"]
+Planes = Shaped[np.ndarray, "slices h w *c"]
+Plane = Shaped[np.ndarray, "h w *c"]
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
+"""How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
+
+MAX_REMEMBERED = 2**29
+"""Bytes of volumes that are remembered (the latest one always is): planes of one volume are asked for in turn."""
+
+_PLANE = re.compile(r"(axial|coronal|sagittal)/(-?\d+)(?:/(\d+))?")
+
+_AXES: Mapping[Axis, tuple[tuple[int, int, int], tuple[int, ...]]] = {
+    "axial": ((2, 1, 0), ()),
+    "coronal": ((1, 2, 0), (1,)),
+    "sagittal": ((0, 2, 1), (1,)),
+}
+"""From L, P, S order: which axes become slices, rows, columns, and which of those are then flipped."""
+
+
+class Header(NamedTuple):
+    """What is known of a volume without reading its voxels.
+
+    Attributes:
+        shape: voxels along the three stored axes, and the number of components if there are several.
+        dtype: of the values after rescaling.
+        affine: from stored index (i, j, k) to millimetres, to the patient's right, front and head (RAS, as in NIfTI).
+        modality: "CT", "MR" ... where the file says so.
+        label: whether the file says that it holds labels (DICOM SEG, NIfTI intent).
+        names: names of the stored label values, where the file has them.
+        reference: for labels, the files that they were drawn on, where the file says so.
+        notes: what a careful reader should know, in sentences: contradictions, and what was assumed.
+        window: lowest and highest value to be shown, where the file says so (DICOM).
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    affine: Affine
+    modality: str | None = None
+    label: bool = False
+    names: Mapping[int, str] | None = None
+    reference: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+    window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """Voxels in stored order, rescaled (CT in Hounsfield units), and where they lie.
+
+    Attributes:
+        voxels: (i, j, k) or (i, j, k, components).
+        affine: as in `Header`.
+        endless: whether there are planes before the first and behind the last, all of them empty (DICOM SEG).
+    """
+
+    voxels: Voxels
+    affine: Affine
+    endless: bool = False
+
+    def planes(self, axis: Axis) -> Planes:
+        """A view of the voxels as planes along an axis."""
+        order, signs = to_lps(self.affine)
+        return _turned(self.voxels, order, signs, axis)
+
+
+def as_stored(planes: Planes, axis: Axis, affine: Affine) -> Voxels:
+    """The inverse of `Volume.planes`: voxels in stored order, as a view."""
+    order, signs = to_lps(affine)
+    axes, flips = _AXES[axis]
+    rest = range(3, planes.ndim)
+    lps = np.transpose(np.flip(planes, flips), (*np.argsort(axes), *rest))
+    stored = lps[tuple(slice(None, None, sign) for sign in signs)]
+    return np.transpose(stored, (*np.argsort(order), *rest))
+
+
+def spacing(affine: Affine, axis: Axis) -> tuple[float, float, float]:
+    """Millimetres between slices, rows and columns of the planes along an axis."""
+    order, _ = to_lps(affine)
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
+    between, down, across = (float(steps[order[source]]) for source in _AXES[axis][0])
+    return between, down, across
+
+
+def count_planes(header: Header, axis: Axis) -> int:
+    """How many planes a volume has along an axis."""
+    order, _ = to_lps(header.affine)
+    return header.shape[order[_AXES[axis][0][0]]]
+
+
+def thickest_axis(header: Header) -> Axis:
+    """The axis with the largest distance between its planes; axial where none is 1.5 times the smallest.
+
+    Within such planes the resolution is best, so these are the images that a scanner made.
+    """
+    between = {axis: spacing(header.affine, axis)[0] for axis in cast(tuple[Axis, ...], get_args(Axis))}
+    thickest = max(between, key=lambda axis: between[axis])
+    return thickest if between[thickest] > 1.5 * min(between.values()) else "axial"
+
+
+def _turned(voxels: Voxels, order: tuple[int, ...], signs: tuple[int, ...], axis: Axis) -> Planes:
+    lps = np.transpose(voxels, (*order, *range(3, voxels.ndim)))[tuple(slice(None, None, sign) for sign in signs)]
+    axes, flips = _AXES[axis]
+    return np.flip(np.transpose(lps, (*axes, *range(3, voxels.ndim))), flips)
+
+
+def _grid(header: Header) -> Grid:
+    return Grid.of(header.shape, header.affine)
+
+
+def same_grid(a: Header, b: Header) -> bool:
+    """Whether the voxels of two volumes lie at the same places, whatever the order in which they are stored."""
+    return not differences(_grid(a), _grid(b))
+
+
+def check_same_grid(image: Path, mask: Path) -> None:
+    """Refuse a mask whose voxels do not lie where those of its image do.
+
+    Raises:
+        DataError: the grids differ, and in what; or a file cannot be read.
+    """
+    if found := differences(_grid(read_header(mask)), _grid(read_header(image))):
+        raise DataError(
+            f"{mask} lies on another grid than its image {image}: {'; '.join(found)}",
+            expected="a mask on the grid of its image: as many voxels, at the same places",
+            remedy="resample the mask onto the image (nearest neighbour), or export it anew",
+            code="DATA-012",
+        )
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file is a volume (NIfTI, NRRD, MHA, DICOM), by its name or, without ending, by its first bytes."""
+    name = path.name.lower()
+    if name.endswith(SUFFIXES):
+        return True
+    if "." in name[1:] and not name.rsplit(".", 1)[1].isdigit():  # DICOM files are often called 1.2.840.113
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_header(path: Path) -> Header:
+    """What is known of a volume without its voxels.
+
+    Raises:
+        DataError: it is damaged, or not understood.
+    """
+    return _reader(path).read_header(path)
+
+
+def read_volume(path: Path) -> Volume:
+    """A volume, not to be written to: the latest ones are remembered, and so are those that cannot be read.
+
+    Raises:
+        DataError: it is damaged or not whole, too large, or not understood.
+    """
+    try:
+        key = (path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error
+    with _lock:
+        found = _remembered.pop(key, None) or _volume_or_error(path)
+        _remembered[key] = found
+        while len(_remembered) > 1 and (
+            len(_remembered) > _MANY or sum(map(_size, _remembered.values())) > MAX_REMEMBERED
+        ):
+            _remembered.popitem(last=False)
+    if isinstance(found, DataError):
+        raise found.with_traceback(None)
+    return found
+
+
+_MANY = 64
+"""Volumes and errors that are remembered at most."""
+
+_remembered: OrderedDict[tuple[Path, int], Volume | DataError] = OrderedDict()
+_lock = RLock()  # planes are read by several threads; the first decodes the volume for all
+
+
+def _volume_or_error(path: Path) -> Volume | DataError:
+    try:
+        volume = _reader(path).read_volume(path)
+    except DataError as error:  # a copy: the original keeps alive what was read of the file
+        return DataError(error.finding, expected=error.expected, remedy=error.remedy, code=error.code)
+    volume.voxels.flags.writeable = False
+    return volume
+
+
+def _size(found: Volume | DataError) -> int:
+    return found.voxels.nbytes if isinstance(found, Volume) else 0
+
+
+@runtime_checkable
+class _Reader(Protocol):
+    """A module that reads a format."""
+
+    def read_header(self, path: Path) -> Header: ...
+    def read_volume(self, path: Path) -> Volume: ...
+
+
+def _reader(path: Path) -> _Reader:
+    """The module that reads a format; heavy libraries are imported only when they are needed."""
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        from sfumato.data.formats import nifti
+
+        return nifti
+    if name.endswith((".nrrd", ".nhdr")):
+        from sfumato.data.formats import nrrd
+
+        return nrrd
+    if name.endswith((".mha", ".mhd")):
+        from sfumato.data.formats import metaimage
+
+        return metaimage
+    from sfumato.data.formats.dicom import series as dicom
+
+    return dicom
+
+
+def read_plane(locator: Locator) -> np.ndarray:
+    """The plane that a locator names, (h, w) or (h, w, components); without a member, the only plane of the volume.
+
+    Raises:
+        DataError: the volume cannot be read or has no such plane.
+    """
+    volume = read_volume(locator.path)
+    plane = _plane(volume, locator.member)
+    if plane is None:
+        raise DataError(
+            f"{locator}: no such plane; the volume has the shape {volume.voxels.shape}",
+            expected="axial, coronal or sagittal and the number of a plane, such as axial/17",
+            code="DATA-018",
+        )
+    return np.array(plane, order="C")
+
+
+def _plane(volume: Volume, member: str) -> Plane | None:
+    if not member and 1 in volume.voxels.shape[:3]:
+        return np.asarray(volume.planes(flat_axis(volume.voxels.shape, volume.affine))[0])
+    if not (place := named_place(member)):
+        return None
+    planes, index = volume.planes(place.axis), place.number
+    components = planes[..., None] if place.component is None else planes.reshape(*planes.shape[:3], -1)
+    component = place.component or 0
+    if component >= components.shape[-1]:
+        return None
+    if not 0 <= index < len(planes):
+        return np.zeros(planes.shape[1:3], planes.dtype) if volume.endless else None
+    return np.asarray(components[index, ..., component])
+
+
+class Place(NamedTuple):
+    """Which plane of a volume: `axial/17`, or `axial/17/2` for the third component."""
+
+    axis: Axis
+    number: int
+    component: int | None = None
+
+
+def named_place(member: str) -> Place | None:
+    """The place that a locator's member names; None without one."""
+    if not (named := _PLANE.fullmatch(member)):
+        return None
+    return Place(cast(Axis, named[1]), int(named[2]), int(named[3]) if named[3] else None)
+
+
+def place_in(volume: Volume, locator: Locator) -> Place:
+    """The plane of its volume that a locator means; without a member, the only one."""
+    return named_place(locator.member) or Place(flat_axis(volume.voxels.shape, volume.affine), 0)
+
+
+def flat_axis(shape: tuple[int, ...], affine: Affine) -> Axis:
+    """The axis along which a volume has a single plane."""
+    order, _ = to_lps(affine)
+    axes = cast(tuple[Axis, ...], get_args(Axis))
+    return next(axis for axis in axes if shape[order[_AXES[axis][0][0]]] == 1)

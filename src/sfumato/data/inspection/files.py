@@ -1,0 +1,101 @@
+"""What is wrong with the files of a set: unreadable, without partner, misnamed, or telling more than they should."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+from sfumato.data.facts import CaseFacts
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.volume import is_volume
+from sfumato.data.inspection.finding import Finding, Severity, amount, counted
+from sfumato.data.manifest import Case
+from sfumato.data.source import Found
+from sfumato.data.storage import Storage
+from sfumato.errors import DataError
+
+NAMELESS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""Volumes in these formats have no tags for the patient."""
+
+
+def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
+    """Files that cannot be read, have no partner, are misnamed, or tell more than they should."""
+    if found.unpaired:
+        yield Finding(
+            code="DATA-010", severity=unpaired, files=found.unpaired,
+            text=f"{amount(found.unpaired, 'image or mask has', 'images or masks have')} no partner",
+            fix="rename them alike, or leave them out with --drop-unpaired",
+        )  # fmt: skip
+    yield from _unreadable(found, facts)
+    stored = [(locator, storage) for locator, storage in _storages(found, facts) if storage is not None]
+    named = tuple(locator for locator, storage in stored if not storage.ending)
+    if named:
+        kinds = Counter(
+            f"{storage.format} as {Locator.parse(locator).path.suffix or 'no ending'}"
+            for locator, storage in stored
+            if not storage.ending
+        )
+        yield Finding(
+            code="DATA-093", severity="warning", files=named,
+            text=f"{amount(named, 'name does', 'names do')} not end as the format of the file: {counted(kinds)}",
+            fix="sfumato reads them; other programs may not: rename them, or use --fix-into",
+        )  # fmt: skip
+    if private := tuple(locator for locator, storage in stored if storage.private):
+        kinds = Counter(text for _, storage in stored for text in storage.private)
+        yield Finding(
+            code="DATA-092", severity="warning", files=private,
+            text=f"{amount(private, 'file tells', 'files tell')} who or where: {counted(kinds)}",
+            fix="remove these entries before the files leave the house; --fix-into writes pixels only",
+        )  # fmt: skip
+    yield from _patient_tags(found)
+    yield from (Finding(code="", severity="note", text=note) for note in found.notes)
+
+
+def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
+    """One finding for each code; planes of one broken file are one."""
+    by_code: dict[str, dict[str, tuple[DataError, str]]] = defaultdict(dict)
+    for case, fact in zip(found.cases, facts, strict=True):
+        for problem, locator in zip(fact.problems, broken(case, fact), strict=True):
+            by_code[problem.code].setdefault(problem.finding, (problem, locator))
+    for code, problems in sorted(by_code.items()):
+        first, _ = next(iter(problems.values()))
+        more = f" (and {len(problems) - 1} more of this kind)" if len(problems) > 1 else ""
+        yield Finding(
+            code=code, severity="error", text=first.finding + more,
+            fix=first.remedy or "mend these files, or take them out of the folder",
+            files=tuple(dict.fromkeys(locator for _, locator in problems.values())),
+        )  # fmt: skip
+
+
+def _storages(found: Found, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, Storage | None]]:
+    for case, fact in zip(found.cases, facts, strict=True):
+        yield case.image, fact.image and fact.image.storage
+        for locator, mask in zip(case.masks, fact.masks, strict=True):
+            yield locator, mask and mask.storage
+
+
+def _patient_tags(found: Found) -> Iterator[Finding]:
+    """What DICOM files tell about the patient; of a series, one file stands for all."""
+    risky: dict[str, str] = {}
+    kinds: dict[str, None] = {}
+    for path in dict.fromkeys(Locator.parse(case.image).path for case in found.cases):
+        if not is_volume(path) or path.name.lower().endswith(NAMELESS):
+            continue
+        from sfumato.data.formats.dicom.series import risks
+
+        try:
+            texts = risks(path)
+        except DataError:
+            continue  # what is wrong with the file is told where it is read
+        kinds |= dict.fromkeys(texts)
+        risky.update({str(path): text for text in texts})
+    if risky:
+        yield Finding(
+            code="DATA-092", severity="warning", files=tuple(risky),
+            text=f"{amount(list(risky), 'volume tells', 'volumes tell')} about the patient: {'; '.join(kinds)}",
+            fix="nothing of it leaves sfumato; take it out before the files themselves leave the house",
+        )  # fmt: skip
+
+
+def broken(case: Case, fact: CaseFacts) -> list[str]:
+    """The files of a case that cannot be read, in the order of its problems."""
+    image = [case.image] if fact.image is None else []
+    return image + [locator for locator, mask in zip(case.masks, fact.masks, strict=True) if mask is None]

@@ -1,0 +1,245 @@
+"""A corrected copy of a source: what can be put right without guessing is, everything else is left out and listed.
+
+Written are `images/` and `masks/` (or one folder per class) with lossless PNG, 16 bit kept, `manifest.csv`, and
+`changes.csv`: for each file what was wrong and what was done. The source is only read.
+"""
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Shaped, UInt8
+
+from sfumato.data.copies import in_several_splits, of_patients
+from sfumato.data.facts import CaseFacts, MaskFacts
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.image import read_image, read_mask, write_image
+from sfumato.data.formats.volume import is_volume
+from sfumato.data.inspection.files import broken
+from sfumato.data.inspection.inspect import Inspection
+from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.placement import resize
+from sfumato.data.source import Found
+from sfumato.data.storage import Storage
+from sfumato.errors import DataError, UsageError
+
+SAME_SHAPE = 0.01
+"""A mask is resized to its image only if width / height differ by no more than this share."""
+
+TURNS = {5: (0, True), 6: (-1, False), 7: (2, True), 8: (1, False)}
+"""For EXIF orientations that swap height and width: quarter turns to the left, then whether to mirror the diagonal."""
+
+
+class Change(NamedTuple):
+    """A row of `changes.csv`."""
+
+    file: str
+    wrong: str
+    done: str
+
+
+class Fixed(NamedTuple):
+    """Progress: `done` of `total` cases, the latest with the id `name`."""
+
+    done: int
+    total: int
+    name: str
+
+
+def fix(found: Found, inspection: Inspection, out: Path) -> Iterator[Fixed]:
+    """Write a corrected copy into an empty folder; iterate to the end to do it.
+
+    Args:
+        found: the source, found with `Hints.drop_unpaired`.
+        inspection: what is wrong with it.
+        out: the folder; `manifest.csv` and `changes.csv` come last.
+
+    Raises:
+        UsageError: the source has volumes.
+        DataError: no case is left.
+    """
+    volumes = any(is_volume(Locator.parse(case.image).path) for case in found.cases)
+    if volumes or found.ignore is not None:
+        what = "volumes are" if volumes else "a source with ignored pixels is"
+        raise UsageError(f"{what} not written anew", expected="image files or arrays", remedy="mend what is named")
+    changes = [Change(file, "it has no partner", "left out") for file in found.unpaired]
+    kept: list[Case] = []
+    writer = _Writer(out, found, inspection, changes)
+    for row, case in enumerate(found.cases):
+        if (written := writer.write(row, case)) is not None:
+            kept.append(written)
+        yield Fixed(row + 1, len(found.cases), case.id)
+    if not kept:
+        raise DataError(
+            "no case is left that could be written", expected="at least one whole image (and mask)",
+            remedy="mend the files that are named above", code="DATA-071",
+        )  # fmt: skip
+    write_manifest(out / "manifest.csv", kept)
+    with (out / "changes.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow(["file", "what was wrong", "what was done"])
+        table.writerows(changes)
+
+
+class _Writer:
+    """Writes cases, and notes what it changes."""
+
+    def __init__(self, out: Path, found: Found, inspection: Inspection, changes: list[Change]) -> None:
+        self.out, self.found, self.inspection, self.changes = out, found, inspection, changes
+        self.names = _names(found.cases)
+        self.dtype = _usual(fact.image.dtype for fact in inspection.facts if fact.image is not None)
+        copies = (*inspection.copies.exact, *inspection.copies.near)
+        leaks = in_several_splits(found.cases, (*copies, *of_patients(found.cases)))
+        self.leaking = {row for rows in leaks for row in rows}
+        self.strange = {(mask.row, mask.reader) for mask in inspection.meaning.strange}
+
+    def write(self, row: int, case: Case) -> Case | None:
+        """Write a case; None where it has to be left out."""
+        fact = self.inspection.facts[row]
+        if fact.image is None or fact.image.dtype != self.dtype:
+            wrong = str(fact.problems[0].finding) if fact.image is None else f"{fact.image.dtype} unlike the others"
+            self._leave_out(case.image, *case.masks, wrong=wrong)
+            return None
+        masks = tuple(self._masks(row, case, fact))
+        if case.masks and not masks:
+            self._leave_out(case.image, wrong="no usable mask")
+            return None
+        pictures = [self._image(locator, row, place) for place, locator in enumerate((case.image, *case.channels))]
+        self.changes += [Change(case.image, wrong, done) for wrong, done in _stored(case.image, fact.image.storage)]
+        split = case.split
+        if row in self.leaking and split != "train":
+            self.changes.append(Change(case.image, f"also in another split than {split}", "moved to train"))
+            split = "train"
+        name = self.names[row]
+        return replace(case, id=name, image=pictures[0], channels=tuple(pictures[1:]), masks=masks, split=split)
+
+    def _leave_out(self, *files: str, wrong: str) -> None:
+        self.changes += [Change(file, wrong, "left out") for file in files]
+
+    def _image(self, locator: str, row: int, channel: int) -> str:
+        pixels = read_image(locator)
+        label = self.found.cases[row].label
+        group = _safe(label) if self.found.kind == "generate" and label else "images"
+        name = self.names[row] + (f"_{channel:04d}" if self.found.cases[row].channels else "")
+        plain = pixels.dtype in (np.uint8, np.uint16) and pixels.shape[2] in (1, 3)
+        path = self.out / group / f"{name}{'.png' if plain else '.tif'}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(path, pixels)
+        return str(path)
+
+    def _masks(self, row: int, case: Case, fact: CaseFacts) -> Iterator[str]:
+        """Write the masks of a case that can be used."""
+        problems = dict(zip(broken(case, fact), fact.problems, strict=True))
+        for reader, (locator, mask) in enumerate(zip(case.masks, fact.masks, strict=True)):
+            try:
+                if mask is None:
+                    raise problems[locator]
+                index, changes = self._put_right(row, reader, locator, mask)
+            except DataError as problem:
+                self._leave_out(locator, wrong=problem.finding)
+                continue
+            folder = self.out / "masks" / (f"reader_{reader}" if len(case.masks) > 1 else "")
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{self.names[row]}.png"
+            write_image(path, index)
+            if Locator.parse(locator).path.stem != path.stem:
+                changes.append(("its name is not that of its image", f"named {path.name}"))
+            self.changes += [
+                Change(locator, wrong, done) for wrong, done in (*changes, *_stored(locator, mask.storage))
+            ]
+            yield str(path)
+
+    def _put_right(
+        self, row: int, reader: int, locator: str, mask: MaskFacts
+    ) -> tuple[UInt8[np.ndarray, "h w"], list[tuple[str, str]]]:
+        """A mask as it should have been, and what was changed.
+
+        Raises:
+            DataError: that would be guessing.
+        """
+        if mask.copies_image:
+            raise DataError("it is the image itself", code="DATA-078")
+        if (row, reader) in self.strange:
+            raise DataError("it has values of no class", code="DATA-075")
+        meaning, changes = self.inspection.meaning, []
+        raw = read_mask(locator)
+        index = meaning.apply(raw, row, reader)
+        classes = (index * 255 if meaning.classes == 2 else index).astype(np.uint8)
+        if not np.array_equal(classes, raw):
+            text = meaning.rule.text if meaning.rule else ""
+            changes.append((f"values {_few(mask.values)}", f"stored as {_few(np.unique(classes).tolist())}: {text}"))
+        if (row, reader) in meaning.inverted:
+            changes.append(("object and background had changed places", "put right"))
+        image = self.inspection.facts[row].image
+        assert image is not None
+        fitted, change = _fitted(classes, image.size, image.storage)
+        return fitted, changes + change
+
+
+def _fitted(
+    mask: UInt8[np.ndarray, "h w"], size: tuple[int, int], storage: Storage | None
+) -> tuple[UInt8[np.ndarray, "height width"], list[tuple[str, str]]]:
+    """The mask at the size of its image, turned as its image where that alone explains the difference."""
+    if mask.shape == size:
+        return mask, []
+    if mask.shape == size[::-1]:
+        if storage is None or storage.turned not in TURNS:
+            raise DataError("it fits its image only when turned, and nothing says which way", code="DATA-072")
+        quarters, diagonal = TURNS[storage.turned]
+        turned = np.rot90(mask, quarters)
+        return np.ascontiguousarray(turned.T if diagonal else turned), [("not turned as its image", "turned")]
+    if abs(mask.shape[0] * size[1] / (mask.shape[1] * size[0]) - 1) > SAME_SHAPE:
+        raise DataError(f"its shape {mask.shape} is not that of its image, {size}", code="DATA-012")
+    done = f"resized to {size[1]} x {size[0]} without new values"
+    return resize(mask, size, nearest=True), [(f"size {mask.shape[1]} x {mask.shape[0]}, unlike its image", done)]
+
+
+def _stored(locator: str, storage: Storage | None) -> Iterator[tuple[str, str]]:
+    """What was odd about the file itself, and what became of it."""
+    if storage is None:
+        return
+    if not storage.ending:
+        yield f"{storage.format} named {Locator.parse(locator).path.suffix or 'without ending'}", "named as what it is"
+    if storage.format != "PNG":
+        yield f"stored as {storage.format}", "pixels written as PNG"
+    if storage.turned > 1:
+        yield f"EXIF orientation {storage.turned}", "written turned"
+    if storage.transparent:
+        yield "transparency", "laid on black"
+    if storage.private:
+        yield f"it tells: {', '.join(storage.private)}", "not written"
+
+
+def _write(path: Path, pixels: Shaped[np.ndarray, "h w c"]) -> None:
+    if path.suffix == ".png":
+        write_image(path, pixels)
+    else:
+        import tifffile
+
+        tifffile.imwrite(path, pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
+
+
+def _names(cases: Sequence[Case]) -> list[str]:
+    """A file name for each case: its id, made safe, with a number where that makes two alike."""
+    safe = [_safe(case.id) for case in cases]
+    twice = {name for name, count in Counter(name.casefold() for name in safe).items() if count > 1}
+    return [f"{name}_{row}" if name.casefold() in twice else name for row, name in enumerate(safe)]
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "unnamed"
+
+
+def _usual(names: Iterator[str]) -> str:
+    counts = Counter(names)
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def _few(values: Sequence[int] | Mapping[int, int]) -> str:
+    shown = sorted(values)
+    return ", ".join(map(str, shown[:6])) + (f" ... {shown[-1]}" if len(shown) > 6 else "")

@@ -1,0 +1,134 @@
+"""Look at all of a source once, and say everything that is wrong with it.
+
+    facts = list(measure(found.cases, workers=4))     # reads every file once, in processes
+    inspection = inspect(found, facts)                # thinks
+
+Every file is decoded as `prepare` decodes it, so what passes here passes there.
+"""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import groupby
+from pathlib import Path
+from typing import NamedTuple
+
+from sfumato.data.copies import Copies, find_copies
+from sfumato.data.facts import CaseFacts, case_facts
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.volume import is_volume
+from sfumato.data.inspection.files import find_in_files
+from sfumato.data.inspection.finding import Finding, Severity
+from sfumato.data.inspection.images import find_in_images
+from sfumato.data.inspection.masks import find_in_masks
+from sfumato.data.inspection.meaning import Meaning, masks_of, read_meaning
+from sfumato.data.inspection.splits import find_in_splits
+from sfumato.data.manifest import Case
+from sfumato.data.source import Found
+from sfumato.errors import ResourceError
+
+CHUNK = 16
+"""Image files that a process takes at a time."""
+
+ROWS = 512
+"""Rows of an archive that a process takes at a time: it decodes the whole archive for them."""
+
+ORDER: tuple[Severity, ...] = ("error", "warning", "note")
+
+
+class Inspection(NamedTuple):
+    """All that is known of a source.
+
+    Attributes:
+        findings: errors first, then warnings, then notes.
+        facts: what was measured, for each case of the source in its order.
+        meaning: what the values of its masks mean.
+        copies: pictures that it has more than once.
+    """
+
+    findings: tuple[Finding, ...]
+    facts: tuple[CaseFacts, ...]
+    meaning: Meaning
+    copies: Copies
+
+    def of(self, severity: Severity) -> tuple[Finding, ...]:
+        """The findings of one severity."""
+        return tuple(finding for finding in self.findings if finding.severity == severity)
+
+
+def inspect(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity = "error") -> Inspection:
+    """What is wrong with a source, and what is worth knowing.
+
+    Args:
+        found: the source; found with `Hints.drop_unpaired`, so that files without a partner are named here.
+        facts: of its cases, in their order.
+        unpaired: how bad files without a partner are.
+    """
+    meaning, copies = read_meaning(found, masks_of(found, facts)), find_copies(found.cases, facts)
+    findings = [
+        *find_in_files(found, facts, unpaired=unpaired),
+        *find_in_masks(found, facts, meaning),
+        *find_in_splits(found, copies),
+        *find_in_images(found, facts),
+    ]
+    findings.sort(key=lambda finding: ORDER.index(finding.severity))
+    return Inspection(tuple(findings), tuple(facts), meaning, copies)
+
+
+def measure(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFacts]:
+    """Read every case once and measure it, in the order of the cases.
+
+    Args:
+        cases: what to read.
+        workers: processes that read; 1 reads here. Twice as many chunks as processes are under way at most.
+
+    Raises:
+        ResourceError: a process was ended from outside, as happens when memory runs out.
+    """
+    chunks = _chunks(cases)
+    if workers <= 1:
+        for chunk in chunks:
+            yield from _measure(chunk)
+        return
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        running: deque[Future[list[CaseFacts]]] = deque()
+        for chunk in chunks:
+            running.append(pool.submit(_measure, chunk))
+            if len(running) >= 2 * workers:
+                yield from running.popleft().result()
+        while running:
+            yield from running.popleft().result()
+    except BrokenProcessPool as error:
+        remedy = "give it more memory, or read in one process: --workers 1"
+        raise ResourceError("a process that read images was ended from outside", remedy=remedy) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _measure(cases: list[Case]) -> list[CaseFacts]:
+    return [case_facts(case) for case in cases]
+
+
+def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
+    """Cases that one process takes together: all planes of a volume, many rows of an archive, a few files."""
+    for container, group in groupby(cases, key=_container):
+        held = list(group)
+        step = container.chunk or len(held)
+        yield from (held[start : start + step] for start in range(0, len(held), step))
+
+
+class _Container(NamedTuple):
+    """The file that several cases lie in, or none, and how many of them are read together; 0 is all."""
+
+    path: Path | None
+    chunk: int
+
+
+def _container(case: Case) -> _Container:
+    path, member = Locator.parse(case.image)
+    if is_volume(path):
+        return _Container(path, 0)
+    return _Container(path, ROWS) if member else _Container(None, CHUNK)

@@ -1,0 +1,245 @@
+"""What the masks of a set mean.
+
+The meaning is decided over all masks together (`sfumato.data.mask`). Before that, three habits are recognised that
+would pass for classes: grey levels of a palette (0, 38, 75 for 0, 1, 2), 0/1 masks among 0/255 masks, and numbers of
+objects.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Integer, UInt8
+from PIL import Image
+
+from sfumato.data.facts import CaseFacts, MaskFacts
+from sfumato.data.inspection.finding import Finding
+from sfumato.data.mask import IGNORED, MaskRule, decide_mask_rule, named_mask_rule
+from sfumato.data.source import Found
+from sfumato.errors import DataError
+
+INVERTED = 0.8
+"""More foreground than this share: object and background may have changed places."""
+
+RIM = 0.98
+"""... if the rim of the mask is foreground to this share: a large object leaves some of it free."""
+
+HALF = 128
+"""Masks with values from here on are not class indices."""
+
+RARE = 0.02
+"""A value that so few of at least 20 masks have is unexpected."""
+
+ONES = MaskRule((0, 1), None, "0 is the background, 1 the object")
+
+PALETTE_CLASSES = 21
+"""Colours of the palette of Pascal VOC that are looked for."""
+
+
+class Mask(NamedTuple):
+    """One mask of a set: where it is, and what was measured."""
+
+    row: int
+    reader: int
+    locator: str
+    facts: MaskFacts
+
+
+class Meaning(NamedTuple):
+    """What the stored values of a set's masks mean.
+
+    Attributes:
+        rule: from values to class indices; None where no rule was found.
+        palette: where the values are greys of a palette, the class of each.
+        ones: row and reader of the masks with 0 and 1 among masks with 0 and 255.
+        inverted: row and reader of the masks whose object and background have changed places.
+        finding: what is wrong with the values of the set as a whole.
+        strange: masks with values that no class has.
+    """
+
+    rule: MaskRule | None
+    palette: Mapping[int, int]
+    ones: frozenset[tuple[int, int]]
+    inverted: frozenset[tuple[int, int]]
+    finding: Finding | None
+    strange: tuple[Mask, ...]
+
+    @property
+    def classes(self) -> int:
+        """Number of classes, background included; 0 without a rule."""
+        if self.palette:
+            return max(self.palette.values()) + 1
+        return self.rule.classes if self.rule else 0
+
+    def apply(self, raw: Integer[np.ndarray, "h w"], row: int, reader: int) -> UInt8[np.ndarray, "h w"]:
+        """Class indices of a mask as stored, polarity put right.
+
+        Raises:
+            DataError: a value that no class has, or there is no rule.
+        """
+        if self.rule is None:
+            raise DataError("the values of the masks have no meaning", code="DATA-014")
+        if self.palette:
+            classes = np.zeros(256, np.uint8)
+            classes[list(self.palette)] = list(self.palette.values())
+            self.rule.apply(raw)  # refuses values of no class
+            return np.asarray(classes[raw])
+        index = (ONES if (row, reader) in self.ones else self.rule).apply(raw)
+        if (row, reader) not in self.inverted:
+            return index
+        return np.where(index == IGNORED, index, 1 - index).astype(np.uint8)
+
+    def areas(self, mask: Mask) -> tuple[int, ...]:
+        """Pixels of each class in a mask; values of no class are not counted."""
+        assert self.rule is not None
+        rule = ONES if (mask.row, mask.reader) in self.ones else self.rule
+        values, threshold = mask.facts.values, rule.threshold
+        if threshold is not None:
+            above = sum(count for value, count in values.items() if value >= threshold)
+            counts: tuple[int, ...] = (sum(values.values()) - above, above)
+        elif self.palette:
+            counts = tuple(
+                sum(values.get(value, 0) for value, index in self.palette.items() if index == label)
+                for label in range(self.classes)
+            )
+        else:
+            counts = tuple(values.get(value, 0) for value in rule.values)
+        return counts[::-1] if (mask.row, mask.reader) in self.inverted else counts
+
+
+def masks_of(found: Found, facts: Sequence[CaseFacts]) -> list[Mask]:
+    """All masks that could be read."""
+    return [
+        Mask(row, reader, locator, mask)
+        for row, (case, fact) in enumerate(zip(found.cases, facts, strict=True))
+        for reader, (locator, mask) in enumerate(zip(case.masks, fact.masks, strict=True))
+        if mask is not None
+    ]
+
+
+def read_meaning(found: Found, masks: Sequence[Mask]) -> Meaning:
+    """What the stored values mean, by what the source says and by what is there. Images as masks have no say."""
+    masks = [mask for mask in masks if not mask.facts.copies_image]
+    counts = _counted(masks)
+    if not masks:
+        return Meaning(None, {}, frozenset(), frozenset(), None, ())
+    if found.mask_names:
+        rule = named_mask_rule(found.mask_names, found.ignore)
+        strange = tuple(mask for mask in masks if set(mask.facts.values) - {*rule.values, found.ignore})
+        return Meaning(rule, {}, frozenset(), frozenset(), None, strange)
+    if (habit := _of_palette(masks, counts) or _of_two_habits(masks)) is not None:
+        return habit._replace(inverted=_inverted(masks, habit)) if habit.classes == 2 else habit
+    strange = _strange(masks, counts)
+    for value in {value for mask in strange for value in mask.facts.values} & _rare(masks, counts):
+        del counts[value]
+    try:
+        rule = decide_mask_rule(counts, ignore=found.ignore)
+    except DataError as problem:
+        return _objects(masks, problem)
+    plain = Meaning(rule, {}, frozenset(), frozenset(), None, strange)
+    return plain._replace(inverted=_inverted(masks, plain)) if rule.classes == 2 else plain
+
+
+def _counted(masks: Sequence[Mask]) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for mask in masks:
+        counts.update(mask.facts.values)
+    return counts
+
+
+def _of_palette(masks: Sequence[Mask], counts: Mapping[int, int]) -> Meaning | None:
+    """Whether the values are grey levels of a palette."""
+    greys = _palette_greys()
+    if 38 not in counts or not set(counts) <= set(greys):
+        return None
+    values = tuple(sorted(counts))
+    finding = Finding(
+        code="DATA-073", severity="error", files=tuple(mask.locator for mask in masks if 38 in mask.facts.values),
+        text=f"the masks have the values {', '.join(map(str, values))}: grey levels of a palette, read without it",
+        fix="save them with their palette, or let --fix-into put the class indices back",
+    )  # fmt: skip
+    rule = MaskRule(values, None, "the masks have the grey levels of a palette")
+    palette = {value: greys[value] for value in values}
+    return Meaning(rule, palette, frozenset(), frozenset(), finding, ())
+
+
+def _of_two_habits(masks: Sequence[Mask]) -> Meaning | None:
+    """Whether some masks are 0/1 and the others 0/255, sharp or soft."""
+    ones = [mask for mask in masks if 1 in mask.facts.values and set(mask.facts.values) <= {0, 1}]
+    others = [mask for mask in masks if max(mask.facts.values) >= HALF]
+    if not ones or not others:
+        return None
+    try:
+        rule = decide_mask_rule(_counted(others))
+    except DataError:
+        return None
+    if rule.threshold is None and rule.values != (0, 255):
+        return None
+    files = tuple(mask.locator for mask in ones)
+    finding = Finding(
+        code="DATA-074", severity="error", files=files,
+        text=f"masks of two habits: {len(files)} have 0 and 1, {len(others)} have 0 and 255",
+        fix="save all alike, or let --fix-into do it",
+    )  # fmt: skip
+    return Meaning(rule, {}, frozenset((mask.row, mask.reader) for mask in ones), frozenset(), finding, ())
+
+
+def _palette_greys() -> dict[int, int]:
+    """Class of each grey that a mask with the palette of Pascal VOC has after `convert("L")`.
+
+    Bits 0, 1, 2 of the class are the highest bits of red, green, blue; bits 3, 4, 5 the second highest, and so on.
+    """
+    colours = [
+        [sum((label >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]
+        for label in range(PALETTE_CLASSES)
+    ]
+    greys = Image.fromarray(np.array([colours], np.uint8)).convert("L")
+    lowest_last = list(enumerate(np.asarray(greys)[0].tolist()))[::-1]  # where greys are equal, the lower class counts
+    return {grey: label for label, grey in lowest_last}
+
+
+def _objects(masks: Sequence[Mask], problem: DataError) -> Meaning:
+    """Too many values for classes: numbers of objects, where most masks count from 1 on; else nothing is known."""
+    counted = [set(mask.facts.values) - {0} for mask in masks]
+    numbered = [max(values) <= 2 * len(values) for values in counted if values]
+    rule = None
+    if sum(numbered) > len(numbered) / 2:
+        rule = MaskRule((), 1, "numbers of objects: 1 and above is the object")
+    finding = Finding(
+        code=problem.code, severity="error", text=problem.finding, fix=problem.remedy,
+        files=tuple(mask.locator for mask, values in zip(masks, counted, strict=True) if len(values) > 2),
+    )  # fmt: skip
+    return Meaning(rule, {}, frozenset(), frozenset(), finding, ())
+
+
+def _rare(masks: Sequence[Mask], counts: Mapping[int, int]) -> set[int]:
+    """Values that nearly no mask has, where masks have few values."""
+    if len(masks) < 20 or len(counts) > 16:
+        return set()
+    holders = Counter(value for mask in masks for value in mask.facts.values)
+    return {value for value, count in holders.items() if count <= RARE * len(masks) and value != 0}
+
+
+def _strange(masks: Sequence[Mask], counts: Mapping[int, int]) -> tuple[Mask, ...]:
+    """Masks with a rare value that does not continue the usual ones: 7 beside 0, 1, 2; 3 may be a rare class."""
+    rare = _rare(masks, counts)
+    usual = set(counts) - rare
+    gaps = {value for value in rare if usual and value - 1 not in usual}
+    return tuple(mask for mask in masks if gaps & set(mask.facts.values))
+
+
+def _inverted(masks: Sequence[Mask], meaning: Meaning) -> frozenset[tuple[int, int]]:
+    """All masks where the set is mostly foreground; else single ones that are, up to their rim."""
+    counts = [meaning.areas(mask) for mask in masks]
+    shares = [above / (below + above) for below, above in counts]
+    if sum(above for _, above in counts) > INVERTED * sum(map(sum, counts)):
+        return frozenset((mask.row, mask.reader) for mask in masks)
+    if median(shares) > 0.5:
+        return frozenset()
+    return frozenset(
+        (mask.row, mask.reader)
+        for mask, share in zip(masks, shares, strict=True)
+        if INVERTED < share < 1 and mask.facts.rim > RIM
+    )

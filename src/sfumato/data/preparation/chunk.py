@@ -1,0 +1,284 @@
+"""Decode cases once, a chunk at a time, into a spool folder; what a worker process of `prepare` does.
+
+A chunk becomes three files: `00012.images` and `00012.<rule>.masks` with the numbers of its images and masks at the
+model's size, one after another, and `00012.json` with the facts of its cases. The last is written last and says that
+the chunk is whole. Images are kept as they were read, since the intensity rule needs all of them; masks are kept as
+classes, by the rule in their file's name. Three channels that are the same are kept as one.
+
+Nothing here imports torch unless images have to be resized.
+"""
+
+import hashlib
+import zlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from pydantic import ConfigDict, TypeAdapter
+
+from sfumato.atomic import write_atomic
+from sfumato.data.channels import read_case, without_copies
+from sfumato.data.facts import CaseFacts, Stats, facts_of, spacing_of
+from sfumato.data.formats.image import Pixels, Plane, read_mask
+from sfumato.data.intensity import case_stats
+from sfumato.data.manifest import Case
+from sfumato.data.mask import MaskRule, count_values
+from sfumato.data.placement import Canvas, Placement, fit
+from sfumato.errors import DataError
+
+CHUNK = 64
+"""Cases in a chunk of files of their own."""
+
+LARGEST_CHUNK = 1024
+"""Cases of one file that are decoded together, so that the file is read once."""
+
+CHUNKS = 32
+"""A small set is cut into so many chunks, so that all processes have work."""
+
+
+class Chunk(NamedTuple):
+    """Cases that are decoded together: neighbours, so those of one volume or archive.
+
+    Attributes:
+        number: its place in the set.
+        first: row of its first case.
+        cases: they.
+    """
+
+    number: int
+    first: int
+    cases: tuple[Case, ...]
+
+
+def cut(cases: Sequence[Case]) -> list[Chunk]:
+    """The chunks of a set; they depend on the cases alone."""
+    most = min(CHUNK, max(1, len(cases) // CHUNKS))
+    starts, file = [0], ""
+    for row, case in enumerate(cases):
+        size, previous = row - starts[-1], file
+        file = case.image.partition("::")[0]
+        if size >= (LARGEST_CHUNK if file == previous else most):
+            starts.append(row)
+    ends = [*starts[1:], len(cases)]
+    return [
+        Chunk(number, first, tuple(cases[first:end]))
+        for number, (first, end) in enumerate(zip(starts, ends, strict=True))
+    ]
+
+
+class Job(NamedTuple):
+    """What is done to each case.
+
+    Attributes:
+        spool: folder of the chunks.
+        canvas: how images get to the model's size.
+        rule: what mask values mean, as far as it is known; None without masks.
+        certain: a value that no class has is an error, and no sign that the rule has to be decided anew.
+    """
+
+    spool: Path
+    canvas: Canvas
+    rule: MaskRule | None
+    certain: bool
+
+
+class Row(NamedTuple):
+    """What is known of a decoded case.
+
+    Attributes:
+        facts: of its image and masks.
+        channels: how many are in the spool.
+        stats: one for each file of its image (`case_stats`).
+    """
+
+    facts: CaseFacts
+    channels: int
+    stats: tuple[Stats, ...]
+
+
+class Written(NamedTuple):
+    """The facts of a chunk.
+
+    Attributes:
+        rows: in the order of its cases.
+        checksum: CRC-32 of its images.
+    """
+
+    rows: tuple[Row, ...]
+    checksum: int
+
+
+_FORM = TypeAdapter(
+    Written, config=ConfigDict(arbitrary_types_allowed=True, ser_json_bytes="base64", val_json_bytes="base64")
+)
+
+
+class ChunkFiles(NamedTuple):
+    """Where the parts of a chunk are."""
+
+    images: Path
+    masks: Path | None
+    facts: Path
+
+
+def chunk_files(spool: Path, number: int, rule: MaskRule | None) -> ChunkFiles:
+    """The files of a chunk, its masks by a rule."""
+    name = "" if rule is None else hashlib.blake2b(repr(rule._replace(text="")).encode(), digest_size=4).hexdigest()
+    masks = spool / f"{number:06}.{name}.masks" if rule is not None else None
+    return ChunkFiles(spool / f"{number:06}.images", masks, spool / f"{number:06}.json")
+
+
+def decode(job: Job, chunk: Chunk) -> list[DataError]:
+    """Write a chunk; its problems, and then nothing is written."""
+    files, problems = chunk_files(job.spool, chunk.number, job.rule), list[DataError]()
+    rows, masks, known, checksum = list[Row](), list[bytes](), True, 0
+    draft = files.images.with_suffix(".part")
+    with draft.open("wb") as file:
+        for case in chunk.cases:
+            decoded = _decode(case, job, problems)
+            if decoded is None:
+                continue
+            content = np.ascontiguousarray(decoded.image).data
+            checksum = zlib.crc32(content, checksum)
+            file.write(content)
+            rows.append(decoded.row)
+            known = known and decoded.masks is not None
+            masks += decoded.masks or ()
+    if problems:
+        draft.unlink()
+        return problems
+    draft.replace(files.images)
+    if known and files.masks is not None:
+        write_atomic(files.masks, b"".join(masks), sync=False)
+    write_atomic(files.facts, _FORM.dump_json(Written(tuple(rows), checksum)), sync=False)
+    return []
+
+
+def decode_masks(job: Job, chunk: Chunk) -> list[DataError]:
+    """Write the masks of a chunk again, by a rule that is certain now; its problems, and then nothing is written."""
+    files, problems, masks = chunk_files(job.spool, chunk.number, job.rule), list[DataError](), list[bytes]()
+    for case, row in zip(chunk.cases, read_facts(files.facts).rows, strict=True):
+        assert row.facts.image is not None
+        placement = job.canvas.place(row.facts.image.size, row.facts.image.spacing)
+        for locator in case.masks:
+            try:
+                masks.append(_as_classes(locator, read_mask(locator), job, placement))
+            except DataError as problem:
+                problems.append(problem)
+    if not problems and files.masks is not None:
+        write_atomic(files.masks, b"".join(masks), sync=False)
+    return problems
+
+
+def count_mask_values(locators: Sequence[str]) -> Mapping[int, int]:
+    """Pixels of each value in some masks; those that cannot be read are met again, and told, when they are decoded."""
+    counts: Counter[int] = Counter()
+    for locator in locators:
+        with suppress(DataError):
+            counts.update(count_values(read_mask(locator)))
+    return counts
+
+
+def read_facts(path: Path) -> Written:
+    """The facts of a chunk that is whole."""
+    return _FORM.validate_json(path.read_bytes())
+
+
+def is_whole(files: ChunkFiles) -> bool:
+    """Whether a chunk was written to its end, and nothing of it was lost since."""
+    try:
+        return read_facts(files.facts).checksum == zlib.crc32(files.images.read_bytes())
+    except (OSError, ValueError):
+        return False
+
+
+class _Decoded(NamedTuple):
+    """A case: its image, its masks as classes (None where the rule does not know a value), and its facts."""
+
+    image: Pixels
+    masks: list[bytes] | None
+    row: Row
+
+
+def _decode(case: Case, job: Job, problems: list[DataError]) -> _Decoded | None:
+    pixels, raws = _read(case, problems)
+    if pixels is None or len(raws) < len(case.masks):
+        return None
+    spacing = spacing_of(case.image)
+    if job.canvas.spacing is not None and spacing is None:
+        problems.append(no_spacing(case.image, job.canvas.spacing))
+        return None
+    placement = job.canvas.place((pixels.shape[0], pixels.shape[1]), spacing)
+    try:
+        masks = _classes(case, raws, job, placement)
+    except DataError as problem:
+        problems.append(problem)
+        return None
+    image = fit(without_copies(pixels), placement, job.canvas.size, nearest=False)
+    facts = facts_of(case, pixels, raws, thorough=False)
+    stats = case_stats(case, pixels) if case.channels or facts.image is None else (facts.image.stats,)
+    return _Decoded(image, masks, Row(facts, image.shape[2], stats))
+
+
+def _read(case: Case, problems: list[DataError]) -> tuple[Pixels | None, list[Plane]]:
+    """Image and masks of a case; what cannot be read, or does not fit together, is a problem and left out."""
+    pixels, raws = None, list[Plane]()
+    try:
+        pixels = read_case(case)
+    except DataError as problem:
+        problems.append(problem)
+    for locator in case.masks:
+        try:
+            raw = read_mask(locator)
+        except DataError as problem:
+            problems.append(problem)
+            continue
+        if pixels is not None and raw.shape != pixels.shape[:2]:
+            problems.append(_other_size(case.image, pixels.shape, locator, raw.shape))
+        else:
+            raws.append(raw)
+    return pixels, raws
+
+
+def _classes(case: Case, raws: Sequence[Plane], job: Job, placement: Placement) -> list[bytes] | None:
+    if job.rule is None:
+        return None
+    try:
+        return [_as_classes(locator, raw, job, placement) for locator, raw in zip(case.masks, raws, strict=True)]
+    except DataError:
+        if job.certain:
+            raise
+        return None
+
+
+def _as_classes(locator: str, raw: Plane, job: Job, placement: Placement) -> bytes:
+    assert job.rule is not None
+    try:
+        classes = job.rule.apply(raw)
+    except DataError as problem:
+        problem.finding = f"{locator}: {problem.finding}"
+        raise
+    return np.ascontiguousarray(fit(classes, placement, job.canvas.size, nearest=True)).tobytes()
+
+
+def _other_size(image: str, image_shape: tuple[int, ...], mask: str, mask_shape: tuple[int, ...]) -> DataError:
+    return DataError(
+        f"{mask} is {mask_shape[1]} x {mask_shape[0]} (width x height), "
+        f"its image {image} is {image_shape[1]} x {image_shape[0]}",
+        expected="a mask of the size of its image",
+        remedy="export the mask again at the size of its image",
+        code="DATA-012",
+    )
+
+
+def no_spacing(what: str, wanted: float) -> DataError:
+    """The error to raise for an image that cannot be brought to a spacing."""
+    return DataError(
+        f"{what} has no spacing (millimetres per pixel)",
+        expected=f"a volume, since images are to be brought to {wanted:g} mm per pixel",
+        remedy="leave out the spacing, or give NIfTI, DICOM, NRRD or MHA files",
+        code="DATA-026",
+    )

@@ -1,0 +1,171 @@
+"""The array files of a prepared data set: made from the chunks of the spool, each chunk at its place.
+
+The files are made at their full size and filled by ordinary writes, so a full disk is an error that can be told (a
+memory map would crash).
+"""
+
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.data.channels import with_channels
+from sfumato.data.intensity import Intensity, stored
+from sfumato.data.mask import MaskRule
+from sfumato.data.preparation.chunk import Chunk, ChunkFiles, Row, chunk_files
+from sfumato.errors import ResourceError
+
+FORMAT = 2
+"""Version of the form of a prepared folder; readers refuse any other."""
+
+
+class Form(NamedTuple):
+    """What the arrays are like.
+
+    Attributes:
+        size: height and width.
+        channels: of the images.
+        dtype: of the images, uint8 or uint16.
+        intensity: how images get there.
+        rule: by which the masks were made; None without masks.
+        readers: masks per image; cases with fewer repeat theirs.
+    """
+
+    size: tuple[int, int]
+    channels: int
+    dtype: str
+    intensity: Intensity
+    rule: MaskRule | None
+    readers: int
+
+
+class Part(NamedTuple):
+    """A chunk on its way into the arrays.
+
+    Attributes:
+        chunk: which.
+        rows: what is known of its cases.
+        places: where they go; None for those that are left out.
+    """
+
+    chunk: Chunk
+    rows: tuple[Row, ...]
+    places: tuple[int | None, ...]
+
+
+class Arrays(NamedTuple):
+    """The two files, and where their first row begins."""
+
+    images: Path
+    images_start: int
+    masks: Path
+    masks_start: int
+
+
+def disk_full(out: Path, need: int) -> ResourceError:
+    """The error to raise; `need` in bytes, 0 when it is not known."""
+    free = shutil.disk_usage(out.parent).free
+    wanted = f"need {need / 1e9:.2f} GB, " if need else ""
+    return ResourceError(
+        f"the disk is full: {wanted}have {free / 1e9:.2f} GB at {out.parent}", remedy="free some space"
+    )
+
+
+def require_space(spool: Path, files: ChunkFiles, *, share: float) -> None:
+    """Refuse to go on when all chunks and the arrays will not fit, judging by the first chunk.
+
+    Args:
+        spool: where chunks are written.
+        files: the first chunk.
+        share: of the cases, how many it has.
+
+    Raises:
+        ResourceError: the disk is too small.
+    """
+    written = files.images.stat().st_size + (files.masks.stat().st_size if files.masks and files.masks.exists() else 0)
+    need = int(written * (2 / share - 1))
+    if need > shutil.disk_usage(spool).free:
+        raise disk_full(spool, need)
+
+
+def create(folder: Path, count: int, form: Form) -> Arrays:
+    """Make the files for so many cases."""
+    images, masks = folder / "images.npy", folder / "masks.npy"
+    images_start = _create(images, np.dtype(form.dtype), (count, *form.size, form.channels))
+    masks_start = _create(masks, np.dtype(np.uint8), (count, form.readers, *form.size)) if form.readers else 0
+    return Arrays(images, images_start, masks, masks_start)
+
+
+def _create(path: Path, dtype: np.dtype, shape: tuple[int, ...]) -> int:
+    with path.open("wb") as file:
+        entry = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, entry)
+        start = file.tell()
+        file.truncate(start + math.prod(shape) * dtype.itemsize)
+    return start
+
+
+class Filling(NamedTuple):
+    """All that a process must know to put a part into the arrays."""
+
+    spool: Path
+    form: Form
+    arrays: Arrays
+
+
+def fill(filling: Filling, part: Part) -> None:
+    """Bring a chunk into the form of the arrays and write it to its place."""
+    files = chunk_files(filling.spool, part.chunk.number, filling.form.rule)
+    with files.images.open("rb") as source, filling.arrays.images.open("r+b") as target:
+        for row, place in zip(part.rows, part.places, strict=True):
+            content = _image(source.read(_bytes(row, filling.form)), row, filling.form)
+            if place is not None:
+                _write(target.fileno(), content, filling.arrays.images_start + place * len(content))
+    if files.masks is not None:
+        with files.masks.open("rb") as source, filling.arrays.masks.open("r+b") as target:
+            for case, place in zip(part.chunk.cases, part.places, strict=True):
+                content = _masks(source.read(len(case.masks) * math.prod(filling.form.size)), filling.form)
+                if place is not None:
+                    _write(target.fileno(), content, filling.arrays.masks_start + place * len(content))
+
+
+def _write(descriptor: int, content: bytes, start: int) -> None:
+    view = memoryview(content)
+    while view:
+        written = os.pwrite(descriptor, view, start)
+        view, start = view[written:], start + written
+
+
+def _bytes(row: Row, form: Form) -> int:
+    assert row.facts.image is not None
+    return math.prod(form.size) * row.channels * np.dtype(row.facts.image.dtype).itemsize
+
+
+def _image(content: bytes, row: Row, form: Form) -> bytes:
+    assert row.facts.image is not None
+    dtype = row.facts.image.dtype
+    if row.channels == form.channels and form.intensity.kind == "unit" and dtype == form.dtype:
+        return content
+    pixels = np.frombuffer(content, dtype).reshape(*form.size, row.channels)
+    return stored(with_channels(pixels, form.channels), form.intensity, row.stats).tobytes()
+
+
+def _masks(content: bytes, form: Form) -> bytes:
+    repeats = math.ceil(form.readers * math.prod(form.size) / len(content))
+    return (content * repeats)[: form.readers * math.prod(form.size)]
+
+
+def parts_of(chunks: Sequence[Chunk], rows: Sequence[Sequence[Row]], kept: Sequence[bool]) -> list[Part]:
+    """The chunks with the places of their cases among those that are kept."""
+    places, done = list[int | None](), 0
+    for keep in kept:
+        places.append(done if keep else None)
+        done += keep
+    return [
+        Part(chunk, tuple(known), tuple(places[chunk.first : chunk.first + len(chunk.cases)]))
+        for chunk, known in zip(chunks, rows, strict=True)
+    ]

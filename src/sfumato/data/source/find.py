@@ -1,0 +1,281 @@
+"""Find the cases in whatever a person has: say what a source is, and ask the module that reads it.
+
+    folders of pictures    layout.py      images and masks, class folders, patients, readers, train/val/test
+    tables                 tabulated.py   CSV, TSV or text about images; also one table among the images
+    volumes                volumes.py     NIfTI, NRRD, MHA and DICOM, with label volumes
+    arrays                 arrays.py      NPZ and NPY; idx.py for IDX pairs
+    EDM-style bundles      bundle.py      ZIP, or a folder with dataset.json
+    nnU-Net raw            nnunet.py      labels, regions, folds
+    our own                manifest.py    a folder with manifest.csv: a prepared data set, toy data, samples
+    Python                                an iterable of cases, or `module:factory`
+
+Only listings and headers are read. Nothing is left out silently: what is not understood is either an error that lists
+it, or a note.
+"""
+
+import importlib
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.volume import is_volume
+from sfumato.data.manifest import Case, read_manifest
+from sfumato.data.source.arrays import find_in_array_files, find_in_arrays
+from sfumato.data.source.bundle import find_in_bundle, is_bundle
+from sfumato.data.source.found import NOTHING_SAID, conclude
+from sfumato.data.source.found import Found as Found
+from sfumato.data.source.found import Hints as Hints
+from sfumato.data.source.idx import find_idx, is_idx
+from sfumato.data.source.layout import Arranged, arrange
+from sfumato.data.source.listing import (
+    ARRAYS,
+    TABLES,
+    Entry,
+    Listing,
+    divided,
+    files_below,
+    is_array,
+    is_picture,
+    is_scan,
+    left_out,
+)
+from sfumato.data.source.nnunet import find_in_nnunet, is_nnunet
+from sfumato.data.source.scans import list_scans
+from sfumato.data.source.tabulated import find_table, tabulate
+from sfumato.data.source.volumes import cut, find_in_volumes
+from sfumato.errors import DataError, UsageError, listed
+
+FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
+"""What the files of a folder may be; the kind that most are of decides, the first where two are equal."""
+
+
+def find_cases(
+    source: Path | str | Iterable[Case], *, masks: Path | str | None = None, hints: Hints = NOTHING_SAID
+) -> Found:
+    """The cases in a file or folder, or of a Python program.
+
+    Args:
+        source: a file or folder; cases; or "module:factory", a function without arguments that gives cases.
+        masks: folder of the masks, when they are not below `source`.
+        hints: what the files leave open.
+
+    Raises:
+        DataError: nothing is there, names do not match (all are listed), or the form is not understood.
+        UsageError: there is no such factory, or it gives something else.
+    """
+    if not isinstance(source, Path | str):
+        return _grouped(_of_python(source, "the iterable"), hints)
+    if isinstance(source, str) and FACTORY.fullmatch(source) and not Path(source).exists():
+        return _grouped(_of_python(_made(source), source), hints)
+    source, masks = Path(source), None if masks is None else Path(masks)
+    for path in (source, masks, hints.table):
+        if path is not None and not path.exists():
+            raise DataError(f"{path} does not exist", expected="a file or folder of images", code="DATA-001")
+    return _grouped(_from_folder(source, masks, hints) if source.is_dir() else _from_file(source, masks, hints), hints)
+
+
+def _made(name: str) -> object:
+    """What the factory gives."""
+    module, _, function = name.partition(":")
+    try:
+        made: object = getattr(importlib.import_module(module), function)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise UsageError(
+            f"'{name}' is no file or folder, and no function that gives cases: {error}",
+            expected="a path, or module:factory with a function without arguments in a module that Python finds",
+            remedy="check the path, or set PYTHONPATH",
+        ) from error
+    return made
+
+
+def _of_python(given: object, name: str) -> Found:
+    """Cases that a program made.
+
+    Raises:
+        UsageError: it gives something else, or nothing.
+        DataError: ids occur more than once.
+    """
+    items = tuple(given) if isinstance(given, Iterable) else (given,)
+    cases = [item for item in items if isinstance(item, Case)]
+    if not cases or len(cases) < len(items):
+        what = next((type(item).__name__ for item in items if not isinstance(item, Case)), "no cases")
+        raise UsageError(f"{name} gives {what}", expected="an iterable of sfumato.data.manifest.Case")
+    if twice := [name for name, count in Counter(case.id for case in cases).items() if count > 1]:
+        raise DataError(f"{name}: these ids occur more than once:\n{listed(twice)}", code="DATA-016")
+    return conclude(cases, [], form="Python")
+
+
+def _from_file(path: Path, masks: Path | None, hints: Hints) -> Found:
+    ending = path.suffix.lower()
+    if hints.table is not None:
+        raise DataError(
+            f"{hints.table} cannot be about {path.name}, which is a file",
+            expected="a table about the images of a folder",
+            remedy="give the folder, or the table alone",
+            code="DATA-050",
+        )
+    if ending in ARRAYS and masks is None:
+        return find_in_arrays(path, hints)
+    if ending == ".zip" and masks is None:
+        return find_in_bundle(path, hints)
+    if ending in TABLES:
+        return _by_table(path, path.parent, files_below(path.parent), _mask_entries(masks), hints)
+    entry = Entry(str(path.absolute()), (path.name,))
+    beside = _mask_entries(masks)
+    if ending in SUFFIXES:
+        return _concluded(arrange([entry], masks=beside, hints=hints))
+    if is_volume(path):
+        return find_in_volumes([entry], beside, hints)
+    raise DataError(
+        f"{path} is not understood",
+        expected="a folder, an image, a volume (NIfTI, NRRD, MHA, DICOM), an NPZ or NPY file, a ZIP archive or a table",
+        code="DATA-002",
+    )
+
+
+def _from_folder(source: Path, masks: Path | None, hints: Hints) -> Found:
+    if masks is None and hints.table is None:
+        if (source / "manifest.csv").is_file():
+            return conclude(read_manifest(source / "manifest.csv"), [], form="manifest")
+        if is_nnunet(source):
+            return find_in_nnunet(source, hints)
+        if is_bundle(source):
+            return find_in_bundle(source, hints)
+    listing = files_below(source)
+    if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
+        found = find_idx(listing.entries)
+        return found._replace(notes=(*left_out(listing.hidden, []), *found.notes))
+    beside = _mask_entries(masks)
+    if beside is not None:
+        apart = {entry.locator for entry in beside}
+        listing = listing._replace(entries=[entry for entry in listing.entries if entry.locator not in apart])
+    if hints.table is not None:
+        return _by_table(hints.table, source, listing, beside, hints)
+    kind, files, others = _main_kind(source, listing)
+    table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
+                              source, hints)  # fmt: skip
+    if table is not None:
+        found = _by_table(table, source, listing, beside, hints)
+    else:
+        found = _of_kind(kind, files, beside, hints)
+        notes += left_out(listing.hidden, others, what=kind)
+    return found._replace(notes=(*notes, *_about_json(others), *found.notes))
+
+
+def _mask_entries(masks: Path | None) -> list[Entry] | None:
+    """The files of the masks; None where they lie with the images."""
+    if masks is None:
+        return None
+    if masks.is_file():
+        return [Entry(str(masks.absolute()), (masks.name,))]
+    listing = files_below(masks)
+    found = [entry for entry in listing.entries if any(test(entry) for test in KINDS.values())]
+    if not found:
+        raise DataError(f"{masks} holds no masks", expected="images of masks", code="DATA-002")
+    return found
+
+
+def _main_kind(source: Path, listing: Listing) -> tuple[str, list[Entry], list[Entry]]:
+    """What most files of a folder are, these files, and all others.
+
+    Raises:
+        DataError: there is nothing that could be an image.
+    """
+    sorted_out = {kind: divided(listing.entries, test) for kind, test in KINDS.items()}
+    kind = max(sorted_out, key=lambda kind: len(sorted_out[kind][0]))
+    files, others = sorted_out[kind]
+    if not files:
+        raise DataError(
+            f"{source} holds no images",
+            expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
+            remedy="give the folder that holds them (sub-folders are searched)",
+            code="DATA-002",
+        )
+    return kind, files, others
+
+
+def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
+    if kind == "volumes":
+        return find_in_volumes(files, masks, hints)
+    if kind == "arrays":
+        return find_in_array_files(files, masks, hints)
+    return _concluded(arrange(files, masks=masks, hints=hints))
+
+
+def _concluded(arranged: Arranged, *, form: str = "folders") -> Found:
+    return conclude(arranged.cases, arranged.notes, form=form, unpaired=arranged.unpaired)
+
+
+def _by_table(table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints) -> Found:
+    """The images or volumes that a table describes."""
+    kind, files, others = _main_kind(root, listing)
+    if kind == "arrays":
+        raise DataError(
+            f"{root} holds arrays, {table.name} is about files",
+            expected="a table about images or volumes",
+            remedy="put the labels into the NPZ file as 'labels', one for each image",
+            code="DATA-050",
+        )
+    scans = list_scans(files) if kind == "volumes" else None
+    arranged = tabulate(table, scans.entries if scans else files, root, masks=masks, hints=hints)
+    others = [entry for entry in others if entry.locator != str(table.absolute())]
+    arranged = arranged._replace(notes=[*left_out(listing.hidden, others, what=kind), *arranged.notes])
+    return cut(arranged, hints, form="table", headers=scans.headers) if scans else _concluded(arranged, form="table")
+
+
+def _about_json(others: Sequence[Entry]) -> list[str]:
+    """JSON beside images is often their metadata, and no one form of it."""
+    count = sum(entry.name.lower().endswith(".json") for entry in others)
+    if count < 2:
+        return []
+    return [
+        f"what {count} JSON files say is not read; to use it, write a CSV table with the columns image and label "
+        "(and patient, ...) beside the images"
+    ]
+
+
+def _grouped(found: Found, hints: Hints) -> Found:
+    """Cases with the patient that `Hints.group_by` says.
+
+    Raises:
+        DataError: there is no such column, or ids on which the expression is not found (all are listed).
+    """
+    wanted = hints.group_by
+    if wanted is None or (wanted == "patient" and any(case.patient for case in found.cases)):
+        return found
+    columns = {column for case in found.cases for column in case.more}
+    column = next((name for name in (wanted, f"source_{wanted}") if name in columns), None)
+    if column is not None:
+        groups = [case.more.get(column) or None for case in found.cases]
+    else:
+        groups = _matched(wanted, found.cases, columns)
+    if bare := [case.id for case, group in zip(found.cases, groups, strict=True) if group is None]:
+        raise DataError(
+            f"{len(bare)} of {len(found.cases)} cases have no group by '{wanted}':\n{listed(bare)}",
+            expected="a group for every case",
+            remedy="mend the column, or give another --group-by",
+            code="DATA-054",
+        )
+    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
+    note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> list[str | None]:
+    """The first group of a regular expression in each id."""
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise DataError(f"--group-by '{expression}' is no regular expression: {error}", code="DATA-054") from error
+    if pattern.groups != 1:
+        named = ", ".join(sorted(columns)) or "(none)"
+        raise DataError(
+            f"--group-by '{expression}' is no column, and no regular expression with one group",
+            expected=f"a column ({named}), or an expression such as '(.*)_slice'",
+            code="DATA-054",
+        )
+    return [found[1] if (found := pattern.search(case.id)) else None for case in cases]

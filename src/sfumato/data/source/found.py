@@ -1,0 +1,102 @@
+"""What a person says about a source, and what was found in it: the forms that all readers of sources share."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, NamedTuple
+
+from sfumato.data.formats.volume import Axis
+from sfumato.data.manifest import Case
+from sfumato.data.source.listing import natural
+from sfumato.errors import DataError, listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hints:
+    """What a person says about a source where its files leave a choice.
+
+    Attributes:
+        columns: names of a table's columns by their role: image, mask, label, patient, split.
+        table: a CSV or TSV file about the images of a folder.
+        drop_unpaired: leave out images without a mask and masks without an image; otherwise they are an error.
+        images_only: masks are not wanted, as when a model is used: every image is a case, with or without a mask.
+        group_by: what keeps cases together in one split: a column of the table, or a regular expression whose first
+            group is found in the id.
+        class_level: which folder below the source names the class, counted from 1; 0 takes the first that differs.
+        slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
+        component: which component of volumes with several is the image.
+        fold: which fold of a `splits_final.json` divides the cases.
+    """
+
+    columns: Mapping[str, str] = field(default_factory=dict)
+    table: Path | None = None
+    drop_unpaired: bool = False
+    images_only: bool = False
+    group_by: str | None = None
+    class_level: int = 0
+    slice_axis: Axis | Literal["auto"] = "auto"
+    component: int | None = None
+    fold: int = 0
+
+
+NOTHING_SAID = Hints()
+
+
+class Found(NamedTuple):
+    """The cases of a source.
+
+    Attributes:
+        cases: in natural order of their names.
+        kind: "segment" when every case has a mask, "generate" when none has.
+        classes: names of the labels, sorted (numbers by value).
+        notes: what a person should know: files left out, guesses made.
+        form: what the source was taken for, e.g. "folders", "table", "npz", "nnU-Net raw", "volumes".
+        mask_names: names of the stored mask values, where the source has them.
+        ignore: the stored mask value of pixels that say nothing, where the source has one.
+        regions: names of unions of classes by their stored values (nnU-Net), where the source has them.
+        modality: "CT", "MR", ... where the source says so.
+        unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
+        folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
+    """
+
+    cases: tuple[Case, ...]
+    kind: Literal["segment", "generate"]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    form: str = "folders"
+    mask_names: Mapping[int, str] = MappingProxyType({})
+    ignore: int | None = None
+    regions: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+    modality: str | None = None
+    unpaired: tuple[str, ...] = ()
+    folds: tuple[Mapping[str, str], ...] = ()
+
+
+def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired: Sequence[str] = ()) -> Found:
+    """What all readers of sources end with: the kind of the cases, their classes, and what is uneven about them.
+
+    Raises:
+        DataError: some cases have masks and others have none.
+    """
+    cases = tuple(cases)
+    bare = [case.id for case in cases if not case.masks]
+    if bare and len(bare) < len(cases):
+        finding = f"{len(bare)} of {len(cases)} cases have no mask:\n{listed(bare)}"
+        raise DataError(finding, expected="a mask for every case, or for none", code="DATA-010")
+    readers = Counter(len(case.masks) for case in cases)
+    if len(readers) > 1:
+        counts = ", ".join(f"{number} for {count}" for number, count in sorted(readers.items()))
+        notes = [*notes, f"the number of masks per image differs: {counts}"]
+    labels = {case.label for case in cases if case.label is not None}
+    if labels and (unlabelled := sum(case.label is None for case in cases)):
+        notes = [*notes, f"cases without a class: {unlabelled}"]
+    return Found(
+        cases=cases,
+        kind="generate" if bare else "segment",
+        classes=tuple(sorted(labels, key=natural)),
+        notes=tuple(notes),
+        form=form,
+        unpaired=tuple(unpaired),
+    )

@@ -1,0 +1,287 @@
+"""nnU-Net raw data sets.
+
+    Dataset004_Hippocampus/dataset.json
+                           imagesTr/case_0000.nii.gz, case_0001.nii.gz (a file for each channel)
+                           labelsTr/case.nii.gz
+                           imagesTs, labelsTs
+    splits_final.json      in the folder or beside it: `sfumato.data.source.folds`
+
+In `dataset.json`, `labels` maps names to values; a list of values is a region (a union of labels), and `ignore` is the
+value of voxels that say nothing. Read too: the older form of the Medical Segmentation Decathlon (values to names, and
+images without `_0000`), and files named by a `dataset` entry.
+"""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sfumato.data.formats.volume import is_volume
+from sfumato.data.manifest import Case
+from sfumato.data.source.folds import SPLITS_NAME
+from sfumato.data.source.folds import read_splits as read_splits
+from sfumato.data.source.folds import write_splits as write_splits
+from sfumato.data.source.found import Found, Hints, conclude
+from sfumato.data.source.layout import Arranged
+from sfumato.data.source.listing import is_hidden, natural
+from sfumato.data.source.volumes import cut
+from sfumato.errors import DataError, listed
+
+NAME = "dataset.json"
+PARTS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
+CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
+MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "t1": "MR", "t1w": "MR", "t2": "MR", "t2w": "MR", "flair": "MR",
+              "t1c": "MR", "t1ce": "MR", "t1gd": "MR", "adc": "MR", "dwi": "MR", "us": "US", "pet": "PT"}  # fmt: skip
+
+
+class Words(NamedTuple):
+    """What `dataset.json` says about the values of masks."""
+
+    names: dict[int, str]
+    regions: dict[str, tuple[int, ...]]
+    ignore: int | None
+
+
+class Part(NamedTuple):
+    """The files of a part of the data set: images by case and channel, labels by case."""
+
+    images: dict[str, dict[int, Path]]
+    labels: dict[str, Path]
+
+
+def is_nnunet(folder: Path) -> bool:
+    """Whether a folder is an nnU-Net raw data set."""
+    path = folder / NAME
+    if not path.is_file():
+        return False
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return (folder / "imagesTr").is_dir()
+    named = isinstance(content, dict) and isinstance(content.get("labels"), dict)
+    return named and ("dataset" in content or (folder / "imagesTr").is_dir())
+
+
+def find_in_nnunet(folder: Path, hints: Hints) -> Found:
+    """The cases of an nnU-Net raw data set.
+
+    Raises:
+        DataError: `dataset.json` is not as expected; channels or labels are missing (all are listed); the folds do not
+            fit.
+    """
+    folder = folder.absolute()
+    content = _content(folder / NAME)
+    words = _words(folder / NAME, content)
+    ending = str(content.get("file_ending", ""))
+    parts = {split: _part(folder, *names, ending) for split, names in PARTS.items()}
+    if isinstance(content.get("dataset"), dict):
+        parts["train"] = _listed_part(folder, content["dataset"])
+    arranged = _arranged(parts, hints)
+    expected, there = content.get("numTraining"), sum(case.split == "train" for case in arranged.cases)
+    if isinstance(expected, int) and expected != there:
+        arranged.notes.append(f"{NAME} says numTraining {expected}, {there} cases are there")
+    folds = _folds(folder, arranged.cases, arranged.notes)
+    cases = _divided(arranged.cases, folds, hints.fold, arranged.notes)
+    found = _expanded(arranged._replace(cases=cases), hints)
+    return found._replace(
+        mask_names=words.names,
+        regions=words.regions,
+        ignore=words.ignore,
+        modality=_modality(content) or found.modality,
+        folds=folds,
+    )
+
+
+def _content(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise _malformed(path, f"cannot be read ({error})") from error
+    if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
+        raise _malformed(path, "has no labels by name")
+    return content
+
+
+def _malformed(path: Path, what: str) -> DataError:
+    return DataError(
+        f"{path} {what}",
+        expected='{"channel_names": {"0": "CT"}, "labels": {"background": 0, "tumour": 1}, "file_ending": ".png"}',
+        remedy="write it as the documentation of nnU-Net says",
+        code="DATA-065",
+    )
+
+
+def _words(path: Path, content: Mapping[str, Any]) -> Words:
+    names: dict[int, str] = {}
+    regions: dict[str, tuple[int, ...]] = {}
+    ignore = None
+    for key, value in content["labels"].items():
+        if isinstance(value, list) and value and all(_is_value(number) for number in value):
+            regions[key] = tuple(value)
+        elif _is_value(value) and key == "ignore":
+            ignore = value
+        elif _is_value(value):
+            names[value] = key
+        elif isinstance(value, str) and key.isdecimal():  # the Decathlon's order
+            names[int(key)] = value
+        else:
+            raise _malformed(path, f"has the label '{key}' with the value {value!r}")
+    for number in sorted({number for values in regions.values() for number in values}):
+        names.setdefault(number, f"label {number}")
+    return Words(dict(sorted(names.items())), regions, ignore)
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _modality(content: Mapping[str, Any]) -> str | None:
+    """What made the images, by the names of the channels, where they agree."""
+    channels = content.get("channel_names") or content.get("modality") or {}
+    names = channels.values() if isinstance(channels, dict) else ()
+    known = {MODALITIES.get(str(name).lower()) for name in names}
+    return known.pop() if len(known) == 1 else None
+
+
+def _part(folder: Path, images: str, labels: str, ending: str) -> Part:
+    """The files of two folders."""
+    by_case: dict[str, dict[int, Path]] = defaultdict(dict)
+    for path in _files(folder / images, ending):
+        stem = _stem(path, ending)
+        found = CHANNEL.fullmatch(stem)
+        by_case[found["case"] if found else stem][int(found["channel"]) if found else 0] = path
+    return Part(dict(by_case), {_stem(path, ending): path for path in _files(folder / labels, ending)})
+
+
+def _files(folder: Path, ending: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    paths = [path for path in folder.iterdir() if not is_hidden(path.name) and path.name.endswith(ending)]
+    return sorted((path for path in paths if path.is_file()), key=lambda path: natural(path.name))
+
+
+def _stem(path: Path, ending: str) -> str:
+    return path.name.removesuffix(ending) if ending else re.sub(r"(\.nii)?\.[^.]+$", "", path.name)
+
+
+def _listed_part(folder: Path, listing: Mapping[str, Any]) -> Part:
+    """The files that `dataset.json` names itself; they must lie below its folder."""
+    images: dict[str, dict[int, Path]] = {}
+    labels: dict[str, Path] = {}
+    for case, entry in listing.items():
+        if not isinstance(entry, dict) or not isinstance(entry.get("images"), list) or "label" not in entry:
+            raise _malformed(folder / NAME, f"has the case '{case}' without images and label")
+        images[case] = {number: _below(folder, str(name)) for number, name in enumerate(entry["images"])}
+        labels[case] = _below(folder, str(entry["label"]))
+    return Part(images, labels)
+
+
+def _below(folder: Path, name: str) -> Path:
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise DataError(
+            f"{folder / NAME}: '{name}' lies outside its folder",
+            expected="files below the folder of the data set",
+            code="DATA-017",
+        )
+    if not path.is_file():
+        raise DataError(f"{folder / NAME}: '{name}' does not exist", expected="a file of the case", code="DATA-001")
+    return path
+
+
+def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
+    """Cases of both parts; cases for testing count only when they have labels."""
+    train, test = parts["train"], parts["test"]
+    if not train.images:
+        raise DataError("imagesTr holds no images", expected="imagesTr/case_0000.nii.gz ...", code="DATA-002")
+    _check_channels({**test.images, **train.images})
+    notes, unpaired = list[str](), list[str]()
+    bare = [name for name in train.images if name not in train.labels]
+    orphans = [name for part in (train, test) for name in part.labels if name not in part.images]
+    if hints.images_only:
+        everyone = [_case(name, part, split) for split, part in parts.items() for name in part.images]
+        return Arranged([replace(case, masks=()) for case in everyone], notes, unpaired)
+    if bare or orphans:
+        text = [
+            f"{len(names)} {what}:\n{listed(names, limit=1000)}"
+            for what, names in (("cases of imagesTr have no label", bare), ("labels have no image", orphans))
+            if names
+        ]
+        if not hints.drop_unpaired:
+            raise DataError(
+                "\n".join(text),
+                expected="labelsTr/case.nii.gz for each imagesTr/case_0000.nii.gz",
+                remedy="complete the data set, or leave these cases out with --drop-unpaired",
+                code="DATA-010",
+            )
+        notes.append(f"left out because they have no partner: {len(bare)} images, {len(orphans)} labels")
+        unpaired = [*bare, *orphans]
+    if unlabelled := len(set(test.images) - set(test.labels)):
+        notes.append(f"cases of imagesTs without labels, not used: {unlabelled}")
+    cases = [_case(name, part, split) for split, part in parts.items() for name in part.images if name in part.labels]
+    return Arranged(cases, notes, unpaired)
+
+
+def _check_channels(images: Mapping[str, Mapping[int, Path]]) -> None:
+    count = max(len(channels) for channels in images.values())
+    if uneven := [
+        f"{name}: {', '.join(f'{channel:04d}' for channel in sorted(channels))}"
+        for name, channels in images.items()
+        if sorted(channels) != list(range(count))
+    ]:
+        raise DataError(
+            f"{len(uneven)} cases lack channels:\n{listed(uneven, limit=100)}",
+            expected=f"the channels 0000 to {count - 1:04d} of each case",
+            remedy="complete the data set, or take these cases out of it",
+            code="DATA-065",
+        )
+
+
+def _case(name: str, part: Part, split: str) -> Case:
+    image, *channels = (str(path) for _, path in sorted(part.images[name].items()))
+    return Case(id=name, image=image, channels=tuple(channels), masks=(str(part.labels[name]),), split=split)
+
+
+def _folds(folder: Path, cases: Sequence[Case], notes: list[str]) -> tuple[Mapping[str, str], ...]:
+    """The folds of the file in the folder, or of one beside it that names these cases."""
+    names = {case.id for case in cases if case.split == "train"}
+    for path in (folder / SPLITS_NAME, folder.parent / SPLITS_NAME):
+        if not path.is_file():
+            continue
+        folds = read_splits(path)
+        foreign = sorted({name for fold in folds for name in fold} - names, key=natural)
+        if not foreign:
+            notes.append(f"{path} divides the cases into {len(folds)} folds")
+            return folds
+        if path.parent == folder or len(foreign) < len({name for fold in folds for name in fold}):
+            raise DataError(
+                f"{path}: {len(foreign)} cases are not in the data set:\n{listed(foreign)}",
+                expected="cases of labelsTr",
+                remedy="put the file of this data set there, or take it away",
+                code="DATA-066",
+            )
+        notes.append(f"{path} is of another data set: not used")
+    return ()
+
+
+def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: int, notes: list[str]) -> list[Case]:
+    """Cases with the split of a fold; what it does not mention is kept for testing, since nnU-Net trains not on it."""
+    if not folds:
+        return list(cases)
+    if not 0 <= fold < len(folds):
+        finding = f"fold {fold} was asked for, {SPLITS_NAME} has {len(folds)}"
+        raise DataError(finding, expected=f"0 to {len(folds) - 1}", remedy="give another --fold", code="DATA-066")
+    divided = [replace(case, split=folds[fold].get(case.id, "test")) for case in cases]
+    held = sum(case.split == "train" and case.id not in folds[fold] for case in cases)
+    if held:
+        notes.append(f"cases that fold {fold} does not mention, kept for testing: {held}")
+    return divided
+
+
+def _expanded(arranged: Arranged, hints: Hints) -> Found:
+    if is_volume(Path(arranged.cases[0].image)):
+        return cut(arranged, hints, form="nnU-Net raw")
+    return conclude(arranged.cases, arranged.notes, form="nnU-Net raw", unpaired=arranged.unpaired)

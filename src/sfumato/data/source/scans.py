@@ -1,0 +1,74 @@
+"""Volumes among files: one entry for each, also where a volume is a DICOM series of many files.
+
+A DICOM series is called after its folder if it is the only one there. What a DICOM segmentation was drawn on is known
+from the file, whatever the names say.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sfumato.data.formats.volume import Header
+from sfumato.data.source.listing import Entry, divided, in_order
+
+FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""Endings of volumes that are a file each; all others are DICOM."""
+
+
+class Scans(NamedTuple):
+    """The volumes among some files.
+
+    Attributes:
+        entries: one for each volume.
+        headers: of the DICOM volumes, by locator.
+        drawn_on: locators of segmentations with the locator of their image; "" where it is not among the files.
+        notes: what a person should know, such as files that hold no image.
+    """
+
+    entries: list[Entry]
+    headers: Mapping[str, Header]
+    drawn_on: Mapping[str, str]
+    notes: list[str]
+
+
+def list_scans(entries: Sequence[Entry]) -> Scans:
+    """The volumes among the files of a source.
+
+    Raises:
+        DataError: DICOM files are damaged, or their series are no volumes (all are listed).
+    """
+    files, dicom = divided(entries, lambda entry: entry.name.lower().endswith(FILES))
+    if not dicom:
+        return Scans(list(entries), {}, {}, [])
+    from sfumato.data.formats.dicom.series import list_volumes
+
+    by_path = {Path(entry.locator): entry for entry in dicom}
+    volumes = list_volumes(list(by_path))
+    series = Counter(volume.path.parent for volume in volumes if volume.header and len(volume.files) > 1)
+    found, headers, drawn_on, notes = list[Entry](), dict[str, Header](), dict[str, str](), list[str]()
+    for volume in volumes:
+        if volume.header is None:
+            notes += volume.notes
+            continue
+        entry = by_path[volume.path]
+        alone = len(volume.files) > 1 and series[volume.path.parent] == 1
+        found.append(_named_by_folder(entry) if alone else entry)
+        headers[entry.locator] = volume.header
+        if volume.kind == "label":
+            drawn_on[entry.locator] = next((str(path) for path in volume.header.reference), "")
+    return Scans(in_order([*files, *found]), headers, drawn_on, notes)
+
+
+def _named_by_folder(entry: Entry) -> Entry:
+    """An entry for a whole series, in the place of its folder."""
+    return Entry(entry.locator, entry.parts[:-1] or (Path(entry.locator).parent.name,))
+
+
+def several(drawn_on: Mapping[str, str]) -> dict[str, list[str]]:
+    """Images with more than one segmentation, and those segmentations."""
+    owned = defaultdict[str, list[str]](list)
+    for mask, image in drawn_on.items():
+        if image:
+            owned[image].append(mask)
+    return {image: masks for image, masks in owned.items() if len(masks) > 1}

@@ -1,0 +1,256 @@
+"""Folders of volumes: which are images and which labels, and one case for each of their planes.
+
+Volumes are arranged like pictures (`source.layout`), and beside one another by longer names too: a volume whose
+name has a word such as `seg` or `label` belongs to the volume whose name it continues (`t2` and `t2_seg-manual`). Where
+several of different meaning continue one name, nobody can know which one is meant, and they are listed.
+
+All volumes of a source are cut along one axis: the one that most of them have as that of the thickest slices.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.data.formats.volume import Axis, Header, check_same_grid, count_planes, read_header, thickest_axis
+from sfumato.data.manifest import Case
+from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
+from sfumato.data.source.layout import Arranged, arrange, is_in_mask_folder
+from sfumato.data.source.listing import Entry, divided
+from sfumato.data.source.scans import list_scans, several
+from sfumato.errors import DataError, listed, raise_together
+
+TOKEN = re.compile(
+    r"(?:gm|wm|sc)?seg|segmentations?|masks?|labell?ed|labels?|gts?|manual|centerline|annotations?", re.IGNORECASE
+)
+
+NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
+
+
+class Scan(NamedTuple):
+    """A case whose files are volumes, and what their headers say."""
+
+    case: Case
+    header: Header
+    masks: tuple[Header, ...]
+
+
+def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
+    """The planes of volumes.
+
+    Raises:
+        DataError: volumes without partner, with several labels of different meaning, with several components, on
+            different grids, or damaged (all are listed).
+    """
+    apart = {entry.locator for entry in masks or ()}
+    scans = list_scans([*entries, *(masks or ())])
+    if not hints.images_only:
+        _refuse_unclear({image: dict(zip(drawn, [[Path(mask).name] for mask in drawn], strict=True))
+                         for image, drawn in several(scans.drawn_on).items()})  # fmt: skip
+    separate, images = divided(scans.entries, lambda entry: entry.locator in apart)
+    named = [entry for entry in images if entry.locator not in scans.drawn_on]
+    known = {**({} if masks is not None else labels_beside(named, hints)), **scans.drawn_on}
+    if masks is not None:  # what was not drawn on one of the images may have the name of one
+        known = {mask: image for mask, image in known.items() if image}
+    rest = None if masks is None else [entry for entry in separate if entry.locator not in known]
+    arranged = arrange(images, masks=rest, known=known, hints=hints)
+    return cut(arranged._replace(notes=[*scans.notes, *arranged.notes]), hints, headers=scans.headers)
+
+
+def labels_beside(entries: Sequence[Entry], hints: Hints = NOTHING_SAID) -> dict[str, str]:
+    """Which volumes are labels of which others in their folder, by locator; "" for labels of none.
+
+    Raises:
+        DataError: an image has several labels of different meaning.
+    """
+    folders: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if not is_in_mask_folder(entry):
+            folders[entry.parts[:-1]].append(entry)
+    marked = {entry.locator for beside in folders.values() for entry in beside if _is_marked(entry)}
+    if all(entry.locator in marked for beside in folders.values() for entry in beside):
+        return {}
+    owners, meanings = dict[str, str](), defaultdict[str, dict[str, list[str]]](lambda: defaultdict(list))
+    for beside in folders.values():
+        images = sorted((entry for entry in beside if entry.locator not in marked), key=lambda entry: len(entry.stem))
+        for entry in beside:
+            if entry.locator in marked:
+                owner = next((image for image in reversed(images) if _continues(entry.stem, image.stem)), None)
+                owners[entry.locator] = owner.locator if owner else ""
+                if owner:
+                    meaning = re.sub(r"\d+", "", entry.stem[len(owner.stem) :])
+                    meanings[owner.locator][meaning].append(entry.name)
+    if not hints.images_only:
+        _refuse_unclear(meanings)
+    return owners
+
+
+def _is_marked(entry: Entry) -> bool:
+    return any(TOKEN.fullmatch(part) for part in re.split(r"[_.-]|\d+", entry.stem))
+
+
+def _continues(name: str, start: str) -> bool:
+    return name.startswith(start) and name[len(start) :][:1] in ("_", "-", ".")
+
+
+def _refuse_unclear(meanings: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
+    unclear = [
+        f"{image}: {', '.join(name for names in of_image.values() for name in names)}"
+        for image, of_image in meanings.items()
+        if len(of_image) > 1
+    ]
+    if unclear:
+        raise DataError(
+            f"{len(unclear)} volumes have several labels of different meaning:\n{listed(unclear, limit=100)}",
+            expected="one kind of labels for each volume",
+            remedy="choose: a folder with the labels that are meant (--masks), or a table with the columns image and "
+            "mask (--labels)",
+            code="DATA-064",
+        )
+
+
+def cut(
+    arranged: Arranged, hints: Hints, *, form: str = "volumes", headers: Mapping[str, Header] = NO_HEADERS
+) -> Found:
+    """Turn cases that name volumes into cases that name planes.
+
+    Args:
+        arranged: the cases of volumes.
+        hints: what the files leave open.
+        form: what the source was taken for.
+        headers: those that are known already, by locator.
+
+    Raises:
+        DataError: as for `find_in_volumes`.
+    """
+    scans, problems = list[Scan](), list[DataError]()
+    for case in arranged.cases:
+        try:
+            scans.append(_scan(case, hints, headers))
+        except DataError as error:
+            problems.append(error)
+    raise_together(problems)
+    axis = _common_axis(scans) if hints.slice_axis == "auto" else hints.slice_axis
+    by_folder = form == "volumes" and not hints.class_level
+    scans, said = _patients(scans) if by_folder else (scans, [])
+    cases = [plane for scan in scans for plane in _planes(scan, axis, hints.component)]
+    notes = [*arranged.notes, *said, *_notes(scans, cases, axis, chosen=hints.slice_axis != "auto")]
+    return conclude(cases, notes, form=form, unpaired=arranged.unpaired)._replace(
+        modality=_modality(scans), mask_names=_mask_names(scans)
+    )
+
+
+def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
+    """The headers of a case, which must lie on one grid."""
+
+    def header(locator: str) -> Header:
+        return headers.get(locator) or read_header(Path(locator))
+
+    image, *channels = (header(locator) for locator in (case.image, *case.channels))
+    for locator, found in zip((case.image, *case.channels), (image, *channels), strict=True):
+        _check_components(locator, found, hints.component)
+    masks = tuple(header(mask) for mask in case.masks)
+    for locator, found in zip(case.masks, masks, strict=True):
+        _check_components(locator, found, None)
+    for locator, found in zip((*case.channels, *case.masks), (*channels, *masks), strict=True):
+        if not _is_segmentation(found):
+            check_same_grid(Path(case.image), Path(locator))
+    return Scan(case, image, masks)
+
+
+def _is_segmentation(header: Header) -> bool:
+    """Whether a volume is a DICOM segmentation, which may lack planes of its image."""
+    return header.label and header.modality == "SEG"
+
+
+def _are_colours(header: Header) -> bool:
+    return header.shape[3:] == (3,) and header.dtype == np.uint8
+
+
+def _check_components(locator: str, header: Header, component: int | None) -> None:
+    count = header.shape[3] if len(header.shape) > 3 else 1
+    if (count > 1 and component is None and not _are_colours(header)) or (component or 0) >= count:
+        asked = "" if component is None else f"; number {component} was asked for, counted from 0"
+        raise DataError(
+            f"{locator} has {count} components (shape {' x '.join(map(str, header.shape))}){asked}",
+            expected="a volume with one value per voxel",
+            remedy="choose one with --component, or take the file out of the folder if it is no image (a warp field)",
+            code="DATA-063",
+        )
+
+
+def _patients(scans: list[Scan]) -> tuple[list[Scan], list[str]]:
+    """Folders that hold one volume each are no classes: they are patients."""
+    folders = Counter(scan.case.label for scan in scans)
+    if len(scans) < 2 or None in folders or max(folders.values()) > 1:
+        return scans, []
+    named = [scan._replace(case=replace(scan.case, label=None, patient=scan.case.label)) for scan in scans]
+    return named, [f"folders with one volume each, taken as patients: {len(scans)}"]
+
+
+def _common_axis(scans: Sequence[Scan]) -> Axis:
+    return Counter(thickest_axis(scan.header) for scan in scans).most_common(1)[0][0]
+
+
+def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
+    case, several = scan.case, len(scan.header.shape) > 3
+    part = f"/{component}" if several and component is not None else ""
+    count = count_planes(scan.header, axis)
+    if 1 in scan.header.shape[:3] and not part and not any(map(_is_segmentation, scan.masks)):
+        return [case]
+    offsets = [_offset(case.image, mask, found, axis) for mask, found in zip(case.masks, scan.masks, strict=True)]
+    digits = max(3, len(str(count - 1)))
+    return [
+        replace(
+            case,
+            id=f"{case.id}_{number:0{digits}d}",
+            image=f"{case.image}::{axis}/{number}{part}",
+            channels=tuple(f"{channel}::{axis}/{number}{part}" for channel in case.channels),
+            masks=tuple(f"{mask}::{axis}/{number - offset}" for mask, offset in zip(case.masks, offsets, strict=True)),
+            volume=case.id,
+            patient=case.patient or case.id,
+        )
+        for number in range(count)
+    ]
+
+
+def _offset(image: str, mask: str, header: Header, axis: Axis) -> int:
+    """The number of the image's plane at which the first plane of a mask lies."""
+    if not _is_segmentation(header):
+        return 0
+    from sfumato.data.formats.dicom.seg import seg_offset
+
+    return seg_offset(Path(image), Path(mask), axis)
+
+
+def _notes(scans: Sequence[Scan], cases: Sequence[Case], axis: Axis, *, chosen: bool) -> list[str]:
+    notes = []
+    if len(cases) > len(scans):
+        other = sum(thickest_axis(scan.header) != axis for scan in scans)
+        differing = f"; in {other} of them the slices along another axis are thicker" if other and not chosen else ""
+        notes.append(f"volumes, cut into {axis} planes: {len(scans)} ({len(cases)} planes){differing}")
+    if labels := [scan.case.id for scan in scans if scan.header.label]:
+        notes.append(f"volumes that say they hold labels, used as images: {len(labels)} ({', '.join(labels[:5])})")
+    said = Counter(note for scan in scans for header in (scan.header, *scan.masks) for note in header.notes)
+    return [*notes, *(f"{note} ({count} volumes)" if count > 1 else note for note, count in said.most_common(10))]
+
+
+def _modality(scans: Iterable[Scan]) -> str | None:
+    """What made the volumes, where all that say so agree."""
+    said = {scan.header.modality for scan in scans if scan.header.modality}
+    return said.pop() if len(said) == 1 else None
+
+
+def _mask_names(scans: Iterable[Scan]) -> dict[int, str]:
+    """Names of the labels, where the volumes that have them agree."""
+    names: dict[int, set[str]] = defaultdict(set)
+    for scan in scans:
+        for header in scan.masks:
+            for value, name in (header.names or {}).items():
+                names[value].add(name)
+    return {value: " or ".join(sorted(said)) for value, said in sorted(names.items())}

@@ -1,0 +1,86 @@
+from pathlib import Path
+
+import pytest
+
+from sfumato.data.source import Hints, find_cases
+from sfumato.data.source.listing import files_below, natural
+from sfumato.errors import DataError
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+TRUTH = "images/256ISIC2018_Task1_Training_GroundTruth"
+
+
+@pytest.mark.parametrize("folder", [TRUTH, "set_masks", "Expert Annotations", "lesion-seg"])
+def test_folders_that_end_in_a_mask_word(tmp_path: Path, folder: str) -> None:
+    touch(
+        tmp_path, *(f"data/val/{name}.jpg" for name in "abc"), *(f"{folder}/{name}_segmentation.png" for name in "cba")
+    )
+    found = find_cases(tmp_path)
+    assert [(case.id, [Path(mask).stem for mask in case.masks]) for case in found.cases] == [
+        (name, [f"{name}_segmentation"]) for name in "abc"
+    ]
+    assert any(Path(folder).name in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["busi_masks/a.png", "busi_masks/b.png"],
+        ["with_mask/a.png", "without_mask/b.png"],
+        ["healthy/a.png", "tumour_seg/b.png"],
+        ["cat/1.png", "dog/1.png", "cat_masks/1.png"],
+    ],
+)
+def test_folders_that_only_sound_like_masks(tmp_path: Path, names: list[str]) -> None:
+    found = find_cases(touch(tmp_path, *names))
+    assert len(found.cases) == len(names) and found.kind == "generate"
+
+
+def test_the_level_of_the_class(tmp_path: Path) -> None:
+    touch(tmp_path, "site1/benign/p1/a.png", "site1/malignant/p2/b.png", "site2/benign/p3/c.png")
+    assert find_cases(tmp_path).classes == ("site1", "site2")
+    assert find_cases(tmp_path, hints=Hints(class_level=2)).classes == ("benign", "malignant")
+    assert find_cases(tmp_path, hints=Hints(class_level=3)).classes == ("p1", "p2", "p3")
+    with pytest.raises(DataError, match="3 of 3 images lie in fewer than 4 folders") as caught:
+        find_cases(tmp_path, hints=Hints(class_level=4))
+    assert caught.value.code == "DATA-067"
+
+
+def test_classes_of_images_with_masks(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{part}/{label}/{label}1.png" for part in ("images", "masks") for label in ("x", "y")))
+    found = find_cases(tmp_path, hints=Hints(class_level=2))
+    assert found.classes == ("x", "y") and found.kind == "segment"
+
+
+def test_pre_split_sets_with_masks_and_classes(tmp_path: Path) -> None:
+    names = [
+        f"{split}/{kind}/{label}/1.png"
+        for split in ("Train", "valid", "testing")
+        for kind in ("images", "masks")
+        for label in "ab"
+    ]
+    found = find_cases(touch(tmp_path, *names))
+    assert [case.split for case in found.cases] == ["train"] * 2 + ["test"] * 2 + ["validation"] * 2
+    assert found.classes == ("a", "b") and len({case.id for case in found.cases}) == 6
+    for case in found.cases:
+        assert case.image.replace("/images/", "/masks/") == case.masks[0]
+
+
+def test_a_listing_counts_what_systems_leave_behind(tmp_path: Path) -> None:
+    touch(tmp_path, "2.png", "10.png", "x/1.png", ".DS_Store", "x/Thumbs.db", "__MACOSX/a.png", ".git/b.png")
+    listing = files_below(tmp_path)
+    assert [entry.where for entry in listing.entries] == ["2.png", "10.png", "x/1.png"] and listing.hidden == 4
+    assert listing.entries[2].locator == f"{tmp_path}/x/1.png" and listing.entries[2].stem == "1"
+
+
+def test_names_of_any_script_can_be_sorted(tmp_path: Path) -> None:
+    names = ["a²", "a10", "a2", "ä", "٣", "-x", "a b"]
+    assert sorted(names, key=natural).index("a2") < sorted(names, key=natural).index("a10")
+    assert len(find_cases(touch(tmp_path, *(f"{name}.png" for name in names))).cases) == len(names)

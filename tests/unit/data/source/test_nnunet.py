@@ -1,0 +1,154 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sfumato.data.formats.image import write_image
+from sfumato.data.formats.nifti import write_volume
+from sfumato.data.source import Hints, find_cases
+from sfumato.data.source.folds import read_splits, write_splits
+from sfumato.errors import DataError
+
+PLAIN = {
+    "channel_names": {"0": "CT"},
+    "labels": {"background": 0, "tumour": 1, "ignore": 2},
+    "numTraining": 3,
+    "file_ending": ".png",
+}
+
+
+def raw(folder: Path, described: Any = PLAIN, *, channels: int = 1, cases: str = "abc", test: str = "") -> Path:
+    for part, names in (("Tr", cases), ("Ts", test)):
+        for name in names:
+            for kind, ends in (("images", [f"_{channel:04d}" for channel in range(channels)]), ("labels", [""])):
+                (folder / f"{kind}{part}").mkdir(parents=True, exist_ok=True)
+                for end in ends:
+                    write_image(folder / f"{kind}{part}" / f"{name}{end}.png", np.zeros((4, 4), np.uint8))
+    (folder / "dataset.json").write_text(json.dumps(described))
+    return folder
+
+
+def test_images_with_channels_and_what_the_file_says(tmp_path: Path) -> None:
+    found = find_cases(raw(tmp_path, channels=2, test="d"))
+    assert [case.id for case in found.cases] == list("abcd") and found.form == "nnU-Net raw"
+    assert [case.split for case in found.cases] == ["train"] * 3 + ["test"]
+    assert [Path(path).name for path in (found.cases[0].image, *found.cases[0].channels, *found.cases[0].masks)] == [
+        "a_0000.png", "a_0001.png", "a.png",
+    ]  # fmt: skip
+    assert dict(found.mask_names) == {0: "background", 1: "tumour"}
+    assert (found.ignore, found.modality, found.kind) == (2, "CT", "segment")
+
+
+def test_regions_and_the_decathlon(tmp_path: Path) -> None:
+    labels = {"background": 0, "whole": [1, 2], "core": [2], "edema": 1}
+    found = find_cases(raw(tmp_path / "a", {**PLAIN, "labels": labels, "numTraining": 5}))
+    assert found.regions == {"whole": (1, 2), "core": (2,)}
+    assert dict(found.mask_names) == {0: "background", 1: "edema", 2: "label 2"}
+    assert any("numTraining 5, 3 cases" in note for note in found.notes)
+    old = {"modality": {"0": "MRI"}, "labels": {"0": "background", "1": "anterior"}}
+    found = find_cases(raw(tmp_path / "b", old))
+    assert dict(found.mask_names) == {0: "background", 1: "anterior"} and found.modality == "MR"
+
+
+def test_volumes(tmp_path: Path) -> None:
+    raw(tmp_path, {**PLAIN, "file_ending": ".nii.gz"}, cases="")
+    for name in ("imagesTr/x_0000", "imagesTr/x_0001", "labelsTr/x"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_volume(tmp_path / f"{name}.nii.gz", np.zeros((4, 5, 6), np.int16), np.diag([1.0, 1, 3, 1]))
+    write_splits(tmp_path / "splits_final.json", [{"x": "validation"}])
+    found = find_cases(tmp_path)
+    assert [case.id for case in found.cases] == [f"x_{plane:03d}" for plane in range(6)]
+    assert found.cases[5].channels == (f"{tmp_path}/imagesTr/x_0001.nii.gz::axial/5",)
+    assert {case.patient for case in found.cases} == {"x"} and {case.split for case in found.cases} == {"validation"}
+
+
+def test_files_that_the_data_set_names_itself(tmp_path: Path) -> None:
+    raw(tmp_path, {**PLAIN, "dataset": {"one": {"images": ["imagesTr/a_0000.png"], "label": "labelsTr/b.png"}}})
+    case = find_cases(tmp_path).cases[0]
+    assert (case.id, Path(case.masks[0]).name) == ("one", "b.png")
+    entry = {"images": ["../x.png"], "label": "labelsTr/b.png"}
+    with pytest.raises(DataError, match="outside") as caught:
+        find_cases(raw(tmp_path, {**PLAIN, "dataset": {"one": entry}}))
+    assert caught.value.code == "DATA-017"
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_folds(tmp_path: Path, beside: bool) -> None:
+    folder = raw(tmp_path / "Dataset001_x")
+    folds = [{"a": "train", "b": "train", "c": "validation"}, {"a": "validation", "b": "train"}]
+    path = (tmp_path if beside else folder) / "splits_final.json"
+    write_splits(path, folds)
+    assert json.loads(path.read_text()) == [
+        {"train": ["a", "b"], "val": ["c"]}, {"train": ["b"], "val": ["a"]},
+    ]  # fmt: skip
+    found = find_cases(folder)
+    assert found.folds == tuple(folds) == read_splits(path)
+    assert [case.split for case in found.cases] == ["train", "train", "validation"]
+    second = find_cases(folder, hints=Hints(fold=1))
+    assert [case.split for case in second.cases] == ["validation", "train", "test"]
+    assert any("does not mention" in note for note in second.notes)
+    with pytest.raises(DataError, match="fold 2 was asked for") as caught:
+        find_cases(folder, hints=Hints(fold=2))
+    assert caught.value.code == "DATA-066"
+
+
+def test_folds_of_another_data_set(tmp_path: Path) -> None:
+    folder = raw(tmp_path / "Dataset001_x")
+    write_splits(tmp_path / "splits_final.json", [{"q": "train"}])
+    found = find_cases(folder)
+    assert found.folds == () and any("another data set" in note for note in found.notes)
+    write_splits(folder / "splits_final.json", [{"a": "train", "q": "train"}])
+    with pytest.raises(DataError, match="1 cases are not in the data set") as caught:
+        find_cases(folder)
+    assert caught.value.code == "DATA-066"
+
+
+@pytest.mark.parametrize("text", ["[", "{}", "[]", '[{"train": ["a"]}]', '[{"train": ["a"], "val": ["a"]}]'])
+def test_damaged_folds(tmp_path: Path, text: str) -> None:
+    (tmp_path / "splits_final.json").write_text(text)
+    with pytest.raises(DataError, match=r"splits_final\.json") as caught:
+        read_splits(tmp_path / "splits_final.json")
+    assert caught.value.code == "DATA-066"
+
+
+def test_cases_without_partner(tmp_path: Path) -> None:
+    folder = raw(tmp_path, test="d")
+    (folder / "labelsTr/a.png").unlink()
+    (folder / "imagesTr/b_0000.png").unlink()
+    (folder / "labelsTs/d.png").unlink()
+    with pytest.raises(
+        DataError, match=r"1 cases of imagesTr have no label:\n    a\n1 labels have no image:\n    b"
+    ) as caught:
+        find_cases(folder)
+    assert caught.value.code == "DATA-010"
+    found = find_cases(folder, hints=Hints(drop_unpaired=True))
+    assert [case.id for case in found.cases] == ["c"] and found.unpaired == ("a", "b")
+    assert any("imagesTs without labels, not used: 1" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        ({**PLAIN, "labels": {"background": 0, "x": "y"}}, "the label 'x'"),
+        ({**PLAIN, "labels": {"background": -1}}, "-1"),
+        ({**PLAIN, "dataset": {"one": ["x"]}}, "without images and label"),
+    ],
+)
+def test_descriptions_that_are_refused(tmp_path: Path, described: Any, words: str) -> None:
+    with pytest.raises(DataError, match=words) as caught:
+        find_cases(raw(tmp_path, described))
+    assert caught.value.code == "DATA-065"
+
+
+def test_missing_channels_and_damaged_json(tmp_path: Path) -> None:
+    folder = raw(tmp_path, channels=2)
+    (folder / "imagesTr/b_0001.png").unlink()
+    with pytest.raises(DataError, match="1 cases lack channels:\n    b: 0000") as caught:
+        find_cases(folder)
+    assert caught.value.code == "DATA-065"
+    (folder / "dataset.json").write_text("{")
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        find_cases(folder)
+    assert caught.value.code == "DATA-065"

@@ -1,0 +1,179 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sfumato.data.channels import read_case
+from sfumato.data.formats.dicom import seg as dicom_seg
+from sfumato.data.formats.dicom import series as dicom
+from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.volume import Header
+from sfumato.data.source import Hints, find_cases
+from sfumato.errors import DataError
+
+AXIAL = np.diag([1.0, 1, 4, 1])
+
+
+def scans(folder: Path, *names: str, shape: tuple[int, ...] = (4, 5, 3), affine: np.ndarray = AXIAL) -> Path:
+    for name in names:
+        path = folder / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_volume(path, np.arange(np.prod(shape)).reshape(shape).astype(np.int16) % 7, affine)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("images/a", "labels/a"),
+        ("imagesTr/a", "labelsTr/a"),
+        ("a", "a_seg"),
+        ("t2", "t2_seg-manual"),
+        ("mt1", "mt1_gmseg_goldstandard"),
+        ("x/t1w", "x/t1w_label-manual"),
+    ],
+)
+def test_labels_of_volumes(tmp_path: Path, image: str, mask: str) -> None:
+    found = find_cases(scans(tmp_path, image, mask))
+    name = Path(image).name
+    assert [case.id for case in found.cases] == [f"{name}_{plane:03d}" for plane in range(3)]
+    assert found.form == "volumes" and found.kind == "segment"
+    assert found.cases[2].masks == (f"{tmp_path}/{mask}.nii.gz::axial/2",)
+    assert {(case.volume, case.patient) for case in found.cases} == {(name, name)}
+    assert np.array_equal(read_case(found.cases[1])[..., 0], read_mask(found.cases[1].masks[0]))
+
+
+def test_labels_of_different_meaning_are_listed(tmp_path: Path) -> None:
+    scans(tmp_path, "t2", "t2_seg", "t2_centerline-manual", "t2s", "t2s_seg")
+    with pytest.raises(
+        DataError, match=r"1 volumes .*\n.*t2\.nii\.gz: t2_centerline-manual\.nii\.gz, t2_seg"
+    ) as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-064" and "--masks" in str(caught.value)
+    (tmp_path / "choice.csv").write_text("image,mask\nt2.nii.gz,t2_seg.nii.gz\n")
+    found = find_cases(tmp_path / "choice.csv")
+    assert len(found.cases) == 3 and found.cases[0].masks == (f"{tmp_path}/t2_seg.nii.gz::axial/0",)
+    scans(tmp_path / "truth", "t2")
+    for path in tmp_path.glob("t2?*.nii.gz"):
+        path.unlink()
+    assert find_cases(tmp_path, masks=tmp_path / "truth").kind == "segment"
+
+
+def test_labels_belong_to_the_longest_name_that_they_continue(tmp_path: Path) -> None:
+    found = find_cases(scans(tmp_path, "t2", "t2_crop", "t2_seg", "t2_crop_seg"))
+    assert {(case.volume, Path(case.masks[0].partition("::")[0]).name) for case in found.cases} == {
+        ("t2", "t2_seg.nii.gz"),
+        ("t2_crop", "t2_crop_seg.nii.gz"),
+    }
+
+
+def test_readers_of_volumes(tmp_path: Path) -> None:
+    found = find_cases(scans(tmp_path, "a", "a_seg_1", "a_seg_2"))
+    assert [Path(mask.partition("::")[0]).name for mask in found.cases[0].masks] == ["a_seg_1.nii.gz", "a_seg_2.nii.gz"]
+
+
+def test_volumes_without_partner(tmp_path: Path) -> None:
+    scans(tmp_path, "images/a", "images/b", "labels/b", "labels/c")
+    with pytest.raises(
+        DataError, match=r"1 images have no mask:\n.*a\.nii\.gz\n1 masks have no image:\n.*c\.nii"
+    ) as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-010"
+    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    assert {case.volume for case in found.cases} == {"b"} and len(found.unpaired) == 2
+    scans(tmp_path / "flat", "t2", "t2_seg", "labels")
+    with pytest.raises(DataError, match=r"1 masks have no image:\n.*labels\.nii\.gz"):
+        find_cases(tmp_path / "flat")
+
+
+def test_one_axis_for_all_and_another_when_asked(tmp_path: Path) -> None:
+    scans(tmp_path, "a", "b")
+    scans(tmp_path, "c", affine=np.diag([1.0, 4, 1, 1]))
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 9 and all("::axial/" in case.image for case in found.cases)
+    assert any("cut into axial planes: 3 (9 planes); in 1 of them" in note for note in found.notes)
+    assert len(find_cases(tmp_path, hints=Hints(slice_axis="sagittal")).cases) == 12
+
+
+def test_one_volume_and_a_flat_one(tmp_path: Path) -> None:
+    scans(tmp_path, "a", "a_seg")
+    assert len(find_cases(tmp_path / "a.nii.gz").cases) == 3
+    both = find_cases(tmp_path / "a.nii.gz", masks=tmp_path / "a_seg.nii.gz")
+    assert both.kind == "segment" and len(both.cases) == 3
+    flat = find_cases(scans(tmp_path / "flat", "x", shape=(4, 5, 1)))
+    assert [(case.id, case.volume) for case in flat.cases] == [("x", None)] and read_case(flat.cases[0]).shape == (
+        5,
+        4,
+        1,
+    )
+
+
+def test_components(tmp_path: Path) -> None:
+    scans(tmp_path, "a", "b", shape=(4, 5, 3, 2))
+    with pytest.raises(DataError, match=r"2 files cannot be used:\n.*a\.nii\.gz has 2 components") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-063" and "--component" in str(caught.value)
+    case = find_cases(tmp_path, hints=Hints(component=1)).cases[2]
+    assert case.image.endswith("::axial/2/1") and read_case(case).shape == (5, 4, 1)
+    with pytest.raises(DataError, match="number 2 was asked for"):
+        find_cases(tmp_path, hints=Hints(component=2))
+
+
+def test_other_grids_and_damaged_files_are_listed(tmp_path: Path) -> None:
+    scans(tmp_path, "images/a", "images/b", "labels/b")
+    scans(tmp_path, "labels/a", affine=np.diag([1.0, 1, 5, 1]))
+    with pytest.raises(DataError, match="another grid") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-012"
+    (tmp_path / "images/b.nii.gz").write_bytes(b"damaged")
+    with pytest.raises(DataError, match=r"2 files cannot be used:\n(.*\n)*.*b\.nii\.gz"):
+        find_cases(tmp_path)
+
+
+def test_folders_with_one_volume_each_are_patients(tmp_path: Path) -> None:
+    found = find_cases(scans(tmp_path, "anna/t1", "bert/t1"))
+    assert {(case.patient, case.label) for case in found.cases} == {("anna", None), ("bert", None)}
+    classes = find_cases(scans(tmp_path, "anna/t2", "bert/t2"))
+    assert classes.classes == ("anna", "bert")
+
+
+def test_a_table_of_volumes(tmp_path: Path) -> None:
+    scans(tmp_path, "a", "b")
+    (tmp_path / "labels.csv").write_text("id,label,patient\na,x,p1\nb,y,p1\n")
+    found = find_cases(tmp_path)
+    assert found.form == "table" and len(found.cases) == 6 and found.classes == ("x", "y")
+    assert {case.patient for case in found.cases} == {"p1"} and {case.volume for case in found.cases} == {"a", "b"}
+
+
+SERIES = Header((4, 5, 3), np.dtype(np.int16), AXIAL, modality="CT")
+
+
+def test_dicom_series_and_what_segmentations_were_drawn_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("p1/images/1.dcm", "p1/images/2.dcm", "p1/liver.dcm", "p2/3.dcm", "p2/4.dcm", "report.dcm"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    first, second = tmp_path / "p1/images/1.dcm", tmp_path / "p2/3.dcm"
+    drawn = SERIES._replace(label=True, modality="SEG", names={1: "Liver"}, reference=(first,))
+    listed = [
+        dicom.Listed(first, (first, first.with_name("2.dcm")), SERIES, "image"),
+        dicom.Listed(tmp_path / "p1/liver.dcm", (tmp_path / "p1/liver.dcm",), drawn, "label"),
+        dicom.Listed(second, (second, second.with_name("4.dcm")), SERIES, "image"),
+        dicom.Listed(tmp_path / "report.dcm", (tmp_path / "report.dcm",), None, "skipped", ("1 files hold no image",)),
+    ]
+    monkeypatch.setattr(dicom, "list_volumes", lambda *_: listed)
+    monkeypatch.setattr(dicom_seg, "seg_offset", lambda *_: 1)
+    with pytest.raises(DataError, match=rf"1 images have no mask:\n    {second}"):
+        find_cases(tmp_path)
+    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    assert [(case.id, case.image, case.masks) for case in found.cases] == [
+        (f"images_{plane:03d}", f"{first}::axial/{plane}", (f"{tmp_path}/p1/liver.dcm::axial/{plane - 1}",))
+        for plane in range(3)
+    ]
+    assert (found.modality, dict(found.mask_names)) == ("CT", {1: "Liver"}) and "1 files hold no image" in found.notes
+    both = [*listed, dicom.Listed(tmp_path / "spine.dcm", (tmp_path / "spine.dcm",), drawn, "label")]
+    (tmp_path / "spine.dcm").write_bytes(b"x")
+    monkeypatch.setattr(dicom, "list_volumes", lambda *_: both)
+    with pytest.raises(DataError, match=r"1\.dcm: liver\.dcm, spine\.dcm") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-064"
