@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench fuzz docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -30,6 +30,9 @@ check: $(VENV)/developing
 bench: $(VENV)/developing
 	$(BIN)/python benchmarks/network.py --out benchmarks/network.json
 	$(BIN)/python benchmarks/sampler.py --out benchmarks/sampler.json
+
+fuzz: $(VENV)/developing
+	$(BIN)/python benchmarks/fuzz.py --minutes 10
 
 docs: $(VENV)/developing
 	$(BIN)/python docs/build.py

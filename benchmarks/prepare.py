@@ -8,6 +8,8 @@ the largest resident memory of this process and of one worker is told.
     python benchmarks/prepare.py --count 10000 --out prepare.json
 """
 
+from __future__ import annotations
+
 import argparse
 import json
 import multiprocessing
@@ -20,14 +22,13 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from sfumato.data.manifest import Case
-from sfumato.data.preparation.prepare import Settings, prepare
-from sfumato.data.source import Found
+if TYPE_CHECKING:
+    from sfumato.data.manifest import Case  # imported only where it is needed: processes that run Pillow start without
 
 SIDE, DEEP_SIDE = 256, 1024
 KEPT = 200
@@ -44,6 +45,8 @@ def picture(generator: np.random.Generator) -> np.ndarray:
 
 def generate(folder: Path, count: int) -> tuple[list[Case], list[Case]]:
     """Images alone, and the same images with masks."""
+    from sfumato.data.manifest import Case
+
     generator = np.random.default_rng(0)
     kept = [picture(generator) for _ in range(min(KEPT, count))]
     y, x = np.mgrid[0:SIDE, 0:SIDE]
@@ -76,6 +79,9 @@ def pillow(cases: list[Case], workers: int) -> None:
 
 
 def ours(cases: list[Case], workers: int, folder: Path) -> None:
+    from sfumato.data.preparation.prepare import Settings, prepare
+    from sfumato.data.source import Found
+
     found = Found(tuple(cases), "segment" if cases[0].masks else "generate", (), ())
     for _ in prepare(found, folder / "set", Settings(size=(SIDE, SIDE), workers=workers)):
         pass
@@ -118,6 +124,10 @@ def compare(cases: list[Case], workers: int, folder: Path, rounds: int) -> dict[
 
 def memory(folder: Path, count: int, workers: int) -> dict[str, float]:
     """Prepare deep images at full size; gigabytes of the source in memory, and of the processes at their largest."""
+    from sfumato.data.manifest import Case
+    from sfumato.data.preparation.prepare import Settings, prepare
+    from sfumato.data.source import Found
+
     (folder / "deep").mkdir()
     slope = np.add.outer(np.arange(DEEP_SIDE), np.arange(DEEP_SIDE)).astype(np.uint16)
     cases = []

@@ -4,6 +4,7 @@ The faces (command line, web page) print `str(error)` and leave with `error.exit
 they ask for it.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 
@@ -73,17 +74,20 @@ def listed(names: Sequence[str], *, limit: int = 20) -> str:
 
 
 def raise_together(problems: Sequence[DataError]) -> None:
-    """Nothing without problems; else one error that lists them all.
+    """Nothing without problems; else one error that lists them all, each once: planes share the fault of their volume.
 
     Raises:
         DataError: with the code of the problems, or DATA-022 where they are of several kinds.
     """
-    if len(problems) == 1:
+    often = Counter(problem.finding for problem in problems)
+    told = [f"{finding} ({count} cases)" if count > 1 else finding for finding, count in often.items()]
+    if len(told) == 1:
+        problems[0].finding = told[0]
         raise problems[0]
     if problems:
         codes = sorted({problem.code for problem in problems})
         raise DataError(
-            f"{len(problems)} files cannot be used:\n{listed([problem.finding for problem in problems], limit=100)}",
+            f"{len(told)} files cannot be used:\n{listed(told, limit=100)}",
             expected=problems[0].expected if len(codes) == 1 else "whole images, each with a mask of its size",
             remedy=problems[0].remedy if len(codes) == 1 else "mend these files or take them out of the folder",
             code=codes[0] if len(codes) == 1 else "DATA-022",

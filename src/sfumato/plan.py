@@ -16,6 +16,7 @@ import numpy as np
 from sfumato.data.augmentation.ranges import choose
 from sfumato.data.facts import image_facts
 from sfumato.data.formats.image import read_image
+from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
@@ -238,7 +239,7 @@ def _critical(recipe: Recipe, pack: Pack) -> list[Choice]:
     rows = spread(pack.rows("train"), MEASURED_CASES)
     readers = [pack.masks(rows, [reader] * len(rows)).numpy() for reader in range(pack.spec.readers)]
     if len(readers) > 1:
-        counts = [(a != b).reshape(len(rows), -1).sum(1) for i, a in enumerate(readers) for b in readers[:i]]
+        counts = [_differ(a, b).reshape(len(rows), -1).sum(1) for i, a in enumerate(readers) for b in readers[:i]]
         what = "pixels on which two readers differ"
     else:
         counts, what = [_border(readers[0])], "pixels on the border of a mask"
@@ -250,7 +251,12 @@ def _critical(recipe: Recipe, pack: Pack) -> list[Choice]:
 
 def _border(masks: np.ndarray) -> np.ndarray:
     """Number of pixels with another class to the right or below, for each mask (n, h, w)."""
-    right = masks[:, :, 1:] != masks[:, :, :-1]
-    below = masks[:, 1:] != masks[:, :-1]
+    right, below = _differ(masks[:, :, 1:], masks[:, :, :-1]), _differ(masks[:, 1:], masks[:, :-1])
     count: np.ndarray = right.sum((1, 2)) + below.sum((1, 2))
     return count
+
+
+def _differ(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Where two masks say different things; silence is no difference."""
+    differing: np.ndarray = (a != b) & (a != IGNORED) & (b != IGNORED)
+    return differing

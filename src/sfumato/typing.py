@@ -4,7 +4,7 @@
 pytest `jaxtyping` and `beartype` check them at every call.
 """
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 Data = Float[Tensor, "b c *space"]
@@ -19,5 +19,5 @@ Times = Float[Tensor, " b"] | float
 Labels = Int[Tensor, " b"]
 """Class indices; the number of classes itself stands for 'no class'."""
 
-Masks = Int[Tensor, "b *space"]
-"""Class index of each pixel."""
+Masks = Integer[Tensor, "b *space"]
+"""Class index of each pixel: uint8 as stored, or any other integers."""

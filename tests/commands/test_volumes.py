@@ -1,6 +1,7 @@
 """Volumes in, volumes out: the same shape, axes and affine, and nothing else of the header."""
 
 import csv
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,12 +9,17 @@ import nibabel
 import numpy as np
 import pytest
 from tests.commands.conftest import TINY
+from tests.faults.planted import dicom_series, found_in
 
+from sfumato.commands import check as checking
+from sfumato.commands import convert as converting
 from sfumato.commands import evaluate, train
+from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
-from sfumato.commands.prediction import Writer, units
+from sfumato.commands.prediction import Form, Writer, units
 from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.volume import read_volume
 from sfumato.data.pack import Pack
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases
@@ -122,3 +128,45 @@ def test_planes_as_pictures(run: Path, scans: Path, tmp_path: Path) -> None:
     result = segmenting.segment(run, file, out=tmp_path / "png", samples=1, steps=1, format="png", save="overlay")
     assert result["cases"] == min(nibabel.load(file).shape)
     assert len(list((tmp_path / "png" / "masks").glob("scan_000_*.png"))) == result["cases"]
+
+
+def test_an_nnunet_dataset_is_a_source_and_not_a_prepared_dataset(
+    scans: Path, predictions: Path, tmp_path: Path
+) -> None:
+    """Both have a dataset.json; the labels of nnU-Net are references, and what it ignores does not count."""
+    raw = tmp_path / "Dataset007_Toy"
+    converting.convert(scans, to="nnunet", out=raw)
+    planned = train.segment(raw, dry_run=True)
+    assert planned["cases"] == 50 and "data.size" in [choice["choice"] for choice in planned["plan"]]
+    known = evaluate.masks(predictions, raw, out=tmp_path / "scores")
+    said = evaluate.masks(predictions, scans, out=tmp_path / "same")
+    assert known["foreground_mean"] == said["foreground_mean"]
+    about = json.loads((raw / "dataset.json").read_text())
+    about["labels"]["ignore"] = 3
+    (raw / "dataset.json").write_text(json.dumps(about))
+    for file in (raw / "labelsTr").glob("*.nii.gz"):
+        label, drawn = (nibabel.load(folder / file.name) for folder in (file.parent, predictions / "masks"))
+        voxels, wrong = np.asarray(label.dataobj).copy(), np.asarray(label.dataobj) != np.asarray(drawn.dataobj)
+        voxels[wrong] = 3
+        nibabel.save(nibabel.Nifti1Image(voxels, label.affine), file)
+    right = evaluate.masks(predictions, raw, out=tmp_path / "ignoring")
+    assert right["foreground_mean"]["dice"] == 1.0
+
+
+@pytest.mark.parametrize("form", ["same", "nii", "png"])
+def test_a_dicom_series_comes_back_without_its_patient(run: Path, tmp_path: Path, form: Form) -> None:
+    """Segmentation, dataset, check, copy in another form: no byte of any output tells who it was."""
+    pytest.importorskip("highdicom")
+    series = dicom_series(tmp_path / "scan")
+    out = tmp_path / "out"
+    segmenting.segment(run, series.parent, out=out / "predictions", samples=2, steps=2, format=form)
+    preparing.prepare(series.parent, out=out / "dataset", size="8")
+    converting.convert(series.parent, to="folder", out=out / "pictures")
+    checking.check(series.parent, out=out / "check")
+    masks = list((out / "predictions" / "masks").iterdir())
+    assert [mask.suffix for mask in masks] == {"same": [".dcm"], "nii": [".gz"], "png": [".png"] * 3}[form]
+    if form != "png":
+        written, source = read_volume(masks[0]), read_volume(series)
+        assert written.voxels.shape == source.voxels.shape and np.allclose(written.affine, source.affine, atol=1e-4)
+    (out / "names.txt").write_text("\n".join(str(path.relative_to(out)) for path in out.rglob("*")))
+    assert len(list(out.rglob("*"))) > 20 and found_in(out) == []

@@ -67,7 +67,7 @@ IMAGES = (
         "PNG of 18 kB that becomes 144 million pixels",
         beside_good("bad.png", png_of(12_000, 12_000, bytes(1501 * 12_000))),
         "DATA-007",
-        ("bad.png", "144000000"),
+        ("bad.png", "12000 x 12000"),
     ),
     Bad("JPEG cut in half", beside_good("bad.jpg", encoded(PIXELS, "JPEG")[:400]), "DATA-006", ("bad.jpg", "cut")),
     Bad("JPEG without its end", beside_good("bad.jpg", encoded(PIXELS, "JPEG")[:-2]), "DATA-006", ("bad.jpg", "EOI")),

@@ -4,7 +4,7 @@ import json
 from collections.abc import Generator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -12,10 +12,11 @@ from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, check_output_file, output_file, output_folder
 from sfumato.commands.prepare import parse_size
 from sfumato.commands.source import SourceFlags
-from sfumato.data.conversion.convert import Converted, Form, is_prepared, prepared_meaning
+from sfumato.data.conversion.convert import Converted, Form, prepared_meaning
 from sfumato.data.conversion.convert import convert as convert_cases
 from sfumato.data.conversion.nnunet import refuse_name
 from sfumato.data.conversion.setting import Step
+from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
 from sfumato.provenance import write_provenance
 

@@ -21,8 +21,8 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.volume import is_volume, place_in, read_volume
-from sfumato.data.manifest import read_rows
-from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
+from sfumato.data.manifest import is_prepared, read_rows
+from sfumato.data.mask import IGNORED, MaskRule, class_names, count_values, mask_rule
 from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
 from sfumato.errors import DataError, listed
@@ -91,7 +91,7 @@ def masks(predictions: Path, reference: Path, /, *, out: Path, overwrite: bool =
 
 def _references(reference: Path) -> References:
     """True masks in any form that a person has them."""
-    if (reference / "dataset.json").is_file():
+    if is_prepared(reference):
         pack = Pack.open(reference)
         if pack.spec.mask_rule is None:
             raise DataError(f"{reference} has no masks", expected="a dataset for segmentation", code="DATA-023")
@@ -105,8 +105,8 @@ def _references(reference: Path) -> References:
         for case in cases:
             for mask in case.masks:
                 counts.update(count_values(read_mask(mask)))
-        rule = decide_mask_rule(counts)
-        classes = ("background", *(f"class {k}" for k in range(1, rule.classes)))
+        rule = mask_rule(counts, found.mask_names, found.ignore)
+        classes = class_names(rule, found.mask_names)
     return References({unit.id: unit for form in FORMS for unit in units(cases, form)}, rule, classes)
 
 
@@ -126,13 +126,14 @@ def _arm(folder: Path, truth: References) -> Arm:
         unit = truth.units[row["id"]]
         readers = _true_masks(unit, truth.rule)
         predicted = _predicted(folder / row["mask"], unit, truth.rule)
-        scored = [overlap(predicted, reader, classes=truth.rule.classes, case=unit.id) for reader in readers]
+        scored = [_overlap(predicted, reader, truth.rule, unit.id) for reader in readers]
         overlaps.extend(scored)
         per_case[unit.id] = _mean_overlap(scored)
         members = sorted(file for file in (folder / "members").glob(f"{unit.id}_*") if _is_member(file, unit.id))
         if len(members) > 1 and len(readers) > 1:
             drawn = np.stack([_predicted(member, unit, truth.rule) for member in members])
-            diversity[unit.id] = _diversity(drawn, readers, truth.rule.classes)
+            said = (readers != IGNORED).all(axis=0)
+            diversity[unit.id] = _diversity(drawn * said, readers * said, truth.rule.classes)
     name = DETERMINISTIC if about["process"] == "none" else "diffusion"
     return Arm(folder, name, about["network_calls"], per_case, overlaps, diversity)
 
@@ -161,6 +162,13 @@ def _whole_volume(unit: Unit) -> bool:
 def _is_member(file: Path, name: str) -> bool:
     """Whether a file is a member of this case, not of one whose name goes on with digits."""
     return re.fullmatch(rf"{re.escape(name)}_\d\d\.(png|nii\.gz)", file.name) is not None
+
+
+def _overlap(predicted: np.ndarray, reader: np.ndarray, rule: MaskRule, name: str) -> Overlap:
+    """Overlap on the pixels that the reader says something about."""
+    if predicted.shape == reader.shape and rule.ignore is not None:
+        predicted, reader = predicted[reader != IGNORED], reader[reader != IGNORED]
+    return overlap(predicted, reader, classes=rule.classes, case=name)
 
 
 def _mean_overlap(scored: Sequence[Overlap]) -> Overlap:

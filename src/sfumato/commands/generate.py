@@ -1,7 +1,7 @@
 """`sfumato generate`: images of the asked classes, one PNG each, with a manifest and preview grids."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, output_folder
+from sfumato.data.conversion.setting import file_names
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.errors import UsageError
@@ -140,10 +141,11 @@ def _write_images(
 ) -> list[Made]:
     """One PNG each and the manifest."""
     made, cases = [], []
+    folders = _safe_names(wanted)
     with bar("generating", total=len(wanted)) as progress:
         for image in make(model, sampler, wanted, guidance=guidance, batch=batch):
             label = image.wanted.label or UNCONDITIONAL
-            path = folder / label / f"{image.wanted.number:06}.png"
+            path = folder / folders[label] / f"{image.wanted.number:06}.png"
             path.parent.mkdir(exist_ok=True)
             write_image(path, enlarged(image.image, height, method), text=_text(model, sampler, image, guidance))
             name = path.relative_to(folder).with_suffix("").as_posix()
@@ -191,6 +193,12 @@ def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
     return pixels[..., None] if pixels.ndim == 2 else pixels
 
 
+def _safe_names(wanted: Iterable[Wanted]) -> dict[str, str]:
+    """The name of the folder or file of each class."""
+    labels = sorted({image.label or UNCONDITIONAL for image in wanted})
+    return dict(zip(labels, file_names(labels), strict=True))
+
+
 def _write_sheets(folder: Path, made: Sequence[Made]) -> None:
     """Preview grids over all images, and one sheet for each class."""
     (folder / "grids").mkdir()
@@ -198,9 +206,10 @@ def _write_sheets(folder: Path, made: Sequence[Made]) -> None:
         if len(made) >= number:
             pictures = np.stack([image.image for image in _in_turn(made)[:number]])
             write_image(folder / "grids" / f"{number}.png", grid(pictures, round(number**0.5)))
+    names = _safe_names(image.wanted for image in made)
     for label in {image.wanted.label for image in made}:
         pictures = np.stack([image.image for image in made if image.wanted.label == label][:PER_CLASS_SHEET])
-        name = UNCONDITIONAL if label is None else f"class_{label}"
+        name = UNCONDITIONAL if label is None else f"class_{names[label]}"
         write_image(folder / f"{name}.png", grid(pictures, min(8, len(pictures))))
 
 

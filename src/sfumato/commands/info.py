@@ -6,6 +6,7 @@ from typing import Any
 
 from sfumato.commands.console import console
 from sfumato.commands.prepare import describe
+from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.run import Model, Run, load_model
@@ -18,7 +19,7 @@ def info(path: Path, /) -> dict[str, Any]:
     Args:
         path: A run folder, a model.safetensors or a prepared dataset.
     """
-    if (path / "dataset.json").is_file():
+    if is_prepared(path):
         result = describe(path, Pack.open(path))
     elif Run(path).exists():
         result = _about_run(path)

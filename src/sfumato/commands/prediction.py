@@ -15,6 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from sfumato.data.conversion.setting import file_names
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.dicom.seg import write_seg
@@ -159,7 +160,7 @@ class Writer:
 
     def _by_class(self, name: str, probability: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         """The probability of each foreground class with the name of its file."""
-        for index, mask_class in enumerate(self.spec.mask_classes[1:], start=1):
+        for index, mask_class in enumerate(file_names(self.spec.mask_classes[1:]), start=1):
             yield (name if self._binary else f"{name}_{mask_class}"), probability[index]
 
     def _mask_volume(self, name: str, source: Path, stack: "_Stack") -> str:

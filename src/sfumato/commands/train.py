@@ -12,6 +12,7 @@ from sfumato.commands.console import say
 from sfumato.commands.prepare import parse_size, prepare_into
 from sfumato.commands.session import Session
 from sfumato.commands.source import AS_FOUND, SourceFlags, find
+from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import DataError, UsageError, listed
@@ -172,7 +173,7 @@ def _settings(given: Sequence[str] | None, *, size: str | None, seed: int | None
 def _preview_plan(recipe: Recipe, run: Run, source: Path) -> dict[str, Any]:
     """What a dry run says: cases, and every choice with its reason."""
     device = _kind(own_device())
-    if (source / "dataset.json").is_file():
+    if is_prepared(source):
         pack = Pack.open(source)
         cases, (_, choices) = len(pack), plan_training(recipe, pack, device=device)
     else:
@@ -197,9 +198,9 @@ def _train(wanted: Recipe, run: Run, source: Path) -> dict[str, Any]:
     if not run.exists() and run.folder.is_dir() and any(path.name not in ours for path in run.folder.iterdir()):
         raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
     dataset, choices = source.resolve(), list[Choice]()
-    if not (source / "dataset.json").is_file():
+    if not is_prepared(source):
         dataset = run.folder / "dataset"
-        if rank() == 0 and not (dataset / "dataset.json").is_file():
+        if rank() == 0 and not is_prepared(dataset):
             run.folder.mkdir(parents=True, exist_ok=True)
             choices = prepare_into(dataset, wanted, find(source, wanted), source=source, spool=spool_folder(dataset))
         wait_for_all()

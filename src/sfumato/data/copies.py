@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt64
+from jaxtyping import Bool, Float32, Int64, UInt64
 
 from sfumato.data.facts import CaseFacts
 from sfumato.data.manifest import Case
@@ -18,18 +18,25 @@ from sfumato.data.manifest import Case
 BITS = 4
 """Hashes of near duplicates differ in no more of their 64 bits."""
 
+BANDS = tuple(range(64 * band // (BITS + 1), 64 * (band + 1) // (BITS + 1)) for band in range(BITS + 1))
+"""The bits of a hash in groups: hashes that differ in `BITS` bits are the same in at least one of them."""
+
 CORRELATION = 0.998
 """Thumbnails of near duplicates correlate at least so much. JPEG leaves more than 0.999 of pictures from 64 pixels on;
 of smaller ones it may leave less, and they are missed."""
 
 BLOCK = 1024
-"""Pictures whose hashes are compared with all others at a time; bounds the memory."""
+"""Pairs whose thumbnails are compared at a time; bounds the memory."""
 
 PARTNERS = 16
-"""Later pictures with a like hash that are looked at for each: in long rows of like pictures, groups grow by links."""
+"""Later pictures with a like hash that are looked at for each, in each band of the hash: in long rows of like pictures,
+groups grow by links."""
 
 Rows = tuple[int, ...]
 """A group of cases by their place in the set, in order."""
+
+
+Places = Int64[np.ndarray, " _"]
 
 
 class Copies(NamedTuple):
@@ -73,26 +80,40 @@ def _near(cases: Sequence[Case], facts: Sequence[CaseFacts], rows: Sequence[int]
     images = [image for row in rows if (image := facts[row].image) is not None]
     hashes = np.array([int(image.hash, 16) for image in images], np.uint64)
     thumbs = _normalised([image.thumbnail for image in images])
-    volumes = [cases[row].volume for row in rows]
-    links: dict[int, int] = {}
-    for left, right in _alike(hashes):
-        other = np.array(
-            [volumes[one] is None or volumes[one] != volumes[two] for one, two in zip(left, right, strict=True)], bool
-        )
-        sure = np.einsum("pn,pn->p", thumbs[left], thumbs[right]) >= CORRELATION if len(left) else other
-        for one, two in zip(left[sure & other].tolist(), right[sure & other].tolist(), strict=True):
-            links[_root(links, two)] = _root(links, one)
+    volumes = _numbered(cases[row].volume for row in rows)
+    left, right = _alike(hashes, volumes)
+    sure = _correlate(thumbs, left, right)
+    labels = _joined(len(rows), left[sure], right[sure])
     groups: dict[int, list[int]] = defaultdict(list)
-    for place in range(len(rows)):
-        groups[_root(links, place)].append(rows[place])
+    for row, label in zip(rows, labels.tolist(), strict=True):
+        groups[label].append(row)
     return (tuple(sorted(group)) for group in groups.values() if len(group) > 1)
 
 
-def _root(links: dict[int, int], place: int) -> int:
-    while links.get(place, place) != place:
-        links[place] = links.get(links[place], links[place])
-        place = links[place]
-    return place
+def _numbered(volumes: Iterable[str | None]) -> Places:
+    """A number for each volume; what is in no volume has one of its own."""
+    numbers: dict[str | int, int] = {}
+    return np.array(
+        [numbers.setdefault(row if name is None else name, len(numbers)) for row, name in enumerate(volumes)], np.int64
+    )
+
+
+def _correlate(thumbs: Float32[np.ndarray, "n pixels"], left: Places, right: Places) -> Bool[np.ndarray, " pairs"]:
+    """Whether the thumbnails of each pair are alike, a block of pairs at a time."""
+    starts = range(0, max(1, len(left)), BLOCK)
+    blocks = [(thumbs[left[start : start + BLOCK]], thumbs[right[start : start + BLOCK]]) for start in starts]
+    return np.concatenate([np.einsum("pn,pn->p", one, two) >= CORRELATION for one, two in blocks])
+
+
+def _joined(count: int, left: Places, right: Places) -> Places:
+    """For each picture the first of those that pairs join it to, also by way of others."""
+    labels = np.arange(count)
+    while (labels[left] != labels[right]).any():
+        lowest = np.minimum(labels[left], labels[right])
+        for side in (left, right):
+            np.minimum.at(labels, labels[side], lowest)
+        labels = labels[labels]
+    return labels
 
 
 def _normalised(thumbnails: Sequence[bytes]) -> Float32[np.ndarray, "n pixels"]:
@@ -104,15 +125,31 @@ def _normalised(thumbnails: Sequence[bytes]) -> Float32[np.ndarray, "n pixels"]:
     return np.asarray(pixels / np.linalg.norm(pixels, axis=1, keepdims=True).clip(1e-6))
 
 
-def _alike(
-    hashes: UInt64[np.ndarray, " n"],
-) -> Iterator[tuple[Int64[np.ndarray, " pairs"], Int64[np.ndarray, " pairs"]]]:
-    """Pairs of pictures with like hashes, block by block; the first of a pair comes before the second."""
-    for start in range(0, len(hashes), BLOCK):
-        block = hashes[start : start + BLOCK]
-        like = np.bitwise_count(block[:, None] ^ hashes[None, start:]) <= BITS
-        like &= np.arange(len(block))[:, None] < np.arange(len(hashes) - start)[None]
-        left, right = np.nonzero(like)
-        place = np.arange(len(left)) - np.searchsorted(left, left)
-        few = place < PARTNERS
-        yield left[few] + start, right[few] + start
+def _alike(hashes: UInt64[np.ndarray, " n"], volumes: Places) -> tuple[Places, Places]:
+    """Pairs of pictures of different volumes with like hashes; the first of a pair comes before the second.
+
+    Only pictures that share one of the `BANDS` of their hashes are compared.
+    """
+    codes = [left * len(hashes) + right for left, right in (_alike_in(hashes, volumes, band) for band in BANDS)]
+    left, right = np.divmod(np.unique(np.concatenate(codes)), max(1, len(hashes)))
+    return left, right
+
+
+def _alike_in(hashes: UInt64[np.ndarray, " n"], volumes: Places, band: range) -> tuple[Places, Places]:
+    """The pairs that share one band: each picture is compared with the next, the next but one ... that has it."""
+    value = (hashes >> np.uint64(band.start)) & np.uint64(2 ** len(band) - 1)
+    order = np.argsort(value, kind="stable")
+    value, hashes, volumes = value[order], hashes[order], volumes[order]
+    lefts, rights, active = [order[:0]], [order[:0]], np.arange(len(order))
+    partners = np.zeros_like(order)
+    for step in range(1, len(order)):
+        active = active[(active < len(order) - step) & (partners[active] < PARTNERS)]
+        active = active[value[active] == value[active + step]]
+        if not len(active):
+            break
+        like = np.bitwise_count(hashes[active] ^ hashes[active + step]) <= BITS
+        like &= volumes[active] != volumes[active + step]
+        partners[active[like]] += 1
+        lefts.append(order[active[like]])
+        rights.append(order[active[like] + step])
+    return np.concatenate(lefts), np.concatenate(rights)

@@ -56,6 +56,44 @@ class Case:
     more: Mapping[str, str] = field(default_factory=dict)
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder is a prepared data set, and not of another kind that has a `dataset.json` too."""
+    return all((folder / name).is_file() for name in ("dataset.json", "manifest.csv", "images.npy"))
+
+
+MAX_NAME = 200
+"""Bytes of a part of an id: 255 are allowed for names of files, and endings follow."""
+
+
+def refuse_unsafe_ids(where: str, ids: Mapping[str, str]) -> None:
+    """Refuse ids under which no file can be written below a folder; `benign/000017` is fine.
+
+    Args:
+        where: what they are ids in, for the error.
+        ids: each id, with the place that it is from.
+
+    Raises:
+        DataError: with all of them.
+    """
+    if unsafe := [f"{place}: {name[:80]!r}" for name, place in ids.items() if not is_safe_id(name)]:
+        raise DataError(
+            f"{where}: {len(unsafe)} ids cannot be names of files:\n{listed(unsafe)}",
+            expected=f"names without '..' and control characters, of at most {MAX_NAME} bytes",
+            remedy="rename them: results are written under these names",
+            code="DATA-016",
+        )
+
+
+def is_safe_id(name: str) -> bool:
+    """Whether files can be written under a name, below a folder."""
+    parts = re.split(r"[/\\]", name)
+    try:
+        fits = all(len(part.encode()) <= MAX_NAME for part in parts)
+    except UnicodeEncodeError:  # a name of the file system that is not UTF-8
+        return False
+    return fits and name.isprintable() and not {"", ".", ".."} & set(parts)
+
+
 def write_manifest(path: Path, cases: Sequence[Case], *, extra: Mapping[str, Sequence[object]] | None = None) -> None:
     """Write the table.
 
@@ -127,7 +165,9 @@ def _cases(path: Path, rows: Sequence[dict[str, str]]) -> list[Case]:
             f"{path}: no column {' or '.join(missing)}; {found}", expected="id, image, ...", code="DATA-016"
         )
     masks, channels = _numbered(header, "mask", alone=True), _numbered(header, "image", alone=False)
+    refuse_unsafe_ids(str(path), {row["id"]: f"row {number}" for number, row in enumerate(rows, start=2)})
     cases = [_case(path, row, masks, channels) for row in rows]
+    refuse_unsafe_ids(str(path), {case.volume: "volume" for case in cases if case.volume})
     if twice := [name for name, count in Counter(case.id for case in cases).items() if count > 1]:
         raise DataError(f"{path}: these ids occur more than once:\n{listed(twice)}", code="DATA-016")
     return cases
@@ -174,8 +214,10 @@ def _resolved(text: str, table: Path) -> str:
     elsewhere must not be able to name any file of this machine.
     """
     locator = Locator.parse(text)
+    if "\0" in text:
+        raise DataError(f"{table}: {text[:80]!r} is no path", expected="names of files", code="DATA-017")
     path = (table.parent / locator.path).resolve()
-    if not path.is_relative_to(table.parent.resolve()) and not (table.parent / "dataset.json").is_file():
+    if not path.is_relative_to(table.parent.resolve()) and not is_prepared(table.parent):
         raise DataError(
             f"{table}: '{text}' lies outside the folder of the table",
             expected="file names relative to the table, below its folder",

@@ -22,6 +22,9 @@ FEW = 8
 IGNORED = 255
 """Class index of pixels that say nothing."""
 
+STRANGE = 254
+"""Class index, for a moment, of pixels that no class has; rules have fewer classes."""
+
 Values = Integer[np.ndarray, "*values"]
 Classes = UInt8[np.ndarray, "*values"]
 Strange = Bool[np.ndarray, "*values"]
@@ -54,7 +57,7 @@ class MaskRule(NamedTuple):
             DataError: a value that no class has.
         """
         if raw.dtype == np.uint8:
-            index, strange = (each[raw] for each in self._classes(np.arange(256)))
+            index, strange = self._classes_of_bytes(raw)
         else:
             index, strange = self._classes(raw)
         if strange.any():
@@ -79,6 +82,13 @@ class MaskRule(NamedTuple):
             return index, strange
         ignored = raw == self.ignore
         return np.where(ignored, np.uint8(IGNORED), index), strange & ~ignored
+
+    def _classes_of_bytes(self, raw: UInt8[np.ndarray, "h w"]) -> tuple[Classes, Strange]:
+        """The same for bytes by a table, which is several times as fast."""
+        index, strange = self._classes(np.arange(256))
+        table = np.where(strange, np.uint8(STRANGE), index).tobytes()
+        classes = np.frombuffer(bytearray(raw.tobytes()).translate(table), np.uint8).reshape(raw.shape)
+        return classes, classes == STRANGE
 
     def shows_object(self, counts: Mapping[int, int]) -> bool:
         """Whether a mask with these values (`count_values`) has any pixel that is not background."""
@@ -114,8 +124,31 @@ def named_mask_rule(names: Mapping[int, str], ignore: int | None = None) -> Mask
     return MaskRule(values, None, f"the source names the values of its masks: {named}{_said(ignore)}", ignore)
 
 
+def mask_rule(counts: Mapping[int, int], names: Mapping[int, str], ignore: int | None) -> MaskRule:
+    """The meaning of mask values as the source names them, else decided from the values.
+
+    Args:
+        counts: pixels that have each stored value, over all masks.
+        names: names of stored values, where the source has them.
+        ignore: the stored value of pixels that say nothing, where the source has one.
+
+    Raises:
+        DataError: as for `named_mask_rule` and `decide_mask_rule`.
+    """
+    return named_mask_rule(names, ignore) if names else decide_mask_rule(counts, ignore=ignore)
+
+
 def _said(ignore: int | None) -> str:
     return "" if ignore is None else f"; {ignore} says nothing and is left out"
+
+
+def class_names(rule: MaskRule, names: Mapping[int, str]) -> tuple[str, ...]:
+    """The classes of pixels by name, background first: as the source names its values, else after them."""
+    if names:
+        return tuple(names.get(value, "background") for value in rule.values)
+    if rule.classes == 2:
+        return ("background", "foreground")
+    return ("background", *(f"class {value}" for value in rule.values[1:]))
 
 
 def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) -> MaskRule:

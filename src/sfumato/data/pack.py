@@ -89,7 +89,7 @@ class Pack:
     def masks(
         self, rows: Sequence[int], readers: Sequence[int] | None = None, device: torch.device | str = "cpu"
     ) -> Masks:
-        """Class index of each pixel, one reader's mask for each row.
+        """Class index of each pixel, uint8 as stored, one reader's mask for each row.
 
         Args:
             rows: which cases.
@@ -99,7 +99,7 @@ class Pack:
         if self._masks is None:
             raise ValueError("a data set for generation has no masks")
         chosen = [0] * len(rows) if readers is None else list(readers)
-        return torch.from_numpy(self._masks[list(rows), chosen]).to(device).long()
+        return torch.from_numpy(self._masks[list(rows), chosen]).to(device, non_blocking=True)
 
     def labels(self, rows: Sequence[int]) -> Labels:
         """Class index of each case; the number of classes itself for a case without a class."""

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Shaped
 
+from sfumato.errors import DataError
+
 Array = Shaped[np.ndarray, "h w *c"]
 """An image, or a mask of class indices."""
 
@@ -143,3 +145,13 @@ def _resize_classes(array: Array, size: tuple[int, int]) -> Resized:
     shrinks = size[0] < array.shape[0] or size[1] < array.shape[1]
     cover = functional.interpolate(planes[None].float(), size, mode="area" if shrinks else "nearest-exact")
     return np.asarray(classes[cover[0].argmax(0).numpy()])
+
+
+def no_spacing(what: str, wanted: float) -> DataError:
+    """The error to raise for an image that cannot be brought to a spacing."""
+    return DataError(
+        f"{what} has no spacing (millimetres per pixel)",
+        expected=f"a volume, since images are to be brought to {wanted:g} mm per pixel",
+        remedy="leave out the spacing, or give NIfTI, DICOM, NRRD or MHA files",
+        code="DATA-026",
+    )

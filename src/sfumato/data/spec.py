@@ -18,8 +18,7 @@ from sfumato.data.formats.volume import Axis
 from sfumato.data.intensity import FULL, Intensity, case_stats, stored, stored_dtype
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
-from sfumato.data.placement import Canvas, Placement, fit
-from sfumato.data.preparation.chunk import no_spacing
+from sfumato.data.placement import Canvas, Placement, fit, no_spacing
 from sfumato.errors import DataError
 from sfumato.typing import Data
 

@@ -138,17 +138,6 @@ def as_fold(cases: Sequence[Case]) -> Fold:
     return {name_of(case): case.split for case in cases if case.split in ("train", "validation")}
 
 
-def splits_final(folds: Iterable[Fold]) -> list[dict[str, list[str]]]:
-    """The content of `splits_final.json`."""
-    return [
-        {
-            "train": [name for name, split in fold.items() if split == "train"],
-            "val": [name for name, split in fold.items() if split == "validation"],
-        }
-        for fold in folds
-    ]
-
-
 def _labels(cases: Sequence[Case]) -> list[str]:
     return [case.label or "" for case in cases]
 

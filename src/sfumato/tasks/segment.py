@@ -42,7 +42,7 @@ CERTAIN = 100.0
 
 def one_hot(masks: Masks, classes: int) -> Data:
     """Class indices as a one-hot mask in [-1, 1]."""
-    return functional.one_hot(masks, classes).movedim(-1, 1).float() * 2 - 1
+    return functional.one_hot(masks.long(), classes).movedim(-1, 1).float() * 2 - 1
 
 
 def undecided(masks: Masks, ignored: Ignored, classes: int) -> Data:
@@ -111,7 +111,7 @@ class Segment:
 
     def _scored(self, output: Data, x0: Data, x_t: Data, t: PerItem, ignored: Ignored) -> dict[str, Tensor]:
         """The terms over the pixels that are not ignored."""
-        hidden, answer = ignored[:, None], one_hot(torch.zeros_like(ignored, dtype=torch.int64), self.classes)
+        hidden, answer = ignored[:, None], one_hot(torch.zeros_like(ignored, dtype=torch.uint8), self.classes)
         output = torch.where(hidden, CERTAIN * answer, output)
         x0 = torch.where(hidden, self.process.estimate(output.detach(), x_t, t), x0)
         share = (~ignored).flatten(1).float().mean(1).clamp(min=1 / ignored[0].numel())

@@ -1,6 +1,7 @@
 import io
 from pathlib import Path
 
+import imagehash
 import numpy as np
 import pytest
 from PIL import Image
@@ -65,8 +66,18 @@ def test_near_duplicates_hash_alike_and_others_do_not() -> None:
 
 
 def test_digest_knows_shape_and_pixels() -> None:
-    picture = smooth(1)
-    assert digest(picture) == digest(picture.copy()) != digest(picture.reshape(32, 128))
+    picture, small = smooth(1), thumbnail(smooth(1)[..., None])
+    other = picture.copy()
+    other[40, 50] += 1
+    seen = [digest(each, small) for each in (picture, other, picture.reshape(32, 128))]
+    assert digest(picture.copy(), small) == seen[0] and len(set(seen)) == 3
+    assert digest(np.asfortranarray(picture), small) == seen[0]
+
+
+def test_perceptual_hash_is_that_of_imagehash() -> None:
+    for seed in range(20):
+        small = thumbnail(smooth(seed)[..., None])
+        assert perceptual_hash(small) == np.packbits(imagehash.phash(Image.fromarray(small)).hash).tobytes().hex()
 
 
 def test_levels_show_bits_that_are_not_used() -> None:
@@ -102,6 +113,13 @@ def test_mask_facts() -> None:
 def test_numbers_of_objects_are_objects() -> None:
     raw = np.arange(400, dtype=np.uint16).reshape(20, 20)
     assert mask_facts(raw).components == 1 and len(mask_facts(raw).values) == 400
+
+
+def test_shapes_are_measured_only_where_asked() -> None:
+    raw, case = np.eye(8, dtype=np.uint8), Case(id="a", image="a.png", masks=("m.png",))
+    (plain,), (shaped,) = (facts_of(case, None, [raw], shapes=shapes).masks for shapes in (False, True))
+    assert plain.values == shaped.values and shaped.components == 1
+    assert (plain.components, plain.outline, plain.rim) == (None, None, None)
 
 
 def test_jpeg_masks_are_cut_at_128(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_prepared_set_gives_batches(tmp_path: Path) -> None:
     assert images.shape == (3, 1, 20, 20) and images.dtype == torch.float32
     stored = read_image(pack.cases[3].image)[..., 0]
     assert torch.allclose(images[0, 0], torch.from_numpy(stored / 127.5 - 1).float(), atol=1e-6)
-    assert pack.masks(rows).sum((1, 2)).tolist() == [80, 20, 160]
+    assert pack.masks(rows).sum((1, 2)).tolist() == [80, 20, 160] and pack.masks(rows).dtype == torch.uint8
     assert pack.masks(rows, [1, 0, 1]).sum((1, 2)).tolist() == [0, 20, 0]
     assert pack.spec.readers == 2 and pack.spec.mask_classes == ("background", "foreground")
     assert sorted(row for split in ("train", "validation", "test") for row in pack.rows(split)) == list(range(10))
@@ -164,7 +164,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     def full(*_: object, **__: object) -> Iterator[None]:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("sfumato.data.preparation.prepare.write_manifest", full)
+    monkeypatch.setattr("sfumato.data.preparation.describe.write_manifest", full)
     with pytest.raises(ResourceError, match="disk is full"):
         prepared(tmp_path, tmp_path / "set")
     assert [file.name for file in tmp_path.iterdir()] == ["a.png"]

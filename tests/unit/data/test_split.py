@@ -1,16 +1,19 @@
+import json
 import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from sfumato.data.folds import SPLITS_NAME, write_splits
 from sfumato.data.manifest import Case
-from sfumato.data.split import follow, split_cases, split_into_folds, split_notes, splits_final
+from sfumato.data.split import follow, split_cases, split_into_folds, split_notes
 from sfumato.errors import UsageError
 
 
@@ -71,6 +74,7 @@ def test_without_a_training_part_all_is_divided_afresh() -> None:
 
 GOLDEN = """
 from sfumato.data.manifest import Case
+from sfumato.data.folds import SPLITS_NAME, write_splits
 from sfumato.data.split import split_cases
 cases = [Case(id=f"c{row}", image="", patient=f"p{row // 2}", label=str(row % 3 == 0)) for row in range(24)]
 print("".join(case.split[1] for case in split_cases(cases, seed=3, together=[(0, 11)])))
@@ -132,10 +136,11 @@ def test_folds_share_no_patient_and_cover_all_but_the_test(made, count) -> None:
     assert sorted(validated) == sorted(set(range(len(given))) - tests[0])
 
 
-def test_folds_are_written_as_nnunet_reads_them() -> None:
+def test_folds_are_written_as_nnunet_reads_them(tmp_path: Path) -> None:
     given = [replace(case, volume=f"v{row // 2}") for row, case in enumerate(cases(20))]
     division = split_into_folds(given, count=3, fold=1, test=0.1)
-    written = splits_final(division.folds)
+    write_splits(tmp_path / SPLITS_NAME, division.folds)
+    written = json.loads((tmp_path / SPLITS_NAME).read_text())
     test = {case.volume for case in division.cases if case.split == "test"}
     assert len(written) == 3 and len(test) == 1
     for fold in written:

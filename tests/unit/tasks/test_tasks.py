@@ -139,5 +139,6 @@ def test_small_things() -> None:
     assert probabilities(torch.tensor([[[-1.2, -1.0, 0.0, 1.0]]])).flatten().tolist() == [0, 0, 0.5, 1]
     masks = torch.tensor([[[0, 2], [1, 0]]])
     hot = one_hot(masks, 3)
+    assert torch.equal(one_hot(masks.byte(), 3), hot)
     assert torch.equal(hot.argmax(1), masks) and set(hot.unique().tolist()) == {-1, 1}
     assert float(cross_entropy(100 * hot, hot)) == pytest.approx(0, abs=1e-6)

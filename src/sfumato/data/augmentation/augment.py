@@ -18,7 +18,7 @@ then blur and noise. Images are in [-1, 1] before and after.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -34,6 +34,9 @@ Flips = Bool[Tensor, "b 2"]
 
 NODES = 5
 """Nodes of an elastic deformation along each side: a quarter of the side apart."""
+
+PART = 2**18
+"""Pixels treated at once on a CPU: what is made of them on the way stays in its cache."""
 
 
 class Parameters(NamedTuple):
@@ -72,6 +75,13 @@ class Parameters(NamedTuple):
     noise: PerItem
     grain: Data | None
     ranges: Ranges
+
+    def of(self, items: slice) -> "Parameters":
+        """The parameters of some of the items."""
+        rows: dict[str, Any] = {
+            name: value[items] for name, value in self._asdict().items() if isinstance(value, Tensor)
+        }
+        return self._replace(**rows)
 
 
 def draw(ranges: Ranges, noise: Noise, images: Data) -> Parameters:
@@ -112,6 +122,26 @@ def apply(images: Data, masks: Masks | None, parameters: Parameters) -> tuple[Da
         masks: class indices; move with the images.
         parameters: from `draw`.
     """
+    parts = [
+        _applied(images[items], None if masks is None else masks[items], parameters.of(items))
+        for items in _parts(images)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    moved = [moved for _, moved in parts if moved is not None]
+    return torch.cat([part for part, _ in parts]), torch.cat(moved) if moved else None
+
+
+def _parts(images: Data) -> list[slice]:
+    """Items that are treated at once: all on an accelerator, on a CPU few, but some for each of its threads."""
+    if images.device.type != "cpu":
+        return [slice(None)]
+    threads = torch.get_num_threads()
+    step = threads * max(1, PART // (threads * images.shape[-2] * images.shape[-1]))
+    return [slice(start, start + step) for start in range(0, len(images), step)]
+
+
+def _applied(images: Data, masks: Masks | None, parameters: Parameters) -> tuple[Data, Masks | None]:
     ranges = parameters.ranges
     images, masks = _moved(images, masks, parameters)
     if ranges.brightness or ranges.contrast or ranges.gamma:
@@ -151,7 +181,9 @@ def _moved(images: Data, masks: Masks | None, parameters: Parameters) -> tuple[D
 
     if masks is None:
         return read(images, "bilinear"), None
-    return read(images, "bilinear"), read(masks[:, None].to(images.dtype), "nearest")[:, 0].to(masks.dtype)
+    classes = masks.view(torch.int8) if masks.dtype == torch.uint8 else masks  # a CPU converts int8 four times as fast
+    moved = read(classes[:, None].to(images.dtype), "nearest")[:, 0].to(classes.dtype)
+    return read(images, "bilinear"), moved.view(masks.dtype)
 
 
 def _maps(parameters: Parameters, height: int, width: int) -> Float[Tensor, "b 2 3"]:

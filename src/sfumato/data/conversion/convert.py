@@ -22,6 +22,7 @@ from sfumato.data.conversion.setting import (
     take_stock,
 )
 from sfumato.data.conversion.zip import write_zip
+from sfumato.data.manifest import is_prepared
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.source import Found
@@ -103,11 +104,6 @@ def prepared_meaning(source: Path) -> Meaning | None:
         return None
     spec = Pack.open(source).spec
     return Meaning(spec.mask_rule, spec.mask_classes) if spec.mask_rule else None
-
-
-def is_prepared(source: Path) -> bool:
-    """Whether a source is a prepared data set, whose table leads back to the original files."""
-    return all((source / name).is_file() for name in ("dataset.json", "manifest.csv", "images.npy"))
 
 
 def _notes(conversion: Conversion, form: Form) -> Iterator[str]:

@@ -28,10 +28,10 @@ from sfumato.data.conversion.setting import (
     one_channel_count,
     with_progress,
 )
+from sfumato.data.folds import SPLITS_NAME, write_splits
 from sfumato.data.formats.image import Plane, encode_png
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
-from sfumato.data.source.folds import SPLITS_NAME, write_splits
 from sfumato.errors import DataError, UsageError, listed
 
 NAME = re.compile(r"Dataset\d{3}_\w+")

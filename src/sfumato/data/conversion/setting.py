@@ -18,8 +18,8 @@ import tifffile
 
 from sfumato.data.channels import with_channels
 from sfumato.data.formats.image import Pixels, Plane, encode_png, read_image, read_mask
-from sfumato.data.manifest import Case
-from sfumato.data.mask import MaskRule, count_values, decide_mask_rule, named_mask_rule
+from sfumato.data.manifest import MAX_NAME, Case
+from sfumato.data.mask import MaskRule, class_names, count_values, mask_rule
 from sfumato.data.placement import Canvas, fit
 from sfumato.data.source import Found
 from sfumato.errors import DataError, raise_together
@@ -168,24 +168,13 @@ def refuse_other_size(case: Case, locator: str, array: np.ndarray, size: tuple[i
 
 def decide_meaning(found: Found, values: Mapping[int, int]) -> Meaning:
     """What the values of all masks mean: as the source names them, or by the rule for masks without names."""
-    if found.mask_names:
-        rule = named_mask_rule(found.mask_names, found.ignore)
-        names = tuple(found.mask_names.get(value, "background") for value in rule.values)
-    else:
-        rule = decide_mask_rule(values, ignore=found.ignore)
-        names = _names(rule)
+    rule = mask_rule(values, found.mask_names, found.ignore)
     index = {value: number for number, value in enumerate(rule.values)}
     regions = {name: tuple(index[value] for value in members) for name, members in found.regions.items()}
     if regions:  # beside unions, a class that has a name of its own is a region too
         own = {value: name for value, name in found.mask_names.items() if value and name != f"label {value}"}
         regions |= {name: (index[value],) for value, name in own.items()}
-    return Meaning(rule, names, regions)
-
-
-def _names(rule: MaskRule) -> tuple[str, ...]:
-    if rule.classes == 2:
-        return ("background", "foreground")
-    return ("background", *(f"class {value}" for value in rule.values[1:]))
+    return Meaning(rule, class_names(rule, found.mask_names), regions)
 
 
 def refuse_strange(meaning: Meaning, stock: Stock) -> None:
@@ -235,9 +224,13 @@ def encode_tiff(pixels: np.ndarray) -> bytes:
 
 def file_names(ids: Sequence[str]) -> list[str]:
     """A safe and unique file name, without ending, for each id; nearly always the id itself."""
-    plain = [UNSAFE.sub("_", name).lstrip(".") or "_" for name in ids]
+    plain = [_cut(UNSAFE.sub("_", name).lstrip(".")) or "_" for name in ids]
     often = Counter(name.casefold() for name in plain)
     return [f"{name}_{row}" if often[name.casefold()] > 1 else name for row, name in enumerate(plain)]
+
+
+def _cut(name: str) -> str:
+    return name.encode()[: MAX_NAME - 10].decode(errors="ignore")  # a number may follow
 
 
 def with_progress(conversion: Conversion) -> Iterator[tuple[Case, str, Step]]:

@@ -16,6 +16,7 @@ import gzip
 import io
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from functools import lru_cache
@@ -33,9 +34,12 @@ Array = NDArray[Any]
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 FAULTS: tuple[type[Exception], ...] = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError, MemoryError, NotImplementedError, RuntimeError),
-    *(struct.error, zlib.error, zipfile.BadZipFile),
+    *(struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
 )
 """What readers raise on damaged files (a header of NumPy is parsed as Python text)."""
+
+MAX_HEADER = 2**16
+"""Bytes of a NumPy file that are looked at for its header, which may have 10,000 characters."""
 
 MAX_EXPANSION = 1032
 """How many bytes gzip makes of one at most."""
@@ -49,12 +53,17 @@ class Locator(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Locator":
-        """From `path` or `path::member`."""
-        path, _, member = text.partition("::")
-        return cls(Path(path), member)
+        """From `path` or `path::member`; the latest are remembered, since a case asks several times."""
+        return _parsed(text)
 
     def __str__(self) -> str:
         return f"{self.path}::{self.member}" if self.member else str(self.path)
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> Locator:
+    path, _, member = text.partition("::")
+    return Locator(Path(path), member)
 
 
 class ArrayHeader(NamedTuple):
@@ -86,7 +95,8 @@ def _plain(values: Array) -> Array:
     if values.dtype == bool:
         return values.astype(np.uint8)
     if values.dtype.kind == "f":
-        return values.astype(np.float32, copy=False)
+        with np.errstate(over="ignore"):  # infinity is refused later, with its place
+            return values.astype(np.float32, copy=False)
     if values.dtype.itemsize > 2 and (values.min(initial=0) < -(2**31) or values.max(initial=0) >= 2**31):
         raise ValueError("integers beyond 32 bits")
     return values.astype(np.int32) if values.dtype.itemsize > 2 else values
@@ -214,14 +224,15 @@ def _member_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> ArrayHe
 
 def _checked_header(file: Any, size: int) -> ArrayHeader:
     """The header of a NumPy file of so many bytes; refused when the file cannot hold what it announces."""
-    version = np.lib.format.read_magic(file)
+    beginning = io.BytesIO(file.read(MAX_HEADER))  # a damaged header may claim to be of gigabytes
+    version = np.lib.format.read_magic(beginning)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(file)
+    shape, _, dtype = read(beginning)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never loaded")
     if dtype.kind not in "biufSU":
         raise ValueError(f"it holds {dtype}, which are no plain numbers")
-    announced, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    announced, there = math.prod(shape) * dtype.itemsize, size - beginning.tell()
     if announced > there:
         raise ValueError(f"{shape} of {dtype} was announced ({announced:,} bytes), {there:,} bytes are there")
     return ArrayHeader(tuple(shape), dtype)

@@ -16,6 +16,9 @@ from sfumato.errors import DataError
 
 Affine = Float64[np.ndarray, "4 4"]
 
+MAX_MILLIMETRES = 1e12
+"""Larger numbers in an affine are damage, and their squares overflow."""
+
 MAX_VOXELS = 2**31
 """More voxels than this are refused before anything is allocated."""
 
@@ -104,7 +107,7 @@ def check_geometry(path: Path, shape: Sequence[int], affine: Affine) -> None:
     with np.errstate(all="ignore"):
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
         spread = np.linalg.det(affine[:3, :3] / lengths)  # the volume that three directions span: 1 at right angles
-    if not np.isfinite(affine).all() or not np.abs(spread) > 1e-6:
+    if not (np.abs(affine) < MAX_MILLIMETRES).all() or not np.abs(spread) > 1e-6:
         raise DataError(
             f"{path}: its orientation is degenerate; the affine is {affine[:3].round(6).tolist()}",
             expected="three axes with a length, that do not lie in one plane",

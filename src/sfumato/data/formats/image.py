@@ -10,6 +10,7 @@ medical images); the EXIF orientation is applied. Masks keep the index of a pale
 
 import io
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +20,8 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
-from sfumato.data.formats.content import opened
-from sfumato.data.formats.png import SIGNATURE, check_png, decode_deep, encode_deep
+from sfumato.data.formats.content import DEFLATE_RATIO, opened
+from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
 from sfumato.data.formats.volume import is_volume, read_plane
 from sfumato.errors import DataError
 
@@ -33,6 +34,14 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
 WHOLE = "a whole PNG, JPEG, TIFF, BMP, GIF or WebP image"
 MAX_PIXELS = 89_478_485
 """More pixels than this (a quarter of a gigabyte as RGB) are refused before decoding. Pillow's own limit."""
+
+UNPACKED = {
+    tifffile.COMPRESSION.NONE,
+    tifffile.COMPRESSION.PACKBITS,
+    tifffile.COMPRESSION.DEFLATE,
+    tifffile.COMPRESSION.ADOBE_DEFLATE,
+}
+"""Compressions of TIFF that tifffile reads without further libraries."""
 
 GREY_TOLERANCE = 8
 """An RGB mask whose channels differ by no more is grey: JPEG leaves such traces."""
@@ -64,11 +73,12 @@ def read_mask(locator: str) -> Plane:
     """
     target = Locator.parse(locator)
     pixels = _stored(target, palette=True)
+    pixels = _finite(pixels, locator)
     if pixels.ndim == 3:
         pixels = _single(pixels, locator)
     if pixels.dtype == bool:
         return pixels.astype(np.uint8)
-    return _integers(_finite(pixels, locator), locator) if pixels.dtype.kind == "f" else pixels
+    return _integers(pixels, locator) if pixels.dtype.kind == "f" else pixels
 
 
 def _stored(target: Locator, *, palette: bool) -> np.ndarray:
@@ -86,9 +96,9 @@ def _stored(target: Locator, *, palette: bool) -> np.ndarray:
 
 def _single(pixels: Pixels, locator: str) -> Plane:
     """The one channel of a mask that is stored with several."""
-    if pixels.shape[2] in (2, 4) and (pixels[..., -1] == np.iinfo(pixels.dtype).max).all():
+    if pixels.shape[2] in (2, 4) and (pixels[..., -1] == _opaque(pixels.dtype)).all():
         pixels = pixels[..., :-1]
-    spread = int(np.ptp(pixels.astype(np.int64), axis=2).max())
+    spread = np.ptp(pixels.astype(np.float64), axis=2).max()
     if pixels.shape[2] in (1, 3) and spread <= GREY_TOLERANCE:
         return pixels[..., 0]
     kind = "transparent pixels" if pixels.shape[2] in (2, 4) else "colours (its channels differ)"
@@ -100,11 +110,16 @@ def _single(pixels: Pixels, locator: str) -> Plane:
     )
 
 
+def _opaque(dtype: np.dtype) -> float:
+    """The number that stands for full opacity."""
+    return 1 if dtype.kind == "f" else np.iinfo(dtype).max
+
+
 def _integers(pixels: Plane, locator: str) -> Plane:
     whole = np.rint(pixels)
-    if (pixels < -0.5).any() or np.abs(pixels - whole).max(initial=0) > 1e-3:
+    if (pixels < -0.5).any() or (whole >= 2**31).any() or np.abs(pixels - whole).max(initial=0) > 1e-3:
         raise DataError(
-            f"{locator}: the mask has negative or fractional values", expected="0, 1, 2 ...", code="DATA-014"
+            f"{locator}: the mask has negative, fractional or huge values", expected="0, 1, 2 ...", code="DATA-014"
         )
     return np.asarray(whole.astype(np.int32))
 
@@ -125,8 +140,12 @@ def _on_black(pixels: np.ndarray) -> np.ndarray:
     """Colours weighted by their opacity, where the last of two or four channels is one."""
     if pixels.ndim != 3 or pixels.shape[2] not in (2, 4):
         return pixels
+    if pixels.dtype.kind == "f":
+        with np.errstate(all="ignore"):  # what is not finite is told later
+            return np.asarray(pixels[..., :-1] * pixels[..., -1:])
     full = np.iinfo(pixels.dtype).max
-    weighted = pixels[..., :-1].astype(np.uint64) * pixels[..., -1:] + full // 2
+    wide = np.int64 if pixels.dtype.kind == "i" else np.uint64
+    weighted = pixels[..., :-1].astype(wide) * pixels[..., -1:] + full // 2
     return np.asarray((weighted // full).astype(pixels.dtype))
 
 
@@ -134,10 +153,10 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
     """An image file's pixels; `path` is for errors."""
     try:
         if content.startswith(SIGNATURE):
-            header = check_png(content)
-            if header.depth == 16 and header.colour in (2, 4, 6) and not header.interlaced:
-                _refuse_huge(path, header.width, header.height)
-                return decode_deep(content)
+            png = check_png(content)
+            _refuse_huge(path, png.header.width, png.header.height)
+            if (pixels := decode_png(png)) is not None:
+                return pixels
         if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
             raise ValueError("the end mark (EOI) is missing: the file was cut")
         if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -182,7 +201,7 @@ def _too_large(path: Path, what: str) -> DataError:
 
 
 def _decode_pillow(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
-    with Image.open(io.BytesIO(content)) as image:
+    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
         _refuse_huge(path, *image.size)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # MPO: a JPEG with a preview behind it
@@ -218,11 +237,29 @@ def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
             raise _frames(path, len(file.pages))
         simple = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
         oriented = page.tags.valueof("Orientation", default=1) != 1
-        if oriented or not simple or page.dtype is None or page.dtype == bool:
+        if oriented or not simple or page.dtype is None or page.dtype == bool or _needs_pillow(page):
             return _decode_pillow(path, content, palette=palette)
+        _refuse_cut(page, len(content))
         pixels = page.asarray()
     planar = pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
     return np.moveaxis(pixels, 0, -1) if planar else pixels
+
+
+def _refuse_cut(page: tifffile.TiffPage, size: int) -> None:
+    """Strips and tiles that are not there would be read as black, and what no file of this size holds allocated."""
+    ratio = 1 if page.compression == tifffile.COMPRESSION.NONE else DEFLATE_RATIO
+    if (claim := page.size * page.bitspersample // 8) > ratio * size:
+        raise ValueError(f"its header announces {claim:,} bytes, the file has {size:,}")
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+    if missing := sum(count < 1 or offset + count > size for offset, count in parts):
+        raise ValueError(f"{missing} of {len(parts)} strips or tiles are not there")
+
+
+def _needs_pillow(page: tifffile.TiffPage) -> bool:
+    """Whether Pillow alone unpacks the pixels (LZW, JPEG, predicted floats) and keeps them exactly."""
+    unpacked = page.compression in UNPACKED and page.predictor != tifffile.PREDICTOR.FLOATINGPOINT
+    exact = page.samplesperpixel == 1 or (page.photometric == tifffile.PHOTOMETRIC.RGB and page.bitspersample == 8)
+    return exact and not unpacked
 
 
 def write_image(path: Path, array: np.ndarray, *, text: dict[str, str] | None = None) -> None:

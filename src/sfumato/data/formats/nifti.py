@@ -82,6 +82,7 @@ class _Stored(NamedTuple):
         return math.prod(self.shape) * self.dtype.itemsize
 
 
+@np.errstate(all="ignore")  # what a damaged header makes of the affine is refused in words
 def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
     """The header of a NIfTI file, checked against the size of the file."""
     fields = _fields(path, stream)

@@ -82,7 +82,8 @@ def _stored(path: Path, file: BufferedIOBase) -> _Stored:
     text = _text(path, file)
     file.seek(len(text))
     try:
-        return _understood(path, text, _fields(text))
+        with np.errstate(all="ignore"):  # sizes that are no numbers are refused below
+            return _understood(path, text, _fields(text))
     except DataError:
         raise
     except Exception as error:  # the parser raises whatever it likes on damaged headers

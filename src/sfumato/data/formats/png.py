@@ -2,6 +2,7 @@
 
 * `check_png` walks the chunks: each has a check sum, the last is IEND. (A PNG without its last 20 bytes, or cut in the
   middle, otherwise reads as an image whose lower part is black.)
+* `decode_plain` reads the most frequent kind in less time than Pillow's way for all kinds.
 * `decode_deep` reads 16-bit images of several channels, which Pillow reduces to 8 bit without a word.
 * `encode_deep` writes them.
 
@@ -15,10 +16,17 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8, UInt16
+from PIL import Image
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Channels of each PNG colour type."""
+
+PLAIN = frozenset({b"IHDR", b"IDAT", b"IEND", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs", b"tIME"})
+"""Chunks that change no number: no palette, transparency, orientation, frames, or text that may hold one of these."""
+
+MODES = {0: "L", 2: "RGB"}
+"""Pillow's modes of the colour types that are decoded without a detour, at 8 bit."""
 
 
 class Header(NamedTuple):
@@ -31,21 +39,37 @@ class Header(NamedTuple):
     interlaced: bool
 
 
-def check_png(content: bytes) -> Header:
-    """The header of a PNG file whose chunks are all whole.
+class Whole(NamedTuple):
+    """A PNG file whose chunks are all whole.
+
+    Attributes:
+        header: size and kind of the image.
+        packed: what is to be inflated for its pixels.
+        plain: whether there is nothing but pixels, and what leaves their numbers alone.
+    """
+
+    header: Header
+    packed: bytes
+    plain: bool
+
+
+def check_png(content: bytes) -> Whole:
+    """A PNG file, with the check sums of its chunks verified.
 
     Raises:
         ValueError: what is wrong, as a clause for a message.
     """
-    kinds = [kind for kind, _ in _chunks(content)]
+    chunks = list(_chunks(content))
+    kinds = [kind for kind, _ in chunks]
     if kinds[-1] != b"IEND":
         raise ValueError("the end mark (IEND) is missing: the file was cut")
     if kinds[0] != b"IHDR":
         raise ValueError("it does not start with a header (IHDR)")
-    return header(content)
+    packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
+    return Whole(_header(content), packed, PLAIN.issuperset(kinds))
 
 
-def header(content: bytes) -> Header:
+def _header(content: bytes) -> Header:
     """Size and kind of the image."""
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", content[16:29])
     return Header(width, height, depth, colour, bool(interlace))
@@ -66,11 +90,33 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = end
 
 
-def decode_deep(content: bytes) -> UInt16[np.ndarray, "h w c"]:
+def decode_png(png: Whole) -> np.ndarray | None:
+    """Pixels of the kinds that are decoded here, None for others: height x width (x channels)."""
+    head = png.header
+    if head.interlaced:
+        return None
+    if head.depth == 16 and head.colour in (2, 4, 6):
+        return decode_deep(png)
+    return decode_plain(png)
+
+
+def decode_plain(png: Whole) -> UInt8[np.ndarray, "h w *c"] | None:
+    """Pixels of the most frequent kind, 8-bit grey or RGB and nothing else, not interlaced; None for any other.
+
+    The same decoder that Pillow uses for whole files, without what it asks them besides.
+    """
+    head = png.header
+    if not png.plain or head.depth != 8 or head.colour not in MODES:
+        return None
+    mode = MODES[head.colour]
+    return np.asarray(Image.frombytes(mode, (head.width, head.height), png.packed, "zip", mode))
+
+
+def decode_deep(png: Whole) -> UInt16[np.ndarray, "h w c"]:
     """Pixels of a 16-bit PNG of any number of channels, not interlaced."""
-    head = header(content)
+    head = png.header
     bytes_per_pixel = 2 * CHANNELS[head.colour]
-    rows = zlib.decompress(b"".join(body for kind, body in _chunks(content) if kind == b"IDAT"))
+    rows = zlib.decompress(png.packed)
     lines = np.frombuffer(rows, np.uint8).reshape(head.height, 1 + head.width * bytes_per_pixel)
     pixels = _unfilter(lines[:, 0], lines[:, 1:].reshape(head.height, head.width, bytes_per_pixel))
     return pixels.view(">u2").astype(np.uint16)

@@ -61,8 +61,14 @@ def check_sizes(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     """Refuse what would grow beyond all measure when read.
 
     Raises:
-        DataError: too many members, too large in all, or one that is far larger than its compressed form.
+        DataError: too many members, too large in all, one that is far larger than its compressed form or than the
+            archive.
     """
+    there = path.stat().st_size
+    for member in members:
+        if member.compress_size > there:
+            claim = f"it announces {member.compress_size:,} bytes, the archive has {there:,}"
+            raise _damaged(path, ValueError(claim), name=member.filename)
     total = sum(member.file_size for member in members)
     problems = [f"{len(members):,} members"] if len(members) > MAX_MEMBERS else []
     problems += [f"{total:,} bytes in all"] if total > MAX_TOTAL else []
@@ -127,6 +133,8 @@ def _check_names(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 def _fault(member: zipfile.ZipInfo) -> str:
     """Why a member is refused; empty when it is not."""
     name = member.filename
+    if not name:
+        return "has no name"
     if ".." in re.split(r"[/\\]", name) or name.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", name):
         return "leads out of the archive"
     if stat.S_ISLNK(member.external_attr >> 16):

@@ -52,12 +52,14 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
 def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
     """One finding for each code; planes of one broken file are one."""
     by_code: dict[str, dict[str, tuple[DataError, str]]] = defaultdict(dict)
+    often = Counter(problem.finding for fact in facts for problem in fact.problems)
     for case, fact in zip(found.cases, facts, strict=True):
         for problem, locator in zip(fact.problems, broken(case, fact), strict=True):
             by_code[problem.code].setdefault(problem.finding, (problem, locator))
     for code, problems in sorted(by_code.items()):
         first, _ = next(iter(problems.values()))
-        more = f" (and {len(problems) - 1} more of this kind)" if len(problems) > 1 else ""
+        more = f" ({often[first.finding]} cases)" if often[first.finding] > 1 else ""
+        more += f" (and {len(problems) - 1} more of this kind)" if len(problems) > 1 else ""
         yield Finding(
             code=code, severity="error", text=first.finding + more,
             fix=first.remedy or "mend these files, or take them out of the folder",

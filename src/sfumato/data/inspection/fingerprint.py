@@ -14,7 +14,9 @@
                                       percentiles 0.5 and 99.5; mean, std: medians of theirs
     classes                           images of each class; imbalance = largest / smallest
     mask_classes                      for each class of pixels its share of all pixels and of the masks that have it
-    masks                             readers: masks per image; masks: all of them; empty; components: median and max;
+    masks                             readers: masks per image; masks: all of them; empty; measured: how many of them
+                                      components, and the outlines below, were measured on (check: all; prepare:
+                                      about 200, spread over the set); components: median and max;
                                       rule: what stored values mean; rule_values, rule_threshold
     disagreement                      dice: mean over images and pairs of readers; pixels: median number of pixels on
                                       which two readers differ, or, with one reader, on the outline of the objects;
@@ -36,6 +38,7 @@ import numpy as np
 from sfumato.data.copies import Copies, find_copies
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.inspection.meaning import Meaning, masks_of, read_meaning
+from sfumato.data.mask import class_names
 from sfumato.data.source import Found
 
 AIR = -500.0
@@ -144,7 +147,7 @@ def _of_masks(found: Found, facts: Sequence[CaseFacts]) -> dict[str, Any]:
     if not masks:
         return {"mask_classes": {}, "masks": None, "disagreement": None}
     meaning = read_meaning(found, masks)
-    components = [mask.facts.components for mask in masks]
+    components = [mask.facts.components for mask in masks if mask.facts.components is not None]
     areas = np.array([meaning.areas(mask) for mask in masks], np.int64) if meaning.rule else np.zeros((0, 0), np.int64)
     return {
         "mask_classes": {
@@ -159,6 +162,7 @@ def _of_masks(found: Found, facts: Sequence[CaseFacts]) -> dict[str, Any]:
             "readers": max(len(case.masks) for case in found.cases),
             "masks": len(masks),
             "empty": int((areas[:, 1:].sum(axis=1) == 0).sum()),
+            "measured": len(components),
             "components": {"median": median(components), "max": max(components)},
             "rule": meaning.rule.text if meaning.rule else None,
             "rule_values": list(meaning.rule.values) if meaning.rule else None,
@@ -169,9 +173,9 @@ def _of_masks(found: Found, facts: Sequence[CaseFacts]) -> dict[str, Any]:
 
 
 def _names(found: Found, meaning: Meaning) -> list[str]:
-    """Names of the classes of pixels, background first."""
-    if found.mask_names and meaning.rule:
-        return [found.mask_names.get(value, "ignored") for value in meaning.rule.values]
+    """Names of the classes of pixels, background first; masks of differing habits have no one rule."""
+    if meaning.rule:
+        return list(class_names(meaning.rule, found.mask_names))
     if meaning.classes == 2:
         return ["background", "foreground"]
     return ["background", *(f"class {label}" for label in range(1, meaning.classes))]

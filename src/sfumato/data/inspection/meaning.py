@@ -241,5 +241,5 @@ def _inverted(masks: Sequence[Mask], meaning: Meaning) -> frozenset[tuple[int, i
     return frozenset(
         (mask.row, mask.reader)
         for mask, share in zip(masks, shares, strict=True)
-        if INVERTED < share < 1 and mask.facts.rim > RIM
+        if INVERTED < share < 1 and (mask.facts.rim or 0) > RIM
     )

@@ -21,12 +21,12 @@ from pydantic import ConfigDict, TypeAdapter
 
 from sfumato.atomic import write_atomic
 from sfumato.data.channels import read_case, without_copies
-from sfumato.data.facts import CaseFacts, Stats, facts_of, spacing_of
+from sfumato.data.facts import CaseFacts, Stats, facts_of
 from sfumato.data.formats.image import Pixels, Plane, read_mask
 from sfumato.data.intensity import case_stats
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values
-from sfumato.data.placement import Canvas, Placement, fit
+from sfumato.data.placement import Canvas, Placement, fit, no_spacing
 from sfumato.errors import DataError
 
 CHUNK = 64
@@ -37,6 +37,10 @@ LARGEST_CHUNK = 1024
 
 CHUNKS = 32
 """A small set is cut into so many chunks, so that all processes have work."""
+
+
+MEASURED = 200
+"""Cases, spread over the set, whose masks have their shapes measured; of the others only the values are counted."""
 
 
 class Chunk(NamedTuple):
@@ -77,12 +81,14 @@ class Job(NamedTuple):
         canvas: how images get to the model's size.
         rule: what mask values mean, as far as it is known; None without masks.
         certain: a value that no class has is an error, and no sign that the rule has to be decided anew.
+        every: of so many cases, one has the shapes of its masks measured.
     """
 
     spool: Path
     canvas: Canvas
     rule: MaskRule | None
     certain: bool
+    every: int = 1
 
 
 class Row(NamedTuple):
@@ -137,8 +143,8 @@ def decode(job: Job, chunk: Chunk) -> list[DataError]:
     rows, masks, known, checksum = list[Row](), list[bytes](), True, 0
     draft = files.images.with_suffix(".part")
     with draft.open("wb") as file:
-        for case in chunk.cases:
-            decoded = _decode(case, job, problems)
+        for row, case in enumerate(chunk.cases, chunk.first):
+            decoded = _decode(case, job, problems, shapes=row % job.every == 0)
             if decoded is None:
                 continue
             content = np.ascontiguousarray(decoded.image).data
@@ -173,7 +179,7 @@ def decode_masks(job: Job, chunk: Chunk) -> list[DataError]:
     return problems
 
 
-def count_mask_values(locators: Sequence[str]) -> Mapping[int, int]:
+def count_mask_values(_: None, locators: Sequence[str]) -> Mapping[int, int]:
     """Pixels of each value in some masks; those that cannot be read are met again, and told, when they are decoded."""
     counts: Counter[int] = Counter()
     for locator in locators:
@@ -203,11 +209,13 @@ class _Decoded(NamedTuple):
     row: Row
 
 
-def _decode(case: Case, job: Job, problems: list[DataError]) -> _Decoded | None:
+def _decode(case: Case, job: Job, problems: list[DataError], *, shapes: bool) -> _Decoded | None:
     pixels, raws = _read(case, problems)
     if pixels is None or len(raws) < len(case.masks):
         return None
-    spacing = spacing_of(case.image)
+    facts = facts_of(case, pixels, raws, thorough=False, shapes=shapes)
+    assert facts.image is not None
+    spacing = facts.image.spacing
     if job.canvas.spacing is not None and spacing is None:
         problems.append(no_spacing(case.image, job.canvas.spacing))
         return None
@@ -218,8 +226,7 @@ def _decode(case: Case, job: Job, problems: list[DataError]) -> _Decoded | None:
         problems.append(problem)
         return None
     image = fit(without_copies(pixels), placement, job.canvas.size, nearest=False)
-    facts = facts_of(case, pixels, raws, thorough=False)
-    stats = case_stats(case, pixels) if case.channels or facts.image is None else (facts.image.stats,)
+    stats = case_stats(case, pixels) if case.channels else (facts.image.stats,)
     return _Decoded(image, masks, Row(facts, image.shape[2], stats))
 
 
@@ -271,14 +278,4 @@ def _other_size(image: str, image_shape: tuple[int, ...], mask: str, mask_shape:
         expected="a mask of the size of its image",
         remedy="export the mask again at the size of its image",
         code="DATA-012",
-    )
-
-
-def no_spacing(what: str, wanted: float) -> DataError:
-    """The error to raise for an image that cannot be brought to a spacing."""
-    return DataError(
-        f"{what} has no spacing (millimetres per pixel)",
-        expected=f"a volume, since images are to be brought to {wanted:g} mm per pixel",
-        remedy="leave out the spacing, or give NIfTI, DICOM, NRRD or MHA files",
-        code="DATA-026",
     )

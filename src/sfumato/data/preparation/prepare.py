@@ -10,25 +10,18 @@ The folder is written beside its place and renamed when it is whole; a process t
 """
 
 import errno
-import json
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-from sfumato.data.copies import Copies, find_copies
-from sfumato.data.facts import CaseFacts, ImageFacts
-from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.volume import named_place
+from sfumato.data.copies import find_copies
 from sfumato.data.inspection.fingerprint import fingerprint
-from sfumato.data.intensity import Intensity, decide_intensity
-from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.mask import MaskRule, decide_mask_rule, named_mask_rule
-from sfumato.data.placement import Canvas
 from sfumato.data.preparation.chunk import (
+    MEASURED,
     Chunk,
     Job,
     Row,
@@ -41,13 +34,12 @@ from sfumato.data.preparation.chunk import (
     read_facts,
 )
 from sfumato.data.preparation.crew import Crew, processors
+from sfumato.data.preparation.describe import decide_spec, divide, kept_cases, write_description
 from sfumato.data.preparation.notes import notes_about
+from sfumato.data.preparation.settings import Settings as Settings
 from sfumato.data.preparation.spool import key_of, opened_spool, spool_folder
-from sfumato.data.preparation.store import FORMAT, Filling, Form, create, disk_full, fill, parts_of, require_space
+from sfumato.data.preparation.store import Filling, Form, create, disk_full, fill, parts_of, require_space
 from sfumato.data.source import Found
-from sfumato.data.spec import Spec
-from sfumato.data.split import Fold, as_fold, follow, split_cases, split_into_folds, split_notes, splits_final
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import DataError, UsageError, raise_together
 
 SAMPLE = 32
@@ -55,46 +47,6 @@ SAMPLE = 32
 
 WORTH_A_WORKER = 128
 """Cases that it takes to make up for the second in which a worker process starts."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How a source is prepared.
-
-    Attributes:
-        size: height and width of the model's canvas in pixels.
-        keep_aspect: fit images in undistorted, with a dark margin.
-        crop: fill the canvas with the centre of each image, undistorted.
-        spacing: millimetres per pixel to bring images to, before they are padded or cut; for sources that have one.
-        intensity: which numbers become black and white; see `sfumato.data.intensity`.
-        window: black and white in stored numbers, for the rule `window`.
-        modality: "ct", "mr", "xray" ...; None: what the source says, or a guess.
-        keep_empty: share of the slices without foreground that are kept, of volumes with masks.
-        fractions: shares of train, validation and test where the source has no split of its own.
-        seed: of the split.
-        folds: number of folds for cross-validation; 0 for a single division.
-        fold: the fold to validate on.
-        workers: processes; None for as many as there are processors and work for.
-    """
-
-    size: tuple[int, int]
-    keep_aspect: bool = False
-    crop: bool = False
-    spacing: float | None = None
-    intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = "auto"
-    window: tuple[float, float] | None = None
-    modality: str | None = None
-    keep_empty: float = 1.0
-    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
-    seed: int = 0
-    folds: int = 0
-    fold: int = 0
-    workers: int | None = None
-
-    @property
-    def canvas(self) -> Canvas:
-        """How images get to the model's size."""
-        return Canvas(self.size, self.keep_aspect, self.crop, self.spacing)
 
 
 class Prepared(NamedTuple):
@@ -179,7 +131,8 @@ class _Work:
     def decode_all(self) -> Iterator[Prepared]:
         """Write all chunks, with masks by the right rule."""
         named = self._named_rule()
-        first = Job(self.spool, self.settings.canvas, named or self._sampled_rule(), named is not None)
+        every = max(1, len(self.found.cases) // MEASURED)
+        first = Job(self.spool, self.settings.canvas, named or self._sampled_rule(), named is not None, every)
         whole = [chunk for chunk in self.chunks if is_whole(chunk_files(self.spool, chunk.number, None))]
         total, done = len(self.found.cases), 0
         for chunk in whole:
@@ -219,7 +172,7 @@ class _Work:
         step = max(1, len(self.found.cases) // SAMPLE)
         masks = [case.masks for case in self.found.cases[::step]]
         counts: Counter[int] = Counter()
-        for _, values in self.crew.each(_count, None, masks):
+        for _, values in self.crew.each(count_mask_values, None, masks):
             counts.update(values)
         try:
             return decide_mask_rule(counts, ignore=self.found.ignore) if counts else None
@@ -247,7 +200,7 @@ class _Work:
 
     def describe(self, folder: Path) -> None:
         """Write arrays, table and description."""
-        kept = _kept(self.found.cases, self._flat(), self.rule, self.settings)
+        kept = kept_cases(self.found.cases, self._flat(), self.rule, self.settings)
         rows = [row for row, keep in zip(self._flat(), kept, strict=True) if keep]
         found = self.found._replace(
             cases=tuple(case for case, keep in zip(self.found.cases, kept, strict=True) if keep)
@@ -255,8 +208,8 @@ class _Work:
         facts = [row.facts for row in rows]
         copies = find_copies(found.cases, facts)
         described = fingerprint(found, facts, copies=copies)
-        division = _divided(found, facts, copies, self.rule, self.settings)
-        spec = _spec(found, rows, division.cases, self.rule, self.settings, guess=described["modality"])
+        division = divide(found, facts, copies, self.rule, self.settings)
+        spec = decide_spec(found, rows, division.cases, self.rule, self.settings, guess=described["modality"])
         form = Form(spec.size, spec.channels, str(spec.stored_dtype), spec.intensity, self.rule, spec.readers)
         filling = Filling(self.spool, form, create(folder, len(rows), form))
         for _ in self.crew.each(fill, filling, parts_of(self.chunks, self.rows, kept)):
@@ -266,173 +219,4 @@ class _Work:
             *division.notes,
             *notes_about(spec, division.cases, facts, copies, left_out=kept.count(False)),
         ]
-        _write(folder, spec, division, facts, notes, described)
-
-
-def _count(_: None, masks: tuple[str, ...]) -> Mapping[int, int]:
-    return count_mask_values(masks)
-
-
-def _kept(cases: Sequence[Case], rows: Sequence[Row], rule: MaskRule | None, settings: Settings) -> list[bool]:
-    """Which cases stay: of the slices without foreground, the share asked for, chosen by a hash of their ids.
-
-    Raises:
-        DataError: none would stay.
-    """
-    if rule is None or settings.keep_empty >= 1:
-        return [True] * len(cases)
-    limit = settings.keep_empty * 2**63
-    kept = [
-        case.volume is None or _shows_object(row.facts, rule) or derive_seed("empty slice", case.id) < limit
-        for case, row in zip(cases, rows, strict=True)
-    ]
-    if not any(kept):
-        raise DataError(
-            "no slice has any foreground, and slices without are to be left out",
-            expected="masks with foreground",
-            remedy="keep more of the slices without foreground",
-            code="DATA-027",
-        )
-    return kept
-
-
-def _shows_object(facts: CaseFacts, rule: MaskRule) -> bool:
-    return any(rule.shows_object(mask.values) for mask in facts.masks if mask is not None)
-
-
-class _Division(NamedTuple):
-    """The cases with their splits, the folds, and what a person should know about both."""
-
-    cases: list[Case]
-    folds: tuple[Fold, ...]
-    notes: tuple[str, ...]
-
-
-def _divided(
-    found: Found, facts: Sequence[CaseFacts], copies: Copies, rule: MaskRule | None, settings: Settings
-) -> _Division:
-    together = [*copies.exact, *copies.near]
-    strata = None
-    if rule is not None and not found.classes:  # words whose smaller one stands for a volume with both
-        strata = ["foreground" if _shows_object(fact, rule) else "none" for fact in facts]
-    cases: Sequence[Case] = found.cases
-    if found.folds:
-        cases = follow(cases, found.folds, settings.fold)
-    elif settings.folds:
-        cases, folds = split_into_folds(
-            cases,
-            count=settings.folds,
-            fold=settings.fold,
-            test=settings.fractions[2] / sum(settings.fractions),
-            seed=settings.seed,
-            together=together,
-            strata=strata,
-        )
-        return _Division(cases, folds, (f"{settings.folds} folds: validation is fold {settings.fold}",))
-    divided = split_cases(cases, fractions=settings.fractions, seed=settings.seed, together=together, strata=strata)
-    notes = split_notes(cases, divided)
-    if found.folds:
-        notes = (f"the folds of the source were kept: validation is fold {settings.fold}", *notes)
-    return _Division(divided, found.folds or (as_fold(divided),), notes)
-
-
-def _spec(
-    found: Found, rows: Sequence[Row], cases: Sequence[Case], rule: MaskRule | None, settings: Settings, *, guess: str
-) -> Spec:
-    """What a model must know; intensities are decided on the training cases alone."""
-    images = [_image(row) for row in rows]
-    train = [image for image, case in zip(images, cases, strict=True) if case.split == "train"]
-    modality = settings.modality if settings.modality not in (None, "auto") else guess
-    intensity = decide_intensity(train, kind=settings.intensity, window=settings.window, modality=modality)
-    _refuse_mixed(cases, images, intensity)
-    cut = next((place for case in cases if (place := named_place(Locator.parse(case.image).member))), None)
-    return Spec(
-        kind=found.kind,
-        size=settings.size,
-        channels=_channels(cases, rows),
-        dtype=Counter(image.dtype for image in images).most_common(1)[0][0],
-        intensity=intensity,
-        modality=None if modality == "unknown" else modality,
-        keep_aspect=settings.keep_aspect,
-        crop=settings.crop,
-        spacing=settings.spacing,
-        classes=found.classes,
-        mask_classes=_mask_classes(rule, found.mask_names),
-        mask_rule=rule,
-        ignore=rule is not None and rule.ignore is not None,
-        readers=max(len(case.masks) for case in cases),
-        slice_axis=cut and cut.axis,
-        component=cut and cut.component,
-    )
-
-
-def _image(row: Row) -> ImageFacts:
-    assert row.facts.image is not None
-    return row.facts.image
-
-
-def _refuse_mixed(cases: Sequence[Case], images: Sequence[ImageFacts], intensity: Intensity) -> None:
-    """Numbers that do not mean the same must not get the same window."""
-    names: dict[str, list[str]] = {}
-    for case, image in zip(cases, images, strict=True):
-        names.setdefault(image.dtype, []).append(case.image)
-    alike = intensity.kind in ("percentile", "zscore") or (intensity.kind == "window" and "uint8" not in names)
-    if len(names) == 1 or alike:
-        return
-    kinds = "\n".join(f"    {len(files)} are {dtype}, such as {files[0]}" for dtype, files in names.items())
-    raise DataError(
-        f"the images have different kinds of numbers:\n{kinds}",
-        expected="all 8 bit or all 16 bit",
-        remedy="convert the fewer ones, or take the intensity rule 'percentile'",
-        code="DATA-009",
-    )
-
-
-def _channels(cases: Sequence[Case], rows: Sequence[Row]) -> int:
-    counts: dict[int, str] = {}
-    for case, row in zip(cases, rows, strict=True):
-        counts.setdefault(row.channels, case.image)
-    if len(counts) > 1 and set(counts) != {1, 3}:
-        listed = ", ".join(f"{count} such as {name}" for count, name in sorted(counts.items()))
-        raise DataError(
-            f"the images have different numbers of channels: {listed}",
-            expected="one number of channels, or grey and RGB",
-            code="DATA-009",
-        )
-    return max(counts)
-
-
-def _mask_classes(rule: MaskRule | None, names: Mapping[int, str]) -> tuple[str, ...]:
-    if rule is None:
-        return ()
-    if names:
-        return tuple(names.get(value, "background") for value in rule.values)
-    if rule.classes == 2:
-        return ("background", "foreground")
-    return ("background", *(f"class {value}" for value in rule.values[1:]))
-
-
-def _write(
-    folder: Path,
-    spec: Spec,
-    division: _Division,
-    facts: Sequence[CaseFacts],
-    notes: Sequence[str],
-    described: Mapping[str, Any],
-) -> None:
-    images = [fact.image for fact in facts if fact.image is not None]
-    extra: dict[str, list[Any]] = {
-        "height": [image.size[0] for image in images],
-        "width": [image.size[1] for image in images],
-    }
-    if any(image.spacing for image in images):
-        extra["row_mm"] = [image.spacing[0] if image.spacing else "" for image in images]
-        extra["column_mm"] = [image.spacing[1] if image.spacing else "" for image in images]
-    write_manifest(folder / "manifest.csv", division.cases, extra=extra)
-    entry = {"format": FORMAT, "spec": spec.to_dict(), "cases": len(division.cases), "notes": list(notes)}
-    for name, content in (
-        ("dataset.json", entry),
-        ("splits_final.json", splits_final(division.folds)),
-        ("fingerprint.json", described),
-    ):
-        (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+        write_description(folder, spec, division, facts, notes, described)

@@ -15,7 +15,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.manifest import Case
 from sfumato.lock import FolderLock
 
-FORM = 1
+FORM = 2
 """Version of the form of chunks; a spool of another version is emptied."""
 
 

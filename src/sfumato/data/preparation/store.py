@@ -23,6 +23,10 @@ FORMAT = 2
 """Version of the form of a prepared folder; readers refuse any other."""
 
 
+PIECE = 2**18
+"""Bytes that are copied at a time: so few stay in the processor's cache."""
+
+
 class Form(NamedTuple):
     """What the arrays are like.
 
@@ -120,17 +124,53 @@ class Filling(NamedTuple):
 def fill(filling: Filling, part: Part) -> None:
     """Bring a chunk into the form of the arrays and write it to its place."""
     files = chunk_files(filling.spool, part.chunk.number, filling.form.rule)
-    with files.images.open("rb") as source, filling.arrays.images.open("r+b") as target:
+    if _is_ready(part, filling.form):
+        _copy(files.images, filling.arrays.images, filling.arrays.images_start, part)
+    else:
+        _fill_images(files.images, filling, part)
+    if files.masks is not None and _is_one_run(part) and _readers_are(part, filling.form.readers):
+        _copy(files.masks, filling.arrays.masks, filling.arrays.masks_start, part)
+    elif files.masks is not None:
+        _fill_masks(files.masks, filling, part)
+
+
+def _is_one_run(part: Part) -> bool:
+    """Whether all cases of a chunk stay: they keep their order, so one follows the other."""
+    return None not in part.places
+
+
+def _is_ready(part: Part, form: Form) -> bool:
+    """Whether the images of a chunk are what the arrays want already."""
+    return _is_one_run(part) and all(_fits(row, form) for row in part.rows)
+
+
+def _readers_are(part: Part, readers: int) -> bool:
+    return all(len(case.masks) == readers for case in part.chunk.cases)
+
+
+def _copy(source: Path, target: Path, start: int, part: Part) -> None:
+    """Put a file of the spool, of cases that follow each other, into an array."""
+    first, size = part.places[0], source.stat().st_size
+    assert first is not None
+    with source.open("rb") as reading, target.open("r+b") as writing:
+        writing.seek(start + first * (size // len(part.places)))
+        shutil.copyfileobj(reading, writing, PIECE)
+
+
+def _fill_images(file: Path, filling: Filling, part: Part) -> None:
+    with file.open("rb") as source, filling.arrays.images.open("r+b") as target:
         for row, place in zip(part.rows, part.places, strict=True):
             content = _image(source.read(_bytes(row, filling.form)), row, filling.form)
             if place is not None:
                 _write(target.fileno(), content, filling.arrays.images_start + place * len(content))
-    if files.masks is not None:
-        with files.masks.open("rb") as source, filling.arrays.masks.open("r+b") as target:
-            for case, place in zip(part.chunk.cases, part.places, strict=True):
-                content = _masks(source.read(len(case.masks) * math.prod(filling.form.size)), filling.form)
-                if place is not None:
-                    _write(target.fileno(), content, filling.arrays.masks_start + place * len(content))
+
+
+def _fill_masks(file: Path, filling: Filling, part: Part) -> None:
+    with file.open("rb") as source, filling.arrays.masks.open("r+b") as target:
+        for case, place in zip(part.chunk.cases, part.places, strict=True):
+            content = _masks(source.read(len(case.masks) * math.prod(filling.form.size)), filling.form)
+            if place is not None:
+                _write(target.fileno(), content, filling.arrays.masks_start + place * len(content))
 
 
 def _write(descriptor: int, content: bytes, start: int) -> None:
@@ -147,11 +187,16 @@ def _bytes(row: Row, form: Form) -> int:
 
 def _image(content: bytes, row: Row, form: Form) -> bytes:
     assert row.facts.image is not None
-    dtype = row.facts.image.dtype
-    if row.channels == form.channels and form.intensity.kind == "unit" and dtype == form.dtype:
+    if _fits(row, form):
         return content
-    pixels = np.frombuffer(content, dtype).reshape(*form.size, row.channels)
+    pixels = np.frombuffer(content, row.facts.image.dtype).reshape(*form.size, row.channels)
     return stored(with_channels(pixels, form.channels), form.intensity, row.stats).tobytes()
+
+
+def _fits(row: Row, form: Form) -> bool:
+    """Whether an image in the spool is what the arrays want already."""
+    assert row.facts.image is not None
+    return row.channels == form.channels and form.intensity.kind == "unit" and row.facts.image.dtype == form.dtype
 
 
 def _masks(content: bytes, form: Form) -> bytes:

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.archive import Array, ArrayHeader, Locator, array_headers, read_array
-from sfumato.data.manifest import Case
+from sfumato.data.manifest import Case, is_safe_id
+from sfumato.data.order import natural
 from sfumato.data.source.axes import Axes, axes_of
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import arrange
-from sfumato.data.source.listing import Entry, natural
+from sfumato.data.source.listing import Entry
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError, listed
 
@@ -165,7 +166,9 @@ def _ids(given: Stored | None, count: int, split: str) -> list[str]:
     """The ids that the file has for its images, if they are different and safe as file names; else numbers."""
     if given is not None and given.shape == (count,):
         names = [str(name) for name in read_array(given.path, given.key)]
-        if len(set(names)) == count and all(bare(name) == name and not name.startswith(".") for name in names):
+        if len(set(names)) == count and all(
+            bare(name) == name and not name.startswith(".") and is_safe_id(name) for name in names
+        ):
             return names
     digits = len(str(count - 1))
     return [f"{split}_{row:0{digits}d}" if split else f"{row:0{digits}d}" for row in range(count)]

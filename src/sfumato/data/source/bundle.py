@@ -16,7 +16,7 @@ from typing import Any
 
 from sfumato.data.formats.image import SUFFIXES
 from sfumato.data.formats.zipped import read_zip_member, zip_members
-from sfumato.data.manifest import Case
+from sfumato.data.manifest import Case, is_safe_id
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import arrange
 from sfumato.data.source.listing import Entry, Listing, divided, files_below, is_picture, left_out, members_below
@@ -161,13 +161,13 @@ def _class_names(where: str, content: Mapping[str, Any], numbers: Any) -> dict[i
 
 
 def _ids(images: Mapping[str, Entry], original: Mapping[str, Any]) -> list[str]:
-    """The names that the files once had, if they are all different; else their own; else with the folders."""
+    """The names that the files once had, if all differ and are safe; else their own; else with the folders."""
     for names in (
         [_without_ending(str(original.get(key, entry.name))) for key, entry in images.items()],
         [entry.stem for entry in images.values()],
         ["_".join((*PurePosixPath(key).parts[:-1], entry.stem)) for key, entry in images.items()],
     ):
-        if len({name.casefold() for name in names}) == len(names):
+        if len({name.casefold() for name in names}) == len(names) and all(map(is_safe_id, names)):
             return names
     return [key.replace("/", "_") for key in images]
 

@@ -28,7 +28,7 @@ from sfumato.data.source.bundle import find_in_bundle, is_bundle
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
 from sfumato.data.source.found import Hints as Hints
-from sfumato.data.source.idx import find_idx, is_idx
+from sfumato.data.source.idx import find_idx, find_idx_file, is_idx
 from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import (
     ARRAYS,
@@ -65,7 +65,7 @@ def find_cases(
 
     Raises:
         DataError: nothing is there, names do not match (all are listed), or the form is not understood.
-        UsageError: there is no such factory, or it gives something else.
+        UsageError: there is no such factory, it gives something else, or columns are named and no table was read.
     """
     if not isinstance(source, Path | str):
         return _grouped(_of_python(source, "the iterable"), hints)
@@ -75,7 +75,20 @@ def find_cases(
     for path in (source, masks, hints.table):
         if path is not None and not path.exists():
             raise DataError(f"{path} does not exist", expected="a file or folder of images", code="DATA-001")
-    return _grouped(_from_folder(source, masks, hints) if source.is_dir() else _from_file(source, masks, hints), hints)
+    found = _from_folder(source, masks, hints) if source.is_dir() else _from_file(source, masks, hints)
+    _refuse_unused_columns(source, found, hints)
+    return _grouped(found, hints)
+
+
+def _refuse_unused_columns(source: Path, found: Found, hints: Hints) -> None:
+    """Columns that a person named, where no table was read, must not be passed over."""
+    if hints.columns and found.form != "table":
+        named = ", ".join(f"'{column}' ({role})" for role, column in hints.columns.items())
+        raise UsageError(
+            f"no table was read, so there is no column {named}: {source} was taken for {found.form}",
+            expected="columns of a table about the images",
+            remedy="name the table with --labels, or leave the columns out",
+        )
 
 
 def _made(name: str) -> object:
@@ -125,6 +138,8 @@ def _from_file(path: Path, masks: Path | None, hints: Hints) -> Found:
     if ending in TABLES:
         return _by_table(path, path.parent, files_below(path.parent), _mask_entries(masks), hints)
     entry = Entry(str(path.absolute()), (path.name,))
+    if is_idx(entry) and masks is None:
+        return find_idx_file(path)
     beside = _mask_entries(masks)
     if ending in SUFFIXES:
         return _concluded(arrange([entry], masks=beside, hints=hints))
@@ -132,7 +147,7 @@ def _from_file(path: Path, masks: Path | None, hints: Hints) -> Found:
         return find_in_volumes([entry], beside, hints)
     raise DataError(
         f"{path} is not understood",
-        expected="a folder, an image, a volume (NIfTI, NRRD, MHA, DICOM), an NPZ or NPY file, a ZIP archive or a table",
+        expected="a folder, image, volume (NIfTI, NRRD, MHA, DICOM), NPZ, NPY or IDX file, ZIP archive or table",
         code="DATA-002",
     )
 

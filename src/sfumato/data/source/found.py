@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from sfumato.data.formats.volume import Axis
-from sfumato.data.manifest import Case
-from sfumato.data.source.listing import natural
+from sfumato.data.manifest import Case, refuse_unsafe_ids
+from sfumato.data.order import natural
 from sfumato.errors import DataError, listed
 
 
@@ -78,9 +78,10 @@ def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired
     """What all readers of sources end with: the kind of the cases, their classes, and what is uneven about them.
 
     Raises:
-        DataError: some cases have masks and others have none.
+        DataError: some cases have masks and others have none, or ids cannot be names of files.
     """
     cases = tuple(cases)
+    refuse_unsafe_ids(form, {name: case.image for case in cases for name in (case.id, case.volume) if name is not None})
     bare = [case.id for case in cases if not case.masks]
     if bare and len(bare) < len(cases):
         finding = f"{len(bare)} of {len(cases)} cases have no mask:\n{listed(bare)}"

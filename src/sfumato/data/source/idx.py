@@ -22,6 +22,22 @@ def is_idx(entry: Entry) -> bool:
     return NAME.fullmatch(entry.name) is not None
 
 
+def find_idx_file(path: Path) -> Found:
+    """The images of one IDX file, with the labels of the same name beside it.
+
+    Raises:
+        DataError: as for `find_idx`.
+    """
+    wanted = NAME.fullmatch(path.name)
+    beside = [
+        Entry(str(other.absolute()), (other.name,))
+        for other in sorted(path.parent.iterdir())
+        if wanted and (named := NAME.fullmatch(other.name)) and named["prefix"] == wanted["prefix"]
+        if other == path or named["kind"].lower() == "labels"
+    ]
+    return find_idx(beside)
+
+
 def find_idx(entries: Sequence[Entry]) -> Found:
     """The images of the IDX files among entries, with their labels.
 

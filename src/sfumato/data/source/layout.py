@@ -24,8 +24,9 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.manifest import Case
+from sfumato.data.order import natural
 from sfumato.data.source.found import NOTHING_SAID, Hints
-from sfumato.data.source.listing import Entry, natural
+from sfumato.data.source.listing import Entry
 from sfumato.data.source.pairing import WORDS, Matched, Picture, Reader, match, partners, stem_of_image, stem_of_mask
 from sfumato.errors import DataError, listed
 

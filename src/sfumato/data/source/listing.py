@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sfumato.data.formats.image import SUFFIXES
 from sfumato.data.formats.volume import is_volume
+from sfumato.data.order import natural
 from sfumato.errors import DataError
 
 ARRAYS = (".npy", ".npz")
@@ -53,11 +54,6 @@ class Listing(NamedTuple):
 
     entries: list[Entry]
     hidden: int
-
-
-def natural(text: str) -> list[tuple[int, int, str]]:
-    """Sort key in which 2 comes before 10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", text) if part]
 
 
 def files_below(folder: Path) -> Listing:

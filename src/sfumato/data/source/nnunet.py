@@ -4,7 +4,7 @@
                            imagesTr/case_0000.nii.gz, case_0001.nii.gz (a file for each channel)
                            labelsTr/case.nii.gz
                            imagesTs, labelsTs
-    splits_final.json      in the folder or beside it: `sfumato.data.source.folds`
+    splits_final.json      in the folder or beside it: `sfumato.data.folds`
 
 In `dataset.json`, `labels` maps names to values; a list of values is a region (a union of labels), and `ignore` is the
 value of voxels that say nothing. Read too: the older form of the Medical Segmentation Decathlon (values to names, and
@@ -19,14 +19,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sfumato.data.folds import SPLITS_NAME
+from sfumato.data.folds import read_splits as read_splits
+from sfumato.data.folds import write_splits as write_splits
 from sfumato.data.formats.volume import is_volume
 from sfumato.data.manifest import Case
-from sfumato.data.source.folds import SPLITS_NAME
-from sfumato.data.source.folds import read_splits as read_splits
-from sfumato.data.source.folds import write_splits as write_splits
+from sfumato.data.order import natural
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import Arranged
-from sfumato.data.source.listing import is_hidden, natural
+from sfumato.data.source.listing import is_hidden
 from sfumato.data.source.volumes import cut
 from sfumato.errors import DataError, listed
 

@@ -29,6 +29,9 @@ TOKEN = re.compile(
     r"(?:gm|wm|sc)?seg|segmentations?|masks?|labell?ed|labels?|gts?|manual|centerline|annotations?", re.IGNORECASE
 )
 
+SHOWN = 10
+"""Remarks on volumes that are told; the others are counted."""
+
 NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
 
 
@@ -237,7 +240,8 @@ def _notes(scans: Sequence[Scan], cases: Sequence[Case], axis: Axis, *, chosen: 
     if labels := [scan.case.id for scan in scans if scan.header.label]:
         notes.append(f"volumes that say they hold labels, used as images: {len(labels)} ({', '.join(labels[:5])})")
     said = Counter(note for scan in scans for header in (scan.header, *scan.masks) for note in header.notes)
-    return [*notes, *(f"{note} ({count} volumes)" if count > 1 else note for note, count in said.most_common(10))]
+    shown = [f"{note} ({count} volumes)" if count > 1 else note for note, count in said.most_common(SHOWN)]
+    return [*notes, *shown, *([f"... and {len(said) - SHOWN} more remarks of this kind"] if len(said) > SHOWN else [])]
 
 
 def _modality(scans: Iterable[Scan]) -> str | None:

@@ -94,6 +94,27 @@ def test_ignored_pixels_stay_ignored() -> None:
     assert moved is not None and set(moved.unique().tolist()) <= {0, 1, 2, 255} and (moved == 255).any((1, 2)).all()
 
 
+def test_stored_masks_move_as_any_integers_do() -> None:
+    images, _ = batch(items=8)
+    masks = torch.randint(0, 256, (8, 32, 32))
+    parameters = draw(EVERYTHING, Noise(range(8)), images)
+    moved, stored = apply(images, masks, parameters)[1], apply(images, masks.byte(), parameters)[1]
+    assert moved is not None and stored is not None
+    assert stored.dtype == torch.uint8 and torch.equal(stored.long(), moved)
+
+
+@pytest.mark.parametrize("name", ["light", "medium", "everything"])
+def test_large_batches_are_what_their_parts_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    images, masks = batch(items=7)
+    parameters = draw(SETTINGS[name], Noise(range(7)), images)
+    whole, whole_masks = apply(images, masks, parameters)
+    monkeypatch.setattr("sfumato.data.augmentation.augment.PART", 3 * 32 * 32)
+    parts, parts_masks = apply(images, masks, parameters)
+    assert whole_masks is not None and parts_masks is not None
+    assert torch.allclose(parts, whole, atol=1e-6) and torch.equal(parts_masks, whole_masks)
+    assert torch.equal(apply(images, None, parameters)[0], parts)
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_item_depends_on_its_seed_alone(name: str) -> None:
     images, masks = batch(items=3)

@@ -1,10 +1,13 @@
+import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image, PngImagePlugin
 
-from sfumato.data.formats.png import SIGNATURE, decode_deep, encode_deep
+from sfumato.data.formats.png import SIGNATURE, check_png, decode_deep, decode_png, encode_deep
 
 PIXELS = np.random.default_rng(0).integers(0, 65536, (13, 7, 3)).astype(np.uint16)
 
@@ -24,7 +27,7 @@ def predicted(rows: np.ndarray, kind: int) -> np.ndarray:
 
 
 def test_what_is_written_is_read() -> None:
-    assert np.array_equal(decode_deep(encode_deep(PIXELS, {"a": "b"})), PIXELS)
+    assert np.array_equal(decode_deep(check_png(encode_deep(PIXELS, {"a": "b"}))), PIXELS)
 
 
 @pytest.mark.parametrize("kind", range(5))
@@ -37,4 +40,36 @@ def test_every_filter_is_undone(kind: int) -> None:
 
     head = struct.pack(">IIBBBBB", 7, 13, 16, 2, 0, 0, 0)
     file = SIGNATURE + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines.tobytes())) + chunk(b"IEND", b"")
-    assert np.array_equal(decode_deep(file), PIXELS)
+    assert np.array_equal(decode_deep(check_png(file)), PIXELS)
+
+
+def saved(image: Image.Image, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_plain_files_are_decoded_as_pillow_does(mode: str) -> None:
+    image = Image.fromarray(PIXELS.astype(np.uint8)).convert(mode)
+    content = saved(image, dpi=(72, 72))
+    assert np.array_equal(decode_png(check_png(content)), np.asarray(image))
+    cut = check_png(content)._replace(packed=check_png(content).packed[:-20])
+    with pytest.raises(ValueError):
+        decode_png(cut)
+
+
+def test_what_changes_the_numbers_is_left_to_pillow() -> None:
+    image, turned = Image.fromarray(PIXELS.astype(np.uint8)), Image.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", "anything")
+    contents = [
+        saved(image, exif=turned),
+        saved(image, transparency=(1, 2, 3)),
+        saved(image, pnginfo=text),
+        saved(image.convert("P")),
+        saved(image.convert("1")),
+        saved(image.convert("LA")),
+    ]
+    assert [decode_png(check_png(content)) for content in contents] == [None] * len(contents)

@@ -143,13 +143,14 @@ def test_workers_make_the_same_set(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from pathlib import Path
-from sfumato.data.preparation.chunk import Chunk, Job, decode
+from sfumato.data.preparation.chunk import Chunk, Job, count_mask_values, decode
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
 from sfumato.data.placement import Canvas
 from sfumato.data.preparation.store import fill
 raw, case = Path(sys.argv[1]), Case(id="0", image=f"{sys.argv[1]}/000.tif", masks=(f"{sys.argv[1]}/000_mask.png",))
 assert decode(Job(raw, Canvas((20, 24)), MaskRule((0, 255), None, ""), True), Chunk(0, 0, (case,))) == []
+assert count_mask_values(None, case.masks) == {0: 474, 255: 6}
 assert "torch" not in sys.modules
 """
 
@@ -244,6 +245,26 @@ def test_a_folder_is_prepared_by_one_process(tmp_path: Path) -> None:
     cases = images(tmp_path / "raw", 2, MAKERS["uint8"])
     with FolderLock(spool_folder(tmp_path / "set"), work="prepares"), pytest.raises(UsageError, match="prepares here"):
         run(cases, tmp_path / "set")
+
+
+def test_shapes_of_masks_are_measured_on_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sfumato.data.preparation.prepare.MEASURED", 3)
+    run(images(tmp_path / "raw", 12, MAKERS["uint8"], masks=square), tmp_path / "set", size=(20, 24))
+    masks = json.loads((tmp_path / "set/fingerprint.json").read_text())["masks"]
+    assert (masks["masks"], masks["measured"], masks["components"]["max"]) == (12, 3, 1)
+
+
+def test_fewer_readers_repeat_their_masks(tmp_path: Path) -> None:
+    cases = images(tmp_path / "raw", 4, MAKERS["uint8"], masks=square)
+    cases[1] = replace(cases[1], masks=(cases[1].masks[0], cases[2].masks[0]))
+    run(cases, tmp_path / "set", size=(20, 24))
+    masks = np.load(tmp_path / "set/masks.npy")
+    expected = [(0, 0), (1, 2), (2, 2), (3, 3)]
+    assert all(
+        np.array_equal(masks[row, reader] * 255, square(which))
+        for row, pair in enumerate(expected)
+        for reader, which in enumerate(pair)
+    )
 
 
 def test_masks_are_read_again_where_the_sample_was_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

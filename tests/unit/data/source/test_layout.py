@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from sfumato.data.order import natural
 from sfumato.data.source import Hints, find_cases
-from sfumato.data.source.listing import files_below, natural
+from sfumato.data.source.listing import files_below
 from sfumato.errors import DataError
 
 

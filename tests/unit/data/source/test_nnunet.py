@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sfumato.data.folds import read_splits, write_splits
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.source import Hints, find_cases
-from sfumato.data.source.folds import read_splits, write_splits
 from sfumato.errors import DataError
 
 PLAIN = {

@@ -5,6 +5,7 @@ patient's name. Only the tags that are asked for are read.
 """
 
 import logging
+import mmap
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -108,7 +109,15 @@ def read_dataset(path: Path, tags: Sequence[str] | None, *, pixels: bool = False
     _refuse_foreign(path)
     with guarded(path, "its tags cannot be read"):
         _refuse_bomb(path, pydicom)
-        return pydicom.dcmread(path, force=True, stop_before_pixels=not pixels, specific_tags=wanted)
+        with _mapped(path) as file:
+            return pydicom.dcmread(file, force=True, stop_before_pixels=not pixels, specific_tags=wanted)
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap]:
+    """A file of which nobody can ask more than there is: a damaged tag may claim four gigabytes for its value."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        yield mapped
 
 
 def not_understood(path: Path, why: str) -> DataError:
@@ -154,6 +163,9 @@ def _refuse_bomb(path: Path, pydicom: ModuleType) -> None:
 
 def _is_deflated(path: Path, pydicom: ModuleType) -> bool:
     if has_preamble(path):
-        return bool(pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED)
+        with _mapped(path) as file:
+            file.seek(132)
+            meta = pydicom.filereader.read_dataset(file, False, True, stop_when=lambda tag, *_: tag.group != 2)
+            return bool(meta.get("TransferSyntaxUID") == DEFLATED)
     with path.open("rb") as file:
         return DEFLATED.encode() in file.read(2**16)

@@ -1,0 +1,200 @@
+"""What a prepared data set is like: which cases stay, their splits, what a model must know, and the files that say so.
+
+Nothing here reads a picture: all is decided by the facts of the cases.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sfumato.data.copies import Copies
+from sfumato.data.facts import CaseFacts, ImageFacts
+from sfumato.data.folds import SPLITS_NAME, write_splits
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.volume import named_place
+from sfumato.data.intensity import Intensity, decide_intensity
+from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.mask import MaskRule
+from sfumato.data.preparation.chunk import Row
+from sfumato.data.preparation.settings import Settings
+from sfumato.data.preparation.store import FORMAT
+from sfumato.data.source import Found
+from sfumato.data.spec import Spec
+from sfumato.data.split import Fold, as_fold, follow, split_cases, split_into_folds, split_notes
+from sfumato.diffusion.process import derive_seed
+from sfumato.errors import DataError
+
+
+def kept_cases(cases: Sequence[Case], rows: Sequence[Row], rule: MaskRule | None, settings: Settings) -> list[bool]:
+    """Which cases stay: of the slices without foreground, the share asked for, chosen by a hash of their ids.
+
+    Raises:
+        DataError: none would stay.
+    """
+    if rule is None or settings.keep_empty >= 1:
+        return [True] * len(cases)
+    limit = settings.keep_empty * 2**63
+    kept = [
+        case.volume is None or _shows_object(row.facts, rule) or derive_seed("empty slice", case.id) < limit
+        for case, row in zip(cases, rows, strict=True)
+    ]
+    if not any(kept):
+        raise DataError(
+            "no slice has any foreground, and slices without are to be left out",
+            expected="masks with foreground",
+            remedy="keep more of the slices without foreground",
+            code="DATA-027",
+        )
+    return kept
+
+
+def _shows_object(facts: CaseFacts, rule: MaskRule) -> bool:
+    return any(rule.shows_object(mask.values) for mask in facts.masks if mask is not None)
+
+
+class Division(NamedTuple):
+    """The cases with their splits, the folds, and what a person should know about both."""
+
+    cases: list[Case]
+    folds: tuple[Fold, ...]
+    notes: tuple[str, ...]
+
+
+def divide(
+    found: Found, facts: Sequence[CaseFacts], copies: Copies, rule: MaskRule | None, settings: Settings
+) -> Division:
+    """Splits as the source has them, or made by the settings; copies and patients stay together."""
+    together = [*copies.exact, *copies.near]
+    strata = None
+    if rule is not None and not found.classes:  # words whose smaller one stands for a volume with both
+        strata = ["foreground" if _shows_object(fact, rule) else "none" for fact in facts]
+    cases: Sequence[Case] = found.cases
+    if found.folds:
+        cases = follow(cases, found.folds, settings.fold)
+    elif settings.folds:
+        cases, folds = split_into_folds(
+            cases,
+            count=settings.folds,
+            fold=settings.fold,
+            test=settings.fractions[2] / sum(settings.fractions),
+            seed=settings.seed,
+            together=together,
+            strata=strata,
+        )
+        return Division(cases, folds, (f"{settings.folds} folds: validation is fold {settings.fold}",))
+    divided = split_cases(cases, fractions=settings.fractions, seed=settings.seed, together=together, strata=strata)
+    notes = split_notes(cases, divided)
+    if found.folds:
+        notes = (f"the folds of the source were kept: validation is fold {settings.fold}", *notes)
+    return Division(divided, found.folds or (as_fold(divided),), notes)
+
+
+def decide_spec(
+    found: Found, rows: Sequence[Row], cases: Sequence[Case], rule: MaskRule | None, settings: Settings, *, guess: str
+) -> Spec:
+    """What a model must know; intensities are decided on the training cases alone."""
+    images = [_image(row) for row in rows]
+    train = [image for image, case in zip(images, cases, strict=True) if case.split == "train"]
+    modality = settings.modality if settings.modality not in (None, "auto") else guess
+    intensity = decide_intensity(train, kind=settings.intensity, window=settings.window, modality=modality)
+    _refuse_mixed(cases, images, intensity)
+    cut = next((place for case in cases if (place := named_place(Locator.parse(case.image).member))), None)
+    return Spec(
+        kind=found.kind,
+        size=settings.size,
+        channels=_channels(cases, rows),
+        dtype=Counter(image.dtype for image in images).most_common(1)[0][0],
+        intensity=intensity,
+        modality=None if modality == "unknown" else modality,
+        keep_aspect=settings.keep_aspect,
+        crop=settings.crop,
+        spacing=settings.spacing,
+        classes=found.classes,
+        mask_classes=_mask_classes(rule, found.mask_names),
+        mask_rule=rule,
+        ignore=rule is not None and rule.ignore is not None,
+        readers=max(len(case.masks) for case in cases),
+        slice_axis=cut and cut.axis,
+        component=cut and cut.component,
+    )
+
+
+def _image(row: Row) -> ImageFacts:
+    assert row.facts.image is not None
+    return row.facts.image
+
+
+def _refuse_mixed(cases: Sequence[Case], images: Sequence[ImageFacts], intensity: Intensity) -> None:
+    """Numbers that do not mean the same must not get the same window."""
+    names: dict[str, list[str]] = {}
+    for case, image in zip(cases, images, strict=True):
+        names.setdefault(image.dtype, []).append(case.image)
+    alike = intensity.kind in ("percentile", "zscore") or (intensity.kind == "window" and "uint8" not in names)
+    if len(names) == 1 or alike:
+        return
+    kinds = "\n".join(f"    {len(files)} are {dtype}, such as {files[0]}" for dtype, files in names.items())
+    raise DataError(
+        f"the images have different kinds of numbers:\n{kinds}",
+        expected="all 8 bit or all 16 bit",
+        remedy="convert the fewer ones, or take the intensity rule 'percentile'",
+        code="DATA-009",
+    )
+
+
+def _channels(cases: Sequence[Case], rows: Sequence[Row]) -> int:
+    counts: dict[int, str] = {}
+    for case, row in zip(cases, rows, strict=True):
+        counts.setdefault(row.channels, case.image)
+    if len(counts) > 1 and set(counts) != {1, 3}:
+        listed = ", ".join(f"{count} such as {name}" for count, name in sorted(counts.items()))
+        raise DataError(
+            f"the images have different numbers of channels: {listed}",
+            expected="one number of channels, or grey and RGB",
+            code="DATA-009",
+        )
+    return max(counts)
+
+
+def _mask_classes(rule: MaskRule | None, names: Mapping[int, str]) -> tuple[str, ...]:
+    if rule is None:
+        return ()
+    if names:
+        return tuple(names.get(value, "background") for value in rule.values)
+    if rule.classes == 2:
+        return ("background", "foreground")
+    return ("background", *(f"class {value}" for value in rule.values[1:]))
+
+
+def write_description(
+    folder: Path,
+    spec: Spec,
+    division: Division,
+    facts: Sequence[CaseFacts],
+    notes: Sequence[str],
+    described: Mapping[str, Any],
+) -> None:
+    """Write all files of the set but the arrays.
+
+    Args:
+        folder: where.
+        spec: what a model must know.
+        division: the cases with their splits.
+        facts: of the cases, in their order.
+        notes: what a person should know.
+        described: the fingerprint.
+    """
+    images = [fact.image for fact in facts if fact.image is not None]
+    extra: dict[str, list[Any]] = {
+        "height": [image.size[0] for image in images],
+        "width": [image.size[1] for image in images],
+    }
+    if any(image.spacing for image in images):
+        extra["row_mm"] = [image.spacing[0] if image.spacing else "" for image in images]
+        extra["column_mm"] = [image.spacing[1] if image.spacing else "" for image in images]
+    write_manifest(folder / "manifest.csv", division.cases, extra=extra)
+    entry = {"format": FORMAT, "spec": spec.to_dict(), "cases": len(division.cases), "notes": list(notes)}
+    for name, content in (("dataset.json", entry), ("fingerprint.json", described)):
+        (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
+    write_splits(folder / SPLITS_NAME, division.folds)

@@ -1,0 +1,46 @@
+"""How a source is prepared."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from sfumato.data.placement import Canvas
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a source is prepared.
+
+    Attributes:
+        size: height and width of the model's canvas in pixels.
+        keep_aspect: fit images in undistorted, with a dark margin.
+        crop: fill the canvas with the centre of each image, undistorted.
+        spacing: millimetres per pixel to bring images to, before they are padded or cut; for sources that have one.
+        intensity: which numbers become black and white; see `sfumato.data.intensity`.
+        window: black and white in stored numbers, for the rule `window`.
+        modality: "ct", "mr", "xray" ...; None: what the source says, or a guess.
+        keep_empty: share of the slices without foreground that are kept, of volumes with masks.
+        fractions: shares of train, validation and test where the source has no split of its own.
+        seed: of the split.
+        folds: number of folds for cross-validation; 0 for a single division.
+        fold: the fold to validate on.
+        workers: processes; None for as many as there are processors and work for.
+    """
+
+    size: tuple[int, int]
+    keep_aspect: bool = False
+    crop: bool = False
+    spacing: float | None = None
+    intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = "auto"
+    window: tuple[float, float] | None = None
+    modality: str | None = None
+    keep_empty: float = 1.0
+    fractions: tuple[float, float, float] = (0.7, 0.15, 0.15)
+    seed: int = 0
+    folds: int = 0
+    fold: int = 0
+    workers: int | None = None
+
+    @property
+    def canvas(self) -> Canvas:
+        """How images get to the model's size."""
+        return Canvas(self.size, self.keep_aspect, self.crop, self.spacing)
