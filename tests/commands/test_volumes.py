@@ -19,7 +19,7 @@ from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
 from sfumato.commands.prediction import Form, Writer, units
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.volume import read_volume
+from sfumato.data.formats.scan import read_volume
 from sfumato.data.pack import Pack
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from sfumato.data.facts import case_facts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_image, read_mask
-from sfumato.data.formats.volume import is_volume, read_volume
+from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.manifest import Case
 from sfumato.data.source import find_cases
 from sfumato.errors import SfumatoError

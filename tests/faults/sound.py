@@ -18,7 +18,7 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit, RLELossless
 
-from sfumato.data.formats.dicom.seg import write_seg
+from sfumato.data.formats.dicom.drawn import write_seg
 from sfumato.data.formats.image import encode_png
 from sfumato.data.formats.png import SIGNATURE
 

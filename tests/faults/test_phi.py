@@ -9,7 +9,7 @@ import pytest
 
 from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.formats.volume import read_header, read_volume
+from sfumato.data.formats.scan import read_header, read_volume
 
 pydicom = pytest.importorskip("pydicom")
 pytest.importorskip("highdicom")
@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset  # noqa: E402
 from tests.faults.planted import PLANTED, dicom_series, found_in, jpeg, nifti, png  # noqa: E402
 
 from sfumato.data.formats.dicom import series as dicom  # noqa: E402
-from sfumato.data.formats.dicom.seg import write_seg  # noqa: E402
+from sfumato.data.formats.dicom.drawn import write_seg  # noqa: E402
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from sfumato.commands.train import TWIN
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.volume import is_volume, place_in, read_volume
+from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.formats.volume import place_in
 from sfumato.data.manifest import is_prepared, read_rows
 from sfumato.data.mask import IGNORED, MaskRule, class_names, count_values, mask_rule
 from sfumato.data.pack import Pack

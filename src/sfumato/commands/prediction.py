@@ -17,11 +17,12 @@ import numpy as np
 
 from sfumato.data.conversion.setting import file_names
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.dicom.drawn import write_seg
 from sfumato.data.formats.dicom.file import is_dicom
-from sfumato.data.formats.dicom.seg import write_seg
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.formats.volume import Axis, Volume, as_stored, is_volume, place_in, read_volume
+from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.formats.volume import Axis, Volume, as_stored, place_in
 from sfumato.data.manifest import Case
 from sfumato.data.spec import Spec
 from sfumato.inference import Ensemble, Prediction, in_original_size

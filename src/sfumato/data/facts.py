@@ -20,7 +20,8 @@ from PIL import Image
 from sfumato.data.channels import has_colour, read_case
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import Pixels, read_mask
-from sfumato.data.formats.volume import Axis, flat_axis, is_volume, read_volume, spacing
+from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.formats.volume import Axis, flat_axis, spacing
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
 from sfumato.data.storage import Storage, storage

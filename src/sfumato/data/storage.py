@@ -10,7 +10,7 @@ from typing import NamedTuple
 from PIL import ExifTags, Image
 
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.volume import is_volume
+from sfumato.data.formats.scan import is_volume
 
 ENDINGS = {
     "PNG": {".png"},

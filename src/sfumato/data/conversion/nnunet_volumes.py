@@ -11,7 +11,8 @@ from sfumato.data.conversion.setting import Conversion, Step, file_names, refuse
 from sfumato.data.formats import nifti
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.volume import Volume, as_stored, count_planes, is_volume, read_header, read_volume
+from sfumato.data.formats.scan import is_volume, read_header, read_volume
+from sfumato.data.formats.volume import Volume, as_stored, count_planes
 from sfumato.data.manifest import Case
 from sfumato.errors import DataError, UsageError, listed
 

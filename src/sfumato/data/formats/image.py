@@ -10,6 +10,7 @@ medical images); the EXIF orientation is applied. Masks keep the index of a pale
 
 import io
 import logging
+import math
 import warnings
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
 from sfumato.data.formats.content import DEFLATE_RATIO, opened
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
-from sfumato.data.formats.volume import is_volume, read_plane
+from sfumato.data.formats.scan import is_volume, read_plane
 from sfumato.errors import DataError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told by our errors
@@ -235,11 +236,11 @@ def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
         _refuse_huge(path, page.imagewidth, page.imagelength)
         if len(file.pages) > 1:
             raise _frames(path, len(file.pages))
+        _refuse_cut(page, len(content))
         simple = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
         oriented = page.tags.valueof("Orientation", default=1) != 1
         if oriented or not simple or page.dtype is None or page.dtype == bool or _needs_pillow(page):
             return _decode_pillow(path, content, palette=palette)
-        _refuse_cut(page, len(content))
         pixels = page.asarray()
     planar = pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
     return np.moveaxis(pixels, 0, -1) if planar else pixels
@@ -247,12 +248,15 @@ def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
 
 def _refuse_cut(page: tifffile.TiffPage, size: int) -> None:
     """Strips and tiles that are not there would be read as black, and what no file of this size holds allocated."""
-    ratio = 1 if page.compression == tifffile.COMPRESSION.NONE else DEFLATE_RATIO
-    if (claim := page.size * page.bitspersample // 8) > ratio * size:
+    plain = page.compression == tifffile.COMPRESSION.NONE and page.photometric != tifffile.PHOTOMETRIC.YCBCR
+    claim = page.size * page.bitspersample // 8
+    if page.compression in UNPACKED and claim > size * (1 if plain else DEFLATE_RATIO):
         raise ValueError(f"its header announces {claim:,} bytes, the file has {size:,}")
-    parts = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-    if missing := sum(count < 1 or offset + count > size for offset, count in parts):
-        raise ValueError(f"{missing} of {len(parts)} strips or tiles are not there")
+    parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
+    missing = sum(count < 1 or offset + count > size for offset, count in parts)
+    missing += max(0, math.prod(page.chunked) - len(parts))
+    if missing:
+        raise ValueError(f"{missing} of {math.prod(page.chunked)} strips or tiles are not there")
 
 
 def _needs_pillow(page: tifffile.TiffPage) -> bool:

@@ -45,13 +45,13 @@ _MODALITIES = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR", "MET_MOD_NM": "NM", "MET_
 
 
 def read_header(path: Path) -> Header:
-    """See `sfumato.data.formats.volume.read_header`."""
+    """See `sfumato.data.formats.scan.read_header`."""
     with opened(path, expected=WHOLE) as file:
         return _stored(path, file).header
 
 
 def read_volume(path: Path) -> Volume:
-    """See `sfumato.data.formats.volume.read_volume`."""
+    """See `sfumato.data.formats.scan.read_volume`."""
     with opened(path, expected=WHOLE) as file:
         stored = _stored(path, file)
         if stored.compressed:

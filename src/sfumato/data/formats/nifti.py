@@ -35,13 +35,13 @@ _MENDS = logging.Logger("sfumato.data.formats.nifti", level=logging.CRITICAL + 1
 
 
 def read_header(path: Path) -> Header:
-    """See `sfumato.data.formats.volume.read_header`."""
+    """See `sfumato.data.formats.scan.read_header`."""
     with opened(path, expected=WHOLE) as file:
         return _stored(path, gunzipped(file) if is_gzip(file) else file).header
 
 
 def read_volume(path: Path) -> Volume:
-    """See `sfumato.data.formats.volume.read_volume`."""
+    """See `sfumato.data.formats.scan.read_volume`."""
     with opened(path, expected=WHOLE) as file:
         stream = gunzipped(file) if is_gzip(file) else file
         stored = _stored(path, stream)

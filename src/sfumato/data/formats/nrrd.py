@@ -40,13 +40,13 @@ _TO_RAS = {
 
 
 def read_header(path: Path) -> Header:
-    """See `sfumato.data.formats.volume.read_header`."""
+    """See `sfumato.data.formats.scan.read_header`."""
     with opened(path, expected=WHOLE) as file:
         return _stored(path, file).header
 
 
 def read_volume(path: Path) -> Volume:
-    """See `sfumato.data.formats.volume.read_volume`."""
+    """See `sfumato.data.formats.scan.read_volume`."""
     with opened(path, expected=WHOLE) as file:
         stored = _stored(path, file)
         content = take(gunzipped(file) if stored.compressed else file, stored.size, path)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.volume import is_volume
+from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.finding import Finding, Severity, amount, counted
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found

@@ -19,7 +19,7 @@ from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts, MaskFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_image, read_mask, write_image
-from sfumato.data.formats.volume import is_volume
+from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.files import broken
 from sfumato.data.inspection.inspect import Inspection
 from sfumato.data.manifest import Case, write_manifest

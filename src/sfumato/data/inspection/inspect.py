@@ -18,7 +18,7 @@ from typing import NamedTuple
 from sfumato.data.copies import Copies, find_copies
 from sfumato.data.facts import CaseFacts, case_facts
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.volume import is_volume
+from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.files import find_in_files
 from sfumato.data.inspection.finding import Finding, Severity
 from sfumato.data.inspection.images import find_in_images

@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfumato.data.formats.image import SUFFIXES
-from sfumato.data.formats.volume import is_volume
+from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.source.arrays import find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle

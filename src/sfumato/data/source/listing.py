@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.image import SUFFIXES
-from sfumato.data.formats.volume import is_volume
+from sfumato.data.formats.scan import is_volume
 from sfumato.data.order import natural
 from sfumato.errors import DataError
 

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 from sfumato.data.folds import SPLITS_NAME
 from sfumato.data.folds import read_splits as read_splits
 from sfumato.data.folds import write_splits as write_splits
-from sfumato.data.formats.volume import is_volume
+from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case
 from sfumato.data.order import natural
 from sfumato.data.source.found import Found, Hints, conclude

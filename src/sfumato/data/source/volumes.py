@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.volume import Axis, Header, check_same_grid, count_planes, read_header, thickest_axis
+from sfumato.data.formats.scan import check_same_grid, read_header
+from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.layout import Arranged, arrange, is_in_mask_folder
@@ -226,7 +227,7 @@ def _offset(image: str, mask: str, header: Header, axis: Axis) -> int:
     """The number of the image's plane at which the first plane of a mask lies."""
     if not _is_segmentation(header):
         return 0
-    from sfumato.data.formats.dicom.seg import seg_offset
+    from sfumato.data.formats.dicom.drawn import seg_offset
 
     return seg_offset(Path(image), Path(mask), axis)
 

@@ -8,7 +8,7 @@ import SimpleITK
 from scipy.spatial.transform import Rotation
 
 from sfumato.data.formats.metaimage import read_header, read_volume
-from sfumato.data.formats.volume import read_volume as read_any
+from sfumato.data.formats.scan import read_volume as read_any
 from sfumato.errors import DataError
 
 VOXELS = np.random.default_rng(0).integers(-900, 900, (5, 6, 7), np.int16)

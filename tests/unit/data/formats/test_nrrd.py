@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.nrrd import read_header, read_volume
+from sfumato.data.formats.scan import read_volume as read_any
 from sfumato.data.formats.volume import Header
-from sfumato.data.formats.volume import read_volume as read_any
 from sfumato.errors import DataError
 
 VOXELS = np.random.default_rng(0).integers(-900, 900, (5, 6, 7), np.int16)

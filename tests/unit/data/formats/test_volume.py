@@ -11,24 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from sfumato.data.formats import nifti, volume
+from sfumato.data.formats import nifti, scan
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.formats.volume import (
-    Axis,
-    Header,
-    Volume,
-    as_stored,
-    check_same_grid,
-    count_planes,
-    is_volume,
-    read_header,
-    read_plane,
-    read_volume,
-    same_grid,
-    spacing,
-    thickest_axis,
-)
+from sfumato.data.formats.scan import check_same_grid, is_volume, read_header, read_plane, read_volume
+from sfumato.data.formats.volume import Axis, Header, Volume, as_stored, count_planes, same_grid, spacing, thickest_axis
 from sfumato.errors import DataError
 
 SHAPE = (3, 4, 5)
@@ -58,9 +45,9 @@ def places(affine: np.ndarray, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def nothing_remembered() -> Iterator[None]:
-    volume._remembered.clear()
+    scan._remembered.clear()
     yield
-    volume._remembered.clear()
+    scan._remembered.clear()
 
 
 @pytest.mark.parametrize("axis", AXES)
@@ -175,10 +162,10 @@ def test_each_volume_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     nibabel.save(nibabel.Nifti1Image(np.ones((2, 2, 2)), np.eye(4)), tmp_path / "float64.nii")
     with pytest.raises(ValueError, match="read-only"):
         read_volume(tmp_path / "float64.nii").voxels[0] = 1
-    monkeypatch.setattr(volume, "MAX_REMEMBERED", 16)
+    monkeypatch.setattr(scan, "MAX_REMEMBERED", 16)
     for path in paths * 2:
         read_volume(path)
-    assert len(volume._remembered) == 2
+    assert len(scan._remembered) == 2
 
 
 def test_a_changed_file_is_read_again(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.channels import read_case
-from sfumato.data.formats.dicom import seg as dicom_seg
+from sfumato.data.formats.dicom import drawn as dicom_drawn
 from sfumato.data.formats.dicom import series as dicom
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.nifti import write_volume
@@ -162,7 +162,7 @@ def test_dicom_series_and_what_segmentations_were_drawn_on(tmp_path: Path, monke
         dicom.Listed(tmp_path / "report.dcm", (tmp_path / "report.dcm",), None, "skipped", ("1 files hold no image",)),
     ]
     monkeypatch.setattr(dicom, "list_volumes", lambda *_: listed)
-    monkeypatch.setattr(dicom_seg, "seg_offset", lambda *_: 1)
+    monkeypatch.setattr(dicom_drawn, "seg_offset", lambda *_: 1)
     with pytest.raises(DataError, match=rf"1 images have no mask:\n    {second}"):
         find_cases(tmp_path)
     found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))

@@ -5,7 +5,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from sfumato.data.formats.volume import read_header, read_volume
+from sfumato.data.formats.scan import read_header, read_volume
 from sfumato.data.toys.volume import make_toy_volumes
 from sfumato.errors import UsageError
 

@@ -1,47 +1,21 @@
-"""DICOM segmentations (SEG): read as label values, compared with the grid of an image, and written.
+"""DICOM segmentations (SEG), read as label values.
 
 A segmentation stores one plane per segment and position (binary) or one plane of segment numbers per position (label
 map), and leaves out empty planes at will. It is read as one volume of segment numbers on its own grid, from its first
 to its last stored plane; what lies outside is empty (`Volume.endless`).
-
-What is written refers to nothing: not to a patient, a study, a series or an image. All its UIDs are random, the
-patient's tags are empty, and its dates are those of writing. It is laid over its image by its geometry alone.
 """
 
-import io
 from collections import Counter
-from collections.abc import Sequence
-from importlib.metadata import version
-from itertools import product
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Integer
 
-from sfumato.atomic import write_atomic
 from sfumato.data.formats.dicom.facts import Facts
-from sfumato.data.formats.dicom.file import library, not_understood, quiet
+from sfumato.data.formats.dicom.file import not_understood
 from sfumato.data.formats.dicom.pixels import stored_frames
 from sfumato.data.formats.dicom.places import Slices, places, segment_slices
-from sfumato.data.formats.grid import Grid, differences
-from sfumato.data.formats.volume import Axis, Header, Volume, read_header
+from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError, listed
-
-MISPLACED = 0.05
-"""Share of a voxel by which a corner may lie beside the grid of the image: positions are rounded in many files."""
-
-PATIENT = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-)
-_LPS: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
 
 Labels = Integer[np.ndarray, "i j k"]
 
@@ -124,137 +98,4 @@ def _overlap(facts: Facts, shared: Counter[tuple[int, int]]) -> DataError:
         expected="at most one segment at each voxel",
         remedy="export overlapping segments as files of their own",
         code="DATA-045",
-    )
-
-
-def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
-    """The number of the image's plane at which the first plane of a segmentation lies.
-
-    Plane p of the image has the mask `seg::axis/(p - offset)`, where numbers below 0 or behind the last plane are
-    empty masks.
-
-    Raises:
-        DataError: the planes of the two differ in size, distance or place.
-    """
-    whole, part = (Grid.of(header.shape, header.affine) for header in (read_header(image), read_header(seg)))
-    along = _LPS.index(axis)
-    corners = np.array(list(product(*((0, size - 1) for size in part.shape)))).T
-    moved = np.linalg.solve(whole.steps, part.steps @ corners + (part.origin - whole.origin)[:, None]) - corners
-    offset = round(float(moved[along, 0]))
-    moved[along] -= offset
-    part = part._replace(shape=(*part.shape[:along], whole.shape[along], *part.shape[along + 1 :]))
-    if part.shape != whole.shape or np.abs(moved).max() > MISPLACED:
-        found = differences(part._replace(origin=part.origin - offset * part.steps[:, along]), whole)
-        raise DataError(
-            f"{seg} does not lie on the planes of its image {image}: {'; '.join(found)}",
-            expected=f"a segmentation on the grid of its image; it may lack {axis} planes only",
-            remedy="export it with the geometry of its image, or cut along the axis of its frames (--slice-axis)",
-            code="DATA-012",
-        )
-    return offset
-
-
-def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str]) -> None:
-    """Write a binary DICOM segmentation; it appears under its name only when it is whole.
-
-    Args:
-        path: ends in `.dcm`.
-        masks: 0 for background, n for the segment that is called `names[n - 1]`; in the stored order of `source`.
-        source: the volume that was segmented; its geometry is taken, nothing else.
-        names: of the segments; at most 64 characters of each are written.
-
-    Raises:
-        DataError: the mask has another shape than its source or a value without a name.
-    """
-    header = read_header(source)
-    if masks.shape != header.shape[:3] or not 0 <= int(masks.min()) <= int(masks.max()) <= len(names):
-        raise DataError(
-            f"{path}: the mask has the shape {masks.shape} and values up to {masks.max()}",
-            expected=f"the shape {header.shape[:3]} of {source} and at most {len(names)} for {', '.join(names)}",
-            code="DATA-012",
-        )
-    highdicom = library("highdicom")
-    with quiet():
-        measures = _measures(header)
-        segmentation = highdicom.seg.Segmentation(
-            source_images=_bare_slices(header, measures),
-            pixel_array=masks.transpose(2, 1, 0).astype(np.uint8 if len(names) < 256 else np.uint16),
-            segmentation_type="BINARY",
-            segment_descriptions=[_description(number, name) for number, name in enumerate(names, start=1)],
-            series_instance_uid=_random_uid(),
-            series_number=1,
-            sop_instance_uid=_random_uid(),
-            instance_number=1,
-            manufacturer="sfumato",
-            manufacturer_model_name="sfumato",
-            software_versions=version("sfumato"),
-            device_serial_number="none",
-            content_label="SEGMENTATION",
-            omit_empty_frames=False,
-            pixel_measures=measures,
-        )
-        _forget_sources(segmentation)
-        file = io.BytesIO()
-        segmentation.save_as(file)
-    write_atomic(path, file.getvalue(), sync=False)
-
-
-def _forget_sources(segmentation: Any) -> None:
-    """Take out the references to the bare slices, which no archive has."""
-    del segmentation.ReferencedSeriesSequence, segmentation.SourceImageSequence
-    for frame in segmentation.PerFrameFunctionalGroupsSequence:
-        del frame.DerivationImageSequence
-
-
-def _random_uid() -> str:
-    return str(library("pydicom.uid").generate_uid(prefix=None))
-
-
-def _bare_slices(header: Header, measures: Any) -> list[Any]:
-    """Slices with a geometry and nothing else, for highdicom to take positions from."""
-    pydicom = library("pydicom")
-    columns, rows, count = header.shape[:3]
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ header.affine
-    shared = pydicom.Dataset()
-    for keyword in PATIENT:
-        setattr(shared, keyword, "")
-    shared.StudyInstanceUID, shared.SeriesInstanceUID, shared.FrameOfReferenceUID = (_random_uid() for _ in range(3))
-    shared.SOPClassUID, shared.Modality = pydicom.uid.CTImageStorage, "OT"
-    shared.SpecificCharacterSet, shared.Rows, shared.Columns = "ISO_IR 192", rows, columns
-    directions = lps[:3, :2] / np.linalg.norm(lps[:3, :2], axis=0)
-    shared.ImageOrientationPatient = _decimals(directions.T.reshape(-1))
-    shared.PixelSpacing, shared.SliceThickness = measures[0].PixelSpacing, measures[0].SliceThickness
-    slices = []
-    for number in range(count):
-        bare = pydicom.Dataset()
-        bare.update(shared)
-        bare.SOPInstanceUID = _random_uid()
-        bare.ImagePositionPatient = _decimals(lps[:3] @ [0, 0, number, 1])
-        slices.append(bare)
-    return slices
-
-
-def _measures(header: Header) -> Any:
-    across, down, between = (float(step) for step in np.linalg.norm(header.affine[:3, :3], axis=0))
-    spacing = _decimals([down, across])
-    return library("highdicom").PixelMeasuresSequence(spacing, *_decimals([between, between]))
-
-
-def _decimals(numbers: Sequence[float] | np.ndarray) -> list[Any]:
-    """Numbers as DICOM writes them, in 16 characters."""
-    return [library("pydicom.valuerep").DSfloat(round(float(number), 10), auto_format=True) for number in numbers]
-
-
-def _description(number: int, name: str) -> Any:
-    """A segment drawn by a program, of which nothing is said but its name."""
-    highdicom, codes = library("highdicom"), library("pydicom.sr.codedict").codes
-    return highdicom.seg.SegmentDescription(
-        segment_number=number,
-        segment_label=name[:64],
-        segmented_property_category=codes.SCT.Tissue,
-        segmented_property_type=codes.SCT.Tissue,
-        algorithm_type="AUTOMATIC",
-        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name="sfumato", version=version("sfumato"), family=codes.DCM.ArtificialIntelligence
-        ),
     )

@@ -124,12 +124,12 @@ def _skipped(facts: Sequence[Facts]) -> Iterator[Listed]:
 
 
 def read_header(path: Path) -> Header:
-    """See `sfumato.data.formats.volume.read_header`; of a series, all headers are read."""
+    """See `sfumato.data.formats.scan.read_header`; of a series, all headers are read."""
     return _header(_series(path))
 
 
 def read_volume(path: Path) -> Volume:
-    """See `sfumato.data.formats.volume.read_volume`."""
+    """See `sfumato.data.formats.scan.read_volume`."""
     files = _series(path)
     if files[0].segmentation is not None:
         return read_segments(files[0])

@@ -13,8 +13,8 @@ import pytest
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom import file as dicom_file
 from sfumato.data.formats.dicom import series as dicom
-from sfumato.data.formats.dicom.seg import seg_offset, write_seg
-from sfumato.data.formats.volume import read_header, read_plane, read_volume
+from sfumato.data.formats.dicom.drawn import seg_offset, write_seg
+from sfumato.data.formats.scan import read_header, read_plane, read_volume
 from sfumato.errors import DataError
 
 pydicom = pytest.importorskip("pydicom")

@@ -1,0 +1,163 @@
+"""Volumes as files: which files they are, and their headers, voxels and planes, whatever the format.
+
+Each format is read by a module of its own, imported when it is needed. The latest volumes are remembered, since planes
+of one volume are asked for in turn.
+"""
+
+from collections import OrderedDict
+from pathlib import Path
+from threading import RLock
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.grid import differences
+from sfumato.data.formats.volume import Header, Plane, Volume, flat_axis, grid_of, named_place
+from sfumato.errors import DataError
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
+"""How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
+
+MAX_REMEMBERED = 2**29
+"""Bytes of volumes that are remembered (the latest one always is): planes of one volume are asked for in turn."""
+
+
+def is_volume(path: Path) -> bool:
+    """Whether a file is a volume (NIfTI, NRRD, MHA, DICOM), by its name or, without ending, by its first bytes."""
+    name = path.name.lower()
+    if name.endswith(SUFFIXES):
+        return True
+    if "." in name[1:] and not name.rsplit(".", 1)[1].isdigit():  # DICOM files are often called 1.2.840.113
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def read_header(path: Path) -> Header:
+    """What is known of a volume without its voxels.
+
+    Raises:
+        DataError: it is damaged, or not understood.
+    """
+    return _reader(path).read_header(path)
+
+
+def read_volume(path: Path) -> Volume:
+    """A volume, not to be written to: the latest ones are remembered, and so are those that cannot be read.
+
+    Raises:
+        DataError: it is damaged or not whole, too large, or not understood.
+    """
+    try:
+        key = (path, path.stat().st_mtime_ns)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error
+    with _lock:
+        found = _remembered.pop(key, None) or _volume_or_error(path)
+        _remembered[key] = found
+        while len(_remembered) > 1 and (
+            len(_remembered) > _MANY or sum(map(_size, _remembered.values())) > MAX_REMEMBERED
+        ):
+            _remembered.popitem(last=False)
+    if isinstance(found, DataError):
+        raise found.with_traceback(None)
+    return found
+
+
+_MANY = 64
+"""Volumes and errors that are remembered at most."""
+
+_remembered: OrderedDict[tuple[Path, int], Volume | DataError] = OrderedDict()
+_lock = RLock()  # planes are read by several threads; the first decodes the volume for all
+
+
+def _volume_or_error(path: Path) -> Volume | DataError:
+    try:
+        volume = _reader(path).read_volume(path)
+    except DataError as error:  # a copy: the original keeps alive what was read of the file
+        return DataError(error.finding, expected=error.expected, remedy=error.remedy, code=error.code)
+    volume.voxels.flags.writeable = False
+    return volume
+
+
+def _size(found: Volume | DataError) -> int:
+    return found.voxels.nbytes if isinstance(found, Volume) else 0
+
+
+@runtime_checkable
+class _Reader(Protocol):
+    """A module that reads a format."""
+
+    def read_header(self, path: Path) -> Header: ...
+    def read_volume(self, path: Path) -> Volume: ...
+
+
+def _reader(path: Path) -> _Reader:
+    """The module that reads a format; heavy libraries are imported only when they are needed."""
+    name = path.name.lower()
+    if name.endswith((".nii", ".nii.gz")):
+        from sfumato.data.formats import nifti
+
+        return nifti
+    if name.endswith((".nrrd", ".nhdr")):
+        from sfumato.data.formats import nrrd
+
+        return nrrd
+    if name.endswith((".mha", ".mhd")):
+        from sfumato.data.formats import metaimage
+
+        return metaimage
+    from sfumato.data.formats.dicom import series as dicom
+
+    return dicom
+
+
+def read_plane(locator: Locator) -> np.ndarray:
+    """The plane that a locator names, (h, w) or (h, w, components); without a member, the only plane of the volume.
+
+    Raises:
+        DataError: the volume cannot be read or has no such plane.
+    """
+    volume = read_volume(locator.path)
+    plane = _plane(volume, locator.member)
+    if plane is None:
+        raise DataError(
+            f"{locator}: no such plane; the volume has the shape {volume.voxels.shape}",
+            expected="axial, coronal or sagittal and the number of a plane, such as axial/17",
+            code="DATA-018",
+        )
+    return np.array(plane, order="C")
+
+
+def _plane(volume: Volume, member: str) -> Plane | None:
+    if not member and 1 in volume.voxels.shape[:3]:
+        return np.asarray(volume.planes(flat_axis(volume.voxels.shape, volume.affine))[0])
+    if not (place := named_place(member)):
+        return None
+    planes, index = volume.planes(place.axis), place.number
+    components = planes[..., None] if place.component is None else planes.reshape(*planes.shape[:3], -1)
+    component = place.component or 0
+    if component >= components.shape[-1]:
+        return None
+    if not 0 <= index < len(planes):
+        return np.zeros(planes.shape[1:3], planes.dtype) if volume.endless else None
+    return np.asarray(components[index, ..., component])
+
+
+def check_same_grid(image: Path, mask: Path) -> None:
+    """Refuse a mask whose voxels do not lie where those of its image do.
+
+    Raises:
+        DataError: the grids differ, and in what; or a file cannot be read.
+    """
+    if found := differences(grid_of(read_header(mask)), grid_of(read_header(image))):
+        raise DataError(
+            f"{mask} lies on another grid than its image {image}: {'; '.join(found)}",
+            expected="a mask on the grid of its image: as many voxels, at the same places",
+            remedy="resample the mask onto the image (nearest neighbour), or export it anew",
+            code="DATA-012",
+        )
