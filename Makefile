@@ -30,6 +30,8 @@ check: $(VENV)/developing
 bench: $(VENV)/developing
 	$(BIN)/python benchmarks/network.py --out benchmarks/network.json
 	$(BIN)/python benchmarks/sampler.py --out benchmarks/sampler.json
+	$(BIN)/python benchmarks/prepare.py --out benchmarks/prepare.json
+	$(BIN)/python benchmarks/loader.py --out benchmarks/loader.json
 
 fuzz: $(VENV)/developing
 	$(BIN)/python benchmarks/fuzz.py --minutes 10

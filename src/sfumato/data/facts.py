@@ -4,24 +4,22 @@ Facts are measured once, where a file is decoded, and are small: a set of a mill
 most. The statistics of a plane are those of its whole volume, so that scaling never differs between slices.
 """
 
-import hashlib
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Int, Shaped, UInt8
-from PIL import Image
 
 from sfumato.data.channels import has_colour, read_case
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import Pixels, read_mask
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.formats.volume import Axis, flat_axis, spacing
+from sfumato.data.likeness import checksum, digest, grey_picture, perceptual_hashes, shrunk, thumbnails
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
 from sfumato.data.storage import Storage, storage
@@ -30,19 +28,14 @@ from sfumato.errors import DataError
 SAMPLE = 1_000_000
 """Values from which percentiles of large images are taken, at equal distances."""
 
-THUMB = 32
-"""Side of the thumbnail that near duplicates are compared by; the one that a pHash is made from."""
-
 Raw = Shaped[np.ndarray, "_ _"]
 """A mask as stored; its size need not be that of its image."""
 
-LOWEST = 8
-"""Cosine components of a thumbnail, along each axis, that make its perceptual hash."""
-
-COSINES = np.cos(np.pi / THUMB * np.outer(np.arange(LOWEST), np.arange(THUMB) + 0.5))
-
 LEVELS = np.arange(256)
 SQUARES = LEVELS**2
+
+SHARES = np.array([0, 0.005, 0.995, 1])
+"""Of the pixels, which lie below: the smallest value, the two percentiles, the largest."""
 
 HALF = MaskRule((), 128, "lossy masks: 128 and above is the object")
 
@@ -164,6 +157,33 @@ class CaseFacts:
     problems: tuple[DataError, ...] = field(default=())
 
 
+class ImageSketch(NamedTuple):
+    """An image measured up to what costs less for many images at once.
+
+    Attributes:
+        known: makes its facts of the others.
+        shape: height, width and channels.
+        values: its statistics; of 8 bit, how many pixels have each of the 256 values.
+        constant: one value everywhere, though perhaps not in all of its volume.
+        small: its thumbnail before the brightness is stretched.
+        checksum: of its pixels.
+    """
+
+    known: Callable[..., ImageFacts]
+    shape: tuple[int, ...]
+    values: Stats | list[int]
+    constant: bool
+    small: Shaped[np.ndarray, "32 32"]
+    checksum: int
+
+
+class CaseSketch(NamedTuple):
+    """A case whose facts lack those of its image; `image` is None where it could not be read."""
+
+    facts: CaseFacts
+    image: ImageSketch | None
+
+
 def case_facts(case: Case) -> CaseFacts:
     """Read a case and measure it; nothing that is wrong with its files is raised, all of it is in `problems`."""
     problems: list[DataError] = []
@@ -188,10 +208,21 @@ def facts_of(
     raws: Sequence[Raw | None],
     *,
     problems: Sequence[DataError] = (),
+) -> CaseFacts:
+    """Facts of a case that was read already; see `sketch_of`."""
+    return finish([sketch_of(case, pixels, raws, problems=problems)])[0]
+
+
+def sketch_of(
+    case: Case,
+    pixels: Pixels | None,
+    raws: Sequence[Raw | None],
+    *,
+    problems: Sequence[DataError] = (),
     thorough: bool = True,
     shapes: bool = True,
-) -> CaseFacts:
-    """Facts of a case that was read already.
+) -> CaseSketch:
+    """Measure a case that was read already, up to what `finish` works out.
 
     Args:
         case: where it was read from.
@@ -211,15 +242,21 @@ def facts_of(
         if raw is not None and mask is not None
     ]
     several = kept if len(kept) > 1 else []
-    return CaseFacts(
+    facts = CaseFacts(
         id=case.id,
-        image=None if pixels is None else image_facts(case.image, pixels, thorough=thorough),
         masks=tuple(masks),
         agreement=_agreement(
             [_object(raw, mask.values, mask.storage or storage(locator)) for locator, raw, mask in several]
         ),
         problems=tuple(problems),
     )
+    return CaseSketch(facts, None if pixels is None else _sketch(case.image, pixels, thorough=thorough))
+
+
+def finish(sketches: Sequence[CaseSketch]) -> list[CaseFacts]:
+    """The facts of cases; of many at once they cost less."""
+    images = iter(_finish([sketch.image for sketch in sketches if sketch.image is not None]))
+    return [replace(facts, image=next(images)) if image is not None else facts for facts, image in sketches]
 
 
 def _mask(locator: str, raw: Raw, image: Pixels | None, *, shapes: bool) -> MaskFacts:
@@ -236,26 +273,50 @@ def image_facts(locator: str, pixels: Pixels, *, thorough: bool = True) -> Image
         pixels: the image.
         thorough: with `levels` and `storage`, by which faults of files are found.
     """
+    return _finish([_sketch(locator, pixels, thorough=thorough)])[0]
+
+
+def _sketch(locator: str, pixels: Pixels, *, thorough: bool) -> ImageSketch:
     target = Locator.parse(locator)
     in_volume = is_volume(target.path)
-    stats = volume_stats(target.path) if in_volume else statistics(pixels)
-    constant = stats.low == stats.high or (in_volume and bool((pixels == pixels.flat[0]).all()))
-    small = None if constant else thumbnail(pixels)
-    return ImageFacts(
+    known = partial(
+        ImageFacts,
         size=(pixels.shape[0], pixels.shape[1]),
         channels=pixels.shape[2],
         dtype=str(pixels.dtype),
-        stats=stats,
-        constant=constant,
         coloured=has_colour(pixels),
-        digest="" if small is None else digest(pixels, small),
-        hash="" if small is None else perceptual_hash(small),
         spacing=spacing_of(locator) if in_volume else None,
         levels=levels_of(pixels) if thorough else None,
-        thumbnail=b"" if small is None else small.tobytes(),
         storage=storage(locator) if thorough else None,
         orientation=_orientation(target.path) if in_volume else "",
     )
+    return ImageSketch(
+        known,
+        shape=pixels.shape,
+        values=_counts(pixels) if pixels.dtype == np.uint8 and not in_volume else stats_of(locator, pixels),
+        constant=in_volume and bool((pixels == pixels.flat[0]).all()),
+        small=shrunk(pixels),
+        checksum=checksum(pixels),
+    )
+
+
+def _finish(sketches: Sequence[ImageSketch]) -> list[ImageFacts]:
+    """The facts of images: counts and thumbnails are worked on together, since each call of NumPy has its price."""
+    if not sketches:
+        return []
+    small = thumbnails(np.stack([sketch.small for sketch in sketches]))
+    counts = [sketch.values for sketch in sketches if not isinstance(sketch.values, Stats)]
+    counted = iter(_statistics_of_counts(np.array(counts, np.int64).reshape(-1, 256)))
+    facts = []
+    for sketch, thumb, likeness in zip(sketches, small, perceptual_hashes(small), strict=True):
+        stats = sketch.values if isinstance(sketch.values, Stats) else next(counted)
+        if sketch.constant or stats.low == stats.high:
+            facts.append(sketch.known(stats=stats, constant=True, digest="", hash=""))
+            continue
+        alike = digest(sketch.shape, sketch.checksum, thumb)
+        thumbnail = thumb.tobytes()
+        facts.append(sketch.known(stats=stats, constant=False, digest=alike, hash=likeness, thumbnail=thumbnail))
+    return facts
 
 
 def mask_facts(raw: Raw, *, image: Pixels | None = None, storage: Storage | None = None) -> MaskFacts:
@@ -304,7 +365,7 @@ def _agreement(readers: Sequence[Bool[np.ndarray, "..."]]) -> Agreement | None:
 def statistics(values: np.ndarray) -> Stats:
     """Statistics of the finite values; percentiles of large arrays are taken from a sample."""
     if values.dtype == np.uint8:
-        return _statistics_of_bytes(values)
+        return _statistics_of_counts(np.array([_counts(values)]))[0]
     flat = values.reshape(-1)
     if values.dtype.kind == "f":
         flat = flat[np.isfinite(flat)]
@@ -315,20 +376,21 @@ def statistics(values: np.ndarray) -> Stats:
     return Stats(float(flat.min()), float(flat.max()), float(mean), float(std), float(inner_low), float(inner_high))
 
 
-def _statistics_of_bytes(values: np.ndarray) -> Stats:
-    """The same from the 256 counts, which is much faster."""
-    counts = np.array(_picture(values).histogram())  # three times as fast as bincount
-    size, total, squares = values.size, int(counts @ LEVELS), int(counts @ SQUARES)
-    std = max(0, size * squares - total**2) ** 0.5 / size
-    ranks = np.array([0, 0.005 * (size - 1), 0.995 * (size - 1), size - 1])
-    low, inner_low, inner_high, high = np.cumsum(counts).searchsorted(ranks, side="right").tolist()
-    return Stats(float(low), float(high), total / size, std, float(inner_low), float(inner_high))
+def _counts(values: UInt8[np.ndarray, "..."]) -> list[int]:
+    """How many of 8-bit values are 0, 1 ... 255; three times as fast as bincount."""
+    return grey_picture(values).histogram()
 
 
-def _picture(values: UInt8[np.ndarray, "..."]) -> Image.Image:
-    """A grey picture of the values that shares their memory."""
-    rows = np.ascontiguousarray(values).reshape(len(values), -1)
-    return Image.frombuffer("L", rows.shape[::-1], rows, "raw", "L", 0, 1)
+def _statistics_of_counts(counts: Int[np.ndarray, "n 256"]) -> list[Stats]:
+    """Statistics of several 8-bit images from their counts, which is much faster than from their pixels."""
+    sizes, totals, squares = counts.sum(axis=1), counts @ LEVELS, counts @ SQUARES
+    ranks = SHARES * (sizes[:, None] - 1)
+    found = (counts.cumsum(axis=1)[:, None] <= ranks[..., None]).sum(axis=2).astype(float)
+    whole = zip(sizes.tolist(), totals.tolist(), squares.tolist(), found.tolist(), strict=True)
+    return [
+        Stats(low, high, total / size, max(0, size * square - total**2) ** 0.5 / size, inner_low, inner_high)
+        for size, total, square, (low, inner_low, inner_high, high) in whole
+    ]
 
 
 def stats_of(locator: str, pixels: Pixels) -> Stats:
@@ -354,41 +416,6 @@ def levels_of(pixels: Shaped[np.ndarray, "..."]) -> Levels | None:
     counts: Int[np.ndarray, " levels"] = np.bincount(pixels.reshape(-1))
     present = np.flatnonzero(counts)
     return Levels(len(present), int(np.gcd.reduce(present)), float(counts[-1] / pixels.size))
-
-
-def digest(pixels: np.ndarray, small: UInt8[np.ndarray, "32 32"]) -> str:
-    """Equal for equal pictures, however they were encoded.
-
-    The CRC-32 of all pixels, several times as fast as a cryptographic digest, misses one difference in 2^32; size and
-    thumbnail have to be the same as well.
-
-    Args:
-        pixels: the picture.
-        small: its thumbnail.
-    """
-    whole = zlib.crc32(np.ascontiguousarray(pixels).data)
-    content = hashlib.blake2b(repr((pixels.shape, whole)).encode(), digest_size=16)
-    content.update(small.data)
-    return content.hexdigest()
-
-
-def thumbnail(pixels: Pixels) -> UInt8[np.ndarray, "32 32"]:
-    """The picture's brightness, small, stretched to 0..255."""
-    grey = pixels[..., 0] if pixels.shape[2] != 3 else pixels @ np.full(3, 1 / 3, np.float32)
-    image = _picture(grey) if grey.dtype == np.uint8 else Image.fromarray(grey.astype(np.float32))
-    small = np.asarray(image.resize((THUMB, THUMB), Image.Resampling.LANCZOS, reducing_gap=1.0), np.float64)
-    low, high = float(small.min()), float(small.max())
-    return np.asarray(np.rint((small - low) * (255 / (high - low or 1))).astype(np.uint8))
-
-
-def perceptual_hash(small: UInt8[np.ndarray, "32 32"]) -> str:
-    """pHash of a thumbnail: which of its lowest cosine components are above their median (64 bits).
-
-    Rounding makes components that are 0 by symmetry the same on all machines. Source: ImageHash's `phash`.
-    """
-    components = (COSINES @ small @ COSINES.T).round(6)
-    middle = np.partition(components, (31, 32), axis=None)[31:33].mean()
-    return np.packbits(components > middle).tobytes().hex()
 
 
 def spacing_of(locator: str) -> tuple[float, float] | None:

@@ -58,10 +58,11 @@ def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
 
 
 def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
+    """What there are pictures of: volumes are opened elsewhere, and several classes have a folder of pictures."""
     return tuple(
         picture(folder / row[column], f"{row['id']} · {what}", as_heat=column != "overlay")
         for column, what in PICTURES
-        if row.get(column)
+        if row.get(column, "").endswith(".png")
     )
 
 

@@ -1,21 +1,18 @@
-import io
 from pathlib import Path
 
-import imagehash
 import numpy as np
 import pytest
 from PIL import Image
 
 from sfumato.data.facts import (
     case_facts,
-    digest,
     facts_of,
+    finish,
     image_facts,
     levels_of,
     mask_facts,
-    perceptual_hash,
+    sketch_of,
     statistics,
-    thumbnail,
 )
 from sfumato.data.manifest import Case
 from sfumato.data.storage import storage
@@ -27,16 +24,6 @@ def smooth(seed: int, *, side: int = 64) -> np.ndarray:
     """A picture with structure, grey, 0..255."""
     coarse = np.random.default_rng(seed).integers(0, 256, (8, 8), np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
-
-
-def as_jpeg(pixels: np.ndarray) -> np.ndarray:
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
-    return np.asarray(Image.open(buffer))
-
-
-def bits(one: str, two: str) -> int:
-    return (int(one, 16) ^ int(two, 16)).bit_count()
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32])
@@ -54,30 +41,6 @@ def test_statistics_are_those_of_numpy(dtype: type) -> None:
 def test_statistics_leave_out_what_is_not_finite() -> None:
     assert statistics(np.array([1.0, np.nan, 3.0, np.inf])).mean == 2
     assert statistics(np.full(3, np.nan)).high == 0
-
-
-def test_near_duplicates_hash_alike_and_others_do_not() -> None:
-    hashes = [perceptual_hash(thumbnail(smooth(seed)[..., None])) for seed in range(12)]
-    again = perceptual_hash(thumbnail(as_jpeg(smooth(0))[..., None]))
-    larger = perceptual_hash(thumbnail(smooth(0, side=90)[..., None]))
-    deep = perceptual_hash(thumbnail((smooth(0).astype(np.uint16) * 16)[..., None]))
-    assert max(bits(hashes[0], other) for other in (again, larger, deep)) <= 4
-    assert min(bits(one, two) for row, one in enumerate(hashes) for two in hashes[:row]) > 8
-
-
-def test_digest_knows_shape_and_pixels() -> None:
-    picture, small = smooth(1), thumbnail(smooth(1)[..., None])
-    other = picture.copy()
-    other[40, 50] += 1
-    seen = [digest(each, small) for each in (picture, other, picture.reshape(32, 128))]
-    assert digest(picture.copy(), small) == seen[0] and len(set(seen)) == 3
-    assert digest(np.asfortranarray(picture), small) == seen[0]
-
-
-def test_perceptual_hash_is_that_of_imagehash() -> None:
-    for seed in range(20):
-        small = thumbnail(smooth(seed)[..., None])
-        assert perceptual_hash(small) == np.packbits(imagehash.phash(Image.fromarray(small)).hash).tobytes().hex()
 
 
 def test_levels_show_bits_that_are_not_used() -> None:
@@ -101,6 +64,19 @@ def test_a_constant_image_is_like_no_other() -> None:
     assert facts.constant and not facts.digest and not facts.hash and not facts.thumbnail
 
 
+def test_facts_of_many_cases_are_those_of_each(tmp_path: Path) -> None:
+    bright = smooth(1, side=90)[..., None]
+    mixed = [bright // 9, np.full((9, 7, 1), 3, np.uint8), bright.astype(np.uint16) * 200, bright[::-1, :50] / 3]
+    colour = np.concatenate([bright, bright // 2, bright[::-1]], 2)
+    cases = [Case(id=str(row), image=str(tmp_path / f"{row}.png")) for row in range(7)]
+    sketches = [sketch_of(case, pixels, []) for case, pixels in zip(cases, [*mixed, None, colour, bright], strict=True)]
+    assert finish(sketches) == [finish([sketch])[0] for sketch in sketches]
+    images = [facts.image for facts in finish(sketches)]
+    assert [image and image.channels for image in images] == [1, 1, 1, 1, None, 3, 1]
+    assert images[0] is not None and images[0].stats.high == bright.max() // 9
+    assert images[6] is not None and images[6].stats.high == bright.max()
+
+
 def test_mask_facts() -> None:
     raw = np.zeros((20, 20), np.uint8)
     raw[2:6, 2:6], raw[10:14, 10:12], raw[6, 6] = 255, 255, 255  # the last touches the first by a corner
@@ -117,7 +93,8 @@ def test_numbers_of_objects_are_objects() -> None:
 
 def test_shapes_are_measured_only_where_asked() -> None:
     raw, case = np.eye(8, dtype=np.uint8), Case(id="a", image="a.png", masks=("m.png",))
-    (plain,), (shaped,) = (facts_of(case, None, [raw], shapes=shapes).masks for shapes in (False, True))
+    sketches = [sketch_of(case, None, [raw], shapes=shapes) for shapes in (False, True)]
+    (plain,), (shaped,) = (facts.masks for facts in finish(sketches))
     assert plain.values == shaped.values and shaped.components == 1
     assert (plain.components, plain.outline, plain.rim) == (None, None, None)
 

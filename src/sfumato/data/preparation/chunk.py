@@ -21,7 +21,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from sfumato.atomic import write_atomic
 from sfumato.data.channels import read_case, without_copies
-from sfumato.data.facts import CaseFacts, Stats, facts_of
+from sfumato.data.facts import CaseFacts, CaseSketch, Stats, finish, sketch_of, spacing_of
 from sfumato.data.formats.image import Pixels, Plane, read_mask
 from sfumato.data.intensity import case_stats
 from sfumato.data.manifest import Case
@@ -140,7 +140,7 @@ def chunk_files(spool: Path, number: int, rule: MaskRule | None) -> ChunkFiles:
 def decode(job: Job, chunk: Chunk) -> list[DataError]:
     """Write a chunk; its problems, and then nothing is written."""
     files, problems = chunk_files(job.spool, chunk.number, job.rule), list[DataError]()
-    rows, masks, known, checksum = list[Row](), list[bytes](), True, 0
+    kept, masks, known, checksum = list[_Kept](), list[bytes](), True, 0
     draft = files.images.with_suffix(".part")
     with draft.open("wb") as file:
         for row, case in enumerate(chunk.cases, chunk.first):
@@ -150,7 +150,7 @@ def decode(job: Job, chunk: Chunk) -> list[DataError]:
             content = np.ascontiguousarray(decoded.image).data
             checksum = zlib.crc32(content, checksum)
             file.write(content)
-            rows.append(decoded.row)
+            kept.append(decoded.kept)
             known = known and decoded.masks is not None
             masks += decoded.masks or ()
     if problems:
@@ -159,7 +159,7 @@ def decode(job: Job, chunk: Chunk) -> list[DataError]:
     draft.replace(files.images)
     if known and files.masks is not None:
         write_atomic(files.masks, b"".join(masks), sync=False)
-    write_atomic(files.facts, _FORM.dump_json(Written(tuple(rows), checksum)), sync=False)
+    write_atomic(files.facts, _FORM.dump_json(Written(_rows(kept), checksum)), sync=False)
     return []
 
 
@@ -201,21 +201,37 @@ def is_whole(files: ChunkFiles) -> bool:
         return False
 
 
+class _Kept(NamedTuple):
+    """What its row is made of when all cases of the chunk are decoded; `stats` is None where those of the facts do."""
+
+    sketch: CaseSketch
+    channels: int
+    stats: tuple[Stats, ...] | None
+
+
+def _rows(kept: Sequence[_Kept]) -> tuple[Row, ...]:
+    facts = finish([case.sketch for case in kept])
+    return tuple(
+        Row(each, case.channels, case.stats or (each.image.stats,))
+        for each, case in zip(facts, kept, strict=True)
+        if each.image is not None
+    )
+
+
 class _Decoded(NamedTuple):
-    """A case: its image, its masks as classes (None where the rule does not know a value), and its facts."""
+    """A case: its image, its masks as classes (None where the rule does not know a value), and what is kept of it."""
 
     image: Pixels
     masks: list[bytes] | None
-    row: Row
+    kept: _Kept
 
 
 def _decode(case: Case, job: Job, problems: list[DataError], *, shapes: bool) -> _Decoded | None:
     pixels, raws = _read(case, problems)
     if pixels is None or len(raws) < len(case.masks):
         return None
-    facts = facts_of(case, pixels, raws, thorough=False, shapes=shapes)
-    assert facts.image is not None
-    spacing = facts.image.spacing
+    sketch = sketch_of(case, pixels, raws, thorough=False, shapes=shapes)
+    spacing = spacing_of(case.image)
     if job.canvas.spacing is not None and spacing is None:
         problems.append(no_spacing(case.image, job.canvas.spacing))
         return None
@@ -226,8 +242,8 @@ def _decode(case: Case, job: Job, problems: list[DataError], *, shapes: bool) ->
         problems.append(problem)
         return None
     image = fit(without_copies(pixels), placement, job.canvas.size, nearest=False)
-    stats = case_stats(case, pixels) if case.channels else (facts.image.stats,)
-    return _Decoded(image, masks, Row(facts, image.shape[2], stats))
+    stats = case_stats(case, pixels) if case.channels else None
+    return _Decoded(image, masks, _Kept(sketch, image.shape[2], stats))
 
 
 def _read(case: Case, problems: list[DataError]) -> tuple[Pixels | None, list[Plane]]:
