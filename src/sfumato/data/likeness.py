@@ -34,7 +34,8 @@ def shrunk(pixels: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "32 32"]:
 
 def thumbnails(small: Shaped[np.ndarray, "n 32 32"]) -> UInt8[np.ndarray, "n 32 32"]:
     """Small pictures (`shrunk`), the brightness of each stretched to 0..255."""
-    bright = small.astype(np.float64)
+    largest = float(np.finfo(np.float32).max)  # beyond it lies what shrinking made of numbers near it
+    bright = np.nan_to_num(small.astype(np.float64), posinf=largest, neginf=-largest)
     low, high = bright.min(axis=(1, 2), keepdims=True), bright.max(axis=(1, 2), keepdims=True)
     ranges = np.where(high > low, high - low, 1)
     return np.asarray(np.rint((bright - low) * (255 / ranges)).astype(np.uint8))

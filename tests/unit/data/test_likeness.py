@@ -55,3 +55,10 @@ def test_thumbnails_are_each_stretched_by_their_own_range() -> None:
     picture = smooth(2)
     one, faint, flat = small(picture, picture // 4, np.full_like(picture, 9))
     assert (one.min(), one.max(), faint.min(), faint.max()) == (0, 255, 0, 255) and not flat.any()
+
+
+def test_numbers_near_the_largest_are_thumbnails_too() -> None:
+    """Shrinking them overflows; no warning reaches the user, and the picture stays one."""
+    picture = np.where(smooth(2) > 128, np.float32(3.4e38), np.float32(-3.4e38))
+    (thumb,) = small(picture)
+    assert thumb.min() == 0 and thumb.max() == 255
