@@ -17,6 +17,7 @@ def joined() -> Iterator[None]:
     distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
     try:
         yield
+        distributed.barrier()  # who leaves while others work may take their connections along
     finally:
         distributed.destroy_process_group()
 

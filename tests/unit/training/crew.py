@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from sfumato.training import checkpoint
 from sfumato.training.ema import EMA
 from sfumato.training.loop import Diverged, Parts, Settings, Until, train
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.processes import rank
+from sfumato.training.processes import joined, rank
 from sfumato.training.stream import Batch, Stream
 
 IMAGES = torch.randn(23, 3, 6, 6, generator=torch.Generator().manual_seed(1))
@@ -47,10 +47,9 @@ def trained() -> tuple[Parts, list[Mapping[str, float]], list[int]]:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    distributed.init_process_group("gloo")
-    parts, terms, rows = trained()
-    out = Path(sys.argv[1])
-    (out / f"rank{rank()}.json").write_text(json.dumps({"terms": terms, "rows": rows, "step": parts.step}))
-    if rank() == 0:
-        checkpoint.save(out, step=parts.step, tensors=parts.tensors(), headers={}, state=parts.state())
-    distributed.destroy_process_group()
+    with joined():
+        parts, terms, rows = trained()
+        out = Path(sys.argv[1])
+        (out / f"rank{rank()}.json").write_text(json.dumps({"terms": terms, "rows": rows, "step": parts.step}))
+        if rank() == 0:
+            checkpoint.save(out, step=parts.step, tensors=parts.tensors(), headers={}, state=parts.state())
