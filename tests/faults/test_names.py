@@ -9,10 +9,9 @@ import pytest
 
 from sfumato.commands.generate import _safe_names
 from sfumato.commands.prediction import Writer, units
-from sfumato.data.conversion.setting import file_names
 from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
-from sfumato.data.manifest import Case, is_safe_id, read_manifest
+from sfumato.data.manifest import Case, file_names, is_safe_id, read_manifest
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Spec

@@ -11,7 +11,7 @@ from rich.text import Text
 from sfumato.atomic import write_atomic
 from sfumato.commands.console import bar, console, say
 from sfumato.commands.folder import check_output, output_folder
-from sfumato.commands.source import SourceFlags, find
+from sfumato.commands.source import AS_FOUND, SourceFlags, find
 from sfumato.data.facts import CaseFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint
@@ -20,7 +20,6 @@ from sfumato.data.source import Found
 from sfumato.errors import DataError, UsageError
 from sfumato.recipe import load_recipe
 
-AS_FOUND = SourceFlags()
 NAMES = 5
 """Files named for each finding in the terminal; all of them are in the report and in the result."""
 

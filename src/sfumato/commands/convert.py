@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, check_output_file, output_file, output_folder
 from sfumato.commands.prepare import parse_size
-from sfumato.commands.source import SourceFlags
+from sfumato.commands.source import AS_FOUND, SourceFlags
 from sfumato.data.conversion.convert import Converted, Form, prepared_meaning
 from sfumato.data.conversion.convert import convert as convert_cases
 from sfumato.data.conversion.nnunet import refuse_name
@@ -20,7 +20,6 @@ from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
 from sfumato.provenance import write_provenance
 
-AS_FOUND = SourceFlags()
 SUFFIXES = {"zip": ".zip", "npz": ".npz"}
 
 

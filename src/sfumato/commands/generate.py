@@ -11,9 +11,8 @@ from PIL import Image
 
 from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, output_folder
-from sfumato.data.conversion.setting import file_names
 from sfumato.data.formats.image import write_image
-from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.manifest import Case, file_names, write_manifest
 from sfumato.errors import UsageError
 from sfumato.inference import Made, Wanted, make, make_steps
 from sfumato.provenance import write_provenance

@@ -7,15 +7,15 @@ nothing else of its header, or a DICOM segmentation where the input is DICOM. Ov
 single planes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from sfumato.data.conversion.setting import file_names
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.drawn import write_seg
 from sfumato.data.formats.dicom.file import is_dicom
@@ -23,7 +23,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.formats.volume import Axis, Volume, as_stored, place_in
-from sfumato.data.manifest import Case
+from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
 from sfumato.inference import Ensemble, Prediction, in_original_size
 from sfumato.metrics.ensemble import agreement, image_uncertainty
@@ -33,6 +33,12 @@ Extra = Literal["probability", "uncertainty", "overlay", "members", "process"]
 Form = Literal["same", "nii", "png"]
 Row = dict[str, Any]
 """A row of the manifest; its columns follow from what is written."""
+
+Put = Callable[[str, str, np.ndarray], str]
+"""Writes an array of a kind under a name; the file, as the manifest names it."""
+
+WHITE: dict[str, np.unsignedinteger[Any]] = {"probability": np.uint16(65535), "uncertainty": np.uint8(255)}
+"""The value of 1 in maps as pictures."""
 
 PROCESS_STRIPS = 4
 """Images or volumes whose denoising process is shown."""
@@ -103,30 +109,13 @@ class Writer:
             )
 
     def _image(self, unit: Unit, ensemble: Ensemble, process: bool) -> Row:
-        prediction = in_original_size(ensemble)
-        files = {"mask": self._png("masks", unit.id, coded(prediction.mask, self.spec))}
-        if "probability" in self.save:
-            for name, probability in self._by_class(unit.id, prediction.probability):
-                file = self._png("probability", name, (probability * 65535).round().astype(np.uint16))
-            files["probability"] = file if self._binary else "probability"
-        if "uncertainty" in self.save:
-            files["uncertainty_map"] = self._png(
-                "uncertainty", unit.id, (prediction.entropy * 255).round().astype(np.uint8)
-            )
+        maps = in_original_size(ensemble)
+        files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
         if "overlay" in self.save:
-            files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, prediction.mask))
-        if "members" in self.save and len(prediction.members) > 1:
-            for number, member in enumerate(prediction.members):
-                self._png("members", f"{unit.id}_{number:02}", coded(member, self.spec))
+            files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         if process:
             self._process(unit.id, ensemble)
-        return self._row(
-            unit,
-            files,
-            area=float((prediction.mask > 0).mean()),
-            uncertainty=image_uncertainty(prediction.probability),
-            agreement=agreement(prediction.members, classes=len(self.spec.mask_classes)),
-        )
+        return self._row(unit, files, maps, uncertainty=image_uncertainty(maps.probability))
 
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble], process: bool) -> Row:
         stack = _Stack.like(read_volume(file), unit)
@@ -135,25 +124,25 @@ class Writer:
             stack.show(unit.cases[number], ensemble, shown="overlay" in self.save)
             if process and number == len(unit.cases) // 2:
                 self._process(unit.id, ensemble)
-        files = {"mask": self._mask_volume(unit.id, file, stack)}
-        if "probability" in self.save:
-            for name, probability in self._by_class(unit.id, np.moveaxis(stack.probability, 1, 0)):
-                written = self._nifti("probability", name, stack, probability.astype(np.float32))
-            files["probability"] = written if self._binary else "probability"
-        if "uncertainty" in self.save:
-            files["uncertainty_map"] = self._nifti("uncertainty", unit.id, stack, stack.entropy.astype(np.float32))
-        if "members" in self.save and stack.members.shape[1] > 1:
-            for number, member in enumerate(np.moveaxis(stack.members, 1, 0)):
-                self._nifti("members", f"{unit.id}_{number:02}", stack, coded(member, self.spec))
+        put, maps = partial(self._nifti, stack), stack.maps()
+        files = {"mask": self._mask_volume(unit.id, file, stack), **self._maps(unit, maps, put)}
         for index, _, picture in stack.shown:
             files["overlay"] = self._png("overlay", f"{unit.id}_{index:03}", picture)
-        return self._row(
-            unit,
-            files,
-            area=float((stack.mask > 0).mean()),
-            uncertainty=stack.uncertainty,
-            agreement=agreement(_cropped(np.moveaxis(stack.members, 1, 0)), classes=len(self.spec.mask_classes)),
-        )
+        return self._row(unit, files, maps, uncertainty=stack.uncertainty)
+
+    def _maps(self, unit: Unit, maps: Prediction, put: Put) -> dict[str, str]:
+        """Write what is wanted besides the mask, as pictures or volumes."""
+        files = {}
+        if "probability" in self.save:
+            for name, probability in self._by_class(unit.id, maps.probability):
+                written = put("probability", name, probability)
+            files["probability"] = written if self._binary else "probability"
+        if "uncertainty" in self.save:
+            files["uncertainty_map"] = put("uncertainty", unit.id, maps.entropy)
+        if "members" in self.save and len(maps.members) > 1:
+            for number, member in enumerate(maps.members):
+                put("members", f"{unit.id}_{number:02}", coded(member, self.spec))
+        return files
 
     @property
     def _binary(self) -> bool:
@@ -169,15 +158,19 @@ class Writer:
             target = f"masks/{name}.dcm"
             write_seg(self._at(target), stack.stored(stack.mask), source, names=self.spec.mask_classes[1:])
             return target
-        return self._nifti("masks", name, stack, coded(stack.mask, self.spec))
+        return self._nifti(stack, "masks", name, coded(stack.mask, self.spec))
 
-    def _nifti(self, kind: str, name: str, stack: "_Stack", planes: np.ndarray) -> str:
+    def _nifti(self, stack: "_Stack", kind: str, name: str, planes: np.ndarray) -> str:
         target = f"{kind}/{name}.nii.gz"
-        write_volume(self._at(target), stack.stored(planes), stack.volume.affine)
+        values = planes.astype(np.float32) if planes.dtype.kind == "f" else planes
+        write_volume(self._at(target), stack.stored(values), stack.volume.affine)
         return target
 
     def _png(self, kind: str, name: str, pixels: np.ndarray) -> str:
         target = f"{kind}/{name}.png"
+        if pixels.dtype.kind == "f":
+            white = WHITE[kind]
+            pixels = (pixels * int(white)).round().astype(white.dtype)
         write_image(self._at(target), pixels)
         return target
 
@@ -193,7 +186,12 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _row(self, unit: Unit, files: dict[str, str], **numbers: float) -> Row:
+    def _row(self, unit: Unit, files: dict[str, str], maps: Prediction, *, uncertainty: float) -> Row:
+        numbers = {
+            "area": float((maps.mask > 0).mean()),
+            "uncertainty": uncertainty,
+            "agreement": agreement(_cropped(maps.members), classes=len(self.spec.mask_classes)),
+        }
         rounded = {name: round(value, 6) for name, value in numbers.items()}
         source = str(unit.volume) if unit.volume else unit.cases[0].image
         planes = {"planes": len(unit.cases)} if unit.volume else {}
@@ -252,6 +250,11 @@ class _Stack:
 
     def _index(self, case: Case) -> int:
         return place_in(self.volume, Locator.parse(case.image)).number
+
+    def maps(self) -> Prediction:
+        """All planes together: (classes or members, planes, h, w)."""
+        members, probability = (np.moveaxis(each, 1, 0) for each in (self.members, self.probability))
+        return Prediction(probability, members, self.mask, self.entropy)
 
     @property
     def uncertainty(self) -> float:

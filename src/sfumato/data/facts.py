@@ -1,63 +1,35 @@
 """What one image and its masks are like, in numbers: what `check` judges and `prepare` writes down.
 
 Facts are measured once, where a file is decoded, and are small: a set of a million images has two gigabytes of them at
-most. The statistics of a plane are those of its whole volume, so that scaling never differs between slices.
+most.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
-from jaxtyping import Bool, Int, Shaped, UInt8
+from jaxtyping import Bool, Int, Shaped
 
 from sfumato.data.channels import has_colour, read_case
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import Pixels, read_mask
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.formats.volume import Axis, flat_axis, spacing
-from sfumato.data.likeness import checksum, digest, grey_picture, perceptual_hashes, shrunk, thumbnails
+from sfumato.data.likeness import checksum, digest, perceptual_hashes, shrunk, thumbnails
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
+from sfumato.data.statistics import Stats, counts_of_bytes, statistics_of_counts, stats_of
 from sfumato.data.storage import Storage, storage
 from sfumato.errors import DataError
-
-SAMPLE = 1_000_000
-"""Values from which percentiles of large images are taken, at equal distances."""
 
 Raw = Shaped[np.ndarray, "_ _"]
 """A mask as stored; its size need not be that of its image."""
 
-LEVELS = np.arange(256)
-SQUARES = LEVELS**2
-
-SHARES = np.array([0, 0.005, 0.995, 1])
-"""Of the pixels, which lie below: the smallest value, the two percentiles, the largest."""
-
 HALF = MaskRule((), 128, "lossy masks: 128 and above is the object")
-
-
-class Stats(NamedTuple):
-    """Statistics of the finite values of an image, or of the volume that it is a plane of.
-
-    Attributes:
-        low: smallest value.
-        high: largest value.
-        mean: mean value.
-        std: standard deviation.
-        inner_low: percentile 0.5.
-        inner_high: percentile 99.5.
-    """
-
-    low: float
-    high: float
-    mean: float
-    std: float
-    inner_low: float
-    inner_high: float
 
 
 class Levels(NamedTuple):
@@ -293,7 +265,7 @@ def _sketch(locator: str, pixels: Pixels, *, thorough: bool) -> ImageSketch:
     return ImageSketch(
         known,
         shape=pixels.shape,
-        values=_counts(pixels) if pixels.dtype == np.uint8 and not in_volume else stats_of(locator, pixels),
+        values=counts_of_bytes(pixels) if pixels.dtype == np.uint8 and not in_volume else stats_of(locator, pixels),
         constant=in_volume and bool((pixels == pixels.flat[0]).all()),
         small=shrunk(pixels),
         checksum=checksum(pixels),
@@ -306,7 +278,7 @@ def _finish(sketches: Sequence[ImageSketch]) -> list[ImageFacts]:
         return []
     small = thumbnails(np.stack([sketch.small for sketch in sketches]))
     counts = [sketch.values for sketch in sketches if not isinstance(sketch.values, Stats)]
-    counted = iter(_statistics_of_counts(np.array(counts, np.int64).reshape(-1, 256)))
+    counted = iter(statistics_of_counts(np.array(counts, np.int64).reshape(-1, 256)))
     facts = []
     for sketch, thumb, likeness in zip(sketches, small, perceptual_hashes(small), strict=True):
         stats = sketch.values if isinstance(sketch.values, Stats) else next(counted)
@@ -360,53 +332,6 @@ def _agreement(readers: Sequence[Bool[np.ndarray, "..."]]) -> Agreement | None:
     together = [areas[one] + areas[two] for one, two in combinations(range(len(readers)), 2)]
     dice = [1 - unlike / both if both else 1.0 for unlike, both in zip(differing, together, strict=True)]
     return Agreement(float(np.mean(dice)), float(np.mean(differing)), areas.count(0))
-
-
-def statistics(values: np.ndarray) -> Stats:
-    """Statistics of the finite values; percentiles of large arrays are taken from a sample."""
-    if values.dtype == np.uint8:
-        return _statistics_of_counts(np.array([_counts(values)]))[0]
-    flat = values.reshape(-1)
-    if values.dtype.kind == "f":
-        flat = flat[np.isfinite(flat)]
-    if not flat.size:
-        return Stats(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    inner_low, inner_high = np.percentile(flat[:: max(1, flat.size // SAMPLE)], (0.5, 99.5))
-    mean, std = flat.mean(dtype=np.float64), flat.std(dtype=np.float64)
-    return Stats(float(flat.min()), float(flat.max()), float(mean), float(std), float(inner_low), float(inner_high))
-
-
-def _counts(values: UInt8[np.ndarray, "..."]) -> list[int]:
-    """How many of 8-bit values are 0, 1 ... 255; three times as fast as bincount."""
-    return grey_picture(values).histogram()
-
-
-def _statistics_of_counts(counts: Int[np.ndarray, "n 256"]) -> list[Stats]:
-    """Statistics of several 8-bit images from their counts, which is much faster than from their pixels."""
-    sizes, totals, squares = counts.sum(axis=1), counts @ LEVELS, counts @ SQUARES
-    ranks = SHARES * (sizes[:, None] - 1)
-    found = (counts.cumsum(axis=1)[:, None] <= ranks[..., None]).sum(axis=2).astype(float)
-    whole = zip(sizes.tolist(), totals.tolist(), squares.tolist(), found.tolist(), strict=True)
-    return [
-        Stats(low, high, total / size, max(0, size * square - total**2) ** 0.5 / size, inner_low, inner_high)
-        for size, total, square, (low, inner_low, inner_high, high) in whole
-    ]
-
-
-def stats_of(locator: str, pixels: Pixels) -> Stats:
-    """Statistics of the image, or of the volume that it is a plane of."""
-    target = Locator.parse(locator)
-    return volume_stats(target.path) if is_volume(target.path) else statistics(pixels)
-
-
-def volume_stats(path: Path) -> Stats:
-    """Statistics of a volume; remembered, since every plane asks for them."""
-    return _volume_stats(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=64)
-def _volume_stats(path: Path, _changed: int) -> Stats:
-    return statistics(read_volume(path).voxels)
 
 
 def levels_of(pixels: Shaped[np.ndarray, "..."]) -> Levels | None:

@@ -17,8 +17,9 @@ from typing import Literal, NamedTuple, assert_never
 import numpy as np
 from jaxtyping import Shaped
 
-from sfumato.data.facts import ImageFacts, Stats, stats_of
+from sfumato.data.facts import ImageFacts
 from sfumato.data.manifest import Case
+from sfumato.data.statistics import Stats, stats_of
 from sfumato.errors import DataError
 
 Kind = Literal["unit", "window", "percentile", "zscore"]

@@ -23,6 +23,12 @@ MEASURED = ("height", "width", "row_mm", "column_mm")
 SPLITS = ("train", "validation", "test")
 COLUMNS = ("label", "patient", "volume", "split", "origin", "source")
 
+MAX_NAME = 200
+"""Bytes of a part of an id: 255 are allowed for names of files, and endings follow."""
+
+UNSAFE = re.compile(r"[^\w .+-]")
+"""Characters that file names are better without."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
@@ -61,10 +67,6 @@ def is_prepared(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("dataset.json", "manifest.csv", "images.npy"))
 
 
-MAX_NAME = 200
-"""Bytes of a part of an id: 255 are allowed for names of files, and endings follow."""
-
-
 def refuse_unsafe_ids(where: str, ids: Mapping[str, str]) -> None:
     """Refuse ids under which no file can be written below a folder; `benign/000017` is fine.
 
@@ -92,6 +94,17 @@ def is_safe_id(name: str) -> bool:
     except UnicodeEncodeError:  # a name of the file system that is not UTF-8
         return False
     return fits and name.isprintable() and not {"", ".", ".."} & set(parts)
+
+
+def file_names(ids: Sequence[str]) -> list[str]:
+    """A safe and unique file name, without ending, for each id; nearly always the id itself."""
+    plain = [_cut(UNSAFE.sub("_", name).lstrip(".")) or "_" for name in ids]
+    often = Counter(name.casefold() for name in plain)
+    return [f"{name}_{row}" if often[name.casefold()] > 1 else name for row, name in enumerate(plain)]
+
+
+def _cut(name: str) -> str:
+    return name.encode()[: MAX_NAME - 10].decode(errors="ignore")  # a number may follow
 
 
 def write_manifest(path: Path, cases: Sequence[Case], *, extra: Mapping[str, Sequence[object]] | None = None) -> None:

@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Shaped
 
 from sfumato.data.channels import read_case, with_channels, without_copies
-from sfumato.data.facts import Stats, spacing_of
+from sfumato.data.facts import spacing_of
 from sfumato.data.formats.volume import Axis
 from sfumato.data.intensity import FULL, Intensity, case_stats, stored, stored_dtype
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
 from sfumato.data.placement import Canvas, Placement, fit, no_spacing
+from sfumato.data.statistics import Stats
 from sfumato.errors import DataError
 from sfumato.typing import Data
 

@@ -12,9 +12,9 @@ from sfumato.data.facts import (
     levels_of,
     mask_facts,
     sketch_of,
-    statistics,
 )
 from sfumato.data.manifest import Case
+from sfumato.data.statistics import statistics
 from sfumato.data.storage import storage
 
 RNG = np.random.default_rng(0)

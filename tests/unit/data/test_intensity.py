@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from sfumato.data.facts import ImageFacts, Stats, image_facts, statistics
+from sfumato.data.facts import ImageFacts, image_facts
 from sfumato.data.intensity import FULL, Intensity, decide_intensity, stored, window_of
+from sfumato.data.statistics import Stats, statistics
 from sfumato.errors import DataError
 
 GENERATOR = np.random.default_rng(0)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from sfumato.data.facts import statistics
 from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Intensity, Spec, model_input, read_input, to_data, with_channels
+from sfumato.data.statistics import statistics
 from sfumato.errors import DataError, ResourceError, UsageError
 
 RANDOM = np.random.default_rng(0)

@@ -16,13 +16,12 @@ from sfumato.data.conversion.setting import (
     Conversion,
     Meaning,
     Step,
-    file_names,
     fits_png,
     one_channel_count,
     take_stock,
 )
 from sfumato.data.conversion.zip import write_zip
-from sfumato.data.manifest import is_prepared
+from sfumato.data.manifest import file_names, is_prepared
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.source import Found

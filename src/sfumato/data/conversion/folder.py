@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.data.conversion.setting import Conversion, Step, encode, file_names, with_progress
+from sfumato.data.conversion.setting import Conversion, Step, encode, with_progress
 from sfumato.data.formats.image import write_image
-from sfumato.data.manifest import write_manifest
+from sfumato.data.manifest import file_names, write_manifest
 
 
 def write_folder(conversion: Conversion, folder: Path) -> Iterator[Step]:

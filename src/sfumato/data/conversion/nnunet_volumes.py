@@ -7,13 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sfumato.data.conversion.nnunet import describe, label_indices, open_part, refuse_without_masks
-from sfumato.data.conversion.setting import Conversion, Step, file_names, refuse_other_size
+from sfumato.data.conversion.setting import Conversion, Step, refuse_other_size
 from sfumato.data.formats import nifti
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
 from sfumato.data.formats.volume import Volume, as_stored, count_planes
-from sfumato.data.manifest import Case
+from sfumato.data.manifest import Case, file_names
 from sfumato.errors import DataError, UsageError, listed
 
 ENDING = ".nii.gz"

@@ -7,9 +7,8 @@ in memory at a time.
 """
 
 import io
-import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,14 +17,11 @@ import tifffile
 
 from sfumato.data.channels import with_channels
 from sfumato.data.formats.image import Pixels, Plane, encode_png, read_image, read_mask
-from sfumato.data.manifest import MAX_NAME, Case
+from sfumato.data.manifest import Case, file_names
 from sfumato.data.mask import MaskRule, class_names, count_values, mask_rule
 from sfumato.data.placement import Canvas, fit
 from sfumato.data.source import Found
 from sfumato.errors import DataError, raise_together
-
-UNSAFE = re.compile(r"[^\w .+-]")
-"""Characters that file names are better without."""
 
 
 class Step(NamedTuple):
@@ -220,17 +216,6 @@ def encode_tiff(pixels: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     tifffile.imwrite(buffer, plain, photometric="rgb" if plain.ndim == 3 else "minisblack", metadata=None)
     return buffer.getvalue()
-
-
-def file_names(ids: Sequence[str]) -> list[str]:
-    """A safe and unique file name, without ending, for each id; nearly always the id itself."""
-    plain = [_cut(UNSAFE.sub("_", name).lstrip(".")) or "_" for name in ids]
-    often = Counter(name.casefold() for name in plain)
-    return [f"{name}_{row}" if often[name.casefold()] > 1 else name for row, name in enumerate(plain)]
-
-
-def _cut(name: str) -> str:
-    return name.encode()[: MAX_NAME - 10].decode(errors="ignore")  # a number may follow
 
 
 def with_progress(conversion: Conversion) -> Iterator[tuple[Case, str, Step]]:

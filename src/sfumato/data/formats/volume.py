@@ -27,7 +27,7 @@ from jaxtyping import Shaped
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.grid import MAX_VOXELS as MAX_VOXELS
 from sfumato.data.formats.grid import Affine as Affine
-from sfumato.data.formats.grid import Grid, differences, to_lps
+from sfumato.data.formats.grid import Grid, to_lps
 
 Axis = Literal["axial", "coronal", "sagittal"]
 Voxels = Shaped[np.ndarray, "i j k *c"]
@@ -133,11 +133,6 @@ def _turned(voxels: Voxels, order: tuple[int, ...], signs: tuple[int, ...], axis
 def grid_of(header: Header) -> Grid:
     """Where the voxels lie, for comparison."""
     return Grid.of(header.shape, header.affine)
-
-
-def same_grid(a: Header, b: Header) -> bool:
-    """Whether the voxels of two volumes lie at the same places, whatever the order in which they are stored."""
-    return not differences(grid_of(a), grid_of(b))
 
 
 class Place(NamedTuple):

@@ -5,7 +5,6 @@ Written are `images/` and `masks/` (or one folder per class) with lossless PNG, 
 """
 
 import csv
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -22,7 +21,7 @@ from sfumato.data.formats.image import read_image, read_mask, write_image
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.files import broken
 from sfumato.data.inspection.inspect import Inspection
-from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.manifest import Case, file_names, write_manifest
 from sfumato.data.placement import resize
 from sfumato.data.source import Found
 from sfumato.data.storage import Storage
@@ -91,7 +90,8 @@ class _Writer:
 
     def __init__(self, out: Path, found: Found, inspection: Inspection, changes: list[Change]) -> None:
         self.out, self.found, self.inspection, self.changes = out, found, inspection, changes
-        self.names = _names(found.cases)
+        self.names = file_names([case.id for case in found.cases])
+        self.groups = dict(zip(found.classes, file_names(found.classes), strict=True))
         self.dtype = _usual(fact.image.dtype for fact in inspection.facts if fact.image is not None)
         copies = (*inspection.copies.exact, *inspection.copies.near)
         leaks = in_several_splits(found.cases, (*copies, *of_patients(found.cases)))
@@ -124,7 +124,7 @@ class _Writer:
     def _image(self, locator: str, row: int, channel: int) -> str:
         pixels = read_image(locator)
         label = self.found.cases[row].label
-        group = _safe(label) if self.found.kind == "generate" and label else "images"
+        group = self.groups[label] if self.found.kind == "generate" and label else "images"
         name = self.names[row] + (f"_{channel:04d}" if self.found.cases[row].channels else "")
         plain = pixels.dtype in (np.uint8, np.uint16) and pixels.shape[2] in (1, 3)
         path = self.out / group / f"{name}{'.png' if plain else '.tif'}"
@@ -222,17 +222,6 @@ def _write(path: Path, pixels: Shaped[np.ndarray, "h w c"]) -> None:
         import tifffile
 
         tifffile.imwrite(path, pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
-
-
-def _names(cases: Sequence[Case]) -> list[str]:
-    """A file name for each case: its id, made safe, with a number where that makes two alike."""
-    safe = [_safe(case.id) for case in cases]
-    twice = {name for name, count in Counter(name.casefold() for name in safe).items() if count > 1}
-    return [f"{name}_{row}" if name.casefold() in twice else name for row, name in enumerate(safe)]
-
-
-def _safe(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "_", name).lstrip(".") or "unnamed"
 
 
 def _usual(names: Iterator[str]) -> str:

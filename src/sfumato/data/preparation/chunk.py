@@ -21,12 +21,13 @@ from pydantic import ConfigDict, TypeAdapter
 
 from sfumato.atomic import write_atomic
 from sfumato.data.channels import read_case, without_copies
-from sfumato.data.facts import CaseFacts, CaseSketch, Stats, finish, sketch_of, spacing_of
+from sfumato.data.facts import CaseFacts, CaseSketch, finish, sketch_of, spacing_of
 from sfumato.data.formats.image import Pixels, Plane, read_mask
 from sfumato.data.intensity import case_stats
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values
 from sfumato.data.placement import Canvas, Placement, fit, no_spacing
+from sfumato.data.statistics import Stats
 from sfumato.errors import DataError
 
 CHUNK = 64

@@ -16,7 +16,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.volume import named_place
 from sfumato.data.intensity import Intensity, decide_intensity
 from sfumato.data.manifest import Case, write_manifest
-from sfumato.data.mask import MaskRule
+from sfumato.data.mask import MaskRule, class_names
 from sfumato.data.preparation.chunk import Row
 from sfumato.data.preparation.settings import Settings
 from sfumato.data.preparation.store import FORMAT
@@ -112,7 +112,7 @@ def decide_spec(
         crop=settings.crop,
         spacing=settings.spacing,
         classes=found.classes,
-        mask_classes=_mask_classes(rule, found.mask_names),
+        mask_classes=class_names(rule, found.mask_names) if rule else (),
         mask_rule=rule,
         ignore=rule is not None and rule.ignore is not None,
         readers=max(len(case.masks) for case in cases),
@@ -155,16 +155,6 @@ def _channels(cases: Sequence[Case], rows: Sequence[Row]) -> int:
             code="DATA-009",
         )
     return max(counts)
-
-
-def _mask_classes(rule: MaskRule | None, names: Mapping[int, str]) -> tuple[str, ...]:
-    if rule is None:
-        return ()
-    if names:
-        return tuple(names.get(value, "background") for value in rule.values)
-    if rule.classes == 2:
-        return ("background", "foreground")
-    return ("background", *(f"class {value}" for value in rule.values[1:]))
 
 
 def write_description(

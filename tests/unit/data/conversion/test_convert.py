@@ -13,9 +13,9 @@ from PIL import Image
 from sfumato.data.channels import read_case
 from sfumato.data.conversion.convert import Converted, Form, convert, prepared_meaning
 from sfumato.data.conversion.nnunet import label_names, refuse_name
-from sfumato.data.conversion.setting import Meaning, Step, file_names
+from sfumato.data.conversion.setting import Meaning, Step
 from sfumato.data.formats.image import read_mask, write_image
-from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.manifest import Case, file_names, write_manifest
 from sfumato.data.mask import MaskRule, named_mask_rule
 from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import Found, find_cases

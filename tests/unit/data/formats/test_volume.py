@@ -13,9 +13,10 @@ from scipy.spatial.transform import Rotation
 
 from sfumato.data.formats import nifti, scan
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.grid import differences
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import check_same_grid, is_volume, read_header, read_plane, read_volume
-from sfumato.data.formats.volume import Axis, Header, Volume, as_stored, count_planes, same_grid, spacing, thickest_axis
+from sfumato.data.formats.volume import Axis, Header, Volume, as_stored, count_planes, grid_of, spacing, thickest_axis
 from sfumato.errors import DataError
 
 SHAPE = (3, 4, 5)
@@ -84,9 +85,10 @@ def test_a_grid_is_the_same_in_whatever_order_it_is_stored() -> None:
     turned = np.eye(4)
     turned[:3, :3], turned[:3, 3] = affine[:3, [2, 0, 1]] * (1, -1, 1), affine[:3] @ (SHAPE[0] - 1, 0, 0, 1)
     other = stored._replace(shape=(SHAPE[2], SHAPE[0], SHAPE[1], 2), affine=turned)
-    assert same_grid(stored, other) and same_grid(other, stored)
-    assert same_grid(stored, stored._replace(affine=affine + 1e-4 * np.eye(4)))
-    assert not same_grid(stored, other._replace(affine=affine))
+    grid = grid_of(stored)
+    assert not differences(grid, grid_of(other)) and not differences(grid_of(other), grid)
+    assert not differences(grid, grid_of(stored._replace(affine=affine + 1e-4 * np.eye(4))))
+    assert differences(grid, grid_of(other._replace(affine=affine)))
 
 
 def tilted(affine: np.ndarray) -> np.ndarray:

@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from sfumato.data.copies import find_copies
-from sfumato.data.facts import CaseFacts, Stats, case_facts, image_facts, mask_facts
+from sfumato.data.facts import CaseFacts, case_facts, image_facts, mask_facts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint, guess_modality
 from sfumato.data.inspection.inspect import inspect, measure
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found, find_cases
+from sfumato.data.statistics import Stats
 from sfumato.errors import DataError, ResourceError
 
 SIDE = 48
