@@ -51,7 +51,8 @@ def ours(
 
     def run(like: Tensor) -> Iterator[object]:
         noise = Noise(range(len(like)))
-        return sampler(process, Denoiser(process, free), like, Condition(), noise, times=times)
+        x = process.prior(like, noise, t=times[0])
+        return sampler(process, Denoiser(process, free), x, Condition(), noise, times=times)
 
     return run
 

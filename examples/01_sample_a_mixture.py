@@ -19,7 +19,8 @@ def denoise(x_t: torch.Tensor, t: float, condition: Condition) -> torch.Tensor: 
 
 noise = Noise(seeds=range(1000))
 times = log_snr_grid(process.schedule, 18)
-*_, last = dpmpp_2m(process, denoise, torch.empty(1000, 2, 1), Condition(), noise, times=times)
+x = process.prior(torch.empty(1000, 2, 1), noise)
+*_, last = dpmpp_2m(process, denoise, x, Condition(), noise, times=times)
 nearest = torch.cdist(last.x.flatten(1), points.flatten(1)).min(1)
 assert nearest.values.max() < 0.05, "every sample lies on a point"
 assert nearest.indices.bincount().min() > 200, "each point gets its share"

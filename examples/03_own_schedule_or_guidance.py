@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from sfumato.diffusion.denoiser import Guided
 from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.process import Condition, Denoise, Noise
 from sfumato.diffusion.sampler import dpmpp_2m
 from sfumato.diffusion.schedule import log_snr_grid
@@ -52,8 +52,9 @@ def denoise(x_t: torch.Tensor, t: float, condition: Condition) -> torch.Tensor:
     return torch.einsum("bk,kcs->bcs", score.masked_fill(other, -torch.inf).softmax(1), points)
 
 
-guided = between(denoise, Guided(denoise, scale=2.0, unlabelled=2), low=0.2, high=0.8)
+guided = between(denoise, Guided(process, denoise, scale=2.0, unlabelled=2), low=0.2, high=0.8)
 label = torch.arange(200) % 2
 times = log_snr_grid(process.schedule, 18)
-*_, last = dpmpp_2m(process, guided, torch.empty(200, 2, 1), Condition(label=label), Noise(range(200)), times=times)
+x = process.prior(torch.empty(200, 2, 1), noise := Noise(range(200)))
+*_, last = dpmpp_2m(process, guided, x, Condition(label=label), noise, times=times)
 assert torch.equal((last.x[:, 0, 0] > 0).long(), label), "every sample is of the class that was asked for"

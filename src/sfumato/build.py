@@ -3,7 +3,7 @@
 Below this file, functions take the numbers that they need and never see a recipe.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -15,7 +15,6 @@ from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.pack import Pack
 from sfumato.data.source import Hints
 from sfumato.data.spec import Spec
-from sfumato.diffusion import sampler as samplers
 from sfumato.diffusion.deterministic import Deterministic
 from sfumato.diffusion.gaussian import Centred, Gaussian, LogNormal, Uniform
 from sfumato.diffusion.process import Process
@@ -34,12 +33,11 @@ from sfumato.recipe import (
     NoProcess,
     Recipe,
     Sample,
-    SamplerName,
     UNetNetwork,
 )
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.synthesise import Synthesise
-from sfumato.tasks.task import Sampler, Task, Walk, spread
+from sfumato.tasks.task import Sampler, Task, spread
 
 HIGHEST_RATIO = 80.0
 """Where samplers of images start: beyond it steps are wasted (EDM's sigma_max)."""
@@ -144,13 +142,13 @@ def build_process(recipe: Recipe) -> Process:
 def build_network(recipe: Recipe, spec: Spec) -> nn.Module:
     """The network of a task on data of a kind, with its initial weights drawn from the recipe's seed."""
     segment = recipe.task == "segment"
-    state = len(spec.mask_classes) if segment else spec.channels
+    state, output = build_process(recipe).channels(len(spec.mask_classes) if segment else spec.channels)
     n = recipe.network
     assert n.channels != "auto" and n.multipliers != "auto" and n.blocks != "auto", "the plan resolves every auto"
     levels = _attention_levels(n.attention, spec.size, len(n.multipliers))
     shape: dict[str, Any] = {
         "channels_in": state,
-        "channels_out": state,
+        "channels_out": output,
         "channels_condition": spec.channels if segment else 0,
         "classes": 0 if segment else len(spec.classes),
         "channels": n.channels,
@@ -183,16 +181,8 @@ def build_sampler(sample: Sample, process: Process, *, critical: float | None) -
         UsageError: a combination that makes no sense.
     """
     if not isinstance(process, Gaussian):
-        return Sampler(name="ancestral", walk=samplers.ancestral, times=(1.0, 0.0))
-    walks: Mapping[SamplerName, Walk] = {
-        "ancestral": samplers.ancestral,
-        "ddim": samplers.ddim,
-        "euler": samplers.euler,
-        "heun": samplers.heun,
-        "dpmpp_2m": samplers.dpmpp_2m,
-        "dpmpp_3m": samplers.dpmpp_3m,
-    }
-    return Sampler(name=sample.sampler, walk=walks[sample.sampler], times=tuple(_times(sample, process, critical)))
+        return Sampler(name="ancestral", times=(1.0, 0.0))
+    return Sampler(name=sample.sampler, times=tuple(_times(sample, process, critical)))
 
 
 def build_task(recipe: Recipe, pack: Pack, process: Process, *, device: str) -> Task:

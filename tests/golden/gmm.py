@@ -131,8 +131,7 @@ def walk(
 ) -> Trace:
     """Run a sampler from the state `start` (in the process's own scale) with recorded noise."""
     watched = Watched(process, denoise or mixture().denoise(process))
-    _, sigma = process.coefficients(times[0])
-    recorded = Recorded([start / sigma, *noise])
+    recorded = Recorded(list(noise))
     steps = list(sampler(process, watched, start, condition or Condition(), recorded, times=times))
     return Trace(watched.states, watched.ratios, [step.x for step in steps])
 

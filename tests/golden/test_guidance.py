@@ -2,8 +2,8 @@
 
 import pytest
 
-from sfumato.diffusion.denoiser import Guided
 from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler import heun
 from sfumato.diffusion.schedule import EDM, karras_grid
@@ -22,7 +22,7 @@ def test_guided_heun(scale: float, steps: int):
         process,
         times,
         start=problem["latents"] * 80,
-        denoise=Guided(mixture().denoise(process), scale=scale, unlabelled=3),
+        denoise=Guided(process, mixture().denoise(process), scale=scale, unlabelled=3),
         condition=Condition(label=problem["labels"]),
     )
     close(trace.final, arrays("guidance")[f"cfg/g{scale}/steps{steps}/x"], tolerance=1e-10)

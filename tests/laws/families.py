@@ -63,7 +63,9 @@ def sample(
     condition: Condition | None = None,
 ) -> Tensor:
     """The last state of a walk."""
-    *_, last = sampler(process, denoise, like, condition or Condition(), Noise(seeds), times=times)
+    noise = Noise(seeds)
+    x = process.prior(like, noise, t=times[0])
+    *_, last = sampler(process, denoise, x, condition or Condition(), noise, times=times)
     return last.x
 
 

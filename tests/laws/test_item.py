@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.denoiser import Denoiser, Guided
+from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.process import Condition
 
 from .families import GAUSSIANS, SAMPLERS, grid, sample
@@ -28,7 +29,7 @@ def network(x: Tensor, level: Tensor, condition: Condition) -> Tensor:
 def test_alone_as_in_a_batch(name: str, sampler: str, guided: bool):
     process = GAUSSIANS[name]
     plain = Denoiser(process, network)
-    denoise = Guided(plain, scale=2.0, unlabelled=3) if guided else plain
+    denoise = Guided(process, plain, scale=2.0, unlabelled=3) if guided else plain
     pictures = torch.linspace(-1, 1, 80, dtype=torch.float64).view(5, 1, 4, 4)
     labels = torch.tensor([0, 1, 2, 1, 3])
 

@@ -32,9 +32,10 @@ def error(sampler: str, process: Gaussian, steps: int) -> float:
 
     times = grid(process, steps + 1, low=LOW, high=HIGH)
     like = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
-    start = process.prior(like, Noise([0]), t=times[0]) / process.coefficients(times[0])[0]
+    x = process.prior(like, Noise([0]), t=times[0])
+    start = x / process.coefficients(times[0])[0]
     exact = MEAN + (start - MEAN) * math.sqrt((VARIANCE + LOW**2) / (VARIANCE + HIGH**2))
-    walk = DETERMINISTIC[sampler](process, denoise, like, Condition(), Noise([0]), times=times)
+    walk = DETERMINISTIC[sampler](process, denoise, x, Condition(), Noise([0]), times=times)
     end = list(walk)[-2]
     assert end.t == times[-2]
     return float((end.x / process.coefficients(end.t)[0] - exact).abs().max())

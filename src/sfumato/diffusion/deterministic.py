@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from sfumato.diffusion.guidance import guide_linear, guide_one_hot
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.diffusion.process import Noise
 from sfumato.typing import Data, PerItem, Times
@@ -23,6 +24,10 @@ class Deterministic:
     """
 
     prediction: Literal["logits", "x0"] = "logits"
+
+    def channels(self, data: int) -> tuple[int, int]:
+        """State and output have the channels of the data."""
+        return data, data
 
     def prior(self, like: Data, noise: Noise, *, t: float = 1.0) -> Data:  # noqa: ARG002
         """Zeros."""
@@ -55,3 +60,7 @@ class Deterministic:
     def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:  # noqa: ARG002
         """The answer at the end, zeros before."""
         return x0_hat if s == 0 else torch.zeros_like(x_t)
+
+    def guide(self, weak: Data, strong: Data, scale: float) -> Data:
+        """Linear; of class scores in log-probabilities."""
+        return (guide_one_hot if self.prediction == "logits" else guide_linear)(weak, strong, scale)

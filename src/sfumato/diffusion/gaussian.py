@@ -26,6 +26,7 @@ from typing import Literal, assert_never
 import torch
 from torch import Tensor
 
+from sfumato.diffusion.guidance import guide_linear, guide_one_hot
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.diffusion.process import Noise
 from sfumato.diffusion.schedule import Schedule
@@ -85,6 +86,10 @@ class Gaussian:
     def __post_init__(self) -> None:
         if self.prediction == "F" and self.sigma_data is None:
             raise ValueError("prediction F needs sigma_data")
+
+    def channels(self, data: int) -> tuple[int, int]:
+        """State and output have the channels of the data."""
+        return data, data
 
     def coefficients(self, t: Times, like: Data | None = None) -> tuple[Coefficient, Coefficient]:
         """Alpha and sigma at t: floats for a float t, else tensors that broadcast over `like`."""
@@ -156,6 +161,10 @@ class Gaussian:
         from_state, from_estimate, spread = self.posterior(t, s)
         mean = from_state * x_t + from_estimate * x0_hat
         return mean if s == 0 else mean + spread * noise.normal(x_t)
+
+    def guide(self, weak: Data, strong: Data, scale: float) -> Data:
+        """Linear; of class scores in log-probabilities."""
+        return (guide_one_hot if self.prediction == "logits" else guide_linear)(weak, strong, scale)
 
     def posterior(self, t: float, s: float) -> tuple[float, float, float]:
         """The two weights of the mean and the standard deviation in equation (2)."""

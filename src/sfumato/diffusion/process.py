@@ -96,6 +96,10 @@ class Condition:
 class Process(Protocol):
     """A diffusion family."""
 
+    def channels(self, data: int) -> tuple[int, int]:
+        """Channels of the network's state and of its output, for data of so many channels."""
+        ...
+
     def prior(self, like: Data, noise: Noise, *, t: float = 1.0) -> Data:
         """A state at time `t` at which nothing of the data is visible any more."""
         ...
@@ -126,6 +130,10 @@ class Process(Protocol):
 
     def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:
         """x_s ~ q(x_s | x_t, x0 = x0_hat) for s < t."""
+        ...
+
+    def guide(self, weak: Data, strong: Data, scale: float) -> Data:
+        """The estimate that lies `scale` times as far from `weak` as `strong` does (see `guidance`)."""
         ...
 
 

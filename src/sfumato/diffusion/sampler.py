@@ -5,8 +5,9 @@
     d(x / alpha) / ds = (x / alpha - x0_hat) / s,      s = sigma / alpha                                  (1)
 
 whose coefficients are computed once, as floats, before the loop; nothing inside asks the device for a number.
-All take `(process, denoise, like, condition, noise, *, times)`: `like` gives shape, dtype and device; `times` falls
-from the start to 0, one network call per step (Heun: two, but for the last).
+All take `(process, denoise, x, condition, noise, *, times)`: `x` is the state at `times[0]`, from `process.prior`, or
+from `process.corrupt` where something is known already; it is not written to. `times` falls from there to 0, one
+network call per step (Heun: two, but for the last).
 """
 
 import math
@@ -24,10 +25,9 @@ from sfumato.typing import Data
 
 
 def ancestral(
-    process: Process, denoise: Denoise, like: Data, condition: Condition, noise: Noise, *, times: Sequence[float]
+    process: Process, denoise: Denoise, x: Data, condition: Condition, noise: Noise, *, times: Sequence[float]
 ) -> Iterator[Step]:
     """x_s ~ q(x_s | x_t, x0_hat) down the times: DDPM's sampler (Ho et al. 2020, alg. 2), for any process."""
-    x = process.prior(like, noise, t=times[0])
     for t, s in pairwise(times):
         x0 = denoise(x, t, condition)
         x = process.reverse(x, x0, t, s, noise)
@@ -37,7 +37,7 @@ def ancestral(
 def ddim(
     process: Gaussian,
     denoise: Denoise,
-    like: Data,
+    x: Data,
     condition: Condition,
     noise: Noise,
     *,
@@ -49,7 +49,6 @@ def ddim(
     eta 0 is deterministic (Euler's method for (1)), eta 1 is `ancestral`.
     """
     levels = _levels(process, times)
-    x = process.prior(like, noise, t=times[0])
     for t, s, (alpha_t, sigma_t), (alpha_s, sigma_s) in zip(times, times[1:], levels, levels[1:], strict=False):
         x0 = denoise(x, t, condition)
         fresh = eta * math.sqrt(1 - (sigma_s * alpha_t / (alpha_s * sigma_t)) ** 2)
@@ -84,7 +83,7 @@ class Churn:
 def euler(
     process: Gaussian,
     denoise: Denoise,
-    like: Data,
+    x: Data,
     condition: Condition,
     noise: Noise,
     *,
@@ -92,13 +91,13 @@ def euler(
     churn: Churn = Churn(),
 ) -> Iterator[Step]:
     """Euler's method for (1), with optional churn."""
-    yield from _euler_heun(process, denoise, like, condition, noise, times=times, churn=churn, correct=False)
+    yield from _euler_heun(process, denoise, x, condition, noise, times=times, churn=churn, correct=False)
 
 
 def heun(
     process: Gaussian,
     denoise: Denoise,
-    like: Data,
+    x: Data,
     condition: Condition,
     noise: Noise,
     *,
@@ -106,13 +105,13 @@ def heun(
     churn: Churn = Churn(),
 ) -> Iterator[Step]:
     """Heun's method for (1) with optional churn: EDM's sampler (Karras et al. 2022, alg. 2); 2 n - 1 calls."""
-    yield from _euler_heun(process, denoise, like, condition, noise, times=times, churn=churn, correct=True)
+    yield from _euler_heun(process, denoise, x, condition, noise, times=times, churn=churn, correct=True)
 
 
 def _euler_heun(
     process: Gaussian,
     denoise: Denoise,
-    like: Data,
+    x: Data,
     condition: Condition,
     noise: Noise,
     *,
@@ -122,7 +121,6 @@ def _euler_heun(
 ) -> Iterator[Step]:
     steps = len(times) - 1
     levels = _levels(process, times)
-    x = process.prior(like, noise, t=times[0])
     for (t, s), (alpha_t, sigma_t), (alpha_s, sigma_s) in zip(pairwise(times), levels, levels[1:], strict=False):
         t_hat, alpha_hat, sigma_hat = t, alpha_t, sigma_t
         gamma = churn.gain(sigma_t / alpha_t, steps)
@@ -149,19 +147,17 @@ def _euler_heun(
 
 
 def dpmpp_2m(
-    process: Gaussian, denoise: Denoise, like: Data, condition: Condition, noise: Noise, *, times: Sequence[float]
+    process: Gaussian, denoise: Denoise, x: Data, condition: Condition, noise: Noise, *, times: Sequence[float]
 ) -> Iterator[Step]:
     """DPM-Solver++(2M) (Lu et al. 2022, alg. 2): second order, one call a step."""
     weights = partial(_multistep_weights, second="midpoint", third="published")
-    yield from _multistep(
-        process, denoise, like, condition, noise, times=times, used=_growing(times, 2), weights=weights
-    )
+    yield from _multistep(process, denoise, x, condition, noise, times=times, used=_growing(times, 2), weights=weights)
 
 
 def dpmpp_3m(
     process: Gaussian,
     denoise: Denoise,
-    like: Data,
+    x: Data,
     condition: Condition,
     noise: Noise,
     *,
@@ -175,9 +171,9 @@ def dpmpp_3m(
     Args:
         process: a Gaussian process.
         denoise: the denoiser.
-        like: shape, dtype and device of the state.
+        x: the state at the first time.
         condition: handed to the denoiser.
-        noise: gives the start.
+        noise: not used.
         times: from the start down to 0.
         second: weight of the slope in the second step, which has only one predecessor.
         third: weight of the curvature. The published code takes half of the exact one: its error falls with the second
@@ -190,7 +186,7 @@ def dpmpp_3m(
     used = _growing(times, 3)
     if lower_final:
         used[-2:-1] = [min(count, 2) for count in used[-2:-1]]
-    yield from _multistep(process, denoise, like, condition, noise, times=times, used=used, weights=weights)
+    yield from _multistep(process, denoise, x, condition, noise, times=times, used=used, weights=weights)
 
 
 def _growing(times: Sequence[float], order: int) -> list[int]:
@@ -201,9 +197,9 @@ def _growing(times: Sequence[float], order: int) -> list[int]:
 def _multistep(
     process: Gaussian,
     denoise: Denoise,
-    like: Data,
+    x: Data,
     condition: Condition,
-    noise: Noise,
+    noise: Noise,  # noqa: ARG001 - every sampler takes it
     *,
     times: Sequence[float],
     used: Sequence[int],
@@ -213,7 +209,6 @@ def _multistep(
     levels = _levels(process, times)
     log_ratio = [math.log(sigma / alpha) if sigma > 0 else -math.inf for alpha, sigma in levels]
     widths = [a - b for a, b in pairwise(log_ratio)]
-    x = process.prior(like, noise, t=times[0])
     estimates: list[Data] = []
     for i, (t, s) in enumerate(pairwise(times)):
         estimates = [denoise(x, t, condition), *estimates[: max(used) - 1]]

@@ -15,7 +15,8 @@ from sfumato.data.augmentation import augment, nonleaking
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.pack import Pack
-from sfumato.diffusion.denoiser import Denoiser, Guided
+from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step, derive_seed
 from sfumato.tasks.task import Sampler, Scores, Shown, batch_noise, stratified, to_uint8
 from sfumato.training.stream import Batch
@@ -154,5 +155,5 @@ def draw_images(
     denoise: Denoise = Denoiser(process, network, clip=1.0)
     if classes:
         condition = Condition(label=torch.tensor([classes if k is None else k for k in labels], device=device))
-        denoise = Guided(denoise, guidance, classes)
+        denoise = Guided(process, denoise, guidance, classes)
     yield from sampler(process, denoise, like, condition, Noise(seeds, device))

@@ -1,13 +1,14 @@
 """What both jobs share: the form of a task, and how results are drawn from a model."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sfumato.diffusion.catalogue import SAMPLERS
 from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step, derive_seed
 from sfumato.training.stream import Batch
 from sfumato.typing import Data, PerItem
@@ -46,23 +47,19 @@ class Task(Protocol):
         ...
 
 
-Walk = Callable[..., Iterator[Step]]
-"""A sampler of `diffusion.sampler`."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
     """A sampler with everything but the model filled in.
 
     Attributes:
         name: its name in recipes.
-        walk: (process, denoise, like, condition, noise, times=...) -> steps.
         times: from the start down to 0.
+        options: of its walk, such as `eta`.
     """
 
     name: str
-    walk: Walk
     times: tuple[float, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -72,13 +69,22 @@ class Sampler:
     @property
     def calls(self) -> int:
         """Network calls for one result."""
-        return 2 * self.steps - 1 if self.name == "heun" else self.steps
+        return SAMPLERS[self.name].calls(self.steps)
 
     def __call__(
-        self, process: Process, denoise: Denoise, like: Data, condition: Condition, noise: Noise
+        self,
+        process: Process,
+        denoise: Denoise,
+        like: Data,
+        condition: Condition,
+        noise: Noise,
+        *,
+        start: Data | None = None,
     ) -> Iterator[Step]:
-        """The steps of one batch."""
-        return self.walk(process, denoise, like, condition, noise, times=self.times)
+        """The steps of one batch, from noise in the shape of `like`, or from `start`, an estimate x0_hat, corrupted."""
+        t = self.times[0]
+        x = process.prior(like, noise, t=t) if start is None else process.corrupt(start, t, noise)
+        return SAMPLERS[self.name].walk(process, denoise, x, condition, noise, times=self.times, **self.options)
 
 
 def batch_noise(seed: int, batch: Batch, device: str) -> Noise:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.denoiser import Denoiser, Guided
+from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.process import Condition
 from sfumato.diffusion.schedule import EDM, cosine
 
@@ -34,7 +35,7 @@ def condition() -> Condition:
 def test_scale_one_is_no_guidance_and_one_plain_call():
     network = Network()
     plain = Denoiser(PROCESS, network)
-    guided = Guided(plain, scale=1.0, unlabelled=3)(X, 0.4, condition())
+    guided = Guided(PROCESS, plain, scale=1.0, unlabelled=3)(X, 0.4, condition())
     assert [len(x) for x, _, _ in network.calls] == [3]
     assert torch.equal(guided, plain(X, 0.4, condition()))
 
@@ -43,7 +44,7 @@ def test_scale_one_is_no_guidance_and_one_plain_call():
 def test_guidance_is_the_formula_in_one_batch(scale: float):
     network = Network()
     plain = Denoiser(PROCESS, network)
-    guided = Guided(plain, scale=scale, unlabelled=3)(X, 0.4, condition())
+    guided = Guided(PROCESS, plain, scale=scale, unlabelled=3)(X, 0.4, condition())
     (x, level, both), *rest = network.calls
     assert not rest
     assert len(x) == len(level) == 6 and torch.equal(x[:3], x[3:])
@@ -57,7 +58,7 @@ def test_guidance_is_the_formula_in_one_batch(scale: float):
 
 def test_guidance_needs_labels():
     with pytest.raises(ValueError, match="labels"):
-        Guided(Denoiser(PROCESS, Network()), scale=2.0, unlabelled=3)(X, 0.4, Condition())
+        Guided(PROCESS, Denoiser(PROCESS, Network()), scale=2.0, unlabelled=3)(X, 0.4, Condition())
 
 
 def test_clip():

@@ -31,7 +31,8 @@ def test_one_call_is_the_answer():
         return X0.float() * 3
 
     process = Deterministic()
-    (step,) = ancestral(process, Denoiser(process, network), X0.float(), Condition(), Noise([0, 1]), times=[1.0, 0.0])
+    x = process.prior(X0.float(), Noise([0, 1]))
+    (step,) = ancestral(process, Denoiser(process, network), x, Condition(), Noise([0, 1]), times=[1.0, 0.0])
     assert len(calls) == 1 and step.t == 0
     torch.testing.assert_close(step.x, 2 * (X0.float() * 3).softmax(1) - 1)
 

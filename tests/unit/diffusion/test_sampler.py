@@ -30,7 +30,8 @@ def half(x_t: Tensor, t: float, condition: Condition) -> Tensor:
 
 
 def walk(sampler, process, times, *, seeds=(3, 4), like=LIKE, denoise=half):
-    return list(sampler(process, denoise, like, Condition(), Noise(seeds), times=times))
+    noise = Noise(seeds)
+    return list(sampler(process, denoise, process.prior(like, noise, t=times[0]), Condition(), noise, times=times))
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 7])
