@@ -20,20 +20,25 @@ from torch import Tensor
 
 
 @runtime_checkable
-class Schedule(Protocol):
-    """Time -> noise level. All methods take and return float64 tensors of any one shape."""
-
-    @property
-    def variance_preserving(self) -> bool:
-        """Whether alpha = 1 / sqrt(1 + s^2), sigma = s alpha; else alpha = 1, sigma = s."""
-        ...
+class Levels(Protocol):
+    """Time -> noise level: what a grid needs of any process. Float64 tensors of any one shape."""
 
     def ratio(self, t: Tensor) -> Tensor:
-        """The noise-to-signal ratio s(t), equation (1)."""
+        """The noise-to-signal ratio s(t), equation (1), or that of a Gaussian state that tells as much of the data."""
         ...
 
     def time(self, ratio: Tensor) -> Tensor:
         """The inverse of `ratio`."""
+        ...
+
+
+@runtime_checkable
+class Schedule(Levels, Protocol):
+    """The noise levels of a Gaussian process."""
+
+    @property
+    def variance_preserving(self) -> bool:
+        """Whether alpha = 1 / sqrt(1 + s^2), sigma = s alpha; else alpha = 1, sigma = s."""
         ...
 
     def label(self, t: Tensor) -> Tensor:
@@ -165,25 +170,25 @@ def uniform_grid(steps: int) -> list[float]:
     return [1 - step / steps for step in range(steps)] + [0.0]
 
 
-def ratio_grid(schedule: Schedule, ratios: Tensor) -> list[float]:
+def ratio_grid(schedule: Levels, ratios: Tensor) -> list[float]:
     """Times at which the schedule has the given noise-to-signal ratios, then 0."""
     return [*schedule.time(ratios.double()).tolist(), 0.0]
 
 
 def karras_grid(
-    schedule: Schedule, steps: int, *, low: float = 0.002, high: float = 80.0, rho: float = 7.0
+    schedule: Levels, steps: int, *, low: float = 0.002, high: float = 80.0, rho: float = 7.0
 ) -> list[float]:
     """Ratios s with s^(1/rho) equally spaced from `high` to `low` (Karras et al. 2022, eq. 5), then 0."""
     warped = torch.linspace(high ** (1 / rho), low ** (1 / rho), steps, dtype=torch.float64)
     return ratio_grid(schedule, warped**rho)
 
 
-def log_snr_grid(schedule: Schedule, steps: int, *, low: float = 0.002, high: float = 80.0) -> list[float]:
+def log_snr_grid(schedule: Levels, steps: int, *, low: float = 0.002, high: float = 80.0) -> list[float]:
     """Ratios equally spaced in log-SNR from `high` to `low`, then 0: the grid for DPM-Solver++ in few calls."""
     return ratio_grid(schedule, torch.linspace(math.log(high), math.log(low), steps, dtype=torch.float64).exp())
 
 
-def critical_grid(schedule: Schedule, steps: int, *, centre: float, width: float = 4.0) -> list[float]:
+def critical_grid(schedule: Levels, steps: int, *, centre: float, width: float = 4.0) -> list[float]:
     """Steps equally spaced in log-SNR within `centre` +- `width`, then 0: for masks.
 
     The readings of an ambiguous mask separate at log-SNR = -ln(number of entries on which they differ); steps spent
