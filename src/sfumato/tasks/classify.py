@@ -1,0 +1,98 @@
+"""Classification of a dataset's labels: what synthetic images are to help with, and whose features judge them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from sfumato.data.augmentation.augment import apply, draw
+from sfumato.data.augmentation.ranges import Ranges
+from sfumato.data.pack import Pack
+from sfumato.metrics.fidelity import Features
+from sfumato.networks.classifier import Classifier
+from sfumato.tasks.task import batch_noise
+from sfumato.training.ema import EMA
+from sfumato.training.loop import Parts, Settings, Until, train
+from sfumato.training.optimizer import make_optimizer
+from sfumato.training.stream import Batch, Stream
+from sfumato.typing import Data
+
+BATCH = 256
+"""Images of which features are taken at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Classify:
+    """The loss of a classifier on a prepared dataset.
+
+    Args:
+        pack: the dataset.
+        augment: how images are varied.
+        seed: of the run.
+        device: where the network is.
+    """
+
+    pack: Pack
+    augment: Ranges
+    seed: int
+    device: str = "cpu"
+
+    def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
+        """Cross-entropy of each item."""
+        noise = batch_noise(self.seed, batch, self.device)
+        images = self.pack.images(batch.rows, self.device)
+        images, _ = apply(images, None, draw(self.augment, noise, images))
+        labels = self.pack.labels(batch.rows).to(self.device)
+        return {"loss": functional.cross_entropy(network(images), labels, reduction="none")}
+
+
+def fit_classifier(
+    pack: Pack, *, augment: Ranges, steps: int = 500, batch: int = 32, seed: int = 0, device: str = "cpu"
+) -> Classifier:
+    """A classifier of the labels, trained on the training split; its averaged weights, in evaluation mode.
+
+    Raises:
+        ValueError: the dataset has no labels.
+    """
+    if not pack.spec.classes:
+        raise ValueError("a classifier needs a dataset with labels")
+    with torch.random.fork_rng():
+        torch.default_generator.manual_seed(seed)
+        network = Classifier(channels_in=pack.spec.channels, classes=len(pack.spec.classes)).to(device)
+    optimizer = make_optimizer(network, learning_rate=1e-3, weight_decay=0.01)
+    parts = Parts(network=network, ema=EMA(network, half_life=10 * batch), optimizer=optimizer)
+    job = Classify(pack=pack, augment=augment, seed=seed, device=device)
+    stream = Stream(rows=tuple(pack.rows("train")), batch=batch, seed=seed)
+    settings = Settings(learning_rate=1e-3, warmup_steps=20, seed=seed)
+    for _ in train(parts, job.loss, stream, until=Until(steps=steps), settings=settings):
+        pass
+    trained = parts.ema.network.eval()
+    assert isinstance(trained, Classifier)
+    return trained
+
+
+class OwnSpace:
+    """The features of a classifier, each with mean 0 and mean square 1 on real images.
+
+    Args:
+        classifier: the classifier.
+        real: real images (n, c, *space) in [-1, 1].
+    """
+
+    def __init__(self, classifier: Classifier, real: Data) -> None:
+        self.classifier = classifier
+        raw = self._raw(real)
+        self.mean, self.scale = raw.mean(0), raw.std(0).clip(min=1e-6)
+
+    def features(self, images: Data) -> Features:
+        """The features of images of any size."""
+        features: Features = (self._raw(images) - self.mean) / self.scale
+        return features
+
+    @torch.inference_mode()
+    def _raw(self, images: Data) -> Features:
+        parts = [self.classifier.features(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return torch.cat(parts).double().cpu().numpy()

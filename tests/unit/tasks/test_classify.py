@@ -1,0 +1,66 @@
+"""The classifier of the user's own labels, and the space of features that it makes."""
+
+from copy import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from sfumato.data.augmentation.ranges import PRESETS
+from sfumato.data.formats.image import write_image
+from sfumato.data.pack import Pack
+from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.source import find_cases
+from sfumato.metrics.fidelity import kid
+from sfumato.networks.classifier import Classifier
+from sfumato.tasks.classify import OwnSpace, fit_classifier
+
+
+@pytest.fixture(scope="module")
+def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """Squares in the upper half are of class a, in the lower half of class b."""
+    folder = tmp_path_factory.mktemp("classify")
+    rng = np.random.default_rng(0)
+    for k in range(60):
+        image = rng.integers(0, 60, (16, 16), dtype=np.uint8)
+        row, column = int(rng.integers(0, 4)) + 8 * (k % 2), int(rng.integers(0, 12))
+        image[row : row + 4, column : column + 4] = 230
+        path = folder / "images" / "ab"[k % 2] / f"{k:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, image[..., None])
+    for _ in prepare(find_cases(folder / "images"), folder / "dataset", Settings(size=(16, 16))):
+        pass
+    return Pack.open(folder / "dataset")
+
+
+def test_learns_what_distinguishes_the_classes_and_repeats_itself(pack: Pack):
+    fitted = [fit_classifier(pack, augment=PRESETS["none"], steps=60, batch=16, seed=3) for _ in range(2)]
+    rows = [*pack.rows("validation"), *pack.rows("test")]
+    scores = fitted[0](pack.images(rows))
+    assert (scores.argmax(1) == pack.labels(rows)).float().mean() > 0.9
+    assert all(torch.equal(a, b) for a, b in zip(*(each.parameters() for each in fitted), strict=True))
+
+
+def test_own_space_is_scaled_on_real_images_and_sees_a_missing_class(pack: Pack):
+    space = OwnSpace(fit_classifier(pack, augment=PRESETS["none"], steps=40, batch=16), pack.images(range(len(pack))))
+    features = space.features(pack.images(range(len(pack))))
+    np.testing.assert_allclose(features.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(features.std(0).max(), 1, rtol=1e-3)
+    labels = pack.labels(range(len(pack)))
+    half, other, same = features[labels == 0], features[labels == 1][::2], features[labels == 1][1::2]
+    assert kid(half, other) > 10 * abs(kid(same, other))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (7, 33)])
+def test_any_size_and_channels(size: tuple[int, int]):
+    network = Classifier(channels_in=3, classes=5, channels=16)
+    assert network(torch.zeros(2, 3, *size)).shape == (2, 5)
+    assert network.features(torch.zeros(2, 3, *size)).shape == (2, 32)
+
+
+def test_needs_labels(pack: Pack):
+    unlabelled = copy(pack)
+    unlabelled.spec = replace(pack.spec, classes=())
+    with pytest.raises(ValueError, match="with labels"):
+        fit_classifier(unlabelled, augment=PRESETS["none"], steps=1)
