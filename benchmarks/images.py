@@ -71,7 +71,7 @@ def draw(arm: Arm, labels: list[str], *, calls: int, batch: int) -> tuple[Data, 
     wanted = [Wanted(k, label, derive_seed("benchmark", k)) for k, label in enumerate(labels)]
     began, drawn = time.perf_counter(), []
     for start in range(0, len(wanted), batch):
-        *_, last = make_steps(arm.model, sampler, wanted[start : start + batch], guidance=1.0)
+        *_, last = make_steps(arm.model, sampler, wanted[start : start + batch])
         drawn.append(last.x.clamp(-1, 1))
     return torch.cat(drawn).float(), (time.perf_counter() - began) / len(wanted)
 

@@ -20,11 +20,15 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
 from torch import Tensor
 
+from sfumato.diffusion.ablation import heun
+from sfumato.diffusion.catalogue import SAMPLERS, Entry
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.gaussian import Gaussian, Prediction
+from sfumato.diffusion.multistep import dpmpp_2m
 from sfumato.diffusion.process import Condition, Noise
-from sfumato.diffusion.sampler import ancestral, ddim, dpmpp_2m, dpmpp_3m, euler, heun
+from sfumato.diffusion.sampler import ddim
 from sfumato.diffusion.schedule import EDM, Schedule, linear, log_snr_grid, uniform_grid
+from sfumato.diffusion.singlestep import Churn
 
 SHAPES = [(1, 1, 32, 32), (16, 3, 32, 32)]
 STEPS = 20
@@ -71,21 +75,25 @@ def theirs(scheduler: Any) -> Run:
     return run
 
 
+def suitable() -> dict[str, Entry]:
+    """The catalogue's samplers of Gaussian processes."""
+    process = Gaussian(schedule=linear(), prediction="eps")
+    return {name: entry for name, entry in SAMPLERS.items() if entry.suits(process)}
+
+
 def contestants() -> dict[str, tuple[Run, int]]:
     """Name -> (run, network calls)."""
     edm = EDM()
     table = linear()
+    ours_all = {name: (ours(entry.walk, table), entry.calls(STEPS)) for name, entry in suitable().items()}
     return {
-        "ddim": (ours(ddim, table), STEPS),
+        **ours_all,
         "ddim, v": (ours(ddim, table, prediction="v"), STEPS),
         "ddim, logits": (ours(ddim, table, prediction="logits"), STEPS),
-        "euler": (ours(euler, table), STEPS),
-        "dpmpp_2m": (ours(dpmpp_2m, table), STEPS),
-        "dpmpp_3m": (ours(dpmpp_3m, table), STEPS),
+        "ddim, eta 1": (ours(partial(ddim, eta=1.0), table), STEPS),
         "dpmpp_2m, EDM": (ours(dpmpp_2m, edm, prediction="F", sigma_data=0.5, uniform=False), STEPS),
         "heun, EDM": (ours(heun, edm, prediction="F", sigma_data=0.5, uniform=False), 2 * STEPS - 1),
-        "ddim, eta 1": (ours(partial(ddim, eta=1.0), table), STEPS),
-        "ancestral": (ours(ancestral, table), STEPS),
+        "heun, churn": (ours(partial(heun, churn=Churn(amount=10.0)), table), 2 * STEPS - 1),
         "diffusers DDIM": (theirs(DDIMScheduler(clip_sample=False)), STEPS),
         "diffusers DPM++ 2M": (theirs(DPMSolverMultistepScheduler()), STEPS),
         "diffusers Heun": (theirs(HeunDiscreteScheduler()), 2 * STEPS - 1),

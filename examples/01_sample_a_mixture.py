@@ -3,8 +3,8 @@
 import torch
 
 from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.multistep import dpmpp_2m
 from sfumato.diffusion.process import Condition, Noise
-from sfumato.diffusion.sampler import dpmpp_2m
 from sfumato.diffusion.schedule import EDM, log_snr_grid
 
 points = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]).view(4, 2, 1)

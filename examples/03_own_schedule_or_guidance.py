@@ -6,8 +6,8 @@ import torch
 
 from sfumato.diffusion.gaussian import Gaussian
 from sfumato.diffusion.guidance import Guided
+from sfumato.diffusion.multistep import dpmpp_2m
 from sfumato.diffusion.process import Condition, Denoise, Noise
-from sfumato.diffusion.sampler import dpmpp_2m
 from sfumato.diffusion.schedule import log_snr_grid
 
 
@@ -31,13 +31,9 @@ class Cosine:
         return torch.log(self.ratio(t)) / 4
 
 
-def between(plain: Denoise, guided: Denoise, *, low: float, high: float) -> Denoise:
-    """Guidance at middle noise levels only (Kynkäänniemi et al. 2024)."""
-
-    def denoise(x_t: torch.Tensor, t: float, condition: Condition) -> torch.Tensor:
-        return (guided if low < t < high else plain)(x_t, t, condition)
-
-    return denoise
+def within(denoise: Denoise, limit: float) -> Denoise:
+    """Guidance may overshoot; an estimate that leaves the range of the data is pulled back into it."""
+    return lambda x_t, t, condition: denoise(x_t, t, condition).clamp(-limit, limit)
 
 
 points = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]).view(4, 2, 1)
@@ -52,7 +48,7 @@ def denoise(x_t: torch.Tensor, t: float, condition: Condition) -> torch.Tensor:
     return torch.einsum("bk,kcs->bcs", score.masked_fill(other, -torch.inf).softmax(1), points)
 
 
-guided = between(denoise, Guided(process, denoise, scale=2.0, unlabelled=2), low=0.2, high=0.8)
+guided = within(Guided(process, denoise, scale=2.0, unlabelled=2, interval=(0.1, 5.0)), limit=1.0)
 label = torch.arange(200) % 2
 times = log_snr_grid(process.schedule, 18)
 x = process.prior(torch.empty(200, 2, 1), noise := Noise(range(200)))

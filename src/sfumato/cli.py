@@ -36,6 +36,8 @@ COMMANDS = (
     (app, "resume", "train:resume", "Continue a run exactly where it stopped, or extend it."),
     (app, "segment", "segment:segment", "Segment images: masks, probabilities, uncertainty, review order."),
     (app, "generate", "generate:generate", "Make images with a trained model."),
+    (app, "reconstruct", "reconstruct:reconstruct", "Noise images to a level and denoise them again."),
+    (app, "interpolate", "interpolate:interpolate", "Make the images between two seeds or two images."),
     (evaluate, "masks", "evaluate:masks", "Dice and IoU of predicted masks, beside the deterministic twin."),
     (app, "report", "report:report", "One self-contained HTML page about any folders."),
     (app, "info", "info:info", "What a run, model or dataset is."),

@@ -1,6 +1,6 @@
 """A trained model at work, in Python: masks for cases, images for wishes. The commands write what these yield."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,12 +10,15 @@ import torch
 from sfumato.data.manifest import Case
 from sfumato.data.placement import Placement, restore
 from sfumato.data.spec import Input, Spec, read_input, stored_channels, to_data
-from sfumato.diffusion.process import Step, derive_seed
-from sfumato.metrics.ensemble import mean_probability, predictive_entropy
+from sfumato.diffusion.guidance import UNGUIDED, Guidance
+from sfumato.diffusion.process import Noise, Step, derive_seed
+from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.run import Model
-from sfumato.tasks.segment import draw_masks, probabilities
+from sfumato.tasks.segment import draw_masks, one_hot, probabilities
 from sfumato.tasks.synthesise import draw_images
-from sfumato.tasks.task import Sampler, to_uint8
+from sfumato.tasks.task import Sampler, last, to_uint8
+from sfumato.tasks.views import turn, turn_back, views_of
+from sfumato.typing import Data, Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class Ensemble:
             the first.
         placement: the way back to the original size.
         members: class probabilities of each member in the model's size (k, classes, h, w), float32.
-        steps: estimates of the first member at each step (classes, h, w).
+        steps: estimates of the first member at each step (classes, h, w); none if they were not asked for.
     """
 
     case: Case
@@ -46,53 +49,145 @@ class Prediction(NamedTuple):
         members: class indices of each member (k, h, w).
         mask: class indices (h, w).
         entropy: predictive entropy of each pixel in [0, 1].
+        information: mutual information of each pixel in [0, 1]: what the members disagree about.
     """
 
     probability: np.ndarray
     members: np.ndarray
     mask: np.ndarray
     entropy: np.ndarray
+    information: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Twin:
+    """The estimates of the deterministic twin, from which a warm sampler starts.
+
+    Args:
+        model: the twin.
+        hard: its mask instead of its probabilities.
+    """
+
+    model: Model
+    hard: bool = False
+
+    @property
+    def calls(self) -> int:
+        """Network calls for one image, whatever the number of members."""
+        return self.model.sampler().calls
+
+    def __call__(self, images: Data) -> Output:
+        """Estimated one-hot masks in [-1, 1]."""
+        classes, nowhere = len(self.model.spec.mask_classes), [0] * len(images)
+        sampler = self.model.sampler()
+        steps = draw_masks(self.model.process, self.model.network, sampler, images, classes, seeds=nowhere)
+        x0_hat = last(steps).x0
+        return one_hot(x0_hat.argmax(1), classes) if self.hard else x0_hat
 
 
 def predict(
-    model: Model, sampler: Sampler, cases: Sequence[Case], *, count: int, seed: int, batch: int
+    model: Model,
+    sampler: Sampler,
+    cases: Sequence[Case],
+    *,
+    count: int,
+    seed: int,
+    batch: int,
+    start: Twin | None = None,
+    tta: bool = False,
+    walked: Container[str] = (),
+    guidance: Guidance = UNGUIDED,
 ) -> Iterator[Ensemble]:
-    """Draw `count` masks for each case, `batch` at a time.
+    """Draw `count` masks for each case, `batch` at a time; memory does not grow with the number of steps.
 
     Member m of a case depends on (seed, the case's id, m) alone.
+
+    Args:
+        model: the model.
+        sampler: how each mask is drawn.
+        cases: what to segment.
+        count: members of each ensemble.
+        seed: decides the noise.
+        batch: masks drawn at once.
+        start: what a warm sampler starts from; None for noise.
+        tta: test-time augmentation: member m sees view m of the image (`tasks.views`) and is turned back.
+        walked: ids of the cases whose first member's steps are kept.
+        guidance: away from a weaker model, or none.
+
+    Raises:
+        ValueError: more members than views.
     """
-    device = str(next(model.network.parameters()).device)
-    for start in range(0, len(cases), max(1, batch // count)):
-        chunk = cases[start : start + max(1, batch // count)]
+    if tta and count > views_of(model.spec.size):
+        raise ValueError(f"{count} members, but only {views_of(model.spec.size)} views of images of this shape")
+    draw = _Draw(model=model, sampler=sampler, seed=seed, tta=tta, walked=walked, guidance=guidance)
+    together = max(1, batch // count)
+    for first in range(0, len(cases), together):
+        chunk = cases[first : first + together]
         inputs = [read_input(case, model.spec) for case in chunk]
-        images = to_data(np.stack([each.array for each in inputs]), model.spec, device)
-        images = images.repeat_interleave(count, 0)
-        seeds = [derive_seed(seed, "segment", case.id, member) for case in chunk for member in range(count)]
-        finals, walks = [], []
-        for part in range(0, len(seeds), batch):
-            piece = slice(part, part + batch)
-            steps = [
-                step.x0
-                for step in draw_masks(
-                    model.process,
-                    model.network,
-                    sampler,
-                    images[piece],
-                    len(model.spec.mask_classes),
-                    seeds=seeds[piece],
-                )
-            ]
-            finals.append(probabilities(steps[-1]).cpu())
-            walks.append(torch.stack(steps, 1).cpu())
-        members, walk = torch.cat(finals).numpy(), torch.cat(walks).numpy()
+        images = to_data(np.stack([each.array for each in inputs]), model.spec, str(model.device))
+        guesses = None if start is None else start(images)
+        drawn = [draw(chunk, images, guesses, part) for part in _parts(len(chunk), count, batch)]
+        members = np.concatenate([each.probability for each in drawn])
+        walks = {name: walk for each in drawn for name, walk in each.walks.items()}
         for k, case in enumerate(chunk):
             yield Ensemble(
                 case=case,
                 picture=_picture(inputs[k], model.spec),
                 placement=inputs[k].placement,
                 members=members[k * count : (k + 1) * count],
-                steps=list(walk[k * count]),
+                steps=walks.get(case.id, []),
             )
+
+
+class _Member(NamedTuple):
+    """Which mask is drawn: of which case of a chunk, and its number there."""
+
+    row: int
+    number: int
+
+
+class _Drawn(NamedTuple):
+    """Class probabilities of a batch, and the steps of some cases' first members by the cases' ids."""
+
+    probability: np.ndarray
+    walks: dict[str, list[np.ndarray]]
+
+
+def _parts(cases: int, count: int, batch: int) -> Iterator[list[_Member]]:
+    """The members of all cases, in order, `batch` at a time."""
+    members = [_Member(row, number) for row in range(cases) for number in range(count)]
+    for first in range(0, len(members), batch):
+        yield members[first : first + batch]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Draw:
+    """Draws batches of masks; see `predict`."""
+
+    model: Model
+    sampler: Sampler
+    seed: int
+    tta: bool
+    walked: Container[str]
+    guidance: Guidance
+
+    def __call__(self, cases: Sequence[Case], images: Data, guesses: Output | None, part: Sequence[_Member]) -> _Drawn:
+        """One batch, on the CPU, of the cases of a chunk with their images and what to start from."""
+        rows = [member.row for member in part]
+        ids, numbers = [cases[row].id for row in rows], [member.number for member in part]
+        views = numbers if self.tta else [0] * len(part)
+        walks: dict[str, list[np.ndarray]] = {}
+        steps = draw_masks(
+            self.model.process, self.model.network, self.sampler, turn(images[rows], views),
+            len(self.model.spec.mask_classes),
+            seeds=[derive_seed(self.seed, "segment", *member) for member in zip(ids, numbers, strict=True)],
+            start=None if guesses is None else turn(guesses[rows], views), guidance=self.guidance,
+        )  # fmt: skip
+        for step in steps:
+            for place, (name, number) in enumerate(zip(ids, numbers, strict=True)):
+                if number == 0 and name in self.walked:  # a copy: a view would keep the whole batch
+                    walks.setdefault(name, []).append(step.x0[place].to("cpu", copy=True).numpy())
+        return _Drawn(turn_back(probabilities(step.x0).float(), views).cpu().numpy(), walks)
 
 
 def _picture(image: Input, spec: Spec) -> np.ndarray:
@@ -105,7 +200,10 @@ def in_original_size(ensemble: Ensemble) -> Prediction:
     """Probabilities brought back to the input's size, then decided."""
     members = np.stack([_restored(member, ensemble.placement) for member in ensemble.members])
     probability = mean_probability(members)
-    return Prediction(probability, members.argmax(1), probability.argmax(0), predictive_entropy(probability))
+    return Prediction(
+        probability, members.argmax(1), probability.argmax(0), predictive_entropy(probability),
+        mutual_information(members),
+    )  # fmt: skip
 
 
 def _restored(probability: np.ndarray, placement: Placement) -> np.ndarray:
@@ -136,26 +234,48 @@ class Made(NamedTuple):
     image: np.ndarray
 
 
-def make(model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, guidance: float, batch: int) -> Iterator[Made]:
+def make(
+    model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, batch: int, guidance: Guidance = UNGUIDED
+) -> Iterator[Made]:
     """The images, `batch` at a time; each depends on its seed and class alone."""
     for start in range(0, len(wanted), batch):
         chunk = wanted[start : start + batch]
-        *_, last = make_steps(model, sampler, chunk, guidance=guidance)
-        for image, pixels in zip(chunk, to_uint8(last.x), strict=True):
+        made = last(make_steps(model, sampler, chunk, guidance=guidance))
+        for image, pixels in zip(chunk, to_uint8(made.x), strict=True):
             yield Made(image, pixels)
 
 
-def make_steps(model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, guidance: float) -> Iterator[Step]:
+def make_steps(
+    model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, guidance: Guidance = UNGUIDED
+) -> Iterator[Step]:
     """The steps from noise to one batch of images."""
+    noise = noise_of(model, [image.seed for image in wanted])
+    x = model.process.prior(blank(model, len(wanted)), noise, t=sampler.times[0])
+    return steps_from(model, sampler, x, [image.label for image in wanted], noise, guidance=guidance)
+
+
+def steps_from(
+    model: Model,
+    sampler: Sampler,
+    x: Data,
+    labels: Sequence[str | None],
+    noise: Noise,
+    *,
+    guidance: Guidance = UNGUIDED,
+) -> Iterator[Step]:
+    """The steps from the states `x` at the sampler's first time to images of the classes; None is 'no class'."""
     classes = list(model.spec.classes)
+    numbers = [None if label is None else classes.index(label) for label in labels]
     return draw_images(
-        model.process,
-        model.network,
-        sampler,
-        (model.spec.channels, *model.spec.size),
-        [None if image.label is None else classes.index(image.label) for image in wanted],
-        seeds=[derive_seed("generate", image.seed) for image in wanted],
-        guidance=guidance,
-        classes=len(classes),
-        device=str(next(model.network.parameters()).device),
+        model.process, model.network, sampler, x, numbers, noise, guidance=guidance, classes=len(classes)
     )
+
+
+def noise_of(model: Model, seeds: Sequence[int]) -> Noise:
+    """The noise that a seed means for the images of a model."""
+    return Noise([derive_seed("generate", seed) for seed in seeds], model.device)
+
+
+def blank(model: Model, count: int) -> Data:
+    """Room for so many images of a model."""
+    return torch.empty((count, model.spec.channels, *model.spec.size), device=model.device)

@@ -6,6 +6,7 @@ header of every model. A wrong key is refused with the nearest right one, a wron
 
 import difflib
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -16,7 +17,7 @@ from sfumato.errors import UsageError
 
 MAX_RECIPE_BYTES = 1_000_000
 
-TAGS = {"gaussian", "edm", "none", "unet", "diffusers", "word", "ranges", "non_leaking"}
+TAGS = {"gaussian", "vp", "ve", "edm", "categorical", "none", "unet", "diffusers", "word", "ranges", "non_leaking"}
 """Names of the forms of a section; no key has one of them."""
 
 
@@ -36,9 +37,28 @@ NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Auto = Literal["auto"]
 TaskKind = Literal["segment", "generate"]
-SamplerName = Literal["ancestral", "ddim", "euler", "heun", "dpmpp_2m", "dpmpp_3m"]
+SamplerName = Literal[
+    "ancestral",
+    "ddim",
+    "euler",
+    "euler_ancestral",
+    "heun",
+    "dpm_2",
+    "dpm_2_ancestral",
+    "dpm_fast",
+    "dpmpp_2s_ancestral",
+    "dpmpp_sde",
+    "dpmpp_2m",
+    "dpmpp_3m",
+    "dpmpp_2m_sde",
+    "dpmpp_3m_sde",
+    "unipc",
+    "dpm_multistep",
+    "deis",
+    "lms",
+]
 Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscopy", "unknown"]
-GridName = Literal["uniform", "karras", "log_snr", "critical"]
+GridName = Literal["uniform", "trailing", "leading", "linspace", "karras", "polyexponential", "log_snr", "critical"]
 
 
 class Part(BaseModel):
@@ -197,10 +217,16 @@ class GaussianProcess(Part):
     """DDPM and relatives: discrete variance-preserving schedules."""
 
     kind: Literal["gaussian"] = "gaussian"
-    schedule: Literal["linear", "cosine"] = Field(
-        "cosine", description="of the betas (Ho 2020; Nichol & Dhariwal 2021)"
+    schedule: Literal["linear", "cosine", "scaled_linear", "sigmoid"] = Field(
+        "cosine", description="of the betas (Ho 2020; Nichol & Dhariwal 2021; Rombach 2022; Xu 2022)"
     )
-    timesteps: Count = Field(1000, description="length T of the table of betas")
+    timesteps: Annotated[Count, Field(ge=2)] = Field(1000, description="length T of the table of betas")
+    zero_terminal_snr: bool = Field(
+        False, description="end the table with pure noise (Lin 2024); for prediction v, x0 and logits"
+    )
+    reference_side: Count | None = Field(
+        None, description="side in pixels that suits the schedule; larger images get more noise (Hoogeboom 2023)"
+    )
     prediction: Literal["eps", "x0", "v", "logits"] = Field(
         "eps", description="what the network predicts; logits for masks"
     )
@@ -208,6 +234,45 @@ class GaussianProcess(Part):
         None, description="centre of training noise and of the critical grid; auto measures it on the masks"
     )
     min_snr: Positive | None = Field(None, description="gamma of the min-SNR loss weight")
+    variance: Literal["small", "large", "learned"] = Field(
+        "small",
+        description="of the ancestral step: with x0 known, that of the forward step, or learned in between "
+        "(Nichol & Dhariwal 2021), for generate",
+    )
+
+    @model_validator(mode="after")
+    def _settings_apply(self) -> "GaussianProcess":
+        if self.zero_terminal_snr and self.prediction == "eps":
+            raise ValueError("with zero_terminal_snr noise says nothing about the data at the end; predict v or x0")
+        if self.reference_side is not None and self.critical_log_snr is not None:
+            raise ValueError("critical_log_snr already follows the size of the images; leave reference_side out")
+        if self.prediction == "logits" and (self.min_snr is not None or self.variance == "learned"):
+            raise ValueError("logits are trained by cross-entropy: min_snr and a learned variance need squared errors")
+        return self
+
+
+class VPProcess(Part):
+    """Variance preserving in continuous time, the network predicts noise (Song et al. 2021)."""
+
+    kind: Literal["vp"] = "vp"
+    beta_d: Positive = Field(19.9, description="slope of the noise rate")
+    beta_min: Positive = Field(0.1, description="noise rate at the data")
+    min_snr: Positive | None = Field(None, description="gamma of the min-SNR loss weight")
+
+
+class VEProcess(Part):
+    """Variance exploding, the network predicts the score (Song et al. 2021)."""
+
+    kind: Literal["ve"] = "ve"
+    sigma_min: Positive = Field(0.02, description="least noise of training and sampling")
+    sigma_max: Positive = Field(100.0, description="most noise of training and sampling")
+    min_snr: Positive | None = Field(None, description="gamma of the min-SNR loss weight")
+
+    @model_validator(mode="after")
+    def _range_opens(self) -> "VEProcess":
+        if self.sigma_min >= self.sigma_max:
+            raise ValueError(f"sigma_min {self.sigma_min:g} must lie below sigma_max {self.sigma_max:g}")
+        return self
 
 
 class EDMProcess(Part):
@@ -219,6 +284,20 @@ class EDMProcess(Part):
     log_sigma_mean: float = Field(-0.8, description="P_mean; EDM2's for pixels, so that classes are learned early")
     log_sigma_std: Positive = Field(1.6, description="P_std")
     critical_log_snr: float | Auto | None = Field(None, description="replaces the log-normal law by a centred one")
+
+
+class CategoricalProcess(Part):
+    """Noise that replaces classes, for masks (Hoogeboom et al. 2021); Bernoulli noise where there are two."""
+
+    kind: Literal["categorical"] = "categorical"
+    schedule: Literal["linear", "cosine"] = Field("cosine", description="of the betas; alpha is the share that stays")
+    timesteps: Annotated[Count, Field(ge=2)] = Field(1000, description="length T of the table of betas")
+    critical_log_snr: float | Auto | None = Field(
+        "auto", description="centre of training noise and of the critical grid; auto measures it on the masks"
+    )
+    loss: Literal["cross_entropy", "posterior_kl"] = Field(
+        "cross_entropy", description="of the clean mask, or the divergence of the reverse step (Austin 2021)"
+    )
 
 
 class NoProcess(Part):
@@ -255,6 +334,9 @@ class Loss(Part):
 
     process: NonNegative = Field(1.0, description="the process's own loss")
     dice: NonNegative = Field(0.0, description="soft Dice on the estimated mask")
+    uncertainty: bool = Field(
+        False, description="learn how much each noise level counts (Karras 2024, EDM2), for generate"
+    )
 
 
 class Train(Part):
@@ -274,6 +356,12 @@ class Train(Part):
     clip: Positive = Field(1.0, description="largest norm of the gradient")
     ema_half_life: Count = Field(10_000, description="in images")
     drop_label: Fraction = Field(0.1, description="share of labels replaced by 'no class', for guidance")
+    recycle: Fraction = Field(
+        0.0, description="share of masks replaced by the network's estimate at pure noise before they are corrupted"
+    )
+    self_condition: Fraction = Field(
+        0.0, description="share of items shown the network's last estimate (Chen 2023); above 0 it is shown in sampling"
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field("auto", description="auto: what the hardware gains from")
     compile: bool = Field(False, description="compile the network with torch.compile; takes minutes")
     seed: int = Field(0, description="of weights, data order and noise")
@@ -292,14 +380,60 @@ class Train(Part):
         return self
 
 
+class SampleChurn(Part):
+    """Noise added before each step of euler, heun and dpm_2 (Karras et al. 2022, alg. 2)."""
+
+    amount: NonNegative = Field(0.0, description="S_churn, spread over the steps; 0: none")
+    low: NonNegative = Field(0.0, description="S_min, noise-to-signal ratio below which there is none")
+    high: Positive | None = Field(None, description="S_max, ratio above which there is none; null: no limit")
+    scale: Positive = Field(1.0, description="S_noise, standard deviation of what is added")
+
+    @model_validator(mode="after")
+    def _has_amount(self) -> "SampleChurn":
+        if self.amount == 0 and (self.low, self.high, self.scale) != (0, None, 1):
+            raise ValueError("churn without an amount does nothing")
+        return self
+
+
+class SamplePath(Part):
+    """What euler and heun take straight steps in (Karras et al. 2022, table 1); as it is, EDM's."""
+
+    schedule: Literal["linear", "ve", "vp"] = Field("linear", description="noise level over the solver's time")
+    scaling: Literal["none", "vp"] = Field("none", description="scale of the state; vp keeps its variance")
+
+
 class Sample(Part):
     """How results are drawn."""
 
     sampler: SamplerName = Field("dpmpp_2m", description="how the process is reversed")
     steps: Count = Field(18, description="steps of the sampler")
     grid: GridName = Field("log_snr", description="where its steps lie; critical is for masks")
+    start: Literal["noise", "twin"] = Field(
+        "noise", description="twin: the deterministic twin's mask, corrupted to the critical log-SNR (segment)"
+    )
     guidance: NonNegative = Field(1.0, description="1 is none")
+    guidance_interval: tuple[NonNegative, Positive] | None = Field(
+        None, description="guide only at noise-to-signal ratios above the first and up to the second"
+    )
     samples: Count = Field(1, description="members of an ensemble (segment)")
+    eta: Fraction | None = Field(
+        None, description="share of the posterior's noise in ddim, ancestral and SDE samplers; null: their own"
+    )
+    order: Annotated[int, Field(ge=1, le=4)] | None = Field(
+        None, description="estimates that a step of unipc, dpm_multistep, deis or lms combines; null: their own"
+    )
+    alpha: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description="second call of heun, as a share of the step: 1 Heun (null), 0.5 midpoint, 2/3 Ralston"
+    )
+    churn: SampleChurn = SampleChurn()
+    path: SamplePath = SamplePath()
+
+    @model_validator(mode="after")
+    def _interval_opens(self) -> "Sample":
+        if self.guidance_interval is not None and self.guidance_interval[0] >= self.guidance_interval[1]:
+            low, high = self.guidance_interval
+            raise ValueError(f"guidance_interval {low:g} to {high:g} is empty: the first must lie below the second")
+        return self
 
 
 class Validate(Part):
@@ -317,6 +451,16 @@ class Checkpoint(Part):
     every_minutes: Positive = Field(5.0, description="time between two checkpoints")
     every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
     keep: int = Field(2, ge=2, description="checkpoints to keep besides the best")
+    snapshot_every_steps: Count | None = Field(
+        None, description="keep the averaged weights of every so many steps in RUN/snapshots, for autoguidance"
+    )
+    snapshot_every_images: Count | None = Field(None, description="the same, counted in images")
+
+    @model_validator(mode="after")
+    def _one_interval(self) -> "Checkpoint":
+        if self.snapshot_every_steps is not None and self.snapshot_every_images is not None:
+            raise ValueError("snapshot_every_steps and snapshot_every_images are given; give one of them")
+        return self
 
 
 class Recipe(Part):
@@ -324,7 +468,10 @@ class Recipe(Part):
 
     task: TaskKind = Field(description="segment or generate")
     data: Data = Data()
-    process: Annotated[GaussianProcess | EDMProcess | NoProcess, Field(discriminator="kind")]
+    process: Annotated[
+        GaussianProcess | VPProcess | VEProcess | EDMProcess | CategoricalProcess | NoProcess,
+        Field(discriminator="kind"),
+    ]
     network: Annotated[UNetNetwork | ForeignNetwork, Field(discriminator="kind")] = UNetNetwork()
     loss: Loss = Loss()
     train: Train = Train()
@@ -354,19 +501,28 @@ DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
 }
 
 
+PROCESS_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"categorical": {"sample": {"sampler": "ancestral"}}}
+"""What a kind of process changes in the defaults of its task."""
+
+
 def load_recipe(task: TaskKind, file: Path | None = None, *, settings: Sequence[str] = ()) -> Recipe:
     """The defaults of a task, a recipe file over them, `a.b=c` settings over both.
 
     Raises:
         UsageError: unreadable file, unknown key (the nearest one is named), wrong value (path and bounds are named).
     """
-    raw = merge({}, DEFAULTS[task])
-    origin = "the recipe"
+    layers = [_parse_setting(setting) for setting in settings]
     if file is not None:
-        raw, origin = merge(raw, _read_yaml(file)), str(file)
-    for setting in settings:
-        raw = merge(raw, _parse_setting(setting))
-    return parse_recipe(raw, origin=origin)
+        layers.insert(0, _read_yaml(file))
+    raw = reduce(merge, layers, DEFAULTS[task])
+    if (kind := _process_kind(raw)) in PROCESS_DEFAULTS:
+        raw = reduce(merge, layers, merge(DEFAULTS[task], PROCESS_DEFAULTS[kind]))
+    return parse_recipe(raw, origin="the recipe" if file is None else str(file))
+
+
+def _process_kind(raw: Mapping[str, Any]) -> str:
+    process = raw.get("process")
+    return str(process.get("kind")) if isinstance(process, Mapping) else ""
 
 
 def parse_recipe(raw: Mapping[str, Any], *, origin: str) -> Recipe:
@@ -391,7 +547,7 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _read_yaml(file: Path) -> Mapping[str, Any]:
+def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_RECIPE_BYTES:
             raise UsageError(f"{file} is larger than 1 MB", expected="a recipe, a few lines of YAML")
@@ -402,7 +558,7 @@ def _read_yaml(file: Path) -> Mapping[str, Any]:
         raise UsageError(f"{file} is not YAML: {error}") from error
     if not isinstance(raw, Mapping):
         raise UsageError(f"{file} holds no sections", expected="YAML like 'train: {steps: 2000}'")
-    return raw
+    return dict(raw)
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:

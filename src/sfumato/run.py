@@ -5,21 +5,28 @@ its data, so `sfumato segment model.safetensors image.png` needs nothing else.
 """
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import nn
 
-from sfumato.build import build_network, build_process, build_sampler, critical_log_snr
+from sfumato.build import build_guidance, build_network, build_process, build_run_sampler
 from sfumato.data.spec import Spec
+from sfumato.diffusion.guidance import Guidance
 from sfumato.diffusion.process import Process
-from sfumato.errors import ModelError, UsageError
+from sfumato.errors import ModelError, UsageError, listed
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe
 from sfumato.tasks.task import Sampler
-from sfumato.training.checkpoint import load, marked, newest
-from sfumato.training.weights import fill, load_weights
+from sfumato.training.checkpoint import MANIFEST, load, marked, newest
+from sfumato.training.weights import fill, load_weights, write_weights
+
+AVERAGED = "ema.safetensors"
+"""The averaged weights inside a checkpoint."""
 
 HEADER_KEY = "sfumato"
 """Key of the safetensors metadata under which a model describes itself, as JSON."""
@@ -35,7 +42,8 @@ class Model(NamedTuple):
         process: the diffusion process.
         network: averaged weights, in evaluation mode.
         step: training steps done.
-        sha256: of the weights file.
+        sha256: of the weights file, of a run the checkpoint's.
+        curve: quality by network calls as JSON (`sfumato.calls`), if it was measured.
     """
 
     name: str
@@ -45,12 +53,40 @@ class Model(NamedTuple):
     network: nn.Module
     step: int
     sha256: str
+    curve: Mapping[str, Any] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
 
     def sampler(self, **changes: Any) -> Sampler:
         """The recipe's sampler with some of its words changed; None changes nothing."""
+        return build_run_sampler(self.recipe, self._sample(changes), self.spec, self.process)
+
+    def guidance(self, guide: "Model | None" = None, **changes: Any) -> Guidance:
+        """The recipe's guidance with some of its words changed; None changes nothing.
+
+        Args:
+            guide: an earlier snapshot or a smaller model, for autoguidance; None for classifier-free guidance.
+            **changes: fields of `Sample`.
+
+        Raises:
+            UsageError: the guide is of another process or of other data, or guidance is impossible for this model.
+        """
+        if guide is not None:
+            _check_guide(self, guide)
+        weak, classes = None if guide is None else guide.network, len(self.spec.classes)
+        if self.recipe.task == "segment":
+            classes = 0  # its network is told no label
+        return build_guidance(self._sample(changes), self.process, classes=classes, weak=weak)
+
+    def _sample(self, changes: Mapping[str, Any]) -> Sample:
         given = {key: value for key, value in changes.items() if value is not None}
-        sample = Sample.model_validate({**self.recipe.sample.model_dump(), **given})
-        return build_sampler(sample, self.process, critical=critical_log_snr(self.recipe))
+        words = self.recipe.sample.model_dump()
+        if "churn" in given:
+            given["churn"] = {**words["churn"], "amount": given["churn"]}
+        return Sample.model_validate({**words, **given})
 
 
 def header(recipe: Recipe, spec: Spec, *, step: int) -> dict[str, str]:
@@ -59,14 +95,34 @@ def header(recipe: Recipe, spec: Spec, *, step: int) -> dict[str, str]:
     return {HEADER_KEY: json.dumps(about)}
 
 
+def keep_curve(path: Path, curve: Mapping[str, Any]) -> Path:
+    """Write a model's curve into its header: of a run into RUN/model.safetensors, else into the file itself.
+
+    Args:
+        path: a run folder or a model.
+        curve: quality by network calls, as JSON.
+
+    Returns:
+        The file written.
+    """
+    file = Run(path).weights() if path.is_dir() else path
+    tensors, metadata = load_weights(file)
+    about = {**json.loads(metadata[HEADER_KEY]), "curve": curve}
+    if path.is_dir():
+        about.setdefault("of", digest(file))
+    target = Run(path).model if path.is_dir() else path
+    write_weights(target, tensors, {HEADER_KEY: json.dumps(about)})
+    return target
+
+
 def load_model(path: Path | str, *, device: str = "cpu") -> Model:
-    """The model in a run folder (its best checkpoint, else the last) or in a safetensors file.
+    """The model in a run folder (its best checkpoint, else the last), in a checkpoint or in a safetensors file.
 
     Raises:
         ModelError: there is none, it is damaged, or it was not written by sfumato.
     """
     path = Path(path)
-    file = Run(path).weights() if path.is_dir() else path
+    file = _weights(path)
     tensors, metadata = load_weights(file)
     try:
         about = json.loads(metadata[HEADER_KEY])
@@ -78,7 +134,77 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
     network = build_network(recipe, spec)
     fill(network, tensors, source=str(file))
     network = network.to(device).eval().requires_grad_(False)
-    return Model(str(path), recipe, spec, build_process(recipe), network, about["step"], digest(file) or "")
+    return Model(
+        str(path),
+        recipe,
+        spec,
+        build_process(recipe),
+        network,
+        about["step"],
+        about.get("of") or digest(file) or "",
+        about.get("curve"),
+    )
+
+
+def load_guide(words: str, model: Path, *, device: str = "cpu") -> Model:
+    """The model that `--guide` names: by a path, or by the step of a checkpoint or snapshot of the same run.
+
+    Args:
+        words: a path as in `load_model`, `step-000100`, or `100`.
+        model: where the guided model came from.
+        device: where to put it.
+
+    Raises:
+        UsageError: the run has no such step.
+    """
+    named = re.fullmatch(r"(?:step-)?(\d+)", words)
+    if named is None:
+        return load_model(words, device=device)
+    run, step = Run(model), f"step-{int(named[1]):08d}"
+    places = (run.snapshots / f"{step}.safetensors", run.checkpoints / step)
+    found = next((place for place in places if place.exists()), None)
+    if found is None:
+        steps = sorted({place.stem for folder in (run.snapshots, run.checkpoints) for place in folder.glob("step-*")})
+        raise UsageError(
+            f"{model} has no snapshot or checkpoint of step {int(named[1])}",
+            expected=", ".join(steps) or "a run folder with snapshots or checkpoints",
+            remedy="train with --set checkpoint.snapshot_every_steps=1000 to keep more",
+        )
+    return load_model(found, device=device)
+
+
+def _check_guide(model: Model, guide: Model) -> None:
+    """Both estimates are combined pixel by pixel at the same noise level: data and process must be the same."""
+    ours, theirs = _meaning(model), _meaning(guide)
+    differences = [
+        f"{name}: {theirs[name]} instead of {value}"
+        for name, value in ours.items()
+        if name in theirs and theirs[name] != value
+    ]
+    if differences:
+        raise UsageError(
+            f"{guide.name} cannot guide {model.name}:\n{listed(differences)}",
+            expected="a model of the same data and process, less trained or smaller",
+            remedy="an earlier snapshot of the same run",
+        )
+
+
+def _meaning(model: Model) -> dict[str, Any]:
+    """What an estimate of a model is an estimate of."""
+    names = ("size", "channels", "mask_classes" if model.recipe.task == "segment" else "classes")
+    process = model.recipe.process.model_dump()
+    return {
+        "task": model.recipe.task,
+        **{name: getattr(model.spec, name) for name in names},
+        **{f"process.{name}": value for name, value in process.items()},
+    }
+
+
+def _weights(path: Path) -> Path:
+    """The file with the averaged weights of a model."""
+    if not path.is_dir():
+        return path
+    return load(path).path / AVERAGED if (path / MANIFEST).is_file() else Run(path).weights()
 
 
 @dataclass(frozen=True)
@@ -91,6 +217,16 @@ class Run:
     def checkpoints(self) -> Path:
         """Where checkpoints are."""
         return self.folder / "checkpoints"
+
+    @property
+    def model(self) -> Path:
+        """The model to give away: the best weights and all that was measured about them."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def snapshots(self) -> Path:
+        """Where averaged weights of earlier steps are kept."""
+        return self.folder / "snapshots"
 
     @property
     def recipe_file(self) -> Path:
@@ -126,4 +262,13 @@ class Run:
                 expected="a run folder with checkpoints/step-...",
                 remedy="train longer, or name the .safetensors file itself",
             )
-        return checkpoint.path / "ema.safetensors"
+        weights = checkpoint.path / AVERAGED
+        return self.model if self._is_of(weights) else weights
+
+    def _is_of(self, weights: Path) -> bool:
+        """Whether RUN/model.safetensors was made from these weights; it is passed over once the run has gone on."""
+        if not self.model.is_file():
+            return False
+        _, metadata = load_weights(self.model)
+        about = json.loads(metadata.get(HEADER_KEY, "{}"))
+        return bool(about.get("of") == digest(weights))

@@ -10,6 +10,9 @@ from torch import Tensor
 Data = Float[Tensor, "b c *space"]
 """Images and one-hot masks in [-1, 1], or a noisy state of them."""
 
+Output = Float[Tensor, "b outputs *space"]
+"""What a network answers, or an estimate from it: the channels of the data, and perhaps more."""
+
 PerItem = Float[Tensor, " b"]
 """One number for each item of a batch."""
 

@@ -71,6 +71,16 @@ def test_iddpm_label_at_the_levels_of_its_table():
         torch.testing.assert_close(found, labels, rtol=0, atol=0.01)
 
 
+def test_iddpm_rounds_to_its_table():
+    """The nearest entry u_j of the schedule read from its end, zero among them, and its label M - 1 - j."""
+    stored, ratios = arrays("precond"), cosine(1000, offset=0.008, largest=1 - 0.001).ratios
+    nearest = (stored["sigma_grid"][:, None] - ratios).abs().argmin(1)
+    torch.testing.assert_close(ratios[nearest], stored["iddpm/round_sigma"], rtol=5e-4, atol=0)
+    assert torch.equal(nearest.double() - 1, stored["iddpm/c_noise"])
+    torch.testing.assert_close(ratios[1], stored["iddpm/sigma_min"], rtol=5e-4, atol=0)
+    torch.testing.assert_close(ratios[-1], stored["iddpm/sigma_max"], rtol=1e-6, atol=0)
+
+
 def test_iddpm_table():
     """The golden table took differences in float32 (4.6e-4 off at its smallest entry); the closed form is exact."""
     ratios = cosine(1000).ratios

@@ -2,50 +2,97 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import product
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from sfumato.diffusion.catalogue import SAMPLERS as CATALOGUE
+from sfumato.diffusion.categorical import Categorical
 from sfumato.diffusion.deterministic import Deterministic
 from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.learned import LearnedVariance
 from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step
-from sfumato.diffusion.sampler import Churn, ancestral, ddim, dpmpp_2m, dpmpp_3m, euler, heun
 from sfumato.diffusion.schedule import EDM, VE, VP, cosine, linear, log_snr_grid
+from sfumato.diffusion.singlestep import Churn
 
 Sampler = Callable[..., Iterator[Step]]
 
 GAUSSIANS: dict[str, Gaussian] = {
     "ddpm-linear": Gaussian(schedule=linear(1000), prediction="eps"),
     "ddpm-cosine": Gaussian(schedule=cosine(1000), prediction="v"),
+    "iddpm": Gaussian(schedule=cosine(4000), prediction="eps", label="schedule"),
     "edm": Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5),
     "vp": Gaussian(schedule=VP(), prediction="eps"),
     "ve": Gaussian(schedule=VE(), prediction="score"),
 }
-PROCESSES: dict[str, Process] = {**GAUSSIANS, "deterministic": Deterministic()}
+CATEGORICALS: dict[str, Categorical] = {
+    "categorical": Categorical(schedule=cosine(1000)),
+    "categorical-linear": Categorical(schedule=linear(250)),
+}
+"""Processes of one-hot masks."""
 
-DETERMINISTIC: dict[str, Sampler] = {
-    "ddim": ddim,
-    "euler": euler,
-    "heun": heun,
-    "dpmpp_2m": dpmpp_2m,
-    "dpmpp_3m": dpmpp_3m,
-    "dpmpp_3m-exact": partial(dpmpp_3m, third="exact"),
+LEVELLED: dict[str, Gaussian | Categorical] = {**GAUSSIANS, **CATEGORICALS}
+"""Processes whose noise levels are those of a schedule."""
+
+LEARNED = LearnedVariance(process=GAUSSIANS["ddpm-cosine"])
+PROCESSES: dict[str, Process] = {**GAUSSIANS, "learned": LEARNED, "deterministic": Deterministic()}
+
+CHURN = Churn(amount=10.0, low=0.05, high=20.0)
+
+
+class Variant(NamedTuple):
+    """A sampler of the catalogue with options; `order` where it then solves the probability-flow ODE."""
+
+    name: str
+    options: dict[str, Any]
+    order: int | None = None
+
+
+VARIANTS = {
+    "dpmpp_3m-exact": Variant("dpmpp_3m", {"third": "exact"}, 3),
+    "ralston": Variant("heun", {"alpha": 2 / 3}, 2),
+    "midpoint-vp": Variant("heun", {"alpha": 0.5, "schedule": "vp", "scaling": "vp"}, 2),
+    "heun-ve": Variant("heun", {"schedule": "ve"}, 2),
+    "euler-vp": Variant("euler", {"schedule": "vp", "scaling": "vp"}, 1),
+    "dpm_2_ancestral-eta0": Variant("dpm_2_ancestral", {"eta": 0.0}, 2),
+    "dpmpp_2s_ancestral-eta0": Variant("dpmpp_2s_ancestral", {"eta": 0.0}, 2),
+    "dpmpp_sde-eta0": Variant("dpmpp_sde", {"eta": 0.0}, 2),
+    "ddim-eta0.5": Variant("ddim", {"eta": 0.5}),
+    "heun-churn": Variant("heun", {"churn": CHURN}),
+    "euler-churn": Variant("euler", {"churn": Churn(amount=10.0)}),
+    "dpm_2-churn": Variant("dpm_2", {"churn": CHURN}),
 }
-STOCHASTIC: dict[str, Sampler] = {
-    "ancestral": ancestral,
-    "ddim-eta1": partial(ddim, eta=1.0),
-    "ddim-eta0.5": partial(ddim, eta=0.5),
-    "heun-churn": partial(heun, churn=Churn(amount=10.0, low=0.05, high=20.0)),
-    "euler-churn": partial(euler, churn=Churn(amount=10.0)),
+"""Samplers with options under which they are another method."""
+
+LEAVES_NOISE = {"midpoint-vp", "heun-ve", "euler-vp"}
+"""Their last step goes straight to 0 in a time in which the way is bent, and leaves about half of the last noise."""
+
+SUITABLE = {name: entry for name, entry in CATALOGUE.items() if entry.suits(GAUSSIANS["edm"])}
+ORDERS: dict[str, int] = {
+    **{name: entry.order for name, entry in SUITABLE.items() if entry.order is not None},
+    **{name: variant.order for name, variant in VARIANTS.items() if variant.order is not None},
 }
-SAMPLERS = DETERMINISTIC | STOCHASTIC
+"""Samplers of the probability-flow ODE -> order."""
+
+SAMPLERS: dict[str, Sampler] = {
+    **{name: entry.walk for name, entry in SUITABLE.items()},
+    **{name: partial(CATALOGUE[base].walk, **options) for name, (base, options, _) in VARIANTS.items()},
+}
+
+PAIRS: list[tuple[str, str]] = [
+    *product(GAUSSIANS, SAMPLERS),
+    *((name, of) for name, process in CATEGORICALS.items() for of in CATALOGUE if CATALOGUE[of].suits(process)),
+]
+"""Process and sampler, wherever they go together."""
 
 
 def ideal(process: Process, images: Tensor, shares: Tensor) -> Denoise:
     """The exact denoiser of a data set: images in the given shares, weighted by how well they explain the state."""
 
     def denoise(x_t: Tensor, t: float, condition: Condition) -> Tensor:
-        likelihoods = [process.log_marginal(x_t, image.expand_as(x_t), t) for image in images]
+        likelihoods = [process.log_marginal(x_t, image.expand(len(x_t), *image.shape), t) for image in images]
         posterior = (torch.stack(likelihoods, 1) + shares.log()).softmax(1)
         return torch.einsum("bk,k...->b...", posterior, images)
 
@@ -69,6 +116,6 @@ def sample(
     return last.x
 
 
-def grid(process: Gaussian, steps: int, *, low: float = 0.01, high: float = 60.0) -> list[float]:
+def grid(process: Gaussian | Categorical, steps: int, *, low: float = 0.01, high: float = 60.0) -> list[float]:
     """Times that every schedule has."""
     return log_snr_grid(process.schedule, steps, low=low, high=high)

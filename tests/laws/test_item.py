@@ -8,7 +8,7 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.process import Condition
 
-from .families import GAUSSIANS, SAMPLERS, grid, sample
+from .families import CATEGORICALS, GAUSSIANS, LEVELLED, PAIRS, SAMPLERS, grid, sample
 
 SEEDS = [11, 7, 0, 7, 2**62]
 
@@ -23,11 +23,14 @@ def network(x: Tensor, level: Tensor, condition: Condition) -> Tensor:
     return answer
 
 
-@pytest.mark.parametrize("guided", [False, True])
-@pytest.mark.parametrize("sampler", SAMPLERS)
-@pytest.mark.parametrize("name", GAUSSIANS)
+GUIDED = [("edm", sampler) for sampler in SAMPLERS] + [("categorical", "ancestral")]
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler", "guided"), [*((*pair, False) for pair in PAIRS), *((*pair, True) for pair in GUIDED)]
+)
 def test_alone_as_in_a_batch(name: str, sampler: str, guided: bool):
-    process = GAUSSIANS[name]
+    process, channels = LEVELLED[name], 2 if name in CATEGORICALS else 1
     plain = Denoiser(process, network)
     denoise = Guided(process, plain, scale=2.0, unlabelled=3) if guided else plain
     pictures = torch.linspace(-1, 1, 80, dtype=torch.float64).view(5, 1, 4, 4)
@@ -38,7 +41,7 @@ def test_alone_as_in_a_batch(name: str, sampler: str, guided: bool):
             SAMPLERS[sampler],
             process,
             denoise,
-            like=torch.zeros_like(pictures[items]),
+            like=torch.zeros_like(pictures[items]).expand(-1, channels, -1, -1),
             seeds=SEEDS[items],
             times=grid(process, 6),
             condition=Condition(image=pictures[items], label=labels[items]),

@@ -6,7 +6,7 @@ import torch
 from sfumato.diffusion.gaussian import Gaussian
 from sfumato.diffusion.process import Noise, Process
 
-from .families import GAUSSIANS, PROCESSES
+from .families import CATEGORICALS, GAUSSIANS, PROCESSES
 
 PAIRS = [(1.0, 0.7), (0.8, 0.75), (0.6, 0.3), (0.4, 0.001), (0.02, 0.01), (0.5, 0.0)]
 
@@ -20,6 +20,18 @@ def test_coefficients_compose(name: str, t: float, s: float):
     from_state, from_estimate, spread = process.posterior(t, s)
     assert from_state * alpha_t + from_estimate == pytest.approx(alpha_s, rel=1e-12)
     assert (from_state * sigma_t) ** 2 + spread**2 == pytest.approx(sigma_s**2, rel=1e-11, abs=1e-30)
+
+
+@pytest.mark.parametrize(("t", "s"), PAIRS)
+@pytest.mark.parametrize("name", CATEGORICALS)
+def test_classes_compose(name: str, t: float, s: float):
+    """Exactly: the sum over classes j of q(j at t | x0) q(i at s | j at t, x0) is q(i at s | x0)."""
+    process = CATEGORICALS[name]
+    every = 2 * torch.eye(3, dtype=torch.float64) - 1
+    for x0 in every.split(1):
+        later, sooner = (process.log_marginal(every, x0.expand(3, -1), time).exp() for time in (t, s))
+        steps = process.posterior(every, x0.expand(3, -1), t, s)
+        torch.testing.assert_close(later @ steps, sooner, rtol=1e-10, atol=1e-14)
 
 
 @pytest.mark.parametrize(("t", "s"), [(1.0, 0.7), (0.6, 0.3), (0.5, 0.0)])

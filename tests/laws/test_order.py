@@ -4,7 +4,9 @@ Data N(m, v), state x = x_t / alpha: D(x; s) = m + v (x - m) / (v + s^2), and th
 
     x(s) - m = (x(S) - m) sqrt((v + s^2) / (v + S^2)).
 
-The published weights of DPM-Solver++(3M) halve the curvature, so its nominal order is two; with the exact ones three.
+The process cancels but for rounding, so a table and a continuous schedule stand for all. `dpm_fast` ends in the same
+low orders at both numbers of steps, which are multiples of three. The published weights of DPM-Solver++(3M) halve the
+curvature, so its nominal order is two; with the exact ones three.
 """
 
 import math
@@ -15,10 +17,10 @@ from torch import Tensor
 
 from sfumato.diffusion.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.schedule import karras_grid
 
-from .families import DETERMINISTIC, GAUSSIANS, grid
+from .families import GAUSSIANS, ORDERS, SAMPLERS
 
-ORDERS = {"ddim": 1, "euler": 1, "heun": 2, "dpmpp_2m": 2, "dpmpp_3m": 2, "dpmpp_3m-exact": 3}
 MEAN, VARIANCE = 0.4, 0.3
 LOW, HIGH = 0.05, 100.0
 
@@ -30,23 +32,20 @@ def error(sampler: str, process: Gaussian, steps: int) -> float:
         alpha, sigma = process.coefficients(t)
         return MEAN + VARIANCE * (x_t / alpha - MEAN) / (VARIANCE + (sigma / alpha) ** 2)
 
-    times = grid(process, steps + 1, low=LOW, high=HIGH)
+    # On a grid of equal steps in ln s the leading errors of some samplers cancel, for this mean and variance.
+    times = karras_grid(process.schedule, steps + 1, low=LOW, high=HIGH)
     like = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
     x = process.prior(like, Noise([0]), t=times[0])
     start = x / process.coefficients(times[0])[0]
     exact = MEAN + (start - MEAN) * math.sqrt((VARIANCE + LOW**2) / (VARIANCE + HIGH**2))
-    walk = DETERMINISTIC[sampler](process, denoise, x, Condition(), Noise([0]), times=times)
+    walk = SAMPLERS[sampler](process, denoise, x, Condition(), Noise([0]), times=times)
     end = list(walk)[-2]
     assert end.t == times[-2]
     return float((end.x / process.coefficients(end.t)[0] - exact).abs().max())
 
 
-@pytest.mark.parametrize("name", GAUSSIANS)
+@pytest.mark.parametrize("name", ["ddpm-cosine", "edm"])
 @pytest.mark.parametrize("sampler", ORDERS)
 def test_order(sampler: str, name: str):
-    coarse, fine = (error(sampler, GAUSSIANS[name], steps) for steps in (100, 200))
-    assert ORDERS[sampler] - 0.1 < math.log2(coarse / fine) < ORDERS[sampler] + 0.5
-
-
-def test_every_deterministic_sampler_has_an_order():
-    assert ORDERS.keys() == DETERMINISTIC.keys()
+    coarse, fine = (error(sampler, GAUSSIANS[name], steps) for steps in (90, 180))
+    assert ORDERS[sampler] - 0.2 < math.log2(coarse / fine) < ORDERS[sampler] + 0.5

@@ -7,10 +7,14 @@ import torch
 
 from sfumato.build import build_network, build_process, build_sampler, critical_log_snr
 from sfumato.data.spec import Intensity, Spec
+from sfumato.diffusion.catalogue import SAMPLERS as CATALOGUE
 from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.schedule import EDM
+from sfumato.diffusion.singlestep import Churn
 from sfumato.errors import UsageError
-from sfumato.recipe import load_recipe
+from sfumato.recipe import TaskKind, load_recipe
 
 SPEC = Spec(
     kind="segment",
@@ -34,17 +38,23 @@ SMALL = [
 PROCESSES = [
     "process={kind: gaussian, schedule: linear, prediction: eps}",
     "process={kind: gaussian, schedule: cosine, prediction: v, timesteps: 100}",
+    "process={kind: gaussian, schedule: sigmoid, prediction: v, zero_terminal_snr: true, reference_side: 8}",
+    "process={kind: gaussian, prediction: eps, variance: learned}",
+    "process={kind: vp}",
+    "process={kind: ve}",
     "process={kind: edm, sigma_data: 0.5}",
     "process={kind: none, prediction: x0}",
 ]
-SAMPLERS = ["ancestral", "ddim", "euler", "heun", "dpmpp_2m", "dpmpp_3m"]
+SAMPLERS = [name for name, entry in CATALOGUE.items() if entry.suits(Gaussian(schedule=EDM(), prediction="x0"))]
 
 
 @pytest.mark.parametrize(("process", "sampler"), list(itertools.product(PROCESSES, SAMPLERS)))
 def test_every_process_with_every_sampler(process: str, sampler: str) -> None:
-    recipe = load_recipe("generate", settings=[*SMALL, process, f"sample.sampler={sampler}", "sample.steps=3"])
+    settings = [*SMALL, process, f"sample.sampler={sampler}", "sample.steps=3", "data.size=[16, 16]"]
+    recipe = load_recipe("generate", settings=settings)
     built, network = build_process(recipe), build_network(recipe, SPEC).eval()
     walk = build_sampler(recipe.sample, built, critical=None)
+    built = CATALOGUE[sampler].walked(built)
     like, calls = torch.empty(2, 1, 16, 16), 0
 
     def counted(x, level, condition):  # type: ignore[no-untyped-def]
@@ -101,3 +111,100 @@ def test_the_critical_grid_needs_and_uses_its_centre() -> None:
     assert torch.allclose(-2 * ratios.log(), torch.linspace(-10, -2, 4, dtype=torch.float64))
     with pytest.raises(UsageError, match=r"process\.critical_log_snr=auto"):
         build_sampler(recipe.sample, process, critical=None)
+
+
+def ratios(process: str, *settings: str) -> list[float]:
+    """The noise-to-signal ratios on which a generator walks."""
+    recipe = load_recipe("generate", settings=[*SMALL, f"process={process}", "data.size=[32, 16]", *settings])
+    built = build_process(recipe)
+    times = build_sampler(recipe.sample, built, critical=None).times[:-1]
+    schedule = getattr(built, "schedule")  # noqa: B009
+    return schedule.ratio(torch.tensor(times, dtype=torch.float64)).tolist()
+
+
+def test_vp_and_ve_are_sampled_where_they_were_trained() -> None:
+    assert [ratios("{kind: ve}")[i] for i in (0, -1)] == pytest.approx([100, 0.02])
+    assert [ratios("{kind: ve, sigma_max: 50.0}")[i] for i in (0, -1)] == pytest.approx([50, 0.02])
+    assert [ratios("{kind: vp}")[i] for i in (0, -1)] == pytest.approx([80, 0.002])
+
+
+@pytest.mark.parametrize("grid", ["trailing", "leading", "linspace"])
+def test_grids_of_a_table(grid: str) -> None:
+    settings = (f"sample.grid={grid}", "sample.steps=5", "sample.sampler=ddim")
+    assert len(ratios("{kind: gaussian, variance: learned}", *settings)) == 5
+    with pytest.raises(UsageError, match=f"the {grid} grid keeps steps of a table"):
+        ratios("{kind: edm, sigma_data: 0.5}", *settings)
+    with pytest.raises(UsageError, match="5 steps on a table of 4"):
+        ratios("{kind: gaussian, timesteps: 4}", *settings)
+
+
+def test_larger_images_get_more_noise() -> None:
+    plain = ratios("{kind: gaussian, prediction: v}", "sample.grid=uniform")
+    twice = ratios("{kind: gaussian, prediction: v, reference_side: 16}", "sample.grid=uniform")
+    assert twice == pytest.approx([2 * ratio for ratio in plain])
+
+
+def test_only_some_samplers_start_from_pure_noise() -> None:
+    process = "{kind: gaussian, prediction: x0, zero_terminal_snr: true}"
+    assert ratios(process, "sample.grid=uniform", "sample.sampler=ddim")[0] == float("inf")
+    assert ratios(process)[0] == pytest.approx(80)
+    with pytest.raises(UsageError, match="no signal is left"):
+        ratios(process, "sample.grid=trailing", "sample.sampler=heun")
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "finding"),
+    [
+        ("generate", ["process={kind: gaussian, zero_terminal_snr: true}"], "predict v or x0"),
+        ("generate", ["process={kind: gaussian, prediction: logits, min_snr: 5.0}"], "cross-entropy"),
+        ("generate", ["process={kind: gaussian, prediction: logits, variance: learned}"], "cross-entropy"),
+        ("generate", ["process={kind: ve, sigma_min: 3.0, sigma_max: 2.0}"], "must lie below"),
+        ("generate", ["process={kind: ve}", "network.kind=monai"], "VE has none"),
+        ("segment", ["process={kind: gaussian, prediction: eps, variance: learned}"], "for generators"),
+        ("segment", ["process.reference_side=64"], "leave reference_side out"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(task: TaskKind, settings: list[str], finding: str) -> None:
+    with pytest.raises(UsageError, match=finding):
+        build_process(load_recipe(task, settings=settings))
+
+
+def test_uncertainty_is_kept_beside_the_network() -> None:
+    recipe = load_recipe("generate", settings=[*SMALL, "process.sigma_data=0.5", "loss.uncertainty=true"])
+    plain = load_recipe("generate", settings=[*SMALL, "process.sigma_data=0.5"])
+    names = set(build_network(recipe, SPEC).state_dict())
+    inside = {f"network.{name}" for name in build_network(plain, SPEC).state_dict()}
+    assert names - inside == {"uncertainty.weight", "uncertainty.bias"} and inside < names
+
+
+@pytest.mark.parametrize(("task", "kind"), [("segment", "unet"), ("generate", "monai")])
+def test_uncertainty_is_for_our_generators(task: TaskKind, kind: str) -> None:
+    network = f"network={{kind: {kind}, channels: 32, multipliers: [1, 2], blocks: 1}}"
+    process = "process={kind: vp}"
+    recipe = load_recipe(task, settings=[network, process, "loss.uncertainty=true", "data.augment=none"])
+    with pytest.raises(UsageError, match="our network"):
+        build_network(recipe, SPEC)
+
+
+def test_a_sampler_is_told_its_settings_and_refuses_others() -> None:
+    def built(*settings: str):  # type: ignore[no-untyped-def]
+        recipe = load_recipe("generate", settings=[*SMALL, "process.sigma_data=0.5", *settings])
+        return build_sampler(recipe.sample, build_process(recipe), critical=None)
+
+    heun = built(
+        "sample.sampler=heun", "sample.alpha=0.5", "sample.churn={amount: 40, low: 0.05}", "sample.path.scaling=vp"
+    )
+    churn = Churn(amount=40.0, low=0.05)
+    assert heun.options == {"alpha": 0.5, "churn": churn, "schedule": "linear", "scaling": "vp"}
+    assert built("sample.sampler=dpmpp_sde", "sample.eta=0").options == {"eta": 0.0}
+    assert built("sample.sampler=heun").options == {}
+    with pytest.raises(UsageError, match="dpm_fast knows no churn, eta") as refused:
+        built("sample.sampler=dpm_fast", "sample.eta=1", "sample.churn.amount=3")
+    assert "none that knows all" in str(refused.value)
+    with pytest.raises(UsageError, match="euler knows no eta") as refused:
+        built("sample.sampler=euler", "sample.eta=1")
+    assert "ddim" in str(refused.value) and "heun" not in str(refused.value)
+    with pytest.raises(UsageError, match="two steps"):
+        built("sample.sampler=heun", "sample.path.schedule=vp", "sample.steps=1")
+    with pytest.raises(UsageError, match="without an amount"):
+        built("sample.sampler=heun", "sample.churn.low=1")

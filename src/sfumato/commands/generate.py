@@ -11,20 +11,24 @@ from PIL import Image
 
 from sfumato.commands.console import bar, say
 from sfumato.commands.folder import check_output, output_folder
+from sfumato.commands.guiding import build_flags
+from sfumato.commands.steps import Steps, resolve_steps
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, file_names, write_manifest
+from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
 from sfumato.inference import Made, Wanted, make, make_steps
 from sfumato.provenance import write_provenance
-from sfumato.report.figures import grid, strip
+from sfumato.report.figures import animation, grid, strips
 from sfumato.run import Model, load_model
+from sfumato.tasks.film import noised, watched
 from sfumato.tasks.task import Sampler, to_uint8
+from sfumato.typing import Data
 
 GRIDS = (16, 36, 64)
 """Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
 
 PER_CLASS_SHEET = 16
-PROGRESSION_FRAMES = 9
 UNCONDITIONAL = "unconditional"
 METHODS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -42,10 +46,14 @@ def generate(
     class_: str | None = None,
     per_class: str | None = None,
     seeds: str | None = None,
-    steps: int | None = None,
+    steps: Steps | None = None,
     sampler: str | None = None,
     grid: str | None = None,
+    eta: float | None = None,
+    churn: float | None = None,
     guidance: float | None = None,
+    guidance_interval: str | None = None,
+    guide: str | None = None,
     size: int | None = None,
     upsample: Literal["bilinear", "bicubic", "lanczos"] = "bicubic",
     batch: int = 32,
@@ -55,28 +63,30 @@ def generate(
     """Make images. The folder is itself a dataset: `prepare` and `train` read it as it is.
 
     Args:
-        model: A run folder or a model.safetensors.
+        model: A run folder, a checkpoint or a model.safetensors.
         out: The folder to write.
         count: How many images; the classes in turn.
         class_: Only this class; 'unconditional' for none.
         per_class: How many of each class, like benign=100,malignant=300.
         seeds: One seed for each image, like 0-63 or 3,7,20-29; by default 0, 1, 2, ...
-        steps: Steps of the sampler.
-        sampler: ancestral, ddim, euler, heun, dpmpp_2m or dpmpp_3m.
-        grid: uniform, karras or log_snr.
+        steps: Steps of the sampler; auto: the fewest that are as good as 50, measured once.
+        sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
+        grid: log_snr, polyexponential, karras, uniform, trailing, leading or linspace.
+        eta: Share of the posterior's noise, 0 to 1; for ddim and the ancestral and SDE samplers.
+        churn: Noise added before the steps of euler, heun and dpm_2 (S_churn).
         guidance: Guidance scale; 1 is none.
+        guidance_interval: Guide only at these noise-to-signal ratios, like 0.2,3: above the first, up to the second.
+        guide: Move away from this weaker model instead of from 'no class': a model, or step-1000 of the same run.
         size: Enlarge images to this height, keeping their shape.
         upsample: How to enlarge.
         batch: Images made at once; bounds the memory.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_model(model, device=device)
-    if loaded.recipe.task != "generate":
-        raise UsageError(f"{model} was trained to segment images, not to make them", remedy="sfumato segment ...")
-    drawn = loaded.sampler(steps=steps, sampler=sampler, grid=grid)
-    scale = loaded.recipe.sample.guidance if guidance is None else guidance
+    loaded = load_generator(model)
+    number = resolve_steps(loaded, model, steps, sampler=sampler, grid=grid, batch=batch)
+    drawn = loaded.sampler(steps=number, sampler=sampler, grid=grid, eta=eta, churn=churn)
+    guided = build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide)
     wanted = plan_images(loaded.spec.classes, count=count, label=class_, per_class=per_class, seeds=seeds)
     totals = dict(Counter(image.label or UNCONDITIONAL for image in wanted))
     check_output(out, overwrite=overwrite)
@@ -84,13 +94,26 @@ def generate(
         say(f"would make {len(wanted)} images, {drawn.calls} network calls each, into {out}: {totals}")
         return {"samples": str(out), "images": totals, "network_calls": drawn.calls}
     with output_folder(out, overwrite=overwrite) as folder:
-        made = _write_images(loaded, drawn, wanted, folder, guidance=scale, batch=batch, height=size, method=upsample)
+        made = _write_images(loaded, drawn, wanted, folder, guidance=guided, batch=batch, height=size, method=upsample)
         _write_sheets(folder, made)
-        _write_progression(loaded, drawn, wanted[0], folder, guidance=scale)
+        _write_process(loaded, drawn, wanted[0], folder, guidance=guided)
         about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}
-        write_provenance(folder, inputs={"model": model}, seed=None, model=about, guidance=scale, sampler=drawn.name)
+        words = {"guidance": guided.scale, "guidance_interval": guided.interval, "guide": guide}
+        write_provenance(folder, inputs={"model": model}, seed=None, model=about, sampler=drawn.name, **words)
     say(f"{len(wanted)} images in {out}: {', '.join(f'{number} {label}' for label, number in totals.items())}")
     return {"samples": str(out), "images": totals, "network_calls": drawn.calls}
+
+
+def load_generator(path: Path) -> Model:
+    """A model that makes images, on the fastest device.
+
+    Raises:
+        UsageError: it was trained for another job.
+    """
+    model = load_model(path, device="cuda" if torch.cuda.is_available() else "cpu")
+    if model.recipe.task != "generate":
+        raise UsageError(f"{path} was trained to segment images, not to make them", remedy="sfumato segment ...")
+    return model
 
 
 def plan_images(
@@ -102,9 +125,9 @@ def plan_images(
         UsageError: a class that the model does not know, or fewer seeds than images.
     """
     if per_class is not None:
-        labels = [_known(name, classes) for name, number in _counts(per_class) for _ in range(number)]
+        labels = [known_class(name, classes) for name, number in _counts(per_class) for _ in range(number)]
     elif label is not None:
-        labels = [_known(label, classes)] * count
+        labels = [known_class(label, classes)] * count
     else:
         labels = [classes[k % len(classes)] if classes else None for k in range(count)]
     numbers = list(range(len(labels))) if seeds is None else parse_seeds(seeds)
@@ -117,13 +140,23 @@ def plan_images(
 
 
 def parse_seeds(text: str) -> list[int]:
-    """Seeds like 0-63 or 3,7,20-29."""
+    """Seeds like 0-63 or 3,7,20-29, in the order in which they are given.
+
+    Raises:
+        UsageError: the text is something else, a range runs backwards, or a seed is given twice.
+    """
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdigit() or (dash and not last.isdigit()):
+        if not first.isdecimal() or (dash and not last.isdecimal()):
             raise UsageError(f"--seeds {text}", expected="numbers and ranges like 0-63 or 3,7,20-29")
+        if dash and int(last) < int(first):
+            raise UsageError(f"--seeds {text}: {part.strip()} runs backwards", remedy=f"{last}-{first}")
         seeds.extend(range(int(first), int(last or first) + 1))
+    if twice := [str(seed) for seed, number in Counter(seeds).items() if number > 1]:
+        raise UsageError(
+            f"--seeds {text} names a seed twice: {', '.join(twice[:5])}", expected="each seed once: it is one image"
+        )
     return seeds
 
 
@@ -133,7 +166,7 @@ def _write_images(
     wanted: Sequence[Wanted],
     folder: Path,
     *,
-    guidance: float,
+    guidance: Guidance,
     batch: int,
     height: int | None,
     method: str,
@@ -160,14 +193,19 @@ def _write_images(
             "seed": [image.wanted.seed for image in made],
             "steps": [sampler.steps] * len(made),
             "sampler": [sampler.name] * len(made),
-            "guidance": [guidance] * len(made),
+            "guidance": [guidance.scale] * len(made),
             "model": [model.sha256] * len(made),
         },
     )
     return made
 
 
-def _text(model: Model, sampler: Sampler, image: Made, guidance: float) -> dict[str, str]:
+def _text(model: Model, sampler: Sampler, image: Made, guidance: Guidance) -> dict[str, str]:
+    label = image.wanted.label or UNCONDITIONAL
+    return synthetic(model, sampler, Seed=str(image.wanted.seed), Class=label, Guidance=str(guidance.scale))
+
+
+def synthetic(model: Model, sampler: Sampler, **more: str) -> dict[str, str]:
     """PNG metadata: that the image is synthetic, and how it can be made again."""
     from sfumato import __version__
 
@@ -175,10 +213,8 @@ def _text(model: Model, sampler: Sampler, image: Made, guidance: float) -> dict[
         "Synthetic": "true",
         "Software": f"sfumato {__version__}",
         "Model": model.sha256,
-        "Seed": str(image.wanted.seed),
-        "Class": image.wanted.label or UNCONDITIONAL,
         "Sampler": f"{sampler.name}, {sampler.steps} steps",
-        "Guidance": str(guidance),
+        **more,
     }
 
 
@@ -222,14 +258,36 @@ def _in_turn(made: Sequence[Made]) -> list[Made]:
     return [made[index] for _, index in sorted(order)]
 
 
-def _write_progression(model: Model, sampler: Sampler, first: Wanted, folder: Path, *, guidance: float) -> None:
-    """From noise to the first image: the estimates along the way."""
-    estimates = [to_uint8(step.x0)[0] for step in make_steps(model, sampler, [first], guidance=guidance)]
-    chosen = sorted({round(k * (len(estimates) - 1) / (PROGRESSION_FRAMES - 1)) for k in range(PROGRESSION_FRAMES)})
-    (folder / "progression.png").write_bytes(strip([estimates[k] for k in chosen], [f"step {k + 1}" for k in chosen]))
+def _write_process(model: Model, sampler: Sampler, first: Wanted, folder: Path, *, guidance: Guidance) -> None:
+    """The first image while it is made and while it is noised, as a strip and as an animation.
+
+    The columns of the strip are noise levels: read to the right, noise becomes an image; read to the left in its first
+    row, the image becomes noise. The animation plays the one, then the other.
+    """
+    frames = list(watched(model.process, make_steps(model, sampler, [first], guidance=guidance), sampler.steps))
+    times = [frame.t for frame in frames]
+    into_noise = list(map(_picture, noised(model.process, frames[-1].estimate, times, [first.seed])))
+    states, estimates = (
+        [_picture(each) for each in kind] for kind in zip(*[frame[2:] for frame in frames], strict=True)
+    )
+    rows = {"noised": into_noise, "state": states, "estimate": estimates}
+    (folder / "progression.png").write_bytes(strips(rows, [f"step {frame.step}" for frame in frames]))
+    there = [(state, into_noise[-1]) for state in reversed(into_noise)]
+    back = list(zip(states, estimates, strict=True))
+    (folder / "progression.gif").write_bytes(animation([*there, *back], hold=(0, -1)))
 
 
-def _known(name: str, classes: Sequence[str]) -> str | None:
+def _picture(images: Data) -> np.ndarray:
+    picture: np.ndarray = to_uint8(images)[0]
+    return picture
+
+
+def known_class(name: str, classes: Sequence[str]) -> str | None:
+    """The class of a word; None for 'unconditional'.
+
+    Raises:
+        UsageError: the model does not know it.
+    """
     if name == UNCONDITIONAL:
         return None
     if name not in classes:

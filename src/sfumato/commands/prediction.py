@@ -1,6 +1,6 @@
 """What `sfumato segment` writes of each image or volume, in the form, size and geometry of its input.
 
-    PREDICTIONS/  masks/ probability/ uncertainty/ overlay/ members/ process/  manifest.csv  summary.json
+    PREDICTIONS/  masks/ probability/ uncertainty/ information/ overlay/ members/ process/  manifest.csv  summary.json
 
 An image gives PNG files. The planes of a volume give one volume: NIfTI with the input's shape, axes and affine and
 nothing else of its header, or a DICOM segmentation where the input is DICOM. Overlays and the process are pictures of
@@ -26,10 +26,11 @@ from sfumato.data.formats.volume import Axis, Volume, as_stored, place_in
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
 from sfumato.inference import Ensemble, Prediction, in_original_size
-from sfumato.metrics.ensemble import agreement, image_uncertainty
-from sfumato.report.figures import overlay, strip
+from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
+from sfumato.report.figures import animation, overlay, strip
+from sfumato.tasks.film import chosen
 
-Extra = Literal["probability", "uncertainty", "overlay", "members", "process"]
+Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
 Form = Literal["same", "nii", "png"]
 Row = dict[str, Any]
 """A row of the manifest; its columns follow from what is written."""
@@ -37,7 +38,11 @@ Row = dict[str, Any]
 Put = Callable[[str, str, np.ndarray], str]
 """Writes an array of a kind under a name; the file, as the manifest names it."""
 
-WHITE: dict[str, np.unsignedinteger[Any]] = {"probability": np.uint16(65535), "uncertainty": np.uint8(255)}
+WHITE: dict[str, np.unsignedinteger[Any]] = {
+    "probability": np.uint16(65535),
+    "uncertainty": np.uint8(255),
+    "information": np.uint8(255),
+}
 """The value of 1 in maps as pictures."""
 
 PROCESS_STRIPS = 4
@@ -99,36 +104,34 @@ class Writer:
             wanted: the units.
             ensembles: of all their cases, in order.
         """
-        for number, unit in enumerate(wanted):
+        for unit in wanted:
             planes = islice(ensembles, len(unit.cases))
-            process = "process" in self.save and number < PROCESS_STRIPS
-            yield (
-                self._image(unit, next(planes), process)
-                if unit.volume is None
-                else self._volume(unit, unit.volume, planes, process)
-            )
+            yield (self._image(unit, next(planes)) if unit.volume is None else self._volume(unit, unit.volume, planes))
 
-    def _image(self, unit: Unit, ensemble: Ensemble, process: bool) -> Row:
+    def walked(self, wanted: Sequence[Unit]) -> frozenset[str]:
+        """The cases whose process is shown: of a volume, its middle plane."""
+        strips = PROCESS_STRIPS if "process" in self.save else 0
+        return frozenset(unit.cases[len(unit.cases) // 2].id for unit in wanted[:strips])
+
+    def _image(self, unit: Unit, ensemble: Ensemble) -> Row:
         maps = in_original_size(ensemble)
         files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
         if "overlay" in self.save:
             files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
-        if process:
-            self._process(unit.id, ensemble)
-        return self._row(unit, files, maps, uncertainty=image_uncertainty(maps.probability))
+        self._process(unit.id, ensemble)
+        return self._row(unit, files, maps, _doubt(maps))
 
-    def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble], process: bool) -> Row:
+    def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> Row:
         stack = _Stack.like(read_volume(file), unit)
         for number, ensemble in enumerate(ensembles):
             stack.add(unit.cases[number], in_original_size(ensemble), self.save)
             stack.show(unit.cases[number], ensemble, shown="overlay" in self.save)
-            if process and number == len(unit.cases) // 2:
-                self._process(unit.id, ensemble)
+            self._process(unit.id, ensemble)
         put, maps = partial(self._nifti, stack), stack.maps()
         files = {"mask": self._mask_volume(unit.id, file, stack), **self._maps(unit, maps, put)}
         for index, _, picture in stack.shown:
             files["overlay"] = self._png("overlay", f"{unit.id}_{index:03}", picture)
-        return self._row(unit, files, maps, uncertainty=stack.uncertainty)
+        return self._row(unit, files, maps, stack.doubt)
 
     def _maps(self, unit: Unit, maps: Prediction, put: Put) -> dict[str, str]:
         """Write what is wanted besides the mask, as pictures or volumes."""
@@ -139,6 +142,8 @@ class Writer:
             files["probability"] = written if self._binary else "probability"
         if "uncertainty" in self.save:
             files["uncertainty_map"] = put("uncertainty", unit.id, maps.entropy)
+        if "information" in self.save:
+            files["information_map"] = put("information", unit.id, maps.information)
         if "members" in self.save and len(maps.members) > 1:
             for number, member in enumerate(maps.members):
                 put("members", f"{unit.id}_{number:02}", coded(member, self.spec))
@@ -177,25 +182,45 @@ class Writer:
     def _process(self, name: str, ensemble: Ensemble) -> None:
         """The estimate after each network call of the first member: probability of any foreground."""
         if len(ensemble.steps) > 1:
-            frames = [((1 - x0[0]) / 2 * 255).clip(0, 255).astype(np.uint8)[..., None] for x0 in ensemble.steps]
-            labels = [f"call {number}" for number in range(1, len(frames) + 1)]
-            self._at(f"process/{name}.png").write_bytes(strip(frames, labels))
+            numbers = chosen(len(ensemble.steps))
+            shown = [(1 - ensemble.steps[number - 1][0]) / 2 for number in numbers]
+            frames = [(each * 255).clip(0, 255).astype(np.uint8)[..., None] for each in shown]
+            self._at(f"process/{name}.png").write_bytes(strip(frames, [f"call {number}" for number in numbers]))
+            self._at(f"process/{name}.gif").write_bytes(animation([[frame] for frame in frames]))
 
     def _at(self, target: str) -> Path:
         path = self.folder / target
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _row(self, unit: Unit, files: dict[str, str], maps: Prediction, *, uncertainty: float) -> Row:
+    def _row(self, unit: Unit, files: dict[str, str], maps: Prediction, doubt: "_Doubt") -> Row:
         numbers = {
             "area": float((maps.mask > 0).mean()),
-            "uncertainty": uncertainty,
+            "uncertainty": doubt.entropy,
+            "information": doubt.information,
             "agreement": agreement(_cropped(maps.members), classes=len(self.spec.mask_classes)),
         }
         rounded = {name: round(value, 6) for name, value in numbers.items()}
         source = str(unit.volume) if unit.volume else unit.cases[0].image
         planes = {"planes": len(unit.cases)} if unit.volume else {}
         return {"id": unit.id, "input": source, **planes, **files, **rounded}
+
+
+class _Doubt(NamedTuple):
+    """How much an image deserves a second look: means over its doubtful region, each in [0, 1].
+
+    Attributes:
+        entropy: predictive entropy: all doubt.
+        information: mutual information: what the members disagree about.
+    """
+
+    entropy: float
+    information: float
+
+
+def _doubt(maps: Prediction) -> _Doubt:
+    information = maps.information[doubtful_region(maps.probability)]
+    return _Doubt(image_uncertainty(maps.probability), float(information.mean()))
 
 
 @dataclass(kw_only=True)
@@ -209,10 +234,11 @@ class _Stack:
     axis: Axis
     mask: np.ndarray
     entropy: np.ndarray
+    information: np.ndarray
     probability: np.ndarray
     members: np.ndarray
     shown: list[tuple[int, int, np.ndarray]] = field(default_factory=list)
-    uncertainties: list[float] = field(default_factory=list)
+    doubts: list[_Doubt] = field(default_factory=list)
 
     @classmethod
     def like(cls, volume: Volume, unit: Unit) -> "_Stack":
@@ -221,7 +247,7 @@ class _Stack:
         empty = np.zeros((shape[0], 0, *shape[1:]), np.float16)
         return cls(
             volume=volume, axis=axis, mask=np.zeros(shape, np.uint8), entropy=np.zeros(shape, np.float16),
-            probability=empty, members=empty.astype(np.uint8),
+            information=np.zeros(shape, np.float16), probability=empty, members=empty.astype(np.uint8),
         )  # fmt: skip
 
     def add(self, case: Case, prediction: Prediction, save: frozenset[Extra]) -> None:
@@ -233,11 +259,11 @@ class _Stack:
             if "probability" in save:
                 self.probability = np.zeros((planes, len(prediction.probability), *size), np.float16)
         self.mask[index], self.entropy[index] = prediction.mask, prediction.entropy
-        self.members[index] = prediction.members
+        self.members[index], self.information[index] = prediction.members, prediction.information
         if "probability" in save:
             self.probability[index] = prediction.probability
         if prediction.mask.any():
-            self.uncertainties.append(image_uncertainty(prediction.probability))
+            self.doubts.append(_doubt(prediction))
 
     def show(self, case: Case, ensemble: Ensemble, *, shown: bool) -> None:
         """Remember the pictures of the planes with the most foreground."""
@@ -254,12 +280,12 @@ class _Stack:
     def maps(self) -> Prediction:
         """All planes together: (classes or members, planes, h, w)."""
         members, probability = (np.moveaxis(each, 1, 0) for each in (self.members, self.probability))
-        return Prediction(probability, members, self.mask, self.entropy)
+        return Prediction(probability, members, self.mask, self.entropy, self.information)
 
     @property
-    def uncertainty(self) -> float:
+    def doubt(self) -> _Doubt:
         """Mean over the planes with foreground; 0 where there is none."""
-        return float(np.mean(self.uncertainties)) if self.uncertainties else 0.0
+        return _Doubt(*np.mean(self.doubts, axis=0).tolist()) if self.doubts else _Doubt(0.0, 0.0)
 
     def stored(self, planes: np.ndarray) -> np.ndarray:
         """Planes as voxels in the order of the input file."""

@@ -4,16 +4,18 @@ import json
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
 from sfumato.commands.console import bar, say
+from sfumato.commands.drawing import Draw, Start, check_start, extras, load_twin, members, warm_start
 from sfumato.commands.folder import check_output, output_folder
-from sfumato.commands.prediction import Extra, Form, Row, Unit, Writer, units
+from sfumato.commands.guiding import build_flags
+from sfumato.commands.prediction import Form, Row, Unit, Writer, units
+from sfumato.commands.steps import Steps, resolve_steps
 from sfumato.commands.train import TWIN
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import Hints, find_cases
@@ -23,7 +25,6 @@ from sfumato.inference import predict
 from sfumato.metrics.ensemble import review_rank
 from sfumato.provenance import write_provenance
 from sfumato.run import Model, load_model
-from sfumato.tasks.task import Sampler
 
 BATCH = 16
 """Masks drawn at once."""
@@ -38,9 +39,16 @@ def segment(
     *,
     out: Path,
     samples: int | None = None,
-    steps: int | None = None,
+    steps: Steps | None = None,
     sampler: str | None = None,
     grid: str | None = None,
+    eta: float | None = None,
+    churn: float | None = None,
+    guidance: float | None = None,
+    guidance_interval: str | None = None,
+    guide: str | None = None,
+    start: Start | None = None,
+    tta: bool = False,
     split: Split | None = None,
     save: str = "probability,uncertainty,overlay,members,process",
     format: Form = "same",  # noqa: A002 - the flag is --format
@@ -57,11 +65,19 @@ def segment(
         source: An image, a volume, a folder of either, a DICOM series, or a dataset.
         out: The folder to write.
         samples: Members of the ensemble; more than one also writes members/.
-        steps: Network calls of each member.
-        sampler: ancestral, ddim, euler, heun, dpmpp_2m or dpmpp_3m.
-        grid: uniform, karras, log_snr or critical.
+        steps: Steps of the sampler for each member; auto: the fewest that are as good as 50, measured once.
+        sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
+        grid: critical, log_snr, polyexponential, karras, uniform, trailing, leading or linspace.
+        eta: Share of the posterior's noise, 0 to 1; for ddim and the ancestral and SDE samplers.
+        churn: Noise added before the steps of euler, heun and dpm_2 (S_churn).
+        guidance: Guidance scale for --guide; 1 is none.
+        guidance_interval: Guide only at these noise-to-signal ratios, like 0.2,3: above the first, up to the second.
+        guide: Move away from this weaker model of the same data: a model, or step-1000 of the same run.
+        start: noise; or twin: the mask of the run's deterministic twin, corrupted to the critical log-SNR (2-4 steps).
+        tta: Each member sees the image flipped or turned another way: also an ensemble of a deterministic model.
         split: Only the cases of this split of a dataset.
-        save: What to write besides masks: any of probability, uncertainty, overlay, members, process; or none.
+        save: What to write besides masks: any of probability, uncertainty, information, overlay, members, process; or
+            none.
         format: same: volumes as NIfTI, DICOM as DICOM segmentation; nii: DICOM as NIfTI too; png: every plane a PNG.
         seed: With the case's name it decides the noise: a case gets the same mask in any company.
         batch: Masks drawn at once; bounds the memory.
@@ -72,9 +88,14 @@ def segment(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_model(model, device=device)
     _check_model(loaded, model)
+    check_start(start or loaded.recipe.sample.start, steps=steps, grid=grid)
+    twin = load_twin(model, device=device)
+    number = resolve_steps(loaded, model, steps, sampler=sampler, grid=grid, batch=batch)
+    walk = loaded.sampler(steps=number, sampler=sampler, grid=grid, eta=eta, churn=churn, start=start)
     draw = Draw(
-        sampler=loaded.sampler(steps=steps, sampler=sampler, grid=grid),
-        count=samples or loaded.recipe.sample.samples, seed=seed, batch=batch, save=_extras(save), form=format,
+        sampler=walk, start=warm_start(walk, model, twin), tta=tta, count=members(loaded, samples, tta=tta),
+        seed=seed, batch=batch, save=extras(save), form=format,
+        guidance=build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide),
     )  # fmt: skip
     if interactive:
         return _ask(loaded, draw, out, overwrite=overwrite)
@@ -88,36 +109,11 @@ def segment(
     _check_images(cases, loaded.spec)
     with output_folder(out, overwrite=overwrite, inputs=[source]) as folder:
         result = _write(loaded, draw, cases, folder, source=source)
-        if (model / TWIN).is_dir():
-            twin = load_model(model / TWIN, device=device)
+        if twin is not None:
             (folder / TWIN).mkdir()
-            _write(twin, replace(draw, sampler=twin.sampler(), count=1), cases, folder / TWIN, source=source)
+            _write(twin, draw.of_twin(twin), cases, folder / TWIN, source=source)
     say(f"{result['cases']} cases in {out}; look first at {', '.join(result['review_first'])}")
     return {"predictions": str(out), **result}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draw:
-    """How masks are drawn and what is written of them."""
-
-    sampler: Sampler
-    count: int
-    seed: int
-    batch: int
-    save: frozenset[Extra]
-    form: Form
-
-    @property
-    def calls(self) -> int:
-        """Network calls for each image."""
-        return self.count * self.sampler.calls
-
-
-def _extras(words: str) -> frozenset[Extra]:
-    given = [] if words == "none" else [word.strip() for word in words.split(",")]
-    if unknown := [word for word in given if word not in get_args(Extra)]:
-        raise UsageError(f"--save {', '.join(unknown)}", expected=f"{', '.join(get_args(Extra))}, or none")
-    return frozenset(cast(list[Extra], given))
 
 
 def _check_model(model: Model, path: Path) -> None:
@@ -154,8 +150,11 @@ def _write(
     """A predictions folder."""
     wanted = units(cases, draw.form)
     ordered = [case for unit in wanted for case in unit.cases]
-    drawn = predict(model, draw.sampler, ordered, count=draw.count, seed=draw.seed, batch=draw.batch)
     writer = Writer(folder=folder, spec=model.spec, save=draw.save, form=draw.form)
+    drawn = predict(
+        model, draw.sampler, ordered, count=draw.count, seed=draw.seed, batch=draw.batch, guidance=draw.guidance,
+        start=draw.start, tta=draw.tta, walked=writer.walked(wanted),
+    )  # fmt: skip
     rows: list[Row] = []
     began = time.perf_counter()
     with nullcontext() if quiet else bar("segmenting", total=len(wanted)) as progress:
@@ -174,6 +173,9 @@ def _write(
         "members": draw.count,
         "sampler": draw.sampler.name,
         "steps": draw.sampler.steps,
+        "start": "noise" if draw.start is None else "twin",
+        "tta": draw.tta,
+        "guidance": draw.guidance.scale,
         "network_calls": draw.calls,
         "seconds_per_image": round(seconds, 4),
         "review_first": [row["id"] for row in sorted(rows, key=lambda row: int(row["review_rank"]))][:3],

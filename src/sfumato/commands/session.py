@@ -24,6 +24,7 @@ from sfumato.training.loop import Parts, Progress, Settings, Until, train
 from sfumato.training.precision import resolve_precision
 from sfumato.training.processes import any_of, rank, wait_for_all
 from sfumato.training.stream import Stream
+from sfumato.training.weights import write_weights
 
 PREVIEW_COLUMNS = 8
 FIRST_PREVIEW_SECONDS = 30.0
@@ -86,6 +87,8 @@ class Session:
                     if any_of(self._out_of_patience()):
                         say("no better score for a while: stopping early")
                         return
+                if self._snapshot_due():
+                    self._snapshot()
                 if saving.due(progress) and not ends:
                     self._save()
                 if any_of(stopped()):
@@ -151,6 +154,23 @@ class Session:
             headers=header(self.recipe, self.pack.spec, step=self.parts.step),
             state=self.parts.state(),
             keep=self.recipe.checkpoint.keep,
+        )
+
+    def _snapshot_due(self) -> bool:
+        """Decided by the step's number alone, so that a resumed run has the same snapshots."""
+        kept, step, batch = self.recipe.checkpoint, self.parts.step, self.recipe.train.global_batch
+        if kept.snapshot_every_images is not None:
+            return step * batch // kept.snapshot_every_images > (step - 1) * batch // kept.snapshot_every_images
+        return kept.snapshot_every_steps is not None and step % kept.snapshot_every_steps == 0
+
+    def _snapshot(self) -> None:
+        """Keep the averaged weights of this step; a model file like any other."""
+        if rank() > 0:
+            return
+        about = header(self.recipe, self.pack.spec, step=self.parts.step)
+        self.run.snapshots.mkdir(exist_ok=True)
+        write_weights(
+            self.run.snapshots / f"step-{self.parts.step:08d}.safetensors", self.parts.ema.state_dict(), about
         )
 
     def _picture(self) -> None:

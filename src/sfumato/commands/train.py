@@ -33,6 +33,11 @@ CHANGEABLE = ("train.steps", "train.images", "train.minutes", "train.accumulate"
 TWIN = "twin"
 """Folder inside a run that holds its deterministic twin, itself a run."""
 
+AS_TWIN = (
+    "process={kind: none, prediction: logits}", "train.recycle=0", "train.self_condition=0", "sample.start=noise"
+)  # fmt: skip
+"""What turns a recipe into that of its twin: no noisy state, and nothing that is made of one."""
+
 
 def segment(
     source: Path,
@@ -77,7 +82,7 @@ def segment(
     with joined():
         result = _train(wanted, run, source)
         if twin:
-            baseline = load_recipe("segment", recipe, settings=[*settings, "process={kind: none, prediction: logits}"])
+            baseline = load_recipe("segment", recipe, settings=[*settings, *AS_TWIN])
             result["twin"] = _train(baseline, Run(run.folder / TWIN), run.dataset)
     return result
 

@@ -6,9 +6,12 @@ one line here.
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from inspect import Parameter, signature
 
-from sfumato.diffusion import sampler
+from sfumato.diffusion import ablation, dpm_solver, multistep, sampler, singlestep
 from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.learned import LearnedVariance
 from sfumato.diffusion.process import Process, Step
 
 Walk = Callable[..., Iterator[Step]]
@@ -37,13 +40,23 @@ class Entry:
     order: int | None = None
     calls_per_step: int = 1
 
+    @property
+    def options(self) -> frozenset[str]:
+        """What else its walk can be told."""
+        parameters = signature(self.walk).parameters.values()
+        return frozenset(each.name for each in parameters if each.kind is Parameter.KEYWORD_ONLY) - {"times"}
+
     def calls(self, steps: int) -> int:
         """Network calls of so many steps."""
         return self.calls_per_step * (steps - 1) + 1
 
+    def walked(self, process: Process) -> Process:
+        """What it walks of a process: where the variance was learned, `ancestral` needs it and others the rest."""
+        return process.process if isinstance(process, LearnedVariance) and not self.any_process else process
+
     def suits(self, process: Process) -> bool:
         """Whether it makes sense for a process."""
-        return self.any_process or isinstance(process, Gaussian)
+        return self.any_process or isinstance(self.walked(process), Gaussian)
 
 
 SAMPLERS: Mapping[str, Entry] = {
@@ -57,13 +70,76 @@ SAMPLERS: Mapping[str, Entry] = {
     "ddim": Entry(
         walk=sampler.ddim, method="Euler; with eta, part of the posterior's noise", source="Song 2021b", order=1
     ),
-    "euler": Entry(walk=sampler.euler, method="Euler, with optional churn", source="Karras 2022", order=1),
-    "heun": Entry(
-        walk=sampler.heun, method="Heun, with optional churn", source="Karras 2022, alg. 2", order=2, calls_per_step=2
+    "euler": Entry(walk=ablation.euler, method="Euler, with optional churn", source="Karras 2022", order=1),
+    "euler_ancestral": Entry(
+        walk=partial(sampler.ddim, eta=1.0),
+        method="DDIM with eta 1, under its other name",
+        source="Song 2021b",
+        stochastic=True,
     ),
-    "dpmpp_2m": Entry(walk=sampler.dpmpp_2m, method="DPM-Solver++, two estimates", source="Lu 2022, alg. 2", order=2),
+    "heun": Entry(
+        walk=ablation.heun,
+        method="Heun, midpoint or Ralston along any path, with optional churn",
+        source="Karras 2022, alg. 1 and 2",
+        order=2,
+        calls_per_step=2,
+    ),
+    "dpm_2": Entry(
+        walk=singlestep.dpm_2,
+        method="midpoint rule in ln s, with optional churn",
+        source="Karras 2022",
+        order=2,
+        calls_per_step=2,
+    ),
+    "dpm_2_ancestral": Entry(
+        walk=singlestep.dpm_2_ancestral,
+        method="dpm_2 in ancestral steps",
+        source="Karras 2022",
+        stochastic=True,
+        calls_per_step=2,
+    ),
+    "dpm_fast": Entry(
+        walk=dpm_solver.dpm_fast, method="DPM-Solver of third order, lower at the end", source="Lu 2022a", order=2
+    ),
+    "dpmpp_2s_ancestral": Entry(
+        walk=singlestep.dpmpp_2s_ancestral,
+        method="DPM-Solver++, single step, in ancestral steps",
+        source="Lu 2022, alg. 1",
+        stochastic=True,
+        calls_per_step=2,
+    ),
+    "dpmpp_sde": Entry(
+        walk=singlestep.dpmpp_sde,
+        method="SDE-DPM-Solver++, single step",
+        source="Lu 2022",
+        stochastic=True,
+        calls_per_step=2,
+    ),
+    "dpmpp_2m": Entry(walk=multistep.dpmpp_2m, method="DPM-Solver++, two estimates", source="Lu 2022, alg. 2", order=2),
     "dpmpp_3m": Entry(
-        walk=sampler.dpmpp_3m, method="DPM-Solver++, three estimates, as published", source="Lu 2022", order=2
+        walk=multistep.dpmpp_3m, method="DPM-Solver++, three estimates, as published", source="Lu 2022", order=2
+    ),
+    "dpmpp_2m_sde": Entry(
+        walk=partial(multistep.dpmpp_2m, eta=1.0), method="dpmpp_2m with noise", source="Lu 2022", stochastic=True
+    ),
+    "dpmpp_3m_sde": Entry(
+        walk=partial(multistep.dpmpp_3m, eta=1.0),
+        method="dpmpp_3m with noise",
+        source="Crowson, k-diffusion",
+        stochastic=True,
+    ),
+    "unipc": Entry(
+        walk=multistep.unipc,
+        method="exact weights, each step corrected by the estimate at its end",
+        source="Zhao 2023",
+        order=3,
+    ),
+    "dpm_multistep": Entry(
+        walk=multistep.dpm_multistep, method="DPM-Solver in terms of noise", source="Lu 2022a", order=2
+    ),
+    "deis": Entry(walk=multistep.deis, method="the same with exact weights", source="Zhang & Chen 2023", order=3),
+    "lms": Entry(
+        walk=multistep.lms, method="Adams-Bashforth in s, four estimates", source="Zhang & Chen 2023", order=4
     ),
 }
 """Name in recipes -> sampler."""

@@ -14,6 +14,9 @@ What the network's output means is its prediction; each has a regression target 
             c_skip = sd^2 / (s^2 + sd^2), c_out = s sd / sqrt(s^2 + sd^2)    (Karras et al. 2022, table 1)
     logits  class scores of each pixel    x0_hat = 2 softmax(output) - 1, trained by cross-entropy       (8)
 
+(3) to (7) are linear in x_t and output. Their weights are computed in float64 and in forms that hold from s = 0 to
+infinity, where alpha is 0 (`zero_terminal`); only then do they take the dtype of the images.
+
 Sources: Ho et al. 2020 (DDPM), Song et al. 2021 (VP, VE), Nichol & Dhariwal 2021 (iDDPM), Salimans & Ho 2022 (v),
 Karras et al. 2022 (EDM), Hang et al. 2023 (min-SNR).
 """
@@ -27,36 +30,18 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.guidance import guide_linear, guide_one_hot
+from sfumato.diffusion.law import Law, Uniform, training_times
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.diffusion.process import Noise
 from sfumato.diffusion.schedule import Schedule
-from sfumato.typing import Data, PerItem, Times
+from sfumato.typing import Data, Output, PerItem, Times
 
 Prediction = Literal["eps", "score", "x0", "v", "F", "logits"]
 Coefficient = float | Tensor
 """One number for the batch, or one for each item in a shape that broadcasts over it."""
 
-
-@dataclass(frozen=True)
-class Uniform:
-    """Training times uniform on [low, 1]."""
-
-    low: float = 1e-3
-
-
-@dataclass(frozen=True)
-class LogNormal:
-    """Training noise: ln s ~ N(mean, std^2) (Karras et al. 2022, P_mean and P_std)."""
-
-    mean: float = -1.2
-    std: float = 1.2
-
-
-@dataclass(frozen=True)
-class Centred:
-    """Training noise: the log-SNR law of the cosine schedule, moved so that its median is `log_snr`."""
-
-    log_snr: float
+HIGHEST_LEVEL = 4.0
+"""The largest ln(s) / 4 that networks are told: their embedding spans [-4, 4], and s may be infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +63,7 @@ class Gaussian:
     schedule: Schedule
     prediction: Prediction
     sigma_data: float | None = None
-    training: Uniform | LogNormal | Centred = Uniform()
+    training: Law = Uniform()
     label: Literal["snr", "schedule"] = "snr"
     variance: Literal["small", "large"] = "small"
     min_snr: float | None = None
@@ -86,6 +71,10 @@ class Gaussian:
     def __post_init__(self) -> None:
         if self.prediction == "F" and self.sigma_data is None:
             raise ValueError("prediction F needs sigma_data")
+        if self.prediction == "logits" and self.min_snr is not None:
+            raise ValueError("min_snr weighs squared errors; logits are trained by cross-entropy")
+        if self.prediction in ("eps", "score") and _at(self.schedule, 1.0)[0] == 0:
+            raise ValueError("where no signal is left, noise says nothing about the data; predict v or x0")
 
     def channels(self, data: int) -> tuple[int, int]:
         """State and output have the channels of the data."""
@@ -96,10 +85,7 @@ class Gaussian:
         if isinstance(t, float):
             return _at(self.schedule, t)[:2]
         alpha, sigma = _alpha_sigma(self.schedule, t.double())
-        if like is None:
-            return alpha, sigma
-        shape = (-1,) + (1,) * (like.ndim - 1)
-        return alpha.to(like.dtype).view(shape), sigma.to(like.dtype).view(shape)
+        return (alpha, sigma) if like is None else (broadcast(alpha, like), broadcast(sigma, like))
 
     def prior(self, like: Data, noise: Noise, *, t: float = 1.0) -> Data:
         """Sigma(t) times unit normal noise."""
@@ -107,16 +93,7 @@ class Gaussian:
 
     def times(self, u: PerItem) -> PerItem:
         """Training times: the quantile function of `training` at u in (0, 1)."""
-        match self.training:
-            case Uniform(low):
-                return low + (1 - low) * u
-            case LogNormal(mean, std):
-                ratio = torch.exp(mean + std * torch.special.ndtri(u.double()))
-            case Centred(log_snr):
-                ratio = torch.tan(math.pi / 2 * u.double()) * math.exp(-log_snr / 2)
-            case _ as never:
-                assert_never(never)
-        return self.schedule.time(ratio).clamp(1e-4, 1.0).float()
+        return training_times(self.training, self.schedule, u)
 
     def corrupt(self, x0: Data, t: Times, noise: Noise) -> Data:
         """Equation (1)."""
@@ -136,8 +113,9 @@ class Gaussian:
         alpha, sigma = self.coefficients(t, x_t)
         return x_t / _root(alpha**2 * self.sigma_data**2 + sigma**2), level
 
-    def estimate(self, output: Data, x_t: Data, t: Times) -> Data:
-        """x0_hat, equations (3) to (8)."""
+    def estimate(self, output: Output, x_t: Data, t: Times) -> Data:
+        """x0_hat, equations (3) to (8). Further channels of the output are not looked at."""
+        output = output[:, : x_t.shape[1]]
         if self.prediction == "logits":
             return (output.softmax(1) - 0.5).mul_(2)
         if self.prediction == "x0":
@@ -154,7 +132,7 @@ class Gaussian:
         from_state, from_output = self._inverse(t, x_t)
         target = (x0 - from_state * x_t) / from_output
         squared = per_item_mean((output - target) ** 2)
-        return squared if self.min_snr is None else squared * self._min_snr_weight(t, x0)
+        return squared if self.min_snr is None else squared * broadcast(self._min_snr_weight(t), squared)
 
     def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:
         """x_s ~ q(x_s | x_t, x0_hat), equation (2)."""
@@ -166,12 +144,23 @@ class Gaussian:
         """Linear; of class scores in log-probabilities."""
         return (guide_one_hot if self.prediction == "logits" else guide_linear)(weak, strong, scale)
 
-    def posterior(self, t: float, s: float) -> tuple[float, float, float]:
+    def posterior(self, t: Times, s: Times) -> tuple[Coefficient, Coefficient, Coefficient]:
         """The two weights of the mean and the standard deviation in equation (2)."""
-        (alpha_t, sigma_t, _), (alpha_s, sigma_s, _) = _at(self.schedule, t), _at(self.schedule, s)
-        q = (sigma_s * alpha_t / (alpha_s * sigma_t)) ** 2
-        spread = (sigma_s if self.variance == "small" else sigma_t) * math.sqrt(1 - q)
-        return alpha_s * q / alpha_t, alpha_s * (1 - q), spread
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = self.coefficients(t), self.coefficients(s)
+        quotient = sigma_s * alpha_t / (alpha_s * sigma_t)  # the root of q
+        small, large = self.spreads(t, s)
+        spread = small if self.variance == "small" else large
+        return quotient * sigma_s / sigma_t, alpha_s * (1 - quotient) * (1 + quotient), spread
+
+    def spreads(self, t: Times, s: Times) -> tuple[Coefficient, Coefficient]:
+        """Standard deviations of q(x_s | x_t, x0) and of q(x_t | x_s): the least and the most of a reverse step.
+
+        DDPM writes their squares beta tilde and beta (Ho et al. 2020, section 3.2).
+        """
+        (alpha_t, sigma_t), (alpha_s, sigma_s) = self.coefficients(t), self.coefficients(s)
+        quotient = sigma_s * alpha_t / (alpha_s * sigma_t)
+        lost = _root((1 - quotient) * (1 + quotient))
+        return sigma_s * lost, sigma_t * lost
 
     def _level(self, t: Times, like: Data) -> PerItem:
         if isinstance(t, float):
@@ -179,11 +168,15 @@ class Gaussian:
             return torch.full((len(like),), labels[self.label], device=like.device)
         if self.label == "schedule":
             return self.schedule.label(t.double()).float()
-        return (self.schedule.ratio(t.double()).log() / 4).float()
+        return snr_label(self.schedule.ratio(t.double())).float()
 
     def _inverse(self, t: Times, like: Data) -> tuple[Coefficient, Coefficient]:
+        """The weights of x_t and of the output in x0_hat, ready to be multiplied with images."""
+        from_state, from_output = self._weights(*self.coefficients(t))
+        return broadcast(from_state, like), broadcast(from_output, like)
+
+    def _weights(self, alpha: Coefficient, sigma: Coefficient) -> tuple[Coefficient, Coefficient]:
         """The weights of x_t and of the output in x0_hat, equations (3) to (7)."""
-        alpha, sigma = self.coefficients(t, like)
         match self.prediction:
             case "eps":
                 return 1 / alpha, -sigma / alpha
@@ -196,29 +189,27 @@ class Gaussian:
                 return alpha / total, -sigma / total
             case "F":
                 assert self.sigma_data is not None
-                ratio, data = sigma / alpha, self.sigma_data
-                total = ratio**2 + data**2
-                return data**2 / (alpha * total), ratio * data / _root(total)
+                total = alpha**2 * self.sigma_data**2 + sigma**2
+                return alpha * self.sigma_data**2 / total, sigma * self.sigma_data / _root(total)
             case "logits":
                 raise AssertionError("class scores have no linear inverse")
             case _ as never:
                 assert_never(never)
 
-    def _min_snr_weight(self, t: Times, like: Data) -> PerItem:
+    def _min_snr_weight(self, t: Times) -> Coefficient:
         """Weight min(SNR, gamma) on |x0_hat - x0|^2 (Hang et al. 2023), in units of the output's squared error."""
         assert self.min_snr is not None
-        times = like.new_full((len(like),), t, dtype=torch.float64) if isinstance(t, float) else t
-        alpha, sigma = _alpha_sigma(self.schedule, times.double())
-        from_output = torch.as_tensor(self._inverse(times, like)[1]).flatten()
-        return ((alpha / sigma) ** 2).clamp(max=self.min_snr).to(like.dtype) * from_output**2
+        alpha, sigma = self.coefficients(t)
+        snr = (alpha / sigma) ** 2
+        limited = snr.clamp(max=self.min_snr) if isinstance(snr, Tensor) else min(snr, self.min_snr)
+        return limited * self._weights(alpha, sigma)[1] ** 2
 
 
 def _alpha_sigma(schedule: Schedule, t: Tensor) -> tuple[Tensor, Tensor]:
     ratio = schedule.ratio(t)
     if not schedule.variance_preserving:
         return torch.ones_like(ratio), ratio
-    alpha = torch.rsqrt(1 + ratio**2)
-    return alpha, ratio * alpha
+    return torch.rsqrt(1 + ratio**2), torch.rsqrt(1 + ratio**-2)
 
 
 @lru_cache(maxsize=4096)
@@ -226,8 +217,18 @@ def _at(schedule: Schedule, t: float) -> tuple[float, float, dict[str, float]]:
     """Alpha, sigma and both noise labels as floats: a sampler's coefficients are computed once."""
     time = torch.tensor([t], dtype=torch.float64)
     alpha, sigma = _alpha_sigma(schedule, time)
-    ratio, label = float(schedule.ratio(time)), float(schedule.label(time))
-    return float(alpha), float(sigma), {"schedule": label, "snr": math.log(ratio) / 4 if ratio > 0 else -math.inf}
+    labels = {"schedule": float(schedule.label(time)), "snr": float(snr_label(schedule.ratio(time)))}
+    return float(alpha), float(sigma), labels
+
+
+def snr_label(ratio: Tensor) -> Tensor:
+    """The noise label of our networks, ln(s) / 4."""
+    return (ratio.log() / 4).clamp(max=HIGHEST_LEVEL)
+
+
+def broadcast(value: Coefficient, like: Tensor) -> Coefficient:
+    """One number for each item in the dtype of `like` and in a shape that broadcasts over it; a float as it is."""
+    return value.to(like.dtype).view((-1,) + (1,) * (like.ndim - 1)) if isinstance(value, Tensor) else value
 
 
 def _root(value: Coefficient) -> Coefficient:

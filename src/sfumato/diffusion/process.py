@@ -18,7 +18,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from sfumato.typing import Data, PerItem, Times
+from sfumato.diffusion.gamma import log_gamma
+from sfumato.typing import Data, Output, PerItem, Times
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -53,6 +54,12 @@ class Noise:
         other.device = torch.device(device)
         return other
 
+    def part(self, items: slice) -> "Noise":
+        """The generators of some of the items."""
+        other = copy(self)
+        other.generators = self.generators[items]
+        return other
+
     def normal(self, like: Data) -> Data:
         """Unit normal numbers, shape and dtype of `like`."""
         return self._draw(torch.randn, tuple(like.shape[1:]), like.dtype)
@@ -60,6 +67,10 @@ class Noise:
     def uniform(self, *shape: int) -> Tensor:
         """Uniform numbers in [0, 1), float32, shape (items, *shape)."""
         return self._draw(torch.rand, shape, torch.float32)
+
+    def log_gamma(self, concentration: Data) -> Data:
+        """Logarithms of Gamma numbers with scale 1, where `concentration` is; float64 (see `gamma`)."""
+        return log_gamma(concentration.flatten(1), self.generators).view_as(concentration)
 
     def _draw(self, kind: Callable[..., Tensor], shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         drawn = torch.stack([kind(shape, generator=generator, dtype=dtype) for generator in self.generators])
@@ -120,28 +131,31 @@ class Process(Protocol):
         """The standardised state and the noise level that the network is told."""
         ...
 
-    def estimate(self, output: Data, x_t: Data, t: Times) -> Data:
-        """x0_hat from the network's output."""
+    def estimate(self, output: Output, x_t: Data, t: Times) -> Output:
+        """x0_hat from the network's output, in the channels of `x_t`.
+
+        A process may append channels that its own `reverse` needs (see `learned`); nobody else looks at them.
+        """
         ...
 
-    def loss(self, output: Data, x0: Data, x_t: Data, t: Times) -> PerItem:
+    def loss(self, output: Output, x0: Data, x_t: Data, t: Times) -> PerItem:
         """The weighted training loss of each item; no mean over the batch inside."""
         ...
 
-    def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:
+    def reverse(self, x_t: Data, x0_hat: Output, t: float, s: float, noise: Noise) -> Data:
         """x_s ~ q(x_s | x_t, x0 = x0_hat) for s < t."""
         ...
 
-    def guide(self, weak: Data, strong: Data, scale: float) -> Data:
+    def guide(self, weak: Output, strong: Output, scale: float) -> Output:
         """The estimate that lies `scale` times as far from `weak` as `strong` does (see `guidance`)."""
         ...
 
 
 @runtime_checkable
 class Network(Protocol):
-    """A neural network: standardised state, noise level, condition -> output of the state's shape."""
+    """A neural network: standardised state, noise level, condition -> output."""
 
-    def __call__(self, x: Data, level: PerItem, condition: Condition) -> Data:
+    def __call__(self, x: Data, level: PerItem, condition: Condition) -> Output:
         """One forward pass."""
         ...
 
@@ -150,7 +164,7 @@ class Network(Protocol):
 class Denoise(Protocol):
     """x_t, t, condition -> x0_hat. What samplers call."""
 
-    def __call__(self, x_t: Data, t: float, condition: Condition) -> Data:
+    def __call__(self, x_t: Data, t: float, condition: Condition) -> Output:
         """The estimate of the data."""
         ...
 

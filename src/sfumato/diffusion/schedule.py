@@ -12,6 +12,7 @@ Grids are lists of times from the noisiest to 0; a list of n + 1 times is n step
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -54,10 +55,14 @@ class Schedule(Levels, Protocol):
 class Discrete:
     """A table of T steps, variance preserving: DDPM (Ho et al. 2020) and its relatives; t = k / T is the k-th step.
 
-    Between two entries ln s is linear in t, so a network trained on the table can be sampled at any noise level.
+    Between two entries ln s is linear in t, so a network trained on the table can be sampled at any noise level. Before
+    an infinite last entry (see `zero_terminal`) 1 / s is.
 
     Args:
-        betas: variances of the T forward steps, float64, in (0, 1).
+        betas: variances of the T >= 2 forward steps, float64, in (0, 1); the last one may be 1.
+
+    Raises:
+        ValueError: fewer than two betas, or betas out of range.
     """
 
     betas: Tensor
@@ -65,6 +70,8 @@ class Discrete:
     variance_preserving: bool = field(default=True, init=False)
 
     def __post_init__(self) -> None:
+        if len(self.betas) < 2 or not (float(self.betas.min()) > 0 and float(self.betas[:-1].max()) < 1):
+            raise ValueError("a table needs two betas at least, all in (0, 1)")
         log_alpha_bar = torch.cumsum(torch.log1p(-self.betas.double()), 0)
         ratios = torch.expm1(-log_alpha_bar).sqrt()
         object.__setattr__(self, "ratios", torch.cat([ratios.new_zeros(1), ratios]))
@@ -77,8 +84,8 @@ class Discrete:
         position = t.clamp(0, 1) * len(self)
         lower = position.floor().clamp(1, len(self) - 1).long()
         table = self.ratios.to(t.device)
-        low, high = table[lower], table[lower + 1]
-        between = low * (high / low) ** (position - lower)
+        low, high, share = table[lower], table[lower + 1], position - lower
+        between = torch.where(high.isinf(), low / (1 - share), low * (high / low) ** share)
         return torch.where(position < 1, position * table[1], between)
 
     def time(self, ratio: Tensor) -> Tensor:
@@ -87,27 +94,71 @@ class Discrete:
         ratio = ratio.clamp(max=float(table[-1]))
         lower = (torch.searchsorted(table, ratio, right=True) - 1).clamp(1, len(self) - 1)
         low, high = table[lower], table[lower + 1]
-        between = lower + torch.log(ratio / low) / torch.log(high / low)
-        return torch.where(ratio < table[1], ratio / table[1], between) / len(self)
+        share = torch.where(high.isinf(), 1 - low / ratio, torch.log(ratio / low) / torch.log(high / low))
+        return torch.where(ratio < table[1], ratio / table[1], lower + share) / len(self)
 
     def label(self, t: Tensor) -> Tensor:
         """The step's index, 0 to T - 1."""
         return t * len(self) - 1
 
 
+LARGEST_BETA = 0.999
+"""More would destroy in one step what is left of the data (Nichol & Dhariwal 2021, section 3.2)."""
+
+
 def linear(steps: int = 1000) -> Discrete:
     """Betas from 1e-4 to 0.02 at T = 1000, scaled by 1000 / T (Ho et al. 2020; Nichol & Dhariwal 2021)."""
     scale = 1000 / steps
-    return Discrete(torch.linspace(scale * 1e-4, min(scale * 0.02, 0.999), steps, dtype=torch.float64))
+    return Discrete(torch.linspace(scale * 1e-4, min(scale * 0.02, LARGEST_BETA), steps, dtype=torch.float64))
 
 
-def cosine(steps: int = 1000) -> Discrete:
-    """alpha_bar = cos^2((t + 0.008) / 1.008 * pi / 2), betas at most 0.999 (Nichol & Dhariwal 2021, eq. 17)."""
-    angle = (torch.arange(steps + 1, dtype=torch.float64) / steps + 0.008) / 1.008 * math.pi / 2
+def scaled_linear(steps: int = 1000) -> Discrete:
+    """Square roots of the betas equally spaced, ends and scaling as in `linear` (Rombach et al. 2022)."""
+    roots = torch.linspace(math.sqrt(1e-4), math.sqrt(0.02), steps, dtype=torch.float64)
+    return Discrete((1000 / steps * roots**2).clamp(max=LARGEST_BETA))
+
+
+def sigmoid(steps: int = 1000) -> Discrete:
+    """Betas between the ends of `linear` along a logistic curve over [-6, 6] (Xu et al. 2022, GeoDiff)."""
+    curve = torch.linspace(-6, 6, steps, dtype=torch.float64).sigmoid()
+    return Discrete((1000 / steps * (1e-4 + (0.02 - 1e-4) * curve)).clamp(max=LARGEST_BETA))
+
+
+def cosine(steps: int = 1000, *, offset: float = 0.008, largest: float = LARGEST_BETA) -> Discrete:
+    """alpha_bar = cos^2((t + offset) / (1 + offset) * pi / 2), betas up to `largest` (Nichol & Dhariwal 2021, eq. 17).
+
+    Read from its end this is the table u_j of the iDDPM preconditioning, C_2 = offset and C_1 = 1 - largest (Karras et
+    al. 2022, table 1): u_j = ratios[M - j].
+    """
+    angle = (torch.arange(steps + 1, dtype=torch.float64) / steps + offset) / (1 + offset) * math.pi / 2
     start, end = angle[:-1], angle[1:]
     # 1 - cos^2(end) / cos^2(start), without the difference of nearly equal numbers
     betas = torch.sin(end + start) * torch.sin(end - start) / torch.cos(start) ** 2
-    return Discrete(betas.clamp(max=0.999))
+    return Discrete(betas.clamp(max=largest))
+
+
+def zero_terminal(schedule: Discrete) -> Discrete:
+    """The table with alpha shifted and stretched so that its last entry is 0 and its first one stays (Lin et al. 2024).
+
+    Nothing of the data is left at t = 1, where a network can predict data or velocity but learns nothing from noise.
+    """
+    alpha = torch.cat([schedule.betas.new_ones(1), torch.cumsum(torch.log1p(-schedule.betas) / 2, 0).exp()])
+    falls = -alpha[:-1] * torch.expm1(torch.log1p(-schedule.betas) / 2)  # alpha_(k-1) - alpha_k
+    left = falls.flip(0).cumsum(0).flip(0) - falls  # alpha_k - alpha_T
+    betas = falls[1:] * (left[:-1] + left[1:]) / left[:-1] ** 2  # whatever the stretch: 1 - left_k^2 / left_(k-1)^2
+    betas[-1] = 1
+    return Discrete(torch.cat([schedule.betas[:1], betas]))
+
+
+def shifted(schedule: Discrete, factor: float) -> Discrete:
+    """The table with every noise-to-signal ratio times `factor`: a log-SNR lower by 2 ln(factor).
+
+    Neighbouring pixels of a larger image repeat each other, so more noise is needed to hide as much: factor is its side
+    over the side for which the schedule was made (Hoogeboom et al. 2023, eq. 4).
+    """
+    ratios = factor * schedule.ratios
+    low, high = ratios[:-1], ratios[1:]
+    return Discrete(torch.where(high.isinf(), 1.0, (high - low) * (high + low) / (1 + high**2)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,9 +234,25 @@ def karras_grid(
     return ratio_grid(schedule, warped**rho)
 
 
+def polyexponential_grid(
+    schedule: Levels, steps: int, *, low: float = 0.002, high: float = 80.0, rho: float = 1.5
+) -> list[float]:
+    """Ln s = ln low + u^rho ln(high / low), u equally spaced from 1 to 0, then s = 0 (Crowson, k-diffusion).
+
+    rho 1 is `log_snr_grid`; a larger one dwells on little noise.
+    """
+    share = torch.linspace(1, 0, steps, dtype=torch.float64) ** rho
+    return ratio_grid(schedule, low * torch.exp(share * math.log(high / low)))
+
+
 def log_snr_grid(schedule: Levels, steps: int, *, low: float = 0.002, high: float = 80.0) -> list[float]:
     """Ratios equally spaced in log-SNR from `high` to `low`, then 0: the grid for DPM-Solver++ in few calls."""
-    return ratio_grid(schedule, torch.linspace(math.log(high), math.log(low), steps, dtype=torch.float64).exp())
+    return polyexponential_grid(schedule, steps, low=low, high=high, rho=1.0)
+
+
+def shifted_grid(schedule: Levels, times: Sequence[float], factor: float) -> list[float]:
+    """The grid with every noise-to-signal ratio times `factor`, as far as the schedule goes (see `shifted`)."""
+    return ratio_grid(schedule, factor * schedule.ratio(torch.tensor(times[:-1], dtype=torch.float64)))
 
 
 def critical_grid(schedule: Levels, steps: int, *, centre: float, width: float = 4.0) -> list[float]:

@@ -20,7 +20,7 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Bool, Float, Integer
 from scipy.optimize import linear_sum_assignment
 
 from sfumato.metrics.calibration import Probability, band
@@ -99,18 +99,23 @@ def agreement(masks: Masks, *, classes: int) -> float:
 
 
 def image_uncertainty(probability: Probability, *, border: int = 5) -> float:
-    """One number in [0, 1] for how much an image deserves a second look.
+    """One number in [0, 1] for how much an image deserves a second look: the mean entropy over its doubtful region."""
+    return float(predictive_entropy(probability)[doubtful_region(probability, border=border)].mean())
 
-    The mean predictive entropy over the predicted foreground and a border of `border` pixels around it: over the whole
-    image the value would mostly measure how large the object is (Kahl et al., ValUES, ICLR 2024). An empty prediction
-    has no foreground; there the surroundings of the most probable foreground pixel are taken, so that a lesion which
-    was nearly found does not hide at the end of the list.
+
+def doubtful_region(probability: Probability, *, border: int = 5) -> Bool[np.ndarray, "*space"]:
+    """Where to average a map of uncertainty into one number for an image.
+
+    The predicted foreground and a border of `border` pixels around it: over the whole image the value would mostly
+    measure how large the object is (Kahl et al., ValUES, ICLR 2024). An empty prediction has no foreground; there the
+    surroundings of the most probable foreground pixel are taken, so that a lesion which was nearly found does not hide
+    at the end of the list.
     """
     foreground = probability.argmax(axis=0) > 0
     if not foreground.any():
         likely = 1.0 - probability[0]
         foreground = likely == likely.max()
-    return float(predictive_entropy(probability)[band(foreground, width=border)].mean())
+    return band(foreground, width=border)
 
 
 def review_rank(uncertainty: Float[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:

@@ -1,7 +1,9 @@
-"""A small convolutional classifier of images: a downstream model, and a space of features made from the user's own data.
+"""A small convolutional classifier: a downstream model, and a space of features made from the user's own images.
 
-    image --four times (convolution, GroupNorm, SiLU, halving)--> pixels --mean--> features --matrix--> class scores
+image --four times (convolution, GroupNorm, SiLU, halving)--> pixels --mean--> features --matrix--> class scores
 """
+
+from itertools import pairwise
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,7 +31,7 @@ class Classifier(nn.Module):
         widths = [channels_in, channels, *[2 * channels] * (LEVELS - 1)]
         pool = nn.AvgPool2d if dimensions == 2 else nn.AvgPool3d
         self.body = nn.Sequential()
-        for narrow, wide in zip(widths, widths[1:], strict=False):
+        for narrow, wide in pairwise(widths):
             self.body.append(convolution(narrow, wide, kernel=3, dimensions=dimensions))
             self.body.append(nn.GroupNorm(groups_of(wide), wide))
             self.body.append(nn.SiLU())

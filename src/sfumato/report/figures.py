@@ -40,6 +40,9 @@ NAME = 20
 TILE = 200
 """Longest side in pixels of a picture in a strip."""
 
+FRAME_MILLISECONDS, HOLD_MILLISECONDS = 200, 1200
+"""How long frames of an animation are shown: most of them, and those that are held."""
+
 NOT_A_LOSS = {"kind", "step", "images", "seconds", "learning_rate", "gradient_norm"}
 """Keys of a `train` record that are no loss term."""
 
@@ -128,16 +131,47 @@ def strip(images: Sequence[Picture], labels: Sequence[str]) -> bytes:
         images: pictures of one size; small ones are enlarged without smoothing, large ones reduced.
         labels: one for each picture.
     """
-    tiles = np.stack([_tile(image) for image in images])
-    row = Image.fromarray(grid(tiles, len(tiles)))
-    width, size = row.width / len(tiles), max(11, tiles.shape[2] // 12)
-    sheet = Image.new("RGB", (row.width, row.height + 2 * size), "white")
-    sheet.paste(row)
-    pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size)
-    for place, (label, _) in enumerate(zip(labels, tiles, strict=True)):
-        pen.text(((place + 0.5) * width, row.height + size), label, fill=INK, font=font, anchor="mm")
+    return strips({"": images}, labels)
+
+
+def strips(rows: Mapping[str, Sequence[Picture]], labels: Sequence[str]) -> bytes:
+    """Rows of pictures, each with its name at the left, a label under each column; as a PNG.
+
+    Args:
+        rows: for each name as many pictures as there are labels, all of one size; see `strip`.
+        labels: one for each column.
+    """
+    tiles = np.stack([_tile(image) for row in rows.values() for image, _ in zip(row, labels, strict=True)])
+    body = Image.fromarray(grid(tiles, len(labels)))
+    size = max(11, tiles.shape[2] // 12)
+    font = ImageFont.load_default(size)
+    margin = max(round(font.getlength(name)) for name in rows)
+    margin += size if margin else 0
+    sheet = Image.new("RGB", (margin + body.width, body.height + 2 * size), "white")
+    sheet.paste(body, (margin, 0))
+    pen, width, height = ImageDraw.Draw(sheet), body.width / len(labels), body.height / len(rows)
+    for place, label in enumerate(labels):
+        pen.text((margin + (place + 0.5) * width, body.height + size), label, fill=INK, font=font, anchor="mm")
+    for place, name in enumerate(rows):
+        pen.text((0, (place + 0.5) * height), name, fill=INK, font=font, anchor="lm")
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def animation(frames: Sequence[Sequence[Picture]], *, hold: Sequence[int] = (-1,)) -> bytes:
+    """Frames one after another, each a row of pictures, as a GIF that repeats.
+
+    Args:
+        frames: rows of pictures, all of one size; enlarged or reduced as in a strip.
+        hold: frames that stay longer.
+    """
+    drawn = [Image.fromarray(grid(np.stack([_tile(image) for image in row]), len(row))) for row in frames]
+    pauses = [FRAME_MILLISECONDS] * len(drawn)
+    for place in hold:
+        pauses[place] = HOLD_MILLISECONDS
+    buffer = io.BytesIO()
+    drawn[0].save(buffer, "GIF", save_all=True, append_images=drawn[1:], duration=pauses, loop=0)
     return buffer.getvalue()
 
 

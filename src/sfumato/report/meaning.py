@@ -21,6 +21,7 @@ MEANING = {
     "area": "Share of the image that is foreground.",
     "uncertainty": "Mean entropy around the predicted object: 0 = sure, 1 = no idea.",
     "agreement": "Mean Dice between members of the ensemble: 1 = they all agree.",
+    "information": "Mutual information around the predicted object: 0 = all members say the same.",
     "network_calls": "Forward passes of the network that one case took.",
     "seconds": "Time that one case took.",
     "loss": "What training makes small; only its course can be read, not its size.",

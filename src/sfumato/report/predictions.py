@@ -18,7 +18,7 @@ FILMS = 3
 PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
 """Columns of the manifest that hold pictures, and what they show."""
 
-NUMBERS = ("area", "uncertainty", "agreement", "network_calls", "seconds")
+NUMBERS = ("area", "uncertainty", "information", "agreement", "network_calls", "seconds")
 
 
 def predictions_section(folder: Path) -> Section:

@@ -5,6 +5,12 @@ predicts logits of the clean mask, trained with cross-entropy and soft Dice, so 
 probabilities. Where several readers outlined a case, one of them is drawn at each step, so the model learns their
 distribution and not their mean.
 
+Two recipes train on the network's own estimates, made without gradient. With x_T-recycling (Fu et al. 2023, MELBA
+2023:016) the state of a share of the items is made from the estimate at pure noise, the loss is still that to the true
+mask: the network meets its own mistakes, as it does in sampling. With self-conditioning (see `diffusion.denoiser`) it
+is shown its estimate beside the image. The extra pass is made of the whole batch, whoever needs it: shapes stay the
+same for `torch.compile`.
+
 Pixels that a mask says nothing about (`IGNORED`) are undecided in the state: each class is equally likely. In the loss
 the network's answer there is replaced by a fixed one which is taken to be true, so they cost nothing and give no
 gradient, and means are over the other pixels. Scores leave them out.
@@ -24,12 +30,25 @@ from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import soft_dice
-from sfumato.diffusion.process import Condition, Noise, Process, Step, derive_seed
+from sfumato.diffusion.pieces import Pieces, piece_size
+from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
 from sfumato.metrics.overlap import overlap, summarise
-from sfumato.tasks.task import Sampler, Scores, Shown, batch_noise, stratified, to_uint8
+from sfumato.tasks.task import (
+    Sampler,
+    Scores,
+    Shown,
+    batch_noise,
+    chosen,
+    first_estimate,
+    last,
+    self_conditioned,
+    stratified,
+    to_uint8,
+)
 from sfumato.training.stream import Batch
-from sfumato.typing import Data, Masks, PerItem
+from sfumato.typing import Data, Masks, Output, PerItem
 
 Ignored = Bool[Tensor, "b *space"]
 """Which pixels a mask says nothing about."""
@@ -64,6 +83,8 @@ class Segment:
         dice_weight: weight of the soft Dice on the estimate.
         batch: global batch size.
         seed: of the run.
+        recycle: share of items whose state is made from the network's own estimate.
+        self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
         device: where the network is.
     """
 
@@ -76,6 +97,8 @@ class Segment:
     dice_weight: float
     batch: int
     seed: int
+    recycle: float = 0.0
+    self_condition: float = 0.0
     device: str = "cpu"
 
     @property
@@ -94,14 +117,32 @@ class Segment:
         assert moved is not None
         ignored = moved == IGNORED if self.pack.spec.ignore else None
         x0 = one_hot(moved, self.classes) if ignored is None else undecided(moved, ignored, self.classes)
-        x_t = self.process.corrupt(x0, t, noise)
+        condition = Condition(image=images)
+        x_t = self.process.corrupt(self._recycled(network, x0, condition, noise), t, noise)
         x, level = self.process.network_input(x_t, t)
-        output = network(x, level, Condition(image=images)).float()
+        output = network(x, level, self._told(network, x_t, t, condition, noise)).float()
         terms = self._terms(output, x0, x_t, t) if ignored is None else self._scored(output, x0, x_t, t, ignored)
         total = self.process_weight * terms["process"]
         if self.dice_weight > 0:
             total = total + self.dice_weight * terms["dice"]
         return {"loss": total, **terms}
+
+    def _recycled(self, network: nn.Module, x0: Data, condition: Condition, noise: Noise) -> Data:
+        """The masks to corrupt: for a share of the items the network's estimate at pure noise."""
+        if self.recycle == 0:
+            return x0
+        x_1 = self.process.prior(x0, noise)
+        told = self.sampler.self_condition
+        estimate = first_estimate(self.process, network, x_1, 1.0, condition, self_condition=told)
+        return torch.where(chosen(noise, x0, share=self.recycle), estimate.to(x0.dtype), x0)
+
+    def _told(self, network: nn.Module, x_t: Data, t: PerItem, condition: Condition, noise: Noise) -> Condition:
+        """What the network is shown beside the state."""
+        told = self.sampler.self_condition
+        if told == 0:
+            return condition
+        estimate = first_estimate(self.process, network, x_t, t, condition, self_condition=told)
+        return self_conditioned(estimate, condition, noise, share=self.self_condition)
 
     def _terms(self, output: Data, x0: Data, x_t: Data, t: PerItem) -> dict[str, Tensor]:
         terms = {"process": self.process.loss(output, x0, x_t, t)}
@@ -152,14 +193,22 @@ class Segment:
         for start in range(0, len(rows), self.batch):
             part = slice(start, start + self.batch)
             images = self.pack.images(rows[part], self.device)
-            *_, last = draw_masks(self.process, network, self.sampler, images, self.classes, seeds=seeds[part])
-            drawn.append(last.x0)
+            steps = draw_masks(self.process, network, self.sampler, images, self.classes, seeds=seeds[part])
+            drawn.append(last(steps).x0)
         return torch.cat(drawn).argmax(1).cpu().numpy()
 
 
 @torch.inference_mode()
 def draw_masks(
-    process: Process, network: nn.Module, sampler: Sampler, images: Data, classes: int, *, seeds: Sequence[int]
+    process: Process,
+    network: nn.Module,
+    sampler: Sampler,
+    images: Data,
+    classes: int,
+    *,
+    seeds: Sequence[int],
+    start: Output | None = None,
+    guidance: Guidance = UNGUIDED,
 ) -> Iterator[Step]:
     """The steps from noise to one mask for each image; `probabilities(step.x0)` of the last one is the answer.
 
@@ -170,9 +219,16 @@ def draw_masks(
         images: (b, c, *space) in [-1, 1].
         classes: number of mask classes, with the background.
         seeds: one for each image.
+        start: estimated one-hot masks in [-1, 1] to start from; None for noise.
+        guidance: away from what; masks have no classes to drop, so from a weaker network only.
     """
     like = images.new_empty((len(images), classes, *images.shape[2:]))
-    yield from sampler(process, Denoiser(process, network), like, Condition(image=images), Noise(seeds, images.device))
+
+    def denoiser(network: Network) -> Denoise:
+        return sampler.remembering(Denoiser(process, Pieces(network, piece_size(like))))
+
+    denoise, noise = guidance.around(process, network, denoiser), Noise(seeds, images.device)
+    yield from sampler(process, denoise, like, Condition(image=images), noise, start=start)
 
 
 def probabilities(x0_hat: Data) -> Data:

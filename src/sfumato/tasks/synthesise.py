@@ -15,10 +15,23 @@ from sfumato.data.augmentation import augment, nonleaking
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.pack import Pack
+from sfumato.diffusion.catalogue import SAMPLERS
 from sfumato.diffusion.denoiser import Denoiser
-from sfumato.diffusion.guidance import Guided
-from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step, derive_seed
-from sfumato.tasks.task import Sampler, Scores, Shown, batch_noise, stratified, to_uint8
+from sfumato.diffusion.guidance import Guidance
+from sfumato.diffusion.pieces import Pieces, piece_size
+from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
+from sfumato.networks.uncertainty import weigh
+from sfumato.tasks.task import (
+    Sampler,
+    Scores,
+    Shown,
+    batch_noise,
+    first_estimate,
+    last,
+    self_conditioned,
+    stratified,
+    to_uint8,
+)
 from sfumato.training.stream import Batch
 from sfumato.typing import Data, PerItem
 
@@ -33,26 +46,31 @@ class Synthesise:
         pack: the prepared dataset.
         process: the diffusion process.
         sampler: how previews are drawn.
-        guidance: guidance scale of previews, 1 = none.
+        guidance: of previews.
         rows: rows of `pack` to validate on.
         train_rows: training rows to compare them with.
         augment: how images are varied; the network is told what a `Pipe` does.
         drop_label: share of labels dropped in training.
+        uncertainty: whether noise levels are weighed by the network's `log_variance`; in training only, so that the
+            losses of validation stay comparable.
         batch: global batch size.
         seed: of the run.
+        self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
         device: where the network is.
     """
 
     pack: Pack
     process: Process
     sampler: Sampler
-    guidance: float
+    guidance: Guidance
     rows: Sequence[int]
     train_rows: Sequence[int]
     augment: Ranges | Pipe
     drop_label: float
     batch: int
     seed: int
+    uncertainty: bool = False
+    self_condition: float = 0.0
     device: str = "cpu"
 
     @property
@@ -69,7 +87,8 @@ class Synthesise:
             label = self.pack.labels(batch.rows).to(self.device)
             label = torch.where(noise.uniform() < self.drop_label, self.classes, label)
         images, told = self._varied(self.pack.images(batch.rows, self.device), noise)
-        return {"loss": self._denoising_loss(network, images, Condition(label=label, augment=told), t, noise)}
+        error = self._denoising_loss(network, images, Condition(label=label, augment=told), t, noise)
+        return {"loss": self._weighed(network, error, images, t)} if self.uncertainty else {"loss": error}
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> Scores:
@@ -81,19 +100,13 @@ class Synthesise:
         """Samples, the classes in turn."""
         labels = [k % self.classes for k in range(PREVIEW_IMAGES)] if self.classes else [None] * PREVIEW_IMAGES
         seeds = [derive_seed(self.seed, "preview", k) for k in range(PREVIEW_IMAGES)]
+        like = torch.empty((PREVIEW_IMAGES, self.pack.spec.channels, *self.pack.spec.size), device=self.device)
+        noise = Noise(seeds, self.device)
+        x = self.process.prior(like, noise, t=self.sampler.times[0])
         steps = draw_images(
-            self.process,
-            network,
-            self.sampler,
-            (self.pack.spec.channels, *self.pack.spec.size),
-            labels,
-            seeds=seeds,
-            guidance=self.guidance,
-            classes=self.classes,
-            device=self.device,
+            self.process, network, self.sampler, x, labels, noise, guidance=self.guidance, classes=self.classes
         )
-        *_, last = steps
-        return [Shown(image) for image in to_uint8(last.x)]
+        return [Shown(image) for image in to_uint8(last(steps).x)]
 
     def _varied(self, images: Data, noise: Noise) -> tuple[Data, Tensor | None]:
         """Augmented images, and what the network is told about it."""
@@ -117,8 +130,17 @@ class Synthesise:
 
     def _denoising_loss(self, network: nn.Module, x0: Data, condition: Condition, t: PerItem, noise: Noise) -> PerItem:
         x_t = self.process.corrupt(x0, t, noise)
+        if told := self.sampler.self_condition:
+            estimate = first_estimate(self.process, network, x_t, t, condition, self_condition=told)
+            condition = self_conditioned(estimate[:, :told], condition, noise, share=self.self_condition)
         x, level = self.process.network_input(x_t, t)
         return self.process.loss(network(x, level, condition).float(), x0, x_t, t)
+
+    def _weighed(self, network: nn.Module, error: PerItem, images: Data, t: PerItem) -> PerItem:
+        """The loss in units of what is usual at its noise level."""
+        _, level = self.process.network_input(images, t)
+        assert callable(network.log_variance), "build wraps the network"
+        return weigh(error, network.log_variance(level))
 
 
 @torch.inference_mode()
@@ -126,34 +148,34 @@ def draw_images(
     process: Process,
     network: nn.Module,
     sampler: Sampler,
-    shape: tuple[int, ...],
+    x: Data,
     labels: Sequence[int | None],
+    noise: Noise,
     *,
-    seeds: Sequence[int],
-    guidance: float,
+    guidance: Guidance,
     classes: int,
-    device: str = "cpu",
 ) -> Iterator[Step]:
-    """The steps from noise to one image for each label.
+    """The steps from a state to one image for each label.
 
     Args:
         process: the process that the network was trained with.
         network: in evaluation mode.
         sampler: the sampler and its times.
-        shape: (c, *space) of an image.
+        x: the state (b, c, *space) at the sampler's first time, where the network is.
         labels: class of each image; None for 'no class'.
-        seeds: one for each image.
-        guidance: guidance scale, 1 = none.
+        noise: of each image.
+        guidance: away from what.
         classes: number of classes of the model; 0 for an unconditional one.
-        device: where the network is.
 
     Yields:
         Steps; the last one holds the images, about in [-1, 1].
     """
-    like = torch.empty((len(labels), *shape), device=device)
-    condition = Condition()
-    denoise: Denoise = Denoiser(process, network, clip=1.0)
+    process, condition = SAMPLERS[sampler.name].walked(process), Condition()
     if classes:
-        condition = Condition(label=torch.tensor([classes if k is None else k for k in labels], device=device))
-        denoise = Guided(process, denoise, guidance, classes)
-    yield from sampler(process, denoise, like, condition, Noise(seeds, device))
+        condition = Condition(label=torch.tensor([classes if k is None else k for k in labels], device=x.device))
+
+    def denoiser(network: Network) -> Denoise:
+        return sampler.remembering(Denoiser(process, Pieces(network, piece_size(x)), clip=1.0))
+
+    denoise = guidance.around(process, network, denoiser, unlabelled=classes or None)
+    yield from sampler.walk(process, denoise, x, condition, noise)

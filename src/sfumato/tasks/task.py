@@ -1,7 +1,8 @@
 """What both jobs share: the form of a task, and how results are drawn from a model."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.diffusion.catalogue import SAMPLERS
-from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step, derive_seed
+from sfumato.diffusion.denoiser import Denoiser, SelfConditioned, shown
+from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
 from sfumato.training.stream import Batch
-from sfumato.typing import Data, PerItem
+from sfumato.typing import Data, Output, PerItem, Times
 
 Scores = Mapping[str, float]
 
@@ -55,11 +57,15 @@ class Sampler:
         name: its name in recipes.
         times: from the start down to 0.
         options: of its walk, such as `eta`.
+        self_condition: channels of the data if the network is shown its last estimate of them; 0 if not.
+        warm: whether it starts from an estimate of the data; else from noise.
     """
 
     name: str
     times: tuple[float, ...]
     options: Mapping[str, Any] = field(default_factory=dict)
+    self_condition: int = 0
+    warm: bool = False
 
     @property
     def steps(self) -> int:
@@ -71,6 +77,21 @@ class Sampler:
         """Network calls for one result."""
         return SAMPLERS[self.name].calls(self.steps)
 
+    def below(self, t: float) -> "Sampler":
+        """The same way from the time `t` on; its first own time is left out where it lies too near to `t`."""
+        rest = [time for time in self.times if time < t]
+        if len(rest) > 1 and t - rest[0] < (rest[0] - rest[1]) / 2:
+            del rest[0]
+        return replace(self, times=(t, *rest))
+
+    def remembering(self, denoise: Denoise) -> Denoise:
+        """The denoiser for one walk; it remembers its last estimate if the network is shown that."""
+        return SelfConditioned(denoise, self.self_condition) if self.self_condition else denoise
+
+    def walk(self, process: Process, denoise: Denoise, x: Data, condition: Condition, noise: Noise) -> Iterator[Step]:
+        """The steps of one batch from `x`, its state at the first time."""
+        return SAMPLERS[self.name].walk(process, denoise, x, condition, noise, times=self.times, **self.options)
+
     def __call__(
         self,
         process: Process,
@@ -79,12 +100,18 @@ class Sampler:
         condition: Condition,
         noise: Noise,
         *,
-        start: Data | None = None,
+        start: Output | None = None,
     ) -> Iterator[Step]:
-        """The steps of one batch, from noise in the shape of `like`, or from `start`, an estimate x0_hat, corrupted."""
+        """The steps of one batch, from noise in the shape of `like`, or from `start`, an estimate x0_hat, corrupted.
+
+        Raises:
+            ValueError: a warm sampler without a start.
+        """
+        if self.warm and start is None:
+            raise ValueError("this sampler starts from an estimate of the data; give it one as `start`")
         t = self.times[0]
         x = process.prior(like, noise, t=t) if start is None else process.corrupt(start, t, noise)
-        return SAMPLERS[self.name].walk(process, denoise, x, condition, noise, times=self.times, **self.options)
+        return self.walk(process, denoise, x, condition, noise)
 
 
 def batch_noise(seed: int, batch: Batch, device: str) -> Noise:
@@ -96,6 +123,40 @@ def stratified(noise: Noise, slots: Sequence[int], batch: int) -> PerItem:
     """Uniform numbers in (0, 1), one in each of `batch` equal intervals (low-discrepancy times, Kingma et al. 2021)."""
     u = noise.uniform()
     return ((u + u.new_tensor(list(slots))) / batch).clamp(1e-5, 1 - 1e-5)
+
+
+@torch.no_grad()
+def first_estimate(
+    process: Process, network: Network, x_t: Data, t: Times, condition: Condition, *, self_condition: int
+) -> Output:
+    """What the network says before it has seen an estimate of its own; without gradient.
+
+    Args:
+        process: the process.
+        network: the network.
+        x_t: the state.
+        t: its time.
+        condition: without an estimate.
+        self_condition: channels of the data if the network is shown an estimate of them, here zeros; 0 if not.
+    """
+    if self_condition:
+        condition = shown(condition, x_t.new_zeros(len(x_t), self_condition, *x_t.shape[2:]))
+    return Denoiser(process, network)(x_t, t, condition)
+
+
+def self_conditioned(x0_hat: Output, condition: Condition, noise: Noise, *, share: float) -> Condition:
+    """The condition with the first estimate for a share of the items, with zeros for the others (Chen et al. 2023)."""
+    return shown(condition, torch.where(chosen(noise, x0_hat, share=share), x0_hat, 0.0))
+
+
+def chosen(noise: Noise, like: Output, *, share: float) -> Tensor:
+    """Whether each item is one of a share of all, in a shape that broadcasts over `like`."""
+    return (noise.uniform() < share).view(-1, *[1] * (like.ndim - 1))
+
+
+def last(steps: Iterator[Step]) -> Step:
+    """The last step; the others are dropped as they come, so memory does not grow with their number."""
+    return deque(steps, maxlen=1).pop()
 
 
 def to_uint8(images: Data) -> np.ndarray:

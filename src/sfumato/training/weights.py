@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import safetensors
+import safetensors.torch
 from torch import Tensor, nn
 
+from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError, listed
 
 _PICKLES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"})
@@ -30,6 +31,11 @@ def load_weights(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: archive.get_tensor(name) for name in archive.keys()}, dict(archive.metadata() or {})  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise ModelError(f"{file}: damaged ({error})", expected="a complete .safetensors file") from error
+
+
+def write_weights(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write a lone safetensors file; a reader sees the old file or the new one, never half of it."""
+    write_atomic(file, safetensors.torch.save(plain(tensors), dict(metadata)))
 
 
 def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:

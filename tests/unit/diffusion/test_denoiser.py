@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.denoiser import Denoiser, SelfConditioned
 from sfumato.diffusion.gaussian import Gaussian
 from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.process import Condition
@@ -74,3 +74,26 @@ def test_a_network_of_low_precision_keeps_the_state_precise():
 
     estimate = Denoiser(Gaussian(schedule=cosine(), prediction="v"), network)(X, 0.5, Condition())
     assert estimate.dtype == torch.float64
+
+
+def test_self_conditioning_below_guidance_shows_each_branch_its_own_estimate():
+    """Guided inside an interval only: there the batch doubles, and halves again below it."""
+    seen: list[Tensor] = []
+
+    def denoise(x_t: Tensor, t: float, condition: Condition) -> Tensor:
+        assert condition.image is not None and condition.label is not None
+        seen.append(condition.image)
+        return x_t + t * condition.label.view(-1, 1, 1, 1)
+
+    low, high = (float(PROCESS.schedule.ratio(torch.tensor(t, dtype=torch.float64))) for t in (0.3, 0.7))
+    own = SelfConditioned(denoise, 2)
+    guided = Guided(PROCESS, own, scale=2.0, unlabelled=3, interval=(low, high))
+    label = torch.tensor([0, 1, 2])
+    for t in (0.9, 0.6, 0.5, 0.2):
+        guided(X, t, Condition(label=label, image=X / 7))
+    assert [len(image) for image in seen] == [3, 6, 6, 3]
+    told, kept = [image[:, 2:] for image in seen], [image[:, :2] for image in seen]
+    assert not told[0].any() and torch.equal(told[1], torch.cat([X + 0.9 * label.view(-1, 1, 1, 1)] * 2))
+    assert torch.allclose(told[2][3:], X + 0.6 * 3), "the branch without class sees its own"
+    assert torch.equal(told[3], X + 0.5 * label.view(-1, 1, 1, 1)), "the branch with class is kept"
+    assert torch.equal(kept[1], torch.cat([X / 7] * 2))

@@ -1,14 +1,17 @@
 """Predictions, losses and training times of the Gaussian process."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.gaussian import Centred, Gaussian, LogNormal, Prediction, Uniform
+from sfumato.diffusion.gaussian import Gaussian, Prediction
+from sfumato.diffusion.law import Centred, LogNormal, LogUniform, Uniform
 from sfumato.diffusion.process import Noise
-from sfumato.diffusion.schedule import EDM, VE, VP, Schedule, cosine, linear
+from sfumato.diffusion.schedule import EDM, VE, VP, Schedule, cosine, linear, zero_terminal
 
 SCHEDULES: dict[str, Schedule] = {"linear": linear(), "cosine": cosine(), "vp": VP(), "ve": VE(), "edm": EDM()}
 LINEAR: list[Prediction] = ["eps", "score", "x0", "v", "F"]
@@ -83,6 +86,110 @@ def test_min_snr_weighs_the_error_of_the_estimate(prediction: Prediction, schedu
     torch.testing.assert_close(p.loss(output, x0, x_t, t), expected, rtol=1e-8, atol=0)
     one = p.loss(output[:1], x0[:1], x_t[:1], float(t[0]))
     torch.testing.assert_close(one, expected[:1], rtol=1e-8, atol=0)
+
+
+HANG: dict[Prediction, Callable[[Tensor], Tensor]] = {
+    "x0": lambda snr: snr.clamp(max=5),
+    "eps": lambda snr: snr.clamp(max=5) / snr,
+    "v": lambda snr: snr.clamp(max=5) / (snr + 1),
+    "F": lambda snr: snr.clamp(max=5) / (snr + 1 / 0.25),
+}
+
+
+@pytest.mark.parametrize("prediction", HANG)
+def test_min_snr_is_the_weight_of_the_paper(prediction: Prediction):
+    """On the squared error of what is predicted (Hang et al. 2023, section 3.4); F: c_out^2 = 1 / (SNR + 1 / sd^2)."""
+    p, snr = process("cosine", prediction, min_snr=5.0), torch.tensor([40.0, 5.0, 1.0, 1e-3], dtype=torch.float64)
+    t, x0 = p.schedule.time(snr**-0.5), data(4, 1, 4, 4)
+    x_t, output = corrupted(p, x0, t)
+    torch.testing.assert_close(p.loss(output + 1, x0, x_t, t), HANG[prediction](snr), rtol=1e-9, atol=0)
+
+
+RATIOS = torch.logspace(-4, math.log10(2e4), 60, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("schedule", ["vp", "edm", "cosine"])
+@pytest.mark.parametrize("prediction", LINEAR)
+def test_coefficients_keep_their_digits(prediction: Prediction, schedule: str):
+    """Scales, weights and reverse steps against 64-bit mantissas, for s from 1e-4 to 2e4."""
+    p = process(schedule, prediction)
+    top = float(p.schedule.ratio(torch.ones(1, dtype=torch.float64)))
+    t = p.schedule.time(RATIOS[top > RATIOS])
+    s = p.schedule.ratio(t).numpy().astype(np.longdouble)
+    alpha = 1 / np.sqrt(1 + s**2) if p.schedule.variance_preserving else np.ones_like(s)
+    sigma, one = s * alpha, np.ones_like(s)
+    weights = {
+        "eps": (1 / alpha, -s),
+        "score": (1 / alpha, s),
+        "x0": (0 * one, one),
+        "v": (alpha / (alpha**2 + sigma**2), -sigma / (alpha**2 + sigma**2)),
+        "F": (0.25 / (s**2 + 0.25) / alpha, s * 0.5 / np.sqrt(s**2 + 0.25)),
+    }[prediction]
+    like = torch.ones(len(t), 1, dtype=torch.float64)
+    from_state = p.estimate(torch.zeros_like(like), like, t)
+    from_output = p.estimate(like, torch.zeros_like(like), t)
+    q = (s[:-1] / s[1:]) ** 2
+    spreads = sigma[:-1] * np.sqrt(1 - q), sigma[1:] * np.sqrt(1 - q)
+    mean = p.posterior(t[1:], t[:-1])[:2]
+    for found, exact in [
+        *zip(p.coefficients(t), (alpha, sigma), strict=True),
+        *zip((from_state[:, 0], from_output[:, 0]), weights, strict=True),
+        *zip(p.spreads(t[1:], t[:-1]), spreads, strict=True),
+        *zip(mean, (alpha[:-1] * q / alpha[1:], alpha[:-1] * (1 - q)), strict=True),
+    ]:
+        np.testing.assert_allclose(np.asarray(found), exact.astype(float), rtol=1e-13)
+
+
+@pytest.mark.parametrize("schedule", ["vp", "edm", "cosine"])
+@pytest.mark.parametrize("prediction", LINEAR)
+def test_float32_losses_are_those_of_float64(prediction: Prediction, schedule: str):
+    """A float32 state holds the noise to 6e-8 / s, or the data to 6e-8 s: no formula can give more of it back."""
+    p, x0 = process(schedule, prediction), data(1, 1, 16, 16)
+    top = float(p.schedule.ratio(torch.ones(1, dtype=torch.float64)))
+    for s in (1e-4, 1e-3, 0.1, 1.0, 30.0, 1e3, 2e4):
+        if s < top:
+            t = float(p.schedule.time(torch.tensor([s], dtype=torch.float64)))
+            x_t, output = corrupted(p, x0, torch.tensor([t], dtype=torch.float64))
+            wrong = output + 0.3 * data(1, 1, 16, 16).flip(-1)
+            exact = p.loss(wrong, x0, x_t, t)
+            found = p.loss(wrong.float(), x0.float(), x_t.float(), t)
+            lost = 2e-6 / s + 2e-6 * (s if prediction == "x0" else 1)
+            torch.testing.assert_close(found.double(), exact, rtol=lost, atol=0)
+
+
+@pytest.mark.parametrize("prediction", ["v", "x0", "F", "logits"])
+def test_where_no_signal_is_left(prediction: Prediction):
+    p = Gaussian(schedule=zero_terminal(linear(100)), prediction=prediction, sigma_data=0.5)
+    x0 = data(2, 2, 4, 4).float()
+    for t in (1.0, torch.tensor([1.0, 0.5])):
+        x_t = p.corrupt(x0, t, Noise([0, 1]))
+        given, level = p.network_input(x_t, t)
+        answers = [x_t, given, level, p.estimate(x0, x_t, t), p.loss(x0, x0, x_t, t)]
+        assert all(answer.isfinite().all() for answer in answers)
+        assert level.max() <= 4
+    assert torch.equal(x_t[0], Noise([0, 1]).normal(x0)[0])
+    assert p.posterior(1.0, 0.5) == pytest.approx((0.0, *p.coefficients(0.5)))
+    assert p.reverse(x_t, x0, 1.0, 0.5, Noise([0, 1])).isfinite().all()
+    if prediction == "v":
+        torch.testing.assert_close(p.estimate(x0, x_t, 1.0), -x0)
+
+
+@pytest.mark.parametrize("prediction", ["eps", "score"])
+def test_noise_says_nothing_where_no_signal_is_left(prediction: Prediction):
+    with pytest.raises(ValueError, match="predict v or x0"):
+        Gaussian(schedule=zero_terminal(linear(100)), prediction=prediction)
+
+
+def test_min_snr_is_not_for_cross_entropy():
+    with pytest.raises(ValueError, match="cross-entropy"):
+        Gaussian(schedule=cosine(), prediction="logits", min_snr=5.0)
+
+
+@pytest.mark.parametrize("prediction", [*LINEAR, "logits"])
+def test_further_channels_are_not_looked_at(prediction: Prediction):
+    p, x0 = process("cosine", prediction), data(2, 2, 4, 4)
+    output = torch.cat([x0, torch.full_like(x0, torch.nan)], 1)
+    torch.testing.assert_close(p.estimate(output, x0, 0.5), p.estimate(x0, x0, 0.5))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
@@ -183,6 +290,12 @@ def test_centred_noise(schedule: str):
     assert float(log_snr.median()) == pytest.approx(-4, abs=1e-3)
     quarter = -4 - 2 * math.log(math.tan(math.pi / 8))
     assert float(log_snr.quantile(0.75)) == pytest.approx(quarter, abs=1e-3)
+
+
+def test_log_uniform_noise():
+    found = log_ratio(process("ve", "score", training=LogUniform(0.02, 100.0)))
+    expected = math.log(0.02) + math.log(5000) * U.double()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
 
 
 def test_uniform_times():

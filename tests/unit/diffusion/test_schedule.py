@@ -1,7 +1,9 @@
 """Noise schedules and time grids."""
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 
@@ -9,14 +11,21 @@ from sfumato.diffusion.schedule import (
     EDM,
     VE,
     VP,
+    Discrete,
     Schedule,
     cosine,
     critical_grid,
     karras_grid,
     linear,
     log_snr_grid,
+    polyexponential_grid,
     ratio_grid,
+    scaled_linear,
+    shifted,
+    shifted_grid,
+    sigmoid,
     uniform_grid,
+    zero_terminal,
 )
 
 SCHEDULES: dict[str, Schedule] = {
@@ -24,6 +33,9 @@ SCHEDULES: dict[str, Schedule] = {
     "linear-50": linear(50),
     "cosine": cosine(1000),
     "cosine-4000": cosine(4000),
+    "scaled-linear": scaled_linear(1000),
+    "sigmoid-100": sigmoid(100),
+    "shifted": shifted(linear(1000), 2.0),
     "vp": VP(),
     "ve": VE(),
     "edm": EDM(),
@@ -47,7 +59,7 @@ def test_ratio_rises_from_zero(name: str):
     assert ratios.dtype == torch.float64
 
 
-@pytest.mark.parametrize("name", ["linear", "linear-50", "cosine", "cosine-4000"])
+@pytest.mark.parametrize("name", ["linear", "linear-50", "cosine", "cosine-4000", "scaled-linear", "sigmoid-100"])
 def test_a_table_is_met_at_its_entries(name: str):
     schedule = SCHEDULES[name]
     steps = len(schedule.betas)
@@ -61,6 +73,54 @@ def test_a_table_is_met_at_its_entries(name: str):
 def test_a_table_has_no_noise_beyond_its_end():
     end = torch.tensor([1.0], dtype=torch.float64)
     assert linear().time(torch.tensor([1e9], dtype=torch.float64)) == end
+
+
+@pytest.mark.parametrize("table", [linear, scaled_linear, sigmoid, cosine])
+@pytest.mark.parametrize("steps", [2, 3, 7, 20, 50])
+def test_short_tables(table: Callable[[int], Discrete], steps: int):
+    betas = table(steps).betas
+    assert len(betas) == steps and betas.min() > 0 and betas.max() <= 0.999
+
+
+@pytest.mark.parametrize("betas", [[0.1], [0.0, 0.1], [0.1, 1.0, 0.2], [-0.1, 0.2]])
+def test_no_table(betas: list[float]):
+    with pytest.raises(ValueError, match="two betas"):
+        Discrete(torch.tensor(betas, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("table", [linear, cosine, scaled_linear])
+def test_zero_terminal_in_extended_precision(table: Callable[[int], Discrete]):
+    schedule = table(1000)
+    alpha = np.cumprod(np.sqrt(1 - schedule.betas.numpy().astype(np.longdouble)))
+    wanted = ((alpha - alpha[-1]) * alpha[0] / (alpha[0] - alpha[-1])) ** 2
+    moved = zero_terminal(schedule)
+    found = 1 / (1 + moved.ratios[1:].numpy().astype(np.longdouble) ** 2)
+    np.testing.assert_allclose(found[:-1].astype(float), wanted[:-1].astype(float), rtol=1e-13)
+    assert math.isinf(moved.ratios[-1]) and moved.betas[0] == schedule.betas[0]
+
+
+def test_an_infinite_end_can_be_walked():
+    schedule = zero_terminal(linear(100))
+    t = torch.linspace(0, 1, 4001, dtype=torch.float64)[1:]
+    ratios = schedule.ratio(t)
+    assert (ratios.diff() > 0).all() and math.isinf(ratios[-1])
+    torch.testing.assert_close(schedule.time(ratios), t, rtol=1e-12, atol=0)
+
+
+def test_shift_lowers_the_log_snr_alike_everywhere():
+    """By 2 ln(factor) (Hoogeboom et al. 2023, eq. 4)."""
+    plain, moved = linear(1000), shifted(linear(1000), 128 / 64)
+    lowered = 2 * (moved.ratios[1:].log() - plain.ratios[1:].log())
+    torch.testing.assert_close(lowered, torch.full_like(lowered, 2 * math.log(2)), rtol=1e-12, atol=0)
+    assert moved.betas.max() < 1
+
+
+def test_shifted_grid():
+    schedule = EDM()
+    times = shifted_grid(schedule, karras_grid(schedule, 5, high=20.0), 2.0)
+    found = schedule.ratio(torch.tensor(times, dtype=torch.float64))
+    plain = schedule.ratio(torch.tensor(karras_grid(schedule, 5, high=20.0), dtype=torch.float64))
+    torch.testing.assert_close(found, 2 * plain, rtol=1e-12, atol=0)
 
 
 def test_vp_keeps_its_digits_near_zero():
@@ -86,6 +146,11 @@ def test_grids_fall_from_high_to_low_and_end_in_zero(name: str):
         torch.testing.assert_close(ratios[[0, -1]], torch.tensor([30.0, 0.01], dtype=torch.float64), rtol=1e-12, atol=0)
         widths = rule(ratios).diff()
         torch.testing.assert_close(widths, widths.mean().expand_as(widths), rtol=1e-9, atol=0)
+
+
+def test_polyexponential_grid():
+    ratios = EDM().ratio(torch.tensor(polyexponential_grid(EDM(), 3, low=0.01, high=1.0, rho=2.0), dtype=torch.float64))
+    assert ratios.tolist() == pytest.approx([1.0, 0.01**0.75, 0.01, 0.0], rel=1e-12)
 
 
 def test_critical_grid_is_centred_in_log_snr():

@@ -6,7 +6,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.report.figures import FILLS, INK, REFERENCE, chart, curves, grid, heat, overlay, panels, strip
+from sfumato.report.figures import (
+    FILLS,
+    INK,
+    REFERENCE,
+    animation,
+    chart,
+    curves,
+    grid,
+    heat,
+    overlay,
+    panels,
+    strip,
+    strips,
+)
 
 RECORDS = [
     {"kind": "train", "step": 1, "images": 16, "seconds": 0.5, "loss": 1.0, "ce": 0.6, "learning_rate": 1e-4},
@@ -121,3 +134,23 @@ def test_heat_grows_lighter() -> None:
     colours = heat(np.linspace(0, 1, 64)[None]).astype(float)[0]
     lightness = colours @ [0.2126, 0.7152, 0.0722]
     assert colours.shape == (64, 3) and (np.diff(lightness) > 0).all()
+
+
+def test_rows_of_a_sheet_have_their_names_at_the_left() -> None:
+    pictures = [np.full((8, 8, 1), value, np.uint8) for value in (0, 100, 200)]
+    plain = Image.open(io.BytesIO(strip(pictures, ["a", "b", "c"])))
+    sheet = Image.open(io.BytesIO(strips({"one": pictures, "another": pictures[::-1]}, ["a", "b", "c"])))
+    assert sheet.width > plain.width and sheet.height > 1.8 * plain.height
+    with pytest.raises(ValueError, match="zip"):
+        strips({"one": pictures, "another": pictures[:2]}, ["a", "b", "c"])
+
+
+def test_an_animation_holds_its_frames_and_their_order() -> None:
+    rows = [[np.full((8, 8, 1), value, np.uint8)] * 2 for value in (0, 100, 200)]
+    with Image.open(io.BytesIO(animation(rows, hold=(0, -1)))) as film:
+        assert film.n_frames == 3 and film.info["loop"] == 0  # type: ignore[attr-defined]
+        seen = []
+        for number in range(3):
+            film.seek(number)
+            seen.append((film.convert("L").getpixel((5, 5)), film.info["duration"]))
+    assert seen == [(0, 1200), (100, 200), (200, 1200)]

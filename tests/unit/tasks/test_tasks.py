@@ -12,6 +12,7 @@ from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.toys.toy import make_toy
+from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.loss import cross_entropy, soft_dice
 from sfumato.recipe import load_recipe
 from sfumato.tasks.segment import Segment, one_hot, probabilities
@@ -62,7 +63,7 @@ def synthesise(pack: Pack, drop_label: float = 0.5, augment: Ranges | Pipe = PRE
     recipe = load_recipe("generate", settings=["process.sigma_data=0.5", "sample.steps=2"])
     process = build_process(recipe)
     return Synthesise(
-        pack=pack, process=process, sampler=build_sampler(recipe.sample, process, critical=None), guidance=1.0,
+        pack=pack, process=process, sampler=build_sampler(recipe.sample, process, critical=None), guidance=UNGUIDED,
         rows=pack.rows("test"), train_rows=pack.rows("train")[:3], augment=augment, drop_label=drop_label,
         batch=8, seed=1,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Original, Pack
 from sfumato.data.spec import Intensity, Spec
+from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.process import Condition
 from sfumato.recipe import load_recipe
 from sfumato.tasks.synthesise import Synthesise
@@ -40,7 +41,7 @@ def task(augment: Ranges | Pipe) -> Synthesise:
     recipe = load_recipe("generate", settings=["process.sigma_data=0.5", "sample.steps=2"])
     process = build_process(recipe)
     return Synthesise(
-        pack=Pack(spec, cases, [Original((16, 24))] * CASES, images, None), process=process, guidance=1.0,
+        pack=Pack(spec, cases, [Original((16, 24))] * CASES, images, None), process=process, guidance=UNGUIDED,
         sampler=build_sampler(recipe.sample, process, critical=None), rows=range(2), train_rows=range(2, 4),
         augment=augment, drop_label=0.0, batch=CASES, seed=0,
     )  # fmt: skip

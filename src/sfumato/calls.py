@@ -1,0 +1,190 @@
+"""How few network calls are enough: a curve of quality over calls on the validation split, and the choice it leads to.
+
+Masks are judged by the Dice of the ensemble's mean and by the generalised energy distance between members and readers
+(unbiased in the number of members), images by the kernel distance to held-out real images in the space of their
+principal components. The fewest steps are chosen from which on every number stays within a tolerance of that of the
+most steps. The curve is kept in the header of the model, so that it is measured once.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from sfumato.data.mask import IGNORED
+from sfumato.data.pack import Pack
+from sfumato.diffusion.process import derive_seed
+from sfumato.inference import Wanted, make_steps
+from sfumato.metrics.ensemble import ged, mean_probability
+from sfumato.metrics.fidelity import PixelSpace, kid
+from sfumato.metrics.overlap import overlap
+from sfumato.run import Model
+from sfumato.tasks.segment import draw_masks, probabilities
+from sfumato.tasks.task import Sampler, last, spread
+
+MOST = 50
+"""Steps with which fewer are compared."""
+
+STEPS = (1, 2, 3, 4, 6, 8, 12, 18, 25, MOST)
+CASES, MEMBERS, IMAGES = 24, 4, 192
+LARGEST_SPACE = 1000
+"""Real images of which the principal components are taken, at most."""
+
+REPEATS = 10
+"""Sets of real images by which the error of the kernel distance is measured."""
+
+TOLERANCE = {"dice": 0.005, "ged": 0.01}
+"""How much worse masks may be; images by twice the standard error of the distance at the most steps."""
+
+
+class Point(NamedTuple):
+    """Quality at a number of steps.
+
+    Attributes:
+        steps: steps of the sampler.
+        calls: network calls of one result.
+        values: number by metric: dice and ged, or kid.
+    """
+
+    steps: int
+    calls: int
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Quality over steps, for one way of sampling.
+
+    Attributes:
+        sampler: its name.
+        grid: where its steps lie.
+        points: in the order of their steps.
+        tolerance: how much worse each metric may be.
+        of: how many cases and members, or images, each point is measured on.
+    """
+
+    sampler: str
+    grid: str
+    points: tuple[Point, ...]
+    tolerance: Mapping[str, float]
+    of: str
+
+    @property
+    def steps(self) -> int:
+        """The fewest steps from which on every metric stays within its tolerance of the most steps."""
+        most = self.points[-1]
+        fewest = most.steps
+        for point in reversed(self.points):
+            if any(_worse(name, point, most) > self.tolerance[name] for name in most.values):
+                break
+            fewest = point.steps
+        return fewest
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON."""
+        return {**asdict(self), "points": [point._asdict() for point in self.points], "steps": self.steps}
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "Curve":
+        """The inverse of `to_dict`."""
+        points = tuple(Point(**point) for point in raw["points"])
+        return cls(sampler=raw["sampler"], grid=raw["grid"], points=points, tolerance=raw["tolerance"], of=raw["of"])
+
+
+def _worse(metric: str, point: Point, most: Point) -> float:
+    difference = point.values[metric] - most.values[metric]
+    return -difference if metric == "dice" else difference
+
+
+def measure(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, seed: int = 0) -> Iterator[Curve]:
+    """The curve on the validation split, growing by a point at a time; the last one yielded is whole.
+
+    Every point is drawn with the same seeds.
+
+    Args:
+        model: the model.
+        pack: the dataset that it was trained on.
+        sampler: the sampler's name.
+        grid: where its steps lie.
+        batch: results drawn at once.
+        seed: decides the noise.
+    """
+    quality = (_MaskQuality if model.recipe.task == "segment" else _ImageQuality)(model, pack, batch, seed)
+    points: tuple[Point, ...] = ()
+    for steps in STEPS:
+        drawn = model.sampler(sampler=sampler, grid=grid, steps=steps, start="noise")
+        points = (*points, Point(steps, drawn.calls, quality(drawn)))
+        yield Curve(sampler=sampler, grid=grid, points=points, tolerance=quality.tolerance, of=quality.of)
+
+
+def ensembles(
+    model: Model, sampler: Sampler, pack: Pack, rows: Sequence[int], *, members: int, batch: int, seed: int
+) -> Iterator[np.ndarray]:
+    """Class probabilities (members, classes, h, w) of each row, in the model's own size."""
+    device = str(next(model.network.parameters()).device)
+    together = max(1, batch // members)
+    for start in range(0, len(rows), together):
+        part = rows[start : start + together]
+        images = pack.images(part, device).repeat_interleave(members, 0)
+        seeds = [derive_seed(seed, "segment", pack.cases[row].id, member) for row in part for member in range(members)]
+        steps = draw_masks(model.process, model.network, sampler, images, len(model.spec.mask_classes), seeds=seeds)
+        drawn = probabilities(last(steps).x0).cpu().numpy()
+        yield from drawn.reshape(len(part), members, *drawn.shape[1:])
+
+
+class _MaskQuality:
+    """Dice and GED of ensembles, means over validation cases."""
+
+    def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
+        self.model, self.pack, self.batch, self.seed = model, pack, batch, seed
+        self.rows = spread(pack.rows("validation"), CASES)
+        self.tolerance = TOLERANCE
+        self.of = f"{len(self.rows)} cases x {MEMBERS} members"
+
+    def __call__(self, sampler: Sampler) -> dict[str, float]:
+        drawn = ensembles(self.model, sampler, self.pack, self.rows, members=MEMBERS, batch=self.batch, seed=self.seed)
+        values = [self._case(row, members) for row, members in zip(self.rows, drawn, strict=True)]
+        dice, energy = np.mean(values, axis=0).tolist()
+        return {"dice": dice, "ged": energy}
+
+    def _case(self, row: int, members: np.ndarray) -> tuple[float, float]:
+        readers = np.concatenate([self.pack.masks([row], [reader]).numpy() for reader in range(self.pack.spec.readers)])
+        said = (readers != IGNORED).all(0)
+        classes = members.shape[1]
+        mask = mean_probability(members).argmax(0)
+        dice = [overlap(mask[said], reader[said], classes=classes, case=str(row)).dice.mean() for reader in readers]
+        return float(np.mean(dice)), ged(members.argmax(1) * said, readers * said, classes=classes).u
+
+
+class _ImageQuality:
+    """Kernel distance of samples to held-out images; twice its standard error is tolerated.
+
+    The error is that of as many real training images.
+    """
+
+    def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
+        self.model, self.batch = model, batch
+        train, rows = pack.rows("train"), pack.rows("validation")
+        self.space = PixelSpace.of(pack.images(spread(train, LARGEST_SPACE)).numpy())
+        self.held_out = self.space.features(pack.images(rows).numpy())
+        classes = pack.spec.classes
+        labels = [classes[k] for k in pack.labels(rows).tolist()] if classes else [None]
+        self.wanted = [Wanted(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(IMAGES)]
+        self.tolerance = {"kid": 2 * self._standard_error(pack, train, seed)}
+        self.of = f"{IMAGES} images against {len(rows)} real ones"
+
+    def __call__(self, sampler: Sampler) -> dict[str, float]:
+        drawn = []
+        for start in range(0, IMAGES, self.batch):
+            part = self.wanted[start : start + self.batch]
+            steps = make_steps(self.model, sampler, part, guidance=self.model.guidance())
+            drawn.append(last(steps).x.clamp(-1, 1).cpu())
+        return {"kid": kid(self.space.features(torch.cat(drawn).numpy()), self.held_out)}
+
+    def _standard_error(self, pack: Pack, train: Sequence[int], seed: int) -> float:
+        generator = np.random.default_rng(seed)
+        chosen = [generator.choice(train, size=min(IMAGES, len(train)), replace=False) for _ in range(REPEATS)]
+        features = [self.space.features(pack.images(rows.tolist()).numpy()) for rows in chosen]
+        return float(np.std([kid(each, self.held_out) for each in features], ddof=1))

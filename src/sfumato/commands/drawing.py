@@ -1,0 +1,131 @@
+"""How `sfumato segment` draws the masks of each image: from what, how many, seen in which way, at what cost."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, cast, get_args
+
+from sfumato.commands.console import say
+from sfumato.commands.prediction import Extra, Form
+from sfumato.commands.steps import Steps
+from sfumato.commands.train import TWIN
+from sfumato.diffusion.guidance import UNGUIDED, Guidance
+from sfumato.errors import UsageError
+from sfumato.inference import Twin
+from sfumato.run import Model, load_model
+from sfumato.tasks.task import Sampler
+from sfumato.tasks.views import views_of
+
+Start = Literal["noise", "twin"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draw:
+    """How masks are drawn and what is written of them.
+
+    Attributes:
+        sampler: how each mask is drawn.
+        guidance: away from what.
+        start: what the sampler starts from; None for noise.
+        tta: whether each member sees another view of the image.
+        count: members of each ensemble.
+        seed: decides the noise.
+        batch: masks drawn at once.
+        save: what is written besides masks.
+        form: in which form.
+    """
+
+    sampler: Sampler
+    guidance: Guidance
+    start: Twin | None
+    tta: bool
+    count: int
+    seed: int
+    batch: int
+    save: frozenset[Extra]
+    form: Form
+
+    def __post_init__(self) -> None:
+        if "information" in self.save and self.count == 1:
+            raise UsageError(
+                "--save information of a single member, who has nobody to disagree with", remedy="--samples 4, say"
+            )
+
+    @property
+    def calls(self) -> int:
+        """Network calls for each image."""
+        return self.count * self.sampler.calls + (0 if self.start is None else self.start.calls)
+
+    def of_twin(self, twin: Model) -> "Draw":
+        """The same for the deterministic twin: its one mask."""
+        return replace(
+            self, sampler=twin.sampler(), guidance=UNGUIDED, start=None, tta=False, count=1,
+            save=self.save - {"information"},
+        )  # fmt: skip
+
+
+def load_twin(run: Path, *, device: str) -> Model | None:
+    """The deterministic twin of a run, if it has one."""
+    return load_model(run / TWIN, device=device) if (run / TWIN).is_dir() else None
+
+
+def check_start(start: Start, *, steps: Steps | None, grid: str | None) -> None:
+    """Refuse what a warm start has no use for.
+
+    Raises:
+        UsageError: `--steps auto` or `--grid` with a start from the twin.
+    """
+    if start == "twin" and steps == "auto":
+        raise UsageError("--steps auto is measured from noise, not from the twin's mask", remedy="--steps 3, say")
+    if start == "twin" and grid is not None:
+        raise UsageError(
+            f"--grid {grid} with --start twin, whose steps begin at the critical log-SNR", remedy="leave --grid out"
+        )
+
+
+def warm_start(sampler: Sampler, run: Path, twin: Model | None) -> Twin | None:
+    """What the sampler starts from; None for noise.
+
+    Raises:
+        UsageError: there is no twin to start from.
+    """
+    if not sampler.warm:
+        return None
+    if twin is None:
+        raise UsageError(
+            f"{run} has no deterministic twin to start from",
+            expected=f"a run folder with {TWIN}/ in it",
+            remedy="sfumato train segment ... --twin, or --start noise",
+        )
+    return Twin(model=twin)
+
+
+def members(model: Model, samples: int | None, *, tta: bool) -> int:
+    """Members of each ensemble; one where all would be equal.
+
+    Raises:
+        UsageError: more members than views, or a single view.
+    """
+    count, views = samples or model.recipe.sample.samples, views_of(model.spec.size)
+    if tta and not 1 < count <= views:
+        raise UsageError(
+            f"--tta with --samples {count}",
+            expected=f"2 to {views}, the ways to see an image of this shape",
+            remedy=f"--samples {views}",
+        )
+    if tta or model.recipe.process.kind != "none":
+        return count
+    if samples is not None and samples > 1:
+        say("a deterministic model draws one mask, more would be equal; with --tta it draws one for each view")
+    return 1
+
+
+def extras(words: str) -> frozenset[Extra]:
+    """What to write besides masks.
+
+    Raises:
+        UsageError: a word that means nothing.
+    """
+    given = [] if words == "none" else [word.strip() for word in words.split(",")]
+    if unknown := [word for word in given if word not in get_args(Extra)]:
+        raise UsageError(f"--save {', '.join(unknown)}", expected=f"{', '.join(get_args(Extra))}, or none")
+    return frozenset(cast(list[Extra], given))

@@ -1,0 +1,177 @@
+"""`sfumato interpolate`: the images between two seeds, or between two images.
+
+Between seeds, the states from which the images are made are interpolated spherically,
+
+    x_T(w) = cos(pi w / 2) x_T(a) + sin(pi w / 2) x_T(b),      w from 0 to 1                              (1)
+
+which keeps their variance at every w, so each is as likely a start as any. Between images, both are noised to a level
+with the same noise, mixed linearly, and denoised (Ho et al. 2020, section 4.4): the noise is the same at every w.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sfumato.commands.console import say
+from sfumato.commands.folder import check_output, output_folder
+from sfumato.commands.generate import known_class, load_generator, parse_seeds, synthetic
+from sfumato.commands.reconstruct import check_level
+from sfumato.data.formats.image import write_image
+from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.source import Hints, find_cases
+from sfumato.data.spec import read_input, to_data
+from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.process import Noise
+from sfumato.errors import UsageError
+from sfumato.inference import blank, noise_of, steps_from
+from sfumato.provenance import write_provenance
+from sfumato.report.figures import animation, strip
+from sfumato.run import Model
+from sfumato.tasks.task import Sampler, spread, to_uint8
+from sfumato.typing import Data
+
+SHOWN = 9
+"""Most frames in the strip."""
+
+
+def interpolate(
+    model: Path,
+    /,
+    *,
+    out: Path,
+    seeds: str | None = None,
+    images: tuple[Path, Path] | None = None,
+    noise: float | None = None,
+    frames: int = 9,
+    class_: str | None = None,
+    steps: int | None = None,
+    sampler: str | None = None,
+    grid: str | None = None,
+    batch: int = 32,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Make the images between two seeds or two images: frames, a strip and an animation.
+
+    Args:
+        model: A run folder, a checkpoint or a model.safetensors.
+        out: The folder to write.
+        seeds: Two seeds like 3,7; with images one seed, of the noise.
+        images: Two images to go between.
+        noise: How much the images are noised: a time from 0, nothing, to 1, where they are gone; by default 0.5.
+        frames: How many images, with both ends.
+        class_: The class of all, or two like a,b: then the second half is of the second.
+        steps: Steps of the sampler from noise; between images, those below the level are taken.
+        sampler: ancestral, ddim, euler, heun, dpmpp_2m or dpmpp_3m.
+        grid: uniform, karras or log_snr.
+        batch: Images made at once; bounds the memory.
+        overwrite: Replace a folder that is not empty.
+        dry_run: Only say what would be written.
+    """
+    ends = _ends(seeds, images, noise)
+    if frames < 2:
+        raise UsageError(f"--frames {frames}", expected="at least the two ends")
+    loaded = load_generator(model)
+    if images is None and not isinstance(loaded.process, Gaussian):
+        raise UsageError(
+            f"the states of the process {loaded.recipe.process.kind} cannot be mixed", remedy="--images A B"
+        )
+    drawn = loaded.sampler(steps=steps, sampler=sampler, grid=grid)
+    if images is not None:
+        drawn = drawn.below(0.5 if noise is None else noise)
+    labels = _labels(loaded.spec.classes, class_, frames)
+    check_output(out, overwrite=overwrite, inputs=images or ())
+    result = {"interpolation": str(out), "images": frames, "network_calls": drawn.calls}
+    if dry_run:
+        say(f"would make {frames} images with {drawn.calls} network calls each into {out}")
+        return result
+    weights = torch.linspace(0, 1, frames, dtype=torch.float64).tolist()
+    states = _between_seeds(loaded, drawn, ends, weights) if images is None else _between_images(
+        loaded, drawn, images, weights, seed=ends[0]
+    )  # fmt: skip
+    noises = noise_of(loaded, ends[:1] * frames)
+    made = [*_made(loaded, drawn, states, labels, noises, batch)]
+    with output_folder(out, overwrite=overwrite, inputs=images or ()) as folder:
+        _write(loaded, drawn, folder, made, labels, weights)
+        inputs = {"model": model} | ({} if images is None else {"first": images[0], "second": images[1]})
+        write_provenance(folder, inputs=inputs, seed=ends[0], seeds=ends, sampler=drawn.name)
+    say(f"{frames} images in {out}")
+    return result
+
+
+def _ends(seeds: str | None, images: tuple[Path, Path] | None, noise: float | None) -> list[int]:
+    """The seeds: two to go between, or the one of the noise of two images."""
+    given = [0] if seeds is None else parse_seeds(seeds)
+    if len(given) != (2 if images is None else 1):
+        raise UsageError(
+            f"--seeds {seeds}" if seeds else "nothing to go between",
+            expected="two --seeds like 3,7; or two --images, with one seed at most",
+        )
+    if images is None and noise is not None:
+        raise UsageError("--noise is for --images: between seeds, the way starts at pure noise")
+    check_level(1.0 if noise is None else noise)
+    return given
+
+
+def _labels(classes: Sequence[str], words: str | None, frames: int) -> list[str | None]:
+    """The class of each frame."""
+    named = [known_class(name.strip(), classes) for name in words.split(",")] if words is not None else [None]
+    if len(named) > 2:
+        raise UsageError(f"--class {words}", expected="one class, or two like a,b")
+    return [named[0] if frame < frames / 2 else named[-1] for frame in range(frames)]
+
+
+def _between_seeds(model: Model, sampler: Sampler, seeds: Sequence[int], weights: Sequence[float]) -> Data:
+    """Equation (1)."""
+    ends = model.process.prior(blank(model, 2), noise_of(model, seeds), t=sampler.times[0])
+    return torch.stack(
+        [math.sin(math.pi / 2 * (1 - w)) * ends[0] + math.sin(math.pi / 2 * w) * ends[1] for w in weights]
+    )
+
+
+def _between_images(
+    model: Model, sampler: Sampler, images: tuple[Path, Path], weights: Sequence[float], *, seed: int
+) -> Data:
+    """Both images, mixed and noised with the same noise: the mixture of the noised images."""
+    hints = Hints(images_only=True, slice_axis=model.spec.slice_axis or "auto", component=model.spec.component)
+    cases = [find_cases(image, hints=hints).cases[0] for image in images]
+    first, second = to_data(np.stack([read_input(case, model.spec).array for case in cases]), model.spec, model.device)
+    mixed = torch.stack([torch.lerp(first, second, w) for w in weights])
+    return model.process.corrupt(mixed, sampler.times[0], noise_of(model, [seed] * len(weights)))
+
+
+def _made(
+    model: Model, sampler: Sampler, states: Data, labels: Sequence[str | None], noise: Noise, batch: int
+) -> Iterator[np.ndarray]:
+    for start in range(0, len(states), batch):
+        part = slice(start, start + batch)
+        *_, last = steps_from(model, sampler, states[part], labels[part], noise.part(part))
+        yield from to_uint8(last.x)
+
+
+def _write(
+    model: Model,
+    sampler: Sampler,
+    folder: Path,
+    made: Sequence[np.ndarray],
+    labels: Sequence[str | None],
+    weights: Sequence[float],
+) -> None:
+    """One PNG each, the manifest, a strip and an animation there and back."""
+    cases = []
+    for number, (image, label) in enumerate(zip(made, labels, strict=True)):
+        path = folder / f"{number:03}.png"
+        write_image(path, image, text=synthetic(model, sampler, Weight=f"{weights[number]:.4f}"))
+        cases.append(Case(id=path.stem, image=str(path), label=label, origin="synthetic", source=model.sha256))
+    write_manifest(folder / "manifest.csv", cases, extra={"weight": [round(weight, 6) for weight in weights]})
+    shown = [*spread(range(len(made) - 1), SHOWN - 1), len(made) - 1]
+    labelled = [f"{weights[k]:.2f}" if labels[k] is None else f"{weights[k]:.2f} {labels[k]}" for k in shown]
+    (folder / "strip.png").write_bytes(strip([made[k] for k in shown], labelled))
+    there_and_back = [*made, *made[-2:0:-1]]
+    (folder / "interpolation.gif").write_bytes(
+        animation([[image] for image in there_and_back], hold=(0, len(made) - 1))
+    )

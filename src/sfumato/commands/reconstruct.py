@@ -1,0 +1,151 @@
+"""`sfumato reconstruct`: images noised to a level and denoised again: what a model keeps, and what it replaces."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sfumato.commands.console import bar, say
+from sfumato.commands.folder import check_output, output_folder
+from sfumato.commands.generate import load_generator, synthetic
+from sfumato.data.formats.image import write_image
+from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.source import Hints, find_cases
+from sfumato.data.spec import read_input, to_data
+from sfumato.diffusion.process import Noise, derive_seed
+from sfumato.errors import UsageError
+from sfumato.inference import steps_from
+from sfumato.provenance import write_provenance
+from sfumato.report.figures import heat, strips
+from sfumato.run import Model
+from sfumato.tasks.film import visible
+from sfumato.tasks.task import Sampler, spread, to_uint8
+
+SHEET_COLUMNS = 8
+
+
+def reconstruct(
+    model: Path,
+    source: Path,
+    /,
+    *,
+    out: Path,
+    noise: float = 0.5,
+    steps: int | None = None,
+    sampler: str | None = None,
+    grid: str | None = None,
+    count: int = 16,
+    seed: int = 0,
+    batch: int = 32,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Noise images to a level and denoise them: writes input, corrupted, reconstructed, difference, and distances.
+
+    Args:
+        model: A run folder, a checkpoint or a model.safetensors.
+        source: An image, a folder of images, or a dataset; their classes are told to the model if it knows them.
+        out: The folder to write.
+        noise: How much: a time from 0, nothing, to 1, where the image is gone.
+        steps: Steps of the whole way from noise; those below the level are taken.
+        sampler: ancestral, ddim, euler, heun, dpmpp_2m or dpmpp_3m.
+        grid: uniform, karras or log_snr.
+        count: At most so many images, spread over the source.
+        seed: With the case's name it decides the noise.
+        batch: Images drawn at once; bounds the memory.
+        overwrite: Replace a folder that is not empty.
+        dry_run: Only say what would be written.
+    """
+    check_level(noise)
+    loaded = load_generator(model)
+    drawn = loaded.sampler(steps=steps, sampler=sampler, grid=grid).below(noise)
+    hints = Hints(images_only=True, slice_axis=loaded.spec.slice_axis or "auto", component=loaded.spec.component)
+    cases = spread(find_cases(source, hints=hints).cases, count)
+    check_output(out, overwrite=overwrite, inputs=[source])
+    result = {"reconstructions": str(out), "images": len(cases), "network_calls": drawn.calls}
+    if dry_run:
+        say(f"would reconstruct {len(cases)} images with {drawn.calls} network calls each into {out}")
+        return result
+    with output_folder(out, overwrite=overwrite, inputs=[source]) as folder:
+        rows = _write(loaded, cases, _reconstructions(loaded, drawn, cases, seed=seed, batch=batch), folder, drawn)
+        about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}
+        write_provenance(folder, inputs={"model": model, "source": source}, seed=seed, model=about, noise=noise)
+    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
+    told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in means.items())
+    say(f"{len(cases)} images in {out}: {told} (mean; 1 is from black to white)")
+    return {**result, **means}
+
+
+def check_level(noise: float) -> None:
+    """Refuse a noise level that is none."""
+    if not 0 < noise <= 1:
+        raise UsageError(f"--noise {noise:g}", expected="a time above 0, where the image is untouched, up to 1")
+
+
+class _Pictures(NamedTuple):
+    """One image in the model's size on its way, uint8 (h, w, c)."""
+
+    input: np.ndarray
+    corrupted: np.ndarray
+    reconstructed: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """Absolute difference between input and reconstruction in [0, 1], mean over channels (h, w)."""
+        difference = self.input.astype(np.float64) - self.reconstructed
+        error: np.ndarray = np.abs(difference).mean(2) / 255
+        return error
+
+    def distances(self) -> dict[str, float]:
+        """How far the reconstruction is from the input; 1 is from black to white."""
+        return {
+            "mean_absolute_error": round(float(self.error.mean()), 6),
+            "root_mean_square_error": round(float(np.sqrt((self.error**2).mean())), 6),
+        }
+
+
+def _reconstructions(
+    model: Model, sampler: Sampler, cases: Sequence[Case], *, seed: int, batch: int
+) -> Iterator[_Pictures]:
+    t, classes = sampler.times[0], model.spec.classes
+    for start in range(0, len(cases), batch):
+        chunk = cases[start : start + batch]
+        x0 = to_data(np.stack([read_input(case, model.spec).array for case in chunk]), model.spec, model.device)
+        noise = Noise([derive_seed(seed, "reconstruct", case.id) for case in chunk], model.device)
+        x_t = model.process.corrupt(x0, t, noise)
+        labels = [case.label if case.label in classes else None for case in chunk]
+        *_, last = steps_from(model, sampler, x_t, labels, noise)
+        shown = (x0, visible(model.process, x_t, t), last.x)
+        yield from map(_Pictures, *(to_uint8(images) for images in shown))
+
+
+def _write(
+    model: Model, cases: Sequence[Case], reconstructions: Iterator[_Pictures], folder: Path, sampler: Sampler
+) -> list[dict[str, float]]:
+    """The pictures of each case, the manifest and a sheet; the distances of each case."""
+    rows: list[dict[str, float]] = []
+    first: list[_Pictures] = []
+    with bar("reconstructing", total=len(cases)) as progress:
+        for case, pictures in zip(cases, reconstructions, strict=True):
+            for kind, pixels in _kinds(pictures).items():
+                path = folder / kind / f"{case.id}.png"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_image(path, pixels, text=None if kind == "input" else synthetic(model, sampler, Source=case.id))
+            rows.append(pictures.distances())
+            first += [pictures] if len(first) < SHEET_COLUMNS else []
+            progress.update(len(rows))
+    sheet = {kind: [_kinds(each)[kind] for each in first] for kind in _kinds(first[0])}
+    (folder / "sheet.png").write_bytes(strips(sheet, [case.id[-20:] for case in cases[: len(first)]]))
+    written = [
+        Case(id=case.id, image=str(folder / f"reconstructed/{case.id}.png"), label=case.label, origin="synthetic")
+        for case in cases
+    ]
+    columns: dict[str, list[Any]] = {"input": [case.image for case in cases], "noise": [sampler.times[0]] * len(cases)}
+    write_manifest(folder / "manifest.csv", written, extra=columns | {n: [row[n] for row in rows] for n in rows[0]})
+    return rows
+
+
+def _kinds(pictures: _Pictures) -> dict[str, np.ndarray]:
+    """What is written of an image, by folder."""
+    return {**pictures._asdict(), "difference": heat(pictures.error)}

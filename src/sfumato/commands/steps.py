@@ -1,0 +1,60 @@
+"""`--steps auto`: as few network calls as are as good as many, measured once on the validation split of the run."""
+
+from pathlib import Path
+from typing import Literal
+
+from sfumato.calls import STEPS, Curve, measure
+from sfumato.commands.console import bar, say
+from sfumato.data.pack import Pack
+from sfumato.errors import UsageError
+from sfumato.run import Model, Run, keep_curve
+
+Steps = int | Literal["auto"]
+
+
+def resolve_steps(
+    model: Model, path: Path, steps: Steps | None, *, sampler: str | None, grid: str | None, batch: int
+) -> int | None:
+    """The number of steps; None leaves it to the recipe.
+
+    `auto` reads the curve in the model's header. A run without one is measured on its dataset, and the curve written
+    into RUN/model.safetensors.
+
+    Args:
+        model: the model.
+        path: where it was loaded from.
+        steps: what the person said.
+        sampler: the sampler's name, if another than the recipe's is wanted.
+        grid: where its steps lie, likewise.
+        batch: results drawn at once.
+
+    Raises:
+        UsageError: `auto` for a lone file without a curve of this sampler and grid.
+    """
+    if steps != "auto":
+        return steps
+    sampler, grid = sampler or model.recipe.sample.sampler, grid or model.recipe.sample.grid
+    curve = None if model.curve is None else Curve.from_dict(model.curve)
+    if curve is None or (curve.sampler, curve.grid) != (sampler, grid):
+        curve = _measured(model, path, sampler=sampler, grid=grid, batch=batch)
+    say(f"steps: {curve.steps}, as good as {curve.points[-1].steps} on {curve.of}")
+    return curve.steps
+
+
+def _measured(model: Model, path: Path, *, sampler: str, grid: str, batch: int) -> Curve:
+    run = Run(path)
+    if not run.exists():
+        raise UsageError(
+            f"{path} holds no measurement of {sampler} on the {grid} grid",
+            expected="a run folder, whose validation split can be measured",
+            remedy="give the run for --steps auto once, then RUN/model.safetensors; or give a number of steps",
+        )
+    curves = measure(model, Pack.open(run.dataset), sampler=sampler, grid=grid, batch=batch)
+    with bar("measuring steps", total=len(STEPS)) as progress:
+        for curve in curves:
+            point = curve.points[-1]
+            told = ", ".join(f"{name} {value:.4f}" for name, value in point.values.items())
+            progress.update(len(curve.points), note=f"{point.steps} steps: {told}")
+    file = keep_curve(path, curve.to_dict())
+    say(f"curve of {len(curve.points)} numbers of steps written into the header of {file}")
+    return curve

@@ -1,0 +1,121 @@
+"""A model at work: members, views, starts, and memory."""
+
+import gc
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from sfumato.build import build_process
+from sfumato.data.formats.image import write_image
+from sfumato.data.manifest import Case
+from sfumato.data.spec import Intensity, Spec
+from sfumato.diffusion.process import Condition
+from sfumato.inference import Twin, in_original_size, predict
+from sfumato.metrics.ensemble import mutual_information
+from sfumato.recipe import load_recipe
+from sfumato.run import Model
+
+SIZE = 16
+SPEC = Spec(
+    kind="segment", size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+    mask_classes=("background", "a"), readers=1,
+)  # fmt: skip
+
+
+class Bright(nn.Module):
+    """Foreground where the image is bright, `slant` more likely to the right; counts its calls by the image."""
+
+    def __init__(self, slant: float = 0.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(0, slant, SIZE))
+        self.calls = 0
+
+    def forward(self, x: torch.Tensor, level: torch.Tensor, condition: Condition) -> torch.Tensor:
+        assert condition.image is not None
+        self.calls += 1
+        scores = 2 * condition.image + self.weight + 0.1 * x[:, :1]
+        return torch.cat([-scores, scores], 1)
+
+
+def model(*settings: str, slant: float = 0.0) -> Model:
+    recipe = load_recipe("segment", settings=["process.critical_log_snr=-5", *settings])
+    network = Bright(slant).eval().requires_grad_(False)
+    return Model("model", recipe, SPEC, build_process(recipe), network, 1, "")
+
+
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
+    folder, drawn = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
+    for number in range(6):
+        write_image(folder / f"{number}.png", drawn.integers(0, 255, (SIZE, SIZE, 1)).astype(np.uint8))
+    return [Case(id=str(number), image=str(folder / f"{number}.png")) for number in range(6)]
+
+
+def test_memory_does_not_grow_with_the_number_of_steps(cases: list[Case]) -> None:
+    """The tensors of a batch's size that are alive at the last call of the network; numpy's memory is traced."""
+    peaks = []
+    for steps in (5, 50):
+        made, alive = model(), []
+
+        def watch(network: nn.Module, *_: object, steps: int = steps, alive: list[int] = alive) -> None:
+            if network.calls == steps:
+                alive.append(living())
+
+        made.network.register_forward_hook(watch)
+        tracemalloc.start()
+        list(predict(made, made.sampler(steps=steps), cases[:2], count=2, seed=0, batch=4))
+        peaks.append((alive[0], tracemalloc.get_traced_memory()[1]))
+        tracemalloc.stop()
+    (few, early), (many, late) = peaks
+    assert 0 < few == many and late < 1.5 * early, peaks
+
+
+def living() -> int:
+    return sum(type(each) is torch.Tensor and each.numel() >= 4 * 2 * SIZE * SIZE for each in gc.get_objects())
+
+
+def test_steps_are_kept_of_the_cases_asked_for(cases: list[Case]) -> None:
+    made = model()
+    ensembles = list(predict(made, made.sampler(steps=3), cases, count=2, seed=0, batch=3, walked={"1", "4"}))
+    assert [len(each.steps) for each in ensembles] == [0, 3, 0, 0, 3, 0]
+    for each in (ensembles[1], ensembles[4]):
+        assert np.allclose((each.steps[-1] + 1) / 2, each.members[0], atol=1e-6), "of the first member"
+        kept = torch.from_numpy(each.steps[-1]) if each.steps[-1].base is None else each.steps[-1].base
+        assert kept.untyped_storage().nbytes() == each.steps[-1].nbytes, "not the whole batch"
+
+
+def test_views_are_turned_back_and_see_each_another_image(cases: list[Case]) -> None:
+    fair, slanted = (model("process={kind: none, prediction: logits}", slant=slant) for slant in (0.0, 3.0))
+    (ensemble,) = predict(fair, fair.sampler(), cases[:1], count=8, seed=0, batch=3, tta=True)
+    assert np.allclose(ensemble.members, ensemble.members[:1], atol=1e-6), "a network that follows every turn"
+    (ensemble,) = predict(slanted, slanted.sampler(), cases[:1], count=8, seed=0, batch=3, tta=True)
+    left = ensemble.members[:, 1, :, 0].mean(-1)
+    assert left[1] > left[0] and len(np.unique(left.round(4))) > 2
+    with pytest.raises(ValueError, match="only 8 views"):
+        next(predict(fair, fair.sampler(), cases[:1], count=9, seed=0, batch=3, tta=True))
+
+
+def test_a_warm_start_asks_the_twin_once_for_each_image(cases: list[Case]) -> None:
+    made, twin = model("sample={start: twin, steps: 2}"), model("process={kind: none, prediction: logits}")
+    start = Twin(model=twin)
+    drawn = list(predict(made, made.sampler(), cases[:2], count=4, seed=0, batch=8, start=start))
+    assert twin.network.calls == 1 and start.calls == 1 and made.network.calls == 2
+    assert not np.allclose(drawn[0].members[0], drawn[0].members[1], atol=1e-5), "members differ by noise"
+    images = torch.randn(2, 1, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
+    soft, hard = start(images), Twin(model=twin, hard=True)(images)
+    assert set(hard.unique().tolist()) == {-1, 1} and torch.equal(hard.argmax(1), soft.argmax(1))
+    assert 0 < float(soft.abs().min()) < 1
+    softly, hardly = (
+        next(predict(made, made.sampler(), cases[:1], count=1, seed=0, batch=8, start=Twin(model=twin, hard=hard)))
+        for hard in (False, True)
+    )
+    assert not np.allclose(softly.members, hardly.members, atol=1e-6)
+
+
+def test_what_members_disagree_about_is_mapped(cases: list[Case]) -> None:
+    made = model()
+    (ensemble,) = predict(made, made.sampler(steps=1), cases[:1], count=3, seed=0, batch=8)
+    assert np.allclose(in_original_size(ensemble).information, mutual_information(ensemble.members), atol=1e-6)
