@@ -20,6 +20,9 @@ from sfumato.data.spec import Spec
 from sfumato.diffusion.catalogue import SAMPLERS
 from sfumato.diffusion.categorical import Categorical
 from sfumato.diffusion.deterministic import Deterministic
+from sfumato.diffusion.dirichlet import Dirichlet, for_images, for_masks
+from sfumato.diffusion.divergence import Divergence
+from sfumato.diffusion.fading import Fading, geometric_grid
 from sfumato.diffusion.gaussian import Gaussian
 from sfumato.diffusion.guidance import EVERYWHERE, Guidance, times_of
 from sfumato.diffusion.law import Centred, LogNormal, LogUniform, Uniform
@@ -31,7 +34,6 @@ from sfumato.diffusion.schedule import (
     VP,
     Discrete,
     Levels,
-    Schedule,
     cosine,
     critical_grid,
     karras_grid,
@@ -63,6 +65,7 @@ from sfumato.recipe import (
     Recipe,
     Sample,
     SamplePath,
+    SDDProcess,
     UNetNetwork,
     VEProcess,
     VPProcess,
@@ -174,8 +177,33 @@ def build_process(recipe: Recipe) -> Process:
             )
         case CategoricalProcess() as p:
             return _categorical(recipe, p)
+        case SDDProcess() as p:
+            return _dirichlet(recipe, p)
         case _ as never:
             assert_never(never)
+
+
+def _dirichlet(recipe: Recipe, p: SDDProcess) -> Dirichlet:
+    """The process of shares; what the recipe leaves open is left to the defaults of masks or images."""
+    if isinstance(recipe.network, ForeignNetwork):
+        raise UsageError(
+            f"a network of {recipe.network.kind} is told the noise level as a step of a table, SDD has none",
+            remedy="--set process.kind=gaussian, or --set network.kind=unet",
+        )
+    wanted = {"eta": p.eta, "shift": p.shift, "scale": p.scale, "end": p.sigmoid_end}
+    given: dict[str, Any] = {name: value for name, value in wanted.items() if value != "auto"}
+    given |= {"start": p.sigmoid_start, "power": p.sigmoid_power}
+    if p.loss != "auto":
+        smoothing = p.smoothing if recipe.task == "generate" else "none"
+        given["objective"] = p.loss if p.loss == "cross_entropy" else Divergence(kind=p.loss, smoothing=smoothing)
+    try:
+        if recipe.task == "segment":
+            assert p.classes != "auto" and recipe.data.size != "auto", "the plan resolves every auto"
+            return for_masks(p.classes, math.prod(recipe.data.size), skip=p.skip, **given)
+        assert p.intensities != "auto", "the plan resolves every auto"
+        return for_images(p.intensities, smoothing=p.smoothing, **given)
+    except ValueError as error:
+        raise UsageError(f"process sdd: {error}", remedy="see docs/recipe.md for what its numbers mean") from None
 
 
 def _categorical(recipe: Recipe, p: CategoricalProcess) -> Categorical:
@@ -301,7 +329,7 @@ def build_sampler(sample: Sample, process: Process, *, critical: float | None) -
     """
     walked = process.process if isinstance(process, LearnedVariance) else process
     warm = sample.start == "twin"
-    if not isinstance(walked, Gaussian | Categorical):
+    if not isinstance(walked, Gaussian | Categorical | Dirichlet):
         if warm:
             raise UsageError("a warm start needs a process with noise levels", remedy="leave sample.start out")
         return Sampler(name="ancestral", times=(1.0, 0.0))
@@ -418,8 +446,8 @@ def _check_own_estimates(recipe: Recipe, process: Process) -> None:
         )
     if train.recycle > 0 and isinstance(process, Gaussian) and process.prediction not in ("logits", "x0"):
         raise UsageError(
-            f"train.recycle with prediction {process.prediction}: its target is taken from the noise, which a state made from "
-            "an estimate hides",
+            f"train.recycle with prediction {process.prediction}: its target is taken from the noise, which a "
+            "state made from an estimate hides",
             expected="process.prediction=logits, or x0",
         )
 
@@ -430,7 +458,7 @@ def critical_log_snr(recipe: Recipe) -> float | None:
     return None if value is None else _number(value)
 
 
-def _times(sample: Sample, process: Gaussian | Categorical, critical: float | None) -> list[float]:
+def _times(sample: Sample, process: Gaussian | Categorical | Dirichlet, critical: float | None) -> list[float]:
     schedule, steps = process.schedule, sample.steps
     if sample.start == "twin":
         return _warm_times(schedule, steps, critical)
@@ -453,6 +481,10 @@ def _times(sample: Sample, process: Gaussian | Categorical, critical: float | No
                     remedy="set process.critical_log_snr=auto, or another sample.grid",
                 )
             return critical_grid(schedule, steps, centre=critical)
+        case "geometric":
+            if not isinstance(schedule, Fading):
+                raise UsageError("the geometric grid is for process sdd", remedy="--set sample.grid=log_snr")
+            return geometric_grid(schedule, steps)
         case _ as never:
             assert_never(never)
 
@@ -467,15 +499,23 @@ def _warm_times(schedule: Levels, steps: int, critical: float | None) -> list[fl
     return critical_grid(schedule, steps, centre=critical + WARM_WIDTH / 2, width=WARM_WIDTH / 2)
 
 
-def _range(process: Gaussian | Categorical) -> tuple[float, float]:
+def _range(process: Gaussian | Categorical | Dirichlet) -> tuple[float, float]:
     """The noise-to-signal ratios between which images are sampled: those of training where it has bounds, or EDM's."""
+    if isinstance(process, Dirichlet):
+        return reach(process.schedule)
     if isinstance(process.training, LogUniform):
         return process.training.low, process.training.high
     end = float(process.schedule.ratio(torch.ones(1, dtype=torch.float64)))
     return LOWEST_RATIO, min(HIGHEST_RATIO, end)
 
 
-def _table_times(sample: Sample, schedule: Schedule) -> list[float]:
+def reach(levels: Levels) -> tuple[float, float]:
+    """The noise-to-signal ratios that a process reaches, a little inside."""
+    low, high = levels.ratio(torch.tensor([1e-2, 1.0], dtype=torch.float64)).tolist()
+    return low, high
+
+
+def _table_times(sample: Sample, schedule: Levels) -> list[float]:
     """A grid of the entries of a table of betas."""
     if not isinstance(schedule, Discrete):
         raise UsageError(

@@ -21,12 +21,13 @@ from sfumato.data.pack import Pack
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.recipe import Data, Recipe, merge, parse_recipe
+from sfumato.recipe import Data, Recipe, SDDProcess, merge, parse_recipe
 from sfumato.tasks.task import spread
 
 MEASURED_CASES = 200
 DEFAULT_MINUTES = 30
 SMALL_SIDE = 40
+INTENSITIES = 32
 FEW_PATIENTS = 50
 """Fewer patients than this leave a test share too small for a narrow interval."""
 
@@ -102,6 +103,7 @@ def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, l
         *_folds(recipe, len({case.patient or case.id for case in pack.cases})),
         *_sigma_data(recipe, pack),
         *_critical(recipe, pack),
+        *_shares(recipe, pack),
     ]
     raw = recipe.model_dump(mode="json", by_alias=True)
     raw["data"]["size"] = list(pack.spec.size)
@@ -232,10 +234,29 @@ def _sigma_data(recipe: Recipe, pack: Pack) -> list[Choice]:
     return [Choice("process.sigma_data", max(measured, 0.05), reason)]
 
 
+def _shares(recipe: Recipe, pack: Pack) -> list[Choice]:
+    """What smoothed Dirichlet diffusion must know of the data."""
+    process = recipe.process
+    if not isinstance(process, SDDProcess):
+        return []
+    choices = []
+    if recipe.task == "segment" and process.classes == "auto":
+        choices.append(Choice("process.classes", len(pack.spec.mask_classes), "the classes of the masks"))
+    if recipe.task == "generate" and process.intensities == "auto":
+        means = pack.images(spread(pack.rows("train"), MEASURED_CASES)).flatten(1).mean(1).numpy()
+        quantiles = np.quantile(means, (np.arange(INTENSITIES) + 0.5) / INTENSITIES)
+        values = [round(float(value), 3) for value in quantiles]
+        reason = f"quantiles of the mean intensity of {len(means)} training images, of no single one"
+        choices.append(Choice("process.intensities", values, reason))
+    return choices
+
+
 def _critical(recipe: Recipe, pack: Pack) -> list[Choice]:
     """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ)."""
     if getattr(recipe.process, "critical_log_snr", None) != "auto":
         return []
+    if recipe.task == "generate":
+        return [Choice("process.critical_log_snr", None, "only masks have a critical level")]
     rows = spread(pack.rows("train"), MEASURED_CASES)
     readers = [pack.masks(rows, [reader] * len(rows)).numpy() for reader in range(pack.spec.readers)]
     if len(readers) > 1:

@@ -17,7 +17,20 @@ from sfumato.errors import UsageError
 
 MAX_RECIPE_BYTES = 1_000_000
 
-TAGS = {"gaussian", "vp", "ve", "edm", "categorical", "none", "unet", "diffusers", "word", "ranges", "non_leaking"}
+TAGS = {
+    "gaussian",
+    "vp",
+    "ve",
+    "edm",
+    "sdd",
+    "categorical",
+    "none",
+    "unet",
+    "diffusers",
+    "word",
+    "ranges",
+    "non_leaking",
+}
 """Names of the forms of a section; no key has one of them."""
 
 
@@ -58,7 +71,12 @@ SamplerName = Literal[
     "lms",
 ]
 Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscopy", "unknown"]
-GridName = Literal["uniform", "trailing", "leading", "linspace", "karras", "polyexponential", "log_snr", "critical"]
+GridName = Literal[
+    "uniform", "trailing", "leading", "linspace", "karras", "polyexponential", "log_snr", "critical", "geometric"
+]
+DivergenceName = Literal[
+    "klub", "elbo", "hkd", "klub_marginal", "klub_conditional", "elbo_marginal", "elbo_conditional"
+]
 
 
 class Part(BaseModel):
@@ -300,6 +318,40 @@ class CategoricalProcess(Part):
     )
 
 
+class SDDProcess(Part):
+    """Smoothed Dirichlet diffusion: Beta noise that multiplies, for images; Dirichlet noise for masks."""
+
+    kind: Literal["sdd"] = "sdd"
+    loss: Literal["auto", "cross_entropy"] | DivergenceName = Field(
+        "auto", description="what is minimised; auto: cross_entropy for masks, klub for images"
+    )
+    eta: Positive | Auto = Field(
+        "auto", description="concentration, less is noisier; auto: 30 for masks, 10000 for images"
+    )
+    shift: Positive | Auto = Field(
+        "auto", description="share that black or 'not this class' gets; auto: 0.09, else 0.6"
+    )
+    scale: Positive | Auto = Field(
+        "auto", description="what white or 'this class' gets beside it; auto: 0.9, else 0.39"
+    )
+    sigmoid_start: float = Field(10.0, description="logit of the signal at the data")
+    sigmoid_end: float | Auto = Field(
+        "auto", description="logit of the signal at noise; auto: nothing of a mask is left, else -13"
+    )
+    sigmoid_power: Positive = Field(1.0, description="of the time between them")
+    skip: Literal["unit", "log_odds"] = Field(
+        "unit", description="what the network's answer is added to: its input, or a pixel's exact log-odds (masks)"
+    )
+    smoothing: Literal["none", "reference"] = Field("none", description="across channels, as published (images)")
+    classes: Count | Auto = Field("auto", description="of the masks, with the background; auto: those of the data")
+    intensities: tuple[Annotated[float, Field(ge=-1, le=1)], ...] | Auto = Field(
+        "auto", description="mean intensities to start images from; auto: quantiles of those of the training images"
+    )
+    critical_log_snr: float | Auto | None = Field(
+        "auto", description="centre of the critical grid; auto measures it on the masks"
+    )
+
+
 class NoProcess(Part):
     """The deterministic twin: the same network without the noisy state."""
 
@@ -469,7 +521,7 @@ class Recipe(Part):
     task: TaskKind = Field(description="segment or generate")
     data: Data = Data()
     process: Annotated[
-        GaussianProcess | VPProcess | VEProcess | EDMProcess | CategoricalProcess | NoProcess,
+        GaussianProcess | VPProcess | VEProcess | EDMProcess | SDDProcess | CategoricalProcess | NoProcess,
         Field(discriminator="kind"),
     ]
     network: Annotated[UNetNetwork | ForeignNetwork, Field(discriminator="kind")] = UNetNetwork()
@@ -501,7 +553,10 @@ DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
 }
 
 
-PROCESS_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"categorical": {"sample": {"sampler": "ancestral"}}}
+PROCESS_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "categorical": {"sample": {"sampler": "ancestral"}},
+    "sdd": {"sample": {"sampler": "ancestral", "grid": "geometric"}},
+}
 """What a kind of process changes in the defaults of its task."""
 
 

@@ -5,11 +5,13 @@ import itertools
 import pytest
 import torch
 
-from sfumato.build import build_network, build_process, build_sampler, critical_log_snr
+from sfumato.build import BELOW_CRITICAL, WARM_WIDTH, build_network, build_process, build_sampler, critical_log_snr
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.catalogue import SAMPLERS as CATALOGUE
+from sfumato.diffusion.categorical import Categorical
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.law import Centred
 from sfumato.diffusion.process import Condition, Noise
 from sfumato.diffusion.schedule import EDM
 from sfumato.diffusion.singlestep import Churn
@@ -113,6 +115,21 @@ def test_the_critical_grid_needs_and_uses_its_centre() -> None:
         build_sampler(recipe.sample, process, critical=None)
 
 
+def test_classes_are_drawn_on_the_critical_grid() -> None:
+    settings = ["process={kind: categorical, critical_log_snr: -6.0, loss: posterior_kl}", *SMALL]
+    recipe = load_recipe("segment", settings=settings)
+    process = build_process(recipe)
+    assert isinstance(process, Categorical) and process.objective == "posterior_kl"
+    assert process.training == Centred(-6.0 - BELOW_CRITICAL)
+    for start, centre in (("noise", -6.0), ("twin", -6.0 + WARM_WIDTH / 2)):
+        sample = recipe.sample.model_copy(update={"start": start})
+        sampler = build_sampler(sample, process, critical=critical_log_snr(recipe))
+        log_snr = -2 * process.schedule.ratio(torch.tensor(sampler.times[:-1], dtype=torch.float64)).log()
+        assert sampler.name == "ancestral" and float(log_snr.mean()) == pytest.approx(centre)
+    with pytest.raises(UsageError, match="ddim is for Gaussian processes"):
+        build_sampler(recipe.sample.model_copy(update={"sampler": "ddim"}), process, critical=-6.0)
+
+
 def ratios(process: str, *settings: str) -> list[float]:
     """The noise-to-signal ratios on which a generator walks."""
     recipe = load_recipe("generate", settings=[*SMALL, f"process={process}", "data.size=[32, 16]", *settings])
@@ -162,6 +179,8 @@ def test_only_some_samplers_start_from_pure_noise() -> None:
         ("generate", ["process={kind: ve}", "network.kind=monai"], "VE has none"),
         ("segment", ["process={kind: gaussian, prediction: eps, variance: learned}"], "for generators"),
         ("segment", ["process.reference_side=64"], "leave reference_side out"),
+        ("generate", ["process.kind=categorical"], "for masks"),
+        ("segment", ["process.kind=categorical", "network.kind=monai"], "a step of a table"),
     ],
 )
 def test_what_does_not_go_together_is_refused(task: TaskKind, settings: list[str], finding: str) -> None:

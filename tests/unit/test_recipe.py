@@ -27,6 +27,15 @@ def test_another_kind_replaces_its_section_whole() -> None:
     assert merge({"a": {"kind": "x", "p": 1}}, {"a": {"kind": "y"}}) == {"a": {"kind": "y"}}
 
 
+def test_a_process_brings_the_sampler_that_suits_it(tmp_path: Path) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("process: {kind: categorical}\nsample: {steps: 7}\n")
+    sample = load_recipe("segment", file).sample
+    assert (sample.sampler, sample.steps, sample.grid) == ("ancestral", 7, "critical")
+    assert load_recipe("segment", file, settings=["sample.sampler=ddim"]).sample.sampler == "ddim"
+    assert load_recipe("segment", file, settings=["process={kind: none}"]).sample.sampler == "ddim"
+
+
 @pytest.mark.parametrize("task", ["segment", "generate"])
 def test_a_recipe_survives_its_own_yaml(task: str) -> None:
     recipe = load_recipe(task, settings=["train.steps=10"])  # type: ignore[arg-type]

@@ -111,8 +111,9 @@ class Scheme:
         if self.target == "data":
             fresh = end.sigma * math.sqrt(1 - kept ** (2 * self.eta))
             return Row(end.sigma / start.sigma * kept**self.eta, _scaled(end.alpha, weights), fresh)
-        first, *others = _scaled(-(1 + self.eta) * start.ratio, weights)
-        fresh = end.alpha * math.sqrt(self.eta * (start.ratio**2 - end.ratio**2))
+        eta = self.eta if end.ratio > 0 else 0.0  # there is no step left that could remove the noise
+        first, *others = _scaled(-(1 + eta) * start.ratio, weights)
+        fresh = end.alpha * math.sqrt(eta * (start.ratio**2 - end.ratio**2))
         return Row(end.alpha, _scaled(end.alpha, [start.ratio + first, *others]), fresh)
 
     def _places(self, levels: Sequence[Level], step: int) -> list[float]:

@@ -266,6 +266,10 @@ def for_masks(
     *,
     eta: float = 30.0,
     shift: float = 0.09,
+    scale: float | None = None,
+    start: float = 10.0,
+    end: float | None = None,
+    power: float = 1.0,
     objective: Divergence | Literal["cross_entropy"] = "cross_entropy",
     skip: Literal["unit", "log_odds"] = "unit",
 ) -> Dirichlet:
@@ -275,15 +279,21 @@ def for_masks(
         classes: with the background.
         pixels: of a mask.
         eta: concentration; 10 to 100 suits masks.
-        shift: data value of 'nothing'; that of 'all' is 0.99 less shift for every other foreground class.
+        shift: data value of 'nothing'.
+        scale: how far it is from there to 'all'; None for up to 0.99 with the shifts of the other foreground classes.
+        start: logit alpha at t -> 0.
+        end: logit alpha at t = 1; None for as little signal as leaves 1 / 15 of a pixel of a mask visible.
+        power: of the time between them.
         objective: see `Dirichlet`.
         skip: see `Dirichlet`.
     """
     schedule = Fading(
         eta=eta,
         shift=shift,
-        scale=0.99 - (classes - 1) * shift,
-        end=-math.log(15 * eta * pixels * (classes - 1)),
+        scale=0.99 - (classes - 1) * shift if scale is None else scale,
+        start=start,
+        end=-math.log(15 * eta * pixels * (classes - 1)) if end is None else end,
+        power=power,
         floor=math.log(eta) + 15,
         foreground=classes - 1,
         entries=2,
@@ -294,6 +304,12 @@ def for_masks(
 def for_images(
     intensities: tuple[float, ...],
     *,
+    eta: float = 1e4,
+    shift: float = 0.6,
+    scale: float = 0.39,
+    start: float = 10.0,
+    end: float = -13.0,
+    power: float = 1.0,
     objective: Divergence | Literal["cross_entropy"] = KLUB,
     smoothing: Literal["none", "reference"] = "none",
 ) -> Dirichlet:
@@ -301,10 +317,16 @@ def for_images(
 
     Args:
         intensities: mean intensities of images of the data, in [-1, 1].
+        eta: concentration.
+        shift: data value of black.
+        scale: how far it is from there to white.
+        start: logit alpha at t -> 0.
+        end: logit alpha at t = 1.
+        power: of the time between them.
         objective: see `Dirichlet`.
         smoothing: see `Dirichlet`.
     """
-    schedule = Fading(eta=1e4, shift=0.6, scale=0.39)
+    schedule = Fading(eta=eta, shift=shift, scale=scale, start=start, end=end, power=power)
     return Dirichlet(kind="images", schedule=schedule, start=intensities, objective=objective, smoothing=smoothing)
 
 

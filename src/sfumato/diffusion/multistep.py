@@ -5,7 +5,7 @@ All are one method, `walk`, with the coefficients of a `Scheme` (see `coefficien
     sampler          polynomial through    in      order   noise       source
     dpmpp_2m         x0_hat, (2)           ln s    2       with eta    Lu et al. 2022b (DPM-Solver++)
     dpmpp_3m         x0_hat, (2)           ln s    3       with eta    Lu et al. 2022b; Crowson, k-diffusion (SDE)
-    unipc            x0_hat, (2)           ln s    3 + 1   none        Zhao et al. 2023 (UniPC)
+    unipc            x0_hat, (2)           ln s    1 to 4  none        Zhao et al. 2023 (UniPC)
     dpm_multistep    eps_hat, (3)          ln s    1 to 3  with eta    Lu et al. 2022a (DPM-Solver)
     deis             eps_hat, (3)          ln s    1 to 4  none        Zhang & Chen 2023 (DEIS, log rho)
     lms              eps_hat, (4)          s       1 to 4  none        Zhang & Chen 2023 (rho AB), k-diffusion
@@ -112,7 +112,7 @@ def unipc(
         condition: handed to the denoiser.
         noise: not used.
         times: from the start down to 0.
-        order: estimates in a step, 1 to 3; its correction has one more.
+        order: estimates in a step, 1 to 4; its correction has one more. 2 is the better in up to 10 calls.
         form: B(h) is h or e^h - 1, see `Slope`.
     """
     slope: Literal["width", "midpoint"] = "width" if form == "bh1" else "midpoint"

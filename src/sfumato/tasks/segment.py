@@ -153,7 +153,7 @@ class Segment:
     def _scored(self, output: Data, x0: Data, x_t: Data, t: PerItem, ignored: Ignored) -> dict[str, Tensor]:
         """The terms over the pixels that are not ignored."""
         hidden, answer = ignored[:, None], one_hot(torch.zeros_like(ignored, dtype=torch.uint8), self.classes)
-        output = torch.where(hidden, CERTAIN * answer, output)
+        output = torch.where(hidden, CERTAIN * answer[:, -output.shape[1] :], output)
         x0 = torch.where(hidden, self.process.estimate(output.detach(), x_t, t), x0)
         share = (~ignored).flatten(1).float().mean(1).clamp(min=1 / ignored[0].numel())
         terms = {"process": self.process.loss(output, x0, x_t, t) / share}
@@ -232,5 +232,5 @@ def draw_masks(
 
 
 def probabilities(x0_hat: Data) -> Data:
-    """Class probabilities in [0, 1] from an estimated one-hot mask in [-1, 1]."""
-    return ((x0_hat + 1) / 2).clamp(0, 1)
+    """Class probabilities in [0, 1], float32, from an estimated one-hot mask in [-1, 1]."""
+    return ((x0_hat.float() + 1) / 2).clamp(0, 1)
