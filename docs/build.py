@@ -1,6 +1,6 @@
-"""Writes `recipe.md` and `commands.md` from the code, so that they cannot disagree with it.
+"""Writes `recipe.md`, `commands.md` and `samplers.md` from the code, so that they cannot disagree with it.
 
-python docs/build.py           write both pages
+python docs/build.py           write the pages
 python docs/build.py --check   write nothing; exit code 1 if a page is out of date or a description is missing
 """
 
@@ -14,7 +14,9 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from cyclopts import App
 
+from sfumato.build import build_process
 from sfumato.cli import COMMANDS
+from sfumato.diffusion.catalogue import SAMPLERS, Entry
 from sfumato.recipe import Recipe, load_recipe
 
 FOLDER = Path(__file__).parent
@@ -46,6 +48,26 @@ A verb reads files or folders and writes one new folder; a folder that is not em
 Everywhere, `--json` prints the result on stdout (progress goes to stderr), `--debug` shows the traceback of an error,
 `--help` explains. [The exit codes](how-to.md#call-it-from-a-program) are stable.
 """
+
+
+SAMPLERS_HEAD = f"""{NOTE}
+# Processes and samplers
+
+Names are those of `sample.sampler` in [the recipe](recipe.md#sample) and of `--sampler`; the mathematics is told in
+[the theory](theory.md#3-samplers). The tests run their laws over the same list: every pair that is marked here lands
+on the data in the right proportions with the exact denoiser, at the order that is given here.
+"""
+
+PROCESSES = {
+    "gaussian": ("generate", ["process={kind: gaussian}"]),
+    "learned variance": ("generate", ["process={kind: gaussian, variance: learned}"]),
+    "vp": ("generate", ["process={kind: vp}"]),
+    "ve": ("generate", ["process={kind: ve}"]),
+    "edm": ("generate", ["process={kind: edm, sigma_data: 0.5}"]),
+    "sdd": ("segment", ["process={kind: sdd, classes: 2}", "data.size=[8, 8]"]),
+    "categorical": ("segment", ["process={kind: categorical, critical_log_snr: null}"]),
+}
+"""A recipe for each kind of process."""
 
 
 class Row(NamedTuple):
@@ -187,6 +209,39 @@ def _code(value: Any) -> str:
     return f"`{value if isinstance(value, str | Path) else json.dumps(value)}`"
 
 
+def sampler_sections() -> list[Section]:
+    """What samplers do, and which process each of them walks."""
+    methods = [
+        Row(
+            name,
+            (
+                entry.method,
+                _calls(entry),
+                "" if entry.order is None else str(entry.order),
+                "each step" if entry.stochastic else "",
+                ", ".join(f"`{option}`" for option in sorted(entry.options)),
+            ),
+            entry.source,
+        )
+        for name, entry in SAMPLERS.items()
+    ]
+    processes = {kind: build_process(load_recipe(task, settings=words)) for kind, (task, words) in PROCESSES.items()}
+    pairs = []
+    for name, entry in SAMPLERS.items():
+        *cells, last = ("yes" if entry.suits(process) else "" for process in processes.values())
+        pairs.append(Row(name, tuple(cells), last))
+    columns = ("sampler", "method", "calls of n steps", "order", "noise", "options", "source")
+    about = "Process `none`, the deterministic twin, has one call and nothing to walk."
+    return [
+        Section("Samplers", "Order is that of the error on the probability-flow ODE.", columns, tuple(methods)),
+        Section("Pairs", about, ("sampler", *processes), tuple(pairs)),
+    ]
+
+
+def _calls(entry: Entry) -> str:
+    return "n" if entry.calls_per_step == 1 else f"{entry.calls_per_step} n - {entry.calls_per_step - 1}"
+
+
 def page(head: str, sections: Sequence[Section]) -> str:
     """A page of Markdown."""
     return "\n".join([head, *map(_section, sections)])
@@ -219,6 +274,7 @@ def pages() -> dict[Path, str]:
     return {
         FOLDER / "recipe.md": page(RECIPE_HEAD, recipe_sections()),
         FOLDER / "commands.md": page(COMMANDS_HEAD, command_sections()),
+        FOLDER / "samplers.md": page(SAMPLERS_HEAD, sampler_sections()),
     }
 
 

@@ -5,7 +5,6 @@ import importlib
 import io
 import re
 import shlex
-import sys
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
@@ -185,11 +184,29 @@ def test_help_lists_every_command() -> None:
         assert re.search(rf"^\W*{name}\b", written.getvalue(), re.MULTILINE), title
 
 
-@pytest.mark.parametrize(("letter", "module"), [("G", "gaussian"), ("T", "schedule"), ("S", "sampler")])
+def equation_modules() -> list[tuple[str, str]]:
+    """Letter and module, by the table on the theory page that says which is whose."""
+    rows = re.findall(r"^\| ([A-Z](?:, [A-Z])*) \| (.+?) \|", theory(), re.MULTILINE)
+    return [
+        pair
+        for letters, links in rows
+        for pair in zip(letters.split(", "), re.findall(r"src/sfumato/([\w/]+)\.py", links), strict=True)
+    ]
+
+
+def theory() -> str:
+    pages = sorted((ROOT / "docs").glob("theory*.md"))
+    return "\n".join(page.read_text(encoding="utf-8") for page in pages)
+
+
+@pytest.mark.parametrize(("letter", "module"), equation_modules())
 def test_equations_have_the_numbers_of_the_code(letter: str, module: str) -> None:
-    """An equation of the theory page stands under its number in the module's docstring."""
-    importlib.import_module(f"sfumato.diffusion.{module}")
-    docstring = sys.modules[f"sfumato.diffusion.{module}"].__doc__ or ""
+    """An equation of the theory pages stands under its number in the module's docstring."""
+    docstring = importlib.import_module(f"sfumato.{module.replace('/', '.')}").__doc__ or ""
     in_code = set(re.findall(r" \((\d)\)$", docstring, re.MULTILINE))
-    text = (ROOT / "docs" / "theory.md").read_text(encoding="utf-8")
-    assert set(re.findall(rf"\({letter}(\d)\)", text)) == in_code
+    assert in_code and set(re.findall(rf"\({letter}(\d)\)", theory())) == in_code
+
+
+def test_all_equations_have_a_module() -> None:
+    letters = {letter for letter, _ in equation_modules()}
+    assert letters == set(re.findall(r"\(([A-Z])\d\)", theory())) and len(letters) == len(equation_modules())

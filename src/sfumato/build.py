@@ -208,10 +208,6 @@ def _dirichlet(recipe: Recipe, p: SDDProcess) -> Dirichlet:
 
 def _categorical(recipe: Recipe, p: CategoricalProcess) -> Categorical:
     """The process of classes."""
-    if recipe.task == "generate":
-        raise UsageError(
-            "the categorical process is for masks: images have no classes", remedy="--set process.kind=edm"
-        )
     if isinstance(recipe.network, ForeignNetwork):
         raise UsageError(
             f"a network of {recipe.network.kind} is told the noise level as a step of a table, the categorical process "

@@ -255,8 +255,6 @@ def _critical(recipe: Recipe, pack: Pack) -> list[Choice]:
     """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ)."""
     if getattr(recipe.process, "critical_log_snr", None) != "auto":
         return []
-    if recipe.task == "generate":
-        return [Choice("process.critical_log_snr", None, "only masks have a critical level")]
     rows = spread(pack.rows("train"), MEASURED_CASES)
     readers = [pack.masks(rows, [reader] * len(rows)).numpy() for reader in range(pack.spec.readers)]
     if len(readers) > 1:

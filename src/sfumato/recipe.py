@@ -348,7 +348,7 @@ class SDDProcess(Part):
         "auto", description="mean intensities to start images from; auto: quantiles of those of the training images"
     )
     critical_log_snr: float | Auto | None = Field(
-        "auto", description="centre of the critical grid; auto measures it on the masks"
+        None, description="centre of the critical grid; auto measures it on the masks"
     )
 
 
@@ -531,6 +531,14 @@ class Recipe(Part):
     validate_: Validate = Field(Validate(), alias="validate")
     checkpoint: Checkpoint = Checkpoint()
 
+    @model_validator(mode="after")
+    def _masks_are_for_segment(self) -> "Recipe":
+        if self.task == "generate" and isinstance(self.process, CategoricalProcess):
+            raise ValueError("process.kind=categorical is for masks: images have no classes; take edm or another kind")
+        if self.task == "generate" and getattr(self.process, "critical_log_snr", None) == "auto":
+            raise ValueError("process.critical_log_snr=auto is measured on masks; for generate give a number or none")
+        return self
+
     def to_yaml(self) -> str:
         """The recipe as YAML, every field written."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)
@@ -553,11 +561,15 @@ DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
 }
 
 
-PROCESS_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "categorical": {"sample": {"sampler": "ancestral"}},
-    "sdd": {"sample": {"sampler": "ancestral", "grid": "geometric"}},
+PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
+    ("segment", "categorical"): {"sample": {"sampler": "ancestral"}},
+    ("segment", "sdd"): {
+        "process": {"kind": "sdd", "critical_log_snr": "auto"},
+        "sample": {"sampler": "ancestral", "grid": "geometric"},
+    },
+    ("generate", "sdd"): {"sample": {"sampler": "ancestral", "grid": "geometric"}},
 }
-"""What a kind of process changes in the defaults of its task."""
+"""What a kind of process changes in the defaults of a task."""
 
 
 def load_recipe(task: TaskKind, file: Path | None = None, *, settings: Sequence[str] = ()) -> Recipe:
@@ -570,8 +582,8 @@ def load_recipe(task: TaskKind, file: Path | None = None, *, settings: Sequence[
     if file is not None:
         layers.insert(0, _read_yaml(file))
     raw = reduce(merge, layers, DEFAULTS[task])
-    if (kind := _process_kind(raw)) in PROCESS_DEFAULTS:
-        raw = reduce(merge, layers, merge(DEFAULTS[task], PROCESS_DEFAULTS[kind]))
+    if (key := (task, _process_kind(raw))) in PROCESS_DEFAULTS:
+        raw = reduce(merge, layers, merge(DEFAULTS[task], PROCESS_DEFAULTS[key]))
     return parse_recipe(raw, origin="the recipe" if file is None else str(file))
 
 
@@ -638,8 +650,10 @@ def _explained(error: ValidationError, origin: str) -> UsageError:
         path = [str(part) for part in finding["loc"] if part not in TAGS]
         if finding["type"] == "extra_forbidden":
             findings.append(f"unknown key {'.'.join(path)}{_nearest(path[-1])}")
-        else:
+        elif path:
             findings.append(f"{'.'.join(path)}: {finding['msg']} (found {finding['input']!r})")
+        else:
+            findings.append(finding["msg"])
     return UsageError(
         f"{origin} has {len(findings)} mistake{'s' * (len(findings) > 1)}:\n    " + "\n    ".join(findings),
         remedy="see docs/recipe.md for every field",

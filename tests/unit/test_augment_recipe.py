@@ -19,7 +19,8 @@ SMALL = ["network.channels=8", "network.multipliers=[1, 2]", "network.blocks=1",
 
 
 def written(augment: str, task: TaskKind = "segment") -> Recipe:
-    return load_recipe(task, settings=[*SMALL, f"data.augment={augment}"])
+    measured = ["process.sigma_data=0.5"] if task == "generate" else ["process.critical_log_snr=-5"]
+    return load_recipe(task, settings=[*SMALL, *measured, f"data.augment={augment}"])
 
 
 @pytest.mark.parametrize("word", PRESETS)

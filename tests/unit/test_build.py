@@ -180,6 +180,7 @@ def test_only_some_samplers_start_from_pure_noise() -> None:
         ("segment", ["process={kind: gaussian, prediction: eps, variance: learned}"], "for generators"),
         ("segment", ["process.reference_side=64"], "leave reference_side out"),
         ("generate", ["process.kind=categorical"], "for masks"),
+        ("generate", ["process.critical_log_snr=auto"], "measured on masks"),
         ("segment", ["process.kind=categorical", "network.kind=monai"], "a step of a table"),
     ],
 )

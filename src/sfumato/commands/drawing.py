@@ -52,8 +52,9 @@ class Draw:
 
     @property
     def calls(self) -> int:
-        """Network calls for each image."""
-        return self.count * self.sampler.calls + (0 if self.start is None else self.start.calls)
+        """Network calls for each image, those of a guide counted."""
+        started = 0 if self.start is None else self.start.calls
+        return self.count * self.sampler.calls * self.guidance.evaluations + started
 
     def of_twin(self, twin: Model) -> "Draw":
         """The same for the deterministic twin: its one mask."""

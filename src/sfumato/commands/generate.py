@@ -84,15 +84,19 @@ def generate(
         dry_run: Only say what would be written.
     """
     loaded = load_generator(model)
-    number = resolve_steps(loaded, model, steps, sampler=sampler, grid=grid, batch=batch)
+    number = resolve_steps(
+        loaded, model, steps, sampler=sampler, grid=grid, batch=batch,
+        others={"--eta": eta, "--churn": churn, "--guide": guide, "--guidance": guidance},
+    )  # fmt: skip
     drawn = loaded.sampler(steps=number, sampler=sampler, grid=grid, eta=eta, churn=churn)
     guided = build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide)
+    calls = drawn.calls * guided.evaluations
     wanted = plan_images(loaded.spec.classes, count=count, label=class_, per_class=per_class, seeds=seeds)
     totals = dict(Counter(image.label or UNCONDITIONAL for image in wanted))
     check_output(out, overwrite=overwrite)
     if dry_run:
-        say(f"would make {len(wanted)} images, {drawn.calls} network calls each, into {out}: {totals}")
-        return {"samples": str(out), "images": totals, "network_calls": drawn.calls}
+        say(f"would make {len(wanted)} images, {calls} network calls each, into {out}: {totals}")
+        return {"samples": str(out), "images": totals, "network_calls": calls}
     with output_folder(out, overwrite=overwrite) as folder:
         made = _write_images(loaded, drawn, wanted, folder, guidance=guided, batch=batch, height=size, method=upsample)
         _write_sheets(folder, made)
@@ -101,7 +105,7 @@ def generate(
         words = {"guidance": guided.scale, "guidance_interval": guided.interval, "guide": guide}
         write_provenance(folder, inputs={"model": model}, seed=None, model=about, sampler=drawn.name, **words)
     say(f"{len(wanted)} images in {out}: {', '.join(f'{number} {label}' for label, number in totals.items())}")
-    return {"samples": str(out), "images": totals, "network_calls": drawn.calls}
+    return {"samples": str(out), "images": totals, "network_calls": calls}
 
 
 def load_generator(path: Path) -> Model:

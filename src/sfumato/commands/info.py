@@ -10,6 +10,7 @@ from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.run import Model, Run, load_model
+from sfumato.training.checkpoint import MANIFEST
 from sfumato.training.log import read_log
 
 
@@ -17,13 +18,13 @@ def info(path: Path, /) -> dict[str, Any]:
     """Tell what a folder or file is.
 
     Args:
-        path: A run folder, a model.safetensors or a prepared dataset.
+        path: A run folder, a checkpoint of one, a model.safetensors or a prepared dataset.
     """
     if is_prepared(path):
         result = describe(path, Pack.open(path))
     elif Run(path).exists():
         result = _about_run(path)
-    elif path.is_file():
+    elif path.is_file() or (path / MANIFEST).is_file():  # a model, or a checkpoint of a run
         result = _about_model(load_model(path))
     else:
         raise UsageError(f"{path} is nothing that sfumato wrote", expected="a run, a model or a dataset")

@@ -11,10 +11,11 @@ with the same noise, mixed linearly, and denoised (Ho et al. 2020, section 4.4):
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from cyclopts import Parameter
 
 from sfumato.commands.console import say
 from sfumato.commands.folder import check_output, output_folder
@@ -31,7 +32,7 @@ from sfumato.inference import blank, noise_of, steps_from
 from sfumato.provenance import write_provenance
 from sfumato.report.figures import animation, strip
 from sfumato.run import Model
-from sfumato.tasks.task import Sampler, spread, to_uint8
+from sfumato.tasks.task import Sampler, last, spread, to_uint8
 from sfumato.typing import Data
 
 SHOWN = 9
@@ -44,7 +45,7 @@ def interpolate(
     *,
     out: Path,
     seeds: str | None = None,
-    images: tuple[Path, Path] | None = None,
+    images: Annotated[tuple[Path, Path] | None, Parameter(negative="")] = None,
     noise: float | None = None,
     frames: int = 9,
     class_: str | None = None,
@@ -149,8 +150,7 @@ def _made(
 ) -> Iterator[np.ndarray]:
     for start in range(0, len(states), batch):
         part = slice(start, start + batch)
-        *_, last = steps_from(model, sampler, states[part], labels[part], noise.part(part))
-        yield from to_uint8(last.x)
+        yield from to_uint8(last(steps_from(model, sampler, states[part], labels[part], noise.part(part))).x)
 
 
 def _write(

@@ -20,7 +20,7 @@ from sfumato.provenance import write_provenance
 from sfumato.report.figures import heat, strips
 from sfumato.run import Model
 from sfumato.tasks.film import visible
-from sfumato.tasks.task import Sampler, spread, to_uint8
+from sfumato.tasks.task import Sampler, last, spread, to_uint8
 
 SHEET_COLUMNS = 8
 
@@ -115,8 +115,8 @@ def _reconstructions(
         noise = Noise([derive_seed(seed, "reconstruct", case.id) for case in chunk], model.device)
         x_t = model.process.corrupt(x0, t, noise)
         labels = [case.label if case.label in classes else None for case in chunk]
-        *_, last = steps_from(model, sampler, x_t, labels, noise)
-        shown = (x0, visible(model.process, x_t, t), last.x)
+        made = last(steps_from(model, sampler, x_t, labels, noise))
+        shown = (x0, visible(model.process, x_t, t), made.x)
         yield from map(_Pictures, *(to_uint8(images) for images in shown))
 
 

@@ -90,7 +90,10 @@ def segment(
     _check_model(loaded, model)
     check_start(start or loaded.recipe.sample.start, steps=steps, grid=grid)
     twin = load_twin(model, device=device)
-    number = resolve_steps(loaded, model, steps, sampler=sampler, grid=grid, batch=batch)
+    number = resolve_steps(
+        loaded, model, steps, sampler=sampler, grid=grid, batch=batch,
+        others={"--eta": eta, "--churn": churn, "--guide": guide, "--guidance": guidance},
+    )  # fmt: skip
     walk = loaded.sampler(steps=number, sampler=sampler, grid=grid, eta=eta, churn=churn, start=start)
     draw = Draw(
         sampler=walk, start=warm_start(walk, model, twin), tta=tta, count=members(loaded, samples, tta=tta),

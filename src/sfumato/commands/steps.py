@@ -1,5 +1,6 @@
 """`--steps auto`: as few network calls as are as good as many, measured once on the validation split of the run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +14,14 @@ Steps = int | Literal["auto"]
 
 
 def resolve_steps(
-    model: Model, path: Path, steps: Steps | None, *, sampler: str | None, grid: str | None, batch: int
+    model: Model,
+    path: Path,
+    steps: Steps | None,
+    *,
+    sampler: str | None,
+    grid: str | None,
+    batch: int,
+    others: Mapping[str, object],
 ) -> int | None:
     """The number of steps; None leaves it to the recipe.
 
@@ -27,12 +35,18 @@ def resolve_steps(
         sampler: the sampler's name, if another than the recipe's is wanted.
         grid: where its steps lie, likewise.
         batch: results drawn at once.
+        others: flags by their values, None where they are not given, that a curve does not know.
 
     Raises:
-        UsageError: `auto` for a lone file without a curve of this sampler and grid.
+        UsageError: `auto` for a lone file without a curve of this sampler and grid, or with one of the other flags.
     """
     if steps != "auto":
         return steps
+    if given := [flag for flag, value in others.items() if value is not None]:
+        raise UsageError(
+            f"--steps auto with {', '.join(given)}, which changes how many steps are enough",
+            remedy="give a number of steps, or set it in the recipe",
+        )
     sampler, grid = sampler or model.recipe.sample.sampler, grid or model.recipe.sample.grid
     curve = None if model.curve is None else Curve.from_dict(model.curve)
     if curve is None or (curve.sampler, curve.grid) != (sampler, grid):

@@ -157,6 +157,11 @@ class Guidance:
     interval: Interval = EVERYWHERE
     weak: Network | None = None
 
+    @property
+    def evaluations(self) -> int:
+        """How often a network looks at an item for each call of a sampler, at most: outside the interval it is once."""
+        return 1 if self.scale == 1 else 2
+
     def around(
         self, process: Process, network: Network, make: Callable[[Network], Denoise], *, unlabelled: int | None = None
     ) -> Denoise:

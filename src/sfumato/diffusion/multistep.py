@@ -18,6 +18,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise, zip_longest
 from typing import Literal
 
+import torch
+
 from sfumato.diffusion.coefficients import Curvature, Level, Row, Scheme
 from sfumato.diffusion.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Denoise, Noise, Step
@@ -222,7 +224,7 @@ def walk(
     before = x
     for (t, s), level, row, correction in zip_longest(pairwise(times), levels[:-1], rows, corrections):
         x0 = denoise(x, t, condition)
-        newest = x0 if scheme.target == "data" else (x - level.alpha * x0).div_(level.sigma)
+        newest = x0 if scheme.target == "data" else torch.sub(x, x0, alpha=level.alpha).div_(level.sigma)
         estimates = [newest, *estimates[: scheme.order]]
         if scheme.target == "noise":
             before = x0

@@ -31,6 +31,25 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
+def generator_of(seed: int) -> torch.Generator:
+    """A generator for each seed in [0, 2**64).
+
+    torch's own would take the low 32 bits alone, and of 65,000 seeds two would share their numbers. Up to 2**32 it is
+    torch's own; beyond, the words of its state (a Mersenne twister's, which may be any but all zeros) are combined with
+    those of a second one, seeded with the high bits and moved by a word.
+    """
+    generator = torch.Generator().manual_seed(seed % 2**32)
+    if seed >= 2**32:
+        state = generator.get_state().view(torch.int64)
+        state[_WORDS] ^= torch.Generator().manual_seed(seed // 2**32).get_state().view(torch.int64)[_WORDS].roll(1)
+        generator.set_state(state.view(torch.uint8))
+    return generator
+
+
+_WORDS = slice(3, 627)
+"""Where torch keeps the 624 words of a Mersenne twister within its state."""
+
+
 class Noise:
     """Where randomness comes from: one generator per item.
 
@@ -43,7 +62,7 @@ class Noise:
 
     def __init__(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
         self.device = torch.device(device)
-        self.generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        self.generators = [generator_of(seed) for seed in seeds]
 
     def __len__(self) -> int:
         return len(self.generators)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sfumato.diffusion.process import Condition, Noise, derive_seed
+from sfumato.diffusion.process import Condition, Noise, derive_seed, generator_of
 
 
 def test_seeds_differ_by_every_part_and_fit_a_generator():
@@ -47,3 +47,27 @@ def test_twice_keeps_what_there_is():
     both = Condition(label=torch.tensor([4, 1])).twice(9)
     assert both.image is None and both.augment is None
     assert both.label is not None and both.label.tolist() == [4, 1, 9, 9]
+
+
+def test_every_bit_of_a_seed_counts():
+    """torch's own seeding takes the low 32 bits alone."""
+    seeds = [0, 5, 2**32, 2**32 + 5, 5 * 2**32, 5 * 2**32 + 5, 2**62, 2**62 + 1, 2**63 - 1]
+    drawn = [torch.randn(50, generator=generator_of(seed)) for seed in seeds]
+    for i, a in enumerate(drawn):
+        assert abs(a.mean()) < 0.6 and 0.6 < a.std() < 1.5
+        for b in drawn[:i]:
+            assert abs(float(torch.corrcoef(torch.stack([a, b]))[0, 1])) < 0.6
+    assert torch.equal(drawn[-1], torch.randn(50, generator=generator_of(seeds[-1])))
+
+
+def test_small_seeds_are_those_of_torch():
+    own = torch.randn(7, generator=torch.Generator().manual_seed(2**32 - 1))
+    assert torch.equal(own, torch.randn(7, generator=generator_of(2**32 - 1)))
+
+
+def test_numbers_of_large_seeds_are_uniform_and_do_not_repeat():
+    streams = torch.stack([torch.rand(5000, generator=generator_of(k * 2**32 + k)) for k in range(1, 9)]).double()
+    assert (streams.mean(1) - 0.5).abs().max() < 5 / (12 * 5000) ** 0.5
+    assert len(streams.unique()) > 0.995 * streams.numel()
+    lagged = torch.corrcoef(torch.cat([streams[:, :-1], streams[:, 1:]])) - torch.eye(16)
+    assert lagged.abs().max() < 5 / 5000**0.5
