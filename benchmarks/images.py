@@ -18,8 +18,8 @@ import torch
 
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.pack import Pack
-from sfumato.diffusion.catalogue import SAMPLERS
 from sfumato.diffusion.process import derive_seed
+from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.inference import Wanted, make_steps
 from sfumato.metrics.fidelity import PixelSpace, kid
 from sfumato.run import Model, load_model

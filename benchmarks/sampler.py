@@ -20,15 +20,15 @@ import torch
 from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteScheduler
 from torch import Tensor
 
-from sfumato.diffusion.ablation import heun
-from sfumato.diffusion.catalogue import SAMPLERS, Entry
 from sfumato.diffusion.denoiser import Denoiser
-from sfumato.diffusion.gaussian import Gaussian, Prediction
-from sfumato.diffusion.multistep import dpmpp_2m
+from sfumato.diffusion.family.gaussian import Gaussian, Prediction
+from sfumato.diffusion.level.schedule import EDM, Schedule, linear, log_snr_grid, uniform_grid
 from sfumato.diffusion.process import Condition, Noise
-from sfumato.diffusion.sampler import ddim
-from sfumato.diffusion.schedule import EDM, Schedule, linear, log_snr_grid, uniform_grid
-from sfumato.diffusion.singlestep import Churn
+from sfumato.diffusion.sampler.ablation import heun
+from sfumato.diffusion.sampler.ancestral import ddim
+from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
+from sfumato.diffusion.sampler.multistep import dpmpp_2m
+from sfumato.diffusion.sampler.singlestep import Churn
 
 SHAPES = [(1, 1, 32, 32), (16, 3, 32, 32)]
 STEPS = 20

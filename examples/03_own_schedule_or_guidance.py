@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import torch
 
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.guidance import Guided
-from sfumato.diffusion.multistep import dpmpp_2m
+from sfumato.diffusion.level.schedule import log_snr_grid
 from sfumato.diffusion.process import Condition, Denoise, Noise
-from sfumato.diffusion.schedule import log_snr_grid
+from sfumato.diffusion.sampler.multistep import dpmpp_2m
 
 
 @dataclass(frozen=True)

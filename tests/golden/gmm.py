@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import Discrete
 from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Step
-from sfumato.diffusion.schedule import Discrete
 
 
 @cache

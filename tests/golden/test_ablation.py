@@ -11,10 +11,10 @@ from functools import partial
 import pytest
 import torch
 
-from sfumato.diffusion.ablation import euler, heun, iddpm_ratios, vp_ratios
-from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.schedule import EDM, VP, cosine, karras_grid, log_snr_grid, ratio_grid
-from sfumato.diffusion.singlestep import CALM, Churn
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import EDM, VP, cosine, karras_grid, log_snr_grid, ratio_grid
+from sfumato.diffusion.sampler.ablation import euler, heun, iddpm_ratios, vp_ratios
+from sfumato.diffusion.sampler.singlestep import CALM, Churn
 
 from .gmm import arrays, close, walk
 

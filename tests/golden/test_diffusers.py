@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.ablation import euler, heun
 from sfumato.diffusion.denoiser import Denoiser
-from sfumato.diffusion.gaussian import Gaussian, Prediction
-from sfumato.diffusion.multistep import deis, dpm_multistep, dpmpp_2m, dpmpp_3m, lms, unipc
+from sfumato.diffusion.family.gaussian import Gaussian, Prediction
+from sfumato.diffusion.level.schedule import EDM, VP, cosine, linear, ratio_grid
 from sfumato.diffusion.process import Condition, Step
-from sfumato.diffusion.sampler import ancestral, ddim
-from sfumato.diffusion.schedule import EDM, VP, cosine, linear, ratio_grid
+from sfumato.diffusion.sampler.ablation import euler, heun
+from sfumato.diffusion.sampler.ancestral import ancestral, ddim
+from sfumato.diffusion.sampler.multistep import deis, dpm_multistep, dpmpp_2m, dpmpp_3m, lms, unipc
 
 from .gmm import Recorded, Trace, Watched, arrays, close, exact_network, walk
 

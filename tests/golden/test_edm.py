@@ -10,11 +10,11 @@ from functools import partial
 import pytest
 import torch
 
-from sfumato.diffusion.ablation import heun
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import EDM, karras_grid
 from sfumato.diffusion.process import Condition
-from sfumato.diffusion.schedule import EDM, karras_grid
-from sfumato.diffusion.singlestep import CALM, Churn
+from sfumato.diffusion.sampler.ablation import heun
+from sfumato.diffusion.sampler.singlestep import CALM, Churn
 
 from .gmm import arrays, close, walk
 

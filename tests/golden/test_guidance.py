@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 import torch
 
-from sfumato.diffusion.ablation import heun
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.guidance import Autoguided, Guided
+from sfumato.diffusion.level.schedule import EDM, karras_grid
 from sfumato.diffusion.process import Condition, Denoise
-from sfumato.diffusion.schedule import EDM, karras_grid
+from sfumato.diffusion.sampler.ablation import heun
 
 from .gmm import Mixture, arrays, close, mixture, walk
 

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
-from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.learned import LearnedVariance, Objective
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.family.learned import LearnedVariance, Objective
+from sfumato.diffusion.level.schedule import Discrete, cosine, linear
+from sfumato.diffusion.level.spacing import kept, respaced_grid
 from sfumato.diffusion.process import Condition, Network
-from sfumato.diffusion.sampler import ancestral, ddim
-from sfumato.diffusion.schedule import Discrete, cosine, linear
-from sfumato.diffusion.spacing import kept, respaced_grid
+from sfumato.diffusion.sampler.ancestral import ancestral, ddim
 
 from .gmm import Recorded, arrays, close, exact_network, exact_output, mixture, walk
 

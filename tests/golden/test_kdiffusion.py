@@ -9,11 +9,8 @@ from functools import partial
 import pytest
 import torch
 
-from sfumato.diffusion.ablation import euler, heun
-from sfumato.diffusion.dpm_solver import dpm_adaptive, dpm_fast
-from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.sampler import ddim
-from sfumato.diffusion.schedule import (
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import (
     EDM,
     VP,
     cosine,
@@ -23,7 +20,10 @@ from sfumato.diffusion.schedule import (
     polyexponential_grid,
     ratio_grid,
 )
-from sfumato.diffusion.singlestep import Churn, dpm_2, dpm_2_ancestral, dpmpp_2s_ancestral, dpmpp_sde
+from sfumato.diffusion.sampler.ablation import euler, heun
+from sfumato.diffusion.sampler.ancestral import ddim
+from sfumato.diffusion.sampler.dpm_solver import dpm_adaptive, dpm_fast
+from sfumato.diffusion.sampler.singlestep import Churn, dpm_2, dpm_2_ancestral, dpmpp_2s_ancestral, dpmpp_sde
 
 from .gmm import arrays, close, walk
 

@@ -4,9 +4,9 @@ from functools import partial
 
 import pytest
 
-from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.multistep import dpmpp_2m, dpmpp_3m, lms
-from sfumato.diffusion.schedule import EDM, VP, ratio_grid
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import EDM, VP, ratio_grid
+from sfumato.diffusion.sampler.multistep import dpmpp_2m, dpmpp_3m, lms
 
 from .gmm import arrays, close, walk
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.law import LogNormal, LogUniform, Uniform
-from sfumato.diffusion.schedule import EDM, VE, VP
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.law import LogNormal, LogUniform, Uniform
+from sfumato.diffusion.level.schedule import EDM, VE, VP
 from sfumato.networks.uncertainty import weigh
 
 from .gmm import Recorded, arrays, exact_output, mixture

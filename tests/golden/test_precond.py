@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.schedule import EDM, VE, VP, cosine
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import EDM, VE, VP, cosine
 
 from .gmm import arrays
 

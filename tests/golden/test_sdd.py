@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from sfumato.diffusion.dirichlet import Dirichlet
-from sfumato.diffusion.divergence import smoothing_factor
-from sfumato.diffusion.fading import Fading, geometric_grid
-from sfumato.diffusion.moments import moments
+from sfumato.diffusion.family.dirichlet import Dirichlet
+from sfumato.diffusion.family.divergence import smoothing_factor
+from sfumato.diffusion.family.fading import Fading, geometric_grid
+from sfumato.diffusion.family.moments import moments
 from sfumato.diffusion.process import Noise
 
 from .gmm import arrays, close

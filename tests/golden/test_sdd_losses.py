@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.divergence import (
+from sfumato.diffusion.family.divergence import (
     BETA_DIFFUSION,
     WEIGHTS,
     Divergence,

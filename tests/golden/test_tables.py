@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sfumato.diffusion.schedule import cosine, linear, scaled_linear, sigmoid, zero_terminal
-from sfumato.diffusion.spacing import leading_grid, linspace_grid, trailing_grid
+from sfumato.diffusion.level.schedule import cosine, linear, scaled_linear, sigmoid, zero_terminal
+from sfumato.diffusion.level.spacing import leading_grid, linspace_grid, trailing_grid
 
 from .gmm import arrays
 

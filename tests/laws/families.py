@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.catalogue import SAMPLERS as CATALOGUE
-from sfumato.diffusion.categorical import Categorical
-from sfumato.diffusion.deterministic import Deterministic
-from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.learned import LearnedVariance
+from sfumato.diffusion.family.categorical import Categorical
+from sfumato.diffusion.family.deterministic import Deterministic
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.family.learned import LearnedVariance
+from sfumato.diffusion.level.schedule import EDM, VE, VP, cosine, linear, log_snr_grid
 from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step
-from sfumato.diffusion.schedule import EDM, VE, VP, cosine, linear, log_snr_grid
-from sfumato.diffusion.singlestep import Churn
+from sfumato.diffusion.sampler.catalogue import SAMPLERS as CATALOGUE
+from sfumato.diffusion.sampler.singlestep import Churn
 
 Sampler = Callable[..., Iterator[Step]]
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.categorical import Categorical
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.categorical import Categorical
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import cosine, critical_grid, uniform_grid
 from sfumato.diffusion.process import Process
-from sfumato.diffusion.sampler import ancestral, ddim
-from sfumato.diffusion.schedule import cosine, critical_grid, uniform_grid
+from sfumato.diffusion.sampler.ancestral import ancestral, ddim
 
 from .families import Sampler, ideal, sample
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Noise, Process
 
 from .families import CATEGORICALS, GAUSSIANS, PROCESSES

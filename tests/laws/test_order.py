@@ -15,9 +15,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import karras_grid
 from sfumato.diffusion.process import Condition, Noise
-from sfumato.diffusion.schedule import karras_grid
 
 from .families import GAUSSIANS, ORDERS, SAMPLERS
 

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
-from sfumato.diffusion.dirichlet import Dirichlet, for_images, for_masks
-from sfumato.diffusion.fading import Fading, geometric_grid
+from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
+from sfumato.diffusion.family.fading import Fading, geometric_grid
+from sfumato.diffusion.level.schedule import critical_grid
 from sfumato.diffusion.process import Condition, Denoise, Noise
-from sfumato.diffusion.sampler import ancestral
-from sfumato.diffusion.schedule import critical_grid
+from sfumato.diffusion.sampler.ancestral import ancestral
 
 from .families import ideal, sample
 

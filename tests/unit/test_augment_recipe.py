@@ -4,7 +4,8 @@ import pytest
 import torch
 import yaml
 
-from sfumato.build import build_augment, build_network
+from sfumato.build.data import build_augment
+from sfumato.build.network import build_network
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.spec import Intensity, Spec

@@ -5,16 +5,18 @@ import itertools
 import pytest
 import torch
 
-from sfumato.build import BELOW_CRITICAL, WARM_WIDTH, build_network, build_process, build_sampler, critical_log_snr
+from sfumato.build.network import build_network
+from sfumato.build.process import BELOW_CRITICAL, build_process, critical_log_snr
+from sfumato.build.sampling import WARM_WIDTH, build_sampler
 from sfumato.data.spec import Intensity, Spec
-from sfumato.diffusion.catalogue import SAMPLERS as CATALOGUE
-from sfumato.diffusion.categorical import Categorical
 from sfumato.diffusion.denoiser import Denoiser
-from sfumato.diffusion.gaussian import Gaussian
-from sfumato.diffusion.law import Centred
+from sfumato.diffusion.family.categorical import Categorical
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.law import Centred
+from sfumato.diffusion.level.schedule import EDM
 from sfumato.diffusion.process import Condition, Noise
-from sfumato.diffusion.schedule import EDM
-from sfumato.diffusion.singlestep import Churn
+from sfumato.diffusion.sampler.catalogue import SAMPLERS as CATALOGUE
+from sfumato.diffusion.sampler.singlestep import Churn
 from sfumato.errors import UsageError
 from sfumato.recipe import TaskKind, load_recipe
 

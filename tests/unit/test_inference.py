@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sfumato.build import build_process
+from sfumato.build.process import build_process
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case
 from sfumato.data.spec import Intensity, Spec

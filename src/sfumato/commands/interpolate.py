@@ -25,7 +25,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import read_input, to_data
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Noise
 from sfumato.errors import UsageError
 from sfumato.inference import blank, noise_of, steps_from

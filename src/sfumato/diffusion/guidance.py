@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 
 import torch
 
+from sfumato.diffusion.level.schedule import Levels
 from sfumato.diffusion.process import Condition, Denoise, Network, Process
-from sfumato.diffusion.schedule import Levels
 from sfumato.typing import Data, Output
 
 SMALLEST = 1e-20

@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Noise, Process, Step
 from sfumato.typing import Data
 

@@ -15,11 +15,11 @@ from sfumato.data.augmentation import augment, nonleaking
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.pack import Pack
-from sfumato.diffusion.catalogue import SAMPLERS
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import Guidance
 from sfumato.diffusion.pieces import Pieces, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
+from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.networks.uncertainty import weigh
 from sfumato.tasks.task import (
     Sampler,

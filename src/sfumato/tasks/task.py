@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sfumato.diffusion.catalogue import SAMPLERS
 from sfumato.diffusion.denoiser import Denoiser, SelfConditioned, shown
 from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
+from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.training.stream import Batch
 from sfumato.typing import Data, Output, PerItem, Times
 

@@ -5,10 +5,10 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser, SelfConditioned
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.guidance import Guided
+from sfumato.diffusion.level.schedule import EDM, cosine
 from sfumato.diffusion.process import Condition
-from sfumato.diffusion.schedule import EDM, cosine
 
 PROCESS = Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5)
 X = torch.linspace(-2, 2, 24, dtype=torch.float64).view(3, 2, 2, 2)

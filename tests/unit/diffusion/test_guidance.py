@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
-from sfumato.diffusion.deterministic import Deterministic
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.deterministic import Deterministic
+from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.guidance import EVERYWHERE, Autoguided, Guidance, Guided, times_of
+from sfumato.diffusion.level.schedule import EDM, VP, cosine, linear
 from sfumato.diffusion.process import Condition, Denoise, Process
-from sfumato.diffusion.schedule import EDM, VP, cosine, linear
 
 EDM_PROCESS = Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5)
 MASKS = Gaussian(schedule=cosine(), prediction="logits")

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from sfumato.diffusion.deterministic import Deterministic
-from sfumato.diffusion.gaussian import Gaussian
+from sfumato.diffusion.family.deterministic import Deterministic
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.level.schedule import EDM, cosine
 from sfumato.diffusion.process import Step
-from sfumato.diffusion.schedule import EDM, cosine
 from sfumato.tasks.film import FRAMES, chosen, noised, visible, watched
 
 PROCESSES = {

@@ -1,0 +1,67 @@
+"""From a recipe to what is told of a source, and to how images are varied."""
+
+from pathlib import Path
+
+from sfumato.data.augmentation.pipe import Pipe
+from sfumato.data.augmentation.ranges import PRESETS, Ranges
+from sfumato.data.source import Hints
+from sfumato.errors import UsageError
+from sfumato.recipe import (
+    Augment,
+    Augmentation,
+    Data,
+    ForeignNetwork,
+    NonLeaking,
+    Recipe,
+)
+
+
+def build_hints(data: Data) -> Hints:
+    """What the recipe says about a source."""
+    source = data.source
+    return Hints(
+        columns={role: name for role, name in source.columns.model_dump().items() if name is not None},
+        table=None if source.table is None else Path(source.table),
+        drop_unpaired=source.drop_unpaired,
+        group_by=source.group_by,
+        class_level=source.class_level,
+        slice_axis=source.slice_axis,
+        component=source.component,
+        fold=data.split.fold,
+    )
+
+
+def build_augment(recipe: Recipe) -> Ranges | Pipe:
+    """The numbers of `data.augment`: of a preset, of one with changes, or of the non-leaking pipe.
+
+    `_asdict()` of them is a `data.augment` that builds the same, whatever becomes of the presets.
+
+    Raises:
+        UsageError: a non-leaking pipe for masks, or for a network that cannot be told about it.
+    """
+    numbers = _augment(recipe.data.augment)
+    if isinstance(numbers, Pipe) and recipe.task == "segment":
+        raise UsageError(
+            "non_leaking augmentation is for generators: it does not move masks with their images",
+            remedy="--set data.augment=medium, or another preset",
+        )
+    if isinstance(numbers, Pipe) and isinstance(recipe.network, ForeignNetwork):
+        raise UsageError(
+            f"a network of {recipe.network.kind} cannot be told what was done to an image, so augmentation would leak",
+            remedy="--set data.augment=none, or --set network.kind=unet",
+        )
+    return numbers
+
+
+def _augment(augment: Augment) -> Ranges | Pipe:
+    match augment:
+        case "auto":
+            raise AssertionError("the plan resolves every auto before objects are built")
+        case "non_leaking":
+            return Pipe()
+        case Augmentation() as own:
+            return PRESETS[own.base]._replace(**own.model_dump(exclude={"base"}, exclude_none=True))
+        case NonLeaking() as own:
+            return Pipe(**own.model_dump(exclude={"kind"}, exclude_none=True))
+        case _:
+            return PRESETS[augment]

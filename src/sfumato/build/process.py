@@ -1,0 +1,161 @@
+"""From a recipe to the diffusion process; every `auto` must have been resolved by `plan`."""
+
+import math
+from typing import Any, Literal, assert_never
+
+from sfumato.diffusion.family.categorical import Categorical
+from sfumato.diffusion.family.deterministic import Deterministic
+from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
+from sfumato.diffusion.family.divergence import Divergence
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.family.learned import LearnedVariance
+from sfumato.diffusion.level.law import Centred, LogNormal, LogUniform, Uniform
+from sfumato.diffusion.level.schedule import (
+    EDM,
+    VE,
+    VP,
+    Discrete,
+    cosine,
+    linear,
+    scaled_linear,
+    shifted,
+    sigmoid,
+    zero_terminal,
+)
+from sfumato.diffusion.process import Process
+from sfumato.errors import UsageError
+from sfumato.recipe import (
+    CategoricalProcess,
+    Data,
+    EDMProcess,
+    ForeignNetwork,
+    GaussianProcess,
+    NoProcess,
+    Recipe,
+    SDDProcess,
+    VEProcess,
+    VPProcess,
+)
+
+BELOW_CRITICAL = 3.0
+"""Nats by which the median training noise of masks lies below the critical log-SNR.
+
+At the critical log-SNR the coarse mask can be read off the noisy state; only below must the network read the image.
+Centred there, half of the training teaches little: see benchmarks/RESULTS.md.
+"""
+
+
+def build_process(recipe: Recipe) -> Process:
+    """The diffusion process; every `auto` of the recipe must have been resolved by `plan`."""
+    label: Literal["schedule", "snr"] = "schedule" if isinstance(recipe.network, ForeignNetwork) else "snr"
+    match recipe.process:
+        case NoProcess(prediction=prediction):
+            return Deterministic(prediction=prediction)
+        case GaussianProcess() as p:
+            return _gaussian(recipe, p, label=label)
+        case VPProcess() as p:
+            schedule = VP(beta_d=p.beta_d, beta_min=p.beta_min)
+            return Gaussian(schedule=schedule, prediction="eps", training=Uniform(1e-5), label=label, min_snr=p.min_snr)
+        case EDMProcess() | VEProcess() if label == "schedule":
+            raise UsageError(
+                f"a network of {recipe.network.kind} is told the noise level as a step of a table, "
+                f"{recipe.process.kind.upper()} has none",
+                remedy="--set process.kind=gaussian, or --set network.kind=unet",
+            )
+        case VEProcess() as p:
+            law = LogUniform(p.sigma_min, p.sigma_max)
+            return Gaussian(schedule=VE(maximum=p.sigma_max), prediction="score", training=law, min_snr=p.min_snr)
+        case EDMProcess() as p:
+            centre = p.critical_log_snr
+            return Gaussian(
+                schedule=EDM(),
+                prediction=p.prediction,
+                sigma_data=_number(p.sigma_data),
+                training=LogNormal(p.log_sigma_mean, p.log_sigma_std)
+                if centre is None
+                else Centred(_number(centre) - BELOW_CRITICAL),
+            )
+        case CategoricalProcess() as p:
+            return _categorical(recipe, p)
+        case SDDProcess() as p:
+            return _dirichlet(recipe, p)
+        case _ as never:
+            assert_never(never)
+
+
+def _dirichlet(recipe: Recipe, p: SDDProcess) -> Dirichlet:
+    """The process of shares; what the recipe leaves open is left to the defaults of masks or images."""
+    if isinstance(recipe.network, ForeignNetwork):
+        raise UsageError(
+            f"a network of {recipe.network.kind} is told the noise level as a step of a table, SDD has none",
+            remedy="--set process.kind=gaussian, or --set network.kind=unet",
+        )
+    wanted = {"eta": p.eta, "shift": p.shift, "scale": p.scale, "end": p.sigmoid_end}
+    given: dict[str, Any] = {name: value for name, value in wanted.items() if value != "auto"}
+    given |= {"start": p.sigmoid_start, "power": p.sigmoid_power}
+    if p.loss != "auto":
+        smoothing = p.smoothing if recipe.task == "generate" else "none"
+        given["objective"] = p.loss if p.loss == "cross_entropy" else Divergence(kind=p.loss, smoothing=smoothing)
+    try:
+        if recipe.task == "segment":
+            assert p.classes != "auto" and recipe.data.size != "auto", "the plan resolves every auto"
+            return for_masks(p.classes, math.prod(recipe.data.size), skip=p.skip, **given)
+        assert p.intensities != "auto", "the plan resolves every auto"
+        return for_images(p.intensities, smoothing=p.smoothing, **given)
+    except ValueError as error:
+        raise UsageError(f"process sdd: {error}", remedy="see docs/recipe.md for what its numbers mean") from None
+
+
+def _categorical(recipe: Recipe, p: CategoricalProcess) -> Categorical:
+    """The process of classes."""
+    if isinstance(recipe.network, ForeignNetwork):
+        raise UsageError(
+            f"a network of {recipe.network.kind} is told the noise level as a step of a table, the categorical process "
+            "tells ln(s) / 4",
+            remedy="--set process.kind=gaussian, or --set network.kind=unet",
+        )
+    centre = p.critical_log_snr
+    return Categorical(
+        schedule={"linear": linear, "cosine": cosine}[p.schedule](p.timesteps),
+        training=Uniform(1 / p.timesteps) if centre is None else Centred(_number(centre) - BELOW_CRITICAL),
+        objective=p.loss,
+    )
+
+
+def _gaussian(recipe: Recipe, p: GaussianProcess, *, label: Literal["schedule", "snr"]) -> Process:
+    """The process of a table of betas."""
+    learned = p.variance == "learned"
+    if learned and recipe.task == "segment":
+        raise UsageError("a learned variance is for generators", remedy="--set process.variance=small")
+    law = Uniform(0.0 if learned else 1 / p.timesteps)  # learned: moved up to the next of T steps, all equally likely
+    process = Gaussian(
+        schedule=_table(p, recipe.data),
+        prediction=p.prediction,
+        training=law if p.critical_log_snr is None else Centred(_number(p.critical_log_snr) - BELOW_CRITICAL),
+        label=label,
+        variance="large" if p.variance == "large" else "small",
+        min_snr=p.min_snr,
+    )
+    return LearnedVariance(process=process) if learned else process
+
+
+def _table(p: GaussianProcess, data: Data) -> Discrete:
+    """The table of betas, for images of the recipe's size."""
+    tables = {"linear": linear, "cosine": cosine, "scaled_linear": scaled_linear, "sigmoid": sigmoid}
+    table = tables[p.schedule](p.timesteps)
+    if p.reference_side is not None:
+        assert data.size != "auto", "the plan resolves every auto before objects are built"
+        table = shifted(table, max(data.size) / p.reference_side)
+    return zero_terminal(table) if p.zero_terminal_snr else table
+
+
+def critical_log_snr(recipe: Recipe) -> float | None:
+    """The resolved critical log-SNR of a recipe, if it has one."""
+    value = getattr(recipe.process, "critical_log_snr", None)
+    return None if value is None else _number(value)
+
+
+def _number(value: float | str) -> float:
+    if isinstance(value, str):
+        raise AssertionError("the plan resolves every auto before objects are built")
+    return value

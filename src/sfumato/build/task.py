@@ -1,0 +1,74 @@
+"""From a recipe to the job on a prepared dataset."""
+
+from typing import assert_never
+
+from sfumato.build.data import build_augment
+from sfumato.build.sampling import build_guidance, build_run_sampler
+from sfumato.data.augmentation.pipe import Pipe
+from sfumato.data.augmentation.ranges import Ranges
+from sfumato.data.pack import Pack
+from sfumato.diffusion.family.deterministic import Deterministic
+from sfumato.diffusion.family.gaussian import Gaussian
+from sfumato.diffusion.process import Process
+from sfumato.errors import UsageError
+from sfumato.recipe import (
+    Recipe,
+)
+from sfumato.tasks.segment import Segment
+from sfumato.tasks.synthesise import Synthesise
+from sfumato.tasks.task import Task, spread
+
+
+def build_task(recipe: Recipe, pack: Pack, process: Process, *, device: str) -> Task:
+    """The job on a prepared dataset."""
+    sample = recipe.sample.model_copy(update={"start": "noise"})  # the twin, if there will be one, is trained later
+    sampler = build_run_sampler(recipe, sample, pack.spec, process)
+    _check_own_estimates(recipe, process)
+    train = pack.rows("train")
+    held_out = spread(pack.rows("validation") or train, recipe.validate_.cases)
+    augment = build_augment(recipe)
+    if isinstance(augment, Pipe):
+        augment.check(channels=pack.spec.channels, size=pack.spec.size)
+    match recipe.task:
+        case "segment":
+            assert isinstance(augment, Ranges), "build_augment refuses pipes for masks"
+            return Segment(
+                pack=pack, process=process, sampler=sampler, rows=held_out, augment=augment,
+                process_weight=recipe.loss.process, dice_weight=recipe.loss.dice, batch=recipe.train.global_batch,
+                seed=recipe.train.seed, recycle=recipe.train.recycle, self_condition=recipe.train.self_condition,
+                device=device,
+            )  # fmt: skip
+        case "generate":
+            guidance = build_guidance(recipe.sample, process, classes=len(pack.spec.classes))
+            return Synthesise(
+                pack=pack, process=process, sampler=sampler, guidance=guidance, rows=held_out,
+                train_rows=spread(train, len(held_out)), augment=augment, drop_label=recipe.train.drop_label,
+                batch=recipe.train.global_batch, seed=recipe.train.seed, uncertainty=recipe.loss.uncertainty,
+                self_condition=recipe.train.self_condition, device=device,
+            )  # fmt: skip
+        case _ as never:
+            assert_never(never)
+
+
+def _check_own_estimates(recipe: Recipe, process: Process) -> None:
+    """Refuse to train on the network's own estimates where that says nothing.
+
+    Raises:
+        UsageError: of a model of images, of the twin, or of a prediction whose target is the noise in the state.
+    """
+    train = recipe.train
+    if recipe.task == "generate" and (train.recycle > 0 or recipe.sample.start == "twin"):
+        raise UsageError(
+            "train.recycle and sample.start=twin are for masks", remedy="leave them out, or train self_condition"
+        )
+    if isinstance(process, Deterministic) and (train.recycle > 0 or train.self_condition > 0):
+        raise UsageError(
+            "process none has no state that could be made from the network's estimate",
+            remedy="--set train.recycle=0 --set train.self_condition=0",
+        )
+    if train.recycle > 0 and isinstance(process, Gaussian) and process.prediction not in ("logits", "x0"):
+        raise UsageError(
+            f"train.recycle with prediction {process.prediction}: its target is taken from the noise, which a "
+            "state made from an estimate hides",
+            expected="process.prediction=logits, or x0",
+        )

@@ -1,0 +1,1 @@
+"""Noise levels: schedules, the grids of times on which samplers walk, the laws of training times."""

@@ -1,0 +1,1 @@
+"""Samplers: generators that walk a state down a grid of times."""
