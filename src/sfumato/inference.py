@@ -14,6 +14,7 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Noise, Step, derive_seed
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.run import Model
+from sfumato.tasks.film import Film, Frame, film, watched
 from sfumato.tasks.segment import draw_masks, one_hot, probabilities
 from sfumato.tasks.synthesise import draw_images
 from sfumato.tasks.task import Sampler, last, to_uint8
@@ -31,14 +32,14 @@ class Ensemble:
             the first.
         placement: the way back to the original size.
         members: class probabilities of each member in the model's size (k, classes, h, w), float32.
-        steps: estimates of the first member at each step (classes, h, w); none if they were not asked for.
+        film: the first member's way from noise, if it was asked for.
     """
 
     case: Case
     picture: np.ndarray
     placement: Placement
     members: np.ndarray
-    steps: Sequence[np.ndarray]
+    film: Film | None = None
 
 
 class Prediction(NamedTuple):
@@ -111,7 +112,7 @@ def predict(
         batch: masks drawn at once.
         start: what a warm sampler starts from; None for noise.
         tta: test-time augmentation: member m sees view m of the image (`tasks.views`) and is turned back.
-        walked: ids of the cases whose first member's steps are kept.
+        walked: ids of the cases whose first member is filmed.
         guidance: away from a weaker model, or none.
 
     Raises:
@@ -128,14 +129,14 @@ def predict(
         guesses = None if start is None else start(images)
         drawn = [draw(chunk, images, guesses, part) for part in _parts(len(chunk), count, batch)]
         members = np.concatenate([each.probability for each in drawn])
-        walks = {name: walk for each in drawn for name, walk in each.walks.items()}
+        films = {name: film for each in drawn for name, film in each.films.items()}
         for k, case in enumerate(chunk):
             yield Ensemble(
                 case=case,
                 picture=_picture(inputs[k], model.spec),
                 placement=inputs[k].placement,
                 members=members[k * count : (k + 1) * count],
-                steps=walks.get(case.id, []),
+                film=films.get(case.id),
             )
 
 
@@ -147,10 +148,10 @@ class _Member(NamedTuple):
 
 
 class _Drawn(NamedTuple):
-    """Class probabilities of a batch, and the steps of some cases' first members by the cases' ids."""
+    """Class probabilities of a batch, and the films of some cases' first members by the cases' ids."""
 
     probability: np.ndarray
-    walks: dict[str, list[np.ndarray]]
+    films: dict[str, Film]
 
 
 def _parts(cases: int, count: int, batch: int) -> Iterator[list[_Member]]:
@@ -176,18 +177,20 @@ class _Draw:
         rows = [member.row for member in part]
         ids, numbers = [cases[row].id for row in rows], [member.number for member in part]
         views = numbers if self.tta else [0] * len(part)
-        walks: dict[str, list[np.ndarray]] = {}
+        seeds = [derive_seed(self.seed, "segment", *member) for member in zip(ids, numbers, strict=True)]
         steps = draw_masks(
             self.model.process, self.model.network, self.sampler, turn(images[rows], views),
             len(self.model.spec.mask_classes),
-            seeds=[derive_seed(self.seed, "segment", *member) for member in zip(ids, numbers, strict=True)],
-            start=None if guesses is None else turn(guesses[rows], views), guidance=self.guidance,
+            seeds=seeds, start=None if guesses is None else turn(guesses[rows], views), guidance=self.guidance,
         )  # fmt: skip
-        for step in steps:
-            for place, (name, number) in enumerate(zip(ids, numbers, strict=True)):
-                if number == 0 and name in self.walked:  # a copy: a view would keep the whole batch
-                    walks.setdefault(name, []).append(step.x0[place].to("cpu", copy=True).numpy())
-        return _Drawn(turn_back(probabilities(step.x0).float(), views).cpu().numpy(), walks)
+        filmed = [place for place, number in enumerate(numbers) if number == 0 and ids[place] in self.walked]
+        frames: list[Frame] = []
+        for frame in watched(self.model.process, steps, self.sampler.steps):
+            if filmed:
+                frames.append(frame._replace(state=frame.state[filmed], estimate=frame.estimate[filmed]))
+        process = self.model.process
+        films = {ids[place]: film(process, frames, k, seed=seeds[place]) for k, place in enumerate(filmed)}
+        return _Drawn(turn_back(probabilities(frame.estimate), views).cpu().numpy(), films)
 
 
 def _picture(image: Input, spec: Spec) -> np.ndarray:

@@ -103,7 +103,6 @@ def test_the_right_answer_comes_back_voxel_by_voxel(run: Path, scans: Path, tmp_
                 picture=np.zeros((*truth.shape, 1), np.uint8),
                 placement=Canvas((truth.shape[0], truth.shape[1])).place((truth.shape[0], truth.shape[1])),
                 members=np.moveaxis(np.eye(3, dtype=np.float32)[truth], -1, 0)[None],
-                steps=[],
             )
 
     writer = Writer(folder=tmp_path, spec=spec, save=frozenset(), form="same")

@@ -86,7 +86,7 @@ def test_names_of_classes_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     members = np.full((2, 3, *size), 1 / 3, np.float32)
     wanted = units(find_cases(tmp_path).cases, "same")
     drawn = Ensemble(case=wanted[0].cases[0], picture=PIXELS[..., None], placement=Canvas(size).place(size),
-                     members=members, steps=[])  # fmt: skip
+                     members=members)  # fmt: skip
     out = tmp_path / "deep" / "deeper" / "out"
     out.mkdir(parents=True)
     save = frozenset({"probability", "uncertainty", "overlay", "members"})

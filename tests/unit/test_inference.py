@@ -57,7 +57,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
 def test_memory_does_not_grow_with_the_number_of_steps(cases: list[Case]) -> None:
     """The tensors of a batch's size that are alive at the last call of the network; numpy's memory is traced."""
     peaks = []
-    for steps in (5, 50):
+    for steps in (12, 60):
         made, alive = model(), []
 
         def watch(network: nn.Module, *_: object, steps: int = steps, alive: list[int] = alive) -> None:
@@ -77,14 +77,25 @@ def living() -> int:
     return sum(type(each) is torch.Tensor and each.numel() >= 4 * 2 * SIZE * SIZE for each in gc.get_objects())
 
 
-def test_steps_are_kept_of_the_cases_asked_for(cases: list[Case]) -> None:
+def test_films_are_made_of_the_cases_asked_for(cases: list[Case]) -> None:
     made = model()
     ensembles = list(predict(made, made.sampler(steps=3), cases, count=2, seed=0, batch=3, walked={"1", "4"}))
-    assert [len(each.steps) for each in ensembles] == [0, 3, 0, 0, 3, 0]
+    assert [each.film is not None for each in ensembles] == [False, True, False, False, True, False]
     for each in (ensembles[1], ensembles[4]):
-        assert np.allclose((each.steps[-1] + 1) / 2, each.members[0], atol=1e-6), "of the first member"
-        kept = torch.from_numpy(each.steps[-1]) if each.steps[-1].base is None else each.steps[-1].base
-        assert kept.untyped_storage().nbytes() == each.steps[-1].nbytes, "not the whole batch"
+        assert each.film is not None and each.film.steps == [1, 2, 3]
+        end = each.film.estimates[-1]
+        assert np.allclose((end.numpy() + 1) / 2, each.members[0], atol=1e-6), "of the first member"
+        torch.testing.assert_close(each.film.noised[-1], end)
+        assert (each.film.noised[0] - end).abs().mean() > 0.3, "noise at the first level"
+        for picture in (*each.film.noised, *each.film.states, *each.film.estimates):
+            assert picture.untyped_storage().nbytes() == picture.nbytes, "not the whole batch"
+
+
+def test_films_of_long_walks_are_short(cases: list[Case]) -> None:
+    made = model()
+    (ensemble,) = predict(made, made.sampler(steps=30), cases[:1], count=1, seed=0, batch=1, walked={"0"})
+    assert ensemble.film is not None and len(ensemble.film.steps) == len(ensemble.film.states) == 9
+    assert ensemble.film.steps[0] == 1 and ensemble.film.steps[-1] == 30
 
 
 def test_views_are_turned_back_and_see_each_another_image(cases: list[Case]) -> None:

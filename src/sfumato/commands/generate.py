@@ -19,11 +19,11 @@ from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
 from sfumato.inference import Made, Wanted, make, make_steps
 from sfumato.provenance import write_provenance
-from sfumato.report.figures import animation, grid, strips
+from sfumato.report.figures import film as film_pictures
+from sfumato.report.figures import grid
 from sfumato.run import Model, load_model
-from sfumato.tasks.film import noised, watched
+from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import Sampler, to_uint8
-from sfumato.typing import Data
 
 GRIDS = (16, 36, 64)
 """Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
@@ -71,7 +71,7 @@ def generate(
         seeds: One seed for each image, like 0-63 or 3,7,20-29; by default 0, 1, 2, ...
         steps: Steps of the sampler; auto: the fewest that are as good as 50, measured once.
         sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
-        grid: log_snr, polyexponential, karras, uniform, trailing, leading or linspace.
+        grid: One of sample.grid in docs/recipe.md, such as log_snr, karras or uniform.
         eta: Share of the posterior's noise, 0 to 1; for ddim and the ancestral and SDE samplers.
         churn: Noise added before the steps of euler, heun and dpm_2 (S_churn).
         guidance: Guidance scale; 1 is none.
@@ -263,27 +263,12 @@ def _in_turn(made: Sequence[Made]) -> list[Made]:
 
 
 def _write_process(model: Model, sampler: Sampler, first: Wanted, folder: Path, *, guidance: Guidance) -> None:
-    """The first image while it is made and while it is noised, as a strip and as an animation.
-
-    The columns of the strip are noise levels: read to the right, noise becomes an image; read to the left in its first
-    row, the image becomes noise. The animation plays the one, then the other.
-    """
+    """The first image while it is made and while it is noised, as a strip and as an animation."""
     frames = list(watched(model.process, make_steps(model, sampler, [first], guidance=guidance), sampler.steps))
-    times = [frame.t for frame in frames]
-    into_noise = list(map(_picture, noised(model.process, frames[-1].estimate, times, [first.seed])))
-    states, estimates = (
-        [_picture(each) for each in kind] for kind in zip(*[frame[2:] for frame in frames], strict=True)
-    )
-    rows = {"noised": into_noise, "state": states, "estimate": estimates}
-    (folder / "progression.png").write_bytes(strips(rows, [f"step {frame.step}" for frame in frames]))
-    there = [(state, into_noise[-1]) for state in reversed(into_noise)]
-    back = list(zip(states, estimates, strict=True))
-    (folder / "progression.gif").write_bytes(animation([*there, *back], hold=(0, -1)))
-
-
-def _picture(images: Data) -> np.ndarray:
-    picture: np.ndarray = to_uint8(images)[0]
-    return picture
+    shown = film(model.process, frames, 0, seed=first.seed)
+    sheet, moving = film_pictures(shown.steps, *(list(to_uint8(torch.stack(kind))) for kind in shown[1:]))
+    (folder / "progression.png").write_bytes(sheet)
+    (folder / "progression.gif").write_bytes(moving)
 
 
 def known_class(name: str, classes: Sequence[str]) -> str | None:

@@ -67,8 +67,8 @@ def interpolate(
         frames: How many images, with both ends.
         class_: The class of all, or two like a,b: then the second half is of the second.
         steps: Steps of the sampler from noise; between images, those below the level are taken.
-        sampler: ancestral, ddim, euler, heun, dpmpp_2m or dpmpp_3m.
-        grid: uniform, karras or log_snr.
+        sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
+        grid: One of sample.grid in docs/recipe.md, such as log_snr, karras or uniform.
         batch: Images made at once; bounds the memory.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+from torch import Tensor
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.drawn import write_seg
@@ -27,8 +28,8 @@ from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
 from sfumato.inference import Ensemble, Prediction, in_original_size
 from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
-from sfumato.report.figures import animation, overlay, strip
-from sfumato.tasks.film import chosen
+from sfumato.report.figures import film as film_pictures
+from sfumato.report.figures import overlay
 
 Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
 Form = Literal["same", "nii", "png"]
@@ -180,13 +181,12 @@ class Writer:
         return target
 
     def _process(self, name: str, ensemble: Ensemble) -> None:
-        """The estimate after each network call of the first member: probability of any foreground."""
-        if len(ensemble.steps) > 1:
-            numbers = chosen(len(ensemble.steps))
-            shown = [(1 - ensemble.steps[number - 1][0]) / 2 for number in numbers]
-            frames = [(each * 255).clip(0, 255).astype(np.uint8)[..., None] for each in shown]
-            self._at(f"process/{name}.png").write_bytes(strip(frames, [f"call {number}" for number in numbers]))
-            self._at(f"process/{name}.gif").write_bytes(animation([[frame] for frame in frames]))
+        """The first member's way from noise and back into it, as a strip and an animation."""
+        if ensemble.film is not None and len(ensemble.film.steps) > 1:
+            shown = partial(_foreground, classes=len(self.spec.mask_classes))
+            sheet, moving = film_pictures(ensemble.film.steps, *(list(map(shown, kind)) for kind in ensemble.film[1:]))
+            self._at(f"process/{name}.png").write_bytes(sheet)
+            self._at(f"process/{name}.gif").write_bytes(moving)
 
     def _at(self, target: str) -> Path:
         path = self.folder / target
@@ -290,6 +290,13 @@ class _Stack:
     def stored(self, planes: np.ndarray) -> np.ndarray:
         """Planes as voxels in the order of the input file."""
         return as_stored(planes, self.axis, self.volume.affine)
+
+
+def _foreground(mask: Tensor, *, classes: int) -> np.ndarray:
+    """A one-hot mask in [-1, 1], or a state of one, as a picture: white where any foreground is."""
+    share = (1 - mask[0]) / 2 if len(mask) == classes else (1 + mask.amax(0)) / 2
+    picture: np.ndarray = (share * 255).clamp(0, 255).byte().numpy()[..., None]
+    return picture
 
 
 def _cropped(masks: np.ndarray) -> np.ndarray:

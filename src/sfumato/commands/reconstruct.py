@@ -49,8 +49,8 @@ def reconstruct(
         out: The folder to write.
         noise: How much: a time from 0, nothing, to 1, where the image is gone.
         steps: Steps of the whole way from noise; those below the level are taken.
-        sampler: ancestral, ddim, euler, heun, dpmpp_2m or dpmpp_3m.
-        grid: uniform, karras or log_snr.
+        sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
+        grid: One of sample.grid in docs/recipe.md, such as log_snr, karras or uniform.
         count: At most so many images, spread over the source.
         seed: With the case's name it decides the noise.
         batch: Images drawn at once; bounds the memory.

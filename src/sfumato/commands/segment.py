@@ -67,7 +67,7 @@ def segment(
         samples: Members of the ensemble; more than one also writes members/.
         steps: Steps of the sampler for each member; auto: the fewest that are as good as 50, measured once.
         sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
-        grid: critical, log_snr, polyexponential, karras, uniform, trailing, leading or linspace.
+        grid: One of sample.grid in docs/recipe.md, such as critical, log_snr or uniform.
         eta: Share of the posterior's noise, 0 to 1; for ddim and the ancestral and SDE samplers.
         churn: Noise added before the steps of euler, heun and dpm_2 (S_churn).
         guidance: Guidance scale for --guide; 1 is none.

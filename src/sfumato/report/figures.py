@@ -175,6 +175,26 @@ def animation(frames: Sequence[Sequence[Picture]], *, hold: Sequence[int] = (-1,
     return buffer.getvalue()
 
 
+def film(
+    steps: Sequence[int], noised: Sequence[Picture], states: Sequence[Picture], estimates: Sequence[Picture]
+) -> tuple[bytes, bytes]:
+    """The diffusion process in both directions, as a strip (PNG) and as an animation (GIF).
+
+    The columns of the strip are noise levels: read to the right, noise becomes a result; read to the left in its first
+    row, the result becomes noise. The animation plays the one, then the other.
+
+    Args:
+        steps: numbers of the steps that are shown.
+        noised: the result on its way into noise, at the level of each step.
+        states: the state after each step.
+        estimates: the estimate that led there.
+    """
+    rows = {"noised": noised, "state": states, "estimate": estimates}
+    there = [(state, noised[-1]) for state in reversed(noised)]
+    back = list(zip(states, estimates, strict=True))
+    return strips(rows, [f"step {step}" for step in steps]), animation([*there, *back], hold=(0, -1))
+
+
 def grid(images: UInt8[np.ndarray, "n h w c"], columns: int) -> UInt8[np.ndarray, "height width c"]:
     """A contact sheet: images in rows of `columns`, thin white gaps between them, white where images run out."""
     count, height, width, channels = images.shape

@@ -8,6 +8,8 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from torch import Tensor
+
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Noise, Process, Step
 from sfumato.typing import Data
@@ -30,6 +32,32 @@ class Frame(NamedTuple):
     t: float
     state: Data
     estimate: Data
+
+
+class Film(NamedTuple):
+    """The way of one result, in both directions; every list has a picture (c, *space) for each frame, on the CPU.
+
+    Attributes:
+        steps: numbers of the steps.
+        noised: the result at the same noise levels, on its way into noise.
+        states: the state after each step.
+        estimates: the estimate that led there.
+    """
+
+    steps: list[int]
+    noised: list[Tensor]
+    states: list[Tensor]
+    estimates: list[Tensor]
+
+
+def film(process: Process, frames: Sequence[Frame], place: int, *, seed: int) -> Film:
+    """The film of the item at a place of the batch; it is noised with the noise of `seed`."""
+    ends = noised(process, frames[-1].estimate[place : place + 1], [frame.t for frame in frames], [seed])
+    kinds = (
+        [end[0] for end in ends],
+        *([each[place] for each in kind] for kind in zip(*[f[2:] for f in frames], strict=True)),
+    )
+    return Film([frame.step for frame in frames], *([picture.cpu().clone() for picture in kind] for kind in kinds))
 
 
 def chosen(steps: int) -> list[int]:
