@@ -70,7 +70,7 @@ def test_memory_does_not_grow_with_the_number_of_steps(cases: list[Case]) -> Non
         peaks.append((alive[0], tracemalloc.get_traced_memory()[1]))
         tracemalloc.stop()
     (few, early), (many, late) = peaks
-    assert 0 < few == many and late < 1.5 * early, peaks
+    assert 0 < few and abs(many - few) <= 1 and late < 1.5 * early, peaks
 
 
 def living() -> int:
