@@ -21,11 +21,14 @@ from diffusers import DDIMScheduler, DPMSolverMultistepScheduler, HeunDiscreteSc
 from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.family.categorical import Categorical
+from sfumato.diffusion.family.dirichlet import for_images
+from sfumato.diffusion.family.fading import geometric_grid
 from sfumato.diffusion.family.gaussian import Gaussian, Prediction
 from sfumato.diffusion.level.schedule import EDM, Schedule, linear, log_snr_grid, uniform_grid
 from sfumato.diffusion.process import Condition, Noise
 from sfumato.diffusion.sampler.ablation import heun
-from sfumato.diffusion.sampler.ancestral import ddim
+from sfumato.diffusion.sampler.ancestral import ancestral, ddim
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
 from sfumato.diffusion.sampler.multistep import dpmpp_2m
 from sfumato.diffusion.sampler.singlestep import Churn
@@ -61,6 +64,32 @@ def ours(
     return run
 
 
+def shares(like: Tensor) -> Iterator[object]:
+    """Smoothed Dirichlet diffusion of images."""
+    process = for_images((0.0,))
+    noise = Noise(range(len(like)))
+    times = geometric_grid(process.schedule, STEPS)
+    x = process.prior(like, noise, t=times[0])
+    return ancestral(process, Denoiser(process, free), x, Condition(), noise, times=times)
+
+
+def classes(like: Tensor) -> Iterator[object]:
+    """The categorical process of masks with as many classes as there are channels, two at least."""
+    process = Categorical(schedule=linear())
+    masks = like.new_empty(len(like), max(2, like.shape[1]), *like.shape[2:])
+    noise = Noise(range(len(masks)))
+    times = uniform_grid(STEPS)
+    x = process.prior(masks, noise)
+    return ancestral(process, Denoiser(process, free), x, Condition(), noise, times=times)
+
+
+def drawing(like: Tensor) -> Iterator[object]:
+    """Nothing but a normal number for each entry, which every step of a stochastic sampler needs."""
+    noise = Noise(range(len(like)))
+    for _ in range(STEPS):
+        yield noise.normal(like)
+
+
 def theirs(scheduler: Any) -> Run:
     """A scheduler of diffusers in its documented loop."""
 
@@ -94,6 +123,9 @@ def contestants() -> dict[str, tuple[Run, int]]:
         "dpmpp_2m, EDM": (ours(dpmpp_2m, edm, prediction="F", sigma_data=0.5, uniform=False), STEPS),
         "heun, EDM": (ours(heun, edm, prediction="F", sigma_data=0.5, uniform=False), 2 * STEPS - 1),
         "heun, churn": (ours(partial(heun, churn=Churn(amount=10.0)), table), 2 * STEPS - 1),
+        "SDD, images": (shares, STEPS),
+        "categorical": (classes, STEPS),
+        "drawing noise alone": (drawing, STEPS),
         "diffusers DDIM": (theirs(DDIMScheduler(clip_sample=False)), STEPS),
         "diffusers DPM++ 2M": (theirs(DPMSolverMultistepScheduler()), STEPS),
         "diffusers Heun": (theirs(HeunDiscreteScheduler()), 2 * STEPS - 1),

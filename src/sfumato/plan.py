@@ -235,13 +235,21 @@ def _sigma_data(recipe: Recipe, pack: Pack) -> list[Choice]:
 
 
 def _shares(recipe: Recipe, pack: Pack) -> list[Choice]:
-    """What smoothed Dirichlet diffusion must know of the data."""
+    """What smoothed Dirichlet diffusion must know of the data.
+
+    Raises:
+        UsageError: the recipe has another number of classes.
+    """
     process = recipe.process
     if not isinstance(process, SDDProcess):
         return []
-    choices = []
+    choices, classes = [], len(pack.spec.mask_classes)
     if recipe.task == "segment" and process.classes == "auto":
-        choices.append(Choice("process.classes", len(pack.spec.mask_classes), "the classes of the masks"))
+        choices.append(Choice("process.classes", classes, "the classes of the masks"))
+    elif recipe.task == "segment" and process.classes != classes:
+        raise UsageError(
+            f"process.classes={process.classes}, but the masks have {classes}", remedy="--set process.classes=auto"
+        )
     if recipe.task == "generate" and process.intensities == "auto":
         means = pack.images(spread(pack.rows("train"), MEASURED_CASES)).flatten(1).mean(1).numpy()
         quantiles = np.quantile(means, (np.arange(INTENSITIES) + 0.5) / INTENSITIES)

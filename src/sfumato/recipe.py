@@ -539,6 +539,15 @@ class Recipe(Part):
             raise ValueError("process.critical_log_snr=auto is measured on masks; for generate give a number or none")
         return self
 
+    @model_validator(mode="after")
+    def _shares_apply(self) -> "Recipe":
+        if isinstance(self.process, SDDProcess):
+            other = {"segment": ("smoothing", "intensities"), "generate": ("skip", "classes")}[self.task]
+            defaults = SDDProcess()
+            if given := [name for name in other if getattr(self.process, name) != getattr(defaults, name)]:
+                raise ValueError(f"process.{' and process.'.join(given)} would do nothing for task {self.task}")
+        return self
+
     def to_yaml(self) -> str:
         """The recipe as YAML, every field written."""
         return yaml.safe_dump(self.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True)

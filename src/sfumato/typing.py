@@ -8,7 +8,10 @@ from jaxtyping import Float, Int, Integer
 from torch import Tensor
 
 Data = Float[Tensor, "b c *space"]
-"""Images and one-hot masks in [-1, 1], or a noisy state of them."""
+"""Images and one-hot masks in [-1, 1], or a noisy state in their channels."""
+
+State = Float[Tensor, "b components *space"]
+"""A noisy state of data; of the Dirichlet process of masks it has the classes but the background."""
 
 Output = Float[Tensor, "b outputs *space"]
 """What a network answers, or an estimate from it: the channels of the data, and perhaps more."""

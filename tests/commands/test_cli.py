@@ -172,6 +172,13 @@ def test_wrong_task_and_wrong_class(generate_run: Path, segment_run: Path, tmp_p
     assert not (tmp_path / "out").exists()
 
 
+def test_info_tells_of_a_checkpoint(segment_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (*_, checkpoint) = sorted((segment_run / "checkpoints").glob("step-*"))
+    assert call("info", checkpoint, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["task"], result["step"]) == ("segment", 60) and result["parameters"] > 0
+
+
 def test_debug_shows_the_traceback(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("info", tmp_path, "--debug") == 2
     assert "Traceback" in capsys.readouterr().err

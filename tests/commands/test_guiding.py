@@ -53,6 +53,16 @@ def test_a_guide_is_named_by_path_or_step(kept: Path, tmp_path: Path) -> None:
     assert load_guide(str(Run(kept).checkpoints / "step-00000010"), kept).step == 10
 
 
+def test_guidance_doubles_the_calls_that_are_told(kept: Path, tmp_path: Path) -> None:
+    def calls(**words: object) -> int:
+        made = generating.generate(kept, out=tmp_path / "out", count=3, dry_run=True, **words)  # type: ignore[arg-type]
+        return int(made["network_calls"])
+
+    assert calls() == calls(guidance=1.0) == 4
+    assert calls(guidance=2.0) == calls(guidance=2.0, guide="4") == calls(guidance=0.0) == 8
+    assert generating.generate(kept, out=tmp_path / "out", count=3, guidance=2.0)["network_calls"] == 8
+
+
 def test_outside_its_interval_guidance_changes_nothing(kept: Path, tmp_path: Path) -> None:
     plain = draw(kept, tmp_path / "plain")
     changed = draw(kept, tmp_path / "inside", guidance=3.0, guidance_interval="0,inf")

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from safetensors import safe_open
@@ -63,6 +64,19 @@ def test_a_lone_model_without_a_curve_is_refused_in_words(segment_run: Path, dat
     lone = shutil.copy(Run(segment_run).weights(), tmp_path / "lone.safetensors")
     with pytest.raises(UsageError, match="no measurement of ddim on the critical grid"):
         segmenting.segment(Path(lone), dataset, out=tmp_path / "out", split="test", steps="auto")
+
+
+@pytest.mark.parametrize("flag", ["eta", "churn", "guide", "guidance"])
+@pytest.mark.parametrize("task", ["masks", "images"])
+def test_a_curve_knows_no_other_flags(
+    flag: str, task: str, segment_run: Path, generate_run: Path, dataset: Path, tmp_path: Path
+) -> None:
+    words: dict[str, Any] = {"out": tmp_path / "out", "steps": "auto", flag: "20" if flag == "guide" else 0.5}
+    with pytest.raises(UsageError, match=f"--steps auto with --{flag}, which changes how many"):
+        if task == "masks":
+            segmenting.segment(segment_run, dataset, split="test", **words)
+        else:
+            generating.generate(generate_run, **words)
 
 
 def test_a_curve_of_older_weights_is_passed_over(segment_run: Path, dataset: Path, tmp_path: Path) -> None:

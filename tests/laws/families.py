@@ -33,10 +33,10 @@ CATEGORICALS: dict[str, Categorical] = {
 }
 """Processes of one-hot masks."""
 
-LEVELLED: dict[str, Gaussian | Categorical] = {**GAUSSIANS, **CATEGORICALS}
+LEARNED = LearnedVariance(process=GAUSSIANS["ddpm-cosine"])
+LEVELLED: dict[str, Gaussian | Categorical | LearnedVariance] = {**GAUSSIANS, **CATEGORICALS, "learned": LEARNED}
 """Processes whose noise levels are those of a schedule."""
 
-LEARNED = LearnedVariance(process=GAUSSIANS["ddpm-cosine"])
 PROCESSES: dict[str, Process] = {**GAUSSIANS, "learned": LEARNED, "deterministic": Deterministic()}
 
 CHURN = Churn(amount=10.0, low=0.05, high=20.0)
@@ -84,17 +84,28 @@ SAMPLERS: dict[str, Sampler] = {
 PAIRS: list[tuple[str, str]] = [
     *product(GAUSSIANS, SAMPLERS),
     *((name, of) for name, process in CATEGORICALS.items() for of in CATALOGUE if CATALOGUE[of].suits(process)),
+    ("learned", "ancestral"),
+    ("learned", "dpmpp_2m"),  # one stands for all that walk the process without its variance, see `walked`
 ]
 """Process and sampler, wherever they go together."""
 
 
+def walked(name: str, sampler: str) -> Process:
+    """The process of a pair as the sampler needs it."""
+    return CATALOGUE[sampler].walked(LEVELLED[name]) if sampler in CATALOGUE else LEVELLED[name]
+
+
 def ideal(process: Process, images: Tensor, shares: Tensor) -> Denoise:
-    """The exact denoiser of a data set: images in the given shares, weighted by how well they explain the state."""
+    """The exact denoiser of a data set: images in the given shares, weighted by how well they explain the state.
+
+    A learned variance is the geometric mean of its bounds.
+    """
 
     def denoise(x_t: Tensor, t: float, condition: Condition) -> Tensor:
         likelihoods = [process.log_marginal(x_t, image.expand(len(x_t), *image.shape), t) for image in images]
         posterior = (torch.stack(likelihoods, 1) + shares.log()).softmax(1)
-        return torch.einsum("bk,k...->b...", posterior, images)
+        x0_hat = torch.einsum("bk,k...->b...", posterior, images)
+        return torch.cat([x0_hat, torch.zeros_like(x0_hat)], 1) if isinstance(process, LearnedVariance) else x0_hat
 
     return denoise
 
@@ -116,6 +127,8 @@ def sample(
     return last.x
 
 
-def grid(process: Gaussian | Categorical, steps: int, *, low: float = 0.01, high: float = 60.0) -> list[float]:
+def grid(
+    process: Gaussian | Categorical | LearnedVariance, steps: int, *, low: float = 0.01, high: float = 60.0
+) -> list[float]:
     """Times that every schedule has."""
     return log_snr_grid(process.schedule, steps, low=low, high=high)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from .families import CATEGORICALS, LEAVES_NOISE, LEVELLED, PAIRS, SAMPLERS, grid, ideal, sample
+from .families import CATEGORICALS, LEAVES_NOISE, LEVELLED, PAIRS, SAMPLERS, grid, ideal, sample, walked
 
 SHARES = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
 IMAGES = torch.tensor([[1, 1, 1, 1], [1, -1, -1, 1], [-1, -1, -1, 0.5]], dtype=torch.float64).view(3, 1, 2, 2)
@@ -13,14 +13,14 @@ COUNT = 300
 
 @pytest.mark.parametrize(("name", "sampler"), PAIRS)
 def test_lands_on_the_data_in_proportion(name: str, sampler: str):
-    process, images = LEVELLED[name], MASKS if name in CATEGORICALS else IMAGES
+    process, images = walked(name, sampler), MASKS if name in CATEGORICALS else IMAGES
     samples = sample(
         SAMPLERS[sampler],
         process,
         ideal(process, images, SHARES),
         like=torch.zeros(COUNT, *images.shape[1:], dtype=torch.float64),
         seeds=range(COUNT),
-        times=grid(process, 30),
+        times=grid(LEVELLED[name], 30),
     )
     distances = (samples[:, None] - images).abs().flatten(2).amax(2)
     assert distances.amin(1).max() < (0.03 if sampler in LEAVES_NOISE else 1e-3)

@@ -8,7 +8,7 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.process import Condition
 
-from .families import CATEGORICALS, GAUSSIANS, LEVELLED, PAIRS, SAMPLERS, grid, sample
+from .families import CATEGORICALS, GAUSSIANS, LEVELLED, PAIRS, SAMPLERS, grid, sample, walked
 
 SEEDS = [11, 7, 0, 7, 2**62]
 
@@ -23,15 +23,20 @@ def network(x: Tensor, level: Tensor, condition: Condition) -> Tensor:
     return answer
 
 
-GUIDED = [("edm", sampler) for sampler in SAMPLERS] + [("categorical", "ancestral")]
+def doubled(x: Tensor, level: Tensor, condition: Condition) -> Tensor:
+    """With a learned variance."""
+    return network(torch.cat([x, -x], 1), level, condition)
+
+
+GUIDED = [("edm", sampler) for sampler in SAMPLERS] + [("categorical", "ancestral"), ("learned", "ancestral")]
 
 
 @pytest.mark.parametrize(
     ("name", "sampler", "guided"), [*((*pair, False) for pair in PAIRS), *((*pair, True) for pair in GUIDED)]
 )
 def test_alone_as_in_a_batch(name: str, sampler: str, guided: bool):
-    process, channels = LEVELLED[name], 2 if name in CATEGORICALS else 1
-    plain = Denoiser(process, network)
+    process, channels = walked(name, sampler), 2 if name in CATEGORICALS else 1
+    plain = Denoiser(process, doubled if name == "learned" else network)
     denoise = Guided(process, plain, scale=2.0, unlabelled=3) if guided else plain
     pictures = torch.linspace(-1, 1, 80, dtype=torch.float64).view(5, 1, 4, 4)
     labels = torch.tensor([0, 1, 2, 1, 3])
@@ -43,7 +48,7 @@ def test_alone_as_in_a_batch(name: str, sampler: str, guided: bool):
             denoise,
             like=torch.zeros_like(pictures[items]).expand(-1, channels, -1, -1),
             seeds=SEEDS[items],
-            times=grid(process, 6),
+            times=grid(LEVELLED[name], 6),
             condition=Condition(image=pictures[items], label=labels[items]),
         )
 

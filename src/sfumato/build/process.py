@@ -93,9 +93,8 @@ def _dirichlet(recipe: Recipe, p: SDDProcess) -> Dirichlet:
     wanted = {"eta": p.eta, "shift": p.shift, "scale": p.scale, "end": p.sigmoid_end}
     given: dict[str, Any] = {name: value for name, value in wanted.items() if value != "auto"}
     given |= {"start": p.sigmoid_start, "power": p.sigmoid_power}
-    if p.loss != "auto":
-        smoothing = p.smoothing if recipe.task == "generate" else "none"
-        given["objective"] = p.loss if p.loss == "cross_entropy" else Divergence(kind=p.loss, smoothing=smoothing)
+    loss = p.loss if p.loss != "auto" else "cross_entropy" if recipe.task == "segment" else "klub"
+    given["objective"] = loss if loss == "cross_entropy" else Divergence(kind=loss, smoothing=p.smoothing)
     try:
         if recipe.task == "segment":
             assert p.classes != "auto" and recipe.data.size != "auto", "the plan resolves every auto"

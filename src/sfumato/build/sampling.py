@@ -166,7 +166,7 @@ def _times(sample: Sample, process: Gaussian | Categorical | Dirichlet, critical
                     "the critical grid needs a critical log-SNR",
                     remedy="set process.critical_log_snr=auto, or another sample.grid",
                 )
-            return critical_grid(schedule, steps, centre=critical)
+            return _critical_times(schedule, steps, centre=critical)
         case "geometric":
             if not isinstance(schedule, Fading):
                 raise UsageError("the geometric grid is for process sdd", remedy="--set sample.grid=log_snr")
@@ -182,7 +182,15 @@ def _warm_times(schedule: Levels, steps: int, critical: float | None) -> list[fl
             "a warm start corrupts the twin's mask to the critical log-SNR, and this model has none",
             remedy="train with process.critical_log_snr=auto, or sample.start=noise",
         )
-    return critical_grid(schedule, steps, centre=critical + WARM_WIDTH / 2, width=WARM_WIDTH / 2)
+    return _critical_times(schedule, steps, centre=critical + WARM_WIDTH / 2, width=WARM_WIDTH / 2)
+
+
+def _critical_times(schedule: Levels, steps: int, *, centre: float, width: float = 4.0) -> list[float]:
+    """The critical grid, or in words why there is none."""
+    try:
+        return critical_grid(schedule, steps, centre=centre, width=width)
+    except ValueError as error:
+        raise UsageError(f"process.critical_log_snr: {error}", remedy="--set process.critical_log_snr=auto") from None
 
 
 def _range(process: Gaussian | Categorical | Dirichlet) -> tuple[float, float]:

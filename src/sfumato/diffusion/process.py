@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from sfumato.diffusion.gamma import log_gamma
-from sfumato.typing import Data, Output, PerItem, Times
+from sfumato.typing import Data, Output, PerItem, State, Times
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -130,7 +130,7 @@ class Process(Protocol):
         """Channels of the network's state and of its output, for data of so many channels."""
         ...
 
-    def prior(self, like: Data, noise: Noise, *, t: float = 1.0) -> Data:
+    def prior(self, like: Data, noise: Noise, *, t: float = 1.0) -> State:
         """A state at time `t` at which nothing of the data is visible any more."""
         ...
 
@@ -138,30 +138,30 @@ class Process(Protocol):
         """Training times: the quantile function of their distribution at `u` in (0, 1)."""
         ...
 
-    def corrupt(self, x0: Data, t: Times, noise: Noise) -> Data:
+    def corrupt(self, x0: Data, t: Times, noise: Noise) -> State:
         """x_t ~ q(x_t | x0)."""
         ...
 
-    def log_marginal(self, x_t: Data, x0: Data, t: Times) -> PerItem:
+    def log_marginal(self, x_t: State, x0: Data, t: Times) -> PerItem:
         """log q(x_t | x0), up to a constant that does not depend on x0."""
         ...
 
-    def network_input(self, x_t: Data, t: Times) -> tuple[Data, PerItem]:
+    def network_input(self, x_t: State, t: Times) -> tuple[State, PerItem]:
         """The standardised state and the noise level that the network is told."""
         ...
 
-    def estimate(self, output: Output, x_t: Data, t: Times) -> Output:
-        """x0_hat from the network's output, in the channels of `x_t`.
+    def estimate(self, output: Output, x_t: State, t: Times) -> Output:
+        """x0_hat from the network's output, in the channels of the data.
 
         A process may append channels that its own `reverse` needs (see `learned`); nobody else looks at them.
         """
         ...
 
-    def loss(self, output: Output, x0: Data, x_t: Data, t: Times) -> PerItem:
+    def loss(self, output: Output, x0: Data, x_t: State, t: Times) -> PerItem:
         """The weighted training loss of each item; no mean over the batch inside."""
         ...
 
-    def reverse(self, x_t: Data, x0_hat: Output, t: float, s: float, noise: Noise) -> Data:
+    def reverse(self, x_t: State, x0_hat: Output, t: float, s: float, noise: Noise) -> State | Data:
         """x_s ~ q(x_s | x_t, x0 = x0_hat) for s < t."""
         ...
 

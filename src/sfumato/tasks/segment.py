@@ -48,7 +48,7 @@ from sfumato.tasks.task import (
     to_uint8,
 )
 from sfumato.training.stream import Batch
-from sfumato.typing import Data, Masks, Output, PerItem
+from sfumato.typing import Data, Masks, Output, PerItem, State
 
 Ignored = Bool[Tensor, "b *space"]
 """Which pixels a mask says nothing about."""
@@ -136,7 +136,7 @@ class Segment:
         estimate = first_estimate(self.process, network, x_1, 1.0, condition, self_condition=told)
         return torch.where(chosen(noise, x0, share=self.recycle), estimate.to(x0.dtype), x0)
 
-    def _told(self, network: nn.Module, x_t: Data, t: PerItem, condition: Condition, noise: Noise) -> Condition:
+    def _told(self, network: nn.Module, x_t: State, t: PerItem, condition: Condition, noise: Noise) -> Condition:
         """What the network is shown beside the state."""
         told = self.sampler.self_condition
         if told == 0:
@@ -144,13 +144,13 @@ class Segment:
         estimate = first_estimate(self.process, network, x_t, t, condition, self_condition=told)
         return self_conditioned(estimate, condition, noise, share=self.self_condition)
 
-    def _terms(self, output: Data, x0: Data, x_t: Data, t: PerItem) -> dict[str, Tensor]:
+    def _terms(self, output: Output, x0: Data, x_t: State, t: PerItem) -> dict[str, Tensor]:
         terms = {"process": self.process.loss(output, x0, x_t, t)}
         if self.dice_weight > 0:
             terms["dice"] = soft_dice(self.process.estimate(output, x_t, t), x0)
         return terms
 
-    def _scored(self, output: Data, x0: Data, x_t: Data, t: PerItem, ignored: Ignored) -> dict[str, Tensor]:
+    def _scored(self, output: Output, x0: Data, x_t: State, t: PerItem, ignored: Ignored) -> dict[str, Tensor]:
         """The terms over the pixels that are not ignored."""
         hidden, answer = ignored[:, None], one_hot(torch.zeros_like(ignored, dtype=torch.uint8), self.classes)
         output = torch.where(hidden, CERTAIN * answer[:, -output.shape[1] :], output)

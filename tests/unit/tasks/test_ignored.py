@@ -12,6 +12,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Original, Pack
 from sfumato.data.spec import Intensity, Spec
+from sfumato.diffusion.family.dirichlet import Dirichlet
 from sfumato.diffusion.process import Condition
 from sfumato.recipe import load_recipe
 from sfumato.tasks.segment import Segment, one_hot, undecided
@@ -23,6 +24,9 @@ PREDICTIONS = {
     "v": ["process={kind: gaussian, prediction: v, critical_log_snr: -5}"],
     "F": ["process={kind: edm, prediction: F, sigma_data: 1.0}"],
     "twin": ["process={kind: none, prediction: logits}"],
+    "sdd": ["process={kind: sdd, classes: 3}", "data.size=[8, 8]"],
+    "sdd-klub": ["process={kind: sdd, classes: 3, loss: klub}", "data.size=[8, 8]"],
+    "sdd-log-odds": ["process={kind: sdd, classes: 3, skip: log_odds}", "data.size=[8, 8]"],
 }
 
 
@@ -51,7 +55,7 @@ def task(stored: np.ndarray, prediction: str = "logits", *, ignore: bool = True)
 
 
 class Answer(nn.Module):
-    """The same scores whatever it sees; remembers the state."""
+    """The same scores whatever it sees, as many as the state has channels; remembers the state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,14 +64,18 @@ class Answer(nn.Module):
 
     def forward(self, x: torch.Tensor, level: torch.Tensor, condition: Condition) -> torch.Tensor:
         self.x = x
-        return self.scores
+        return self.scores[:, -x.shape[1] :] if x.shape[1] else self.scores
 
 
 BATCH = Batch(step=0, slots=tuple(range(CASES)), rows=tuple(range(CASES)))
 
 
 @pytest.mark.parametrize("prediction", PREDICTIONS)
-def test_ignored_pixels_give_no_gradient_and_the_others_theirs(prediction: str) -> None:
+def test_ignored_pixels_give_no_gradient_and_the_others_theirs(
+    prediction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = torch.randn(CASES, CLASSES - 1, SIZE, SIZE, generator=torch.Generator().manual_seed(2)).double()
+    monkeypatch.setattr(Dirichlet, "corrupt", lambda *_: state)  # how many numbers its noise draws depends on the data
     network = Answer()
     terms = task(masks(3), prediction).loss(network, BATCH)
     assert terms["loss"].isfinite().all() and terms["loss"][-1].item() == pytest.approx(0, abs=1e-6)

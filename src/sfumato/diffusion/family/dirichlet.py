@@ -45,10 +45,7 @@ from sfumato.diffusion.family.moments import moments
 from sfumato.diffusion.guidance import guide_one_hot, guide_unit
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.diffusion.process import Noise
-from sfumato.typing import Data, PerItem, Times
-
-State = Float[Tensor, "b components *space"]
-"""Of images the channels; of masks the classes but the background."""
+from sfumato.typing import Data, PerItem, State, Times
 
 Grouped = Float[Tensor, "b groups k *space"]
 """Components in their groups."""
@@ -286,7 +283,12 @@ def for_masks(
         power: of the time between them.
         objective: see `Dirichlet`.
         skip: see `Dirichlet`.
+
+    Raises:
+        ValueError: fewer than two classes, or numbers that allow no such process.
     """
+    if classes < 2:
+        raise ValueError("masks have two classes or more")
     schedule = Fading(
         eta=eta,
         shift=shift,

@@ -29,6 +29,9 @@ from sfumato.diffusion.level.schedule import Levels
 DEEPEST = 690.0
 """The floor where none is given: e^-690 is next to the smallest double."""
 
+FAINTEST = 1e-12
+"""The smallest concentration of which equations (2) and (3) keep digits in double precision."""
+
 GEOMETRIC = 350
 """The largest number of steps for which the published sampler spaces alpha geometrically."""
 
@@ -75,6 +78,9 @@ class Fading(Levels):
             raise ValueError(f"the signal must fade: end {self.end:g} is not below start {self.start:g}")
         if self.floor is not None and not 0 < self.floor <= DEEPEST:
             raise ValueError(f"the floor {self.floor:g} is not in (0, {DEEPEST:g}]")
+        faintest = self.eta * self.shift * float(self.log_alpha(torch.ones(1, dtype=torch.float64)).exp())
+        if faintest < FAINTEST:
+            raise ValueError(f"the concentration falls to {faintest:.1g}; below {FAINTEST:g} it is lost in rounding")
         object.__setattr__(self, "log_ratios", self._table())
 
     @property

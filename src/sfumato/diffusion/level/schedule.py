@@ -259,13 +259,20 @@ def critical_grid(schedule: Levels, steps: int, *, centre: float, width: float =
     """Steps equally spaced in log-SNR within `centre` +- `width`, then 0: for masks.
 
     The readings of an ambiguous mask separate at log-SNR = -ln(number of entries on which they differ); steps spent
-    elsewhere decide nothing.
+    elsewhere decide nothing. Where the interval goes beyond what the schedule reaches it ends there.
 
     Args:
         schedule: the noise schedule.
         steps: network calls.
         centre: the critical log-SNR.
         width: half the interval, in nats.
+
+    Raises:
+        ValueError: the schedule reaches none of the interval.
     """
-    log_snr = torch.linspace(centre - width, centre + width, steps, dtype=torch.float64)
+    ends = torch.exp(torch.tensor([width - centre, -width - centre], dtype=torch.float64) / 2)
+    first, last = (-2 * schedule.ratio(schedule.time(ends)).log()).tolist()
+    if first >= last:
+        raise ValueError(f"no noise level lies within {width:g} nats of the log-SNR {centre:g}")
+    log_snr = torch.linspace(first, last, steps, dtype=torch.float64)
     return ratio_grid(schedule, torch.exp(-log_snr / 2))
