@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from cyclopts import App
 
-from sfumato.build.process import build_process
+from sfumato.builder.process import build_process
 from sfumato.cli import COMMANDS
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
 from sfumato.recipe import Recipe, load_recipe

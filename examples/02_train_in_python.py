@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.build.network import build_network
-from sfumato.build.process import build_process
-from sfumato.build.task import build_task
+from sfumato.builder.network import build_network
+from sfumato.builder.process import build_process
+from sfumato.builder.task import build_task
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import Settings as Preparation

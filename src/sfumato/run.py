@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from sfumato.build.network import build_network
-from sfumato.build.process import build_process
-from sfumato.build.sampling import build_guidance, build_run_sampler
+from sfumato.builder.network import build_network
+from sfumato.builder.process import build_process
+from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.spec import Spec
 from sfumato.diffusion.guidance import Guidance
 from sfumato.diffusion.process import Process

@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 from types import ModuleType
 
-from sfumato.build.process import build_process
+from sfumato.builder.process import build_process
 from sfumato.diffusion.process import Process
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.recipe import load_recipe

@@ -4,8 +4,8 @@ import pytest
 import torch
 import yaml
 
-from sfumato.build.data import build_augment
-from sfumato.build.network import build_network
+from sfumato.builder.data import build_augment
+from sfumato.builder.network import build_network
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.spec import Intensity, Spec

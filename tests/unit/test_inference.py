@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sfumato.build.process import build_process
+from sfumato.builder.process import build_process
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case
 from sfumato.data.spec import Intensity, Spec
@@ -70,7 +70,7 @@ def test_memory_does_not_grow_with_the_number_of_steps(cases: list[Case]) -> Non
         peaks.append((alive[0], tracemalloc.get_traced_memory()[1]))
         tracemalloc.stop()
     (few, early), (many, late) = peaks
-    assert 0 < few and abs(many - few) <= 1 and late < 1.5 * early, peaks
+    assert few > 0 and abs(many - few) <= 1 and late < 1.5 * early, peaks
 
 
 def living() -> int:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from sfumato.build.data import build_hints
+from sfumato.builder.data import build_hints
 from sfumato.data.source import Found, find_cases
 from sfumato.recipe import Recipe, load_recipe
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
-from sfumato.build.network import build_network
-from sfumato.build.process import build_process
-from sfumato.build.task import build_task
+from sfumato.builder.network import build_network
+from sfumato.builder.process import build_process
+from sfumato.builder.task import build_task
 from sfumato.commands.console import say
 from sfumato.commands.prepare import parse_size, prepare_into
 from sfumato.commands.session import Session

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from sfumato.build.process import build_process
-from sfumato.build.sampling import build_sampler
+from sfumato.builder.process import build_process
+from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Original, Pack

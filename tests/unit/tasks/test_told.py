@@ -4,8 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from sfumato.build.process import build_process
-from sfumato.build.sampling import build_sampler
+from sfumato.builder.process import build_process
+from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.manifest import Case

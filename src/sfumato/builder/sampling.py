@@ -6,8 +6,8 @@ from typing import Any, assert_never
 
 import torch
 
-from sfumato.build.network import self_condition
-from sfumato.build.process import critical_log_snr
+from sfumato.builder.network import self_condition
+from sfumato.builder.process import critical_log_snr
 from sfumato.data.spec import Spec
 from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.dirichlet import Dirichlet

@@ -6,8 +6,8 @@ from typing import Any, assert_never
 import torch
 from torch import nn
 
-from sfumato.build.data import build_augment
-from sfumato.build.process import build_process
+from sfumato.builder.data import build_augment
+from sfumato.builder.process import build_process
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.spec import Spec
 from sfumato.errors import UsageError

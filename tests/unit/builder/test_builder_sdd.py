@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torch
 
-from sfumato.build.network import build_network
-from sfumato.build.process import build_process, critical_log_snr
-from sfumato.build.sampling import build_sampler
+from sfumato.builder.network import build_network
+from sfumato.builder.process import build_process, critical_log_snr
+from sfumato.builder.sampling import build_sampler
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.dirichlet import KLUB, Dirichlet, for_images, for_masks

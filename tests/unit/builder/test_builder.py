@@ -5,9 +5,9 @@ import itertools
 import pytest
 import torch
 
-from sfumato.build.network import build_network
-from sfumato.build.process import BELOW_CRITICAL, build_process, critical_log_snr
-from sfumato.build.sampling import WARM_WIDTH, build_sampler
+from sfumato.builder.network import build_network
+from sfumato.builder.process import BELOW_CRITICAL, build_process, critical_log_snr
+from sfumato.builder.sampling import WARM_WIDTH, build_sampler
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.categorical import Categorical

@@ -2,8 +2,8 @@
 
 from typing import assert_never
 
-from sfumato.build.data import build_augment
-from sfumato.build.sampling import build_guidance, build_run_sampler
+from sfumato.builder.data import build_augment
+from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.pack import Pack
