@@ -556,10 +556,10 @@ class Recipe(Part):
 DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
     "segment": {
         "task": "segment",
-        "process": {"kind": "categorical"},  # see RESULTS.md
+        "process": {"kind": "gaussian", "schedule": "cosine", "prediction": "logits", "critical_log_snr": "auto"},
         "network": {"kind": "unet"},
         "loss": {"process": 1.0, "dice": 1.0},
-        "sample": {"sampler": "ancestral", "steps": 4, "grid": "critical", "samples": 2},  # 8 network calls
+        "sample": {"sampler": "ddim", "steps": 4, "grid": "critical", "samples": 2},  # 8 network calls, see RESULTS.md
     },
     "generate": {
         "task": "generate",
@@ -571,16 +571,7 @@ DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
 
 
 PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
-    ("segment", "gaussian"): {
-        "process": {"kind": "gaussian", "prediction": "logits", "critical_log_snr": "auto"},
-        "sample": {"sampler": "ddim"},
-    },
-    ("segment", "edm"): {
-        "process": {"kind": "edm", "prediction": "logits", "critical_log_snr": "auto"},
-        "sample": {"sampler": "ddim"},
-    },
-    ("segment", "vp"): {"sample": {"sampler": "ddim", "grid": "log_snr"}},
-    ("segment", "ve"): {"sample": {"sampler": "ddim", "grid": "log_snr"}},
+    ("segment", "categorical"): {"sample": {"sampler": "ancestral"}},
     ("segment", "sdd"): {
         "process": {"kind": "sdd", "critical_log_snr": "auto"},
         "sample": {"sampler": "ancestral", "grid": "geometric"},
@@ -600,22 +591,14 @@ def load_recipe(task: TaskKind, file: Path | None = None, *, settings: Sequence[
     if file is not None:
         layers.insert(0, _read_yaml(file))
     raw = reduce(merge, layers, DEFAULTS[task])
-    kind = _process_kind(raw)
-    if task == "segment" and _has_foreign_network(raw) and not any(map(_process_kind, layers)):
-        kind = "gaussian"  # such a network is told a step of a table of betas
-    if (key := (task, kind)) in PROCESS_DEFAULTS:
+    if (key := (task, _process_kind(raw))) in PROCESS_DEFAULTS:
         raw = reduce(merge, layers, merge(DEFAULTS[task], PROCESS_DEFAULTS[key]))
     return parse_recipe(raw, origin="the recipe" if file is None else str(file))
 
 
-def _has_foreign_network(raw: Mapping[str, Any]) -> bool:
-    network = raw.get("network")
-    return isinstance(network, Mapping) and network.get("kind") in ("diffusers", "monai")
-
-
 def _process_kind(raw: Mapping[str, Any]) -> str:
     process = raw.get("process")
-    return str(process.get("kind", "")) if isinstance(process, Mapping) else ""
+    return str(process.get("kind")) if isinstance(process, Mapping) else ""
 
 
 def parse_recipe(raw: Mapping[str, Any], *, origin: str) -> Recipe:

@@ -62,7 +62,7 @@ def test_images(generate_run: Path, tmp_path: Path) -> None:
 
 def test_a_lone_model_without_a_curve_is_refused_in_words(segment_run: Path, dataset: Path, tmp_path: Path) -> None:
     lone = shutil.copy(Run(segment_run).weights(), tmp_path / "lone.safetensors")
-    with pytest.raises(UsageError, match="no measurement of ancestral on the critical grid"):
+    with pytest.raises(UsageError, match="no measurement of ddim on the critical grid"):
         segmenting.segment(Path(lone), dataset, out=tmp_path / "out", split="test", steps="auto")
 
 

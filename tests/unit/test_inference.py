@@ -41,7 +41,7 @@ class Bright(nn.Module):
 
 
 def model(*settings: str, slant: float = 0.0) -> Model:
-    recipe = load_recipe("segment", settings=["process.kind=gaussian", "process.critical_log_snr=-5", *settings])
+    recipe = load_recipe("segment", settings=["process.critical_log_snr=-5", *settings])
     network = Bright(slant).eval().requires_grad_(False)
     return Model("model", recipe, SPEC, build_process(recipe), network, 1, "")
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sfumato.errors import UsageError
-from sfumato.recipe import CategoricalProcess, Recipe, load_recipe, merge, parse_recipe
+from sfumato.recipe import GaussianProcess, Recipe, load_recipe, merge, parse_recipe
 
 
 def test_file_over_defaults_settings_over_both(tmp_path: Path) -> None:
@@ -22,34 +22,18 @@ def test_file_over_defaults_settings_over_both(tmp_path: Path) -> None:
 
 def test_another_kind_replaces_its_section_whole() -> None:
     recipe = load_recipe("segment", settings=["process={kind: none}"])
-    assert recipe.process.kind == "none" and not isinstance(recipe.process, CategoricalProcess)
+    assert recipe.process.kind == "none" and not isinstance(recipe.process, GaussianProcess)
     assert merge({"a": {"kind": "x", "p": 1}}, {"a": {"q": 2}}) == {"a": {"kind": "x", "p": 1, "q": 2}}
     assert merge({"a": {"kind": "x", "p": 1}}, {"a": {"kind": "y"}}) == {"a": {"kind": "y"}}
 
 
 def test_a_process_brings_the_sampler_that_suits_it(tmp_path: Path) -> None:
     file = tmp_path / "recipe.yaml"
-    file.write_text("process: {kind: gaussian}\nsample: {steps: 7}\n")
+    file.write_text("process: {kind: categorical}\nsample: {steps: 7}\n")
     sample = load_recipe("segment", file).sample
-    assert (sample.sampler, sample.steps, sample.grid) == ("ddim", 7, "critical")
-    assert load_recipe("segment", file, settings=["sample.sampler=euler"]).sample.sampler == "euler"
-    assert load_recipe("segment", file, settings=["process={kind: categorical}"]).sample.sampler == "ancestral"
-
-
-@pytest.mark.parametrize(
-    ("settings", "kind"),
-    [
-        ([], "categorical"),
-        (["network.kind=monai"], "gaussian"),
-        (["network.kind=diffusers", "process.critical_log_snr=-5"], "gaussian"),
-        (["network.kind=unet", "process.critical_log_snr=-5"], "categorical"),
-        (["network.kind=monai", "process.kind=none"], "none"),
-    ],
-)
-def test_masks_are_categorical_but_for_networks_that_are_told_steps(settings: list[str], kind: str) -> None:
-    recipe = load_recipe("segment", settings=settings)
-    assert recipe.process.kind == kind
-    assert recipe.sample.sampler == ("ddim" if kind == "gaussian" else "ancestral")
+    assert (sample.sampler, sample.steps, sample.grid) == ("ancestral", 7, "critical")
+    assert load_recipe("segment", file, settings=["sample.sampler=ddim"]).sample.sampler == "ddim"
+    assert load_recipe("segment", file, settings=["process={kind: none}"]).sample.sampler == "ddim"
 
 
 @pytest.mark.parametrize("task", ["segment", "generate"])
@@ -103,7 +87,7 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
     masks = [pack.masks(rows, [reader] * len(rows)).numpy() for reader in range(3)]
     differing = [(masks[i] != masks[j]).sum((1, 2)) for i in range(3) for j in range(i)]
     typical = np.median([d for d in np.concatenate(differing) if d > 0])
-    assert isinstance(recipe.process, CategoricalProcess)
+    assert isinstance(recipe.process, GaussianProcess)
     assert recipe.process.critical_log_snr == round(-math.log(2 * typical), 2)
     assert recipe.train.minutes == 30 and recipe.data.size == (24, 24) and recipe.network.channels == 32
     assert all(choice.reason for choice in choices)

@@ -180,7 +180,7 @@ def test_only_some_samplers_start_from_pure_noise() -> None:
         ("generate", ["process={kind: ve, sigma_min: 3.0, sigma_max: 2.0}"], "must lie below"),
         ("generate", ["process={kind: ve}", "network.kind=monai"], "VE has none"),
         ("segment", ["process={kind: gaussian, prediction: eps, variance: learned}"], "for generators"),
-        ("segment", ["process.kind=gaussian", "process.reference_side=64"], "leave reference_side out"),
+        ("segment", ["process.reference_side=64"], "leave reference_side out"),
         ("generate", ["process.kind=categorical"], "for masks"),
         ("generate", ["process.critical_log_snr=auto"], "measured on masks"),
         ("segment", ["process.kind=categorical", "network.kind=monai"], "a step of a table"),

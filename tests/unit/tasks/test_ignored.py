@@ -20,10 +20,9 @@ from sfumato.training.stream import Batch
 
 SIZE, CASES, CLASSES = 8, 4, 3
 PREDICTIONS = {
-    "categorical": ["process={kind: categorical, critical_log_snr: -5}"],
-    "logits": ["process={kind: gaussian, prediction: logits, critical_log_snr: -5}"],
+    "logits": ["process.critical_log_snr=-5"],
     "v": ["process={kind: gaussian, prediction: v, critical_log_snr: -5}"],
-    "F": ["process={kind: edm, prediction: F, sigma_data: 1.0, critical_log_snr: -5}"],
+    "F": ["process={kind: edm, prediction: F, sigma_data: 1.0}"],
     "twin": ["process={kind: none, prediction: logits}"],
     "sdd": ["process={kind: sdd, classes: 3}", "data.size=[8, 8]"],
     "sdd-klub": ["process={kind: sdd, classes: 3, loss: klub}", "data.size=[8, 8]"],

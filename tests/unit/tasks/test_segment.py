@@ -33,7 +33,7 @@ def task(**changes: object) -> Segment:
         masks[:, reader, reader] = 1
     images = np.random.default_rng(1).integers(0, 255, (CASES, SIZE, SIZE, 1)).astype(np.uint8)
     cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
-    recipe = load_recipe("segment", settings=["process.kind=gaussian", "process.critical_log_snr=-5"])
+    recipe = load_recipe("segment", settings=["process.critical_log_snr=-5"])
     process = build_process(recipe)
     made = Segment(
         pack=Pack(spec, cases, [Original((SIZE, SIZE))] * CASES, images, masks), process=process,
@@ -151,7 +151,7 @@ def test_in_sampling_the_last_estimate_is_shown_and_forgotten_after_the_walk() -
 
 
 def test_a_warm_start_is_the_estimate_at_the_critical_level() -> None:
-    recipe = load_recipe("segment", settings=["process.kind=gaussian", "process.critical_log_snr=-5", "sample={start: twin, steps: 3}"])
+    recipe = load_recipe("segment", settings=["process.critical_log_snr=-5", "sample={start: twin, steps: 3}"])
     process = build_process(recipe)
     sampler = build_sampler(recipe.sample, process, critical=-5.0)
     ratios = process.schedule.ratio(torch.tensor(sampler.times[:-1], dtype=torch.float64))  # type: ignore[attr-defined]

@@ -44,7 +44,7 @@ class Watcher(nn.Module):
 
 
 def segment(pack: Pack, augment: Preset = "none") -> Segment:
-    recipe = load_recipe("segment", settings=["process.kind=gaussian", "process.critical_log_snr=-5"])
+    recipe = load_recipe("segment", settings=["process.critical_log_snr=-5"])
     process = build_process(recipe)
     sampler = build_sampler(recipe.sample, process, critical=-5.0)
     return Segment(
