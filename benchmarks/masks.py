@@ -115,12 +115,13 @@ def main() -> None:
     parser.add_argument("--arm", type=Arm.parse, action="append", required=True)
     parser.add_argument("--calls", default="1,2,4,8,25,50")
     parser.add_argument("--members", type=int, default=8)
-    parser.add_argument("--cases", type=int, default=40, help="of the test split, equally spaced")
+    parser.add_argument("--split", default="test")
+    parser.add_argument("--cases", type=int, default=40, help="of the split, equally spaced")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     pack = Pack.open(arguments.dataset)
-    rows = spread(pack.rows("test"), arguments.cases)
+    rows = spread(pack.rows(arguments.split), arguments.cases)
     calls = [int(number) for number in arguments.calls.split(",")]
     table = []
     for arm in arguments.arm:
