@@ -165,6 +165,10 @@ class Process(Protocol):
         """x_s ~ q(x_s | x_t, x0 = x0_hat) for s < t."""
         ...
 
+    def data(self, estimate: Output) -> Data:
+        """What an estimate says of the data, without what it says of the way back (a learned variance)."""
+        ...
+
     def guide(self, weak: Output, strong: Output, scale: float) -> Output:
         """The estimate that lies `scale` times as far from `weak` as `strong` does (see `guidance`)."""
         ...

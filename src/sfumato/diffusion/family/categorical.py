@@ -38,7 +38,7 @@ from sfumato.diffusion.level.law import Law, Uniform, training_times
 from sfumato.diffusion.level.schedule import Schedule
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.diffusion.process import Noise
-from sfumato.typing import Data, PerItem, Times
+from sfumato.typing import Data, Output, PerItem, Times
 
 EARLIER = 0.95
 """s / t in the loss `posterior_kl`."""
@@ -117,6 +117,10 @@ class Categorical:
         state, later, sooner = _shares(x_t), self._log_kept(t, x_t), self._log_kept(s, x_t)
         explained = _shares(x0_hat) / _mixed(state, later)
         return _mixed(state, later - sooner) * _mixed(explained, sooner)
+
+    def data(self, estimate: Output) -> Data:
+        """All of it."""
+        return estimate
 
     def guide(self, weak: Data, strong: Data, scale: float) -> Data:
         """In log-probabilities."""

@@ -12,7 +12,7 @@ import torch
 from sfumato.diffusion.guidance import guide_linear, guide_one_hot
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.diffusion.process import Noise
-from sfumato.typing import Data, PerItem, Times
+from sfumato.typing import Data, Output, PerItem, Times
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +60,10 @@ class Deterministic:
     def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:  # noqa: ARG002
         """The answer at the end, zeros before."""
         return x0_hat if s == 0 else torch.zeros_like(x_t)
+
+    def data(self, estimate: Output) -> Data:
+        """All of it."""
+        return estimate
 
     def guide(self, weak: Data, strong: Data, scale: float) -> Data:
         """Linear; of class scores in log-probabilities."""

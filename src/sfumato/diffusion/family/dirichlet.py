@@ -45,7 +45,7 @@ from sfumato.diffusion.family.moments import moments
 from sfumato.diffusion.guidance import guide_one_hot, guide_unit
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.diffusion.process import Noise
-from sfumato.typing import Data, PerItem, State, Times
+from sfumato.typing import Data, Output, PerItem, State, Times
 
 Grouped = Float[Tensor, "b groups k *space"]
 """Components in their groups."""
@@ -212,6 +212,10 @@ class Dirichlet:
         mass = functional.threshold(ell, -depth, -math.inf).exp_()
         mass = mass.mul_(1 + handed.sum(2, keepdim=True)).add_(handed)
         return self._ungrouped(mass.log_().clamp_(min=-depth))
+
+    def data(self, estimate: Output) -> Data:
+        """All of it."""
+        return estimate
 
     def guide(self, weak: Data, strong: Data, scale: float) -> Data:
         """In logits of brightness, or in log-probabilities of classes."""

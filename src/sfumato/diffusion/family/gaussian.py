@@ -140,6 +140,10 @@ class Gaussian:
         mean = from_state * x_t + from_estimate * x0_hat
         return mean if s == 0 else mean + spread * noise.normal(x_t)
 
+    def data(self, estimate: Output) -> Data:
+        """All of it."""
+        return estimate
+
     def guide(self, weak: Data, strong: Data, scale: float) -> Data:
         """Linear; of class scores in log-probabilities."""
         return (guide_one_hot if self.prediction == "logits" else guide_linear)(weak, strong, scale)

@@ -139,6 +139,10 @@ class LearnedVariance:
         log_std = _log_std(v, *(math.log(spread) for spread in self.process.spreads(t, s)))
         return mean + log_std.exp() * noise.normal(x_t)
 
+    def data(self, estimate: Output) -> Data:
+        """The first half."""
+        return estimate.chunk(2, 1)[0]
+
     def guide(self, weak: Output, strong: Output, scale: float) -> Output:
         """Of the data as the process does; the variance is the strong one's."""
         (x0_weak, _), (x0_strong, v) = weak.chunk(2, 1), strong.chunk(2, 1)

@@ -26,7 +26,7 @@ def ancestral(
     for t, s in pairwise(times):
         x0 = denoise(x, t, condition)
         x = process.reverse(x, x0, t, s, noise)
-        yield Step(s, x, x0[:, : x.shape[1]])
+        yield Step(s, x, process.data(x0))
 
 
 def ddim(

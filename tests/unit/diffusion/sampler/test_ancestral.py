@@ -6,6 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from sfumato.diffusion.denoiser import Denoiser
+from sfumato.diffusion.family.dirichlet import for_masks
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, cosine, linear, log_snr_grid, uniform_grid
 from sfumato.diffusion.process import Condition, Noise
@@ -122,3 +124,16 @@ def test_churn_beyond_the_end_of_a_table_adds_no_noise(sampler):
 )
 def test_churn_gain(churn: Churn, ratio: float, gain: float):
     assert churn.gain(ratio, 10) == pytest.approx(gain)
+
+
+def test_every_estimate_of_a_mask_has_all_classes_though_the_state_has_one_less():
+    process = for_masks(3, 16)
+    like, noise = torch.zeros(2, 3, 4, 4), Noise([0, 1])
+
+    def network(x: Tensor, level: Tensor, condition: Condition) -> Tensor:
+        return torch.zeros_like(x)
+
+    walked = ancestral(
+        process, Denoiser(process, network), process.prior(like, noise), Condition(), noise, times=uniform_grid(3)
+    )
+    assert [step.x0.shape for step in walked] == [like.shape] * 3
