@@ -29,7 +29,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from sfumato.diffusion.process import Condition
 from sfumato.networks.foreign import DiffusersUNet, MonaiUNet
-from sfumato.networks.unet import UNet, count_parameters
+from sfumato.networks.measure import count_parameters
+from sfumato.networks.unet import UNet
 
 OURS = "sfumato"
 CHANNELS_LAST = " channels_last"

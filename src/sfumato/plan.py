@@ -34,6 +34,22 @@ FEW_PATIENTS = 50
 BATCH = {"cpu": 16, "cuda": 64}
 """Images of a step, where memory and the number of cases allow them."""
 
+PLACES = {
+    "gpu": "a GPU",
+    "small": f"images of at most {SMALL_SIDE} pixels on a CPU",
+    "large": f"images above {SMALL_SIDE} pixels on a CPU",
+}
+"""Where a network is trained."""
+
+_LEVELS: dict[str, dict[str, Any]] = {
+    "gpu": {"channels": 64, "multipliers": [1, 2, 2, 4], "blocks": 2},
+    "small": {"channels": 32, "multipliers": [1, 2, 2], "blocks": 2},
+    "large": {"channels": 16, "multipliers": [1, 2, 4, 4], "blocks": 1},
+}
+
+SHAPES = {"unet": _LEVELS, "diffusers": _LEVELS, "monai": _LEVELS}
+"""What `auto` becomes, for each kind of network and each place."""
+
 MAPS = 40
 """Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
 
@@ -168,20 +184,10 @@ def _length(recipe: Recipe) -> list[Choice]:
 
 def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
     """Widths that train in the time people have: thousands of steps in a quarter of an hour on two cores."""
-    if device != "cpu":
-        widths, reason = {"channels": 64, "multipliers": [1, 2, 2, 4], "blocks": 2}, "a GPU"
-    elif side <= SMALL_SIDE:
-        widths, reason = (
-            {"channels": 32, "multipliers": [1, 2, 2], "blocks": 2},
-            f"images of at most {SMALL_SIDE} pixels on a CPU",
-        )
-    else:
-        widths, reason = (
-            {"channels": 16, "multipliers": [1, 2, 4, 4], "blocks": 1},
-            f"images above {SMALL_SIDE} pixels on a CPU",
-        )
-    auto = {name: value for name, value in widths.items() if getattr(recipe.network, name) == "auto"}
-    return [Choice(f"network.{name}", value, f"for {reason}") for name, value in auto.items()]
+    place = "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
+    shape = SHAPES[recipe.network.kind][place]
+    auto = {name: value for name, value in shape.items() if getattr(recipe.network, name) == "auto"}
+    return [Choice(f"network.{name}", value, f"for {PLACES[place]}") for name, value in auto.items()]
 
 
 def _augment(recipe: Recipe, modality: str | None) -> list[Choice]:
@@ -196,8 +202,9 @@ def _batch(recipe: Recipe, size: tuple[int, int], *, cases: int, device: str) ->
     if recipe.train.batch != "auto":
         return []
     wanted, memory = BATCH.get(device, BATCH["cuda"]), _memory(device)
-    widths = recipe.network.channels if recipe.network.channels != "auto" else 64
-    fitting = memory / 2 / (4 * MAPS * widths * math.prod(size))
+    channels = getattr(recipe.network, "channels", "auto")
+    width = 64 if channels == "auto" else int(channels)
+    fitting = memory / 2 / (4 * MAPS * width * math.prod(size))
     batch = 2 ** int(math.log2(max(1.0, min(wanted, fitting, cases))))
     reason = f"at most {wanted} on {device}, {cases} training cases, {memory / 2**30:.0f} GiB of memory"
     return [Choice("train.batch", batch, reason)]

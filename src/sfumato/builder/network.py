@@ -18,6 +18,7 @@ from sfumato.recipe import (
     ForeignNetwork,
     Recipe,
     UNetNetwork,
+    Widths,
 )
 
 
@@ -26,28 +27,24 @@ def build_network(recipe: Recipe, spec: Spec) -> nn.Module:
     segment = recipe.task == "segment"
     state, output = build_process(recipe).channels(len(spec.mask_classes) if segment else spec.channels)
     own = self_condition(recipe, spec)
-    n = recipe.network
-    assert n.channels != "auto" and n.multipliers != "auto" and n.blocks != "auto", "the plan resolves every auto"
-    levels = _attention_levels(n.attention, spec.size, len(n.multipliers))
     shape: dict[str, Any] = {
         "channels_in": state,
         "channels_out": output,
         "channels_condition": (spec.channels if segment else 0) + own,
         "classes": 0 if segment else len(spec.classes),
-        "channels": n.channels,
-        "multipliers": n.multipliers,
-        "blocks": n.blocks,
-        "attention": levels,
     }
     augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
-    told = augment.labels if isinstance(augment, Pipe) else 0
+    told: dict[str, Any] = {"augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(recipe.train.seed)
-        match n:
-            case UNetNetwork():
-                network: nn.Module = UNet(**shape, dropout=n.dropout, augment_labels=told)
-            case ForeignNetwork():
-                network = (DiffusersUNet if n.kind == "diffusers" else MonaiUNet)(**shape)
+        match recipe.network:
+            case UNetNetwork() as n:
+                network: nn.Module = UNet(
+                    **shape, **told, **_widths(n, spec), dropout=n.dropout,
+                    gradient_checkpointing=n.gradient_checkpointing,
+                )  # fmt: skip
+            case ForeignNetwork() as n:
+                network = (DiffusersUNet if n.kind == "diffusers" else MonaiUNet)(**shape, **_widths(n, spec))
             case _ as never:
                 assert_never(never)
     return _weighted(recipe, network) if recipe.loss.uncertainty else network
@@ -62,6 +59,13 @@ def _weighted(recipe: Recipe, network: nn.Module) -> nn.Module:
             remedy="--set loss.uncertainty=false",
         )
     return Weighted(network)
+
+
+def _widths(n: Widths, spec: Spec) -> dict[str, Any]:
+    """The keywords that every U-Net of levels takes."""
+    assert n.channels != "auto" and n.multipliers != "auto" and n.blocks != "auto", "the plan resolves every auto"
+    levels = _attention_levels(n.attention, spec.size, len(n.multipliers))
+    return {"channels": n.channels, "multipliers": n.multipliers, "blocks": n.blocks, "attention": levels}
 
 
 def _attention_levels(sides: Sequence[int], size: Sequence[int], levels: int) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
@@ -45,6 +46,22 @@ def zero(module: nn.Module) -> None:
     """Set all parameters to zero, so that a residual branch starts as nothing."""
     for parameter in module.parameters():
         nn.init.zeros_(parameter)
+
+
+def remember(block: nn.Module, *inputs: Tensor, recompute: bool) -> Tensor:
+    """The output of a block.
+
+    Args:
+        block: its forward pass depends on its inputs and weights alone.
+        *inputs: of the block.
+        recompute: gradient checkpointing (Chen et al. 2016): keep the inputs only, and compute the rest again in the
+            backward pass.
+    """
+    if recompute and torch.is_grad_enabled():
+        result: Tensor = checkpoint(block, *inputs, use_reentrant=False)
+    else:
+        result = block(*inputs)
+    return result
 
 
 def pad_to_multiple(x: Data, multiple: int) -> Float[Tensor, "b c *padded"]:

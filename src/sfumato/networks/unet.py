@@ -27,17 +27,13 @@ from sfumato.networks.blocks import (
     convolution,
     crop,
     pad_to_multiple,
+    remember,
     with_image,
     zero,
 )
 from sfumato.networks.embedding import Embedding
 from sfumato.networks.normalisation import Normalisation
 from sfumato.typing import Data, PerItem
-
-
-def count_parameters(module: nn.Module) -> int:
-    """How many numbers of a network are trained."""
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
 class Stage(nn.Module):
@@ -64,6 +60,7 @@ class Plan:
         head_channels: width of an attention head.
         dimensions: 2 or 3.
         dropout: probability that a hidden feature is dropped in training.
+        recompute: whether stages are computed again in the backward pass.
     """
 
     widths: tuple[int, ...]
@@ -72,6 +69,7 @@ class Plan:
     head_channels: int
     dimensions: Dimensions
     dropout: float
+    recompute: bool
 
     def __post_init__(self) -> None:
         if not self.widths or self.blocks < 1:
@@ -100,6 +98,7 @@ class Encoder(nn.Module):
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
+        self.recompute = plan.recompute
         self.levels, self.shrink = nn.ModuleList(), nn.ModuleList()
         self.channels = [plan.widths[0]]
         for level, width in enumerate(plan.widths):
@@ -119,7 +118,7 @@ class Encoder(nn.Module):
             if level > 0:
                 outputs.append(self.shrink[level - 1](outputs[-1]))
             for stage in stages.children():
-                outputs.append(stage(next(modulations), outputs[-1]))
+                outputs.append(remember(stage, next(modulations), outputs[-1], recompute=self.recompute))
         return outputs
 
 
@@ -128,6 +127,7 @@ class Decoder(nn.Module):
 
     def __init__(self, plan: Plan, skips: Sequence[int]) -> None:
         super().__init__()
+        self.recompute = plan.recompute
         self.levels, self.grow = nn.ModuleList(), nn.ModuleList()
         remaining, before = list(skips), plan.widths[-1]
         for level in reversed(range(len(plan.widths))):
@@ -145,7 +145,7 @@ class Decoder(nn.Module):
             if depth > 0:
                 x = self.grow[depth - 1](x)
             for stage in stages.children():
-                x = stage(next(modulations), x, skips.pop())
+                x = remember(stage, next(modulations), x, skips.pop(), recompute=self.recompute)
         return x
 
 
@@ -165,6 +165,7 @@ class UNet(nn.Module):
         attention: levels (0 = full resolution) with attention; the bottleneck follows the last level.
         head_channels: width of an attention head.
         dropout: probability that a hidden feature is dropped in training.
+        gradient_checkpointing: compute activations again for the backward pass instead of keeping them.
 
     Raises:
         UsageError: attention at a level that does not exist, no level, or no block.
@@ -185,6 +186,7 @@ class UNet(nn.Module):
         attention: Sequence[int] = (),
         head_channels: int = 64,
         dropout: float = 0.0,
+        gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
         plan = Plan(
@@ -194,6 +196,7 @@ class UNet(nn.Module):
             head_channels=head_channels,
             dimensions=dimensions,
             dropout=dropout,
+            recompute=gradient_checkpointing,
         )
         first, deepest = plan.widths[0], len(plan.widths) - 1
         self.memory_format = channels_last(dimensions)

@@ -7,8 +7,9 @@ from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
 from sfumato.networks.blocks import Attention, Entrance, ResidualBlock, crop, pad_to_multiple
 from sfumato.networks.embedding import Fourier
+from sfumato.networks.measure import count_parameters
 from sfumato.networks.normalisation import Normalisation
-from sfumato.networks.unet import UNet, count_parameters
+from sfumato.networks.unet import UNet
 
 SMALL = {"channels": 8, "multipliers": (1, 2, 3), "blocks": 1, "attention": (2,), "head_channels": 8}
 

@@ -1,0 +1,49 @@
+"""A recipe says everything about a run; it is plain data and imports no torch.
+
+A recipe is a YAML file, `--set a.b=c` on top, defaults below; the resolved one is written into the run and into the
+header of every model.
+"""
+
+from sfumato.recipe.data import Augment, Augmentation, Data, Modality, NonLeaking
+from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe
+from sfumato.recipe.network import ForeignNetwork, UNetNetwork, Widths
+from sfumato.recipe.part import TaskKind
+from sfumato.recipe.process import (
+    CategoricalProcess,
+    EDMProcess,
+    GaussianProcess,
+    NoProcess,
+    SDDProcess,
+    VEProcess,
+    VPProcess,
+)
+from sfumato.recipe.recipe import Recipe
+from sfumato.recipe.sample import GridName, Sample, SamplePath, SamplerName
+
+__all__ = [
+    "DEFAULTS",
+    "Augment",
+    "Augmentation",
+    "CategoricalProcess",
+    "Data",
+    "EDMProcess",
+    "ForeignNetwork",
+    "GaussianProcess",
+    "GridName",
+    "Modality",
+    "NoProcess",
+    "NonLeaking",
+    "Recipe",
+    "SDDProcess",
+    "Sample",
+    "SamplePath",
+    "SamplerName",
+    "TaskKind",
+    "UNetNetwork",
+    "VEProcess",
+    "VPProcess",
+    "Widths",
+    "load_recipe",
+    "merge",
+    "parse_recipe",
+]

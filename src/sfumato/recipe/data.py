@@ -1,0 +1,156 @@
+"""How images reach the network: where they come from, how they are split, sized and varied."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positive
+
+Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscopy", "unknown"]
+
+
+class Columns(Part):
+    """Names of a table's columns, where they cannot be told from their names."""
+
+    image: str | None = Field(None, description="file or id of the image")
+    mask: str | None = Field(None, description="file of the mask")
+    label: str | None = Field(None, description="class")
+    patient: str | None = Field(None, description="whose image it is; a patient is never in two splits")
+    split: str | None = Field(None, description="train, validation or test")
+
+
+class Source(Part):
+    """Where the files of a source leave a choice."""
+
+    masks: str | None = Field(None, description="folder of the masks, if they are not below the source")
+    table: str | None = Field(None, description="CSV or TSV file about the images of a folder")
+    columns: Columns = Columns()
+    drop_unpaired: bool = Field(False, description="leave out images without mask and masks without image")
+    group_by: str | None = Field(
+        None, description="column, or regular expression with one group on the id, that keeps cases in one split"
+    )
+    class_level: int = Field(0, ge=0, description="which folder names the class, from 1; 0: the first that differs")
+    slice_axis: Literal["auto", "axial", "coronal", "sagittal"] = Field(
+        "auto", description="along which volumes are cut; auto: across the thickest slices"
+    )
+    component: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="which component of volumes with several is the image"
+    )
+
+
+class Split(Part):
+    """Shares of the cases (whole patients); a split that the source has already is kept."""
+
+    train: Fraction = Field(0.7, description="share of the cases to train on")
+    validation: Fraction = Field(0.15, description="share to choose the best checkpoint by")
+    test: Fraction = Field(0.15, description="share that training never sees")
+    seed: int = Field(0, description="decides which case goes where")
+    folds: Annotated[int, Field(ge=0)] = Field(
+        0, description="divide what is not for testing into folds for cross-validation"
+    )
+    fold: Annotated[int, Field(ge=0)] = Field(0, description="the fold to validate on")
+
+
+class Augmentation(Part):
+    """A preset with some numbers of your own, each drawn between its negative and itself unless said otherwise."""
+
+    base: Literal["none", "light", "medium", "heavy"] = Field("none", description="preset of what is left out below")
+    mirror: Fraction | None = Field(None, description="probability of a left-right flip")
+    upend: Fraction | None = Field(None, description="probability of an up-down flip")
+    angle: Annotated[float, Field(ge=0, le=180)] | None = Field(None, description="rotation in degrees")
+    scale: Fraction | None = Field(None, description="logarithm of the magnification")
+    aspect: Fraction | None = Field(None, description="logarithm of the ratio of width to height")
+    shift: Annotated[float, Field(ge=0, le=0.5)] | None = Field(None, description="shift as a share of the side")
+    crop: Annotated[float, Field(ge=0, le=0.9)] | None = Field(
+        None, description="largest share of the side that is cut away, from 0; the rest is enlarged"
+    )
+    elastic: Annotated[float, Field(ge=0, le=64)] | None = Field(
+        None, description="elastic displacement in pixels; folds when above an eighth of the side"
+    )
+    brightness: Annotated[float, Field(ge=0, le=2)] | None = Field(
+        None, description="added to the image, which is in [-1, 1]"
+    )
+    contrast: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="logarithm of the contrast factor")
+    gamma: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="logarithm of the exponent")
+    blur: Annotated[float, Field(ge=0, le=8)] | None = Field(
+        None, description="largest standard deviation of the blur in pixels, from 0, for half of the images"
+    )
+    noise: Fraction | None = Field(
+        None, description="largest standard deviation of the noise, from 0, for half of the images in [-1, 1]"
+    )
+
+
+class NonLeaking(Part):
+    """Augmentation of generators that does not appear in what they draw: multiples of a probability, and how far."""
+
+    kind: Literal["non_leaking"] = "non_leaking"
+    probability: Fraction | None = Field(None, description="of an operation with multiplier 1; 0.12 if left out")
+    mirror: NonNegative | None = Field(None, description="multiplier of left-right flips; 1e8: half of the images; 0")
+    upend: NonNegative | None = Field(None, description="multiplier of up-down flips; 0")
+    scale: NonNegative | None = Field(None, description="multiplier of magnification; 1")
+    angle: NonNegative | None = Field(None, description="multiplier of rotation; 1")
+    stretch: NonNegative | None = Field(None, description="multiplier of stretching in one direction; 1")
+    shift: NonNegative | None = Field(None, description="multiplier of shifts; 1")
+    turn: NonNegative | None = Field(None, description="multiplier of quarter turns, for square images; 0")
+    whole_shift: NonNegative | None = Field(None, description="multiplier of shifts by whole pixels; 0")
+    brightness: NonNegative | None = Field(None, description="multiplier of brightness; 0")
+    contrast: NonNegative | None = Field(None, description="multiplier of contrast; 0")
+    inversion: NonNegative | None = Field(None, description="multiplier of black for white; 0")
+    hue: NonNegative | None = Field(None, description="multiplier of hue; 0")
+    saturation: NonNegative | None = Field(None, description="multiplier of saturation; 0")
+    largest_angle: Annotated[float, Field(ge=0, le=180)] | None = Field(None, description="rotation in degrees; 15")
+
+
+AugmentWord = Literal["auto", "none", "light", "medium", "heavy", "non_leaking"]
+
+
+def _augment_form(value: object) -> str:
+    """Which form of `data.augment` was written: a word, ranges, or the non-leaking pipe."""
+    if isinstance(value, Mapping):
+        return "non_leaking" if {"kind", "probability"} & value.keys() else "ranges"
+    if isinstance(value, Augmentation):
+        return "ranges"
+    return "non_leaking" if isinstance(value, NonLeaking) else "word"
+
+
+Augment = Annotated[
+    Annotated[AugmentWord, Tag("word")]
+    | Annotated[Augmentation, Tag("ranges")]
+    | Annotated[NonLeaking, Tag("non_leaking")],
+    Discriminator(_augment_form),
+]
+
+
+class Data(Part):
+    """How images reach the network."""
+
+    source: Source = Source()
+    size: tuple[Count, Count] | Auto = Field("auto", description="height and width in pixels; auto: the images' own")
+    keep_aspect: bool = Field(False, description="pad to the size instead of stretching")
+    crop: bool = Field(False, description="cut the centre out in the shape of the size, instead of stretching")
+    spacing: Positive | None = Field(
+        None, description="resample to so many millimetres per pixel, then pad or cut to the size"
+    )
+    modality: Modality = Field("auto", description="what made the images; auto: what the files say, or a guess")
+    intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = Field(
+        "auto",
+        description="which stored numbers become black and white: the full range, the same numbers for all images, "
+        "percentiles of each, or mean and deviation of each",
+    )
+    window: tuple[float, float] | None = Field(
+        None, description="black and white in stored numbers, such as Hounsfield units; for intensity window"
+    )
+    keep_empty: Fraction = Field(1.0, description="share of the volumes' slices without foreground that are kept")
+    augment: Augment = Field(
+        "auto",
+        description="how much images are varied: a word, ranges of your own, or {kind: non_leaking, ...}; "
+        "auto: what suits the modality",
+    )
+    split: Split = Split()
+
+    @model_validator(mode="after")
+    def _window_opens(self) -> "Data":
+        if self.window is not None and self.window[0] >= self.window[1]:
+            raise ValueError(f"window {self.window[0]:g} to {self.window[1]:g} is empty: black must lie below white")
+        return self

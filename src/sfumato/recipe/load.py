@@ -1,0 +1,163 @@
+"""From words to a recipe: defaults, a YAML file over them, `--set a.b=c` over both, and every mistake told at once.
+
+A wrong key is refused with the nearest right one, a wrong value with its path and bounds.
+"""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from sfumato.errors import UsageError
+from sfumato.recipe.part import TaskKind
+from sfumato.recipe.recipe import Recipe
+
+MAX_RECIPE_BYTES = 1_000_000
+
+FORMS = frozenset({"word", "ranges", "non_leaking"})
+"""Forms of a section that have no `kind`."""
+
+DEFAULTS: Mapping[TaskKind, Mapping[str, Any]] = {
+    "segment": {
+        "task": "segment",
+        "process": {"kind": "gaussian", "schedule": "cosine", "prediction": "logits", "critical_log_snr": "auto"},
+        "network": {"kind": "unet"},
+        "loss": {"process": 1.0, "dice": 1.0},
+        "sample": {"sampler": "ddim", "steps": 4, "grid": "critical", "samples": 2},  # 8 network calls, see RESULTS.md
+    },
+    "generate": {
+        "task": "generate",
+        "process": {"kind": "edm"},
+        "network": {"kind": "unet"},
+        "sample": {"sampler": "dpmpp_2m", "steps": 18, "grid": "log_snr"},
+    },
+}
+
+
+PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
+    ("segment", "categorical"): {"sample": {"sampler": "ancestral"}},
+    ("segment", "sdd"): {
+        "process": {"kind": "sdd", "critical_log_snr": "auto"},
+        "sample": {"sampler": "ancestral", "grid": "geometric"},
+    },
+    ("generate", "sdd"): {"sample": {"sampler": "ancestral", "grid": "geometric"}},
+}
+"""What a kind of process changes in the defaults of a task."""
+
+
+def load_recipe(task: TaskKind, file: Path | None = None, *, settings: Sequence[str] = ()) -> Recipe:
+    """The defaults of a task, a recipe file over them, `a.b=c` settings over both.
+
+    Raises:
+        UsageError: unreadable file, unknown key (the nearest one is named), wrong value (path and bounds are named).
+    """
+    layers = [_parse_setting(setting) for setting in settings]
+    if file is not None:
+        layers.insert(0, _read_yaml(file))
+    raw = reduce(merge, layers, DEFAULTS[task])
+    if (key := (task, _process_kind(raw))) in PROCESS_DEFAULTS:
+        raw = reduce(merge, layers, merge(DEFAULTS[task], PROCESS_DEFAULTS[key]))
+    return parse_recipe(raw, origin="the recipe" if file is None else str(file))
+
+
+def _process_kind(raw: Mapping[str, Any]) -> str:
+    process = raw.get("process")
+    return str(process.get("kind")) if isinstance(process, Mapping) else ""
+
+
+def parse_recipe(raw: Mapping[str, Any], *, origin: str) -> Recipe:
+    """A checked recipe from plain data; `origin` is named in errors."""
+    try:
+        return Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise _explained(error, origin) from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`; a section of another kind replaces it whole."""
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        same_kind = (
+            isinstance(value, Mapping)
+            and isinstance(old, Mapping)
+            and value.get("kind", old.get("kind")) == old.get("kind")
+        )
+        merged[key] = merge(old, value) if same_kind and isinstance(old, Mapping) else value
+    return merged
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        if file.stat().st_size > MAX_RECIPE_BYTES:
+            raise UsageError(f"{file} is larger than 1 MB", expected="a recipe, a few lines of YAML")
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read the recipe {file}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file} is not YAML: {error}") from error
+    if not isinstance(raw, Mapping):
+        raise UsageError(f"{file} holds no sections", expected="YAML like 'train: {steps: 2000}'")
+    return dict(raw)
+
+
+def _parse_setting(setting: str) -> dict[str, Any]:
+    path, equals, value = setting.partition("=")
+    if not equals or not path:
+        raise UsageError(f"--set {setting} is not of the form a.b=c", remedy="for example --set train.batch=8")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {setting}: the value is not YAML: {error}") from error
+    for key in reversed(path.split(".")):
+        nested = {key: nested}
+    assert isinstance(nested, dict)
+    return nested
+
+
+def _explained(error: ValidationError, origin: str) -> UsageError:
+    """All findings of pydantic, each with its path; unknown keys with the nearest right one."""
+    findings, tags = [], _tags()
+    for finding in error.errors():
+        # pydantic puts the tag of a discriminated union into the path; the user did not write it there.
+        path = [str(part) for part in finding["loc"] if part not in tags]
+        if finding["type"] == "extra_forbidden":
+            findings.append(f"unknown key {'.'.join(path)}{_nearest(path[-1])}")
+        elif path:
+            findings.append(f"{'.'.join(path)}: {finding['msg']} (found {finding['input']!r})")
+        else:
+            findings.append(finding["msg"])
+    return UsageError(
+        f"{origin} has {len(findings)} mistake{'s' * (len(findings) > 1)}:\n    " + "\n    ".join(findings),
+        remedy="see docs/recipe.md for every field",
+    )
+
+
+def _nearest(key: str) -> str:
+    near = difflib.get_close_matches(key, sorted(_keys() - {key}), n=1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _keys() -> set[str]:
+    """Every key of a recipe."""
+    return {field.alias or name for model in _sections(Recipe) for name, field in model.model_fields.items()}
+
+
+def _tags() -> set[str]:
+    """Names of the forms of a section; no key has one of them."""
+    kinds = (model.model_fields.get("kind") for model in _sections(Recipe))
+    return set(FORMS).union(*(get_args(field.annotation) for field in kinds if field is not None))
+
+
+def _sections(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A model and the models inside it."""
+    yield model
+    for field in model.model_fields.values():
+        forms = get_args(field.annotation)
+        for kind in (field.annotation, *forms, *(inner for form in forms for inner in get_args(form))):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _sections(kind)
