@@ -1,8 +1,10 @@
-"""Shapes of the arrays that flow through sfumato, written once.
+"""Shapes of the arrays that flow through sfumato, written once, and what a network may be besides a function.
 
 `b` is the batch, `c` the channels, `*space` one to three spatial dimensions. The annotations are documentation; under
 pytest `jaxtyping` and `beartype` check them at every call.
 """
+
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float, Int, Integer
 from torch import Tensor
@@ -27,3 +29,11 @@ Labels = Int[Tensor, " b"]
 
 Masks = Integer[Tensor, "b *space"]
 """Class index of each pixel: uint8 as stored, or any other integers."""
+
+
+@runtime_checkable
+class Constrained(Protocol):
+    """A network whose weights have to meet a condition that a step of the optimiser breaks."""
+
+    def constrain(self) -> None:
+        """Change the weights so that they meet it again; called once after every step."""

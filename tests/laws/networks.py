@@ -1,11 +1,17 @@
 """Every network of ours, small: a new one is under the laws by one line here."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import nn
 
+from sfumato.networks.dit import DiT
+from sfumato.networks.magnitude import MagnitudeUNet
+from sfumato.networks.maskhead import MaskHead
+from sfumato.networks.score import ADM, DDPMPP, NCSNPP, ScoreUNet
+from sfumato.networks.swin import SwinUNet
 from sfumato.networks.unet import UNet
 
 
@@ -26,8 +32,36 @@ def _unet(**common) -> nn.Module:
     return UNet(channels=8, multipliers=(1, 2, 3), blocks=1, attention=(2,), head_channels=8, **common)
 
 
+def _dit(**common) -> nn.Module:
+    return DiT(patch=2, width=32, depth=3, head_channels=16, **common)
+
+
+def _swin(**common) -> nn.Module:
+    return SwinUNet(channels=16, multipliers=(1, 2), blocks=2, patch=2, window=3, head_channels=8, **common)
+
+
+def _maskhead(**common) -> nn.Module:
+    shape = {"channels": 16, "multipliers": (1, 2, 3), "blocks": 1, "queries": 12, "width": 32, "layers": 2}
+    return MaskHead(**shape, head_channels=8, **common)
+
+
+def _score(design):
+    return partial(ScoreUNet, design, channels=8, multipliers=(1, 2, 3), blocks=1, attention=(2,))
+
+
+def _magnitude(**common) -> nn.Module:
+    return MagnitudeUNet(channels=8, multipliers=(1, 2, 3), blocks=1, attention=(2,), head_channels=8, **common)
+
+
 NETWORKS = {
     "unet": Entry(_unet),
+    "dit": Entry(_dit),
+    "swin": Entry(_swin),
+    "maskhead": Entry(_maskhead),
+    "ddpmpp": Entry(_score(DDPMPP)),
+    "ncsnpp": Entry(_score(NCSNPP)),
+    "adm": Entry(_score(ADM)),
+    "edm2": Entry(_magnitude),
 }
 
 

@@ -34,12 +34,11 @@ def channels_last(dimensions: Dimensions) -> torch.memory_format:
 
 
 def convolution(
-    channels_in: int, channels_out: int, *, kernel: int, dimensions: Dimensions, bias: bool = True
+    channels_in: int, channels_out: int, *, kernel: int, dimensions: Dimensions, bias: bool = True, margin: int = 0
 ) -> nn.Conv2d | nn.Conv3d:
-    """A convolution that keeps the spatial size (odd `kernel`)."""
-    if dimensions == 2:
-        return nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2, bias=bias)
-    return nn.Conv3d(channels_in, channels_out, kernel, padding=kernel // 2, bias=bias)
+    """A convolution that keeps the spatial size (odd `kernel`), with `margin` pixels more on every side."""
+    kind = nn.Conv2d if dimensions == 2 else nn.Conv3d
+    return kind(channels_in, channels_out, kernel, padding=kernel // 2 + margin, bias=bias)
 
 
 def zero(module: nn.Module) -> None:
@@ -117,16 +116,27 @@ class Entrance(nn.Module):
         channels_out: channels of the block.
         dimensions: 2 or 3.
         bias: whether this input brings the biases of the sum.
+        resample: changes the size of what is convolved and of what passes by.
+        projected: whether the shortcut is a matrix even where the number of channels stays.
     """
 
     def __init__(
-        self, channels_in: int, *, channels_all: int, channels_out: int, dimensions: Dimensions, bias: bool
+        self,
+        channels_in: int,
+        *,
+        channels_all: int,
+        channels_out: int,
+        dimensions: Dimensions,
+        bias: bool,
+        resample: nn.Module | None = None,
+        projected: bool = False,
     ) -> None:
         super().__init__()
         self.normalise = Normalisation(channels_in)
+        self.resample = nn.Identity() if resample is None else resample
         self.convolve = convolution(channels_in, channels_out, kernel=3, dimensions=dimensions, bias=bias)
         self.shortcut: nn.Module = nn.Identity()
-        if channels_all != channels_out:
+        if projected or channels_all != channels_out:
             self.shortcut = convolution(channels_in, channels_out, kernel=1, dimensions=dimensions, bias=bias)
         with torch.no_grad():
             for parameter in (*self.convolve.parameters(), *self.shortcut.parameters()):
@@ -134,7 +144,8 @@ class Entrance(nn.Module):
 
     def forward(self, x: Data) -> Features:
         """Hidden features and shortcut of `x`, both with the block's channels."""
-        return Features(self.convolve(self.normalise(x)), self.shortcut(x))
+        hidden = self.convolve(self.resample(self.normalise(x)))
+        return Features(hidden, self.shortcut(self.resample(x)))
 
 
 class ResidualBlock(nn.Module):
@@ -209,17 +220,27 @@ class Attention(nn.Module):
         return result
 
 
+def halve(x: Data) -> Float[Tensor, "b c *half"]:
+    """Half the size: the mean of neighbours."""
+    half: Tensor = functional.avg_pool2d(x, 2) if x.ndim == 4 else functional.avg_pool3d(x, 2)
+    return half
+
+
+def double(x: Data) -> Float[Tensor, "b c *double"]:
+    """Twice the size: the nearest neighbour."""
+    return functional.interpolate(x, scale_factor=2.0, mode="nearest")
+
+
 class Shrink(nn.Module):
     """Half the size: mean of neighbours, then a convolution (as costly as a strided one, and faster)."""
 
     def __init__(self, channels: int, *, dimensions: Dimensions) -> None:
         super().__init__()
-        self.pool = nn.AvgPool2d(2) if dimensions == 2 else nn.AvgPool3d(2)
         self.convolve = convolution(channels, channels, kernel=3, dimensions=dimensions)
 
     def forward(self, x: Data) -> Tensor:
         """(b, c, *space) -> (b, c, *space / 2)."""
-        result: Tensor = self.convolve(self.pool(x))
+        result: Tensor = self.convolve(halve(x))
         return result
 
 
@@ -232,5 +253,5 @@ class Grow(nn.Module):
 
     def forward(self, x: Data) -> Tensor:
         """(b, c, *space) -> (b, c, 2 * *space)."""
-        result: Tensor = self.convolve(functional.interpolate(x, scale_factor=2.0, mode="nearest"))
+        result: Tensor = self.convolve(double(x))
         return result

@@ -104,17 +104,19 @@ class Normalisation(nn.Module):
 
     def __init__(self, channels: int, *, modulated: bool = False) -> None:
         super().__init__()
-        self.groups = groups_of(channels)
-        if not modulated:
+        self.groups, self.learned = groups_of(channels), not modulated
+        if self.learned:
             self.scale = nn.Parameter(torch.ones(channels))
             self.shift = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Data, modulation: Float[Tensor, "b 2*c"] | None = None) -> Data:
-        """`modulation` (b, 2 c) holds scale - 1 and shift of each item."""
+        """`modulation` (b, 2 c) holds scale - 1 and shift of each item, on top of those learned here."""
         if modulation is None:
             scale, shift = self.scale[None], self.shift[None]
         else:
             scale, shift = modulation.chunk(2, dim=1)
             scale = scale + 1
+            if self.learned:
+                scale, shift = scale * self.scale, torch.addcmul(shift, scale, self.shift)
         result: Tensor = NormaliseActivate.apply(x, scale, shift, self.groups)  # type: ignore[no-untyped-call]
         return result

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sfumato.diffusion.process import Condition
 from sfumato.networks.embedding import Fourier
-from sfumato.typing import Data, PerItem
+from sfumato.typing import Constrained, Data, PerItem
 
 FEATURES = 128
 """Fourier features of the noise level (Karras et al. 2024, section 2.1)."""
@@ -54,6 +54,11 @@ class Weighted(nn.Module):
         """The network's output."""
         output: Data = self.network(x, level, condition)
         return output
+
+    def constrain(self) -> None:
+        """The network's own, if it has one."""
+        if isinstance(self.network, Constrained):
+            self.network.constrain()
 
     def log_variance(self, level: PerItem) -> PerItem:
         """u(s), equation (1)."""

@@ -7,7 +7,7 @@ import torch
 
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
-from sfumato.networks.foreign import DiffusersUNet, MonaiUNet
+from sfumato.networks.foreign import MonaiUNet, diffusers_unet
 
 SMALL = {"channels_in": 2, "channels_out": 1, "channels": 16, "multipliers": (1, 2), "blocks": 1, "attention": (1,)}
 
@@ -23,7 +23,7 @@ def awake(network):
     return network.eval()
 
 
-@pytest.mark.parametrize("kind", [DiffusersUNet, MonaiUNet])
+@pytest.mark.parametrize("kind", [diffusers_unet, MonaiUNet])
 def test_same_call_as_ours(kind):
     network = awake(kind(**SMALL, channels_condition=1, classes=3))
     x, level, image = random(2, 2, 9, 6), torch.tensor([10.0, 500.5]), random(2, 1, 9, 6, seed=1)
@@ -43,10 +43,10 @@ def test_monai_takes_volumes_and_diffusers_says_that_it_does_not():
     network = MonaiUNet(**SMALL, dimensions=3)
     assert network(random(1, 2, 3, 4, 4), torch.zeros(1), Condition()).shape == (1, 1, 3, 4, 4)
     with pytest.raises(UsageError, match="volumes"):
-        DiffusersUNet(**SMALL, dimensions=3)
+        diffusers_unet(**SMALL, dimensions=3)
 
 
-@pytest.mark.parametrize(("kind", "package"), [(DiffusersUNet, "diffusers"), (MonaiUNet, "monai")])
+@pytest.mark.parametrize(("kind", "package"), [(diffusers_unet, "diffusers"), (MonaiUNet, "monai")])
 def test_a_missing_package_is_named(kind, package, monkeypatch):
     for name in [name for name in sys.modules if name.split(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)

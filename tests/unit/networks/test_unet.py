@@ -1,4 +1,4 @@
-"""Our U-Net: any size, any condition, one graph, every parameter used, every item on its own."""
+"""Our U-Net: padding, memory format, start. What holds for every network is in tests/laws/test_networks.py."""
 
 import pytest
 import torch
@@ -28,23 +28,6 @@ def build(**settings):
     return network
 
 
-@pytest.mark.parametrize("size", [(16, 16), (13, 17), (5, 5), (1, 8), (1, 1)])
-def test_images_of_any_size(size):
-    network = build(channels_in=3, channels_out=2, channels_condition=1, classes=4)
-    condition = Condition(image=random(2, 1, *size, seed=1), label=torch.tensor([0, 4]))
-    output = network(random(2, 3, *size), torch.tensor([-1.0, 1.0]), condition)
-    assert output.shape == (2, 2, *size)
-    assert output.isfinite().all()
-
-
-@pytest.mark.parametrize("size", [(8, 8, 8), (5, 6, 9), (1, 4, 4)])
-def test_volumes_of_any_size(size):
-    network = build(channels_in=1, channels_out=1, channels_condition=2, dimensions=3)
-    output = network(random(1, 1, *size), torch.zeros(1), Condition(image=random(1, 2, *size, seed=1)))
-    assert output.shape == (1, 1, *size)
-    assert output.isfinite().all()
-
-
 def test_an_odd_size_is_the_size_padded_by_its_own_border():
     network, x, level = build(), random(2, 2, 13, 6), torch.tensor([0.3, 0.5])
     padded = torch.cat([x, x[:, :, -1:].expand(-1, -1, 3, -1)], dim=2)
@@ -59,26 +42,6 @@ def test_a_fitting_size_is_neither_padded_nor_copied():
     assert crop(x, x.shape[2:]) is x
 
 
-def test_no_label_is_the_learned_null_class():
-    network, x, level = build(classes=3), random(2, 2, 8, 8), torch.zeros(2)
-    null = network(x, level, Condition(label=torch.full((2,), 3)))
-    torch.testing.assert_close(network(x, level, Condition()), null, rtol=0, atol=0)
-    assert (network(x, level, Condition(label=torch.tensor([0, 1]))) - null).abs().amax((1, 2, 3)).min() > 1e-3
-
-
-def test_no_augmentation_is_zero_augmentation():
-    network, x, level = build(augment_labels=4), random(2, 2, 8, 8), torch.zeros(2)
-    plain = network(x, level, Condition())
-    torch.testing.assert_close(network(x, level, Condition(augment=torch.zeros(2, 4))), plain, rtol=0, atol=0)
-    assert (network(x, level, Condition(augment=torch.ones(2, 4))) - plain).abs().max() > 1e-3
-
-
-def test_the_image_condition_is_seen():
-    network, x, level = build(channels_condition=1), random(1, 2, 8, 8), torch.zeros(1)
-    outputs = [network(x, level, Condition(image=random(1, 1, 8, 8, seed=seed))) for seed in (1, 2)]
-    assert (outputs[0] - outputs[1]).abs().max() > 1e-3
-
-
 def test_levels_0_1_nats_apart_can_be_told_apart_and_the_embedding_is_smooth():
     fourier = Fourier(64)
     levels = torch.arange(-4, 4, 0.025)  # 0.1 nats of ln(sigma / alpha)
@@ -87,23 +50,6 @@ def test_levels_0_1_nats_apart_can_be_told_apart_and_the_embedding_is_smooth():
     neighbours = (features[1:] - features[:-1]).norm(dim=1)
     assert distances.min() > 0.9 * neighbours.min()  # no two levels of the range look alike
     assert 0.2 < neighbours.max() / features.norm(dim=1).max() < 0.8
-
-
-def test_level_changes_the_output():
-    network, x = build(), random(1, 2, 8, 8)
-    outputs = torch.cat([network(x, torch.tensor([level]), Condition()) for level in (-2.0, 0.0, 0.025, 2.0)])
-    assert torch.pdist(outputs.flatten(1)).min() > 1e-3
-
-
-def test_an_item_does_not_see_its_batch():
-    network = build(classes=3, channels_condition=1)
-    x, image, level = random(3, 2, 9, 8), random(3, 1, 9, 8, seed=1), torch.tensor([-2.0, 0.0, 2.0])
-    label = torch.tensor([0, 3, 2])
-    together = network(x, level, Condition(image=image, label=label))
-    for item in range(3):
-        one = slice(item, item + 1)
-        alone = network(x[one], level[one], Condition(image=image[one], label=label[one]))
-        torch.testing.assert_close(alone, together[one], rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("dimensions", [2, 3])
@@ -127,14 +73,6 @@ def test_everything_inside_is_channels_last(channels_in):
     network(random(2, channels_in, 16, 16), torch.zeros(2), Condition())
     assert len(formats) > 20
     assert all(formats)
-
-
-def test_every_parameter_receives_a_gradient():
-    network = build(classes=2, augment_labels=3, channels_condition=1).train()
-    condition = Condition(image=random(2, 1, 8, 8), label=torch.tensor([0, 2]), augment=random(2, 3))
-    network(random(2, 2, 8, 8), torch.tensor([0.1, 0.2]), condition).square().mean().backward()
-    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
-    assert without == []
 
 
 def test_a_fresh_network_says_zero_and_can_learn():

@@ -1,0 +1,29 @@
+"""The order of the stages: every output of the encoder meets one stage of the decoder."""
+
+import pytest
+
+from sfumato.networks.skeleton import decoder, encoder
+from sfumato.networks.unet import Plan
+
+PLAN = Plan(widths=(8, 16, 24), blocks=2, attention=(1,), head_channels=8, dimensions=2, dropout=0.0, recompute=False)
+
+
+def test_the_encoder_halves_first_and_then_widens():
+    places = encoder(PLAN, stem=4)
+    assert [place.size for place in places] == ["same", "same", "half", "same", "same", "half", "same", "same"]
+    assert [place.channels_in for place in places] == [4, 8, 8, 8, 16, 16, 16, 24]
+    assert [place.channels_out for place in places] == [8, 8, 8, 16, 16, 16, 24, 24]
+    assert [place.attention for place in places] == [False, False, False, True, True, False, False, False]
+
+
+def test_the_decoder_takes_the_skips_from_the_last_to_the_stem():
+    places = decoder(PLAN, stem=4, attention="every")
+    assert [place.channels_skip for place in places if place.channels_skip] == [24, 24, 16, 16, 16, 8, 8, 8, 4]
+    assert [place.size for place in places].count("double") == 2
+    assert all(place.side == "decoder" for place in places)
+
+
+@pytest.mark.parametrize(("wished", "where"), [("every", [0, 6, 7, 8]), ("last", [0, 8])])
+def test_attention_in_the_decoder(wished, where):
+    places = decoder(PLAN, stem=8, attention=wished)
+    assert [index for index, place in enumerate(places) if place.attention] == where
