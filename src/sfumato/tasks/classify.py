@@ -14,8 +14,9 @@ from sfumato.metrics.fidelity import Features
 from sfumato.networks.classifier import Classifier
 from sfumato.tasks.task import batch_noise
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Parts, Settings, Until, train
+from sfumato.training.loop import Settings, Until, train
 from sfumato.training.optimizer import make_optimizer
+from sfumato.training.parts import Parts
 from sfumato.training.stream import Batch, Stream
 from sfumato.typing import Data
 

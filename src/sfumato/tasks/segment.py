@@ -2,8 +2,8 @@
 
 The state is the one-hot mask in [-1, 1], all classes with the background; the image is concatenated. The network
 predicts logits of the clean mask, trained with cross-entropy and soft Dice, so every network call gives calibrated
-probabilities. Where several readers outlined a case, one of them is drawn at each step, so the model learns their
-distribution and not their mean.
+probabilities; `objective` has further terms. Where several readers outlined a case, one of them is drawn at each step,
+so the model learns their distribution and not their mean.
 
 Two recipes train on the network's own estimates, made without gradient. With x_T-recycling (Fu et al. 2023, MELBA
 2023:016) the state of a share of the items is made from the estimate at pure noise, the loss is still that to the true
@@ -11,17 +11,16 @@ mask: the network meets its own mistakes, as it does in sampling. With self-cond
 is shown its estimate beside the image. The extra pass is made of the whole batch, whoever needs it: shapes stay the
 same for `torch.compile`.
 
-Pixels that a mask says nothing about (`IGNORED`) are undecided in the state: each class is equally likely. In the loss
-the network's answer there is replaced by a fixed one which is taken to be true, so they cost nothing and give no
-gradient, and means are over the other pixels. Scores leave them out.
+Pixels that a mask says nothing about (`IGNORED`) are undecided in the state: each class is equally likely. They cost
+nothing and give no gradient; scores leave them out.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -31,10 +30,10 @@ from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
-from sfumato.diffusion.loss import soft_dice
 from sfumato.diffusion.pieces import Pieces, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
 from sfumato.metrics.overlap import overlap, summarise
+from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.task import (
     Sampler,
     Scores,
@@ -50,13 +49,9 @@ from sfumato.tasks.task import (
 from sfumato.training.stream import Batch
 from sfumato.typing import Data, Masks, Output, PerItem, State
 
-Ignored = Bool[Tensor, "b *space"]
-"""Which pixels a mask says nothing about."""
+SegmentMetric = Literal["dice", "iou"]
 
 PREVIEW_CASES = 12
-
-CERTAIN = 100.0
-"""Class scores of +-100 are a probability of exactly 1 in float32."""
 
 
 def one_hot(masks: Masks, classes: int) -> Data:
@@ -79,12 +74,12 @@ class Segment:
         sampler: how masks are drawn on the validation split.
         rows: rows of `pack` to validate on.
         augment: how images and masks are varied.
-        process_weight: weight of the process's own loss.
-        dice_weight: weight of the soft Dice on the estimate.
+        objective: what is minimised.
         batch: global batch size.
         seed: of the run.
         recycle: share of items whose state is made from the network's own estimate.
         self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
+        metric: what decides which weights are best, `dice` or `iou`.
         device: where the network is.
     """
 
@@ -93,12 +88,12 @@ class Segment:
     sampler: Sampler
     rows: Sequence[int]
     augment: Ranges
-    process_weight: float
-    dice_weight: float
+    objective: Objective
     batch: int
     seed: int
     recycle: float = 0.0
     self_condition: float = 0.0
+    metric: SegmentMetric = "dice"
     device: str = "cpu"
 
     @property
@@ -107,7 +102,7 @@ class Segment:
         return len(self.pack.spec.mask_classes)
 
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Cross-entropy (or the process's own loss) and soft Dice of each item."""
+        """The objective's terms of each item."""
         noise = batch_noise(self.seed, batch, self.device)
         t = self.process.times(stratified(noise, batch.slots, self.batch))
         readers = (noise.uniform() * self.pack.spec.readers).long().tolist()
@@ -121,11 +116,7 @@ class Segment:
         x_t = self.process.corrupt(self._recycled(network, x0, condition, noise), t, noise)
         x, level = self.process.network_input(x_t, t)
         output = network(x, level, self._told(network, x_t, t, condition, noise)).float()
-        terms = self._terms(output, x0, x_t, t) if ignored is None else self._scored(output, x0, x_t, t, ignored)
-        total = self.process_weight * terms["process"]
-        if self.dice_weight > 0:
-            total = total + self.dice_weight * terms["dice"]
-        return {"loss": total, **terms}
+        return self.objective(self.process, Answer(output, x0, x_t, t, images, ignored))
 
     def _recycled(self, network: nn.Module, x0: Data, condition: Condition, noise: Noise) -> Data:
         """The masks to corrupt: for a share of the items the network's estimate at pure noise."""
@@ -144,24 +135,6 @@ class Segment:
         estimate = first_estimate(self.process, network, x_t, t, condition, self_condition=told)
         return self_conditioned(estimate, condition, noise, share=self.self_condition)
 
-    def _terms(self, output: Output, x0: Data, x_t: State, t: PerItem) -> dict[str, Tensor]:
-        terms = {"process": self.process.loss(output, x0, x_t, t)}
-        if self.dice_weight > 0:
-            terms["dice"] = soft_dice(self.process.estimate(output, x_t, t), x0)
-        return terms
-
-    def _scored(self, output: Output, x0: Data, x_t: State, t: PerItem, ignored: Ignored) -> dict[str, Tensor]:
-        """The terms over the pixels that are not ignored."""
-        hidden, answer = ignored[:, None], one_hot(torch.zeros_like(ignored, dtype=torch.uint8), self.classes)
-        output = torch.where(hidden, CERTAIN * answer[:, -output.shape[1] :], output)
-        x0 = torch.where(hidden, self.process.estimate(output.detach(), x_t, t), x0)
-        share = (~ignored).flatten(1).float().mean(1).clamp(min=1 / ignored[0].numel())
-        terms = {"process": self.process.loss(output, x0, x_t, t) / share}
-        if self.dice_weight > 0:
-            estimate = self.process.estimate(output, x_t, t)
-            terms["dice"] = soft_dice(torch.where(hidden, answer, estimate), torch.where(hidden, answer, x0))
-        return terms
-
     def validate(self, network: nn.Module) -> Scores:
         """Dice and IoU of sampled masks on the validation rows, mean over foreground classes."""
         predicted = self._predict(network, self.rows)
@@ -173,9 +146,8 @@ class Segment:
                 for row, mask, truth in zip(self.rows, predicted, self._truth(self.rows), strict=True)
             ]
         )
-        dice = float(np.mean([foreground.dice for foreground in summary]))
-        iou = float(np.mean([foreground.iou for foreground in summary]))
-        return {"score": dice, "dice": dice, "iou": iou}
+        scores = {name: float(np.mean([getattr(each, name) for each in summary])) for name in ("dice", "iou")}
+        return {"score": scores[self.metric], **scores}
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""
@@ -229,8 +201,3 @@ def draw_masks(
 
     denoise, noise = guidance.around(process, network, denoiser), Noise(seeds, images.device)
     yield from sampler(process, denoise, like, Condition(image=images), noise, start=start)
-
-
-def probabilities(x0_hat: Data) -> Data:
-    """Class probabilities in [0, 1], float32, from an estimated one-hot mask in [-1, 1]."""
-    return ((x0_hat.float() + 1) / 2).clamp(0, 1)

@@ -2,11 +2,12 @@
 
 Labels are dropped for a share of the training items, so that guidance can be chosen when sampling. Validation is the
 denoising loss on held-out images beside that on as many training images, at the same noise: the gap between the two
-shows memorisation long before any picture does.
+shows memorisation long before any picture does. Beside it stands the kernel distance of drawn images to held-out ones.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from sfumato.diffusion.pieces import Pieces, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.networks.uncertainty import weigh
+from sfumato.tasks.judge import Judge
 from sfumato.tasks.task import (
     Sampler,
     Scores,
@@ -34,6 +36,8 @@ from sfumato.tasks.task import (
 )
 from sfumato.training.stream import Batch
 from sfumato.typing import Data, PerItem
+
+GenerateMetric = Literal["loss", "kid"]
 
 PREVIEW_IMAGES = 32
 
@@ -56,6 +60,8 @@ class Synthesise:
         batch: global batch size.
         seed: of the run.
         self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
+        judge: scores drawn images; None: none are drawn to be scored.
+        metric: what decides which weights are best, `loss` or `kid`.
         device: where the network is.
     """
 
@@ -71,6 +77,8 @@ class Synthesise:
     seed: int
     uncertainty: bool = False
     self_condition: float = 0.0
+    judge: Judge | None = None
+    metric: GenerateMetric = "loss"
     device: str = "cpu"
 
     @property
@@ -92,21 +100,33 @@ class Synthesise:
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> Scores:
-        """Denoising loss on held-out and on training images, and the gap between them."""
+        """Denoising loss on held-out and on training images, the gap between them, and the distance of drawn images."""
         held_out, seen = self._mean_loss(network, self.rows), self._mean_loss(network, self.train_rows)
-        return {"score": -held_out, "loss_held_out": held_out, "loss_train": seen, "gap": held_out - seen}
+        scores = {"loss_held_out": held_out, "loss_train": seen, "gap": held_out - seen}
+        if self.judge is not None:
+            rows = [self.rows[k % len(self.rows)] for k in range(self.judge.images)]
+            labels = self.pack.labels(rows).tolist() if self.classes else [None] * len(rows)
+            scores["kid"] = self.judge.distance(self._draw(network, labels, "judged"))
+        return {"score": -scores["kid" if self.metric == "kid" else "loss_held_out"], **scores}
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Samples, the classes in turn."""
         labels = [k % self.classes for k in range(PREVIEW_IMAGES)] if self.classes else [None] * PREVIEW_IMAGES
-        seeds = [derive_seed(self.seed, "preview", k) for k in range(PREVIEW_IMAGES)]
-        like = torch.empty((PREVIEW_IMAGES, self.pack.spec.channels, *self.pack.spec.size), device=self.device)
-        noise = Noise(seeds, self.device)
-        x = self.process.prior(like, noise, t=self.sampler.times[0])
-        steps = draw_images(
-            self.process, network, self.sampler, x, labels, noise, guidance=self.guidance, classes=self.classes
-        )
-        return [Shown(image) for image in to_uint8(last(steps).x)]
+        return [Shown(image) for image in to_uint8(self._draw(network, labels, "preview"))]
+
+    def _draw(self, network: nn.Module, labels: Sequence[int | None], purpose: str) -> Data:
+        """An image for each label, the same noise each time it is asked for this purpose."""
+        drawn = []
+        for start in range(0, len(labels), self.batch):
+            part = labels[start : start + self.batch]
+            noise = Noise([derive_seed(self.seed, purpose, start + k) for k in range(len(part))], self.device)
+            like = torch.empty((len(part), self.pack.spec.channels, *self.pack.spec.size), device=self.device)
+            x = self.process.prior(like, noise, t=self.sampler.times[0])
+            steps = draw_images(
+                self.process, network, self.sampler, x, part, noise, guidance=self.guidance, classes=self.classes
+            )
+            drawn.append(last(steps).x)
+        return torch.cat(drawn)
 
     def _varied(self, images: Data, noise: Noise) -> tuple[Data, Tensor | None]:
         """Augmented images, and what the network is told about it."""

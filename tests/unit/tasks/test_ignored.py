@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from sfumato.builder.objective import build_objective
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.ranges import PRESETS
@@ -13,8 +14,11 @@ from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Original, Pack
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.family.dirichlet import Dirichlet
+from sfumato.diffusion.loss import focal, soft_dice
 from sfumato.diffusion.process import Condition
+from sfumato.networks.discriminator import Discriminator
 from sfumato.recipe import load_recipe
+from sfumato.tasks.objective import Objective, Term
 from sfumato.tasks.segment import Segment, one_hot, undecided
 from sfumato.training.stream import Batch
 
@@ -30,6 +34,9 @@ PREDICTIONS = {
 }
 
 
+PLAIN = Objective(terms=(Term("dice", 1.0, soft_dice, per_pixel=False),))
+
+
 def masks(ignored: int) -> np.ndarray:
     """Random classes; the first rows of each mask are ignored, of the last one all."""
     drawn = np.random.default_rng(0).integers(0, CLASSES, (CASES, 1, SIZE, SIZE)).astype(np.uint8)
@@ -38,7 +45,9 @@ def masks(ignored: int) -> np.ndarray:
     return drawn
 
 
-def task(stored: np.ndarray, prediction: str = "logits", *, ignore: bool = True) -> Segment:
+def task(
+    stored: np.ndarray, prediction: str = "logits", *, ignore: bool = True, objective: Objective = PLAIN
+) -> Segment:
     spec = Spec(
         kind="segment", size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
         mask_classes=("background", "a", "b"), readers=1, ignore=ignore,
@@ -50,7 +59,7 @@ def task(stored: np.ndarray, prediction: str = "logits", *, ignore: bool = True)
     process = build_process(recipe)
     return Segment(
         pack=pack, process=process, sampler=build_sampler(recipe.sample, process, critical=-5.0), rows=range(CASES),
-        augment=PRESETS["none"], process_weight=1.0, dice_weight=1.0, batch=CASES, seed=0,
+        augment=PRESETS["none"], objective=objective, batch=CASES, seed=0,
     )  # fmt: skip
 
 
@@ -98,6 +107,40 @@ def test_dice_has_no_gradient_where_the_mask_says_nothing(prediction: str) -> No
     gradient = network.scores.grad
     assert gradient is not None and not gradient[:, :, :3].any() and gradient[:-1, :, 3:].any()
     assert dice[-1].item() == pytest.approx(0, abs=1e-6), "all of it is ignored"
+
+
+@pytest.mark.parametrize("prediction", ["logits", "v", "sdd"])
+@pytest.mark.parametrize("name", ["cross_entropy", "focal", "generalised_dice", "boundary", "hausdorff", "adversarial"])
+def test_no_term_has_a_gradient_where_the_mask_says_nothing(name: str, prediction: str) -> None:
+    network = Answer()
+    discriminator = Discriminator(channels_image=1, classes=CLASSES) if name == "adversarial" else None
+    weights = load_recipe("segment", settings=["loss.process=0", "loss.dice=0", f"loss.{name}=0.5"])
+    process = build_process(load_recipe("segment", settings=PREDICTIONS[prediction]))
+    objective = build_objective(weights, process, discriminator=discriminator)
+    terms = task(masks(3), prediction, objective=objective).loss(network, BATCH)
+    assert "process" not in terms and "dice" not in terms and torch.equal(terms["loss"], 0.5 * terms[name])
+    terms[name].sum().backward()
+    gradient = network.scores.grad
+    channels = CLASSES - (prediction == "sdd")
+    assert gradient is not None and gradient[:-1, -channels:, 3:].any() and gradient.isfinite().all()
+    assert not gradient[:, :, :3].any() and not gradient[-1].any(), "of the last one all is ignored"
+    if name != "adversarial":
+        assert terms[name][-1].item() == pytest.approx(0, abs=1e-6)
+
+
+def test_a_mean_over_pixels_is_over_those_that_are_not_ignored() -> None:
+    """Half of the columns, all of them like the other half: the same loss."""
+    stored = masks(0)
+    stored[..., SIZE // 2 :] = stored[..., : SIZE // 2]
+    half = stored.copy()
+    half[..., SIZE // 2 :] = IGNORED
+    network = Answer()
+    network.scores.data[..., SIZE // 2 :] = network.scores.data[..., : SIZE // 2]
+    objective = Objective(terms=(Term("focal", 1.0, focal, per_pixel=True),))
+    expected = task(stored, ignore=False, objective=objective).loss(network, BATCH)
+    found = task(half, objective=objective).loss(network, BATCH)
+    for name in ("process", "focal"):
+        torch.testing.assert_close(found[name], expected[name])
 
 
 def test_dice_is_that_of_masks_and_answers_without_foreground_there() -> None:

@@ -15,6 +15,7 @@ from sfumato.data.pack import Original, Pack
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition, Noise
 from sfumato.recipe import load_recipe
+from sfumato.tasks.objective import Objective
 from sfumato.tasks.segment import Segment, draw_masks, one_hot
 from sfumato.tasks.task import first_estimate, last
 from sfumato.training.stream import Batch
@@ -38,7 +39,7 @@ def task(**changes: object) -> Segment:
     made = Segment(
         pack=Pack(spec, cases, [Original((SIZE, SIZE))] * CASES, images, masks), process=process,
         sampler=build_sampler(recipe.sample, process, critical=-5.0), rows=range(CASES), augment=PRESETS["none"],
-        process_weight=1.0, dice_weight=0.0, batch=CASES, seed=0,
+        objective=Objective(), batch=CASES, seed=0,
     )  # fmt: skip
     return replace(made, **changes)  # type: ignore[arg-type]
 

@@ -14,9 +14,10 @@ from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.toys.toy import make_toy
 from sfumato.diffusion.guidance import UNGUIDED
-from sfumato.diffusion.loss import cross_entropy, soft_dice
+from sfumato.diffusion.loss import cross_entropy, probabilities, soft_dice
 from sfumato.recipe import load_recipe
-from sfumato.tasks.segment import Segment, one_hot, probabilities
+from sfumato.tasks.objective import Objective, Term
+from sfumato.tasks.segment import Segment, one_hot
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import spread, to_uint8
 from sfumato.training.stream import Batch
@@ -53,8 +54,7 @@ def segment(pack: Pack, augment: Preset = "none") -> Segment:
         sampler=sampler,
         rows=pack.rows("test"),
         augment=PRESETS[augment],
-        process_weight=2.0,
-        dice_weight=3.0,
+        objective=Objective(process=2.0, terms=(Term("dice", 3.0, soft_dice, per_pixel=False),)),
         batch=8,
         seed=1,
     )

@@ -106,22 +106,29 @@ LARGEST_BETA = 0.999
 """More would destroy in one step what is left of the data (Nichol & Dhariwal 2021, section 3.2)."""
 
 
-def linear(steps: int = 1000) -> Discrete:
-    """Betas from 1e-4 to 0.02 at T = 1000, scaled by 1000 / T (Ho et al. 2020; Nichol & Dhariwal 2021)."""
-    scale = 1000 / steps
-    return Discrete(torch.linspace(scale * 1e-4, min(scale * 0.02, LARGEST_BETA), steps, dtype=torch.float64))
+def linear(steps: int = 1000, *, ends: tuple[float, float] | None = None) -> Discrete:
+    """Betas equally spaced from 1e-4 to 0.02 times 1000 / T (Ho et al. 2020; Nichol & Dhariwal 2021), or `ends`."""
+    start, end = ends or _usual_ends(steps)
+    return Discrete(torch.linspace(start, min(end, LARGEST_BETA), steps, dtype=torch.float64))
 
 
-def scaled_linear(steps: int = 1000) -> Discrete:
-    """Square roots of the betas equally spaced, ends and scaling as in `linear` (Rombach et al. 2022)."""
-    roots = torch.linspace(math.sqrt(1e-4), math.sqrt(0.02), steps, dtype=torch.float64)
-    return Discrete((1000 / steps * roots**2).clamp(max=LARGEST_BETA))
+def scaled_linear(steps: int = 1000, *, ends: tuple[float, float] | None = None) -> Discrete:
+    """Square roots of the betas equally spaced, ends as in `linear` (Rombach et al. 2022)."""
+    start, end = ends or _usual_ends(steps)
+    roots = torch.linspace(math.sqrt(start), math.sqrt(end), steps, dtype=torch.float64)
+    return Discrete((roots**2).clamp(max=LARGEST_BETA))
 
 
-def sigmoid(steps: int = 1000) -> Discrete:
+def sigmoid(steps: int = 1000, *, ends: tuple[float, float] | None = None) -> Discrete:
     """Betas between the ends of `linear` along a logistic curve over [-6, 6] (Xu et al. 2022, GeoDiff)."""
+    start, end = ends or _usual_ends(steps)
     curve = torch.linspace(-6, 6, steps, dtype=torch.float64).sigmoid()
-    return Discrete((1000 / steps * (1e-4 + (0.02 - 1e-4) * curve)).clamp(max=LARGEST_BETA))
+    return Discrete((start + (end - start) * curve).clamp(max=LARGEST_BETA))
+
+
+def _usual_ends(steps: int) -> tuple[float, float]:
+    """First and last beta: 1e-4 and 0.02 at T = 1000; with fewer steps each destroys more."""
+    return 1000 / steps * 1e-4, 1000 / steps * 0.02
 
 
 def cosine(steps: int = 1000, *, offset: float = 0.008, largest: float = LARGEST_BETA) -> Discrete:
