@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sfumato.commands.generate import _safe_names
-from sfumato.commands.prediction import Writer, units
+from sfumato.commands.output.prediction import Writer, units
 from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, file_names, is_safe_id, read_manifest

@@ -1,13 +1,18 @@
-"""A trainer to be killed: imports once, then forks a fresh process for each life.
+"""A trainer to be killed: imports once, then forks fresh processes for each life.
 
-Reads one run folder per line on stdin. For each it forks a child that takes the run's lock, resumes the newest
-checkpoint, trains on and saves every three steps; it prints the child's process id and, at its end, the exit status.
+Reads one life per line on stdin: a run folder, a number of processes and a probability of dropout. It forks so many
+children, which join each other, resume the newest checkpoint, train on and save every second step; it prints their
+process ids in one line and, when all have ended, their exit codes in another.
 """
 
+import math
 import os
+import signal
+import socket
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -15,15 +20,22 @@ import torch._dynamo  # optimisers import it at their first step, which would ta
 from torch import Tensor, nn
 
 from sfumato.diffusion.process import Noise, derive_seed
+from sfumato.errors import Stopped
 from sfumato.lock import FolderLock
-from sfumato.training import checkpoint
+from sfumato.training import checkpoint, watch
 from sfumato.training.ema import EMA
 from sfumato.training.log import Log
-from sfumato.training.loop import Parts, Settings, Until, train
+from sfumato.training.loop import Progress, Settings, Until, train
 from sfumato.training.optimizer import make_optimizer
+from sfumato.training.parts import Parts
+from sfumato.training.processes import joined, rank, wait_for_all
+from sfumato.training.signals import signals_to_stop
 from sfumato.training.stream import Batch, Stream
 
-STEPS, SAVE_EVERY = 120, 3
+STEPS, SAVE_EVERY = 120, 2
+GRACE = 15.0
+"""Seconds that processes have to end by themselves when one of them has failed."""
+
 IMAGES = torch.randn(50, 1, 8, 8, generator=torch.Generator().manual_seed(1))
 
 
@@ -34,39 +46,83 @@ def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     return {"loss": (network(clean + noise) - clean).square().mean((1, 2, 3))}
 
 
-def live(run: Path) -> None:
-    """Train from the newest checkpoint to the end."""
+def live(run: Path, dropout: float) -> None:
+    """Train from the newest checkpoint to the end, or to a signal."""
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.SiLU(), nn.Dropout(0.2), nn.Conv2d(8, 1, 3, padding=1))
+    first, last = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
+    network = nn.Sequential(first, nn.SiLU(), nn.Dropout(dropout), last)
     parts = Parts(network, EMA(network, half_life=200.0), make_optimizer(network, learning_rate=0.01))
-    with FolderLock(run, work="trains"):
+    with joined(), FolderLock(run, work="trains") if rank() == 0 else nullcontext(), signals_to_stop() as stopped:
         found = checkpoint.newest(run / "checkpoints")
         if found:
             parts.restore(found)
+        wait_for_all()
         stream, settings = Stream(tuple(range(50)), batch=8, seed=2), Settings(learning_rate=0.01, accumulate=2)
-        with Log(run / "log.jsonl", step=parts.step) as log:
-            for progress in train(parts, loss, stream, until=Until(steps=STEPS), settings=settings):
-                time.sleep(0.005)
-                log.write({"step": progress.step, **progress.terms, "gradient_norm": progress.gradient_norm})
-                if progress.step % SAVE_EVERY == 0:
-                    save(run, parts)
+        log = Log(run / "log.jsonl", step=parts.step) if rank() == 0 else None
+        for progress in train(parts, loss, stream, until=Until(steps=STEPS), settings=settings, stopping=stopped):
+            time.sleep(0.005)
+            if log is not None:
+                note_down(progress, run, parts, log)
+            if progress.stopping:
+                raise Stopped(f"stopped after step {progress.step}")
 
 
-def save(run: Path, parts: Parts) -> None:
-    """One checkpoint."""
-    checkpoint.save(run / "checkpoints", step=parts.step, tensors=parts.tensors(), headers={}, state=parts.state())
+def note_down(progress: Progress, run: Path, parts: Parts, log: Log) -> None:
+    """A line of the log, and perhaps a checkpoint."""
+    log.write({"step": progress.step, **progress.terms, "gradient_norm": progress.gradient_norm})
+    if progress.step % SAVE_EVERY == 0 or progress.stopping:
+        tensors, state = parts.tensors(), parts.state()
+        checkpoint.save(run / "checkpoints", step=parts.step, tensors=tensors, headers={}, state=state)
+
+
+def born(number: int, world: int, port: int, run: Path, dropout: float) -> int:
+    """Fork process `number` of a life; its process id."""
+    child = os.fork()
+    if child:
+        return child
+    os.environ |= {"RANK": str(number), "WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    watch.BEAT = 0.1
+    code = 0
+    try:
+        live(run, dropout)
+    except Stopped as error:
+        code = error.exit_code
+    except SystemExit as error:
+        code = int(error.code or 0)
+    os._exit(code)
+
+
+def buried(children: Sequence[int]) -> list[int]:
+    """The exit codes; as launchers do, end who is left some time after the first has failed.
+
+    Who waits for a process that died before they met would wait for minutes.
+    """
+    codes: dict[int, int] = {}
+    late = math.inf
+    while len(codes) < len(children):
+        for child in children:
+            if child not in codes and (ended := os.waitpid(child, os.WNOHANG))[0]:
+                codes[child] = os.waitstatus_to_exitcode(ended[1])
+        if any(codes.values()) and late == math.inf:
+            late = time.monotonic() + GRACE
+        if time.monotonic() > late:
+            for child in set(children) - codes.keys():
+                os.kill(child, signal.SIGKILL)
+        time.sleep(0.01)
+    return [codes[child] for child in children]
 
 
 def main() -> None:
     """Fork a life for each line of stdin."""
     for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            torch.set_num_threads(1)
-            live(Path(line.strip()))
-            os._exit(0)
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        run, world, dropout = line.split()
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            port = bound.getsockname()[1]
+        children = [born(number, int(world), port, Path(run), float(dropout)) for number in range(int(world))]
+        print(*children, flush=True)
+        print(*buried(children), flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ other file with its size and sha256. `save` keeps this order, and the process ma
 1. Write into `.staging-<step>-<pid>`, the manifest last; everything is fsynced.
 2. Rename the folder to its final name: from here on the checkpoint exists, as a whole.
 3. Point the text file `last` to it, by replacing the file.
-4. Prune: older checkpoints are renamed to `.trash-...`, then deleted; two that verify and `best` always stay.
+4. Prune: older checkpoints are renamed to `.trash-...`, then deleted; two that verify, `best` and every N-th stay.
 
 Readers take the newest checkpoint whose manifest verifies, decided by the step number, and say which they passed over.
 Nothing is pickled, and no pickle is ever opened.
@@ -70,6 +70,7 @@ def save(
     headers: Mapping[str, str],
     state: Mapping[str, Any],
     keep: int = 2,
+    keep_every: int | None = None,
 ) -> Path:
     """Write a checkpoint; one process of a run calls this, with the run's lock held.
 
@@ -82,6 +83,7 @@ def save(
         headers: metadata for the files `model` and `ema`.
         state: everything else, as JSON.
         keep: how many to keep besides `best`, at least 2.
+        keep_every: checkpoints of every so many steps always stay.
 
     Returns:
         The checkpoint's folder.
@@ -101,7 +103,7 @@ def save(
             staging.rename(final)
             _sync(folder)
         mark(folder, "last", final)
-        _prune(folder, newest=final, keep=max(keep, 2))
+        _prune(folder, newest=final, keep=max(keep, 2), keep_every=keep_every)
         sweep(folder)
     return final
 
@@ -200,11 +202,15 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _prune(folder: Path, *, newest: Path, keep: int) -> None:
-    """Throw away checkpoints older than `newest` once `keep` that verify are kept; `best` always stays."""
+def _prune(folder: Path, *, newest: Path, keep: int, keep_every: int | None) -> None:
+    """Throw away checkpoints older than `newest` once `keep` that verify are kept.
+
+    `best` and every multiple of `keep_every` steps always stay.
+    """
     good, best = 1, marked(folder, "best")
     for path in _steps(folder):
-        if _step_of(path) >= _step_of(newest) or path == best:
+        step = _step_of(path)
+        if step >= _step_of(newest) or path == best or (keep_every is not None and step % keep_every == 0):
             continue
         if good >= keep:
             path.rename(folder / f".trash-{path.name}")

@@ -3,8 +3,9 @@
 It knows networks, losses and batches, not diffusion. A step is a pure function of what `Parts` holds and of its number:
 the data come from `Stream`, random numbers of the loss from (seed, step, slot), dropout from torch's own generator,
 which is seeded anew for every forward pass. So a run that is stopped between two steps and continued from a checkpoint
-ends with the same bits. The mathematics of a batch is the same for any number of processes and pieces: each
-backpropagates the sum of its losses divided by the size of the global batch, and the gradients are added.
+ends with the same bits. The gradient is the same for any number of processes and pieces (`sfumato.training.gradient`);
+when memory runs out, the pieces are halved and the step begins again. A step whose loss or gradient is not finite is
+passed over, by all processes alike; many of them end the run.
 
 Under `torchrun` the caller initialises `torch.distributed` and every process builds, or restores, the same parts.
 """
@@ -13,24 +14,26 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple, cast
+from dataclasses import dataclass
+from typing import NamedTuple, cast
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import SfumatoError, UsageError, listed
-from sfumato.training.checkpoint import Checkpoint
-from sfumato.training.ema import EMA
-from sfumato.training.optimizer import Schedule, learning_rate_at, optimizer_tensors, restore_optimizer
-from sfumato.training.precision import LossScale, Precision, autocast
-from sfumato.training.processes import add_up, gather, rank, world
-from sfumato.training.stream import Batch, Stream
-from sfumato.training.weights import fill
+from sfumato.memory import out_of_memory
+from sfumato.training.gradient import Loss, Measured, Piece, backward, bad_rows, device_of, gradients_of, measure
+from sfumato.training.optimizer import set_rate
+from sfumato.training.parts import Parts
+from sfumato.training.precision import Precision
+from sfumato.training.processes import rank, smallest, world
+from sfumato.training.rate import Schedule, learning_rate_at
+from sfumato.training.shard import is_sharded
+from sfumato.training.stream import Stream
+from sfumato.typing import Constrained
 
-Loss = Callable[[nn.Module, Batch], Mapping[str, Tensor]]
-"""Network (in training mode, perhaps compiled) and batch -> loss terms of shape (b,); `loss` is their weighted sum."""
+WINDOW = 1000
+"""Steps within which `Settings.bad_steps` are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,70 +69,27 @@ class Settings:
     Attributes:
         learning_rate: peak of the learning rate.
         warmup_steps: steps of linear warm-up.
-        schedule: `cosine` or `constant`.
+        schedule: shape of the learning rate, see `sfumato.training.rate`.
+        held_images: of `inverse_sqrt`, images until which the rate stays at its peak.
         clip: largest norm of the gradient.
         accumulate: pieces into which each process cuts its share of the batch.
         precision: see `resolve_precision`.
         seed: seed of dropout.
         compile: compile the network.
+        bad_steps: steps with a loss or gradient that is not finite that are passed over within `WINDOW` steps; one
+            more ends the training.
     """
 
     learning_rate: float = 2e-4
     warmup_steps: int = 500
     schedule: Schedule = "cosine"
+    held_images: int | None = None
     clip: float = 1.0
     accumulate: int = 1
     precision: Precision = "fp32"
     seed: int = 0
     compile: bool = False
-
-
-@dataclass
-class Parts:
-    """Everything that training changes, and so everything that a checkpoint holds.
-
-    Attributes:
-        network: the trained network, not compiled or wrapped.
-        ema: its average.
-        optimizer: over the network's parameters.
-        step: number of steps done.
-        seconds: time spent training.
-        best: what the caller wants to remember about the best checkpoint; JSON.
-        scale: scale of a float16 loss.
-    """
-
-    network: nn.Module
-    ema: EMA
-    optimizer: torch.optim.Optimizer
-    step: int = 0
-    seconds: float = 0.0
-    best: dict[str, Any] = field(default_factory=dict)
-    scale: LossScale = field(default_factory=LossScale)
-
-    def tensors(self) -> dict[str, dict[str, Tensor]]:
-        """For `checkpoint.save`: file stem -> name -> tensor."""
-        return {
-            "model": dict(self.network.state_dict()),
-            "ema": self.ema.state_dict(),
-            "optimizer": optimizer_tensors(self.network, self.optimizer),
-        }
-
-    def state(self) -> dict[str, Any]:
-        """For `checkpoint.save`: the rest, as JSON."""
-        return {"step": self.step, "seconds": self.seconds, "best": self.best, "scale": asdict(self.scale)}
-
-    def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint.
-
-        Raises:
-            ModelError: it is of another network.
-        """
-        fill(self.network, checkpoint.tensors["model"], source=f"{checkpoint.path}/model")
-        fill(self.ema.network, checkpoint.tensors["ema"], source=f"{checkpoint.path}/ema")
-        restore_optimizer(self.network, self.optimizer, checkpoint.tensors["optimizer"])
-        state = checkpoint.state
-        self.step, self.seconds, self.best = state["step"], state["seconds"], dict(state["best"])
-        self.scale = LossScale(**state["scale"])
+    bad_steps: int = 0
 
 
 class Progress(NamedTuple):
@@ -143,6 +103,10 @@ class Progress(NamedTuple):
         terms: mean of each loss term over the global batch of this step.
         learning_rate: of this step.
         gradient_norm: before clipping.
+        accumulate: pieces into which each process cut its share of the batch.
+        stopping: whether `stopping` was true in any process; all get the same answer.
+        shrunk: whether memory ran out in this step, and the pieces are smaller since.
+        bad_rows: rows of the dataset because of which the step was passed over.
     """
 
     step: int
@@ -152,6 +116,10 @@ class Progress(NamedTuple):
     terms: Mapping[str, float]
     learning_rate: float
     gradient_norm: float
+    accumulate: int = 1
+    stopping: bool = False
+    shrunk: bool = False
+    bad_rows: tuple[int, ...] = ()
 
 
 class Diverged(SfumatoError):  # noqa: N818 - named for what happened
@@ -172,7 +140,19 @@ class Diverged(SfumatoError):  # noqa: N818 - named for what happened
         self.step, self.rows = step, tuple(rows)
 
 
-def train(parts: Parts, loss: Loss, stream: Stream, *, until: Until, settings: Settings) -> Iterator[Progress]:
+def _never() -> bool:
+    return False
+
+
+def train(
+    parts: Parts,
+    loss: Loss,
+    stream: Stream,
+    *,
+    until: Until,
+    settings: Settings,
+    stopping: Callable[[], bool] = _never,
+) -> Iterator[Progress]:
     """Train, one step per item.
 
     Between two items `parts` is at the boundary of a step: stop asking, close the generator, or save a checkpoint.
@@ -183,9 +163,11 @@ def train(parts: Parts, loss: Loss, stream: Stream, *, until: Until, settings: S
         stream: which rows each step trains on.
         until: how long.
         settings: how.
+        stopping: whether this process was asked to stop; asked once in a step, and told to all in `Progress.stopping`.
 
     Raises:
-        Diverged: loss or gradient is not finite; weights, average and optimiser are as they were after the last item.
+        Diverged: loss or gradient is not finite, and no more such steps are passed over; weights, average and optimiser
+            are as they were after the last item.
         UsageError: there are more processes than samples in a batch.
     """
     if world() > stream.batch:
@@ -196,31 +178,26 @@ def train(parts: Parts, loss: Loss, stream: Stream, *, until: Until, settings: S
         rate = learning_rate_at(
             fraction,
             parts.step,
+            parts.step * stream.batch,
             peak=settings.learning_rate,
             warmup_steps=settings.warmup_steps,
             schedule=settings.schedule,
+            held_images=settings.held_images,
         )
-        measured = _finite_gradient(parts, network, loss, stream, settings, clock)
-        _update(parts, rate=rate, norm=measured.gradient_norm, settings=settings, batch=stream.batch)
+        measured, rows = _gradient(parts, network, loss, stream, settings, clock, stopping)
+        accumulate = _cut(parts, stream, settings)
+        if rows:
+            _pass_over(parts, rows, settings)
+        else:
+            _update(parts, rate=rate, norms=measured.gradient_norms, settings=settings, batch=stream.batch)
         images = parts.step * stream.batch
         fraction = until.fraction(parts.step, images, parts.seconds)
+        stop, shrunk = measured.flags
         with clock.paused():
-            yield Progress(parts.step, images, parts.seconds, fraction, measured.terms, rate, measured.gradient_norm)
-
-
-class _Measured(NamedTuple):
-    """Global means of a step's loss terms, the norm of its gradient, and the seconds since the last measurement."""
-
-    terms: dict[str, float]
-    gradient_norm: float
-    seconds: float
-
-
-class _Piece(NamedTuple):
-    """A micro-batch and its loss terms, detached."""
-
-    batch: Batch
-    terms: dict[str, Tensor]
+            yield Progress(
+                parts.step, images, parts.seconds, fraction, measured.terms, rate, measured.gradient_norms[0],
+                accumulate, stop, shrunk, rows,
+            )  # fmt: skip
 
 
 class _Clock:
@@ -242,85 +219,94 @@ class _Clock:
         self._since += time.perf_counter() - began
 
 
-def _finite_gradient(
-    parts: Parts, network: nn.Module, loss: Loss, stream: Stream, settings: Settings, clock: _Clock
-) -> _Measured:
-    """Leave the gradient of the step in the parameters, times the loss scale; repeat when float16 overflows."""
-    batches = stream.batch_at(parts.step, rank=rank(), world=world(), parts=settings.accumulate)
+def _gradient(
+    parts: Parts,
+    network: nn.Module,
+    loss: Loss,
+    stream: Stream,
+    settings: Settings,
+    clock: _Clock,
+    stopping: Callable[[], bool],
+) -> tuple[Measured, tuple[int, ...]]:
+    """Leave the gradient of the step in the parameters, times the loss scale; repeat when float16 overflows.
+
+    Returns:
+        What was measured, and the rows because of which it is not finite.
+    """
+    before = parts.piece
     while True:
         scale = _scale(parts, settings)
-        parts.optimizer.zero_grad()
-        parts.network.train()
-        pieces = [_backward(network, loss, batch, settings=settings, weight=scale / stream.batch) for batch in batches]
-        measured = _measure(parts.network, pieces, seconds=clock.lap(), count=stream.batch, scale=scale)
+        pieces = _backpropagated(parts, network, loss, stream, settings, weight=scale / stream.batch)
+        measured = measure(
+            [trained for trained, _ in parts.trained()], pieces,
+            count=stream.batch, scale=scale, seconds=clock.lap(), flags=(stopping(), parts.piece != before),
+        )  # fmt: skip
         parts.seconds += measured.seconds
-        if math.isfinite(measured.terms["loss"]) and math.isfinite(measured.gradient_norm):
-            return measured
+        if measured.flags[1]:
+            parts.piece = smallest(parts.piece or stream.batch)
+        if measured.finite:
+            return measured, ()
         overflow = settings.precision == "fp16" and math.isfinite(measured.terms["loss"])
         if not (overflow and parts.scale.shrink()):
-            raise Diverged(parts.step, _bad_rows(pieces) or stream.batch_at(parts.step)[0].rows)
+            return measured, tuple(bad_rows(pieces)) or stream.batch_at(parts.step)[0].rows
 
 
-def _backward(network: nn.Module, loss: Loss, batch: Batch, *, settings: Settings, weight: float) -> _Piece:
-    """Add the gradient of `weight` times the summed loss of a micro-batch."""
-    device = _device(network)
-    torch.manual_seed(derive_seed(settings.seed, "dropout", batch.step, batch.slots[0]))
-    with autocast(settings.precision, device):
-        terms = loss(network, batch)
-    wrong = {name: tuple(term.shape) for name, term in terms.items() if term.shape != (len(batch.rows),)}
-    if wrong:
-        raise ValueError(f"loss terms need the shape ({len(batch.rows)},), one number per sample: {wrong}")
-    torch.autograd.backward(terms["loss"].float().sum() * weight)
-    return _Piece(batch, {name: term.detach().float() for name, term in terms.items()})
+def _backpropagated(
+    parts: Parts, network: nn.Module, loss: Loss, stream: Stream, settings: Settings, *, weight: float
+) -> list[Piece]:
+    """All pieces of this process; half as large, and all of them again, when memory runs out."""
+    while True:
+        cut = _cut(parts, stream, settings)
+        batches = stream.batch_at(parts.step, rank=rank(), world=world(), parts=cut)
+        for trained, optimizer in parts.trained():
+            optimizer.zero_grad()
+            trained.train()
+        try:
+            return [
+                backward(network, loss, batch, precision=settings.precision, seed=settings.seed, weight=weight)
+                for batch in batches
+            ]
+        except (RuntimeError, MemoryError) as error:
+            largest = max(len(batch.slots) for batch in batches)
+            if not out_of_memory(error) or largest == 1 or is_sharded(parts.network):
+                raise
+            parts.piece = (largest + 1) // 2
+        if device_of(parts.network).type == "cuda":
+            torch.cuda.empty_cache()
 
 
-def _measure(network: nn.Module, pieces: Sequence[_Piece], *, seconds: float, count: int, scale: float) -> _Measured:
-    """Add gradients and terms of all processes, and ask the device for numbers: once in a step."""
-    gradients = _gradients(network)
-    names = list(pieces[0].terms)
-    sums = [torch.stack([piece.terms[name].sum() for piece in pieces]).sum() for name in names]
-    lap = torch.tensor(seconds if rank() == 0 else 0.0, device=sums[0].device)
-    totals = add_up(gradients, torch.stack([*sums, lap]))
-    norm = nn.utils.get_total_norm(gradients)
-    *values, seconds, scaled_norm = torch.cat([totals, norm.reshape(1)]).tolist()
-    means = {name: value / count for name, value in zip(names, values, strict=True)}
-    return _Measured(means, scaled_norm / scale, seconds)
+def _cut(parts: Parts, stream: Stream, settings: Settings) -> int:
+    """Pieces into which a process cuts its share: as many for each process, whose share may be larger by one sample."""
+    share = math.ceil(stream.batch / world())
+    wanted = settings.accumulate if parts.piece is None else max(settings.accumulate, math.ceil(share / parts.piece))
+    return min(wanted, stream.batch // world()) if is_sharded(parts.network) else wanted
 
 
-def _gradients(network: nn.Module) -> list[Tensor]:
-    """The gradients; zero where a parameter took no part, so that every process and every split of work agrees."""
-    gradients = []
-    for parameter in network.parameters():
-        if parameter.requires_grad:
-            if parameter.grad is None:
-                parameter.grad = torch.zeros_like(parameter)
-            gradients.append(parameter.grad)
-    return gradients
+def _pass_over(parts: Parts, rows: tuple[int, ...], settings: Settings) -> None:
+    """Go on to the next step, all else unchanged."""
+    recent = [step for step in parts.skipped if step > parts.step - WINDOW]
+    if len(recent) >= settings.bad_steps:
+        raise Diverged(parts.step, rows)
+    parts.step += 1
+    parts.skipped.append(parts.step)
 
 
-def _update(parts: Parts, *, rate: float, norm: float, settings: Settings, batch: int) -> None:
-    """One step of the optimiser and of the average."""
-    shrink = min(1.0, settings.clip / max(norm, 1e-12)) / _scale(parts, settings)
-    if shrink != 1:
-        torch._foreach_mul_(_gradients(parts.network), shrink)
-    for group in parts.optimizer.param_groups:
-        group["lr"] = rate
-    parts.optimizer.step()
-    parts.ema.update(parts.network, images=parts.step * batch, batch=batch)
+def _update(parts: Parts, *, rate: float, norms: Sequence[float], settings: Settings, batch: int) -> None:
+    """One step of the optimisers and of the averages."""
+    for (network, optimizer), norm in zip(parts.trained(), norms, strict=True):
+        shrink = min(1.0, settings.clip / max(norm, 1e-12)) / _scale(parts, settings)
+        if shrink != 1:
+            torch._foreach_mul_(gradients_of(network), shrink)
+        set_rate(optimizer, rate)
+        optimizer.step()
+        if isinstance(network, Constrained):
+            network.constrain()
+    for average in (parts.ema, *parts.further):
+        average.update(parts.network, images=parts.step * batch, batch=batch)
     parts.step += 1
     if settings.precision == "fp16":
         parts.scale.grow()
 
 
-def _bad_rows(pieces: Sequence[_Piece]) -> list[int]:
-    """Rows of the dataset, over all processes, whose loss is not finite."""
-    pairs = [pair for batch, terms in pieces for pair in zip(batch.rows, terms["loss"].tolist(), strict=True)]
-    return gather([row for row, value in pairs if not math.isfinite(value)])
-
-
 def _scale(parts: Parts, settings: Settings) -> float:
     return parts.scale.value if settings.precision == "fp16" else 1.0
-
-
-def _device(network: nn.Module) -> torch.device:
-    return next(network.parameters()).device

@@ -1,19 +1,24 @@
-"""The optimiser and its learning rate.
+"""The optimiser, and which parameters follow which learning rate.
 
-The learning rate is a pure function of how far the run has come, so there is no scheduler with a state of its own.
-The optimiser's state is stored under the names of the parameters, as tensors.
+Every parameter has a factor on the learning rate (`sfumato.training.rate`). A factor of 0 freezes: the parameter asks
+for no gradient, so it is in no norm and no message between processes, has no moments and does not decay. The
+optimiser's state is stored under the names of the parameters, as tensors.
 """
 
-import math
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from sfumato.errors import ModelError
+from sfumato.errors import ModelError, UsageError, listed
+from sfumato.training.shard import placed
 
-Schedule = Literal["cosine", "constant"]
+Kind = Literal["adamw", "adam"]
+
+_FACTOR = "factor"
+"""Key of an optimiser's group under which it keeps its factor."""
 
 _FUSED = frozenset({"cpu", "cuda", "mps", "xpu"})
 """Devices for which torch has an update of all parameters in one kernel."""
@@ -23,39 +28,71 @@ def make_optimizer(
     network: nn.Module,
     *,
     learning_rate: float,
+    kind: Kind = "adamw",
     betas: tuple[float, float] = (0.9, 0.99),
+    epsilon: float = 1e-8,
     weight_decay: float = 0.0,
-) -> torch.optim.AdamW:
-    """AdamW; parameters of one dimension (biases, gains of norms) are not decayed.
+    factors: Mapping[str, float] | None = None,
+) -> torch.optim.Optimizer:
+    """Adam or AdamW; parameters of one dimension (biases, gains of norms) are not decayed.
 
     Args:
-        network: its trainable parameters are optimised.
-        learning_rate: the peak; `train` sets the rate of each step by `learning_rate_at`.
+        network: its trainable parameters are optimised; those with factor 0 are frozen, in place.
+        learning_rate: the peak; `train` sets the rate of each step by `set_rate`.
+        kind: `adamw` takes the decay off the weights (Loshchilov & Hutter 2019), `adam` adds it to the gradient
+            (Kingma & Ba 2015).
         betas: decay of the two moments; 0.99 rather than 0.999 as in EDM2, short runs forget their start sooner.
-        weight_decay: decoupled decay per step, as a fraction of the learning rate.
+        epsilon: added to the root of the second moment.
+        weight_decay: decay per step; of `adamw` as a fraction of the learning rate.
+        factors: pattern over parameter names (`encoder.*`) -> factor on the learning rate; see `factors_of`.
+
+    Raises:
+        UsageError: a pattern decides about no parameter, or nothing is left to train.
     """
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": weight_decay},
-        {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter, factor in factors_of(network, factors or {}):
+        if factor == 0:
+            parameter.requires_grad_(False)
+        if parameter.requires_grad:
+            groups.setdefault((factor, parameter.ndim > 1), []).append(parameter)
+    if not groups:
+        raise UsageError("train.learning_rates freezes every parameter", remedy="give some a factor above 0")
+    fused = all(parameter.device.type in _FUSED for group in groups.values() for parameter in group)
+    adam = torch.optim.AdamW if kind == "adamw" else torch.optim.Adam
+    named = [
+        {"params": parameters, _FACTOR: factor, "weight_decay": weight_decay if decays else 0.0}
+        for (factor, decays), parameters in groups.items()
     ]
-    fused = all(parameter.device.type in _FUSED for parameter in trained)
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate, betas=betas, fused=fused)
+    return adam(named, lr=learning_rate, betas=betas, eps=epsilon, fused=fused)
 
 
-def learning_rate_at(fraction: float, step: int, *, peak: float, warmup_steps: int, schedule: Schedule) -> float:
-    """The learning rate of a step: a linear warm-up times the schedule.
+def factors_of(network: nn.Module, patterns: Mapping[str, float]) -> list[tuple[nn.Parameter, float]]:
+    """Every parameter with its factor on the learning rate: that of the first pattern that its name matches, or 1.
 
-    Args:
-        fraction: how much of the run is done, 0 to 1.
-        step: index of the step, from 0.
-        peak: the highest rate.
-        warmup_steps: number of steps until the rate is not held down any more.
-        schedule: `cosine` falls from the peak at fraction 0 to 0 at fraction 1; `constant` stays.
+    Raises:
+        UsageError: a pattern is the first match of no name: a slip, or it stands behind a wider one.
     """
-    warmup = min(1.0, (step + 1) / max(warmup_steps, 1))
-    decay = (1 + math.cos(math.pi * fraction)) / 2 if schedule == "cosine" else 1.0
-    return peak * warmup * decay
+    deciding = {
+        name: next((pattern for pattern in patterns if fnmatchcase(name, pattern)), None)
+        for name, _ in network.named_parameters()
+    }
+    idle = [pattern for pattern in patterns if pattern not in deciding.values()]
+    if idle:
+        parts = ", ".join(dict.fromkeys(f"{name.partition('.')[0]}.*" for name in deciding))
+        raise UsageError(
+            f"train.learning_rates: {', '.join(idle)} decides about no parameter; the first match counts",
+            expected=f"patterns such as {parts} over these names\n{listed(list(deciding), limit=8)}",
+        )
+    return [
+        (parameter, 1.0 if (pattern := deciding[name]) is None else patterns[pattern])
+        for name, parameter in network.named_parameters()
+    ]
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Let the next step of the optimiser have this learning rate, times the factor of each group."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group.get(_FACTOR, 1.0)
 
 
 def optimizer_tensors(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
@@ -93,4 +130,4 @@ def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:
 def _laid_out(value: Tensor, parameter: nn.Parameter) -> Tensor:
     if value.shape != parameter.shape or not parameter.ndim:
         return value.clone()
-    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(placed(value, parameter))

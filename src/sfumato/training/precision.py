@@ -5,6 +5,7 @@ scale and the gradient divided by it; a scale too large makes the gradient infin
 of it.
 """
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -15,7 +16,7 @@ from sfumato.errors import UsageError
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
-_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES: Mapping[Precision, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def resolve_precision(wish: str, device: torch.device) -> Precision:
@@ -47,7 +48,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     """The context in which a forward pass runs in this precision."""
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, dtype=_DTYPES[precision])
+    return torch.autocast(device.type, dtype=DTYPES[precision])
 
 
 @dataclass

@@ -2,24 +2,75 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from sfumato.errors import ResourceError, Stopped
+from sfumato.training.launch import adopt_slurm, started_world
+from sfumato.training.watch import PATIENCE, Watch
+
+_watch: Watch | None = None
+"""Over the processes that have joined; they are as global as torch's process group."""
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Join the processes that `torchrun` started, if it did, until the block ends."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or distributed.is_initialized():
+def joined(*, patience: float = PATIENCE) -> Iterator[None]:
+    """Join the processes that `torchrun` or SLURM's `srun` started, if one did, until the block ends in all of them.
+
+    Args:
+        patience: seconds that a process waits for the others where they exchange messages.
+
+    Raises:
+        ResourceError: the processes do not find each other.
+        SystemExit: another process failed, and tells why.
+    """
+    global _watch
+    adopt_slurm()
+    if started_world() == 1 or distributed.is_initialized():
         yield
         return
-    distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+    store = _met(patience)
+    _watch = Watch(PrefixStore("watch", store), rank=rank(), world=world(), patience=patience)
     try:
-        yield
-        distributed.barrier()  # who leaves while others work may take their connections along
-    finally:
-        distributed.destroy_process_group()
+        with _watch.over():
+            yield
+    except Stopped:
+        _leave()
+        raise
+    _leave()  # not after a failure: a group that has lost a process cannot be taken apart
+
+
+def _leave() -> None:
+    """All processes at once: who leaves while others work may take their connections along."""
+    global _watch
+    _watch = None
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def _met(patience: float) -> Store:
+    """Form the group; the store that all share. Messages that outlast the watch's patience end after a minute more."""
+    try:
+        store: Store
+        store, number, count = next(rendezvous("env://", timeout=timedelta(seconds=PATIENCE)))
+        distributed.init_process_group(
+            "nccl" if torch.cuda.is_available() else "gloo",
+            store=PrefixStore("group", store), rank=number, world_size=count,
+            timeout=timedelta(seconds=patience + 60),
+        )  # fmt: skip
+    except (distributed.DistNetworkError, distributed.DistStoreError) as error:
+        place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
+        raise ResourceError(
+            f"{started_world()} processes cannot meet at {place}: {str(error).splitlines()[0]}",
+            expected="a free port that all of them reach",
+            remedy="another MASTER_PORT (torchrun --master-port), or --standalone where all run on one machine",
+        ) from error
+    return store
 
 
 def own_device() -> str:
@@ -30,8 +81,10 @@ def own_device() -> str:
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
-    if world() > 1:
+    """Go on when every process has come here, however long that takes: one of them may work for all."""
+    if _watch is not None:
+        _watch.wait_for_all()
+    elif world() > 1:
         distributed.barrier()
 
 
@@ -40,8 +93,19 @@ def any_of(flag: bool) -> bool:
     if world() == 1:
         return flag
     answer = torch.tensor(float(flag), device=own_device())
-    distributed.all_reduce(answer, distributed.ReduceOp.MAX)
-    return bool(answer.item())
+    with _meeting():
+        distributed.all_reduce(answer, distributed.ReduceOp.MAX)
+        return bool(answer.item())
+
+
+def smallest(number: int) -> int:
+    """The smallest of the processes' numbers."""
+    if world() == 1:
+        return number
+    answer = torch.tensor(number, device=own_device())
+    with _meeting():
+        distributed.all_reduce(answer, distributed.ReduceOp.MIN)
+        return int(answer.item())
 
 
 def rank() -> int:
@@ -59,7 +123,10 @@ def add_up(gradients: list[Tensor], numbers: Tensor) -> Tensor:
     if world() == 1:
         return numbers
     flat = torch.cat([*(gradient.reshape(-1) for gradient in gradients), numbers])
-    distributed.all_reduce(flat)
+    with _meeting():
+        distributed.all_reduce(flat)
+        if flat.is_cuda:  # NCCL returns at once: the wait is here
+            torch.cuda.current_stream().synchronize()
     *sums, numbers = torch.split(flat, [*(gradient.numel() for gradient in gradients), numbers.numel()])
     for gradient, total in zip(gradients, sums, strict=True):
         gradient.copy_(total.view(gradient.shape))
@@ -71,5 +138,10 @@ def gather(rows: list[int]) -> list[int]:
     if world() == 1:
         return sorted(rows)
     everyones: list[list[int]] = [[] for _ in range(world())]
-    distributed.all_gather_object(everyones, rows)
+    with _meeting():
+        distributed.all_gather_object(everyones, rows)
     return sorted(row for theirs in everyones for row in theirs)
+
+
+def _meeting() -> AbstractContextManager[None]:
+    return nullcontext() if _watch is None else _watch.meeting()

@@ -1,13 +1,22 @@
 """Weights in safetensors files: read without trust, fitted without surprise, packed without ties."""
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 
 import safetensors.torch
+import torch
 from torch import Tensor, nn
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError, listed
+from sfumato.training.shard import placed
+
+AS_SAFETENSORS = (
+    "ask its author for safetensors; or convert it, which works for bare tensors and runs nothing: python -c "
+    "\"import torch, safetensors.torch as s; s.save_file(torch.load('{file}', weights_only=True), '{out}')\""
+)
+"""The way out of a pickle."""
 
 _PICKLES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"})
 
@@ -24,13 +33,36 @@ def load_weights(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise ModelError(
             f"{file}: this is a pickle, which could run any program on this machine",
             expected="a .safetensors file",
-            remedy="ask its author for safetensors weights",
+            remedy=AS_SAFETENSORS.format(file=file.name, out=f"{file.stem}.safetensors"),
         )
     try:
         with safetensors.safe_open(file, framework="pt") as archive:
             return {name: archive.get_tensor(name) for name in archive.keys()}, dict(archive.metadata() or {})  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise ModelError(f"{file}: damaged ({error})", expected="a complete .safetensors file") from error
+
+
+def load_bin(file: Path) -> dict[str, Tensor]:
+    """Tensors of a `.bin` of diffusers: a pickle, of which only tensors are read and nothing is run.
+
+    Raises:
+        ModelError: it is damaged, or holds anything but tensors by name.
+    """
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise _not_weights(file, str(error).partition("\n")[0]) from error
+    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise _not_weights(file, "it holds other things than tensors")
+    return dict(tensors)
+
+
+def _not_weights(file: Path, why: str) -> ModelError:
+    return ModelError(
+        f"{file}: this pickle cannot be read as bare weights ({why})",
+        expected="tensors by name, and nothing that would have to be run",
+        remedy="ask its author for safetensors weights",
+    )
 
 
 def write_weights(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -49,12 +81,19 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
     Raises:
         ModelError: names or shapes differ; the first differences are listed.
     """
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    own = network.state_dict()
+    check_weights(tensors, own, source=source)
+    network.load_state_dict({name: placed(tensor, own[name]) for name, tensor in tensors.items()})
+
+
+def check_weights(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse weights that have other names or shapes than a network's; see `fill`."""
+    shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     differences = [
-        f"{name}: the network has {wanted.get(name, 'nothing')}, the file {given.get(name, 'nothing')}"
-        for name in sorted(wanted.keys() | given.keys())
-        if wanted.get(name) != given.get(name)
+        f"{name}: the network has {shapes.get(name, 'nothing')}, the file {given.get(name, 'nothing')}"
+        for name in sorted(shapes.keys() | given.keys())
+        if shapes.get(name) != given.get(name)
     ]
     if differences:
         raise ModelError(
@@ -62,7 +101,6 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
             expected="weights of a network with the same settings",
             remedy="compare the network section of the recipe with the one that the file was trained with",
         )
-    network.load_state_dict(dict(tensors))
 
 
 def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -77,7 +115,11 @@ def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _looks_pickled(file: Path) -> bool:
-    """Whether a file starts like a torch archive (zip) or a bare pickle."""
+    """Whether a file starts like a torch archive (zip) or a bare pickle.
+
+    The length of the JSON with which safetensors begin may look like the start of a pickle; the JSON does not.
+    """
     with file.open("rb") as stream:
-        start = stream.read(4)
-    return start[:2] == b"PK" or (start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"))
+        start = stream.read(9)
+    pickled = start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
+    return start[8:] != b"{" and (start[:2] == b"PK" or pickled)

@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.training import checkpoint
+from sfumato.training.adversary import DISCRIMINATOR, Adversary
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Diverged, Parts, Settings, Until, train
+from sfumato.training.loop import Diverged, Settings, Until, train
 from sfumato.training.optimizer import make_optimizer
+from sfumato.training.parts import Parts
 from sfumato.training.processes import joined, rank
 from sfumato.training.stream import Batch, Stream
 
@@ -19,11 +21,13 @@ IMAGES = torch.randn(23, 3, 6, 6, generator=torch.Generator().manual_seed(1))
 STREAM = Stream(tuple(range(23)), batch=7, seed=5)
 SETTINGS = Settings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=2)
 POISONED = 11
+RIVAL = nn.Conv2d(3, 4, 3)
 
 
 def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     error = (network(IMAGES[list(batch.rows)]) - 1).square().mean((1, 2, 3))
-    return {"loss": error, "error": error.detach().sqrt()}
+    rival = (RIVAL(IMAGES[list(batch.rows)]) - 2).square().mean((1, 2, 3))
+    return {"loss": error, "error": error.detach().sqrt(), DISCRIMINATOR: rival}
 
 
 def poisoned(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
@@ -36,7 +40,10 @@ def trained() -> tuple[Parts, list[Mapping[str, float]], list[int]]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 3, 1)).to(memory_format=torch.channels_last)
-    parts = Parts(network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01))
+    optimizer = make_optimizer(network, learning_rate=0.01, factors={"0.bias": 0, "2.*": 0.5})
+    parts = Parts(network, EMA(network, half_life=60.0), optimizer, further=(EMA(network, width=0.1),))
+    RIVAL.load_state_dict({"weight": torch.ones(4, 3, 3, 3) / 9, "bias": torch.zeros(4)})
+    parts.adversary = Adversary(RIVAL, make_optimizer(RIVAL, learning_rate=0.01))
     terms = [told.terms for told in train(parts, loss, STREAM, until=Until(steps=12), settings=SETTINGS)]
     try:
         list(train(parts, poisoned, STREAM, until=Until(steps=20), settings=SETTINGS))

@@ -91,6 +91,12 @@ def test_keep_is_heeded(tmp_path):
     assert [name for name in names(tmp_path) if "step" in name] == [f"step-0000000{step}" for step in (3, 4, 5, 6)]
 
 
+def test_every_nth_checkpoint_is_never_thrown_away(tmp_path):
+    for step in range(1, 10):
+        checkpoint.save(tmp_path, step=step, tensors=tensors(step), headers={}, state={}, keep_every=3)
+    assert [path.name for path in sorted(tmp_path.glob("step-*"))] == [f"step-{step:08d}" for step in (3, 6, 8, 9)]
+
+
 def test_a_damaged_checkpoint_does_not_count_as_kept(tmp_path):
     save(tmp_path, 1)
     flip(save(tmp_path, 2) / "model.safetensors")
@@ -278,6 +284,13 @@ def test_a_pickle_is_refused_and_never_run(tmp_path, name, zipped):
     with pytest.raises(ModelError, match="this is a pickle"):
         load_weights(file)
     assert not marker.exists()
+
+
+@pytest.mark.parametrize("length", [0x4B50, 0x0280])
+def test_safetensors_whose_header_is_as_long_as_a_pickle_begins_are_read(tmp_path, length):
+    header = b'{"x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'.ljust(length)
+    (tmp_path / "it").write_bytes(length.to_bytes(8, "little") + header + bytes(4))
+    assert load_weights(tmp_path / "it")[0]["x"].tolist() == [0]
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "one byte less", "one byte more", "missing"])

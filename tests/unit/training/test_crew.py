@@ -30,6 +30,6 @@ def test_two_processes_are_the_same_mathematics_as_one(tmp_path):
     for theirs, ours in zip(told[0]["terms"], terms, strict=True):
         assert theirs == pytest.approx(ours, rel=1e-5)
     found = checkpoint.newest(tmp_path)
-    for stem in ("model", "ema"):
+    for stem in ("model", "ema", "ema-2", "adversary"):
         for name, tensor in parts.tensors()[stem].items():
             torch.testing.assert_close(found.tensors[stem][name], tensor, rtol=1e-6, atol=1e-6)

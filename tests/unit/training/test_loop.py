@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from sfumato.errors import ModelError, UsageError
 from sfumato.training import checkpoint, loop
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Diverged, Parts, Progress, Settings, Until, train
+from sfumato.training.loop import Diverged, Progress, Settings, Until, train
 from sfumato.training.optimizer import make_optimizer
+from sfumato.training.parts import Parts
 from sfumato.training.precision import LossScale, resolve_precision
 from sfumato.training.stream import Batch, Stream
 

@@ -1,0 +1,61 @@
+"""Out of memory: how allocators say it, and work that then goes on in smaller portions."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from sfumato.errors import ResourceError
+
+_WORDS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What torch's allocators of CUDA, Metal and the CPU say, and cuBLAS, which allocates on its own."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how Python, torch or a driver says that memory ran out."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
+    )
+
+
+class Portions:
+    """How many items are worked on at once: as many as asked for, and half of them whenever memory runs out.
+
+    What is too many once is too many: the portions stay small for the items that follow.
+
+    Args:
+        size: the largest portion, at least 1.
+        tell: told in words when portions get smaller.
+    """
+
+    def __init__(self, size: int, *, tell: Callable[[str], object]) -> None:
+        self.size, self._tell = size, tell
+
+    def each(self, items: Sequence[Item], work: Callable[[Sequence[Item]], Result]) -> Iterator[Result]:
+        """The work on all items, in order, a portion at a time; `work` holds nothing when it fails.
+
+        Raises:
+            ResourceError: memory does not hold the work on one item.
+        """
+        start = 0
+        while start < len(items):
+            portion = items[start : start + self.size]
+            try:
+                result = work(portion)
+            except (RuntimeError, MemoryError) as error:
+                if not out_of_memory(error):
+                    raise
+                self._halve(len(portion), error)
+                continue
+            start += len(portion)
+            yield result
+
+    def _halve(self, count: int, error: BaseException) -> None:
+        if count == 1:
+            raise ResourceError(
+                f"out of memory with one item at a time: {error}",
+                remedy="close other programs that use the memory, or take a smaller model or --size",
+            ) from error
+        self.size = count // 2
+        self._tell(f"out of memory with {count} at once: going on with {self.size}")

@@ -1,0 +1,94 @@
+"""What training changes: the networks, their averages and optimisers, and how far the run has come."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sfumato.training.adversary import Adversary
+from sfumato.training.checkpoint import Checkpoint
+from sfumato.training.ema import EMA
+from sfumato.training.generators import generator_states, restore_generators
+from sfumato.training.optimizer import optimizer_tensors, restore_optimizer
+from sfumato.training.precision import LossScale
+from sfumato.training.shard import collected
+from sfumato.training.weights import fill
+
+
+@dataclass
+class Parts:
+    """Everything that training changes, and so everything that a checkpoint holds.
+
+    Attributes:
+        network: the trained network, not compiled or wrapped.
+        ema: its average.
+        optimizer: over the network's parameters.
+        step: number of steps done.
+        seconds: time spent training.
+        best: what the caller wants to remember about the best checkpoint; JSON.
+        scale: scale of a float16 loss.
+        further: averages besides `ema`.
+        adversary: a network that is trained against this one.
+        piece: most samples of one forward pass that memory holds, once it ran out; None before.
+        skipped: steps, counted from 1 as in the log, that were passed over because loss or gradient was not finite.
+    """
+
+    network: nn.Module
+    ema: EMA
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+    best: dict[str, Any] = field(default_factory=dict)
+    scale: LossScale = field(default_factory=LossScale)
+    further: tuple[EMA, ...] = ()
+    adversary: Adversary | None = None
+    piece: int | None = None
+    skipped: list[int] = field(default_factory=list)
+
+    def trained(self) -> list[tuple[nn.Module, torch.optim.Optimizer]]:
+        """The network with its optimiser, and the adversary with its own."""
+        own = (self.network, self.optimizer)
+        return [own] if self.adversary is None else [own, (self.adversary.network, self.adversary.optimizer)]
+
+    def tensors(self) -> dict[str, dict[str, Tensor]]:
+        """For `checkpoint.save`: file stem -> name -> tensor. All processes ask where the network is shared out."""
+        return {
+            "model": collected(self.network.state_dict()),
+            **{stem: average.state_dict() for stem, average in self._averages()},
+            "optimizer": collected(optimizer_tensors(self.network, self.optimizer)),
+            **({} if self.adversary is None else self.adversary.tensors()),
+            "generators": generator_states(next(self.network.parameters()).device),
+        }
+
+    def _averages(self) -> Iterator[tuple[str, EMA]]:
+        """Every average with its file stem in a checkpoint: `ema`, `ema-2`, ..."""
+        yield "ema", self.ema
+        for number, average in enumerate(self.further, start=2):
+            yield f"ema-{number}", average
+
+    def state(self) -> dict[str, Any]:
+        """For `checkpoint.save`: the rest, as JSON."""
+        return {
+            "step": self.step, "seconds": self.seconds, "best": self.best, "scale": asdict(self.scale),
+            "piece": self.piece, "skipped": self.skipped,
+        }  # fmt: skip
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint.
+
+        Raises:
+            ModelError: it is of another network.
+        """
+        fill(self.network, checkpoint.tensors["model"], source=f"{checkpoint.path}/model")
+        for stem, average in self._averages():
+            fill(average.network, checkpoint.tensors[stem], source=f"{checkpoint.path}/{stem}")
+        restore_optimizer(self.network, self.optimizer, checkpoint.tensors["optimizer"])
+        if self.adversary is not None:
+            self.adversary.restore(checkpoint)
+        state = checkpoint.state
+        self.step, self.seconds, self.best = state["step"], state["seconds"], dict(state["best"])
+        self.scale = LossScale(**state["scale"])
+        restore_generators(checkpoint.tensors.get("generators", {}), next(self.network.parameters()).device)
+        self.piece, self.skipped = state.get("piece"), list(state.get("skipped", []))
