@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from sfumato.inference import in_original_size as in_original_size
     from sfumato.inference import make as make
     from sfumato.inference import predict as predict
+    from sfumato.networks.own import network_factory as network_factory
     from sfumato.run import load_model as load_model
 
 __version__ = "0.1.0"
@@ -17,6 +18,7 @@ _HOMES = {
     "in_original_size": "sfumato.inference",
     "load_model": "sfumato.run",
     "make": "sfumato.inference",
+    "network_factory": "sfumato.networks.own",
     "predict": "sfumato.inference",
 }
 

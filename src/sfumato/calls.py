@@ -15,13 +15,14 @@ import torch
 
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
+from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import derive_seed
 from sfumato.inference import Wanted, make_steps
 from sfumato.metrics.ensemble import ged, mean_probability
 from sfumato.metrics.fidelity import PixelSpace, kid
 from sfumato.metrics.overlap import overlap
 from sfumato.run import Model
-from sfumato.tasks.segment import draw_masks, probabilities
+from sfumato.tasks.segment import draw_masks
 from sfumato.tasks.task import Sampler, last, spread
 
 MOST = 50

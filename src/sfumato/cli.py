@@ -9,7 +9,9 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from sfumato import __version__
-from sfumato.errors import ResourceError, SfumatoError
+from sfumato.errors import ResourceError, SfumatoError, Stopped
+from sfumato.memory import out_of_memory
+from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
 
 ABOUT = """\
 Diffusion models for medical images: segment and synthesise, from a folder of scans to a number one can trust.
@@ -21,8 +23,10 @@ BUG = "This is a bug in sfumato, not yours. Please report it with the lines abov
 
 app = App(name="sfumato", help=ABOUT, version=__version__, result_action="return_value")
 train = App(name="train", help="Train a model on images and masks (segment) or on images (generate).")
+tune = App(name="tune", help="Search for better settings of a training, by short runs of it.")
 evaluate = App(name="evaluate", help="Score predictions against references.")
 app.command(train)
+app.command(tune)
 app.command(evaluate)
 
 COMMANDS = (
@@ -33,6 +37,8 @@ COMMANDS = (
     (app, "convert", "convert:convert", "A source in another form: folder, zip, npz or nnU-Net raw."),
     (train, "segment", "train:segment", "Train a segmentation model on images and masks."),
     (train, "generate", "train:generate", "Train a model that makes images, class by class."),
+    (tune, "segment", "tune:segment", "Find better settings for training a segmentation model."),
+    (tune, "generate", "tune:generate", "Find better settings for training a model that makes images."),
     (app, "resume", "train:resume", "Continue a run exactly where it stopped, or extend it."),
     (app, "segment", "segment:segment", "Segment images: masks, probabilities, uncertainty, review order."),
     (app, "generate", "generate:generate", "Make images with a trained model."),
@@ -40,7 +46,12 @@ COMMANDS = (
     (app, "interpolate", "interpolate:interpolate", "Make the images between two seeds or two images."),
     (evaluate, "masks", "evaluate:masks", "Dice and IoU of predicted masks, beside the deterministic twin."),
     (app, "report", "report:report", "One self-contained HTML page about any folders."),
+    (app, "ema", "ema:ema", "A model of another average of the weights, after training."),
+    (app, "import", "exchange:import_", "A diffusers model as one file that describes itself."),
+    (app, "export", "exchange:export", "A model for others: safetensors, or a diffusers pipeline."),
+    (app, "bench", "bench:bench", "How fast a recipe trains and samples on this machine, and what fits."),
     (app, "info", "info:info", "What a run, model or dataset is."),
+    (app, "doctor", "doctor:doctor", "What this machine is, what is installed, and what is wrong with it."),
 )
 for parent, name, target, about in COMMANDS:
     parent.command(f"sfumato.commands.{target}", name=name, help=about)
@@ -51,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag: flag in words for flag in ("--json", "--debug")}
     words = [word for word in words if word not in flags]
+    adopt_slurm()
     try:
         result = app(words, exit_on_error=False, print_error=True)
     except CycloptsError:
@@ -67,22 +79,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _explain(error: Exception, *, debug: bool) -> int:
-    """Tell the person; the exit code."""
+    """Tell the person; the exit code. The last line says which of several processes failed, and why."""
     known = error if isinstance(error, SfumatoError) else _resource(error)
+    if isinstance(error, Stopped) and started_rank() > 0:
+        return error.exit_code
     if debug or known is None:
         _write("".join(traceback.format_exception(error)), sys.stderr)
     _write(BUG if known is None else str(known), sys.stderr)
+    if started_world() > 1 and not isinstance(error, Stopped):
+        _write(told(cause_of(known or error), rank=started_rank(), world=started_world()), sys.stderr)
     return 1 if known is None else known.exit_code
 
 
 def _resource(error: Exception) -> ResourceError | None:
-    """Out of disk or memory, in words; None for anything else."""
+    """Out of disk or memory, or not allowed to write, in words; None for anything else."""
     import errno
 
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return ResourceError(f"the disk is full: {error.filename or error}", remedy="free some space and run it again")
-    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if memory or "can't allocate memory" in str(error):
+    if isinstance(error, OSError) and error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+        place = error.filename or "a file"
+        return ResourceError(f"{place}: {error.strerror}", remedy="check the permissions, or give another --out")
+    if out_of_memory(error):
         return ResourceError(
             f"out of memory: {error}",
             remedy="a smaller --batch, or --set train.accumulate=2 for the same batch in two pieces",

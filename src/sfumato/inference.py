@@ -1,7 +1,9 @@
 """A trained model at work, in Python: masks for cases, images for wishes. The commands write what these yield."""
 
-from collections.abc import Container, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,11 +13,13 @@ from sfumato.data.manifest import Case
 from sfumato.data.placement import Placement, restore
 from sfumato.data.spec import Input, Spec, read_input, stored_channels, to_data
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
+from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Noise, Step, derive_seed
+from sfumato.memory import Portions
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.run import Model
 from sfumato.tasks.film import Film, Frame, film, watched
-from sfumato.tasks.segment import draw_masks, one_hot, probabilities
+from sfumato.tasks.segment import draw_masks, one_hot
 from sfumato.tasks.synthesise import draw_images
 from sfumato.tasks.task import Sampler, last, to_uint8
 from sfumato.tasks.views import turn, turn_back, views_of
@@ -98,6 +102,7 @@ def predict(
     tta: bool = False,
     walked: Container[str] = (),
     guidance: Guidance = UNGUIDED,
+    tell: Callable[[str], object] = warnings.warn,
 ) -> Iterator[Ensemble]:
     """Draw `count` masks for each case, `batch` at a time; memory does not grow with the number of steps.
 
@@ -114,20 +119,23 @@ def predict(
         tta: test-time augmentation: member m sees view m of the image (`tasks.views`) and is turned back.
         walked: ids of the cases whose first member is filmed.
         guidance: away from a weaker model, or none.
+        tell: told in words when memory runs out and fewer masks are drawn at once.
 
     Raises:
+        ResourceError: memory does not hold one mask.
         ValueError: more members than views.
     """
     if tta and count > views_of(model.spec.size):
         raise ValueError(f"{count} members, but only {views_of(model.spec.size)} views of images of this shape")
     draw = _Draw(model=model, sampler=sampler, seed=seed, tta=tta, walked=walked, guidance=guidance)
-    together = max(1, batch // count)
+    together, portions = max(1, batch // count), Portions(batch, tell=tell)
     for first in range(0, len(cases), together):
         chunk = cases[first : first + together]
         inputs = [read_input(case, model.spec) for case in chunk]
         images = to_data(np.stack([each.array for each in inputs]), model.spec, str(model.device))
         guesses = None if start is None else start(images)
-        drawn = [draw(chunk, images, guesses, part) for part in _parts(len(chunk), count, batch)]
+        every = [_Member(row, number) for row in range(len(chunk)) for number in range(count)]
+        drawn = list(portions.each(every, partial(draw, chunk, images, guesses)))
         members = np.concatenate([each.probability for each in drawn])
         films = {name: film for each in drawn for name, film in each.films.items()}
         for k, case in enumerate(chunk):
@@ -152,13 +160,6 @@ class _Drawn(NamedTuple):
 
     probability: np.ndarray
     films: dict[str, Film]
-
-
-def _parts(cases: int, count: int, batch: int) -> Iterator[list[_Member]]:
-    """The members of all cases, in order, `batch` at a time."""
-    members = [_Member(row, number) for row in range(cases) for number in range(count)]
-    for first in range(0, len(members), batch):
-        yield members[first : first + batch]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,14 +239,22 @@ class Made(NamedTuple):
 
 
 def make(
-    model: Model, sampler: Sampler, wanted: Sequence[Wanted], *, batch: int, guidance: Guidance = UNGUIDED
+    model: Model,
+    sampler: Sampler,
+    wanted: Sequence[Wanted],
+    *,
+    batch: int,
+    guidance: Guidance = UNGUIDED,
+    tell: Callable[[str], object] = warnings.warn,
 ) -> Iterator[Made]:
-    """The images, `batch` at a time; each depends on its seed and class alone."""
-    for start in range(0, len(wanted), batch):
-        chunk = wanted[start : start + batch]
+    """The images, `batch` at a time, fewer when memory runs out; each depends on its seed and class alone."""
+
+    def work(chunk: Sequence[Wanted]) -> list[Made]:
         made = last(make_steps(model, sampler, chunk, guidance=guidance))
-        for image, pixels in zip(chunk, to_uint8(made.x), strict=True):
-            yield Made(image, pixels)
+        return [Made(image, pixels) for image, pixels in zip(chunk, to_uint8(made.x), strict=True)]
+
+    for made in Portions(batch, tell=tell).each(wanted, work):
+        yield from made
 
 
 def make_steps(

@@ -17,20 +17,21 @@ class FolderLock:
     Args:
         folder: made if needed.
         work: what is done there, for the error: "trains", "prepares".
+        wait: wait until it is free.
 
     Raises:
         UsageError: on entering, when another process holds the folder.
     """
 
-    def __init__(self, folder: Path, *, work: str) -> None:
-        self._path, self._work = folder / ".lock", work
+    def __init__(self, folder: Path, *, work: str, wait: bool = False) -> None:
+        self._path, self._work, self._wait = folder / ".lock", work, wait
         self._descriptor: int | None = None
 
     def __enter__(self) -> "FolderLock":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB))
         except BlockingIOError:
             holder = os.read(descriptor, 32).decode().strip() or "unknown"
             os.close(descriptor)

@@ -6,7 +6,6 @@ the notes of the data set.
 """
 
 import math
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -23,6 +22,7 @@ from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.recipe import Data, Recipe, SDDProcess, merge, parse_recipe
 from sfumato.tasks.task import spread
+from sfumato.training.hardware import find_hardware, total_memory
 
 MEASURED_CASES = 200
 DEFAULT_MINUTES = 30
@@ -47,7 +47,52 @@ _LEVELS: dict[str, dict[str, Any]] = {
     "large": {"channels": 16, "multipliers": [1, 2, 4, 4], "blocks": 1},
 }
 
-SHAPES = {"unet": _LEVELS, "diffusers": _LEVELS, "monai": _LEVELS}
+_UNET: dict[str, dict[str, Any]] = {place: {**shape, "attention": [8]} for place, shape in _LEVELS.items()}
+
+_SCORE = _UNET | {"gpu": {"channels": 128, "multipliers": [2, 2, 2], "blocks": 4, "attention": [16]}}
+"""On a GPU that of DDPM++ and NCSN++ for CIFAR-10 (Karras et al. 2022, table 7)."""
+
+_ADM = _UNET | {"gpu": {"channels": 192, "multipliers": [1, 2, 3, 4], "blocks": 3, "attention": [32, 16, 8]}}
+"""On a GPU that of ADM for ImageNet at 64 pixels (Karras et al. 2022, table 7)."""
+
+_EDM2 = _UNET | {"gpu": {"channels": 128, "multipliers": [1, 2, 3, 4], "blocks": 3, "attention": [16, 8]}}
+"""On a GPU that of EDM2-XS (Karras et al. 2024)."""
+
+_AS_GIVEN: dict[str, dict[str, Any]] = {place: {} for place in PLACES}
+
+_DIT: dict[str, dict[str, Any]] = {
+    "gpu": {"patch": 4, "width": 384, "depth": 12},
+    "small": {"patch": 2, "width": 96, "depth": 4},
+    "large": {"patch": 4, "width": 96, "depth": 4},
+}
+"""On a GPU that of DiT-S (Peebles & Xie 2023, table 1)."""
+
+_SWIN: dict[str, dict[str, Any]] = {
+    "gpu": {"channels": 96, "multipliers": [1, 2, 4], "blocks": 2, "patch": 2},
+    "small": {"channels": 48, "multipliers": [1, 2, 4], "blocks": 2, "patch": 2},
+    "large": {"channels": 64, "multipliers": [1, 2, 4], "blocks": 2, "patch": 4},
+}
+
+_MASK_HEAD: dict[str, dict[str, Any]] = {
+    "gpu": {**_LEVELS["gpu"], "queries": 32, "width": 128, "layers": 6},
+    "small": {**_LEVELS["small"], "blocks": 1, "queries": 16, "width": 64, "layers": 3},
+    "large": {**_LEVELS["large"], "queries": 16, "width": 32, "layers": 3},
+}
+
+SHAPES = {
+    "unet": _UNET,
+    "ddpmpp": _SCORE,
+    "ncsnpp": _SCORE,
+    "adm": _ADM,
+    "edm2": _EDM2,
+    "dit": _DIT,
+    "swin": _SWIN,
+    "maskhead": _MASK_HEAD,
+    "diffusers": _UNET,
+    "monai": _UNET,
+    "own": _AS_GIVEN,
+    "pretrained": _AS_GIVEN,
+}
 """What `auto` becomes, for each kind of network and each place."""
 
 MAPS = 40
@@ -99,6 +144,7 @@ def preview(recipe: Recipe, found: Found, *, device: str) -> list[Choice]:
     return [
         *choices,
         *_length(recipe),
+        *_metric(recipe),
         *_network(recipe, max(size), device=device),
         *_augment(recipe, found.modality),
         *_batch(recipe, size, cases=round(len(found.cases) * recipe.data.split.train), device=device),
@@ -113,6 +159,7 @@ def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, l
     choices = [
         *_prepared(recipe.data, pack.spec),
         *_length(recipe),
+        *_metric(recipe),
         *_network(recipe, max(pack.spec.size), device=device),
         *_augment(recipe, pack.spec.modality),
         *_batch(recipe, pack.spec.size, cases=len(train), device=device),
@@ -182,6 +229,15 @@ def _length(recipe: Recipe) -> list[Choice]:
     return [Choice("train.minutes", DEFAULT_MINUTES, "no length was given (--minutes, --steps or --images)")]
 
 
+def _metric(recipe: Recipe) -> list[Choice]:
+    """What decides which weights are best."""
+    if recipe.validate_.metric != "auto":
+        return []
+    if recipe.task == "segment":
+        return [Choice("validate.metric", "dice", "of masks as they will be drawn")]
+    return [Choice("validate.metric", "loss", "on held-out images: it turns when the model starts to copy")]
+
+
 def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
     """Widths that train in the time people have: thousands of steps in a quarter of an hour on two cores."""
     place = "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
@@ -212,11 +268,7 @@ def _batch(recipe: Recipe, size: tuple[int, int], *, cases: int, device: str) ->
 
 def _memory(device: str) -> int:
     """Bytes of memory that a device has in all: the same every time, unlike what is free."""
-    if device == "cuda":
-        import torch
-
-        return int(torch.cuda.get_device_properties(0).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return find_hardware("cuda:0").memory if device == "cuda" else total_memory()
 
 
 def _folds(recipe: Recipe, patients: int) -> list[Choice]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+import yaml
 from torch import nn
 
 from sfumato.builder.network import build_network
@@ -30,6 +31,9 @@ from sfumato.training.weights import fill, load_weights, write_weights
 AVERAGED = "ema.safetensors"
 """The averaged weights inside a checkpoint."""
 
+TWIN = "twin"
+"""Folder inside a run that holds its deterministic twin, itself a run, and inside predictions those of the twin."""
+
 HEADER_KEY = "sfumato"
 """Key of the safetensors metadata under which a model describes itself, as JSON."""
 
@@ -46,6 +50,7 @@ class Model(NamedTuple):
         step: training steps done.
         sha256: of the weights file, of a run the checkpoint's.
         curve: quality by network calls as JSON (`sfumato.calls`), if it was measured.
+        average: of a width, what it was made from, as JSON.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Model(NamedTuple):
     step: int
     sha256: str
     curve: Mapping[str, Any] | None = None
+    average: Mapping[str, Any] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -91,9 +97,10 @@ class Model(NamedTuple):
         return Sample.model_validate({**words, **given})
 
 
-def header(recipe: Recipe, spec: Spec, *, step: int) -> dict[str, str]:
-    """Safetensors metadata by which a model describes itself."""
+def header(recipe: Recipe, spec: Spec, *, step: int, average: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """Safetensors metadata by which a model describes itself; `average` tells of one that has a width."""
     about = {"recipe": recipe.model_dump(mode="json", by_alias=True), "spec": spec.to_dict(), "step": step}
+    about |= {} if average is None else {"average": average}
     return {HEADER_KEY: json.dumps(about)}
 
 
@@ -124,7 +131,7 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
         ModelError: there is none, it is damaged, or it was not written by sfumato.
     """
     path = Path(path)
-    file = _weights(path)
+    file = weights_of(path)
     tensors, metadata = load_weights(file)
     try:
         about = json.loads(metadata[HEADER_KEY])
@@ -145,6 +152,7 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
         about["step"],
         about.get("of") or digest(file) or "",
         about.get("curve"),
+        about.get("average"),
     )
 
 
@@ -202,8 +210,8 @@ def _meaning(model: Model) -> dict[str, Any]:
     }
 
 
-def _weights(path: Path) -> Path:
-    """The file with the averaged weights of a model."""
+def weights_of(path: Path) -> Path:
+    """The file with the averaged weights of a run, a checkpoint or a model."""
     if not path.is_dir():
         return path
     return load(path).path / AVERAGED if (path / MANIFEST).is_file() else Run(path).weights()
@@ -231,9 +239,25 @@ class Run:
         return self.folder / "snapshots"
 
     @property
+    def averages(self) -> Path:
+        """Where averages with a width are kept, of which others are made."""
+        return self.folder / "averages"
+
+    @property
     def recipe_file(self) -> Path:
         """The resolved recipe."""
         return self.folder / "recipe.yaml"
+
+    @property
+    def recipe(self) -> Recipe:
+        """The resolved recipe: every `auto` has become a number."""
+        raw = yaml.safe_load(self.recipe_file.read_text(encoding="utf-8"))
+        return parse_recipe(raw, origin=str(self.recipe_file))
+
+    @property
+    def twin(self) -> "Run":
+        """Its deterministic twin, which may not exist."""
+        return Run(self.folder / TWIN)
 
     @property
     def record(self) -> dict[str, str]:

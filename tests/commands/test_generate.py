@@ -10,7 +10,8 @@ from PIL import Image
 from sfumato.commands import generate as generating
 from sfumato.commands import prepare as preparing
 from sfumato.commands import report
-from sfumato.commands.generate import enlarged, parse_seeds, plan_images
+from sfumato.commands.flags.wishes import parse_seeds, plan_images
+from sfumato.commands.generate import enlarged
 from sfumato.errors import UsageError
 from sfumato.run import load_model
 

@@ -9,7 +9,7 @@ from PIL import Image
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
-from sfumato.commands.guiding import parse_interval
+from sfumato.commands.flags.guiding import parse_interval
 from sfumato.errors import UsageError
 from sfumato.run import Run, load_guide, load_model
 

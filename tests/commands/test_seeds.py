@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
-from sfumato.commands.generate import parse_seeds, plan_images
+from sfumato.commands.flags.wishes import parse_seeds, plan_images
 from sfumato.data.manifest import read_manifest
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError

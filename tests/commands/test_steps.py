@@ -44,7 +44,7 @@ def test_masks(segment_run: Path, dataset: Path, tmp_path: Path, monkeypatch: py
     def fails(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("sfumato.commands.steps.measure", fails)
+    monkeypatch.setattr("sfumato.commands.flags.steps.measure", fails)
     lone = shutil.copy(run / "model.safetensors", tmp_path / "lone.safetensors")
     for model, out in [(run, "b"), (Path(lone), "c")]:
         again = segmenting.segment(model, dataset, out=tmp_path / out, split="test", samples=2, steps="auto")

@@ -1,5 +1,6 @@
 """Training as a command: the same command resumes, changes are refused, a killed run goes on with the same bits."""
 
+import json
 import os
 import random
 import signal
@@ -34,8 +35,6 @@ def same_weights(run: Path, reference: Path) -> bool:
 
 def losses(run: Path) -> str:
     """The log without the clock."""
-    import json
-
     records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     return json.dumps([{key: value for key, value in record.items() if key != "seconds"} for record in records])
 
@@ -91,6 +90,22 @@ def test_resume_extends_a_finished_run(uninterrupted: Path, dataset: Path, tmp_p
     assert result["step"] == 20 and same_weights(parts, whole)
 
 
+def test_resume_extends_the_twin_too(dataset: Path, tmp_path: Path) -> None:
+    settings = [*REPEATABLE, "train.schedule=constant"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train.segment(dataset, out=whole, steps=8, batch=4, set=settings, twin=True)
+    train.segment(dataset, out=parts, steps=4, batch=4, set=settings, twin=True)
+    result = train.resume(parts, until_steps=8)
+    assert result["step"] == result["twin"]["step"] == 8
+    assert same_weights(parts, whole) and same_weights(parts / "twin", whole / "twin")
+    assert not same_weights(parts, parts / "twin")
+
+
+def test_every_validation_leaves_a_picture(uninterrupted: Path) -> None:
+    pictures = sorted(file.name for file in (uninterrupted / "samples").glob("step-*.png"))
+    assert pictures == [f"step-{step:08d}.png" for step in (7, 14, 21, 28, 35, 40)]
+
+
 def test_the_same_command_again_does_nothing_more(uninterrupted: Path, dataset: Path) -> None:
     before = newest(uninterrupted / "checkpoints")
     result = train.segment(dataset, out=uninterrupted, steps=40, batch=4, set=REPEATABLE)
@@ -105,7 +120,8 @@ def test_other_settings_in_the_same_folder_are_refused(uninterrupted: Path, data
     assert (uninterrupted / "recipe.yaml").read_text() == before
 
 
-def test_a_signal_saves_and_exits_75(dataset: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
+def test_a_signal_saves_and_exits_75(dataset: Path, tmp_path: Path, number: signal.Signals) -> None:
     run = tmp_path / "run"
     command = [
         sys.executable,
@@ -122,7 +138,7 @@ def test_a_signal_saves_and_exits_75(dataset: Path, tmp_path: Path) -> None:
     command += ["--batch", "4", "--set", TINY, "--set", "validate.every_steps=90000"]
     process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
     wait_for_step(process, run / "log.jsonl", 3, patience=0)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     assert process.wait() == 75
     left = newest(run / "checkpoints")
     assert left is not None and left.step >= 3
@@ -132,7 +148,6 @@ def test_a_signal_saves_and_exits_75(dataset: Path, tmp_path: Path) -> None:
 def test_a_run_says_how_it_was_made(uninterrupted: Path) -> None:
     model = load_model(uninterrupted)
     assert model.recipe.train.steps == 40 and model.spec.mask_classes[0] == "background"
-    assert len(list((uninterrupted / "samples").glob("step-*.png"))) == 1
     assert "critical_log_snr" in (uninterrupted / "plan.json").read_text()
 
 
@@ -145,8 +160,9 @@ def test_presets_and_examples_are_valid() -> None:
         assert load_recipe(task, file).task == task
 
 
-def test_nan_stops_with_the_last_good_checkpoint(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_nan_is_passed_over_or_stops_with_everything_saved(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, allowed: int
 ) -> None:
     from sfumato.tasks.segment import Segment
     from sfumato.training.loop import Diverged
@@ -155,14 +171,18 @@ def test_nan_stops_with_the_last_good_checkpoint(
 
     def poisoned(self: Segment, network, batch):  # type: ignore[no-untyped-def]
         terms = real(self, network, batch)
-        return {**terms, "loss": terms["loss"] * (float("nan") if batch.step == 5 else 1.0)}
+        return {**terms, "loss": terms["loss"] * (float("nan") if batch.step in (5, 7)[: allowed + 1] else 1.0)}
 
     monkeypatch.setattr(Segment, "loss", poisoned)
     run = tmp_path / "run"
-    with pytest.raises(Diverged, match="step 5"):
-        train.segment(dataset, out=run, steps=40, batch=4, set=REPEATABLE)
+    with pytest.raises(Diverged, match=f"step {(5, 7)[allowed]}"):
+        train.segment(dataset, out=run, steps=40, batch=4, set=[*REPEATABLE, f"train.bad_steps={allowed}"])
     left = newest(run / "checkpoints")
-    assert left is not None and left.step == 3
+    assert left is not None and left.step == (5, 7)[allowed]
+    records = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+    passed_over = [record for record in records if record["kind"] == "skipped"]
+    assert [record["step"] for record in passed_over] == left.state["skipped"] == [6][:allowed]
+    assert all(record["cases"] for record in passed_over)
     assert all(tensor.isfinite().all() for tensor in left.tensors["model"].values())
 
 

@@ -17,7 +17,7 @@ from sfumato.commands import evaluate, train
 from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
-from sfumato.commands.prediction import Form, Writer, units
+from sfumato.commands.output.prediction import Form, Writer, units
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.pack import Pack

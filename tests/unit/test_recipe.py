@@ -106,7 +106,9 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
         }
     )
     left = [line.split(":")[0].strip() for line in recipe.to_yaml().splitlines() if line.endswith(" auto")]
-    assert left == ["slice_axis", "precision"], "there are no volumes, and precision is chosen by the device of the day"
+    assert left == ["slice_axis", "precision", "compile"], (
+        "there are no volumes, and precision and compile are chosen by the device of the day"
+    )
     images, _ = plan_training(load_recipe("generate"), pack, device="cpu")
     assert images.process.sigma_data == pytest.approx(float(pack.images(rows).std()), abs=1e-3)  # type: ignore[union-attr]
     given = load_recipe("generate", settings=["process.sigma_data=0.7", "train.steps=3", "network.channels=12"])

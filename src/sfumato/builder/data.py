@@ -10,9 +10,9 @@ from sfumato.recipe import (
     Augment,
     Augmentation,
     Data,
-    ForeignNetwork,
     NonLeaking,
     Recipe,
+    ToldSteps,
 )
 
 
@@ -45,7 +45,7 @@ def build_augment(recipe: Recipe) -> Ranges | Pipe:
             "non_leaking augmentation is for generators: it does not move masks with their images",
             remedy="--set data.augment=medium, or another preset",
         )
-    if isinstance(numbers, Pipe) and isinstance(recipe.network, ForeignNetwork):
+    if isinstance(numbers, Pipe) and isinstance(recipe.network, ToldSteps):
         raise UsageError(
             f"a network of {recipe.network.kind} cannot be told what was done to an image, so augmentation would leak",
             remedy="--set data.augment=none, or --set network.kind=unet",

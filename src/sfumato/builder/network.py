@@ -11,12 +11,29 @@ from sfumato.builder.process import build_process
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.spec import Spec
 from sfumato.errors import UsageError
-from sfumato.networks.foreign import DiffusersUNet, MonaiUNet
+from sfumato.networks.dit import DiT
+from sfumato.networks.foreign import DiffusersUNet, MonaiUNet, diffusers_unet
+from sfumato.networks.magnitude import MagnitudeUNet
+from sfumato.networks.maskhead import MaskHead
+from sfumato.networks.measure import Call
+from sfumato.networks.own import build_own
+from sfumato.networks.score import ADM, DDPMPP, NCSNPP, ScoreUNet
+from sfumato.networks.surgery import Signature
+from sfumato.networks.swin import SwinUNet
 from sfumato.networks.uncertainty import Weighted
 from sfumato.networks.unet import UNet
 from sfumato.recipe import (
+    CategoricalProcess,
+    DiTNetwork,
     ForeignNetwork,
+    MagnitudeNetwork,
+    MaskHeadNetwork,
+    OwnNetwork,
+    PretrainedNetwork,
     Recipe,
+    ScoreNetwork,
+    SwinNetwork,
+    ToldSteps,
     UNetNetwork,
     Widths,
 )
@@ -24,15 +41,7 @@ from sfumato.recipe import (
 
 def build_network(recipe: Recipe, spec: Spec) -> nn.Module:
     """The network of a task on data of a kind, with its initial weights drawn from the recipe's seed."""
-    segment = recipe.task == "segment"
-    state, output = build_process(recipe).channels(len(spec.mask_classes) if segment else spec.channels)
-    own = self_condition(recipe, spec)
-    shape: dict[str, Any] = {
-        "channels_in": state,
-        "channels_out": output,
-        "channels_condition": (spec.channels if segment else 0) + own,
-        "classes": 0 if segment else len(spec.classes),
-    }
+    shape = _shape(recipe, spec)
     augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
     told: dict[str, Any] = {"augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
     with torch.random.fork_rng():
@@ -43,16 +52,68 @@ def build_network(recipe: Recipe, spec: Spec) -> nn.Module:
                     **shape, **told, **_widths(n, spec), dropout=n.dropout,
                     gradient_checkpointing=n.gradient_checkpointing,
                 )  # fmt: skip
+            case ScoreNetwork() as n:
+                network = ScoreUNet(
+                    {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}[n.kind], **shape, **told, **_widths(n, spec),
+                    dropout=n.dropout, gradient_checkpointing=n.gradient_checkpointing,
+                )  # fmt: skip
+            case MagnitudeNetwork() as n:
+                network = MagnitudeUNet(
+                    **shape, **told, **_widths(n, spec), dropout=n.dropout,
+                    gradient_checkpointing=n.gradient_checkpointing,
+                )  # fmt: skip
+            case DiTNetwork() as n:
+                network = DiT(**shape, **told, **_keywords(n))
+            case SwinNetwork() as n:
+                network = SwinUNet(**shape, **told, **_keywords(n))
+            case MaskHeadNetwork() as n:
+                _refuse_no_logits(recipe)
+                network = MaskHead(**shape, **told, **_keywords(n))
             case ForeignNetwork() as n:
-                network = (DiffusersUNet if n.kind == "diffusers" else MonaiUNet)(**shape, **_widths(n, spec))
+                network = (diffusers_unet if n.kind == "diffusers" else MonaiUNet)(**shape, **_widths(n, spec))
+            case PretrainedNetwork() as n:
+                network = DiffusersUNet(**shape, config=n.config, gradient_checkpointing=n.gradient_checkpointing)
+            case OwnNetwork() as n:
+                network = build_own(n.factory, options=n.options, shape={**shape, **told}, size=spec.size)
             case _ as never:
                 assert_never(never)
     return _weighted(recipe, network) if recipe.loss.uncertainty else network
 
 
+def build_call(recipe: Recipe, spec: Spec) -> Call:
+    """What one call of the network takes."""
+    shape = _shape(recipe, spec)
+    return Call(shape["channels_in"], shape["channels_condition"], spec.size, labelled=bool(shape["classes"]))
+
+
+def build_signature(recipe: Recipe, spec: Spec) -> Signature:
+    """What goes into the network and comes out."""
+    shape, estimate = _shape(recipe, spec), self_condition(recipe, spec)
+    return Signature(
+        task=recipe.task,
+        state=shape["channels_in"],
+        image=shape["channels_condition"] - estimate,
+        estimate=estimate,
+        answers=shape["channels_out"] // shape["channels_in"],
+        classes=spec.classes if shape["classes"] else (),
+    )
+
+
+def _shape(recipe: Recipe, spec: Spec) -> dict[str, Any]:
+    """The keywords that every network takes."""
+    segment = recipe.task == "segment"
+    state, output = build_process(recipe).channels(len(spec.mask_classes) if segment else spec.channels)
+    return {
+        "channels_in": state,
+        "channels_out": output,
+        "channels_condition": (spec.channels if segment else 0) + self_condition(recipe, spec),
+        "classes": 0 if segment else len(spec.classes),
+    }
+
+
 def _weighted(recipe: Recipe, network: nn.Module) -> nn.Module:
     """The network beside the uncertainty of its estimates."""
-    if recipe.task == "segment" or isinstance(recipe.network, ForeignNetwork):
+    if recipe.task == "segment" or isinstance(recipe.network, ToldSteps):
         raise UsageError(
             "loss.uncertainty weighs the levels ln(s) / 4 of generators",
             expected="sfumato train generate with our network",
@@ -61,9 +122,29 @@ def _weighted(recipe: Recipe, network: nn.Module) -> nn.Module:
     return Weighted(network)
 
 
+def _refuse_no_logits(recipe: Recipe) -> None:
+    """A mask head answers with logarithms of shares: nothing else is to be read into them."""
+    scores = getattr(recipe.process, "prediction", None) == "logits" or isinstance(recipe.process, CategoricalProcess)
+    if recipe.task != "segment" or not scores:
+        raise UsageError(
+            f"network.kind=maskhead for task {recipe.task} with process {recipe.process.kind}: it answers with "
+            "the log-probabilities of classes",
+            expected="task segment, and a process that predicts logits",
+            remedy="--set process.prediction=logits, or --set network.kind=unet",
+        )
+
+
+def _keywords(n: DiTNetwork | SwinNetwork | MaskHeadNetwork) -> dict[str, Any]:
+    """The section, whose fields are the keywords of the network."""
+    keywords = {name: value for name, value in n if name != "kind"}
+    assert "auto" not in keywords.values(), "the plan resolves every auto"
+    return keywords
+
+
 def _widths(n: Widths, spec: Spec) -> dict[str, Any]:
     """The keywords that every U-Net of levels takes."""
     assert n.channels != "auto" and n.multipliers != "auto" and n.blocks != "auto", "the plan resolves every auto"
+    assert n.attention != "auto", "the plan resolves every auto"
     levels = _attention_levels(n.attention, spec.size, len(n.multipliers))
     return {"channels": n.channels, "multipliers": n.multipliers, "blocks": n.blocks, "attention": levels}
 

@@ -3,6 +3,8 @@
 import math
 from typing import Any, Literal, assert_never
 
+import torch
+
 from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
@@ -28,11 +30,11 @@ from sfumato.recipe import (
     CategoricalProcess,
     Data,
     EDMProcess,
-    ForeignNetwork,
     GaussianProcess,
     NoProcess,
     Recipe,
     SDDProcess,
+    ToldSteps,
     VEProcess,
     VPProcess,
 )
@@ -47,7 +49,7 @@ Centred there, half of the training teaches little: see benchmarks/RESULTS.md.
 
 def build_process(recipe: Recipe) -> Process:
     """The diffusion process; every `auto` of the recipe must have been resolved by `plan`."""
-    label: Literal["schedule", "snr"] = "schedule" if isinstance(recipe.network, ForeignNetwork) else "snr"
+    label: Literal["schedule", "snr"] = "schedule" if isinstance(recipe.network, ToldSteps) else "snr"
     match recipe.process:
         case NoProcess(prediction=prediction):
             return Deterministic(prediction=prediction)
@@ -85,7 +87,7 @@ def build_process(recipe: Recipe) -> Process:
 
 def _dirichlet(recipe: Recipe, p: SDDProcess) -> Dirichlet:
     """The process of shares; what the recipe leaves open is left to the defaults of masks or images."""
-    if isinstance(recipe.network, ForeignNetwork):
+    if isinstance(recipe.network, ToldSteps):
         raise UsageError(
             f"a network of {recipe.network.kind} is told the noise level as a step of a table, SDD has none",
             remedy="--set process.kind=gaussian, or --set network.kind=unet",
@@ -107,7 +109,7 @@ def _dirichlet(recipe: Recipe, p: SDDProcess) -> Dirichlet:
 
 def _categorical(recipe: Recipe, p: CategoricalProcess) -> Categorical:
     """The process of classes."""
-    if isinstance(recipe.network, ForeignNetwork):
+    if isinstance(recipe.network, ToldSteps):
         raise UsageError(
             f"a network of {recipe.network.kind} is told the noise level as a step of a table, the categorical process "
             "tells ln(s) / 4",
@@ -115,7 +117,7 @@ def _categorical(recipe: Recipe, p: CategoricalProcess) -> Categorical:
         )
     centre = p.critical_log_snr
     return Categorical(
-        schedule={"linear": linear, "cosine": cosine}[p.schedule](p.timesteps),
+        schedule=linear(p.timesteps) if p.schedule == "linear" else cosine(p.timesteps),
         training=Uniform(1 / p.timesteps) if centre is None else Centred(_number(centre) - BELOW_CRITICAL),
         objective=p.loss,
     )
@@ -140,8 +142,20 @@ def _gaussian(recipe: Recipe, p: GaussianProcess, *, label: Literal["schedule", 
 
 def _table(p: GaussianProcess, data: Data) -> Discrete:
     """The table of betas, for images of the recipe's size."""
-    tables = {"linear": linear, "cosine": cosine, "scaled_linear": scaled_linear, "sigmoid": sigmoid}
-    table = tables[p.schedule](p.timesteps)
+    ends = None if p.betas is None else (p.betas[0], p.betas[-1])
+    match p.schedule:
+        case "table":
+            table = Discrete(torch.tensor(p.betas, dtype=torch.float64))
+        case "cosine":
+            table = cosine(p.timesteps)
+        case "linear":
+            table = linear(p.timesteps, ends=ends)
+        case "scaled_linear":
+            table = scaled_linear(p.timesteps, ends=ends)
+        case "sigmoid":
+            table = sigmoid(p.timesteps, ends=ends)
+        case _ as never:
+            assert_never(never)
     if p.reference_side is not None:
         assert data.size != "auto", "the plan resolves every auto before objects are built"
         table = shifted(table, max(data.size) / p.reference_side)

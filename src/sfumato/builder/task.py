@@ -2,7 +2,10 @@
 
 from typing import assert_never
 
+from torch import nn
+
 from sfumato.builder.data import build_augment
+from sfumato.builder.objective import build_objective
 from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
@@ -14,13 +17,19 @@ from sfumato.errors import UsageError
 from sfumato.recipe import (
     Recipe,
 )
+from sfumato.tasks.judge import Judge
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import Task, spread
 
+JUDGED_AGAINST = 256
+"""Held-out images at most that drawn ones are compared with while a model trains."""
 
-def build_task(recipe: Recipe, pack: Pack, process: Process, *, device: str) -> Task:
-    """The job on a prepared dataset."""
+
+def build_task(
+    recipe: Recipe, pack: Pack, process: Process, *, device: str, discriminator: nn.Module | None = None
+) -> Task:
+    """The job on a prepared dataset; `discriminator` is what `build_adversary` made, where the recipe has one."""
     sample = recipe.sample.model_copy(update={"start": "noise"})  # the twin, if there will be one, is trained later
     sampler = build_run_sampler(recipe, sample, pack.spec, process)
     _check_own_estimates(recipe, process)
@@ -29,14 +38,15 @@ def build_task(recipe: Recipe, pack: Pack, process: Process, *, device: str) -> 
     augment = build_augment(recipe)
     if isinstance(augment, Pipe):
         augment.check(channels=pack.spec.channels, size=pack.spec.size)
+    metric = recipe.validate_.metric
     match recipe.task:
         case "segment":
             assert isinstance(augment, Ranges), "build_augment refuses pipes for masks"
             return Segment(
                 pack=pack, process=process, sampler=sampler, rows=held_out, augment=augment,
-                process_weight=recipe.loss.process, dice_weight=recipe.loss.dice, batch=recipe.train.global_batch,
-                seed=recipe.train.seed, recycle=recipe.train.recycle, self_condition=recipe.train.self_condition,
-                device=device,
+                objective=build_objective(recipe, process, discriminator=discriminator),
+                batch=recipe.train.global_batch, seed=recipe.train.seed, recycle=recipe.train.recycle,
+                self_condition=recipe.train.self_condition, metric="iou" if metric == "iou" else "dice", device=device,
             )  # fmt: skip
         case "generate":
             guidance = build_guidance(recipe.sample, process, classes=len(pack.spec.classes))
@@ -44,10 +54,30 @@ def build_task(recipe: Recipe, pack: Pack, process: Process, *, device: str) -> 
                 pack=pack, process=process, sampler=sampler, guidance=guidance, rows=held_out,
                 train_rows=spread(train, len(held_out)), augment=augment, drop_label=recipe.train.drop_label,
                 batch=recipe.train.global_batch, seed=recipe.train.seed, uncertainty=recipe.loss.uncertainty,
-                self_condition=recipe.train.self_condition, device=device,
+                self_condition=recipe.train.self_condition, judge=_judge(recipe, pack),
+                metric="kid" if metric == "kid" else "loss", device=device,
             )  # fmt: skip
         case _ as never:
             assert_never(never)
+
+
+def _judge(recipe: Recipe, pack: Pack) -> Judge | None:
+    """What drawn images are compared with while the model trains; a distance needs two on each side.
+
+    Raises:
+        UsageError: the distance is to decide, and there are too few images.
+    """
+    train = spread(pack.rows("train"), JUDGED_AGAINST)
+    held_out = spread(pack.rows("validation"), JUDGED_AGAINST) or train
+    if min(len(train), len(held_out), recipe.validate_.images) >= 2:
+        return Judge(pack, held_out, train, recipe.validate_.images)
+    if recipe.validate_.metric == "kid":
+        raise UsageError(
+            f"validate.metric=kid with {len(train)} training and {len(held_out)} validation images",
+            expected="two of each",
+            remedy="--set validate.metric=loss",
+        )
+    return None
 
 
 def _check_own_estimates(recipe: Recipe, process: Process) -> None:

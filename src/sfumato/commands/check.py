@@ -9,9 +9,9 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from sfumato.atomic import write_atomic
-from sfumato.commands.console import bar, console, say
-from sfumato.commands.folder import check_output, output_folder
-from sfumato.commands.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.output.console import bar, console, say
+from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.data.facts import CaseFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint

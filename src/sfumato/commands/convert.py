@@ -8,10 +8,10 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from sfumato.commands.console import bar, say
-from sfumato.commands.folder import check_output, check_output_file, output_file, output_folder
-from sfumato.commands.prepare import parse_size
-from sfumato.commands.source import AS_FOUND, SourceFlags
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags
+from sfumato.commands.flags.words import parse_size
+from sfumato.commands.output.console import bar, say
+from sfumato.commands.output.folder import check_output, check_output_file, output_file, output_folder
 from sfumato.data.conversion.convert import Converted, Form, prepared_meaning
 from sfumato.data.conversion.convert import convert as convert_cases
 from sfumato.data.conversion.nnunet import refuse_name

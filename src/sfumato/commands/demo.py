@@ -7,8 +7,8 @@ from typing import Any
 from sfumato.commands import evaluate, report, toy, train
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
-from sfumato.commands.console import say
-from sfumato.commands.folder import check_output
+from sfumato.commands.output.console import say
+from sfumato.commands.output.folder import check_output
 from sfumato.commands.prepare import prepare
 from sfumato.run import Run
 

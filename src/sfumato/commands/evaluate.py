@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from rich.table import Table
 
-from sfumato.commands.console import console, say
-from sfumato.commands.folder import output_folder
-from sfumato.commands.prediction import Form, Unit, units
-from sfumato.commands.train import TWIN
+from sfumato.commands.output.console import console, say
+from sfumato.commands.output.folder import output_folder
+from sfumato.commands.output.prediction import Form, Unit, units
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_mask
@@ -31,6 +30,7 @@ from sfumato.metrics.ensemble import ged, matched_iou
 from sfumato.metrics.interval import Interval, difference_interval, mean_interval
 from sfumato.metrics.overlap import Overlap, overlap, summarise
 from sfumato.provenance import write_provenance
+from sfumato.run import TWIN
 
 BOOTSTRAP_SEED = 0
 FORMS: tuple[Form, ...] = ("png", "same")

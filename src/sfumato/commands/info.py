@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sfumato.commands.console import console
+from sfumato.builder.network import build_call
+from sfumato.commands.output.console import console
 from sfumato.commands.prepare import describe
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
+from sfumato.networks.measure import count_flops
 from sfumato.run import Model, Run, load_model
 from sfumato.training.checkpoint import MANIFEST
 from sfumato.training.log import read_log
@@ -50,7 +52,9 @@ def _about_model(model: Model) -> dict[str, Any]:
         "task": model.recipe.task,
         "step": model.step,
         "sha256": model.sha256,
+        **({} if model.average is None else {"average": model.average}),
         "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
+        "flops_per_call": count_flops(model.network, build_call(model.recipe, model.spec)),
         "data": model.spec.to_dict(),
         "recipe": model.recipe.model_dump(mode="json", by_alias=True),
     }

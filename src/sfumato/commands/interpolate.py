@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from cyclopts import Parameter
 
-from sfumato.commands.console import say
-from sfumato.commands.folder import check_output, output_folder
-from sfumato.commands.generate import known_class, load_generator, parse_seeds, synthetic
+from sfumato.commands.flags.wishes import known_class, parse_seeds
+from sfumato.commands.generate import load_generator, synthetic
+from sfumato.commands.output.console import say
+from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.reconstruct import check_level
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest

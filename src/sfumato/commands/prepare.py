@@ -4,19 +4,17 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
-from sfumato.commands.console import bar, say
-from sfumato.commands.folder import check_output, output_folder
-from sfumato.commands.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.words import parse_size
+from sfumato.commands.output.console import say
+from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.work.preparing import prepare_into
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings
-from sfumato.data.preparation.prepare import prepare as prepare_cases
 from sfumato.data.preparation.spool import spool_folder
-from sfumato.data.source import Found
 from sfumato.errors import UsageError
-from sfumato.plan import Choice, plan_size
-from sfumato.provenance import write_provenance
-from sfumato.recipe import Modality, Recipe, load_recipe
+from sfumato.plan import plan_size
+from sfumato.recipe import Modality, load_recipe
 
 
 def prepare(
@@ -81,45 +79,6 @@ def prepare(
     return describe(out, Pack.open(out))
 
 
-def prepare_into(
-    out: Path, recipe: Recipe, found: Found, *, source: Path, spool: Path, workers: int | None = None
-) -> list[Choice]:
-    """Prepare cases as the recipe says, with a bar and notes; the choices that were made."""
-    size, choices = plan_size(recipe, found, device="cpu")
-    with bar("preparing", total=len(found.cases)) as progress:
-        for prepared in prepare_cases(found, out, _settings(recipe, size, workers), spool=spool):
-            progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
-    masks = recipe.data.source.masks
-    inputs = {"source": source, **({"masks": Path(masks)} if masks else {})}
-    write_provenance(out, inputs=inputs, seed=recipe.data.split.seed)
-    pack = Pack.open(out)
-    for note in pack.notes:
-        say(f"note: {note}")
-    counts = Counter(case.split for case in pack.cases)
-    parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-    say(f"{len(pack)} cases at {size[0]} x {size[1]}: {parts}")
-    return choices
-
-
-def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Settings:
-    data, split = recipe.data, recipe.data.split
-    return Settings(
-        size=size,
-        keep_aspect=data.keep_aspect,
-        crop=data.crop,
-        spacing=data.spacing,
-        intensity=data.intensity,
-        window=data.window,
-        modality=None if data.modality == "auto" else data.modality,
-        keep_empty=data.keep_empty,
-        fractions=(split.train, split.validation, split.test),
-        seed=split.seed,
-        folds=split.folds,
-        fold=split.fold,
-        workers=workers,
-    )
-
-
 def describe(folder: Path, pack: Pack) -> dict[str, Any]:
     """A dataset in numbers."""
     spec = pack.spec
@@ -136,16 +95,6 @@ def describe(folder: Path, pack: Pack) -> dict[str, Any]:
         "mask_rule": spec.mask_rule.text if spec.mask_rule else None,
         "notes": list(pack.notes),
     }
-
-
-def parse_size(text: str) -> str:
-    """64, 96x128 or auto, as a recipe writes it."""
-    if text == "auto":
-        return text
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
-        raise UsageError(f"--size {text}", expected="pixels like 64, or height x width like 96x128")
-    return f"[{sides[0]}, {sides[-1]}]"
 
 
 def _shares(text: str) -> tuple[float, ...]:

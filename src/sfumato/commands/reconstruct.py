@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sfumato.commands.console import bar, say
-from sfumato.commands.folder import check_output, output_folder
 from sfumato.commands.generate import load_generator, synthetic
+from sfumato.commands.output.console import bar, say
+from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import Hints, find_cases

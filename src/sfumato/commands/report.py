@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sfumato.commands.console import say
+from sfumato.commands.output.console import say
 from sfumato.errors import UsageError
 from sfumato.report.page import write_report
 

@@ -2,29 +2,30 @@
 
 import json
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import torch
 
-from sfumato.commands.console import bar, say
-from sfumato.commands.drawing import Draw, Start, check_start, extras, load_twin, members, warm_start
-from sfumato.commands.folder import check_output, output_folder
-from sfumato.commands.guiding import build_flags
-from sfumato.commands.prediction import Form, Row, Unit, Writer, units
-from sfumato.commands.steps import Steps, resolve_steps
-from sfumato.commands.train import TWIN
+from sfumato.commands.flags.drawing import Draw, Start, check_start, extras, load_twin, members, warm_start
+from sfumato.commands.flags.guiding import build_flags
+from sfumato.commands.flags.steps import Steps, resolve_steps
+from sfumato.commands.output.console import bar, say
+from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
+from sfumato.commands.output.prediction import Form, Row, Unit, Writer, units
 from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import Spec, read_input
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.inference import predict
 from sfumato.metrics.ensemble import review_rank
 from sfumato.provenance import write_provenance
-from sfumato.run import Model, load_model
+from sfumato.run import TWIN, Model, load_model
+from sfumato.training.hardware import set_up
 
 BATCH = 16
 """Masks drawn at once."""
@@ -54,11 +55,14 @@ def segment(
     format: Form = "same",  # noqa: A002 - the flag is --format
     seed: int = 0,
     batch: int = BATCH,
+    shard: str | None = None,
     interactive: bool = False,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Write for each image or volume, in its own size and geometry: mask, probability, uncertainty; order of review.
+
+    The same command again continues what was stopped. Under torchrun each process does a share of the images.
 
     Args:
         model: A run folder or a model.safetensors. If the run has a deterministic twin, its masks go to OUT/twin.
@@ -81,11 +85,14 @@ def segment(
         format: same: volumes as NIfTI, DICOM as DICOM segmentation; nii: DICOM as NIfTI too; png: every plane a PNG.
         seed: With the case's name it decides the noise: a case gets the same mask in any company.
         batch: Masks drawn at once; bounds the memory.
+        shard: Only this share of the images or volumes, like 0/4; who comes last completes the folder. Any machine that
+            sees it can do any share, again and again.
         interactive: Ask for one image after another.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be read and written.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    flags, mine = dict(locals()), own_shard(shard)
+    device = set_up()
     loaded = load_model(model, device=device)
     _check_model(loaded, model)
     check_start(start or loaded.recipe.sample.start, steps=steps, grid=grid)
@@ -100,23 +107,40 @@ def segment(
         seed=seed, batch=batch, save=extras(save), form=format,
         guidance=build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide),
     )  # fmt: skip
+    arm = _Arm(name="", model=loaded, draw=draw)
     if interactive:
-        return _ask(loaded, draw, out, overwrite=overwrite)
+        return _ask(arm, out, shard=shard, overwrite=overwrite)
     if source is None:
         raise UsageError("no image to segment", expected="sfumato segment MODEL SOURCE --out DIR, or --interactive")
     cases = _cases(source, split, loaded.spec)
-    check_output(out, overwrite=overwrite, inputs=[source])
-    if dry_run:
-        say(f"would segment {len(cases)} images with {draw.calls} network calls each into {out}")
-        return {"predictions": str(out), "cases": len(cases), "network_calls": draw.calls}
-    _check_images(cases, loaded.spec)
-    with output_folder(out, overwrite=overwrite, inputs=[source]) as folder:
-        result = _write(loaded, draw, cases, folder, source=source)
-        if twin is not None:
-            (folder / TWIN).mkdir()
-            _write(twin, draw.of_twin(twin), cases, folder / TWIN, source=source)
-    say(f"{result['cases']} cases in {out}; look first at {', '.join(result['review_first'])}")
-    return {"predictions": str(out), **result}
+    arms = [arm] if twin is None else [arm, _Arm(name=TWIN, model=twin, draw=draw.of_twin(twin))]
+    hashes = {each.name or "model": each.model.sha256 for each in arms}
+    asked = asked_by(flags, **hashes, steps=number, source=f"{source}, {len(cases)} cases, {key_of(cases, None)}")
+    wanted = units(cases, format)
+    work = Work(out=out, asked=asked, items=[each.item(unit) for each in arms for unit in wanted])
+    if work.is_wanted(overwrite=overwrite, inputs=[source]) and not dry_run:
+        with work.share(mine) as share:
+            _draw_share(arms, wanted, share)
+        with work.finishing() as finished:
+            if finished is not None:
+                _finish(arms, wanted, finished, source=source, asked=asked)
+    say(f"{work.told()}: {len(cases)} images with {draw.calls} network calls each")
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8")) if work.is_done() else {}
+    if summary:
+        say(f"look first at {', '.join(summary['review_first'])}")
+    return {"predictions": str(out), "cases": len(wanted), "network_calls": draw.calls, **summary}
+
+
+class _Arm(NamedTuple):
+    """One of the models whose masks are written: the diffusion model, in the output itself, or its twin."""
+
+    name: str
+    model: Model
+    draw: Draw
+
+    def item(self, unit: Unit) -> str:
+        """What the ledger calls its mask of a unit."""
+        return f"{self.name}/{unit.id}"
 
 
 def _check_model(model: Model, path: Path) -> None:
@@ -135,7 +159,7 @@ def _cases(source: Path, split: Split | None, spec: Spec) -> list[Case]:
     return cases
 
 
-def _check_images(cases: Sequence[Case], spec: Spec) -> None:
+def _check_images(cases: Iterable[Case], spec: Spec) -> None:
     """All images that cannot be segmented, before any is."""
     problems = []
     for case in cases:
@@ -147,47 +171,76 @@ def _check_images(cases: Sequence[Case], spec: Spec) -> None:
     raise_together(problems)
 
 
-def _write(
-    model: Model, draw: Draw, cases: Sequence[Case], folder: Path, *, source: Path, quiet: bool = False
-) -> dict[str, Any]:
-    """A predictions folder."""
-    wanted = units(cases, draw.form)
-    ordered = [case for unit in wanted for case in unit.cases]
-    writer = Writer(folder=folder, spec=model.spec, save=draw.save, form=draw.form)
+def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: Share) -> None:
+    """The files of a share."""
+    todo = {arm.name: [unit for unit in wanted if arm.item(unit) in set(share.todo)] for arm in arms}
+    checked = {unit.id: unit for units in todo.values() for unit in units}
+    _check_images((case for unit in checked.values() for case in unit.cases), arms[0].model.spec)
+    with bar("segmenting", total=len(share.todo)) as progress:
+        done = 0
+        for arm in arms:
+            for unit, row in zip(todo[arm.name], _rows(arm, wanted, todo[arm.name], share.files), strict=True):
+                share.note(arm.item(unit), row=row)
+                done += 1
+                progress.update(done, note=unit.id[:30])
+
+
+def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) -> Iterator[Row]:
+    """Draw and write some of the wanted units: a row of the manifest each, with the seconds that it took."""
+    model, draw = arm.model, arm.draw
+    writer = Writer(folder=files / arm.name, spec=model.spec, save=draw.save, form=draw.form)
     drawn = predict(
-        model, draw.sampler, ordered, count=draw.count, seed=draw.seed, batch=draw.batch, guidance=draw.guidance,
-        start=draw.start, tta=draw.tta, walked=writer.walked(wanted),
+        model, draw.sampler, [case for unit in todo for case in unit.cases], count=draw.count, seed=draw.seed,
+        batch=draw.batch, guidance=draw.guidance, start=draw.start, tta=draw.tta, walked=writer.walked(wanted),
+        tell=say,
     )  # fmt: skip
-    rows: list[Row] = []
-    began = time.perf_counter()
-    with nullcontext() if quiet else bar("segmenting", total=len(wanted)) as progress:
-        for row in writer.write(wanted, drawn):
-            rows.append(row)
-            if progress is not None:
-                progress.update(len(rows), note=row["id"][:30])
-    seconds = (time.perf_counter() - began) / len(ordered)
+    since = time.perf_counter()
+    for row in writer.write(todo, drawn):
+        before, since = since, time.perf_counter()
+        yield {**row, "seconds": since - before}
+
+
+def _finish(arms: Sequence[_Arm], wanted: Sequence[Unit], finished: Finished, **words: Any) -> None:
+    """What is about all units, of each arm."""
+    rows = iter([dict(facts["row"]) for facts in finished.facts])
+    for arm in arms:
+        _write_tables(arm, wanted, list(islice(rows, len(wanted))), finished.files / arm.name, **words)
+
+
+def _write_tables(
+    arm: _Arm, wanted: Sequence[Unit], rows: Sequence[Row], folder: Path, *, source: Path, **words: Any
+) -> None:
+    """Manifest, summary and provenance of a predictions folder."""
+    seconds = sum(row["seconds"] for row in rows) / sum(len(unit.cases) for unit in wanted)
     ranks = review_rank(np.array([row["uncertainty"] for row in rows]))
     for row, rank in zip(rows, ranks, strict=True):
-        row.update(review_rank=int(rank), network_calls=draw.calls, seconds=round(seconds, 4))
+        del row["seconds"]  # to be the last column again
+        row.update(review_rank=int(rank), network_calls=arm.draw.calls, seconds=round(seconds, 4))
     _write_rows(folder, wanted, rows)
     summary = {
         "cases": len(wanted),
-        "process": model.recipe.process.kind,
-        "members": draw.count,
-        "sampler": draw.sampler.name,
-        "steps": draw.sampler.steps,
-        "start": "noise" if draw.start is None else "twin",
-        "tta": draw.tta,
-        "guidance": draw.guidance.scale,
-        "network_calls": draw.calls,
+        **_told(arm),
         "seconds_per_image": round(seconds, 4),
         "review_first": [row["id"] for row in sorted(rows, key=lambda row: int(row["review_rank"]))][:3],
-        "mask_classes": list(model.spec.mask_classes),
+        "mask_classes": list(arm.model.spec.mask_classes),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    about = {"name": model.name, "sha256": model.sha256, "step": model.step}
-    write_provenance(folder, inputs={"source": source}, seed=draw.seed, model=about)
-    return summary
+    about = {"name": arm.model.name, "sha256": arm.model.sha256, "step": arm.model.step}
+    write_provenance(folder, inputs={"source": source}, seed=arm.draw.seed, model=about, **words)
+
+
+def _told(arm: _Arm) -> dict[str, Any]:
+    """How the masks of an arm were drawn."""
+    return {
+        "process": arm.model.recipe.process.kind,
+        "members": arm.draw.count,
+        "sampler": arm.draw.sampler.name,
+        "steps": arm.draw.sampler.steps,
+        "start": "noise" if arm.draw.start is None else "twin",
+        "tta": arm.draw.tta,
+        "guidance": arm.draw.guidance.scale,
+        "network_calls": arm.draw.calls,
+    }
 
 
 def _write_rows(folder: Path, wanted: Sequence[Unit], rows: Sequence[Row]) -> None:
@@ -202,16 +255,18 @@ def _write_rows(folder: Path, wanted: Sequence[Unit], rows: Sequence[Row]) -> No
     write_manifest(folder / "manifest.csv", written, extra=columns)
 
 
-def _ask(model: Model, draw: Draw, out: Path, *, overwrite: bool) -> dict[str, Any]:
+def _ask(arm: _Arm, out: Path, *, shard: str | None, overwrite: bool) -> dict[str, Any]:
     """One image after another, each into a folder of its own; an empty line ends."""
+    if shard is not None:
+        raise UsageError("--shard with --interactive", expected="one of the two")
     check_output(out, overwrite=overwrite)
     done: list[str] = []
     while (answer := _question("image (empty to end): ")) != "":
         path = Path(answer).expanduser()
         try:
-            cases = _cases(path, None, model.spec)
+            wanted = units(_cases(path, None, arm.model.spec), arm.draw.form)
             with output_folder(out / path.stem, overwrite=True, inputs=[path]) as folder:
-                _write(model, draw, cases, folder, source=path, quiet=True)
+                _write_tables(arm, wanted, list(_rows(arm, wanted, wanted, folder)), folder, source=path)
         except (DataError, UsageError) as error:
             say(str(error))
             continue
@@ -224,7 +279,7 @@ def _question(prompt: str) -> str:
     """A line from the person; empty at the end of input."""
     from rich.prompt import Prompt
 
-    from sfumato.commands.console import console
+    from sfumato.commands.output.console import console
 
     try:
         return Prompt.ask(prompt.rstrip(": "), console=console, default="", show_default=False).strip()

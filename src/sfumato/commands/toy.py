@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from sfumato.commands.console import say
-from sfumato.commands.folder import check_output, output_folder
+from sfumato.commands.output.console import say
+from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.data.toys.messy import make_messy
 from sfumato.data.toys.toy import make_toy
 from sfumato.data.toys.volume import make_toy_volumes

@@ -1,44 +1,29 @@
 """`sfumato train segment`, `sfumato train generate`, `sfumato resume`: the same command again continues a run."""
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Generator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sfumato.atomic import write_atomic
-from sfumato.builder.network import build_network
-from sfumato.builder.process import build_process
-from sfumato.builder.task import build_task
-from sfumato.commands.console import say
-from sfumato.commands.prepare import parse_size, prepare_into
-from sfumato.commands.session import Session
-from sfumato.commands.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.words import words_of
+from sfumato.commands.output.console import say
+from sfumato.commands.work.session import Validation
+from sfumato.commands.work.starting import Start, begin
+from sfumato.commands.work.trainer import check_dataset, kind_of, training, work_on
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.spool import spool_folder
-from sfumato.errors import DataError, UsageError, listed
-from sfumato.lock import FolderLock
-from sfumato.plan import Choice, plan_training, preview
-from sfumato.provenance import digest, write_provenance
-from sfumato.recipe import Recipe, TaskKind, load_recipe, merge, parse_recipe
-from sfumato.run import Run
-from sfumato.training.checkpoint import newest
-from sfumato.training.ema import EMA
-from sfumato.training.loop import Parts
-from sfumato.training.optimizer import make_optimizer
-from sfumato.training.processes import joined, own_device, rank, wait_for_all
-
-CHANGEABLE = ("train.steps", "train.images", "train.minutes", "train.accumulate", "checkpoint.", "validate.", "sample.")
-"""Settings that a resumed run may change."""
-
-TWIN = "twin"
-"""Folder inside a run that holds its deterministic twin, itself a run."""
+from sfumato.errors import UsageError
+from sfumato.plan import plan_training, preview
+from sfumato.recipe import Recipe, load_recipe, merge, parse_recipe
+from sfumato.run import TWIN, Run
+from sfumato.training.processes import joined, own_device, rank
 
 AS_TWIN = (
-    "process={kind: none, prediction: logits}", "train.recycle=0", "train.self_condition=0", "sample.start=noise"
+    "process={kind: none, prediction: logits}", "train.recycle=0", "train.self_condition=0", "sample.start=noise",
+    "loss.cross_entropy=0",
 )  # fmt: skip
-"""What turns a recipe into that of its twin: no noisy state, and nothing that is made of one."""
+"""What turns a recipe into that of its twin: no noisy state, nothing that is made of one, cross-entropy as its loss."""
 
 
 def segment(
@@ -48,6 +33,7 @@ def segment(
     flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     recipe: Path | None = None,
+    init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     size: str | None = None,
     batch: int | None = None,
@@ -65,6 +51,7 @@ def segment(
         flags: How to read the source.
         out: The run folder; the same command again resumes it. By default runs/NAME-segment.
         recipe: A recipe file (YAML).
+        init: Start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
         set: Settings over the recipe, like train.batch=8; may be repeated.
         size: Height and width in pixels, like 64 or 96x128.
         batch: Global batch size, whatever the number of processes.
@@ -76,16 +63,17 @@ def segment(
         dry_run: Only say what would be trained.
     """
     settings = flags.settings()
-    settings += _settings(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
-    wanted = load_recipe("segment", recipe, settings=settings)
+    settings += words_of(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
     run = Run(out or Path("runs") / f"{source.stem}-segment")
+    wanted, start = begin(init, "segment", run, file=recipe, settings=settings)
     if dry_run:
-        return _preview_plan(wanted, run, source)
+        return _preview_plan(wanted, run, source, start)
     with joined():
-        result = _train(wanted, run, source)
+        result = _train(wanted, run, source, start)
         if twin:
-            baseline = load_recipe("segment", recipe, settings=[*settings, *AS_TWIN])
-            result["twin"] = _train(baseline, Run(run.folder / TWIN), run.dataset)
+            beneath = start.words if start else None
+            baseline = load_recipe("segment", recipe, settings=[*settings, *AS_TWIN], beneath=beneath)
+            result[TWIN] = _train(baseline, run.twin, run.dataset, start)
     return result
 
 
@@ -96,6 +84,7 @@ def generate(
     flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     recipe: Path | None = None,
+    init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     size: str | None = None,
     batch: int | None = None,
@@ -112,6 +101,7 @@ def generate(
         flags: How to read the source.
         out: The run folder; the same command again resumes it. By default runs/NAME-generate.
         recipe: A recipe file (YAML).
+        init: Start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
         set: Settings over the recipe, like train.batch=8; may be repeated.
         size: Height and width in pixels, like 64 or 96x128.
         batch: Global batch size, whatever the number of processes.
@@ -122,13 +112,13 @@ def generate(
         dry_run: Only say what would be trained.
     """
     settings = flags.settings()
-    settings += _settings(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
-    wanted = load_recipe("generate", recipe, settings=settings)
+    settings += words_of(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
     run = Run(out or Path("runs") / f"{source.stem}-generate")
+    wanted, start = begin(init, "generate", run, file=recipe, settings=settings)
     if dry_run:
-        return _preview_plan(wanted, run, source)
+        return _preview_plan(wanted, run, source, start)
     with joined():
-        return _train(wanted, run, source)
+        return _train(wanted, run, source, start)
 
 
 def resume(
@@ -140,7 +130,7 @@ def resume(
     more_minutes: float | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Continue a run from its newest good checkpoint, with the same bits as if it had never stopped.
+    """Continue a run, and its twin, from the newest good checkpoint, with the same bits as if it had never stopped.
 
     Args:
         folder: The run folder.
@@ -149,37 +139,48 @@ def resume(
         more_minutes: Train this much longer than the run was given; for a run that is measured in minutes.
         dry_run: Only say what would be continued.
     """
-    run = Run(folder)
+    run, length = Run(folder), _Length(steps=until_steps, images=until_images, more_minutes=more_minutes)
     if not run.exists():
         raise UsageError(f"{folder} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
-    _check_dataset(run)
-    recipe = _stored(run)
-    if more_minutes is not None and recipe.train.minutes is None:
-        raise UsageError(f"{folder} is not measured in minutes", remedy="give --until-steps or --until-images")
-    total = None if more_minutes is None else (recipe.train.minutes or 0.0) + more_minutes
-    if any(length is not None for length in (until_steps, until_images, total)):
-        recipe = _with_length(recipe, steps=until_steps, images=until_images, minutes=total)
+    wanted = [(each, length.of(each)) for each in (run, run.twin) if each.exists()]
+    for each, _ in wanted:
+        check_dataset(each)
     if dry_run:
-        return _preview_plan(recipe, run, run.dataset)
+        return _preview_plan(wanted[0][1], run, run.dataset)
     with joined():
-        if rank() == 0:
-            write_atomic(run.recipe_file, recipe.to_yaml())
-        return _work(recipe, run, Pack.open(run.dataset))
+        results = [_continue(each, recipe) for each, recipe in wanted]
+    return results[0] if len(results) == 1 else {**results[0], TWIN: results[1]}
 
 
-def _settings(given: Sequence[str] | None, *, size: str | None, seed: int | None, **lengths: Any) -> list[str]:
-    """`--set` and the flags that are short for one, as settings; flags win."""
-    settings = list(given or [])
-    if size is not None:
-        settings.append(f"data.size={parse_size(size)}")
-    if seed is not None:
-        settings += [f"train.seed={seed}", f"data.split.seed={seed}"]
-    return settings + [f"train.{name}={value}" for name, value in lengths.items() if value is not None]
+class _Length(NamedTuple):
+    """How far to train runs that have a length already; None for as far as they were given."""
+
+    steps: int | None
+    images: int | None
+    more_minutes: float | None
+
+    def of(self, run: Run) -> Recipe:
+        """The recipe of a run with this length."""
+        recipe = run.recipe
+        if self.more_minutes is not None and recipe.train.minutes is None:
+            raise UsageError(f"{run.folder} is not measured in minutes", remedy="give --until-steps or --until-images")
+        minutes = None if self.more_minutes is None else (recipe.train.minutes or 0.0) + self.more_minutes
+        lengths = {"steps": self.steps, "images": self.images, "minutes": minutes}
+        if all(length is None for length in lengths.values()):
+            return recipe
+        raw = merge(recipe.model_dump(mode="json", by_alias=True), {"train": lengths})
+        return parse_recipe(raw, origin="the new length")
 
 
-def _preview_plan(recipe: Recipe, run: Run, source: Path) -> dict[str, Any]:
+def _continue(run: Run, recipe: Recipe) -> dict[str, Any]:
+    if rank() == 0:
+        write_atomic(run.recipe_file, recipe.to_yaml())
+    return _result(work_on(recipe, run, Pack.open(run.dataset)))
+
+
+def _preview_plan(recipe: Recipe, run: Run, source: Path, start: Start | None = None) -> dict[str, Any]:
     """What a dry run says: cases, and every choice with its reason."""
-    device = _kind(own_device())
+    device = kind_of(own_device())
     if is_prepared(source):
         pack = Pack.open(source)
         cases, (_, choices) = len(pack), plan_training(recipe, pack, device=device)
@@ -188,6 +189,7 @@ def _preview_plan(recipe: Recipe, run: Run, source: Path) -> dict[str, Any]:
         cases, choices = len(found.cases), preview(recipe, found, device=device)
         for note in found.notes:
             say(f"note: {note}")
+    choices = [*(start.choices(recipe) if start else ()), *choices]
     say(f"would train {recipe.task} on {cases} cases into {run.folder}")
     for choice in choices:
         say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
@@ -199,126 +201,15 @@ def _preview_plan(recipe: Recipe, run: Run, source: Path) -> dict[str, Any]:
     }
 
 
-def _train(wanted: Recipe, run: Run, source: Path) -> dict[str, Any]:
-    """Make the run folder, or find it and check that it is the same run; then work."""
-    ours = {"dataset", spool_folder(run.folder / "dataset").name}
-    if not run.exists() and run.folder.is_dir() and any(path.name not in ours for path in run.folder.iterdir()):
-        raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
-    dataset, choices = source.resolve(), list[Choice]()
-    if not is_prepared(source):
-        dataset = run.folder / "dataset"
-        if rank() == 0 and not is_prepared(dataset):
-            run.folder.mkdir(parents=True, exist_ok=True)
-            choices = prepare_into(dataset, wanted, find(source, wanted), source=source, spool=spool_folder(dataset))
-        wait_for_all()
-    pack = Pack.open(dataset)
-    _check_task(wanted.task, pack, dataset)
-    recipe, more = plan_training(wanted, pack, device=_kind(own_device()))
-    if run.exists():
-        _check_dataset(run)
-        _check_same(run, recipe)
-    wait_for_all()
-    if rank() == 0:
-        run.folder.mkdir(parents=True, exist_ok=True)
-        _write_setup(run, recipe, [*choices, *more], dataset)
-    return _work(recipe, run, pack)
+def _train(wanted: Recipe, run: Run, source: Path, start: Start | None) -> dict[str, Any]:
+    return _result(training(wanted, run, source, start))
 
 
-def _check_task(task: TaskKind, pack: Pack, dataset: Path) -> None:
-    if task == "segment" and pack.spec.kind != "segment":
-        raise DataError(
-            f"{dataset} has no masks", expected="a mask for every image", remedy="give --masks FOLDER", code="DATA-023"
-        )
-
-
-def _check_same(run: Run, recipe: Recipe) -> None:
-    """A run is continued with the recipe that it was started with, but for what leaves its mathematics alone."""
-    old, new = _flat(_stored(run)), _flat(recipe)
-    changed = [
-        f"{key}: {old.get(key)} in the run, {value} now"
-        for key, value in new.items()
-        if old.get(key) != value and not key.startswith(CHANGEABLE)
-    ]
-    if changed:
-        raise UsageError(
-            f"{run.folder} holds a run with other settings:\n{listed(changed)}",
-            remedy="give another --out for a new run, or the same settings to resume this one",
-        )
-
-
-def _check_dataset(run: Run) -> None:
-    """A run goes on with the data that it was started with."""
-    if digest(run.dataset) != run.record["sha256"]:
-        raise UsageError(
-            f"{run.dataset} has changed since {run.folder} was started",
-            expected="the same cases, split and rules",
-            remedy="start a new run with another --out",
-        )
-
-
-def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: Path) -> None:
-    """Recipe, plan and provenance of a run."""
-    relative = dataset.is_relative_to(run.folder.resolve()) or dataset.is_relative_to(run.folder)
-    record = {"dataset": dataset.name if relative else str(dataset), "sha256": digest(dataset)}
-    write_atomic(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
-    if not run.exists():
-        plan = [choice._asdict() for choice in choices]
-        write_atomic(run.folder / "plan.json", json.dumps(plan, indent=2) + "\n")
-        for choice in choices:
-            say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
-        write_provenance(run.folder, inputs={"dataset": dataset}, seed=recipe.train.seed)
-    write_atomic(run.recipe_file, recipe.to_yaml())
-
-
-def _work(recipe: Recipe, run: Run, pack: Pack) -> dict[str, Any]:
-    """Train to the end of the recipe, or until a signal."""
-    device = own_device()
-    with FolderLock(run.folder, work="trains") if rank() == 0 else nullcontext():
-        parts = _parts(recipe, pack, device)
-        checkpoint = newest(run.checkpoints)
-        if checkpoint is not None:
-            for skipped in checkpoint.skipped:
-                say(f"skipped a damaged checkpoint: {skipped}")
-            parts.restore(checkpoint)
-            say(f"resuming {run.folder} at step {parts.step}")
-        wait_for_all()
-        task = build_task(recipe, pack, build_process(recipe), device=device)
-        return Session(recipe=recipe, run=run, pack=pack, parts=parts, task=task, device=device).run_to_end()
-
-
-def _kind(device: str) -> str:
-    """`cuda` of `cuda:1`."""
-    return device.partition(":")[0]
-
-
-def _parts(recipe: Recipe, pack: Pack, device: str) -> Parts:
-    network = build_network(recipe, pack.spec).to(device)
-    optimizer = make_optimizer(
-        network, learning_rate=recipe.train.learning_rate, weight_decay=recipe.train.weight_decay
-    )
-    return Parts(network=network, ema=EMA(network, half_life=recipe.train.ema_half_life), optimizer=optimizer)
-
-
-def _stored(run: Run) -> Recipe:
-    import yaml
-
-    raw = yaml.safe_load(run.recipe_file.read_text(encoding="utf-8"))
-    return parse_recipe(raw, origin=str(run.recipe_file))
-
-
-def _with_length(recipe: Recipe, **lengths: float | None) -> Recipe:
-    raw = merge(recipe.model_dump(mode="json", by_alias=True), {"train": lengths})
-    return parse_recipe(raw, origin="the new length")
-
-
-def _flat(recipe: Recipe) -> dict[str, Any]:
-    """Every field of a recipe by its dotted path."""
-
-    def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-        if isinstance(value, dict):
-            for key, inner in value.items():
-                yield from walk(inner, f"{path}.{key}" if path else key)
-        else:
-            yield path, value
-
-    return dict(walk(recipe.model_dump(mode="json", by_alias=True), ""))
+def _result(work: Generator[Validation, None, dict[str, Any]]) -> dict[str, Any]:
+    """What a training returns, its validations passed over."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: dict[str, Any] = end.value
+            return result

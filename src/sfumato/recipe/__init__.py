@@ -6,7 +6,20 @@ header of every model.
 
 from sfumato.recipe.data import Augment, Augmentation, Data, Modality, NonLeaking
 from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe
-from sfumato.recipe.network import ForeignNetwork, UNetNetwork, Widths
+from sfumato.recipe.network import (
+    DiTNetwork,
+    ForeignNetwork,
+    Levels,
+    MagnitudeNetwork,
+    MaskHeadNetwork,
+    OwnNetwork,
+    PretrainedNetwork,
+    ScoreNetwork,
+    SwinNetwork,
+    ToldSteps,
+    UNetNetwork,
+    Widths,
+)
 from sfumato.recipe.part import TaskKind
 from sfumato.recipe.process import (
     CategoricalProcess,
@@ -19,6 +32,7 @@ from sfumato.recipe.process import (
 )
 from sfumato.recipe.recipe import Recipe
 from sfumato.recipe.sample import GridName, Sample, SamplePath, SamplerName
+from sfumato.recipe.track import Track, public_words
 
 __all__ = [
     "DEFAULTS",
@@ -26,19 +40,29 @@ __all__ = [
     "Augmentation",
     "CategoricalProcess",
     "Data",
+    "DiTNetwork",
     "EDMProcess",
     "ForeignNetwork",
     "GaussianProcess",
     "GridName",
+    "Levels",
+    "MagnitudeNetwork",
+    "MaskHeadNetwork",
     "Modality",
     "NoProcess",
     "NonLeaking",
+    "OwnNetwork",
+    "PretrainedNetwork",
     "Recipe",
     "SDDProcess",
     "Sample",
     "SamplePath",
     "SamplerName",
+    "ScoreNetwork",
+    "SwinNetwork",
     "TaskKind",
+    "ToldSteps",
+    "Track",
     "UNetNetwork",
     "VEProcess",
     "VPProcess",
@@ -46,4 +70,5 @@ __all__ = [
     "load_recipe",
     "merge",
     "parse_recipe",
+    "public_words",
 ]

@@ -49,8 +49,10 @@ PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
 """What a kind of process changes in the defaults of a task."""
 
 
-def load_recipe(task: TaskKind, file: Path | None = None, *, settings: Sequence[str] = ()) -> Recipe:
-    """The defaults of a task, a recipe file over them, `a.b=c` settings over both.
+def load_recipe(
+    task: TaskKind, file: Path | None = None, *, settings: Sequence[str] = (), beneath: Mapping[str, Any] | None = None
+) -> Recipe:
+    """The defaults of a task, `beneath` over them, then a recipe file, then `a.b=c` settings.
 
     Raises:
         UsageError: unreadable file, unknown key (the nearest one is named), wrong value (path and bounds are named).
@@ -58,6 +60,7 @@ def load_recipe(task: TaskKind, file: Path | None = None, *, settings: Sequence[
     layers = [_parse_setting(setting) for setting in settings]
     if file is not None:
         layers.insert(0, _read_yaml(file))
+    layers.insert(0, dict(beneath or {}))
     raw = reduce(merge, layers, DEFAULTS[task])
     if (key := (task, _process_kind(raw))) in PROCESS_DEFAULTS:
         raw = reduce(merge, layers, merge(DEFAULTS[task], PROCESS_DEFAULTS[key]))

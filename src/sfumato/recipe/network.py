@@ -1,6 +1,6 @@
 """The networks, a tagged union by `kind`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -16,13 +16,18 @@ class Trained(Part):
     )
 
 
-class Widths(Part):
-    """The shape of a U-Net; auto fits it to the size of the images and the device."""
+class Levels(Part):
+    """What every network of several resolutions has; auto fits it to the size of the images and the device."""
 
     channels: Count | Auto = Field("auto", description="channels at full resolution")
     multipliers: tuple[Count, ...] | Auto = Field("auto", description="of the channels, one for each resolution")
     blocks: Count | Auto = Field("auto", description="residual blocks at each resolution")
-    attention: tuple[Count, ...] = Field((8,), description="side lengths in pixels at which attention is used")
+
+
+class Widths(Levels):
+    """The shape of a U-Net; auto fits it to the size of the images and the device."""
+
+    attention: tuple[Count, ...] | Auto = Field((8,), description="side lengths in pixels at which attention is used")
 
 
 class UNetNetwork(Widths, Trained):
@@ -32,10 +37,86 @@ class UNetNetwork(Widths, Trained):
     dropout: Fraction = Field(0.0, description="share of activations dropped inside residual blocks")
 
 
+class ScoreNetwork(Widths, Trained):
+    """DDPM++ and NCSN++ (Song et al. 2021) or ADM (Dhariwal & Nichol 2021), as in Karras et al. 2022."""
+
+    kind: Literal["ddpmpp", "ncsnpp", "adm"]
+    attention: tuple[Count, ...] | Auto = Field("auto", description="side lengths in pixels at which attention is used")
+    dropout: Fraction = Field(0.1, description="share of activations dropped inside residual blocks")
+
+
+class MagnitudeNetwork(Widths, Trained):
+    """The magnitude-preserving U-Net of EDM2 (Karras et al. 2024)."""
+
+    kind: Literal["edm2"] = "edm2"
+    attention: tuple[Count, ...] | Auto = Field("auto", description="side lengths in pixels at which attention is used")
+    dropout: Fraction = Field(0.0, description="share of activations dropped inside residual blocks")
+
+
+class OwnNetwork(Part):
+    """A network of your own: a function marked with `@sfumato.network_factory` builds it."""
+
+    kind: Literal["own"] = "own"
+    factory: str = Field(description="module:function; the module is installed or in the current folder")
+    options: dict[str, Any] = Field({}, description="keywords for the function")
+
+
+class DiTNetwork(Trained):
+    """A diffusion transformer (Peebles & Xie 2023)."""
+
+    kind: Literal["dit"] = "dit"
+    patch: Count | Auto = Field("auto", description="side in pixels of a patch, which becomes a token")
+    width: Annotated[Count, Field(ge=4)] | Auto = Field("auto", description="channels of a token")
+    depth: Count | Auto = Field("auto", description="number of blocks")
+    head_channels: Count = Field(64, description="width of an attention head, at most")
+
+
+class SwinNetwork(Levels, Trained):
+    """A U-Net of transformers that look within shifted windows (Liu et al. 2021, Cao et al. 2021)."""
+
+    kind: Literal["swin"] = "swin"
+    channels: Count | Auto = Field("auto", description="channels of a token at the first resolution")
+    blocks: Count | Auto = Field("auto", description="transformer blocks at each resolution, every second one shifted")
+    patch: Count | Auto = Field("auto", description="side in pixels of a patch, which becomes a token")
+    window: Count = Field(8, description="side of a window in tokens")
+    head_channels: Count = Field(32, description="width of an attention head, at most")
+
+
+class MaskHeadNetwork(Levels, Trained):
+    """Masks from queries behind the encoder of our U-Net (Cheng et al. 2022, Mask2Former), for segment with logits."""
+
+    kind: Literal["maskhead"] = "maskhead"
+    queries: Count | Auto = Field("auto", description="number of queries, each with a mask and a class")
+    width: Annotated[Count, Field(ge=4)] | Auto = Field("auto", description="channels of a query")
+    layers: Count | Auto = Field("auto", description="transformer layers of the queries")
+    head_channels: Count = Field(64, description="width of an attention head, at most")
+
+
 class ForeignNetwork(Widths):
     """A U-Net of diffusers or MONAI behind our call."""
 
     kind: Literal["diffusers", "monai"]
 
 
-Network = Annotated[UNetNetwork | ForeignNetwork, Field(discriminator="kind")]
+class PretrainedNetwork(Trained):
+    """A `UNet2DModel` of diffusers with all settings of its config.json; channels and classes are those of the data."""
+
+    kind: Literal["pretrained"] = "pretrained"
+    config: dict[str, Any] = Field(description="settings of UNet2DModel, as --init and import read them")
+
+
+ToldSteps = ForeignNetwork | PretrainedNetwork
+"""Networks from elsewhere: told the noise level as a step of a table."""
+
+Network = Annotated[
+    UNetNetwork
+    | ScoreNetwork
+    | MagnitudeNetwork
+    | DiTNetwork
+    | SwinNetwork
+    | MaskHeadNetwork
+    | ForeignNetwork
+    | PretrainedNetwork
+    | OwnNetwork,
+    Field(discriminator="kind"),
+]

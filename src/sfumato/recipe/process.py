@@ -15,10 +15,15 @@ class GaussianProcess(Part):
     """DDPM and relatives: discrete variance-preserving schedules."""
 
     kind: Literal["gaussian"] = "gaussian"
-    schedule: Literal["linear", "cosine", "scaled_linear", "sigmoid"] = Field(
-        "cosine", description="of the betas (Ho 2020; Nichol & Dhariwal 2021; Rombach 2022; Xu 2022)"
+    schedule: Literal["linear", "cosine", "scaled_linear", "sigmoid", "table"] = Field(
+        "cosine", description="of the betas (Ho 2020; Nichol & Dhariwal 2021; Rombach 2022; Xu 2022); table: as given"
     )
     timesteps: Annotated[Count, Field(ge=2)] = Field(1000, description="length T of the table of betas")
+    betas: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = Field(
+        None,
+        description="the first and the last of a linear, scaled_linear or sigmoid schedule (null: 0.0001 and 0.02 "
+        "times 1000 / T), or all T of a table",
+    )
     zero_terminal_snr: bool = Field(
         False, description="end the table with pure noise (Lin 2024); for prediction v, x0 and logits"
     )
@@ -37,6 +42,15 @@ class GaussianProcess(Part):
         description="of the ancestral step: with x0 known, that of the forward step, or learned in between "
         "(Nichol & Dhariwal 2021), for generate",
     )
+
+    @model_validator(mode="after")
+    def _betas_fit(self) -> "GaussianProcess":
+        wanted = {"table": self.timesteps, "cosine": 0}.get(self.schedule, 2)
+        if self.betas is None and self.schedule == "table":
+            raise ValueError("schedule table needs betas, one for each of the timesteps")
+        if self.betas is not None and len(self.betas) != wanted:
+            raise ValueError(f"schedule {self.schedule} takes {wanted or 'no'} betas, {len(self.betas)} are given")
+        return self
 
     @model_validator(mode="after")
     def _settings_apply(self) -> "GaussianProcess":

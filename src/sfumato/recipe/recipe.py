@@ -8,7 +8,11 @@ from sfumato.recipe.network import Network, UNetNetwork
 from sfumato.recipe.part import Part, TaskKind
 from sfumato.recipe.process import CategoricalProcess, Process, SDDProcess
 from sfumato.recipe.sample import Sample
+from sfumato.recipe.track import Track
 from sfumato.recipe.train import Checkpoint, Loss, Train, Validate
+
+MASK_TERMS = ("dice", "generalised_dice", "cross_entropy", "focal", "boundary", "hausdorff", "adversarial")
+"""Weights of `loss` that need an estimated mask."""
 
 
 class Recipe(Part):
@@ -23,6 +27,7 @@ class Recipe(Part):
     sample: Sample = Sample()
     validate_: Validate = Field(Validate(), alias="validate")
     checkpoint: Checkpoint = Checkpoint()
+    track: Track = Track()
 
     @model_validator(mode="after")
     def _masks_are_for_segment(self) -> "Recipe":
@@ -39,6 +44,44 @@ class Recipe(Part):
             defaults = SDDProcess()
             if given := [name for name in other if getattr(self.process, name) != getattr(defaults, name)]:
                 raise ValueError(f"process.{' and process.'.join(given)} would do nothing for task {self.task}")
+        return self
+
+    @model_validator(mode="after")
+    def _terms_apply(self) -> "Recipe":
+        weights = {name: getattr(self.loss, name) for name in MASK_TERMS}
+        given = [f"loss.{name}" for name, weight in weights.items() if weight > 0]
+        if self.task == "generate" and given:
+            raise ValueError(f"{' and '.join(given)}: estimates of masks are meant, images have none")
+        if self.task == "generate" and self.loss.process != 1:
+            raise ValueError("loss.process is the only term of generate; to learn faster, raise train.learning_rate")
+        if self.loss.process == 0 and not given:
+            raise ValueError("every weight of the loss is 0: nothing would be learned")
+        if self.loss.adversarial == 0 and self.loss.adversarial_learning_rate != Loss().adversarial_learning_rate:
+            raise ValueError("loss.adversarial_learning_rate would do nothing: loss.adversarial is 0")
+        return self
+
+    @model_validator(mode="after")
+    def _metric_applies(self) -> "Recipe":
+        metric, known = self.validate_.metric, {"segment": ("dice", "iou"), "generate": ("loss", "kid")}[self.task]
+        if metric not in ("auto", *known):
+            raise ValueError(f"validate.metric={metric} says nothing about {self.task}; take {' or '.join(known)}")
+        if metric == "kid" and self.validate_.images < 2:
+            raise ValueError(
+                f"validate.metric=kid needs two images or more, validate.images is {self.validate_.images}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _patients_stay(self) -> "Recipe":
+        if self.task == "segment" and self.track.pictures:
+            raise ValueError("track.pictures is for generate: pictures of patients are handed to no tracker")
+        return self
+
+    @model_validator(mode="after")
+    def _averages_are_tracked(self) -> "Recipe":
+        kept = self.checkpoint
+        if not self.train.ema_widths and (kept.average_every_steps or kept.average_every_images):
+            raise ValueError("checkpoint.average_every_... would do nothing without train.ema_widths=[0.05, 0.1]")
         return self
 
     def to_yaml(self) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from sfumato.calls import STEPS, Curve, measure
-from sfumato.commands.console import bar, say
+from sfumato.commands.output.console import bar, say
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.run import Model, Run, keep_curve

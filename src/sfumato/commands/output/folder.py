@@ -27,7 +27,7 @@ def output_folder(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] 
     staging.mkdir(parents=True)
     try:
         yield staging
-        _take_place(staging, out)
+        take_place(staging, out)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -76,13 +76,14 @@ def check_output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Pa
             )  # fmt: skip
 
 
-def _overlap(out: Path, source: Path) -> bool:
-    return source.is_dir() and (out == source or source in out.parents or out in source.parents)
-
-
-def _take_place(staging: Path, out: Path) -> None:
+def take_place(staging: Path, out: Path) -> None:
+    """Give a finished folder its name; what had the name is removed."""
     old = out.with_name(f".{out.name}.old-{os.getpid()}")
     if out.exists():
         out.rename(old)
     staging.rename(out)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _overlap(out: Path, source: Path) -> bool:
+    return source.is_dir() and (out == source or source in out.parents or out in source.parents)

@@ -4,14 +4,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from sfumato.commands.console import say
-from sfumato.commands.prediction import Extra, Form
-from sfumato.commands.steps import Steps
-from sfumato.commands.train import TWIN
+from sfumato.commands.flags.steps import Steps
+from sfumato.commands.output.console import say
+from sfumato.commands.output.prediction import Extra, Form
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.errors import UsageError
 from sfumato.inference import Twin
-from sfumato.run import Model, load_model
+from sfumato.run import TWIN, Model, load_model
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
 
@@ -66,7 +65,8 @@ class Draw:
 
 def load_twin(run: Path, *, device: str) -> Model | None:
     """The deterministic twin of a run, if it has one."""
-    return load_model(run / TWIN, device=device) if (run / TWIN).is_dir() else None
+    twin = run / TWIN
+    return load_model(twin, device=device) if twin.is_dir() else None
 
 
 def check_start(start: Start, *, steps: Steps | None, grid: str | None) -> None:

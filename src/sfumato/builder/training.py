@@ -1,0 +1,66 @@
+"""From a recipe to what the training loop is given: the parts that it trains, the order of the data, and how."""
+
+from collections.abc import Sequence
+
+import torch
+
+from sfumato.builder.network import build_network
+from sfumato.builder.objective import build_adversary
+from sfumato.data.spec import Spec
+from sfumato.recipe import Recipe
+from sfumato.training.ema import EMA
+from sfumato.training.hardware import resolve_compile
+from sfumato.training.loop import Settings
+from sfumato.training.optimizer import make_optimizer
+from sfumato.training.parts import Parts
+from sfumato.training.precision import resolve_precision
+from sfumato.training.processes import world
+from sfumato.training.shard import shard
+from sfumato.training.stream import Stream
+
+
+def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> Parts:
+    """The network, its optimiser, its averages and its adversary, before the first step."""
+    network = build_network(recipe, spec).to(device)
+    words = recipe.train
+    averages = [EMA(network, width=width) for width in words.ema_widths]
+    averages = averages or [EMA(network, half_life=words.ema_half_life, ramp=words.ema_ramp)]
+    if words.shard and world() > 1:
+        for each in (network, *(average.network for average in averages)):
+            shard(each)
+    optimizer = make_optimizer(
+        network, learning_rate=words.learning_rate, kind=words.optimizer, betas=words.betas, epsilon=words.epsilon,
+        weight_decay=words.weight_decay, factors=words.learning_rates,
+    )  # fmt: skip
+    adversary = build_adversary(recipe, spec, device=device)
+    return Parts(
+        network=network, ema=averages[0], optimizer=optimizer, further=tuple(averages[1:]), adversary=adversary
+    )
+
+
+def build_stream(recipe: Recipe, rows: Sequence[int]) -> Stream:
+    """The endless walk through the rows of the training split."""
+    return Stream(rows=tuple(rows), batch=recipe.train.global_batch, seed=recipe.train.seed)
+
+
+def build_settings(recipe: Recipe, *, device: str) -> Settings:
+    """How each step is made on a device."""
+    words = recipe.train
+    return Settings(
+        learning_rate=words.learning_rate,
+        warmup_steps=words.warmup,
+        schedule=words.schedule,
+        held_images=words.decay_after,
+        clip=words.clip,
+        accumulate=words.accumulate,
+        precision=resolve_precision(words.precision, torch.device(device)),
+        seed=words.seed,
+        bad_steps=words.bad_steps,
+        compile=resolve_compile(words.compile, device, minutes=words.minutes, steps=_steps(recipe)),
+    )
+
+
+def _steps(recipe: Recipe) -> int:
+    """Length of a run in steps; 0 where it is measured in minutes."""
+    words = recipe.train
+    return words.steps or (words.images or 0) // words.global_batch

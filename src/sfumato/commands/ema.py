@@ -1,0 +1,90 @@
+"""`sfumato ema`: after the training, a model whose average has another width than those that were tracked."""
+
+from pathlib import Path
+from typing import Any
+
+from sfumato.commands.output.console import say
+from sfumato.errors import UsageError
+from sfumato.recipe.train import NARROWEST, WIDEST
+from sfumato.run import Run, header, load_model
+from sfumato.training.averages import KeptFile, add_together, kept_averages
+from sfumato.training.profile import Kept, reconstruct
+from sfumato.training.weights import write_weights
+
+LARGEST_ERROR = 0.05
+"""Relative error of the profile above which the result is another average than the one that was asked for."""
+
+
+def ema(
+    run: Path,
+    /,
+    *,
+    width: float,
+    out: Path,
+    at_step: int | None = None,
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Make a model of another average of the weights, from those that a run kept.
+
+    Args:
+        run: A run trained with a pair of widths, such as --set train.ema_widths=[0.05,0.1].
+        width: Width of the average: the standard deviation of its memory as a share of the run, 0.01 to 0.25.
+        out: The .safetensors file to write, a model like any other.
+        at_step: The average after this step instead of the last one that was kept.
+        overwrite: Replace a file that is there.
+        dry_run: Only say how well the width can be met.
+    """
+    _check(width, out, overwrite=overwrite or dry_run)
+    kept = _until_step(run, at_step)
+    found = reconstruct([each.profile for each in kept], Kept(kept[-1].step, width))
+    say(f"width {width:g} at step {kept[-1].step} from {len(kept)} averages: within {found.error:.2%} of its profile")
+    if found.error > LARGEST_ERROR:
+        say("note: this is far; kept averages are too few for a width so far from theirs")
+    result = {
+        "run": str(run), "model": str(out), "width": width, "step": kept[-1].step, "error": found.error,
+        "made_of": [
+            {"step": each.step, "width": each.width, "share": share}
+            for each, share in zip(kept, found.shares, strict=True)
+        ],
+    }  # fmt: skip
+    if not dry_run:
+        _write(out, kept, found.shares, {name: result[name] for name in ("width", "error", "made_of")})
+        say(f"wrote {out}")
+    return result
+
+
+def _check(width: float, out: Path, *, overwrite: bool) -> None:
+    if not NARROWEST <= width <= WIDEST:
+        raise UsageError(f"a width of {width:g} cannot be told apart", expected=f"{NARROWEST} to {WIDEST}")
+    if out.suffix != ".safetensors":
+        raise UsageError(f"{out} is no model file", expected="a name that ends in .safetensors")
+    if out.exists() and not overwrite:
+        raise UsageError(f"{out} exists", remedy="give another --out, or --overwrite")
+
+
+def _until_step(run: Path, step: int | None) -> list[KeptFile]:
+    """What a run kept until a step, which must be one of those it kept averages of."""
+    kept = kept_averages(Run(run).averages)
+    if not kept:
+        raise UsageError(
+            f"{run} kept no averages",
+            expected="a run that was trained with a pair of widths",
+            remedy="train with --set train.ema_widths=[0.05,0.1]",
+        )
+    steps = sorted({each.step for each in kept})
+    if step is None:
+        step = steps[-1]
+    if step not in steps:
+        raise UsageError(f"{run} kept no averages of step {step}", expected=f"one of {', '.join(map(str, steps))}")
+    return [each for each in kept if each.step <= step]
+
+
+def _write(out: Path, kept: list[KeptFile], shares: tuple[float, ...], average: dict[str, Any]) -> None:
+    """The newest average's model with its weights replaced, and told so."""
+    model = load_model(kept[-1].file)
+    names = [name for name, _ in model.network.named_parameters()]
+    model.network.load_state_dict(add_together(kept, shares, names), strict=False)
+    about = header(model.recipe, model.spec, step=model.step, average=average)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(out, model.network.state_dict(), about)

@@ -1,0 +1,1 @@
+"""What verbs are told in the same words: sources, guidance, numbers of steps, counts of classes."""

@@ -1,0 +1,1 @@
+"""What verbs write and say: new folders, shares of long work, predictions, pictures, the console."""

@@ -1,0 +1,270 @@
+"""`sfumato tune segment`, `sfumato tune generate`: short runs over fields of the recipe, the poor ones given up early.
+
+Every trial is a run like any other, STUDY/trial-0007, of the same length on the same prepared data; its score is the
+best of its validations. The same command again goes on, and the same command at the same time is another worker.
+"""
+
+import csv
+import io
+import json
+import math
+import os
+import shutil
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+
+from sfumato.atomic import write_atomic
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags
+from sfumato.commands.output.console import say
+from sfumato.commands.work.study import Attempt, Prune, Result, State, Study, turn
+from sfumato.commands.work.trainer import prepared, training
+from sfumato.errors import SfumatoError, Stopped, UsageError, listed
+from sfumato.provenance import digest
+from sfumato.recipe import Recipe, TaskKind, load_recipe
+from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
+from sfumato.recipe.train import Validate
+from sfumato.run import Run
+from sfumato.training.log import read_log
+from sfumato.training.loop import Diverged
+
+VALIDATIONS = 8
+"""Times that a trial is validated, where the recipe says nothing else."""
+
+BEST = "best.yaml"
+"""The recipe of the best trial, as long as the recipe itself says."""
+
+HOPELESS = 3
+"""So many failures and no success end a study: something is wrong with all of it."""
+
+
+def segment(
+    source: Path,
+    /,
+    *,
+    flags: SourceFlags = AS_FOUND,
+    out: Path | None = None,
+    search: list[str] | None = None,
+    trials: int = 20,
+    minutes_per_trial: float | None = None,
+    steps_per_trial: int | None = None,
+    recipe: Path | None = None,
+    set: list[str] | None = None,  # noqa: A002 - the flag is --set
+    study: str | None = None,
+    prune: Prune = "median",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Find better settings for training a segmentation model.
+
+    Args:
+        source: Images or volumes with masks in any form that prepare reads, or a prepared dataset.
+        flags: How to read the source.
+        out: The study's folder; the same command again resumes it. By default runs/NAME-tune-segment.
+        search: A field and its values, like train.learning_rate=1e-5..1e-2:log or network.channels=16,32; repeatable.
+        trials: Trials in all, over all resumes and workers.
+        minutes_per_trial: Length of a trial in minutes spent training.
+        steps_per_trial: Length in steps.
+        recipe: The recipe to search around (YAML).
+        set: Settings over the recipe, like train.batch=8; may be repeated.
+        study: Any storage of Optuna by its URL, for workers on several machines. By default STUDY/study.db.
+        prune: Give up trials below the median of the others, by successive halving, or none.
+        seed: Of the values that are tried.
+    """
+    return _tune(
+        "segment", source, out=out, search=search, trials=trials, minutes=minutes_per_trial, steps=steps_per_trial,
+        file=recipe, settings=[*flags.settings(), *(set or [])], storage=study, prune=prune, seed=seed,
+    )  # fmt: skip
+
+
+def generate(
+    source: Path,
+    /,
+    *,
+    flags: SourceFlags = AS_FOUND,
+    out: Path | None = None,
+    search: list[str] | None = None,
+    trials: int = 20,
+    minutes_per_trial: float | None = None,
+    steps_per_trial: int | None = None,
+    recipe: Path | None = None,
+    set: list[str] | None = None,  # noqa: A002 - the flag is --set
+    study: str | None = None,
+    prune: Prune = "median",
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Find better settings for training a model that makes images.
+
+    Args:
+        source: Images or volumes in any form that prepare reads, or a prepared dataset.
+        flags: How to read the source.
+        out: The study's folder; the same command again resumes it. By default runs/NAME-tune-generate.
+        search: A field and its values, like train.learning_rate=1e-5..1e-2:log or network.channels=16,32; repeatable.
+        trials: Trials in all, over all resumes and workers.
+        minutes_per_trial: Length of a trial in minutes spent training.
+        steps_per_trial: Length in steps.
+        recipe: The recipe to search around (YAML).
+        set: Settings over the recipe, like train.batch=8; may be repeated.
+        study: Any storage of Optuna by its URL, for workers on several machines. By default STUDY/study.db.
+        prune: Give up trials below the median of the others, by successive halving, or none.
+        seed: Of the values that are tried.
+    """
+    return _tune(
+        "generate", source, out=out, search=search, trials=trials, minutes=minutes_per_trial, steps=steps_per_trial,
+        file=recipe, settings=[*flags.settings(), *(set or [])], storage=study, prune=prune, seed=seed,
+    )  # fmt: skip
+
+
+def _tune(
+    task: TaskKind, source: Path, *, out: Path | None, search: list[str] | None, trials: int, minutes: float | None,
+    steps: int | None, file: Path | None, settings: list[str], storage: str | None, prune: Prune, seed: int,
+) -> dict[str, Any]:  # fmt: skip
+    """What both jobs do."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise UsageError(
+            "tune under torchrun", expected="one process for each worker", remedy="start the same command several times"
+        )
+    searches = parse_searches(search or [DEFAULT_SEARCH], task=task, file=file, settings=settings)
+    own = load_recipe(task, file, settings=settings)
+    length = _length(own, minutes=minutes, steps=steps)
+    folder = out or Path("runs") / f"{source.stem}-tune-{task}"
+    with turn(folder):
+        dataset, _ = prepared(source, own, folder)
+    base = load_recipe(task, file, settings=[*settings, *length])
+    plan = {
+        "recipe": sha256(base.to_yaml().encode()).hexdigest(), "search": [list(each) for each in searches],
+        "dataset": digest(dataset),
+    }  # fmt: skip
+    baseline = {each.field: value for each in searches if (value := _own_value(own, each)) is not None}
+    with Study(
+        folder, name=f"{task}-{folder.resolve().name}", storage=storage, searches=searches, plan=plan,
+        baseline=baseline, prune=prune, seed=seed,
+    ) as study:  # fmt: skip
+        while (attempt := study.ask(trials)) is not None:
+            say(f"trial {attempt.trial.number}: {', '.join(attempt.settings)}")
+            wanted = load_recipe(task, file, settings=[*settings, *length, *attempt.settings])
+            _try(study, attempt, wanted, Run(folder / attempt.folder), dataset)
+            results = study.results()
+            _check_hope(results)
+            with turn(folder):
+                _write_results(folder, results)
+                if best := _best(results):
+                    recipe = load_recipe(task, file, settings=[*settings, *best.settings])
+                    write_atomic(folder / BEST, recipe.to_yaml())
+        return _summary(folder, study.results(), baseline)
+
+
+def _length(own: Recipe, *, minutes: float | None, steps: int | None) -> list[str]:
+    """Settings that make a run a trial: its length, and how often it is validated where the recipe does not say.
+
+    Raises:
+        UsageError: nothing says how long a trial is, or two things do.
+    """
+    train, given = own.train, [length for length in (minutes, steps) if length is not None]
+    if len(given) > 1 or not (given or train.steps or train.images or train.minutes):
+        raise UsageError(
+            "the length of a trial is unclear",
+            expected="--minutes-per-trial, --steps-per-trial or a length in the recipe",
+        )
+    settings = []
+    if given:
+        lengths = {"minutes": minutes, "steps": steps, "images": None}
+        settings = [f"train.{name}={'null' if length is None else length}" for name, length in lengths.items()]
+    else:
+        minutes, steps = train.minutes, train.steps
+    if own.validate_.every_steps is not None or own.validate_.every_minutes != Validate().every_minutes:
+        return settings
+    if steps is not None:
+        settings.append(f"validate.every_steps={max(1, steps // VALIDATIONS)}")
+    elif minutes is not None:
+        settings.append(f"validate.every_minutes={minutes / VALIDATIONS}")
+    return settings
+
+
+def _own_value(own: Recipe, search: Search) -> Any:
+    """What the recipe says about a searched field, as the study writes it; None where it says nothing."""
+    value: Any = own.model_dump(mode="json", by_alias=True)
+    for key in search.field.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return json.dumps(value) if isinstance(search, Options) else value
+
+
+def _try(study: Study, attempt: Attempt, wanted: Recipe, run: Run, dataset: Path) -> None:
+    """Train a trial, or go on with it, and tell the study how it ended.
+
+    Raises:
+        Stopped: by a signal; the trial has been saved, and goes on when the study does.
+    """
+    if run.folder.is_dir() and not run.exists():
+        shutil.rmtree(run.folder)  # killed before it was a run
+    try:
+        with closing(training(wanted, run, dataset)) as work:
+            for _ in work:
+                if attempt.report(_scores(run)):
+                    say(f"trial {attempt.trial.number} is given up: others were better by now")
+                    return study.tell(attempt, "pruned")
+    except Stopped:
+        raise
+    except Diverged as error:
+        say(f"trial {attempt.trial.number} diverged in step {error.step}")
+        return study.tell(attempt, "pruned", note="diverged")
+    except (SfumatoError, MemoryError, torch.OutOfMemoryError) as error:
+        say(f"trial {attempt.trial.number} failed: {error}")
+        return study.tell(attempt, "failed", note=str(error).splitlines()[0])
+    attempt.report(scores := _scores(run))
+    best = max(scores, default=-math.inf)
+    if math.isfinite(best):
+        return study.tell(attempt, "complete", score=best)
+    return study.tell(attempt, "failed", note="no validation gave a number")
+
+
+def _scores(run: Run) -> list[float]:
+    """The scores of all validations so far; the log writes null for one that is not finite."""
+    records = read_log(run.folder / "log.jsonl")
+    scores = (record["score"] for record in records if record.get("kind") == "validate")
+    return [-math.inf if score is None else score for score in scores]
+
+
+def _check_hope(results: Sequence[Result]) -> None:
+    failed = [result for result in results if result.state == "failed"]
+    if len(failed) == len(results) >= HOPELESS:
+        notes = [f"{result.folder}: {result.note}" for result in failed]
+        raise UsageError(f"no trial could be trained:\n{listed(notes)}", remedy="make one of them run with train first")
+
+
+def _best(results: Sequence[Result]) -> Result | None:
+    complete = [result for result in results if result.state == "complete" and result.score is not None]
+    return max(complete, key=lambda result: (result.score, -result.number), default=None)
+
+
+def _write_results(folder: Path, results: Sequence[Result]) -> None:
+    """STUDY/trials.csv: a row for each trial."""
+    fields = list(dict.fromkeys(each.partition("=")[0] for result in results for each in result.settings))
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(["trial", "state", "score", *fields, "run", "note"])
+    for result in results:
+        values = dict(each.split("=", 1) for each in result.settings)
+        score = "" if result.score is None else result.score
+        cells = [values.get(field, "") for field in fields]
+        table.writerow([result.number, result.state, score, *cells, result.folder, result.note])
+    write_atomic(folder / "trials.csv", text.getvalue())
+
+
+def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any]) -> dict[str, Any]:
+    states = Counter(result.state for result in results)
+    told = {"study": str(folder), "trials": len(results), **{state: states[state] for state in get_args(State)}}
+    best = _best(results)
+    if best is None:
+        say(f"{folder}: {len(results)} trials, none of them complete yet")
+        return {**told, "best": None}
+    own = {setting(field, value) for field, value in baseline.items()}
+    before = next((result.score for result in results if set(result.settings) == own), None)
+    compared = "" if before is None else f" (the recipe as it was: {before:.4f})"
+    say(f"best of {len(results)} trials: {best.score:.4f}{compared} with {', '.join(best.settings)}")
+    say(f"train with it: --recipe {folder / BEST}")
+    return {**told, "best": best._asdict(), "baseline": before, "recipe": str(folder / BEST)}

@@ -1,0 +1,53 @@
+"""A source is decoded into a dataset: for `prepare`, and for verbs that are given a source as it is."""
+
+from collections import Counter
+from pathlib import Path
+
+from sfumato.commands.output.console import bar, say
+from sfumato.data.manifest import SPLITS
+from sfumato.data.pack import Pack
+from sfumato.data.preparation.prepare import Settings
+from sfumato.data.preparation.prepare import prepare as prepare_cases
+from sfumato.data.source import Found
+from sfumato.plan import Choice, plan_size
+from sfumato.provenance import write_provenance
+from sfumato.recipe import Recipe
+
+
+def prepare_into(
+    out: Path, recipe: Recipe, found: Found, *, source: Path, spool: Path, workers: int | None = None
+) -> list[Choice]:
+    """Prepare cases as the recipe says, with a bar and notes; the choices that were made."""
+    size, choices = plan_size(recipe, found, device="cpu")
+    with bar("preparing", total=len(found.cases)) as progress:
+        for prepared in prepare_cases(found, out, _settings(recipe, size, workers), spool=spool):
+            progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
+    masks = recipe.data.source.masks
+    inputs = {"source": source, **({"masks": Path(masks)} if masks else {})}
+    write_provenance(out, inputs=inputs, seed=recipe.data.split.seed)
+    pack = Pack.open(out)
+    for note in pack.notes:
+        say(f"note: {note}")
+    counts = Counter(case.split for case in pack.cases)
+    parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
+    say(f"{len(pack)} cases at {size[0]} x {size[1]}: {parts}")
+    return choices
+
+
+def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Settings:
+    data, split = recipe.data, recipe.data.split
+    return Settings(
+        size=size,
+        keep_aspect=data.keep_aspect,
+        crop=data.crop,
+        spacing=data.spacing,
+        intensity=data.intensity,
+        window=data.window,
+        modality=None if data.modality == "auto" else data.modality,
+        keep_empty=data.keep_empty,
+        fractions=(split.train, split.validation, split.test),
+        seed=split.seed,
+        folds=split.folds,
+        fold=split.fold,
+        workers=workers,
+    )

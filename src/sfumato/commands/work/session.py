@@ -1,0 +1,316 @@
+"""One process's work on a run: steps, validations, checkpoints, pictures, until the end or a signal."""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sfumato.builder.training import build_settings, build_stream
+from sfumato.commands.output.console import bar, say
+from sfumato.data.formats.image import write_image
+from sfumato.data.pack import Pack
+from sfumato.errors import Stopped
+from sfumato.recipe import Recipe
+from sfumato.report.figures import grid, overlay
+from sfumato.run import Run, header
+from sfumato.tasks.task import Shown, Task
+from sfumato.training.averages import keep_average
+from sfumato.training.checkpoint import mark, save
+from sfumato.training.log import Log
+from sfumato.training.loop import Diverged, Progress, Until, train
+from sfumato.training.parts import Parts
+from sfumato.training.processes import any_of, rank, wait_for_all
+from sfumato.training.shard import is_sharded
+from sfumato.training.signals import signals_to_stop
+from sfumato.training.track import Tracking
+from sfumato.training.weights import write_weights
+
+PREVIEW_COLUMNS = 8
+FIRST_PREVIEW_SECONDS = 30.0
+
+AVERAGES = 24
+"""How often in a run the averages with a width are kept: others between 0.04 and 0.15 are then within 0.5 %."""
+
+
+class Validation(NamedTuple):
+    """What a session yields whenever the averaged network has been scored.
+
+    Attributes:
+        step: number of steps done.
+        score: larger is better.
+    """
+
+    step: int
+    score: float
+
+
+@dataclass
+class _Timer:
+    """Due every so many steps, or every so many minutes of training."""
+
+    minutes: float
+    steps: int | None
+    since: float = 0.0
+
+    def due(self, progress: Progress) -> bool:
+        """Whether it is time again; starts the next interval."""
+        if self.steps is not None:
+            return progress.step % self.steps == 0
+        if progress.seconds - self.since < self.minutes * 60:
+            return False
+        self.since = progress.seconds
+        return True
+
+
+@dataclass
+class _Marks:
+    """Due where a run passes a multiple of so many steps or images, or of a share of it."""
+
+    steps: int | None
+    images: int | None
+    times: int
+    passed: int = 0
+
+    def due(self, step: int, images: int, fraction: float) -> bool:
+        """Whether a mark was passed since the last call."""
+        before, self.passed = self.passed, int(fraction * self.times)
+        if self.steps is not None:
+            self.passed = step // self.steps
+        elif self.images is not None:
+            self.passed = images // self.images
+        return self.passed > before
+
+
+@dataclass(kw_only=True)
+class Session:
+    """One process's work on a run: steps, validations, checkpoints, pictures."""
+
+    recipe: Recipe
+    run: Run
+    pack: Pack
+    parts: Parts
+    task: Task
+    device: str
+    tracking: Tracking
+
+    def work(self) -> Generator[Validation, None, dict[str, Any]]:
+        """All steps; yields after each validation, and returns the result of the run. To stop early, close it."""
+        self._mark_best()
+        if not self._out_of_patience():
+            with self.tracking:
+                yield from self._train()
+                self._keep_averages()
+                self._save()
+            wait_for_all()
+        return self._result()
+
+    def _train(self) -> Iterator[Validation]:
+        recipe, since = self.recipe, self.parts.seconds
+        validation = _Timer(recipe.validate_.every_minutes, recipe.validate_.every_steps, since)
+        saving = _Timer(recipe.checkpoint.every_minutes, recipe.checkpoint.every_steps, since)
+        averages = self._average_marks()
+        pictured = self.parts.step > 0
+        with signals_to_stop() as stopped, self._diary() as log, bar(f"training {recipe.task}", total=100.0) as shown:
+            for progress in self._steps(stopped):
+                self._note_down(progress, log)
+                shown.update(100 * progress.fraction, note=_note(progress))
+                if not pictured and progress.seconds > FIRST_PREVIEW_SECONDS:
+                    pictured = True
+                    self._picture()
+                if averages.due(progress.step, progress.images, progress.fraction):
+                    self._keep_averages()
+                if self._snapshot_due():
+                    self._snapshot()
+                ends = progress.fraction >= 1
+                if validation.due(progress) or ends:
+                    yield from self._validate(log)
+                    wait_for_all()
+                    if any_of(self._out_of_patience()):
+                        say("no better score for a while: stopping early")
+                        return
+                if (saving.due(progress) or self._stays(progress.step)) and not ends:
+                    self._save()
+                if progress.stopping:
+                    self._save()
+                    raise Stopped(f"stopped at step {progress.step} after saving; the same command resumes")
+
+    @contextmanager
+    def _diary(self) -> Iterator[Callable[[dict[str, Any]], None]]:
+        """Where records go: the first process keeps the log."""
+        if rank() > 0:
+            yield lambda record: None  # noqa: ARG005
+            return
+        with Log(self.run.folder / "log.jsonl", step=self.parts.step) as log:
+
+            def write(record: dict[str, Any]) -> None:
+                log.write(record)
+                self.tracking.record(record)
+
+            yield write
+
+    def _note_down(self, progress: Progress, log: Callable[[dict[str, Any]], None]) -> None:
+        """Record a step; say what was changed because memory ran out."""
+        cases = [self.pack.cases[row].id for row in progress.bad_rows]
+        log({"kind": "skipped", "step": progress.step, "cases": cases} if cases else _record(progress))
+        if cases:
+            say(f"step {progress.step} was passed over: loss or gradient is not finite ({', '.join(cases[:5])} ...)")
+        if progress.shrunk:
+            say(
+                f"out of memory in step {progress.step}: from now on each process cuts its share of the batch of "
+                f"{self.recipe.train.global_batch} into {progress.accumulate} pieces; the mathematics is the same"
+            )
+
+    def _steps(self, stopped: Callable[[], bool]) -> Iterator[Progress]:
+        """The steps; a run that diverges is saved before it ends."""
+        stream = build_stream(self.recipe, self.pack.rows("train"))
+        settings = build_settings(self.recipe, device=self.device)
+        try:
+            yield from train(
+                self.parts, self.task.loss, stream, until=self._until(), settings=settings, stopping=stopped
+            )
+        except Diverged:
+            self._save()
+            wait_for_all()
+            raise
+
+    def _until(self) -> Until:
+        recipe = self.recipe.train
+        return Until(steps=recipe.steps, images=recipe.images, minutes=recipe.minutes)
+
+    def _validate(self, log: Callable[[dict[str, Any]], None]) -> Iterator[Validation]:
+        """Score the averaged network; keep it if it is the best."""
+        if self._idle():
+            return
+        scores = self.task.validate(self.parts.ema.network)
+        self._picture()
+        log({"kind": "validate", "step": self.parts.step, "seconds": self.parts.seconds, **scores})
+        best = self.parts.best.get("score")
+        better = best is None or scores["score"] > best
+        self.parts.best["stalled"] = 0 if better else self.parts.best.get("stalled", 0) + 1
+        if better:
+            self.parts.best |= {"score": scores["score"], "step": self.parts.step}
+            self._save()
+            self._mark_best()
+        yield Validation(self.parts.step, scores["score"])
+
+    def _mark_best(self) -> None:
+        """Let `checkpoints/best` name the best checkpoint; also after a kill between saving it and naming it."""
+        best = self.run.checkpoints / f"step-{self.parts.best.get('step', 0):08d}"
+        if rank() == 0 and best.is_dir():
+            mark(self.run.checkpoints, "best", best)
+
+    def _out_of_patience(self) -> bool:
+        patience = self.recipe.validate_.patience
+        return patience is not None and self.parts.best.get("stalled", 0) >= patience
+
+    def _idle(self) -> bool:
+        """Whether another process works for this one; a network that is shared out needs them all."""
+        return rank() > 0 and not is_sharded(self.parts.network)
+
+    def _save(self) -> None:
+        if self._idle():
+            return
+        tensors = self.parts.tensors()
+        if rank() > 0:
+            return
+        save(
+            self.run.checkpoints,
+            step=self.parts.step,
+            tensors=tensors,
+            headers=header(self.recipe, self.pack.spec, step=self.parts.step),
+            state=self.parts.state(),
+            keep=self.recipe.checkpoint.keep,
+            keep_every=self.recipe.checkpoint.keep_every_steps,
+        )
+
+    def _stays(self, step: int) -> bool:
+        """Whether the checkpoint of this step is one of those that are never thrown away."""
+        every = self.recipe.checkpoint.keep_every_steps
+        return every is not None and step % every == 0
+
+    def _average_marks(self) -> _Marks:
+        """When averages are kept; those that were passed before a resume are behind."""
+        kept, step = self.recipe.checkpoint, self.parts.step
+        images = step * self.recipe.train.global_batch
+        marks = _Marks(kept.average_every_steps, kept.average_every_images, AVERAGES)
+        marks.due(step, images, self._until().fraction(step, images, self.parts.seconds))
+        return marks
+
+    def _keep_averages(self) -> None:
+        """Keep the averages that have a width, before a checkpoint of this step: a resumed run has them all."""
+        if self._idle():
+            return
+        for average in (self.parts.ema, *self.parts.further):
+            if average.width is not None:
+                about = header(
+                    self.recipe, self.pack.spec, step=self.parts.step, average={"width": average.width, "made_of": []}
+                )
+                keep_average(self.run.averages, average, step=self.parts.step, metadata=about)
+
+    def _snapshot_due(self) -> bool:
+        """Decided by the step's number alone, so that a resumed run has the same snapshots."""
+        kept, step, batch = self.recipe.checkpoint, self.parts.step, self.recipe.train.global_batch
+        if kept.snapshot_every_images is not None:
+            return step * batch // kept.snapshot_every_images > (step - 1) * batch // kept.snapshot_every_images
+        return kept.snapshot_every_steps is not None and step % kept.snapshot_every_steps == 0
+
+    def _snapshot(self) -> None:
+        """Keep the averaged weights of this step; a model file like any other."""
+        if self._idle():
+            return
+        tensors = self.parts.ema.state_dict()
+        if rank() == 0:
+            about = header(self.recipe, self.pack.spec, step=self.parts.step)
+            self.run.snapshots.mkdir(exist_ok=True)
+            write_weights(self.run.snapshots / f"step-{self.parts.step:08d}.safetensors", tensors, about)
+
+    def _picture(self) -> None:
+        """A contact sheet of what the averaged network does now."""
+        if self._idle():
+            return
+        shown = sheet(self.task.preview(self.parts.ema.network))
+        if rank() > 0:
+            return
+        path = self.run.folder / "samples" / f"step-{self.parts.step:08d}.png"
+        path.parent.mkdir(exist_ok=True)
+        write_image(path, shown)
+        if self.recipe.track.pictures:
+            self.tracking.picture(self.parts.step, shown)
+        say(f"pictures after {self.parts.step} steps: {path}")
+
+    def _result(self) -> dict[str, Any]:
+        best, skipped = self.parts.best, self.parts.skipped
+        if skipped:
+            say(f"{len(skipped)} steps were passed over because loss or gradient was not finite; log.jsonl names them")
+        say(f"{self.run.folder}: {self.parts.step} steps in {self.parts.seconds / 60:.1f} minutes, best {best}")
+        return {
+            "run": str(self.run.folder),
+            "step": self.parts.step,
+            "images": self.parts.step * self.recipe.train.global_batch,
+            "minutes": self.parts.seconds / 60,
+            "best": best,
+            "skipped": skipped,
+            "model": str(self.run.weights()),
+        }
+
+
+def sheet(shown: Sequence[Shown]) -> np.ndarray:
+    """Cases as one picture; masks are drawn onto their images, the reference outlined."""
+    tiles = [
+        case.image if case.mask is None else overlay(case.image, case.mask, reference=case.reference) for case in shown
+    ]
+    return grid(np.stack(tiles), PREVIEW_COLUMNS)
+
+
+def _record(progress: Progress) -> dict[str, Any]:
+    return {
+        "kind": "train", "step": progress.step, "images": progress.images, "seconds": progress.seconds,
+        **progress.terms, "learning_rate": progress.learning_rate, "gradient_norm": progress.gradient_norm,
+    }  # fmt: skip
+
+
+def _note(progress: Progress) -> str:
+    rate = progress.step / progress.seconds if progress.seconds else 0.0
+    return f"step {progress.step}  loss {progress.terms['loss']:.4f}  {rate:.1f} steps/s"

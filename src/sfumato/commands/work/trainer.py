@@ -1,0 +1,203 @@
+"""The work behind `train`, `resume` and `tune`: a run folder is made, or found and checked, and trained to its end."""
+
+import json
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sfumato.atomic import write_atomic
+from sfumato.builder.process import build_process
+from sfumato.builder.task import build_task
+from sfumato.builder.track import build_trackers
+from sfumato.builder.training import build_parts, build_settings
+from sfumato.commands.flags.source import find
+from sfumato.commands.output.console import say
+from sfumato.commands.work.preparing import prepare_into
+from sfumato.commands.work.session import Session, Validation
+from sfumato.commands.work.starting import Start, start_from
+from sfumato.data.manifest import is_prepared
+from sfumato.data.pack import Pack
+from sfumato.data.preparation.spool import spool_folder
+from sfumato.errors import DataError, UsageError, listed
+from sfumato.lock import FolderLock
+from sfumato.plan import Choice, plan_training
+from sfumato.provenance import digest, write_provenance
+from sfumato.recipe import Recipe, TaskKind, public_words
+from sfumato.run import Run
+from sfumato.training.checkpoint import newest
+from sfumato.training.hardware import find_hardware, in_use, set_up
+from sfumato.training.parts import Parts
+from sfumato.training.processes import own_device, rank, wait_for_all, world
+from sfumato.training.track import Tracking
+
+CHANGEABLE = (
+    "train.steps", "train.images", "train.minutes", "train.accumulate", "checkpoint.", "validate.", "sample.",
+    "track.", "train.compile", "train.tf32", "train.shard", "train.bad_steps",
+)  # fmt: skip
+"""Settings that a resumed run may change."""
+
+
+def training(
+    wanted: Recipe, run: Run, source: Path, start: Start | None = None
+) -> Generator[Validation, None, dict[str, Any]]:
+    """Make the run folder, or find it and check that it is the same run; then work on it.
+
+    Yields:
+        every validation; closing the generator ends the training there.
+
+    Returns:
+        the result of the run.
+    """
+    ours = {"dataset", spool_folder(run.folder / "dataset").name}
+    if not run.exists() and run.folder.is_dir() and any(path.name not in ours for path in run.folder.iterdir()):
+        raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
+    dataset, choices = prepared(source, wanted, run.folder)
+    pack = Pack.open(dataset)
+    _check_task(wanted.task, pack, dataset)
+    recipe, more = plan_training(wanted, pack, device=kind_of(own_device()))
+    if run.exists():
+        check_dataset(run)
+        _check_same(run, recipe)
+    wait_for_all()
+    if rank() == 0:
+        run.folder.mkdir(parents=True, exist_ok=True)
+        _write_setup(run, recipe, [*choices, *more], dataset, start)
+    wait_for_all()
+    return (yield from work_on(recipe, run, pack))
+
+
+def prepared(source: Path, wanted: Recipe, folder: Path) -> tuple[Path, list[Choice]]:
+    """The dataset of a source, and what was chosen for it: the source itself, or FOLDER/dataset, made if need be."""
+    if is_prepared(source):
+        return source.resolve(), []
+    dataset, choices = folder / "dataset", list[Choice]()
+    if rank() == 0 and not is_prepared(dataset):
+        folder.mkdir(parents=True, exist_ok=True)
+        choices = prepare_into(dataset, wanted, find(source, wanted), source=source, spool=spool_folder(dataset))
+    wait_for_all()
+    return dataset, choices
+
+
+def _check_task(task: TaskKind, pack: Pack, dataset: Path) -> None:
+    if task == "segment" and pack.spec.kind != "segment":
+        raise DataError(
+            f"{dataset} has no masks", expected="a mask for every image", remedy="give --masks FOLDER", code="DATA-023"
+        )
+
+
+def _check_same(run: Run, recipe: Recipe) -> None:
+    """A run is continued with the recipe that it was started with, but for what leaves its mathematics alone."""
+    old, new = _flat(run.recipe), _flat(recipe)
+    changed = [
+        f"{key}: {old.get(key)} in the run, {value} now"
+        for key, value in {**dict.fromkeys(old), **new}.items()
+        if old.get(key) != value and not key.startswith(CHANGEABLE)
+    ]
+    if changed:
+        raise UsageError(
+            f"{run.folder} holds a run with other settings:\n{listed(changed)}",
+            remedy="give another --out for a new run, or the same settings to resume this one",
+        )
+
+
+def check_dataset(run: Run) -> None:
+    """A run goes on with the data that it was started with."""
+    if digest(run.dataset) != run.record["sha256"]:
+        raise UsageError(
+            f"{run.dataset} has changed since {run.folder} was started",
+            expected="the same cases, split and rules",
+            remedy="start a new run with another --out",
+        )
+
+
+def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: Path, start: Start | None) -> None:
+    """Recipe, plan and provenance of a run."""
+    relative = dataset.is_relative_to(run.folder.resolve()) or dataset.is_relative_to(run.folder)
+    record = {"dataset": dataset.name if relative else str(dataset), "sha256": digest(dataset)}
+    write_atomic(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
+    if not run.exists():
+        choices = [*(start.choices(recipe) if start else ()), *choices]
+        plan = [choice._asdict() for choice in choices]
+        write_atomic(run.folder / "plan.json", json.dumps(plan, indent=2) + "\n")
+        for choice in choices:
+            say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
+        origin = {"init": {"path": start.model, "sha256": start.sha256}} if start else {}
+        write_provenance(run.folder, inputs={"dataset": dataset}, seed=recipe.train.seed, **origin)
+        if start:
+            start.write(run)
+    write_atomic(run.recipe_file, recipe.to_yaml())
+
+
+def work_on(recipe: Recipe, run: Run, pack: Pack) -> Generator[Validation, None, dict[str, Any]]:
+    """Train to the end of the recipe, or until a signal; yields every validation."""
+    device = set_up(training=True, tf32=recipe.train.tf32)
+    with FolderLock(run.folder, work="trains") if rank() == 0 else nullcontext():
+        parts = build_parts(recipe, pack.spec, device=device)
+        _tell_frozen(parts.network)
+        checkpoint = newest(run.checkpoints)
+        if checkpoint is not None:
+            for skipped in checkpoint.skipped:
+                say(f"skipped a damaged checkpoint: {skipped}")
+            parts.restore(checkpoint)
+            say(f"resuming {run.folder} at step {parts.step}")
+        else:
+            start_from(run, parts, recipe, pack.spec)
+        _tell_hardware(run, recipe, parts, device=device)
+        wait_for_all()
+        discriminator = None if parts.adversary is None else parts.adversary.network
+        task = build_task(recipe, pack, build_process(recipe), device=device, discriminator=discriminator)
+        tracking = Tracking(
+            build_trackers(recipe.track, run.folder) if rank() == 0 else [], run.folder,
+            words=public_words(recipe), step=parts.step, warn=say,
+        )  # fmt: skip
+        session = Session(
+            recipe=recipe, run=run, pack=pack, parts=parts, task=task, device=device, tracking=tracking
+        )  # fmt: skip
+        return (yield from session.work())
+
+
+def _tell_hardware(run: Run, recipe: Recipe, parts: Parts, *, device: str) -> None:
+    """Say what the run works on, and add it to RUN/hardware.json: one entry for each start."""
+    if rank() > 0:
+        return
+    settings = build_settings(recipe, device=device)
+    found = find_hardware(device)
+    used = in_use(
+        device,
+        precision=settings.precision,
+        compiled=settings.compile,
+        channels_last=hasattr(parts.network, "memory_format"),
+    )
+    say(f"hardware: {found}\nhardware: {used}")
+    file = run.folder / "hardware.json"
+    starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    starts.append({"step": parts.step, "processes": world(), **found._asdict(), **used._asdict()})
+    write_atomic(file, json.dumps(starts, indent=2) + "\n")
+
+
+def kind_of(device: str) -> str:
+    """`cuda` of `cuda:1`."""
+    return device.partition(":")[0]
+
+
+def _tell_frozen(network: nn.Module) -> None:
+    everything = sum(parameter.numel() for parameter in network.parameters())
+    frozen = sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)
+    if frozen:
+        say(f"frozen: {frozen:,} of {everything:,} parameters")
+
+
+def _flat(recipe: Recipe) -> dict[str, Any]:
+    """Every field of a recipe by its dotted path; patterns are one field, whose order counts."""
+
+    def walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+        if isinstance(value, dict) and all(key.isidentifier() for key in value):
+            for key, inner in value.items():
+                yield from walk(inner, f"{path}.{key}" if path else key)
+        else:
+            yield path, list(value.items()) if isinstance(value, dict) else value
+
+    return dict(walk(recipe.model_dump(mode="json", by_alias=True), ""))
