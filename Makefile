@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench fuzz docs clean
+.PHONY: demo test check bench fuzz soak docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -35,6 +35,9 @@ bench: $(VENV)/developing
 
 fuzz: $(VENV)/developing
 	$(BIN)/python benchmarks/fuzz.py --minutes 10
+
+soak: $(VENV)/developing
+	$(BIN)/python -m pytest tests/faults/test_kill.py -n 0 --kills 50
 
 docs: $(VENV)/developing
 	$(BIN)/python docs/build.py

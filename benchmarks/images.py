@@ -24,6 +24,7 @@ from sfumato.inference import Wanted, make_steps
 from sfumato.metrics.fidelity import PixelSpace, kid
 from sfumato.run import Model, load_model
 from sfumato.tasks.classify import OwnSpace, fit_classifier
+from sfumato.tasks.task import Sampler
 from sfumato.typing import Data
 
 
@@ -65,15 +66,21 @@ class Spaces:
         return {space: kid(drawn, self.held_out[space]) for space, drawn in self.features(images).items()}
 
 
-def draw(arm: Arm, labels: list[str], *, calls: int, batch: int) -> tuple[Data, float]:
-    """Images of these classes, and seconds for each."""
-    sampler = arm.model.sampler(sampler=arm.sampler, steps=arm.steps(calls), grid=arm.grid)
+def draw_labels(pack: Pack, count: int) -> tuple[list[int], list[str]]:
+    """Training rows drawn at random, and their classes."""
+    train = pack.rows("train")
+    chosen = [train[derive_seed("real", k) % len(train)] for k in range(count)]
+    return chosen, [pack.spec.classes[k] for k in pack.labels(chosen).tolist()]
+
+
+def generate(model: Model, sampler: Sampler, labels: list[str], *, batch: int) -> Data:
+    """Images of these classes."""
     wanted = [Wanted(k, label, derive_seed("benchmark", k)) for k, label in enumerate(labels)]
-    began, drawn = time.perf_counter(), []
+    drawn = []
     for start in range(0, len(wanted), batch):
-        *_, last = make_steps(arm.model, sampler, wanted[start : start + batch])
+        *_, last = make_steps(model, sampler, wanted[start : start + batch])
         drawn.append(last.x.clamp(-1, 1))
-    return torch.cat(drawn).float(), (time.perf_counter() - began) / len(wanted)
+    return torch.cat(drawn).float()
 
 
 def main() -> None:
@@ -88,13 +95,14 @@ def main() -> None:
     torch.set_num_threads(1)
     pack = Pack.open(arguments.dataset)
     spaces = Spaces(pack, seed=0)
-    train = pack.rows("train")
-    chosen = [train[derive_seed("real", k) % len(train)] for k in range(arguments.count)]
-    labels = [pack.spec.classes[k] for k in pack.labels(chosen).tolist()]
+    chosen, labels = draw_labels(pack, arguments.count)
     rows = [{"arm": "real training images", "calls": 0, "seconds": 0.0, **spaces.distances(pack.images(chosen))}]
     for arm in arguments.arm:
         for calls in map(int, arguments.calls.split(",")):
-            images, seconds = draw(arm, labels, calls=calls, batch=arguments.batch)
+            sampler = arm.model.sampler(sampler=arm.sampler, steps=arm.steps(calls), grid=arm.grid)
+            began = time.perf_counter()
+            images = generate(arm.model, sampler, labels, batch=arguments.batch)
+            seconds = (time.perf_counter() - began) / len(labels)
             rows.append({"arm": arm.name, "calls": calls, "seconds": seconds, **spaces.distances(images)})
             print({k: round(v, 5) if isinstance(v, float) else v for k, v in rows[-1].items()}, flush=True)
             arguments.out.write_text(json.dumps({"count": arguments.count, "rows": rows}, indent=2) + "\n")

@@ -28,7 +28,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sfumato.diffusion.process import Condition
-from sfumato.networks.foreign import DiffusersUNet, MonaiUNet
+from sfumato.networks.foreign import MonaiUNet, diffusers_unet
 from sfumato.networks.measure import count_parameters
 from sfumato.networks.unet import UNet
 
@@ -90,7 +90,7 @@ def networks(options: argparse.Namespace) -> dict[str, nn.Module]:
         "attention": (2,),
     }
     built: dict[str, nn.Module] = {OURS: UNet(**shape)}
-    for name, kind in {"diffusers": DiffusersUNet, "MONAI": MonaiUNet}.items():
+    for name, kind in {"diffusers": diffusers_unet, "MONAI": MonaiUNet}.items():
         built[name] = kind(**shape)
         built[name + CHANNELS_LAST] = kind(**shape).to(memory_format=torch.channels_last)
     return {name: network.to(options.device) for name, network in built.items()}

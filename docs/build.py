@@ -138,6 +138,8 @@ def _default(task: Literal["segment", "generate"], path: Sequence[str], kinds: S
     for key in path[:-1]:
         value = value[key]
     other_kind = bool(kinds) and (not isinstance(value, dict) or value.get("kind") not in kinds)
+    if other_kind and "default" not in field:
+        return "must be given"
     return _code(field["default"] if other_kind else value[path[-1]])
 
 

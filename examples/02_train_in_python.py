@@ -18,8 +18,9 @@ from sfumato.plan import plan_training
 from sfumato.recipe import load_recipe
 from sfumato.report.figures import grid, overlay
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Parts, Settings, Until, train
+from sfumato.training.loop import Settings, Until, train
 from sfumato.training.optimizer import make_optimizer
+from sfumato.training.parts import Parts
 from sfumato.training.stream import Stream
 
 with tempfile.TemporaryDirectory() as name:
