@@ -43,38 +43,30 @@ def build_network(recipe: Recipe, spec: Spec) -> nn.Module:
     """The network of a task on data of a kind, with its initial weights drawn from the recipe's seed."""
     shape = _shape(recipe, spec)
     augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
-    told: dict[str, Any] = {"augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
+    ours = {**shape, "augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(recipe.train.seed)
         match recipe.network:
             case UNetNetwork() as n:
-                network: nn.Module = UNet(
-                    **shape, **told, **_widths(n, spec), dropout=n.dropout,
-                    gradient_checkpointing=n.gradient_checkpointing,
-                )  # fmt: skip
+                network: nn.Module = UNet(**ours, **_stages(n, spec))
             case ScoreNetwork() as n:
-                network = ScoreUNet(
-                    {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}[n.kind], **shape, **told, **_widths(n, spec),
-                    dropout=n.dropout, gradient_checkpointing=n.gradient_checkpointing,
-                )  # fmt: skip
+                design = {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}[n.kind]
+                network = ScoreUNet(design, **ours, **_stages(n, spec))
             case MagnitudeNetwork() as n:
-                network = MagnitudeUNet(
-                    **shape, **told, **_widths(n, spec), dropout=n.dropout,
-                    gradient_checkpointing=n.gradient_checkpointing,
-                )  # fmt: skip
+                network = MagnitudeUNet(**ours, **_stages(n, spec))
             case DiTNetwork() as n:
-                network = DiT(**shape, **told, **_keywords(n))
+                network = DiT(**ours, **_keywords(n))
             case SwinNetwork() as n:
-                network = SwinUNet(**shape, **told, **_keywords(n))
+                network = SwinUNet(**ours, **_keywords(n))
             case MaskHeadNetwork() as n:
                 _refuse_no_logits(recipe)
-                network = MaskHead(**shape, **told, **_keywords(n))
+                network = MaskHead(**ours, **_keywords(n))
             case ForeignNetwork() as n:
                 network = (diffusers_unet if n.kind == "diffusers" else MonaiUNet)(**shape, **_widths(n, spec))
             case PretrainedNetwork() as n:
                 network = DiffusersUNet(**shape, config=n.config, gradient_checkpointing=n.gradient_checkpointing)
             case OwnNetwork() as n:
-                network = build_own(n.factory, options=n.options, shape={**shape, **told}, size=spec.size)
+                network = build_own(n.factory, options=n.options, shape=ours, size=spec.size)
             case _ as never:
                 assert_never(never)
     return _weighted(recipe, network) if recipe.loss.uncertainty else network
@@ -139,6 +131,11 @@ def _keywords(n: DiTNetwork | SwinNetwork | MaskHeadNetwork) -> dict[str, Any]:
     keywords = {name: value for name, value in n if name != "kind"}
     assert "auto" not in keywords.values(), "the plan resolves every auto"
     return keywords
+
+
+def _stages(n: UNetNetwork | ScoreNetwork | MagnitudeNetwork, spec: Spec) -> dict[str, Any]:
+    """The keywords of our U-Nets."""
+    return {**_widths(n, spec), "dropout": n.dropout, "gradient_checkpointing": n.gradient_checkpointing}
 
 
 def _widths(n: Widths, spec: Spec) -> dict[str, Any]:

@@ -295,9 +295,9 @@ class MagnitudeUNet(nn.Module):
         self.to(memory_format=self.memory_format)  # type: ignore[call-overload] # missing in torch's annotations
 
     def constrain(self) -> None:
-        """Put the weights back to norm 1 after a step of the optimiser."""
+        """Put the weights back to norm 1 after a step of the optimiser; frozen ones keep their bits."""
         for module in self.modules():
-            if isinstance(module, Filters):
+            if isinstance(module, Filters) and module.weight.requires_grad:
                 module.constrain()
 
     def forward(self, x: Data, level: PerItem, condition: Condition) -> Float[Tensor, "b out *space"]:

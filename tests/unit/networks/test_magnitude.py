@@ -204,5 +204,17 @@ def test_training_keeps_the_norms_and_the_average_says_what_its_directions_say(w
     average = parts.ema.network
     assert norms(average).min() < 0.999  # a mean of directions is shorter
     before = average(images, torch.zeros(8), Condition())
-    average.constrain()
+    average.requires_grad_(requires_grad=True).constrain()
     torch.testing.assert_close(average(images, torch.zeros(8), Condition()), before, rtol=1e-4, atol=1e-4)
+
+
+def test_frozen_weights_keep_their_bits():
+    network = build()
+    network.stem.weight.requires_grad_(requires_grad=False)
+    with torch.no_grad():
+        network.stem.weight.mul_(1.5)
+        network.head.weight.add_(1.0)
+    stem = network.stem.weight.clone()
+    network.constrain()
+    assert torch.equal(network.stem.weight, stem)
+    torch.testing.assert_close(network.head.weight.flatten(1).norm(dim=1), torch.ones(len(network.head.weight)))
