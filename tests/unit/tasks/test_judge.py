@@ -11,6 +11,7 @@ from sfumato.builder.task import build_task
 from sfumato.commands.toy import toy
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
+from sfumato.metrics.fidelity import PixelSpace, kid
 from sfumato.recipe import load_recipe
 from sfumato.tasks.judge import Judge
 from sfumato.tasks.synthesise import Synthesise
@@ -45,6 +46,9 @@ def test_the_same_distribution_is_near(pack: Pack) -> None:
     real = judge.distance(pack.images(rows[1::2]))
     noise = torch.randn(20, 3, 16, 16, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
     assert abs(real) < 1.5  # the noise of 21 images
+    space = PixelSpace.of(pack.images(rows).numpy())
+    halves = [space.features(pack.images(half).numpy()) for half in (rows[1::2], rows[::2])]
+    assert real == pytest.approx(kid(*halves), rel=1e-6)
     assert judge.distance(torch.ones(20, 3, 16, 16)) > 1000 * abs(real)
     assert judge.distance(noise) > 10 * abs(real)
 
