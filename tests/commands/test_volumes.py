@@ -17,12 +17,13 @@ from sfumato.commands import evaluate, train
 from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
-from sfumato.commands.output.prediction import Form, Writer, units
+from sfumato.commands.output.prediction import Writer
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.pack import Pack
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases
+from sfumato.data.units import Form, units
 from sfumato.inference import Ensemble
 from sfumato.run import load_model
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from sfumato.commands.generate import _safe_names
-from sfumato.commands.output.prediction import Writer, units
+from sfumato.commands.output.prediction import Writer
 from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, file_names, is_safe_id, read_manifest
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Spec
+from sfumato.data.units import units
 from sfumato.errors import DataError
 from sfumato.inference import Ensemble, Wanted
 

@@ -15,7 +15,6 @@ from rich.table import Table
 
 from sfumato.commands.output.console import console, say
 from sfumato.commands.output.folder import output_folder
-from sfumato.commands.output.prediction import Form, Unit, units
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_mask
@@ -25,6 +24,7 @@ from sfumato.data.manifest import is_prepared, read_rows
 from sfumato.data.mask import IGNORED, MaskRule, class_names, count_values, mask_rule
 from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
+from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, listed
 from sfumato.metrics.ensemble import ged, matched_iou
 from sfumato.metrics.interval import Interval, difference_interval, mean_interval

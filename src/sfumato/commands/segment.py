@@ -15,11 +15,12 @@ from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
-from sfumato.commands.output.prediction import Form, Row, Unit, Writer, units
+from sfumato.commands.output.prediction import Row, Writer
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import Spec, read_input
+from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.inference import predict
 from sfumato.metrics.ensemble import review_rank

@@ -6,7 +6,8 @@ from typing import Literal, cast, get_args
 
 from sfumato.commands.flags.steps import Steps
 from sfumato.commands.output.console import say
-from sfumato.commands.output.prediction import Extra, Form
+from sfumato.commands.output.prediction import Extra
+from sfumato.data.units import Form
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.errors import UsageError
 from sfumato.inference import Twin

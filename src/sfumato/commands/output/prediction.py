@@ -22,17 +22,17 @@ from sfumato.data.formats.dicom.drawn import write_seg
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.formats.scan import read_volume
 from sfumato.data.formats.volume import Axis, Volume, as_stored, place_in
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
+from sfumato.data.units import Form, Unit
 from sfumato.inference import Ensemble, Prediction, in_original_size
 from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
 from sfumato.report.figures import film as film_pictures
 from sfumato.report.figures import overlay
 
 Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
-Form = Literal["same", "nii", "png"]
 Row = dict[str, Any]
 """A row of the manifest; its columns follow from what is written."""
 
@@ -51,35 +51,6 @@ PROCESS_STRIPS = 4
 
 OVERLAYS = 3
 """Planes of a volume that are shown: those with the most foreground."""
-
-
-class Unit(NamedTuple):
-    """What gets one mask and one row: an image, or the planes of a volume, in order.
-
-    Attributes:
-        id: of the image or volume.
-        cases: the image, or the planes.
-        volume: the volume's file, if it is one.
-    """
-
-    id: str
-    cases: tuple[Case, ...]
-    volume: Path | None
-
-
-def units(cases: Sequence[Case], form: Form) -> list[Unit]:
-    """Cases by image or volume; in the form "png" every plane is an image."""
-    if form == "png":
-        return [Unit(case.id, (case,), None) for case in cases]
-    members: dict[str, list[Case]] = {}
-    for case in cases:
-        members.setdefault(case.volume or case.id, []).append(case)
-    return [Unit(name, tuple(planes), _volume_file(planes[0])) for name, planes in members.items()]
-
-
-def _volume_file(case: Case) -> Path | None:
-    path = Locator.parse(case.image).path
-    return path if is_volume(path) else None
 
 
 @dataclass(frozen=True, kw_only=True)

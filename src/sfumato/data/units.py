@@ -1,0 +1,41 @@
+"""What gets one mask and one row of a table: an image, or all planes of a volume."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.scan import is_volume
+from sfumato.data.manifest import Case
+
+Form = Literal["same", "nii", "png"]
+"""How masks are written: as their input, every volume as NIfTI, or every plane as a picture."""
+
+
+class Unit(NamedTuple):
+    """What gets one mask and one row: an image, or the planes of a volume, in order.
+
+    Attributes:
+        id: of the image or volume.
+        cases: the image, or the planes.
+        volume: the volume's file, if it is one.
+    """
+
+    id: str
+    cases: tuple[Case, ...]
+    volume: Path | None
+
+
+def units(cases: Sequence[Case], form: Form) -> list[Unit]:
+    """Cases by image or volume; in the form "png" every plane is an image."""
+    if form == "png":
+        return [Unit(case.id, (case,), None) for case in cases]
+    members: dict[str, list[Case]] = {}
+    for case in cases:
+        members.setdefault(case.volume or case.id, []).append(case)
+    return [Unit(name, tuple(planes), _volume_file(planes[0])) for name, planes in members.items()]
+
+
+def _volume_file(case: Case) -> Path | None:
+    path = Locator.parse(case.image).path
+    return path if is_volume(path) else None
