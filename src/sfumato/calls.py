@@ -6,7 +6,7 @@ principal components. The fewest steps are chosen from which on every number sta
 most steps. The curve is kept in the header of the model, so that it is measured once.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
@@ -15,15 +15,17 @@ import torch
 
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
+from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
-from sfumato.diffusion.process import derive_seed
-from sfumato.inference import Wanted, make_steps
+from sfumato.diffusion.process import Denoise, derive_seed
+from sfumato.inference import Twin, Wanted, make_steps
 from sfumato.metrics.ensemble import ged, mean_probability
 from sfumato.metrics.fidelity import PixelSpace, kid
 from sfumato.metrics.overlap import overlap
 from sfumato.run import Model
 from sfumato.tasks.segment import draw_masks
 from sfumato.tasks.task import Sampler, last, spread
+from sfumato.tasks.views import turn, turn_back
 
 MOST = 50
 """Steps with which fewer are compared."""
@@ -121,18 +123,48 @@ def measure(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, se
 
 
 def ensembles(
-    model: Model, sampler: Sampler, pack: Pack, rows: Sequence[int], *, members: int, batch: int, seed: int
+    model: Model,
+    sampler: Sampler,
+    pack: Pack,
+    rows: Sequence[int],
+    *,
+    members: int,
+    batch: int,
+    seed: int,
+    start: Twin | None = None,
+    tta: bool = False,
+    guidance: Guidance = UNGUIDED,
+    around: Callable[[Denoise], Denoise] = lambda denoise: denoise,
 ) -> Iterator[np.ndarray]:
-    """Class probabilities (members, classes, h, w) of each row, in the model's own size."""
-    device = str(next(model.network.parameters()).device)
-    together = max(1, batch // members)
-    for start in range(0, len(rows), together):
-        part = rows[start : start + together]
-        images = pack.images(part, device).repeat_interleave(members, 0)
+    """Class probabilities (members, classes, h, w) of each row, in the model's own size.
+
+    The arguments are those of `inference.predict` and of `draw_masks`; in a batch the members of a case lie side by
+    side.
+    """
+    together, views = max(1, batch // members), range(members) if tta else [0] * members
+    for first in range(0, len(rows), together):
+        part = rows[first : first + together]
+        images, seen = pack.images(part, str(model.device)), [*views] * len(part)
+        guesses = None if start is None else turn(start(images).repeat_interleave(members, 0), seen)
         seeds = [derive_seed(seed, "segment", pack.cases[row].id, member) for row in part for member in range(members)]
-        steps = draw_masks(model.process, model.network, sampler, images, len(model.spec.mask_classes), seeds=seeds)
-        drawn = probabilities(last(steps).x0).cpu().numpy()
+        steps = draw_masks(
+            model.process, model.network, sampler, turn(images.repeat_interleave(members, 0), seen),
+            len(model.spec.mask_classes), seeds=seeds, start=guesses, guidance=guidance, around=around,
+        )  # fmt: skip
+        drawn = turn_back(probabilities(last(steps).x0), seen).cpu().numpy()
         yield from drawn.reshape(len(part), members, *drawn.shape[1:])
+
+
+def readers_of(pack: Pack, row: int) -> np.ndarray:
+    """The masks of all readers of a case (readers, h, w), in the model's own size."""
+    return np.concatenate([pack.masks([row], [reader]).numpy() for reader in range(pack.spec.readers)])
+
+
+def reader_dice(mask: np.ndarray, readers: np.ndarray, classes: int) -> float:
+    """Dice of a mask, mean over readers and foreground classes, where every reader says something."""
+    said = (readers != IGNORED).all(0)
+    dice = [overlap(mask[said], reader[said], classes=classes, case="this case").dice.mean() for reader in readers]
+    return float(np.mean(dice))
 
 
 class _MaskQuality:
@@ -151,12 +183,10 @@ class _MaskQuality:
         return {"dice": dice, "ged": energy}
 
     def _case(self, row: int, members: np.ndarray) -> tuple[float, float]:
-        readers = np.concatenate([self.pack.masks([row], [reader]).numpy() for reader in range(self.pack.spec.readers)])
+        readers, classes = readers_of(self.pack, row), members.shape[1]
         said = (readers != IGNORED).all(0)
-        classes = members.shape[1]
-        mask = mean_probability(members).argmax(0)
-        dice = [overlap(mask[said], reader[said], classes=classes, case=str(row)).dice.mean() for reader in readers]
-        return float(np.mean(dice)), ged(members.argmax(1) * said, readers * said, classes=classes).u
+        dice = reader_dice(mean_probability(members).argmax(0), readers, classes)
+        return dice, ged(members.argmax(1) * said, readers * said, classes=classes).u
 
 
 class _ImageQuality:

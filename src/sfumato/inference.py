@@ -19,6 +19,7 @@ from sfumato.memory import Portions
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.run import Model
 from sfumato.tasks.film import Film, Frame, film, watched
+from sfumato.tasks.pairs import Beside
 from sfumato.tasks.segment import draw_masks, one_hot
 from sfumato.tasks.synthesise import draw_images
 from sfumato.tasks.task import Sampler, last, to_uint8
@@ -223,19 +224,28 @@ class Wanted(NamedTuple):
     Attributes:
         number: its number within the output.
         label: its class; None for 'no class'.
-        seed: with the class it decides the image.
+        seed: with the class and the mask it decides the image.
+        mask: class indices (h, w) that the image is made from, by a model that does so; None for 'no mask'.
     """
 
     number: int
     label: str | None
     seed: int
+    mask: np.ndarray | None = None
 
 
 class Made(NamedTuple):
-    """One image that was made, uint8 (h, w, c)."""
+    """One image that was made.
+
+    Attributes:
+        wanted: what was asked for.
+        image: uint8 (h, w, c); nothing (h, w, 0) of a model of masks.
+        mask: class indices (h, w) uint8 of a model that makes masks too, else None.
+    """
 
     wanted: Wanted
     image: np.ndarray
+    mask: np.ndarray | None = None
 
 
 def make(
@@ -247,11 +257,13 @@ def make(
     guidance: Guidance = UNGUIDED,
     tell: Callable[[str], object] = warnings.warn,
 ) -> Iterator[Made]:
-    """The images, `batch` at a time, fewer when memory runs out; each depends on its seed and class alone."""
+    """The images, `batch` at a time, fewer when memory runs out; each depends on its seed, class and mask alone."""
 
     def work(chunk: Sequence[Wanted]) -> list[Made]:
-        made = last(make_steps(model, sampler, chunk, guidance=guidance))
-        return [Made(image, pixels) for image, pixels in zip(chunk, to_uint8(made.x), strict=True)]
+        images, masks = model.layout.parted(last(make_steps(model, sampler, chunk, guidance=guidance)).x)
+        pixels = np.zeros((len(chunk), *model.spec.size, 0), np.uint8) if images is None else to_uint8(images)
+        drawn = [None] * len(chunk) if masks is None else list(masks.cpu().numpy().astype(np.uint8))
+        return [Made(*each) for each in zip(chunk, pixels, drawn, strict=True)]
 
     for made in Portions(batch, tell=tell).each(wanted, work):
         yield from made
@@ -263,7 +275,8 @@ def make_steps(
     """The steps from noise to one batch of images."""
     noise = noise_of(model, [image.seed for image in wanted])
     x = model.process.prior(blank(model, len(wanted)), noise, t=sampler.times[0])
-    return steps_from(model, sampler, x, [image.label for image in wanted], noise, guidance=guidance)
+    labels, masks = [image.label for image in wanted], [image.mask for image in wanted]
+    return steps_from(model, sampler, x, labels, noise, masks=masks, guidance=guidance)
 
 
 def steps_from(
@@ -273,14 +286,31 @@ def steps_from(
     labels: Sequence[str | None],
     noise: Noise,
     *,
+    masks: Sequence[np.ndarray | None] = (),
     guidance: Guidance = UNGUIDED,
 ) -> Iterator[Step]:
-    """The steps from the states `x` at the sampler's first time to images of the classes; None is 'no class'."""
+    """The steps from the states `x` at the sampler's first time to images of the classes; None is 'no class'.
+
+    A model that makes images from masks is shown `masks`, for each image the class indices (h, w) or None; of none of
+    them where there are none.
+    """
     classes = list(model.spec.classes)
     numbers = [None if label is None else classes.index(label) for label in labels]
     return draw_images(
-        model.process, model.network, sampler, x, numbers, noise, guidance=guidance, classes=len(classes)
-    )
+        model.process, model.network, sampler, x, numbers, noise,
+        guidance=guidance, classes=len(classes), beside=_beside(model, masks, len(x)),
+    )  # fmt: skip
+
+
+def _beside(model: Model, masks: Sequence[np.ndarray | None], count: int) -> Beside | None:
+    """What the network is shown of the masks that images are made from: zeros for 'no mask'."""
+    if not model.layout.from_mask:
+        return None
+    shown = torch.zeros((count, model.layout.beside, *model.spec.size), device=model.device)
+    for row, mask in enumerate(masks):
+        if mask is not None:
+            shown[row] = one_hot(torch.from_numpy(mask)[None], model.layout.classes)[0].to(model.device)
+    return shown
 
 
 def noise_of(model: Model, seeds: Sequence[int]) -> Noise:
@@ -289,5 +319,5 @@ def noise_of(model: Model, seeds: Sequence[int]) -> Noise:
 
 
 def blank(model: Model, count: int) -> Data:
-    """Room for so many images of a model."""
-    return torch.empty((count, model.spec.channels, *model.spec.size), device=model.device)
+    """Room for so many images of a model, with the masks that it makes beside them."""
+    return torch.empty((count, model.layout.state, *model.spec.size), device=model.device)

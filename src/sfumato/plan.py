@@ -21,6 +21,7 @@ from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.recipe import Data, Recipe, SDDProcess, merge, parse_recipe
+from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import find_hardware, total_memory
 
@@ -287,9 +288,10 @@ def _sigma_data(recipe: Recipe, pack: Pack) -> list[Choice]:
         return []
     if recipe.task == "segment":
         return [Choice("process.sigma_data", 1.0, "one-hot masks are -1 and 1")]
-    images = pack.images(spread(pack.rows("train"), MEASURED_CASES))
-    measured = round(float(images.std()), 3)
-    reason = f"standard deviation of {len(images)} training images in [-1, 1]"
+    rows, layout = spread(pack.rows("train"), MEASURED_CASES), Layout.of(recipe.data.pairs, pack.spec)
+    data = layout.states(pack.images(rows), pack.masks(rows) if layout.paired else None)
+    measured = round(float(data.std()), 3)
+    reason = f"standard deviation of {len(rows)} training {layout.told} in [-1, 1]"
     return [Choice("process.sigma_data", max(measured, 0.05), reason)]
 
 

@@ -6,7 +6,7 @@ its data, so `sfumato segment model.safetensors image.png` needs nothing else.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe
+from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import Sampler
 from sfumato.training.checkpoint import MANIFEST, load, marked, newest
 from sfumato.training.weights import fill, load_weights, write_weights
@@ -51,6 +52,7 @@ class Model(NamedTuple):
         sha256: of the weights file, of a run the checkpoint's.
         curve: quality by network calls as JSON (`sfumato.calls`), if it was measured.
         average: of a width, what it was made from, as JSON.
+        review: what error to expect of its masks (`sfumato.evaluation.review`), as JSON by the way of drawing them.
     """
 
     name: str
@@ -62,11 +64,17 @@ class Model(NamedTuple):
     sha256: str
     curve: Mapping[str, Any] | None = None
     average: Mapping[str, Any] | None = None
+    review: Mapping[str, Any] | None = None
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
         return next(self.network.parameters()).device
+
+    @property
+    def layout(self) -> Layout:
+        """Which channels of what a generator makes are the image, and which the mask."""
+        return Layout.of(self.recipe.data.pairs, self.spec)
 
     def sampler(self, **changes: Any) -> Sampler:
         """The recipe's sampler with some of its words changed; None changes nothing."""
@@ -87,7 +95,8 @@ class Model(NamedTuple):
         weak, classes = None if guide is None else guide.network, len(self.spec.classes)
         if self.recipe.task == "segment":
             classes = 0  # its network is told no label
-        return build_guidance(self._sample(changes), self.process, classes=classes, weak=weak)
+        from_mask = self.recipe.data.pairs == "image_from_mask"
+        return build_guidance(self._sample(changes), self.process, classes=classes, from_mask=from_mask, weak=weak)
 
     def _sample(self, changes: Mapping[str, Any]) -> Sample:
         given = {key: value for key, value in changes.items() if value is not None}
@@ -114,9 +123,19 @@ def keep_curve(path: Path, curve: Mapping[str, Any]) -> Path:
     Returns:
         The file written.
     """
+    return _keep(path, lambda about: {**about, "curve": curve})
+
+
+def keep_review(path: Path, way: str, calibration: Mapping[str, Any]) -> Path:
+    """Write what error to expect of masks drawn in a way into the model's header; see `keep_curve`."""
+    return _keep(path, lambda about: {**about, "review": {**about.get("review", {}), way: calibration}})
+
+
+def _keep(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
+    """Change what the header of a model says about it."""
     file = Run(path).weights() if path.is_dir() else path
     tensors, metadata = load_weights(file)
-    about = {**json.loads(metadata[HEADER_KEY]), "curve": curve}
+    about = change(json.loads(metadata[HEADER_KEY]))
     if path.is_dir():
         about.setdefault("of", digest(file))
     target = Run(path).model if path.is_dir() else path
@@ -153,6 +172,7 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
         about.get("of") or digest(file) or "",
         about.get("curve"),
         about.get("average"),
+        about.get("review"),
     )
 
 
@@ -205,6 +225,7 @@ def _meaning(model: Model) -> dict[str, Any]:
     process = model.recipe.process.model_dump()
     return {
         "task": model.recipe.task,
+        "pairs": model.recipe.data.pairs,
         **{name: getattr(model.spec, name) for name in names},
         **{f"process.{name}": value for name, value in process.items()},
     }

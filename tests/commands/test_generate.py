@@ -11,7 +11,7 @@ from sfumato.commands import generate as generating
 from sfumato.commands import prepare as preparing
 from sfumato.commands import report
 from sfumato.commands.flags.wishes import parse_seeds, plan_images
-from sfumato.commands.generate import enlarged
+from sfumato.commands.work.samples import enlarged
 from sfumato.errors import UsageError
 from sfumato.run import load_model
 
@@ -60,8 +60,11 @@ def test_a_samples_folder_is_a_dataset(samples: Path, tmp_path: Path) -> None:
 def test_plans() -> None:
     plan = plan_images(["a", "b"], count=3, label=None, per_class=None, seeds="5,7-9")
     assert [(image.label, image.seed) for image in plan] == [("a", 5), ("b", 7), ("a", 8)]
-    plan = plan_images(["a", "b"], count=3, label=None, per_class="b=2,unconditional=1", seeds=None)
+    plan = plan_images(["a", "b"], per_class="b=2,unconditional=1")
     assert [image.label for image in plan] == ["b", "b", None]
+    assert len(plan_images(["a"])) == 64 and [image.label for image in plan_images(["a"], missing=["a"])] == ["a"]
+    with pytest.raises(UsageError, match="--count with --balance"):
+        plan_images(["a"], count=2, missing=["a"])
     assert parse_seeds("0-3, 10") == [0, 1, 2, 3, 10]
     for wrong in ("x", "3-", "-1", "1;2"):
         with pytest.raises(UsageError):

@@ -69,7 +69,7 @@ def test_every_output_has_the_geometry_of_its_input(predictions: Path, scans: Pa
             assert written.shape == source.shape
             assert np.allclose(written.affine, source.affine, atol=1e-4)
             assert written.get_data_dtype() == (np.uint8 if kind == "masks" else np.float32)
-            assert not bytes(written.header["descrip"]).strip(b"\0")
+            assert bytes(written.header["descrip"]).startswith(b"AI prediction, not reviewed; model ")
         assert set(np.unique(np.asarray(nibabel.load(predictions / "masks" / file.name).dataobj))) <= {0, 1, 2}
     assert len(orders) > 2
 

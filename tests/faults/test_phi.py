@@ -9,6 +9,7 @@ import pytest
 
 from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.origin import Origin
 from sfumato.data.formats.scan import read_header, read_volume
 
 pydicom = pytest.importorskip("pydicom")
@@ -19,6 +20,8 @@ from tests.faults.planted import PLANTED, dicom_series, found_in, jpeg, nifti, p
 
 from sfumato.data.formats.dicom import series as dicom  # noqa: E402
 from sfumato.data.formats.dicom.drawn import write_seg  # noqa: E402
+
+ORIGIN = Origin(kind="predicted", model="0" * 64, recipe="segment: gaussian, unet", facts={"Seed": "0"})
 
 
 @pytest.fixture
@@ -41,10 +44,10 @@ def test_no_output_has_a_planted_string(
         for number, source in enumerate((series, nifti(tmp_path / "a.nii.gz"))):
             volume = read_volume(source)
             write_volume(out / f"{number}.nii.gz", volume.voxels, volume.affine)
-            write_volume(out / f"{number}.nii", volume.voxels, volume.affine)
-        write_seg(out / "seg.dcm", np.ones((5, 4, 3), np.uint8), series, names=("liver",))
+            write_volume(out / f"{number}.nii", volume.voxels, volume.affine, origin=ORIGIN)
+        write_seg(out / "seg.dcm", np.ones((5, 4, 3), np.uint8), series, names=("liver",), origin=ORIGIN)
         for number, source in enumerate((png(tmp_path / "a.png"), jpeg(tmp_path / "a.jpg"))):
-            write_image(out / f"{number}.png", read_image(str(source)))
+            write_image(out / f"{number}.png", read_image(str(source)), text=ORIGIN.texts())
         said = f"{listed} {read_header(series)} {dicom.risks(series)} {caplog.text} {capfd.readouterr()}"
     (out / "said.txt").write_text(said.replace(str(tmp_path), ""))
     assert len(list(out.iterdir())) == 8 and found_in(out) == []
@@ -62,7 +65,7 @@ def elements(dataset: Dataset) -> Iterator[tuple[str, str]]:
 
 def test_every_tag_of_a_written_segmentation(tmp_path: Path, series: Path) -> None:
     """No tag about a person or place has a value, no value is one of the source's, but for sizes and geometry."""
-    write_seg(tmp_path / "seg.dcm", np.ones((5, 4, 3), np.uint8), series, names=("liver",))
+    write_seg(tmp_path / "seg.dcm", np.ones((5, 4, 3), np.uint8), series, names=("liver",), origin=ORIGIN)
     source, written = pydicom.dcmread(series), pydicom.dcmread(tmp_path / "seg.dcm")
     tags = [*elements(written.file_meta), *elements(written)]
     personal = ("Patient", "Physician", "Institution", "Operator", "Accession", "Study", "Station", "Comments")

@@ -42,7 +42,7 @@ def build_augment(recipe: Recipe) -> Ranges | Pipe:
     numbers = _augment(recipe.data.augment)
     if isinstance(numbers, Pipe) and recipe.task == "segment":
         raise UsageError(
-            "non_leaking augmentation is for generators: it does not move masks with their images",
+            "non_leaking augmentation is for generators: a network that makes masks of images is told nothing of it",
             remedy="--set data.augment=medium, or another preset",
         )
     if isinstance(numbers, Pipe) and isinstance(recipe.network, ToldSteps):

@@ -37,6 +37,7 @@ from sfumato.recipe import (
     UNetNetwork,
     Widths,
 )
+from sfumato.tasks.pairs import Layout
 
 
 def build_network(recipe: Recipe, spec: Spec) -> nn.Module:
@@ -93,12 +94,12 @@ def build_signature(recipe: Recipe, spec: Spec) -> Signature:
 
 def _shape(recipe: Recipe, spec: Spec) -> dict[str, Any]:
     """The keywords that every network takes."""
-    segment = recipe.task == "segment"
-    state, output = build_process(recipe).channels(len(spec.mask_classes) if segment else spec.channels)
+    segment, layout = recipe.task == "segment", Layout.of(recipe.data.pairs, spec)
+    state, output = build_process(recipe).channels(len(spec.mask_classes) if segment else layout.state)
     return {
         "channels_in": state,
         "channels_out": output,
-        "channels_condition": (spec.channels if segment else 0) + self_condition(recipe, spec),
+        "channels_condition": (spec.channels if segment else layout.beside) + self_condition(recipe, spec),
         "classes": 0 if segment else len(spec.classes),
     }
 
@@ -155,4 +156,4 @@ def self_condition(recipe: Recipe, spec: Spec) -> int:
     """Channels of the estimate that the network is shown."""
     if recipe.train.self_condition == 0:
         return 0
-    return len(spec.mask_classes) if recipe.task == "segment" else spec.channels
+    return len(spec.mask_classes) if recipe.task == "segment" else Layout.of(recipe.data.pairs, spec).state

@@ -118,19 +118,22 @@ def _options(sample: Sample) -> dict[str, Any]:
     return options
 
 
-def build_guidance(sample: Sample, process: Process, *, classes: int, weak: Network | None = None) -> Guidance:
+def build_guidance(
+    sample: Sample, process: Process, *, classes: int, from_mask: bool = False, weak: Network | None = None
+) -> Guidance:
     """The guidance of a recipe.
 
     Args:
         sample: the recipe's words.
         process: the process to sample.
         classes: number of classes of the model; 0 for a model without.
+        from_mask: whether the model makes images from masks, which were dropped at times.
         weak: the network of autoguidance; None for classifier-free guidance.
 
     Raises:
         UsageError: there is neither a class to drop nor a weak network, or there are no levels for an interval.
     """
-    if sample.guidance != 1 and not classes and weak is None:
+    if sample.guidance != 1 and not (classes or from_mask) and weak is None:
         raise UsageError(
             f"guidance {sample.guidance:g} of a model without classes",
             expected="classes, or a weaker model to move from",

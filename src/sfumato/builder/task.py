@@ -15,6 +15,7 @@ from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
 from sfumato.recipe import (
+    Pairs,
     Recipe,
 )
 from sfumato.tasks.judge import Judge
@@ -49,16 +50,33 @@ def build_task(
                 self_condition=recipe.train.self_condition, metric="iou" if metric == "iou" else "dice", device=device,
             )  # fmt: skip
         case "generate":
-            guidance = build_guidance(recipe.sample, process, classes=len(pack.spec.classes))
+            pairs = recipe.data.pairs
+            guidance = build_guidance(
+                recipe.sample, process, classes=len(pack.spec.classes), from_mask=pairs == "image_from_mask"
+            )
+            _check_masks(pairs, pack)
             return Synthesise(
                 pack=pack, process=process, sampler=sampler, guidance=guidance, rows=held_out,
                 train_rows=spread(train, len(held_out)), augment=augment, drop_label=recipe.train.drop_label,
                 batch=recipe.train.global_batch, seed=recipe.train.seed, uncertainty=recipe.loss.uncertainty,
                 self_condition=recipe.train.self_condition, judge=_judge(recipe, pack),
-                metric="kid" if metric == "kid" else "loss", device=device,
+                metric="kid" if metric == "kid" else "loss", pairs=pairs, device=device,
             )  # fmt: skip
         case _ as never:
             assert_never(never)
+
+
+def _check_masks(pairs: Pairs, pack: Pack) -> None:
+    """Whether the masks are whole.
+
+    Raises:
+        UsageError: some of their pixels say nothing; a mask that is made has a class everywhere.
+    """
+    if pairs != "none" and pack.spec.ignore:
+        raise UsageError(
+            f"data.pairs={pairs}: some pixels of the masks say nothing about their class",
+            expected="a class for every pixel", remedy="give these pixels a class of their own, or another mask",
+        )  # fmt: skip
 
 
 def _judge(recipe: Recipe, pack: Pack) -> Judge | None:
@@ -67,6 +85,8 @@ def _judge(recipe: Recipe, pack: Pack) -> Judge | None:
     Raises:
         UsageError: the distance is to decide, and there are too few images.
     """
+    if recipe.data.pairs == "mask":
+        return None
     train = spread(pack.rows("train"), JUDGED_AGAINST)
     held_out = spread(pack.rows("validation"), JUDGED_AGAINST) or train
     if min(len(train), len(held_out), recipe.validate_.images) >= 2:

@@ -51,7 +51,7 @@ def demo(
         minutes=minutes * SHARES["generate"],
         set=[*quick, "train.learning_rate=1e-3"],
     )
-    generating.generate(generate_run, out=out / "samples", count=64, overwrite=overwrite)
+    generating.generate(generate_run, out=out / "samples", count=64, reject_copies=out / "dataset", overwrite=overwrite)
     say("[5/5] the report")
     folders = [out / name for name in ("scores", "predictions", "segment", "samples", "generate", "dataset")]
     page = report.report(*folders, out=out / "report.html", overwrite=True)

@@ -125,7 +125,7 @@ def _recipe(donor: Donor, spec: Spec) -> Recipe:
 
 
 def _network(model: Model) -> DiffusersUNet:
-    if model.recipe.task == "generate" and isinstance(model.network, DiffusersUNet):
+    if model.recipe.task == "generate" and not model.layout.paired and isinstance(model.network, DiffusersUNet):
         return model.network
     raise UsageError(
         f"{model.name} is a {model.recipe.network.kind} for task {model.recipe.task}, which no pipeline of diffusers "

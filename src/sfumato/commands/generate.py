@@ -1,42 +1,46 @@
 """`sfumato generate`: images of the asked classes, one PNG each, with a manifest and preview grids."""
 
+import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from PIL import Image
 
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.steps import Steps, resolve_steps
-from sfumato.commands.flags.wishes import UNCONDITIONAL, plan_images
+from sfumato.commands.flags.wishes import plan_images
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
+from sfumato.commands.output.origin import made_by
+from sfumato.commands.work.judging import Outcome, build_detector, draw_kept, rejections, told
+from sfumato.commands.work.mixing import MADE, Mix
+from sfumato.commands.work.samples import (
+    enlarged,
+    files_of,
+    item_of,
+    label_of,
+    pictured,
+    write_rows,
+    write_sheets,
+)
 from sfumato.data.formats.image import write_image
-from sfumato.data.manifest import Case, file_names, write_manifest
+from sfumato.data.manifest import Case, write_manifest
 from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
-from sfumato.inference import Wanted, make, make_steps
-from sfumato.provenance import write_provenance
+from sfumato.evaluation.balance import Level
+from sfumato.evaluation.copies import CopyDetector
+from sfumato.inference import Made, Wanted, make, make_steps
+from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import film as film_pictures
-from sfumato.report.figures import grid
 from sfumato.run import Model, load_model
 from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import Sampler, to_uint8
 from sfumato.training.hardware import set_up
-
-GRIDS = (16, 36, 64)
-"""Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
-
-PER_CLASS_SHEET = 16
-METHODS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-}
 
 
 def generate(
@@ -44,9 +48,12 @@ def generate(
     /,
     *,
     out: Path,
-    count: int = 64,
+    count: int | None = None,
     class_: str | None = None,
     per_class: str | None = None,
+    balance: Path | None = None,
+    to: Level = "max",
+    reject_copies: Path | None = None,
     seeds: str | None = None,
     steps: Steps | None = None,
     sampler: str | None = None,
@@ -70,9 +77,14 @@ def generate(
     Args:
         model: A run folder, a checkpoint or a model.safetensors.
         out: The folder to write.
-        count: How many images; the classes in turn.
+        count: How many images, 64 by default; the classes in turn.
         class_: Only this class; 'unconditional' for none.
         per_class: How many of each class, like benign=100,malignant=300.
+        balance: A prepared dataset: make what its classes lack in the training split, reject copies of its images, and
+            write both together: the real images of all splits, the synthetic ones for training.
+        to: How many --balance gives each class: max, as many as the largest class has, or a number.
+        reject_copies: A prepared dataset, the model's own: an image that copies one of its training images is drawn
+            again from another seed, at most 10 times.
         seeds: One seed for each image, like 0-63 or 3,7,20-29; by default 0, 1, 2, ...
         steps: Steps of the sampler; auto: the fewest that are as good as 50, measured once.
         sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
@@ -96,24 +108,34 @@ def generate(
         loaded, model, steps, sampler=sampler, grid=grid, batch=batch,
         others={"--eta": eta, "--churn": churn, "--guide": guide, "--guidance": guidance},
     )  # fmt: skip
+    mix = _plan_mix(balance, to, loaded)
     order = _Order(
         model=loaded,
         sampler=loaded.sampler(steps=number, sampler=sampler, grid=grid, eta=eta, churn=churn),
         guidance=build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide),
-        wanted=plan_images(loaded.spec.classes, count=count, label=class_, per_class=per_class, seeds=seeds),
-        height=size,
-        method=upsample,
-    )
-    asked = asked_by(flags, model=loaded.sha256, steps=number)
-    work = Work(out=out, asked=asked, items=[_item(image) for image in order.wanted])
-    if work.is_wanted(overwrite=overwrite) and not dry_run:
+        wanted=plan_images(
+            loaded.spec.classes, count=count, label=class_, per_class=per_class,
+            missing=None if mix is None else mix.labels, seeds=seeds,
+        ),
+        form=partial(enlarged, height=size, method=upsample),
+        mix=mix,
+        references=reject_copies or balance,
+    )  # fmt: skip
+    hashes = {name: digest(path) for name, path in (("balance", balance), ("reject_copies", reject_copies)) if path}
+    asked = asked_by(flags, model=loaded.sha256, steps=number, **hashes)
+    work = Work(out=out, asked=asked, items=[item_of(image) for image in order.wanted])
+    if work.is_wanted(overwrite=overwrite, inputs=[path for path in (balance, reject_copies) if path]) and not dry_run:
+        detector = order.detector()
         with work.share(mine) as share:
-            _write_images(order, share, batch=batch)
+            _write_images(order, share, detector, batch=batch)
         with work.finishing() as finished:
             if finished is not None:
-                _finish(order, finished, source=model, guide=guide, asked=asked)
+                _finish(order, finished, detector, source=model, guide=guide, asked=asked)
     say(f"{work.told()}: {order.told()}")
-    return {"samples": str(out), "images": order.totals, "network_calls": order.calls}
+    summary = json.loads((out / "summary.json").read_text(encoding="utf-8")) if work.is_done() else {}
+    for sentence in summary.get("reading", ()):
+        say(sentence)
+    return {"samples": str(out), "images": order.totals, "network_calls": order.calls, **summary}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,26 +147,43 @@ class _Order:
         sampler: how each image is drawn.
         guidance: away from what.
         wanted: the images.
-        height: of the files; None for the model's.
-        method: how images are enlarged.
+        form: brings pixels to the size of the files.
+        mix: the real images that go with them.
+        references: the dataset whose copies are rejected.
     """
 
     model: Model
     sampler: Sampler
     guidance: Guidance
     wanted: Sequence[Wanted]
-    height: int | None
-    method: str
+    form: Callable[[np.ndarray], np.ndarray]
+    mix: Mix | None
+    references: Path | None
 
     @property
     def totals(self) -> dict[str, int]:
         """Images by class."""
-        return dict(Counter(_label(image) for image in self.wanted))
+        return dict(Counter(label_of(image) for image in self.wanted))
 
     @property
     def calls(self) -> int:
         """Network calls for each image."""
         return self.sampler.calls * self.guidance.evaluations
+
+    @property
+    def files(self) -> dict[int, str]:
+        """The file of each image by its number."""
+        return files_of(self.wanted, below="" if self.mix is None else MADE)
+
+    def detector(self) -> CopyDetector | None:
+        """What compares the images with real ones."""
+        if self.references is None:
+            return None
+        return build_detector(self.references, self.model.spec, device=str(self.model.device))
+
+    def draw(self, wanted: Sequence[Wanted]) -> Iterator[Made]:
+        """Some of the images."""
+        return make(self.model, self.sampler, wanted, guidance=self.guidance, batch=len(wanted), tell=say)
 
     def told(self) -> str:
         """In words."""
@@ -161,137 +200,97 @@ def load_generator(path: Path) -> Model:
     model = load_model(path, device=set_up())
     if model.recipe.task != "generate":
         raise UsageError(f"{path} was trained to segment images, not to make them", remedy="sfumato segment ...")
+    if model.layout.paired:
+        raise UsageError(f"{path} was trained to make {model.layout.told}", remedy="sfumato pair ...")
     return model
 
 
-def _write_images(order: _Order, share: Share, *, batch: int) -> None:
+def _plan_mix(balance: Path | None, to: Level, model: Model) -> Mix | None:
+    """What `--balance` asks for, shown before anything is made."""
+    if balance is None:
+        if to != "max":
+            raise UsageError(f"--to {to} without --balance", expected="--balance DATASET --to max, or a number")
+        return None
+    mix = Mix.of(balance, model.spec, to=to)
+    for line in mix.told():
+        say(line)
+    return mix
+
+
+def _write_images(order: _Order, share: Share, detector: CopyDetector | None, *, batch: int) -> None:
     """One PNG each; those of the sheets are kept as they were made."""
-    files, pictured = _files(order.wanted), {number for sheet in _sheets(order.wanted) for number in sheet.images}
-    todo = set(share.todo)
-    wanted = [image for image in order.wanted if _item(image) in todo]
+    files, shown, todo = order.files, pictured(order.wanted), set(share.todo)
+    wanted = [image for image in order.wanted if item_of(image) in todo]
     with bar("generating", total=len(wanted)) as progress:
-        made = make(order.model, order.sampler, wanted, guidance=order.guidance, batch=batch, tell=say)
-        for done, image in enumerate(made, start=1):
-            path = share.files / files[image.wanted.number]
-            path.parent.mkdir(exist_ok=True)
-            write_image(path, enlarged(image.image, order.height, order.method), text=_text(order, image.wanted))
-            if image.wanted.number in pictured:
-                np.save(share.aside / f"{_item(image.wanted)}.npy", image.image)
-            share.note(_item(image.wanted))
+        drawn = draw_kept(order.draw, wanted, detector, batch=batch)
+        for done, (outcome, made) in enumerate(drawn, start=1):
+            if outcome.kept:
+                path = share.files / files[outcome.wanted.number]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_image(path, order.form(made.image), text=_text(order, outcome.wanted))
+                if outcome.wanted.number in shown:
+                    np.save(share.aside / f"{item_of(outcome.wanted)}.npy", made.image)
+            share.note(item_of(outcome.wanted), **outcome.facts())
             progress.update(done)
 
 
-def _finish(order: _Order, finished: Finished, *, source: Path, **words: Any) -> None:
-    """What is about all images: manifest, sheets, process, provenance."""
-    _write_manifest(order, finished.files)
-    for sheet in _sheets(order.wanted):
-        pictures = np.stack([np.load(finished.aside / f"{number:06}.npy") for number in sheet.images])
-        path = finished.files / sheet.file
-        path.parent.mkdir(exist_ok=True)
-        write_image(path, grid(pictures, sheet.columns))
-    _write_process(order, finished.files)
+def _finish(order: _Order, finished: Finished, detector: CopyDetector | None, *, source: Path, **words: Any) -> None:
+    """What is about all images: manifest, summary, sheets, process, provenance."""
+    folder = finished.files
+    outcomes = [Outcome.of(image, facts) for image, facts in zip(order.wanted, finished.facts, strict=True)]
+    kept = [outcome for outcome in outcomes if outcome.kept]
+    _write_manifest(order, kept, folder)
+    _write_summary(order, outcomes, detector, folder)
+    write_sheets(order.wanted, folder, finished.aside)
+    _write_process(order, folder)
     about = {"name": order.model.name, "sha256": order.model.sha256, "step": order.model.step}
     words |= {"guidance": order.guidance.scale, "guidance_interval": order.guidance.interval}
-    write_provenance(finished.files, inputs={"model": source}, model=about, sampler=order.sampler.name, **words)
+    inputs = {"model": source} | ({} if order.references is None else {"references": order.references})
+    inputs |= {} if order.mix is None else {"real": order.mix.folder}
+    write_provenance(folder, inputs=inputs, model=about, sampler=order.sampler.name, **words)
 
 
-def _write_manifest(order: _Order, folder: Path) -> None:
-    files, sha256 = _files(order.wanted), order.model.sha256
-    cases = [
+def _write_manifest(order: _Order, kept: Sequence[Outcome], folder: Path) -> None:
+    """Real images first, if there are any, then those that were made."""
+    files, sha256 = order.files, order.model.sha256
+    real = [] if order.mix is None else order.mix.write(folder, order.form)
+    split = None if order.mix is None else "train"
+    made = [
         Case(
-            id=file.removesuffix(".png"), image=str(folder / file), label=image.label, origin="synthetic", source=sha256
+            id=files[image.number].removesuffix(".png"), image=str(folder / files[image.number]), label=image.label,
+            split=split, origin="synthetic", source=sha256,
         )
-        for image, file in zip(order.wanted, files, strict=True)
+        for image, *_ in kept
+    ]  # fmt: skip
+    same = {"steps": order.sampler.steps, "sampler": order.sampler.name, "guidance": order.guidance.scale}
+    rows = [
+        {"file": files[image.number], "seed": image.seed, **same, "model": sha256, **said} for image, said, *_ in kept
     ]
-    same = {
-        "steps": order.sampler.steps,
-        "sampler": order.sampler.name,
-        "guidance": order.guidance.scale,
-        "model": sha256,
+    names = list(rows[0]) if rows else ["file", "seed"]
+    extra = {name: [*[""] * len(real), *(row[name] for row in rows)] for name in names}
+    write_manifest(folder / "manifest.csv", [*real, *made], extra=extra)
+
+
+def _write_summary(order: _Order, outcomes: Sequence[Outcome], detector: CopyDetector | None, folder: Path) -> None:
+    """How many there are and what was found, and the copies that were rejected."""
+    rejected = rejections(outcomes)
+    reading = [] if detector is None else [told(outcomes, detector)]
+    reading += [] if order.mix is None else [order.mix.reading()]
+    summary = {
+        "kind": "samples",
+        "images": dict(Counter(label_of(outcome.wanted) for outcome in outcomes if outcome.kept)),
+        "rejected": len(rejected),
+        "left_out": [item_of(outcome.wanted) for outcome in outcomes if not outcome.kept],
+        "reading": reading,
     }
-    extra = {name: [value] * len(cases) for name, value in same.items()}
-    seeds = [image.seed for image in order.wanted]
-    write_manifest(folder / "manifest.csv", cases, extra={"file": files, "seed": seeds, **extra})
-
-
-def _item(image: Wanted) -> str:
-    """The name of an image in the ledger."""
-    return f"{image.number:06}"
-
-
-def _label(image: Wanted) -> str:
-    return image.label or UNCONDITIONAL
-
-
-def _files(wanted: Sequence[Wanted]) -> list[str]:
-    """The file of each image, below the folder."""
-    folders = _safe_names(wanted)
-    return [f"{folders[_label(image)]}/{_item(image)}.png" for image in wanted]
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    if rejected:
+        write_rows(folder / "rejected.csv", rejected)
 
 
 def _text(order: _Order, image: Wanted) -> dict[str, str]:
-    about = {"Seed": str(image.seed), "Class": _label(image), "Guidance": str(order.guidance.scale)}
-    return synthetic(order.model, order.sampler, **about)
-
-
-def synthetic(model: Model, sampler: Sampler, **more: str) -> dict[str, str]:
-    """PNG metadata: that the image is synthetic, and how it can be made again."""
-    from sfumato import __version__
-
-    return {
-        "Synthetic": "true",
-        "Software": f"sfumato {__version__}",
-        "Model": model.sha256,
-        "Sampler": f"{sampler.name}, {sampler.steps} steps",
-        **more,
-    }
-
-
-def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
-    """The image (h, w, c) uint8 at another height, its shape kept."""
-    if height is None or height == image.shape[0]:
-        return image
-    width = round(image.shape[1] * height / image.shape[0])
-    plain = image[..., 0] if image.shape[-1] == 1 else image
-    pixels = np.asarray(Image.fromarray(plain).resize((width, height), METHODS[method]))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
-
-
-def _safe_names(wanted: Sequence[Wanted]) -> dict[str, str]:
-    """The name of the folder or file of each class."""
-    labels = sorted({_label(image) for image in wanted})
-    return dict(zip(labels, file_names(labels), strict=True))
-
-
-class _Sheet(NamedTuple):
-    """A picture of several images, by their numbers."""
-
-    file: str
-    images: list[int]
-    columns: int
-
-
-def _sheets(wanted: Sequence[Wanted]) -> Iterator[_Sheet]:
-    """Preview grids over all images, and one sheet for each class."""
-    in_turn = [image.number for image in _in_turn(wanted)]
-    for number in GRIDS:
-        if len(wanted) >= number:
-            yield _Sheet(f"grids/{number}.png", in_turn[:number], round(number**0.5))
-    names = _safe_names(wanted)
-    for label in dict.fromkeys(image.label for image in wanted):
-        numbers = [image.number for image in wanted if image.label == label][:PER_CLASS_SHEET]
-        name = UNCONDITIONAL if label is None else f"class_{names[label]}"
-        yield _Sheet(f"{name}.png", numbers, min(8, len(numbers)))
-
-
-def _in_turn(wanted: Sequence[Wanted]) -> list[Wanted]:
-    """The classes in turn, so that a preview shows them all."""
-    seen: Counter[str | None] = Counter()
-    order: list[tuple[int, int]] = []
-    for image in wanted:
-        order.append((seen[image.label], len(order)))
-        seen[image.label] += 1
-    return [wanted[index] for _, index in sorted(order)]
+    about = {"Seed": str(image.seed), "Class": label_of(image), "Guidance": str(order.guidance.scale)}
+    return made_by(order.model, order.sampler, "synthetic", **about).texts()
 
 
 def _write_process(order: _Order, folder: Path) -> None:

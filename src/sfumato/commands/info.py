@@ -1,12 +1,13 @@
-"""`sfumato info`: what a run, model or dataset is."""
+"""`sfumato info`: what a run, model or dataset is, and what an image says about where it comes from."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from sfumato.builder.network import build_call
-from sfumato.commands.output.console import console
+from sfumato.commands.output.console import console, say
 from sfumato.commands.prepare import describe
+from sfumato.data.formats.told import read_origin
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
@@ -20,18 +21,27 @@ def info(path: Path, /) -> dict[str, Any]:
     """Tell what a folder or file is.
 
     Args:
-        path: A run folder, a checkpoint of one, a model.safetensors or a prepared dataset.
+        path: A run, a checkpoint of one, a model.safetensors, a prepared dataset, or an image (PNG, NIfTI, DICOM).
     """
     if is_prepared(path):
         result = describe(path, Pack.open(path))
     elif Run(path).exists():
         result = _about_run(path)
+    elif path.is_file() and path.suffix != ".safetensors":
+        result = _about_image(path)
     elif path.is_file() or (path / MANIFEST).is_file():  # a model, or a checkpoint of a run
         result = _about_model(load_model(path))
     else:
-        raise UsageError(f"{path} is nothing that sfumato wrote", expected="a run, a model or a dataset")
+        raise UsageError(f"{path} is nothing that sfumato wrote", expected="a run, a model, a dataset or an image")
     console.print_json(json.dumps(result, default=str))
     return result
+
+
+def _about_image(path: Path) -> dict[str, Any]:
+    said = read_origin(path)
+    if not said:
+        say(f"nothing in {path.name} says that it is synthetic; that does not mean that it is not")
+    return {"image": str(path), "says": said}
 
 
 def _about_run(path: Path) -> dict[str, Any]:

@@ -18,11 +18,13 @@ import torch
 from cyclopts import Parameter
 
 from sfumato.commands.flags.wishes import known_class, parse_seeds
-from sfumato.commands.generate import load_generator, synthetic
+from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.origin import made_by
 from sfumato.commands.reconstruct import check_level
 from sfumato.data.formats.image import write_image
+from sfumato.data.formats.origin import Kind
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import read_input, to_data
@@ -164,9 +166,10 @@ def _write(
 ) -> None:
     """One PNG each, the manifest, a strip and an animation there and back."""
     cases = []
+    kind: Kind = "synthetic" if sampler.times[0] >= 1 else "derived"
     for number, (image, label) in enumerate(zip(made, labels, strict=True)):
         path = folder / f"{number:03}.png"
-        write_image(path, image, text=synthetic(model, sampler, Weight=f"{weights[number]:.4f}"))
+        write_image(path, image, text=made_by(model, sampler, kind, Weight=f"{weights[number]:.4f}").texts())
         cases.append(Case(id=path.stem, image=str(path), label=label, origin="synthetic", source=model.sha256))
     write_manifest(folder / "manifest.csv", cases, extra={"weight": [round(weight, 6) for weight in weights]})
     shown = [*spread(range(len(made) - 1), SHOWN - 1), len(made) - 1]

@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sfumato.commands.generate import load_generator, synthetic
+from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.origin import made_by
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import Hints, find_cases
@@ -128,10 +129,11 @@ def _write(
     first: list[_Pictures] = []
     with bar("reconstructing", total=len(cases)) as progress:
         for case, pictures in zip(cases, reconstructions, strict=True):
+            made = made_by(model, sampler, "derived", Source=case.id)
             for kind, pixels in _kinds(pictures).items():
                 path = folder / kind / f"{case.id}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                write_image(path, pixels, text=None if kind == "input" else synthetic(model, sampler, Source=case.id))
+                write_image(path, pixels, text=None if kind == "input" else made.texts())
             rows.append(pictures.distances())
             first += [pictures] if len(first) < SHEET_COLUMNS else []
             progress.update(len(rows))

@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -11,10 +12,12 @@ import numpy as np
 
 from sfumato.commands.flags.drawing import Draw, Start, check_start, extras, load_twin, members, warm_start
 from sfumato.commands.flags.guiding import build_flags
+from sfumato.commands.flags.review import Review, resolve_review
 from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
+from sfumato.commands.output.origin import made_by
 from sfumato.commands.output.prediction import Row, Writer
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
@@ -108,15 +111,19 @@ def segment(
         seed=seed, batch=batch, save=extras(save), form=format,
         guidance=build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide),
     )  # fmt: skip
-    arm = _Arm(name="", model=loaded, draw=draw)
-    if interactive:
-        return _ask(arm, out, shard=shard, overwrite=overwrite)
-    if source is None:
+    if source is None and not interactive:
         raise UsageError("no image to segment", expected="sfumato segment MODEL SOURCE --out DIR, or --interactive")
-    cases = _cases(source, split, loaded.spec)
-    arms = [arm] if twin is None else [arm, _Arm(name=TWIN, model=twin, draw=draw.of_twin(twin))]
+    cases = [] if source is None or interactive else _cases(source, split, loaded.spec)
+    judge = partial(resolve_review, guide=guide, dry_run=dry_run)
+    arm = _Arm(name="", model=loaded, draw=draw, review=judge(loaded, model, draw))
+    if source is None or interactive:
+        return _ask(arm, out, shard=shard, overwrite=overwrite)
+    arms = [arm] if twin is None else [arm, _twin_arm(twin, model / TWIN, draw.of_twin(twin), judge)]
     hashes = {each.name or "model": each.model.sha256 for each in arms}
-    asked = asked_by(flags, **hashes, steps=number, source=f"{source}, {len(cases)} cases, {key_of(cases, None)}")
+    asked = asked_by(
+        flags, **hashes, steps=number, source=f"{source}, {len(cases)} cases, {key_of(cases, None)}",
+        ordered_by=arm.review.by,
+    )  # fmt: skip
     wanted = units(cases, format)
     work = Work(out=out, asked=asked, items=[each.item(unit) for each in arms for unit in wanted])
     if work.is_wanted(overwrite=overwrite, inputs=[source]) and not dry_run:
@@ -138,10 +145,15 @@ class _Arm(NamedTuple):
     name: str
     model: Model
     draw: Draw
+    review: Review
 
     def item(self, unit: Unit) -> str:
         """What the ledger calls its mask of a unit."""
         return f"{self.name}/{unit.id}"
+
+
+def _twin_arm(twin: Model, path: Path, draw: Draw, judge: Callable[[Model, Path, Draw], Review]) -> _Arm:
+    return _Arm(name=TWIN, model=twin, draw=draw, review=judge(twin, path, draw))
 
 
 def _check_model(model: Model, path: Path) -> None:
@@ -189,7 +201,10 @@ def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: Share) -> N
 def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) -> Iterator[Row]:
     """Draw and write some of the wanted units: a row of the manifest each, with the seconds that it took."""
     model, draw = arm.model, arm.draw
-    writer = Writer(folder=files / arm.name, spec=model.spec, save=draw.save, form=draw.form)
+    writer = Writer(
+        folder=files / arm.name, spec=model.spec, save=draw.save, form=draw.form, review=arm.review.calibration,
+        origin=made_by(model, draw.sampler, "predicted", Seed=str(draw.seed)),
+    )  # fmt: skip
     drawn = predict(
         model, draw.sampler, [case for unit in todo for case in unit.cases], count=draw.count, seed=draw.seed,
         batch=draw.batch, guidance=draw.guidance, start=draw.start, tta=draw.tta, walked=writer.walked(wanted),
@@ -213,7 +228,7 @@ def _write_tables(
 ) -> None:
     """Manifest, summary and provenance of a predictions folder."""
     seconds = sum(row["seconds"] for row in rows) / sum(len(unit.cases) for unit in wanted)
-    ranks = review_rank(np.array([row["uncertainty"] for row in rows]))
+    ranks = review_rank(*(np.array([row[name] for row in rows]) for name in (arm.review.by, "uncertainty")))
     for row, rank in zip(rows, ranks, strict=True):
         del row["seconds"]  # to be the last column again
         row.update(review_rank=int(rank), network_calls=arm.draw.calls, seconds=round(seconds, 4))
@@ -222,6 +237,7 @@ def _write_tables(
         "cases": len(wanted),
         **_told(arm),
         "seconds_per_image": round(seconds, 4),
+        **arm.review.told(),
         "review_first": [row["id"] for row in sorted(rows, key=lambda row: int(row["review_rank"]))][:3],
         "mask_classes": list(arm.model.spec.mask_classes),
     }

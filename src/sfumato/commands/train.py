@@ -15,7 +15,7 @@ from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.plan import plan_training, preview
-from sfumato.recipe import Recipe, load_recipe, merge, parse_recipe
+from sfumato.recipe import Pairs, Recipe, load_recipe, merge, parse_recipe
 from sfumato.run import TWIN, Run
 from sfumato.training.processes import joined, own_device, rank
 
@@ -86,6 +86,7 @@ def generate(
     recipe: Path | None = None,
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
+    pairs: Pairs | None = None,
     size: str | None = None,
     batch: int | None = None,
     minutes: float | None = None,
@@ -103,6 +104,7 @@ def generate(
         recipe: A recipe file (YAML).
         init: Start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
         set: Settings over the recipe, like train.batch=8; may be repeated.
+        pairs: What to make of images with masks, for pair: both at once (joint), image_from_mask, or the mask alone.
         size: Height and width in pixels, like 64 or 96x128.
         batch: Global batch size, whatever the number of processes.
         minutes: Length of the training in minutes.
@@ -113,6 +115,8 @@ def generate(
     """
     settings = flags.settings()
     settings += words_of(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
+    if pairs is not None:
+        settings.append(f"data.pairs={pairs}")
     run = Run(out or Path("runs") / f"{source.stem}-generate")
     wanted, start = begin(init, "generate", run, file=recipe, settings=settings)
     if dry_run:

@@ -2,11 +2,11 @@
 
     x0_hat = weak + scale (strong - weak)          scale 1 means none                                     (1)
 
-The weak estimate is that of the same network without the class (classifier-free guidance, Ho & Salimans 2022), or that
-of a weaker network with the same class: an earlier snapshot or a smaller model (autoguidance, Karras et al. 2024).
-Guidance may be limited to noise-to-signal ratios s in an interval (low, high]; elsewhere the estimate is the strong one
-and the weak one is not computed (Kynkäänniemi et al. 2024): at high noise guidance throws away variety, at low noise it
-does nothing.
+The weak estimate is that of the same network without the class, and without the mask that an image is made from
+(classifier-free guidance, Ho & Salimans 2022), or that of a weaker network with the same class: an earlier snapshot or
+a smaller model (autoguidance, Karras et al. 2024). Guidance may be limited to noise-to-signal ratios s in an interval
+(low, high]; elsewhere the estimate is the strong one and the weak one is not computed (Kynkäänniemi et al. 2024): at
+high noise guidance throws away variety, at low noise it does nothing.
 
 Where an estimate is a probability, (1) is taken of its logits, which is the same product of densities and stays within
 bounds. A process says which of the two holds for it (`Process.guide`).
@@ -66,8 +66,9 @@ class Guided:
         process: says how estimates are combined.
         denoise: the denoiser to guide; trained with labels dropped.
         scale: guidance weight; 0 is unconditional, 1 conditional.
-        unlabelled: the label that means 'no class', i.e. the number of classes.
+        unlabelled: the label that means 'no class', i.e. the number of classes; None for a network without labels.
         interval: the ratios at which to guide.
+        drops_image: whether the image of the condition is dropped too: the network was trained with zeros in its place.
 
     Raises:
         ValueError: the interval is empty, or the process has no noise levels.
@@ -76,8 +77,9 @@ class Guided:
     process: Process
     denoise: Denoise
     scale: float
-    unlabelled: int
+    unlabelled: int | None
     interval: Interval = EVERYWHERE
+    drops_image: bool = False
     times: Interval = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +89,8 @@ class Guided:
         """The guided estimate."""
         if self.scale == 1 or not self.times[0] < t <= self.times[1]:
             return self.denoise(x_t, t, condition)
-        both = self.denoise(torch.cat([x_t, x_t]), t, condition.twice(self.unlabelled))
+        branches = condition.twice(self.unlabelled, drops_image=self.drops_image)
+        both = self.denoise(torch.cat([x_t, x_t]), t, branches)
         strong, weak = both.chunk(2)
         return self.process.guide(weak, strong, self.scale)
 
@@ -163,7 +166,13 @@ class Guidance:
         return 1 if self.scale == 1 else 2
 
     def around(
-        self, process: Process, network: Network, make: Callable[[Network], Denoise], *, unlabelled: int | None = None
+        self,
+        process: Process,
+        network: Network,
+        make: Callable[[Network], Denoise],
+        *,
+        unlabelled: int | None = None,
+        drops_image: bool = False,
     ) -> Denoise:
         """The guided denoiser of a network.
 
@@ -172,18 +181,19 @@ class Guidance:
             network: the network.
             make: the denoiser of a network, for both.
             unlabelled: the label that means 'no class'; None for a network without labels.
+            drops_image: whether the network was trained with zeros in place of some images of the condition.
 
         Raises:
-            ValueError: there is neither a class to drop nor a weak network; see also `times_of`.
+            ValueError: there is neither a class nor an image to drop nor a weak network; see also `times_of`.
         """
         strong = make(network)
         if self.scale == 1:
             return strong
         if self.weak is not None:
             return Autoguided(process, strong, make(self.weak), self.scale, self.interval)
-        if unlabelled is None:
+        if unlabelled is None and not drops_image:
             raise ValueError("guidance needs classes to drop, or a weaker network")
-        return Guided(process, strong, self.scale, unlabelled, self.interval)
+        return Guided(process, strong, self.scale, unlabelled, self.interval, drops_image)
 
 
 UNGUIDED = Guidance()

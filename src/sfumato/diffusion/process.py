@@ -110,14 +110,23 @@ class Condition:
     label: Int[Tensor, " b"] | None = None
     augment: Float[Tensor, "b n"] | None = None
 
-    def twice(self, unlabelled: int) -> "Condition":
-        """This condition for a batch of two branches: as it is, then with every label replaced by `unlabelled`."""
-        if self.label is None:
-            raise ValueError("guidance needs class labels to drop")
+    def twice(self, unlabelled: int | None, *, drops_image: bool = False) -> "Condition":
+        """This condition for a batch of two branches: as it is, then weaker.
+
+        Args:
+            unlabelled: the label of the second branch; None for a network without labels.
+            drops_image: whether the image of the second branch is zeros.
+
+        Raises:
+            ValueError: nothing would be dropped.
+        """
+        if (self.label is None) != (unlabelled is None) or (unlabelled is None and not drops_image):
+            raise ValueError("guidance needs class labels or an image to drop")
+        image, label = self.image, self.label
         return replace(
             self,
-            image=None if self.image is None else torch.cat([self.image, self.image]),
-            label=torch.cat([self.label, torch.full_like(self.label, unlabelled)]),
+            image=None if image is None else torch.cat([image, torch.zeros_like(image) if drops_image else image]),
+            label=None if label is None else torch.cat([label, torch.full_like(label, unlabelled or 0)]),
             augment=None if self.augment is None else torch.cat([self.augment, self.augment]),
         )
 

@@ -21,6 +21,9 @@ from scipy import ndimage
 Probability = Float[np.ndarray, "classes *space"]
 """Class probabilities of each pixel, background first, summing to 1."""
 
+BORDER = 3
+"""Pixels around the foreground that belong to the foreground band."""
+
 TINY = 1e-12
 """Smallest probability in a logarithm: a softmax in single precision can reach 0."""
 
@@ -56,7 +59,12 @@ class Calibration(NamedTuple):
 
 
 def calibration(
-    probability: Probability, reference: Integer[np.ndarray, "*space"], *, bins: int = 15, border: int = 3
+    probability: Probability,
+    reference: Integer[np.ndarray, "*space"],
+    *,
+    bins: int = 15,
+    border: int = BORDER,
+    where: Bool[np.ndarray, "*space"] | None = None,
 ) -> Calibration:
     """All calibration numbers of one case.
 
@@ -65,15 +73,23 @@ def calibration(
         reference: true class index of each pixel.
         bins: number of bins of confidence.
         border: width in pixels of the border around the foreground in the foreground band.
+        where: pixels whose true class is known; all by default.
     """
-    foreground = (reference > 0) | (probability.argmax(axis=0) > 0)
-    everywhere = np.ones_like(foreground)
+    known = np.ones(reference.shape, dtype=bool) if where is None else where
+    near = foreground_band(probability, reference, border=border) & known
     return Calibration(
-        brier=brier(probability, reference),
-        nll=nll(probability, reference),
-        ece=ece(reliability(probability, reference, where=everywhere, bins=bins)),
-        ece_foreground=ece(reliability(probability, reference, where=band(foreground, width=border), bins=bins)),
+        brier=brier(probability[:, known], reference[known]),
+        nll=nll(probability[:, known], reference[known]),
+        ece=ece(reliability(probability, reference, where=known, bins=bins)),
+        ece_foreground=ece(reliability(probability, reference, where=near, bins=bins)),
     )
+
+
+def foreground_band(
+    probability: Probability, reference: Integer[np.ndarray, "*space"], *, border: int = BORDER
+) -> Bool[np.ndarray, "*space"]:
+    """The predicted and the true foreground with a border of `border` pixels around them."""
+    return band((reference > 0) | (probability.argmax(axis=0) > 0), width=border)
 
 
 def brier(probability: Probability, reference: Integer[np.ndarray, "*space"]) -> float:

@@ -14,9 +14,22 @@ The readers are taken as the whole target: E d(Y, Y') runs over all pairs. Avera
 member with itself included, gives the V-statistic found in the literature; even a perfect sampler of N members has
 GED^2 = E d(Y, Y') / N there, so a value means nothing without N and this floor. The U-statistic leaves the pairs of a
 member with itself out: 0 for a perfect sampler at every N >= 2, at times slightly below.
+
+The collective insight of Rahman et al. (CIMD, CVPR 2023) combines, for each class,
+
+    S_c   = |U(S) ∩ U(Y)| / |U(Y)|                                   U: pixels that any of the masks has         (4)
+    D_max = mean_Y max_S Dice(S, Y)                                                                              (5)
+    D_a   = 1 - (|V_min(S) - V_min(Y)| + |V_max(S) - V_max(Y)|) / 2                                              (6)
+    CI    = 3 S_c D_max D_a / (S_c + D_max + D_a)                                                                (7)
+
+V is the variance over pixels of the difference of two masks, its least and largest value over all pairs. D_a
+degenerates: a mask paired with itself makes V_min = 0, and V_max is at most the share of pixels that two masks differ
+in, so where the object is small D_a is nearly 1 whatever is drawn. And (5) never falls when members are added. So (7)
+is for comparison with the literature, at the same number of members; (3) answers the question.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -61,6 +74,38 @@ class Ged(NamedTuple):
     diversity: float
     members: int
     readers: int
+
+
+class Insight(NamedTuple):
+    """The parts of the collective insight, means over the foreground classes, each in [0, 1].
+
+    Attributes:
+        sensitivity: combined sensitivity S_c, equation (4); 1 where no reader has the class.
+        d_max: equation (5).
+        d_a: diversity agreement, equation (6).
+        score: equation (7); 0 where its parts are.
+    """
+
+    sensitivity: float
+    d_max: float
+    d_a: float
+    score: float
+
+
+class Among(NamedTuple):
+    """What the readers' own disagreement makes of the same numbers: each reader as a model of the others.
+
+    Attributes:
+        dice: of each reader (row) and foreground class (column): mean Dice with each of the others.
+        ged_v: mean V-statistic of equation (3) of one reader (one member) against the others.
+        matched_iou: mean HM-IoU of one reader against the others.
+        diversity: mean distance 1 - IoU of two different readers.
+    """
+
+    dice: Float[np.ndarray, "readers foreground"]
+    ged_v: float
+    matched_iou: float
+    diversity: float
 
 
 def one_hot(masks: Masks, *, classes: int) -> Members:
@@ -118,10 +163,10 @@ def doubtful_region(probability: Probability, *, border: int = 5) -> Bool[np.nda
     return band(foreground, width=border)
 
 
-def review_rank(uncertainty: Float[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
-    """Order in which to look at the cases: 1 = most uncertain; equal values keep their order."""
-    rank = np.empty(len(uncertainty), dtype=np.int64)
-    rank[np.argsort(-uncertainty, kind="stable")] = np.arange(1, len(uncertainty) + 1)
+def review_rank(doubt: Float[np.ndarray, " n"], *ties: Float[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
+    """Order in which to look at the cases: 1 = most doubtful; equal ones by `ties`, then as they come."""
+    rank = np.empty(len(doubt), dtype=np.int64)
+    rank[np.lexsort([-key for key in (*reversed(ties), doubt)])] = np.arange(1, len(doubt) + 1)
     return rank
 
 
@@ -161,6 +206,63 @@ def matched_iou(members: Masks, readers: Readers, *, classes: int) -> float:
     iou = np.repeat(np.repeat(iou, count // len(members), axis=0), count // len(readers), axis=1)
     rows, columns = linear_sum_assignment(iou, maximize=True)
     return float(iou[rows, columns].mean())
+
+
+def collective_insight(members: Masks, readers: Readers, *, classes: int, pixels: int | None = None) -> Insight:
+    """Collective insight, equations (4) to (7), the mean over the foreground classes.
+
+    Args:
+        members: class-index masks of the ensemble.
+        readers: class-index masks of the readers of the same image.
+        classes: number of classes with the background.
+        pixels: number of pixels of the image, where pixels that are background in every mask were left out.
+    """
+    count = members[0].size if pixels is None else pixels
+    both, sizes, _ = _pairs(members, readers, classes=classes)
+    d_max = ratio(2.0 * both, sizes).max(axis=1).mean(axis=1)
+    least, most = (
+        np.stack([_spread(side, classes=classes, pixels=count, of=of) for side in (members, readers)])
+        for of in (np.min, np.max)
+    )
+    d_a = 1.0 - (np.abs(least[0] - least[1]) + np.abs(most[0] - most[1])) / 2
+    sensitivity = np.array([_found((members == k).any(axis=0), (readers == k).any(axis=0)) for k in range(1, classes)])
+    total = sensitivity + d_max + d_a
+    product = 3 * sensitivity * d_max * d_a
+    score = np.divide(product, total, out=np.zeros_like(total), where=total > 0)
+    return Insight(*(float(part.mean()) for part in (sensitivity, d_max, d_a, score)))
+
+
+def among_readers(readers: Readers, *, classes: int) -> Among:
+    """The readers' own numbers: each of at least two readers against all the others."""
+    others = [np.delete(readers, number, axis=0) for number in range(len(readers))]
+    alone = [readers[number : number + 1] for number in range(len(readers))]
+    both, sizes, _ = _pairs(readers, readers, classes=classes)
+    dice = ratio(2.0 * both, sizes)
+    count = len(readers)
+    distance = 1.0 - _pairwise_iou(readers, readers, classes=classes)
+    return Among(
+        dice=((dice.sum(axis=2) - dice.diagonal(axis1=1, axis2=2)) / (count - 1)).T,
+        ged_v=float(np.mean([ged(one, rest, classes=classes).v for one, rest in zip(alone, others, strict=True)])),
+        matched_iou=float(
+            np.mean([matched_iou(one, rest, classes=classes) for one, rest in zip(alone, others, strict=True)])
+        ),
+        diversity=float(distance.sum() / (count * (count - 1))),
+    )
+
+
+def _spread(
+    masks: Masks, *, classes: int, pixels: int, of: Callable[..., np.ndarray]
+) -> Float[np.ndarray, " foreground"]:
+    """The least or largest variance V of the difference of two masks, for each foreground class."""
+    both, sizes, _ = _pairs(masks, masks, classes=classes)
+    area = both.diagonal(axis1=1, axis2=2)
+    difference = (area[:, :, None] - area[:, None, :]) / pixels
+    variance = (sizes - 2 * both) / pixels - difference**2
+    return np.asarray(of(variance, axis=(1, 2)))
+
+
+def _found(drawn: Bool[np.ndarray, "*space"], true: Bool[np.ndarray, "*space"]) -> float:
+    return float((drawn & true).sum() / true.sum()) if true.any() else 1.0
 
 
 def _entropy(probability: Members) -> _Maps:

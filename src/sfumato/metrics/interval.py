@@ -3,10 +3,12 @@
 The cases are the sample: they are drawn again with replacement, and the interval is the bias-corrected and accelerated
 one (Efron 1987), which suits the skewed scores of segmentation. To compare two models on the *same* cases the
 differences of the pairs are resampled: case difficulty cancels, and the interval of the difference is far narrower than
-two overlapping intervals suggest.
+two overlapping intervals suggest. Images of one patient resemble each other and count together: where patients are
+known, patients are drawn again with all their images.
 """
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -73,3 +75,56 @@ def difference_interval(
 ) -> Interval:
     """Mean of `first - second` over the same cases in the same order, with its paired bootstrap interval."""
     return mean_interval(first - second, seed=seed, level=level, resamples=resamples)
+
+
+def grouped_mean_interval(
+    values: Float[np.ndarray, " n"], groups: Sequence[str], *, seed: int, level: float = 0.95, resamples: int = 9999
+) -> Interval:
+    """Mean of one value per case, with the interval of whole groups drawn again.
+
+    The mean is that of the cases, whatever the sizes of the groups. Where every case is a group of its own, this is
+    `mean_interval`.
+
+    Args:
+        values: one finite number per case.
+        groups: what each case belongs to, e.g. its patient.
+        seed: the same seed gives the same interval.
+        level: confidence level in (0, 1).
+        resamples: number of bootstrap samples.
+
+    Raises:
+        ValueError: there is no case, a value is not finite, or the numbers of values and groups differ.
+    """
+    if len(groups) != len(values):
+        raise ValueError(f"{len(values)} values in {len(groups)} groups")
+    names, group, count = np.unique(np.asarray(groups, dtype=str), return_inverse=True, return_counts=True)
+    if len(names) == len(values):
+        return mean_interval(values, seed=seed, level=level, resamples=resamples)
+    if not np.isfinite(values).all():
+        raise ValueError(f"an interval needs finite values, one per case: {np.isfinite(values).sum()} of {len(values)}")
+    total = np.bincount(group, weights=values)
+    mean, means = float(values.mean()), total / count
+    if np.allclose(means, means[0], rtol=0, atol=1e-12):
+        low, high = (mean, mean) if len(names) > 1 else (math.nan, math.nan)
+    else:
+        low, high = stats.bootstrap(
+            (total, count), _mean_of_groups, paired=True, n_resamples=resamples, batch=max(1, BATCH // len(names)),
+            confidence_level=level, rng=np.random.default_rng(seed),
+        ).confidence_interval  # fmt: skip
+    return Interval(mean=mean, low=float(low), high=float(high), level=level, cases=len(values))
+
+
+def share_interval(hits: int, of: int, *, level: float = 0.95) -> Interval:
+    """A share of cases with its Wilson interval (1927), which stays within [0, 1] and holds for few cases too.
+
+    All nan without a case.
+    """
+    if not of:
+        return Interval(math.nan, math.nan, math.nan, level, 0)
+    low, high = stats.binomtest(hits, of).proportion_ci(confidence_level=level, method="wilson")
+    return Interval(hits / of, float(low), float(high), level, of)
+
+
+def _mean_of_groups(total: np.ndarray, count: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The mean over the cases of groups, by their totals and sizes."""
+    return np.asarray(total.sum(axis=axis) / count.sum(axis=axis))

@@ -87,19 +87,9 @@ def overlap(prediction: Index, reference: Index, *, classes: int, case: str = "t
     Raises:
         DataError: the shapes differ, or a mask holds a value that is no class index (0/255 masks are the usual cause).
     """
-    if prediction.shape != reference.shape:
-        raise DataError(
-            f"{case}: the prediction has shape {prediction.shape}, the reference {reference.shape}",
-            expected="masks of the same size",
-            remedy="score predictions in the size of their input; check that the files belong together",
-            code="SCORE-001",
-        )
-    _check_values(prediction, classes=classes, what=f"{case}: the prediction")
-    _check_values(reference, classes=classes, what=f"{case}: the reference")
-    pairs = prediction.astype(np.int64).ravel() * classes + reference.ravel()
-    confusion = np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
-    both = confusion.diagonal()[1:]
-    predicted, expected = confusion.sum(axis=1)[1:], confusion.sum(axis=0)[1:]
+    counts = confusion(prediction, reference, classes=classes, case=case)
+    both = counts.diagonal()[1:]
+    predicted, expected = counts.sum(axis=1)[1:], counts.sum(axis=0)[1:]
     return Overlap(
         dice=ratio(2.0 * both, predicted + expected),
         iou=ratio(1.0 * both, predicted + expected - both),
@@ -108,9 +98,41 @@ def overlap(prediction: Index, reference: Index, *, classes: int, case: str = "t
     )
 
 
-def ratio(part: Float[np.ndarray, "*n"], whole: Integer[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """`part / whole`, and 1 where both are empty (whole = 0)."""
-    value: Float[np.ndarray, "*n"] = np.divide(part, whole, out=np.ones_like(part), where=whole > 0)
+def confusion(
+    prediction: Index,
+    reference: Index,
+    *,
+    classes: int,
+    where: Bool[np.ndarray, "..."] | None = None,
+    case: str = "this case",
+) -> Integer[np.ndarray, "classes classes"]:
+    """Number of pixels with each pair of classes: row = predicted class, column = class of the reference.
+
+    Args:
+        prediction: class indices 0 .. classes - 1.
+        reference: class indices of the same shape.
+        classes: number of classes with the background.
+        where: pixels that count, all by default; the others may hold any value.
+        case: name of the case or its file, for the message if the masks cannot be compared.
+
+    Raises:
+        DataError: the shapes differ, or a mask holds a value that is no class index (0/255 masks are the usual cause).
+    """
+    _check_shape(prediction, reference, what=f"{case}: the prediction")
+    if where is not None:
+        _check_shape(where, reference, what=f"{case}: the map of pixels that count")
+        prediction, reference = prediction[where], reference[where]
+    _check_values(prediction, classes=classes, what=f"{case}: the prediction")
+    _check_values(reference, classes=classes, what=f"{case}: the reference")
+    pairs = prediction.astype(np.int64).ravel() * classes + reference.astype(np.int64).ravel()
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def ratio(
+    part: Float[np.ndarray, "*n"], whole: Integer[np.ndarray, "*n"], *, undefined: float = 1.0
+) -> Float[np.ndarray, "*n"]:
+    """`part / whole`, and `undefined` where the whole is empty: 1 if nothing was to be found and nothing was."""
+    value: Float[np.ndarray, "*n"] = np.divide(part, whole, out=np.full_like(part, undefined), where=whole > 0)
     return value
 
 
@@ -152,6 +174,16 @@ def _summary(
 
 def _mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> float:
     return float(values.mean()) if len(values) else float("nan")
+
+
+def _check_shape(mask: Index | Bool[np.ndarray, "..."], reference: Index, *, what: str) -> None:
+    if mask.shape != reference.shape:
+        raise DataError(
+            f"{what} has shape {mask.shape}, the reference {reference.shape}",
+            expected="masks of the same size",
+            remedy="score predictions in the size of their input; check that the files belong together",
+            code="SCORE-001",
+        )
 
 
 def _check_values(mask: Index, *, classes: int, what: str) -> None:

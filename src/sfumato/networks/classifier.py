@@ -1,18 +1,26 @@
 """A small convolutional classifier: a downstream model, and a space of features made from the user's own images.
 
 image --four times (convolution, GroupNorm, SiLU, halving)--> pixels --mean--> features --matrix--> class scores
+
+Any classifier of the package timm takes its place as a downstream model, by its name there.
 """
 
+from importlib import import_module
 from itertools import pairwise
+from typing import Any, cast
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from sfumato.errors import UsageError
 from sfumato.networks.blocks import Dimensions, channels_last, convolution, pad_to_multiple
 from sfumato.networks.normalisation import groups_of
 from sfumato.typing import Data
 
 LEVELS = 4
+
+SMALL, TIMM = "small", "timm:"
+"""The built-in classifier, and how a name in timm begins."""
 
 
 class Classifier(nn.Module):
@@ -48,3 +56,39 @@ class Classifier(nn.Module):
         """Class scores."""
         scores: Tensor = self.head(self.features(images))
         return scores
+
+
+def make_classifier(name: str, *, channels_in: int, classes: int) -> nn.Module:
+    """A classifier with random weights, from torch's own generator.
+
+    Args:
+        name: `small`, or `timm:NAME`, such as timm:resnet18.
+        channels_in: channels of an image.
+        classes: number of classes.
+
+    Raises:
+        UsageError: there is no such classifier, or timm cannot be imported.
+    """
+    if name == SMALL:
+        return Classifier(channels_in=channels_in, classes=classes)
+    if not name.startswith(TIMM):
+        raise UsageError(f"there is no classifier {name}", expected=f"{SMALL}, or {TIMM}NAME such as {TIMM}resnet18")
+    timm = _timm()
+    try:
+        network = timm.create_model(
+            name.removeprefix(TIMM), pretrained=False, in_chans=channels_in, num_classes=classes
+        )
+    except (RuntimeError, TypeError) as error:
+        raise UsageError(f"timm does not make {name}: {error}", expected="a name of timm.list_models()") from error
+    return cast(nn.Module, network)
+
+
+def _timm() -> Any:
+    """The package, which needs a torchvision that was built for this torch: others fail in many ways."""
+    try:
+        return import_module("timm")
+    except (ImportError, RuntimeError, AttributeError) as error:
+        raise UsageError(
+            f"this needs the package timm, which cannot be imported ({error})",
+            remedy=f"pip install timm, with the torchvision that goes with your torch; or --network {SMALL}",
+        ) from error

@@ -4,7 +4,7 @@ A recipe is a YAML file, `--set a.b=c` on top, defaults below; the resolved one 
 header of every model.
 """
 
-from sfumato.recipe.data import Augment, Augmentation, Data, Modality, NonLeaking
+from sfumato.recipe.data import Augment, Augmentation, Data, Modality, NonLeaking, Pairs
 from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe
 from sfumato.recipe.network import (
     DiTNetwork,
@@ -52,6 +52,7 @@ __all__ = [
     "NoProcess",
     "NonLeaking",
     "OwnNetwork",
+    "Pairs",
     "PretrainedNetwork",
     "Recipe",
     "SDDProcess",

@@ -9,6 +9,8 @@ from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positi
 
 Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscopy", "unknown"]
 
+Pairs = Literal["none", "joint", "image_from_mask", "mask"]
+
 
 class Columns(Part):
     """Names of a table's columns, where they cannot be told from their names."""
@@ -142,6 +144,11 @@ class Data(Part):
         None, description="black and white in stored numbers, such as Hounsfield units; for intensity window"
     )
     keep_empty: Fraction = Field(1.0, description="share of the volumes' slices without foreground that are kept")
+    pairs: Pairs = Field(
+        "none",
+        description="what a generator makes of images with masks: images alone (none), both at once (joint), images "
+        "from masks, or masks alone (mask)",
+    )
     augment: Augment = Field(
         "auto",
         description="how much images are varied: a word, ranges of your own, or {kind: non_leaking, ...}; "

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 from sfumato.recipe.data import Data
 from sfumato.recipe.network import Network, UNetNetwork
 from sfumato.recipe.part import Part, TaskKind
-from sfumato.recipe.process import CategoricalProcess, Process, SDDProcess
+from sfumato.recipe.process import CategoricalProcess, NoProcess, Process, SDDProcess
 from sfumato.recipe.sample import Sample
 from sfumato.recipe.track import Track
 from sfumato.recipe.train import Checkpoint, Loss, Train, Validate
@@ -35,6 +35,21 @@ class Recipe(Part):
             raise ValueError("process.kind=categorical is for masks: images have no classes; take edm or another kind")
         if self.task == "generate" and getattr(self.process, "critical_log_snr", None) == "auto":
             raise ValueError("process.critical_log_snr=auto is measured on masks; for generate give a number or none")
+        return self
+
+    @model_validator(mode="after")
+    def _pairs_apply(self) -> "Recipe":
+        pairs, process = self.data.pairs, self.process
+        if pairs != "none" and self.task != "generate":
+            raise ValueError(f"data.pairs={pairs} is for generate: segment learns masks from images as it is")
+        if pairs in ("joint", "mask") and isinstance(process, SDDProcess | NoProcess):
+            raise ValueError(f"data.pairs={pairs} with process.kind={process.kind}: take edm or another Gaussian kind")
+        if pairs == "joint" and getattr(process, "prediction", None) == "logits":
+            raise ValueError("data.pairs=joint: logits are of the classes of masks, and the state holds an image too")
+        if pairs == "mask" and self.validate_.metric == "kid":
+            raise ValueError("validate.metric=kid compares images, and data.pairs=mask makes none")
+        if pairs == "image_from_mask" and self.track.pictures:
+            raise ValueError("track.pictures: previews show masks of patients, which are handed to no tracker")
         return self
 
     @model_validator(mode="after")

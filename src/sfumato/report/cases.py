@@ -20,15 +20,16 @@ TRIPLE = ("image", "reference", "prediction")
 """Columns of scores.csv which, all three, give the picture triple of a case."""
 
 
-def extreme_cases(folder: Path, rows: Sequence[Row]) -> tuple[Gallery, ...]:
+def extreme_cases(folder: Path, rows: Sequence[Row], *, readers: int = 1) -> tuple[Gallery, ...]:
     """Pictures of the worst, best and most uncertain cases of one model; none if scores.csv names no pictures.
 
     Args:
         folder: the scores folder, from which the file names of pictures count.
         rows: the rows of one model.
+        readers: how many masks an image has; the first is shown.
     """
     metric = next((name for name in ("dice", "iou") if rows and name in rows[0]), None)
-    if metric is None or not (legend := _legend(rows[0])):
+    if metric is None or not (legend := _legend(rows[0], readers)):
         return ()
     score, first = case_values(rows, metric), {row["id"]: row for row in reversed(rows)}
     size: Literal["wide", "medium"] = "wide" if _has_triple(rows[0]) else "medium"
@@ -50,9 +51,10 @@ def _groups(rows: Sequence[Row], score: Cases) -> dict[str, list[str]]:
     return groups
 
 
-def _legend(row: Row) -> str:
+def _legend(row: Row, readers: int) -> str:
     if _has_triple(row):
-        return "Left the image, in the middle the reference (yellow), on the right the prediction (filled)."
+        whose = "" if readers == 1 else f" of the first of {readers} readers"
+        return f"Left the image, in the middle the reference (yellow){whose}, on the right the prediction (filled)."
     return "Yellow: the reference. Filled: the prediction." if row.get("overlay") else ""
 
 

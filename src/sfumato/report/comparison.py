@@ -1,7 +1,8 @@
 """The scores of one or several models side by side, each with its interval, and their differences.
 
-Everything is computed from the rows of `scores.csv`, so the numbers can be checked with a spreadsheet. A case counts
-with the mean of its foreground classes; intervals are bootstrapped over cases, differences over the cases that both
+Intervals are those of `summary.json` where it has them; else they are computed from the rows of `scores.csv`, so that
+older folders and tables by other hands have a page too. A case counts with the mean of its foreground classes;
+intervals are bootstrapped over patients where they are known, else over cases, differences over the cases that both
 models have.
 """
 
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.metrics.interval import Interval, difference_interval, mean_interval
+from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.report.content import Note, Table
-from sfumato.report.meaning import heading, meaning
+from sfumato.report.meaning import GROUPS, heading, meaning
 from sfumato.report.reading import UNKNOWN, Row, number, shown
 
 SEED = 0
@@ -22,43 +23,74 @@ SEED = 0
 WORDS = {"id", "class", "arm", "label", "patient", "site", "split", "image", "reference", "prediction", "overlay"}
 """Columns of scores.csv that are no metric."""
 
+ORDER = "review_rank"
+"""The column with the place of a case in the order of review, which is no metric either."""
+
+FIRST = ("Overlap", "Outline")
+"""The groups of metrics that one looks at first."""
+
 Arms = Mapping[str, Sequence[Row]]
-"""The rows of each model; the last one is the baseline."""
+"""The rows of each model, the one that is compared with the others first."""
+
+Summary = Mapping[str, Any]
+"""The content of `summary.json`."""
 
 Cases = dict[str, float]
 """One finite value of a metric for each case, by id."""
 
 
 def split_arms(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The rows of each arm, the deterministic twin last: it is the baseline."""
+    """The rows of each arm, the deterministic twin last."""
     names = sorted(dict.fromkeys(row.get("arm", "") for row in rows), key=lambda name: "twin" in name.lower())
     return {name: [row for row in rows if row.get("arm", "") == name] for name in names}
 
 
-def compare(arms: Arms, summary: Mapping[str, Any], *, source: str) -> tuple[Table | Note, ...]:
-    """Mean and interval of every metric, the arms side by side, and the difference to the last arm."""
-    names = list(arms)
-    *others, baseline = names or [""]
-    rows = [_row(arms, metric) for metric in _metrics(arms)]
-    rows += _only_summarised(names, summary, scored=_metrics(arms))
-    differences = (f"{other} minus {baseline}" for other in others)
-    caption = f"Folder {source}. In brackets: 95 % confidence interval, bootstrapped over cases."
-    if any("/" in cell for row in rows for cell in row[1 : 1 + len(names)]):
+def compare(arms: Arms, summary: Summary, *, source: str) -> tuple[tuple[Table | Note, ...], tuple[Table, ...]]:
+    """Mean and interval of every metric, the arms side by side, and the difference of the first to the others.
+
+    Returns:
+        What one came for: overlap and outline, and cases that not all arms have. Then the other groups.
+    """
+    scored = _metrics(arms, summary)
+    known = {name for names in GROUPS.values() for name in names}
+    groups = {group: [name for name in names if name in scored] for group, names in GROUPS.items()}
+    groups["Other numbers"] = [name for name in scored if name not in known]
+    rows = {group: [_row(arms, name, summary) for name in names] for group, names in groups.items()}
+    rows["Other numbers"] += _only_summarised(list(arms), summary, scored=scored)
+    tables = {group: _table(group, of_group, arms, source=source) for group, of_group in rows.items() if of_group}
+    first = [tables.pop(group) for group in list(tables) if group in FIRST] or [
+        tables.pop(group) for group in [*tables][:1]
+    ]
+    return (*first, *_unpaired(arms)), tuple(tables.values())
+
+
+def _table(group: str, rows: Sequence[tuple[str, ...]], arms: Arms, *, source: str) -> Table:
+    first, *others = list(arms) or [""]
+    caption = f"Folder {source}. In brackets: 95 % confidence interval, bootstrapped over {_whom(arms)}."
+    if any("/" in cell for row in rows for cell in row[1 : 1 + len(arms)]):
         caption += " (n/N): only n of the N cases have this number."
     if others:
         caption += " A difference whose interval contains 0 is not shown by these cases."
-    table = Table(
-        title=" beside ".join(names) if others else "Scores",
-        columns=("metric", *(arm or "mean" for arm in names), *differences, "meaning"),
+    return Table(
+        title=f"{group}: {' beside '.join(arms)}" if others else group,
+        columns=(
+            "metric",
+            *(arm or "mean" for arm in arms),
+            *(f"{first} minus {other}" for other in others),
+            "meaning",
+        ),
         rows=tuple(rows),
         caption=caption,
     )
-    return (table, *_unpaired(arms))
 
 
-def each_class(arms: Arms) -> tuple[Table, ...]:
+def _whom(arms: Arms) -> str:
+    return "patients" if any(row.get("patient") for rows in arms.values() for row in rows) else "cases"
+
+
+def each_class(arms: Arms, summary: Summary) -> tuple[Table, ...]:
     """Mean of every metric for each class, if there is more than one."""
-    metrics = _metrics(arms)
+    metrics = _metrics(arms, summary)
     classes = list(dict.fromkeys(row.get("class", "") for rows in arms.values() for row in rows))
     if len(classes) < 2:
         return ()
@@ -81,15 +113,16 @@ def case_values(rows: Sequence[Row], name: str) -> Cases:
     """The mean over classes of each case; cases without a finite value are left out."""
     values: dict[str, list[float]] = {}
     for row in rows:
-        if math.isfinite(value := number(row[name])):
+        if math.isfinite(value := number(row.get(name, ""))):
             values.setdefault(row["id"], []).append(value)
     return {case: float(np.mean(of_classes)) for case, of_classes in values.items()}
 
 
-def _metrics(arms: Arms) -> list[str]:
+def _metrics(arms: Arms, summary: Summary) -> list[str]:
     """The columns whose cells are all numbers (or empty), in the order of the table."""
     rows = [row for arm in arms.values() for row in arm]
-    names = [name for name in (rows[0] if rows else {}) if name not in WORDS]
+    facts = WORDS | {ORDER} | set(summary.get("groups", ()))
+    names = [name for name in (rows[0] if rows else {}) if name not in facts]
     return [
         name for name in names if all(not row[name] or _numeric(row[name]) for row in rows) and case_values(rows, name)
     ]
@@ -99,32 +132,61 @@ def _numeric(cell: str) -> bool:
     return cell.lower() == "nan" or not math.isnan(number(cell))
 
 
-def _row(arms: Arms, metric: str) -> tuple[str, ...]:
-    """One metric: its mean in every arm, the differences to the last arm, what it means."""
-    cases = [case_values(rows, metric) for rows in arms.values()]
-    means = [_mean(of, total=_count(rows)) for of, rows in zip(cases, arms.values(), strict=True)]
-    return (heading(metric), *means, *(_difference(of, cases[-1]) for of in cases[:-1]), meaning(metric))
+def _row(arms: Arms, metric: str, summary: Summary) -> tuple[str, ...]:
+    """One metric: its mean in every arm, the differences of the first arm to the others, what it means."""
+    means = [_mean(name, rows, metric, summary) for name, rows in arms.items()]
+    first, *others = arms
+    gaps = [_difference(arms[first], arms[other], metric, summary, of=other) for other in others]
+    return (heading(metric), *means, *gaps, meaning(metric))
 
 
-def _count(rows: Sequence[Row]) -> int:
-    return len({row["id"] for row in rows})
-
-
-def _mean(cases: Cases, *, total: int) -> str:
+def _mean(arm: str, rows: Sequence[Row], metric: str, summary: Summary) -> str:
     """The mean and its interval, and the number of cases if some have no finite value."""
-    if not cases:
-        return UNKNOWN
-    counted = "" if len(cases) == total else f" ({len(cases)}/{total})"
-    return _interval(mean_interval(np.array(list(cases.values())), seed=SEED)) + counted
+    total = len({row["id"] for row in rows})
+    known = _known(summary.get("arms", {}).get(arm, {}).get(metric))
+    if known is None:
+        cases = case_values(rows, metric)
+        if not cases:
+            return UNKNOWN
+        known = _bootstrapped(cases, rows)
+    return interval_text(known) + ("" if known.cases == total else f" ({known.cases}/{total})")
 
 
-def _only_summarised(
-    arms: Sequence[str], summary: Mapping[str, Any], *, scored: Sequence[str]
-) -> list[tuple[str, ...]]:
-    """Numbers of a whole arm that exist in `summary.json` alone, such as a sensitivity: they have no interval."""
+def _known(told: object) -> Interval | None:
+    """An interval that the summary tells."""
+    if not isinstance(told, Mapping) or "mean" not in told:
+        return None
+    mean, low, high = (math.nan if told[name] is None else float(told[name]) for name in ("mean", "low", "high"))
+    return Interval(mean, low, high, level=told["level"], cases=told["cases"])
+
+
+def _bootstrapped(cases: Cases, rows: Sequence[Row]) -> Interval:
+    """The mean over cases, with the interval over patients."""
+    whose = {row["id"]: row.get("patient") or row["id"] for row in rows}
+    return grouped_mean_interval(np.array(list(cases.values())), [whose[case] for case in cases], seed=SEED)
+
+
+def _difference(first: Sequence[Row], other: Sequence[Row], metric: str, summary: Summary, *, of: str) -> str:
+    """The first arm minus another on the cases that both have."""
+    known = _known(summary.get("differences", {}).get(of, {}).get(metric))
+    if known is None:
+        ours, theirs = case_values(first, metric), case_values(other, metric)
+        gaps = {case: value - theirs[case] for case, value in ours.items() if case in theirs}
+        if not gaps:
+            return UNKNOWN
+        known = _bootstrapped(gaps, first)
+    return interval_text(known, sign="+")
+
+
+def _only_summarised(arms: Sequence[str], summary: Summary, *, scored: Sequence[str]) -> list[tuple[str, ...]]:
+    """Numbers of a whole arm that exist in `summary.json` alone, such as network calls: they have no interval."""
     known = summary.get("arms") or {arm: summary.get("foreground_mean", {}) for arm in arms[:1]}
     values = [known.get(arm, {}) for arm in arms]
-    names = [name for name in (values[0] if values else {}) if name.lower() not in scored and meaning(name)]
+    names = [
+        name
+        for name, value in (values[0] if values else {}).items()
+        if name.lower() not in scored and meaning(name) and not isinstance(value, Mapping)
+    ]
     return [
         (heading(name), *(shown(of.get(name, "")) for of in values), *[UNKNOWN] * (len(arms) - 1), meaning(name))
         for name in names
@@ -147,14 +209,8 @@ def _few(names: Sequence[str], *, limit: int = 20) -> str:
     return ", ".join(names[:limit]) + more
 
 
-def _difference(cases: Cases, baseline: Cases) -> str:
-    shared = [case for case in cases if case in baseline]
-    if not shared:
-        return UNKNOWN
-    first, second = (np.array([of[case] for case in shared]) for of in (cases, baseline))
-    return _interval(difference_interval(first, second, seed=SEED), sign="+")
-
-
-def _interval(interval: Interval, *, sign: str = "") -> str:
-    bounds = "" if math.isnan(interval.low) else f" [{interval.low:{sign}.3f}, {interval.high:{sign}.3f}]"
-    return f"{interval.mean:{sign}.3f}{bounds}"
+def interval_text(interval: Interval, *, sign: str = "") -> str:
+    """A mean with its interval: three decimals, fewer for large numbers."""
+    digits = 3 if abs(interval.mean) < 10 else 1
+    bounds = f" [{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]"
+    return f"{interval.mean:{sign}.{digits}f}" + ("" if math.isnan(interval.low) else bounds)

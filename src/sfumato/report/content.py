@@ -120,6 +120,10 @@ class Section:
         summary: one sentence for the table at the top.
         headline: blocks for the top of the page: the numbers one came for.
         blocks: everything else.
+        asked: what was asked, in words: which data, how many cases, which model; empty to let the page say it from
+            the folder's provenance.
+        reading: the answer in plain words, a sentence each: they come first.
+        limits: what the answer does not say, a sentence each: few cases, no held-out set, intervals that hold 0.
     """
 
     title: str
@@ -127,3 +131,6 @@ class Section:
     summary: str
     blocks: tuple[Block, ...]
     headline: tuple[Block, ...] = ()
+    asked: str = ""
+    reading: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()

@@ -46,8 +46,8 @@ FRAME_MILLISECONDS, HOLD_MILLISECONDS = 200, 1200
 NOT_A_LOSS = {"kind", "step", "images", "seconds", "learning_rate", "gradient_norm"}
 """Keys of a `train` record that are no loss term."""
 
-NOT_A_METRIC = {"kind", "step", "seconds"}
-"""Keys of a `validate` record that are no metric."""
+NOT_A_METRIC = {"kind", "step", "seconds", "gap_error"}
+"""Keys of a `validate` record that are no metric of their own."""
 
 
 class Panel(NamedTuple):
@@ -87,14 +87,14 @@ def curves(records: Sequence[Mapping[str, object]]) -> bytes:
     figure = Figure(figsize=(11, 3.4 * rows), layout="constrained")
     for place, panel in enumerate(found, start=1):
         _draw(figure.add_subplot(rows, 2, place), panel, ink=INK)
-    return _png(figure)
+    return encoded(figure)
 
 
 def chart(panel: Panel, *, ink: str) -> bytes:
     """One panel of the learning curves as a PNG without background, for a page on which `ink` can be read."""
     figure = Figure(figsize=(5.4, 3.3))
     _draw(figure.add_axes((0.1, 0.14, 0.87, 0.76)), panel, ink=ink)
-    return _png(figure, transparent=True)
+    return encoded(figure, transparent=True)
 
 
 def histogram(title: str, values: Sequence[float], *, unit: str, ink: str) -> bytes:
@@ -103,11 +103,11 @@ def histogram(title: str, values: Sequence[float], *, unit: str, ink: str) -> by
     figure = Figure(figsize=(5.4, 3.3))
     axes = figure.add_axes((0.1, 0.14, 0.87, 0.76))
     axes.stairs(counts, edges, fill=True, color=LINES[0])
-    _style(axes, title=title, ink=ink)
+    style(axes, title=title, ink=ink)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     axes.set_xlabel(unit, color=ink, fontsize=9)
-    return _png(figure, transparent=True)
+    return encoded(figure, transparent=True)
 
 
 def bars(title: str, counts: Mapping[str, float], *, unit: str, ink: str) -> bytes:
@@ -116,12 +116,12 @@ def bars(title: str, counts: Mapping[str, float], *, unit: str, ink: str) -> byt
     axes = figure.add_axes((0.28, 0.14, 0.69, 0.76))
     names = [name if len(name) <= NAME else name[: NAME - 1] + "\u2026" for name in counts]
     axes.barh(range(len(names)), list(counts.values()), color=LINES[0])
-    _style(axes, title=title, ink=ink)
+    style(axes, title=title, ink=ink)
     axes.set_yticks(range(len(names)), names, parse_math=False)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.invert_yaxis()
     axes.set_xlabel(unit, color=ink, fontsize=9)
-    return _png(figure, transparent=True)
+    return encoded(figure, transparent=True)
 
 
 def strip(images: Sequence[Picture], labels: Sequence[str]) -> bytes:
@@ -283,10 +283,11 @@ def _draw(axes: Axes, panel: Panel, *, ink: str) -> None:
     else:
         axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
         axes.yaxis.get_offset_text().set_color(ink)
-    _style(axes, title=panel.title, ink=ink)
+    style(axes, title=panel.title, ink=ink)
 
 
-def _style(axes: Axes, *, title: str, ink: str) -> None:
+def style(axes: Axes, *, title: str, ink: str) -> None:
+    """Title, grid and colours that all diagrams share; the horizontal axis counts steps."""
     axes.set_title(title, loc="left", fontsize=10.5, color=ink, fontweight="bold")
     axes.set_xlabel("step", color=ink, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
@@ -312,7 +313,8 @@ def _spans_decades(panel: Panel) -> bool:
     return bool(len(values) and values.min() > 0 and values.max() > 20 * values.min())
 
 
-def _png(figure: Figure, *, transparent: bool = False) -> bytes:
+def encoded(figure: Figure, *, transparent: bool = False) -> bytes:
+    """A figure as the bytes of a PNG file."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure)
     figure.savefig(buffer, format="png", dpi=150, transparent=transparent)

@@ -1,12 +1,14 @@
 """One self-contained HTML page about any folders that sfumato wrote.
 
 A folder is recognised by its files; each kind has its reader, which turns it into a `Section` of plain blocks, and the
-template draws them. Pictures are inside the page, styles are inline, there is no script: the file can be mailed,
-archived and opened without a network. Every name in it was written by someone else and is escaped.
+template draws them: what was asked, the answer in words and numbers, its limits, then each folder. Pictures are inside
+the page, styles are inline, there is no script: the file can be mailed, archived and opened without a network. Every
+name in it was written by someone else and is escaped.
 """
 
 import csv
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,9 +17,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import UsageError
-from sfumato.report.content import Section, Table
+from sfumato.report.asked import asked_of
+from sfumato.report.audit import audit_section
+from sfumato.report.content import Section
 from sfumato.report.datasets import dataset_section
+from sfumato.report.images import images_section
+from sfumato.report.limits import ALWAYS, limits_of
+from sfumato.report.pairs import pairs_section
 from sfumato.report.predictions import predictions_section
+from sfumato.report.proof import proof_section
+from sfumato.report.reading import read_json
 from sfumato.report.runs import run_section
 from sfumato.report.samples import samples_section
 from sfumato.report.scores import scores_section
@@ -43,7 +52,7 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     if out.is_dir():
         raise UsageError(f"{out} is a folder", expected="the name of a page", remedy=f"--out {out / 'report.html'}")
     readers = [_reader(folder) for folder in folders]
-    page = render([reader(folder.resolve()) for reader, folder in zip(readers, folders, strict=True)])
+    page = render([_told(reader(folder.resolve()), folder) for reader, folder in zip(readers, folders, strict=True)])
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, page)
     return out
@@ -51,20 +60,28 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
 
 def render(sections: Sequence[Section]) -> str:
     """The page of these sections as HTML."""
-    overview = Table(
-        title="What is on this page",
-        columns=("folder", "what it is", "in short"),
-        rows=tuple((section.name, section.title, section.summary) for section in sections),
-    )
     loader = PackageLoader("sfumato.report")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.get_template("report.html.jinja2").render(
         sections=sections,
-        headline=[overview, *(block for section in sections for block in section.headline)],
+        always=ALWAYS,
         when=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         version=version("sfumato"),
+    )
+
+
+def _told(section: Section, folder: Path) -> Section:
+    """A section with what any folder says of itself: what was asked, the answer in words, and its limits."""
+    summary = read_json(folder / "summary.json")
+    said = summary.get("reading", ()) if isinstance(summary, dict) else ()
+    sentences = (said,) if isinstance(said, str) else tuple(map(str, said))
+    return replace(
+        section,
+        asked=section.asked or asked_of(folder),
+        reading=section.reading or sentences,
+        limits=(*section.limits, *limits_of(folder, said=bool(section.limits))),
     )
 
 
@@ -73,10 +90,18 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
     header = _header(folder / "manifest.csv")
     if (folder / "log.jsonl").is_file() or (folder / "recipe.yaml").is_file():
         return run_section
+    if (read_json(folder / "summary.json") or {}).get("kind") == "images":
+        return images_section
+    if (read_json(folder / "summary.json") or {}).get("kind") == "audit":
+        return audit_section
+    if (read_json(folder / "summary.json") or {}).get("kind") == "proof":
+        return proof_section
     if (folder / "scores.csv").is_file():
         return scores_section
     if {"id", "review_rank"} <= header:
         return predictions_section
+    if {"mask_source", "dice_resegmented"} <= header:
+        return pairs_section
     if {"file", "seed"} <= header:
         return samples_section
     if {"id", "image"} <= header:

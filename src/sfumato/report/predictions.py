@@ -7,7 +7,7 @@ import numpy as np
 
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section
 from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, Row, listings, number, picture, read_rows, shown, table
+from sfumato.report.reading import STRIP, UNKNOWN, Row, listings, number, picture, read_json, read_rows, shown, table
 
 CASES = 6
 """Cases shown with pictures."""
@@ -18,7 +18,7 @@ FILMS = 3
 PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
 """Columns of the manifest that hold pictures, and what they show."""
 
-NUMBERS = ("area", "uncertainty", "information", "agreement", "network_calls", "seconds")
+NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", "network_calls", "seconds")
 
 
 def predictions_section(folder: Path) -> Section:
@@ -29,11 +29,15 @@ def predictions_section(folder: Path) -> Section:
         title="Predictions",
         name=folder.name,
         summary=f"{len(rows)} cases segmented, {calls} network calls each",
+        reading=_reading(rows),
+        limits=_limits(folder),
         blocks=(
             *_means(rows),
             *_look_first(folder, rows),
             *_processes(folder, rows),
-            table("All cases, most uncertain first", rows, file="manifest.csv", without={"mask", *dict(PICTURES)}),
+            table(
+                "All cases, those to look at first on top", rows, file="manifest.csv", without={"mask", *dict(PICTURES)}
+            ),
             *listings(folder, "summary.json", "provenance.json"),
         ),
     )
@@ -49,9 +53,37 @@ def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
     return (Facts("In short", tuple(facts)),) if facts else ()
 
 
+def _reading(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which cases to look at."""
+    first = ", ".join(f"{row['id']}{_expected(row)}" for row in rows[:3])
+    return (f"Look first at {first}.",) if first else ()
+
+
+def _limits(folder: Path) -> tuple[str, ...]:
+    """What the order of review rests on."""
+    about = (read_json(folder / "summary.json") or {}).get("review", {})
+    if about.get("by") == "expected_error":
+        agrees = "" if about["spearman"] is None else f", with rank correlation {about['spearman']:.2f} (1 is perfect)"
+        return (
+            f"The order of review rests on {about['validation_cases']} validation cases{agrees}: it holds for images "
+            "like those.",
+        )
+    return (f"The order of review rests on plain uncertainty: {about['why']}.",) if about else ()
+
+
+def _expected(row: Row) -> str:
+    error = number(row.get("expected_error", ""))
+    return f" (expected error {error:.2f})" if np.isfinite(error) else ""
+
+
 def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     pictures = tuple(shot for row in rows[:CASES] for shot in _pictures(folder, row))
-    caption = "The cases the ensemble is least sure about. Bright = likely foreground, or much uncertainty."
+    by = (
+        "with the largest error to expect"
+        if rows and "expected_error" in rows[0]
+        else "the ensemble is least sure about"
+    )
+    caption = f"The cases {by}. Bright = likely foreground, or much uncertainty."
     return (
         (Gallery(title="Look at these first", pictures=pictures, size="triple", caption=caption),) if pictures else ()
     )
@@ -60,7 +92,11 @@ def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
 def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
     """What there are pictures of: volumes are opened elsewhere, and several classes have a folder of pictures."""
     return tuple(
-        picture(folder / row[column], f"{row['id']} · {what}", as_heat=column != "overlay")
+        picture(
+            folder / row[column],
+            f"{row['id']} · {what}{_expected(row) if column == 'overlay' else ''}",
+            as_heat=column != "overlay",
+        )
         for column, what in PICTURES
         if row.get(column, "").endswith(".png")
     )

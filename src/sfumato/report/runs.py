@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section, Table
+from sfumato.report.card import NAME, limits_of_run, read_card
+from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Note, Section, Table
 from sfumato.report.figures import INK, NOT_A_METRIC, Panel, chart, panels
 from sfumato.report.meaning import heading, meaning
 from sfumato.report.reading import STRIP, address, listings, picture, read_json, shown
@@ -27,12 +28,15 @@ def run_section(folder: Path) -> Section:
         title="Training run",
         name=folder.name,
         summary="; ".join(f"{fact.name.lower()} {fact.value}" for fact in facts) or "nothing trained yet",
+        limits=tuple(limits_of_run(folder)),
         blocks=(
             *([Facts("In short", facts)] if facts else []),
+            *_warnings(records),
             *_curves(records),
             *_grids(folder / "samples"),
             *_process(folder / "samples" / "process.png"),
             *_plan(folder / "plan.json"),
+            *([Listing(NAME, card)] if (card := read_card(folder)) else []),
             *listings(folder, "recipe.yaml", "provenance.json"),
         ),
     )
@@ -53,6 +57,11 @@ def _facts(records: Records) -> tuple[Fact, ...]:
         metrics = [(name, value) for name, value in validated[-1].items() if name not in NOT_A_METRIC]
         facts += [Fact(f"Validation {heading(name)}", shown(value), meaning(name)) for name, value in metrics]
     return tuple(facts)
+
+
+def _warnings(records: Records) -> tuple[Note, ...]:
+    warnings = [record for record in records if record.get("kind") == "warning"]
+    return tuple(Note(f"Warning after {record['step']} steps: {record['text']}.") for record in warnings)
 
 
 def _duration(seconds: float) -> str:

@@ -1,10 +1,14 @@
 """The section of synthetic images: what they look like, how many of each class."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sfumato.data.manifest import SPLITS
 from sfumato.report.content import Block, Gallery, Note, Section, Table
-from sfumato.report.reading import STRIP, listings, picture, read_rows, table
+from sfumato.report.reading import STRIP, Row, listings, picture, read_rows, table
+
+NO_CLASS = "(no class)"
 
 SINGLES = 12
 """Single images shown when there is no preview grid."""
@@ -13,22 +17,58 @@ SINGLES = 12
 def samples_section(folder: Path) -> Section:
     """A folder written by `generate`."""
     rows = read_rows(folder / "manifest.csv")
-    count = Counter(row.get("label") or "(no class)" for row in rows)
-    cells = tuple((label, str(number)) for label, number in sorted(count.items()))
+    made = [row for row in rows if row["file"]]
+    classes = {row.get("label") or NO_CLASS for row in made}
+    mixed = len(made) < len(rows)
+    beside = f", beside {len(rows) - len(made)} real ones" if mixed else ""
     return Section(
-        title="Synthetic images",
+        title="Synthetic and real images" if mixed else "Synthetic images",
         name=folder.name,
-        summary=f"{len(rows)} images of {len(count)} classes",
+        summary=f"{len(made)} images of {len(classes)} classes were made{beside}",
+        limits=tuple(_limits(made)),
         blocks=(
-            Note("Every image here is synthetic: it shows no patient."),
-            Table(title="Images of each class", columns=("class", "images"), rows=cells),
-            *_grid(folder, [row["file"] for row in rows]),
+            Note("Every image here but the real ones of the manifest is synthetic: it was not taken of a patient."),
+            _counts(rows) if mixed else _table(made),
+            *_grid(folder, [row["file"] for row in made]),
             *_classes(folder),
             *_progression(folder / "progression.png"),
             table("All images", rows, file="manifest.csv"),
-            *listings(folder, "provenance.json"),
+            *_rejected(folder),
+            *listings(folder, "summary.json", "provenance.json"),
         ),
     )
+
+
+def _table(made: Sequence[Row]) -> Table:
+    count = Counter(row.get("label") or NO_CLASS for row in made)
+    cells = tuple((label, str(number)) for label, number in sorted(count.items()))
+    return Table(title="Images of each class", columns=("class", "images"), rows=cells)
+
+
+def _counts(rows: Sequence[Row]) -> Table:
+    """Real images of each split beside those that were made for training."""
+    kinds = ("synthetic", *(f"real, {split}" for split in SPLITS))
+    count = Counter((row.get("label") or NO_CLASS, _kind(row)) for row in rows)
+    cells = tuple((label, *(str(count[label, kind]) for kind in kinds)) for label in sorted({key for key, _ in count}))
+    return Table(title="Images of each class", columns=("class", *kinds), rows=cells, caption="Synthetic ones train.")
+
+
+def _kind(row: Row) -> str:
+    return "synthetic" if row["file"] else f"real, {row.get('split')}"
+
+
+def _limits(made: Sequence[Row]) -> Iterator[str]:
+    """Whether copies of patients were looked for."""
+    if made and "copy" not in made[0]:
+        yield "Whether these images copy training images was not checked (generate --reject-copies DATASET)."
+    elif made and not any(row["copy"] for row in made):
+        yield "Images were compared with the training images, but there is no verdict: none were held out."
+
+
+def _rejected(folder: Path) -> tuple[Block, ...]:
+    """The copies that were rejected, if there were any."""
+    file = folder / "rejected.csv"
+    return (table("Rejected as copies", read_rows(file), file=file.name),) if file.is_file() else ()
 
 
 def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:

@@ -1,9 +1,10 @@
 """Classification of a dataset's labels: what synthetic images are to help with, and whose features judge them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -14,6 +15,7 @@ from sfumato.metrics.fidelity import Features
 from sfumato.networks.classifier import Classifier
 from sfumato.tasks.task import batch_noise
 from sfumato.training.ema import EMA
+from sfumato.training.gradient import Loss
 from sfumato.training.loop import Settings, Until, train
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import Parts
@@ -32,27 +34,37 @@ class Classify:
         pack: the dataset.
         augment: how images are varied.
         seed: of the run.
+        weights: of each class in the loss; None for 1.
         device: where the network is.
     """
 
     pack: Pack
     augment: Ranges
     seed: int
+    weights: tuple[float, ...] | None = None
     device: str = "cpu"
 
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
-        """Cross-entropy of each item."""
+        """Cross-entropy of each item, times the weight of its class."""
         noise = batch_noise(self.seed, batch, self.device)
         images = self.pack.images(batch.rows, self.device)
         images, _ = apply(images, None, draw(self.augment, noise, images))
         labels = self.pack.labels(batch.rows).to(self.device)
-        return {"loss": functional.cross_entropy(network(images), labels, reduction="none")}
+        losses = functional.cross_entropy(network(images), labels, reduction="none")
+        return {"loss": losses if self.weights is None else losses * losses.new_tensor(self.weights)[labels]}
 
 
 def fit_classifier(
-    pack: Pack, *, augment: Ranges, steps: int = 500, batch: int = 32, seed: int = 0, device: str = "cpu"
+    pack: Pack,
+    *,
+    augment: Ranges,
+    rows: Sequence[int] | None = None,
+    steps: int = 500,
+    batch: int = 32,
+    seed: int = 0,
+    device: str = "cpu",
 ) -> Classifier:
-    """A classifier of the labels, trained on the training split; its averaged weights, in evaluation mode.
+    """A classifier of the labels, trained on the training split or on `rows`; its averaged weights, in evaluation mode.
 
     Raises:
         ValueError: the dataset has no labels.
@@ -62,16 +74,37 @@ def fit_classifier(
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(seed)
         network = Classifier(channels_in=pack.spec.channels, classes=len(pack.spec.classes)).to(device)
-    optimizer = make_optimizer(network, learning_rate=1e-3, weight_decay=0.01)
-    parts = Parts(network=network, ema=EMA(network, half_life=10 * batch), optimizer=optimizer)
     job = Classify(pack=pack, augment=augment, seed=seed, device=device)
-    stream = Stream(rows=tuple(pack.rows("train")), batch=batch, seed=seed)
-    settings = Settings(learning_rate=1e-3, warmup_steps=20, seed=seed)
-    for _ in train(parts, job.loss, stream, until=Until(steps=steps), settings=settings):
-        pass
-    trained = parts.ema.network.eval()
+    trained = fit(network, job.loss, pack.rows("train") if rows is None else rows, steps=steps, batch=batch, seed=seed)
     assert isinstance(trained, Classifier)
     return trained
+
+
+def fit(network: nn.Module, loss: Loss, rows: Sequence[int], *, steps: int, batch: int, seed: int = 0) -> nn.Module:
+    """Train a downstream model from its initial weights; its averaged weights, in evaluation mode.
+
+    Args:
+        network: trained in place.
+        loss: terms of a batch.
+        rows: of the dataset; one that comes twice counts twice.
+        steps: how many; the learning rate falls to zero over them.
+        batch: images of a step.
+        seed: of the order of the images.
+    """
+    optimizer = make_optimizer(network, learning_rate=1e-3, weight_decay=0.01)
+    parts = Parts(network=network, ema=EMA(network, half_life=10 * batch), optimizer=optimizer)
+    stream = Stream(rows=tuple(rows), batch=batch, seed=seed)
+    settings = Settings(learning_rate=1e-3, warmup_steps=20, seed=seed)
+    for _ in train(parts, loss, stream, until=Until(steps=steps), settings=settings):
+        pass
+    return parts.ema.network.eval()
+
+
+@torch.inference_mode()
+def probabilities(network: nn.Module, pack: Pack, rows: Sequence[int], *, device: str = "cpu") -> Float[Tensor, "n k"]:
+    """The probability of each class for each of these rows, on the CPU."""
+    parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    return torch.cat([network(pack.images(part, device)).float().softmax(1).cpu() for part in parts])
 
 
 class OwnSpace:

@@ -15,7 +15,7 @@ Pixels that a mask says nothing about (`IGNORED`) are undecided in the state: ea
 nothing and give no gradient; scores leave them out.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -181,6 +181,7 @@ def draw_masks(
     seeds: Sequence[int],
     start: Output | None = None,
     guidance: Guidance = UNGUIDED,
+    around: Callable[[Denoise], Denoise] = lambda denoise: denoise,
 ) -> Iterator[Step]:
     """The steps from noise to one mask for each image; `probabilities(step.x0)` of the last one is the answer.
 
@@ -193,6 +194,7 @@ def draw_masks(
         seeds: one for each image.
         start: estimated one-hot masks in [-1, 1] to start from; None for noise.
         guidance: away from what; masks have no classes to drop, so from a weaker network only.
+        around: what is put around the whole denoiser, such as an audit of it.
     """
     like = images.new_empty((len(images), classes, *images.shape[2:]))
 
@@ -200,4 +202,4 @@ def draw_masks(
         return sampler.remembering(Denoiser(process, Pieces(network, piece_size(like))))
 
     denoise, noise = guidance.around(process, network, denoiser), Noise(seeds, images.device)
-    yield from sampler(process, denoise, like, Condition(image=images), noise, start=start)
+    yield from sampler(process, around(denoise), like, Condition(image=images), noise, start=start)

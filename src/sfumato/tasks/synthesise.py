@@ -1,6 +1,10 @@
 """Synthesis: a (class-)conditional diffusion model of images.
 
-Labels are dropped for a share of the training items, so that guidance can be chosen when sampling. Validation is the
+Where the images have masks, pairs may be made too (`tasks.pairs`): images with their masks, images from masks, or masks
+alone; where several readers outlined a case, one of them is drawn at each step.
+
+Labels, and masks that images are made from, are dropped for a share of the training items, so that guidance can be
+chosen when sampling. Validation is the
 denoising loss on held-out images beside that on as many training images, at the same noise: the gap between the two
 shows memorisation long before any picture does. Beside it stands the kernel distance of drawn images to held-out ones.
 """
@@ -9,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.data.augmentation import augment, nonleaking
@@ -21,8 +27,11 @@ from sfumato.diffusion.guidance import Guidance
 from sfumato.diffusion.pieces import Pieces, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
+from sfumato.metrics.gap import paired_gap
 from sfumato.networks.uncertainty import weigh
+from sfumato.recipe import Pairs
 from sfumato.tasks.judge import Judge
+from sfumato.tasks.pairs import Beside, Joined, Layout
 from sfumato.tasks.task import (
     Sampler,
     Scores,
@@ -35,7 +44,7 @@ from sfumato.tasks.task import (
     to_uint8,
 )
 from sfumato.training.stream import Batch
-from sfumato.typing import Data, PerItem
+from sfumato.typing import Data, Masks, PerItem
 
 GenerateMetric = Literal["loss", "kid"]
 
@@ -54,7 +63,7 @@ class Synthesise:
         rows: rows of `pack` to validate on.
         train_rows: training rows to compare them with.
         augment: how images are varied; the network is told what a `Pipe` does.
-        drop_label: share of labels dropped in training.
+        drop_label: share of labels, with the masks that images are made from, dropped in training.
         uncertainty: whether noise levels are weighed by the network's `log_variance`; in training only, so that the
             losses of validation stay comparable.
         batch: global batch size.
@@ -62,6 +71,7 @@ class Synthesise:
         self_condition: share of items with an estimate to be conditioned on, where the sampler has it shown.
         judge: scores drawn images; None: none are drawn to be scored.
         metric: what decides which weights are best, `loss` or `kid`.
+        pairs: what is made of images with masks.
         device: where the network is.
     """
 
@@ -79,6 +89,7 @@ class Synthesise:
     self_condition: float = 0.0
     judge: Judge | None = None
     metric: GenerateMetric = "loss"
+    pairs: Pairs = "none"
     device: str = "cpu"
 
     @property
@@ -86,67 +97,105 @@ class Synthesise:
         """Number of label classes; 0 for an unconditional model."""
         return len(self.pack.spec.classes)
 
+    @property
+    def layout(self) -> Layout:
+        """What is made of a pair."""
+        return Layout.of(self.pairs, self.pack.spec)
+
     def loss(self, network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
         """The process's loss of each item."""
         noise = batch_noise(self.seed, batch, self.device)
-        t = self.process.times(stratified(noise, batch.slots, self.batch))
-        label = None
-        if self.classes:
-            label = self.pack.labels(batch.rows).to(self.device)
-            label = torch.where(noise.uniform() < self.drop_label, self.classes, label)
-        images, told = self._varied(self.pack.images(batch.rows, self.device), noise)
-        error = self._denoising_loss(network, images, Condition(label=label, augment=told), t, noise)
-        return {"loss": self._weighed(network, error, images, t)} if self.uncertainty else {"loss": error}
+        t, layout = self.process.times(stratified(noise, batch.slots, self.batch)), self.layout
+        dropped = noise.uniform() < self.drop_label
+        label = torch.where(dropped, self.classes, self._labels(batch.rows)) if self.classes else None
+        images, masks, told = self._varied(self.pack.images(batch.rows, self.device), self._masks(batch, noise), noise)
+        x0, beside = layout.states(images, masks), layout.shown(masks)
+        if beside is not None:
+            beside = beside.masked_fill(dropped.view(-1, *[1] * (beside.ndim - 1)), 0.0)
+        error = self._denoising_loss(network, x0, Condition(image=beside, label=label, augment=told), t, noise)
+        return {"loss": self._weighed(network, error, x0, t)} if self.uncertainty else {"loss": error}
+
+    def _labels(self, rows: Sequence[int]) -> Tensor:
+        return self.pack.labels(rows).to(self.device)
+
+    def _masks(self, batch: Batch, noise: Noise) -> Masks | None:
+        """The mask of one reader for each item; None where masks are not looked at."""
+        if not self.layout.paired:
+            return None
+        readers = (noise.uniform() * self.pack.spec.readers).long().tolist()
+        return self.pack.masks(batch.rows, readers, self.device)
+
+    def _first_masks(self, rows: Sequence[int]) -> Masks | None:
+        """The mask of the first reader, for what must be the same each time."""
+        return self.pack.masks(rows, None, self.device) if self.layout.paired else None
 
     @torch.inference_mode()
     def validate(self, network: nn.Module) -> Scores:
         """Denoising loss on held-out and on training images, the gap between them, and the distance of drawn images."""
-        held_out, seen = self._mean_loss(network, self.rows), self._mean_loss(network, self.train_rows)
-        scores = {"loss_held_out": held_out, "loss_train": seen, "gap": held_out - seen}
+        known = [self.train_rows[k % len(self.train_rows)] for k in range(len(self.rows))]
+        held_out, seen = self._losses(network, self.rows), self._losses(network, known)
+        gap = paired_gap(held_out, seen, np.array(known))
+        scores = {"loss_held_out": float(held_out.mean()), "loss_train": float(seen.mean())}
+        scores |= {"gap": gap.value, "gap_error": gap.error}
         if self.judge is not None:
             rows = [self.rows[k % len(self.rows)] for k in range(self.judge.images)]
             labels = self.pack.labels(rows).tolist() if self.classes else [None] * len(rows)
-            scores["kid"] = self.judge.distance(self._draw(network, labels, "judged"))
+            images = self.layout.parted(self._draw(network, labels, self._first_masks(rows), "judged")).images
+            assert images is not None, "a judge compares images"
+            scores["kid"] = self.judge.distance(images)
         return {"score": -scores["kid" if self.metric == "kid" else "loss_held_out"], **scores}
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
-        """Samples, the classes in turn."""
+        """Samples, the classes in turn; images that are made from masks with these."""
         labels = [k % self.classes for k in range(PREVIEW_IMAGES)] if self.classes else [None] * PREVIEW_IMAGES
-        return [Shown(image) for image in to_uint8(self._draw(network, labels, "preview"))]
+        given = self._first_masks([self.rows[k % len(self.rows)] for k in range(PREVIEW_IMAGES)])
+        images, masks = self.layout.parted(self._draw(network, labels, given, "preview"))
+        if masks is None and self.layout.from_mask:
+            masks = given
+        if images is None:
+            assert masks is not None
+            return [Shown(picture) for picture in pictured(masks.cpu().numpy(), self.layout.classes)]
+        return [
+            Shown(image, None if masks is None else masks[k].cpu().numpy()) for k, image in enumerate(to_uint8(images))
+        ]
 
-    def _draw(self, network: nn.Module, labels: Sequence[int | None], purpose: str) -> Data:
-        """An image for each label, the same noise each time it is asked for this purpose."""
-        drawn = []
+    def _draw(self, network: nn.Module, labels: Sequence[int | None], masks: Masks | None, purpose: str) -> Joined:
+        """x0 for each label and mask, the same noise each time it is asked for this purpose."""
+        layout, drawn = self.layout, []
         for start in range(0, len(labels), self.batch):
             part = labels[start : start + self.batch]
             noise = Noise([derive_seed(self.seed, purpose, start + k) for k in range(len(part))], self.device)
-            like = torch.empty((len(part), self.pack.spec.channels, *self.pack.spec.size), device=self.device)
+            like = torch.empty((len(part), layout.state, *self.pack.spec.size), device=self.device)
             x = self.process.prior(like, noise, t=self.sampler.times[0])
+            beside = None if masks is None else layout.shown(masks[start : start + self.batch])
             steps = draw_images(
-                self.process, network, self.sampler, x, part, noise, guidance=self.guidance, classes=self.classes
-            )
+                self.process, network, self.sampler, x, part, noise,
+                guidance=self.guidance, classes=self.classes, beside=beside,
+            )  # fmt: skip
             drawn.append(last(steps).x)
         return torch.cat(drawn)
 
-    def _varied(self, images: Data, noise: Noise) -> tuple[Data, Tensor | None]:
-        """Augmented images, and what the network is told about it."""
+    def _varied(self, images: Data, masks: Masks | None, noise: Noise) -> tuple[Data, Masks | None, Tensor | None]:
+        """Augmented images, masks moved with them, and what the network is told about it."""
         if isinstance(self.augment, Ranges):
-            return augment.apply(images, None, augment.draw(self.augment, noise, images))[0], None
+            return *augment.apply(images, masks, augment.draw(self.augment, noise, images)), None
         height, width = images.shape[-2:]
-        parameters = nonleaking.decide(nonleaking.draw(noise), self.augment, height=height, width=width)
-        return nonleaking.apply(images, parameters), parameters.labels.to(images.device)
+        done = nonleaking.decide(nonleaking.draw(noise), self.augment, height=height, width=width)
+        moved = None if masks is None else nonleaking.apply_to_masks(masks, done, classes=self.layout.classes)
+        return nonleaking.apply(images, done), moved, done.labels.to(images.device)
 
-    def _mean_loss(self, network: nn.Module, rows: Sequence[int]) -> float:
-        """Mean over rows, the same times and noise each time it is asked."""
-        total = 0.0
+    def _losses(self, network: nn.Module, rows: Sequence[int]) -> Float[np.ndarray, " n"]:
+        """The loss of each row, the same times and noise in its place each time it is asked."""
+        losses = []
         for start in range(0, len(rows), self.batch):
             part = rows[start : start + self.batch]
             noise = Noise([derive_seed(self.seed, "validate", start + k) for k in range(len(part))], self.device)
-            images = self.pack.images(part, self.device)
-            label = self.pack.labels(part).to(self.device) if self.classes else None
+            masks, label = self._first_masks(part), self._labels(part) if self.classes else None
+            x0 = self.layout.states(self.pack.images(part, self.device), masks)
+            condition = Condition(image=self.layout.shown(masks), label=label)
             t = self.process.times(stratified(noise, range(start, start + len(part)), len(rows)))
-            total += float(self._denoising_loss(network, images, Condition(label=label), t, noise).sum())
-        return total / len(rows)
+            losses.append(self._denoising_loss(network, x0, condition, t, noise).double().cpu().numpy())
+        return np.concatenate(losses)
 
     def _denoising_loss(self, network: nn.Module, x0: Data, condition: Condition, t: PerItem, noise: Noise) -> PerItem:
         x_t = self.process.corrupt(x0, t, noise)
@@ -174,6 +223,7 @@ def draw_images(
     *,
     guidance: Guidance,
     classes: int,
+    beside: Beside | None = None,
 ) -> Iterator[Step]:
     """The steps from a state to one image for each label.
 
@@ -186,16 +236,22 @@ def draw_images(
         noise: of each image.
         guidance: away from what.
         classes: number of classes of the model; 0 for an unconditional one.
+        beside: what the network is shown beside the state: one-hot masks that images are made from.
 
     Yields:
         Steps; the last one holds the images, about in [-1, 1].
     """
-    process, condition = SAMPLERS[sampler.name].walked(process), Condition()
+    process, label = SAMPLERS[sampler.name].walked(process), None
     if classes:
-        condition = Condition(label=torch.tensor([classes if k is None else k for k in labels], device=x.device))
+        label = torch.tensor([classes if k is None else k for k in labels], device=x.device)
 
     def denoiser(network: Network) -> Denoise:
         return sampler.remembering(Denoiser(process, Pieces(network, piece_size(x)), clip=1.0))
 
-    denoise = guidance.around(process, network, denoiser, unlabelled=classes or None)
-    yield from sampler.walk(process, denoise, x, condition, noise)
+    denoise = guidance.around(process, network, denoiser, unlabelled=classes or None, drops_image=beside is not None)
+    yield from sampler.walk(process, denoise, x, Condition(image=beside, label=label), noise)
+
+
+def pictured(masks: np.ndarray, classes: int) -> np.ndarray:
+    """Masks (b, h, w) as pictures (b, h, w, 1) uint8: the background black, the last class white."""
+    return (masks * (255 / max(1, classes - 1))).round().astype(np.uint8)[..., None]

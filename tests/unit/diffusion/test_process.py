@@ -49,6 +49,17 @@ def test_twice_keeps_what_there_is():
     assert both.label is not None and both.label.tolist() == [4, 1, 9, 9]
 
 
+def test_twice_drops_what_it_is_told_to():
+    image = torch.ones(2, 1, 3)
+    both = Condition(image=image).twice(None, drops_image=True)
+    assert both.label is None and both.image is not None and both.image.flatten(1).sum(1).tolist() == [3, 3, 0, 0]
+    both = Condition(image=image, label=torch.tensor([4, 1])).twice(9)
+    assert both.image is not None and (both.image == 1).all()
+    for condition, label in ((Condition(image=image), 9), (Condition(image=image), None)):
+        with pytest.raises(ValueError, match="drop"):
+            condition.twice(label)
+
+
 def test_every_bit_of_a_seed_counts():
     """torch's own seeding takes the low 32 bits alone."""
     seeds = [0, 5, 2**32, 2**32 + 5, 5 * 2**32, 5 * 2**32 + 5, 2**62, 2**62 + 1, 2**63 - 1]

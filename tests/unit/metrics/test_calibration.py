@@ -91,3 +91,16 @@ def test_band_is_round_and_works_in_any_dimension() -> None:
     np.testing.assert_array_equal(band(point, width=3), distance <= 3)
     np.testing.assert_array_equal(band(point, width=0), point)
     assert not band(np.zeros((5, 5), bool), width=3).any()
+
+
+def test_pixels_of_unknown_class_count_nowhere() -> None:
+    reference, p = lesion(), np.random.default_rng(0).random((100, 100))
+    known = np.zeros((100, 100), bool)
+    known[:, :60] = True
+    spoilt = np.where(known, reference, 1 - reference)
+    for found, expected in zip(
+        calibration(binary(p), spoilt, where=known)[:3],
+        calibration(binary(p)[:, :, :60], reference[:, :60])[:3],
+        strict=True,
+    ):
+        assert found == pytest.approx(expected)

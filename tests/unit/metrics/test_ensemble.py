@@ -7,6 +7,8 @@ import pytest
 
 from sfumato.metrics.ensemble import (
     agreement,
+    among_readers,
+    collective_insight,
     ged,
     image_uncertainty,
     matched_iou,
@@ -135,3 +137,54 @@ def test_matched_iou_matches_one_to_one() -> None:
 def test_ged_averages_over_foreground_classes() -> None:
     first, second = np.array([[0, 1, 2, 2]]), np.array([[0, 1, 1, 2]])
     assert ged(first, second, classes=3).v == pytest.approx(2 * (1 - (1 / 2 + 1 / 2) / 2))
+
+
+def by_hand(members: np.ndarray, readers: np.ndarray) -> tuple[float, float, float, float]:
+    """The collective insight from its definition, pixel by pixel."""
+
+    def dice(a: np.ndarray, b: np.ndarray) -> float:
+        return 2 * (a & b).sum() / (a.sum() + b.sum())
+
+    def spread(masks: np.ndarray) -> tuple[float, float]:
+        every = [np.var(a.astype(float) - b) for a in masks for b in masks]
+        return min(every), max(every)
+
+    s, y = members.astype(bool), readers.astype(bool)
+    sensitivity = (s.any(axis=0) & y.any(axis=0)).sum() / y.any(axis=0).sum()
+    d_max = float(np.mean([max(dice(a, b) for a in s) for b in y]))
+    d_a = 1 - sum(abs(a - b) for a, b in zip(spread(members), spread(readers), strict=True)) / 2
+    return sensitivity, d_max, d_a, 3 * sensitivity * d_max * d_a / (sensitivity + d_max + d_a)
+
+
+def test_the_collective_insight_is_its_definition() -> None:
+    members = np.stack([disc(radius) for radius in (3, 5, 9)])
+    found = collective_insight(members, READERS, classes=2)
+    assert found == pytest.approx(by_hand(members, READERS))
+    where = members.any(axis=0) | READERS.any(axis=0)
+    cut = collective_insight(members[:, where], READERS[:, where], classes=2, pixels=where.size)
+    assert cut == pytest.approx(found), "pixels that are background in every mask count in the variance alone"
+
+
+def test_the_diversity_agreement_degenerates() -> None:
+    """One mask four times, where the readers differ: hardly less than 1, since the object is small."""
+    same = np.stack([disc(6)] * 4)
+    assert collective_insight(same, READERS, classes=2).d_a > 0.88
+    assert ged(same, READERS, classes=2).u > 0.1
+
+
+def test_nothing_anywhere_is_agreement() -> None:
+    nothing = np.zeros((3, 8, 8), np.int64)
+    assert collective_insight(nothing, nothing[:2], classes=2) == pytest.approx((1, 1, 1, 1))
+
+
+def test_readers_are_models_of_each_other() -> None:
+    among = among_readers(READERS, classes=2)
+    area = READERS.sum(axis=(1, 2))
+    dice = [np.mean([2 * min(a, b) / (a + b) for m, b in enumerate(area) if k != m]) for k, a in enumerate(area)]
+    np.testing.assert_allclose(among.dice[:, 0], dice)
+    distance = [1 - min(a, b) / max(a, b) for k, a in enumerate(area) for m, b in enumerate(area) if k != m]
+    assert among.diversity == pytest.approx(np.mean(distance))
+    alone = [ged(READERS[k : k + 1], np.delete(READERS, k, axis=0), classes=2).v for k in range(4)]
+    assert among.ged_v == pytest.approx(np.mean(alone))
+    iou = [np.mean([min(a, b) / max(a, b) for m, b in enumerate(area) if k != m]) for k, a in enumerate(area)]
+    assert among.matched_iou == pytest.approx(np.mean(iou)), "one reader is matched with each of the others"

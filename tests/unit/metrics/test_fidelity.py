@@ -2,8 +2,20 @@
 
 import numpy as np
 import pytest
+import torch
+from monai.metrics.fid import compute_frechet_distance
+from torchmetrics.image.fid import _compute_fid
 
-from sfumato.metrics.fidelity import PixelSpace, frechet, kid
+from sfumato.metrics.fidelity import (
+    PixelSpace,
+    _drawn_pairs,
+    frechet,
+    frechet_interval,
+    frechet_moments,
+    kid,
+    kid_interval,
+    moments,
+)
 
 
 def normal(seed: int, count: int, *, dimensions: int = 6, shift: float = 0.0, scale: float = 1.0) -> np.ndarray:
@@ -60,3 +72,39 @@ def test_pixel_space_sees_intensity_and_keeps_its_scale():
 def test_pixel_space_of_few_images_has_few_dimensions():
     images = normal(0, 5, dimensions=30)
     assert PixelSpace.of(images).features(images).shape == (5, 4)
+
+
+def test_frechet_of_few_images_in_many_dimensions_is_the_same_by_singular_values():
+    x, y = normal(0, 12, dimensions=30), normal(1, 20, dimensions=30, shift=0.4)
+    assert frechet(x, y) == pytest.approx(frechet_moments(moments(x), moments(y)), rel=1e-6)
+    assert frechet(x, x) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("count", "dimensions"), [(500, 64), (40, 64), (100, 224)])
+def test_frechet_is_that_of_monai_and_torchmetrics(count: int, dimensions: int):
+    x, y = normal(0, count, dimensions=dimensions), normal(1, count + 7, dimensions=dimensions, shift=0.5, scale=1.3)
+    (mean_x, spread_x), (mean_y, spread_y) = (tuple(map(torch.from_numpy, moments(side))) for side in (x, y))
+    ours = frechet(x, y)
+    assert ours == pytest.approx(_compute_fid(mean_x, spread_x, mean_y, spread_y).item(), rel=1e-6)
+    if count > dimensions:  # scipy's root of singular matrices, which MONAI takes, is inexact
+        theirs = compute_frechet_distance(mean_x, spread_x, mean_y, spread_y)
+        assert ours == pytest.approx(float(theirs), rel=1e-9)
+
+
+def test_intervals_hold_the_value_and_what_other_samples_give():
+    x, y = normal(0, 150), normal(1, 150, shift=0.3)
+    for distance, interval in ((kid, kid_interval), (frechet, frechet_interval)):
+        found = interval(x, y, seed=0)
+        assert found.value == distance(x, y) and found.low < found.value < found.high
+        others = [distance(normal(2 * k, 150), normal(2 * k + 1, 150, shift=0.3)) for k in range(1, 60)]
+        assert 0.5 < (found.high - found.low) / (4 * np.std(others)) < 2
+        assert interval(x, y, seed=0) == found != interval(x, y, seed=1)
+
+
+def test_a_resampled_kernel_distance_leaves_out_pairs_of_an_image_with_itself():
+    x = normal(0, 8)
+    often = np.array([[3, 0, 2, 1, 1, 1, 0, 0]], float)
+    rows = np.repeat(np.arange(8), often[0].astype(int))
+    kernel = (x @ x.T / x.shape[1] + 1) ** 3
+    pairs = [kernel[i, j] for i in rows for j in rows if i != j]
+    assert _drawn_pairs(kernel, often)[0] == pytest.approx(np.mean(pairs))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from sfumato.metrics.interval import difference_interval, mean_interval
+from sfumato.metrics.interval import difference_interval, grouped_mean_interval, mean_interval, share_interval
 
 
 def test_close_to_the_normal_interval_for_normal_data() -> None:
@@ -63,3 +63,45 @@ def test_one_case_leaves_the_interval_unknown() -> None:
 def test_values_that_would_poison_the_mean_are_refused(values: list[float]) -> None:
     with pytest.raises(ValueError, match="finite"):
         mean_interval(np.array(values, dtype=float), seed=0)
+
+
+def test_images_of_one_patient_count_together() -> None:
+    """Twenty copies of five patients know as much as the five: the interval does not shrink."""
+    patients = np.random.default_rng(0).random(5)
+    values, whose = np.repeat(patients, 20), np.repeat(list("abcde"), 20).tolist()
+    grouped, naive = grouped_mean_interval(values, whose, seed=0), mean_interval(values, seed=0)
+    alone = mean_interval(patients, seed=0)
+    assert grouped.mean == pytest.approx(patients.mean()) and grouped.cases == 100
+    assert grouped[1:3] == pytest.approx(alone[1:3], abs=0.02)
+    assert grouped.high - grouped.low > 3 * (naive.high - naive.low)
+
+
+def test_the_mean_is_that_of_the_cases_whatever_the_sizes_of_groups() -> None:
+    values, whose = np.array([0.0, 1.0, 1.0, 1.0]), ["a", "b", "b", "b"]
+    assert grouped_mean_interval(values, whose, seed=0).mean == 0.75
+    means, sizes = np.array([0.4, 0.5, 0.6, 0.5, 0.45]), [1, 40, 2, 25, 1]
+    whose = np.repeat(list("abcde"), sizes).tolist()
+    interval = grouped_mean_interval(np.repeat(means, sizes), whose, seed=0)
+    assert 0.4 <= interval.low < interval.mean < interval.high <= 0.6
+
+
+def test_groups_of_one_case_are_the_cases_themselves() -> None:
+    values = np.random.default_rng(0).random(12)
+    assert grouped_mean_interval(values, [str(k) for k in range(12)], seed=3) == mean_interval(values, seed=3)
+
+
+def test_one_patient_leaves_the_interval_unknown() -> None:
+    single = grouped_mean_interval(np.array([0.2, 0.9]), ["a", "a"], seed=0)
+    assert single.mean == pytest.approx(0.55) and math.isnan(single.low)
+    assert grouped_mean_interval(np.full(4, 0.3), ["a", "a", "b", "b"], seed=0)[:3] == pytest.approx((0.3, 0.3, 0.3))
+    with pytest.raises(ValueError, match="2 values in 1 groups"):
+        grouped_mean_interval(np.zeros(2), ["a"], seed=0)
+    with pytest.raises(ValueError, match="finite"):
+        grouped_mean_interval(np.array([0.0, np.nan, 1.0]), ["a", "a", "b"], seed=0)
+
+
+def test_a_share_keeps_its_interval_within_its_bounds() -> None:
+    """Wilson's interval of 10 of 10, by hand: n / (n + z^2) at the lower end."""
+    whole = share_interval(10, 10)
+    assert (whole.mean, whole.high) == (1, 1) and whole.low == pytest.approx(10 / (10 + 1.959964**2), abs=1e-6)
+    assert math.isnan(share_interval(0, 0).mean)

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import DataError, UsageError
+from sfumato.report.limits import limits_of
 from sfumato.report.page import write_report
 
 EVIL = '<img src=x onerror="alert(1)">'
@@ -39,12 +40,12 @@ class Page(HTMLParser):
         self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
         self.addresses += [value or "" for name, value in attrs if name in {"src", "href", "srcset", "data", "action"}]
-        if tag in {"h1", "h2", "h3"}:
+        if tag in {"h1", "h2", "h3", "h4"}:
             self.headings.append("")
 
     def handle_data(self, data: str) -> None:
         self.words.append(data)
-        if self.headings and self.tags[-1] in {"h1", "h2", "h3", "span"}:
+        if self.headings and self.tags[-1] in {"h1", "h2", "h3", "h4", "span"}:
             self.headings[-1] += data
 
 
@@ -65,11 +66,12 @@ def rewrite(table: Path, change: Callable[[list[dict[str, str]]], object]) -> No
 
 def test_everything_is_there_and_inside(folders: list[Path], report: Callable[..., Page]) -> None:
     page = report(*folders)
-    assert page.addresses and all(address.startswith("data:image/png;base64,") for address in page.addresses)
+    assert page.addresses and all(address.startswith(("data:image/png;base64,", "#")) for address in page.addresses)
     assert "script" not in page.tags and "link" not in page.tags and "iframe" not in page.tags
     assert not re.search(r"@import|url\(|https?://", page.source)
     for heading in (
-        "Summary", "diffusion beside deterministic twin", "Worst cases", "Best cases", "Most uncertain cases",
+        "What was asked", "The answer", "Limits",
+        "diffusion beside deterministic twin", "Worst cases", "Best cases", "Most uncertain cases",
         "Learning curves", "Samples during training", "The denoising process", "Automatic choices",
         "Look at these first", "One sheet for each class", "Cases of each class and split", "Examples",
     ):  # fmt: skip
@@ -77,6 +79,47 @@ def test_everything_is_there_and_inside(folders: list[Path], report: Callable[..
     for file in ("recipe.yaml", "provenance.json", "summary.json", "dataset.json"):
         assert file in page.text
     assert "<dl" in page.source and "cannot be shown" not in page.text and "nan" not in page.text.split()
+
+
+def test_question_answer_and_limits_come_first(scores: Path, samples: Path, report: Callable[..., Page]) -> None:
+    summary = json.loads((scores / "summary.json").read_text()) | {"reading": ["The two cannot be told apart."]}
+    (scores / "summary.json").write_text(json.dumps(summary))
+    provenance = {
+        "command": "sfumato evaluate masks predictions /ward/7/jane/dataset --out scores",
+        "inputs": {"reference": {"path": "/ward/7/jane/dataset"}, "second": None},
+        "time": "2026-11-21T10:00:00+00:00",
+    }
+    (scores / "provenance.json").write_text(json.dumps(provenance))
+    page = report(scores, samples)
+    asked, answer, limits, details = (page.text.index(text) for text in (
+        "Scored from reference “dataset” on 21 November 2026, by sfumato evaluate masks.",
+        "The two cannot be told apart.", "Not a medical device", "Worst cases",
+    ))  # fmt: skip
+    assert asked < answer < limits < details and "/ward/7" not in page.text[:details]
+    anchors = {address for address in page.addresses if address.startswith("#")}
+    assert {"#asked", "#answer", "#limits", "#folder-1", "#folder-2"} == anchors
+    assert all(f'id="{anchor[1:]}"' in page.source for anchor in anchors)
+
+
+@pytest.mark.parametrize(
+    ("columns", "limit"),
+    [
+        ({}, ""),
+        ({"patient": ""}, "No patients are known"),
+        ({"split": "train"}, "Some cases are from the training split"),
+        ({"split": "validation"}, "no test cases were held out"),
+        ({"ece_foreground": "0.2"}, "are not calibrated"),
+    ],
+)
+def test_limits_are_said_without_being_asked(
+    scores: Path, report: Callable[..., Page], columns: dict[str, str], limit: str
+) -> None:
+    sound = {"patient": "p", "split": "test", "ece_foreground": "0.01"}
+    rewrite(scores / "scores.csv", lambda rows: [row.update({**sound, **columns}) for row in rows])
+    said = limits_of(scores, said=False)
+    assert bool(said) == bool(columns) and all(limit in text and text in report(scores).text for text in said)
+    rewrite(scores / "scores.csv", lambda rows: rows.__delitem__(slice(10, None)))
+    assert any("10 cases are few" in text for text in limits_of(scores, said=True))
 
 
 def test_the_twin_stands_beside_the_diffusion_model(scores: Path, report: Callable[..., Page]) -> None:
@@ -254,7 +297,8 @@ def test_nothing_sticks_out_in_a_browser(folders: list[Path], tmp_path: Path) ->
     <script>for (const frame of document.querySelectorAll('iframe')) frame.onload = () => {
       const page = frame.contentDocument, pictures = [...page.images];
       const broken = pictures.filter(image => image.complete && !image.naturalWidth).length;
-      const cut = [...page.querySelectorAll('h1,h2,h3')].filter(title => title.scrollWidth > title.clientWidth).length;
+      const titles = [...page.querySelectorAll('h1,h2,h3,h4')];
+      const cut = titles.filter(title => title.scrollWidth > title.clientWidth).length;
       const whole = [...page.querySelectorAll('.gallery:not(.strip) img')];
       const cropped = whole.filter(image => image.clientWidth > image.closest('.frame').clientWidth).length;
       const over = page.documentElement.scrollWidth - page.documentElement.clientWidth;

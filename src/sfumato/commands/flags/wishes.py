@@ -1,7 +1,7 @@
-"""Which images are asked for: `--count`, `--class`, `--per-class` and `--seeds`."""
+"""Which images are asked for: `--count`, `--class`, `--per-class`, `--balance` and `--seeds`."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sfumato.errors import UsageError
 from sfumato.inference import Wanted
@@ -9,16 +9,38 @@ from sfumato.inference import Wanted
 UNCONDITIONAL = "unconditional"
 """The word for 'no class'."""
 
+COUNT = 64
+"""Images that are made where nothing is said."""
+
 
 def plan_images(
-    classes: Sequence[str], *, count: int, label: str | None, per_class: str | None, seeds: str | None
+    classes: Sequence[str],
+    *,
+    count: int | None = None,
+    label: str | None = None,
+    per_class: str | None = None,
+    missing: Sequence[str] | None = None,
+    seeds: str | None = None,
 ) -> list[Wanted]:
     """The images that were asked for, each with its seed.
 
+    Args:
+        classes: that the model knows.
+        count: `--count`.
+        label: `--class`.
+        per_class: `--per-class`.
+        missing: the class of each image that `--balance` asks for.
+        seeds: `--seeds`.
+
     Raises:
-        UsageError: a class that the model does not know, or fewer seeds than images.
+        UsageError: a class that the model does not know, fewer seeds than images, or flags that exclude each other.
     """
-    if per_class is not None:
+    _refuse_two({"--count": count, "--class": label}, {"--per-class": per_class}, {"--balance": missing})
+    labels: Sequence[str | None]
+    count = COUNT if count is None else count
+    if missing is not None:
+        labels = missing
+    elif per_class is not None:
         labels = [known_class(name, classes) for name, number in _counts(per_class) for _ in range(number)]
     elif label is not None:
         labels = [known_class(label, classes)] * count
@@ -31,6 +53,16 @@ def plan_images(
             remedy="give more --seeds or a smaller --count",
         )  # fmt: skip
     return [Wanted(index, name, seed) for index, (name, seed) in enumerate(zip(labels, numbers, strict=False))]
+
+
+def _refuse_two(*ways: Mapping[str, object]) -> None:
+    """There is one way to say how many images of what are wanted."""
+    given = [[flag for flag, value in way.items() if value is not None] for way in ways]
+    if sum(map(bool, given)) > 1:
+        raise UsageError(
+            " with ".join(flag for flags in given for flag in flags),
+            expected="--count and --class, or --per-class, or --balance",
+        )
 
 
 def parse_seeds(text: str) -> list[int]:

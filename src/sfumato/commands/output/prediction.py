@@ -22,11 +22,13 @@ from sfumato.data.formats.dicom.drawn import write_seg
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.origin import Origin
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.formats.volume import Axis, Volume, as_stored, place_in
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
 from sfumato.data.units import Form, Unit
+from sfumato.evaluation.review import Calibration, Signs, signs
 from sfumato.inference import Ensemble, Prediction, in_original_size
 from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
 from sfumato.report.figures import film as film_pictures
@@ -62,12 +64,16 @@ class Writer:
         spec: what the model knows about its data.
         save: what is written besides masks.
         form: "same" as the input, "nii" for every volume, "png" for every plane.
+        review: what error to expect; None where that is not known.
+        origin: what the files say about the model.
     """
 
     folder: Path
     spec: Spec
     save: frozenset[Extra]
     form: Form
+    review: Calibration | None = None
+    origin: Origin | None = None
 
     def write(self, wanted: Sequence[Unit], ensembles: Iterator[Ensemble]) -> Iterator[Row]:
         """Write each unit as soon as its planes are drawn; its row of the manifest.
@@ -91,19 +97,20 @@ class Writer:
         if "overlay" in self.save:
             files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         self._process(unit.id, ensemble)
-        return self._row(unit, files, maps, _doubt(maps))
+        return self._row(unit, files, maps, _doubt(maps), [signs(ensemble.members)])
 
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> Row:
-        stack = _Stack.like(read_volume(file), unit)
+        stack, seen = _Stack.like(read_volume(file), unit), []
         for number, ensemble in enumerate(ensembles):
             stack.add(unit.cases[number], in_original_size(ensemble), self.save)
             stack.show(unit.cases[number], ensemble, shown="overlay" in self.save)
+            seen.append(signs(ensemble.members))
             self._process(unit.id, ensemble)
         put, maps = partial(self._nifti, stack), stack.maps()
         files = {"mask": self._mask_volume(unit.id, file, stack), **self._maps(unit, maps, put)}
         for index, _, picture in stack.shown:
             files["overlay"] = self._png("overlay", f"{unit.id}_{index:03}", picture)
-        return self._row(unit, files, maps, stack.doubt)
+        return self._row(unit, files, maps, stack.doubt, seen)
 
     def _maps(self, unit: Unit, maps: Prediction, put: Put) -> dict[str, str]:
         """Write what is wanted besides the mask, as pictures or volumes."""
@@ -133,14 +140,15 @@ class Writer:
     def _mask_volume(self, name: str, source: Path, stack: "_Stack") -> str:
         if self.form == "same" and is_dicom(source):
             target = f"masks/{name}.dcm"
-            write_seg(self._at(target), stack.stored(stack.mask), source, names=self.spec.mask_classes[1:])
+            planes, names = stack.stored(stack.mask), self.spec.mask_classes[1:]
+            write_seg(self._at(target), planes, source, names=names, origin=self.origin)
             return target
         return self._nifti(stack, "masks", name, coded(stack.mask, self.spec))
 
     def _nifti(self, stack: "_Stack", kind: str, name: str, planes: np.ndarray) -> str:
         target = f"{kind}/{name}.nii.gz"
         values = planes.astype(np.float32) if planes.dtype.kind == "f" else planes
-        write_volume(self._at(target), stack.stored(values), stack.volume.affine)
+        write_volume(self._at(target), stack.stored(values), stack.volume.affine, origin=self.origin)
         return target
 
     def _png(self, kind: str, name: str, pixels: np.ndarray) -> str:
@@ -148,7 +156,7 @@ class Writer:
         if pixels.dtype.kind == "f":
             white = WHITE[kind]
             pixels = (pixels * int(white)).round().astype(white.dtype)
-        write_image(self._at(target), pixels)
+        write_image(self._at(target), pixels, text=self.origin and self.origin.texts())
         return target
 
     def _process(self, name: str, ensemble: Ensemble) -> None:
@@ -164,9 +172,10 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _row(self, unit: Unit, files: dict[str, str], maps: Prediction, doubt: "_Doubt") -> Row:
+    def _row(self, unit: Unit, files: dict[str, str], maps: Prediction, doubt: "_Doubt", seen: Sequence[Signs]) -> Row:
         numbers = {
             "area": float((maps.mask > 0).mean()),
+            **({} if self.review is None else {"expected_error": self.review.expected_error(seen)}),
             "uncertainty": doubt.entropy,
             "information": doubt.information,
             "agreement": agreement(_cropped(maps.members), classes=len(self.spec.mask_classes)),

@@ -12,13 +12,15 @@ from sfumato.commands.output.console import bar, say
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import Stopped
+from sfumato.metrics.gap import learned_by_heart
 from sfumato.recipe import Recipe
+from sfumato.report.card import write_card
 from sfumato.report.figures import grid, overlay
 from sfumato.run import Run, header
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
 from sfumato.training.checkpoint import mark, save
-from sfumato.training.log import Log
+from sfumato.training.log import Log, read_log
 from sfumato.training.loop import Diverged, Progress, Until, train
 from sfumato.training.parts import Parts
 from sfumato.training.processes import any_of, rank, wait_for_all
@@ -103,6 +105,8 @@ class Session:
                 yield from self._train()
                 self._keep_averages()
                 self._save()
+                if rank() == 0:
+                    write_card(self.run.folder)
             wait_for_all()
         return self._result()
 
@@ -186,6 +190,7 @@ class Session:
         scores = self.task.validate(self.parts.ema.network)
         self._picture()
         log({"kind": "validate", "step": self.parts.step, "seconds": self.parts.seconds, **scores})
+        self._warn(learned_by_heart(scores), log)
         best = self.parts.best.get("score")
         better = best is None or scores["score"] > best
         self.parts.best["stalled"] = 0 if better else self.parts.best.get("stalled", 0) + 1
@@ -194,6 +199,12 @@ class Session:
             self._save()
             self._mark_best()
         yield Validation(self.parts.step, scores["score"])
+
+    def _warn(self, warning: str | None, log: Callable[[dict[str, Any]], None]) -> None:
+        """Say it once in a run, and record it."""
+        if warning and not any(record.get("kind") == "warning" for record in read_log(self.run.folder / "log.jsonl")):
+            say(f"warning after {self.parts.step} steps: {warning}")
+            log({"kind": "warning", "step": self.parts.step, "text": warning})
 
     def _mark_best(self) -> None:
         """Let `checkpoints/best` name the best checkpoint; also after a kill between saving it and naming it."""

@@ -25,7 +25,7 @@ from sfumato.errors import DataError, UsageError, listed
 from sfumato.lock import FolderLock
 from sfumato.plan import Choice, plan_training
 from sfumato.provenance import digest, write_provenance
-from sfumato.recipe import Recipe, TaskKind, public_words
+from sfumato.recipe import Recipe, public_words
 from sfumato.run import Run
 from sfumato.training.checkpoint import newest
 from sfumato.training.hardware import find_hardware, in_use, set_up
@@ -56,7 +56,7 @@ def training(
         raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
     dataset, choices = prepared(source, wanted, run.folder)
     pack = Pack.open(dataset)
-    _check_task(wanted.task, pack, dataset)
+    _check_task(wanted, pack, dataset)
     recipe, more = plan_training(wanted, pack, device=kind_of(own_device()))
     if run.exists():
         check_dataset(run)
@@ -81,8 +81,8 @@ def prepared(source: Path, wanted: Recipe, folder: Path) -> tuple[Path, list[Cho
     return dataset, choices
 
 
-def _check_task(task: TaskKind, pack: Pack, dataset: Path) -> None:
-    if task == "segment" and pack.spec.kind != "segment":
+def _check_task(wanted: Recipe, pack: Pack, dataset: Path) -> None:
+    if (wanted.task == "segment" or wanted.data.pairs != "none") and pack.spec.kind != "segment":
         raise DataError(
             f"{dataset} has no masks", expected="a mask for every image", remedy="give --masks FOLDER", code="DATA-023"
         )

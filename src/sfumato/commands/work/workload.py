@@ -67,7 +67,7 @@ class Workload:
     def load(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor | None]:
         """Images and masks, or images alone."""
         images = self.pack.images(batch.rows, str(self.device))
-        if isinstance(self.task, Segment):
+        if isinstance(self.task, Segment) or self.task.layout.paired:
             return images, self.pack.masks(batch.rows, [0] * len(batch.rows), str(self.device))
         return images, None
 
@@ -77,7 +77,10 @@ class Workload:
         if isinstance(how, Ranges):
             return augment.apply(images, masks, augment.draw(how, noise, images))
         height, width = images.shape[-2:]
-        return nonleaking.apply(images, nonleaking.decide(nonleaking.draw(noise), how, height=height, width=width))
+        done = nonleaking.decide(nonleaking.draw(noise), how, height=height, width=width)
+        classes = len(self.pack.spec.mask_classes)
+        moved = None if masks is None else nonleaking.apply_to_masks(masks, done, classes=classes)
+        return nonleaking.apply(images, done), moved
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """What is minimised, of a piece; loading and augmentation come with it."""

@@ -27,12 +27,13 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from sfumato.data.augmentation.augment import Flips, flipped
 from sfumato.data.augmentation.pipe import COLOURS, WHOLE, Pipe
 from sfumato.data.augmentation.warp import Maps, warped
 from sfumato.diffusion.process import Noise
-from sfumato.typing import Data, PerItem
+from sfumato.typing import Data, Masks, PerItem
 
 LARGEST_SHIFT = 1 / 8
 """Whole shifts as a share of the side, and the standard deviation of the others."""
@@ -135,11 +136,22 @@ def apply(images: Data, parameters: Parameters) -> Data:
         images: (b, c, h, w) in [-1, 1]; `Pipe.check` says which are possible.
         parameters: from `decide`, for this size.
     """
-    flips, turns, whole_shift, maps, colours = parameters[1:]
-    images = _changed(flipped(images, flips), _turned, turns, turns != 0)
+    colours = parameters.colours
+    return _changed(_moved(images, parameters), _recoloured, colours, (colours != torch.eye(4)).flatten(1).any(1))
+
+
+def apply_to_masks(masks: Masks, parameters: Parameters, *, classes: int) -> Masks:
+    """Masks that move with their images: each pixel has the class that takes the largest share of it."""
+    shares = functional.one_hot(masks.long(), classes).movedim(-1, 1).float()
+    return _moved(shares, parameters).argmax(1).to(masks.dtype)
+
+
+def _moved(images: Data, parameters: Parameters) -> Data:
+    """All geometry."""
+    turns, whole_shift, maps = parameters.turns, parameters.whole_shift, parameters.maps
+    images = _changed(flipped(images, parameters.flips), _turned, turns, turns != 0)
     images = _changed(images, _shifted, whole_shift, (whole_shift != 0).any(1))
-    images = _changed(images, warped, maps, (maps != torch.eye(3)).flatten(1).any(1))
-    return _changed(images, _recoloured, colours, (colours != torch.eye(4)).flatten(1).any(1))
+    return _changed(images, warped, maps, (maps != torch.eye(3)).flatten(1).any(1))
 
 
 def _gated(drawn: Drawn, pipe: Pipe) -> Numbers:

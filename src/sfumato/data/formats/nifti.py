@@ -1,4 +1,4 @@
-"""NIfTI volumes: read whole or refused, and written with nothing but voxels and geometry.
+"""NIfTI volumes: read whole or refused, and written with nothing but voxels, geometry and what a model says of itself.
 
 Whether a file is compressed is known by its first bytes, not by its name. It is read once, to its end; nibabel
 understands the header. Of sform and qform, the sform counts; without either, nibabel's assumption does (the first
@@ -21,6 +21,7 @@ from jaxtyping import Shaped
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened, take
 from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, check_geometry
+from sfumato.data.formats.origin import INTENT, Origin
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype, strange_numbers
 from sfumato.data.formats.volume import Header, Volume, Voxels
 from sfumato.errors import DataError
@@ -177,8 +178,18 @@ def _agree(fields: Any) -> bool:
     return bool((np.abs(sform - qform)[:3] <= GRID_TOLERANCE * np.append(steps, steps.min())).all())
 
 
-def write_volume(path: Path, voxels: Voxels, affine: Affine, *, label: bool = False) -> None:
-    """Write voxels and where they lie, and nothing else: no description, no names, no extensions, no time.
+def read_words(path: Path) -> tuple[str, str]:
+    """`intent_name` and `descrip` of a volume: what a model says of itself, or whatever others wrote there."""
+    with opened(path, expected=WHOLE) as file:
+        fields = _fields(path, gunzipped(file) if is_gzip(file) else file)
+    intent, described = (bytes(fields[name].item()).decode("latin-1") for name in ("intent_name", "descrip"))
+    return intent, described
+
+
+def write_volume(
+    path: Path, voxels: Voxels, affine: Affine, *, label: bool = False, origin: Origin | None = None
+) -> None:
+    """Write voxels and where they lie, and nothing else: no description but `origin`, no names, no extensions, no time.
 
     The file appears under its name only when it is whole, and equal volumes become equal bytes.
 
@@ -187,6 +198,7 @@ def write_volume(path: Path, voxels: Voxels, affine: Affine, *, label: bool = Fa
         voxels: (i, j, k) or (i, j, k, components); kinds of numbers as in `formats.rescale` (float64 becomes float32).
         affine: from stored index to millimetres (RAS), as in `Header`. As qform too, where it is a rotation.
         label: these are class indices: written as the smallest unsigned integers that hold them, and called labels.
+        origin: the model that made them.
 
     Raises:
         DataError: the numbers are of no kind that is written.
@@ -206,5 +218,7 @@ def write_volume(path: Path, voxels: Voxels, affine: Affine, *, label: bool = Fa
         image.header.set_zooms([*np.linalg.norm(affine[:3, :3], axis=0), *image.header.get_zooms()[3:]])
     if label:
         image.header["intent_code"] = _LABEL
+    if origin is not None:
+        image.header["intent_name"], image.header["descrip"] = INTENT[origin.kind], origin.descrip()
     content = image.to_bytes()
     write_atomic(path, gzip.compress(content, 6, mtime=0) if path.suffix == ".gz" else content)

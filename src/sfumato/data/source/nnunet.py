@@ -66,6 +66,25 @@ def is_nnunet(folder: Path) -> bool:
     return named and ("dataset" in content or (folder / "imagesTr").is_dir())
 
 
+def read_words(folder: Path) -> Words | None:
+    """What the `dataset.json` of a folder of labels says about their values; None without one of nnU-Net.
+
+    The file lies in the folder (predictions of nnU-Net), or above `labelsTr` and `labelsTs`.
+
+    Raises:
+        DataError: its labels are not as expected.
+    """
+    above = [folder.resolve().parent] * (folder.resolve().name in {labels for _, labels in PARTS.values()})
+    for path in (place / NAME for place in (folder, *above)):
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError):
+            continue
+        if isinstance(content, dict) and isinstance(content.get("labels"), dict):
+            return _words(path, content)
+    return None
+
+
 def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     """The cases of an nnU-Net raw data set.
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sfumato.data.augmentation.nonleaking import Parameters, apply, decide, draw
+from sfumato.data.augmentation.nonleaking import Parameters, apply, apply_to_masks, decide, draw
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.warp import warped
 from sfumato.diffusion.process import Noise
@@ -108,3 +108,20 @@ def test_grey_pictures_stay_grey_and_black_becomes_white() -> None:
     assert chosen.any() and not chosen.all()
     assert torch.allclose(apply(images, inverted)[chosen], -images[chosen], atol=1e-6)
     assert torch.equal(apply(images, inverted)[~chosen], images[~chosen])
+
+
+def test_masks_move_with_their_images_and_keep_their_classes() -> None:
+    """Of three classes, drawn as grey levels: what geometry does to the picture it does to the mask; colours do not."""
+    masks = torch.zeros(64, 32, 32, dtype=torch.uint8)
+    masks[:, 6:20, 8:22], masks[:, 10:14, 12:18] = 1, 2
+    pipe = Pipe(probability=1.0, mirror=1.0, upend=1.0, turn=1.0, whole_shift=1.0, brightness=1.0, inversion=1.0)
+    done = decide(draw(Noise(range(64))), pipe, height=32, width=32)
+    moved = apply_to_masks(masks, done, classes=3)
+    assert moved.dtype == masks.dtype and set(moved.unique().tolist()) <= {0, 1, 2}
+    plain = done._replace(colours=torch.eye(4).repeat(64, 1, 1))
+    pictures = apply(masks[:, None].float() / 2, plain)[:, 0]
+    assert ((pictures * 2 - moved).abs() < 0.75).float().mean() > 0.98
+    exact = pipe._replace(scale=0.0, angle=0.0, stretch=0.0, shift=0.0)
+    done = decide(draw(Noise(range(64))), exact, height=32, width=32)
+    plain = done._replace(colours=torch.eye(4).repeat(64, 1, 1))
+    assert torch.equal(apply(masks[:, None].float(), plain)[:, 0], apply_to_masks(masks, done, classes=3).float())

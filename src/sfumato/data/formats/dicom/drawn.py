@@ -17,6 +17,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.formats.dicom.file import library, quiet
 from sfumato.data.formats.dicom.seg import Labels
 from sfumato.data.formats.grid import Grid, differences
+from sfumato.data.formats.origin import DESCRIPTION, INTENT, Origin
 from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, Header
 from sfumato.errors import DataError
@@ -64,7 +65,9 @@ def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
     return offset
 
 
-def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str]) -> None:
+def write_seg(
+    path: Path, masks: Labels, source: Path, *, names: Sequence[str], origin: Origin | None = None
+) -> None:
     """Write a binary DICOM segmentation; it appears under its name only when it is whole.
 
     Args:
@@ -72,6 +75,7 @@ def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str]) 
         masks: 0 for background, n for the segment that is called `names[n - 1]`; in the stored order of `source`.
         source: the volume that was segmented; its geometry is taken, nothing else.
         names: of the segments; at most 64 characters of each are written.
+        origin: the model that drew them.
 
     Raises:
         DataError: the mask has another shape than its source or a value without a name.
@@ -90,7 +94,7 @@ def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str]) 
             source_images=_bare_slices(header, measures),
             pixel_array=masks.transpose(2, 1, 0).astype(np.uint8 if len(names) < 256 else np.uint16),
             segmentation_type="BINARY",
-            segment_descriptions=[_description(number, name) for number, name in enumerate(names, start=1)],
+            segment_descriptions=[_description(number, name, origin) for number, name in enumerate(names, start=1)],
             series_instance_uid=_random_uid(),
             series_number=1,
             sop_instance_uid=_random_uid(),
@@ -100,9 +104,12 @@ def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str]) 
             software_versions=version("sfumato"),
             device_serial_number="none",
             content_label="SEGMENTATION",
+            content_description=None if origin is None else DESCRIPTION[origin.kind],
+            content_creator_name="sfumato",
             omit_empty_frames=False,
             pixel_measures=measures,
         )
+        segmentation.SeriesDescription = "sfumato" if origin is None else f"{INTENT[origin.kind]} (sfumato)"
         _forget_sources(segmentation)
         file = io.BytesIO()
         segmentation.save_as(file)
@@ -155,8 +162,10 @@ def _decimals(numbers: Sequence[float] | np.ndarray) -> list[Any]:
     return [library("pydicom.valuerep").DSfloat(round(float(number), 10), auto_format=True) for number in numbers]
 
 
-def _description(number: int, name: str) -> Any:
-    """A segment drawn by a program, of which nothing is said but its name."""
+def _description(number: int, name: str, origin: Origin | None) -> Any:
+    """A segment drawn by a program, of which nothing is said but its name and the model's."""
+    said = {} if origin is None else {"Model": origin.model, "Recipe": origin.recipe, **origin.facts}
+    parameters = {key: value.replace(",", ";") for key, value in said.items()}  # commas part them
     highdicom, codes = library("highdicom"), library("pydicom.sr.codedict").codes
     return highdicom.seg.SegmentDescription(
         segment_number=number,
@@ -165,6 +174,9 @@ def _description(number: int, name: str) -> Any:
         segmented_property_type=codes.SCT.Tissue,
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name="sfumato", version=version("sfumato"), family=codes.DCM.ArtificialIntelligence
+            name="sfumato",
+            version=version("sfumato"),
+            family=codes.DCM.ArtificialIntelligence,
+            parameters=parameters or None,
         ),
     )

@@ -1,0 +1,188 @@
+"""`sfumato audit`: does the diffusion part matter? One command, one table."""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.table import Table
+
+from sfumato.commands.flags.drawing import load_twin
+from sfumato.commands.output.console import bar, console, say
+from sfumato.commands.output.folder import output_folder
+from sfumato.data.pack import Pack
+from sfumato.errors import DataError, UsageError, listed
+from sfumato.evaluation.audit.arms import arms_of
+from sfumato.evaluation.audit.measure import Row, measure
+from sfumato.evaluation.audit.reading import Audit, Line, bounds
+from sfumato.metrics.interval import Interval
+from sfumato.provenance import write_provenance
+from sfumato.run import Model, Run, load_model
+from sfumato.tasks.task import spread
+from sfumato.training.hardware import set_up
+
+FEWEST = 2
+"""Cases: one is shown the state of another."""
+
+
+def audit(
+    run: Path,
+    source: Path | None = None,
+    /,
+    *,
+    out: Path,
+    split: Literal["validation", "test"] = "test",
+    calls: str = "1,2,4,10,50",
+    members: int | None = None,
+    cases: int = 50,
+    seed: int = 0,
+    batch: int = 16,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Does the diffusion part matter? The model against fewer calls, its deterministic twin, and a state that misleads.
+
+    All on the same cases, each with what it costs: the model as its recipe samples it; at other numbers of network
+    calls; its twin; its twin over views of the image with as many calls; and the model when it is shown noise, or the
+    state of another case, in place of its own state.
+
+    Args:
+        run: A run folder of train segment, with its twin if it has one (--twin).
+        source: A prepared dataset of the same size and classes; else that of the run.
+        out: The folder to write: scores.csv, summary.json.
+        split: The cases that are segmented.
+        calls: Network calls of one mask, for the model at other numbers of them.
+        members: Members of each ensemble; else as the recipe says.
+        cases: How many cases, equally spaced; the cost is about 100 to 200 network calls for each.
+        seed: Decides the noise, which is the same for all ways of segmenting.
+        batch: Masks drawn at once; bounds the memory.
+        overwrite: Replace a folder that is not empty.
+    """
+    numbers = _numbers(calls)
+    device = set_up()
+    model = load_model(run, device=device)
+    if model.recipe.task != "segment":
+        raise UsageError(
+            f"{run} was trained to generate images: there is no mask to compare", remedy="sfumato evaluate"
+        )
+    if members is not None and members < 1:
+        raise UsageError(f"--members {members}", expected="1 or more")
+    arms = arms_of(model, load_twin(run, device=device), calls=numbers, members=members or model.recipe.sample.samples)
+    origin = source or Run(run).dataset
+    pack = _opened(origin, model)
+    rows = spread(pack.rows(split), cases)
+    if len(rows) < FEWEST:
+        raise DataError(f"{origin} has {len(rows)} cases in the split {split}", expected=f"{FEWEST} or more")
+    with output_folder(out, overwrite=overwrite, inputs=[run, origin]) as folder:
+        with bar("auditing", total=len(arms) * len(rows)) as progress:
+            table = measure(
+                arms, pack, rows, batch=batch, seed=seed,
+                progress=lambda done, name: progress.update(done, note=name),
+            )  # fmt: skip
+        chosen = [pack.cases[row] for row in rows]
+        patients = [case.patient or case.id for case in chosen]
+        done = Audit(arms=arms, table=table, patients=patients, readers=pack.spec.readers)
+        _write_scores(folder, table, [case.id for case in chosen], patients, split)
+        summary = _summary(done, split)
+        (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        write_provenance(
+            folder, inputs={"run": run, "dataset": origin}, seed=seed,
+            model={"name": model.name, "sha256": model.sha256, "step": model.step},
+        )  # fmt: skip
+    _show(done.lines(), summary["reading"])
+    return {"audit": str(out), **summary}
+
+
+def _numbers(words: str) -> list[int]:
+    try:
+        numbers = [int(word) for word in words.split(",")]
+    except ValueError:
+        numbers = [0]
+    if min(numbers) < 1:
+        raise UsageError(f"--calls {words}", expected="numbers from 1 on, like 1,2,4,10,50")
+    return numbers
+
+
+def _opened(source: Path, model: Model) -> Pack:
+    """A dataset that the model can be asked about as it is.
+
+    Raises:
+        UsageError: its images or masks are others than those of the model.
+    """
+    pack = Pack.open(source)
+    differences = [
+        f"{name}: {getattr(pack.spec, name)} instead of {getattr(model.spec, name)}"
+        for name in ("size", "channels", "mask_classes")
+        if getattr(pack.spec, name) != getattr(model.spec, name)
+    ]
+    if differences:
+        raise UsageError(
+            f"{source} does not suit the model:\n{listed(differences)}",
+            expected="a dataset prepared like that of the run",
+            remedy="sfumato prepare SOURCE --size with the size of the model",
+        )
+    return pack
+
+
+def _write_scores(
+    folder: Path, table: Mapping[str, Sequence[Row]], ids: Sequence[str], patients: Sequence[str], split: str
+) -> None:
+    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["id", "arm", *Row._fields, "patient", "split"])
+        for arm, rows in table.items():
+            for case, patient, row in zip(ids, patients, rows, strict=True):
+                writer.writerow([case, arm, *(round(value, 6) for value in row), patient, split])
+
+
+def _summary(done: Audit, split: str) -> dict[str, Any]:
+    lines = done.lines()
+    return {
+        "kind": "audit",
+        "reading": done.reading(),
+        "cases": len(done.patients),
+        "patients": len(set(done.patients)),
+        "readers": done.readers,
+        "members": done.arms[0].members,
+        "split": split,
+        "arms": {line.name: _line(line) for line in lines},
+    }
+
+
+def _line(line: Line) -> dict[str, Any]:
+    means = {name: _number(value) for name, value in line.means._asdict().items() if name != "dice"}
+    difference = None if line.difference is None else _interval(line.difference)
+    return {"network_calls": line.calls, "dice": _interval(line.dice), "difference": difference, **means}
+
+
+def _interval(interval: Interval) -> dict[str, float | None]:
+    return {name: _number(getattr(interval, name)) for name in ("mean", "low", "high", "level")}
+
+
+def _number(value: float) -> float | None:
+    return round(value, 6) if math.isfinite(value) else None
+
+
+def _show(lines: Sequence[Line], reading: Sequence[str]) -> None:
+    table = Table("arm", "calls", "Dice [95 %]", "difference", "GED_U", "HM-IoU", "NLL", "ECE band", "AUROC", "s/image")
+    for line in lines:
+        difference = "" if line.difference is None else _told(line.difference, sign="+")
+        values = [
+            line.means.ged_u,
+            line.means.hm_iou,
+            line.means.nll,
+            line.means.ece_foreground,
+            line.means.error_auroc,
+        ]
+        numbers = ["" if math.isnan(value) else f"{value:.3f}" for value in values]
+        table.add_row(
+            line.name, str(line.calls), _told(line.dice), difference, *numbers, f"{line.means.seconds:.3f}"
+        )  # fmt: skip
+    console.print(table)
+    for sentence in reading:
+        say(sentence)
+
+
+def _told(interval: Interval, *, sign: str = "") -> str:
+    return f"{interval.mean:{sign}.3f} {bounds(interval.low, interval.high)}"

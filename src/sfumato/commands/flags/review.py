@@ -1,0 +1,95 @@
+"""By what `sfumato segment` orders cases: the error to expect of them, measured once on the validation split."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sfumato.commands.flags.drawing import Draw
+from sfumato.commands.output.console import say
+from sfumato.data.pack import Pack
+from sfumato.evaluation.review import FEWEST, Calibration, measure, rows_of
+from sfumato.run import Model, Run, keep_review
+
+
+class Review(NamedTuple):
+    """What the order of cases rests on.
+
+    Attributes:
+        calibration: what error to expect; None for the order of plain uncertainty.
+        why: in words.
+    """
+
+    calibration: Calibration | None
+    why: str
+
+    @property
+    def by(self) -> str:
+        """The column of the manifest that the order follows."""
+        return "uncertainty" if self.calibration is None else "expected_error"
+
+    def told(self) -> dict[str, Any]:
+        """For the summary of the predictions."""
+        known = self.calibration
+        measured = {} if known is None else {"validation_cases": known.cases, "spearman": known.spearman}
+        return {"review": {"by": self.by, **measured, "why": self.why}}
+
+
+def resolve_review(model: Model, path: Path, draw: Draw, *, guide: str | None, dry_run: bool) -> Review:
+    """The calibration in the model's header for this way of drawing; a run without one is measured.
+
+    It is written into RUN/model.safetensors, so that it is measured once for each way.
+
+    Args:
+        model: the model.
+        path: where it was loaded from.
+        draw: how masks are drawn.
+        guide: which weaker model guides, in the words of the person.
+        dry_run: do not measure.
+    """
+    way = _way(draw, guide)
+    kept = (model.review or {}).get(way)
+    if kept is not None:
+        return _settled(Calibration.from_dict(kept))
+    run = Run(path)
+    if not run.exists() or not run.dataset.is_dir():
+        missing = "the run's dataset is gone" if run.exists() else "a model without its run, and not measured before"
+        return _fallen_back(f"{missing}: no error can be expected, cases are ordered by uncertainty")
+    if dry_run:
+        return Review(None, "not measured yet")
+    pack = Pack.open(run.dataset)
+    rows = rows_of(pack)
+    if len(rows) < FEWEST:
+        return _fallen_back(
+            f"{len(rows)} validation cases are too few to expect an error by ({FEWEST} are needed): "
+            "cases are ordered by uncertainty"
+        )
+    say(f"measuring once what error to expect, on {len(rows)} validation cases")
+    calibration = measure(
+        model, pack, draw.sampler, rows, members=draw.count, batch=draw.batch, start=draw.start, tta=draw.tta,
+        guidance=draw.guidance,
+    )  # fmt: skip
+    _keep(path, way, calibration)
+    return _settled(calibration)
+
+
+def _way(draw: Draw, guide: str | None) -> str:
+    """All that decides how masks are drawn but their seed, in words."""
+    start = "noise" if draw.start is None else draw.start.model.sha256
+    guided = "" if draw.guidance.scale == 1 else f", guidance {draw.guidance.scale} {draw.guidance.interval} {guide}"
+    return f"{draw.count} members, tta {draw.tta}, {draw.sampler!r} from {start}{guided}"
+
+
+def _keep(path: Path, way: str, calibration: Calibration) -> None:
+    try:
+        keep_review(path, way, calibration.to_dict())
+    except OSError as problem:
+        say(f"it cannot be kept, and will be measured again: {problem}")
+
+
+def _settled(calibration: Calibration) -> Review:
+    agrees = "which are all equal" if calibration.spearman is None else f"rank correlation {calibration.spearman:.2f}"
+    return Review(calibration, f"error expected by {calibration.cases} validation cases, {agrees}")
+
+
+def _fallen_back(why: str) -> Review:
+    say(why)
+    return Review(None, why)

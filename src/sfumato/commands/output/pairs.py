@@ -1,0 +1,130 @@
+"""What `sfumato pair` writes.
+
+PAIRS/  images/000012.png  masks/000012.png   pairs that were kept, by the number of the attempt
+        manifest.csv              a row each: seed, where the mask comes from, Dice of its mask with the segmenter's
+        rejected/                 the same of the others, if they were asked for
+        pairs.png  rejected.png   images beside themselves with their masks outlined
+        summary.json  provenance.json
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sfumato.commands.output.ledger import Facts, Finished
+from sfumato.commands.output.origin import made_by
+from sfumato.data.formats.image import write_image
+from sfumato.data.manifest import Case, write_manifest
+from sfumato.evaluation.pairs.making import Maker, Pair, stored_mask
+from sfumato.inference import Wanted
+from sfumato.report.pairs import outlined
+
+SHOWN = 32
+"""Pairs on a sheet, at most."""
+
+COPY_COLUMNS = ("copy_score", "nearest_real", "copy_view", "copy")
+"""Empty until the images are compared with the training images."""
+
+
+def item_of(image: Wanted) -> str:
+    """The name of an attempt in the ledger, and of its files."""
+    return f"{image.number:06}"
+
+
+def facts_of(pair: Pair) -> dict[str, Any]:
+    """What the tables at the end say of an attempt."""
+    return {
+        "kept": pair.kept, "seed": pair.wanted.seed, "label": pair.wanted.label, "mask_source": pair.source,
+        "dice": pair.dice,
+    }  # fmt: skip
+
+
+def write_pair(maker: Maker, pair: Pair, folder: Path) -> None:
+    """The image and its mask, which say that they are synthetic."""
+    model, wanted = maker.model, pair.wanted
+    assert model.spec.mask_rule is not None, "a dataset with masks has a rule"
+    about = {"Seed": str(wanted.seed), "Class": wanted.label or "", "Guidance": str(maker.guidance.scale)}
+    texts = made_by(model, maker.sampler, "synthetic", **about, Source=pair.source).texts()
+    for kind, pixels in (("images", pair.image), ("masks", stored_mask(pair.mask, model.spec.mask_rule))):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        write_image(folder / kind / f"{item_of(wanted)}.png", pixels, text=texts)
+
+
+def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool) -> None:
+    """What is about all attempts: manifests, sheets, summary.
+
+    Args:
+        maker: what made the pairs.
+        finished: the folder, and the facts of every attempt.
+        count: pairs that were asked for.
+        rejected: whether the files of the others were written too.
+    """
+    kept = [facts for facts in finished.facts if facts["kept"]]
+    others = [facts for facts in finished.facts if not facts["kept"]]
+    _write_manifest(maker, finished.files, kept)
+    if rejected and others:
+        _write_manifest(maker, finished.files / "rejected", others)
+    for name, rows in (("pairs.png", kept), ("rejected.png", others)):
+        shown = [np.load(finished.aside / f"{facts['id']}.npz") for facts in rows[:SHOWN]]
+        if shown:
+            write_image(finished.files / name, outlined([(each["image"], each["mask"]) for each in shown]))
+    summary = _summary(maker, finished.facts, count=count)
+    (finished.files / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def _write_manifest(maker: Maker, folder: Path, rows: Sequence[Facts]) -> None:
+    sha256 = maker.model.sha256
+    files = [(f"images/{facts['id']}.png", f"masks/{facts['id']}.png") for facts in rows]
+    cases = [
+        Case(
+            id=f"pair-{facts['id']}", image=str(folder / image), masks=(str(folder / mask),), label=facts["label"],
+            origin="synthetic", source=sha256,
+        )
+        for facts, (image, mask) in zip(rows, files, strict=True)
+    ]  # fmt: skip
+    columns: dict[str, Sequence[object]] = {
+        "file": [image for image, _ in files],
+        **{name: [facts[name] for facts in rows] for name in ("seed", "mask_source")},
+        "dice_resegmented": ["" if facts["dice"] is None else f"{facts['dice']:.4f}" for facts in rows],
+        "kept": ["yes" if facts["kept"] else "no" for facts in rows],
+        "guidance": [maker.guidance.scale] * len(rows),
+    }
+    empty = {name: [""] * len(rows) for name in COPY_COLUMNS}
+    write_manifest(folder / "manifest.csv", cases, extra=columns | empty)
+
+
+def _summary(maker: Maker, facts: Sequence[Facts], *, count: int) -> dict[str, Any]:
+    kept, check = sum(each["kept"] for each in facts), maker.check
+    labels = dict.fromkeys(each["label"] for each in facts if each["label"])
+    summary = {
+        "kind": "pairs",
+        "pairs": maker.model.layout.pairs,
+        "asked": count,
+        "kept": kept,
+        "attempts": len(facts),
+        "accepted": kept / len(facts),
+        "stopped": "enough" if kept == count else "attempts",
+        "seconds": round(sum(each["seconds"] for each in facts), 1),
+        "classes": {label: sum(each["kept"] for each in facts if each["label"] == label) for label in labels},
+        "network_calls": maker.sampler.calls,
+        "check": None if check is None else check.told(),
+    }
+    return summary | {"reading": _reading(summary)}
+
+
+def _reading(summary: Mapping[str, Any]) -> list[str]:
+    """The numbers in sentences."""
+    kept, attempts, check = summary["kept"], summary["attempts"], summary["check"]
+    if check is None:
+        return [f"{kept} pairs. No segmenter was given: nobody has looked whether images and masks agree."]
+    sentences = [
+        f"{kept} of {attempts} attempts were kept ({summary['accepted']:.0%}): in their images a segmenter trained on "
+        f"real ones finds the mask with a Dice of {check['threshold']:.3f} or more, below which "
+        f"{check['quantile']:.0%} of its {check['real_cases']} real validation cases lie.",
+    ]
+    if summary["stopped"] == "attempts":
+        sentences.append(f"{summary['asked']} were asked for: all attempts are spent.")
+    return sentences

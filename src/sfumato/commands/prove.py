@@ -1,0 +1,257 @@
+"""`sfumato prove`: models trained with and without synthetic data, compared on real images."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rich.table import Table
+
+from sfumato.atomic import write_atomic
+from sfumato.commands.output.console import bar, console, say
+from sfumato.commands.output.ledger import Shard, Share, Work, asked_by
+from sfumato.data.pack import Pack
+from sfumato.data.preparation.crew import Crew, processors
+from sfumato.errors import DataError, UsageError
+from sfumato.evaluation.prove.arms import Stock, Unit
+from sfumato.evaluation.prove.mixture import Parts, Samples, choose_parts, find_samples, mix
+from sfumato.evaluation.prove.origin import trace
+from sfumato.evaluation.prove.proof import Proof, Row
+from sfumato.evaluation.prove.statistics import Estimate
+from sfumato.evaluation.prove.train import BATCH, Job, Subject, run_unit
+from sfumato.evaluation.prove.verdict import CALLED, signed
+from sfumato.networks.classifier import SMALL, make_classifier
+from sfumato.provenance import digest, write_provenance
+from sfumato.training.hardware import set_up
+
+STEPS: Mapping[Job, int] = {"classify": 800, "segment": 600}
+"""Half a minute of one core for each model at 32 pixels."""
+
+RATIOS = "0.5,1,2"
+EVERYTHING = Shard(0, 1)
+MIXTURE = "mixture"
+
+
+class Question(NamedTuple):
+    """What is asked, once the folders are read.
+
+    Attributes:
+        real: the folder of the real images.
+        pack: what is in it.
+        parts: who is trained and tested on.
+        samples: the synthetic cases.
+        stock: what there is to train on.
+        task: what is trained.
+        units: all models to train.
+        notes: what a reader must know.
+    """
+
+    real: Path
+    pack: Pack
+    parts: Parts
+    samples: Samples
+    stock: Stock
+    task: Job
+    units: Mapping[str, Unit]
+    notes: tuple[str, ...]
+
+
+def prove(
+    real: Path,
+    samples: Path,
+    /,
+    *,
+    out: Path,
+    task: Job | None = None,
+    ratios: str | None = None,
+    seeds: int = 5,
+    steps: int | None = None,
+    balance: bool = False,
+    network: str = SMALL,
+    positive: str | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Does synthetic data help? Trains models with and without it, and tests them on real images.
+
+    The same command again continues what was stopped: every model that is trained is kept.
+
+    Args:
+        real: The dataset of real images, with its split.
+        samples: The synthetic images: a folder of `sfumato generate`, class folders, or a dataset with masks.
+        out: The folder to write.
+        task: classify or segment; by default what REAL is for.
+        ratios: Synthetic images for each real training image, like 0.5,1,2.
+        seeds: Models of each arm: initial weights, order and draw of the images differ.
+        steps: Training steps of each model, the same for all.
+        balance: Only fill the smaller classes up to the largest, instead of --ratios.
+        network: The classifier: small, or timm:NAME such as timm:resnet18, from random weights.
+        positive: The class whose F1 is told beside always saying it; by default the last one.
+        workers: Models trained at once; by default one for each core, one on a GPU.
+        overwrite: Replace a folder that is not empty.
+    """
+    flags = {name: value for name, value in locals().items() if name != "workers"}
+    device = set_up()
+    question = _ask(real, samples, task=task, ratios=_numbers(ratios, balance=balance), seeds=seeds, balance=balance)
+    called = _positive(question, positive)
+    _check_network(question, network)
+    length = steps or STEPS[question.task]
+    asked = asked_by(flags, real=digest(real), samples=digest(samples), task=question.task, steps=length)
+    work = Work(out=out, asked=asked, items=list(question.units))
+    if work.is_wanted(overwrite=overwrite, inputs=[real, samples]):
+        with work.share(EVERYTHING) as share:
+            subject = Subject(share.aside / MIXTURE, question.task, question.stock, length, network, device)
+            _train(question, subject, share, workers=workers or (processors() if device == "cpu" else 1))
+        with work.finishing() as finished:
+            if finished is not None:
+                proof = _proof(question, finished.aside, positive=called, steps=length, network=network)
+                _write(proof, finished.files)
+                inputs = {"real": real, "samples": samples}
+                write_provenance(finished.files, inputs=inputs, asked=work.asked, seeds=list(range(seeds)))
+    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    _show(summary)
+    say(f"the proof is in {out}")
+    return {"proof": str(out), **summary}
+
+
+def _numbers(words: str | None, *, balance: bool) -> tuple[float, ...]:
+    """The ratios, each once, in rising order."""
+    if balance and words is not None:
+        raise UsageError("--balance says how many images are added, so there are no --ratios", expected="one of both")
+    try:
+        numbers = sorted({float(word) for word in (words or RATIOS).split(",")})
+    except ValueError:
+        numbers = [0.0]
+    if not 0 < numbers[0] <= numbers[-1] < float("inf"):
+        raise UsageError(f"--ratios {words}", expected="numbers above 0, like 0.5,1,2")
+    return tuple(numbers)
+
+
+def _ask(
+    real: Path, samples: Path, *, task: Job | None, ratios: Sequence[float], seeds: int, balance: bool
+) -> Question:
+    """Read both folders and lay out the work."""
+    if seeds < 2:
+        raise UsageError(
+            f"--seeds {seeds}", expected="2 at least: with one, the luck of a training cannot be told from an effect"
+        )
+    pack = Pack.open(real)
+    job: Job = task or ("segment" if pack.spec.kind == "segment" else "classify")
+    _check_task(pack, job, real, balance=balance)
+    classify = job == "classify"
+    parts = choose_parts(pack, by_class=classify)
+    found = find_samples(samples, pack.spec, masks=not classify)
+    origin = trace(samples, [pack.cases[row] for row in parts.tested])
+    stock = Stock(
+        real=[pack.cases[row].label or "" if classify else "" for row in parts.trained],
+        synthetic=[case.label or "" if classify else "" for case in found.cases],
+        balance=balance,
+    )
+    notes = [*found.notes, *parts.notes, *stock.notes(ratios, classify=classify), origin.told]
+    units = [Unit(arm, seed) for seed in range(seeds) for arm in stock.arms(ratios)]
+    for note in notes:
+        say(f"note: {note}")
+    return Question(real, pack, parts, found, stock, job, {unit.key: unit for unit in units}, tuple(notes))
+
+
+def _check_task(pack: Pack, job: Job, real: Path, *, balance: bool) -> None:
+    if job == "classify" and len(pack.spec.classes) < 2:
+        raise DataError(f"{real} has no classes", expected="at least two to tell apart", code="SCORE-023")
+    if job == "segment" and pack.spec.kind != "segment":
+        raise DataError(f"{real} has no masks", expected="a dataset with masks", code="SCORE-023")
+    if job == "segment" and balance:
+        raise UsageError("--balance with --task segment", expected="classes of whole images", remedy="use --ratios")
+
+
+def _check_network(question: Question, network: str) -> None:
+    """Refuse a name that means nothing before anything is trained."""
+    if question.task == "segment" and network != SMALL:
+        raise UsageError(f"--network {network} is for --task classify: segmenters have one form")
+    if question.task == "classify":
+        make_classifier(network, channels_in=question.pack.spec.channels, classes=len(question.pack.spec.classes))
+
+
+def _positive(question: Question, name: str | None) -> str:
+    classes = question.pack.spec.classes
+    if question.task == "segment":
+        if name is not None:
+            raise UsageError("--positive with --task segment", expected="--task classify")
+        return ""
+    if name is not None and name not in classes:
+        raise UsageError(f"--positive {name}", expected=" or ".join(classes))
+    return name or classes[-1]
+
+
+def _train(question: Question, subject: Subject, share: Share, *, workers: int) -> None:
+    """Every model that is left, each kept when it is trained."""
+    with bar("reading the synthetic images", total=len(question.samples.cases)) as reading:
+        mix(question.real, question.pack, question.parts, question.samples, subject.folder, progress=reading.update)
+    todo = [question.units[item] for item in share.todo]
+    say(f"{len(question.units)} models of {subject.steps} steps; {len(todo)} to train, {workers} at once")
+    with Crew(min(workers, max(1, len(todo)))) as crew, bar("training", total=len(todo)) as progress:
+        for done, (unit, answers) in enumerate(crew.each(run_unit, subject, todo), start=1):
+            _keep(share.aside / f"{unit.key}.npy", answers)
+            share.note(unit.key)
+            progress.update(done, note=unit.arm.name)
+
+
+def _keep(path: Path, answers: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, answers)
+    write_atomic(path, buffer.getvalue())
+
+
+def _proof(question: Question, aside: Path, *, positive: str, steps: int, network: str) -> Proof:
+    pack = Pack.open(aside / MIXTURE)
+    arms = dict.fromkeys(unit.arm for unit in question.units.values())
+    answers = {
+        arm: [np.load(aside / f"{unit.key}.npy") for unit in question.units.values() if unit.arm == arm] for arm in arms
+    }
+    return Proof(
+        pack=pack,
+        task=question.task,
+        answers=answers,
+        positive=positive,
+        notes=[*question.notes, *pack.notes],
+        settings={
+            "steps": steps, "batch": BATCH, "network": network if question.task == "classify" else "U-Net, one call",
+            "seeds": len(question.units) // len(arms), "size": list(pack.spec.size),
+        },
+    )  # fmt: skip
+
+
+def _write(proof: Proof, folder: Path) -> None:
+    _write_table(folder / "scores.csv", proof.scores())
+    _write_table(folder / "predictions.csv", proof.predictions())
+    write_atomic(folder / "summary.json", json.dumps(proof.summary(), indent=2) + "\n")
+
+
+def _write_table(path: Path, rows: Iterable[Row]) -> None:
+    lines = iter(rows)
+    first = next(lines)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(first), lineterminator="\n")
+        table.writeheader()
+        table.writerow(first)
+        table.writerows(lines)
+
+
+def _show(summary: Mapping[str, Any]) -> None:
+    """The arms side by side, and what it means."""
+    names = list(dict.fromkeys(row["metric"] for row in summary["arms"]))
+    table = Table("arm", *(f"{CALLED[name]} [95 %]" for name in names), "minus duplicates")
+    gains = {
+        (row["arm"], row["ratio"]): signed(Estimate(row["value"], row["low"], row["high"]))
+        for row in summary["differences"]
+        if row["metric"] == names[0] and row["control"] == "real + duplicates"
+    }
+    for arm, ratio in dict.fromkeys((row["arm"], row["ratio"]) for row in summary["arms"]):
+        of_arm = [row for row in summary["arms"] if (row["arm"], row["ratio"]) == (arm, ratio)]
+        cells = [f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in of_arm]
+        table.add_row(arm if ratio is None else f"{arm}, {ratio:g} x", *cells, gains.get((arm, ratio), ""))
+    console.print(table)
+    for sentence in summary["reading"]:
+        say(sentence)

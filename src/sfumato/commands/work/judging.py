@@ -1,0 +1,174 @@
+"""Images are drawn until they are no copies: each is compared with the training images before it is kept.
+
+An image that copies a training image is drawn again from another seed, and so on `TRIES` times; then it is left out.
+The further seeds follow from the first one, so which image an item becomes does not depend on the batch, the process
+or the order of the work.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sfumato.data.pack import Pack
+from sfumato.data.spec import Spec
+from sfumato.diffusion.process import derive_seed
+from sfumato.errors import UsageError
+from sfumato.evaluation.copies import CopyDetector, CopyVerdict
+from sfumato.inference import Made, Wanted
+
+TRIES = 10
+"""Seeds that are spent on an image, the first one included."""
+
+COLUMNS = ("copy_score", "nearest_real", "copy_view", "copy")
+"""What a manifest says of an image that was compared."""
+
+Draw = Callable[[Sequence[Wanted]], Iterator[Made]]
+
+
+class Seen(NamedTuple):
+    """A seed that was tried, and what the detector said of its image, in `COLUMNS`; nothing without a detector."""
+
+    seed: int
+    said: Mapping[str, str]
+
+
+class Outcome(NamedTuple):
+    """What became of one item.
+
+    Attributes:
+        wanted: the item, with the seed of the image that was kept, or of the last one.
+        said: of that image, in `COLUMNS`.
+        rejected: the copies before it.
+        kept: whether there is an image; else it was a copy too, and no seed was left.
+    """
+
+    wanted: Wanted
+    said: Mapping[str, str] = {}
+    rejected: tuple[Seen, ...] = ()
+    kept: bool = True
+
+    def facts(self) -> dict[str, Any]:
+        """For the ledger; nothing without a detector."""
+        seen = [[each.seed, dict(each.said)] for each in self.rejected]
+        return {"seed": self.wanted.seed, "said": self.said, "rejected": seen, "kept": self.kept} if self.said else {}
+
+    @classmethod
+    def of(cls, wanted: Wanted, facts: Mapping[str, Any]) -> "Outcome":
+        """From the ledger."""
+        if "said" not in facts:
+            return cls(wanted)
+        rejected = tuple(Seen(seed, said) for seed, said in facts["rejected"])
+        return cls(wanted._replace(seed=facts["seed"]), facts["said"], rejected, facts["kept"])
+
+
+class Drawn(NamedTuple):
+    """An outcome with its image."""
+
+    outcome: Outcome
+    made: Made
+
+
+def build_detector(dataset: Path, model: Spec, *, device: str) -> CopyDetector:
+    """What compares images with the training split of a prepared data set.
+
+    Raises:
+        UsageError: it is of another form than the model's images.
+    """
+    pack = Pack.open(dataset)
+    check_form(pack.spec, model, dataset)
+    return CopyDetector.of(pack, device=device)
+
+
+def check_form(data: Spec, model: Spec, dataset: Path) -> None:
+    """Images of a data set and of a model can be laid side by side only if they have one form.
+
+    Raises:
+        UsageError: with what differs.
+    """
+    ours, theirs = _form(model), _form(data)
+    different = [f"{name}: {theirs[name]}, not {ours[name]}" for name in ours if ours[name] != theirs[name]]
+    if different:
+        raise UsageError(
+            f"the images of {dataset} have another form than those of the model: {'; '.join(different)}",
+            expected="a dataset of the form that the model was trained on",
+            remedy=f"sfumato prepare SOURCE --size {model.size[0]}x{model.size[1]}, with the same intensities",
+        )
+
+
+def _form(spec: Spec) -> dict[str, object]:
+    low, high = (round(bound, 6) for bound in (spec.intensity.low, spec.intensity.high))
+    return {"size": spec.size, "channels": spec.channels, "intensities": (spec.intensity.kind, low, high)}
+
+
+def draw_kept(draw: Draw, wanted: Sequence[Wanted], detector: CopyDetector | None, *, batch: int) -> Iterator[Drawn]:
+    """Every item as soon as its fate is known: kept, or left out after `TRIES` copies.
+
+    Args:
+        draw: makes images.
+        wanted: the items.
+        detector: what compares them; None for no comparison.
+        batch: images compared at once.
+    """
+    if detector is None:
+        yield from (Drawn(Outcome(made.wanted), made) for made in draw(wanted))
+        return
+    waiting = deque(Outcome(item) for item in wanted)
+    while waiting:
+        chunk = [waiting.popleft() for _ in range(min(batch, len(waiting)))]
+        made = list(draw([outcome.wanted for outcome in chunk]))
+        verdicts = detector.judge(np.stack([each.image for each in made]))
+        for before, each, verdict in zip(chunk, made, verdicts, strict=True):
+            after = before._replace(said=columns(verdict), kept=not verdict.copy)
+            if after.kept or len(after.rejected) + 1 == TRIES:
+                yield Drawn(after, each)
+            else:
+                waiting.appendleft(_again(after))
+
+
+def _again(outcome: Outcome) -> Outcome:
+    """The next seed of an item, after the copy that the last one gave."""
+    rejected = (*outcome.rejected, Seen(outcome.wanted.seed, outcome.said))
+    seed = derive_seed(rejected[0].seed, "again", len(rejected))
+    return Outcome(outcome.wanted._replace(seed=seed), rejected=rejected)
+
+
+def columns(verdict: CopyVerdict) -> dict[str, str]:
+    """A verdict as a row has it: yes, no, or nothing where no verdict is possible."""
+    copy = "" if verdict.copy is None else "yes" if verdict.copy else "no"
+    return dict(zip(COLUMNS, (f"{verdict.score:.4f}", verdict.nearest, verdict.view, copy), strict=True))
+
+
+def rejections(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
+    """Every copy that was rejected, as a row of a table."""
+    rows: list[dict[str, object]] = []
+    for outcome in outcomes:
+        last = () if outcome.kept else (Seen(outcome.wanted.seed, outcome.said),)
+        about = {"number": f"{outcome.wanted.number:06}", "label": outcome.wanted.label or ""}
+        rows += [{**about, "seed": seen.seed, **seen.said} for seen in (*outcome.rejected, *last)]
+    return rows
+
+
+def told(outcomes: Sequence[Outcome], detector: CopyDetector) -> str:
+    """What the comparison found, in a sentence or two."""
+    if detector.threshold is None:
+        return f"{len(outcomes)} images were compared with the training images; no verdict is possible: {detector.why}"
+    missing = [outcome for outcome in outcomes if not outcome.kept]
+    rejected = len(rejections(outcomes))
+    if not rejected:
+        found = f"None of {len(outcomes)} images scores as a copy{_alarms(detector)}"
+        return f"{found}; that is no proof that there is none."
+    text = f"{rejected} images scored as copies{_alarms(detector)} and were rejected; "
+    text += f"{len(outcomes) - len(missing)} are kept."
+    if missing:
+        names = ", ".join(f"{outcome.wanted.number:06}" for outcome in missing[:10])
+        more = ", ..." if len(missing) > 10 else ""
+        text += f" {len(missing)} are left out: all their {TRIES} seeds gave copies ({names}{more})."
+    return text
+
+
+def _alarms(detector: CopyDetector) -> str:
+    """How often the threshold calls a new real image a copy."""
+    return "" if detector.rate is None else f" (threshold with {detector.rate.value:.1%} false alarms)"

@@ -1,0 +1,127 @@
+"""The real images of a data set beside synthetic ones, as one folder that is a data set again.
+
+    MIXED/  real/<id>.png   synthetic/<class>/000123.png   manifest.csv
+
+Both kinds are written in one form, as the model sees images: 8 bit, at its size. So nothing but what they show tells
+them apart, and a real image's file holds pixels alone. Real ones keep id, class, patient and split; synthetic ones are
+for training only and have no patient.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from sfumato.commands.work.judging import check_form
+from sfumato.data.formats.image import write_image
+from sfumato.data.manifest import Case, is_prepared
+from sfumato.data.pack import Pack
+from sfumato.data.spec import Spec
+from sfumato.errors import UsageError
+from sfumato.evaluation.balance import Level, Need, plan_balance
+from sfumato.provenance import digest
+from sfumato.tasks.task import to_uint8
+
+MADE = "synthetic/"
+"""How ids and files of synthetic images begin in a mix."""
+
+TOGETHER = 256
+"""Images that are read at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mix:
+    """A data set, and what its classes need.
+
+    Attributes:
+        folder: the prepared data set.
+        pack: the same, opened.
+        needs: of each class.
+    """
+
+    folder: Path
+    pack: Pack
+    needs: tuple[Need, ...]
+
+    @classmethod
+    def of(cls, folder: Path, model: Spec, *, to: Level) -> "Mix":
+        """Plan what is to be made for a data set.
+
+        Raises:
+            UsageError: it is no prepared data set or of another form, was balanced already, has no classes, needs a
+                class that the model does not know, or needs nothing.
+        """
+        if not is_prepared(folder):
+            raise UsageError(
+                f"--balance {folder}", expected="a prepared dataset", remedy=f"sfumato prepare {folder} --out DATASET"
+            )
+        pack = Pack.open(folder)
+        check_form(pack.spec, model, folder)
+        if any(case.id.startswith(MADE) for case in pack.cases):
+            raise UsageError(
+                f"{folder} was balanced already", expected="a dataset of real images, to be counted",
+                remedy="--balance the dataset that it was made from",
+            )  # fmt: skip
+        needs = plan_balance([pack.cases[row].label for row in pack.rows("train")], to=to)
+        _check(needs, model, folder)
+        return cls(folder=folder, pack=pack, needs=needs)
+
+    @property
+    def labels(self) -> list[str]:
+        """The class of every image that is to be made."""
+        return [need.label for need in self.needs for _ in range(need.wanted)]
+
+    def told(self) -> list[str]:
+        """The plan, a line for each class."""
+        masks = "masks are left out: sfumato pair makes images with masks"
+        return [masks] * (self.pack.spec.kind == "segment") + [
+            f"{need.label}: {need.there} for training, {need.wanted} to be made, {need.there + need.wanted} then"
+            for need in self.needs
+        ]
+
+    def reading(self) -> str:
+        """What the whole is, in a sentence."""
+        level = max(need.there + need.wanted for need in self.needs)
+        return (
+            f"{len(self.pack)} real images and those made for training: each class was to have {level} for training. "
+            "More images are not more patients: whether they help is for `sfumato prove` to say."
+        )
+
+    def write(self, folder: Path, form: Callable[[np.ndarray], np.ndarray]) -> list[Case]:
+        """The real images of all splits as files, with their rows of the manifest.
+
+        Args:
+            folder: where `real/` goes.
+            form: what is done to the pixels of synthetic ones too.
+        """
+        sha256 = digest(self.folder) or ""
+        for start in range(0, len(self.pack), TOGETHER):
+            rows = range(start, min(start + TOGETHER, len(self.pack)))
+            for row, pixels in zip(rows, to_uint8(self.pack.images(rows)), strict=True):
+                path = _place(folder, self.pack.cases[row])
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_image(path, form(pixels))
+        return [
+            replace(case, image=str(_place(folder, case)), channels=(), masks=(), source=sha256)
+            for case in self.pack.cases
+        ]
+
+
+def _place(folder: Path, case: Case) -> Path:
+    return folder / "real" / f"{case.id}.png"
+
+
+def _check(needs: Sequence[Need], model: Spec, folder: Path) -> None:
+    if not needs:
+        raise UsageError(f"the training images of {folder} have no classes", expected="a dataset with labels")
+    unknown = [need.label for need in needs if need.wanted and need.label not in model.classes]
+    if unknown:
+        known = ", ".join(model.classes) or "none: it is unconditional"
+        raise UsageError(
+            f"{folder} needs images of {', '.join(unknown)}, which the model does not know",
+            expected=f"classes of the model: {known}", remedy="train the model on this dataset",
+        )  # fmt: skip
+    if not any(need.wanted for need in needs):
+        there = ", ".join(f"{need.there} {need.label}" for need in needs)
+        raise UsageError(f"{folder} needs nothing: it has {there}", remedy="--to a larger number")

@@ -1,0 +1,122 @@
+"""What `sfumato generate` writes about all of its images: manifest, preview grids, one sheet for each class.
+
+SAMPLES/  <class>/000123.png  grids/{16,36,64}.png  class_<name>.png  unconditional.png  progression.png
+          manifest.csv  summary.json; where copies were rejected: rejected.csv
+"""
+
+import csv
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from sfumato.commands.flags.wishes import UNCONDITIONAL
+from sfumato.data.formats.image import write_image
+from sfumato.data.manifest import file_names
+from sfumato.inference import Wanted
+from sfumato.report.figures import grid
+
+GRIDS = (16, 36, 64)
+"""Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
+
+PER_CLASS_SHEET = 16
+METHODS = {
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def item_of(image: Wanted) -> str:
+    """The name of an image in the ledger."""
+    return f"{image.number:06}"
+
+
+def label_of(image: Wanted) -> str:
+    """The class of an image in words."""
+    return image.label or UNCONDITIONAL
+
+
+def files_of(wanted: Sequence[Wanted], *, below: str = "") -> dict[int, str]:
+    """The file of each image by its number, relative to the folder."""
+    folders = _safe_names(wanted)
+    return {image.number: f"{below}{folders[label_of(image)]}/{item_of(image)}.png" for image in wanted}
+
+
+def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
+    """The image (h, w, c) uint8 at another height, its shape kept."""
+    if height is None or height == image.shape[0]:
+        return image
+    width = round(image.shape[1] * height / image.shape[0])
+    plain = image[..., 0] if image.shape[-1] == 1 else image
+    pixels = np.asarray(Image.fromarray(plain).resize((width, height), METHODS[method]))
+    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+
+def _safe_names(wanted: Sequence[Wanted]) -> dict[str, str]:
+    """The name of the folder or file of each class."""
+    labels = sorted({label_of(image) for image in wanted})
+    return dict(zip(labels, file_names(labels), strict=True))
+
+
+def pictured(wanted: Sequence[Wanted]) -> set[int]:
+    """Numbers of the images that a sheet shows."""
+    return {number for sheet in _sheets(wanted) for number in sheet.images}
+
+
+def write_sheets(wanted: Sequence[Wanted], folder: Path, aside: Path) -> None:
+    """Preview grids and class sheets, of the images as they were made.
+
+    Args:
+        wanted: the images that were asked for; those that were left out leave no gap.
+        folder: of the samples.
+        aside: where the images of the sheets are, by their items.
+    """
+    for sheet in _sheets(wanted):
+        there = [path for number in sheet.images if (path := aside / f"{number:06}.npy").exists()]
+        if there:
+            path = folder / sheet.file
+            path.parent.mkdir(exist_ok=True)
+            write_image(path, grid(np.stack([np.load(each) for each in there]), sheet.columns))
+
+
+class _Sheet(NamedTuple):
+    """A picture of several images, by their numbers."""
+
+    file: str
+    images: list[int]
+    columns: int
+
+
+def _sheets(wanted: Sequence[Wanted]) -> Iterator[_Sheet]:
+    """Preview grids over all images, and one sheet for each class."""
+    in_turn = [image.number for image in _in_turn(wanted)]
+    for number in GRIDS:
+        if len(wanted) >= number:
+            yield _Sheet(f"grids/{number}.png", in_turn[:number], round(number**0.5))
+    names = _safe_names(wanted)
+    for label in dict.fromkeys(image.label for image in wanted):
+        numbers = [image.number for image in wanted if image.label == label][:PER_CLASS_SHEET]
+        name = UNCONDITIONAL if label is None else f"class_{names[label]}"
+        yield _Sheet(f"{name}.png", numbers, min(8, len(numbers)))
+
+
+def _in_turn(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """The classes in turn, so that a preview shows them all."""
+    seen: Counter[str | None] = Counter()
+    order: list[tuple[int, int]] = []
+    for image in wanted:
+        order.append((seen[image.label], len(order)))
+        seen[image.label] += 1
+    return [wanted[index] for _, index in sorted(order)]
+
+
+def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    """A small table; the columns are those of the first row."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)

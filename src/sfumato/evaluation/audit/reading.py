@@ -1,0 +1,158 @@
+"""From the numbers of an audit to a table with intervals, and to sentences that say what it shows.
+
+Every difference is between two arms on the same cases, with the interval of patients drawn again. Its sentence follows
+from where the interval lies: all on one side of 0, within `SAME` of 0 (nothing changes), or neither (too few cases).
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, Arm
+from sfumato.evaluation.audit.measure import Row, mean
+from sfumato.metrics.interval import Interval, grouped_mean_interval
+
+SAME = 0.01
+"""A difference of Dice that nobody would act upon."""
+
+SEED = 0
+"""Of the bootstrap."""
+
+
+class Line(NamedTuple):
+    """One arm in the table.
+
+    Attributes:
+        name: the arm.
+        calls: network calls for one image.
+        dice: mean over the cases, with its interval.
+        difference: of Dice from the recommended way; None for that way itself.
+        means: of all numbers, over the cases in which they are defined.
+    """
+
+    name: str
+    calls: int
+    dice: Interval
+    difference: Interval | None
+    means: Row
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """All numbers of an audit.
+
+    Attributes:
+        arms: what was compared, the recommended way first.
+        table: a row of numbers for each case, by arm.
+        patients: whose the cases are.
+        readers: of each case.
+    """
+
+    arms: Sequence[Arm]
+    table: Mapping[str, Sequence[Row]]
+    patients: Sequence[str]
+    readers: int
+
+    def lines(self) -> list[Line]:
+        """The table."""
+        return [self._line(arm) for arm in self.arms]
+
+    def _line(self, arm: Arm) -> Line:
+        numbers = np.array(self.table[arm.name])
+        return Line(
+            name=arm.name,
+            calls=arm.calls,
+            dice=grouped_mean_interval(self._dice(arm.name), self.patients, seed=SEED),
+            difference=None if arm.name == RECOMMENDED else self.difference(arm.name, RECOMMENDED),
+            means=Row(*map(mean, numbers.T)),
+        )
+
+    def difference(self, first: str, second: str) -> Interval:
+        """Dice of one arm minus that of another."""
+        return grouped_mean_interval(self._dice(first) - self._dice(second), self.patients, seed=SEED)
+
+    def _dice(self, name: str) -> np.ndarray:
+        return np.array([row.dice for row in self.table[name]])
+
+    def reading(self) -> list[str]:
+        """What the numbers say."""
+        return [*self._about_states(), *self._about_calls(), *self._about_twin()]
+
+    def _about_states(self) -> Iterator[str]:
+        ways = {"noise": RANDOM, "that of another case": SHUFFLED}
+        differences = {what: self.difference(name, RECOMMENDED) for what, name in ways.items()}
+        if all(map(_same, differences.values())):
+            told = " and ".join(f"{_told(difference)} Dice with {what}" for what, difference in differences.items())
+            yield (
+                f"Replacing the state changes nothing ({told}): on this data the model is a deterministic segmenter in "
+                "disguise."
+            )
+            return
+        yield from (_cost(what, difference) for what, difference in differences.items())
+        if differences["that of another case"].high < 0 <= differences["noise"].high:
+            yield "A wrong state misleads the model, though no loss is seen when it has none: then the image is enough."
+
+    def _about_calls(self) -> Iterator[str]:
+        counted = [arm for arm in self.arms if arm.name.partition(" ")[2] in ("call", "calls")]
+        if len(counted) < 2:
+            return
+        most = max(counted, key=lambda arm: arm.calls)
+        for arm in sorted(counted, key=lambda arm: arm.calls)[:-1]:
+            difference = self.difference(arm.name, most.name)
+            if difference.high >= 0:
+                yield f"{most.name} are no better than {arm.name} in Dice: {_told(difference)} for the fewer."
+                return
+        yield f"More calls are better up to {most.name}."
+
+    def _about_twin(self) -> Iterator[str]:
+        matched = MATCHED if MATCHED in self.table else TWIN
+        if matched not in self.table:
+            yield "There is no deterministic twin to compare with: train with --twin."
+            return
+        calls = {arm.name: arm.calls for arm in self.arms}
+        what = f"its twin seen in {calls[matched]} views" if matched == MATCHED else "its twin"
+        what += f" ({calls[matched]} calls against {calls[RECOMMENDED]})"
+        yield f"{_compared(self.difference(RECOMMENDED, matched), what)}{self._distances(matched)}"
+
+    def _distances(self, matched: str) -> str:
+        """The same of the distance to the readers."""
+        ours, theirs = (np.array([row.ged_u for row in self.table[name]]) for name in (RECOMMENDED, matched))
+        if not np.isfinite(ours).all() or not np.isfinite(theirs).all():
+            return ""
+        difference = grouped_mean_interval(ours - theirs, self.patients, seed=SEED)
+        closer = "closer" if difference.high < 0 else "farther" if difference.low > 0 else "neither closer nor farther"
+        return f" To the {self.readers} readers it is {closer}: {_told(difference)} GED."
+
+
+def _cost(what: str, difference: Interval) -> str:
+    """What it costs to replace the state by something."""
+    if difference.high < 0:
+        cost = f"{-difference.mean:.3f} Dice {bounds(-difference.high, -difference.low)}"
+        return f"The noisy state matters: replacing it by {what} costs {cost}."
+    found = "changes nothing" if _same(difference) else f"shows no clear loss on these {difference.cases} cases"
+    return f"Replacing the noisy state by {what} {found}: {_told(difference)} Dice."
+
+
+def _compared(difference: Interval, what: str) -> str:
+    if difference.low > 0 or difference.high < 0:
+        word = "better" if difference.low > 0 else "worse"
+        return f"The diffusion model is {word} than {what}: {_told(difference)} Dice."
+    return (
+        f"The diffusion model and {what} cannot be told apart on these {difference.cases} cases: "
+        f"{_told(difference)} Dice."
+    )
+
+
+def _same(difference: Interval) -> bool:
+    return max(-difference.low, difference.high) <= SAME
+
+
+def _told(interval: Interval) -> str:
+    return f"{interval.mean:+.3f} {bounds(interval.low, interval.high)}"
+
+
+def bounds(low: float, high: float) -> str:
+    """The ends of an interval, for a person."""
+    return f"[{low:.3f}, {high:.3f}]"

@@ -1,0 +1,285 @@
+"""Finds the nearest training image of an image, and says whether it is a copy of it.
+
+An image is a copy if its score or its lead (`sfumato.metrics.copies`, equations (2) and (3)) reaches a threshold. Real
+images that training never saw have scores and leads too; the thresholds are those that a small share of n held-out real
+images reaches. They are cut off one by one, in turn the one of the highest score and the one of the highest lead among
+those that are left. After j of them, whatever the distribution of scores and leads, the share of false alarms among
+further real images is distributed as (Tukey 1947, statistically equivalent blocks)
+
+    rate ~ Beta(j, n + 1 - j).                                                                             (1)
+
+Without held-out images there is no threshold and so no verdict.
+
+Held-out images must not be training images. Those of patients that are in the training split are left out, and so are
+those that lie on a training image exactly: public sets have the same picture in several splits.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from scipy import stats
+
+from sfumato.data.manifest import Case
+from sfumato.data.pack import Pack
+from sfumato.errors import DataError
+from sfumato.metrics.copies import Images, Matches, compared, nearest
+from sfumato.tasks.task import spread
+
+FALSE_ALARMS = 0.01
+"""Share of new real images that may be called copies."""
+
+SAME = 0.9999
+"""An image with this score is the training image itself; rounding to 8 bits leaves more."""
+
+HELD_OUT = 2000
+"""Held-out images at most that the threshold rests on; more make it hardly surer."""
+
+FEW = 50
+"""Held-out images below which a note says how unsure the threshold is."""
+
+LEVEL = 0.95
+"""Confidence of all intervals."""
+
+READ = 512
+"""Images read from disk at a time."""
+
+Pictures = UInt8[np.ndarray, "n h w c"]
+"""Generated images, 0..255."""
+
+
+class Range(NamedTuple):
+    """A share and its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class CopyVerdict(NamedTuple):
+    """What is said about one image.
+
+    Attributes:
+        score: its correlation with its nearest training image: 1 is the image itself.
+        nearest: id of that case.
+        view: how the image was brought onto it, in words.
+        copy: whether it counts as a copy; None without a threshold.
+        lead: how much nearer that one is than the next: 1 is as near as can be, 0 no nearer.
+    """
+
+    score: float
+    nearest: str
+    view: str
+    copy: bool | None
+    lead: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopyDetector:
+    """Finds the nearest training image of any image, and says whether it is a copy of it.
+
+    Attributes:
+        pack: the prepared data set.
+        rows: its training rows, one for each of `references`.
+        references: the training images at the size at which images are compared.
+        held_out_matches: of the held-out real images that the threshold rests on.
+        threshold: scores from here on are copies; None without held-out images.
+        lead: leads from here on are copies; infinite where there are too few held-out images for two thresholds.
+        rate: share of false alarms, equation (1): its mean and interval.
+        why: where the threshold comes from, or why there is none.
+        notes: what was left out, and what is not known.
+        turns: quarter turns are tried too.
+        device: where images are compared.
+    """
+
+    pack: Pack
+    rows: tuple[int, ...]
+    references: Images
+    held_out_matches: Matches
+    threshold: float | None
+    lead: float
+    rate: Range | None
+    why: str
+    notes: tuple[str, ...]
+    turns: bool
+    device: str
+
+    @classmethod
+    def of(
+        cls,
+        pack: Pack,
+        *,
+        holdout: Pack | None = None,
+        false_alarms: float = FALSE_ALARMS,
+        turns: bool = False,
+        device: str = "cpu",
+    ) -> "CopyDetector":
+        """A detector of copies of the training split, its threshold from held-out real images.
+
+        Args:
+            pack: the data that the model was trained on.
+            holdout: real images that it was not trained on, all of them; else validation and test split of `pack`.
+            false_alarms: share of new real images that may be called copies, in (0, 1).
+            turns: also try quarter turns, for pictures without an upright position.
+            device: where to compare.
+
+        Raises:
+            DataError: there are no training images, or `holdout` has another size or other channels.
+        """
+        rows = tuple(pack.rows("train"))
+        if not rows:
+            raise DataError("no image of the data set is in its training split", expected="what the model has seen")
+        references = _read(pack, rows)
+        other, candidates, notes = _held_out(pack, holdout)
+        everything = nearest(_read(other, candidates), references, turns=turns, device=device)
+        matches, duplicates = _without_duplicates(everything)
+        if duplicates:
+            notes = (*notes, f"{duplicates} held-out images are also in the training split and were left out")
+        cut = _calibrated(matches, false_alarms)
+        return cls(
+            pack=pack, rows=rows, references=references, held_out_matches=matches, threshold=cut.score, lead=cut.lead,
+            rate=cut.rate, why=cut.why, notes=notes, turns=turns, device=device,
+        )  # fmt: skip
+
+    @property
+    def held_out(self) -> int:
+        """Number of held-out real images that the threshold rests on."""
+        return len(self.held_out_matches.score)
+
+    def judge(self, images: Pictures) -> list[CopyVerdict]:
+        """The nearest training image of each image, and whether it is a copy of it.
+
+        Args:
+            images: of the pack's size and channels.
+
+        Raises:
+            DataError: size or channels differ.
+        """
+        return self.verdicts(self.match(images))
+
+    def match(self, images: Pictures) -> Matches:
+        """The nearest of `references` of each image; see `judge`."""
+        expected = (*self.pack.spec.size, self.pack.spec.channels)
+        if images.shape[1:] != expected:
+            finding = f"the images have height, width and channels {images.shape[1:]}"
+            raise DataError(finding, expected=f"{expected}, as the training images", code="DATA-009")
+        parts = [compared(to_float(images[start : start + READ])) for start in range(0, len(images), READ)]
+        return self.nearest(torch.cat(parts) if parts else self.references[:0])
+
+    def nearest(self, queries: Images, *, exclude: Sequence[int] | None = None) -> Matches:
+        """The nearest of `references`, in the poses of this detector."""
+        return nearest(queries, self.references, turns=self.turns, device=self.device, exclude=exclude)
+
+    def verdicts(self, matches: Matches) -> list[CopyVerdict]:
+        """What matches say."""
+        flags: list[bool | None] = [None] * len(matches.score)
+        if self.threshold is not None:
+            flags = ((matches.score >= self.threshold) | (matches.lead >= self.lead)).tolist()
+        ids = [self.pack.cases[self.rows[row]].id for row in matches.nearest]
+        return [
+            CopyVerdict(float(score), name, str(view), flag, float(lead))
+            for score, name, view, flag, lead in zip(matches.score, ids, matches.view, flags, matches.lead, strict=True)
+        ]
+
+
+class _HeldOut(NamedTuple):
+    """Real images that were not trained on, and what was left out of them."""
+
+    pack: Pack
+    rows: Sequence[int]
+    notes: tuple[str, ...]
+
+
+def _held_out(pack: Pack, holdout: Pack | None) -> _HeldOut:
+    """Held-out rows of other patients and volumes than the training images.
+
+    Raises:
+        DataError: images of `holdout` have another size or other channels.
+    """
+    other = pack if holdout is None else holdout
+    if (other.spec.size, other.spec.channels) != (pack.spec.size, pack.spec.channels):
+        raise DataError(
+            f"the held-out images have the size {other.spec.size} and {other.spec.channels} channels",
+            expected=f"{pack.spec.size} and {pack.spec.channels}, as the training images",
+            remedy="prepare them with the --size of the training images",
+            code="DATA-009",
+        )
+    every = range(len(other)) if holdout is not None else [*pack.rows("validation"), *pack.rows("test")]
+    known = {name for row in pack.rows("train") for name in _persons(pack.cases[row])}
+    rows = [row for row in every if not known & _persons(other.cases[row])]
+    return _HeldOut(other, spread(rows, HELD_OUT), tuple(_left_out(len(every), len(rows), patients=bool(known))))
+
+
+def _persons(case: Case) -> set[tuple[str, str]]:
+    named = (("patient", case.patient), ("volume", case.volume))
+    return {(kind, name) for kind, name in named if name}
+
+
+def _left_out(every: int, rows: int, *, patients: bool) -> Iterator[str]:
+    if every > rows:
+        yield f"{every - rows} held-out images show patients of the training split and were left out"
+    if rows > HELD_OUT:
+        yield f"{HELD_OUT} of {rows} held-out images were used"
+    if rows and not patients:
+        yield "no patients are known: images of one patient in both splits would make the threshold too high"
+
+
+def _without_duplicates(matches: Matches) -> tuple[Matches, int]:
+    """The held-out images that are no training images, and how many are."""
+    new = matches.score < SAME
+    views = tuple(view for view, kept in zip(matches.view, new, strict=True) if kept)
+    return Matches(matches.score[new], matches.nearest[new], views, matches.lead[new]), int((~new).sum())
+
+
+class _Calibrated(NamedTuple):
+    """Thresholds, and what they rest on; see `CopyDetector`."""
+
+    score: float | None
+    lead: float
+    rate: Range | None
+    why: str
+
+
+def _calibrated(held_out: Matches, false_alarms: float) -> _Calibrated:
+    """Thresholds that this share of held-out images reaches; one image where they are too few for the share."""
+    count = len(held_out.score)
+    if not count:
+        why = "no held-out real images: nothing says how alike different patients are"
+        return _Calibrated(None, math.inf, None, why)
+    above = max(1, int(false_alarms * (count + 1)))
+    score, lead = _cut(held_out.score, held_out.lead, above)
+    law = stats.beta(above, count + 1 - above)
+    rate = Range(above / (count + 1), *map(float, law.interval(LEVEL)))
+    also = "" if math.isinf(lead) else f" or are {lead:.0%} nearer to it than to the next"
+    why = (
+        f"{above} of {count} held-out real images correlate with a training image to {score:.4f}{also}: "
+        f"{rate.value:.1%} false alarms, {LEVEL:.0%} interval {rate.low:.1%} to {rate.high:.1%}"
+    )
+    if count < FEW:
+        why += f"; {count} held-out images are few, and the threshold is unsure"
+    return _Calibrated(score, lead, rate, why)
+
+
+def _cut(scores: Float[np.ndarray, " n"], leads: Float[np.ndarray, " n"], above: int) -> tuple[float, float]:
+    """Score and lead of the last images that were cut off, in turn by the one and by the other."""
+    left, bounds = np.ones(len(scores), bool), [math.inf, math.inf]
+    for step in range(above):
+        values = np.where(left, (scores, leads)[step % 2], -math.inf)
+        highest = int(values.argmax())
+        bounds[step % 2], left[highest] = float(values[highest]), False
+    return bounds[0], bounds[1]
+
+
+def _read(pack: Pack, rows: Sequence[int]) -> Images:
+    """Images at the size at which they are compared, some at a time."""
+    parts = [compared(pack.images(rows[start : start + READ])) for start in range(0, len(rows), READ)]
+    return torch.cat(parts) if parts else compared(torch.empty(0, pack.spec.channels, *pack.spec.size))
+
+
+def to_float(images: Pictures) -> Images:
+    """Pictures to [-1, 1], channels first."""
+    return torch.from_numpy(images).movedim(-1, 1).float() / 127.5 - 1

@@ -1,0 +1,51 @@
+"""The closest pairs of generated and training images, to be looked at."""
+
+import io
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from sfumato.evaluation.copies.audit import CopyAudit
+from sfumato.evaluation.copies.detector import CopyDetector, Pictures, to_float
+from sfumato.metrics.copies import aligned
+from sfumato.report.figures import strips
+from sfumato.tasks.task import to_uint8
+
+COLUMNS = 8
+"""Pairs side by side."""
+
+
+def closest_pairs(
+    detector: CopyDetector, images: Pictures, found: CopyAudit, *, count: int = 16
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A contact sheet: the generated image as it was brought onto the training image, that one below it, the score.
+
+    Args:
+        detector: that `found` is from.
+        images: that `found` is about.
+        found: the audit.
+        count: how many pairs, the closest first.
+    """
+    order = np.argsort(-found.matches.score, kind="stable")[:count].tolist()
+    rows = [_row(detector, images, found, order[start : start + COLUMNS]) for start in range(0, len(order), COLUMNS)]
+    width = max(row.shape[1] for row in rows)
+    return np.concatenate(
+        [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
+    )
+
+
+def _row(detector: CopyDetector, images: Pictures, found: CopyAudit, chosen: list[int]) -> np.ndarray:
+    ours = [aligned(to_float(images[[k]]), found.matches.view[k]) for k in chosen]
+    theirs = [detector.pack.images([detector.rows[found.matches.nearest[k]]]) for k in chosen]
+    labels = [f"{found.verdicts[k].score:.3f}" + " copy" * bool(found.verdicts[k].copy) for k in chosen]
+    drawn = {
+        name: [_coloured(to_uint8(image)[0]) for image in row]
+        for name, row in (("generated, aligned", ours), ("nearest real", theirs))
+    }
+    return np.asarray(Image.open(io.BytesIO(strips(drawn, labels))))
+
+
+def _coloured(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w _"]:
+    """Grey or RGB; of other channels the first."""
+    return picture if picture.shape[2] in {1, 3} else picture[..., :1]

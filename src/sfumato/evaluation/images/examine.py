@@ -1,0 +1,199 @@
+"""All that is found out about generated images: distances, diversity, copies, in numbers and words."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sfumato.data.pack import Pack
+from sfumato.data.spec import Spec
+from sfumato.evaluation.copies import CopyAudit, CopyDetector, audit, closest_pairs
+from sfumato.evaluation.images.compare import Compared, Comparison, Tell, compare
+from sfumato.evaluation.images.panel import Measure
+from sfumato.evaluation.images.read import Images, Part, gathered, of_pack, plain_spec, real_images, sample_images
+from sfumato.evaluation.images.spaces import Space, Wish, learned_rows
+from sfumato.evaluation.images.statistics import Reference, measure_reference, reference_space
+from sfumato.tasks.task import spread, to_uint8
+
+TRAINING = 2000
+"""Training images that are compared with the held-out ones beside the generated images, at most."""
+
+UNKNOWN = "the reference does not say how many images it is of, nor what was done to them: compare with care"
+NO_FLOOR = "a distance to statistics has no floor: only distances of equally many images can be compared"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked.
+
+    Attributes:
+        samples: the folder of generated images.
+        wishes: spaces of features.
+        part: which real images to compare with.
+        copies: whether to search for copies.
+        seed: of draws and classifier.
+        device: where networks compute.
+        tell: is told what is done, as it takes its time.
+    """
+
+    samples: Path
+    wishes: Sequence[Wish]
+    part: Part
+    copies: bool
+    seed: int
+    device: str
+    tell: Tell
+
+
+class RealData:
+    """The real images of a person: a data set, its name, and other held-out images, if there are any."""
+
+    def __init__(self, pack: Pack, name: str, holdout: Pack | None, holdout_name: str = "") -> None:
+        self.pack, self.name, self.holdout, self.holdout_name = pack, name, holdout, holdout_name
+
+    def part(self, part: Part) -> Images:
+        """The images to compare with."""
+        if self.holdout is not None:
+            return real_images(self.holdout, "all", name=self.holdout_name)
+        return real_images(self.pack, part, name=self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CopySearch:
+    """The search for copies, or why there is none.
+
+    Attributes:
+        found: what was found; None without a search.
+        pairs: picture of the closest pairs.
+        why_not: why there was no search.
+    """
+
+    found: CopyAudit | None = None
+    pairs: np.ndarray | None = None
+    why_not: str = ""
+
+    def reading(self) -> Iterator[str]:
+        """In sentences."""
+        if self.found is None:
+            yield f"Copies were not searched for: {self.why_not}."
+        else:
+            yield from self.found.reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What was found out.
+
+    Attributes:
+        generated: the generated images.
+        real: the real images that they were compared with; None where there are only statistics.
+        comparison: with them.
+        to_reference: distances to statistics.
+        spaces: of those distances.
+        copies: the search for copies.
+        notes: what a reader of the numbers should know.
+    """
+
+    generated: Images
+    real: Images | None
+    comparison: Comparison | None
+    to_reference: tuple[Measure, ...]
+    spaces: tuple[Space, ...]
+    copies: CopySearch
+    notes: tuple[str, ...]
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All rows of `metrics.csv`."""
+        return (*(self.comparison.measures if self.comparison else ()), *self.to_reference)
+
+    def reading(self) -> list[str]:
+        """In sentences: the images, the reference, copies."""
+        told = [
+            f"Fréchet distance to the reference in {row.space}: {row.value:.4g} ({row.low:.4g} to {row.high:.4g})."
+            for row in self.to_reference[:1]
+        ]
+        return [*(self.comparison.reading if self.comparison else ()), *told, *self.copies.reading()]
+
+
+def examine(question: Question, real: RealData | None, reference: Reference | None) -> Answer:
+    """Compare the images with real ones, with statistics, or with both.
+
+    Raises:
+        DataError: there are too few images on a side, or some cannot be brought into the form of the others.
+        UsageError: the reference needs weights that are not given.
+    """
+    spec = _spec(question, real, reference)
+    question.tell(f"reading {question.samples.name}")
+    generated = sample_images(question.samples, spec)
+    comparison = None if real is None else _compared(question, real, generated)
+    to_reference, spaces, notes = _to_reference(question, reference, generated)
+    return Answer(
+        generated=generated,
+        real=None if real is None else real.part(question.part),
+        comparison=comparison,
+        to_reference=to_reference,
+        spaces=(*(comparison.spaces if comparison else ()), *spaces),
+        copies=_copies(question, real, generated),
+        notes=(*(comparison.notes if comparison else generated.notes), *notes),
+    )
+
+
+def _spec(question: Question, real: RealData | None, reference: Reference | None) -> Spec:
+    """The form in which all images are compared."""
+    if real is not None:
+        return real.pack.spec
+    if reference is not None and "data" in reference.about:
+        return Spec.from_dict(reference.about["data"])
+    return plain_spec(question.samples)
+
+
+def _compared(question: Question, real: RealData, generated: Images) -> Comparison:
+    chosen = real.part(question.part)
+    ids = {case.id for case in chosen.cases} if real.holdout is None else set()
+    learned = [row for row in learned_rows(real.pack) if real.pack.cases[row].id not in ids]
+    training = of_pack(real.pack, spread(learned, TRAINING), f"training part of {real.name}")
+    sets = Compared(pack=real.pack, real=chosen, generated=generated, training=training)
+    return compare(sets, question.wishes, tell=question.tell, seed=question.seed, device=question.device)
+
+
+def _to_reference(
+    question: Question, reference: Reference | None, generated: Images
+) -> tuple[tuple[Measure, ...], tuple[Space, ...], tuple[str, ...]]:
+    if reference is None:
+        return (), (), ()
+    space = reference_space(reference, question.wishes, device=question.device)
+    question.tell(f"distance to the reference in {space.name}")
+    rows = tuple(measure_reference(space, reference, generated, seed=question.seed))
+    return rows, (space,), (NO_FLOOR,) if reference.about else (NO_FLOOR, UNKNOWN)
+
+
+def _copies(question: Question, real: RealData | None, generated: Images) -> CopySearch:
+    if not question.copies:
+        return CopySearch(why_not="--no-copies")
+    if real is None:
+        return CopySearch(why_not="statistics of real images do not hold the images")
+    if not real.pack.rows("train"):
+        return CopySearch(why_not=f"{real.name} has no training part")
+    question.tell("copies")
+    detector = CopyDetector.of(real.pack, holdout=real.holdout, device=question.device)
+    shown = np.concatenate(gathered(generated, to_uint8))
+    found = audit(detector, shown)
+    return CopySearch(found=found, pairs=closest_pairs(detector, shown, found))
+
+
+def summary(answer: Answer, question: Question) -> dict[str, Any]:
+    """What `summary.json` says besides the rows."""
+    groups = answer.comparison.groups if answer.comparison else ()
+    return {
+        "samples": str(question.samples),
+        "generated": len(answer.generated),
+        "real": None if answer.real is None else len(answer.real),
+        "compared_with": None if answer.real is None else answer.real.what,
+        "images_on_each_side": {group.name: group.size for group in groups},
+        "spaces": {space.name: space.about() for space in answer.spaces},
+        "reading": answer.reading(),
+        "notes": list(answer.notes),
+    }

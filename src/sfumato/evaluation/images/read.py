@@ -1,0 +1,165 @@
+"""Two sets of images that are to be compared: real ones of a prepared data set, and others brought to its form.
+
+An image that a model made lies already between the black and the white of the data that the model was trained on;
+an 8-bit picture of data that are no 8-bit pictures is taken for such a one. Everything else goes the way that the real
+images went (`sfumato.data.spec.read_input`).
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import numpy as np
+
+from sfumato.data.channels import read_case
+from sfumato.data.intensity import Intensity
+from sfumato.data.manifest import Case
+from sfumato.data.pack import Pack
+from sfumato.data.source import find_cases
+from sfumato.data.source.found import Hints
+from sfumato.data.spec import Spec, model_input, read_input, to_data
+from sfumato.data.statistics import stats_of
+from sfumato.errors import DataError
+from sfumato.typing import Data
+
+Part = Literal["auto", "train", "validation", "test", "held-out", "all"]
+"""Which real images: held-out means validation and test; auto takes those, or all where they are few."""
+
+FEWEST = 10
+"""Images below which nothing can be said of a set."""
+
+FEW_HELD_OUT = 60
+"""Held-out images below which `auto` takes all real images."""
+
+BATCH = 512
+"""Images read at once."""
+
+Item = TypeVar("Item")
+
+AS_MADE = Intensity("unit", 0.0, 255.0, "8 bits between the black and the white of the data")
+
+
+@dataclass(frozen=True)
+class Images:
+    """A set of images of one size.
+
+    Attributes:
+        cases: what is known about each.
+        fetch: the images of some of them, by their place in `cases`.
+        what: what they are, in words, e.g. "test and validation part of pneumonia".
+        notes: what a reader of numbers about them should know.
+    """
+
+    cases: tuple[Case, ...]
+    fetch: Callable[[Sequence[int]], Data]
+    what: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The class of each image; an empty string without one."""
+        return tuple(case.label or "" for case in self.cases)
+
+
+def real_images(pack: Pack, part: Part, *, name: str) -> Images:
+    """The real images of a part of a data set; those that are marked as synthetic are left out.
+
+    Raises:
+        DataError: the part has fewer than `FEWEST` real images.
+    """
+    held_out = [*pack.rows("validation"), *pack.rows("test")]
+    chosen = part if part != "auto" else "held-out" if len(held_out) >= FEW_HELD_OUT else "all"
+    rows = {"all": range(len(pack)), "held-out": held_out}.get(chosen) or pack.rows(chosen)
+    kept = [row for row in rows if pack.cases[row].origin == "real"]
+    if len(kept) < FEWEST:
+        raise DataError(
+            f"{name}: {len(kept)} real images in the part '{chosen}'", expected=f"at least {FEWEST}",
+            remedy="--real-split all, or --holdout DATASET", code="DATA-023",
+        )  # fmt: skip
+    notes = [f"{len(rows) - len(kept)} images of {name} are marked as synthetic and left out"] * (len(kept) < len(rows))
+    if part == "auto" and chosen == "all":
+        notes.append(f"{name} has only {len(held_out)} held-out images: synthetic ones are compared with all real ones")
+    words = {"held-out": "validation and test part", "all": "all images"}.get(chosen, f"{chosen} part")
+    return of_pack(pack, kept, f"{words} of {name}", notes)
+
+
+def of_pack(pack: Pack, rows: Sequence[int], what: str, notes: Sequence[str] = ()) -> Images:
+    """Some rows of a data set."""
+    cases = tuple(pack.cases[row] for row in rows)
+    return Images(cases, lambda places: pack.images([rows[place] for place in places]), what, tuple(notes))
+
+
+def sample_images(source: Path, spec: Spec) -> Images:
+    """The images of any source, in the form of a data set.
+
+    Raises:
+        DataError: there are fewer than `FEWEST`, or one cannot be brought into that form.
+    """
+    cases = sample_cases(source)
+    parts = [_stored(case, spec) for case in cases]
+    stored = np.stack([array for array, _ in parts])
+    notes = Counter(note for _, of_one in parts for note in of_one)
+    told = tuple(f"{note}: {count} of {len(cases)} images" for note, count in sorted(notes.items()))
+    fetch = partial(_fetched, stored, spec)
+    return Images(cases, fetch, f"images of {source.name}", told)
+
+
+def sample_cases(source: Path) -> tuple[Case, ...]:
+    """The cases of a source of synthetic images.
+
+    Raises:
+        DataError: there are fewer than `FEWEST`.
+    """
+    cases = find_cases(source, hints=Hints(images_only=True)).cases
+    if len(cases) < FEWEST:
+        raise DataError(
+            f"{source}: {len(cases)} images are too few to compare sets of images",
+            expected=f"at least {FEWEST}, better some hundred of each class",
+            remedy="sfumato generate MODEL --count 200", code="DATA-023",
+        )  # fmt: skip
+    return cases
+
+
+def plain_spec(source: Path) -> Spec:
+    """The form of 8-bit pictures like the first one of a source, for a comparison without a data set."""
+    pixels = read_case(sample_cases(source)[0])
+    if pixels.dtype != np.uint8:
+        raise DataError(
+            f"{source} has {pixels.dtype} pixels, and no data set says what is black and white",
+            expected="8-bit pictures", remedy="name the real data set as well", code="DATA-009",
+        )  # fmt: skip
+    height, width, channels = pixels.shape
+    return Spec(kind="generate", size=(height, width), channels=channels, dtype="uint8", intensity=AS_MADE)
+
+
+def _fetched(stored: np.ndarray, spec: Spec, places: Sequence[int]) -> Data:
+    return to_data(stored[list(places)], spec)
+
+
+def _stored(case: Case, spec: Spec) -> tuple[np.ndarray, list[str]]:
+    """An image in the stored form of a data set, and what had to be done to it."""
+    pixels = read_case(case)
+    notes = []
+    if pixels.shape[:2] != spec.size:
+        height, width = pixels.shape[:2]
+        notes.append(f"resized from {height} x {width} to {spec.size[0]} x {spec.size[1]} pixels")
+    if pixels.shape[2] != spec.channels:
+        notes.append(f"brought from {pixels.shape[2]} to {spec.channels} channels")
+    if pixels.dtype == np.uint8 and spec.stored_dtype != np.uint8:
+        notes.append("8-bit pictures were taken as black to white of the data's intensity rule")
+        made = replace(spec, dtype="uint8", intensity=AS_MADE, spacing=None)
+        eight, _ = model_input(pixels, made, stats_of(case.image, pixels))
+        return eight.astype(np.uint16) * 257, notes
+    return read_input(case, spec).array, notes
+
+
+def gathered(images: Images, use: Callable[[Data], Item]) -> list[Item]:
+    """What `use` makes of the images, batch by batch in order."""
+    starts = range(0, len(images), BATCH)
+    return [use(images.fetch(range(start, min(start + BATCH, len(images))))) for start in starts]

@@ -1,0 +1,130 @@
+"""What the numbers of a comparison of images say, in sentences."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sfumato.evaluation.images.draws import MATCHED, POOLED
+from sfumato.evaluation.images.panel import NOTICED, Measure
+from sfumato.metrics.fidelity import IMAGES_PER_DIMENSION
+
+DISTANCES = ("kid", "frechet")
+
+SEES = {
+    "own": "what tells the classes apart",
+    "radiomics": "grey values, texture and edges",
+    "pixels": "coarse shape and place",
+}
+"""What a space is about, for a person."""
+
+FEW = 50
+"""Images on each side below which only coarse differences are noticed."""
+
+
+class Dimensions(NamedTuple):
+    """A space and how many features it has."""
+
+    space: str
+    features: int
+
+
+def reading(measures: Sequence[Measure], spaces: Sequence[Dimensions], *, other_shares: bool) -> Iterator[str]:
+    """Sentences: the verdict on the whole set, on classes, on diversity, and what limits them.
+
+    Args:
+        measures: rows of `metrics.csv`.
+        spaces: the spaces of features.
+        other_shares: whether classes have other shares in the samples than in the real images.
+    """
+    groups = list(dict.fromkeys(measure.group for measure in measures))
+    whole = MATCHED if MATCHED in groups else POOLED
+    yield _verdict([measure for measure in measures if measure.group == whole], spaces)
+    if other_shares:
+        yield _other_shares(matched=whole == MATCHED)
+    yield from _classes(measures, [name for name in groups if name not in (POOLED, MATCHED)])
+    yield from _less_diverse([measure for measure in measures if measure.group == whole])
+    yield from _training([measure for measure in measures if measure.group == whole])
+    yield from _limits([measure for measure in measures if measure.group == whole], spaces)
+
+
+def _verdict(measures: Sequence[Measure], spaces: Sequence[Dimensions]) -> str:
+    count = measures[0].images
+    noticed = _noticed(measures)
+    if not noticed:
+        names = ", ".join(space.space for space in spaces)
+        return (
+            f"Not distinguishable from real images in {'any of ' * (len(spaces) > 1)}"
+            f"the {'spaces' if len(spaces) > 1 else 'space'} {names} (n = {count} on each side): no distance lies more "
+            f"than {NOTICED:g} standard deviations above that of real images among themselves."
+        )
+    blind = [space.space for space in spaces if space.space not in noticed]
+    told = "; ".join(f"{_named(space)} ({_scores(rows)})" for space, rows in noticed.items())
+    unnoticed = f"; {', '.join(blind)} notice{'s' * (len(blind) == 1)} nothing" if blind else ""
+    return f"Different from real images in {told}{unnoticed} (n = {count} on each side)."
+
+
+def _named(space: str) -> str:
+    return f"{SEES[space]} [{space}]" if space in SEES else space
+
+
+def _noticed(measures: Sequence[Measure]) -> dict[str, list[Measure]]:
+    """The distances that are too large, by space."""
+    found: dict[str, list[Measure]] = {}
+    for measure in measures:
+        if measure.metric in DISTANCES and measure.noticed:
+            found.setdefault(measure.space, []).append(measure)
+    return found
+
+
+def _scores(rows: Sequence[Measure]) -> str:
+    names = {"kid": "KID", "frechet": "Fréchet"}
+    return ", ".join(f"{names[row.metric]} z = {row.z:.1f}" for row in rows)
+
+
+def _other_shares(*, matched: bool) -> str:
+    text = "The classes have other shares in the samples than among the real images"
+    return text + (": this is judged with real images drawn in the samples' shares." if matched else ".")
+
+
+def _classes(measures: Sequence[Measure], names: Sequence[str]) -> Iterator[str]:
+    bad = {name: _noticed([measure for measure in measures if measure.group == name]) for name in names}
+    told = [f"{name} ({', '.join(spaces)})" for name, spaces in bad.items() if spaces]
+    if told:
+        yield f"Classes that differ from their real images: {'; '.join(told)}."
+    elif len(names) > 1:
+        yield f"None of the {len(names)} classes differs noticeably from its real images."
+
+
+def _less_diverse(measures: Sequence[Measure]) -> Iterator[str]:
+    """Mode collapse: parts of the real images that are missed, pairs too alike, duplicates."""
+    missed = [row.space for row in measures if row.metric == "coverage" and row.noticed]
+    rows = {row.metric: row for row in measures if row.space == "images"}
+    signs = [f"they miss a part of the real images in {', '.join(missed)} (coverage)"] if missed else []
+    if (row := rows.get("ms_ssim")) and row.noticed:
+        signs.append(f"pairs of them are more alike than real ones (MS-SSIM {row.value:.3f} against {row.floor:.3f})")
+    if (row := rows.get("duplicates")) and row.noticed:
+        signs.append(f"{row.value:.1%} have a near duplicate among them, of real images {row.floor:.1%}")
+    if signs:
+        yield f"Less diverse than real images: {'; '.join(signs)}."
+
+
+def _training(measures: Sequence[Measure]) -> Iterator[str]:
+    far = [row for row in measures if row.metric == "kid_of_training" and row.noticed]
+    if far:
+        told = ", ".join(f"{row.space} z = {row.z:.1f}" for row in far)
+        yield (
+            f"The training images themselves differ from the real images compared here ({told}): a part of the "
+            "distances is not the model's."
+        )
+
+
+def _limits(measures: Sequence[Measure], spaces: Sequence[Dimensions]) -> Iterator[str]:
+    count = measures[0].images
+    if count < FEW:
+        yield f"With {count} images on each side only coarse differences are noticed."
+    biased = [space for space in spaces if count < IMAGES_PER_DIMENSION * space.features]
+    if biased:
+        told = ", ".join(f"{space.space} ({space.features} features)" for space in biased)
+        yield (
+            f"Fréchet distances of {count} images in {told} are mostly bias (fewer than {IMAGES_PER_DIMENSION} images "
+            "for each feature): read them beside their floor only, and the kernel distance first."
+        )

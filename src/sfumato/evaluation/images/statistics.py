@@ -1,0 +1,167 @@
+"""Statistics of a set of real images in one file: others can compare with it without having the images.
+
+    FILE.npz   mu, sigma     mean (d) and sample covariance (d, d) of the features: what EDM and pytorch-fid read
+               about         JSON: the space, the hash of its weights, what happens to an image before, counts
+               class_mu, class_sigma     the same of each class: (k, d), and (k, d, d) up to 256 features
+               space_...     what a weight-free space was fitted to
+
+A file with `mu` and `sigma` alone, as EDM and pytorch-fid write it, can be compared with too, in the space of
+Inception; nobody knows then how many images it is of and what was done to them, and a Fréchet distance depends on both.
+"""
+
+import json
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sfumato.data.spec import Spec
+from sfumato.errors import DataError, UsageError
+from sfumato.evaluation.images.draws import POOLED
+from sfumato.evaluation.images.panel import Measure
+from sfumato.evaluation.images.read import Images, gathered
+from sfumato.evaluation.images.spaces import Space, Wish, frozen_space, pixel_space, radiomics_space
+from sfumato.metrics.fidelity import FRECHET_BOOTSTRAPS, Features, Moments, PixelSpace, around, frechet_moments, moments
+from sfumato.metrics.radiomics import RadiomicsSpace
+
+FORMAT = 1
+
+CLASS_COVARIANCES = 256
+"""Features up to which covariances of classes are kept: of 2048 each would take 34 MB."""
+
+FEWEST_OF_CLASS = 2
+"""Images of a class from which it has a covariance."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Statistics that were read.
+
+    Attributes:
+        moments: of the whole set.
+        about: what the file says of itself; empty for files of others.
+        classes: moments of each class.
+        arrays: what its weight-free space was fitted to.
+    """
+
+    moments: Moments
+    about: Mapping[str, Any] = field(default_factory=dict)
+    classes: Mapping[str, Moments] = field(default_factory=dict)
+    arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+def write_reference(file: Path, space: Space, images: Images, spec: Spec) -> dict[str, Any]:
+    """Write the statistics of some images in a space; what the file says of itself.
+
+    Args:
+        file: the file, `.npz`.
+        space: any but `own`, whose classifier is nobody else's.
+        images: real images.
+        spec: the form in which they are.
+    """
+    features = np.concatenate(gathered(images, space.features))
+    whole, labels = moments(features), np.asarray(images.labels)
+    names = [str(name) for name in sorted(set(labels)) if name and (labels == name).sum() >= FEWEST_OF_CLASS]
+    of_classes = [moments(features[labels == name]) for name in names]
+    about = {
+        "format": FORMAT,
+        "space": space.name,
+        **space.about(),
+        "images": len(images),
+        "what": images.what,
+        "classes": {name: int((labels == name).sum()) for name in names},
+        "data": spec.to_dict(),
+    }
+    arrays = {"mu": whole.mean, "sigma": whole.covariance, "about": np.array(json.dumps(about))}
+    arrays |= {f"space_{name}": array for name, array in space.arrays.items()}
+    if names:
+        arrays["class_mu"] = np.stack([one.mean for one in of_classes])
+    if names and len(whole.mean) <= CLASS_COVARIANCES:
+        arrays["class_sigma"] = np.stack([one.covariance for one in of_classes])
+    with file.open("wb") as stream:
+        np.savez(stream, allow_pickle=False, **arrays)
+    return about
+
+
+def read_reference(file: Path) -> Reference:
+    """Statistics of a file that `write_reference`, EDM or pytorch-fid wrote.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        mean, covariance = arrays["mu"].astype(np.float64), arrays["sigma"].astype(np.float64)
+        about = json.loads(str(arrays.get("about", "{}")))
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file} holds no statistics: {error}", expected="an .npz file with mu and sigma") from error
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        finding = f"{file}: mu has the shape {mean.shape}, sigma {covariance.shape}"
+        raise DataError(finding, expected="d and d x d numbers", code="DATA-021")
+    classes = {}
+    if "class_sigma" in arrays:
+        pairs = zip(arrays["class_mu"], arrays["class_sigma"], strict=True)
+        classes = {name: Moments(*pair) for name, pair in zip(about["classes"], pairs, strict=True)}
+    fitted = {name.removeprefix("space_"): array for name, array in arrays.items() if name.startswith("space_")}
+    return Reference(Moments(mean, covariance), about, classes, fitted)
+
+
+def reference_space(reference: Reference, wishes: Sequence[Wish], *, device: str) -> Space:
+    """The space that statistics are of, with weights from the person where they need some.
+
+    Raises:
+        UsageError: weights are needed and not given, or they are others than those of the file.
+    """
+    kind = reference.about.get("space", "inception")
+    if kind == "radiomics":
+        return radiomics_space(RadiomicsSpace(**reference.arrays))
+    if kind == "pixels":
+        return pixel_space(PixelSpace(**reference.arrays))
+    wish = next((wish for wish in wishes if wish.kind == kind), None)
+    if wish is None:
+        place = "FILE" if kind == "inception" else "FOLDER"
+        raise UsageError(f"the reference is in the space of {kind}", expected=f"--features {kind}:{place}")
+    space = frozen_space(wish, device=device)
+    if reference.about and reference.about["sha256"] != space.sha256:
+        raise UsageError(
+            f"{wish.weights} has other weights (sha256 {space.sha256}) than those of the reference",
+            expected=f"sha256 {reference.about['sha256']}", remedy="name the file that the reference was made with",
+        )  # fmt: skip
+    return space
+
+
+def measure_reference(space: Space, reference: Reference, images: Images, *, seed: int) -> Iterator[Measure]:
+    """Fréchet distance to the statistics, of the whole set and of each class that both have; there is no floor.
+
+    Raises:
+        DataError: the statistics are of another number of features.
+    """
+    features = np.concatenate(gathered(images, space.features))
+    if features.shape[1] != len(reference.moments.mean):
+        raise DataError(
+            f"the reference has {len(reference.moments.mean)} features",
+            expected=f"{features.shape[1]}, as {space.name} has",
+            remedy="name the reference or the features that belong together", code="DATA-021",
+        )  # fmt: skip
+    sides = {POOLED: (features, reference.moments)}
+    labels = np.asarray(images.labels)
+    sides |= {name: (features[labels == name], known) for name, known in reference.classes.items() if name in labels}
+    for group, (ours, theirs) in sides.items():
+        if len(ours) >= FEWEST_OF_CLASS:
+            yield _measure(space, group, ours, theirs, seed=seed)
+
+
+def _measure(space: Space, group: str, features: Features, known: Moments, *, seed: int) -> Measure:
+    value = frechet_moments(moments(features), known)
+    rng = np.random.default_rng(seed)
+    again = [features[rng.integers(0, len(features), len(features))] for _ in range(FRECHET_BOOTSTRAPS)]
+    spread = around(value, [frechet_moments(moments(rows), known) for rows in again])
+    nothing = math.nan
+    return Measure(
+        space.name, group, "frechet_reference", value, spread.low, spread.high, nothing, nothing, nothing, len(features)
+    )

@@ -1,0 +1,130 @@
+"""The folder of a comparison of images.
+
+metrics.csv      a row for each space, class and metric: value, interval, floor, z
+scores.csv       a row for each generated image: its nearest training image
+summary.json     what was compared, the reading, all rows again
+sheets/          for each class some real images and some generated ones below them
+copies.png       the closest pairs of generated and training images
+"""
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sfumato.atomic import write_atomic
+from sfumato.data.formats.archive import Locator
+from sfumato.data.manifest import Case, file_names
+from sfumato.evaluation.copies import CopyAudit, CopyVerdict
+from sfumato.evaluation.images.panel import Measure
+from sfumato.evaluation.images.read import Images
+from sfumato.report.figures import strips
+from sfumato.tasks.task import spread, to_uint8
+
+COLUMNS = ("space", "class", "metric", "value", "low", "high", "floor", "floor_sd", "z", "n_real", "n_generated")
+
+SHOWN = 10
+"""Images of each class on a sheet, of either set."""
+
+WHOLE = "all"
+"""Name of the sheet of images without classes."""
+
+
+def write_metrics(file: Path, measures: Sequence[Measure]) -> None:
+    """All rows; a number that does not exist is left empty."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(COLUMNS)
+        table.writerows([_cell(value) for value in as_row(measure).values()] for measure in measures)
+
+
+def as_row(measure: Measure) -> dict[str, Any]:
+    """A measure by the names of the columns."""
+    known = not math.isnan(measure.floor)  # the images of a reference are not counted
+    return dict(zip(COLUMNS, (*measure, measure.images), strict=True)) | ({} if known else {"n_real": None})
+
+
+def as_json(measures: Sequence[Measure]) -> list[dict[str, Any]]:
+    """All rows as plain JSON: what is no finite number is null."""
+    return [{name: _finite(value) for name, value in as_row(measure).items()} for measure in measures]
+
+
+def write_scores(file: Path, cases: Sequence[Case], verdicts: Sequence[CopyVerdict] | None, *, source: Path) -> None:
+    """One row for each generated image; without verdicts the columns of copies are empty."""
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        table = csv.writer(stream, lineterminator="\n")
+        table.writerow(["id", "file", "class", "copy_score", "nearest_real", "copy_view", "copy"])
+        for place, case in enumerate(cases):
+            told = ["", "", "", ""] if verdicts is None else _told(verdicts[place])
+            table.writerow([case.id, _below(case.image, source), case.label or "", *told])
+
+
+def write_summary(file: Path, summary: Mapping[str, Any]) -> None:
+    """Plain JSON."""
+    write_atomic(file, json.dumps(summary, indent=2, allow_nan=False) + "\n")
+
+
+def write_sheets(folder: Path, real: Images, generated: Images) -> None:
+    """For each class of the generated images a sheet: real ones above, generated ones below."""
+    folder.mkdir()
+    sets = {"real": real, "synthetic": generated}
+    theirs, ours = (np.asarray(images.labels) for images in sets.values())
+    names = [str(name) for name in sorted(set(ours)) if name and name in theirs]
+    for name, stem in zip(names, file_names(names), strict=True):
+        rows = {"real": np.flatnonzero(theirs == name), "synthetic": np.flatnonzero(ours == name)}
+        _write_sheet(folder / f"{stem}.png", sets, rows)
+    if not names:
+        _write_sheet(folder / f"{WHOLE}.png", sets, {name: np.arange(len(images)) for name, images in sets.items()})
+
+
+def copies_summary(audit: CopyAudit) -> dict[str, Any]:
+    """The audit of copies as plain JSON."""
+    return {
+        "images": audit.images,
+        "copies": audit.copies,
+        "share": None if audit.share is None else audit.share._asdict(),
+        "chance": audit.chance,
+        "sources": audit.sources,
+        "patients": audit.patients,
+        **{name: _finite(getattr(audit, name)) for name in ("authenticity", "authenticity_real", "distance_z")},
+        "reading": list(audit.reading),
+    }
+
+
+def pictures(images: Images, places: Sequence[int]) -> np.ndarray:
+    """Some images for the eye: (n, h, w, 1 or 3) in 8 bits; of other channels the first."""
+    shown: np.ndarray = to_uint8(images.fetch(places))
+    return shown if shown.shape[3] in (1, 3) else shown[..., :1]
+
+
+def _write_sheet(file: Path, sets: Mapping[str, Images], rows: Mapping[str, np.ndarray]) -> None:
+    count = min(SHOWN, *map(len, rows.values()))
+    drawn = {name: list(pictures(images, spread(rows[name].tolist(), count))) for name, images in sets.items()}
+    write_atomic(file, strips(drawn, [""] * count))
+
+
+def _told(verdict: CopyVerdict) -> list[str]:
+    said = "" if verdict.copy is None else "yes" if verdict.copy else "no"
+    return [f"{verdict.score:.5f}", verdict.nearest, verdict.view, said]
+
+
+def _below(image: str, source: Path) -> str:
+    """An image's file as it is called within its source."""
+    locator, folder = Locator.parse(image), source.resolve()
+    path = locator.path.resolve()
+    inside = path.is_relative_to(folder) and path != folder
+    return str(locator._replace(path=path.relative_to(folder))) if inside else image
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

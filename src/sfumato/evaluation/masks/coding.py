@@ -1,0 +1,54 @@
+"""What the values stored in predicted masks mean, which need not be stored as the references are.
+
+A reference of 0 and 255 and predictions of 0 and 1 are the usual pair: compared as they are, no pixel of the object
+would ever agree. The meaning is decided once for all masks of a model, and said where it is another than the
+reference's.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from sfumato.data.mask import MaskRule
+from sfumato.errors import DataError
+
+WHITE = 255
+
+
+class Coding(NamedTuple):
+    """What values mean, and what to tell a person about it (nothing where it is as in the reference)."""
+
+    rule: MaskRule
+    note: str = ""
+
+
+def decide_coding(values: Collection[int], rule: MaskRule, *, name: str) -> Coding:
+    """The meaning of the values in all masks of a model.
+
+    Args:
+        values: all that occur.
+        rule: of the reference.
+        name: of the model, for people.
+
+    Raises:
+        DataError: they are neither the reference's, nor class indices, nor 0 and 255 for a single class.
+    """
+    found, indices = set(values), set(range(rule.classes))
+    own = rule._replace(ignore=None)
+    if found <= set(rule.values):
+        return Coding(own)
+    if found <= indices:
+        told = f"{name}: the masks hold class indices (0 to {rule.classes - 1}), unlike the reference"
+        return Coding(MaskRule(tuple(sorted(indices)), None, told), told)
+    if rule.classes == 2 and found <= {0, WHITE}:
+        told = f"{name}: the masks hold 0 and 255, unlike the reference"
+        return Coding(MaskRule((0, WHITE), None, told), "" if rule.threshold else told)
+    if rule.threshold is not None:
+        return Coding(own)
+    shown = ", ".join(map(str, sorted(found)[:8])) + (" ..." if len(found) > 8 else "")
+    raise DataError(
+        f"{name}: the predicted masks have the values {shown}",
+        expected=f"the values of the reference ({', '.join(map(str, rule.values))}) or class indices "
+        f"0 to {rule.classes - 1}",
+        remedy="write each pixel's class, not its probability, into the predicted masks",
+        code="SCORE-002",
+    )

@@ -1,0 +1,257 @@
+"""Predicted masks in any form: what `sfumato segment` wrote, nnU-Net's output, or any folder of masks.
+
+Files belong to references by their names alone: the id, or the id without what only says that a file is a mask
+(`case_mask.png`). Nothing is paired by order, and nothing is left out without a word: a prediction without a reference
+is refused, and so is a case without a prediction, unless the folder's own manifest says that it was not asked for, or
+whole splits of the reference are absent.
+"""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from sfumato.data.formats.archive import Locator
+from sfumato.data.manifest import file_names, read_rows
+from sfumato.data.source.pairing import stem_of_image, stem_of_mask
+from sfumato.data.units import Form, Unit, units
+from sfumato.errors import DataError, listed
+from sfumato.evaluation.masks.references import References, find_masks, is_whole_volume
+
+Missing = Literal["refuse", "leave-out", "empty"]
+"""What to do about cases without a prediction: refuse them, leave them out and count them, score an empty mask."""
+
+DIFFUSION, DETERMINISTIC = "diffusion", "deterministic twin"
+"""What models of `sfumato segment` are called."""
+
+MAPS = {"probability": "probability", "uncertainty_map": "uncertainty"}
+"""Columns of the manifest with maps, and the folders of their files."""
+
+MEMBER = re.compile(r"(?P<case>.+)_\d\d\.(png|nii\.gz)")
+"""A file of the folder `members`."""
+
+
+class Files(NamedTuple):
+    """What was predicted of one image or volume.
+
+    Attributes:
+        mask: its mask; "" where none was predicted and an empty one counts.
+        members: the masks of the ensemble.
+        probability: of each foreground class in order, or nothing.
+        uncertainty: the map of uncertainty, or "".
+    """
+
+    mask: str
+    members: tuple[str, ...] = ()
+    probability: tuple[str, ...] = ()
+    uncertainty: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """The predictions of one model.
+
+    Attributes:
+        folder: where they lie.
+        name: what the model is called beside others.
+        files: by the id of the reference.
+        rows: of the manifest that `sfumato segment` wrote, by id; empty for any other folder.
+        calls: network calls for one case, if known.
+        notes: what a person should know.
+        left_out: cases of the reference without a prediction.
+    """
+
+    folder: Path
+    name: str
+    files: Mapping[str, Files]
+    rows: Mapping[str, Mapping[str, str]]
+    calls: int | None = None
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def is_of_segment(folder: Path) -> bool:
+    """Whether `sfumato segment` wrote a folder."""
+    if not (folder / "manifest.csv").is_file() or not (folder / "summary.json").is_file():
+        return False
+    return {"id", "mask", "review_rank"} <= set(next(iter(read_rows(folder / "manifest.csv")), {}))
+
+
+def name_of(folder: Path) -> str:
+    """What the model of a folder is called when nothing else is said."""
+    if not is_of_segment(folder):
+        return folder.resolve().name
+    return DETERMINISTIC if _about(folder).get("process") == "none" else DIFFUSION
+
+
+def read_predictions(
+    folder: Path, truth: References, *, name: str, missing: Missing = "refuse", among: Sequence[str] | None = None
+) -> Predictions:
+    """The predictions in a folder, by the ids of their references.
+
+    Args:
+        folder: written by `sfumato segment`, by nnU-Net, or any folder of masks.
+        truth: the references.
+        name: what the model is called.
+        missing: what to do about cases without a prediction.
+        among: the cases that are scored, where another model has decided; None takes those of the reference.
+
+    Raises:
+        DataError: predictions without a reference, cases without a prediction, or two files for one (all are listed).
+    """
+    asked_for = is_of_segment(folder)
+    found = _of_segment(folder, truth) if asked_for else _of_masks(folder, truth)
+    absent = _absent(found.files, truth) if among is None else [case for case in among if case not in found.files]
+    unexplained = absent if among is not None else [] if asked_for else _unexplained(absent, found.files, truth)
+    if unexplained and missing == "refuse":
+        raise DataError(
+            f"{folder} has no prediction for {len(unexplained)} of {len(found.files) + len(absent)} cases:\n"
+            f"{listed(unexplained)}",
+            expected="a prediction for every case, or for all cases of a split",
+            remedy="predict them; or --missing empty to score them as empty masks, --missing leave-out to count them",
+            code="SCORE-005",
+        )
+    empty = {case: Files("") for case in unexplained} if missing == "empty" else {}
+    wanted = found.files if among is None else {case: found.files[case] for case in among if case in found.files}
+    left_out = tuple(case for case in absent if case not in empty)
+    further = len(found.files) - len(wanted)
+    return Predictions(
+        folder=folder, name=name, files=wanted | empty, rows=found.rows, calls=found.calls, left_out=left_out,
+        notes=(*found.notes, *_told(name, empty=len(empty), further=further)),
+    )  # fmt: skip
+
+
+def _told(name: str, *, empty: int, further: int) -> list[str]:
+    """What is not scored as it lies there, counted."""
+    said = {
+        "cases without a prediction, scored as empty masks": empty,
+        "predictions of other cases, not scored": further,
+    }
+    return [f"{name}: {what}: {count}" for what, count in said.items() if count]
+
+
+class _Read(NamedTuple):
+    """See `Predictions`."""
+
+    files: dict[str, Files]
+    rows: dict[str, dict[str, str]]
+    calls: int | None
+    notes: tuple[str, ...] = ()
+
+
+def _of_segment(folder: Path, truth: References) -> _Read:
+    """The files that its manifest names."""
+    rows = {row["id"]: row for row in read_rows(folder / "manifest.csv")}
+    gone = {column: kind for column, kind in MAPS.items()
+            if not (folder / kind).is_dir() and any(row.get(column) for row in rows.values())}  # fmt: skip
+    rows = {name: {**row, **dict.fromkeys(gone, "")} for name, row in rows.items()}
+    paired = _paired(rows, truth, folder)
+    about = _about(folder)
+    members = _members(folder / "members")
+    classes = file_names([str(name) for name in about.get("mask_classes", ())][1:])
+    files = {
+        case: Files(
+            mask=str(folder / rows[name]["mask"]),
+            members=tuple(members.get(name, ())),
+            probability=_probabilities(folder, rows[name], classes),
+            uncertainty=str(folder / rows[name]["uncertainty_map"]) if rows[name].get("uncertainty_map") else "",
+        )
+        for case, name in paired.items()
+    }
+    notes = tuple(
+        f"{folder.name}: the manifest names {kind}/, which is not there: not scored" for kind in gone.values()
+    )
+    return _Read(files, {case: rows[name] for case, name in paired.items()}, about.get("network_calls"), notes)
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    return about
+
+
+def _probabilities(folder: Path, row: Mapping[str, str], classes: Sequence[str]) -> tuple[str, ...]:
+    """The files with the probability of each foreground class."""
+    if not (named := row.get("probability")):
+        return ()
+    if len(classes) == 1:
+        return (str(folder / named),)
+    ending = ".png" if row["mask"].endswith(".png") else ".nii.gz"
+    return tuple(str(folder / "probability" / f"{row['id']}_{name}{ending}") for name in classes)
+
+
+def _members(folder: Path) -> dict[str, list[str]]:
+    members: dict[str, list[str]] = {}
+    for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
+        if found := MEMBER.fullmatch(file.relative_to(folder).as_posix()):
+            members.setdefault(found["case"], []).append(str(file))
+    return members
+
+
+def _of_masks(folder: Path, truth: References) -> _Read:
+    """Any folder of masks; where it holds images too, the masks that belong to them."""
+    found = find_masks(folder)
+    if several := [case.id for case in found.cases if len(case.masks) > 1]:
+        raise DataError(
+            f"{folder}: {len(several)} cases have several masks:\n{listed(several)}", expected="one prediction a case",
+            remedy="give the folder of one model's or one reader's masks", code="SCORE-006",
+        )  # fmt: skip
+    masks = {unit.id: _mask_file(unit) for unit in units(found.cases, "same")}
+    paired = _paired(masks, truth, folder)
+    files = {case: Files(masks[name]) for case, name in paired.items()}
+    return _Read(files, {}, None, tuple(f"{folder.name}: {note}" for note in found.notes))
+
+
+def _mask_file(unit: Unit) -> str:
+    """The file of a whole volume, or the locator of a single mask."""
+    mask = unit.cases[0].masks[0]
+    return str(Locator.parse(mask).path) if is_whole_volume(unit) else mask
+
+
+def _paired(names: Iterable[str], truth: References, folder: Path) -> dict[str, str]:
+    """The name of a prediction for the id of its reference."""
+    names = list(names)
+    short = _unique_short(truth.units)
+    paired: dict[str, str] = {}
+    strangers, doubles = list[str](), list[str]()
+    for name in names:
+        case = name if name in truth.units else short.get(_short(name))
+        if case is None:
+            strangers.append(name)
+        elif (other := paired.setdefault(case, name)) != name:
+            doubles.append(f"{case}: {other} and {name}")
+    if strangers:
+        raise DataError(
+            f"{folder}: {len(strangers)} of {len(names)} predictions have no reference:\n{listed(strangers)}",
+            expected=f"names of cases of the reference, such as {', '.join(list(truth.units)[:3])}",
+            remedy="rename the files, or give the reference that they belong to", code="SCORE-003",
+        )  # fmt: skip
+    if doubles:
+        finding = f"{folder}: {len(doubles)} cases have two predictions:\n{listed(doubles)}"
+        raise DataError(finding, expected="one prediction a case", code="SCORE-006")
+    return paired
+
+
+def _short(name: str) -> str:
+    return stem_of_image(stem_of_mask(name).stem)
+
+
+def _unique_short(ids: Iterable[str]) -> dict[str, str]:
+    """Ids by what is left of them without the words for masks and images, where that is unique."""
+    ids = list(ids)
+    often = Counter(map(_short, ids))
+    return {_short(name): name for name in ids if often[_short(name)] == 1}
+
+
+def _absent(files: Mapping[str, Files], truth: References) -> list[str]:
+    """The cases of the reference that have no prediction: volumes where volumes were predicted, else planes."""
+    form: Form = "same" if any(is_whole_volume(truth.units[case]) for case in files) else "png"
+    return [unit.id for unit in units(truth.cases, form) if unit.id not in files]
+
+
+def _unexplained(absent: Sequence[str], files: Mapping[str, Files], truth: References) -> list[str]:
+    """Those whose split was predicted in part: a whole split may be absent."""
+    predicted = {truth.units[case].cases[0].split for case in files}
+    return [case for case in absent if truth.units[case].cases[0].split in predicted]

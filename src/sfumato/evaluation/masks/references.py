@@ -1,0 +1,168 @@
+"""True masks in any form that a person has them: what their values mean, what is scored, and in which unit of length.
+
+    a prepared dataset                     rule, readers, patients, columns, millimetres of its manifest
+    images and masks, tables, nnU-Net raw  as `data.source.find_cases` reads them
+    a folder of masks alone                labelsTr beside its dataset.json too
+
+What is scored is a *target*: a class of pixels, or a region of nnU-Net, a union of classes that may overlap another.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from sfumato.data.conversion.setting import Meaning, decide_meaning
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.scan import is_volume, read_header
+from sfumato.data.formats.volume import Header, count_planes, flat_axis, named_place, spacing
+from sfumato.data.manifest import Case, is_prepared, read_rows
+from sfumato.data.mask import count_values
+from sfumato.data.pack import Pack
+from sfumato.data.preparation.crew import Crew
+from sfumato.data.source import Found, find_cases
+from sfumato.data.source.nnunet import read_words
+from sfumato.data.units import Form, Unit, units
+from sfumato.errors import DataError
+
+FORMS: tuple[Form, ...] = ("png", "same")
+"""Predictions are of single planes or of whole volumes; references are known by both names."""
+
+
+class Target(NamedTuple):
+    """What is scored by itself: a class of pixels, or a union of classes.
+
+    Attributes:
+        name: for people.
+        classes: its class indices.
+    """
+
+    name: str
+    classes: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """True masks and what they mean.
+
+    Attributes:
+        cases: images and planes.
+        units: images and volumes by id; a plane of a volume by its own id too.
+        meaning: of the stored values.
+        millimetres: between rows and columns of images whose file does not say so, by id.
+        notes: what a person should know of how they were found.
+    """
+
+    cases: tuple[Case, ...]
+    units: Mapping[str, Unit]
+    meaning: Meaning
+    millimetres: Mapping[str, tuple[float, float]]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """What is scored: the regions where there are some, else every foreground class."""
+        if self.meaning.regions:
+            return tuple(Target(name, classes) for name, classes in self.meaning.regions.items())
+        return tuple(Target(name, (index,)) for index, name in enumerate(self.meaning.names[1:], start=1))
+
+    def spacing(self, unit: Unit) -> tuple[float, ...] | None:
+        """Millimetres between the pixels of a unit along each of its axes; None where nobody says so."""
+        case, mask = unit.cases[0], Locator.parse(unit.cases[0].masks[0])
+        if not is_volume(mask.path):
+            return self.millimetres.get(case.id)
+        header = _header(mask.path)
+        place = named_place(mask.member)
+        steps = spacing(header.affine, place.axis if place else flat_axis(header.shape, header.affine))
+        return steps if is_whole_volume(unit) else steps[1:]
+
+
+def is_whole_volume(unit: Unit) -> bool:
+    """Whether a unit is all planes of a volume, and not one of them."""
+    return unit.cases[0].volume == unit.id
+
+
+def read_references(source: Path, crew: Crew) -> References:
+    """The true masks of a source.
+
+    Args:
+        source: a dataset, a folder of images and masks, an nnU-Net raw dataset, or a folder of masks alone.
+        crew: reads masks whose values nobody has explained.
+
+    Raises:
+        DataError: there are no masks, files do not belong together, or values cannot be classes.
+    """
+    if is_prepared(source):
+        pack = Pack.open(source)
+        if pack.spec.mask_rule is None:
+            raise DataError(f"{source} has no masks", expected="a dataset for segmentation", code="DATA-023")
+        meaning = Meaning(pack.spec.mask_rule, pack.spec.mask_classes)
+        millimetres = _millimetres(source)
+        return References(cases=pack.cases, units=_by_id(pack.cases), meaning=meaning, millimetres=millimetres)
+    found = find_masks(source)
+    named = bool(found.mask_names)
+    values = Counter[int]() if named else values_of((mask for case in found.cases for mask in case.masks), crew)
+    return References(
+        cases=found.cases, units=_by_id(found.cases), meaning=decide_meaning(found, values), millimetres={},
+        notes=found.notes,
+    )  # fmt: skip
+
+
+def find_masks(source: Path) -> Found:
+    """Cases with masks; in a folder of masks alone, each is its own case.
+
+    Raises:
+        DataError: as for `find_cases`.
+    """
+    found = find_cases(source)
+    if found.kind == "generate":
+        cases = tuple(replace(case, masks=(case.image,)) for case in found.cases)
+        found = found._replace(cases=cases, kind="segment")
+    if not found.mask_names and (words := read_words(source) if source.is_dir() else None):
+        found = found._replace(mask_names=words.names, regions=words.regions, ignore=words.ignore)
+    return found
+
+
+def values_of(masks: Iterable[str], crew: Crew) -> Counter[int]:
+    """How many pixels have each stored value, over all masks: planes, pictures, or volumes as a whole."""
+    counts: Counter[int] = Counter()
+    by_file: dict[Path, list[str]] = {}
+    for mask in masks:
+        by_file.setdefault(Locator.parse(mask).path, []).append(mask)
+    for _, values in crew.each(_count, None, by_file.values()):
+        counts.update(values)
+    return counts
+
+
+def _count(_: None, masks: Sequence[str]) -> Counter[int]:
+    """The values in the masks of one file."""
+    counts: Counter[int] = Counter()
+    for mask in (plane for given in masks for plane in _planes(given)):
+        counts.update(count_values(read_mask(mask)))
+    return counts
+
+
+def _planes(mask: str) -> list[str]:
+    """A mask, or the planes of a volume that is named as a whole."""
+    target = Locator.parse(mask)
+    if target.member or not is_volume(target.path) or 1 in read_header(target.path).shape[:3]:
+        return [mask]
+    return [f"{mask}::axial/{number}" for number in range(count_planes(read_header(target.path), "axial"))]
+
+
+@lru_cache(maxsize=16)
+def _header(path: Path) -> Header:
+    """Planes of one volume ask in turn."""
+    return read_header(path)
+
+
+def _by_id(cases: Sequence[Case]) -> dict[str, Unit]:
+    return {unit.id: unit for form in FORMS for unit in units(cases, form)}
+
+
+def _millimetres(dataset: Path) -> dict[str, tuple[float, float]]:
+    rows = read_rows(dataset / "manifest.csv")
+    return {row["id"]: (float(row["row_mm"]), float(row["column_mm"])) for row in rows if row.get("row_mm")}

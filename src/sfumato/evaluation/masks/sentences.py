@@ -1,0 +1,153 @@
+"""What the numbers say, in sentences that a clinician can read and that claim no more than the intervals do."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+FEW = 10
+"""With fewer patients (or cases) an interval is rough itself."""
+
+Told = Mapping[str, Any]
+"""A part of the summary, see `sfumato.evaluation.masks.summary`."""
+
+
+def reading(summary: Told) -> list[str]:
+    """Sentences about a summary, the most important first."""
+    parts = (_overlap, _differences, _presence, _doubt, _ensemble)
+    return [sentence for part in parts for sentence in part(summary)]
+
+
+def limits(summary: Told) -> list[str]:
+    """What the numbers do not say, and by which rules they were made."""
+    return [sentence for part in (_distances, _caution) for sentence in part(summary)]
+
+
+def _first(summary: Told) -> tuple[str, Told]:
+    name: str = next(iter(summary["arms"]))
+    return name, summary["arms"][name]
+
+
+def _overlap(summary: Told) -> Iterator[str]:
+    name, arm = _first(summary)
+    dice = arm["dice"]
+    if dice is None:
+        yield f"No case of {name} has a Dice: in none of them is there anything to overlap."
+        return
+    whom = f" of {summary['patients']} patients" if summary["patients"] else ""
+    yield f"{name}: mean Dice {_of(dice)} on {_count(summary['cases'], 'case')}{whom}."
+    own = summary["readers_own"]
+    if own and own["dice"]:
+        yield (
+            f"A reader agrees with the other readers with a Dice of {own['dice']['mean']:.2f}, {name} with a reader "
+            f"with {dice['mean']:.2f}: {_beside(dice, own['dice']['mean'])}."
+        )
+
+
+def _beside(dice: Told, readers: float) -> str:
+    if dice["low"] is None or dice["low"] <= readers <= dice["high"]:
+        return "the two cannot be told apart on these cases"
+    return "less than the readers among themselves" if dice["high"] < readers else "more than the readers themselves"
+
+
+def _differences(summary: Told) -> Iterator[str]:
+    name, _ = _first(summary)
+    for other, of in summary["differences"].items():
+        if (gap := of["dice"]) is None:
+            continue
+        if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
+            yield (
+                f"{name} and {other} cannot be told apart by Dice on these {_count(gap['cases'], 'case')}: "
+                f"{_of(gap, sign='+')}."
+            )
+        else:
+            word = "better" if gap["mean"] > 0 else "worse"
+            yield f"{name} is {word} than {other} in Dice on the same cases, by {_of(gap, sign='+')}."
+
+
+def _presence(summary: Told) -> Iterator[str]:
+    _, arm = _first(summary)
+    for label, of in arm["per_class"].items():
+        what = "the object" if len(arm["per_class"]) == 1 else label
+        found, silent = of["presence_sensitivity"], of["presence_specificity"]
+        if found:
+            yield (
+                f"Of {of['with_reference']} reference masks that have {what}, something of it was found in "
+                f"{found['mean']:.0%} [{found['low']:.0%} to {found['high']:.0%}]; {of['missed']} were missed."
+            )
+        if silent:
+            yield (
+                f"Of {of['readings'] - of['with_reference']} reference masks without {what}, "
+                f"{of['false_alarms']} got a false alarm; in {of['both_empty']} both are empty, which "
+                f"{_empty(summary['empty'])}."
+            )
+
+
+def _empty(rule: str) -> str:
+    return "counts as Dice 1" if rule == "one" else "is left out of all means"
+
+
+def _distances(summary: Told) -> Iterator[str]:
+    _, arm = _first(summary)
+    penalised = sum(of["penalised"] for of in arm["per_class"].values())
+    if "hd95" not in arm and "assd" not in arm and "nsd" not in arm:
+        return
+    unit = "millimetres" if summary["length"] == "mm" else "pixels: the files do not tell millimetres for every case"
+    yield f"Distances are in {unit}; outlines count as equal within {summary['tolerance']:g} {summary['length']}."
+    if penalised:
+        yield (
+            f"In {penalised} comparisons one mask is empty and the other is not: their distance is the diagonal of the "
+            "image, so that a missed object cannot improve the mean."
+        )
+
+
+def _doubt(summary: Told) -> Iterator[str]:
+    _, arm = _first(summary)
+    if arm.get("ece_foreground"):
+        yield (
+            f"Around the object, the confidence differs from the accuracy by {arm['ece_foreground']['mean']:.2f} on "
+            "average (0 is calibrated)."
+        )
+    review = arm["review"]
+    if review and None not in (review["found"]["0.3"], *review["found_interval"]["0.3"]):
+        found, best, interval = (review[name]["0.3"] for name in ("found", "found_best", "found_interval"))
+        low, high = interval
+        verdict = "more" if low > 0.3 else "less" if high < 0.3 else "not surely more"
+        yield (
+            f"A reader who reviews the first 30 % of the cases in the order of review finds {found:.0%} "
+            f"[{low:.0%} to {high:.0%}] of the total error: {verdict} than the 30 % of a random order; the best "
+            f"possible order finds {best:.0%}."
+        )
+
+
+def _ensemble(summary: Told) -> Iterator[str]:
+    _, arm = _first(summary)
+    own = summary["readers_own"]
+    if not own or not arm.get("ged_v"):
+        return
+    unbiased = f", {arm['ged_u']['mean']:.3f} without the bias of few members" if arm.get("ged_u") else ""
+    yield (
+        f"As a distribution over masks: squared energy distance {arm['ged_v']['mean']:.3f} with "
+        f"{_count(arm['members'], 'member')}{unbiased}; drawing from the readers themselves would give "
+        f"{arm['ged_v_floor']['mean']:.3f} and 0, and one reader against the others has {own['ged_v']['mean']:.3f}."
+    )
+
+
+def _caution(summary: Told) -> Iterator[str]:
+    people = summary["patients"]
+    if people is not None and people < FEW:
+        yield f"Only {_count(people, 'patient')}: the intervals draw patients again, and over so few they are rough."
+    elif people is None and summary["cases"] >= 2:
+        yield "Whose the cases are is not known: if some show the same patient, the intervals are too narrow."
+    for name, count in summary["left_out"].items():
+        if count:
+            yield f"{name}: {_count(count, 'case')} of the reference not predicted, and not scored."
+
+
+def _of(interval: Told, *, sign: str = "") -> str:
+    """A mean with its interval."""
+    if interval["low"] is None:
+        return f"{interval['mean']:{sign}.3f} (one case or one patient: no interval)"
+    return f"{interval['mean']:{sign}.3f} (95 % interval {interval['low']:{sign}.3f} to {interval['high']:{sign}.3f})"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

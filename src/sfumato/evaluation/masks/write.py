@@ -1,0 +1,68 @@
+"""The tables that an evaluation writes: `scores.csv`, a row for each case, target and model, and `patients.csv`."""
+
+import csv
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sfumato.evaluation.masks.evaluate import Evaluation
+from sfumato.evaluation.masks.table import Scores, by_patient, fact, patients
+
+
+def write_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) -> None:
+    """Write `scores.csv`; numbers of a case as a whole stand in the row of each of its targets.
+
+    Args:
+        file: the file to write.
+        measured: what was measured.
+        by: columns of the reference to write beside the scores.
+    """
+    tables = [Scores(measured, arm) for arm in measured.arms]
+    names = list(dict.fromkeys(name for table in tables for name in table.names))
+    more = [column for column in by if column not in ("patient", "split")]
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["id", "class", "arm", *names, *more, "patient", "split", "image", "reference", "prediction"])
+        for table in tables:
+            writer.writerows(_rows(table, names, more))
+
+
+def _rows(table: Scores, names: Sequence[str], more: Sequence[str]) -> Iterator[list[str]]:
+    measured, files = table.measured, table.arm.predictions.files
+    metrics = measured.manner.metrics
+    whole = {name: table.of_cases(name) for name in names if name not in metrics}
+    targets = {name: table.of_targets(name) for name in metrics}
+    for row, name in enumerate(measured.cases):
+        case = measured.truth.units[name].cases[0]
+        about = [*(fact(case, column) for column in (*more, "patient", "split")), case.image, case.masks[0]]
+        for place, target in enumerate(measured.manner.targets):
+            numbers = [targets[of][row, place] if of in targets else whole[of][row] for of in names]
+            cells = [_cell(float(number)) for number in numbers]
+            yield [name, target.name, table.arm.predictions.name, *cells, *about, _absolute(files[name].mask)]
+
+
+def write_patients(file: Path, measured: Evaluation) -> None:
+    """Write `patients.csv`: the means of every patient and model; nothing where no patient is known."""
+    groups = patients(measured)
+    if groups is None:
+        return
+    metrics = measured.manner.metrics
+    with file.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["patient", "arm", "cases", *metrics])
+        for arm in measured.arms:
+            table = Scores(measured, arm)
+            means = [by_patient(table.of_cases(name), groups) for name in metrics]
+            for who in dict.fromkeys(groups):
+                writer.writerow([who, arm.predictions.name, groups.count(who), *(_cell(of[who]) for of in means)])
+
+
+def _cell(number: float) -> str:
+    """Six decimals, whole numbers without any; empty where undefined."""
+    if not math.isfinite(number):
+        return ""
+    return str(int(number)) if number == int(number) else str(round(number, 6))
+
+
+def _absolute(file: str) -> str:
+    return str(Path(file).resolve()) if file and "::" not in file else file

@@ -1,0 +1,162 @@
+"""Masks that images are made from: drawn by a model of masks, or real ones under a geometric change.
+
+A real mask is never taken as it is. It is flipped, turned, moved, scaled and bent as far as suits what made the images,
+times a strength, and read at the nearest pixel, so it has the classes that it had: a change that loses one of them, or
+changes no pixel, is drawn again, of another mask. A mask of background alone has nothing to change and stays.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sfumato.data.augmentation.augment import apply, draw
+from sfumato.data.augmentation.ranges import Ranges, choose
+from sfumato.data.pack import Pack
+from sfumato.diffusion.process import Noise, derive_seed
+from sfumato.errors import UsageError
+from sfumato.inference import Wanted, make
+from sfumato.run import Model
+from sfumato.tasks.task import Sampler
+
+TRIES = 100
+"""Changes that are drawn for a mask before it is given up."""
+
+BENT = 0.03
+"""Elastic displacement at strength 1, as a share of the shorter side."""
+
+
+class Given(NamedTuple):
+    """A mask to make an image from.
+
+    Attributes:
+        mask: class indices (h, w) uint8.
+        source: where it comes from, for the manifest.
+    """
+
+    mask: np.ndarray
+    source: str
+
+
+MaskSource = Callable[[Sequence[Wanted]], list[Given]]
+"""Where masks come from; each follows from the seed and the class of its image alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """Masks from a model of masks.
+
+    Attributes:
+        model: trained with `data.pairs=mask`.
+        sampler: how each mask is drawn.
+    """
+
+    model: Model
+    sampler: Sampler
+
+    def __call__(self, wanted: Sequence[Wanted]) -> list[Given]:
+        """A mask for each image, of its class where the model knows classes."""
+        known = self.model.spec.classes
+        asked = [
+            Wanted(k, image.label if image.label in known else None, derive_seed("mask", image.seed))
+            for k, image in enumerate(wanted)
+        ]
+        masks = [made.mask for made in make(self.model, self.sampler, asked, batch=len(asked))]
+        return [Given(mask, f"model {self.model.sha256}") for mask in masks if mask is not None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """Real masks under a geometric change.
+
+    Attributes:
+        pack: the dataset; masks are those of its training split, so that none of validation or test is seen.
+        strength: how far masks are changed; 1 is as far as images are varied when a segmenter is trained.
+    """
+
+    pack: Pack
+    strength: float
+
+    @cached_property
+    def ranges(self) -> Ranges:
+        """How far each change goes."""
+        return changes(self.pack, self.strength)
+
+    @property
+    def told(self) -> str:
+        """The changes in words."""
+        return ", ".join(f"{name} {value:.3g}" for name, value in self.ranges._asdict().items() if value)
+
+    @cached_property
+    def _rows(self) -> dict[str | None, list[int]]:
+        """Training rows by class, and all of them."""
+        rows: dict[str | None, list[int]] = {None: self.pack.rows("train")}
+        for row in rows[None]:
+            if (label := self.pack.cases[row].label) is not None:
+                rows.setdefault(label, []).append(row)
+        return rows
+
+    def __call__(self, wanted: Sequence[Wanted]) -> list[Given]:
+        """A changed mask for each image, of a case of its class where cases have classes.
+
+        Raises:
+            UsageError: no training case has the class, or no change is one.
+        """
+        return [self._one(image) for image in wanted]
+
+    def _one(self, image: Wanted) -> Given:
+        rows = self._rows.get(image.label if self.pack.spec.classes else None)
+        if not rows:
+            raise UsageError(f"no training case has the class {image.label}, whose masks could be changed")
+        for number in range(TRIES):
+            noise = Noise([derive_seed("change", image.seed, number)])
+            row, reader = (int(u * n) for u, n in zip(noise.uniform(2)[0], (len(rows), self._readers), strict=True))
+            mask = self.pack.masks([rows[row]], [reader])
+            moved = change(mask, self.ranges, noise)
+            if _is_change(mask, moved):
+                return Given(moved[0].numpy(), f"changed {self.pack.cases[rows[row]].id}")
+        raise UsageError(
+            f"{TRIES} changes of masks in turn changed nothing, or lost a class",
+            expected=f"--change so that masks move and stay in sight, not {self.strength:g}",
+        )
+
+    @property
+    def _readers(self) -> int:
+        return self.pack.spec.readers
+
+
+def changes(pack: Pack, strength: float) -> Ranges:
+    """How far masks are changed: the geometry that suits what made the images, and a bend, times a strength.
+
+    Raises:
+        UsageError: a strength at which masks would be taken as they are, or torn.
+    """
+    if not 0 < strength <= 2:
+        raise UsageError(f"--change {strength:g}", expected="above 0, where nothing changes, up to 2")
+    base, _ = choose(pack.spec.modality, task="segment")
+    return Ranges(
+        mirror=base.mirror,
+        upend=base.upend,
+        angle=min(180.0, base.angle * strength),
+        scale=base.scale * strength,
+        aspect=base.aspect * strength,
+        shift=min(0.5, base.shift * strength),
+        elastic=BENT * min(pack.spec.size) * strength,
+    )
+
+
+def change(masks: torch.Tensor, ranges: Ranges, noise: Noise) -> torch.Tensor:
+    """Masks (b, h, w) under the changes that the generators of `noise` draw."""
+    unseen = torch.zeros(len(masks), 1, *masks.shape[1:])
+    moved = apply(unseen, masks, draw(ranges, noise, unseen))[1]
+    assert moved is not None
+    return moved
+
+
+def _is_change(before: torch.Tensor, after: torch.Tensor) -> bool:
+    """Whether a mask has changed and has the classes that it had; one of background alone has nothing to change."""
+    same_classes = {*before.flatten().tolist()} == {*after.flatten().tolist()}
+    return same_classes and (not torch.equal(before, after) or not bool(before.any()))

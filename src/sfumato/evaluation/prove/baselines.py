@@ -1,0 +1,133 @@
+"""Is a classifier any better than one that always says the same?
+
+Two questions are asked of its confusion matrix, and a classifier that fails one of them is told so by name:
+
+    F1 above that of always saying the positive class, 2 p / (1 + p)
+    balanced accuracy above 1 / classes, with its whole interval
+
+The first is lost by all who report F1 where most cases are positive; the second by those that are near-constant.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.data.manifest import read_rows
+from sfumato.errors import DataError
+from sfumato.metrics.classification import ClassScores, Confusion, Share, balanced, each_class
+
+COUNTS = ("TN", "FP", "FN", "TP")
+"""Columns of a table of classifiers with two classes."""
+
+NAMED = 4
+"""Classifiers that a sentence names."""
+
+
+class Standing(NamedTuple):
+    """A classifier beside the constant one.
+
+    Attributes:
+        name: of the classifier.
+        positive: the scores of the positive class.
+        balanced: its balanced accuracy.
+        classes: how many there are.
+    """
+
+    name: str
+    positive: ClassScores
+    balanced: Share
+    classes: int
+
+    @property
+    def is_below_f1(self) -> bool:
+        """Whether always saying the positive class has the same F1 or a better one."""
+        return not self.positive.f1 > self.positive.always_f1
+
+    @property
+    def is_chance(self) -> bool:
+        """Whether its balanced accuracy may be that of any constant answer."""
+        return not self.balanced.low > 1 / self.classes
+
+
+def stand(name: str, confusion: Confusion, *, positive: int) -> Standing:
+    """A classifier beside always saying class `positive`."""
+    return Standing(name, each_class(confusion)[positive], balanced(confusion), len(confusion))
+
+
+def read_standings(standings: Sequence[Standing], *, positive: str) -> list[str]:
+    """What the constant answer reaches, and who is no better, in sentences.
+
+    Args:
+        standings: classifiers that were tested on the same cases.
+        positive: how the positive class is called.
+    """
+    always = standings[0].positive
+    best = max(standings, key=lambda one: one.positive.f1)
+    below, chance = [one for one in standings if one.is_below_f1], [one for one in standings if one.is_chance]
+    return [
+        f"{always.prevalence:.1%} of the cases are {positive}: always saying {positive} has an accuracy of "
+        f"{always.prevalence:.3f} and an F1 of {always.always_f1:.3f}, with a balanced accuracy of "
+        f"{1 / standings[0].classes:.3g}.",
+        *_no_better(below, standings, f"By F1, {{}} no better than always {positive} (best: {best.positive.f1:.3f})."),
+        *_no_better(chance, standings, f"By balanced accuracy, {{}} no better than always {positive}."),
+    ]
+
+
+def _no_better(some: Sequence[Standing], standings: Sequence[Standing], sentence: str) -> list[str]:
+    """The sentence about those who are no better, if there are any."""
+    if not some:
+        return []
+    if len(some) == len(standings) > 1:
+        return [sentence.format(f"all {len(some)} classifiers are")]
+    names = ", ".join(one.name for one in some[:NAMED]) + (" and others" if len(some) > NAMED else "")
+    verb = "is" if len(some) == 1 else "are"
+    return [sentence.format(f"{len(some)} of {len(standings)} classifiers ({names}) {verb}")]
+
+
+class Table(NamedTuple):
+    """Classifiers that others trained and tested.
+
+    Attributes:
+        prevalence: share of positive cases.
+        always_f1: F1 of always saying positive.
+        balanced: mean balanced accuracy of the classifiers of each arm.
+        reading: what the table says, in sentences.
+    """
+
+    prevalence: float
+    always_f1: float
+    balanced: Mapping[str, float]
+    reading: tuple[str, ...]
+
+
+def read_confusions(path: Path) -> dict[str, Confusion]:
+    """The confusion matrices of a table with the columns Model, TN, FP, FN and TP.
+
+    Raises:
+        DataError: a column is missing, or an entry is no number.
+    """
+    rows = read_rows(path)
+    try:
+        cells = {row["Model"]: [float(row[name]) for name in COUNTS] for row in rows}
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{path}: {error}", expected=f"the columns Model, {', '.join(COUNTS)}", code="DATA-016"
+        ) from error
+    return {name: np.array(counts).reshape(2, 2) for name, counts in cells.items()}
+
+
+def read_table(path: Path) -> Table:
+    """Read such a table; what stands before ` - ` in the name of a classifier is its arm."""
+    standings = [stand(name, confusion, positive=1) for name, confusion in read_confusions(path).items()]
+    arms: dict[str, list[float]] = {}
+    for one in standings:
+        arms.setdefault(one.name.partition(" - ")[0], []).append(one.balanced.value)
+    always = standings[0].positive
+    return Table(
+        prevalence=always.prevalence,
+        always_f1=always.always_f1,
+        balanced={arm: float(np.mean(values)) for arm, values in arms.items()},
+        reading=tuple(read_standings(standings, positive="positive")),
+    )

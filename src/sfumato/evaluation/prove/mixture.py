@@ -1,0 +1,265 @@
+"""REAL and SAMPLES in one dataset, in the form of REAL: the real training images, the synthetic ones, the test images.
+
+Row i of the real training images is row i of the mixture, synthetic image j of n real ones is row n + j. Synthetic
+images are never tested on, real ones of the validation split are not used, unless the test split is too small: nothing
+is chosen on them here. The mixture is a prepared dataset, written once and opened by every process that trains.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.atomic import write_atomic
+from sfumato.data.formats.archive import read_array
+from sfumato.data.formats.image import read_mask
+from sfumato.data.intensity import FULL, Intensity
+from sfumato.data.manifest import Case, is_prepared, write_manifest
+from sfumato.data.mask import MaskRule, count_values, mask_rule
+from sfumato.data.pack import Pack
+from sfumato.data.placement import Placement, fit
+from sfumato.data.preparation.store import FORMAT, Form, create
+from sfumato.data.source import find_cases
+from sfumato.data.spec import Input, Spec, read_input
+from sfumato.errors import DataError, listed
+
+FEW = 20
+"""With fewer test cases of a class than this, the validation cases are tested on too."""
+
+BYTES = Intensity("unit", 0.0, 255.0, "as the model made it: 0 is black, 255 is white")
+
+
+class Samples(NamedTuple):
+    """Synthetic cases and, with masks, what the values of these mean."""
+
+    cases: tuple[Case, ...]
+    rule: MaskRule | None
+    notes: tuple[str, ...]
+
+
+class Parts(NamedTuple):
+    """Who goes where.
+
+    Attributes:
+        trained: rows of REAL to train on.
+        tested: rows of REAL to test on.
+        notes: what a reader must know about the test.
+    """
+
+    trained: tuple[int, ...]
+    tested: tuple[int, ...]
+    notes: tuple[str, ...]
+
+
+def find_samples(folder: Path, spec: Spec, *, masks: bool) -> Samples:
+    """The synthetic cases of a folder: those that say so, or all where none does.
+
+    Raises:
+        DataError: a case has no class, one that REAL does not know, or no mask.
+    """
+    found = find_cases(folder)
+    said = tuple(case for case in found.cases if case.origin == "synthetic")
+    cases = said or found.cases
+    real = len(found.cases) - len(said)
+    notes = [
+        *([f"{real} of {len(found.cases)} images of SAMPLES are real: they were left out"] if said and real else []),
+        *([] if said else ["nothing in SAMPLES says that it is synthetic: it was taken as such"]),
+    ]
+    faults = [fault for case in cases if (fault := _fault(case, spec, masks=masks))]
+    if faults:
+        raise DataError(
+            f"{folder}: {len(faults)} of {len(cases)} images cannot be trained on:\n{listed(faults, limit=8)}",
+            expected="a mask for each" if masks else f"the classes of REAL: {', '.join(spec.classes)}",
+            code="SCORE-021",
+        )
+    rule = _samples_rule(folder, cases, spec, found.mask_names, found.ignore) if masks else None
+    return Samples(cases, rule, tuple(notes))
+
+
+def _fault(case: Case, spec: Spec, *, masks: bool) -> str:
+    """Why a case cannot be trained on; empty if it can."""
+    if masks:
+        return "" if case.masks else f"{case.id}: no mask"
+    return (
+        "" if case.label in spec.classes else f"{case.id}: class {case.label}" if case.label else f"{case.id}: no class"
+    )
+
+
+def _samples_rule(
+    folder: Path, cases: Sequence[Case], spec: Spec, names: Mapping[int, str], ignore: int | None
+) -> MaskRule:
+    """What values of the masks mean: the same as in REAL where they fit, else what they look like."""
+    if is_prepared(folder) and (own := Pack.open(folder).spec.mask_rule) is not None:
+        return own
+    assert spec.mask_rule is not None
+    counts: Counter[int] = Counter()
+    for case in cases:
+        counts.update(count_values(read_mask(case.masks[0])))
+    if spec.mask_rule.threshold is None and set(counts) <= {*spec.mask_rule.values, spec.mask_rule.ignore}:
+        return spec.mask_rule
+    rule = mask_rule(counts, names, ignore)
+    if rule.classes != spec.mask_rule.classes:
+        raise DataError(
+            f"{folder}: {rule.text}",
+            expected=f"masks with the classes of REAL: {spec.mask_rule.text}",
+            code="SCORE-021",
+        )
+    return rule
+
+
+def choose_parts(pack: Pack, *, by_class: bool) -> Parts:
+    """The training part of REAL, and what is tested on.
+
+    Raises:
+        DataError: some of REAL is synthetic, or nothing is there to train or to test on.
+    """
+    if made := [case.id for case in pack.cases if case.origin == "synthetic"]:
+        raise DataError(
+            f"{len(made)} cases of REAL are synthetic:\n{listed(made, limit=5)}",
+            expected="real images alone: synthetic ones come as SAMPLES", code="SCORE-023",
+        )  # fmt: skip
+    trained, tested, notes = pack.rows("train"), pack.rows("test"), list[str]()
+    smallest = _smallest(pack, tested, by_class=by_class)
+    if smallest < FEW and pack.rows("validation"):
+        tested += pack.rows("validation")
+        notes.append(
+            f"the test split has {smallest} cases{' of its smallest class' * by_class}: the validation split is tested "
+            "on too, which is sound here since nothing was chosen on it"
+        )
+    if not trained or not tested or (by_class and len({pack.cases[row].label for row in tested}) < 2):
+        raise DataError(
+            f"REAL has {len(trained)} training and {len(tested)} test cases",
+            expected="some of both, the test with two classes at least", code="SCORE-023",
+        )  # fmt: skip
+    patients = sum(pack.cases[row].patient is not None for row in tested)
+    if patients < len(tested):
+        notes.append(
+            "patients are not known: every image counts as a case of its own, and if several are of one patient, the "
+            "intervals are too narrow and the split may leak"
+        )
+    return Parts(tuple(trained), tuple(tested), tuple(notes))
+
+
+def _smallest(pack: Pack, rows: Sequence[int], *, by_class: bool) -> int:
+    """Cases of the smallest class of REAL among these rows; without classes, all of them."""
+    if not by_class:
+        return len(rows)
+    count = Counter(pack.cases[row].label for row in rows)
+    return min(count[name] for name in pack.spec.classes)
+
+
+def mix(real: Path, pack: Pack, parts: Parts, samples: Samples, out: Path, *, progress: Callable[[int], None]) -> Pack:
+    """Write the mixture, unless it is there already, and open it; `notes` of it tell of copies of training images.
+
+    Args:
+        real: the folder of `pack`.
+        pack: REAL.
+        parts: who goes where.
+        samples: the synthetic cases.
+        out: the folder to write; complete when it has `dataset.json`.
+        progress: told how many synthetic images are read.
+
+    Raises:
+        DataError: an image of SAMPLES cannot be read, or is an image of the test.
+    """
+    if not is_prepared(out):
+        out.mkdir(parents=True, exist_ok=True)
+        spec, count = pack.spec, len(parts.trained) + len(samples.cases) + len(parts.tested)
+        readers = spec.readers if samples.rule else 0
+        form = Form(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, readers)
+        arrays = create(out, count, form)
+        inputs = _Reading(spec, samples, progress)
+        stored = read_array(real / "images.npy")
+        _fill(
+            arrays.images, arrays.images_start, [_of(stored, parts.trained), inputs.images(), _of(stored, parts.tested)]
+        )
+        if readers:
+            masks = read_array(real / "masks.npy")
+            _fill(
+                arrays.masks, arrays.masks_start, [_of(masks, parts.trained), inputs.masks(), _of(masks, parts.tested)]
+            )
+        notes = _compare(read_array(arrays.images), parts, samples, pack)
+        _describe(out, pack, parts, samples, notes)
+    return Pack.open(out)
+
+
+def _of(array: np.ndarray, rows: Sequence[int]) -> Iterator[np.ndarray]:
+    return (array[row] for row in rows)
+
+
+def _fill(path: Path, start: int, parts: Sequence[Iterator[np.ndarray]]) -> None:
+    """Write rows one after another behind the header of an array file."""
+    with path.open("r+b") as file:
+        file.seek(start)
+        for row in chain.from_iterable(parts):
+            file.write(row.tobytes())
+
+
+class _Reading:
+    """The synthetic cases in the form of REAL; masks need the places that the images were given."""
+
+    def __init__(self, spec: Spec, samples: Samples, progress: Callable[[int], None]) -> None:
+        self.spec, self.samples, self.progress = spec, samples, progress
+        self._places: list[Placement] = []
+
+    def images(self) -> Iterator[np.ndarray]:
+        """Each as prepared images are stored."""
+        for done, case in enumerate(self.samples.cases, start=1):
+            image = _stored(case, self.spec)
+            self._places.append(image.placement)
+            self.progress(done)
+            yield image.array
+
+    def masks(self) -> Iterator[np.ndarray]:
+        """One mask for each reader of REAL, all the same."""
+        assert self.samples.rule is not None
+        for case, place in zip(self.samples.cases, self._places, strict=True):
+            classes = self.samples.rule.apply(read_mask(case.masks[0]))
+            fitted = fit(classes, place, self.spec.size, nearest=True)
+            yield np.broadcast_to(fitted, (self.spec.readers, *self.spec.size))
+
+
+def _stored(case: Case, spec: Spec) -> Input:
+    """What a model made holds the model's own numbers, from black to white; another image is read as those of REAL."""
+    if case.origin != "synthetic" or "seed" not in case.more:
+        return read_input(case, spec)
+    read = read_input(case, replace(spec, dtype="uint8", intensity=BYTES, spacing=None))
+    wide = spec.stored_dtype != np.uint8
+    return read._replace(array=read.array.astype(np.uint16) * (FULL // 255)) if wide else read
+
+
+def _compare(images: np.ndarray, parts: Parts, samples: Samples, pack: Pack) -> tuple[str, ...]:
+    """Refuse synthetic images that are test images pixel by pixel, and count those that are training images."""
+    keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
+    first, end = len(parts.trained), len(parts.trained) + len(samples.cases)
+    trained, made = set(keys[:first]), keys[first:end]
+    tested = {key: pack.cases[row].id for key, row in zip(keys[end:], parts.tested, strict=True)}
+    same = [f"{case.id} is {tested[key]}" for case, key in zip(samples.cases, made, strict=True) if key in tested]
+    if same:
+        raise DataError(
+            f"{len(same)} images of SAMPLES are images of the test of REAL, pixel by pixel:\n{listed(same, limit=5)}",
+            expected="images that a model made, or others that are not tested on", code="SCORE-020",
+        )  # fmt: skip
+    copies = sum(key in trained for key in made)
+    return (f"{copies} of {len(made)} images of SAMPLES are training images of REAL, pixel by pixel",) * (copies > 0)
+
+
+def _describe(out: Path, pack: Pack, parts: Parts, samples: Samples, notes: Sequence[str]) -> None:
+    """The tables that make the arrays a dataset; `dataset.json` comes last."""
+    real = [replace(pack.cases[row], split="train", more={}) for row in parts.trained]
+    tested = [replace(pack.cases[row], split="test", more={}) for row in parts.tested]
+    made = [
+        replace(case, id=f"samples/{case.id}", split="train", origin="synthetic", patient=None, volume=None, more={})
+        for case in samples.cases
+    ]
+    cases = [*real, *made, *tested]
+    sides = {name: [side] * len(cases) for name, side in zip(("height", "width"), pack.spec.size, strict=True)}
+    write_manifest(out / "manifest.csv", cases, extra=sides)
+    about = {"format": FORMAT, "spec": pack.spec.to_dict(), "cases": len(cases), "notes": list(notes)}
+    write_atomic(out / "dataset.json", json.dumps(about, indent=1))

@@ -1,0 +1,202 @@
+"""All answers together: scores, differences, verdict; as tables and as plain data."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sfumato.data.pack import Pack
+from sfumato.evaluation.prove.arms import Arm
+from sfumato.evaluation.prove.baselines import Standing, read_standings, stand
+from sfumato.evaluation.prove.statistics import Measure, Resampled, resample
+from sfumato.evaluation.prove.train import Answers, Job
+from sfumato.evaluation.prove.verdict import Verdict, compare, decide
+from sfumato.metrics.classification import Confusion, auroc, balanced_accuracy, confusion_of, each_class
+
+LIMITS = (
+    "The answer is about these SAMPLES, this REAL and this network: a larger network, a longer training or another "
+    "draw of the generator may give another.",
+    "The test images come from the same source as the training images; another hospital is another question.",
+    "No evidence of benefit is not evidence of no benefit: the width of the interval says how large an effect could "
+    "have been missed.",
+    "A benefit says nothing about privacy: `sfumato evaluate images` looks for copies of training images.",
+)
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What was found out.
+
+    Attributes:
+        pack: the mixture; its test split was asked about.
+        task: what was trained.
+        answers: of each arm, one for each seed.
+        positive: the class whose F1 is told, of classifiers.
+        notes: what a reader must know.
+        settings: how all models were trained.
+    """
+
+    pack: Pack
+    task: Job
+    answers: Mapping[Arm, Sequence[Answers]]
+    positive: str
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+
+    @cached_property
+    def truth(self) -> np.ndarray:
+        """The class of each test case."""
+        labels: np.ndarray = self.pack.labels(self.pack.rows("test")).numpy()
+        return labels
+
+    @cached_property
+    def measures(self) -> Mapping[str, Resampled]:
+        """The scores of all arms by measure; the first one decides."""
+        cases = [self.pack.cases[row] for row in self.pack.rows("test")]
+        groups = [f"patient {case.patient}" if case.patient else f"case {case.id}" for case in cases]
+        return {name: resample(self.answers, measure, groups) for name, measure in self._measures().items()}
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The answer."""
+        return decide(self.measures)
+
+    @cached_property
+    def confusions(self) -> Mapping[Arm, Confusion]:
+        """Of each arm the mean over seeds; empty of segmenters."""
+        if self.task == "segment":
+            return {}
+        return {arm: np.mean([self._confusion(one) for one in given], axis=0) for arm, given in self.answers.items()}
+
+    @cached_property
+    def standings(self) -> list[Standing]:
+        """Each arm beside the constant answer; none of segmenters."""
+        place = self.pack.spec.classes.index(self.positive) if self.confusions else 0
+        return [stand(arm.name, confusion, positive=place) for arm, confusion in self.confusions.items()]
+
+    @property
+    def reading(self) -> list[str]:
+        """In sentences, the answer first."""
+        baselines = read_standings(self.standings, positive=f"'{self.positive}'") if self.standings else []
+        return [*self.verdict.reading, *baselines]
+
+    def _measures(self) -> dict[str, Measure]:
+        if self.task == "segment":
+            return {"dice": lambda answers, weights: (weights @ answers.mean(1)) / weights.sum(1)}
+        truth = self.truth
+        return {
+            "auroc": lambda answers, weights: auroc(answers, truth, weights),
+            "balanced_accuracy": lambda answers, weights: balanced_accuracy(answers.argmax(1), truth, weights),
+        }
+
+    def _confusion(self, answers: Answers) -> Confusion:
+        return confusion_of(self.truth, answers.argmax(1), classes=len(self.pack.spec.classes))
+
+    def scores(self) -> list[Row]:
+        """A row for each arm, seed, measure and class; `mean` is the mean over seeds, with its interval."""
+        return [row for arm in self.answers for row in (*self._of_seeds(arm), *self._of_means(arm))]
+
+    def _of_seeds(self, arm: Arm) -> Iterator[Row]:
+        for name, resampled in self.measures.items():
+            for seed, value in enumerate(resampled.scores[arm].tolist()):
+                yield _row(arm, seed, name, "", value)
+        for seed, answers in enumerate(self.answers[arm]):
+            if self.task == "classify":
+                yield from _classes(arm, seed, self._confusion(answers), self.pack.spec.classes)
+            else:
+                for name, value in zip(self.pack.spec.mask_classes[1:], answers.mean(0).tolist(), strict=True):
+                    yield _row(arm, seed, "dice", name, value)
+
+    def _of_means(self, arm: Arm) -> Iterator[Row]:
+        for name, resampled in self.measures.items():
+            estimate = resampled.estimate(arm)
+            yield _row(arm, "mean", name, "", *estimate)
+        if arm in self.confusions:
+            yield from _classes(arm, "mean", self.confusions[arm], self.pack.spec.classes)
+
+    def predictions(self) -> Iterator[Row]:
+        """A row for each test case, arm and seed."""
+        spec, rows = self.pack.spec, self.pack.rows("test")
+        names = spec.classes if self.task == "classify" else tuple(f"dice {name}" for name in spec.mask_classes[1:])
+        for arm, given in self.answers.items():
+            for seed, answers in enumerate(given):
+                for row, values in zip(rows, answers.tolist(), strict=True):
+                    case = self.pack.cases[row]
+                    about = {"id": case.id, "patient": case.patient or "", "class": case.label or ""}
+                    numbers = {name: round(value, 5) for name, value in zip(names, values, strict=True)}
+                    yield {**about, "arm": arm.title, "ratio": _ratio(arm), "seed": seed, **numbers}
+
+    def summary(self) -> Row:
+        """All of it as plain data."""
+        verdict = self.verdict
+        return {
+            "kind": "proof",
+            "task": self.task,
+            "metric": next(iter(self.measures)),
+            "verdict": verdict.finding,
+            "ratio": verdict.arm.ratio,
+            "reading": self.reading,
+            "notes": list(self.notes),
+            "limits": list(LIMITS),
+            "arms": [
+                {"arm": arm.title, "ratio": arm.ratio, "metric": name, **resampled.estimate(arm)._asdict()}
+                for name, resampled in self.measures.items()
+                for arm in self.answers
+            ],
+            "differences": [
+                {
+                    "arm": each.arm.title, "ratio": each.arm.ratio, "control": each.control.title, "metric": name,
+                    **each.estimate._asdict(), "level": each.level, "p": each.p,
+                }
+                for name, resampled in self.measures.items()
+                for each in compare(resampled)
+            ],
+            "data": self._counts(),
+            "settings": dict(self.settings),
+        }  # fmt: skip
+
+    def _counts(self) -> Row:
+        """Cases of each class, by what they are for."""
+        counts = Counter(
+            ("synthetic" if case.origin == "synthetic" else case.split, case.label or "") for case in self.pack.cases
+        )
+        parts = {"train": "real, trained on", "synthetic": "synthetic", "test": "real, tested on"}
+        return {
+            told: {name or "all": counts[part, name] for of, name in sorted(counts) if of == part}
+            for part, told in parts.items()
+        }
+
+
+def _classes(arm: Arm, seed: int | str, confusion: Confusion, classes: Sequence[str]) -> Iterator[Row]:
+    yield _row(arm, seed, "accuracy", "", float(confusion.trace() / confusion.sum()))
+    for name, scores in zip(classes, each_class(confusion), strict=True):
+        yield _row(arm, seed, "sensitivity", name, *scores.sensitivity)
+        yield _row(arm, seed, "specificity", name, *scores.specificity)
+        yield _row(arm, seed, "f1", name, scores.f1)
+        yield _row(arm, seed, "prevalence", name, scores.prevalence)
+        yield _row(arm, seed, "f1_of_always", name, scores.always_f1)
+
+
+def _row(
+    arm: Arm,
+    seed: int | str,
+    metric: str,
+    label: str,
+    value: float,
+    low: float | None = None,
+    high: float | None = None,
+) -> Row:
+    numbers = {name: "" if number is None else round(number, 6) for name, number in (("low", low), ("high", high))}
+    return {
+        "arm": arm.title, "ratio": _ratio(arm), "seed": seed, "metric": metric, "class": label,
+        "value": round(value, 6), **numbers,
+    }  # fmt: skip
+
+
+def _ratio(arm: Arm) -> str:
+    return "" if arm.ratio is None else f"{arm.ratio:g}"

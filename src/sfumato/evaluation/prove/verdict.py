@@ -1,0 +1,137 @@
+"""What the comparison means, in words.
+
+Synthetic images help at a ratio if the arm is better than *every* control (real, real + class weights, real +
+duplicates at the same ratio), each difference with its whole interval; they harm if it is worse than every one.
+Anything else is no evidence. One measure decides, the others are told beside it: of classifiers the AUROC, since the
+balanced accuracy also moves with the threshold alone, and a threshold can be moved without any image.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from sfumato.evaluation.prove.arms import Arm
+from sfumato.evaluation.prove.statistics import Difference, Estimate, Resampled
+
+Finding = Literal["helps", "harms", "no evidence"]
+
+CALLED = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "dice": "Dice"}
+"""How a person writes the measures."""
+
+OPENING: Mapping[Finding, str] = {
+    "helps": "The synthetic images help",
+    "harms": "The synthetic images harm",
+    "no evidence": "No evidence of benefit",
+}
+
+
+class Verdict(NamedTuple):
+    """The answer.
+
+    Attributes:
+        finding: in a word.
+        arm: the synthetic arm that it is about: the best of them.
+        reading: in sentences, the answer first.
+    """
+
+    finding: Finding
+    arm: Arm
+    reading: tuple[str, ...]
+
+
+def controls(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
+    """What a synthetic arm has to be better than."""
+    return [other for other in arms if other.kind in ("real", "weights") or other == Arm("duplicates", arm.ratio)]
+
+
+def compare(resampled: Resampled) -> list[Difference]:
+    """Every synthetic arm against each of its controls."""
+    arms = list(resampled.scores)
+    synthetic = [arm for arm in arms if arm.kind == "synthetic"]
+    return [
+        resampled.difference(arm, control, ratios=len(synthetic))
+        for arm in synthetic
+        for control in controls(arm, arms)
+    ]
+
+
+def judge(differences: Sequence[Difference]) -> Finding:
+    """One synthetic arm against all of its controls."""
+    if all(each.estimate.low > 0 for each in differences):
+        return "helps"
+    return "harms" if all(each.estimate.high < 0 for each in differences) else "no evidence"
+
+
+def decide(measures: Mapping[str, Resampled]) -> Verdict:
+    """The answer from all measures; the first one decides.
+
+    Where several ratios are found alike, it is about the one that is furthest above its best control. One that helps
+    counts more than one that harms; the harm is told.
+    """
+    name, first = next(iter(measures.items()))
+    by_arm = _by_arm(compare(first))
+    findings = {arm: judge(differences) for arm, differences in by_arm.items()}
+    wanted = next(word for word in ("helps", "no evidence", "harms") if word in findings.values())
+    if set(findings.values()) == {"no evidence", "harms"}:
+        wanted = "harms"
+    told = [arm for arm, word in findings.items() if word == wanted]
+    arm = max(told, key=lambda each: _closest(by_arm[each]).estimate.value)
+    finding = findings[arm]
+    return Verdict(
+        finding,
+        arm,
+        (
+            _answer(finding, arm, _closest(by_arm[arm]), first, name),
+            *_ratios(findings),
+            *(_beside(other, _by_arm(compare(measures[other]))[arm], finding) for other in list(measures)[1:]),
+            *_alone(first, name),
+        ),
+    )
+
+
+def _by_arm(differences: Sequence[Difference]) -> dict[Arm, list[Difference]]:
+    arms = dict.fromkeys(each.arm for each in differences)
+    return {arm: [each for each in differences if each.arm == arm] for arm in arms}
+
+
+def _closest(differences: Sequence[Difference]) -> Difference:
+    """The difference to the best control."""
+    return min(differences, key=lambda each: each.estimate.value)
+
+
+def _answer(finding: Finding, arm: Arm, closest: Difference, scores: Resampled, name: str) -> str:
+    ours, theirs = scores.estimate(arm), scores.estimate(closest.control)
+    return (
+        f"{OPENING[finding]}: the {CALLED[name]} of {arm.name} is {ours.value:.3f}, that of the best control "
+        f"({closest.control.name}) {theirs.value:.3f}; the difference is {signed(closest.estimate)}."
+    )
+
+
+def _ratios(findings: Mapping[Arm, Finding]) -> list[str]:
+    """That several ratios were tried, and what was found at each."""
+    if len(findings) == 1:
+        return []
+    each = ", ".join(f"{arm.ratio:g} x: {finding}" for arm, finding in findings.items())
+    return [
+        f"{len(findings)} ratios were tried ({each}); so that the best of them is not luck, each interval of a "
+        f"difference holds at {1 - 0.05 / len(findings):.1%} (Bonferroni)."
+    ]
+
+
+def _beside(name: str, differences: Sequence[Difference], finding: Finding) -> str:
+    """What another measure says about the same arm."""
+    also, closest = judge(differences), _closest(differences)
+    agrees = "says the same" if also == finding else f"does not agree: {also}"
+    return f"The {CALLED[name]} {agrees} (against {closest.control.name}: {signed(closest.estimate)})."
+
+
+def _alone(scores: Resampled, name: str) -> list[str]:
+    alone = Arm("alone")
+    if alone not in scores.scores:
+        return []
+    own, real = scores.estimate(alone).value, scores.estimate(Arm("real")).value
+    return [f"Trained on synthetic images alone, the {CALLED[name]} on real images is {own:.3f} (real: {real:.3f})."]
+
+
+def signed(estimate: Estimate) -> str:
+    """A difference with its interval."""
+    return f"{estimate.value:+.3f} [{estimate.low:+.3f}, {estimate.high:+.3f}]"

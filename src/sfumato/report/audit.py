@@ -1,0 +1,110 @@
+"""The section of an audit: does the diffusion part matter? What was found, the arms in one table and in one figure."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sfumato.errors import DataError
+from sfumato.report.content import Gallery, Image, Section, Table
+from sfumato.report.figures import INK
+from sfumato.report.forest import Line, forest
+from sfumato.report.meaning import heading
+from sfumato.report.reading import UNKNOWN, address, listings, read_json
+from sfumato.report.runs import LIGHT_INK
+
+NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
+"""Columns of the table besides Dice; those that no way has are left out."""
+
+FEW = 20
+"""Patients below which only large differences can be seen."""
+
+WAYS = (
+    ("recommended", "as the recipe samples"),
+    ("call", "the same model with so many calls for each member"),
+    ("twin", "the deterministic twin: the same network without a noisy state"),
+    ("views", "the twin over flipped and turned views, with as many calls as the model"),
+    ("random", "shown noise in place of its own state"),
+    ("shuffled", "shown the state of another case"),
+)
+"""What an arm is, by the last of these words that its name has."""
+
+
+def audit_section(folder: Path) -> Section:
+    """A folder written by `audit`.
+
+    Raises:
+        DataError: its summary is missing.
+    """
+    about = read_json(folder / "summary.json")
+    if not about:
+        raise DataError(f"{folder} has no summary.json", expected="a folder written by sfumato audit", code="DATA-024")
+    ways = len(about["arms"])
+    return Section(
+        title="Does the diffusion part matter?",
+        name=folder.name,
+        summary=f"{about['cases']} cases of {about['patients']} patients segmented in {ways} ways",
+        reading=tuple(about["reading"]),
+        limits=_limits(about),
+        headline=(_table(about["arms"]),),
+        blocks=(_figure(about["arms"]), _ways(about["arms"]), *listings(folder, "summary.json", "provenance.json")),
+    )
+
+
+def _limits(about: Mapping[str, Any]) -> tuple[str, ...]:
+    limits = ["All of it holds for this model on this data; a longer training may change it."]
+    if about["patients"] < FEW:
+        limits.append(f"{about['patients']} patients: only large differences can be seen.")
+    if about["readers"] < 2:
+        limits.append("One reader: whether the members differ as readers do cannot be said.")
+    return tuple(limits)
+
+
+def _table(arms: Mapping[str, Any]) -> Table:
+    names = [name for name in NUMBERS if any(arm[name] is not None for arm in arms.values())]
+    rows = tuple(
+        (
+            name,
+            str(arm["network_calls"]),
+            _interval(arm["dice"]),
+            _interval(arm["difference"], sign="+"),
+            *(UNKNOWN if arm[column] is None else f"{arm[column]:.3f}" for column in names),
+        )
+        for name, arm in arms.items()
+    )
+    return Table(
+        title="The same cases, segmented in other ways",
+        columns=("way", "network calls", "Dice", "minus recommended", *map(heading, names)),
+        rows=rows,
+        caption="In brackets: 95 % confidence interval, bootstrapped over patients. A difference whose interval "
+        "contains 0 is not shown by these cases. Calls and seconds are those of one image. ECE and AUROC (of the "
+        "entropy of a pixel against its being wrong) are those around the object.",
+    )
+
+
+def _interval(numbers: Mapping[str, float | None] | None, *, sign: str = "") -> str:
+    if numbers is None:
+        return UNKNOWN
+    mean, low, high = (_finite(numbers[end]) for end in ("mean", "low", "high"))
+    return f"{mean:{sign}.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _finite(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _ways(arms: Iterable[str]) -> Table:
+    rows = tuple((name, [what for word, what in WAYS if word in name][-1]) for name in arms)
+    return Table(title="What each way is", columns=("way", "what it is"), rows=rows)
+
+
+def _figure(arms: Mapping[str, Any]) -> Gallery:
+    differences = {name: arm["difference"] for name, arm in arms.items() if arm["difference"] is not None}
+    lines = [
+        Line(name, *(_finite(difference[end]) for end in ("mean", "low", "high")))
+        for name, difference in differences.items()
+    ]
+    light, dark = (address(forest(lines, unit="difference in Dice", ink=ink)) for ink in (INK, LIGHT_INK))
+    picture = Image(light=light, dark=dark, caption="", width=810, height=495, title="Dice minus that of recommended")
+    caption = "Minus recommended, with its 95 % interval. Right of the line the other way was better."
+    return Gallery(title="How far from recommended", pictures=(picture,), size="wide", caption=caption)

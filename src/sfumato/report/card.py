@@ -1,0 +1,216 @@
+"""The model card of a run: what the model is for, what it learned from, how well it does, and where it ends.
+
+    RUN/model_card.md   plain Markdown, to be passed on with the weights
+
+It tells of the data in numbers: no path, no id of a case, no name of a patient. What stands below the heading
+`## Licence` belongs to the person: it is kept when the card is written again.
+
+Source of the form: Mitchell et al., Model Cards for Model Reporting, FAT* 2019 (arXiv 1810.03993).
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from sfumato.atomic import write_atomic
+from sfumato.data.manifest import SPLITS
+from sfumato.errors import DataError
+from sfumato.provenance import digest, read_provenance
+from sfumato.report.figures import NOT_A_METRIC
+from sfumato.report.meaning import heading, meaning
+from sfumato.report.reading import Row, read_json, read_rows, shown
+from sfumato.training.log import read_log
+
+NAME = "model_card.md"
+LICENCE = "## Licence"
+TO_FILL = "To be filled in by whoever passes the model on: the licence of the weights, and what the data allow."
+
+FEW = 50
+"""Training images of a class below which the card says that there are few."""
+
+WORDS = {
+    "segment": "draws masks of images, several for each image where it is asked to",
+    "generate": "makes images; none of them is taken of a patient",
+}
+PAIRS = {"joint": "makes images with their masks", "mask": "makes masks", "image_from_mask": "makes images from masks"}
+USES = {
+    "segment": "Research on segmentation: comparing methods, preparing outlines that a person checks.",
+    "generate": "Research on synthetic images: enlarging small classes, teaching, testing programs.",
+}
+
+
+class Number(NamedTuple):
+    """A number of the last validation."""
+
+    name: str
+    value: str
+    meaning: str
+
+
+def write_card(run: Path) -> Path:
+    """Write the card of a run; the licence that a person filled in stays."""
+    path = run / NAME
+    write_atomic(path, model_card(run, licence=_licence(path)))
+    return path
+
+
+def read_card(run: Path) -> str:
+    """The card of a run: the file, or what would be written. Empty for a run without a readable recipe."""
+    path = run / NAME
+    return path.read_text(encoding="utf-8") if path.is_file() else model_card(run)
+
+
+def model_card(run: Path, *, licence: str = TO_FILL) -> str:
+    """The card as Markdown; empty for a run without a readable recipe."""
+    recipe = _recipe(run)
+    if not recipe:
+        return ""
+    records = read_log(run / "log.jsonl")
+    data, rows = _data(run)
+    loader = PackageLoader("sfumato.report")
+    environment = Environment(
+        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    return environment.get_template("model_card.md.jinja2").render(
+        name=_plain(run.name),
+        does=PAIRS.get(recipe["data"].get("pairs", "none"), WORDS[recipe["task"]]),
+        use=USES[recipe["task"]],
+        sha256=_weights(run),
+        data=tuple(_about_data(data, rows)),
+        training=tuple(_about_training(run, recipe, records)),
+        numbers=_numbers(records),
+        validated=_validated(recipe, rows),
+        limits=tuple(limits_of_run(run)),
+        licence=licence,
+    )
+
+
+def limits_of_run(run: Path) -> Iterator[str]:
+    """What a model cannot do, as far as its data tell."""
+    recipe = _recipe(run)
+    if not recipe:
+        return
+    data, rows = _data(run)
+    height, width = recipe["data"]["size"]
+    yield f"It sees images at {height} x {width} pixels; what is smaller than a pixel there is lost."
+    train = [row for row in rows if row.get("split") == "train"]
+    yield from _few(train)
+    if rows and not any(row.get("patient") for row in rows):
+        yield "Whose the images are is not known: one patient may be in training and in testing."
+    if rows and not any(row.get("split") == "test" for row in rows):
+        yield "No test cases were held out: the validation numbers chose the weights, and flatter them."
+    if (data.get("modality") or "unknown") == "unknown":
+        yield "What kind of scanner or camera made the images is not known."
+    yield "Images of other devices, hospitals or people than those in the training data were not tried."
+    if recipe["task"] == "generate":
+        yield "Whether it copies training images is not checked by training: sfumato evaluate images says it."
+
+
+def _few(train: Sequence[Row]) -> Iterator[str]:
+    """The classes with few training images; without classes, the whole."""
+    counts = Counter(_plain(row.get("label") or "") for row in train)
+    for label, count in sorted(counts.items()):
+        if count < FEW:
+            yield f"Only {count} training images{f' of {label}' if label else ''}."
+
+
+def _recipe(run: Path) -> dict[str, Any]:
+    """The resolved recipe as plain data; empty where there is none, or one of another time."""
+    file = run / "recipe.yaml"
+    try:
+        recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+        known = recipe["task"] in WORDS and len(recipe["data"]["size"]) == 2
+    except (OSError, yaml.YAMLError, TypeError, KeyError):
+        return {}
+    return recipe if known else {}
+
+
+class _Data(NamedTuple):
+    spec: Mapping[str, Any]
+    rows: Sequence[Row]
+
+
+def _data(run: Path) -> _Data:
+    """What is known of the run's data; nothing where they are no longer there."""
+    folder = run / (read_json(run / "run.json") or {}).get("dataset", "dataset")
+    try:
+        return _Data((read_json(folder / "dataset.json") or {}).get("spec", {}), read_rows(folder / "manifest.csv"))
+    except DataError:
+        return _Data({}, [])
+
+
+def _about_data(spec: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
+    if not rows:
+        yield "The dataset is no longer where it was: its numbers are not known here."
+        return
+    patients = len({row["patient"] for row in rows if row.get("patient")})
+    yield f"{len(rows)} images" + (f" of {patients} patients" if patients else ", of how many patients is not known")
+    splits = Counter(row.get("split", "") for row in rows)
+    yield "split: " + ", ".join(f"{splits[name]} {name}" for name in SPLITS)
+    yield f"modality: {spec.get('modality') or 'unknown'}; channels: {spec.get('channels', 'unknown')}"
+    if intensity := spec.get("intensity"):
+        yield f"intensities: {intensity['text']}"
+    classes = Counter(row["label"] for row in rows if row.get("label") and row.get("split") == "train")
+    if classes:
+        yield "classes, with training images: " + ", ".join(
+            f"{_plain(name)} {n}" for name, n in sorted(classes.items())
+        )
+    if masks := spec.get("mask_classes"):
+        yield f"classes of the masks: {', '.join(map(_plain, masks))}; outlines of each image: {spec.get('readers')}"
+    if made := sum(row.get("origin") == "synthetic" for row in rows):
+        yield f"{made} of the images are synthetic"
+
+
+def _about_training(run: Path, recipe: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield f"process: {recipe['process']['kind']}; network: {recipe['network']['kind']}; seed: {recipe['train']['seed']}"
+    if train := [record for record in records if record.get("kind") == "train"]:
+        last = train[-1]
+        yield f"{last['step']} steps, {last['images']} images seen, {last['seconds'] / 60:.1f} minutes"
+    if starts := read_json(run / "hardware.json"):
+        yield f"on {starts[-1].get('name', 'unknown hardware')}, {starts[-1].get('processes', 1)} process(es)"
+    record = read_provenance(run)
+    versions = record.get("versions", {})
+    known = ", ".join(f"{name} {versions[name]}" for name in ("sfumato", "torch") if name in versions)
+    if known:
+        yield f"with {known}, started {str(record.get('time', 'at an unknown time'))[:10]}"
+
+
+def _numbers(records: Sequence[Mapping[str, Any]]) -> tuple[Number, ...]:
+    """Those of the best validation; the score that chose it repeats one of them."""
+    validations = [record for record in records if record.get("kind") == "validate"]
+    best = max(validations, key=lambda record: float(record.get("score", 0.0)), default={})
+    names = [name for name in best if name not in {*NOT_A_METRIC, "score"}]
+    return tuple(Number(heading(name), shown(best[name]), meaning(name)) for name in names)
+
+
+def _validated(recipe: Mapping[str, Any], rows: Sequence[Row]) -> int:
+    """How many cases a validation looks at."""
+    held_out = sum(row.get("split") == "validation" for row in rows)
+    return min(held_out, int(recipe.get("validate", {}).get("cases", held_out)))
+
+
+def _weights(run: Path) -> str:
+    """sha256 of the averaged weights of the best checkpoint, else of the last one."""
+    for name in ("best", "last"):
+        pointer = run / "checkpoints" / name
+        if pointer.is_file():
+            file = run / "checkpoints" / pointer.read_text(encoding="utf-8").strip() / "ema.safetensors"
+            if sha256 := digest(file):
+                return sha256
+    return "not trained yet"
+
+
+def _licence(card: Path) -> str:
+    """What the person wrote below the last heading."""
+    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    _, found, licence = text.partition(f"\n{LICENCE}\n")
+    return licence.strip() if found else TO_FILL
+
+
+def _plain(name: str) -> str:
+    """A name that is no Markdown."""
+    return " ".join("".join(c for c in name if c not in "`*_<>[]#|\\").split())

@@ -1,0 +1,173 @@
+"""The section of generated images that were compared with real ones: distances beside their floor, sheets, copies."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
+from sfumato.report.figures import INK, LINES, encoded, style
+from sfumato.report.meaning import meaning
+from sfumato.report.reading import STRIP, UNKNOWN, Row, address, listings, number, picture, read_json, read_rows, shown
+from sfumato.report.reading import table as rows_table
+from sfumato.report.runs import LIGHT_INK
+
+NOTICED = 3.0
+"""A z-score from which a difference is called one."""
+
+POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
+"""Groups of the whole set, as the evaluation calls them."""
+
+DISTANCES = {"kid": "kernel distance", "frechet": "Fréchet distance"}
+
+IN_SHORT = ("kid", "frechet", "frechet_reference", "precision", "recall", "coverage", "ms_ssim", "duplicates")
+"""Metrics of the table at the top."""
+
+SHEETS = 12
+"""Sheets of classes that the page shows."""
+
+LIMITS = (
+    "A distance that is not above its floor means that this many images show no difference in this space, not that "
+    "there is none: more images, or another space, may show one.",
+    "No distance between sets of images sees that images are copies of training images; that is searched for apart.",
+    "None of these numbers says that the images help to train a model for patients, or that they are right medically.",
+)
+
+
+def images_section(folder: Path) -> Section:
+    """A folder written by `evaluate images`."""
+    rows, summary = read_rows(folder / "metrics.csv"), read_json(folder / "summary.json")
+    against = summary["compared_with"] or "statistics of real images"
+    return Section(
+        title="Synthetic images beside real ones",
+        name=folder.name,
+        summary=f"{summary['generated']} generated images compared with {against}",
+        asked=f"How do {summary['generated']} generated images differ from real ones ({against}), and are they copies?",
+        reading=tuple(summary["reading"]),
+        limits=(*summary["notes"], *LIMITS),
+        headline=(_whole(rows), *_charts(rows)),
+        blocks=(
+            Note("The images of the rows called synthetic show no patient."),
+            *_sheets(folder),
+            *_copies(folder, summary),
+            *_classes(rows),
+            rows_table("All numbers", rows, file="metrics.csv"),
+            *listings(folder, "provenance.json"),
+        ),
+    )
+
+
+def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
+    """A z-score for each name as a bar; as a PNG without background, for a page on which `ink` can be read.
+
+    Bars beyond `NOTICED` have another colour, and far from 0 the axis is logarithmic.
+    """
+    figure = Figure(figsize=(5.4, 3.3))
+    axes = figure.add_axes((0.34, 0.14, 0.62, 0.76))
+    finite = [max(-1e6, min(1e6, value)) for value in values.values()]
+    axes.barh(range(len(values)), finite, color=[LINES[1] if value > NOTICED else LINES[0] for value in finite])
+    axes.axvline(NOTICED, color=ink, linewidth=1, linestyle="--")
+    style(axes, title=title, ink=ink)
+    axes.set_xscale("symlog", linthresh=10)
+    axes.set_yticks(range(len(values)), list(values), parse_math=False)
+    axes.invert_yaxis()
+    axes.set_xlabel("standard deviations above real images (dashed: 3)", color=ink, fontsize=9)
+    return encoded(figure, transparent=True)
+
+
+def _whole(rows: Sequence[Row]) -> Table:
+    """The whole set in short."""
+    groups = {row["class"] for row in rows}
+    whole = MATCHED if MATCHED in groups else POOLED
+    chosen = [row for row in rows if row["metric"] in IN_SHORT and row["class"] in (whole, POOLED)]
+    chosen = [row for row in chosen if row["class"] == whole or row["metric"] == "frechet_reference"]
+    count = next((row["n_generated"] for row in chosen), UNKNOWN)
+    return Table(
+        title="Generated beside real images",
+        columns=("space", "metric", "generated", "real among themselves", "z", "meaning"),
+        rows=tuple(_cells(row) for row in chosen),
+        caption=f"{count} images on each side{', in the class shares of the samples' * (whole == MATCHED)}. In "
+        "brackets: 95 % interval. z counts standard deviations between the generated and the real images.",
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    value = f"{shown(row['value'])} [{shown(row['low'])}, {shown(row['high'])}]"
+    floor = f"{shown(row['floor'])} ± {shown(row['floor_sd'])}" if row["floor"] else UNKNOWN
+    name = row["metric"].replace("_", " ")
+    return row["space"], name, value, floor, _z(row["z"]), meaning(row["metric"])
+
+
+def _z(text: str) -> str:
+    value = number(text)
+    return UNKNOWN if math.isnan(value) else f"{value:.1f}"
+
+
+def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
+    pictures = []
+    for metric, name in DISTANCES.items():
+        of_metric = [row for row in rows if row["metric"] == metric]
+        values = {f"{row['space']}, {_short(row['class'])}": number(row["z"]) for row in of_metric}
+        if values:
+            light, dark = (address(scores(f"z of the {name}", values, ink=ink)) for ink in (INK, LIGHT_INK))
+            pictures.append(Image(light=light, dark=dark, caption="", title=f"z of the {name}", width=810, height=495))
+    caption = "A bar beyond the dashed line: the space notices that these images are not real ones."
+    return (Gallery(title="Which spaces notice a difference", pictures=tuple(pictures), size="wide", caption=caption),)
+
+
+def _short(group: str) -> str:
+    return {POOLED: "all", MATCHED: "matched"}.get(group, group[:12])
+
+
+def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
+    """z of the distances of each class."""
+    names = [name for name in dict.fromkeys(row["class"] for row in rows) if name not in (POOLED, MATCHED)]
+    if not names:
+        return ()
+    of = {(row["space"], row["class"], row["metric"]): row for row in rows}
+    spaces = [space for space in dict.fromkeys(row["space"] for row in rows) if (space, names[0], "kid") in of]
+    if not spaces:
+        return ()
+    cells = tuple(
+        (name, of[spaces[0], name, "kid"]["n_generated"], *(_both(of, space, name) for space in spaces))
+        for name in names
+    )
+    caption = "z of the kernel distance / of the Fréchet distance; above 3 the class differs from its real images."
+    return (Table(title="Each class", columns=("class", "images a side", *spaces), rows=cells, caption=caption),)
+
+
+def _both(of: Mapping[tuple[str, str, str], Row], space: str, name: str) -> str:
+    return " / ".join(_z(of[space, name, metric]["z"]) for metric in DISTANCES)
+
+
+def _sheets(folder: Path) -> tuple[Block, ...]:
+    files = sorted((folder / "sheets").glob("*.png"))
+    shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:SHEETS])
+    left_out = len(files) - len(shots)
+    caption = "Above real images, below synthetic ones." + f" {left_out} further classes are in sheets/." * (
+        left_out > 0
+    )
+    return (Gallery(title="Real and synthetic", pictures=shots, size="sheet", caption=caption),) if shots else ()
+
+
+def _copies(folder: Path, summary: Mapping[str, Any]) -> tuple[Block, ...]:
+    found = summary["copies"]
+    if found is None:
+        return ()
+    flagged = UNKNOWN if found["copies"] is None else f"{found['copies']} of {found['images']}"
+    far = UNKNOWN if found["authenticity"] is None else f"{found['authenticity']:.0%}"
+    facts = Facts(
+        "Copies",
+        (
+            Fact("flagged as copies", flagged, "Images that match a training image better than new real images do."),
+            Fact("authenticity", far, "Images farther from their nearest training image than that from its own."),
+        ),
+    )
+    sheet = folder / "copies.png"
+    if not sheet.is_file():
+        return (facts,)
+    caption = "Each generated image above the training image that it is nearest to, the closest pairs first."
+    shot = picture(sheet, "closest pairs", limit=STRIP)
+    return (facts, Gallery(title="The closest pairs", pictures=(shot,), size="sheet", caption=caption))

@@ -1,0 +1,72 @@
+"""The section of synthetic pairs: how many were kept and why, images beside themselves with their masks outlined."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import UInt8
+
+from sfumato.report.content import Block, Fact, Facts, Gallery, Note, Section
+from sfumato.report.figures import Picture, grid, overlay
+from sfumato.report.reading import STRIP, listings, picture, read_json, read_rows, shown, table
+
+COLUMNS = 8
+"""Pictures in a row of a sheet: an image and its outline, four times."""
+
+SIDE = 128
+"""Shorter side in pixels to which small pictures of a sheet are enlarged: thinner outlines hide less."""
+
+SHEETS = {
+    "pairs.png": ("Pairs that were kept", "Each image beside itself with its mask outlined."),
+    "rejected.png": ("Pairs that were not kept", "The segmenter finds something else in the image than the mask says."),
+}
+
+
+def outlined(pairs: Sequence[tuple[Picture, np.ndarray]]) -> UInt8[np.ndarray, "height width 3"]:
+    """A sheet of images (h, w, 1 or 3), each beside itself with its mask (h, w) outlined."""
+    tiles = []
+    for image, mask in pairs:
+        factor = max(1, -(-SIDE // min(mask.shape)))
+        large, classes = (each.repeat(factor, 0).repeat(factor, 1) for each in (image, mask))
+        tiles += [overlay(large, np.zeros_like(classes)), overlay(large, np.zeros_like(classes), reference=classes)]
+    return grid(np.stack(tiles), COLUMNS)
+
+
+def pairs_section(folder: Path) -> Section:
+    """A folder written by `pair`."""
+    rows, summary = read_rows(folder / "manifest.csv"), read_json(folder / "summary.json")
+    return Section(
+        title="Synthetic images with masks",
+        name=folder.name,
+        summary=f"{summary['kept']} pairs of {summary['attempts']} attempts",
+        headline=(_numbers(summary),),
+        blocks=(
+            Note("Every image here is synthetic: it shows no patient."),
+            *(Note(sentence) for sentence in summary["reading"]),
+            *_sheets(folder),
+            table("All pairs", rows, file="manifest.csv", without=("copy_score", "nearest_real", "copy_view", "copy")),
+            *listings(folder, "summary.json", "provenance.json"),
+        ),
+    )
+
+
+def _numbers(summary: Mapping[str, Any]) -> Facts:
+    facts = [
+        Fact("pairs kept", str(summary["kept"]), f"{summary['asked']} were asked for"),
+        Fact("accepted", f"{summary['accepted']:.0%}", f"of {summary['attempts']} attempts"),
+    ]
+    if (check := summary["check"]) is not None:
+        lies = f"{check['quantile']:.0%} of {check['real_cases']} real validation cases lie below it"
+        facts.append(Fact("least Dice", shown(check["threshold"]), lies))
+        median = "how well the segmenter does on these real cases"
+        facts.append(Fact("real median Dice", shown(check["real_dice_median"]), median))
+    return Facts("Synthetic pairs", tuple(facts))
+
+
+def _sheets(folder: Path) -> list[Block]:
+    found = [(folder / name, *words) for name, words in SHEETS.items() if (folder / name).is_file()]
+    return [
+        Gallery(title=title, pictures=(picture(file, caption, limit=STRIP),), size="sheet")
+        for file, title, caption in found
+    ]

@@ -1,0 +1,69 @@
+"""Images of any form brought to that of the real ones, with a note; too few are refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.unit.evaluation.images.conftest import SIDE, blobs, write
+
+from sfumato.data.formats.image import write_image
+from sfumato.data.pack import Pack
+from sfumato.errors import DataError, UsageError
+from sfumato.evaluation.images.read import gathered, plain_spec, real_images, sample_images
+from sfumato.evaluation.images.spaces import Wish, parse_features
+
+
+def test_parts_of_real_images(pack: Pack):
+    held_out, every = (real_images(pack, part, name="x") for part in ("auto", "all"))
+    assert held_out.what == "validation and test part of x" and not held_out.notes
+    assert len(held_out) == len(pack.rows("validation")) + len(pack.rows("test")) < len(every) == len(pack)
+    assert held_out.fetch([0, 3]).shape == (2, 1, SIDE, SIDE)
+    assert sum(len(part) for part in gathered(held_out, lambda images: images)) == len(held_out)
+
+
+def test_few_held_out_images_are_noted(tmp_path: Path, pack: Pack):
+    rows = pack.rows("train")
+    few = Pack(pack.spec, [pack.cases[k] for k in rows], [pack._sizes[k] for k in rows], pack._images[rows], None)
+    found = real_images(few, "auto", name="x")
+    assert found.what == "all images of x" and "only 0 held-out images" in found.notes[0]
+    with pytest.raises(DataError, match="0 real images in the part 'test'"):
+        real_images(few, "test", name="x")
+
+
+@pytest.mark.parametrize("count", [1, 5])
+def test_too_few_samples_are_refused(tmp_path: Path, pack: Pack, count: int):
+    write(tmp_path, blobs(count, seed=0, kind=0), "a")
+    with pytest.raises(DataError, match="too few") as refused:
+        sample_images(tmp_path, pack.spec)
+    assert "at least 10" in str(refused.value)
+
+
+def test_other_sizes_and_colours_are_brought_to_the_form_of_the_real_images(tmp_path: Path, pack: Pack):
+    pixels = blobs(12, seed=0, kind=0)
+    for number, image in enumerate(pixels):
+        large = np.kron(image, np.ones((2, 2), np.uint8))[..., None]
+        colour = np.repeat(image[..., None], 3, axis=2)
+        write_image(tmp_path / f"{number:02}.png", large if number < 5 else colour)
+    found = sample_images(tmp_path, pack.spec)
+    assert found.notes == (
+        "brought from 3 to 1 channels: 7 of 12 images",
+        f"resized from {2 * SIDE} x {2 * SIDE} to {SIDE} x {SIDE} pixels: 5 of 12 images",
+    )
+    restored = ((found.fetch(range(12))[:, 0].numpy() + 1) * 127.5).round()
+    np.testing.assert_array_equal(restored[5:], pixels[5:])
+    assert np.abs(restored[:5] - pixels[:5]).mean() < 6
+
+
+def test_without_a_data_set_pictures_must_have_8_bits(tmp_path: Path):
+    write(tmp_path / "eight", blobs(10, seed=0, kind=0), "a")
+    assert plain_spec(tmp_path / "eight").size == (SIDE, SIDE)
+    write(tmp_path / "deep", blobs(10, seed=0, kind=0).astype(np.uint16) * 200, "a")
+    with pytest.raises(DataError, match="uint16"):
+        plain_spec(tmp_path / "deep")
+
+
+def test_spaces_by_name():
+    assert parse_features("own, pixels,inception:a.pth") == (Wish("own"), Wish("pixels"), Wish("inception", "a.pth"))
+    for text in ("", "own,own", "colour", "inception", "own:file"):
+        with pytest.raises(UsageError, match="--features"):
+            parse_features(text)

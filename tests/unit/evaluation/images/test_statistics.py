@@ -1,0 +1,72 @@
+"""Statistics in a file: what EDM reads, what comes back, distances in closed form; wrong ones are refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tests.unit.evaluation.images.conftest import blobs, write
+
+from sfumato.data.pack import Pack
+from sfumato.errors import DataError, UsageError
+from sfumato.evaluation.images.read import gathered, real_images, sample_images
+from sfumato.evaluation.images.spaces import Wish, make_space
+from sfumato.evaluation.images.statistics import measure_reference, read_reference, reference_space, write_reference
+from sfumato.metrics.fidelity import frechet
+from sfumato.networks.foreign.inception import Inception
+
+
+@pytest.mark.parametrize("kind", ["radiomics", "pixels"])
+def test_what_is_written_comes_back_with_its_space(kind: str, pack: Pack, tmp_path: Path):
+    space, real = make_space(Wish(kind), pack, device="cpu", seed=0), real_images(pack, "all", name="real")
+    about = write_reference(tmp_path / "stats.npz", space, real, pack.spec)
+    with np.load(tmp_path / "stats.npz") as stored:  # as EDM reads it
+        features = space.features(real.fetch(range(len(real))))
+        np.testing.assert_allclose(stored["mu"], features.mean(0), atol=1e-9)
+        np.testing.assert_allclose(stored["sigma"], np.cov(features, rowvar=False), atol=1e-9)
+        assert json.loads(str(stored["about"]))["classes"] == {"a": 300, "b": 300}
+    reference = read_reference(tmp_path / "stats.npz")
+    assert reference.about == json.loads(json.dumps(about)) and about["images"] == 600
+    assert set(reference.classes) == {"a", "b"}
+    write(tmp_path / "samples", blobs(30, seed=9, kind=1), "b")
+    samples = sample_images(tmp_path / "samples", pack.spec)
+    again = reference_space(reference, (), device="cpu")
+    rows = list(measure_reference(again, reference, samples, seed=0))
+    assert [row.group for row in rows] == ["(all)", "b"] and all(np.isnan(row.z) for row in rows)
+    ours = np.concatenate(gathered(samples, space.features))
+    assert rows[0].value == pytest.approx(frechet(ours, features), rel=1e-6)
+    assert rows[1].value == pytest.approx(frechet(ours, features[np.asarray(real.labels) == "b"]), rel=1e-6)
+    assert rows[0].low < rows[0].value < rows[0].high and rows[0].images == 30
+
+
+def test_files_of_others_need_inception_of_the_same_size(tmp_path: Path, pack: Pack):
+    np.savez(tmp_path / "edm.npz", mu=np.zeros(2048), sigma=np.eye(2048))
+    reference = read_reference(tmp_path / "edm.npz")
+    assert not reference.about and not reference.classes
+    with pytest.raises(UsageError, match="space of inception") as refused:
+        reference_space(reference, [Wish("own")], device="cpu")
+    assert "inception:FILE" in str(refused.value)
+    small = make_space(Wish("pixels"), pack, device="cpu", seed=0)
+    write(tmp_path / "samples", blobs(10, seed=0, kind=0))
+    with pytest.raises(DataError, match="2048 features"):
+        list(measure_reference(small, reference, sample_images(tmp_path / "samples", pack.spec), seed=0))
+
+
+def test_other_weights_than_those_of_the_reference_are_refused(tmp_path: Path):
+    torch.manual_seed(0)
+    torch.save(Inception().state_dict(), tmp_path / "weights.pth")
+    about = {"format": 1, "space": "inception", "sha256": "0" * 64}
+    np.savez(tmp_path / "r.npz", mu=np.zeros(2048), sigma=np.eye(2048), about=np.array(json.dumps(about)))
+    reference = read_reference(tmp_path / "r.npz")
+    with pytest.raises(UsageError, match="other weights"):
+        reference_space(reference, [Wish("inception", str(tmp_path / "weights.pth"))], device="cpu")
+
+
+def test_damaged_files_are_refused(tmp_path: Path):
+    (tmp_path / "text.npz").write_text("no archive")
+    np.savez(tmp_path / "half.npz", mu=np.zeros(3))
+    np.savez(tmp_path / "shape.npz", mu=np.zeros(3), sigma=np.eye(4))
+    for name, words in (("text", "no statistics"), ("half", "no statistics"), ("shape", "shape"), ("none", "no stat")):
+        with pytest.raises(DataError, match=words):
+            read_reference(tmp_path / f"{name}.npz")

@@ -1,0 +1,53 @@
+"""The reading claims no more than the intervals do."""
+
+from typing import Any
+
+import pytest
+
+from sfumato.evaluation.masks.sentences import limits, reading
+
+
+def interval(mean: float, low: float, high: float) -> dict[str, Any]:
+    return {"mean": mean, "low": low, "high": high, "level": 0.95, "cases": 20}
+
+
+def summary(**more: Any) -> dict[str, Any]:
+    arm = {"dice": interval(0.7, 0.6, 0.8), "review": None, "per_class": {}, "members": 1}
+    return {
+        "cases": 20, "patients": None, "readers_own": None, "differences": {}, "arms": {"model": arm}, "empty": "one",
+        "length": "px", "tolerance": 1.0, "left_out": {"model": 0}, **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gap", "word"),
+    [((0.01, -0.02, 0.04), "cannot be told apart"), ((0.05, 0.01, 0.09), "better"), ((-0.05, -0.09, -0.01), "worse")],
+)
+def test_a_difference_is_one_only_if_its_interval_says_so(gap: tuple[float, float, float], word: str) -> None:
+    told = summary(differences={"twin": {"dice": interval(*gap)}})
+    assert word in reading(told)[1]
+
+
+@pytest.mark.parametrize(
+    ("readers", "words"),
+    [(0.75, "cannot be told apart"), (0.9, "less than the readers"), (0.5, "more than the readers")],
+)
+def test_the_model_beside_the_readers(readers: float, words: str) -> None:
+    assert words in reading(summary(readers_own={"dice": interval(readers, readers, readers)}))[1]
+
+
+@pytest.mark.parametrize(
+    ("found", "bounds", "words"),
+    [(0.5, [0.4, 0.6], "more than the 30 %"), (0.35, [0.2, 0.5], "not surely more"), (0.1, [0.0, 0.2], "less than")],
+)
+def test_review_is_praised_only_where_it_surely_helps(found: float, bounds: list[float], words: str) -> None:
+    review = {"found": {"0.3": found}, "found_best": {"0.3": 0.7}, "found_interval": {"0.3": bounds}}
+    told = summary()
+    told["arms"]["model"]["review"] = review
+    assert words in reading(told)[-1]
+
+
+def test_few_or_unknown_patients_are_a_limit() -> None:
+    assert "Only 3 patients" in limits(summary(patients=3))[-1]
+    assert "not known" in limits(summary())[-1]
+    assert not any("patient" in sentence for sentence in limits(summary(patients=30)))

@@ -1,0 +1,113 @@
+"""The error to expect: filled and empty masks, volumes, honest correlation."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sfumato.evaluation.review import FEWEST, Calibration, Line, Signs, calibrate, signs
+
+SIZE = 16
+
+
+def ensemble(*foregrounds: float, low: float = 0.02, classes: int = 2) -> np.ndarray:
+    """Members that give a square these probabilities of class 1, and all else `low`."""
+    members = np.zeros((len(foregrounds), classes, SIZE, SIZE))
+    members[:, 1] = low
+    members[:, 1, 4:12, 4:12] = np.array(foregrounds)[:, None, None]
+    members[:, 0] = 1 - members[:, 1:].sum(1)
+    return members
+
+
+def seen(own_error: float, *, filled: bool = True, uncertainty: float = 0.5, size: float = 10.0) -> Signs:
+    return Signs(own_error=own_error, uncertainty=uncertainty, filled=filled, size=size)
+
+
+def test_the_own_error_is_what_the_model_expects_of_one_minus_dice() -> None:
+    found = signs(ensemble(0.9, 0.7, low=0.0))
+    assert found.own_error == pytest.approx(1 - 2 * 64 * 0.8 / (64 + 64 * 0.8))
+    assert found.size == pytest.approx(64 + 64 * 0.8) and found.filled
+    assert signs(ensemble(1.0, low=0.0)).own_error == pytest.approx(0)
+
+
+def test_an_empty_mask_has_own_error_one_and_the_doubt_of_its_likeliest_pixel() -> None:
+    nearly, never = signs(ensemble(0.45)), signs(ensemble(0.03))
+    assert nearly.own_error == never.own_error == 1 and not nearly.filled
+    assert nearly.uncertainty > 2 * never.uncertainty
+    assert signs(ensemble(0.0, low=0.0)) == Signs(1.0, 0.0, False, 0.0)
+
+
+def test_a_class_that_is_nowhere_changes_nothing() -> None:
+    assert signs(ensemble(0.8, classes=3)).own_error == pytest.approx(signs(ensemble(0.8)).own_error)
+
+
+def planted(count: int = 40, *, empty: int = 20, seed: int = 0) -> tuple[list[Signs], np.ndarray, list[str]]:
+    """Filled masks err by 0.1 + 0.5 own error, empty ones by 0.2 + 0.6 uncertainty."""
+    rng = np.random.default_rng(seed)
+    filled = [seen(value) for value in rng.random(count - empty)]
+    blank = [seen(1.0, filled=False, uncertainty=value) for value in rng.random(empty)]
+    errors = [0.1 + 0.5 * each.own_error for each in filled] + [0.2 + 0.6 * each.uncertainty for each in blank]
+    return filled + blank, np.array(errors), [str(k // 2) for k in range(count)]
+
+
+def test_both_kinds_have_their_line() -> None:
+    found = calibrate(*planted())
+    np.testing.assert_allclose([*found.filled, *found.empty], [0.1, 0.5, 0.2, 0.6], atol=1e-5)
+    assert found.empty_by == "uncertainty" and found.cases == 40 and found.spearman == pytest.approx(1)
+    assert found.expected_error([seen(0.4)]) == pytest.approx(0.3, abs=1e-5)
+    missed, absent = (seen(1.0, filled=False, uncertainty=value) for value in (0.9, 0.1))
+    assert found.expected_error([missed]) == pytest.approx(0.74, abs=1e-5)
+    assert found.expected_error([missed]) > found.expected_error([absent])
+
+
+def test_a_missed_lesion_comes_first_where_the_model_left_no_validation_case_empty() -> None:
+    found = calibrate(*planted(30, empty=FEWEST - 10))
+    assert found.empty_by == "own_error"
+    certain = seen(1.0, filled=False, uncertainty=0.0)
+    assert found.expected_error([certain]) > max(found.expected_error([seen(value)]) for value in (0.0, 0.5, 0.99))
+
+
+def test_more_doubt_is_never_less_error() -> None:
+    signs_, errors, patients = planted()
+    found = calibrate(signs_, 1 - errors, patients)
+    assert found.filled.slope == found.empty.slope == 0
+    assert found.filled.offset == pytest.approx(np.mean(1 - errors[:20]), abs=1e-5)
+
+
+def test_the_correlation_is_that_of_patients_left_out() -> None:
+    rng = np.random.default_rng(1)
+    cases = [seen(value) for value in rng.random(12)]
+    noise = rng.random(12)
+    honest = calibrate(cases, noise, [str(k) for k in range(12)]).spearman
+    assert honest is not None and honest < 0.35, "lines that were fitted to noise say nothing about other noise"
+    one = calibrate(cases, noise, ["the same"] * 12)
+    assert one.spearman is None, "a single patient leaves nobody to learn from"
+
+
+def test_errors_stay_between_zero_and_one() -> None:
+    steep = Calibration(
+        filled=Line(-1.0, 3.0), empty=Line(2.0, 0.0), empty_by="uncertainty", cases=10, spearman=None
+    )  # fmt: skip
+    assert [steep.expected_error([seen(value)]) for value in (0.0, 1.0)] == [0, 1]
+    assert steep.expected_error([seen(1.0, filled=False)]) == 1
+
+
+def test_the_planes_of_a_volume_count_by_their_size() -> None:
+    plain = Calibration(filled=Line(0, 1), empty=Line(0, 1), empty_by="own_error", cases=10, spearman=None)
+    planes = [seen(0.1, size=90), seen(0.6, size=10), seen(1.0, filled=False, size=0)]
+    assert plain.expected_error(planes) == pytest.approx(0.9 * 0.1 + 0.1 * 0.6)
+    assert plain.expected_error([seen(1.0, filled=False, size=0)] * 2) == 1, "an empty volume hides nothing"
+
+
+def test_the_identity_of_volumes() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 5, 8, 8)) > 0.6
+    both, sizes = (a & b).sum((1, 2)), a.sum((1, 2)) + b.sum((1, 2))
+    plain = Calibration(filled=Line(0, 1), empty=Line(0, 1), empty_by="own_error", cases=10, spearman=None)
+    planes = [seen(1 - 2 * both[k] / sizes[k], size=float(sizes[k])) for k in range(5)]
+    assert plain.expected_error(planes) == pytest.approx(1 - 2 * both.sum() / sizes.sum())
+
+
+def test_survives_json() -> None:
+    found = calibrate(*planted())
+    assert Calibration.from_dict(json.loads(json.dumps(found.to_dict()))) == found
