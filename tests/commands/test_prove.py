@@ -11,6 +11,7 @@ import pytest
 
 from sfumato.commands import prove as proving
 from sfumato.commands.prove import prove
+from sfumato.commands.toy import toy as make_toy
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.prove import train as training
 from sfumato.report.page import write_report
@@ -98,6 +99,10 @@ def test_a_stopped_proof_goes_on(
         trained.append(unit)
         return np.full((120, 2), 0.5)
 
+    def goes(_: training.Subject, unit: training.Unit) -> np.ndarray:
+        trained.append(unit)
+        return np.full((120, 2), 0.5)
+
     def asked(count: int) -> dict:
         return prove(real, fresh, out=tmp_path / "proof", ratios="5", seeds=2, steps=count, workers=1)
 
@@ -107,7 +112,7 @@ def test_a_stopped_proof_goes_on(
     assert not (tmp_path / "proof").exists()
     with pytest.raises(UsageError, match="another command has begun"):
         asked(26)
-    monkeypatch.setattr(proving, "run_unit", lambda subject, unit: trained.append(unit) or np.full((120, 2), 0.5))
+    monkeypatch.setattr(proving, "run_unit", goes)
     assert asked(25)["verdict"] == "no evidence"
     assert len(trained) == len(set(trained)) == 8
 
@@ -145,8 +150,11 @@ def test_unknown_classes_and_missing_masks_are_refused(real: Path, fresh: Path, 
         prove(real, fresh, out=tmp_path / "proof", task="segment", steps=1)
 
 
-def test_segmenters_are_compared_by_dice(dataset: Path, toy: Path, tmp_path: Path) -> None:
-    found = prove(dataset, toy, out=tmp_path / "proof", task="segment", ratios="0.5", seeds=2, steps=2, workers=1)
+def test_segmenters_are_compared_by_dice(dataset: Path, tmp_path: Path) -> None:
+    make_toy(tmp_path / "toy", cases=12, size=32, classes=2, seed=5)
+    found = prove(
+        dataset, tmp_path / "toy", out=tmp_path / "proof", task="segment", ratios="0.5", seeds=2, steps=2, workers=1
+    )
     assert found["metric"] == "dice" and found["settings"]["network"] == "U-Net, one call"
     assert [entry["arm"] for entry in found["arms"]] == [
         "real",

@@ -145,8 +145,9 @@ def _matrix(levels: np.ndarray, reach: int) -> Float[np.ndarray, "n levels level
         pairs = levels[:, *here] * LEVELS + levels[:, *there]
         counts += _counts(pairs.reshape(len(levels), -1), LEVELS * LEVELS)
     square = counts.reshape(-1, LEVELS, LEVELS)
-    both: np.ndarray = square + square.transpose(0, 2, 1)
-    return both / both.sum((1, 2), keepdims=True)
+    both = square + square.transpose(0, 2, 1)
+    shares: np.ndarray = both / both.sum((1, 2), keepdims=True)
+    return shares
 
 
 def _edges(grey: Grey) -> Features:

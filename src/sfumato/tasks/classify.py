@@ -22,7 +22,7 @@ from sfumato.training.parts import Parts
 from sfumato.training.stream import Batch, Stream
 from sfumato.typing import Data
 
-BATCH = 256
+BATCH = 64
 """Images of which features are taken at once."""
 
 

@@ -140,7 +140,7 @@ class Synthesise:
         if self.judge is not None:
             rows = [self.rows[k % len(self.rows)] for k in range(self.judge.images)]
             labels = self.pack.labels(rows).tolist() if self.classes else [None] * len(rows)
-            images = self.layout.parted(self._draw(network, labels, self._first_masks(rows), "judged")).images
+            images = self.layout.parted(self._draw(network, labels, "judged", self._first_masks(rows))).images
             assert images is not None, "a judge compares images"
             scores["kid"] = self.judge.distance(images)
         return {"score": -scores["kid" if self.metric == "kid" else "loss_held_out"], **scores}
@@ -149,7 +149,7 @@ class Synthesise:
         """Samples, the classes in turn; images that are made from masks with these."""
         labels = [k % self.classes for k in range(PREVIEW_IMAGES)] if self.classes else [None] * PREVIEW_IMAGES
         given = self._first_masks([self.rows[k % len(self.rows)] for k in range(PREVIEW_IMAGES)])
-        images, masks = self.layout.parted(self._draw(network, labels, given, "preview"))
+        images, masks = self.layout.parted(self._draw(network, labels, "preview", given))
         if masks is None and self.layout.from_mask:
             masks = given
         if images is None:
@@ -159,7 +159,9 @@ class Synthesise:
             Shown(image, None if masks is None else masks[k].cpu().numpy()) for k, image in enumerate(to_uint8(images))
         ]
 
-    def _draw(self, network: nn.Module, labels: Sequence[int | None], masks: Masks | None, purpose: str) -> Joined:
+    def _draw(
+        self, network: nn.Module, labels: Sequence[int | None], purpose: str, masks: Masks | None = None
+    ) -> Joined:
         """x0 for each label and mask, the same noise each time it is asked for this purpose."""
         layout, drawn = self.layout, []
         for start in range(0, len(labels), self.batch):

@@ -155,7 +155,7 @@ def test_pixels_that_nobody_speaks_of_count_for_nothing() -> None:
     changed = members.copy()
     changed[..., 14:] = changed[:, ::-1, :, 14:]
     np.testing.assert_allclose(score(members, readers), score(changed, readers))
-    both = np.concatenate([readers, np.zeros_like(readers)])
+    both = np.concatenate([readers, readers % IGNORED])
     other = both.copy()
     other[1, :, 14:] = 1  # said by one reader only
     np.testing.assert_allclose(score(members, both), score(members, other))

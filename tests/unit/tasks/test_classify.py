@@ -14,7 +14,8 @@ from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.metrics.fidelity import kid
 from sfumato.networks.classifier import Classifier
-from sfumato.tasks.classify import OwnSpace, fit_classifier
+from sfumato.tasks.classify import Classify, OwnSpace, fit_classifier, probabilities
+from sfumato.training.stream import Batch
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +65,22 @@ def test_needs_labels(pack: Pack):
     unlabelled.spec = replace(pack.spec, classes=())
     with pytest.raises(ValueError, match="with labels"):
         fit_classifier(unlabelled, augment=PRESETS["none"], steps=1)
+
+
+def test_class_weights_scale_the_loss_of_their_class(pack: Pack):
+    network = Classifier(channels_in=1, classes=2)
+    train = pack.rows("train")
+    batch = Batch(0, (0, 1, 2, 3), (*train[:2], *train[-2:]))  # two of each class
+    plain, weighted = (
+        Classify(pack=pack, augment=PRESETS["none"], seed=0, weights=weights).loss(network, batch)["loss"]
+        for weights in (None, (2.0, 0.5))
+    )
+    expected = plain * torch.tensor([2.0, 0.5])[pack.labels(batch.rows)]
+    torch.testing.assert_close(weighted, expected)
+
+
+def test_probabilities_of_each_row_are_those_of_the_network(pack: Pack, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("sfumato.tasks.classify.BATCH", 4)
+    network = Classifier(channels_in=1, classes=2).eval()
+    rows = pack.rows("train")[:10]
+    torch.testing.assert_close(probabilities(network, pack, rows), network(pack.images(rows)).softmax(1))

@@ -156,7 +156,7 @@ class Writer:
         if pixels.dtype.kind == "f":
             white = WHITE[kind]
             pixels = (pixels * int(white)).round().astype(white.dtype)
-        write_image(self._at(target), pixels, text=self.origin and self.origin.texts())
+        write_image(self._at(target), pixels, text=None if self.origin is None else self.origin.texts())
         return target
 
     def _process(self, name: str, ensemble: Ensemble) -> None:

@@ -149,13 +149,13 @@ def _verdict(detector: CopyDetector, found: CopyAudit) -> str:
         return f"No verdict on copies: {detector.why.partition(':')[0]}."
     counted = f"{found.copies} of {found.images} images are flagged as copies of training images"
     interval = f"{found.share.value:.1%}, {LEVEL:.0%} interval {found.share.low:.1%} to {found.share.high:.1%}"
-    alarms = f"a threshold with {detector.rate.value:.1%} false alarms"
     if not found.copies:
+        alarms = f"a threshold with {detector.rate.value:.1%} false alarms"
         return f"{counted} at {alarms} (upper bound {found.share.high:.1%}); that is no proof that there are none."
     if found.chance >= SURE:
         return f"{counted} ({interval}), no more than false alarms explain; look at the closest pairs."
     people = f", {found.patients} patients" if found.patients else ""
-    return f"{counted} ({interval}), of {found.sources} training cases{people}: more than {alarms} explains."
+    return f"{counted} ({interval}), of {found.sources} training cases{people}: too many to be false alarms."
 
 
 def _authentic(found: CopyAudit) -> str:

@@ -119,12 +119,14 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Parts:
     Raises:
         DataError: some of REAL is synthetic, or nothing is there to train or to test on.
     """
-    if made := [case.id for case in pack.cases if case.origin == "synthetic"]:
+    made = [case.id for case in pack.cases if case.origin == "synthetic"]
+    if 0 < len(made) < len(pack):
         raise DataError(
-            f"{len(made)} cases of REAL are synthetic:\n{listed(made, limit=5)}",
+            f"{len(made)} of {len(pack)} cases of REAL are synthetic:\n{listed(made, limit=5)}",
             expected="real images alone: synthetic ones come as SAMPLES", code="SCORE-023",
         )  # fmt: skip
-    trained, tested, notes = pack.rows("train"), pack.rows("test"), list[str]()
+    trained, tested = pack.rows("train"), pack.rows("test")
+    notes = ["all of REAL says that it is synthetic: a toy, about which nothing is proven"] if made else []
     smallest = _smallest(pack, tested, by_class=by_class)
     if smallest < FEW and pack.rows("validation"):
         tested += pack.rows("validation")
@@ -175,9 +177,11 @@ def mix(real: Path, pack: Pack, parts: Parts, samples: Samples, out: Path, *, pr
         form = Form(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, readers)
         arrays = create(out, count, form)
         inputs = _Reading(spec, samples, progress)
-        stored = read_array(real / "images.npy")
+        decoded = read_array(real / "images.npy")
         _fill(
-            arrays.images, arrays.images_start, [_of(stored, parts.trained), inputs.images(), _of(stored, parts.tested)]
+            arrays.images,
+            arrays.images_start,
+            [_of(decoded, parts.trained), inputs.images(), _of(decoded, parts.tested)],
         )
         if readers:
             masks = read_array(real / "masks.npy")
@@ -211,7 +215,7 @@ class _Reading:
     def images(self) -> Iterator[np.ndarray]:
         """Each as prepared images are stored."""
         for done, case in enumerate(self.samples.cases, start=1):
-            image = _stored(case, self.spec)
+            image = stored(case, self.spec)
             self._places.append(image.placement)
             self.progress(done)
             yield image.array
@@ -225,7 +229,7 @@ class _Reading:
             yield np.broadcast_to(fitted, (self.spec.readers, *self.spec.size))
 
 
-def _stored(case: Case, spec: Spec) -> Input:
+def stored(case: Case, spec: Spec) -> Input:
     """What a model made holds the model's own numbers, from black to white; another image is read as those of REAL."""
     if case.origin != "synthetic" or "seed" not in case.more:
         return read_input(case, spec)

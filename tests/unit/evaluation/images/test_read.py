@@ -8,6 +8,8 @@ from tests.unit.evaluation.images.conftest import SIDE, blobs, write
 
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
+from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.source import find_cases
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.read import gathered, plain_spec, real_images, sample_images
 from sfumato.evaluation.images.spaces import Wish, parse_features
@@ -52,6 +54,19 @@ def test_other_sizes_and_colours_are_brought_to_the_form_of_the_real_images(tmp_
     restored = ((found.fetch(range(12))[:, 0].numpy() + 1) * 127.5).round()
     np.testing.assert_array_equal(restored[5:], pixels[5:])
     assert np.abs(restored[:5] - pixels[:5]).mean() < 6
+
+
+def test_8_bit_pictures_of_16_bit_data_lie_between_its_black_and_white(tmp_path: Path):
+    pixels = blobs(12, seed=0, kind=0)
+    write(tmp_path / "source", pixels.astype(np.uint16) * 16 + 500, "a")
+    for _ in prepare(find_cases(tmp_path / "source"), tmp_path / "real", Settings(size=(SIDE, SIDE))):
+        pass
+    deep = Pack.open(tmp_path / "real")
+    assert deep.spec.stored_dtype == np.uint16
+    write(tmp_path / "samples", pixels)
+    found = sample_images(tmp_path / "samples", deep.spec)
+    assert any("black to white of the data" in note for note in found.notes)
+    np.testing.assert_allclose(found.fetch(range(12))[:, 0].numpy(), pixels / 127.5 - 1, atol=1e-4)
 
 
 def test_without_a_data_set_pictures_must_have_8_bits(tmp_path: Path):

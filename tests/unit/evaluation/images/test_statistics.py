@@ -29,15 +29,17 @@ def test_what_is_written_comes_back_with_its_space(kind: str, pack: Pack, tmp_pa
     reference = read_reference(tmp_path / "stats.npz")
     assert reference.about == json.loads(json.dumps(about)) and about["images"] == 600
     assert set(reference.classes) == {"a", "b"}
-    write(tmp_path / "samples", blobs(30, seed=9, kind=1), "b")
+    for kind in (0, 1):
+        write(tmp_path / "samples", blobs(30, seed=9, kind=kind), "ab"[kind])
     samples = sample_images(tmp_path / "samples", pack.spec)
     again = reference_space(reference, (), device="cpu")
     rows = list(measure_reference(again, reference, samples, seed=0))
-    assert [row.group for row in rows] == ["(all)", "b"] and all(np.isnan(row.z) for row in rows)
+    assert [row.group for row in rows] == ["(all)", "a", "b"] and all(np.isnan(row.z) for row in rows)
     ours = np.concatenate(gathered(samples, space.features))
     assert rows[0].value == pytest.approx(frechet(ours, features), rel=1e-6)
-    assert rows[1].value == pytest.approx(frechet(ours, features[np.asarray(real.labels) == "b"]), rel=1e-6)
-    assert rows[0].low < rows[0].value < rows[0].high and rows[0].images == 30
+    sides = [side[np.asarray(images.labels) == "b"] for side, images in ((ours, samples), (features, real))]
+    assert rows[2].value == pytest.approx(frechet(*sides), rel=1e-6)
+    assert rows[0].low < rows[0].value < rows[0].high and [row.images for row in rows] == [60, 30, 30]
 
 
 def test_files_of_others_need_inception_of_the_same_size(tmp_path: Path, pack: Pack):

@@ -116,14 +116,14 @@ def test_masks_are_stored_as_those_of_the_training_data() -> None:
 
 
 def test_members_of_a_reader_are_averaged(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two say foreground weakly, one background strongly: the mean decides, not the majority."""
+    """The mean decides: not the majority, and not who is surest."""
     from sfumato.diffusion.process import Step
 
     seeds_seen: list[int] = []
 
     def draw_masks(process, network, sampler, images, classes, *, seeds):  # type: ignore[no-untyped-def]
         seeds_seen.extend(seeds)
-        shares = torch.tensor([0.6, 0.6, 0.0] * (len(images) // 3)).view(-1, 1, 1, 1)
+        shares = torch.tensor([0.6, 0.6, 0.0, 0.95, 0.2, 0.2]).view(-1, 1, 1, 1)
         x0 = torch.cat([1 - 2 * shares, 2 * shares - 1], 1).expand(-1, -1, *images.shape[2:])
         yield Step(0.0, x0, x0)
 
