@@ -42,8 +42,8 @@ def _turned(degrees: float) -> Change:
 
 
 SETTINGS = (
-    "data.augment=none", "train.learning_rate=1e-3", "network.channels=16", "network.blocks=1",
-    "train.ema_half_life=1000", "validate.every_steps=250", "validate.cases=128", "validate.images=0",
+    "data.augment=none", "train.learning_rate=1e-3", "train.schedule=constant", "train.ema_half_life=1000",
+    "network.channels=32", "network.blocks=1", "validate.every_steps=500", "validate.cases=128", "validate.images=0",
     "checkpoint.keep_every_steps=500",
 )  # fmt: skip
 """A small model that learns quickly, and is validated while it does."""

@@ -233,3 +233,12 @@ def test_the_best_checkpoint_is_named_after_a_kill_in_between(dataset: Path, tmp
     (run / "checkpoints" / "best").write_text("step-00000001\n")
     train.resume(run)
     assert (run / "checkpoints" / "best").read_text() == name
+
+
+def test_a_twin_takes_as_many_steps_as_its_model(dataset: Path, tmp_path: Path) -> None:
+    """Measured in minutes, the second of two trainings on a busy machine would be the worse baseline."""
+    run = tmp_path / "run"
+    result = train.segment(dataset, out=run, minutes=0.02, batch=4, set=[TINY], twin=True)
+    assert result["step"] == result["twin"]["step"] > 0
+    longer = train.resume(run, more_minutes=0.02)
+    assert longer["step"] == longer["twin"]["step"] > result["step"]

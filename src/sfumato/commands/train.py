@@ -58,7 +58,7 @@ def segment(
         minutes: Length of the training in minutes.
         steps: Length in steps.
         images: Length in images.
-        twin: Also train the deterministic twin for as long, in RUN/twin: the baseline for every number.
+        twin: Also train the deterministic twin for as many steps, in RUN/twin: the baseline for every number.
         seed: Of weights, data order and noise.
         dry_run: Only say what would be trained.
     """
@@ -72,7 +72,8 @@ def segment(
         result = _train(wanted, run, source, start)
         if twin:
             beneath = start.words if start else None
-            baseline = load_recipe("segment", recipe, settings=[*settings, *AS_TWIN], beneath=beneath)
+            settings += [*AS_TWIN, f"train.steps={result['step']}", "train.images=null", "train.minutes=null"]
+            baseline = load_recipe("segment", recipe, settings=settings, beneath=beneath)
             result[TWIN] = _train(baseline, run.twin, run.dataset, start)
     return result
 
@@ -134,7 +135,7 @@ def resume(
     more_minutes: float | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
-    """Continue a run, and its twin, from the newest good checkpoint, with the same bits as if it had never stopped.
+    """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its twin as far.
 
     Args:
         folder: The run folder.
@@ -146,14 +147,18 @@ def resume(
     run, length = Run(folder), _Length(steps=until_steps, images=until_images, more_minutes=more_minutes)
     if not run.exists():
         raise UsageError(f"{folder} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
-    wanted = [(each, length.of(each)) for each in (run, run.twin) if each.exists()]
-    for each, _ in wanted:
-        check_dataset(each)
+    wanted, twin = length.of(run), run.twin
+    for each in (run, twin):
+        if each.exists():
+            check_dataset(each)
     if dry_run:
-        return _preview_plan(wanted[0][1], run, run.dataset)
+        return _preview_plan(wanted, run, run.dataset)
     with joined():
-        results = [_continue(each, recipe) for each, recipe in wanted]
-    return results[0] if len(results) == 1 else {**results[0], TWIN: results[1]}
+        result = _continue(run, wanted)
+        if twin.exists():
+            as_far = _Length(steps=result["step"], images=None, more_minutes=None)
+            result[TWIN] = _continue(twin, as_far.of(twin))
+    return result
 
 
 class _Length(NamedTuple):

@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -30,6 +31,15 @@ from sfumato.report.reading import read_json
 from sfumato.report.runs import run_section
 from sfumato.report.samples import samples_section
 from sfumato.report.scores import scores_section
+
+KINDS: dict[object, Callable[[Path], Section]] = {
+    "masks": scores_section,
+    "images": images_section,
+    "proof": proof_section,
+    "audit": audit_section,
+    "pairs": pairs_section,
+}
+"""Who reads a folder that says in `summary.json` of which kind it is."""
 
 
 def write_report(folders: Sequence[Path], out: Path) -> Path:
@@ -74,8 +84,7 @@ def render(sections: Sequence[Section]) -> str:
 
 def _told(section: Section, folder: Path) -> Section:
     """A section with what any folder says of itself: what was asked, the answer in words, and its limits."""
-    summary = read_json(folder / "summary.json")
-    said = summary.get("reading", ()) if isinstance(summary, dict) else ()
+    said = _summary(folder).get("reading", ())
     sentences = (said,) if isinstance(said, str) else tuple(map(str, said))
     return replace(
         section,
@@ -86,22 +95,16 @@ def _told(section: Section, folder: Path) -> Section:
 
 
 def _reader(folder: Path) -> Callable[[Path], Section]:
-    """What kind of folder it is, by the files that only this kind has."""
+    """What kind of folder it is, by what it says or by the files that only this kind has."""
     header = _header(folder / "manifest.csv")
     if (folder / "log.jsonl").is_file() or (folder / "recipe.yaml").is_file():
         return run_section
-    if (read_json(folder / "summary.json") or {}).get("kind") == "images":
-        return images_section
-    if (read_json(folder / "summary.json") or {}).get("kind") == "audit":
-        return audit_section
-    if (read_json(folder / "summary.json") or {}).get("kind") == "proof":
-        return proof_section
+    if (kind := _summary(folder).get("kind")) in KINDS:
+        return KINDS[kind]
     if (folder / "scores.csv").is_file():
         return scores_section
     if {"id", "review_rank"} <= header:
         return predictions_section
-    if {"mask_source", "dice_resegmented"} <= header:
-        return pairs_section
     if {"file", "seed"} <= header:
         return samples_section
     if {"id", "image"} <= header:
@@ -110,6 +113,12 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
         f"{folder} is {'no folder that sfumato wrote' if folder.is_dir() else 'no folder'}",
         expected="a run (log.jsonl), predictions or samples or a data set (manifest.csv), or scores (scores.csv)",
     )
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """What the folder says of itself in short; nothing without a summary."""
+    summary = read_json(folder / "summary.json")
+    return summary if isinstance(summary, dict) else {}
 
 
 def _header(file: Path) -> set[str]:

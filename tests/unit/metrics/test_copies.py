@@ -33,7 +33,7 @@ def defined(query: np.ndarray, reference: np.ndarray, *, shifts: int) -> tuple[f
     return scores[best], best
 
 
-@pytest.mark.parametrize(("size", "channels"), [((16, 16), 1), ((14, 19), 3)])
+@pytest.mark.parametrize(("size", "channels"), [((28, 28), 1), ((14, 19), 3)])
 def test_score_lead_and_view_are_their_definitions(size: tuple[int, int], channels: int) -> None:
     queries, references = (textures(12, seed=k, size=size, channels=channels) for k in (0, 1))
     found = nearest(queries, references, shifts=2, angles=(0.0,))

@@ -80,7 +80,7 @@ def real_images(pack: Pack, part: Part, *, name: str) -> Images:
     if len(kept) < FEWEST:
         raise DataError(
             f"{name}: {len(kept)} real images in the part '{chosen}'", expected=f"at least {FEWEST}",
-            remedy="--real-split all, or --holdout DATASET", code="DATA-023",
+            remedy="--real-split all, or --holdout DATASET", code="SCORE-030",
         )  # fmt: skip
     notes = [f"{len(rows) - len(kept)} images of {name} are marked as synthetic and left out"] * (len(kept) < len(rows))
     if part == "auto" and chosen == "all":
@@ -121,7 +121,7 @@ def sample_cases(source: Path) -> tuple[Case, ...]:
         raise DataError(
             f"{source}: {len(cases)} images are too few to compare sets of images",
             expected=f"at least {FEWEST}, better some hundred of each class",
-            remedy="sfumato generate MODEL --count 200", code="DATA-023",
+            remedy="sfumato generate MODEL --count 200", code="SCORE-030",
         )  # fmt: skip
     return cases
 

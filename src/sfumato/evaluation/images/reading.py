@@ -87,7 +87,7 @@ def _other_shares(*, matched: bool) -> str:
 
 def _classes(measures: Sequence[Measure], names: Sequence[str]) -> Iterator[str]:
     bad = {name: _noticed([measure for measure in measures if measure.group == name]) for name in names}
-    told = [f"{name} ({', '.join(spaces)})" for name, spaces in bad.items() if spaces]
+    told = [f"'{name}' ({', '.join(spaces)})" for name, spaces in bad.items() if spaces]
     if told:
         yield f"Classes that differ from their real images: {'; '.join(told)}."
     elif len(names) > 1:

@@ -99,10 +99,12 @@ def read_reference(file: Path) -> Reference:
         mean, covariance = arrays["mu"].astype(np.float64), arrays["sigma"].astype(np.float64)
         about = json.loads(str(arrays.get("about", "{}")))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file} holds no statistics: {error}", expected="an .npz file with mu and sigma") from error
+        raise DataError(
+            f"{file} holds no statistics: {error}", expected="an .npz file with mu and sigma", code="SCORE-031"
+        ) from error
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         finding = f"{file}: mu has the shape {mean.shape}, sigma {covariance.shape}"
-        raise DataError(finding, expected="d and d x d numbers", code="DATA-021")
+        raise DataError(finding, expected="d and d x d numbers", code="SCORE-031")
     classes = {}
     if "class_sigma" in arrays:
         pairs = zip(arrays["class_mu"], arrays["class_sigma"], strict=True)
@@ -146,7 +148,7 @@ def measure_reference(space: Space, reference: Reference, images: Images, *, see
         raise DataError(
             f"the reference has {len(reference.moments.mean)} features",
             expected=f"{features.shape[1]}, as {space.name} has",
-            remedy="name the reference or the features that belong together", code="DATA-021",
+            remedy="name the reference or the features that belong together", code="SCORE-031",
         )  # fmt: skip
     sides = {POOLED: (features, reference.moments)}
     labels = np.asarray(images.labels)

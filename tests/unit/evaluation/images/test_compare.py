@@ -124,7 +124,7 @@ def test_a_comparison_whole(pack: Pack):
     assert any(row.metric == "kid_of_training" and row.space == "pixels" for row in found.measures)
     verdict, shares, classes, *_ = found.reading
     assert verdict.startswith("Different from real images in") and "texture" in verdict and "on each side" in verdict
-    assert "other shares" in shares and classes.startswith("Classes that differ from their real images: a (")
+    assert "other shares" in shares and classes.startswith("Classes that differ from their real images: 'a' (")
     assert "fewer than 5 images for each feature" in found.reading[-1]
     assert [row for row in found.measures if not row.low - 1e-9 <= row.value <= row.high + 1e-9] == []
 
