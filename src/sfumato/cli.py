@@ -45,7 +45,12 @@ COMMANDS = (
     (app, "pair", "pair:pair", "Make images with masks, and keep those that a segmenter reads as the mask says."),
     (app, "reconstruct", "reconstruct:reconstruct", "Noise images to a level and denoise them again."),
     (app, "interpolate", "interpolate:interpolate", "Make the images between two seeds or two images."),
-    (evaluate, "masks", "evaluate:masks", "Dice and IoU of predicted masks, beside the deterministic twin."),
+    (
+        evaluate,
+        "masks",
+        "evaluate:masks",
+        "Predicted masks against true ones: overlap, outlines, calibration, readers.",
+    ),
     (app, "audit", "audit:audit", "Does the diffusion part matter? Calls, twin and misled states in one table."),
     (app, "prove", "prove:prove", "Does synthetic data help? Models trained with and without it."),
     (evaluate, "images", "evaluate_images:images", "Generated images against real ones: distances, diversity, copies."),
@@ -55,7 +60,7 @@ COMMANDS = (
     (app, "import", "exchange:import_", "A diffusers model as one file that describes itself."),
     (app, "export", "exchange:export", "A model for others: safetensors, or a diffusers pipeline."),
     (app, "bench", "bench:bench", "How fast a recipe trains and samples on this machine, and what fits."),
-    (app, "info", "info:info", "What a run, model or dataset is."),
+    (app, "info", "info:info", "What a run, model, dataset or image is."),
     (app, "doctor", "doctor:doctor", "What this machine is, what is installed, and what is wrong with it."),
 )
 for parent, name, target, about in COMMANDS:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from sfumato.commands import evaluate, report, toy, train
+from sfumato.commands import evaluate, evaluate_images, report, toy, train
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.commands.output.console import say
@@ -51,8 +51,9 @@ def demo(
         minutes=minutes * SHARES["generate"],
         set=[*quick, "train.learning_rate=1e-3"],
     )
-    generating.generate(generate_run, out=out / "samples", count=64, reject_copies=out / "dataset", overwrite=overwrite)
+    generating.generate(generate_run, out=out / "samples", count=64, overwrite=overwrite)
+    images = evaluate_images.images(out / "samples", out / "dataset", out=out / "images", overwrite=overwrite)
     say("[5/5] the report")
-    folders = [out / name for name in ("scores", "predictions", "segment", "samples", "generate", "dataset")]
+    folders = [out / name for name in ("scores", "predictions", "images", "samples", "segment", "generate", "dataset")]
     page = report.report(*folders, out=out / "report.html", overwrite=True)
-    return {"scores": scores, **page}
+    return {"scores": scores, "images": images["reading"], **page}

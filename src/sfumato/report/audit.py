@@ -7,11 +7,10 @@ from typing import Any
 
 from sfumato.errors import DataError
 from sfumato.report.content import Gallery, Image, Section, Table
-from sfumato.report.figures import INK
+from sfumato.report.figures import INK, LIGHT_INK
 from sfumato.report.forest import Line, forest
 from sfumato.report.meaning import heading
 from sfumato.report.reading import UNKNOWN, address, listings, read_json
-from sfumato.report.runs import LIGHT_INK
 
 NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
 """Columns of the table besides Dice; those that no way has are left out."""

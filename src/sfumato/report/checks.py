@@ -16,9 +16,8 @@ from sfumato.data.inspection.meaning import masks_of
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
-from sfumato.report.figures import INK, Picture, bars, histogram, overlay
+from sfumato.report.figures import INK, LIGHT_INK, Picture, bars, histogram, overlay
 from sfumato.report.reading import address, embedded
-from sfumato.report.runs import LIGHT_INK
 
 EXAMPLES = 12
 """Cases shown, spread evenly over the source."""

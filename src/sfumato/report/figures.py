@@ -25,6 +25,9 @@ Picture = UInt8[np.ndarray, "h w c"]
 INK = "#2a2f36"
 """Colour of text and axes on a light page."""
 
+LIGHT_INK = "#c9d0d8"
+"""Colour of text and axes on a dark page."""
+
 LINES = ("#1f8a8c", "#d5643f", "#7b6bc4", "#b8860b", "#4f8f3a", "#c2457f", "#4a7fc1", "#8a8f98")
 """Colours of lines, readable on light and dark pages."""
 

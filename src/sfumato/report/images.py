@@ -8,11 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
-from sfumato.report.figures import INK, LINES, encoded, style
+from sfumato.report.figures import INK, LIGHT_INK, LINES, encoded, style
 from sfumato.report.meaning import meaning
 from sfumato.report.reading import STRIP, UNKNOWN, Row, address, listings, number, picture, read_json, read_rows, shown
 from sfumato.report.reading import table as rows_table
-from sfumato.report.runs import LIGHT_INK
 
 NOTICED = 3.0
 """A z-score from which a difference is called one."""

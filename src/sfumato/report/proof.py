@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.report.content import Block, Gallery, Image, Section, Table
-from sfumato.report.figures import INK
+from sfumato.report.figures import INK, LIGHT_INK
 from sfumato.report.forest import Line, forest
 from sfumato.report.meaning import heading, meaning
 from sfumato.report.reading import UNKNOWN, Row, address, listings, number, read_json, read_rows
-from sfumato.report.runs import LIGHT_INK
 
 TITLE = "Does the synthetic data help?"
 SHARES = ("sensitivity", "specificity")

@@ -6,13 +6,10 @@ from typing import Any
 
 from sfumato.report.card import NAME, limits_of_run, read_card
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Note, Section, Table
-from sfumato.report.figures import INK, NOT_A_METRIC, Panel, chart, panels
+from sfumato.report.figures import INK, LIGHT_INK, NOT_A_METRIC, Panel, chart, panels
 from sfumato.report.meaning import heading, meaning
 from sfumato.report.reading import STRIP, address, listings, picture, read_json, shown
 from sfumato.training.log import read_log
-
-LIGHT_INK = "#c9d0d8"
-"""Colour of text and axes on a dark page."""
 
 GRIDS = 6
 """Sample grids that the page shows, from the first to the last."""

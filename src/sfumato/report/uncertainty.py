@@ -9,9 +9,8 @@ from sfumato.metrics.selective import error_found, risk_coverage
 from sfumato.report.comparison import ORDER, Arms, case_values
 from sfumato.report.content import Block, Gallery, Image, Table
 from sfumato.report.diagram import Course, diagram
-from sfumato.report.figures import INK
+from sfumato.report.figures import INK, LIGHT_INK
 from sfumato.report.reading import UNKNOWN, Row, address
-from sfumato.report.runs import LIGHT_INK
 
 SHARES = tuple(np.linspace(0, 1, 41).tolist())
 """Where the curve of found error is drawn."""

@@ -24,6 +24,7 @@ from torch.nn import functional
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
+from sfumato.evaluation.images.read import real_rows
 from sfumato.metrics.fidelity import Features, PixelSpace
 from sfumato.metrics.radiomics import RadiomicsSpace
 from sfumato.networks.foreign.dinov2 import load_dinov2
@@ -111,7 +112,7 @@ def spanning_rows(pack: Pack) -> list[int]:
 
 def learned_rows(pack: Pack) -> list[int]:
     """Rows of the real training images; of all real ones where there is no training part."""
-    real = [row for row, case in enumerate(pack.cases) if case.origin == "real"]
+    real = real_rows(pack, range(len(pack)))
     return [row for row in real if pack.cases[row].split == "train"] or real
 
 

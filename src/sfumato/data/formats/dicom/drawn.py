@@ -65,9 +65,7 @@ def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
     return offset
 
 
-def write_seg(
-    path: Path, masks: Labels, source: Path, *, names: Sequence[str], origin: Origin | None = None
-) -> None:
+def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str], origin: Origin | None = None) -> None:
     """Write a binary DICOM segmentation; it appears under its name only when it is whole.
 
     Args:
