@@ -132,12 +132,21 @@ def test_patients_of_the_training_split_are_left_out_and_counted() -> None:
     assert detector.notes == ("10 held-out images show patients of the training split and were left out",)
 
 
+def test_synthetic_images_show_no_patient(pack: Pack) -> None:
+    cases = [replace(case, origin="synthetic" if row % 2 else "real") for row, case in enumerate(pack.cases)]
+    mixed = Pack(pack.spec, cases, [Original(pack.spec.size)] * len(cases), textures(len(SPLITS), seed=0), None)
+    detector = CopyDetector.of(mixed)
+    assert len(detector.rows) == 75 and detector.held_out == 60
+    verdicts = detector.judge(known(pack, 20))
+    assert [verdict.score > 0.999 for verdict in verdicts] == [True, False] * 10
+
+
 def test_other_real_images_can_be_held_out(pack: Pack) -> None:
     detector = CopyDetector.of(pack, holdout=pack_of(textures(40, seed=2), ["train"] * 40))
     assert detector.held_out == 40 and "40 held-out images are few" in detector.why
     with pytest.raises(DataError, match="held-out images have the size"):
         CopyDetector.of(pack, holdout=pack_of(textures(4, seed=2)[:, :-1], ["train"] * 4))
-    with pytest.raises(DataError, match="no image of the data set is in its training split"):
+    with pytest.raises(DataError, match="no real image of the data set is in its training split"):
         CopyDetector.of(pack_of(textures(4, seed=2), ["test"] * 4))
     with pytest.raises(DataError, match="height, width and channels"):
         detector.judge(np.zeros((1, SIDE, SIDE, 3), np.uint8))

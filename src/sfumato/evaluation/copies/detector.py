@@ -84,7 +84,7 @@ class CopyDetector:
 
     Attributes:
         pack: the prepared data set.
-        rows: its training rows, one for each of `references`.
+        rows: its real training images, one for each of `references`.
         references: the training images at the size at which images are compared.
         held_out_matches: of the held-out real images that the threshold rests on.
         threshold: scores from here on are copies; None without held-out images.
@@ -130,9 +130,11 @@ class CopyDetector:
         Raises:
             DataError: there are no training images, or `holdout` has another size or other channels.
         """
-        rows = tuple(pack.rows("train"))
+        rows = tuple(_real(pack, pack.rows("train")))
         if not rows:
-            raise DataError("no image of the data set is in its training split", expected="what the model has seen")
+            raise DataError(
+                "no real image of the data set is in its training split", expected="what the model has seen"
+            )
         references = _read(pack, rows)
         other, candidates, notes = _held_out(pack, holdout)
         everything = nearest(_read(other, candidates), references, turns=turns, device=device)
@@ -208,10 +210,16 @@ def _held_out(pack: Pack, holdout: Pack | None) -> _HeldOut:
             remedy="prepare them with the --size of the training images",
             code="DATA-009",
         )
-    every = range(len(other)) if holdout is not None else [*pack.rows("validation"), *pack.rows("test")]
+    split = [*pack.rows("validation"), *pack.rows("test")]
+    every = _real(other, split if holdout is None else range(len(other)))
     known = {name for row in pack.rows("train") for name in _persons(pack.cases[row])}
     rows = [row for row in every if not known & _persons(other.cases[row])]
     return _HeldOut(other, spread(rows, HELD_OUT), tuple(_left_out(len(every), len(rows), patients=bool(known))))
+
+
+def _real(pack: Pack, rows: Sequence[int]) -> list[int]:
+    """Rows of images that show a patient."""
+    return [row for row in rows if pack.cases[row].origin == "real"]
 
 
 def _persons(case: Case) -> set[tuple[str, str]]:
