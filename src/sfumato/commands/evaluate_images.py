@@ -109,7 +109,7 @@ def _real(real: Path | None, holdout: Path | None, samples: Path) -> Iterator[Re
 
 
 def _size(samples: Path) -> tuple[int, int]:
-    height, width, _ = read_case(sample_cases(samples)[0]).shape
+    height, width, _ = read_case(sample_cases(samples).cases[0]).shape
     return height, width
 
 

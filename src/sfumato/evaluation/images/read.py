@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -108,34 +108,44 @@ def sample_images(source: Path, spec: Spec) -> Images:
     Raises:
         DataError: there are fewer than `FEWEST`, or one cannot be brought into that form.
     """
-    cases = sample_cases(source)
+    cases, real = sample_cases(source)
     parts = [_stored(case, spec) for case in cases]
     stored = np.stack([array for array, _ in parts])
     notes = Counter(note for _, of_one in parts for note in of_one)
     told = tuple(f"{note}: {count} of {len(cases)} images" for note, count in sorted(notes.items()))
+    if real:
+        told = (f"{real} real images beside the synthetic ones of {source.name} are left out", *told)
     fetch = partial(_fetched, stored, spec)
     return Images(cases, fetch, f"images of {source.name}", told)
 
 
-def sample_cases(source: Path) -> tuple[Case, ...]:
-    """The cases of a source of synthetic images.
+class Samples(NamedTuple):
+    """What is to be judged, and how many real images lie beside it."""
+
+    cases: tuple[Case, ...]
+    real: int
+
+
+def sample_cases(source: Path) -> Samples:
+    """The cases of a source of synthetic images; of a mixed one (`generate --balance`) those marked as synthetic.
 
     Raises:
         DataError: there are fewer than `FEWEST`.
     """
-    cases = find_cases(source, hints=Hints(images_only=True)).cases
+    found = find_cases(source, hints=Hints(images_only=True)).cases
+    cases = tuple(case for case in found if case.origin == "synthetic") or found
     if len(cases) < FEWEST:
         raise DataError(
             f"{source}: {len(cases)} images are too few to compare sets of images",
             expected=f"at least {FEWEST}, better some hundred of each class",
             remedy="sfumato generate MODEL --count 200", code="SCORE-030",
         )  # fmt: skip
-    return cases
+    return Samples(cases, len(found) - len(cases))
 
 
 def plain_spec(source: Path) -> Spec:
     """The form of 8-bit pictures like the first one of a source, for a comparison without a data set."""
-    pixels = read_case(sample_cases(source)[0])
+    pixels = read_case(sample_cases(source).cases[0])
     if pixels.dtype != np.uint8:
         raise DataError(
             f"{source} has {pixels.dtype} pixels, and no data set says what is black and white",

@@ -1,5 +1,6 @@
 """Images of any form brought to that of the real ones, with a note; too few are refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from tests.unit.evaluation.images.conftest import SIDE, blobs, write
 
 from sfumato.data.formats.image import write_image
+from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
@@ -38,6 +40,24 @@ def test_too_few_samples_are_refused(tmp_path: Path, pack: Pack, count: int):
     with pytest.raises(DataError, match="too few") as refused:
         sample_images(tmp_path, pack.spec)
     assert "at least 10" in str(refused.value)
+
+
+def test_real_images_of_a_mixed_set_are_no_samples(tmp_path: Path, pack: Pack):
+    """Counted as samples they would all be copies of training images."""
+    write(tmp_path, blobs(24, seed=0, kind=0), "a")
+    files = sorted(str(file) for file in tmp_path.rglob("*.png"))
+    origins = ["real"] * 12 + ["synthetic"] * 12
+    cases = [Case(id=f"{k}", image=file, origin=origins[k]) for k, file in enumerate(files)]
+    write_manifest(tmp_path / "manifest.csv", cases)
+    found = sample_images(tmp_path, pack.spec)
+    assert {case.origin for case in found.cases} == {"synthetic"} and len(found) == 12
+    assert found.notes[0].startswith("12 real images beside")
+    assert len(real_images(pack, "all", name="x")) == len(pack)
+
+
+def test_a_set_of_toys_can_stand_for_real_images(pack: Pack):
+    toys = Pack(pack.spec, [replace(case, origin="synthetic") for case in pack.cases], pack._sizes, pack._images, None)
+    assert len(real_images(toys, "all", name="x")) == len(pack)
 
 
 def test_other_sizes_and_colours_are_brought_to_the_form_of_the_real_images(tmp_path: Path, pack: Pack):
