@@ -15,6 +15,7 @@ from sfumato.errors import DataError
 from sfumato.evaluation.copies import CopyDetector, audit, closest_pairs
 from sfumato.evaluation.copies.audit import rank_z
 from sfumato.evaluation.copies.detector import _calibrated, _cut
+from sfumato.evaluation.copies.sheet import _order
 from sfumato.metrics.copies import Matches, View
 
 SIDE = 20
@@ -225,6 +226,11 @@ def test_the_sheet_shows_copies_above_their_originals(detector: CopyDetector, pa
     tile = one[:, -200:].astype(int)
     above, below = tile[:198], tile[206:404]
     assert np.abs(above - below)[20:-20, 20:-20].mean() < 3
+
+
+def test_the_sheet_shows_each_training_image_before_any_twice() -> None:
+    score, row = np.array([0.7, 0.9, 0.8, 0.95, 0.6]), np.array([3, 1, 1, 1, 2])
+    assert _order(Matches(score, row, (View(),) * 5, score)) == [3, 0, 4, 1, 2]
 
 
 def test_pictures_of_other_channels_and_sizes_have_a_sheet() -> None:

@@ -1,6 +1,7 @@
 """The closest pairs of generated and training images, to be looked at."""
 
 import io
+from collections import Counter
 
 import numpy as np
 from jaxtyping import UInt8
@@ -8,7 +9,7 @@ from PIL import Image
 
 from sfumato.evaluation.copies.audit import CopyAudit
 from sfumato.evaluation.copies.detector import CopyDetector, Pictures, to_float
-from sfumato.metrics.copies import aligned
+from sfumato.metrics.copies import Matches, aligned
 from sfumato.report.figures import strips
 from sfumato.tasks.task import to_uint8
 
@@ -25,14 +26,25 @@ def closest_pairs(
         detector: that `found` is from.
         images: that `found` is about.
         found: the audit.
-        count: how many pairs, the closest first.
+        count: how many pairs: the closest of each training image, the closest first, then the others.
     """
-    order = np.argsort(-found.matches.score, kind="stable")[:count].tolist()
+    order = _order(found.matches)[:count]
     rows = [_row(detector, images, found, order[start : start + COLUMNS]) for start in range(0, len(order), COLUMNS)]
     width = max(row.shape[1] for row in rows)
     return np.concatenate(
         [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
     )
+
+
+def _order(matches: Matches) -> list[int]:
+    """Images by how many closer ones have the same training image, then by score."""
+    closer: Counter[int] = Counter()
+    places = []
+    for k in np.argsort(-matches.score, kind="stable").tolist():
+        row = int(matches.nearest[k])
+        places.append((closer[row], k))
+        closer[row] += 1
+    return [k for _, k in sorted(places, key=lambda place: place[0])]
 
 
 def _row(detector: CopyDetector, images: Pictures, found: CopyAudit, chosen: list[int]) -> np.ndarray:
