@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sfumato.commands.generate import _safe_names
 from sfumato.commands.output.prediction import Writer
+from sfumato.commands.work.samples import _safe_names
 from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, file_names, is_safe_id, read_manifest

@@ -43,7 +43,7 @@ def masks(
         by: Columns of the reference, like site,label: the scores for each of their values too.
         empty: one: both masks empty counts Dice 1; nan: it is left out; nnunet: distances to an empty mask too.
         missing: refuse cases without a prediction; or leave-out: count them; or empty: score them as empty masks.
-        workers: Processes that score; all cores by default, fewer for few cases.
+        workers: Processes that score; by default all cores, where there is enough to score.
         overwrite: Replace a folder that is not empty.
     """
     others = list(against or [])

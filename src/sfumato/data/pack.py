@@ -82,6 +82,11 @@ class Pack:
         """Rows of the cases in "train", "validation" or "test"."""
         return [row for row, case in enumerate(self.cases) if case.split == split]
 
+    def real(self, rows: Sequence[int]) -> list[int]:
+        """Those of the rows whose images count as real: marked so; all where none of the data set is, as with toys."""
+        marked = {row for row, case in enumerate(self.cases) if case.origin == "real"}
+        return [row for row in rows if not marked or row in marked]
+
     def images(self, rows: Sequence[int], device: torch.device | str = "cpu") -> Data:
         """Images of these rows, float32 in [-1, 1], channels-last in memory."""
         return to_data(self._images[list(rows)], self.spec, device)

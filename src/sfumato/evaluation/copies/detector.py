@@ -130,7 +130,7 @@ class CopyDetector:
         Raises:
             DataError: there are no training images, or `holdout` has another size or other channels.
         """
-        rows = tuple(_real(pack, pack.rows("train")))
+        rows = tuple(pack.real(pack.rows("train")))
         if not rows:
             raise DataError(
                 "no real image of the data set is in its training split", expected="what the model has seen"
@@ -211,15 +211,10 @@ def _held_out(pack: Pack, holdout: Pack | None) -> _HeldOut:
             code="DATA-009",
         )
     split = [*pack.rows("validation"), *pack.rows("test")]
-    every = _real(other, split if holdout is None else range(len(other)))
+    every = other.real(split if holdout is None else range(len(other)))
     known = {name for row in pack.rows("train") for name in _persons(pack.cases[row])}
     rows = [row for row in every if not known & _persons(other.cases[row])]
     return _HeldOut(other, spread(rows, HELD_OUT), tuple(_left_out(len(every), len(rows), patients=bool(known))))
-
-
-def _real(pack: Pack, rows: Sequence[int]) -> list[int]:
-    """Rows of images that show a patient."""
-    return [row for row in rows if pack.cases[row].origin == "real"]
 
 
 def _persons(case: Case) -> set[tuple[str, str]]:

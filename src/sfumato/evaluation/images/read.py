@@ -67,15 +67,8 @@ class Images:
         return tuple(case.label or "" for case in self.cases)
 
 
-def real_rows(pack: Pack, rows: Sequence[int]) -> list[int]:
-    """The rows whose images count as real: those marked so; all, where the whole set is synthetic (toys)."""
-    if all(case.origin != "real" for case in pack.cases):
-        return list(rows)
-    return [row for row in rows if pack.cases[row].origin == "real"]
-
-
 def real_images(pack: Pack, part: Part, *, name: str) -> Images:
-    """The real images of a part of a data set, see `real_rows`.
+    """The real images of a part of a data set, see `Pack.real`.
 
     Raises:
         DataError: the part has fewer than `FEWEST` real images.
@@ -83,7 +76,7 @@ def real_images(pack: Pack, part: Part, *, name: str) -> Images:
     held_out = [*pack.rows("validation"), *pack.rows("test")]
     chosen = part if part != "auto" else "held-out" if len(held_out) >= FEW_HELD_OUT else "all"
     rows = {"all": range(len(pack)), "held-out": held_out}.get(chosen) or pack.rows(chosen)
-    kept = real_rows(pack, rows)
+    kept = pack.real(rows)
     if len(kept) < FEWEST:
         raise DataError(
             f"{name}: {len(kept)} real images in the part '{chosen}'", expected=f"at least {FEWEST}",

@@ -24,7 +24,6 @@ from torch.nn import functional
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
-from sfumato.evaluation.images.read import real_rows
 from sfumato.metrics.fidelity import Features, PixelSpace
 from sfumato.metrics.radiomics import RadiomicsSpace
 from sfumato.networks.foreign.dinov2 import load_dinov2
@@ -112,7 +111,7 @@ def spanning_rows(pack: Pack) -> list[int]:
 
 def learned_rows(pack: Pack) -> list[int]:
     """Rows of the real training images; of all real ones where there is no training part."""
-    real = real_rows(pack, range(len(pack)))
+    real = pack.real(range(len(pack)))
     return [row for row in real if pack.cases[row].split == "train"] or real
 
 

@@ -1,12 +1,13 @@
 """Predictions and references brought together and scored, case by case, in as many processes as there is work for."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.dicom.file import is_dicom
-from sfumato.data.formats.scan import is_volume
+from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.preparation.crew import Crew, processors
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.evaluation.masks.coding import Coding, decide_coding
@@ -20,8 +21,11 @@ from sfumato.run import TWIN
 MILLIMETRES, PIXELS = 2.0, 1.0
 """Tolerance of the NSD where none is given."""
 
-WORTH = 32
-"""Pictures for which another process is worth its start; a volume is worth one by itself."""
+WORTH = 200
+"""Pictures for which another process is worth its start: that takes seconds, a picture some hundredths of one."""
+
+PICTURE = 256 * 256
+"""Voxels of a volume that cost as much as a picture."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +37,7 @@ class Settings:
         tolerance: of the NSD, in mm or pixels; None takes 2 mm, or 1 pixel where millimetres are not known.
         empty: what counts where a mask is empty.
         missing: what to do about cases without a prediction.
-        workers: processes at most; None takes all processors.
+        workers: processes; None takes all processors where there is work for them.
     """
 
     metrics: tuple[str, ...] = METRICS
@@ -118,11 +122,19 @@ def evaluate(
 
 
 def _processes(folder: Path, workers: int | None) -> int:
-    """As many as there is work for."""
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    volumes = sum(map(is_volume, files))
-    worth = volumes + (len(files) - volumes) // WORTH
-    return max(1, min(workers or processors(), worth))
+    """As many as were asked for, or as there is work for."""
+    if workers is not None:
+        return workers
+    masks = folder / "masks" if (folder / "masks").is_dir() else folder
+    return max(1, min(processors(), sum(_pictures(file) for file in masks.rglob("*") if file.is_file()) // WORTH))
+
+
+def _pictures(file: Path) -> int:
+    """How many pictures a file costs; one that cannot be read is told of where it is."""
+    try:
+        return math.prod(read_header(file).shape) // PICTURE if is_volume(file) else 1
+    except DataError:
+        return 1
 
 
 def _arms(folder: Path, truth: References, against: Sequence[Path], missing: Missing) -> list[Predictions]:
