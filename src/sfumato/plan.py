@@ -185,6 +185,7 @@ def _refuse_other_data(data: Data, spec: Spec) -> None:
         "keep_aspect": (data.keep_aspect, spec.keep_aspect),
         "crop": (data.crop, spec.crop),
         "spacing": (data.spacing, spec.spacing),
+        "grey": (data.grey, spec.channels == 1),
         "intensity": (data.intensity, spec.intensity.kind),
         "modality": (data.modality, spec.modality or "unknown"),
         "source.slice_axis": (data.source.slice_axis, spec.slice_axis),

@@ -27,6 +27,7 @@ def prepare(
     keep_aspect: bool = False,
     crop: bool = False,
     spacing: float | None = None,
+    grey: bool = False,
     modality: Modality = "auto",
     intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = "auto",
     window: str | None = None,
@@ -49,6 +50,7 @@ def prepare(
         keep_aspect: Pad to the size instead of stretching.
         crop: Cut the centre out in the shape of the size instead of stretching.
         spacing: Resample to so many millimetres per pixel, then pad or cut to the size.
+        grey: Make colours grey; else, where some images have colours, all become RGB.
         modality: What made the images: decides their intensity rule and augmentation.
         intensity: Which stored numbers become black and white.
         window: Black and white in stored numbers, e.g. -1000,400 in Hounsfield units.
@@ -61,7 +63,12 @@ def prepare(
         dry_run: Only say what would be read and written.
     """
     settings = flags.settings()
-    settings += [f"data.size={parse_size(size)}", f"data.keep_aspect={keep_aspect}", f"data.crop={crop}"]
+    settings += [
+        f"data.size={parse_size(size)}",
+        f"data.keep_aspect={keep_aspect}",
+        f"data.crop={crop}",
+        f"data.grey={grey}",
+    ]
     settings += [f"data.modality={modality}", f"data.intensity={intensity}", f"data.keep_empty={keep_empty}"]
     settings += [f"data.window=[{window}]"] * (window is not None) + [f"data.spacing={spacing}"] * (spacing is not None)
     settings += [f"data.split.{name}={share}" for name, share in zip(SPLITS, _shares(split), strict=True)]

@@ -134,6 +134,7 @@ class Data(Part):
     spacing: Positive | None = Field(
         None, description="resample to so many millimetres per pixel, then pad or cut to the size"
     )
+    grey: bool = Field(False, description="make colours grey; else, where some images have colours, all are RGB")
     modality: Modality = Field("auto", description="what made the images; auto: what the files say, or a guess")
     intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = Field(
         "auto",

@@ -23,7 +23,6 @@ from sfumato.report.audit import audit_section
 from sfumato.report.content import Section
 from sfumato.report.datasets import dataset_section
 from sfumato.report.images import images_section
-from sfumato.report.limits import ALWAYS, limits_of
 from sfumato.report.pairs import pairs_section
 from sfumato.report.predictions import predictions_section
 from sfumato.report.proof import proof_section
@@ -31,6 +30,9 @@ from sfumato.report.reading import read_json
 from sfumato.report.runs import run_section
 from sfumato.report.samples import samples_section
 from sfumato.report.scores import scores_section
+
+ALWAYS = "For research. Not a medical device: no decision about a patient may rest on these numbers or pictures."
+"""The limit of every page."""
 
 KINDS: dict[object, Callable[[Path], Section]] = {
     "masks": scores_section,
@@ -83,14 +85,13 @@ def render(sections: Sequence[Section]) -> str:
 
 
 def _told(section: Section, folder: Path) -> Section:
-    """A section with what any folder says of itself: what was asked, the answer in words, and its limits."""
+    """A section with what its folder says of itself where its reader leaves that open: what was asked, the answer."""
     said = _summary(folder).get("reading", ())
     sentences = (said,) if isinstance(said, str) else tuple(map(str, said))
     return replace(
         section,
         asked=section.asked or asked_of(folder),
         reading=section.reading or sentences,
-        limits=(*section.limits, *limits_of(folder, said=bool(section.limits))),
     )
 
 

@@ -76,7 +76,26 @@ def test_the_first_colour_makes_all_rgb(tmp_path: Path) -> None:
     pack = prepared(tmp_path, tmp_path / "set", size=(8, 8))
     levels = ((pack.images([0, 1, 2]) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).numpy()
     assert np.array_equal(levels[0], np.repeat(grey[..., None], 3, 2)) and np.array_equal(levels[1], colour)
-    assert "1 of 3 images have colours: all are stored as RGB" in pack.notes
+    assert "1 of 3 images have colours: all are stored as RGB (--grey makes all grey)" in pack.notes
+
+
+def test_colours_become_grey_where_that_is_asked_for(tmp_path: Path) -> None:
+    grey, colour = RANDOM.integers(0, 256, (8, 8), np.uint8), RANDOM.integers(0, 256, (8, 8, 3), np.uint8)
+    for name, pixels in (("a", grey), ("b", colour)):
+        write_image(tmp_path / f"{name}.png", pixels)
+    pack = prepared(tmp_path, tmp_path / "set", size=(8, 8), grey=True)
+    levels = ((pack.images([0, 1]) + 1) * 127.5).round().byte().numpy()
+    assert pack.spec.channels == 1 and np.array_equal(levels[0, 0], grey)
+    assert np.array_equal(levels[1, 0], np.rint(colour @ (0.299, 0.587, 0.114)).astype(np.uint8))
+    assert "1 of 2 images have colours: they were made grey" in pack.notes
+    fresh = read_input(pack.cases[1], pack.spec)
+    assert torch.equal(to_data(fresh.array[None], pack.spec), pack.images([1]))
+
+
+def test_four_channels_have_no_grey(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", images=RANDOM.integers(0, 256, (3, 8, 8, 4), np.uint8))
+    with pytest.raises(DataError, match="4 channels"):
+        prepared(tmp_path / "data.npz", tmp_path / "set", size=(8, 8), grey=True)
 
 
 def test_sixteen_bit_keeps_its_range(tmp_path: Path) -> None:

@@ -160,6 +160,14 @@ def test_thresholds_are_cut_off_in_turn() -> None:
     assert _cut(scores, leads, 4) == (0.8, 0.3)
 
 
+def test_held_out_images_that_are_nearly_training_images_make_the_threshold_blunt() -> None:
+    scores, leads = np.linspace(0.5, 0.9, 120), np.zeros(120)
+    several = np.append(scores, [0.9995] * 3), np.append(leads, [0.0] * 3)
+    for (score, lead), blunt in (((scores, leads), False), (several, True)):
+        cut = _calibrated(Matches(score, np.zeros(len(score), np.int64), (View(),) * len(score), lead), 0.01)
+        assert ("only exact copies reach it" in cut.why) == blunt
+
+
 def test_the_share_of_false_alarms_follows_its_law() -> None:
     rng, rates = np.random.default_rng(0), []
     for _ in range(400):
@@ -191,7 +199,7 @@ def test_no_copy_found_is_not_no_copies(detector: CopyDetector) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (30, SIDE, SIDE, 1)).astype(np.uint8)
     found = audit(detector, noise)
     assert found.copies == 0 and found.share is not None and found.share.high == pytest.approx(1 - 0.025 ** (1 / 30))
-    assert "0 of 30 images are flagged" in found.reading[0] and "(upper bound 11.6%)" in found.reading[0]
+    assert "0 of 30 images are flagged" in found.reading[0] and "(95% interval up to 11.6%)" in found.reading[0]
     assert "no proof" in found.reading[0] and found.distance_z > 3
     assert found.chance == 1.0
 

@@ -15,7 +15,6 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import DataError, UsageError
-from sfumato.report.limits import limits_of
 from sfumato.report.page import write_report
 
 EVIL = '<img src=x onerror="alert(1)">'
@@ -99,27 +98,6 @@ def test_question_answer_and_limits_come_first(scores: Path, samples: Path, repo
     anchors = {address for address in page.addresses if address.startswith("#")}
     assert {"#asked", "#answer", "#limits", "#folder-1", "#folder-2"} == anchors
     assert all(f'id="{anchor[1:]}"' in page.source for anchor in anchors)
-
-
-@pytest.mark.parametrize(
-    ("columns", "limit"),
-    [
-        ({}, ""),
-        ({"patient": ""}, "No patients are known"),
-        ({"split": "train"}, "Some cases are from the training split"),
-        ({"split": "validation"}, "no test cases were held out"),
-        ({"ece_foreground": "0.2"}, "are not calibrated"),
-    ],
-)
-def test_limits_are_said_without_being_asked(
-    scores: Path, report: Callable[..., Page], columns: dict[str, str], limit: str
-) -> None:
-    sound = {"patient": "p", "split": "test", "ece_foreground": "0.01"}
-    rewrite(scores / "scores.csv", lambda rows: [row.update({**sound, **columns}) for row in rows])
-    said = limits_of(scores, said=False)
-    assert bool(said) == bool(columns) and all(limit in text and text in report(scores).text for text in said)
-    rewrite(scores / "scores.csv", lambda rows: rows.__delitem__(slice(10, None)))
-    assert any("10 cases are few" in text for text in limits_of(scores, said=True))
 
 
 def test_the_twin_stands_beside_the_diffusion_model(scores: Path, report: Callable[..., Page]) -> None:

@@ -41,6 +41,7 @@ def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Set
         keep_aspect=data.keep_aspect,
         crop=data.crop,
         spacing=data.spacing,
+        grey=data.grey,
         intensity=data.intensity,
         window=data.window,
         modality=None if data.modality == "auto" else data.modality,

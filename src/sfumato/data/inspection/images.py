@@ -59,7 +59,7 @@ def _mixed(images: Images) -> Iterator[Finding]:
         yield Finding(
             code="DATA-087", severity="note", files=coloured,
             text=f"{len(coloured)} of {len(images)} images are in colour, the others grey",
-            fix="all are stored as RGB; if the colours mean nothing, convert them to grey",
+            fix="all are stored as RGB; if the colours mean nothing, prepare with --grey",
         )  # fmt: skip
 
 

@@ -104,7 +104,7 @@ def decide_spec(
     return Spec(
         kind=found.kind,
         size=settings.size,
-        channels=_channels(cases, rows),
+        channels=_channels(cases, rows, grey=settings.grey),
         dtype=Counter(image.dtype for image in images).most_common(1)[0][0],
         intensity=intensity,
         modality=None if modality == "unknown" else modality,
@@ -143,7 +143,7 @@ def _refuse_mixed(cases: Sequence[Case], images: Sequence[ImageFacts], intensity
     )
 
 
-def _channels(cases: Sequence[Case], rows: Sequence[Row]) -> int:
+def _channels(cases: Sequence[Case], rows: Sequence[Row], *, grey: bool) -> int:
     counts: dict[int, str] = {}
     for case, row in zip(cases, rows, strict=True):
         counts.setdefault(row.channels, case.image)
@@ -154,7 +154,15 @@ def _channels(cases: Sequence[Case], rows: Sequence[Row]) -> int:
             expected="one number of channels, or grey and RGB",
             code="DATA-009",
         )
-    return max(counts)
+    most = max(counts)
+    if grey and most not in (1, 3):
+        raise DataError(
+            f"images have {most} channels: what is grey among them is not known",
+            expected="grey or RGB images",
+            remedy="leave out `grey`",
+            code="DATA-009",
+        )
+    return 1 if grey else most
 
 
 def write_description(

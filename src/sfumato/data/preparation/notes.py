@@ -44,7 +44,9 @@ def _about_images(spec: Spec, images: Sequence[ImageFacts]) -> Iterator[str]:
         )
     coloured = sum(image.coloured for image in images)
     if 0 < coloured < len(images) and spec.channels == 3:
-        yield f"{coloured} of {len(images)} images have colours: all are stored as RGB"
+        yield f"{coloured} of {len(images)} images have colours: all are stored as RGB (--grey makes all grey)"
+    if coloured and spec.channels == 1:
+        yield f"{coloured} of {len(images)} images have colours: they were made grey"
     if constant := sum(image.constant for image in images):
         yield f"images with one value everywhere: {constant}"
 

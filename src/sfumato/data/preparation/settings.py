@@ -15,6 +15,7 @@ class Settings:
         keep_aspect: fit images in undistorted, with a dark margin.
         crop: fill the canvas with the centre of each image, undistorted.
         spacing: millimetres per pixel to bring images to, before they are padded or cut; for sources that have one.
+        grey: colours become grey (`sfumato.data.channels`), else a set with some coloured images is all RGB.
         intensity: which numbers become black and white; see `sfumato.data.intensity`.
         window: black and white in stored numbers, for the rule `window`.
         modality: "ct", "mr", "xray" ...; None: what the source says, or a guess.
@@ -30,6 +31,7 @@ class Settings:
     keep_aspect: bool = False
     crop: bool = False
     spacing: float | None = None
+    grey: bool = False
     intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = "auto"
     window: tuple[float, float] | None = None
     modality: str | None = None

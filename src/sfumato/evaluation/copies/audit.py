@@ -150,8 +150,7 @@ def _verdict(detector: CopyDetector, found: CopyAudit) -> str:
     counted = f"{found.copies} of {found.images} images are flagged as copies of training images"
     interval = f"{found.share.value:.1%}, {LEVEL:.0%} interval {found.share.low:.1%} to {found.share.high:.1%}"
     if not found.copies:
-        alarms = f"a threshold with {detector.rate.value:.1%} false alarms"
-        return f"{counted} at {alarms} (upper bound {found.share.high:.1%}); that is no proof that there are none."
+        return f"{counted} ({LEVEL:.0%} interval up to {found.share.high:.1%}); that is no proof that there are none."
     if found.chance >= SURE:
         return f"{counted} ({interval}), no more than false alarms explain; look at the closest pairs."
     people = f", {found.patients} patients" if found.patients else ""

@@ -42,6 +42,9 @@ HELD_OUT = 2000
 FEW = 50
 """Held-out images below which a note says how unsure the threshold is."""
 
+BLUNT = 0.999
+"""Threshold from which on a note says that only exact copies reach it."""
+
 LEVEL = 0.95
 """Confidence of all intervals."""
 
@@ -264,6 +267,8 @@ def _calibrated(held_out: Matches, false_alarms: float) -> _Calibrated:
     )
     if count < FEW:
         why += f"; {count} held-out images are few, and the threshold is unsure"
+    if score >= BLUNT:
+        why += "; some held-out images are nearly training images, so that only exact copies reach it"
     return _Calibrated(score, lead, rate, why)
 
 

@@ -4,7 +4,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 FEW = 10
-"""With fewer patients (or cases) an interval is rough itself."""
+"""With fewer patients an interval is rough itself."""
+
+FEW_CASES = 30
+"""With fewer cases an interval is mostly about the cases that happened to be there."""
 
 Told = Mapping[str, Any]
 """A part of the summary, see `sfumato.evaluation.masks.summary`."""
@@ -137,9 +140,17 @@ def _caution(summary: Told) -> Iterator[str]:
         yield f"Only {_count(people, 'patient')}: the intervals draw patients again, and over so few they are rough."
     elif people is None and summary["cases"] >= 2:
         yield "Whose the cases are is not known: if some show the same patient, the intervals are too narrow."
+    if summary["cases"] < FEW_CASES:
+        few = _count(summary["cases"], "case")
+        yield f"{few} only: the intervals are wide, and other cases may give other numbers."
+    if "train" in summary["splits"]:
+        yield "Some cases are from the training split: the model has seen them, and the numbers flatter it."
+    elif summary["splits"] == ["validation"]:
+        yield "The cases chose the best weights (validation split): no test cases were held out."
     for name, count in summary["left_out"].items():
         if count:
-            yield f"{name}: {_count(count, 'case')} of the reference not predicted, and not scored."
+            rest = f" of other splits than {' and '.join(summary['splits'])}" if summary["splits"] else ""
+            yield f"{name}: {_count(count, 'case')}{rest} not predicted, and not scored."
 
 
 def _of(interval: Told, *, sign: str = "") -> str:

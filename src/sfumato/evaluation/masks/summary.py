@@ -43,6 +43,7 @@ def summarise(measured: Evaluation, *, by: Sequence[str] = ()) -> Plain:
         "limits": [],
         "cases": len(measured.cases),
         "patients": None if groups is None else len(set(groups)),
+        "splits": sorted({measured.truth.units[case].cases[0].split or "" for case in measured.cases} - {""}),
         "readers": max(len(case.readings) for case in measured.arms[0].cases.values()),
         "classes": [target.name for target in measured.manner.targets],
         "empty": measured.manner.empty,

@@ -14,8 +14,8 @@ def interval(mean: float, low: float, high: float) -> dict[str, Any]:
 def summary(**more: Any) -> dict[str, Any]:
     arm = {"dice": interval(0.7, 0.6, 0.8), "review": None, "per_class": {}, "members": 1}
     return {
-        "cases": 20, "patients": None, "readers_own": None, "differences": {}, "arms": {"model": arm}, "empty": "one",
-        "length": "px", "tolerance": 1.0, "left_out": {"model": 0}, **more,
+        "cases": 40, "splits": ["test"], "patients": None, "readers_own": None, "differences": {},
+        "arms": {"model": arm}, "empty": "one", "length": "px", "tolerance": 1.0, "left_out": {"model": 0}, **more,
     }  # fmt: skip
 
 
@@ -48,6 +48,20 @@ def test_review_is_praised_only_where_it_surely_helps(found: float, bounds: list
 
 
 def test_few_or_unknown_patients_are_a_limit() -> None:
-    assert "Only 3 patients" in limits(summary(patients=3))[-1]
-    assert "not known" in limits(summary())[-1]
-    assert not any("patient" in sentence for sentence in limits(summary(patients=30)))
+    assert "Only 3 patients" in limits(summary(patients=3))[0]
+    assert "not known" in limits(summary())[0]
+    assert not limits(summary(patients=30))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"cases": 29}, "29 cases only"),
+        ({"splits": ["test", "train"]}, "Some cases are from the training split"),
+        ({"splits": ["validation"]}, "no test cases were held out"),
+        ({"left_out": {"model": 2}}, "model: 2 cases of other splits than test not predicted"),
+    ],
+)
+def test_limits_are_said_without_being_asked(more: dict[str, Any], words: str) -> None:
+    (said,) = limits(summary(**{"patients": 30, **more}))
+    assert words in said
