@@ -100,9 +100,10 @@ def _closest(differences: Sequence[Difference]) -> Difference:
 
 def _answer(finding: Finding, arm: Arm, closest: Difference, scores: Resampled, name: str) -> str:
     ours, theirs = scores.estimate(arm), scores.estimate(closest.control)
+    better = ", so that control is better" if finding == "no evidence" and closest.estimate.high < 0 else ""
     return (
         f"{OPENING[finding]}: the {CALLED[name]} of {arm.name} is {ours.value:.3f}, that of the best control "
-        f"({closest.control.name}) {theirs.value:.3f}; the difference is {signed(closest.estimate)}."
+        f"({closest.control.name}) {theirs.value:.3f}; the difference is {signed(closest.estimate)}{better}."
     )
 
 

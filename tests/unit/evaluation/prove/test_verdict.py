@@ -35,6 +35,9 @@ def test_helps_only_above_every_control() -> None:
 def test_harms_only_below_every_control() -> None:
     assert verdict(real=0.9, duplicates_1=0.9, synthetic_1=0.7).finding == "harms"
     assert verdict(real=0.9, duplicates_1=0.7, synthetic_1=0.7).finding == "no evidence"
+    better = verdict(real=0.9, duplicates_1=0.7, synthetic_1=0.7).reading[0]
+    assert better.endswith("so that control is better.")
+    assert "is better" not in verdict(real=0.7, duplicates_1=0.7, synthetic_1=0.7).reading[0]
 
 
 def test_the_answer_names_the_best_control_and_the_difference() -> None:
