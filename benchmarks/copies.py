@@ -42,7 +42,7 @@ def _turned(degrees: float) -> Change:
 
 
 SETTINGS = (
-    "data.augment=none", "train.learning_rate=1e-3", "train.schedule=constant", "train.ema_half_life=1000",
+    "data.augment=none", "train.learning_rate=2e-3", "train.schedule=cosine", "train.ema_half_life=1000",
     "network.channels=32", "network.blocks=1", "validate.every_steps=500", "validate.cases=128", "validate.images=0",
     "checkpoint.keep_every_steps=500",
 )  # fmt: skip

@@ -6,11 +6,13 @@ import pytest
 
 from sfumato.commands.demo import demo
 from sfumato.errors import UsageError
+from sfumato.evaluation.images import spaces
 from sfumato.training.log import read_log
 
 
 @pytest.mark.slow
-def test_the_demo_runs_and_starts_over(tmp_path: Path) -> None:
+def test_the_demo_runs_and_starts_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spaces, "CLASSIFIER_STEPS", 5)
     result = demo(out=tmp_path / "demo", minutes=0.06, cases=16)
     page = Path(result["report"]).read_text()
     assert set(result["scores"]["arms"]) == {"diffusion", "deterministic twin"}
