@@ -14,7 +14,7 @@ from sfumato.commands import evaluate
 from sfumato.data.formats.image import write_image
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.masks import evaluate as measuring
-from sfumato.report.scores import scores_section
+from sfumato.report.sections.scores import scores_section
 
 SIDE = 32
 

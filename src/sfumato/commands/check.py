@@ -125,8 +125,8 @@ def _write(
     """Write the page and the fingerprint; where the page is."""
     if report is None and out is None:
         return None
-    from sfumato.report.checks import check_section
     from sfumato.report.page import render
+    from sfumato.report.sections.checks import check_section
 
     page = render([check_section(found, inspection, numbers, name=source.name)])
     if out is not None:

@@ -19,17 +19,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sfumato.atomic import write_atomic
 from sfumato.errors import UsageError
 from sfumato.report.asked import asked_of
-from sfumato.report.audit import audit_section
 from sfumato.report.content import Section
-from sfumato.report.datasets import dataset_section
-from sfumato.report.images import images_section
-from sfumato.report.pairs import pairs_section
-from sfumato.report.predictions import predictions_section
-from sfumato.report.proof import proof_section
 from sfumato.report.reading import read_json
-from sfumato.report.runs import run_section
-from sfumato.report.samples import samples_section
-from sfumato.report.scores import scores_section
+from sfumato.report.sections.audit import audit_section
+from sfumato.report.sections.datasets import dataset_section
+from sfumato.report.sections.images import images_section
+from sfumato.report.sections.pairs import pairs_section
+from sfumato.report.sections.predictions import predictions_section
+from sfumato.report.sections.proof import proof_section
+from sfumato.report.sections.runs import run_section
+from sfumato.report.sections.samples import samples_section
+from sfumato.report.sections.scores import scores_section
 
 ALWAYS = "For research. Not a medical device: no decision about a patient may rest on these numbers or pictures."
 """The limit of every page."""

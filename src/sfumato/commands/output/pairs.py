@@ -20,7 +20,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.evaluation.pairs.making import Maker, Pair, stored_mask
 from sfumato.inference import Wanted
-from sfumato.report.pairs import outlined
+from sfumato.report.sections.pairs import outlined
 
 SHOWN = 32
 """Pairs on a sheet, at most."""

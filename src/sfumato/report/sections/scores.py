@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sfumato.report.cases import TRIPLE, extreme_cases
-from sfumato.report.comparison import compare, each_class, split_arms
 from sfumato.report.content import Block, Section, Table
 from sfumato.report.meaning import heading
 from sfumato.report.reading import UNKNOWN, listings, read_json, read_rows, table
-from sfumato.report.uncertainty import reliability, review
+from sfumato.report.sections.cases import TRIPLE, extreme_cases
+from sfumato.report.sections.comparison import compare, each_class, split_arms
+from sfumato.report.sections.uncertainty import reliability, review
 
 Told = Mapping[str, Any]
 """A part of `summary.json`."""

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from sfumato.metrics.selective import error_found, risk_coverage
-from sfumato.report.comparison import ORDER, Arms, case_values
 from sfumato.report.content import Block, Gallery, Image, Table
 from sfumato.report.diagram import Course, diagram
 from sfumato.report.figures import INK, LIGHT_INK
 from sfumato.report.reading import UNKNOWN, Row, address
+from sfumato.report.sections.comparison import ORDER, Arms, case_values
 
 SHARES = tuple(np.linspace(0, 1, 41).tolist())
 """Where the curve of found error is drawn."""

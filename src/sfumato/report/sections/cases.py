@@ -7,11 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from sfumato.report.comparison import Cases, case_values
 from sfumato.report.content import Gallery, Image
 from sfumato.report.figures import grid, overlay
 from sfumato.report.meaning import heading
 from sfumato.report.reading import Row, embedded, picture, read_pixels
+from sfumato.report.sections.comparison import Cases, case_values
 
 CASES = 4
 """Cases shown as best, worst, most uncertain."""
