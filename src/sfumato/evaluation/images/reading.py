@@ -96,9 +96,13 @@ def _classes(measures: Sequence[Measure], names: Sequence[str]) -> Iterator[str]
 
 def _less_diverse(measures: Sequence[Measure]) -> Iterator[str]:
     """Mode collapse: parts of the real images that are missed, pairs too alike, duplicates."""
-    missed = [row.space for row in measures if row.metric == "coverage" and row.noticed]
+    missed: dict[str, list[str]] = {}
+    for row in measures:
+        if row.metric in ("recall", "coverage") and row.noticed:
+            missed.setdefault(row.space, []).append(row.metric)
+    told = ", ".join(f"{space} ({' and '.join(metrics)})" for space, metrics in missed.items())
     rows = {row.metric: row for row in measures if row.space == "images"}
-    signs = [f"they miss a part of the real images in {', '.join(missed)} (coverage)"] if missed else []
+    signs = [f"they miss a part of the real images in {told}"] if missed else []
     if (row := rows.get("ms_ssim")) and row.noticed:
         signs.append(f"pairs of them are more alike than real ones (MS-SSIM {row.value:.3f} against {row.floor:.3f})")
     if (row := rows.get("duplicates")) and row.noticed:

@@ -138,10 +138,11 @@ def test_sentences():
     alike = [row("kid", 0.4), row("frechet", 2.9), row("kid", 1.0, space="radiomics"), row("coverage", 5.0)]
     (only,) = say(alike)
     assert only.startswith("Not distinguishable from real images in any of the spaces pixels, radiomics (n = 400")
-    collapsed = [row("kid", 4.0), row("coverage", -9.0), row("ms_ssim", 8.0, space="images", value=0.9)]
+    missing = [row("coverage", -9.0), row("recall", -4.0), row("recall", -2.0, space="radiomics")]
+    collapsed = [row("kid", 4.0), *missing, row("ms_ssim", 8.0, space="images", value=0.9)]
     first, second = say([*collapsed, row("duplicates", np.inf, space="images", value=0.25)])
     assert first.startswith("Different") and "KID z = 4.0" in first and "radiomics notices nothing" in first
-    assert "coverage" in second and "0.900 against 0.500" in second and "25.0% have a near duplicate" in second
+    assert "real images in pixels (coverage and recall);" in second and "0.900 against 0.500" in second and "25.0% have a near duplicate" in second
     (_, training) = say([row("kid", 0.0), row("kid_of_training", 7.0)])
     assert training.startswith("The training images themselves differ") and "z = 7.0" in training
 
