@@ -97,9 +97,9 @@ def _classes(measures: Sequence[Measure], names: Sequence[str]) -> Iterator[str]
 def _less_diverse(measures: Sequence[Measure]) -> Iterator[str]:
     """Mode collapse: parts of the real images that are missed, pairs too alike, duplicates."""
     missed: dict[str, list[str]] = {}
-    for row in measures:
-        if row.metric in ("recall", "coverage") and row.noticed:
-            missed.setdefault(row.space, []).append(row.metric)
+    for measure in measures:
+        if measure.metric in ("recall", "coverage") and measure.noticed:
+            missed.setdefault(measure.space, []).append(measure.metric)
     told = ", ".join(f"{space} ({' and '.join(metrics)})" for space, metrics in missed.items())
     rows = {row.metric: row for row in measures if row.space == "images"}
     signs = [f"they miss a part of the real images in {told}"] if missed else []
