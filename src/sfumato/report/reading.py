@@ -19,6 +19,9 @@ from sfumato.report.figures import Picture, heat
 ROWS = 50
 """Rows of a table that the page shows."""
 
+FAINT = 64
+"""Masks whose values stay below this look black, so their values are stretched."""
+
 LONG_SIDE = 768
 """Longest side in pixels of a picture inside the page; larger ones are reduced."""
 
@@ -151,6 +154,16 @@ def embedded(pixels: Picture, caption: str, *, limit: int = LONG_SIDE) -> Image:
     buffer = io.BytesIO()
     image.save(buffer, "PNG")
     return Image(light=address(buffer.getvalue()), caption=caption, width=image.width, height=image.height)
+
+
+def as_bytes(pixels: np.ndarray) -> Picture:
+    """Any numbers as bytes, height x width x 1 or 3: stretched, unless they are bytes that can be seen as they are."""
+    shown = pixels if pixels.shape[2] in (1, 3) else pixels[..., :1]
+    if shown.dtype == np.uint8 and (shown.max() >= FAINT or not shown.any()):
+        return np.ascontiguousarray(shown)
+    low, high = np.percentile(shown, (0.5, 99.5)) if shown.size > 1000 and shown.max() > FAINT else (0, shown.max())
+    scaled = (shown.astype(np.float64) - low) * (255.0 / max(float(high - low), 1e-12))
+    return np.asarray(scaled.clip(0, 255).astype(np.uint8))
 
 
 def address(png: bytes) -> str:

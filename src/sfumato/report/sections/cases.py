@@ -3,14 +3,19 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.image import read_image, read_mask
+from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.formats.volume import Axis, named_place
+from sfumato.errors import DataError
 from sfumato.report.content import Gallery, Image
 from sfumato.report.figures import grid, overlay
 from sfumato.report.meaning import heading
-from sfumato.report.reading import Row, embedded, picture, read_pixels
+from sfumato.report.reading import Row, as_bytes, embedded, picture
 from sfumato.report.sections.comparison import Cases, case_values
 
 CASES = 4
@@ -67,16 +72,50 @@ def _case(folder: Path, row: Row, caption: str) -> Image:
     if not _has_triple(row):
         return picture(folder / row["overlay"], caption)
     try:
-        image, reference, prediction = (read_pixels(folder / row[column]) for column in TRIPLE)
-    except (OSError, ValueError) as error:
-        return Image(light="", caption=f"{caption} (cannot be shown: {error})", width=0, height=0)
+        shown = _plane(*(str(folder / row[column]) for column in TRIPLE))
+        image = as_bytes(read_image(shown.image))
+        reference, prediction = (_classes(read_mask(locator)) for locator in (shown.reference, shown.prediction))
+    except DataError as error:
+        return Image(light="", caption=f"{caption} (cannot be shown: {error.finding})", width=0, height=0)
     empty = np.zeros(image.shape[:2], np.uint8)
-    outlined = overlay(image, empty, reference=_classes(reference))
-    views = (overlay(image, empty), outlined, overlay(image, _classes(prediction)))
-    return embedded(grid(np.stack(views), 3), caption)
+    views = (overlay(image, empty), overlay(image, empty, reference=reference), overlay(image, prediction))
+    return embedded(grid(np.stack(views), 3), f"{caption}{shown.which}")
+
+
+class _Shown(NamedTuple):
+    """The locators of what is shown, and in words which plane it is."""
+
+    image: str
+    reference: str
+    prediction: str
+    which: str = ""
+
+
+def _plane(image: str, reference: str, prediction: str) -> _Shown:
+    """Of a volume the plane in which the reference is largest, or the prediction where the reference is empty."""
+    seen, true, drawn = (Locator.parse(locator) for locator in (image, reference, prediction))
+    first, start = named_place(seen.member), named_place(true.member)
+    if first is None or start is None or drawn.member or not is_volume(drawn.path):
+        return _Shown(image, reference, prediction)
+    areas, others = (_areas(mask.path, start.axis) for mask in (true, drawn))
+    number = int((areas if areas.any() else others).argmax())
+    at = first._replace(number=first.number + number - start.number)
+    component = "" if at.component is None else f"/{at.component}"
+    return _Shown(
+        f"{seen.path}::{at.axis}/{at.number}{component}",
+        f"{true.path}::{start.axis}/{number}",
+        f"{drawn.path}::{start.axis}/{number}",
+        f" · {at.axis} plane {at.number}",
+    )
+
+
+def _areas(path: Path, axis: Axis) -> np.ndarray:
+    """How many pixels each plane of a label volume marks."""
+    planes = read_volume(path).planes(axis)
+    return np.asarray((planes != 0).reshape(len(planes), -1).sum(axis=1))
 
 
 def _classes(mask: np.ndarray) -> np.ndarray:
     """A mask file as consecutive classes: 0/255 and 0/1/2 alike."""
-    classes: np.ndarray = np.searchsorted(np.union1d([0], mask[..., 0]), mask[..., 0])
+    classes: np.ndarray = np.searchsorted(np.union1d([0], mask), mask)
     return classes

@@ -16,8 +16,8 @@ from sfumato.data.inspection.meaning import masks_of
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
-from sfumato.report.figures import INK, LIGHT_INK, Picture, bars, histogram, overlay
-from sfumato.report.reading import address, embedded
+from sfumato.report.figures import INK, LIGHT_INK, bars, histogram, overlay
+from sfumato.report.reading import address, as_bytes, embedded
 
 EXAMPLES = 12
 """Cases shown, spread evenly over the source."""
@@ -30,9 +30,6 @@ SIDE = 256
 
 CLASSES = 12
 """Classes in the chart, the largest first."""
-
-FAINT = 64
-"""Masks whose values stay below this look black, so their values are stretched."""
 
 
 def check_section(found: Found, inspection: Inspection, fingerprint: Mapping[str, Any], *, name: str) -> Section:
@@ -132,7 +129,7 @@ def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
 
 def _example(found: Found, inspection: Inspection, row: int) -> Image:
     case, meaning = found.cases[row], inspection.meaning
-    pixels = _bytes(read_case(case))
+    pixels = as_bytes(read_case(case))
     caption = f"{case.id} · {case.label}" if case.label else case.id
     if case.masks and meaning.rule is not None:
         try:
@@ -156,16 +153,6 @@ def _thumbnail(locator: str) -> Image:
     target = Locator.parse(locator)
     caption = f"{target.path.name} {target.member}".strip()
     try:
-        return embedded(_bytes(read_image(locator)), caption, limit=SIDE)
+        return embedded(as_bytes(read_image(locator)), caption, limit=SIDE)
     except DataError:
         return Image(light="", caption=f"{caption} (cannot be shown)", width=0, height=0)
-
-
-def _bytes(pixels: np.ndarray) -> Picture:
-    """Any numbers as bytes, height x width x 1 or 3: stretched, unless they are bytes that can be seen as they are."""
-    shown = pixels if pixels.shape[2] in (1, 3) else pixels[..., :1]
-    if shown.dtype == np.uint8 and (shown.max() >= FAINT or not shown.any()):
-        return np.ascontiguousarray(shown)
-    low, high = np.percentile(shown, (0.5, 99.5)) if shown.size > 1000 and shown.max() > FAINT else (0, shown.max())
-    scaled = (shown.astype(np.float64) - low) * (255.0 / max(float(high - low), 1e-12))
-    return np.asarray(scaled.clip(0, 255).astype(np.uint8))
