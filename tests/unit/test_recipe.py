@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from sfumato.errors import UsageError
-from sfumato.recipe import GaussianProcess, Recipe, load_recipe, merge, parse_recipe
+from sfumato.recipe import GaussianProcess, Recipe, TaskKind, load_recipe, merge, parse_recipe
 
 
 def test_file_over_defaults_settings_over_both(tmp_path: Path) -> None:
@@ -34,6 +34,15 @@ def test_a_process_brings_the_sampler_that_suits_it(tmp_path: Path) -> None:
     assert (sample.sampler, sample.steps, sample.grid) == ("ancestral", 7, "critical")
     assert load_recipe("segment", file, settings=["sample.sampler=ddim"]).sample.sampler == "ddim"
     assert load_recipe("segment", file, settings=["process={kind: none}"]).sample.sampler == "ddim"
+
+
+def test_a_network_brings_the_learning_rate_that_suits_it() -> None:
+    def rate(task: TaskKind, *settings: str) -> float:
+        return load_recipe(task, settings=settings).train.learning_rate
+
+    assert rate("generate") == 1e-3 and rate("segment") == 3e-4
+    assert rate("generate", "network={kind: dit}") == rate("generate", "process={kind: sdd}") == 3e-4
+    assert rate("generate", "train.learning_rate=2e-4") == 2e-4
 
 
 @pytest.mark.parametrize("task", ["segment", "generate"])

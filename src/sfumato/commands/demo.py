@@ -49,7 +49,7 @@ def demo(
         out / "dataset",
         out=generate_run,
         minutes=minutes * SHARES["generate"],
-        set=[*quick, "train.learning_rate=1e-3"],
+        set=quick,
     )
     generating.generate(generate_run, out=out / "samples", count=64, overwrite=overwrite)
     images = evaluate_images.images(out / "samples", out / "dataset", out=out / "images", overwrite=overwrite)

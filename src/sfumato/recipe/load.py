@@ -44,9 +44,17 @@ PROCESS_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
         "process": {"kind": "sdd", "critical_log_snr": "auto"},
         "sample": {"sampler": "ancestral", "grid": "geometric"},
     },
-    ("generate", "sdd"): {"sample": {"sampler": "ancestral", "grid": "geometric"}},
+    ("generate", "sdd"): {
+        "train": {"learning_rate": 3e-4},
+        "sample": {"sampler": "ancestral", "grid": "geometric"},
+    },
 }
 """What a kind of process changes in the defaults of a task."""
+
+NETWORK_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
+    ("generate", "unet"): {"train": {"learning_rate": 1e-3}},  # learns twice as fast as with 3e-4, see RESULTS.md
+}
+"""What a kind of network changes in the defaults of a task."""
 
 
 def load_recipe(
@@ -62,14 +70,15 @@ def load_recipe(
         layers.insert(0, _read_yaml(file))
     layers.insert(0, dict(beneath or {}))
     raw = reduce(merge, layers, DEFAULTS[task])
-    if (key := (task, _process_kind(raw))) in PROCESS_DEFAULTS:
-        raw = reduce(merge, layers, merge(DEFAULTS[task], PROCESS_DEFAULTS[key]))
+    of_process = PROCESS_DEFAULTS.get((task, _kind(raw, "process")), {})
+    of_network = NETWORK_DEFAULTS.get((task, _kind(raw, "network")), {})
+    raw = reduce(merge, layers, reduce(merge, (of_network, of_process), DEFAULTS[task]))
     return parse_recipe(raw, origin="the recipe" if file is None else str(file))
 
 
-def _process_kind(raw: Mapping[str, Any]) -> str:
-    process = raw.get("process")
-    return str(process.get("kind")) if isinstance(process, Mapping) else ""
+def _kind(raw: Mapping[str, Any], section: str) -> str:
+    words = raw.get(section)
+    return str(words.get("kind")) if isinstance(words, Mapping) else ""
 
 
 def parse_recipe(raw: Mapping[str, Any], *, origin: str) -> Recipe:

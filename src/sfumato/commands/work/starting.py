@@ -26,6 +26,7 @@ from sfumato.plan import Choice
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, TaskKind, load_recipe
 from sfumato.recipe.scheduler import process_words
+from sfumato.recipe.train import Train
 from sfumato.run import HEADER_KEY, Model, Run, load_model
 from sfumato.training.checkpoint import MANIFEST
 from sfumato.training.parts import Parts
@@ -131,7 +132,7 @@ def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
     donor = read_donor(init)
     for note in donor.notes:
         say(f"note: {init}: {note}")
-    rate = float(f"{load_recipe(task).train.learning_rate / GENTLER:.6g}")
+    rate = float(f"{Train().learning_rate / GENTLER:.6g}")
     return Start(donor.name, donor.sha256, {**_words(donor, task), "train": {"learning_rate": rate}})
 
 
