@@ -13,10 +13,10 @@ import safetensors.torch
 import torch
 
 from sfumato.commands import exchange, train
-from sfumato.commands.work.starting import read_donor
+from sfumato.commands.work.starting import begin, read_donor
 from sfumato.diffusion.process import Condition
 from sfumato.errors import ModelError, UsageError
-from sfumato.run import load_model
+from sfumato.run import Run, load_model
 from sfumato.training.weights import write_weights
 
 from .conftest import TINY
@@ -154,6 +154,14 @@ def test_a_generator_becomes_a_network_of_masks(dataset: Path, rgb: Path, tmp_pa
     )  # fmt: skip
     record = written(tmp_path / "run", "init.json")
     assert record["adapted"] == {"count": 1, "first": ["network.conv_in.weight"]}
+
+
+def test_a_gentle_rate_is_a_tenth_of_what_the_network_usually_has(
+    generate_run: Path, rgb: Path, tmp_path: Path
+) -> None:
+    for donor, rate in ((generate_run, 1e-4), (rgb, 3e-5)):
+        recipe, _ = begin(str(donor), "generate", Run(tmp_path / "run"), file=None, settings=[])
+        assert recipe.train.learning_rate == rate
 
 
 def test_our_own_run_is_tuned_on_other_classes(generate_run: Path, grey: Path, tmp_path: Path) -> None:

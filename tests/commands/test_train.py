@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from sfumato.commands import prepare as preparing
 from sfumato.commands import train
 from sfumato.errors import UsageError
 from sfumato.recipe import load_recipe
@@ -118,6 +119,12 @@ def test_other_settings_in_the_same_folder_are_refused(uninterrupted: Path, data
     with pytest.raises(UsageError, match=r"train\.learning_rate: 0\.0003 in the run, 0\.01 now"):
         train.segment(dataset, out=uninterrupted, steps=40, batch=4, set=[*REPEATABLE, "train.learning_rate=0.01"])
     assert (uninterrupted / "recipe.yaml").read_text() == before
+
+
+def test_grey_is_asked_for_before_a_set_is_prepared(toy: Path, dataset: Path, tmp_path: Path) -> None:
+    assert preparing.prepare(toy, out=tmp_path / "grey", size="24", grey=True)["channels"] == 1
+    with pytest.raises(UsageError, match=r"data\.grey: False in the data set, True now"):
+        train.generate(dataset, out=tmp_path / "run", steps=1, set=["data.grey=true"])
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])

@@ -63,13 +63,9 @@ def prepare(
         dry_run: Only say what would be read and written.
     """
     settings = flags.settings()
-    settings += [
-        f"data.size={parse_size(size)}",
-        f"data.keep_aspect={keep_aspect}",
-        f"data.crop={crop}",
-        f"data.grey={grey}",
-    ]
-    settings += [f"data.modality={modality}", f"data.intensity={intensity}", f"data.keep_empty={keep_empty}"]
+    settings += [f"data.size={parse_size(size)}", f"data.keep_aspect={keep_aspect}", f"data.crop={crop}"]
+    settings += [f"data.modality={modality}", f"data.intensity={intensity}"]
+    settings += [f"data.grey={grey}", f"data.keep_empty={keep_empty}"]
     settings += [f"data.window=[{window}]"] * (window is not None) + [f"data.spacing={spacing}"] * (spacing is not None)
     settings += [f"data.split.{name}={share}" for name, share in zip(SPLITS, _shares(split), strict=True)]
     settings += [f"data.split.seed={seed}", f"data.split.folds={folds}"]

@@ -158,17 +158,11 @@ def told(outcomes: Sequence[Outcome], detector: CopyDetector) -> str:
     missing = [outcome for outcome in outcomes if not outcome.kept]
     rejected = len(rejections(outcomes))
     if not rejected:
-        found = f"None of {len(outcomes)} images scores as a copy{_alarms(detector)}"
-        return f"{found}; that is no proof that there is none."
-    text = f"{rejected} images scored as copies{_alarms(detector)} and were rejected; "
-    text += f"{len(outcomes) - len(missing)} are kept."
+        found = f"None of {len(outcomes)} images scores as a copy; that is no proof that there is none."
+        return f"{found} Threshold: {detector.why}."
+    text = f"{rejected} images scored as copies and were rejected; {len(outcomes) - len(missing)} are kept."
     if missing:
         names = ", ".join(f"{outcome.wanted.number:06}" for outcome in missing[:10])
         more = ", ..." if len(missing) > 10 else ""
         text += f" {len(missing)} are left out: all their {TRIES} seeds gave copies ({names}{more})."
-    return text
-
-
-def _alarms(detector: CopyDetector) -> str:
-    """How often the threshold calls a new real image a copy."""
-    return "" if detector.rate is None else f" (threshold with {detector.rate.value:.1%} false alarms)"
+    return f"{text} Threshold: {detector.why}."

@@ -26,7 +26,6 @@ from sfumato.plan import Choice
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, TaskKind, load_recipe
 from sfumato.recipe.scheduler import process_words
-from sfumato.recipe.train import Train
 from sfumato.run import HEADER_KEY, Model, Run, load_model
 from sfumato.training.checkpoint import MANIFEST
 from sfumato.training.parts import Parts
@@ -132,8 +131,10 @@ def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
     donor = read_donor(init)
     for note in donor.notes:
         say(f"note: {init}: {note}")
-    rate = float(f"{Train().learning_rate / GENTLER:.6g}")
-    return Start(donor.name, donor.sha256, {**_words(donor, task), "train": {"learning_rate": rate}})
+    words = _words(donor, task)
+    usual = load_recipe(task, beneath={"network": words["network"]} if "network" in words else None).train.learning_rate
+    rate = float(f"{usual / GENTLER:.6g}")
+    return Start(donor.name, donor.sha256, {**words, "train": {"learning_rate": rate}})
 
 
 def start_from(run: Run, parts: Parts, recipe: Recipe, spec: Spec) -> None:

@@ -157,9 +157,9 @@ def _channels(cases: Sequence[Case], rows: Sequence[Row], *, grey: bool) -> int:
     most = max(counts)
     if grey and most not in (1, 3):
         raise DataError(
-            f"images have {most} channels: what is grey among them is not known",
+            f"{counts[most]} has {most} channels: which of them would be grey is not known",
             expected="grey or RGB images",
-            remedy="leave out `grey`",
+            remedy="leave out --grey",
             code="DATA-009",
         )
     return 1 if grey else most
