@@ -100,11 +100,15 @@ def _closest(differences: Sequence[Difference]) -> Difference:
 
 def _answer(finding: Finding, arm: Arm, closest: Difference, scores: Resampled, name: str) -> str:
     ours, theirs = scores.estimate(arm), scores.estimate(closest.control)
-    better = ", so that control is better" if finding == "no evidence" and closest.estimate.high < 0 else ""
     return (
         f"{OPENING[finding]}: the {CALLED[name]} of {arm.name} is {ours.value:.3f}, that of the best control "
-        f"({closest.control.name}) {theirs.value:.3f}; the difference is {signed(closest.estimate)}{better}."
+        f"({closest.control.name}) {theirs.value:.3f}; the difference is {signed(closest.estimate)}{_beaten(finding, closest)}."
     )
+
+
+def _beaten(finding: Finding, closest: Difference) -> str:
+    """That the best control is better, where this is no harm: not every control is."""
+    return ", so that control is better" if finding == "no evidence" and closest.estimate.high < 0 else ""
 
 
 def _ratios(findings: Mapping[Arm, Finding]) -> list[str]:
@@ -122,7 +126,8 @@ def _beside(name: str, differences: Sequence[Difference], finding: Finding) -> s
     """What another measure says about the same arm."""
     also, closest = judge(differences), _closest(differences)
     agrees = "says the same" if also == finding else f"does not agree: {also}"
-    return f"The {CALLED[name]} {agrees} (against {closest.control.name}: {signed(closest.estimate)})."
+    told = f"{signed(closest.estimate)}{_beaten(also, closest)}"
+    return f"The {CALLED[name]} {agrees} (against {closest.control.name}: {told})."
 
 
 def _alone(scores: Resampled, name: str) -> list[str]:

@@ -63,3 +63,6 @@ def test_a_second_measure_is_told_and_does_not_decide() -> None:
     assert found.finding == "no evidence"
     assert found.reading[1].startswith("The balanced accuracy does not agree: helps (against real")
     assert found.reading[2] == "Trained on synthetic images alone, the AUROC on real images is 0.600 (real: 0.700)."
+    worse, mixed = (arms(real=real, duplicates_1=0.9, synthetic_1=0.7) for real in (0.9, 0.7))
+    told = decide({"auroc": worse, "balanced_accuracy": mixed}).reading[1]
+    assert told.startswith("The balanced accuracy does not agree: no evidence") and "that control is better)" in told
