@@ -102,7 +102,8 @@ def _answer(finding: Finding, arm: Arm, closest: Difference, scores: Resampled, 
     ours, theirs = scores.estimate(arm), scores.estimate(closest.control)
     return (
         f"{OPENING[finding]}: the {CALLED[name]} of {arm.name} is {ours.value:.3f}, that of the best control "
-        f"({closest.control.name}) {theirs.value:.3f}; the difference is {signed(closest.estimate)}{_beaten(finding, closest)}."
+        f"({closest.control.name}) {theirs.value:.3f}; the difference is {signed(closest.estimate)}"
+        f"{_beaten(finding, closest)}."
     )
 
 
