@@ -86,9 +86,9 @@ def test_a_wrong_recipe_names_path_and_nearest_key(
     assert not (tmp_path / "run").exists()
 
 
-def test_two_lengths_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert call("train", "segment", tmp_path, "--steps", 3, "--minutes", 2) == 2
-    assert "one of steps, images, minutes" in capsys.readouterr().err
+def test_two_counts_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train", "segment", tmp_path, "--steps", 3, "--images", 2) == 2
+    assert "give one of them" in capsys.readouterr().err
 
 
 def test_missing_empty_and_unmatched_sources(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

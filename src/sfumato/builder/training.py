@@ -10,7 +10,7 @@ from sfumato.data.spec import Spec
 from sfumato.recipe import Recipe
 from sfumato.training.ema import EMA
 from sfumato.training.hardware import resolve_compile
-from sfumato.training.loop import Settings
+from sfumato.training.loop import Settings, Until
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.parts import Parts
 from sfumato.training.precision import resolve_precision
@@ -60,7 +60,13 @@ def build_settings(recipe: Recipe, *, device: str) -> Settings:
     )
 
 
-def _steps(recipe: Recipe) -> int:
-    """Length of a run in steps; 0 where it is measured in minutes."""
+def build_until(recipe: Recipe) -> Until:
+    """How long to train."""
     words = recipe.train
-    return words.steps or (words.images or 0) // words.global_batch
+    return Until(steps=words.steps, images=words.images, minutes=words.minutes, least_steps=words.least_steps)
+
+
+def _steps(recipe: Recipe) -> int | None:
+    """Length of a run in steps; None where it is measured in minutes."""
+    words = recipe.train
+    return words.steps if words.images is None else words.images // words.global_batch

@@ -15,7 +15,7 @@ from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.plan import plan_training, preview
-from sfumato.recipe import Pairs, Recipe, load_recipe, merge, parse_recipe
+from sfumato.recipe import LENGTHS, Pairs, Recipe, load_recipe, merge, parse_recipe
 from sfumato.run import TWIN, Run
 from sfumato.training.processes import joined, own_device, rank
 
@@ -55,7 +55,7 @@ def segment(
         set: Settings over the recipe, like train.batch=8; may be repeated.
         size: Height and width in pixels, like 64 or 96x128.
         batch: Global batch size, whatever the number of processes.
-        minutes: Length of the training in minutes.
+        minutes: Length of the training in minutes; beside --steps or --images a ceiling: whichever comes first.
         steps: Length in steps.
         images: Length in images.
         twin: Also train the deterministic twin for as many steps, in RUN/twin: the baseline for every number.
@@ -72,7 +72,7 @@ def segment(
         result = _train(wanted, run, source, start)
         if twin:
             beneath = start.words if start else None
-            settings += [*AS_TWIN, f"train.steps={result['step']}", "train.images=null", "train.minutes=null"]
+            settings += [*AS_TWIN, *(f"train.{name}=null" for name in LENGTHS), f"train.steps={result['step']}"]
             baseline = load_recipe("segment", recipe, settings=settings, beneath=beneath)
             result[TWIN] = _train(baseline, run.twin, run.dataset, start)
     return result
@@ -108,7 +108,7 @@ def generate(
         pairs: What to make of images with masks, for pair: both at once (joint), image_from_mask, or the mask alone.
         size: Height and width in pixels, like 64 or 96x128.
         batch: Global batch size, whatever the number of processes.
-        minutes: Length of the training in minutes.
+        minutes: Length of the training in minutes; beside --steps or --images a ceiling: whichever comes first.
         steps: Length in steps.
         images: Length in images.
         seed: Of weights, data order and noise.
@@ -173,9 +173,13 @@ class _Length(NamedTuple):
         recipe = run.recipe
         if self.more_minutes is not None and recipe.train.minutes is None:
             raise UsageError(f"{run.folder} is not measured in minutes", remedy="give --until-steps or --until-images")
-        minutes = None if self.more_minutes is None else (recipe.train.minutes or 0.0) + self.more_minutes
-        lengths = {"steps": self.steps, "images": self.images, "minutes": minutes}
-        if all(length is None for length in lengths.values()):
+        counted = {"steps": self.steps, "images": self.images}
+        lengths: dict[str, float | None] = {}
+        if any(length is not None for length in counted.values()):
+            lengths = {**dict.fromkeys(LENGTHS), **counted}
+        if self.more_minutes is not None:
+            lengths["minutes"] = (recipe.train.minutes or 0.0) + self.more_minutes
+        if not lengths:
             return recipe
         raw = merge(recipe.model_dump(mode="json", by_alias=True), {"train": lengths})
         return parse_recipe(raw, origin="the new length")

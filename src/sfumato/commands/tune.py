@@ -26,7 +26,7 @@ from sfumato.commands.work.study import Attempt, Prune, Result, State, Study, tu
 from sfumato.commands.work.trainer import prepared, training
 from sfumato.errors import SfumatoError, Stopped, UsageError, listed
 from sfumato.provenance import digest
-from sfumato.recipe import Recipe, TaskKind, load_recipe
+from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
 from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
 from sfumato.recipe.train import Validate
 from sfumato.run import Run
@@ -172,7 +172,7 @@ def _length(own: Recipe, *, minutes: float | None, steps: int | None) -> list[st
         )
     settings = []
     if given:
-        lengths = {"minutes": minutes, "steps": steps, "images": None}
+        lengths = {**dict.fromkeys(LENGTHS), "minutes": minutes, "steps": steps}
         settings = [f"train.{name}={'null' if length is None else length}" for name, length in lengths.items()]
     else:
         minutes, steps = train.minutes, train.steps

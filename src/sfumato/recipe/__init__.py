@@ -33,9 +33,11 @@ from sfumato.recipe.process import (
 from sfumato.recipe.recipe import Recipe
 from sfumato.recipe.sample import GridName, Sample, SamplePath, SamplerName
 from sfumato.recipe.track import Track, public_words
+from sfumato.recipe.train import LENGTHS
 
 __all__ = [
     "DEFAULTS",
+    "LENGTHS",
     "Augment",
     "Augmentation",
     "CategoricalProcess",

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from sfumato.errors import UsageError
 from sfumato.recipe.part import TaskKind
 from sfumato.recipe.recipe import Recipe
+from sfumato.recipe.train import LENGTHS
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -62,18 +63,33 @@ def load_recipe(
 ) -> Recipe:
     """The defaults of a task, `beneath` over them, then a recipe file, then `a.b=c` settings.
 
+    A length among the settings replaces that of the file whole.
+
     Raises:
         UsageError: unreadable file, unknown key (the nearest one is named), wrong value (path and bounds are named).
     """
     layers = [_parse_setting(setting) for setting in settings]
     if file is not None:
-        layers.insert(0, _read_yaml(file))
+        layers.insert(0, _without_length(_read_yaml(file), reduce(merge, layers, {})))
     layers.insert(0, dict(beneath or {}))
     raw = reduce(merge, layers, DEFAULTS[task])
     of_process = PROCESS_DEFAULTS.get((task, _kind(raw, "process")), {})
     of_network = NETWORK_DEFAULTS.get((task, _kind(raw, "network")), {})
     raw = reduce(merge, layers, reduce(merge, (of_network, of_process), DEFAULTS[task]))
     return parse_recipe(raw, origin="the recipe" if file is None else str(file))
+
+
+def _without_length(words: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """The words of a file; without its length where another one is laid over it, which replaces it whole.
+
+    So nobody who asks for 40,000 steps meets the 15 minutes of the file as a ceiling.
+    """
+    own, given = words.get("train"), over.get("train")
+    if not isinstance(own, Mapping) or not isinstance(given, Mapping):
+        return words
+    if all(given.get(name) is None for name in LENGTHS if name != "least_steps"):
+        return words
+    return {**words, "train": {name: value for name, value in own.items() if name not in LENGTHS}}
 
 
 def _kind(raw: Mapping[str, Any], section: str) -> str:

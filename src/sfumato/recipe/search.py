@@ -31,6 +31,7 @@ FIXED = {
     "train.steps": "every trial is as long as the next",
     "train.images": "every trial is as long as the next",
     "train.minutes": "every trial is as long as the next",
+    "train.least_steps": "every trial is as long as the next",
 }
 """Fields, or beginnings of them, that cannot be searched, and why; the first that fits counts."""
 

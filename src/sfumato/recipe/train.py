@@ -9,6 +9,9 @@ from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positi
 NARROWEST, WIDEST = 0.01, 0.25
 """Widths of averages that a run can tell apart: a narrower one is one step's weights, a wider one their plain mean."""
 
+LENGTHS = ("steps", "images", "minutes", "least_steps")
+"""Fields of `train` that say together how long a run is."""
+
 Width = Annotated[float, Field(ge=NARROWEST, le=WIDEST)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -53,11 +56,16 @@ class Loss(Part):
 
 
 class Train(Part):
-    """Length, optimiser and averages. Exactly one of steps, images and minutes ends the run."""
+    """Length, optimiser and averages. The length: steps or images, or minutes, or both."""
 
-    steps: Count | None = Field(None, description="length in optimiser steps; repeatable to the bit")
-    images: Count | None = Field(None, description="length in images seen; repeatable to the bit")
-    minutes: Positive | None = Field(None, description="length in minutes spent training; follows the clock")
+    steps: Count | None = Field(None, description="length in optimiser steps; repeatable to the bit without minutes")
+    images: Count | None = Field(None, description="length in images seen; repeatable to the bit without minutes")
+    minutes: Positive | None = Field(
+        None, description="length in minutes spent training; beside steps or images a ceiling. Follows the clock"
+    )
+    least_steps: Count | None = Field(
+        None, description="floor beside minutes: so many steps are made whatever the clock says"
+    )
     batch: Count | Auto = Field(
         "auto", description="global batch, whatever the number of processes; auto: what memory and cases allow"
     )
@@ -125,9 +133,12 @@ class Train(Part):
 
     @model_validator(mode="after")
     def _one_length(self) -> "Train":
-        given = [name for name in ("steps", "images", "minutes") if getattr(self, name) is not None]
-        if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are given; give one of steps, images, minutes")
+        if self.steps is not None and self.images is not None:
+            raise ValueError("train.steps and train.images are given; give one of them, train.minutes may stand beside")
+        if self.least_steps is not None and self.minutes is None:
+            raise ValueError("train.least_steps is a floor where the clock ends a run; give train.minutes too")
+        if self.steps is not None and (self.least_steps or 0) > self.steps:
+            raise ValueError(f"train.least_steps={self.least_steps} is more than train.steps={self.steps}")
         return self
 
     @model_validator(mode="after")

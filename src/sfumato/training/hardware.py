@@ -142,8 +142,10 @@ def resolve_compile(
         return wish
     if not device.startswith("cuda") or find_spec("triton") is None:
         return False
-    pays = (minutes or 0) >= COMPILE_PAYS_MINUTES or (steps or 0) >= COMPILE_PAYS_STEPS
-    return pays and torch.cuda.get_device_capability(device) >= (7, 0)  # what Triton writes code for
+    lengths = [(minutes, COMPILE_PAYS_MINUTES), (steps, COMPILE_PAYS_STEPS)]
+    given = [length >= pays for length, pays in lengths if length is not None]
+    able = torch.cuda.get_device_capability(device) >= (7, 0)  # what Triton writes code for
+    return able and bool(given) and all(given)
 
 
 def attention_kernel(device: str, precision: Precision) -> str:

@@ -38,28 +38,47 @@ WINDOW = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Until:
-    """How long to train: exactly one of the three.
+    """How long to train: steps or images, or minutes, or one of the former with minutes as a ceiling.
+
+    The share of the run that is done is the larger of what the count says and what the clock says, so the learning rate
+    comes to its end whichever ends the run:
+
+        f = max(step / steps, min(minutes spent / minutes, step / least_steps))
 
     Attributes:
         steps: number of steps.
         images: number of images.
         minutes: time spent training, over all resumes. The learning rate then follows the clock, so two such runs are
             not equal bit for bit.
+        least_steps: number of steps before which the clock ends no run.
     """
 
     steps: int | None = None
     images: int | None = None
     minutes: float | None = None
+    least_steps: int | None = None
 
     def __post_init__(self) -> None:
-        given = [value for value in (self.steps, self.images, self.minutes) if value is not None]
-        if len(given) != 1 or given[0] <= 0:
-            raise UsageError("the length of the training is unclear", expected="one of steps, images, minutes, above 0")
+        counted = [value for value in (self.steps, self.images) if value is not None]
+        clocked = [value for value in (self.minutes, self.least_steps) if value is not None]
+        alone = self.minutes is None and self.least_steps is not None
+        if len(counted) > 1 or not (counted or clocked) or alone or min([*counted, *clocked]) <= 0:
+            raise UsageError(
+                "the length of the training is unclear",
+                expected="steps or images, or minutes, or both, above 0; least_steps beside minutes",
+            )
 
     def fraction(self, step: int, images: int, seconds: float) -> float:
         """How much of the run is done, 0 to 1."""
-        done = [(step, self.steps), (images, self.images), (seconds / 60, self.minutes)]
-        return min(1.0, next(value / goal for value, goal in done if goal is not None))
+        counted = [done / goal for done, goal in ((step, self.steps), (images, self.images)) if goal is not None]
+        return min(1.0, max([*counted, self._by_clock(step, seconds)]))
+
+    def _by_clock(self, step: int, seconds: float) -> float:
+        """How much of the run is done by the clock; the floor of steps holds it back."""
+        if self.minutes is None:
+            return 0.0
+        share = seconds / 60 / self.minutes
+        return share if self.least_steps is None else min(share, step / self.least_steps)
 
 
 @dataclass(frozen=True, kw_only=True)

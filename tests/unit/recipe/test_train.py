@@ -1,5 +1,7 @@
 """The words of training: those that would do nothing together are refused in words."""
 
+from pathlib import Path
+
 import pytest
 
 from sfumato.errors import UsageError
@@ -13,6 +15,9 @@ def told(*settings: str) -> Recipe:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (["train.images=5"], r"train\.steps and train\.images are given"),
+        (["train.least_steps=5"], r"give train\.minutes too"),
+        (["train.minutes=1", "train.least_steps=11"], r"least_steps=11 is more than train\.steps=10"),
         (["train.schedule=onecycle"], r"warm-up of its own; give train\.warmup=0"),
         (["train.schedule=inverse_sqrt"], "belong together"),
         (["train.decay_after=5"], "belong together"),
@@ -45,3 +50,17 @@ def test_words_that_agree_are_taken() -> None:
     ).train
     assert (train.decay_after, train.betas, train.ema_widths) == (20_000, (0.5, 0.6), (0.1, 0.05))
     assert list(train.learning_rates.items()) == [("encoder.*", 0.1), ("stem.*", 0.0)]
+
+
+def test_a_length_that_is_set_replaces_that_of_the_file_whole(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text("train: {minutes: 15, least_steps: 20, batch: 4}")
+
+    def length(*settings: str) -> tuple[int | None, float | None, int | None]:
+        train = load_recipe("segment", tmp_path / "recipe.yaml", settings=settings).train
+        assert train.batch == 4
+        return train.steps, train.minutes, train.least_steps
+
+    assert length() == (None, 15, 20)
+    assert length("train.steps=40k") == (40_000, None, None)
+    assert length("train.steps=40k", "train.minutes=3", "train.least_steps=9") == (40_000, 3, 9)
+    assert length("train.least_steps=9", "train.steps=null") == (None, 15, 9)

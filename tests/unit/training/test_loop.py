@@ -127,7 +127,29 @@ def test_length_in_minutes_counts_training_only(monkeypatch):
     assert told[-1].learning_rate < 0.001
 
 
-@pytest.mark.parametrize("length", [{}, {"steps": 3, "minutes": 1.0}, {"steps": 0}, {"images": -5}])
+@pytest.mark.parametrize(
+    ("until", "pace", "steps"),
+    [
+        (Until(steps=30, minutes=1.0), 1.0, 30),  # the clock would allow 60
+        (Until(steps=30, minutes=1.0), 6.0, 10),
+        (Until(images=80, minutes=1.0), 1.0, 10),
+        (Until(steps=30, minutes=1.0, least_steps=12), 6.0, 12),
+        (Until(steps=30, minutes=1.0, least_steps=12), 1000.0, 12),
+        (Until(steps=30, minutes=1.0, least_steps=12), 4.0, 15),
+        (Until(minutes=1.0, least_steps=12), 30.0, 12),
+    ],
+)
+def test_a_count_with_a_ceiling_and_a_floor(until: Until, pace: float, steps: int) -> None:
+    """With `pace` seconds for a step of 8 images: the run ends at 1, and what is done of it only grows."""
+    done = [until.fraction(step, 8 * step, pace * step) for step in range(steps + 1)]
+    assert done[0] == 0 and done[-1] == 1 and max(done[:-1]) < 1
+    assert done == sorted(done)
+
+
+@pytest.mark.parametrize(
+    "length",
+    [{}, {"steps": 3, "images": 9}, {"steps": 0}, {"images": -5}, {"steps": 3, "least_steps": 1}, {"least_steps": 3}],
+)
 def test_an_unclear_length_is_refused(length):
     with pytest.raises(UsageError, match="length"):
         Until(**length)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sfumato.builder.training import build_settings, build_stream
+from sfumato.builder.training import build_settings, build_stream, build_until
 from sfumato.commands.output.console import bar, say
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
@@ -21,7 +21,7 @@ from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
 from sfumato.training.checkpoint import mark, save
 from sfumato.training.log import Log, read_log
-from sfumato.training.loop import Diverged, Progress, Until, train
+from sfumato.training.loop import Diverged, Progress, train
 from sfumato.training.parts import Parts
 from sfumato.training.processes import any_of, rank, wait_for_all
 from sfumato.training.shard import is_sharded
@@ -172,16 +172,12 @@ class Session:
         settings = build_settings(self.recipe, device=self.device)
         try:
             yield from train(
-                self.parts, self.task.loss, stream, until=self._until(), settings=settings, stopping=stopped
+                self.parts, self.task.loss, stream, until=build_until(self.recipe), settings=settings, stopping=stopped
             )
         except Diverged:
             self._save()
             wait_for_all()
             raise
-
-    def _until(self) -> Until:
-        recipe = self.recipe.train
-        return Until(steps=recipe.steps, images=recipe.images, minutes=recipe.minutes)
 
     def _validate(self, log: Callable[[dict[str, Any]], None]) -> Iterator[Validation]:
         """Score the averaged network; keep it if it is the best."""
@@ -246,7 +242,7 @@ class Session:
         kept, step = self.recipe.checkpoint, self.parts.step
         images = step * self.recipe.train.global_batch
         marks = _Marks(kept.average_every_steps, kept.average_every_images, AVERAGES)
-        marks.due(step, images, self._until().fraction(step, images, self.parts.seconds))
+        marks.due(step, images, build_until(self.recipe).fraction(step, images, self.parts.seconds))
         return marks
 
     def _keep_averages(self) -> None:

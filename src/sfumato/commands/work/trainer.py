@@ -25,7 +25,7 @@ from sfumato.errors import DataError, UsageError, listed
 from sfumato.lock import FolderLock
 from sfumato.plan import Choice, plan_training
 from sfumato.provenance import digest, write_provenance
-from sfumato.recipe import Recipe, public_words
+from sfumato.recipe import LENGTHS, Recipe, public_words
 from sfumato.run import Run
 from sfumato.training.checkpoint import newest
 from sfumato.training.hardware import find_hardware, in_use, set_up
@@ -34,8 +34,8 @@ from sfumato.training.processes import own_device, rank, wait_for_all, world
 from sfumato.training.track import Tracking
 
 CHANGEABLE = (
-    "train.steps", "train.images", "train.minutes", "train.accumulate", "checkpoint.", "validate.", "sample.",
-    "track.", "train.compile", "train.tf32", "train.shard", "train.bad_steps",
+    *(f"train.{name}" for name in LENGTHS), "train.accumulate", "checkpoint.", "validate.", "sample.", "track.",
+    "train.compile", "train.tf32", "train.shard", "train.bad_steps",
 )  # fmt: skip
 """Settings that a resumed run may change."""
 
