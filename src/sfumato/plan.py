@@ -20,7 +20,7 @@ from sfumato.data.pack import Pack
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.recipe import Data, Recipe, SDDProcess, merge, parse_recipe
+from sfumato.recipe import Data, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import find_hardware, total_memory
@@ -142,13 +142,15 @@ def preview(recipe: Recipe, found: Found, *, device: str) -> list[Choice]:
     """What can be planned from a source that is not prepared yet: all but what is measured on prepared images."""
     size, choices = plan_size(recipe, found, device=device)
     patients = {case.patient or case.id for case in found.cases}
+    cases = round(len(found.cases) * recipe.data.split.train)
     return [
         *choices,
+        *(Choice(*each) for each in in_images(recipe, cases)[1]),
         *_length(recipe),
         *_metric(recipe),
         *_network(recipe, max(size), device=device),
         *_augment(recipe, found.modality),
-        *_batch(recipe, size, cases=round(len(found.cases) * recipe.data.split.train), device=device),
+        *_batch(recipe, size, cases=cases, device=device),
         *_folds(recipe, len(patients)),
     ]
 
@@ -157,8 +159,10 @@ def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, l
     """The recipe with every `auto` resolved on the training split."""
     _refuse_other_data(recipe.data, pack.spec)
     train = pack.rows("train")
+    recipe, counted = in_images(recipe, len(train))
     choices = [
         *_prepared(recipe.data, pack.spec),
+        *(Choice(*each) for each in counted),
         *_length(recipe),
         *_metric(recipe),
         *_network(recipe, max(pack.spec.size), device=device),
@@ -226,9 +230,9 @@ def _chosen(raw: dict[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:
 
 def _length(recipe: Recipe) -> list[Choice]:
     train = recipe.train
-    if train.steps or train.images or train.minutes:
+    if train.steps or train.images or train.epochs or train.minutes:
         return []
-    return [Choice("train.minutes", DEFAULT_MINUTES, "no length was given (--minutes, --steps or --images)")]
+    return [Choice("train.minutes", DEFAULT_MINUTES, "no length was given (--minutes, --steps, --images or --epochs)")]
 
 
 def _metric(recipe: Recipe) -> list[Choice]:

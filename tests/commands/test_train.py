@@ -13,6 +13,7 @@ import pytest
 
 from sfumato.commands import prepare as preparing
 from sfumato.commands import train
+from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.recipe import load_recipe
 from sfumato.run import load_model
@@ -89,6 +90,29 @@ def test_resume_extends_a_finished_run(uninterrupted: Path, dataset: Path, tmp_p
     train.segment(dataset, out=parts, steps=9, batch=4, set=settings)
     result = train.resume(parts, until_steps=20)
     assert result["step"] == 20 and same_weights(parts, whole)
+
+
+def test_length_and_cadences_in_epochs(dataset: Path, tmp_path: Path) -> None:
+    """What is counted in epochs is the same run as one that is counted in steps, also when it is extended."""
+    count = len(Pack.open(dataset).rows("train"))
+    assert count == 17, "4 epochs are 68 images, of 4 in a step"
+    settings = [TINY, "validate.cases=2", "sample.steps=1", "train.schedule=constant", "checkpoint.keep_every_steps=4"]
+    settings += ["checkpoint.every_steps=4", "validate.every_steps=9"]
+    by_steps, by_epochs = tmp_path / "steps", tmp_path / "epochs"
+    train.segment(dataset, out=by_steps, steps=17, batch=4, set=settings)
+    settings = [setting.replace("every_steps=4", f"every_epochs={16 / count}") for setting in settings]
+    settings = [setting.replace("every_steps=9", f"every_epochs={36 / count}") for setting in settings]
+    result = train.segment(dataset, out=by_epochs, epochs=2, batch=4, set=settings)
+    assert result["step"] == 9
+    result = train.resume(by_epochs, until_epochs=4)
+    assert result["step"] == 17 and same_weights(by_epochs, by_steps) and losses(by_epochs) == losses(by_steps)
+    folders = [sorted(path.name for path in (run / "checkpoints").iterdir()) for run in (by_epochs, by_steps)]
+    assert "step-00000009" in folders[0]
+    assert [name for name in folders[0] if name != "step-00000009"] == [
+        name for name in folders[1] if name != "step-00000009"
+    ]
+    plan = (by_epochs / "plan.json").read_text()
+    assert "2 epochs of 17 training images" in plan
 
 
 def test_resume_extends_the_twin_too(dataset: Path, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from sfumato.builder.network import build_network
 from sfumato.builder.objective import build_adversary
 from sfumato.data.spec import Spec
 from sfumato.recipe import Recipe
+from sfumato.recipe.train import Checkpoint, Validate
+from sfumato.training.cadence import Every
 from sfumato.training.ema import EMA
 from sfumato.training.hardware import resolve_compile
 from sfumato.training.loop import Settings, Until
@@ -64,6 +66,18 @@ def build_until(recipe: Recipe) -> Until:
     """How long to train."""
     words = recipe.train
     return Until(steps=words.steps, images=words.images, minutes=words.minutes, least_steps=words.least_steps)
+
+
+def build_every(recipe: Recipe, part: Validate | Checkpoint, what: str = "every") -> Every | None:
+    """When something is due that `part` counts in steps or images, such as its `keep_every`; None where it does not.
+
+    Epochs have become images in the plan.
+    """
+    steps, images = getattr(part, f"{what}_steps"), getattr(part, f"{what}_images")
+    batch = recipe.train.global_batch
+    if steps is not None:
+        return Every(steps * batch, batch)
+    return None if images is None else Every(images, batch)
 
 
 def _steps(recipe: Recipe) -> int | None:

@@ -15,7 +15,7 @@ from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.plan import plan_training, preview
-from sfumato.recipe import LENGTHS, Pairs, Recipe, load_recipe, merge, parse_recipe
+from sfumato.recipe import LENGTHS, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
 from sfumato.run import TWIN, Run
 from sfumato.training.processes import joined, own_device, rank
 
@@ -40,6 +40,7 @@ def segment(
     minutes: float | None = None,
     steps: int | None = None,
     images: int | None = None,
+    epochs: float | None = None,
     twin: bool = False,
     seed: int | None = None,
     dry_run: bool = False,
@@ -55,15 +56,16 @@ def segment(
         set: Settings over the recipe, like train.batch=8; may be repeated.
         size: Height and width in pixels, like 64 or 96x128.
         batch: Global batch size, whatever the number of processes.
-        minutes: Length of the training in minutes; beside --steps or --images a ceiling: whichever comes first.
+        minutes: Length of the training in minutes; beside another length a ceiling: whichever comes first.
         steps: Length in steps.
         images: Length in images.
+        epochs: Length in walks through the training images.
         twin: Also train the deterministic twin for as many steps, in RUN/twin: the baseline for every number.
         seed: Of weights, data order and noise.
         dry_run: Only say what would be trained.
     """
-    settings = flags.settings()
-    settings += words_of(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
+    length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
+    settings = [*flags.settings(), *words_of(set, size=size, batch=batch, seed=seed, **length)]
     run = Run(out or Path("runs") / f"{source.stem}-segment")
     wanted, start = begin(init, "segment", run, file=recipe, settings=settings)
     if dry_run:
@@ -93,6 +95,7 @@ def generate(
     minutes: float | None = None,
     steps: int | None = None,
     images: int | None = None,
+    epochs: float | None = None,
     seed: int | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -108,14 +111,15 @@ def generate(
         pairs: What to make of images with masks, for pair: both at once (joint), image_from_mask, or the mask alone.
         size: Height and width in pixels, like 64 or 96x128.
         batch: Global batch size, whatever the number of processes.
-        minutes: Length of the training in minutes; beside --steps or --images a ceiling: whichever comes first.
+        minutes: Length of the training in minutes; beside another length a ceiling: whichever comes first.
         steps: Length in steps.
         images: Length in images.
+        epochs: Length in walks through the training images.
         seed: Of weights, data order and noise.
         dry_run: Only say what would be trained.
     """
-    settings = flags.settings()
-    settings += words_of(set, size=size, batch=batch, minutes=minutes, steps=steps, images=images, seed=seed)
+    length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
+    settings = [*flags.settings(), *words_of(set, size=size, batch=batch, seed=seed, **length)]
     if pairs is not None:
         settings.append(f"data.pairs={pairs}")
     run = Run(out or Path("runs") / f"{source.stem}-generate")
@@ -132,6 +136,7 @@ def resume(
     *,
     until_steps: int | None = None,
     until_images: int | None = None,
+    until_epochs: float | None = None,
     more_minutes: float | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -141,10 +146,11 @@ def resume(
         folder: The run folder.
         until_steps: Train to this many steps, also beyond the end that the run was given.
         until_images: Train to this many images.
+        until_epochs: Train to this many walks through the training images.
         more_minutes: Train this much longer than the run was given; for a run that is measured in minutes.
         dry_run: Only say what would be continued.
     """
-    run, length = Run(folder), _Length(steps=until_steps, images=until_images, more_minutes=more_minutes)
+    run, length = Run(folder), _Length(until_steps, until_images, until_epochs, more_minutes)
     if not run.exists():
         raise UsageError(f"{folder} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
     wanted, twin = length.of(run), run.twin
@@ -156,7 +162,7 @@ def resume(
     with joined():
         result = _continue(run, wanted)
         if twin.exists():
-            as_far = _Length(steps=result["step"], images=None, more_minutes=None)
+            as_far = _Length(steps=result["step"])
             result[TWIN] = _continue(twin, as_far.of(twin))
     return result
 
@@ -164,16 +170,20 @@ def resume(
 class _Length(NamedTuple):
     """How far to train runs that have a length already; None for as far as they were given."""
 
-    steps: int | None
-    images: int | None
-    more_minutes: float | None
+    steps: int | None = None
+    images: int | None = None
+    epochs: float | None = None
+    more_minutes: float | None = None
 
     def of(self, run: Run) -> Recipe:
-        """The recipe of a run with this length."""
+        """The recipe of a run with this length; one that is counted replaces the run's own whole."""
         recipe = run.recipe
         if self.more_minutes is not None and recipe.train.minutes is None:
-            raise UsageError(f"{run.folder} is not measured in minutes", remedy="give --until-steps or --until-images")
-        counted = {"steps": self.steps, "images": self.images}
+            raise UsageError(
+                f"{run.folder} is not measured in minutes",
+                remedy="give --until-steps, --until-images or --until-epochs",
+            )
+        counted = {"steps": self.steps, "images": self.images, "epochs": self.epochs}
         lengths: dict[str, float | None] = {}
         if any(length is not None for length in counted.values()):
             lengths = {**dict.fromkeys(LENGTHS), **counted}
@@ -186,9 +196,11 @@ class _Length(NamedTuple):
 
 
 def _continue(run: Run, recipe: Recipe) -> dict[str, Any]:
+    pack = Pack.open(run.dataset)
+    recipe, _ = in_images(recipe, len(pack.rows("train")))
     if rank() == 0:
         write_atomic(run.recipe_file, recipe.to_yaml())
-    return _result(work_on(recipe, run, Pack.open(run.dataset)))
+    return _result(work_on(recipe, run, pack))
 
 
 def _preview_plan(recipe: Recipe, run: Run, source: Path, start: Start | None = None) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from sfumato.errors import SfumatoError, Stopped, UsageError, listed
 from sfumato.provenance import digest
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
 from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
-from sfumato.recipe.train import Validate
+from sfumato.recipe.train import COUNTED, Train, Validate
 from sfumato.run import Run
 from sfumato.training.log import read_log
 from sfumato.training.loop import Diverged
@@ -38,6 +38,9 @@ VALIDATIONS = 8
 
 BEST = "best.yaml"
 """The recipe of the best trial, as long as the recipe itself says."""
+
+EVERY = tuple(f"every_{unit}" for unit in (*COUNTED, "minutes"))
+"""Fields of `validate` that say how often."""
 
 HOPELESS = 3
 """So many failures and no success end a study: something is wrong with all of it."""
@@ -165,7 +168,7 @@ def _length(own: Recipe, *, minutes: float | None, steps: int | None) -> list[st
         UsageError: nothing says how long a trial is, or two things do.
     """
     train, given = own.train, [length for length in (minutes, steps) if length is not None]
-    if len(given) > 1 or not (given or train.steps or train.images or train.minutes):
+    if len(given) > 1 or not (given or train.steps or train.images or train.epochs or train.minutes):
         raise UsageError(
             "the length of a trial is unclear",
             expected="--minutes-per-trial, --steps-per-trial or a length in the recipe",
@@ -174,15 +177,20 @@ def _length(own: Recipe, *, minutes: float | None, steps: int | None) -> list[st
     if given:
         lengths = {**dict.fromkeys(LENGTHS), "minutes": minutes, "steps": steps}
         settings = [f"train.{name}={'null' if length is None else length}" for name, length in lengths.items()]
-    else:
-        minutes, steps = train.minutes, train.steps
-    if own.validate_.every_steps is not None or own.validate_.every_minutes != Validate().every_minutes:
+        train = train.model_copy(update=lengths)
+    if any(getattr(own.validate_, name) != getattr(Validate(), name) for name in EVERY):
         return settings
-    if steps is not None:
-        settings.append(f"validate.every_steps={max(1, steps // VALIDATIONS)}")
-    elif minutes is not None:
-        settings.append(f"validate.every_minutes={minutes / VALIDATIONS}")
-    return settings
+    return [*settings, *_validations(train)]
+
+
+def _validations(train: Train) -> list[str]:
+    """The setting that makes a trial of this length be validated a fixed number of times."""
+    for name in (*COUNTED, "minutes"):
+        length = getattr(train, name)
+        if length is not None:
+            between = max(1, length // VALIDATIONS) if name in ("steps", "images") else length / VALIDATIONS
+            return [f"validate.every_{name}={between}"]
+    return []
 
 
 def _own_value(own: Recipe, search: Search) -> Any:

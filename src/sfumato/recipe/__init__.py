@@ -5,6 +5,7 @@ header of every model.
 """
 
 from sfumato.recipe.data import Augment, Augmentation, Data, Modality, NonLeaking, Pairs
+from sfumato.recipe.epochs import in_images
 from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe
 from sfumato.recipe.network import (
     DiTNetwork,
@@ -70,6 +71,7 @@ __all__ = [
     "VEProcess",
     "VPProcess",
     "Widths",
+    "in_images",
     "load_recipe",
     "merge",
     "parse_recipe",

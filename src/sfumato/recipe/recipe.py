@@ -9,7 +9,7 @@ from sfumato.recipe.part import Part, TaskKind
 from sfumato.recipe.process import CategoricalProcess, NoProcess, Process, SDDProcess
 from sfumato.recipe.sample import Sample
 from sfumato.recipe.track import Track
-from sfumato.recipe.train import Checkpoint, Loss, Train, Validate
+from sfumato.recipe.train import COUNTED, Checkpoint, Loss, Train, Validate
 
 MASK_TERMS = ("dice", "generalised_dice", "cross_entropy", "focal", "boundary", "hausdorff", "adversarial")
 """Weights of `loss` that need an estimated mask."""
@@ -94,8 +94,8 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _averages_are_tracked(self) -> "Recipe":
-        kept = self.checkpoint
-        if not self.train.ema_widths and (kept.average_every_steps or kept.average_every_images):
+        kept = [getattr(self.checkpoint, f"average_every_{unit}") for unit in COUNTED]
+        if not self.train.ema_widths and any(kept):
             raise ValueError("checkpoint.average_every_... would do nothing without train.ema_widths=[0.05, 0.1]")
         return self
 

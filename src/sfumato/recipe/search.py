@@ -30,6 +30,7 @@ FIXED = {
     "track.": "it changes no score",
     "train.steps": "every trial is as long as the next",
     "train.images": "every trial is as long as the next",
+    "train.epochs": "every trial is as long as the next",
     "train.minutes": "every trial is as long as the next",
     "train.least_steps": "every trial is as long as the next",
 }

@@ -9,11 +9,23 @@ from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positi
 NARROWEST, WIDEST = 0.01, 0.25
 """Widths of averages that a run can tell apart: a narrower one is one step's weights, a wider one their plain mean."""
 
-LENGTHS = ("steps", "images", "minutes", "least_steps")
+LENGTHS = ("steps", "images", "epochs", "minutes", "least_steps")
 """Fields of `train` that say together how long a run is."""
 
 Width = Annotated[float, Field(ge=NARROWEST, le=WIDEST)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+COUNTED = ("steps", "images", "epochs")
+"""What the distance between two times is counted in, where it is not minutes."""
+
+
+def _refuse_two(part: Part, *prefixes: str) -> None:
+    """Something is due every so many steps, images or epochs, in one of these alone."""
+    for prefix in prefixes:
+        given = [f"{prefix}{unit}" for unit in COUNTED if getattr(part, f"{prefix}{unit}") is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given; give one of them")
 
 
 def _default(part: type[Part], name: str) -> object:
@@ -60,8 +72,11 @@ class Train(Part):
 
     steps: Count | None = Field(None, description="length in optimiser steps; repeatable to the bit without minutes")
     images: Count | None = Field(None, description="length in images seen; repeatable to the bit without minutes")
+    epochs: Positive | None = Field(
+        None, description="length in walks through the training images; the plan turns it into images"
+    )
     minutes: Positive | None = Field(
-        None, description="length in minutes spent training; beside steps or images a ceiling. Follows the clock"
+        None, description="length in minutes spent training; beside another length a ceiling. Follows the clock"
     )
     least_steps: Count | None = Field(
         None, description="floor beside minutes: so many steps are made whatever the clock says"
@@ -133,8 +148,9 @@ class Train(Part):
 
     @model_validator(mode="after")
     def _one_length(self) -> "Train":
-        if self.steps is not None and self.images is not None:
-            raise ValueError("train.steps and train.images are given; give one of them, train.minutes may stand beside")
+        given = [f"train.{name}" for name in ("steps", "images", "epochs") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are given; give one of them, train.minutes may stand beside")
         if self.least_steps is not None and self.minutes is None:
             raise ValueError("train.least_steps is a floor where the clock ends a run; give train.minutes too")
         if self.steps is not None and (self.least_steps or 0) > self.steps:
@@ -166,6 +182,8 @@ class Validate(Part):
 
     every_minutes: Positive = Field(2.0, description="time between two validations")
     every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
+    every_images: Count | None = Field(None, description="the same, counted in images")
+    every_epochs: Positive | None = Field(None, description="the same, counted in walks through the training images")
     cases: Count = Field(32, description="cases of the validation split that are scored")
     images: Annotated[int, Field(ge=0)] = Field(
         32, description="images that are drawn to be compared with held-out ones (generate); 0: none"
@@ -177,26 +195,41 @@ class Validate(Part):
     )
     patience: Count | None = Field(None, description="validations without a better score before stopping")
 
+    @model_validator(mode="after")
+    def _one_interval(self) -> "Validate":
+        _refuse_two(self, "every_")
+        return self
+
 
 class Checkpoint(Part):
     """How often everything is saved."""
 
     every_minutes: Positive = Field(5.0, description="time between two checkpoints")
     every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
+    every_images: Count | None = Field(None, description="the same, counted in images")
+    every_epochs: Positive | None = Field(None, description="the same, counted in walks through the training images")
     keep: int = Field(2, ge=2, description="checkpoints to keep besides the best")
     keep_every_steps: Count | None = Field(None, description="also save every so many steps, and never throw it away")
+    keep_every_images: Count | None = Field(None, description="the same, counted in images")
+    keep_every_epochs: Positive | None = Field(
+        None, description="the same, counted in walks through the training images"
+    )
     snapshot_every_steps: Count | None = Field(
         None, description="keep the averaged weights of every so many steps in RUN/snapshots, for autoguidance"
     )
     snapshot_every_images: Count | None = Field(None, description="the same, counted in images")
+    snapshot_every_epochs: Positive | None = Field(
+        None, description="the same, counted in walks through the training images"
+    )
     average_every_steps: Count | None = Field(
         None, description="with train.ema_widths: keep both averages of every so many steps; by default 24 times a run"
     )
     average_every_images: Count | None = Field(None, description="the same, counted in images")
+    average_every_epochs: Positive | None = Field(
+        None, description="the same, counted in walks through the training images"
+    )
 
     @model_validator(mode="after")
     def _one_interval(self) -> "Checkpoint":
-        for what in ("snapshot", "average"):
-            if getattr(self, f"{what}_every_steps") is not None and getattr(self, f"{what}_every_images") is not None:
-                raise ValueError(f"{what}_every_steps and {what}_every_images are given; give one of them")
+        _refuse_two(self, "every_", "keep_every_", "snapshot_every_", "average_every_")
         return self

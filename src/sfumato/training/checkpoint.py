@@ -19,7 +19,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +70,7 @@ def save(
     headers: Mapping[str, str],
     state: Mapping[str, Any],
     keep: int = 2,
-    keep_every: int | None = None,
+    stays: Callable[[int], bool] = lambda _: False,
 ) -> Path:
     """Write a checkpoint; one process of a run calls this, with the run's lock held.
 
@@ -83,7 +83,7 @@ def save(
         headers: metadata for the files `model` and `ema`.
         state: everything else, as JSON.
         keep: how many to keep besides `best`, at least 2.
-        keep_every: checkpoints of every so many steps always stay.
+        stays: whether the checkpoint of a step is never thrown away.
 
     Returns:
         The checkpoint's folder.
@@ -103,7 +103,7 @@ def save(
             staging.rename(final)
             _sync(folder)
         mark(folder, "last", final)
-        _prune(folder, newest=final, keep=max(keep, 2), keep_every=keep_every)
+        _prune(folder, newest=final, keep=max(keep, 2), stays=stays)
         sweep(folder)
     return final
 
@@ -202,15 +202,15 @@ def _sync(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _prune(folder: Path, *, newest: Path, keep: int, keep_every: int | None) -> None:
+def _prune(folder: Path, *, newest: Path, keep: int, stays: Callable[[int], bool]) -> None:
     """Throw away checkpoints older than `newest` once `keep` that verify are kept.
 
-    `best` and every multiple of `keep_every` steps always stay.
+    `best` and what `stays` says always stay.
     """
     good, best = 1, marked(folder, "best")
     for path in _steps(folder):
         step = _step_of(path)
-        if step >= _step_of(newest) or path == best or (keep_every is not None and step % keep_every == 0):
+        if step >= _step_of(newest) or path == best or stays(step):
             continue
         if good >= keep:
             path.rename(folder / f".trash-{path.name}")

@@ -15,6 +15,12 @@ def told(*settings: str) -> Recipe:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        (["train.epochs=5"], r"train\.steps and train\.epochs are given"),
+        (["validate.every_steps=5", "validate.every_epochs=5"], "every_steps and every_epochs are given"),
+        (
+            ["checkpoint.keep_every_images=5", "checkpoint.keep_every_epochs=5"],
+            "keep_every_images and keep_every_epochs",
+        ),
         (["train.images=5"], r"train\.steps and train\.images are given"),
         (["train.least_steps=5"], r"give train\.minutes too"),
         (["train.minutes=1", "train.least_steps=11"], r"least_steps=11 is more than train\.steps=10"),
@@ -27,6 +33,7 @@ def told(*settings: str) -> Recipe:
         (["train.ema_widths=[0.05, 0.1]", "train.ema_half_life=5"], r"ema_half_life would do nothing"),
         (["train.ema_widths=[0.05, 0.1]", "train.ema_ramp=null"], r"ema_ramp would do nothing"),
         (["checkpoint.average_every_steps=5"], "nothing without train.ema_widths"),
+        (["checkpoint.average_every_epochs=0.5"], "nothing without train.ema_widths"),
         (["checkpoint.average_every_images=5"], "nothing without train.ema_widths"),
         (
             ["train.ema_widths=[0.05, 0.1]", "checkpoint.average_every_images=5", "checkpoint.average_every_steps=5"],

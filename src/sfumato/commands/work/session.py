@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sfumato.builder.training import build_settings, build_stream, build_until
+from sfumato.builder.training import build_every, build_settings, build_stream, build_until
 from sfumato.commands.output.console import bar, say
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
@@ -19,6 +19,7 @@ from sfumato.report.figures import grid, overlay
 from sfumato.run import Run, header
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
+from sfumato.training.cadence import Cadence, Clock, Shares
 from sfumato.training.checkpoint import mark, save
 from sfumato.training.log import Log, read_log
 from sfumato.training.loop import Diverged, Progress, train
@@ -48,43 +49,6 @@ class Validation(NamedTuple):
     score: float
 
 
-@dataclass
-class _Timer:
-    """Due every so many steps, or every so many minutes of training."""
-
-    minutes: float
-    steps: int | None
-    since: float = 0.0
-
-    def due(self, progress: Progress) -> bool:
-        """Whether it is time again; starts the next interval."""
-        if self.steps is not None:
-            return progress.step % self.steps == 0
-        if progress.seconds - self.since < self.minutes * 60:
-            return False
-        self.since = progress.seconds
-        return True
-
-
-@dataclass
-class _Marks:
-    """Due where a run passes a multiple of so many steps or images, or of a share of it."""
-
-    steps: int | None
-    images: int | None
-    times: int
-    passed: int = 0
-
-    def due(self, step: int, images: int, fraction: float) -> bool:
-        """Whether a mark was passed since the last call."""
-        before, self.passed = self.passed, int(fraction * self.times)
-        if self.steps is not None:
-            self.passed = step // self.steps
-        elif self.images is not None:
-            self.passed = images // self.images
-        return self.passed > before
-
-
 @dataclass(kw_only=True)
 class Session:
     """One process's work on a run: steps, validations, checkpoints, pictures."""
@@ -112,9 +76,11 @@ class Session:
 
     def _train(self) -> Iterator[Validation]:
         recipe, since = self.recipe, self.parts.seconds
-        validation = _Timer(recipe.validate_.every_minutes, recipe.validate_.every_steps, since)
-        saving = _Timer(recipe.checkpoint.every_minutes, recipe.checkpoint.every_steps, since)
-        averages = self._average_marks()
+        validation, saving = (
+            build_every(recipe, part) or Clock(part.every_minutes, since)
+            for part in (recipe.validate_, recipe.checkpoint)
+        )
+        averages, snapshots = self._average_marks(), build_every(recipe, recipe.checkpoint, "snapshot_every")
         pictured = self.parts.step > 0
         with signals_to_stop() as stopped, self._diary() as log, bar(f"training {recipe.task}", total=100.0) as shown:
             for progress in self._steps(stopped):
@@ -123,9 +89,9 @@ class Session:
                 if not pictured and progress.seconds > FIRST_PREVIEW_SECONDS:
                     pictured = True
                     self._picture()
-                if averages.due(progress.step, progress.images, progress.fraction):
+                if averages.due(progress):
                     self._keep_averages()
-                if self._snapshot_due():
+                if snapshots is not None and snapshots.due(progress):
                     self._snapshot()
                 ends = progress.fraction >= 1
                 if validation.due(progress) or ends:
@@ -229,21 +195,22 @@ class Session:
             headers=header(self.recipe, self.pack.spec, step=self.parts.step),
             state=self.parts.state(),
             keep=self.recipe.checkpoint.keep,
-            keep_every=self.recipe.checkpoint.keep_every_steps,
+            stays=self._stays,
         )
 
     def _stays(self, step: int) -> bool:
         """Whether the checkpoint of this step is one of those that are never thrown away."""
-        every = self.recipe.checkpoint.keep_every_steps
-        return every is not None and step % every == 0
+        every = build_every(self.recipe, self.recipe.checkpoint, "keep_every")
+        return every is not None and every.at(step)
 
-    def _average_marks(self) -> _Marks:
+    def _average_marks(self) -> Cadence:
         """When averages are kept; those that were passed before a resume are behind."""
-        kept, step = self.recipe.checkpoint, self.parts.step
-        images = step * self.recipe.train.global_batch
-        marks = _Marks(kept.average_every_steps, kept.average_every_images, AVERAGES)
-        marks.due(step, images, build_until(self.recipe).fraction(step, images, self.parts.seconds))
-        return marks
+        every = build_every(self.recipe, self.recipe.checkpoint, "average_every")
+        if every is not None:
+            return every
+        step, seconds = self.parts.step, self.parts.seconds
+        done = build_until(self.recipe).fraction(step, step * self.recipe.train.global_batch, seconds)
+        return Shares(AVERAGES, int(done * AVERAGES))
 
     def _keep_averages(self) -> None:
         """Keep the averages that have a width, before a checkpoint of this step: a resumed run has them all."""
@@ -255,13 +222,6 @@ class Session:
                     self.recipe, self.pack.spec, step=self.parts.step, average={"width": average.width, "made_of": []}
                 )
                 keep_average(self.run.averages, average, step=self.parts.step, metadata=about)
-
-    def _snapshot_due(self) -> bool:
-        """Decided by the step's number alone, so that a resumed run has the same snapshots."""
-        kept, step, batch = self.recipe.checkpoint, self.parts.step, self.recipe.train.global_batch
-        if kept.snapshot_every_images is not None:
-            return step * batch // kept.snapshot_every_images > (step - 1) * batch // kept.snapshot_every_images
-        return kept.snapshot_every_steps is not None and step % kept.snapshot_every_steps == 0
 
     def _snapshot(self) -> None:
         """Keep the averaged weights of this step; a model file like any other."""
