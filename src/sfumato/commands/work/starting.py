@@ -124,7 +124,7 @@ def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
         start = _recorded(run)
         if (init and _absolute(init)) == (start and start.model):
             return start
-        if start is None or init is None or read_donor(init).sha256 != start.sha256:
+        if start is None or init is None or not _holds(init, start.sha256):
             raise UsageError(
                 f"{run.folder} was started {f'from {start.model}' if start else 'without --init'}",
                 remedy="give the same --init to resume it, or another --out for a new run",
@@ -299,6 +299,11 @@ def _recorded(run: Run) -> Start | None:
         return None
     record = json.loads(file.read_text(encoding="utf-8"))
     return Start(record["model"], record["sha256"], record["words"])
+
+
+def _holds(init: str, sha256: str) -> bool:
+    """Whether the weights of a run lie there now."""
+    return Path(init).exists() and read_donor(init).sha256 == sha256
 
 
 def _absolute(model: str) -> str:
