@@ -20,11 +20,12 @@ import numpy as np
 import torch
 
 from sfumato.data.formats.archive import read_array
-from sfumato.data.manifest import Case, read_manifest, read_rows
+from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.placement import Placement
 from sfumato.data.preparation.store import FORMAT
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError
+from sfumato.tables import read_rows
 from sfumato.typing import Data, Labels, Masks
 
 

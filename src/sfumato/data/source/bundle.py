@@ -122,7 +122,7 @@ def _labels(where: str, given: object, images: Mapping[str, Entry]) -> dict[str,
             if names
         ] + ([f"{twice} labels name a file again"] if twice else [])
         raise DataError(
-            f"{where}: " + "\n".join(parts),
+            f"{where}: " + "\n  ".join(parts),
             expected="one label for each image, by its path beside dataset.json",
             remedy="make the archive again, or mend dataset.json",
             code="DATA-058",

@@ -232,7 +232,7 @@ def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
         ]
         if not hints.drop_unpaired:
             raise DataError(
-                "\n".join(text),
+                "\n  ".join(text),
                 expected="labelsTr/case.nii.gz for each imagesTr/case_0000.nii.gz",
                 remedy="complete the data set, or leave these cases out with --drop-unpaired",
                 code="DATA-010",

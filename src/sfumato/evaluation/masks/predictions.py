@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sfumato.data.formats.archive import Locator
-from sfumato.data.manifest import file_names, read_rows
+from sfumato.data.manifest import file_names
 from sfumato.data.source.pairing import stem_of_image, stem_of_mask
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, listed
 from sfumato.evaluation.masks.references import References, find_masks, is_whole_volume
+from sfumato.tables import read_rows
 
 Missing = Literal["refuse", "leave-out", "empty"]
 """What to do about cases without a prediction: refuse them, leave them out and count them, score an empty mask."""

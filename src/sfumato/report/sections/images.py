@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, LINES, encoded, style
 from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, Row, address, listings, number, picture, read_json, read_rows, shown
+from sfumato.report.reading import STRIP, UNKNOWN, address, listings, number, picture, read_json, shown
 from sfumato.report.reading import table as rows_table
+from sfumato.tables import Row, read_rows
 
 NOTICED = 3.0
 """A z-score from which a difference is called one."""
