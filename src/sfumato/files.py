@@ -46,7 +46,13 @@ def check_regular(path: Path) -> None:
     Raises:
         OSError: as for `open_file`.
     """
-    _check(path.stat().st_mode, path)
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise FileNotFoundError(errno.ENOENT, "it is a link to what is not there", str(path)) from error
+        raise
+    _check(mode, path)
 
 
 def read_file(path: Path) -> bytes:

@@ -77,5 +77,8 @@ def test_files_and_links_to_files_are_read(tmp_path: Path) -> None:
     assert read_text(tmp_path / "b", encoding="utf-8-sig", newline="") == "x\r\ny"
     with open_file(tmp_path / "a") as file:
         assert file.name is not None and file.read(1) == b"\xef" and file.seekable()
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match="No such file"):
+        read_file(tmp_path / "c")
+    (tmp_path / "c").symlink_to("d")
+    with pytest.raises(FileNotFoundError, match="it is a link to what is not there"):
         read_file(tmp_path / "c")

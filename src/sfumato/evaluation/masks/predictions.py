@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.manifest import file_names
+from sfumato.data.source.listing import files_below
 from sfumato.data.source.pairing import stem_of_image, stem_of_mask
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, listed
@@ -185,9 +186,9 @@ def _probabilities(folder: Path, row: Mapping[str, str], classes: Sequence[str])
 
 def _members(folder: Path) -> dict[str, list[str]]:
     members: dict[str, list[str]] = {}
-    for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if found := MEMBER.fullmatch(file.relative_to(folder).as_posix()):
-            members.setdefault(found["case"], []).append(str(file))
+    for file in files_below(folder).entries if folder.is_dir() else ():
+        if found := MEMBER.fullmatch(file.where):
+            members.setdefault(found["case"], []).append(file.locator)
     return members
 
 
