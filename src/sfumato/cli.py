@@ -9,7 +9,9 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from sfumato import __version__
+from sfumato.commands.output.console import SafeConsole
 from sfumato.errors import ResourceError, SfumatoError, Stopped
+from sfumato.escape import visible
 from sfumato.memory import out_of_memory
 from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
 
@@ -21,7 +23,13 @@ traceback of an error. Exit codes: 0 ok, 1 bug, 2 usage, 3 data, 4 memory or dis
 """
 BUG = "This is a bug in sfumato, not yours. Please report it with the lines above."
 
-app = App(name="sfumato", help=ABOUT, version=__version__, result_action="return_value")
+app = App(
+    name="sfumato",
+    help=ABOUT,
+    version=__version__,
+    result_action="return_value",
+    error_console=SafeConsole(stderr=True),
+)
 train = App(name="train", help="Train a model on images and masks (segment) or on images (generate).")
 tune = App(name="tune", help="Search for better settings of a training, by short runs of it.")
 evaluate = App(name="evaluate", help="Score predictions against references.")
@@ -119,5 +127,5 @@ def _resource(error: Exception) -> ResourceError | None:
 
 
 def _write(text: str, stream: Any) -> None:
-    stream.write(text.rstrip("\n") + "\n")
+    stream.write(visible(text.rstrip("\n"), keep="\n") + "\n")
     stream.flush()

@@ -1,11 +1,16 @@
 """Errors for the person at the keyboard: what was found, where, what was expected, what to do.
 
 The faces (command line, web page) print `str(error)` and leave with `error.exit_code`; nobody sees a traceback unless
-they ask for it.
+they ask for it. Names of files and other words of strangers stand in these texts: shown as `sfumato.escape` makes them.
 """
 
 from collections import Counter
 from collections.abc import Sequence
+
+from sfumato.escape import for_terminal, visible
+
+ALL_TOLD = 100
+"""Faults that are listed when many files have one."""
 
 
 class SfumatoError(Exception):
@@ -27,12 +32,8 @@ class SfumatoError(Exception):
         self.finding, self.expected, self.remedy, self.code = finding, expected, remedy, code
 
     def __str__(self) -> str:
-        lines = [f"error {self.code}: {self.finding}" if self.code else f"error: {self.finding}"]
-        if self.expected:
-            lines.append(f"  expected: {self.expected}")
-        if self.remedy:
-            lines.append(f"  fix: {self.remedy}")
-        return "\n".join(lines)
+        told = {f"error {self.code}".strip(): self.finding, "  expected": self.expected, "  fix": self.remedy}
+        return "\n".join(f"{head}: {for_terminal(text)}" for head, text in told.items() if text)
 
 
 class UsageError(SfumatoError):
@@ -67,10 +68,12 @@ class Stopped(SfumatoError):  # noqa: N818 - not a fault: work was saved
 
 def listed(names: Sequence[str], *, limit: int = 20) -> str:
     """Names one a line, indented, at most `limit`, with the number left out."""
-    shown = [f"    {name}" for name in names[:limit]]
-    if len(names) > limit:
-        shown.append(f"    ... and {len(names) - limit} more")
-    return "\n".join(shown)
+    return _indented([visible(name) for name in names[:limit]], left_out=len(names) - limit)
+
+
+def _indented(lines: Sequence[str], *, left_out: int) -> str:
+    more = [f"... and {left_out} more"] if left_out > 0 else []
+    return "\n".join(f"    {line}" for line in (*lines, *more))
 
 
 def raise_together(problems: Sequence[DataError]) -> None:
@@ -87,7 +90,7 @@ def raise_together(problems: Sequence[DataError]) -> None:
     if problems:
         codes = sorted({problem.code for problem in problems})
         raise DataError(
-            f"{len(told)} files cannot be used:\n{listed(told, limit=100)}",
+            f"{len(told)} files cannot be used:\n{_indented(told[:ALL_TOLD], left_out=len(told) - ALL_TOLD)}",
             expected=problems[0].expected if len(codes) == 1 else "whole images, each with a mask of its size",
             remedy=problems[0].remedy if len(codes) == 1 else "mend these files or take them out of the folder",
             code=codes[0] if len(codes) == 1 else "DATA-022",

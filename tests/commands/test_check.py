@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from sfumato.cli import main
-from sfumato.commands.check import printable
 from sfumato.data.toys.messy import make_messy
 
 EVIL = "x<img src=q onerror=alert(1)>"
@@ -123,7 +122,3 @@ def test_files_without_partner(source: Path, capsys: pytest.CaptureFixture[str])
 def test_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("check", tmp_path / "gone") == 3
     assert "does not exist" in capsys.readouterr().err
-
-
-def test_control_characters_are_shown() -> None:
-    assert printable("a\x1b[31m\nb") == "a\\x1b[31m\\nb"

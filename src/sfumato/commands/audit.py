@@ -1,6 +1,5 @@
 """`sfumato audit`: does the diffusion part matter? One command, one table."""
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -20,6 +19,7 @@ from sfumato.evaluation.audit.reading import Audit, Line, bounds
 from sfumato.metrics.interval import Interval
 from sfumato.provenance import write_provenance
 from sfumato.run import Model, Run, load_model
+from sfumato.tables import write_table
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import set_up
 
@@ -128,12 +128,12 @@ def _opened(source: Path, model: Model) -> Pack:
 def _write_scores(
     folder: Path, table: Mapping[str, Sequence[Row]], ids: Sequence[str], patients: Sequence[str], split: str
 ) -> None:
-    with (folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["id", "arm", *Row._fields, "patient", "split"])
-        for arm, rows in table.items():
-            for case, patient, row in zip(ids, patients, rows, strict=True):
-                writer.writerow([case, arm, *(round(value, 6) for value in row), patient, split])
+    lines = [
+        [case, arm, *(round(value, 6) for value in row), patient, split]
+        for arm, rows in table.items()
+        for case, patient, row in zip(ids, patients, rows, strict=True)
+    ]
+    write_table(folder / "scores.csv", ["id", "arm", *Row._fields, "patient", "split"], lines)
 
 
 def _summary(done: Audit, split: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import Inspection, inspect, measure
 from sfumato.data.source import Found
 from sfumato.errors import DataError, UsageError
+from sfumato.escape import for_terminal, visible
 from sfumato.recipe import load_recipe
 
 NAMES = 5
@@ -83,12 +84,12 @@ def _measured(found: Found, workers: int) -> list[CaseFacts]:
     with bar("checking", total=len(found.cases)) as progress:
         for fact in measure(found.cases, workers=min(workers, max(1, len(found.cases) // 50))):
             facts.append(fact)
-            progress.update(len(facts), note=printable(fact.id)[:30])
+            progress.update(len(facts), note=fact.id[:30])
     return facts
 
 
 def _tell(source: Path, found: Found, inspection: Inspection) -> None:
-    say(f"{printable(str(source))}: {len(found.cases)} cases ({found.form})")
+    say(f"{source}: {len(found.cases)} cases ({found.form})")
     for finding in inspection.findings:
         head = f"{finding.severity} {finding.code}".strip().ljust(WIDTH)
         lines = _lines(finding, below=f"{source.absolute()}{os.sep}")
@@ -97,19 +98,14 @@ def _tell(source: Path, found: Found, inspection: Inspection) -> None:
 
 def _lines(finding: Finding, *, below: str) -> list[str]:
     """What was found, a few names (short where they lie below a folder), what to do."""
-    lines = [line.replace(below, "") for line in finding.text.splitlines()]
+    lines = [line.replace(below, "") for line in for_terminal(finding.text).split("\n")]
     if finding.severity != "note":
         lines += [f"  {file.removeprefix(below)}" for file in finding.files[:NAMES]]
         if len(finding.files) > NAMES:
             lines.append(f"  ... and {len(finding.files) - NAMES} more")
     if finding.fix:
         lines.append(f"fix: {finding.fix}")
-    return [printable(line) for line in lines]
-
-
-def printable(text: str) -> str:
-    """Text for a terminal: control characters in names written by others are shown, not obeyed."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return [visible(line) for line in lines]
 
 
 def _write(
@@ -150,7 +146,7 @@ def _fix(found: Found, inspection: Inspection, folder: Path, *, overwrite: bool,
         bar("fixing", total=len(found.cases)) as progress,
     ):
         for fixed in fix(found, inspection, staging):
-            progress.update(fixed.done, note=printable(fixed.name)[:30])
+            progress.update(fixed.done, note=fixed.name[:30])
     say(f"a corrected copy is in {folder}; what was changed is in {folder / 'changes.csv'}")
 
 
@@ -174,8 +170,7 @@ def _refuse(source: Path, found: Found, inspection: Inspection, page: Path | Non
     if not errors:
         return
     refusal = DataError(
-        f"{_of(errors, 'error')}, {_of(warnings, 'warning')} in {printable(str(source))}"
-        + (f"; see {page}" if page else ""),
+        f"{_of(errors, 'error')}, {_of(warnings, 'warning')} in {source}" + (f"; see {page}" if page else ""),
         expected="no errors",
         remedy="mend what is named above"
         + ("" if found.form == "volumes" else ", or write a corrected copy: --fix-into DIR"),

@@ -82,7 +82,7 @@ def doctor() -> dict[str, Any]:
     table = Table(show_header=False)
     for row in _rows(report, str(hardware)):
         table.add_row(row.about, row.found)
-    console.print(table, markup=False)
+    console.print(table)
     for problem in report["problems"]:
         say(f"problem: {problem}")
     return report

@@ -25,7 +25,6 @@ from sfumato.commands.work.samples import (
     item_of,
     label_of,
     pictured,
-    write_rows,
     write_sheets,
 )
 from sfumato.data.formats.image import write_image
@@ -38,6 +37,7 @@ from sfumato.inference import Made, Wanted, make, make_steps
 from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import film as film_pictures
 from sfumato.run import Model, load_model
+from sfumato.tables import write_records
 from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import Sampler, to_uint8
 from sfumato.training.hardware import set_up
@@ -285,7 +285,7 @@ def _write_summary(order: _Order, outcomes: Sequence[Outcome], detector: CopyDet
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     if rejected:
-        write_rows(folder / "rejected.csv", rejected)
+        write_records(folder / "rejected.csv", rejected)
 
 
 def _text(order: _Order, image: Wanted) -> dict[str, str]:

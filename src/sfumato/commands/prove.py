@@ -1,9 +1,8 @@
 """`sfumato prove`: models trained with and without synthetic data, compared on real images."""
 
-import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +18,13 @@ from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.prove.arms import Stock, Unit
 from sfumato.evaluation.prove.mixture import Parts, Samples, choose_parts, find_samples, mix
 from sfumato.evaluation.prove.origin import trace
-from sfumato.evaluation.prove.proof import Proof, Row
+from sfumato.evaluation.prove.proof import Proof
 from sfumato.evaluation.prove.statistics import Estimate
 from sfumato.evaluation.prove.train import BATCH, Job, Subject, run_unit
 from sfumato.evaluation.prove.verdict import CALLED, signed
 from sfumato.networks.classifier import SMALL, make_classifier
 from sfumato.provenance import digest, write_provenance
+from sfumato.tables import write_records
 from sfumato.training.hardware import set_up
 
 STEPS: Mapping[Job, int] = {"classify": 800, "segment": 600}
@@ -224,19 +224,9 @@ def _proof(question: Question, aside: Path, *, positive: str, steps: int, networ
 
 
 def _write(proof: Proof, folder: Path) -> None:
-    _write_table(folder / "scores.csv", proof.scores())
-    _write_table(folder / "predictions.csv", proof.predictions())
+    write_records(folder / "scores.csv", proof.scores())
+    write_records(folder / "predictions.csv", proof.predictions())
     write_atomic(folder / "summary.json", json.dumps(proof.summary(), indent=2) + "\n")
-
-
-def _write_table(path: Path, rows: Iterable[Row]) -> None:
-    lines = iter(rows)
-    first = next(lines)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, list(first), lineterminator="\n")
-        table.writeheader()
-        table.writerow(first)
-        table.writerows(lines)
 
 
 def _show(summary: Mapping[str, Any]) -> None:

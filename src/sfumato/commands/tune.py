@@ -4,8 +4,6 @@ Every trial is a run like any other, STUDY/trial-0007, of the same length on the
 best of its validations. The same command again goes on, and the same command at the same time is another worker.
 """
 
-import csv
-import io
 import json
 import math
 import os
@@ -32,6 +30,7 @@ from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
 from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
 from sfumato.recipe.train import COUNTED, Train, Validate
 from sfumato.run import Run
+from sfumato.tables import table_line
 from sfumato.training.log import read_log
 from sfumato.training.loop import Diverged
 
@@ -254,15 +253,12 @@ def _best(results: Sequence[Result]) -> Result | None:
 def _write_results(folder: Path, results: Sequence[Result]) -> None:
     """STUDY/trials.csv: a row for each trial."""
     fields = list(dict.fromkeys(each.partition("=")[0] for result in results for each in result.settings))
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["trial", "state", "score", *fields, "run", "note"])
+    lines = [table_line(["trial", "state", "score", *fields, "run", "note"])]
     for result in results:
         values = dict(each.split("=", 1) for each in result.settings)
-        score = "" if result.score is None else result.score
         cells = [values.get(field, "") for field in fields]
-        table.writerow([result.number, result.state, score, *cells, result.folder, result.note])
-    write_atomic(folder / "trials.csv", text.getvalue())
+        lines.append(table_line([result.number, result.state, result.score, *cells, result.folder, result.note]))
+    write_atomic(folder / "trials.csv", "".join(lines))
 
 
 def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import DataError, listed
+from sfumato.files import read_file
 
 SPLITS_NAME = "splits_final.json"
 PARTS = {"train": "train", "val": "validation"}
@@ -22,7 +23,7 @@ def read_splits(path: Path) -> tuple[Mapping[str, str], ...]:
         DataError: it is damaged or of another form, or a case is in both parts of a fold.
     """
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read: {error}", expected="a whole JSON file", code="DATA-066") from error
     if not (

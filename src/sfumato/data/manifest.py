@@ -6,8 +6,6 @@ had or its writer adds. Files below the table's folder are written relative to i
 folder can be moved.
 """
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from sfumato.data.formats.archive import Locator
 from sfumato.errors import DataError, listed
+from sfumato.tables import read_rows, write_table
 
 MEASURED = ("height", "width", "row_mm", "column_mm")
 """Columns that `prepare` adds; they are no property of the source."""
@@ -123,16 +122,15 @@ def write_manifest(path: Path, cases: Sequence[Case], *, extra: Mapping[str, Seq
     images = ["image", *(f"image_{channel}" for channel in range(1, channels + 1))]
     readers = max((len(case.masks) for case in cases), default=0)
     masks = ["mask"] if readers == 1 else [f"mask_{reader}" for reader in range(readers)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["id", *images, *masks, *COLUMNS, *columns])
-        for row, case in enumerate(cases):
-            pictures = [
-                *_filled([case.image, *case.channels], len(images), path.parent),
-                *_filled(case.masks, readers, path.parent),
-            ]
-            facts = [getattr(case, column) or "" for column in COLUMNS]
-            table.writerow([case.id, *pictures, *facts, *(column[row] for column in columns.values())])
+
+    def cells(row: int, case: Case) -> list[object]:
+        pictures = _filled([case.image, *case.channels], len(images), path.parent)
+        outlines = _filled(case.masks, readers, path.parent)
+        facts = [getattr(case, column) for column in COLUMNS]
+        return [case.id, *pictures, *outlines, *facts, *(column[row] for column in columns.values())]
+
+    names = ["id", *images, *masks, *COLUMNS, *columns]
+    write_table(path, names, (cells(row, case) for row, case in enumerate(cases)))
 
 
 def _filled(locators: Sequence[str], count: int, folder: Path) -> list[str]:
@@ -146,28 +144,6 @@ def read_manifest(path: Path) -> list[Case]:
         DataError: a column is missing, an id occurs twice, a split is unknown, or a file name leads out of the folder.
     """
     return _cases(path, read_rows(path))
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file as dictionaries; a byte order mark is fine.
-
-    Raises:
-        DataError: the file is missing, is not UTF-8, or a row has another number of fields than the header.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}", expected="a CSV file in UTF-8", code="DATA-016") from error
-    table = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header, *rows = list(table) or [[]]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {table.line_num}: {error}", expected="a CSV file", code="DATA-016") from error
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            finding = f"{path}, row {number}: {len(row)} fields"
-            raise DataError(finding, expected=f"{len(header)} fields: {', '.join(header)}", code="DATA-016")
-    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def _cases(path: Path, rows: Sequence[dict[str, str]]) -> list[Case]:

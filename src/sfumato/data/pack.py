@@ -20,11 +20,13 @@ import numpy as np
 import torch
 
 from sfumato.data.formats.archive import read_array
-from sfumato.data.manifest import Case, read_manifest, read_rows
+from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.placement import Placement
 from sfumato.data.preparation.store import FORMAT
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError
+from sfumato.files import read_file
+from sfumato.tables import read_rows
 from sfumato.typing import Data, Labels, Masks
 
 
@@ -127,7 +129,7 @@ def _original(row: Mapping[str, str]) -> Original:
 
 def _description(folder: Path) -> dict[str, Any]:
     try:
-        entry: dict[str, Any] = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))
+        entry: dict[str, Any] = json.loads(read_file(folder / "dataset.json"))
         version = entry["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

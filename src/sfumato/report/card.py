@@ -2,8 +2,9 @@
 
     RUN/model_card.md   plain Markdown, to be passed on with the weights
 
-It tells of the data in numbers: no path, no id of a case, no name of a patient. What stands below the heading
-`## Licence` belongs to the person: it is kept when the card is written again.
+It tells of the data in numbers: no path, no id of a case, no name of a patient. Names stand in it as plain text,
+whatever they spell. What stands below the heading `## Licence` belongs to the person: it is kept when the card is
+written again.
 
 Source of the form: Mitchell et al., Model Cards for Model Reporting, FAT* 2019 (arXiv 1810.03993).
 """
@@ -15,14 +16,17 @@ from typing import Any, NamedTuple
 
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from sfumato.atomic import write_atomic
 from sfumato.data.manifest import SPLITS
 from sfumato.errors import DataError
+from sfumato.escape import for_markdown
 from sfumato.provenance import digest, read_provenance
 from sfumato.report.figures import NOT_A_METRIC
 from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import Row, read_json, read_rows, shown
+from sfumato.report.reading import read_json, shown
+from sfumato.tables import Row, read_rows
 from sfumato.training.log import read_log
 
 NAME = "model_card.md"
@@ -73,10 +77,15 @@ def model_card(run: Path, *, licence: str = TO_FILL) -> str:
     data, rows = _data(run)
     loader = PackageLoader("sfumato.report")
     environment = Environment(
-        loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+        loader=loader,
+        finalize=for_markdown,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     return environment.get_template("model_card.md.jinja2").render(
-        name=_plain(run.name),
+        name=run.name,
         does=PAIRS.get(recipe["data"].get("pairs", "none"), WORDS[recipe["task"]]),
         use=USES[recipe["task"]],
         sha256=_weights(run),
@@ -85,7 +94,7 @@ def model_card(run: Path, *, licence: str = TO_FILL) -> str:
         numbers=_numbers(records),
         validated=_validated(recipe, rows),
         limits=tuple(limits_of_run(run)),
-        licence=licence,
+        licence=Markup(licence),
     )
 
 
@@ -112,7 +121,7 @@ def limits_of_run(run: Path) -> Iterator[str]:
 
 def _few(train: Sequence[Row]) -> Iterator[str]:
     """The classes with few training images; without classes, the whole."""
-    counts = Counter(_plain(row.get("label") or "") for row in train)
+    counts = Counter(row.get("label") or "" for row in train)
     for label, count in sorted(counts.items()):
         if count < FEW:
             yield f"Only {count} training images{f' of {label}' if label else ''}."
@@ -156,11 +165,9 @@ def _about_data(spec: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         yield f"intensities: {intensity['text']}"
     classes = Counter(row["label"] for row in rows if row.get("label") and row.get("split") == "train")
     if classes:
-        yield "classes, with training images: " + ", ".join(
-            f"{_plain(name)} {n}" for name, n in sorted(classes.items())
-        )
+        yield "classes, with training images: " + ", ".join(f"{name} {n}" for name, n in sorted(classes.items()))
     if masks := spec.get("mask_classes"):
-        yield f"classes of the masks: {', '.join(map(_plain, masks))}; outlines of each image: {spec.get('readers')}"
+        yield f"classes of the masks: {', '.join(masks)}; outlines of each image: {spec.get('readers')}"
     if made := sum(row.get("origin") == "synthetic" for row in rows):
         yield f"{made} of the images are synthetic"
 
@@ -209,8 +216,3 @@ def _licence(card: Path) -> str:
     text = card.read_text(encoding="utf-8") if card.is_file() else ""
     _, found, licence = text.partition(f"\n{LICENCE}\n")
     return licence.strip() if found else TO_FILL
-
-
-def _plain(name: str) -> str:
-    """A name that is no Markdown."""
-    return " ".join("".join(c for c in name if c not in "`*_<>[]#|\\").split())

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sfumato.report.figures import LINES, encoded, style
+from sfumato.escape import visible
+from sfumato.report.figures import LINES, encoded, legend, style
 
 
 class Course(NamedTuple):
@@ -34,10 +35,10 @@ def diagram(title: str, courses: Sequence[Course], *, across: str, up: str, ink:
     for course, colour in zip(courses, LINES * 8, strict=False):
         form = {"color": ink, "linestyle": "--", "linewidth": 1.0} if course.dashed else {"color": colour}
         marker = "o" if len(course.across) <= 20 and not course.dashed else ""
-        axes.plot(course.across, course.up, label=course.name, marker=marker, markersize=3.5, **form)
+        axes.plot(course.across, course.up, label=visible(course.name), marker=marker, markersize=3.5, **form)
     style(axes, title=title, ink=ink)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6))
     axes.set_xlabel(across, color=ink, fontsize=9)
     axes.set_ylabel(up, color=ink, fontsize=9)
-    axes.legend(frameon=False, fontsize=8, labelcolor=ink)
+    legend(axes, ink=ink)
     return encoded(figure, transparent=True)

@@ -19,6 +19,8 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
+from sfumato.escape import visible
+
 Picture = UInt8[np.ndarray, "h w c"]
 """One image: 1 channel (grey) or 3 (red, green, blue), 0..255."""
 
@@ -117,7 +119,7 @@ def bars(title: str, counts: Mapping[str, float], *, unit: str, ink: str) -> byt
     """A number for each name, as a PNG without background, for a page on which `ink` can be read."""
     figure = Figure(figsize=(5.4, 3.3))
     axes = figure.add_axes((0.28, 0.14, 0.69, 0.76))
-    names = [name if len(name) <= NAME else name[: NAME - 1] + "\u2026" for name in counts]
+    names = [name if len(name) <= NAME else name[: NAME - 1] + "\u2026" for name in map(visible, counts)]
     axes.barh(range(len(names)), list(counts.values()), color=LINES[0])
     style(axes, title=title, ink=ink)
     axes.set_yticks(range(len(names)), names, parse_math=False)
@@ -145,17 +147,18 @@ def strips(rows: Mapping[str, Sequence[Picture]], labels: Sequence[str]) -> byte
         labels: one for each column.
     """
     tiles = np.stack([_tile(image) for row in rows.values() for image, _ in zip(row, labels, strict=True)])
+    names, labels = [visible(name) for name in rows], [visible(label) for label in labels]
     body = Image.fromarray(grid(tiles, len(labels)))
     size = max(11, tiles.shape[2] // 12)
     font = ImageFont.load_default(size)
-    margin = max(round(font.getlength(name)) for name in rows)
+    margin = max(round(font.getlength(name)) for name in names)
     margin += size if margin else 0
     sheet = Image.new("RGB", (margin + body.width, body.height + 2 * size), "white")
     sheet.paste(body, (margin, 0))
     pen, width, height = ImageDraw.Draw(sheet), body.width / len(labels), body.height / len(rows)
     for place, label in enumerate(labels):
         pen.text((margin + (place + 0.5) * width, body.height + size), label, fill=INK, font=font, anchor="mm")
-    for place, name in enumerate(rows):
+    for place, name in enumerate(names):
         pen.text((0, (place + 0.5) * height), name, fill=INK, font=font, anchor="lm")
     buffer = io.BytesIO()
     sheet.save(buffer, "PNG")
@@ -277,10 +280,10 @@ def _draw(axes: Axes, panel: Panel, *, ink: str) -> None:
         if smooth is not values:
             axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.25)
         marker = "o" if len(steps) <= 20 else ""
-        label = name.replace("_", " ")
+        label = visible(name).replace("_", " ")
         axes.plot(steps, smooth, color=colour, linewidth=1.6, marker=marker, markersize=3.5, label=label)
     if len(panel.lines) > 1:
-        axes.legend(frameon=False, fontsize=8, labelcolor=ink)
+        legend(axes, ink=ink)
     if panel.title in {"Loss", "Gradient norm"} and _spans_decades(panel):
         axes.set_yscale("log")
     else:
@@ -289,9 +292,15 @@ def _draw(axes: Axes, panel: Panel, *, ink: str) -> None:
     style(axes, title=panel.title, ink=ink)
 
 
+def legend(axes: Axes, *, ink: str) -> None:
+    """The names of the lines, letter by letter: a name such as `$x^$` is no formula."""
+    for text in axes.legend(frameon=False, fontsize=8, labelcolor=ink).get_texts():
+        text.set_parse_math(False)
+
+
 def style(axes: Axes, *, title: str, ink: str) -> None:
     """Title, grid and colours that all diagrams share; the horizontal axis counts steps."""
-    axes.set_title(title, loc="left", fontsize=10.5, color=ink, fontweight="bold")
+    axes.set_title(title, loc="left", fontsize=10.5, color=ink, fontweight="bold", parse_math=False)
     axes.set_xlabel("step", color=ink, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
     axes.tick_params(which="both", colors=ink, labelsize=8.5, length=3)

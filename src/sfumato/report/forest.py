@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sfumato.escape import visible
 from sfumato.report.figures import LINES
 
 HELPS, HARMS, UNDECIDED = LINES[0], LINES[1], LINES[7]
@@ -36,7 +37,7 @@ def forest(lines: Sequence[Line], *, unit: str, ink: str) -> bytes:
         colour = HELPS if line.low > 0 else HARMS if line.high < 0 else UNDECIDED
         axes.plot([line.low, line.high], [place, place], color=colour, linewidth=2.2, solid_capstyle="butt")
         axes.plot(line.value, place, marker="s", color=colour, markersize=5.5)
-    axes.set_yticks(range(len(lines)), [line.name for line in lines], parse_math=False)
+    axes.set_yticks(range(len(lines)), [visible(line.name) for line in lines], parse_math=False)
     axes.set_ylim(len(lines) - 0.5, -0.5)
     axes.set_xlabel(unit, color=ink, fontsize=9)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=5))

@@ -3,10 +3,9 @@
 A folder is recognised by its files; each kind has its reader, which turns it into a `Section` of plain blocks, and the
 template draws them: what was asked, the answer in words and numbers, its limits, then each folder. Pictures are inside
 the page, styles are inline, there is no script: the file can be mailed, archived and opened without a network. Every
-name in it was written by someone else and is escaped.
+name in it was written by someone else and is escaped, control characters and turns of direction in it are spelt.
 """
 
-import csv
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import UsageError
+from sfumato.escape import for_html
 from sfumato.report.asked import asked_of
 from sfumato.report.content import Section
 from sfumato.report.reading import read_json
@@ -30,6 +30,7 @@ from sfumato.report.sections.proof import proof_section
 from sfumato.report.sections.runs import run_section
 from sfumato.report.sections.samples import samples_section
 from sfumato.report.sections.scores import scores_section
+from sfumato.tables import read_columns
 
 ALWAYS = "For research. Not a medical device: no decision about a patient may rest on these numbers or pictures."
 """The limit of every page."""
@@ -74,7 +75,12 @@ def render(sections: Sequence[Section]) -> str:
     """The page of these sections as HTML."""
     loader = PackageLoader("sfumato.report")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=True,
+        finalize=for_html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     return environment.get_template("report.html.jinja2").render(
         sections=sections,
@@ -124,7 +130,4 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 def _header(file: Path) -> set[str]:
     """The columns of a table; none without a table."""
-    if not file.is_file():
-        return set()
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        return set(next(csv.reader(lines), []))
+    return set(read_columns(file)) if file.is_file() else set()

@@ -1,7 +1,6 @@
 """Reading what sfumato wrote: tables, JSON, pictures; and numbers as text."""
 
 import base64
-import csv
 import io
 import json
 import math
@@ -15,6 +14,7 @@ from PIL import Image as Pillow
 from sfumato.errors import DataError
 from sfumato.report.content import Image, Listing, Table
 from sfumato.report.figures import Picture, heat
+from sfumato.tables import Row
 
 ROWS = 50
 """Rows of a table that the page shows."""
@@ -30,27 +30,6 @@ STRIP = 1600
 
 UNKNOWN = "\u2013"
 """What stands in the place of a number that is not known: a dash."""
-
-Row = dict[str, str]
-
-
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a CSV file.
-
-    Raises:
-        DataError: the file is no CSV file in UTF-8, or a row has another number of fields than the header.
-    """
-    try:
-        header, *rows = list(
-            csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
-        ) or [[]]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read: {error}", expected="a CSV file in UTF-8", code="DATA-016") from error
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            expected = f"{len(header)} fields: {', '.join(header)}"
-            raise DataError(f"{path}, row {number}: {len(row)} fields", expected=expected, code="DATA-016")
-    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def read_json(path: Path) -> Any:

@@ -9,6 +9,7 @@ import re
 from collections.abc import MutableMapping
 
 from sfumato.errors import SfumatoError
+from sfumato.escape import visible
 
 _FIRST_PORT, _PORTS = 20_000, 10_000
 
@@ -55,4 +56,4 @@ def cause_of(error: BaseException) -> str:
 
 def told(cause: str, *, rank: int, world: int) -> str:
     """The last line of the output when one of several processes failed."""
-    return f"error: process {rank} of {world} (counted from 0) failed: {cause}"
+    return f"error: process {rank} of {world} (counted from 0) failed: {visible(cause)}"

@@ -71,7 +71,14 @@ def test_the_licence_that_a_person_wrote_stays(card_run: Path) -> None:
 def test_names_are_no_markdown(card_run: Path) -> None:
     table = card_run.parent / "ward_7" / "manifest.csv"
     table.write_text(table.read_text().replace("rare", "[x](y)<b>|`"))
-    assert "x(y)b 2" in model_card(card_run)
+    assert r"\[x\](y)\<b\>\|\` 2" in model_card(card_run)
+    assert any("of [x](y)<b>|`." in limit for limit in limits_of_run(card_run))  # elsewhere it is not Markdown
+
+
+def test_names_of_runs_break_no_line_and_move_no_cursor(card_run: Path) -> None:
+    run = card_run.rename(card_run.with_name("run\n\n## Licence\n\x1b[31m"))
+    card = model_card(run)
+    assert card.startswith("# Model card: run \\#\\# Licence \\\\x1b\\[31m\n") and card.count("\n## Licence\n") == 1
 
 
 def test_lost_data_and_unfinished_runs_have_a_card_too(card_run: Path) -> None:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato.report.diagram import Course, diagram
 from sfumato.report.figures import (
     FILLS,
     INK,
     REFERENCE,
     animation,
+    bars,
     chart,
     curves,
     grid,
@@ -143,6 +145,21 @@ def test_rows_of_a_sheet_have_their_names_at_the_left() -> None:
     assert sheet.width > plain.width and sheet.height > 1.8 * plain.height
     with pytest.raises(ValueError, match="zip"):
         strips({"one": pictures, "another": pictures[:2]}, ["a", "b", "c"])
+
+
+def test_names_are_drawn_letter_by_letter() -> None:
+    """What matplotlib and Pillow would take for a formula, for several lines, or cannot encode."""
+    odd = ("$x^$", "a\nb", "caf\udce9", "\x1b[31m")
+    pictures = [np.full((8, 8, 1), 100, np.uint8)] * len(odd)
+    records = [{"kind": "validate", "step": 1, "seconds": 1.0, **dict.fromkeys(odd, 0.5)}]
+    course = Course("$x^$", np.arange(3.0), np.arange(3.0))
+    drawn = (
+        strips(dict.fromkeys(odd, pictures), odd),
+        curves(records),
+        bars("$x^$", dict.fromkeys(odd, 1.0), unit="images", ink=INK),
+        diagram("$x^$", [course], across="a", up="b", ink=INK),
+    )
+    assert all(Image.open(io.BytesIO(png)).width > 20 for png in drawn)
 
 
 def test_an_animation_holds_its_frames_and_their_order() -> None:

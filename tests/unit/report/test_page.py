@@ -18,6 +18,7 @@ from sfumato.errors import DataError, UsageError
 from sfumato.report.page import write_report
 
 EVIL = '<img src=x onerror="alert(1)">'
+UNSEEN, SPELT = "\x1b[31m\u202e", r"\x1b[31m\u202e"
 
 
 class Page(HTMLParser):
@@ -163,20 +164,22 @@ def test_triples_are_drawn_when_the_scores_name_the_files(scores: Path, report: 
 @pytest.mark.parametrize("kind", ["run", "predictions", "samples", "scores", "dataset"])
 def test_names_are_escaped(kind: str, request: pytest.FixtureRequest, report: Callable[..., Page]) -> None:
     folder: Path = request.getfixturevalue(kind)
-    folder = folder.rename(folder.with_name("<img src=x onerror=alert(2)>"))
+    folder = folder.rename(folder.with_name(f"<img src=x onerror=alert(2)>{UNSEEN}"))
+    name = f"{EVIL}{UNSEEN}"
     if kind == "run":
-        (folder / "recipe.yaml").write_text(EVIL)
-        (folder / "plan.json").write_text(json.dumps([{"choice": EVIL, "value": EVIL, "reason": EVIL}]))
-        record = {"kind": "validate", "step": 9, "seconds": 1.0, EVIL: 0.5}
+        (folder / "recipe.yaml").write_text(name)
+        (folder / "plan.json").write_text(json.dumps([{"choice": name, "value": name, "reason": name}]))
+        record = {"kind": "validate", "step": 9, "seconds": 1.0, name: 0.5}
         with (folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(record) + "\n")
     else:
         table = folder / ("scores.csv" if kind == "scores" else "manifest.csv")
         names = {"predictions": "id", "samples": "label", "scores": "id", "dataset": "label"}
-        rewrite(table, lambda rows: [row.update({names[kind]: EVIL}) for row in rows])
+        rewrite(table, lambda rows: [row.update({names[kind]: name}) for row in rows])
     page = report(folder)
     assert EVIL not in page.source and "onerror" not in page.attributes
-    assert EVIL in page.text and "<img src=x onerror=alert(2)>" in page.text
+    assert f"{EVIL}{SPELT}" in page.text and f"<img src=x onerror=alert(2)>{SPELT}" in page.text
+    assert not set(UNSEEN[:1] + UNSEEN[-1:]) & set(page.source)
 
 
 def test_a_long_table_says_how_many_rows_it_leaves_out(samples: Path, report: Callable[..., Page]) -> None:

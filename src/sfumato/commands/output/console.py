@@ -1,19 +1,44 @@
-"""What a command says while it works: everything goes to stderr, so stdout is free for `--json`."""
+"""What a command says while it works: everything goes to stderr, so stdout is free for `--json`.
+
+Names of files and classes are words of strangers. The console obeys no mark-up in them, and whatever it draws, a line,
+a table or a progress bar, passes through one place where control characters are spelt (`sfumato.escape`).
+"""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
 
-console = Console(stderr=True, highlight=False, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0")
+from sfumato.escape import for_terminal, visible
+
+
+class SafeConsole(Console):
+    """A console on which words are only seen: what moves a cursor or colours comes from rich alone."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        """Words before they are measured: a table is as wide as what is seen."""
+        return super().render_str(visible(text, keep="\n"), **how)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The pieces that are written."""
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else piece._replace(text=visible(piece.text, keep="\n"))
+
+
+console = SafeConsole(
+    stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True, quiet=os.environ.get("RANK", "0") != "0"
+)
 """Of several processes, the first one speaks."""
 
 
 def say(text: str) -> None:
-    """One line for the person."""
-    console.print(text, markup=False)
+    """One line for the person; further lines are indented."""
+    console.print(for_terminal(text))
 
 
 class Bar:
@@ -24,18 +49,18 @@ class Bar:
 
     def update(self, done: float, *, note: str = "") -> None:
         """Set how much is done, in the units of the total, with a short note behind."""
-        self._progress.update(self._task, completed=done, note=note)
+        self._progress.update(self._task, completed=done, note=visible(note))
 
 
 @contextmanager
 def bar(title: str, total: float) -> Iterator[Bar]:
     """A progress bar with count, time left and a note."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn() if isinstance(total, int) else TextColumn("{task.percentage:>3.0f} %"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         yield Bar(progress, progress.add_task(title, total=total, note=""))

@@ -4,7 +4,6 @@ SAMPLES/  <class>/000123.png  grids/{16,36,64}.png  class_<name>.png  unconditio
           manifest.csv  summary.json; where copies were rejected: rejected.csv
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -112,11 +111,3 @@ def _in_turn(wanted: Sequence[Wanted]) -> list[Wanted]:
         order.append((seen[image.label], len(order)))
         seen[image.label] += 1
     return [wanted[index] for _, index in sorted(order)]
-
-
-def write_rows(path: Path, rows: Sequence[dict[str, object]]) -> None:
-    """A small table; the columns are those of the first row."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)

@@ -165,7 +165,8 @@ def _tell_hardware(run: Run, recipe: Recipe, parts: Parts, *, device: str) -> No
         compiled=settings.compile,
         channels_last=hasattr(parts.network, "memory_format"),
     )
-    say(f"hardware: {found}\nhardware: {used}")
+    say(f"hardware: {found}")
+    say(f"hardware: {used}")
     file = run.folder / "hardware.json"
     starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     starts.append({"step": parts.step, "processes": world(), **found._asdict(), **used._asdict()})

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from sfumato.data.formats.zipped import check_sizes, read_zip_member
 from sfumato.errors import DataError
+from sfumato.files import open_file
 
 Array = NDArray[Any]
 
@@ -146,11 +147,11 @@ def _unreadable(path: Path, key: str, error: BaseException) -> DataError:
 
 def _read_array(path: Path, key: str) -> Array:
     if path.suffix.lower() == ".npy":
-        with path.open("rb") as file:
+        with open_file(path) as file:
             _checked_header(file, path.stat().st_size)
         return _native(np.load(path, mmap_mode="r", allow_pickle=False))
     if path.suffix.lower() == ".npz":
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as packed, zipfile.ZipFile(packed) as archive:
             member = archive.getinfo(f"{key}.npy")
             check_sizes(path, [member])
             with archive.open(member) as file:
@@ -166,7 +167,7 @@ def _native(array: Array) -> Array:
 
 
 def _read_idx(path: Path) -> Array:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+    with open_file(path) as stored, gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored as file:
         header = _idx_header(path, file)
         size = math.prod(header.shape) * header.dtype.itemsize
         content = file.read(size + 1)
@@ -182,7 +183,7 @@ def idx_header(path: Path) -> ArrayHeader:
         DataError: it does not start like an IDX file.
     """
     try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        with open_file(path) as stored, gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored as file:
             return _idx_header(path, file)
     except FAULTS as error:
         raise _unreadable(path, "", error) from error
@@ -207,9 +208,9 @@ def array_headers(path: Path) -> dict[str, ArrayHeader]:
     """
     try:
         if path.suffix.lower() == ".npy":
-            with path.open("rb") as file:
+            with open_file(path) as file:
                 return {"": _checked_header(file, path.stat().st_size)}
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as packed, zipfile.ZipFile(packed) as archive:
             members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
             check_sizes(path, members)
             return {member.filename.removesuffix(".npy"): _member_header(archive, member) for member in members}

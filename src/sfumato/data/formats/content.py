@@ -14,6 +14,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from sfumato.errors import DataError
+from sfumato.files import open_file
 
 DEFLATE_RATIO = 1032
 """Deflate codes at best 258 bytes in 2 bits (RFC 1951)."""
@@ -42,7 +43,7 @@ def opened(path: Path, *, expected: str) -> Iterator[BufferedIOBase]:
         DataError: it cannot be read, is empty or a git-lfs pointer, or its compressed data are cut or damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             beginning = file.read(len(_POINTER))
             if not beginning:
                 raise _refused(f"{path} is empty (0 bytes)", expected, code="DATA-003")

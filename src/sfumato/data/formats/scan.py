@@ -15,6 +15,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.grid import differences
 from sfumato.data.formats.volume import Header, Plane, Volume, flat_axis, grid_of, named_place
 from sfumato.errors import DataError
+from sfumato.files import open_file
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
 """How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
@@ -31,7 +32,7 @@ def is_volume(path: Path) -> bool:
     if "." in name[1:] and not name.rsplit(".", 1)[1].isdigit():  # DICOM files are often called 1.2.840.113
         return False
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return file.read(132)[128:] == b"DICM"
     except OSError:
         return False

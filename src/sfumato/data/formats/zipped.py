@@ -17,6 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sfumato.errors import DataError, listed
+from sfumato.files import check_regular
 
 MAX_MEMBERS = 1_000_000
 MAX_TOTAL = 50 * 2**30
@@ -89,6 +90,7 @@ def check_sizes(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
 
 def _opened(path: Path) -> zipfile.ZipFile:
     try:
+        check_regular(path)
         state = path.stat()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error

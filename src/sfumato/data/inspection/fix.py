@@ -4,7 +4,6 @@ Written are `images/` and `masks/` (or one folder per class) with lossless PNG, 
 `changes.csv`: for each file what was wrong and what was done. The source is only read.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -26,6 +25,7 @@ from sfumato.data.placement import resize
 from sfumato.data.source import Found
 from sfumato.data.storage import Storage
 from sfumato.errors import DataError, UsageError
+from sfumato.tables import write_table
 
 SAME_SHAPE = 0.01
 """A mask is resized to its image only if width / height differ by no more than this share."""
@@ -79,10 +79,7 @@ def fix(found: Found, inspection: Inspection, out: Path) -> Iterator[Fixed]:
             remedy="mend the files that are named above", code="DATA-071",
         )  # fmt: skip
     write_manifest(out / "manifest.csv", kept)
-    with (out / "changes.csv").open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file, lineterminator="\n")
-        table.writerow(["file", "what was wrong", "what was done"])
-        table.writerows(changes)
+    write_table(out / "changes.csv", ["file", "what was wrong", "what was done"], changes)
 
 
 class _Writer:

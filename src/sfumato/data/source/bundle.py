@@ -21,6 +21,7 @@ from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import arrange
 from sfumato.data.source.listing import Entry, Listing, divided, files_below, is_picture, left_out, members_below
 from sfumato.errors import DataError, listed
+from sfumato.files import read_file
 
 NAME = "dataset.json"
 MAX_BYTES = 2**30
@@ -32,7 +33,7 @@ def is_bundle(folder: Path) -> bool:
     if not path.is_file() or path.stat().st_size > MAX_BYTES:
         return False
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
     except (OSError, ValueError):
         return False
     return isinstance(content, dict) and "labels" in content and isinstance(content["labels"], list | None)
@@ -51,12 +52,12 @@ def find_in_bundle(path: Path, hints: Hints) -> Found:
         raise DataError(f"{path} holds no images", expected="images, and a dataset.json", code="DATA-002")
     if not described:
         arranged = arrange(pictures, hints=hints)
-        notes = [*arranged.notes, *left_out(listing.hidden, others)]
+        notes = [*arranged.notes, *left_out(listing, others)]
         return conclude(arranged.cases, notes, form="zip", unpaired=arranged.unpaired)
     if len(described) > 1:
         names = listed([entry.where for entry in described])
         raise DataError(f"{path} has {len(described)} files {NAME}:\n{names}", expected="one", code="DATA-058")
-    return _found(described[0], Listing(pictures, listing.hidden), [e for e in others if e.name != NAME], path)
+    return _found(described[0], listing._replace(entries=pictures), [e for e in others if e.name != NAME], path)
 
 
 def _found(described: Entry, listing: Listing, others: Sequence[Entry], path: Path) -> Found:
@@ -86,13 +87,13 @@ def _found(described: Entry, listing: Listing, others: Sequence[Entry], path: Pa
         for name, (key, entry) in zip(_ids(images, original), images.items(), strict=True)
     ]
     form = "EDM zip" if path.is_file() else "EDM folder"
-    return conclude(cases, [*notes, *left_out(listing.hidden, others)], form=form)
+    return conclude(cases, [*notes, *left_out(listing, others)], form=form)
 
 
 def _content(described: Entry) -> dict[str, Any]:
     archive, _, member = described.locator.partition("::")
     try:
-        content = json.loads(read_zip_member(Path(archive), member) if member else Path(archive).read_bytes())
+        content = json.loads(read_zip_member(Path(archive), member) if member else read_file(Path(archive)))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{described.locator} is no JSON: {error}", expected="a whole JSON file", code="DATA-058"
@@ -122,7 +123,7 @@ def _labels(where: str, given: object, images: Mapping[str, Entry]) -> dict[str,
             if names
         ] + ([f"{twice} labels name a file again"] if twice else [])
         raise DataError(
-            f"{where}: " + "\n".join(parts),
+            f"{where}: " + "\n  ".join(parts),
             expected="one label for each image, by its path beside dataset.json",
             remedy="make the archive again, or mend dataset.json",
             code="DATA-058",

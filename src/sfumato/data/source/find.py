@@ -14,10 +14,12 @@ it, or a note.
 """
 
 import importlib
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from sfumato.data.formats.image import SUFFIXES
@@ -47,6 +49,7 @@ from sfumato.data.source.scans import list_scans
 from sfumato.data.source.tabulated import find_table, tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.errors import DataError, UsageError, listed
+from sfumato.files import what_is
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
@@ -73,11 +76,31 @@ def find_cases(
         return _grouped(_of_python(_made(source), source), hints)
     source, masks = Path(source), None if masks is None else Path(masks)
     for path in (source, masks, hints.table):
-        if path is not None and not path.exists():
-            raise DataError(f"{path} does not exist", expected="a file or folder of images", code="DATA-001")
-    found = _from_folder(source, masks, hints) if source.is_dir() else _from_file(source, masks, hints)
+        if path is not None:
+            _refuse_nothing(path)
+    beside = None if masks is None else _masks_in(masks)
+    entries = None if beside is None else beside.entries
+    found = _from_folder(source, entries, hints) if source.is_dir() else _from_file(source, entries, hints)
     _refuse_unused_columns(source, found, hints)
-    return _grouped(found, hints)
+    said = () if beside is None else left_out(beside, [])
+    return _grouped(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), hints)
+
+
+def _refuse_nothing(path: Path) -> None:
+    """Refuse what is not there, and what is neither folder nor file: a pipe would be waited for.
+
+    Raises:
+        DataError: it is not there, or of another kind.
+    """
+    if not path.exists():
+        raise DataError(f"{path} does not exist", expected="a file or folder of images", code="DATA-001")
+    if not path.is_dir() and (found := what_is(path.stat().st_mode)):
+        raise DataError(
+            f"{path} is {found}",
+            expected="a file or folder of images",
+            remedy="write what it gives into a file first",
+            code="DATA-001",
+        )
 
 
 def _refuse_unused_columns(source: Path, found: Found, hints: Hints) -> None:
@@ -122,7 +145,7 @@ def _of_python(given: object, name: str) -> Found:
     return conclude(cases, [], form="Python")
 
 
-def _from_file(path: Path, masks: Path | None, hints: Hints) -> Found:
+def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
     ending = path.suffix.lower()
     if hints.table is not None:
         raise DataError(
@@ -136,15 +159,14 @@ def _from_file(path: Path, masks: Path | None, hints: Hints) -> Found:
     if ending == ".zip" and masks is None:
         return find_in_bundle(path, hints)
     if ending in TABLES:
-        return _by_table(path, path.parent, files_below(path.parent), _mask_entries(masks), hints)
+        return _by_table(path, path.parent, files_below(path.parent), masks, hints)
     entry = Entry(str(path.absolute()), (path.name,))
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
-    beside = _mask_entries(masks)
     if ending in SUFFIXES:
-        return _concluded(arrange([entry], masks=beside, hints=hints))
+        return _concluded(arrange([entry], masks=masks, hints=hints))
     if is_volume(path):
-        return find_in_volumes([entry], beside, hints)
+        return find_in_volumes([entry], masks, hints)
     raise DataError(
         f"{path} is not understood",
         expected="a folder, image, volume (NIfTI, NRRD, MHA, DICOM), NPZ, NPY or IDX file, ZIP archive or table",
@@ -152,7 +174,7 @@ def _from_file(path: Path, masks: Path | None, hints: Hints) -> Found:
     )
 
 
-def _from_folder(source: Path, masks: Path | None, hints: Hints) -> Found:
+def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
     if masks is None and hints.table is None:
         if (source / "manifest.csv").is_file():
             return conclude(read_manifest(source / "manifest.csv"), [], form="manifest")
@@ -163,35 +185,43 @@ def _from_folder(source: Path, masks: Path | None, hints: Hints) -> Found:
     listing = files_below(source)
     if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
         found = find_idx(listing.entries)
-        return found._replace(notes=(*left_out(listing.hidden, []), *found.notes))
-    beside = _mask_entries(masks)
-    if beside is not None:
-        apart = {entry.locator for entry in beside}
-        listing = listing._replace(entries=[entry for entry in listing.entries if entry.locator not in apart])
+        return found._replace(notes=(*left_out(listing, []), *found.notes))
+    if masks is not None:
+        apart = set(map(_real, masks))
+        listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
-        return _by_table(hints.table, source, listing, beside, hints)
+        return _by_table(hints.table, source, listing, masks, hints)
     kind, files, others = _main_kind(source, listing)
     table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
                               source, hints)  # fmt: skip
     if table is not None:
-        found = _by_table(table, source, listing, beside, hints)
+        found = _by_table(table, source, listing, masks, hints)
     else:
-        found = _of_kind(kind, files, beside, hints)
-        notes += left_out(listing.hidden, others, what=kind)
+        found = _of_kind(kind, files, masks, hints)
+        notes += left_out(listing, others, what=kind)
     return found._replace(notes=(*notes, *_about_json(others), *found.notes))
 
 
-def _mask_entries(masks: Path | None) -> list[Entry] | None:
-    """The files of the masks; None where they lie with the images."""
-    if masks is None:
-        return None
+def _masks_in(masks: Path) -> Listing:
+    """The masks in a folder of their own, or a single one."""
     if masks.is_file():
-        return [Entry(str(masks.absolute()), (masks.name,))]
+        return Listing([Entry(str(masks.absolute()), (masks.name,))], 0)
     listing = files_below(masks)
     found = [entry for entry in listing.entries if any(test(entry) for test in KINDS.values())]
     if not found:
         raise DataError(f"{masks} holds no masks", expected="images of masks", code="DATA-002")
-    return found
+    return listing._replace(entries=found)
+
+
+def _real(entry: Entry) -> tuple[str, str]:
+    """A file by the folder in which it lies in truth, whatever links lead there."""
+    folder, _, name = entry.locator.rpartition(os.sep)
+    return _real_folder(folder), name
+
+
+@lru_cache(maxsize=4096)
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _main_kind(source: Path, listing: Listing) -> tuple[str, list[Entry], list[Entry]]:
@@ -238,7 +268,7 @@ def _by_table(table: Path, root: Path, listing: Listing, masks: Sequence[Entry] 
     scans = list_scans(files) if kind == "volumes" else None
     arranged = tabulate(table, scans.entries if scans else files, root, masks=masks, hints=hints)
     others = [entry for entry in others if entry.locator != str(table.absolute())]
-    arranged = arranged._replace(notes=[*left_out(listing.hidden, others, what=kind), *arranged.notes])
+    arranged = arranged._replace(notes=[*left_out(listing, others, what=kind), *arranged.notes])
     return cut(arranged, hints, form="table", headers=scans.headers) if scans else _concluded(arranged, form="table")
 
 

@@ -1,23 +1,40 @@
 """What lies below a folder or in a ZIP archive: one entry per file, in natural order, hidden files counted.
 
+Links are followed, also out of the folder: data sets are often laid out over several disks. Each folder is gone through
+once, whatever leads to it. What is no regular file stays an entry, and is refused when it is read (`sfumato.files`).
+
 An entry knows two things: the locator under which the file is read, and its path below the source. All that a layout
 says is said by that path, so folders and archives are understood by the same rules.
 """
 
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+import stat
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.scan import SUFFIXES as VOLUMES
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.order import natural
-from sfumato.errors import DataError
+from sfumato.errors import DataError, listed
+
+Parts = tuple[str, ...]
+"""A path below the source."""
 
 ARRAYS = (".npy", ".npz")
 TABLES = (".csv", ".tsv", ".txt")
-IGNORED = {"thumbs.db", "desktop.ini", "__macosx"}
+READ = (*SUFFIXES, *VOLUMES, *ARRAYS, *TABLES, ".json", ".zip", ".gz")
+"""Endings of what is read, or of what is no folder."""
+
+IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "icon\r"}
+NO_PLACE_FOR_IMAGES = {"__macosx", ".git", ".svn", ".hg", ".dvc", ".datalad"}
+"""Hidden folders that hold copies for other programs."""
+
+SOME = 5
+"""Names in a note."""
 ENDING = re.compile(r"(?:\.nii\.gz|\.(?!\d+$)[^.]*)$", re.IGNORECASE)
 """What ends a name; a number does not (DICOM files are often called 1.2.840.113)."""
 
@@ -50,43 +67,170 @@ class Entry(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """Files in natural order, and how many hidden files and folders were passed over."""
+    """Files in natural order, and what to know of the rest.
+
+    Attributes:
+        entries: the files.
+        hidden: how many hidden files and folders were passed over.
+        notes: what a person should know of them and of links, in sentences.
+    """
 
     entries: list[Entry]
     hidden: int
+    notes: tuple[str, ...] = ()
 
 
 def files_below(folder: Path) -> Listing:
-    """All files below a folder.
+    """All files below a folder; links are followed, and no folder is gone through twice.
 
     Raises:
-        DataError: a folder cannot be read.
+        DataError: folders cannot be read, or links that may be folders lead nowhere (all are listed).
+    """
+    root = str(folder.absolute())
+    walk = _Walk(root)
+    walk.finish()
+    if walk.unreadable:
+        raise DataError(
+            f"{root}: {len(walk.unreadable)} folders cannot be read:\n{listed(sorted(walk.unreadable))}",
+            expected="folders that may be read",
+            remedy="mend their permissions, or give a folder without them",
+            code="DATA-001",
+        )
+    if walk.dangling:
+        raise DataError(
+            f"{root}: {len(walk.dangling)} links lead to what is not there:\n{listed(sorted(walk.dangling))}",
+            expected="links to files and folders that are there: these may be half of the data",
+            remedy="mount or restore what they point at, or remove them",
+            code="DATA-001",
+        )
+    return Listing(in_order(walk.entries), walk.hidden, tuple(walk.notes()))
+
+
+class _Walk:
+    """A walk through all folders below one: its own first, then those that links lead to.
+
+    So a folder that can be reached in several ways goes by its own name, and a link to a folder above ends there.
+
+    Args:
+        root: where it starts, absolute.
     """
 
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}", code="DATA-001") from error
+    def __init__(self, root: str) -> None:
+        self.entries = list[Entry]()
+        self.hidden = 0
+        self.unreadable, self.dangling = list[str](), list[str]()
+        self._root, self._real = root, os.path.realpath(root) + os.sep
+        self._linked: deque[Parts] = deque()
+        self._seen: dict[tuple[int, int], str] = {}
+        self._again, self._outside, self._unseen = list[str](), list[str](), list[str]()
 
-    root = str(folder.absolute())
-    entries, hidden = list[Entry](), 0
-    for place, folders, names in os.walk(root, onerror=refuse):
-        shown = [name for name in folders if not is_hidden(name)]
-        hidden += sum(map(is_hidden, names)) + len(folders) - len(shown)
-        folders[:] = shown
-        above = Path(place[len(root) :]).parts[1:]
-        entries += [Entry(f"{place}{os.sep}{name}", (*above, name)) for name in names if not is_hidden(name)]
-    return Listing(in_order(entries), hidden)
+    def finish(self) -> None:
+        """Go through everything."""
+        self._from(())
+        while self._linked:
+            self._from(self._linked.popleft())
+
+    def _from(self, start: Parts) -> None:
+        places = [start]
+        while places:
+            above = places.pop()
+            try:
+                if not self._is_new(above):
+                    continue
+                with os.scandir(self._path(above)) as found:
+                    items = sorted(found, key=lambda item: item.name)
+            except OSError as error:
+                self.unreadable.append(f"{self._path(above)}: {error.strerror}")
+                continue
+            places += [(*above, item.name) for item in items if self._is_own_folder(item, (*above, item.name))]
+
+    def _is_new(self, parts: Parts) -> bool:
+        """Whether a folder was not gone through before."""
+        state = self._path(parts).stat()
+        first = self._seen.setdefault((state.st_dev, state.st_ino), "/".join(parts) or ".")
+        if first != ("/".join(parts) or "."):
+            self._again.append(f"{'/'.join(parts)} is {first}")
+            return False
+        return True
+
+    def _is_own_folder(self, item: os.DirEntry[str], parts: Parts) -> bool:
+        """Whether an item is a folder and no link; everything else is noted."""
+        if is_hidden(item.name):
+            self.hidden += 1
+            self._unseen += _images_in(item)
+        elif not item.is_symlink():
+            if item.is_dir():
+                return True
+            self.entries.append(Entry(item.path, parts))
+        else:
+            self._follow(item, parts)
+        return False
+
+    def _follow(self, item: os.DirEntry[str], parts: Parts) -> None:
+        try:
+            is_folder = stat.S_ISDIR(item.stat().st_mode)
+        except OSError:  # it leads nowhere, or in a circle
+            if not item.name.lower().endswith(READ):
+                self.dangling.append(item.path)
+                return
+            is_folder = False  # what should be there would be read: it is told with all other files that cannot be
+        else:
+            if not f"{os.path.realpath(item.path)}{os.sep}".startswith(self._real):
+                self._outside.append("/".join(parts))
+        if is_folder:
+            self._linked.append(parts)
+        else:
+            self.entries.append(Entry(item.path, parts))
+
+    def _path(self, parts: Parts) -> Path:
+        return Path(self._root, *parts)
+
+    def notes(self) -> Iterator[str]:
+        """What to know of links and hidden files."""
+        if self._outside:
+            yield f"links that lead out of the folder, followed: {_some(sorted(self._outside))}"
+        if self._again:
+            yield f"folders that links lead to again, read once: {_some(sorted(self._again))}"
+        yield from _hidden_images(self._unseen)
+
+
+def _some(names: Sequence[str]) -> str:
+    """How many, and some of them."""
+    return f"{len(names)} ({', '.join(names[:SOME])}{' ...' if len(names) > SOME else ''})"
+
+
+def _images_in(item: os.DirEntry[str]) -> list[str]:
+    """Files that are named like images, in a hidden folder or as a hidden file."""
+    if item.name.lower() in NO_PLACE_FOR_IMAGES:
+        return []
+    if not item.is_dir(follow_symlinks=False):
+        return [item.name] if _is_like_an_image(item.name) else []
+    below = os.walk(item.path)  # what cannot be read in there is passed over too
+    return [f"{item.name}/.../{name}" for _, _, names in below for name in names if _is_like_an_image(name)]
+
+
+def _is_like_an_image(name: str) -> bool:
+    """Whether a name ends like that of an image, and is not that of what macOS lays beside it (`._a.png`)."""
+    return not name.startswith("._") and name.lower().endswith((*SUFFIXES, *VOLUMES, *ARRAYS))
+
+
+def _hidden_images(names: Sequence[str]) -> Iterator[str]:
+    if names:
+        yield f"of what is hidden, not used, named like images: {_some(sorted(names))}; without the dot they would be read"
 
 
 def members_below(archive: str, names: Iterable[str]) -> Listing:
     """The members of a ZIP archive; a backslash separates folders too, as some programs of Windows write it."""
-    entries, hidden = list[Entry](), 0
+    entries, unseen, hidden = list[Entry](), list[str](), 0
     for name in names:
         parts = tuple(re.split(r"[/\\]+", name))
-        if any(map(is_hidden, parts)):
-            hidden += 1
-        else:
+        if not any(map(is_hidden, parts)):
             entries.append(Entry(f"{archive}::{name}", parts))
-    return Listing(in_order(entries), hidden)
+            continue
+        hidden += 1
+        if _is_like_an_image(parts[-1]) and not {part.lower() for part in parts} & NO_PLACE_FOR_IMAGES:
+            unseen.append(name)
+    return Listing(in_order(entries), hidden, tuple(_hidden_images(unseen)))
 
 
 def in_order(entries: Iterable[Entry]) -> list[Entry]:
@@ -122,10 +266,10 @@ def divided(entries: Sequence[Entry], wanted: Callable[[Entry], bool]) -> tuple[
     return chosen, others
 
 
-def left_out(hidden: int, others: Sequence[Entry], *, what: str = "images") -> list[str]:
-    """Notes about files that are not used."""
-    notes = [f"hidden files or folders passed over: {hidden}"] if hidden else []
+def left_out(listing: Listing, others: Sequence[Entry], *, what: str = "images") -> list[str]:
+    """Notes about files that are not used, and about links."""
+    notes = [f"hidden files or folders passed over: {listing.hidden}"] if listing.hidden else []
+    notes += listing.notes
     if others:
-        names = ", ".join(entry.name for entry in others[:5]) + (" ..." if len(others) > 5 else "")
-        notes.append(f"files that are no {what}, not used: {len(others)} ({names})")
+        notes.append(f"files that are no {what}, not used: {_some([entry.name for entry in others])}")
     return notes

@@ -30,6 +30,7 @@ from sfumato.data.source.layout import Arranged
 from sfumato.data.source.listing import is_hidden
 from sfumato.data.source.volumes import cut
 from sfumato.errors import DataError, listed
+from sfumato.files import read_file
 
 NAME = "dataset.json"
 PARTS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
@@ -59,7 +60,7 @@ def is_nnunet(folder: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError):
         return (folder / "imagesTr").is_dir()
     named = isinstance(content, dict) and isinstance(content.get("labels"), dict)
@@ -77,7 +78,7 @@ def read_words(folder: Path) -> Words | None:
     above = [folder.resolve().parent] * (folder.resolve().name in {labels for _, labels in PARTS.values()})
     for path in (place / NAME for place in (folder, *above)):
         try:
-            content = json.loads(path.read_bytes())
+            content = json.loads(read_file(path))
         except (OSError, ValueError, RecursionError):
             continue
         if isinstance(content, dict) and isinstance(content.get("labels"), dict):
@@ -117,7 +118,7 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
 
 def _content(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError) as error:
         raise _malformed(path, f"cannot be read ({error})") from error
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
@@ -232,7 +233,7 @@ def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
         ]
         if not hints.drop_unpaired:
             raise DataError(
-                "\n".join(text),
+                "\n  ".join(text),
                 expected="labelsTr/case.nii.gz for each imagesTr/case_0000.nii.gz",
                 remedy="complete the data set, or leave these cases out with --drop-unpaired",
                 code="DATA-010",

@@ -76,7 +76,7 @@ class Matched(NamedTuple):
             if names
         ]
         return DataError(
-            "\n".join(parts),
+            "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
             remedy="rename or move these files, give the folder of the masks with --masks, "
             "or leave these out with --drop-unpaired",

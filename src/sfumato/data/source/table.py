@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.errors import DataError, listed
+from sfumato.files import read_file
 
 MAX_BYTES = 2**29
 """Larger tables are refused before they are read."""
@@ -131,7 +132,7 @@ def _text(path: Path) -> str:
     try:
         if (size := path.stat().st_size) > MAX_BYTES:
             raise DataError(f"{path} has {size:,} bytes", expected=f"a table of at most {MAX_BYTES:,}", code="DATA-016")
-        content = path.read_bytes()
+        content = read_file(path)
         encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
         text = content.decode(encoding)
     except OSError as error:

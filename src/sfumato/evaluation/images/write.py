@@ -7,7 +7,6 @@ sheets/          for each class some real images and some generated ones below t
 copies.png       the closest pairs of generated and training images
 """
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from sfumato.evaluation.copies import CopyAudit, CopyVerdict
 from sfumato.evaluation.images.panel import Measure
 from sfumato.evaluation.images.read import Images
 from sfumato.report.figures import strips
+from sfumato.tables import write_table
 from sfumato.tasks.task import spread, to_uint8
 
 COLUMNS = ("space", "class", "metric", "value", "low", "high", "floor", "floor_sd", "z", "n_real", "n_generated")
@@ -36,10 +36,7 @@ WHOLE = "all"
 
 def write_metrics(file: Path, measures: Sequence[Measure]) -> None:
     """All rows; a number that does not exist is left empty."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(COLUMNS)
-        table.writerows([_cell(value) for value in as_row(measure).values()] for measure in measures)
+    write_table(file, COLUMNS, ([_cell(value) for value in as_row(measure).values()] for measure in measures))
 
 
 def as_row(measure: Measure) -> dict[str, Any]:
@@ -55,12 +52,9 @@ def as_json(measures: Sequence[Measure]) -> list[dict[str, Any]]:
 
 def write_scores(file: Path, cases: Sequence[Case], verdicts: Sequence[CopyVerdict] | None, *, source: Path) -> None:
     """One row for each generated image; without verdicts the columns of copies are empty."""
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        table = csv.writer(stream, lineterminator="\n")
-        table.writerow(["id", "file", "class", "copy_score", "nearest_real", "copy_view", "copy"])
-        for place, case in enumerate(cases):
-            told = ["", "", "", ""] if verdicts is None else _told(verdicts[place])
-            table.writerow([case.id, _below(case.image, source), case.label or "", *told])
+    told = [["", "", "", ""]] * len(cases) if verdicts is None else [_told(verdict) for verdict in verdicts]
+    rows = ([case.id, _below(case.image, source), case.label, *of] for case, of in zip(cases, told, strict=True))
+    write_table(file, ["id", "file", "class", "copy_score", "nearest_real", "copy_view", "copy"], rows)
 
 
 def write_summary(file: Path, summary: Mapping[str, Any]) -> None:

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from sfumato.data.formats.archive import Locator
-from sfumato.data.manifest import file_names, read_rows
+from sfumato.data.manifest import file_names
+from sfumato.data.source.listing import files_below
 from sfumato.data.source.pairing import stem_of_image, stem_of_mask
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, listed
 from sfumato.evaluation.masks.references import References, find_masks, is_whole_volume
+from sfumato.tables import read_rows
 
 Missing = Literal["refuse", "leave-out", "empty"]
 """What to do about cases without a prediction: refuse them, leave them out and count them, score an empty mask."""
@@ -184,9 +186,9 @@ def _probabilities(folder: Path, row: Mapping[str, str], classes: Sequence[str])
 
 def _members(folder: Path) -> dict[str, list[str]]:
     members: dict[str, list[str]] = {}
-    for file in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if found := MEMBER.fullmatch(file.relative_to(folder).as_posix()):
-            members.setdefault(found["case"], []).append(str(file))
+    for file in files_below(folder).entries if folder.is_dir() else ():
+        if found := MEMBER.fullmatch(file.where):
+            members.setdefault(found["case"], []).append(file.locator)
     return members
 
 

@@ -19,7 +19,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import Header, count_planes, flat_axis, named_place, spacing
-from sfumato.data.manifest import Case, is_prepared, read_rows
+from sfumato.data.manifest import Case, is_prepared
 from sfumato.data.mask import count_values
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.crew import Crew
@@ -27,6 +27,7 @@ from sfumato.data.source import Found, find_cases
 from sfumato.data.source.nnunet import read_words
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError
+from sfumato.tables import read_rows
 
 FORMS: tuple[Form, ...] = ("png", "same")
 """Predictions are of single planes or of whole volumes; references are known by both names."""

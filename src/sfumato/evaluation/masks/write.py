@@ -1,12 +1,12 @@
 """The tables that an evaluation writes: `scores.csv`, a row for each case, target and model, and `patients.csv`."""
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sfumato.evaluation.masks.evaluate import Evaluation
 from sfumato.evaluation.masks.table import Scores, by_patient, fact, patients
+from sfumato.tables import write_table
 
 
 def write_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) -> None:
@@ -20,11 +20,8 @@ def write_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) ->
     tables = [Scores(measured, arm) for arm in measured.arms]
     names = list(dict.fromkeys(name for table in tables for name in table.names))
     more = [column for column in by if column not in ("patient", "split")]
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["id", "class", "arm", *names, *more, "patient", "split", "image", "reference", "prediction"])
-        for table in tables:
-            writer.writerows(_rows(table, names, more))
+    columns = ["id", "class", "arm", *names, *more, "patient", "split", "image", "reference", "prediction"]
+    write_table(file, columns, (row for table in tables for row in _rows(table, names, more)))
 
 
 def _rows(table: Scores, names: Sequence[str], more: Sequence[str]) -> Iterator[list[str]]:
@@ -47,14 +44,15 @@ def write_patients(file: Path, measured: Evaluation) -> None:
     if groups is None:
         return
     metrics = measured.manner.metrics
-    with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["patient", "arm", "cases", *metrics])
-        for arm in measured.arms:
-            table = Scores(measured, arm)
-            means = [by_patient(table.of_cases(name), groups) for name in metrics]
-            for who in dict.fromkeys(groups):
-                writer.writerow([who, arm.predictions.name, groups.count(who), *(_cell(of[who]) for of in means)])
+    rows = list[list[object]]()
+    for arm in measured.arms:
+        table = Scores(measured, arm)
+        means = [by_patient(table.of_cases(name), groups) for name in metrics]
+        rows += [
+            [who, arm.predictions.name, groups.count(who), *(_cell(of[who]) for of in means)]
+            for who in dict.fromkeys(groups)
+        ]
+    write_table(file, ["patient", "arm", "cases", *metrics], rows)
 
 
 def _cell(number: float) -> str:

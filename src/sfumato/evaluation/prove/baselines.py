@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.manifest import read_rows
 from sfumato.errors import DataError
 from sfumato.metrics.classification import ClassScores, Confusion, Share, balanced, each_class
+from sfumato.tables import read_rows
 
 COUNTS = ("TN", "FP", "FN", "TP")
 """Columns of a table of classifiers with two classes."""

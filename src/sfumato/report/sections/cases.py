@@ -15,8 +15,9 @@ from sfumato.errors import DataError
 from sfumato.report.content import Gallery, Image
 from sfumato.report.figures import grid, overlay
 from sfumato.report.meaning import heading
-from sfumato.report.reading import Row, as_bytes, embedded, picture
+from sfumato.report.reading import as_bytes, embedded, picture
 from sfumato.report.sections.comparison import Cases, case_values
+from sfumato.tables import Row
 
 CASES = 4
 """Cases shown as best, worst, most uncertain."""

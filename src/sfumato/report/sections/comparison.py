@@ -15,7 +15,8 @@ import numpy as np
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.report.content import Note, Table
 from sfumato.report.meaning import GROUPS, heading, meaning
-from sfumato.report.reading import UNKNOWN, Row, number, shown
+from sfumato.report.reading import UNKNOWN, number, shown
+from sfumato.tables import Row
 
 SEED = 0
 """Seed of the bootstrap: the same scores give the same page."""

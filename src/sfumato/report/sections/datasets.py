@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.report.content import Block, Gallery, Image, Section, Table
-from sfumato.report.reading import Row, embedded, listings, picture, read_rows, table
+from sfumato.report.reading import embedded, listings, picture, table
+from sfumato.tables import Row, read_rows
 
 EXAMPLES = 12
 """Images shown, spread evenly over the manifest."""

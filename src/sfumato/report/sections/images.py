@@ -7,11 +7,13 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from sfumato.escape import visible
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, LINES, encoded, style
 from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, Row, address, listings, number, picture, read_json, read_rows, shown
+from sfumato.report.reading import STRIP, UNKNOWN, address, listings, number, picture, read_json, shown
 from sfumato.report.reading import table as rows_table
+from sfumato.tables import Row, read_rows
 
 NOTICED = 3.0
 """A z-score from which a difference is called one."""
@@ -70,7 +72,7 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
     axes.axvline(NOTICED, color=ink, linewidth=1, linestyle="--")
     style(axes, title=title, ink=ink)
     axes.set_xscale("symlog", linthresh=10)
-    axes.set_yticks(range(len(values)), list(values), parse_math=False)
+    axes.set_yticks(range(len(values)), [visible(name) for name in values], parse_math=False)
     axes.invert_yaxis()
     axes.set_xlabel("standard deviations above real images (dashed: 3)", color=ink, fontsize=9)
     return encoded(figure, transparent=True)

@@ -9,7 +9,8 @@ from jaxtyping import UInt8
 
 from sfumato.report.content import Block, Fact, Facts, Gallery, Note, Section
 from sfumato.report.figures import Picture, grid, overlay
-from sfumato.report.reading import STRIP, listings, picture, read_json, read_rows, shown, table
+from sfumato.report.reading import STRIP, listings, picture, read_json, shown, table
+from sfumato.tables import read_rows
 
 COLUMNS = 8
 """Pictures in a row of a sheet: an image and its outline, four times."""

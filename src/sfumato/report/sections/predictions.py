@@ -7,7 +7,8 @@ import numpy as np
 
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section
 from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, Row, listings, number, picture, read_json, read_rows, shown, table
+from sfumato.report.reading import STRIP, UNKNOWN, listings, number, picture, read_json, shown, table
+from sfumato.tables import Row, read_rows
 
 CASES = 6
 """Cases shown with pictures."""

@@ -8,7 +8,8 @@ from sfumato.report.content import Block, Gallery, Image, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK
 from sfumato.report.forest import Line, forest
 from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import UNKNOWN, Row, address, listings, number, read_json, read_rows
+from sfumato.report.reading import UNKNOWN, address, listings, number, read_json
+from sfumato.tables import Row, read_rows
 
 TITLE = "Does the synthetic data help?"
 SHARES = ("sensitivity", "specificity")

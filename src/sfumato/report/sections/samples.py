@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sfumato.data.manifest import SPLITS
 from sfumato.report.content import Block, Gallery, Note, Section, Table
-from sfumato.report.reading import STRIP, Row, listings, picture, read_rows, table
+from sfumato.report.reading import STRIP, listings, picture, table
+from sfumato.tables import Row, read_rows
 
 NO_CLASS = "(no class)"
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from sfumato.report.content import Block, Section, Table
 from sfumato.report.meaning import heading
-from sfumato.report.reading import UNKNOWN, listings, read_json, read_rows, table
+from sfumato.report.reading import UNKNOWN, listings, read_json, table
 from sfumato.report.sections.cases import TRIPLE, extreme_cases
 from sfumato.report.sections.comparison import compare, each_class, split_arms
 from sfumato.report.sections.uncertainty import reliability, review
+from sfumato.tables import read_rows
 
 Told = Mapping[str, Any]
 """A part of `summary.json`."""

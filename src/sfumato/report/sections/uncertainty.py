@@ -9,8 +9,9 @@ from sfumato.metrics.selective import error_found, risk_coverage
 from sfumato.report.content import Block, Gallery, Image, Table
 from sfumato.report.diagram import Course, diagram
 from sfumato.report.figures import INK, LIGHT_INK
-from sfumato.report.reading import UNKNOWN, Row, address
+from sfumato.report.reading import UNKNOWN, address
 from sfumato.report.sections.comparison import ORDER, Arms, case_values
+from sfumato.tables import Row
 
 SHARES = tuple(np.linspace(0, 1, 41).tolist())
 """Where the curve of found error is drawn."""

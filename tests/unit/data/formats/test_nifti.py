@@ -210,7 +210,7 @@ def test_damage_is_refused(tmp_path: Path, name: str, damage: Callable[[], bytes
 
 def test_files_that_cannot_be_opened(tmp_path: Path) -> None:
     (tmp_path / "folder.nii").mkdir()
-    for name, finding in (("folder.nii", "Is a directory"), ("none.nii", "No such file")):
+    for name, finding in (("folder.nii", "it is a folder, not a file"), ("none.nii", "No such file")):
         with pytest.raises(DataError, match=finding) as caught:
             read_header(tmp_path / name)
         assert caught.value.code == "DATA-001"

@@ -141,6 +141,7 @@ def test_a_flat_folder_is_images_only(tmp_path: Path) -> None:
     assert [case.id for case in found.cases] == ["a9", "a10"] and found.kind == "generate"
     assert found.notes == (
         "hidden files or folders passed over: 2",
+        "of what is hidden, not used, named like images: 1 (.hidden.png); without the dot they would be read",
         "files that are no images, not used: 1 (notes.txt)",
     )
 

@@ -119,7 +119,7 @@ def test_cases_without_partner(tmp_path: Path) -> None:
     (folder / "imagesTr/b_0000.png").unlink()
     (folder / "labelsTs/d.png").unlink()
     with pytest.raises(
-        DataError, match=r"1 cases of imagesTr have no label:\n    a\n1 labels have no image:\n    b"
+        DataError, match=r"1 cases of imagesTr have no label:\n    a\n  1 labels have no image:\n    b"
     ) as caught:
         find_cases(folder)
     assert caught.value.code == "DATA-010"

@@ -76,7 +76,7 @@ def test_readers_of_volumes(tmp_path: Path) -> None:
 def test_volumes_without_partner(tmp_path: Path) -> None:
     scans(tmp_path, "images/a", "images/b", "labels/b", "labels/c")
     with pytest.raises(
-        DataError, match=r"1 images have no mask:\n.*a\.nii\.gz\n1 masks have no image:\n.*c\.nii"
+        DataError, match=r"1 images have no mask:\n.*a\.nii\.gz\n  1 masks have no image:\n.*c\.nii"
     ) as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-010"

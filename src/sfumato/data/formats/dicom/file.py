@@ -17,6 +17,7 @@ from typing import Any
 
 from sfumato.data.formats.content import MAX_RATIO, damaged, opened
 from sfumato.errors import DataError
+from sfumato.files import open_file, read_file
 
 WHOLE = "a whole DICOM file"
 
@@ -76,7 +77,7 @@ def guarded(path: Path, failing: str) -> Iterator[None]:
 def is_dicom(path: Path) -> bool:
     """Whether a file is DICOM by its first bytes, with or without a preamble."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return _starts_well(file.read(132))
     except OSError:
         return False
@@ -84,7 +85,7 @@ def is_dicom(path: Path) -> bool:
 
 def has_preamble(path: Path) -> bool:
     """Whether `DICM` stands at byte 128, as it should."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(132)[128:] == b"DICM"
 
 
@@ -116,7 +117,7 @@ def read_dataset(path: Path, tags: Sequence[str] | None, *, pixels: bool = False
 @contextmanager
 def _mapped(path: Path) -> Iterator[mmap.mmap]:
     """A file of which nobody can ask more than there is: a damaged tag may claim four gigabytes for its value."""
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+    with open_file(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         yield mapped
 
 
@@ -146,7 +147,7 @@ def _refuse_bomb(path: Path, pydicom: ModuleType) -> None:
     """Inflate a deflated file no further than is sensible, before the library inflates all of it."""
     if not _is_deflated(path, pydicom):
         return
-    content = path.read_bytes()
+    content = read_file(path)
     limit = max(MAX_RATIO * len(content), HARMLESS)
     first = 132 if content[128:132] == b"DICM" else 0  # the length of group 2 is in its first element
     start = first + 12 + int.from_bytes(content[first + 8 : first + 12], "little")
@@ -167,5 +168,5 @@ def _is_deflated(path: Path, pydicom: ModuleType) -> bool:
             file.seek(132)
             meta = pydicom.filereader.read_dataset(file, False, True, stop_when=lambda tag, *_: tag.group != 2)
             return bool(meta.get("TransferSyntaxUID") == DEFLATED)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return DEFLATED.encode() in file.read(2**16)

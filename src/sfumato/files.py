@@ -1,0 +1,87 @@
+"""The one door through which files are opened for reading: regular files, and nothing that looks like one.
+
+A named pipe waits for a writer that never comes, a device may have no end, a socket is no data. Links are followed to
+what they point at. What a path names is looked at before it is opened, since opening a device can do things, and again
+when it is open, since it may have been exchanged meanwhile; no opening waits (`O_NONBLOCK`, where the system has it).
+
+Every fault is an `OSError` whose `strerror` says what there is, so that readers word it like any other.
+"""
+
+import errno
+import io
+import os
+import stat
+from pathlib import Path
+
+FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def open_file(path: Path) -> io.BufferedReader:
+    """A regular file at its first byte.
+
+    Raises:
+        OSError: it is not there or may not be read; it is a folder, pipe, socket or device.
+    """
+    check_regular(path)
+    descriptor = os.open(path, FLAGS)
+    try:
+        _check(os.fstat(descriptor).st_mode, path)
+        return os.fdopen(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is no regular file, for readers that open it themselves.
+
+    Raises:
+        OSError: as for `open_file`.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise FileNotFoundError(errno.ENOENT, "it is a link to what is not there", str(path)) from error
+        raise
+    _check(mode, path)
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a regular file.
+
+    Raises:
+        OSError: as for `open_file`.
+    """
+    with open_file(path) as file:
+        return file.read()
+
+
+def read_text(path: Path, *, encoding: str = "utf-8", errors: str = "strict", newline: str | None = None) -> str:
+    """The text of a regular file; the arguments are those of `open`.
+
+    Raises:
+        OSError: as for `open_file`.
+        UnicodeDecodeError: it is in another encoding.
+    """
+    with io.TextIOWrapper(open_file(path), encoding=encoding, errors=errors, newline=newline) as file:
+        return file.read()
+
+
+def what_is(mode: int) -> str:
+    """What there is instead of a regular file, by the mode that `stat` gives; empty for a regular file."""
+    return "" if stat.S_ISREG(mode) else KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def _check(mode: int, path: Path) -> None:
+    if found := what_is(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        raise OSError(number, f"it is {found}, not a file", str(path))
