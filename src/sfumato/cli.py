@@ -9,6 +9,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from sfumato import __version__
+from sfumato.commands.flags.numbers import check_numbers
 from sfumato.errors import ResourceError, SfumatoError, Stopped
 from sfumato.memory import out_of_memory
 from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
@@ -21,7 +22,7 @@ traceback of an error. Exit codes: 0 ok, 1 bug, 2 usage, 3 data, 4 memory or dis
 """
 BUG = "This is a bug in sfumato, not yours. Please report it with the lines above."
 
-app = App(name="sfumato", help=ABOUT, version=__version__, result_action="return_value")
+app = App(name="sfumato", help=ABOUT, version=__version__, result_action="return_value", config=check_numbers)
 train = App(name="train", help="Train a model on images and masks (segment) or on images (generate).")
 tune = App(name="tune", help="Search for better settings of a training, by short runs of it.")
 evaluate = App(name="evaluate", help="Score predictions against references.")

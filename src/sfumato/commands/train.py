@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
 from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import say
@@ -36,12 +37,12 @@ def segment(
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     size: str | None = None,
-    batch: int | None = None,
-    minutes: float | None = None,
-    steps: int | None = None,
-    images: int | None = None,
+    batch: Count | None = None,
+    minutes: Positive | None = None,
+    steps: Count | None = None,
+    images: Count | None = None,
     twin: bool = False,
-    seed: int | None = None,
+    seed: Index | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train a diffusion model of masks, conditioned on the image.
@@ -89,11 +90,11 @@ def generate(
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     pairs: Pairs | None = None,
     size: str | None = None,
-    batch: int | None = None,
-    minutes: float | None = None,
-    steps: int | None = None,
-    images: int | None = None,
-    seed: int | None = None,
+    batch: Count | None = None,
+    minutes: Positive | None = None,
+    steps: Count | None = None,
+    images: Count | None = None,
+    seed: Index | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train a diffusion model of images, conditioned on the class where there are classes.
@@ -130,9 +131,9 @@ def resume(
     folder: Path,
     /,
     *,
-    until_steps: int | None = None,
-    until_images: int | None = None,
-    more_minutes: float | None = None,
+    until_steps: Count | None = None,
+    until_images: Count | None = None,
+    more_minutes: Positive | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its twin as far.
