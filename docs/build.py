@@ -12,10 +12,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
+from annotated_types import Ge, Gt, Le
 from cyclopts import App
 
 from sfumato.builder.process import build_process
 from sfumato.cli import COMMANDS
+from sfumato.commands.flags.numbers import LARGE, Wanted
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
 from sfumato.recipe import Recipe, load_recipe
 
@@ -192,7 +194,22 @@ def _parameter(argument: Any) -> Row:
     many = field.kind is field.VAR_POSITIONAL
     name = argument.names[0] + ("..." if many else "")
     default = "required" if argument.required or many else "" if field.default is None else _code(field.default)
-    return Row(name, (_kind(argument.hint), default), argument.parameter.help or "")
+    number = Wanted.of(field.annotation)
+    return Row(name, (_kind(argument.hint) if number is None else _number(number), default), argument.parameter.help or "")
+
+
+def _number(wanted: Wanted) -> str:
+    """The numbers that a flag takes; bounds that nobody meets are left out."""
+    told = ["integer" if wanted.kind is int else "number"]
+    for bound in wanted.bounds:
+        match bound:
+            case Ge(limit):
+                told.append(f"from {limit}")
+            case Gt(limit):
+                told.append(f"above {limit}")
+            case Le(limit) if limit < LARGE:
+                told.append(f"to {limit}")
+    return " or ".join([" ".join(told), *map(_code, wanted.words)])
 
 
 def _kind(hint: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from sfumato import __version__
+from sfumato.commands.flags.numbers import check_numbers
 from sfumato.commands.output.console import SafeConsole
 from sfumato.errors import ResourceError, SfumatoError, Stopped
 from sfumato.escape import visible
@@ -28,6 +29,7 @@ app = App(
     help=ABOUT,
     version=__version__,
     result_action="return_value",
+    config=check_numbers,
     error_console=SafeConsole(stderr=True),
 )
 train = App(name="train", help="Train a model on images and masks (segment) or on images (generate).")

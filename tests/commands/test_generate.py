@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_a_samples_folder_is_a_dataset(samples: Path, tmp_path: Path) -> None:
 
 
 def test_plans() -> None:
-    plan = plan_images(["a", "b"], count=3, label=None, per_class=None, seeds="5,7-9")
+    plan = plan_images(["a", "b"], count=3, label=None, per_class=None, seeds="5,7-8")
     assert [(image.label, image.seed) for image in plan] == [("a", 5), ("b", 7), ("a", 8)]
     plan = plan_images(["a", "b"], per_class="b=2,unconditional=1")
     assert [image.label for image in plan] == ["b", "b", None]
@@ -69,10 +70,41 @@ def test_plans() -> None:
     for wrong in ("x", "3-", "-1", "1;2"):
         with pytest.raises(UsageError):
             parse_seeds(wrong)
-    with pytest.raises(UsageError, match="seed for each"):
-        plan_images(["a"], count=5, label=None, per_class=None, seeds="1-2")
     with pytest.raises(UsageError, match="no class c"):
         plan_images(["a", "b"], count=1, label="c", per_class=None, seeds=None)
+
+
+def test_there_are_as_many_images_as_seeds() -> None:
+    plan = plan_images(["a", "b"], seeds="0-99")
+    assert len(plan) == 100 and [image.seed for image in plan] == list(range(100))
+    assert [(image.label, image.seed) for image in plan_images(["a", "b"], label="b", seeds="7,3")] == [
+        ("b", 7),
+        ("b", 3),
+    ]
+    assert (
+        len(plan_images(["a"], per_class="a=2", seeds="4-5")) == len(plan_images(["a"], missing="aa", seeds="0,9")) == 2
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ({"count": 5}, "5 images with 3 seeds"),
+        ({"count": 2}, "2 images with 3 seeds"),
+        ({"count": 2, "label": "a"}, "2 images with 3 seeds"),
+        ({"per_class": "a=1,b=1"}, "2 images with 3 seeds"),
+        ({"per_class": "a=2,b=2"}, "4 images with 3 seeds"),
+        ({"missing": ["a", "b"]}, "2 images with 3 seeds"),
+    ],
+)
+def test_another_number_of_seeds_than_of_images_is_refused(words: dict[str, Any], told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        plan_images(["a", "b"], **words, seeds="1-3")
+
+
+def test_seeds_alone_say_how_many(generate_run: Path, tmp_path: Path) -> None:
+    made = generating.generate(generate_run, out=tmp_path / "out", seeds="0-69", dry_run=True)
+    assert sum(made["images"].values()) == 70
 
 
 @pytest.mark.parametrize("method", ["bilinear", "bicubic", "lanczos"])

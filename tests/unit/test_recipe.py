@@ -1,6 +1,7 @@
 """Recipes: laid on one another, checked, and understood by a person when wrong. Plans: every auto gets a number."""
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,35 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
     for setting in ("data.size=[16, 16]", "data.keep_aspect=true", "data.intensity=percentile", "data.modality=ct"):
         with pytest.raises(UsageError, match=rf"{setting.split('=')[0]}: .* in the data set"):
             plan_training(load_recipe("segment", settings=[setting]), pack, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "train.batch=0x10", "train.batch=1_000", "train.batch=1:30", "train.batch=true", "train.batch='1_0'",
+        "train.batch=2.6", "train.steps=infk", "train.steps=1_0k", "train.seed=0b1", "train.seed=yes",
+        "train.minutes=.inf", "train.minutes=inf", "train.minutes=.nan", "sample.guidance=nan",
+        "train.learning_rate=-.inf", "data.source.component=0x1",
+    ],
+)  # fmt: skip
+def test_numbers_are_plain_and_finite(setting: str) -> None:
+    field = setting.partition("=")[0]
+    with pytest.raises(UsageError, match=rf"{re.escape(field)}: .*found") as error:
+        load_recipe("generate", settings=[setting])
+    assert "function" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "number"),
+    [("train.batch=010", 10), ("train.batch=2.0", 2), ("train.steps=1.5k", 1500), ("train.learning_rate=1e-3", 1e-3)],
+)
+def test_plain_numbers_are_taken(setting: str, number: float) -> None:
+    field = setting.partition("=")[0].partition(".")[2]
+    assert getattr(load_recipe("generate", settings=[setting]).train, field) == number
+
+
+def test_an_interval_may_end_at_infinity(tmp_path: Path) -> None:
+    recipe = load_recipe("generate", settings=["sample.guidance_interval=[0.2, .inf]"])
+    assert recipe.sample.guidance_interval == (0.2, math.inf)
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    assert load_recipe("generate", tmp_path / "recipe.yaml") == recipe

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from rich.table import Table
 
 from sfumato.commands.flags.drawing import load_twin
+from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.console import bar, console, say
 from sfumato.commands.output.folder import output_folder
 from sfumato.data.pack import Pack
@@ -17,6 +18,7 @@ from sfumato.evaluation.audit.arms import arms_of
 from sfumato.evaluation.audit.measure import Row, measure
 from sfumato.evaluation.audit.reading import Audit, Line, bounds
 from sfumato.metrics.interval import Interval
+from sfumato.numerals import whole
 from sfumato.provenance import write_provenance
 from sfumato.run import Model, Run, load_model
 from sfumato.tables import write_table
@@ -35,10 +37,10 @@ def audit(
     out: Path,
     split: Literal["validation", "test"] = "test",
     calls: str = "1,2,4,10,50",
-    members: int | None = None,
-    cases: int = 50,
-    seed: int = 0,
-    batch: int = 16,
+    members: Count | None = None,
+    cases: Several = 50,
+    seed: Index = 0,
+    batch: Count = 16,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Does the diffusion part matter? The model against fewer calls, its deterministic twin, and a state that misleads.
@@ -95,10 +97,7 @@ def audit(
 
 
 def _numbers(words: str) -> list[int]:
-    try:
-        numbers = [int(word) for word in words.split(",")]
-    except ValueError:
-        numbers = [0]
+    numbers = [whole(word.strip()) or 0 for word in words.split(",")]
     if min(numbers) < 1:
         raise UsageError(f"--calls {words}", expected="numbers from 1 on, like 1,2,4,10,50")
     return numbers

@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 from rich.table import Table
 
+from sfumato.commands.flags.numbers import Count, Positive
 from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import console, say
 from sfumato.commands.work.workload import Workload, set_up_workload
@@ -46,9 +47,9 @@ def bench(
     recipe: Path | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     size: str | None = None,
-    batch: int | None = None,
-    count: int = 5900,
-    seconds: float = 10.0,
+    batch: Count | None = None,
+    count: Count = 5900,
+    seconds: Positive = 10.0,
 ) -> dict[str, Any]:
     """Measure training, sampling, loading and memory for a recipe on this work.
 

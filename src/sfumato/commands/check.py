@@ -9,6 +9,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.flags.numbers import Count
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
 from sfumato.commands.output.console import bar, console, say
 from sfumato.commands.output.folder import check_output, output_folder
@@ -38,7 +39,7 @@ def check(
     report: Path | None = None,
     out: Path | None = None,
     fix_into: Path | None = None,
-    workers: int | None = None,
+    workers: Count | None = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     dry_run: Annotated[bool, Parameter(negative="")] = False,
 ) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 from sfumato.commands import evaluate, evaluate_images, report, toy, train
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
+from sfumato.commands.flags.numbers import Count, Positive
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import check_output
 from sfumato.commands.prepare import prepare
@@ -18,7 +19,7 @@ SHARES = {"segment": 0.28, "twin": 0.28, "generate": 0.44}
 
 
 def demo(
-    *, out: Path = Path("demo"), minutes: float = 5.5, cases: int = 240, overwrite: bool = False
+    *, out: Path = Path("demo"), minutes: Positive = 5.5, cases: Count = 240, overwrite: bool = False
 ) -> dict[str, Any]:
     """Segment held-out toy lesions beside the deterministic twin, make new ones grade by grade, and report.
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import say
 from sfumato.errors import UsageError
 from sfumato.recipe.train import NARROWEST, WIDEST
@@ -21,7 +22,7 @@ def ema(
     *,
     width: float,
     out: Path,
-    at_step: int | None = None,
+    at_step: Count | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, console, say
 from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.output.scores import tables
@@ -15,6 +16,7 @@ from sfumato.evaluation.masks.summary import summarise
 from sfumato.evaluation.masks.table import SEED
 from sfumato.evaluation.masks.write import write_patients, write_scores
 from sfumato.metrics.masks import METRICS, Empty
+from sfumato.numerals import decimal
 from sfumato.provenance import write_provenance
 
 
@@ -29,7 +31,7 @@ def masks(
     by: str | None = None,
     empty: Empty = "one",
     missing: Missing = "refuse",
-    workers: int | None = None,
+    workers: Count | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Score masks per case, class and patient, with bootstrap intervals, beside the twin, other models, the readers.
@@ -90,10 +92,7 @@ def parse_metrics(text: str) -> tuple[tuple[str, ...], float | None]:
 
 
 def _distance(number: str, text: str) -> float:
-    try:
-        distance = float(number)
-    except ValueError:
-        distance = -1.0
+    distance = decimal(number) or 0.0
     if not 0 < distance < 1e6:
         raise UsageError(
             f"--metrics {text}: the tolerance '{number}' is no distance", expected="millimetres, as in nsd:2"

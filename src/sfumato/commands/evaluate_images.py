@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.table import Table
 
+from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import console, say
 from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.work.opening import opened
@@ -48,7 +49,7 @@ def images(
     holdout: Path | None = None,
     reference: Path | None = None,
     copies: Annotated[bool, Parameter(negative="--no-copies")] = True,
-    seed: int = 0,
+    seed: Index = 0,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Distances of generated images to real ones beside those of real images among themselves, diversity, copies.

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sfumato.commands.flags.guiding import build_flags
+from sfumato.commands.flags.numbers import Count, Fraction, NonNegative
 from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.flags.wishes import plan_images
 from sfumato.commands.output.console import bar, say
@@ -48,7 +49,7 @@ def generate(
     /,
     *,
     out: Path,
-    count: int | None = None,
+    count: Count | None = None,
     class_: str | None = None,
     per_class: str | None = None,
     balance: Path | None = None,
@@ -58,14 +59,14 @@ def generate(
     steps: Steps | None = None,
     sampler: str | None = None,
     grid: str | None = None,
-    eta: float | None = None,
-    churn: float | None = None,
-    guidance: float | None = None,
+    eta: Fraction | None = None,
+    churn: NonNegative | None = None,
+    guidance: NonNegative | None = None,
     guidance_interval: str | None = None,
     guide: str | None = None,
-    size: int | None = None,
+    size: Count | None = None,
     upsample: Literal["bilinear", "bicubic", "lanczos"] = "bicubic",
-    batch: int = 32,
+    batch: Count = 32,
     shard: str | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -77,7 +78,7 @@ def generate(
     Args:
         model: A run folder, a checkpoint or a model.safetensors.
         out: The folder to write.
-        count: How many images, 64 by default; the classes in turn.
+        count: How many images, as many as seeds or 64 by default; the classes in turn.
         class_: Only this class; 'unconditional' for none.
         per_class: How many of each class, like benign=100,malignant=300.
         balance: A prepared dataset: make what its classes lack in the training split, reject copies of its images, and
@@ -85,7 +86,7 @@ def generate(
         to: How many --balance gives each class: max, as many as the largest class has, or a number.
         reject_copies: A prepared dataset, the model's own: an image that copies one of its training images is drawn
             again from another seed, at most 10 times.
-        seeds: One seed for each image, like 0-63 or 3,7,20-29; by default 0, 1, 2, ...
+        seeds: One seed for each image, like 0-63 or 3,7,20-29; as many as images. By default 0, 1, 2, ...
         steps: Steps of the sampler; auto: the fewest that are as good as 50, measured once.
         sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
         grid: One of sample.grid in docs/recipe.md, such as log_snr, karras or uniform.

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from cyclopts import Parameter
 
+from sfumato.commands.flags.numbers import Count, Several
 from sfumato.commands.flags.wishes import known_class, parse_seeds
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import say
@@ -50,12 +51,12 @@ def interpolate(
     seeds: str | None = None,
     images: Annotated[tuple[Path, Path] | None, Parameter(negative="")] = None,
     noise: float | None = None,
-    frames: int = 9,
+    frames: Several = 9,
     class_: str | None = None,
-    steps: int | None = None,
+    steps: Count | None = None,
     sampler: str | None = None,
     grid: str | None = None,
-    batch: int = 32,
+    batch: Count = 32,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:

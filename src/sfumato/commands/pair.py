@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sfumato.commands.flags.guiding import build_flags
+from sfumato.commands.flags.numbers import Count, Index, NonNegative
 from sfumato.commands.flags.wishes import known_class
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.ledger import Facts, Shard, Share, Work, asked_by
@@ -38,21 +39,21 @@ def pair(
     /,
     *,
     out: Path,
-    count: int = 200,
+    count: Count = 200,
     masks: Path | None = None,
     change: float | None = None,
     segmenter: Path | None = None,
     quantile: float | None = None,
-    attempts: int | None = None,
+    attempts: Count | None = None,
     rejected: bool = False,
     class_: str | None = None,
-    seed: int = 0,
-    steps: int | None = None,
+    seed: Index = 0,
+    steps: Count | None = None,
     sampler: str | None = None,
     grid: str | None = None,
-    guidance: float | None = None,
+    guidance: NonNegative | None = None,
     guidance_interval: str | None = None,
-    batch: int = 32,
+    batch: Count = 32,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any, Literal
 
+from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.console import say
@@ -13,6 +14,7 @@ from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import UsageError
+from sfumato.numerals import decimal
 from sfumato.plan import plan_size
 from sfumato.recipe import Modality, load_recipe
 
@@ -26,16 +28,16 @@ def prepare(
     size: str = "auto",
     keep_aspect: bool = False,
     crop: bool = False,
-    spacing: float | None = None,
+    spacing: Positive | None = None,
     grey: bool = False,
     modality: Modality = "auto",
     intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = "auto",
     window: str | None = None,
-    keep_empty: float = 1.0,
+    keep_empty: Fraction = 1.0,
     split: str = "0.7/0.15/0.15",
-    folds: int = 0,
-    seed: int = 0,
-    workers: int | None = None,
+    folds: Index = 0,
+    seed: Index = 0,
+    workers: Count | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -101,10 +103,7 @@ def describe(folder: Path, pack: Pack) -> dict[str, Any]:
 
 
 def _shares(text: str) -> tuple[float, ...]:
-    try:
-        shares = tuple(float(share) for share in text.split("/"))
-    except ValueError:
-        shares = ()
+    shares = tuple(-1.0 if (share := decimal(part)) is None else share for part in text.split("/"))
     if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise UsageError(f"--split {text}", expected="three shares that add up to 1, like 0.7/0.15/0.15")
     return shares

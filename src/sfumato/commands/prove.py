@@ -10,6 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, console, say
 from sfumato.commands.output.ledger import Shard, Share, Work, asked_by
 from sfumato.data.pack import Pack
@@ -23,6 +24,7 @@ from sfumato.evaluation.prove.statistics import Estimate
 from sfumato.evaluation.prove.train import BATCH, Job, Subject, run_unit
 from sfumato.evaluation.prove.verdict import CALLED, signed
 from sfumato.networks.classifier import SMALL, make_classifier
+from sfumato.numerals import decimal
 from sfumato.provenance import digest, write_provenance
 from sfumato.tables import write_records
 from sfumato.training.hardware import set_up
@@ -67,12 +69,12 @@ def prove(
     out: Path,
     task: Job | None = None,
     ratios: str | None = None,
-    seeds: int = 5,
-    steps: int | None = None,
+    seeds: Count = 5,
+    steps: Count | None = None,
     balance: bool = False,
     network: str = SMALL,
     positive: str | None = None,
-    workers: int | None = None,
+    workers: Count | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Does synthetic data help? Trains models with and without it, and tests them on real images.
@@ -121,11 +123,8 @@ def _numbers(words: str | None, *, balance: bool) -> tuple[float, ...]:
     """The ratios, each once, in rising order."""
     if balance and words is not None:
         raise UsageError("--balance says how many images are added, so there are no --ratios", expected="one of both")
-    try:
-        numbers = sorted({float(word) for word in (words or RATIOS).split(",")})
-    except ValueError:
-        numbers = [0.0]
-    if not 0 < numbers[0] <= numbers[-1] < float("inf"):
+    numbers = sorted({decimal(word.strip()) or 0.0 for word in (words or RATIOS).split(",")})
+    if numbers[0] <= 0:
         raise UsageError(f"--ratios {words}", expected="numbers above 0, like 0.5,1,2")
     return tuple(numbers)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import check_output, output_folder
@@ -33,12 +34,12 @@ def reconstruct(
     *,
     out: Path,
     noise: float = 0.5,
-    steps: int | None = None,
+    steps: Count | None = None,
     sampler: str | None = None,
     grid: str | None = None,
-    count: int = 16,
-    seed: int = 0,
-    batch: int = 32,
+    count: Count = 16,
+    seed: Index = 0,
+    batch: Count = 32,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:

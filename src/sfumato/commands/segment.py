@@ -12,6 +12,7 @@ import numpy as np
 
 from sfumato.commands.flags.drawing import Draw, Start, check_start, extras, load_twin, members, warm_start
 from sfumato.commands.flags.guiding import build_flags
+from sfumato.commands.flags.numbers import Count, Fraction, Index, NonNegative
 from sfumato.commands.flags.review import Review, resolve_review
 from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.output.console import bar, say
@@ -43,13 +44,13 @@ def segment(
     /,
     *,
     out: Path,
-    samples: int | None = None,
+    samples: Count | None = None,
     steps: Steps | None = None,
     sampler: str | None = None,
     grid: str | None = None,
-    eta: float | None = None,
-    churn: float | None = None,
-    guidance: float | None = None,
+    eta: Fraction | None = None,
+    churn: NonNegative | None = None,
+    guidance: NonNegative | None = None,
     guidance_interval: str | None = None,
     guide: str | None = None,
     start: Start | None = None,
@@ -57,8 +58,8 @@ def segment(
     split: Split | None = None,
     save: str = "probability,uncertainty,overlay,members,process",
     format: Form = "same",  # noqa: A002 - the flag is --format
-    seed: int = 0,
-    batch: int = BATCH,
+    seed: Index = 0,
+    batch: Count = BATCH,
     shard: str | None = None,
     interactive: bool = False,
     overwrite: bool = False,

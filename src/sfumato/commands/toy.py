@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.data.toys.messy import make_messy
@@ -20,15 +21,15 @@ def toy(
     folder: Path,
     /,
     *,
-    cases: int | None = None,
-    size: int = 64,
-    classes: int | None = None,
-    mask_classes: int | None = None,
-    readers: int | None = None,
+    cases: Count | None = None,
+    size: Count = 64,
+    classes: Count | None = None,
+    mask_classes: Several | None = None,
+    readers: Count | None = None,
     channels: Literal["rgb", "grey"] | None = None,
     volumes: bool = False,
     messy: bool = False,
-    seed: int = 0,
+    seed: Index = 0,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:

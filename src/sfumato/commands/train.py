@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
 from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import say
@@ -37,13 +38,13 @@ def segment(
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     size: str | None = None,
-    batch: int | None = None,
-    minutes: float | None = None,
-    steps: int | None = None,
-    images: int | None = None,
-    epochs: float | None = None,
+    batch: Count | None = None,
+    minutes: Positive | None = None,
+    steps: Count | None = None,
+    images: Count | None = None,
+    epochs: Positive | None = None,
     twin: bool = False,
-    seed: int | None = None,
+    seed: Index | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train a diffusion model of masks, conditioned on the image.
@@ -92,12 +93,12 @@ def generate(
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     pairs: Pairs | None = None,
     size: str | None = None,
-    batch: int | None = None,
-    minutes: float | None = None,
-    steps: int | None = None,
-    images: int | None = None,
-    epochs: float | None = None,
-    seed: int | None = None,
+    batch: Count | None = None,
+    minutes: Positive | None = None,
+    steps: Count | None = None,
+    images: Count | None = None,
+    epochs: Positive | None = None,
+    seed: Index | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train a diffusion model of images, conditioned on the class where there are classes.
@@ -135,10 +136,10 @@ def resume(
     folder: Path,
     /,
     *,
-    until_steps: int | None = None,
-    until_images: int | None = None,
-    until_epochs: float | None = None,
-    more_minutes: float | None = None,
+    until_steps: Count | None = None,
+    until_images: Count | None = None,
+    until_epochs: Positive | None = None,
+    more_minutes: Positive | None = None,
     dataset: Path | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:

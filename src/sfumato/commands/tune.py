@@ -18,6 +18,7 @@ from typing import Any, get_args
 import torch
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
 from sfumato.commands.output.console import say
 from sfumato.commands.work.study import Attempt, Prune, Result, State, Study, turn
@@ -54,14 +55,14 @@ def segment(
     flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     search: list[str] | None = None,
-    trials: int = 20,
-    minutes_per_trial: float | None = None,
-    steps_per_trial: int | None = None,
+    trials: Count = 20,
+    minutes_per_trial: Positive | None = None,
+    steps_per_trial: Count | None = None,
     recipe: Path | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     study: str | None = None,
     prune: Prune = "median",
-    seed: int = 0,
+    seed: Index = 0,
 ) -> dict[str, Any]:
     """Find better settings for training a segmentation model.
 
@@ -92,14 +93,14 @@ def generate(
     flags: SourceFlags = AS_FOUND,
     out: Path | None = None,
     search: list[str] | None = None,
-    trials: int = 20,
-    minutes_per_trial: float | None = None,
-    steps_per_trial: int | None = None,
+    trials: Count = 20,
+    minutes_per_trial: Positive | None = None,
+    steps_per_trial: Count | None = None,
     recipe: Path | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     study: str | None = None,
     prune: Prune = "median",
-    seed: int = 0,
+    seed: Index = 0,
 ) -> dict[str, Any]:
     """Find better settings for training a model that makes images.
 

@@ -6,9 +6,11 @@ twenty hold. What is there of the other splits plays no part and gets nothing.
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-Level = int | Literal["max"]
+from annotated_types import Ge
+
+Level = Annotated[int, Ge(1)] | Literal["max"]
 """So many of each class, or as many as the largest class has."""
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positive
+from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positive, Whole
 
 Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscopy", "unknown"]
 
@@ -32,11 +32,11 @@ class Source(Part):
     group_by: str | None = Field(
         None, description="column, or regular expression with one group on the id, that keeps cases in one split"
     )
-    class_level: int = Field(0, ge=0, description="which folder names the class, from 1; 0: the first that differs")
+    class_level: Whole = Field(0, ge=0, description="which folder names the class, from 1; 0: the first that differs")
     slice_axis: Literal["auto", "axial", "coronal", "sagittal"] = Field(
         "auto", description="along which volumes are cut; auto: across the thickest slices"
     )
-    component: Annotated[int, Field(ge=0)] | None = Field(
+    component: Annotated[Whole, Field(ge=0)] | None = Field(
         None, description="which component of volumes with several is the image"
     )
 
@@ -47,11 +47,11 @@ class Split(Part):
     train: Fraction = Field(0.7, description="share of the cases to train on")
     validation: Fraction = Field(0.15, description="share to choose the best checkpoint by")
     test: Fraction = Field(0.15, description="share that training never sees")
-    seed: int = Field(0, description="decides which case goes where")
-    folds: Annotated[int, Field(ge=0)] = Field(
+    seed: Whole = Field(0, description="decides which case goes where")
+    folds: Annotated[Whole, Field(ge=0)] = Field(
         0, description="divide what is not for testing into folds for cross-validation"
     )
-    fold: Annotated[int, Field(ge=0)] = Field(0, description="the fold to validate on")
+    fold: Annotated[Whole, Field(ge=0)] = Field(0, description="the fold to validate on")
 
 
 class Augmentation(Part):

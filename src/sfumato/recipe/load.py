@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from sfumato.errors import UsageError
 from sfumato.recipe.part import TaskKind
+from sfumato.recipe.plain_yaml import load_plain
 from sfumato.recipe.recipe import Recipe
 from sfumato.recipe.train import LENGTHS
 
@@ -123,7 +124,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_RECIPE_BYTES:
             raise UsageError(f"{file} is larger than 1 MB", expected="a recipe, a few lines of YAML")
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        raw = load_plain(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read the recipe {file}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -138,7 +139,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
     if not equals or not path:
         raise UsageError(f"--set {setting} is not of the form a.b=c", remedy="for example --set train.batch=8")
     try:
-        nested: Any = yaml.safe_load(value)
+        nested: Any = load_plain(value)
     except yaml.YAMLError as error:
         raise UsageError(f"--set {setting}: the value is not YAML: {error}") from error
     for key in reversed(path.split(".")):
@@ -152,7 +153,7 @@ def _explained(error: ValidationError, origin: str) -> UsageError:
     findings, tags = [], _tags()
     for finding in error.errors():
         # pydantic puts the tag of a discriminated union into the path; the user did not write it there.
-        path = [str(part) for part in finding["loc"] if part not in tags]
+        path = [part for part in map(str, finding["loc"]) if part not in tags and not part.startswith("function-")]
         if finding["type"] == "extra_forbidden":
             findings.append(f"unknown key {'.'.join(path)}{_nearest(path[-1])}")
         elif path:

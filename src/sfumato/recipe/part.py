@@ -1,21 +1,29 @@
 """What every section of a recipe is made of: immutable models, and the kinds of numbers and words they hold."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from sfumato.numerals import whole
+
+SHORT = re.compile(r"([0-9]+|[0-9]*\.[0-9]+)(k|M)")
+
 
 def count(value: object) -> object:
-    """500, "500", "20k" and "1.5M" are counts."""
-    if isinstance(value, str) and value[-1:] in {"k", "M"}:
-        try:
-            return int(float(value[:-1]) * {"k": 1_000, "M": 1_000_000}[value[-1]])
-        except ValueError:
-            return value
+    """500, "500", "20k" and "1.5M" are whole numbers; true, "0x10" and "1_000" are none."""
+    if isinstance(value, bool):
+        raise ValueError("a whole number is wanted")
+    if isinstance(value, str):
+        if short := SHORT.fullmatch(value):
+            return round(float(short[1]) * {"k": 1_000, "M": 1_000_000}[short[2]])
+        if whole(value) is None:
+            raise ValueError("a whole number in plain digits is wanted")
     return value
 
 
-Count = Annotated[int, BeforeValidator(count), Field(gt=0)]
+Whole = Annotated[int, BeforeValidator(count)]
+Count = Annotated[Whole, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -26,4 +34,4 @@ TaskKind = Literal["segment", "generate"]
 class Part(BaseModel):
     """A section of a recipe: immutable, no unknown keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

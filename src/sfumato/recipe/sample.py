@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sfumato.recipe.part import Count, Fraction, NonNegative, Part, Positive
+from sfumato.recipe.part import Count, Fraction, NonNegative, Part, Positive, Whole
 
 SamplerName = Literal[
     "ancestral",
@@ -29,6 +29,10 @@ SamplerName = Literal[
 GridName = Literal[
     "uniform", "trailing", "leading", "linspace", "karras", "polyexponential", "log_snr", "critical", "geometric"
 ]
+
+
+Highest = Annotated[float, Field(gt=0, allow_inf_nan=True)]
+"""A noise-to-signal ratio; infinity is the noisiest."""
 
 
 class SampleChurn(Part):
@@ -63,14 +67,14 @@ class Sample(Part):
         "noise", description="twin: the deterministic twin's mask, corrupted to the critical log-SNR (segment)"
     )
     guidance: NonNegative = Field(1.0, description="1 is none")
-    guidance_interval: tuple[NonNegative, Positive] | None = Field(
+    guidance_interval: tuple[NonNegative, Highest] | None = Field(
         None, description="guide only at noise-to-signal ratios above the first and up to the second"
     )
     samples: Count = Field(1, description="members of an ensemble (segment)")
     eta: Fraction | None = Field(
         None, description="share of the posterior's noise in ddim, ancestral and SDE samplers; null: their own"
     )
-    order: Annotated[int, Field(ge=1, le=4)] | None = Field(
+    order: Annotated[Whole, Field(ge=1, le=4)] | None = Field(
         None, description="estimates that a step of unipc, dpm_multistep, deis or lms combines; null: their own"
     )
     alpha: Annotated[float, Field(gt=0, le=1)] | None = Field(

@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 import yaml
 
 from sfumato.errors import UsageError
+from sfumato.numerals import decimal
 from sfumato.recipe.load import load_recipe
-from sfumato.recipe.part import TaskKind, count
+from sfumato.recipe.part import SHORT, TaskKind, count
+from sfumato.recipe.plain_yaml import load_plain
 
 DEFAULT_SEARCH = "train.learning_rate=1e-5..1e-2:log"
 
@@ -133,15 +135,16 @@ def _range(field: str, words: re.Match[str]) -> Range:
 
 
 def _number(word: str) -> float:
-    try:
-        return float(str(count(word.strip())))
-    except ValueError:
-        raise UsageError(f"'{word}' is not a number") from None
+    text = word.strip()
+    number = float(str(count(text))) if SHORT.fullmatch(text) else decimal(text)
+    if number is None:
+        raise UsageError(f"'{word}' is not a number")
+    return number
 
 
 def _options(field: str, words: str) -> Options:
     try:
-        values = yaml.safe_load(f"[{words}]")
+        values = load_plain(f"[{words}]")
     except yaml.YAMLError as error:
         raise UsageError(f"the values are not YAML: {error}") from error
     if len(values) < 2:

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positive, count
+from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positive, Whole
 
 NARROWEST, WIDEST = 0.01, 0.25
 """Widths of averages that a run can tell apart: a narrower one is one step's weights, a wider one their plain mean."""
@@ -98,7 +98,7 @@ class Train(Part):
         description="pattern over parameter names -> factor on the learning rate, such as {'encoder.*': 0.1}; 0 "
         "freezes; the first pattern that matches counts",
     )
-    warmup: Annotated[int, BeforeValidator(count), Field(ge=0)] = Field(100, description="steps of linear warm-up")
+    warmup: Annotated[Whole, Field(ge=0)] = Field(100, description="steps of linear warm-up")
     schedule: Literal["cosine", "constant", "onecycle", "inverse_sqrt"] = Field(
         "cosine", description="of the learning rate after the warm-up; onecycle has its own and wants warmup=0"
     )
@@ -135,10 +135,10 @@ class Train(Part):
         description="share weights, gradients, moments and averages out over the processes (FSDP2), for networks that "
         "one device does not hold",
     )
-    bad_steps: Annotated[int, Field(ge=0)] = Field(
+    bad_steps: Annotated[Whole, Field(ge=0)] = Field(
         10, description="steps whose loss is not finite that are passed over within 1,000 steps; one more ends the run"
     )
-    seed: int = Field(0, description="of weights, data order and noise")
+    seed: Whole = Field(0, description="of weights, data order and noise")
 
     @property
     def global_batch(self) -> int:
@@ -185,7 +185,7 @@ class Validate(Part):
     every_images: Count | None = Field(None, description="the same, counted in images")
     every_epochs: Positive | None = Field(None, description="the same, counted in walks through the training images")
     cases: Count = Field(32, description="cases of the validation split that are scored")
-    images: Annotated[int, Field(ge=0)] = Field(
+    images: Annotated[Whole, Field(ge=0)] = Field(
         32, description="images that are drawn to be compared with held-out ones (generate); 0: none"
     )
     metric: Literal["auto", "dice", "iou", "loss", "kid"] = Field(
@@ -208,7 +208,7 @@ class Checkpoint(Part):
     every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
     every_images: Count | None = Field(None, description="the same, counted in images")
     every_epochs: Positive | None = Field(None, description="the same, counted in walks through the training images")
-    keep: int = Field(2, ge=2, description="checkpoints to keep besides the best")
+    keep: Whole = Field(2, ge=2, description="checkpoints to keep besides the best")
     keep_every_steps: Count | None = Field(None, description="also save every so many steps, and never throw it away")
     keep_every_images: Count | None = Field(None, description="the same, counted in images")
     keep_every_epochs: Positive | None = Field(

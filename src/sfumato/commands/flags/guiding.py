@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
+from sfumato.numerals import decimal
 from sfumato.run import Model, load_guide
 
 
@@ -34,12 +35,9 @@ def build_flags(
 
 def parse_interval(text: str) -> tuple[float, float]:
     """Ratios like 0.2,3; `inf` is the noisiest."""
-    try:
-        low, high = (float(part) for part in text.split(","))
-    except ValueError:
-        low, high = math.nan, math.nan
-    if not 0 <= low < high:
-        raise UsageError(
-            f"--guidance-interval {text}", expected="two noise-to-signal ratios like 0.2,3, the lower one first"
-        )
-    return low, high
+    match [math.inf if part == "inf" else decimal(part) for part in text.replace(" ", "").split(",")]:
+        case [float(low), float(high)] if 0 <= low < high:
+            return low, high
+    raise UsageError(
+        f"--guidance-interval {text}", expected="two noise-to-signal ratios like 0.2,3, the lower one first"
+    )

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from sfumato.builder.data import build_hints
+from sfumato.commands.flags.numbers import Index
 from sfumato.data.source import Found, find_cases
 from sfumato.recipe import Recipe, load_recipe
 
@@ -41,11 +42,11 @@ class SourceFlags:
     patient_column: str | None = None
     split_column: str | None = None
     group_by: str | None = None
-    class_level: int | None = None
+    class_level: Index | None = None
     drop_unpaired: Annotated[bool, Parameter(negative="")] = False
     slice_axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
-    component: int | None = None
-    fold: int | None = None
+    component: Index | None = None
+    fold: Index | None = None
 
     def settings(self) -> list[str]:
         """The flags that were given, as settings of a recipe."""

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 from sfumato.calls import STEPS, Curve, measure
+from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, say
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.run import Model, Run, keep_curve
 
-Steps = int | Literal["auto"]
+Steps = Count | Literal["auto"]
 
 
 def resolve_steps(

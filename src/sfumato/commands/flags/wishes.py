@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sfumato.errors import UsageError
 from sfumato.inference import Wanted
+from sfumato.numerals import whole
 
 UNCONDITIONAL = "unconditional"
 """The word for 'no class'."""
@@ -33,11 +34,14 @@ def plan_images(
         seeds: `--seeds`.
 
     Raises:
-        UsageError: a class that the model does not know, fewer seeds than images, or flags that exclude each other.
+        UsageError: a class that the model does not know, another number of seeds than of images, or flags that exclude
+            each other.
     """
     _refuse_two({"--count": count, "--class": label}, {"--per-class": per_class}, {"--balance": missing})
     labels: Sequence[str | None]
-    count = COUNT if count is None else count
+    given = None if seeds is None else parse_seeds(seeds)
+    if count is None:
+        count = COUNT if given is None else len(given)
     if missing is not None:
         labels = missing
     elif per_class is not None:
@@ -46,13 +50,13 @@ def plan_images(
         labels = [known_class(label, classes)] * count
     else:
         labels = [classes[k % len(classes)] if classes else None for k in range(count)]
-    numbers = list(range(len(labels))) if seeds is None else parse_seeds(seeds)
-    if not labels or len(numbers) < len(labels):
+    numbers = list(range(len(labels))) if given is None else given
+    if not labels or len(numbers) != len(labels):
         raise UsageError(
             f"{len(labels)} images with {len(numbers)} seeds", expected="at least one image, and a seed for each",
-            remedy="give more --seeds or a smaller --count",
+            remedy="give as many --seeds as images; with --seeds alone there are as many images as seeds",
         )  # fmt: skip
-    return [Wanted(index, name, seed) for index, (name, seed) in enumerate(zip(labels, numbers, strict=False))]
+    return [Wanted(index, name, seed) for index, (name, seed) in enumerate(zip(labels, numbers, strict=True))]
 
 
 def _refuse_two(*ways: Mapping[str, object]) -> None:
@@ -74,7 +78,7 @@ def parse_seeds(text: str) -> list[int]:
     seeds: list[int] = []
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")
-        if not first.isdecimal() or (dash and not last.isdecimal()):
+        if not first.isdecimal() or (dash and not last.isdecimal()) or not part.isascii():
             raise UsageError(f"--seeds {text}", expected="numbers and ranges like 0-63 or 3,7,20-29")
         if dash and int(last) < int(first):
             raise UsageError(f"--seeds {text}: {part.strip()} runs backwards", remedy=f"{last}-{first}")
@@ -102,6 +106,7 @@ def known_class(name: str, classes: Sequence[str]) -> str | None:
 
 def _counts(text: str) -> list[tuple[str, int]]:
     pairs = [part.strip().rpartition("=") for part in text.split(",")]
-    if not all(name and number.isdigit() for name, _, number in pairs):
-        raise UsageError(f"--per-class {text}", expected="counts like benign=100,malignant=300")
-    return [(name, int(number)) for name, _, number in pairs]
+    counts = [(name, whole(number) or 0) for name, _, number in pairs]
+    if not all(name and count > 0 for name, count in counts):
+        raise UsageError(f"--per-class {text}", expected="counts from 1 on, like benign=100,malignant=300")
+    return counts

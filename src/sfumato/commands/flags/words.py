@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sfumato.errors import UsageError
+from sfumato.numerals import whole
 
 
 def words_of(given: Sequence[str] | None, *, size: str | None, seed: int | None = None, **lengths: Any) -> list[str]:
@@ -21,6 +22,6 @@ def parse_size(text: str) -> str:
     if text == "auto":
         return text
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdigit() and int(side) > 0 for side in sides):
+    if len(sides) > 2 or not all((whole(side) or 0) > 0 for side in sides):
         raise UsageError(f"--size {text}", expected="pixels like 64, or height x width like 96x128")
-    return f"[{sides[0]}, {sides[-1]}]"
+    return f"[{whole(sides[0])}, {whole(sides[-1])}]"
