@@ -195,7 +195,8 @@ def _parameter(argument: Any) -> Row:
     name = argument.names[0] + ("..." if many else "")
     default = "required" if argument.required or many else "" if field.default is None else _code(field.default)
     number = Wanted.of(field.annotation)
-    return Row(name, (_kind(argument.hint) if number is None else _number(number), default), argument.parameter.help or "")
+    values = _kind(argument.hint) if number is None else _number(number)
+    return Row(name, (values, default), argument.parameter.help or "")
 
 
 def _number(wanted: Wanted) -> str:

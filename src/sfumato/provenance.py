@@ -54,3 +54,11 @@ def digest(path: Path) -> str | None:
         return None
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def is_written_by_us(folder: Path) -> bool:
+    """Whether a folder says of itself that a command of sfumato wrote it."""
+    try:
+        return "sfumato" in read_provenance(folder)["versions"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

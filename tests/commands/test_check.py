@@ -62,7 +62,12 @@ def test_a_good_set_ends_with_0_and_writes_a_folder(
         (source / folder / "c2.png").unlink()
     assert call("check", source, "--out", tmp_path / "out", "--json") == 0
     result = json.loads(capsys.readouterr().out)
-    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["check.html", "fingerprint.json"]
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "check.html",
+        "findings.csv",
+        "fingerprint.json",
+        "provenance.json",
+    ]
     assert json.loads((tmp_path / "out" / "fingerprint.json").read_text()) == result["fingerprint"]
     assert call("check", source, "--out", tmp_path / "out") == 2
     assert call("check", source, "--out", tmp_path / "out", "--overwrite") == 0

@@ -135,7 +135,7 @@ def test_a_dry_run_writes_nothing_and_a_file_is_replaced_only_when_told(run: Pat
     assert ema(run, width=0.07, out=out, dry_run=True)["error"] < 0.01
     assert not out.exists()
     out.write_bytes(b"mine")
-    with pytest.raises(UsageError, match="exists"):
+    with pytest.raises(UsageError, match="there already"):
         ema(run, width=0.07, out=out)
     assert out.read_bytes() == b"mine"
     ema(run, width=0.07, out=out, overwrite=True)

@@ -175,10 +175,25 @@ def test_a_cut_line_counts_for_nothing_and_the_next_line_is_whole(tmp_path: Path
         share.note("c")
         share.note("b", number=2)
     assert len(ledger.read_bytes().splitlines()) == 3
-    with work.finishing() as finished, work.finishing() as second:
+    claim = work.claim(overwrite=False)
+    with work.finishing(claim) as finished, work.finishing(claim) as second:
         assert second is None, "one process finishes"
         assert [facts.get("number") for facts in finished.facts] == [1, 2, None]
         assert not work.is_done()
+
+
+def test_work_is_kept_beside_a_folder_that_appeared(tmp_path: Path) -> None:
+    work = Work(out=tmp_path / "out", asked={"count": 1}, items=["a"])
+    claim = work.claim(overwrite=False)
+    with work.share(Shard(0, 1)) as share:
+        (share.files / "a.png").write_text("a")
+        share.note("a")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("years")
+    with pytest.raises(UsageError, match="out-2"), work.finishing(claim):
+        pass
+    assert (tmp_path / "out" / "thesis.txt").read_text() == "years"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["a.png", "out", "out-2", "thesis.txt"]
 
 
 def test_a_kill_after_the_folder_got_its_name_leaves_nothing(model: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from sfumato.commands.flags.drawing import load_twin
 from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.console import bar, console, say
-from sfumato.commands.output.folder import output_folder
+from sfumato.commands.output.folder import claim_output
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evaluation.audit.arms import arms_of
@@ -76,7 +76,7 @@ def audit(
     rows = spread(pack.rows(split), cases)
     if len(rows) < FEWEST:
         raise DataError(f"{origin} has {len(rows)} cases in the split {split}", expected=f"{FEWEST} or more")
-    with output_folder(out, overwrite=overwrite, inputs=[run, origin]) as folder:
+    with claim_output(out, overwrite=overwrite, inputs=[run, origin]).folder() as folder:
         with bar("auditing", total=len(arms) * len(rows)) as progress:
             table = measure(
                 arms, pack, rows, batch=batch, seed=seed,

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,19 +12,25 @@ from rich.text import Text
 from sfumato.atomic import write_atomic
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, console, say
-from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.folder import claim_output, claim_output_file
 from sfumato.data.facts import CaseFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import Inspection, inspect, measure
 from sfumato.data.source import Found
-from sfumato.errors import DataError, UsageError
+from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
+from sfumato.provenance import write_provenance
 from sfumato.recipe import load_recipe
+from sfumato.tables import write_table
 
 NAMES = 5
 """Files named for each finding in the terminal; all of them are in the report and in the result."""
+
+PAGE, TABLE = "check.html", "findings.csv"
+"""Files of `--out`."""
 
 WIDTH = len("warning DATA-000  ")
 """Columns of the severity and the code."""
@@ -49,18 +56,16 @@ def check(
         source: A folder, table, archive or volume; whatever prepare understands.
         flags: Where the files leave a choice.
         report: The HTML page to write, with charts, examples and pictures of each finding.
-        out: Folder for check.html and fingerprint.json.
+        out: Folder for check.html, findings.csv (every finding with every file) and fingerprint.json.
         fix_into: Folder for a corrected copy and the list of its changes; the source is never touched.
         workers: Processes that read; all cores by default.
         overwrite: Replace what is there.
         dry_run: Only say what would be read and written.
     """
     inputs = [path for path in (source, flags.masks) if path]
-    for folder in (out, fix_into):
-        if folder is not None:
-            check_output(folder, overwrite=overwrite, inputs=inputs)
-    if report is not None and report.exists() and not overwrite:
-        raise UsageError(f"{report} exists already", remedy="give another --report, or --overwrite")
+    page = None if report is None else claim_output_file(report, overwrite=overwrite)
+    folder = None if out is None else claim_output(out, overwrite=overwrite, inputs=inputs)
+    copy = None if fix_into is None else claim_output(fix_into, overwrite=overwrite, inputs=inputs)
     settings = [*flags.settings(), "data.source.drop_unpaired=true"]
     found = find(source, load_recipe("segment", settings=settings))
     if dry_run:
@@ -71,12 +76,21 @@ def check(
     inspection = inspect(found, facts, unpaired="note" if flags.drop_unpaired else "error")
     numbers = fingerprint(found, facts, copies=inspection.copies)
     _tell(source, found, inspection)
-    page = _write(source, found, inspection, numbers, report=report, out=out, overwrite=overwrite)
-    if fix_into is not None:
-        _fix(found, inspection, fix_into, overwrite=overwrite, inputs=inputs)
-    result = _result(source, found, inspection, numbers, page)
-    if fix_into is None:
-        _refuse(source, found, inspection, page, result)
+    html = _page(source, found, inspection, numbers) if page or folder else ""
+    if folder is not None:
+        _write_folder(folder, inspection, numbers, "" if page else html, inputs=inputs)
+    if page is not None:
+        with page.file() as draft:
+            write_atomic(draft, html)
+    place = report or (out and out / PAGE)
+    if place is not None:
+        say(f"report: {place}")
+    if copy is not None:
+        _fix(found, inspection, copy, inputs=inputs)
+        say(f"a corrected copy is in {fix_into}; what was changed is in changes.csv there")
+    result = _result(source, found, inspection, numbers, place)
+    if copy is None:
+        _refuse(source, found, inspection, place, result)
     return result
 
 
@@ -109,46 +123,41 @@ def _lines(finding: Finding, *, below: str) -> list[str]:
     return [visible(line) for line in lines]
 
 
-def _write(
-    source: Path,
-    found: Found,
-    inspection: Inspection,
-    numbers: dict[str, Any],
-    *,
-    report: Path | None,
-    out: Path | None,
-    overwrite: bool,
-) -> Path | None:
-    """Write the page and the fingerprint; where the page is."""
-    if report is None and out is None:
-        return None
+def _page(source: Path, found: Found, inspection: Inspection, numbers: dict[str, Any]) -> str:
     from sfumato.report.page import render
     from sfumato.report.sections.checks import check_section
 
-    page = render([check_section(found, inspection, numbers, name=source.name)])
-    if out is not None:
-        with output_folder(out, overwrite=overwrite) as staging:
-            write_atomic(staging / "fingerprint.json", json.dumps(numbers, indent=1))
-            if report is None:
-                write_atomic(staging / "check.html", page)
-    place = report if report is not None else out and out / "check.html"
-    if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(report, page)
-    say(f"report: {place}")
-    return place
+    return render([check_section(found, inspection, numbers, name=source.name)])
 
 
-def _fix(found: Found, inspection: Inspection, folder: Path, *, overwrite: bool, inputs: list[Path]) -> None:
+def _write_folder(
+    claim: Claim, inspection: Inspection, numbers: dict[str, Any], html: str, *, inputs: Sequence[Path]
+) -> None:
+    """The fingerprint, all findings as a table, and the page unless it is written elsewhere."""
+    with claim.folder() as staging:
+        write_atomic(staging / "fingerprint.json", json.dumps(numbers, indent=1))
+        rows = [
+            (finding.severity, finding.code, finding.text, name)
+            for finding in inspection.findings
+            for name in finding.files or ("",)
+        ]
+        write_table(staging / TABLE, ["severity", "code", "finding", "file"], rows)
+        if html:
+            write_atomic(staging / PAGE, html)
+        write_provenance(staging, inputs=_by_role(inputs))
+
+
+def _by_role(inputs: Sequence[Path]) -> dict[str, Path]:
+    return dict(zip(("source", "masks"), inputs, strict=False))
+
+
+def _fix(found: Found, inspection: Inspection, claim: Claim, *, inputs: Sequence[Path]) -> None:
     from sfumato.data.inspection.fix import fix
 
-    with (
-        output_folder(folder, overwrite=overwrite, inputs=inputs) as staging,
-        bar("fixing", total=len(found.cases)) as progress,
-    ):
+    with claim.folder() as staging, bar("fixing", total=len(found.cases)) as progress:
         for fixed in fix(found, inspection, staging):
             progress.update(fixed.done, note=fixed.name[:30])
-    say(f"a corrected copy is in {folder}; what was changed is in {folder / 'changes.csv'}")
+        write_provenance(staging, inputs=_by_role(inputs))
 
 
 def _result(

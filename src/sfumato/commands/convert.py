@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Generator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,8 +9,9 @@ from cyclopts import Parameter
 
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
 from sfumato.commands.flags.words import parse_size
+from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, say
-from sfumato.commands.output.folder import check_output, check_output_file, output_file, output_folder
+from sfumato.commands.output.folder import claim_output, claim_output_file
 from sfumato.data.conversion.convert import Converted, Form, prepared_meaning
 from sfumato.data.conversion.convert import convert as convert_cases
 from sfumato.data.conversion.nnunet import refuse_name
@@ -51,7 +51,7 @@ def convert(
     if crop and sides is None:
         raise UsageError("--crop needs a shape", expected="--size with it", remedy="--size 256 --crop")
     inputs = {"source": source, **({"masks": flags.masks} if flags.masks else {})}
-    _check(out, to, overwrite=overwrite, inputs=list(inputs.values()))
+    claim = _claim(out, to, overwrite=overwrite, inputs=list(inputs.values()))
     found = flags.find(source)
     result: dict[str, Any] = {"out": str(out), "form": to, "cases": len(found.cases)}
     if dry_run:
@@ -60,7 +60,7 @@ def convert(
     notes = list(found.notes)
     if is_prepared(source):
         notes.append("pixels come from the original files of the prepared data set, at their own size")
-    with _target(out, to, overwrite=overwrite) as draft:
+    with claim.file() if to in SUFFIXES else claim.folder() as draft:
         converted = _driven(
             convert_cases(found, draft, form=to, meaning=prepared_meaning(source), size=sides, crop=crop),
             total=2 * len(found.cases),
@@ -83,19 +83,15 @@ def _sides(size: str | None) -> tuple[int, int] | None:
     return height, width
 
 
-def _check(out: Path, to: Form, *, overwrite: bool, inputs: list[Path]) -> None:
-    """Refuse the output before anything is read."""
+def _claim(out: Path, to: Form, *, overwrite: bool, inputs: list[Path]) -> Claim:
+    """Claim the output before anything is read."""
     if to == "nnunet":
         refuse_name(out)
     if to not in SUFFIXES:
-        return check_output(out, overwrite=overwrite, inputs=inputs)
+        return claim_output(out, overwrite=overwrite, inputs=inputs)
     if out.suffix != SUFFIXES[to]:
         raise UsageError(f"--out {out}", expected=f"a file that ends in {SUFFIXES[to]}")
-    return check_output_file(out, overwrite=overwrite, inputs=inputs)
-
-
-def _target(out: Path, to: Form, *, overwrite: bool) -> AbstractContextManager[Path]:
-    return (output_file if to in SUFFIXES else output_folder)(out, overwrite=overwrite)
+    return claim_output_file(out, overwrite=overwrite, inputs=inputs)
 
 
 def _driven(steps: Generator[Step, None, Converted], *, total: int) -> Converted:

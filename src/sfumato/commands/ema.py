@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.commands.flags.numbers import Count
+from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import say
+from sfumato.commands.output.folder import claim_output_file
 from sfumato.errors import UsageError
 from sfumato.recipe.train import NARROWEST, WIDEST
 from sfumato.run import Run, header, load_model
@@ -36,7 +38,7 @@ def ema(
         overwrite: Replace a file that is there.
         dry_run: Only say how well the width can be met.
     """
-    _check(width, out, overwrite=overwrite or dry_run)
+    claim = _claim(width, out, overwrite=overwrite or dry_run)
     kept = _until_step(run, at_step)
     found = reconstruct([each.profile for each in kept], Kept(kept[-1].step, width))
     say(f"width {width:g} at step {kept[-1].step} from {len(kept)} averages: within {found.error:.2%} of its profile")
@@ -50,18 +52,18 @@ def ema(
         ],
     }  # fmt: skip
     if not dry_run:
-        _write(out, kept, found.shares, {name: result[name] for name in ("width", "error", "made_of")})
+        _write(claim, kept, found.shares, {name: result[name] for name in ("width", "error", "made_of")})
         say(f"wrote {out}")
     return result
 
 
-def _check(width: float, out: Path, *, overwrite: bool) -> None:
+def _claim(width: float, out: Path, *, overwrite: bool) -> Claim:
+    """Refuse what is impossible, and claim the name of the file."""
     if not NARROWEST <= width <= WIDEST:
         raise UsageError(f"a width of {width:g} cannot be told apart", expected=f"{NARROWEST} to {WIDEST}")
     if out.suffix != ".safetensors":
         raise UsageError(f"{out} is no model file", expected="a name that ends in .safetensors")
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists", remedy="give another --out, or --overwrite")
+    return claim_output_file(out, overwrite=overwrite)
 
 
 def _until_step(run: Path, step: int | None) -> list[KeptFile]:
@@ -81,11 +83,11 @@ def _until_step(run: Path, step: int | None) -> list[KeptFile]:
     return [each for each in kept if each.step <= step]
 
 
-def _write(out: Path, kept: list[KeptFile], shares: tuple[float, ...], average: dict[str, Any]) -> None:
+def _write(claim: Claim, kept: list[KeptFile], shares: tuple[float, ...], average: dict[str, Any]) -> None:
     """The newest average's model with its weights replaced, and told so."""
     model = load_model(kept[-1].file)
     names = [name for name, _ in model.network.named_parameters()]
     model.network.load_state_dict(add_together(kept, shares, names), strict=False)
     about = header(model.recipe, model.spec, step=model.step, average=average)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    write_weights(out, model.network.state_dict(), about)
+    with claim.file() as draft:
+        write_weights(draft, model.network.state_dict(), about)

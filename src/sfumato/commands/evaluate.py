@@ -6,7 +6,7 @@ from typing import Any
 
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, console, say
-from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.folder import claim_output
 from sfumato.commands.output.scores import tables
 from sfumato.errors import UsageError
 from sfumato.evaluation.masks.evaluate import Settings
@@ -50,7 +50,7 @@ def masks(
     """
     others = list(against or [])
     names, tolerance = parse_metrics(metrics)
-    check_output(out, overwrite=overwrite, inputs=[predictions, *others])
+    claim = claim_output(out, overwrite=overwrite, inputs=[predictions, *others], used=[reference])
     columns = [word for word in (by or "").split(",") if word]
     settings = Settings(metrics=names, tolerance=tolerance, empty=empty, missing=missing, workers=_workers(workers))
     with bar("scoring", total=1.0) as shown:
@@ -61,7 +61,7 @@ def masks(
     summary = summarise(measured, by=columns)
     inputs = {"predictions": predictions, "reference": reference}
     inputs |= {f"against {number}": other for number, other in enumerate(others, start=1)}
-    with output_folder(out, overwrite=overwrite, inputs=[predictions, *others]) as folder:
+    with claim.folder() as folder:
         write_scores(folder / "scores.csv", measured, by=columns)
         write_patients(folder / "patients.csv", measured)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import console, say
-from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.folder import claim_output
 from sfumato.commands.work.opening import opened
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import write_image
@@ -69,14 +69,14 @@ def images(
     named = {"samples": samples, "real": real, "holdout": holdout, "reference": reference}
     inputs = {role: path for role, path in named.items() if path is not None}
     _check(real, holdout, reference, real_split)
-    check_output(out, overwrite=overwrite, inputs=list(inputs.values()))
+    claim = claim_output(out, overwrite=overwrite, inputs=list(inputs.values()))
     question = Question(
         samples=samples, wishes=parse_features(features), part=real_split, copies=copies, seed=seed, device=set_up(),
         tell=say,
     )  # fmt: skip
     with _real(real, holdout, samples) as data:
         answer = examine(question, data, None if reference is None else read_reference(reference))
-        with output_folder(out, overwrite=overwrite) as folder:
+        with claim.folder() as folder:
             told = _write(folder, answer, question)
             write_provenance(folder, inputs=inputs | _weights(question.wishes), seed=seed)
     _show(answer)

@@ -10,7 +10,7 @@ import torch
 from sfumato.builder.network import build_network
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import output_file, output_folder
+from sfumato.commands.output.folder import claim_output, claim_output_file
 from sfumato.commands.work.starting import Donor, implant, read_donor, told
 from sfumato.data.intensity import Intensity
 from sfumato.data.spec import Spec
@@ -50,6 +50,7 @@ def import_(
         classes: Names of its classes in order, like benign,malignant; one row more is 'no class'. By default numbers.
         overwrite: Replace a file that is there.
     """
+    claim = claim_output_file(out, overwrite=overwrite)
     donor = read_donor(model)
     config = donor.config
     if config is None or donor.signature is None or donor.signature.task != "generate":
@@ -64,7 +65,7 @@ def import_(
     recipe = _recipe(donor, spec)
     network = build_network(recipe, spec)
     report = implant(donor, network, recipe, spec)
-    with output_file(out, overwrite=overwrite) as draft:
+    with claim.file() as draft:
         write_weights(draft, network.state_dict(), header(recipe, spec, step=0))
     for line in (*(f"note: {note}" for note in donor.notes), *told(report, model)):
         say(line)
@@ -83,13 +84,15 @@ def export(
         overwrite: Replace what is there.
     """
     if to == "safetensors":
+        file = claim_output_file(out, overwrite=overwrite, inputs=[model])
         tensors, metadata = load_weights(weights_of(model))
-        with output_file(out, overwrite=overwrite, inputs=[model]) as draft:
+        with file.file() as draft:
             write_weights(draft, tensors, metadata)
         return {"model": str(model), "to": to, "out": str(out)}
+    claim = claim_output(out, overwrite=overwrite, inputs=[model])
     found = load_model(model)
     network, scheduler = _network(found), _scheduler(found)
-    with output_folder(out, overwrite=overwrite, inputs=[model]) as folder:
+    with claim.folder() as folder:
         save_pipeline(folder, network, scheduler, size=found.spec.size)
         write_provenance(folder, inputs={"model": model}, classes=list(found.spec.classes), sha256=found.sha256)
     if found.spec.classes:

@@ -125,11 +125,13 @@ def generate(
     hashes = {name: digest(path) for name, path in (("balance", balance), ("reject_copies", reject_copies)) if path}
     asked = asked_by(flags, model=loaded.sha256, steps=number, **hashes)
     work = Work(out=out, asked=asked, items=[item_of(image) for image in order.wanted])
-    if work.is_wanted(overwrite=overwrite, inputs=[path for path in (balance, reject_copies) if path]) and not dry_run:
+    real = [path for path in (balance, reject_copies) if path]
+    claim = work.claim(overwrite=overwrite, inputs=real, used=[model])
+    if claim is not None and not dry_run:
         detector = order.detector()
         with work.share(mine) as share:
             _write_images(order, share, detector, batch=batch)
-        with work.finishing() as finished:
+        with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(order, finished, detector, source=model, guide=guide, asked=asked)
     say(f"{work.told()}: {order.told()}")

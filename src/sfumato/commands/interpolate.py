@@ -21,7 +21,7 @@ from sfumato.commands.flags.numbers import Count, Several
 from sfumato.commands.flags.wishes import known_class, parse_seeds
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.folder import claim_output
 from sfumato.commands.output.origin import made_by
 from sfumato.commands.reconstruct import check_level
 from sfumato.data.formats.image import write_image
@@ -89,7 +89,7 @@ def interpolate(
     if images is not None:
         drawn = drawn.below(0.5 if noise is None else noise)
     labels = _labels(loaded.spec.classes, class_, frames)
-    check_output(out, overwrite=overwrite, inputs=images or ())
+    claim = claim_output(out, overwrite=overwrite, inputs=images or (), used=[model])
     result = {"interpolation": str(out), "images": frames, "network_calls": drawn.calls}
     if dry_run:
         say(f"would make {frames} images with {drawn.calls} network calls each into {out}")
@@ -100,7 +100,7 @@ def interpolate(
     )  # fmt: skip
     noises = noise_of(loaded, ends[:1] * frames)
     made = [*_made(loaded, drawn, states, labels, noises, batch)]
-    with output_folder(out, overwrite=overwrite, inputs=images or ()) as folder:
+    with claim.folder() as folder:
         _write(loaded, drawn, folder, made, labels, weights)
         inputs = {"model": model} | ({} if images is None else {"first": images[0], "second": images[1]})
         write_provenance(folder, inputs=inputs, seed=ends[0], seeds=ends, sampler=drawn.name)

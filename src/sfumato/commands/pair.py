@@ -103,11 +103,12 @@ def pair(
     asked = asked_by(flags, model=loaded.sha256, **hashes)
     work = Work(out=out, asked=asked, items=[item_of(each) for each in order.wanted])
     inputs = {name: path for name, path in (("model", model), ("masks", masks), ("segmenter", segmenter)) if path}
-    if work.is_wanted(overwrite=overwrite, inputs=list(inputs.values())) and not dry_run:
+    claim = work.claim(overwrite=overwrite, inputs=list(inputs.values()))
+    if claim is not None and not dry_run:
         with work.share(Shard(0, 1)) as share:
             _attempt(order, share, done=work.finished(), batch=batch, rejected=rejected)
         _refuse_nothing(work.finished())
-        with replace(work, items=[*work.finished()]).finishing() as finished:
+        with replace(work, items=[*work.finished()]).finishing(claim) as finished:
             if finished is not None:
                 write_tables(maker, finished, count=count, rejected=rejected)
                 about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
 from sfumato.commands.flags.words import parse_size
+from sfumato.commands.output.claim import home_of
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.folder import claim_output
 from sfumato.commands.work.preparing import prepare_into
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
@@ -72,14 +73,15 @@ def prepare(
     settings += [f"data.split.{name}={share}" for name, share in zip(SPLITS, _shares(split), strict=True)]
     settings += [f"data.split.seed={seed}", f"data.split.folds={folds}"]
     recipe = load_recipe("segment", settings=settings)
-    check_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks) if path])
+    claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks) if path])
     found = find(source, recipe)
     if dry_run:
         resolved, _ = plan_size(recipe, found, device="cpu")
         say(f"would prepare {len(found.cases)} cases at {resolved[0]} x {resolved[1]} pixels into {out}")
         return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}
-    with output_folder(out, overwrite=overwrite) as staging:
-        prepare_into(staging, recipe, found, source=source, spool=spool_folder(out), workers=workers)
+    spool = spool_folder(home_of(claim.out) / claim.out.name)
+    with claim.folder() as staging:
+        prepare_into(staging, recipe, found, source=source, spool=spool, workers=workers)
     say(f"prepared {out}")
     return describe(out, Pack.open(out))
 

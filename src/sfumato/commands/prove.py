@@ -103,11 +103,12 @@ def prove(
     length = steps or STEPS[question.task]
     asked = asked_by(flags, real=digest(real), samples=digest(samples), task=question.task, steps=length)
     work = Work(out=out, asked=asked, items=list(question.units))
-    if work.is_wanted(overwrite=overwrite, inputs=[real, samples]):
+    claim = work.claim(overwrite=overwrite, inputs=[real, samples])
+    if claim is not None:
         with work.share(EVERYTHING) as share:
             subject = Subject(share.aside / MIXTURE, question.task, question.stock, length, network, device)
             _train(question, subject, share, workers=workers or (processors() if device == "cpu" else 1))
-        with work.finishing() as finished:
+        with work.finishing(claim) as finished:
             if finished is not None:
                 proof = _proof(question, finished.aside, positive=called, steps=length, network=network)
                 _write(proof, finished.files)

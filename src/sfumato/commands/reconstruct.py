@@ -9,7 +9,7 @@ import numpy as np
 from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import bar, say
-from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.folder import claim_output
 from sfumato.commands.output.origin import made_by
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
@@ -64,12 +64,12 @@ def reconstruct(
     drawn = loaded.sampler(steps=steps, sampler=sampler, grid=grid).below(noise)
     hints = Hints(images_only=True, slice_axis=loaded.spec.slice_axis or "auto", component=loaded.spec.component)
     cases = spread(find_cases(source, hints=hints).cases, count)
-    check_output(out, overwrite=overwrite, inputs=[source])
+    claim = claim_output(out, overwrite=overwrite, inputs=[source], used=[model])
     result = {"reconstructions": str(out), "images": len(cases), "network_calls": drawn.calls}
     if dry_run:
         say(f"would reconstruct {len(cases)} images with {drawn.calls} network calls each into {out}")
         return result
-    with output_folder(out, overwrite=overwrite, inputs=[source]) as folder:
+    with claim.folder() as folder:
         rows = _write(loaded, cases, _reconstructions(loaded, drawn, cases, seed=seed, batch=batch), folder, drawn)
         about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}
         write_provenance(folder, inputs={"model": model, "source": source}, seed=seed, model=about, noise=noise)

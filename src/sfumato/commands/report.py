@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.commands.output.console import say
+from sfumato.commands.output.folder import output_file
 from sfumato.errors import UsageError
 from sfumato.report.page import write_report
 
@@ -18,8 +19,7 @@ def report(*folders: Path, out: Path = Path("report.html"), overwrite: bool = Fa
     """
     if not folders:
         raise UsageError("nothing to report on", expected="sfumato report FOLDER...")
-    if out.exists() and not overwrite:
-        raise UsageError(f"{out} exists already", remedy="give another --out, or --overwrite")
-    write_report(folders, out)
+    with output_file(out, overwrite=overwrite) as draft:
+        write_report(folders, draft)
     say(f"report: {out.resolve()}")
     return {"report": str(out.resolve())}

@@ -15,6 +15,7 @@ from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, Index, NonNegative
 from sfumato.commands.flags.review import Review, resolve_review
 from sfumato.commands.flags.steps import Steps, resolve_steps
+from sfumato.commands.output.claim import free_name
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
@@ -127,10 +128,11 @@ def segment(
     )  # fmt: skip
     wanted = units(cases, format)
     work = Work(out=out, asked=asked, items=[each.item(unit) for each in arms for unit in wanted])
-    if work.is_wanted(overwrite=overwrite, inputs=[source]) and not dry_run:
+    claim = work.claim(overwrite=overwrite, inputs=[source], used=[model])
+    if claim is not None and not dry_run:
         with work.share(mine) as share:
             _draw_share(arms, wanted, share)
-        with work.finishing() as finished:
+        with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
     say(f"{work.told()}: {len(cases)} images with {draw.calls} network calls each")
@@ -283,13 +285,14 @@ def _ask(arm: _Arm, out: Path, *, shard: str | None, overwrite: bool) -> dict[st
         path = Path(answer).expanduser()
         try:
             wanted = units(_cases(path, None, arm.model.spec), arm.draw.form)
-            with output_folder(out / path.stem, overwrite=True, inputs=[path]) as folder:
+            place = free_name(out / path.stem)
+            with output_folder(place, inputs=[path]) as folder:
                 _write_tables(arm, wanted, list(_rows(arm, wanted, wanted, folder)), folder, source=path)
         except (DataError, UsageError) as error:
             say(str(error))
             continue
-        done.append(str(out / path.stem))
-        say(f"written to {out / path.stem}")
+        done.append(str(place))
+        say(f"written to {place}")
     return {"predictions": done}
 
 
@@ -301,5 +304,5 @@ def _question(prompt: str) -> str:
 
     try:
         return Prompt.ask(prompt.rstrip(": "), console=console, default="", show_default=False).strip()
-    except EOFError:
+    except (EOFError, OSError):  # the end of the input, or of the terminal
         return ""

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.folder import claim_output
 from sfumato.data.toys.messy import make_messy
 from sfumato.data.toys.toy import make_toy
 from sfumato.data.toys.volume import make_toy_volumes
@@ -54,11 +54,11 @@ def toy(
     count = CASES[kind] if cases is None else cases
     chosen = {"classes": classes or 3, "readers": readers or 4} if kind == "pictures" else {}
     result = {"dataset": str(folder), "kind": kind, "cases": count, "size": size, **chosen}
+    claim = claim_output(folder, overwrite=overwrite)
     if dry_run:
-        check_output(folder, overwrite=overwrite)
         say(f"would write {count} toy cases ({kind}) of {size} x {size} pixels to {folder}")
         return result
-    with output_folder(folder, overwrite=overwrite) as staging:
+    with claim.folder() as staging:
         match kind:
             case "volumes":
                 make_toy_volumes(staging, cases=count, size=size, mask_classes=_or(mask_classes, 3), seed=seed)

@@ -1,89 +1,127 @@
-"""Output folders and files: whole or not there at all, and nothing that existed is lost."""
+"""Output folders and files: whole or not there at all, and nothing is lost that a command did not make.
+
+`--overwrite` replaces what sfumato wrote: a folder with a `provenance.json` of its own. Any other folder, and every
+folder with a trained run in it, is for the person to remove.
+"""
 
 import os
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from sfumato.errors import UsageError
+from sfumato.commands.output.claim import Claim, contents, home_of, resolved
+from sfumato.errors import ResourceError, UsageError
+from sfumato.provenance import is_written_by_us
+
+RUN = frozenset({"run.json", "study.db"})
+"""Files by which folders of trainings are known."""
 
 
-@contextmanager
-def output_folder(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+def output_folder(
+    out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), used: Sequence[Path] = ()
+) -> AbstractContextManager[Path]:
     """A fresh folder that takes the name `out` when the block ends well; else it is removed and `out` is as it was.
 
     Args:
         out: the folder to write.
         overwrite: replace a folder that is not empty.
         inputs: what is read; `out` must not be inside it, nor hold it.
+        used: what is read besides; `out` must not hold it.
 
     Raises:
-        UsageError: `out` is a file, is not empty, or overlaps with an input.
+        UsageError: `out` is a file, is not empty, or overlaps with an input; or, at the end, something else has come
+            to have the name: the folder is kept beside it.
     """
-    check_output(out, overwrite=overwrite, inputs=inputs)
-    staging = out.with_name(f".{out.name}.staging-{os.getpid()}")
-    shutil.rmtree(staging, ignore_errors=True)
-    staging.mkdir(parents=True)
-    try:
-        yield staging
-        take_place(staging, out)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    return claim_output(out, overwrite=overwrite, inputs=inputs, used=used).folder()
 
 
-def check_output(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """Refuse an output folder before any work is done; see `output_folder`."""
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file", expected="a folder to write", remedy="give another --out")
-    for source in inputs:
-        if source.exists() and _overlap(out.resolve(), source.resolve()):
-            raise UsageError(
-                f"the output {out} and the input {source} overlap", expected="two separate folders",
-                remedy="give another --out",
-            )  # fmt: skip
-    if not overwrite and out.is_dir() and any(out.iterdir()):
-        raise UsageError(f"{out} is not empty", expected="a new folder", remedy="give another --out, or --overwrite")
-
-
-@contextmanager
-def output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> Iterator[Path]:
+def output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> AbstractContextManager[Path]:
     """A fresh file that takes the name `out` when the block ends well; else it is removed and `out` is as it was.
 
     Raises:
-        UsageError: `out` exists, or lies within an input.
+        UsageError: `out` exists, or lies within an input; or, at the end, something else has come to have the name: the
+            file is kept beside it.
     """
-    check_output_file(out, overwrite=overwrite, inputs=inputs)
-    draft = out.with_name(f".{out.name}.{os.getpid()}.part")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield draft
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)
+    return claim_output_file(out, overwrite=overwrite, inputs=inputs).file()
 
 
-def check_output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> None:
-    """Refuse an output file before any work is done; see `output_file`."""
-    if out.is_dir() or (out.exists() and not overwrite):
-        what, remedy = ("a folder", "") if out.is_dir() else ("there already", ", or --overwrite")
+def claim_output(
+    out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), used: Sequence[Path] = ()
+) -> Claim:
+    """Claim the name of an output folder before any work is done; see `output_folder`."""
+    check_output(out, overwrite=overwrite, inputs=inputs, used=used)
+    place = resolved(out)
+    _check_writable(out, place)
+    claim = Claim.of(place)
+    if place.is_dir() and contents(place):
+        _refuse_others(out, place)
+    return claim
+
+
+def claim_output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = ()) -> Claim:
+    """Claim the name of an output file before any work is done; see `output_file`."""
+    place = resolved(out)
+    if place.is_dir() or (out.exists() and not overwrite):
+        what, remedy = ("a folder", "") if place.is_dir() else ("there already", ", or --overwrite")
         raise UsageError(f"{out} is {what}", expected="a file to write", remedy=f"give another --out{remedy}")
     for source in inputs:
-        if (source.is_dir() and source.resolve() in out.resolve().parents) or source.resolve() == out.resolve():
+        if (source.is_dir() and source.resolve() in place.parents) or source.resolve() == place:
             raise UsageError(
                 f"the output {out} lies within the input {source}", expected="a place outside",
                 remedy="give another --out",
             )  # fmt: skip
+    _check_writable(out, place)
+    return Claim.of(place)
 
 
-def take_place(staging: Path, out: Path) -> None:
-    """Give a finished folder its name; what had the name is removed."""
-    old = out.with_name(f".{out.name}.old-{os.getpid()}")
-    if out.exists():
-        out.rename(old)
-    staging.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
+def check_output(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), used: Sequence[Path] = ()) -> None:
+    """Refuse an output folder that is a file, overlaps with what is read, or is not empty; see `output_folder`."""
+    place = resolved(out)
+    if place.exists() and not place.is_dir():
+        raise UsageError(f"{out} is a file", expected="a folder to write", remedy="give another --out")
+    for source in (*inputs, *used):
+        if source.exists() and _overlap(place, source.resolve(), within=source in inputs):
+            raise UsageError(
+                f"the output {out} and the input {source} overlap", expected="two separate folders",
+                remedy="give another --out",
+            )  # fmt: skip
+    if not overwrite and place.is_dir() and contents(place):
+        raise UsageError(f"{out} is not empty", expected="a new folder", remedy="give another --out, or --overwrite")
 
 
-def _overlap(out: Path, source: Path) -> bool:
-    return source.is_dir() and (out == source or source in out.parents or out in source.parents)
+def _overlap(out: Path, source: Path, *, within: bool) -> bool:
+    """Whether an output holds what is read, which would go with it, or lies `within` it."""
+    return out == source or out in source.parents or (within and source.is_dir() and source in out.parents)
+
+
+def _check_writable(out: Path, place: Path) -> None:
+    """Refuse a name under which nothing can be written, before hours of work."""
+    home = home_of(place)
+    there = next(folder for folder in (home, *home.parents) if os.path.lexists(folder))
+    if not there.is_dir():
+        raise UsageError(f"{out}: {there} is a file", expected="a folder to write in", remedy="give another --out")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ResourceError(
+            f"{out}: nobody may write in {there}", remedy="check the permissions, or give another --out"
+        )
+
+
+def _refuse_others(out: Path, place: Path) -> None:
+    """Refuse to replace a folder that sfumato did not write, or that a training is in."""
+    if not is_written_by_us(place):
+        raise UsageError(
+            f"{out} is not replaced: sfumato did not write it (it has no provenance.json)",
+            expected="an output of sfumato for --overwrite", remedy="give another --out, or remove it yourself",
+        )  # fmt: skip
+    if run := next(_runs(place), None):
+        raise UsageError(
+            f"{out} is not replaced: a training is in it ({run})",
+            expected="an output without trainings in it", remedy="give another --out, or remove it yourself",
+        )  # fmt: skip
+
+
+def _runs(folder: Path) -> Iterator[Path]:
+    """Folders of trainings in a folder, or it itself."""
+    for place, _, files in os.walk(folder):
+        if RUN.intersection(files):
+            yield Path(place)

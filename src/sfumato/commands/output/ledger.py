@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.output.claim import Claim, home_of, resolved
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import check_output, take_place
+from sfumato.commands.output.folder import claim_output
 from sfumato.errors import UsageError, listed
 from sfumato.lock import FolderLock
 from sfumato.provenance import read_provenance
@@ -133,11 +134,15 @@ class Work:
     def place(self) -> Path:
         """Where the work is until it is finished."""
         key = hashlib.blake2b(_text(self.asked).encode(), digest_size=6).hexdigest()
-        return self.out.with_name(f"{self._prefix}{key}")
+        return home_of(self._out) / f"{self._prefix}{key}"
+
+    @property
+    def _out(self) -> Path:
+        return resolved(self.out)
 
     @property
     def _prefix(self) -> str:
-        return f".{self.out.name}.unfinished-"
+        return f".{self._out.name}.unfinished-"
 
     def told(self) -> str:
         """How far the work is."""
@@ -154,16 +159,16 @@ class Work:
         """What the ledgers of all shards know, by item."""
         return _finished(self.place)
 
-    def is_wanted(self, *, overwrite: bool, inputs: Sequence[Path] = ()) -> bool:
-        """Whether there is anything to do: not where the same command has finished, unless its output is replaced.
+    def claim(self, *, overwrite: bool, inputs: Sequence[Path] = (), used: Sequence[Path] = ()) -> Claim | None:
+        """Claim the output; None where the same command has finished it, unless it is to be replaced.
 
         Raises:
-            UsageError: `out` holds something else, see `check_output`, or another command has begun to make it.
+            UsageError: `out` holds something else, see `claim_output`, or another command has begun to make it.
         """
         self._sweep()
         if self.is_done() and not overwrite:
-            return False
-        check_output(self.out, overwrite=overwrite, inputs=inputs)
+            return None
+        claim = claim_output(self.out, overwrite=overwrite, inputs=inputs, used=used)
         for other in self._others():
             if not overwrite and _finished(other):
                 there = json.loads(next(_words(other)).read_text(encoding="utf-8"))
@@ -172,7 +177,7 @@ class Work:
                     expected="the same command, which continues it",
                     remedy="give another --out, or --overwrite to drop what was begun",
                 )
-        return True
+        return claim
 
     @contextmanager
     def share(self, shard: Shard) -> Iterator[Share]:
@@ -197,10 +202,16 @@ class Work:
                 yield Share(files=self.place / "files", aside=self.place / "aside", todo=todo, ledger=ledger)
 
     @contextmanager
-    def finishing(self) -> Iterator[Finished | None]:
+    def finishing(self, claim: Claim) -> Iterator[Finished | None]:
         """All of the work, for the process that comes last; when the block ends well, the output has its name.
 
         None while items are left to other shards, or where another process has come last too.
+
+        Args:
+            claim: of the output, from before the work.
+
+        Raises:
+            UsageError: something else has come to have the name; the output is kept beside it.
         """
         facts = self.finished()
         with ExitStack() as held:
@@ -211,8 +222,11 @@ class Work:
             for draft in files.rglob(".*.part"):  # of files that were being written in the moment of a kill
                 draft.unlink()
             yield Finished(files, self.place / "aside", [facts[item] for item in self.items])
-            take_place(files, self.out)
-            shutil.rmtree(self.place, ignore_errors=True)
+            try:
+                claim.give(files, self.place)
+            finally:
+                if not files.is_dir():
+                    shutil.rmtree(self.place, ignore_errors=True)
 
     def _hold(self, held: ExitStack) -> bool:
         """Whether this process alone finishes the work."""
@@ -230,7 +244,7 @@ class Work:
 
     def _others(self) -> list[Path]:
         """What other commands began to make under the same name."""
-        beside = self.out.parent.iterdir() if self.out.parent.is_dir() else ()
+        beside = self.place.parent.iterdir() if self.place.parent.is_dir() else ()
         return [path for path in sorted(beside) if path.name.startswith(self._prefix) and path != self.place]
 
 

@@ -216,7 +216,8 @@ def _is_like_an_image(name: str) -> bool:
 
 def _hidden_images(names: Sequence[str]) -> Iterator[str]:
     if names:
-        yield f"of what is hidden, not used, named like images: {_some(sorted(names))}; without the dot they would be read"
+        shown = _some(sorted(names))
+        yield f"of what is hidden, not used, named like images: {shown}; without the dot they would be read"
 
 
 def members_below(archive: str, names: Iterable[str]) -> Listing:
