@@ -9,6 +9,7 @@ from typing import Any
 from cyclopts import App, CycloptsError
 
 from sfumato import __version__
+from sfumato.commands.output.encoding import write_anything
 from sfumato.errors import ResourceError, SfumatoError, Stopped
 from sfumato.memory import out_of_memory
 from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
@@ -69,6 +70,8 @@ for parent, name, target, about in COMMANDS:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        write_anything(stream)
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag: flag in words for flag in ("--json", "--debug")}
     words = [word for word in words if word not in flags]

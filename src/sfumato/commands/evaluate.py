@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from sfumato.commands.output.console import bar, console, say
+from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import check_output, output_folder
+from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.scores import tables
 from sfumato.errors import UsageError
 from sfumato.evaluation.masks.evaluate import Settings
@@ -16,6 +17,7 @@ from sfumato.evaluation.masks.table import SEED
 from sfumato.evaluation.masks.write import write_patients, write_scores
 from sfumato.metrics.masks import METRICS, Empty
 from sfumato.provenance import write_provenance
+from sfumato.wording import counted
 
 
 def masks(
@@ -65,10 +67,10 @@ def masks(
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         write_provenance(folder, inputs=inputs, seed=SEED)
     for table in tables(summary):
-        console.print(table)
+        show_table(table.head, table.rows, title=table.title, keys=table.keys)
     for sentence in [*summary["notes"], *summary["reading"], *summary["limits"]]:
         say(sentence)
-    say(f"scores of {summary['cases']} cases in {out}")
+    say(f"scores of {counted(summary['cases'], 'case')} in {out}")
     return {"scores": str(out), **{name: part for name, part in summary.items() if name != "metric_per_case"}}
 
 
