@@ -59,7 +59,7 @@ def test_parts_show_every_column_once_beside_the_first(width: int) -> None:
 
 def test_what_fits_is_one_table(at) -> None:
     lines = at(80, show_table, ["arm", "Dice"], [["real", INTERVAL], None, ["twin", ""]])
-    assert [line.split() for line in lines[:3]][0] == ["arm", "Dice"]
+    assert lines[0].split() == ["arm", "Dice"]
     assert lines[1].strip("- ") == "" and lines[2].split(maxsplit=1) == ["real", INTERVAL]
     assert [line.strip() for line in lines[3:]] == ["", "twin", ""]
 
@@ -82,7 +82,7 @@ def test_names_are_broken_but_whole(at) -> None:
     for width in WIDTHS:
         lines = at(width, show_table, ["class", "Dice"], [[name, INTERVAL]])
         assert max(map(len, lines)) <= width
-        assert name in "".join(line.split(" ")[0] for line in lines)
+        assert name in "".join(line.split(" ")[0] for line in lines if line[:1] != " ")
         assert any(INTERVAL in line for line in lines)
 
 

@@ -24,9 +24,6 @@ GAP = 2
 NARROW = 24
 """Columns of the terminal that a fact needs to stand beside its name."""
 
-NAMES = 0.4
-"""Share of the terminal that the first columns of a table may take, where their names can be broken."""
-
 RULED = Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule below the head, and nothing else."""
 
@@ -51,11 +48,10 @@ class Grid(NamedTuple):
         return [row[column] for row in self.rows if row is not None]
 
     def needs(self, column: int, width: int) -> int:
-        """The least that a column takes of a terminal of a width: cells of numbers whole, all else by words."""
+        """The least that a column takes: cells of numbers whole, all else by words, of half the terminal at most."""
         if column >= self.keys:
             return max(1, _widest_word(self.head[column]), *map(cell_len, self.cells(column)))
-        most = max(1, int(NAMES * width / self.keys) - GAP)
-        return min(most, max(map(_widest_word, [self.head[column], *self.cells(column)])))
+        return min(width // 2, max(map(_widest_word, [self.head[column], *self.cells(column)])))
 
     def wishes(self, column: int) -> int:
         """What a column takes with nothing broken."""
@@ -105,14 +101,16 @@ def parted(grid: Grid, width: int) -> list[list[int]]:
     return parts
 
 
-def _widths(grid: Grid, columns: Sequence[int], width: int) -> Iterator[int]:
-    """What each column gets: what it needs, and of what is left as much as it wishes, the first ones first."""
-    needs = [grid.needs(column, width) for column in columns]
-    left = width - sum(needs) - GAP * (len(columns) - 1)
-    for column, needed in zip(columns, needs, strict=True):
-        more = min(left, max(0, grid.wishes(column) - needed))
-        left -= more
-        yield needed + more
+def _widths(grid: Grid, columns: Sequence[int], width: int) -> list[int]:
+    """What each column gets: what it needs, and what is left goes to those that are broken into the most lines."""
+    widths = [grid.needs(column, width) for column in columns]
+    wishes = [grid.wishes(column) for column in columns]
+    for _ in range(width - sum(widths) - GAP * (len(columns) - 1)):
+        lines = [wish / given for wish, given in zip(wishes, widths, strict=True)]
+        if max(lines) <= 1:
+            break
+        widths[lines.index(max(lines))] += 1
+    return widths
 
 
 def _widest_word(text: str) -> int:
@@ -131,7 +129,7 @@ def _drawn(grid: Grid, columns: Sequence[int], width: int) -> Table:
 def _show_each(grid: Grid) -> None:
     """Every row by itself: what it is about, then a line for each of its cells that is not empty."""
     for row in filter(None, grid.rows):
-        say(", ".join(filter(None, row[: grid.keys])))
+        show_facts([(", ".join(filter(None, row[: grid.keys])), "")])
         cells = zip(grid.head[grid.keys :], row[grid.keys :], strict=True)
         show_facts([(name, cell) for name, cell in cells if cell], indent=GAP)
     console.print()
@@ -153,7 +151,8 @@ def show_facts(facts: Sequence[tuple[str, str]], *, indent: int = 0) -> None:
     for name, text in facts:
         if beside:
             table.add_row(Text(name), Text(text))
-        else:
-            table.add_row(Text(name))
+            continue
+        table.add_row(Text(name))
+        if text:
             table.add_row(Padding(Text(text), (0, 0, 0, GAP)))
     console.print(Padding(table, (0, 0, 0, indent), expand=False))
