@@ -277,7 +277,12 @@ def _section(section: Section) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(map(_cell, cells))} |"
+
+
+def _cell(text: str) -> str:
+    """A cell of a table: one line, in which a bar is no border."""
+    return " ".join(text.split()).replace("|", r"\|")
 
 
 def undescribed() -> list[str]:

@@ -6,6 +6,7 @@ import io
 import re
 import shlex
 from importlib.util import module_from_spec, spec_from_file_location
+from itertools import takewhile
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -20,10 +21,15 @@ from sfumato.recipe import DEFAULTS, load_recipe, merge, parse_recipe
 
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "sfumato"
+ROOMS = ("docs", "benchmarks", "examples", "findings", "recipes", "tests")
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+MARKDOWN = sorted({*PAGES, *ROOT.glob("*.md"), *(page for room in ROOMS for page in (ROOT / room).rglob("*.md"))})
 SNIPPET = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"\b(?:DATA|SCORE)-\d{3}\b")
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+RULE = re.compile(r"\|(\s*:?-{3,}:?\s*\|)+")
+BORDER = re.compile(r"(?<!\\)\|")
 
 
 class Snippet(NamedTuple):
@@ -68,6 +74,46 @@ def build() -> ModuleType:
 def test_generated_pages_are_current(build: ModuleType) -> None:
     stale = [file.name for file, text in build.pages().items() if file.read_text(encoding="utf-8") != text]
     assert not stale, "run: python docs/build.py"
+
+
+def rows_that_break(text: str) -> list[str]:
+    """Lines of tables that have not as many cells as the head; a table ends at the first empty line."""
+    lines, broken = FENCED.sub("", text).splitlines(), []
+    for place, line in enumerate(lines):
+        if RULE.fullmatch(line.strip()):
+            head = _cells(lines[place - 1])
+            body = takewhile(str.strip, lines[place:])
+            broken += [row for row in body if _cells(row) != head or not _is_closed(row)]
+    return broken
+
+
+def _cells(row: str) -> int:
+    return len(BORDER.findall(row)) - 1
+
+
+def _is_closed(row: str) -> bool:
+    return row.strip().startswith("|") and row.strip().endswith("|")
+
+
+def test_broken_rows_are_seen() -> None:
+    table = "| a | b |\n| --- | --- |\n| 1 | 2 \\| 3 |\n"
+    assert rows_that_break(table) == []
+    assert rows_that_break(table + "| 1\n2 | 3 |\n") == ["| 1", "2 | 3 |"]
+    assert rows_that_break(table + "| 1 | 2 | 3 |\n") == ["| 1 | 2 | 3 |"]
+    assert rows_that_break(f"```\n{table}| 1\n```\n") == []
+
+
+@pytest.mark.parametrize("page", MARKDOWN, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_row_of_a_table_has_the_cells_of_its_head(page: Path) -> None:
+    assert rows_that_break(page.read_text(encoding="utf-8")) == []
+
+
+def test_a_cell_is_one_line_without_borders(build: ModuleType) -> None:
+    row = build.Row("--flag", ("text", "`a|b`"), "Two lines,\n  the second | with a bar.")
+    section = build.Section("A verb", "What it does.", ("parameter", "values", "default", "meaning"), (row,))
+    page = build.page("", [section])
+    assert rows_that_break(page) == []
+    assert "Two lines, the second \\| with a bar. |" in page
 
 
 def test_every_field_and_parameter_is_described(build: ModuleType) -> None:

@@ -11,6 +11,7 @@ from cyclopts import App, CycloptsError
 from sfumato import __version__
 from sfumato.commands.flags.numbers import check_numbers
 from sfumato.commands.output.console import SafeConsole
+from sfumato.commands.output.encoding import write_anything
 from sfumato.errors import ResourceError, SfumatoError, Stopped
 from sfumato.escape import visible
 from sfumato.memory import out_of_memory
@@ -79,6 +80,8 @@ for parent, name, target, about in COMMANDS:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        write_anything(stream)
     words = list(sys.argv[1:] if arguments is None else arguments)
     flags = {flag: flag in words for flag in ("--json", "--debug")}
     words = [word for word in words if word not in flags]

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from rich.table import Table
-
 from sfumato.commands.flags.drawing import load_twin
 from sfumato.commands.flags.numbers import Count, Index, Several
-from sfumato.commands.output.console import bar, console, say
+from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
+from sfumato.commands.output.layout import show_table
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evaluation.audit.arms import arms_of
@@ -20,10 +19,17 @@ from sfumato.evaluation.audit.reading import Audit, Line, bounds
 from sfumato.metrics.interval import Interval
 from sfumato.numerals import whole
 from sfumato.provenance import write_provenance
+from sfumato.report.meaning import heading
+from sfumato.report.reading import UNKNOWN
 from sfumato.run import Model, Run, load_model
 from sfumato.tables import write_table
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import set_up
+
+NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
+"""Columns of the table beside Dice, as the report has them."""
+
+TITLE = "The same cases, segmented in other ways: mean [95 % interval]; calls and seconds for one image"
 
 FEWEST = 2
 """Cases: one is shown the state of another."""
@@ -164,23 +170,20 @@ def _number(value: float) -> float | None:
 
 
 def _show(lines: Sequence[Line], reading: Sequence[str]) -> None:
-    table = Table("arm", "calls", "Dice [95 %]", "difference", "GED_U", "HM-IoU", "NLL", "ECE band", "AUROC", "s/image")
-    for line in lines:
-        difference = "" if line.difference is None else _told(line.difference, sign="+")
-        values = [
-            line.means.ged_u,
-            line.means.hm_iou,
-            line.means.nll,
-            line.means.ece_foreground,
-            line.means.error_auroc,
-        ]
-        numbers = ["" if math.isnan(value) else f"{value:.3f}" for value in values]
-        table.add_row(
-            line.name, str(line.calls), _told(line.dice), difference, *numbers, f"{line.means.seconds:.3f}"
-        )  # fmt: skip
-    console.print(table)
+    head = ("way", "network calls", "Dice", "minus recommended", *map(heading, NUMBERS))
+    show_table(head, list(map(_row, lines)), title=TITLE)
     for sentence in reading:
         say(sentence)
+
+
+def _row(line: Line) -> list[str]:
+    difference = "" if line.difference is None else _told(line.difference, sign="+")
+    numbers = (_three(getattr(line.means, name)) for name in NUMBERS)
+    return [line.name, str(line.calls), _told(line.dice), difference, *numbers]
+
+
+def _three(value: float) -> str:
+    return UNKNOWN if math.isnan(value) else f"{value:.3f}"
 
 
 def _told(interval: Interval, *, sign: str = "") -> str:

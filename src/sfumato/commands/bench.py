@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
 import torch
-from rich.table import Table
 
 from sfumato.commands.flags.numbers import Count, Positive
 from sfumato.commands.flags.words import words_of
-from sfumato.commands.output.console import console, say
+from sfumato.commands.output.console import say
+from sfumato.commands.output.layout import show_facts
 from sfumato.commands.work.workload import Workload, set_up_workload
 from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError
@@ -191,11 +191,8 @@ def _advice(batch: int, pieces: int, largest: int) -> str:
 
 
 def _show(result: dict[str, Any]) -> None:
-    """The numbers as a table."""
-    table = Table(box=None, show_header=False)
-    for name, value in _lines(result):
-        table.add_row(name, value)
-    console.print(table)
+    """The numbers, each beside its name."""
+    show_facts(list(_lines(result)))
 
 
 def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:

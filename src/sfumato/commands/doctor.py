@@ -11,9 +11,9 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import torch
-from rich.table import Table
 
-from sfumato.commands.output.console import console, say
+from sfumato.commands.output.console import say
+from sfumato.commands.output.layout import show_facts
 from sfumato.training.hardware import attention_kernel, find_hardware, set_up
 from sfumato.training.precision import DTYPES, Precision, resolve_precision
 
@@ -79,10 +79,7 @@ def doctor() -> dict[str, Any]:
         "teraflops": rates,
         "problems": list(_problems()),
     }
-    table = Table(show_header=False)
-    for row in _rows(report, str(hardware)):
-        table.add_row(row.about, row.found)
-    console.print(table)
+    show_facts(list(_rows(report, str(hardware))))
     for problem in report["problems"]:
         say(f"problem: {problem}")
     return report

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.commands.flags.numbers import Count
-from sfumato.commands.output.console import bar, console, say
+from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
+from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.scores import tables
 from sfumato.errors import UsageError
 from sfumato.evaluation.masks.evaluate import Settings
@@ -18,6 +19,7 @@ from sfumato.evaluation.masks.write import write_patients, write_scores
 from sfumato.metrics.masks import METRICS, Empty
 from sfumato.numerals import decimal
 from sfumato.provenance import write_provenance
+from sfumato.wording import counted
 
 
 def masks(
@@ -67,10 +69,10 @@ def masks(
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         write_provenance(folder, inputs=inputs, seed=SEED)
     for table in tables(summary):
-        console.print(table)
+        show_table(table.head, table.rows, title=table.title, keys=table.keys)
     for sentence in [*summary["notes"], *summary["reading"], *summary["limits"]]:
         say(sentence)
-    say(f"scores of {summary['cases']} cases in {out}")
+    say(f"scores of {counted(summary['cases'], 'case')} in {out}")
     return {"scores": str(out), **{name: part for name, part in summary.items() if name != "metric_per_case"}}
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.table import Table
 
 from sfumato.commands.flags.numbers import Index
-from sfumato.commands.output.console import console, say
+from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
+from sfumato.commands.output.layout import show_table
 from sfumato.commands.work.opening import opened
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import write_image
@@ -32,7 +32,10 @@ from sfumato.evaluation.images.write import (
     write_summary,
 )
 from sfumato.provenance import write_provenance
+from sfumato.report.meaning import heading
+from sfumato.report.reading import z_text
 from sfumato.training.hardware import set_up
+from sfumato.wording import counted
 
 IN_SHORT = ("kid", "kid_of_training", "frechet", "frechet_reference", "recall", "coverage", "ms_ssim", "duplicates")
 """Metrics that the terminal shows."""
@@ -147,10 +150,10 @@ def _show(answer: Answer) -> None:
     whole = MATCHED if MATCHED in groups else POOLED
     rows = [measure for measure in answer.measures if measure.group in (whole, POOLED) and measure.metric in IN_SHORT]
     shown = [row for row in rows if row.group == whole or row.metric == "frechet_reference"]
-    table = Table("space", "metric", "value [95 %]", "real to real", "z", title=f"{whole}, n = {shown[0].images}")
-    for row in shown:
-        table.add_row(row.space, row.metric.replace("_", " "), *cells(row))
-    console.print(table)
+    classes = ", real ones in the class shares of the samples" if whole == MATCHED else ""
+    title = f"Generated beside real images, {counted(shown[0].images, 'image')} on each side{classes}"
+    head = ("space", "number", "value [95 %]", "real to real", "z")
+    show_table(head, [(row.space, heading(row.metric), *cells(row)) for row in shown], title=title, keys=2)
     for note in answer.notes:
         say(f"note: {note}")
     for sentence in answer.reading():
@@ -162,4 +165,4 @@ def cells(row: Measure) -> tuple[str, str, str]:
     value = f"{row.value:.4g} [{row.low:.4g}, {row.high:.4g}]"
     if math.isnan(row.floor):
         return value, "", ""
-    return value, f"{row.floor:.4g} ± {row.floor_sd:.2g}", f"{row.z:.1f}"
+    return value, f"{row.floor:.4g} ± {row.floor_sd:.2g}", z_text(row.z)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.table import Table
 
 from sfumato.atomic import write_atomic
 from sfumato.commands.flags.numbers import Count
-from sfumato.commands.output.console import bar, console, say
+from sfumato.commands.output.console import bar, say
+from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.ledger import Shard, Share, Work, asked_by
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.crew import Crew, processors
@@ -232,16 +232,18 @@ def _write(proof: Proof, folder: Path) -> None:
 def _show(summary: Mapping[str, Any]) -> None:
     """The arms side by side, and what it means."""
     names = list(dict.fromkeys(row["metric"] for row in summary["arms"]))
-    table = Table("arm", *(f"{CALLED[name]} [95 %]" for name in names), "minus duplicates")
     gains = {
         (row["arm"], row["ratio"]): signed(Estimate(row["value"], row["low"], row["high"]))
         for row in summary["differences"]
         if row["metric"] == names[0] and row["control"] == "real + duplicates"
     }
+    rows = []
     for arm, ratio in dict.fromkeys((row["arm"], row["ratio"]) for row in summary["arms"]):
         of_arm = [row for row in summary["arms"] if (row["arm"], row["ratio"]) == (arm, ratio)]
         cells = [f"{row['value']:.3f} [{row['low']:.3f}, {row['high']:.3f}]" for row in of_arm]
-        table.add_row(arm if ratio is None else f"{arm}, {ratio:g} x", *cells, gains.get((arm, ratio), ""))
-    console.print(table)
+        rows.append([arm if ratio is None else f"{arm}, {ratio:g} x", *cells, gains.get((arm, ratio), "")])
+    gain = f"{CALLED[names[0]]} minus duplicates"
+    title = "Trained with and without synthetic images: mean [95 % interval]"
+    show_table(["arm", *(CALLED[name] for name in names), gain], rows, title=title)
     for sentence in summary["reading"]:
         say(sentence)

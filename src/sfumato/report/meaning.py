@@ -85,6 +85,13 @@ NAMES = {
     "ged_v_floor": "GED² (V) if perfect",
     "hm_iou": "HM-IoU",
     "d_max": "D max",
+    "kid": "KID",
+    "kid_of_training": "KID of training images",
+    "frechet": "Fréchet distance",
+    "frechet_reference": "Fréchet distance to the reference file",
+    "ms_ssim": "MS-SSIM",
+    "loss_held_out": "held-out loss",
+    "loss_train": "training loss",
 }
 """How a person writes the names of scores; others by their words."""
 

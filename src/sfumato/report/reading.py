@@ -86,6 +86,13 @@ def shown(value: object) -> str:
     return text if math.isnan(digits) else f"{digits:.4g}"
 
 
+def z_text(z: float) -> str:
+    """A z-score for people; it is infinite where what it counts, the spread of real images, is nothing."""
+    if math.isinf(z):
+        return "no spread"
+    return UNKNOWN if math.isnan(z) else f"{z:.1f}"
+
+
 def listings(folder: Path, *names: str) -> tuple[Listing, ...]:
     """The text files of these names that the folder has."""
     found = [folder / name for name in names if (folder / name).is_file()]

@@ -1,17 +1,24 @@
-"""The tables of `sfumato evaluate masks` on the console: at most 100 columns wide, every mean with its interval."""
+"""The tables of `sfumato evaluate masks` on the console: every mean with its interval."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
-
-from rich.table import Table
+from typing import Any, NamedTuple
 
 from sfumato.report.meaning import GROUPS, heading
+from sfumato.report.reading import UNKNOWN
+from sfumato.wording import counted
 
 Told = Mapping[str, Any]
 """A part of the summary, see `sfumato.evaluation.masks.summary`."""
 
-DASH = "\u2013"
+
+class Table(NamedTuple):
+    """A table as `sfumato.commands.output.layout.show_table` takes it."""
+
+    title: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str] | None]
+    keys: int = 1
 
 
 def tables(summary: Told) -> Iterator[Table]:
@@ -27,30 +34,28 @@ def tables(summary: Told) -> Iterator[Table]:
 
 
 def _models(summary: Told) -> Table:
-    """A row for each number and model, with the difference of the first model to it."""
-    arms, alone = summary["arms"], len(summary["arms"]) == 1
-    first = next(iter(arms))
-    table = Table(title=f"{summary['cases']} cases, mean [95 % interval]", title_justify="left")
-    for column in ("", *(() if alone else ("model",)), "mean", *(() if alone else (f"{first} minus it",))):
-        table.add_column(column, overflow="fold")
+    """A row for each number; the models side by side, then the first one minus each of the others."""
+    first, *others = summary["arms"]
+    rows: list[list[str] | None] = []
     for names in GROUPS.values():
-        for name in names:
-            for row in _rows(summary, name):
-                table.add_row(*row)
-        table.add_section()
-    return table
+        of_group = [_row(summary, name) for name in names if any(of.get(name) for of in summary["arms"].values())]
+        rows += [None, *of_group] if rows and of_group else of_group
+    models = [first, *others] if others else ["mean"]
+    title = f"{counted(summary['cases'], 'case')}, mean [95 % interval]"
+    return Table(title, ["number", *models, *(f"{first} minus {other}" for other in others)], rows)
 
 
-def _rows(summary: Told, name: str) -> Iterator[tuple[str, ...]]:
-    having = {arm: of[name] for arm, of in summary["arms"].items() if of.get(name)}
-    for place, (arm, interval) in enumerate(having.items()):
-        title = f"{heading(name)}{_unit(name, summary)}" if place == 0 else ""
-        counted = "" if interval["cases"] == summary["cases"] else f" ({interval['cases']} cases)"
-        cells = [title, shown(interval) + counted]
-        if len(summary["arms"]) > 1:
-            gap = summary["differences"].get(arm, {}).get(name)
-            cells = [title, arm, cells[1], shown(gap, sign="+") if gap else ""]
-        yield tuple(cells)
+def _row(summary: Told, name: str) -> list[str]:
+    """A number of all models; of how many cases it is, where not of all."""
+    _, *others = summary["arms"]
+    means = [_mean(of.get(name), summary["cases"]) for of in summary["arms"].values()]
+    gaps = (summary["differences"].get(other, {}).get(name) for other in others)
+    return [f"{heading(name)}{_unit(name, summary)}", *means, *(shown(gap, sign="+") for gap in gaps)]
+
+
+def _mean(interval: Told | None, cases: int) -> str:
+    few = interval is not None and interval["cases"] != cases
+    return shown(interval) + (f" ({counted(interval['cases'], 'case')})" if interval and few else "")
 
 
 def _unit(name: str, summary: Told) -> str:
@@ -61,58 +66,61 @@ def _unit(name: str, summary: Told) -> str:
 
 def _classes(summary: Told) -> Table:
     """Whether each class was found at all, and what empty masks did."""
-    table = Table("class", "model", "Dice", "Dice where it is", "found where it is", "silent where it is not",
-                  title="Classes, found or not in all reference masks", title_justify="left")  # fmt: skip
+    rows = []
     for arm, of_arm in summary["arms"].items():
         for label, of in of_arm["per_class"].items():
-            absent = of["readings"] - of["with_reference"]
-            table.add_row(
-                label, arm, _number(of["dice"]), _number(of["dice_in_reference"]),
-                f"{of['with_reference'] - of['missed']}/{of['with_reference']} {_range(of['presence_sensitivity'])}",
-                f"{of['both_empty']}/{absent} {_range(of['presence_specificity'])}",
-            )  # fmt: skip
-    return table
+            there, absent = of["with_reference"], of["readings"] - of["with_reference"]
+            found = _of(there - of["missed"], there, of["presence_sensitivity"])
+            silent = _of(of["both_empty"], absent, of["presence_specificity"])
+            rows.append([label, arm, _number(of["dice"]), _number(of["dice_in_reference"]), found, silent])
+    head = ["class", "model", "Dice", "Dice where it is", "found where it is", "silent where it is not"]
+    return Table("Classes, found or not in all reference masks", head, rows, keys=2)
+
+
+def _of(count: int, total: int, share: Told | None) -> str:
+    """How many of how many, with the interval of the share."""
+    if share is None:
+        return UNKNOWN
+    return f"{count} of {total} [{share['low']:.2f}, {share['high']:.2f}]"
 
 
 def _readers(summary: Told) -> Table:
     own = summary["readers_own"]
-    table = Table("a reader against the others", "Dice", title=f"Readers, {own['cases']} cases", title_justify="left")
-    for number, interval in enumerate(own["each_dice"], start=1):
-        table.add_row(f"reader {number}", shown(interval))
-    table.add_row("all", shown(own["dice"]))
-    return table
+    rows = [[f"reader {number}", shown(of)] for number, of in enumerate(own["each_dice"], start=1)]
+    title = f"Readers among themselves, {counted(own['cases'], 'case')}"
+    return Table(title, ["a reader against the others", "Dice"], [*rows, ["all", shown(own["dice"])]])
 
 
 def _review(summary: Told) -> Table:
     """How much of the error a reader finds in the order of review."""
     shares = next(list(of["review"]["found"]) for of in summary["arms"].values() if of["review"])
-    columns = [f"first {float(share):.0%}" for share in shares]
-    table = Table("error found by review", *columns, "AURC", "Spearman", title_justify="left")
+    rows = []
     for arm, of in summary["arms"].items():
         if review := of["review"]:
             found = (_percent(review["found"][share]) for share in shares)
-            table.add_row(arm, *found, _number(review["aurc"]), _number(review["spearman"]))
+            rows.append([arm, *found, _number(review["aurc"]), _number(review["spearman"])])
             best = (_percent(review["found_best"][share]) for share in shares)
-            table.add_row("  best order", *best, _number(review["aurc_oracle"]), "1.000")
+            rows.append([f"{arm}: best order", *best, _number(review["aurc_oracle"]), "1.000"])
             chance = (_percent(review["found_random"][share]) for share in shares)
-            table.add_row("  random order", *chance, _number(review["aurc_random"]), "0.000")
-    return table
+            rows.append([f"{arm}: random order", *chance, _number(review["aurc_random"]), "0.000"])
+    head = ["order of review", *(f"first {float(share):.0%}" for share in shares), "AURC", "Spearman"]
+    return Table("Share of the error that review finds", head, rows)
 
 
 def _groups(column: str, groups: Told, arms: Sequence[str]) -> Table:
     names = [name for name in ("dice", "hd95", "nsd") if any(name in of["arms"][arms[0]] for of in groups.values())]
-    table = Table(column, "cases", "model", *map(heading, names), title=f"By {column}", title_justify="left")
-    for value, of in groups.items():
-        for place, arm in enumerate(arms):
-            cells = [shown(of["arms"][arm][name]) for name in names]
-            table.add_row(value if place == 0 else "", str(of["cases"]) if place == 0 else "", arm, *cells)
-    return table
+    rows = [
+        [value, arm, str(of["cases"]), *(shown(of["arms"][arm][name]) for name in names)]
+        for value, of in groups.items()
+        for arm in arms
+    ]
+    return Table(f"By {column}", [column, "model", "cases", *map(heading, names)], rows, keys=2)
 
 
 def shown(interval: Told | None, *, sign: str = "") -> str:
     """A mean with its interval: three decimals, fewer for large numbers."""
     if interval is None:
-        return DASH
+        return UNKNOWN
     digits = 3 if abs(interval["mean"]) < 10 else 1
     mean = f"{interval['mean']:{sign}.{digits}f}"
     if interval["low"] is None:
@@ -120,13 +128,9 @@ def shown(interval: Told | None, *, sign: str = "") -> str:
     return f"{mean} [{interval['low']:{sign}.{digits}f}, {interval['high']:{sign}.{digits}f}]"
 
 
-def _range(interval: Told | None) -> str:
-    return "" if interval is None else f"[{interval['low']:.2f}, {interval['high']:.2f}]"
-
-
 def _number(value: float | None) -> str:
-    return DASH if value is None or math.isnan(value) else f"{value:.3f}"
+    return UNKNOWN if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def _percent(value: float | None) -> str:
-    return DASH if value is None else f"{value:.0%}"
+    return UNKNOWN if value is None else f"{value:.0%}"

@@ -1,5 +1,6 @@
 """What the numbers of a comparison of images say, in sentences."""
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -77,7 +78,11 @@ def _noticed(measures: Sequence[Measure]) -> dict[str, list[Measure]]:
 
 def _scores(rows: Sequence[Measure]) -> str:
     names = {"kid": "KID", "frechet": "Fréchet"}
-    return ", ".join(f"{names[row.metric]} z = {row.z:.1f}" for row in rows)
+    return ", ".join(f"{names[row.metric]} {_z(row)}" for row in rows)
+
+
+def _z(row: Measure) -> str:
+    return f"z = {row.z:.1f}" if math.isfinite(row.z) else "above real images, which never vary"
 
 
 def _other_shares(*, matched: bool) -> str:
@@ -114,7 +119,7 @@ def _less_diverse(measures: Sequence[Measure]) -> Iterator[str]:
 def _training(measures: Sequence[Measure]) -> Iterator[str]:
     far = [row for row in measures if row.metric == "kid_of_training" and row.noticed]
     if far:
-        told = ", ".join(f"{row.space} z = {row.z:.1f}" for row in far)
+        told = ", ".join(f"{row.space} {_z(row)}" for row in far)
         yield (
             f"The training images themselves differ from the real images compared here ({told}): a part of the "
             "distances is not the model's."

@@ -1,6 +1,5 @@
 """The section of generated images that were compared with real ones: distances beside their floor, sheets, copies."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from matplotlib.figure import Figure
 from sfumato.escape import visible
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, LINES, encoded, style
-from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, address, listings, number, picture, read_json, shown
+from sfumato.report.meaning import heading, meaning
+from sfumato.report.reading import STRIP, UNKNOWN, address, listings, number, picture, read_json, shown, z_text
 from sfumato.report.reading import table as rows_table
 from sfumato.tables import Row, read_rows
 
@@ -97,13 +96,12 @@ def _whole(rows: Sequence[Row]) -> Table:
 def _cells(row: Row) -> tuple[str, ...]:
     value = f"{shown(row['value'])} [{shown(row['low'])}, {shown(row['high'])}]"
     floor = f"{shown(row['floor'])} ± {shown(row['floor_sd'])}" if row["floor"] else UNKNOWN
-    name = row["metric"].replace("_", " ")
+    name = heading(row["metric"])
     return row["space"], name, value, floor, _z(row["z"]), meaning(row["metric"])
 
 
 def _z(text: str) -> str:
-    value = number(text)
-    return UNKNOWN if math.isnan(value) else f"{value:.1f}"
+    return z_text(number(text))
 
 
 def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
