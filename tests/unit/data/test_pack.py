@@ -220,7 +220,6 @@ def test_a_prepared_set_is_a_source(tmp_path: Path) -> None:
 
 def test_a_spec_survives_json() -> None:
     spec = Spec(
-        kind="generate",
         size=(8, 9),
         channels=3,
         dtype="uint8",
@@ -242,6 +241,6 @@ def test_channels() -> None:
 
 
 def test_other_numbers_than_in_training_are_refused() -> None:
-    spec = Spec(kind="generate", size=(8, 8), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "x"))
+    spec = Spec(size=(8, 8), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "x"))
     with pytest.raises(DataError, match="uint16"):
         model_input(np.zeros((8, 8, 1), np.uint16), spec, statistics(np.zeros(4, np.uint16)))

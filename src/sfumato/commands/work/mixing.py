@@ -75,7 +75,7 @@ class Mix:
     def told(self) -> list[str]:
         """The plan, a line for each class."""
         masks = "masks are left out: sfumato pair makes images with masks"
-        return [masks] * (self.pack.spec.kind == "segment") + [
+        return [masks] * self.pack.spec.has_masks + [
             f"{need.label}: {need.there} for training, {need.wanted} to be made, {need.there + need.wanted} then"
             for need in self.needs
         ]

@@ -88,6 +88,7 @@ class _Writer:
     def __init__(self, out: Path, found: Found, inspection: Inspection, changes: list[Change]) -> None:
         self.out, self.found, self.inspection, self.changes = out, found, inspection, changes
         self.names = file_names([case.id for case in found.cases])
+        self.by_class = not found.has_masks
         self.groups = dict(zip(found.classes, file_names(found.classes), strict=True))
         self.dtype = _usual(fact.image.dtype for fact in inspection.facts if fact.image is not None)
         copies = (*inspection.copies.exact, *inspection.copies.near)
@@ -121,7 +122,7 @@ class _Writer:
     def _image(self, locator: str, row: int, channel: int) -> str:
         pixels = read_image(locator)
         label = self.found.cases[row].label
-        group = self.groups[label] if self.found.kind == "generate" and label else "images"
+        group = self.groups[label] if label and self.by_class else "images"
         name = self.names[row] + (f"_{channel:04d}" if self.found.cases[row].channels else "")
         plain = pixels.dtype in (np.uint8, np.uint16) and pixels.shape[2] in (1, 3)
         path = self.out / group / f"{name}{'.png' if plain else '.tif'}"

@@ -123,7 +123,7 @@ def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     whole = [row for row, fact in enumerate(inspection.facts) if fact.image is not None]
     places = np.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).round().astype(int).tolist()
     pictures = tuple(_example(found, inspection, whole[place]) for place in dict.fromkeys(places))
-    caption = "With the mask of the first reader filled and outlined." if found.kind == "segment" else ""
+    caption = "With the mask of the first reader filled and outlined." if found.has_masks else ""
     return (Gallery(title="Examples", pictures=pictures, caption=caption),) if pictures else ()
 
 

@@ -12,8 +12,9 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.pack import Pack
+from sfumato.data.spec import Spec
 from sfumato.errors import DataError
-from sfumato.evaluation.prove.mixture import choose_parts, find_samples, mix, stored
+from sfumato.evaluation.prove.mixture import Samples, choose_parts, mix, stored, synthetic_cases, usable_samples
 from sfumato.evaluation.prove.origin import trace
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,6 +26,10 @@ GREY = np.full((SIDE, SIDE, 1), 100, np.uint8)
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_real(tmp_path_factory.mktemp("mixture"), train={"across": 3, "down": 2}, test=20)
+
+
+def find_samples(folder: Path, spec: Spec, *, masks: bool) -> Samples:
+    return usable_samples(synthetic_cases(folder), folder, spec, masks=masks)
 
 
 def manifest(folder: Path, **fields: str) -> Path:
