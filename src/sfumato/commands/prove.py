@@ -99,10 +99,10 @@ def prove(
     """
     flags = {name: value for name, value in locals().items() if name != "workers"}
     device = set_up()
-    by_class = balance or positive is not None or network != SMALL
+    about_classes = {"--balance": balance, "--positive": positive is not None, "--network": network != SMALL}
     question = _ask(
         real, samples, task=task, ratios=_numbers(ratios, balance=balance), seeds=seeds, balance=balance,
-        by_class=by_class,
+        flag=next((name for name, given in about_classes.items() if given), ""),
     )  # fmt: skip
     called = _positive(question, positive)
     _check_network(question, network)
@@ -137,7 +137,7 @@ def _numbers(words: str | None, *, balance: bool) -> tuple[float, ...]:
 
 
 def _ask(
-    real: Path, samples: Path, *, task: Job | None, ratios: Sequence[float], seeds: int, balance: bool, by_class: bool
+    real: Path, samples: Path, *, task: Job | None, ratios: Sequence[float], seeds: int, balance: bool, flag: str
 ) -> Question:
     """Read both folders and lay out the work."""
     if seeds < 2:
@@ -146,7 +146,7 @@ def _ask(
         )
     pack = Pack.open(real)
     made = synthetic_cases(samples)
-    job, why = Decision(task) if task else decide_job(pack.spec, made, by_class=by_class)
+    job, why = Decision(task) if task else decide_job(pack.spec, made, flag=flag)
     _check_task(pack, job, real, balance=balance)
     classify = job == "classify"
     parts = choose_parts(pack, by_class=classify)
