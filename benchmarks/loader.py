@@ -82,7 +82,7 @@ def make_pack(folder: Path, files: list[dict[str, str]]) -> Pack:
             array[row] = np.array(Image.open(item[name[:-1]])).reshape(shape[1:])
         array.flush()
     spec = Spec(
-        kind="segment", size=(SIDE, SIDE), channels=1, dtype="uint8", intensity=Intensity("unit", 0.0, 255.0, ""),
+        size=(SIDE, SIDE), channels=1, dtype="uint8", intensity=Intensity("unit", 0.0, 255.0, ""),
         mask_classes=("background", "disc"), readers=1,
     )  # fmt: skip
     images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))

@@ -12,6 +12,8 @@ import pytest
 from sfumato.commands import prove as proving
 from sfumato.commands.prove import prove
 from sfumato.commands.toy import toy as make_toy
+from sfumato.data.formats.image import write_image
+from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.prove import train as training
 from sfumato.report.page import write_report
@@ -163,6 +165,28 @@ def test_segmenters_are_compared_by_dice(dataset: Path, tmp_path: Path) -> None:
         "synthetic alone",
     ]
     assert "Dice" in write_report([tmp_path / "proof"], tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_data_with_classes_and_masks_are_asked_about_their_classes_too(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """README's second block after its first: samples have no masks, and the real data have."""
+    monkeypatch.setattr(proving, "run_unit", constant)
+    pictures = tmp_path / "samples"
+    rng = np.random.default_rng(0)
+    for label in ("grade 0", "grade 1"):
+        (pictures / label).mkdir(parents=True)
+        for number in range(4):
+            picture = rng.integers(0, 256, (16, 16, 3), dtype=np.uint8)
+            write_image(pictures / label / f"{label[-1]}{number}.png", picture)
+    found = prove(dataset, pictures, out=tmp_path / "proof", ratios="0.2", seeds=2, steps=1, workers=1)
+    assert found["task"] == "classify" and "classifiers are trained, as SAMPLES has no masks" in found["notes"]
+
+
+def constant(subject: training.Subject, _: training.Unit) -> np.ndarray:
+    """Answers of a classifier that always says the same."""
+    pack = Pack.open(subject.folder)
+    return np.full((len(pack.rows("test")), len(pack.spec.classes)), 0.5)
 
 
 def test_a_classifier_of_timm(real: Path, fresh: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

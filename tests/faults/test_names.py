@@ -82,7 +82,7 @@ def test_names_of_classes_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     """A segmentation whose classes are called like paths, written with everything there is to write."""
     size = (PIXELS.shape[0], PIXELS.shape[1])
     write_image(tmp_path / "a.png", PIXELS)
-    spec = Spec(kind="segment", size=size, channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+    spec = Spec(size=size, channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
                 mask_classes=("background", "../../../evil", "/evil"))  # fmt: skip
     members = np.full((2, 3, *size), 1 / 3, np.float32)
     wanted = units(find_cases(tmp_path).cases, "same")

@@ -20,7 +20,7 @@ from sfumato.run import Model
 
 SIZE = 16
 SPEC = Spec(
-    kind="segment", size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+    size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
     mask_classes=("background", "a"), readers=1,
 )  # fmt: skip
 

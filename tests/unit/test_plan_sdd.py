@@ -18,7 +18,7 @@ CASES, SIZE = 50, 8
 def pack() -> Pack:
     """Plain images from black to white, and masks of three classes with a border of 8 pixels."""
     spec = Spec(
-        kind="segment", size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "8 bit"),
+        size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "8 bit"),
         mask_classes=("background", "a", "b"), readers=1,
     )  # fmt: skip
     brightness = np.linspace(0, 255, CASES).round().astype(np.uint8)

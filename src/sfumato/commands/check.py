@@ -166,7 +166,7 @@ def _result(
     return {
         "source": str(source),
         "form": found.form,
-        "kind": found.kind,
+        "has_masks": found.has_masks,
         "cases": len(found.cases),
         "findings": [vars(finding) | {"files": list(finding.files)} for finding in inspection.findings],
         "fingerprint": numbers,

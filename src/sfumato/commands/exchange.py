@@ -116,7 +116,7 @@ def _spec(donor: Donor, config: Mapping[str, Any], *, size: str | None, classes:
         )  # fmt: skip
     assert donor.signature is not None
     return Spec(
-        kind="generate", size=(height, width), channels=donor.signature.state, dtype="uint8", intensity=EIGHT_BITS,
+        size=(height, width), channels=donor.signature.state, dtype="uint8", intensity=EIGHT_BITS,
         classes=tuple(names),
     )  # fmt: skip
 

@@ -91,7 +91,7 @@ def describe(folder: Path, pack: Pack) -> dict[str, Any]:
     spec = pack.spec
     return {
         "dataset": str(folder),
-        "kind": spec.kind,
+        "has_masks": spec.has_masks,
         "cases": dict(Counter(case.split for case in pack.cases)),
         "size": list(spec.size),
         "channels": spec.channels,

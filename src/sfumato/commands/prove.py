@@ -17,11 +17,12 @@ from sfumato.data.pack import Pack
 from sfumato.data.preparation.crew import Crew, processors
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.prove.arms import Stock, Unit
-from sfumato.evaluation.prove.mixture import Parts, Samples, choose_parts, find_samples, mix
+from sfumato.evaluation.prove.job import Decision, Job, decide_job
+from sfumato.evaluation.prove.mixture import Parts, Samples, choose_parts, mix, synthetic_cases, usable_samples
 from sfumato.evaluation.prove.origin import trace
 from sfumato.evaluation.prove.proof import Proof
 from sfumato.evaluation.prove.statistics import Estimate
-from sfumato.evaluation.prove.train import BATCH, Job, Subject, run_unit
+from sfumato.evaluation.prove.train import BATCH, Subject, run_unit
 from sfumato.evaluation.prove.verdict import CALLED, signed
 from sfumato.networks.classifier import SMALL, make_classifier
 from sfumato.numerals import decimal
@@ -85,7 +86,8 @@ def prove(
         real: The dataset of real images, with its split.
         samples: The synthetic images: a folder of `sfumato generate`, class folders, or a dataset with masks.
         out: The folder to write.
-        task: classify or segment; by default what REAL is for.
+        task: classify or segment; by default segment where REAL and SAMPLES both have masks and nothing else asks for
+            classes (--balance, --positive, --network), otherwise classify.
         ratios: Synthetic images for each real training image, like 0.5,1,2.
         seeds: Models of each arm: initial weights, order and draw of the images differ.
         steps: Training steps of each model, the same for all.
@@ -97,7 +99,11 @@ def prove(
     """
     flags = {name: value for name, value in locals().items() if name != "workers"}
     device = set_up()
-    question = _ask(real, samples, task=task, ratios=_numbers(ratios, balance=balance), seeds=seeds, balance=balance)
+    about_classes = {"--balance": balance, "--positive": positive is not None, "--network": network != SMALL}
+    question = _ask(
+        real, samples, task=task, ratios=_numbers(ratios, balance=balance), seeds=seeds, balance=balance,
+        flag=next((name for name, given in about_classes.items() if given), ""),
+    )  # fmt: skip
     called = _positive(question, positive)
     _check_network(question, network)
     length = steps or STEPS[question.task]
@@ -131,7 +137,7 @@ def _numbers(words: str | None, *, balance: bool) -> tuple[float, ...]:
 
 
 def _ask(
-    real: Path, samples: Path, *, task: Job | None, ratios: Sequence[float], seeds: int, balance: bool
+    real: Path, samples: Path, *, task: Job | None, ratios: Sequence[float], seeds: int, balance: bool, flag: str
 ) -> Question:
     """Read both folders and lay out the work."""
     if seeds < 2:
@@ -139,18 +145,19 @@ def _ask(
             f"--seeds {seeds}", expected="2 at least: with one, the luck of a training cannot be told from an effect"
         )
     pack = Pack.open(real)
-    job: Job = task or ("segment" if pack.spec.kind == "segment" else "classify")
+    made = synthetic_cases(samples)
+    job, why = Decision(task) if task else decide_job(pack.spec, made, flag=flag)
     _check_task(pack, job, real, balance=balance)
     classify = job == "classify"
     parts = choose_parts(pack, by_class=classify)
-    found = find_samples(samples, pack.spec, masks=not classify)
+    found = usable_samples(made, samples, pack.spec, masks=not classify)
     origin = trace(samples, [pack.cases[row] for row in parts.tested])
     stock = Stock(
         real=[pack.cases[row].label or "" if classify else "" for row in parts.trained],
         synthetic=[case.label or "" if classify else "" for case in found.cases],
         balance=balance,
     )
-    notes = [*found.notes, *parts.notes, *stock.notes(ratios, classify=classify), origin.told]
+    notes = [*([why] if why else []), *found.notes, *parts.notes, *stock.notes(ratios, classify=classify), origin.told]
     units = [Unit(arm, seed) for seed in range(seeds) for arm in stock.arms(ratios)]
     for note in notes:
         say(f"note: {note}")
@@ -160,7 +167,7 @@ def _ask(
 def _check_task(pack: Pack, job: Job, real: Path, *, balance: bool) -> None:
     if job == "classify" and len(pack.spec.classes) < 2:
         raise DataError(f"{real} has no classes", expected="at least two to tell apart", code="SCORE-023")
-    if job == "segment" and pack.spec.kind != "segment":
+    if job == "segment" and not pack.spec.has_masks:
         raise DataError(f"{real} has no masks", expected="a dataset with masks", code="SCORE-023")
     if job == "segment" and balance:
         raise UsageError("--balance with --task segment", expected="classes of whole images", remedy="use --ratios")

@@ -66,7 +66,7 @@ class Pack:
         rows = read_rows(folder / "manifest.csv")
         cases = read_manifest(folder / "manifest.csv")
         images = read_array(folder / "images.npy")
-        masks = read_array(folder / "masks.npy") if spec.kind == "segment" else None
+        masks = read_array(folder / "masks.npy") if spec.has_masks else None
         expected = [(len(cases), *spec.size, spec.channels)] + [(len(cases), spec.readers, *spec.size)] * (
             masks is not None
         )

@@ -5,8 +5,8 @@ maps that to [-1, 1] when a batch is read. Training and a single file that is se
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,7 +35,6 @@ class Spec:
     """What a model must know about its data; it travels in the model's header.
 
     Attributes:
-        kind: "segment" with masks, "generate" without.
         size: height and width of the model's canvas.
         channels: 1 (grey), 3 (RGB), or as many as the source has files for an image.
         dtype: numbers of the images as they are read, e.g. "uint8", "int16"; of most of them, where they differ.
@@ -53,7 +52,6 @@ class Spec:
         component: which component of volumes with several was taken.
     """
 
-    kind: Literal["segment", "generate"]
     size: tuple[int, int]
     channels: int
     dtype: str
@@ -71,6 +69,15 @@ class Spec:
     component: int | None = None
 
     @property
+    def has_masks(self) -> bool:
+        """Whether the images have masks. What is done with the data is another matter: `Recipe.task`."""
+        return self.readers > 0
+
+    def without_masks(self) -> "Spec":
+        """The same of the images alone."""
+        return replace(self, mask_classes=(), mask_rule=None, ignore=False, readers=0)
+
+    @property
     def canvas(self) -> Canvas:
         """How images get to the model's size."""
         return Canvas(self.size, self.keep_aspect, self.crop, self.spacing)
@@ -81,9 +88,10 @@ class Spec:
         return stored_dtype(self.dtype, self.intensity)
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain JSON."""
+        """As plain JSON; `kind` is for version 0.1, which knows whether there are masks by it."""
         plain = {**vars(self), "intensity": self.intensity._asdict()}
-        return {**plain, "mask_rule": self.mask_rule.to_dict() if self.mask_rule else None}
+        kind = "segment" if self.has_masks else "generate"
+        return {"kind": kind, **plain, "mask_rule": self.mask_rule.to_dict() if self.mask_rule else None}
 
     @classmethod
     def from_dict(cls, entry: Mapping[str, Any]) -> "Spec":
@@ -102,7 +110,8 @@ class Spec:
             rule = entry["mask_rule"]
             tuples = {name: tuple(entry[name]) for name in ("size", "classes", "mask_classes")}
             intensity = Intensity(**entry["intensity"])
-            return cls(**{**entry, **tuples, "intensity": intensity, "mask_rule": rule and MaskRule.from_dict(rule)})
+            known = {name: value for name, value in entry.items() if name != "kind"}
+            return cls(**{**known, **tuples, "intensity": intensity, "mask_rule": rule and MaskRule.from_dict(rule)})
         except (KeyError, TypeError) as error:
             raise DataError(f"the description of the data is incomplete: {error}", code="DATA-021") from error
 

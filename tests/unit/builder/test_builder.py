@@ -21,7 +21,6 @@ from sfumato.errors import UsageError
 from sfumato.recipe import TaskKind, load_recipe
 
 SPEC = Spec(
-    kind="segment",
     size=(16, 16),
     channels=1,
     dtype="uint8",

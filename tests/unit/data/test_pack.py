@@ -220,7 +220,6 @@ def test_a_prepared_set_is_a_source(tmp_path: Path) -> None:
 
 def test_a_spec_survives_json() -> None:
     spec = Spec(
-        kind="generate",
         size=(8, 9),
         channels=3,
         dtype="uint8",
@@ -229,9 +228,18 @@ def test_a_spec_survives_json() -> None:
     )
     assert Spec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
     with pytest.raises(DataError, match="incomplete"):
-        Spec.from_dict({"kind": "generate"})
+        Spec.from_dict({"classes": []})
     with pytest.raises(DataError, match="older sfumato"):
         Spec.from_dict({**spec.to_dict(), "intensity": {"low": 0, "high": 255, "text": "x"}})
+
+
+@pytest.mark.parametrize("readers", [0, 2])
+def test_version_0_1_and_this_one_read_each_others_specs(readers: int) -> None:
+    spec = Spec(size=(8, 9), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "x"), readers=readers)
+    written = spec.to_dict()
+    assert written["kind"] == ("segment" if readers else "generate") and spec.has_masks == bool(readers)
+    assert Spec.from_dict(written) == spec
+    assert not spec.without_masks().has_masks
 
 
 def test_channels() -> None:
@@ -242,6 +250,6 @@ def test_channels() -> None:
 
 
 def test_other_numbers_than_in_training_are_refused() -> None:
-    spec = Spec(kind="generate", size=(8, 8), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "x"))
+    spec = Spec(size=(8, 8), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "x"))
     with pytest.raises(DataError, match="uint16"):
         model_input(np.zeros((8, 8, 1), np.uint16), spec, statistics(np.zeros(4, np.uint16)))

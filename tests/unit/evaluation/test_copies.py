@@ -33,7 +33,7 @@ def textures(count: int, *, seed: int) -> np.ndarray:
 
 def pack_of(images: np.ndarray, splits: Sequence[str], patients: Sequence[str | None] | None = None) -> Pack:
     spec = Spec(
-        kind="generate", size=(images.shape[1], images.shape[2]), channels=images.shape[3], dtype="uint8",
+        size=(images.shape[1], images.shape[2]), channels=images.shape[3], dtype="uint8",
         intensity=Intensity("unit", 0.0, 255.0, ""),
     )  # fmt: skip
     people = patients or [None] * len(images)

@@ -12,7 +12,6 @@ from sfumato.errors import UsageError
 from sfumato.recipe import load_recipe
 
 SPEC = Spec(
-    kind="segment",
     size=(16, 16),
     channels=1,
     dtype="uint8",

@@ -49,7 +49,7 @@ def task(
     stored: np.ndarray, prediction: str = "logits", *, ignore: bool = True, objective: Objective = PLAIN
 ) -> Segment:
     spec = Spec(
-        kind="segment", size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+        size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
         mask_classes=("background", "a", "b"), readers=1, ignore=ignore,
     )  # fmt: skip
     images = np.random.default_rng(1).integers(0, 255, (CASES, SIZE, SIZE, 1)).astype(np.uint8)

@@ -14,7 +14,7 @@ from sfumato.recipe import Recipe, load_recipe
 from sfumato.tasks.objective import Answer, Objective
 
 SPEC = Spec(
-    kind="segment", size=(8, 8), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+    size=(8, 8), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
     mask_classes=("background", "a"), readers=1,
 )  # fmt: skip
 V = "process={kind: gaussian, prediction: v, critical_log_snr: -5}"

@@ -26,7 +26,7 @@ SIZE, CASES, READERS = 8, 8, 3
 def task(**changes: object) -> Segment:
     """Reader r of every case outlines row r."""
     spec = Spec(
-        kind="segment", size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+        size=(SIZE, SIZE), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
         mask_classes=("background", "a"), readers=READERS,
     )  # fmt: skip
     masks = np.zeros((CASES, READERS, SIZE, SIZE), np.uint8)

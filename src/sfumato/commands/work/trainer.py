@@ -89,7 +89,7 @@ def prepared(source: Path, wanted: Recipe, folder: Path) -> tuple[Path, list[Cho
 
 
 def _check_task(wanted: Recipe, pack: Pack, dataset: Path) -> None:
-    if (wanted.task == "segment" or wanted.data.pairs != "none") and pack.spec.kind != "segment":
+    if (wanted.task == "segment" or wanted.data.pairs != "none") and not pack.spec.has_masks:
         raise DataError(
             f"{dataset} has no masks", expected="a mask for every image", remedy="give --masks FOLDER", code="DATA-023"
         )

@@ -14,10 +14,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.builder.training import build_parts, build_settings, build_stream
+from sfumato.commands.output.console import say
 from sfumato.data.augmentation import augment, nonleaking
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
+from sfumato.data.spec import Spec
 from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError
 from sfumato.inference import Wanted, make_steps
@@ -179,6 +181,14 @@ class Workload:
         )
 
 
+def _likely_task(spec: Spec) -> TaskKind:
+    """The job to measure where the person names none: to segment where there are masks; said where both can be done."""
+    if not spec.has_masks:
+        return "generate"
+    say("the work of training a segmenter is measured, as the data have masks; --task generate measures the other")
+    return "segment"
+
+
 def set_up_workload(source: Path, task: TaskKind | None, recipe: Path | None, settings: list[str]) -> Workload:
     """The work of a run, or of a recipe on a prepared dataset.
 
@@ -192,9 +202,7 @@ def set_up_workload(source: Path, task: TaskKind | None, recipe: Path | None, se
         device, wanted, pack = set_up(training=True), run.recipe, Pack.open(run.found_dataset())
     elif is_prepared(source):
         device, pack = set_up(training=True), Pack.open(source)
-        wanted = load_recipe(
-            task or ("segment" if pack.spec.kind == "segment" else "generate"), recipe, settings=settings
-        )
+        wanted = load_recipe(task or _likely_task(pack.spec), recipe, settings=settings)
     else:
         raise UsageError(
             f"{source} is neither a run nor a prepared dataset", expected="one of the two",

@@ -102,7 +102,6 @@ def decide_spec(
     _refuse_mixed(cases, images, intensity)
     cut = next((place for case in cases if (place := named_place(Locator.parse(case.image).member))), None)
     return Spec(
-        kind=found.kind,
         size=settings.size,
         channels=_channels(cases, rows, grey=settings.grey),
         dtype=Counter(image.dtype for image in images).most_common(1)[0][0],

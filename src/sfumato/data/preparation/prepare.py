@@ -77,7 +77,7 @@ def prepare(found: Found, out: Path, settings: Settings, *, spool: Path | None =
     _refuse_impossible(out, settings)
     out.parent.mkdir(parents=True, exist_ok=True)
     workers = settings.workers or max(1, min(processors(), len(found.cases) // WORTH_A_WORKER))
-    key = key_of(found.cases, (settings.canvas, found.kind, dict(found.mask_names), found.ignore))
+    key = key_of(found.cases, (settings.canvas, found.has_masks, dict(found.mask_names), found.ignore))
     with opened_spool(spool or spool_folder(out), key) as place, _told(out), Crew(workers) as crew:
         work = _Work(found, settings, place, crew)
         yield from work.decode_all()
@@ -163,7 +163,7 @@ class _Work:
         raise_together([problem for _, answer in sorted(problems.items()) for problem in answer])
 
     def _named_rule(self) -> MaskRule | None:
-        if self.found.kind == "generate" or not self.found.mask_names:
+        if not self.found.has_masks or not self.found.mask_names:
             return None
         return named_mask_rule(self.found.mask_names, self.found.ignore)
 
@@ -180,7 +180,7 @@ class _Work:
             return None
 
     def _rule_of_all(self) -> MaskRule | None:
-        if self.found.kind == "generate":
+        if not self.found.has_masks:
             return None
         counts: Counter[int] = Counter()
         richest, most = "", 0

@@ -49,7 +49,6 @@ class Found(NamedTuple):
 
     Attributes:
         cases: in natural order of their names.
-        kind: "segment" when every case has a mask, "generate" when none has.
         classes: names of the labels, sorted (numbers by value).
         notes: what a person should know: files left out, guesses made.
         form: what the source was taken for, e.g. "folders", "table", "npz", "nnU-Net raw", "volumes".
@@ -62,7 +61,6 @@ class Found(NamedTuple):
     """
 
     cases: tuple[Case, ...]
-    kind: Literal["segment", "generate"]
     classes: tuple[str, ...]
     notes: tuple[str, ...]
     form: str = "folders"
@@ -73,9 +71,14 @@ class Found(NamedTuple):
     unpaired: tuple[str, ...] = ()
     folds: tuple[Mapping[str, str], ...] = ()
 
+    @property
+    def has_masks(self) -> bool:
+        """Whether the cases have masks: all of them or none."""
+        return any(case.masks for case in self.cases)
+
 
 def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired: Sequence[str] = ()) -> Found:
-    """What all readers of sources end with: the kind of the cases, their classes, and what is uneven about them.
+    """What all readers of sources end with: the classes of the cases, and what is uneven about them.
 
     Raises:
         DataError: some cases have masks and others have none, or ids cannot be names of files.
@@ -95,7 +98,6 @@ def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired
         notes = [*notes, f"cases without a class: {unlabelled}"]
     return Found(
         cases=cases,
-        kind="generate" if bare else "segment",
         classes=tuple(sorted(labels, key=natural)),
         notes=tuple(notes),
         form=form,

@@ -145,7 +145,7 @@ def plain_spec(source: Path) -> Spec:
             expected="8-bit pictures", remedy="name the real data set as well", code="DATA-009",
         )  # fmt: skip
     height, width, channels = pixels.shape
-    return Spec(kind="generate", size=(height, width), channels=channels, dtype="uint8", intensity=AS_MADE)
+    return Spec(size=(height, width), channels=channels, dtype="uint8", intensity=AS_MADE)
 
 
 def _fetched(stored: np.ndarray, spec: Spec, places: Sequence[int]) -> Data:

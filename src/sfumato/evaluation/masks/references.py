@@ -119,9 +119,9 @@ def find_masks(source: Path) -> Found:
         DataError: as for `find_cases`.
     """
     found = find_cases(source)
-    if found.kind == "generate":
+    if not found.has_masks:
         cases = tuple(replace(case, masks=(case.image,)) for case in found.cases)
-        found = found._replace(cases=cases, kind="segment")
+        found = found._replace(cases=cases)
     if not found.mask_names and (words := read_words(source) if source.is_dir() else None):
         found = found._replace(mask_names=words.names, regions=words.regions, ignore=words.ignore)
     return found

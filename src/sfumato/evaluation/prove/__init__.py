@@ -1,5 +1,6 @@
 """Does synthetic data help? Models trained with and without it are compared on real images.
 
+job.py         what is trained where data have classes and masks
 origin.py      where SAMPLES come from, and whether their maker knew the test images
 mixture.py     REAL and SAMPLES in one dataset, in the form of REAL
 arms.py        what each arm trains on

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from sfumato.data.mask import MaskRule, count_values, mask_rule
 from sfumato.data.pack import Pack
 from sfumato.data.placement import Placement, fit
 from sfumato.data.preparation.store import FORMAT, Form, create
-from sfumato.data.source import find_cases
+from sfumato.data.source import Found, find_cases
 from sfumato.data.spec import Input, Spec, read_input
 from sfumato.errors import DataError, listed
 
@@ -57,20 +57,30 @@ class Parts(NamedTuple):
     notes: tuple[str, ...]
 
 
-def find_samples(folder: Path, spec: Spec, *, masks: bool) -> Samples:
-    """The synthetic cases of a folder: those that say so, or all where none does.
+def synthetic_cases(folder: Path) -> Found:
+    """The synthetic cases of a folder: those that say so, or all where none does; the notes tell of the others."""
+    found = find_cases(folder)
+    said = tuple(case for case in found.cases if case.origin == "synthetic")
+    real = len(found.cases) - len(said)
+    if not said:
+        return found._replace(notes=("nothing in SAMPLES says that it is synthetic: it was taken as such",))
+    notes = (f"{real} of {len(found.cases)} images of SAMPLES are real: they were left out",) if real else ()
+    return found._replace(cases=said, notes=notes)
+
+
+def usable_samples(found: Found, folder: Path, spec: Spec, *, masks: bool) -> Samples:
+    """Synthetic cases that models can be trained on in the place of REAL's, by their masks or by their classes.
+
+    Args:
+        found: see `synthetic_cases`.
+        folder: where they were found.
+        spec: of REAL.
+        masks: whether masks are what is trained on.
 
     Raises:
         DataError: a case has no class, one that REAL does not know, or no mask.
     """
-    found = find_cases(folder)
-    said = tuple(case for case in found.cases if case.origin == "synthetic")
-    cases = said or found.cases
-    real = len(found.cases) - len(said)
-    notes = [
-        *([f"{real} of {len(found.cases)} images of SAMPLES are real: they were left out"] if said and real else []),
-        *([] if said else ["nothing in SAMPLES says that it is synthetic: it was taken as such"]),
-    ]
+    cases = found.cases
     faults = [fault for case in cases if (fault := _fault(case, spec, masks=masks))]
     if faults:
         raise DataError(
@@ -79,7 +89,7 @@ def find_samples(folder: Path, spec: Spec, *, masks: bool) -> Samples:
             code="SCORE-021",
         )
     rule = _samples_rule(folder, cases, spec, found.mask_names, found.ignore) if masks else None
-    return Samples(cases, rule, tuple(notes))
+    return Samples(cases, rule, found.notes)
 
 
 def _fault(case: Case, spec: Spec, *, masks: bool) -> str:
@@ -170,11 +180,11 @@ def mix(real: Path, pack: Pack, parts: Parts, samples: Samples, out: Path, *, pr
     Raises:
         DataError: an image of SAMPLES cannot be read, or is an image of the test.
     """
-    if not is_prepared(out):
+    spec = pack.spec if samples.rule else pack.spec.without_masks()
+    if not _is_whole(out, spec):
         out.mkdir(parents=True, exist_ok=True)
-        spec, count = pack.spec, len(parts.trained) + len(samples.cases) + len(parts.tested)
-        readers = spec.readers if samples.rule else 0
-        form = Form(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, readers)
+        count = len(parts.trained) + len(samples.cases) + len(parts.tested)
+        form = Form(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
         arrays = create(out, count, form)
         inputs = _Reading(spec, samples, progress)
         decoded = read_array(real / "images.npy")
@@ -183,14 +193,22 @@ def mix(real: Path, pack: Pack, parts: Parts, samples: Samples, out: Path, *, pr
             arrays.images_start,
             [_of(decoded, parts.trained), inputs.images(), _of(decoded, parts.tested)],
         )
-        if readers:
+        if spec.has_masks:
             masks = read_array(real / "masks.npy")
             _fill(
                 arrays.masks, arrays.masks_start, [_of(masks, parts.trained), inputs.masks(), _of(masks, parts.tested)]
             )
         notes = _compare(read_array(arrays.images), parts, samples, pack)
-        _describe(out, pack, parts, samples, notes)
+        _describe(out, spec, _cases(pack, parts, samples), notes)
     return Pack.open(out)
+
+
+def _is_whole(out: Path, spec: Spec) -> bool:
+    """Whether the mixture is there already; version 0.1 could leave one that lacks the masks that it announces."""
+    try:
+        return Pack.open(out).spec == spec
+    except DataError:
+        return False
 
 
 def _of(array: np.ndarray, rows: Sequence[int]) -> Iterator[np.ndarray]:
@@ -254,16 +272,21 @@ def _compare(images: np.ndarray, parts: Parts, samples: Samples, pack: Pack) -> 
     return (f"{copies} of {len(made)} images of SAMPLES are training images of REAL, pixel by pixel",) * (copies > 0)
 
 
-def _describe(out: Path, pack: Pack, parts: Parts, samples: Samples, notes: Sequence[str]) -> None:
-    """The tables that make the arrays a dataset; `dataset.json` comes last."""
-    real = [replace(pack.cases[row], split="train", more={}) for row in parts.trained]
-    tested = [replace(pack.cases[row], split="test", more={}) for row in parts.tested]
+def _cases(pack: Pack, parts: Parts, samples: Samples) -> list[Case]:
+    """The rows of the mixture."""
+    bare: dict[str, Any] = {"more": {}} if samples.rule else {"more": {}, "masks": ()}
+    real = [replace(pack.cases[row], split="train", **bare) for row in parts.trained]
+    tested = [replace(pack.cases[row], split="test", **bare) for row in parts.tested]
     made = [
-        replace(case, id=f"samples/{case.id}", split="train", origin="synthetic", patient=None, volume=None, more={})
+        replace(case, id=f"samples/{case.id}", split="train", origin="synthetic", patient=None, volume=None, **bare)
         for case in samples.cases
     ]
-    cases = [*real, *made, *tested]
-    sides = {name: [side] * len(cases) for name, side in zip(("height", "width"), pack.spec.size, strict=True)}
+    return [*real, *made, *tested]
+
+
+def _describe(out: Path, spec: Spec, cases: Sequence[Case], notes: Sequence[str]) -> None:
+    """The tables that make the arrays a dataset; `dataset.json` comes last."""
+    sides = {name: [side] * len(cases) for name, side in zip(("height", "width"), spec.size, strict=True)}
     write_manifest(out / "manifest.csv", cases, extra=sides)
-    about = {"format": FORMAT, "spec": pack.spec.to_dict(), "cases": len(cases), "notes": list(notes)}
+    about = {"format": FORMAT, "spec": spec.to_dict(), "cases": len(cases), "notes": list(notes)}
     write_atomic(out / "dataset.json", json.dumps(about, indent=1))

@@ -11,8 +11,9 @@ import numpy as np
 from sfumato.data.pack import Pack
 from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.baselines import Standing, read_standings, stand
+from sfumato.evaluation.prove.job import Job
 from sfumato.evaluation.prove.statistics import Measure, Resampled, resample
-from sfumato.evaluation.prove.train import Answers, Job
+from sfumato.evaluation.prove.train import Answers
 from sfumato.evaluation.prove.verdict import Verdict, compare, decide
 from sfumato.metrics.classification import Confusion, auroc, balanced_accuracy, confusion_of, each_class
 

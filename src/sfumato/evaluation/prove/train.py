@@ -7,7 +7,7 @@ numbers do not depend on how many run beside it.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, assert_never
+from typing import NamedTuple, assert_never
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from sfumato.data.augmentation.ranges import choose
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.evaluation.prove.arms import Stock, Unit
+from sfumato.evaluation.prove.job import Job
 from sfumato.metrics.overlap import overlap
 from sfumato.networks.classifier import make_classifier
 from sfumato.plan import plan_training
@@ -28,8 +29,6 @@ from sfumato.recipe import parse_recipe
 from sfumato.tasks.classify import Classify, fit, probabilities
 from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.task import last
-
-Job = Literal["classify", "segment"]
 
 BATCH = 32
 

@@ -30,8 +30,7 @@ GENERATOR = np.random.default_rng(0)
 
 
 def run(cases: Sequence[Case], out: Path, *, found: dict[str, Any] | None = None, **options: Any) -> Pack:
-    kind = "segment" if cases[0].masks else "generate"
-    source = Found(tuple(cases), kind, (), ())._replace(**(found or {}))
+    source = Found(tuple(cases), (), ())._replace(**(found or {}))
     for _ in prepare(source, out, Settings(**{"size": (16, 16), **options})):
         pass
     return Pack.open(out)
@@ -170,7 +169,7 @@ from sfumato.data.source import Found
 def main(folder):
     files = [f"{folder}/raw/{row:03}" for row in range(64)]
     cases = [Case(id=file[-3:], image=f"{file}.tif", masks=(f"{file}_mask.png",)) for file in files]
-    found = Found(tuple(cases), "segment", (), ())
+    found = Found(tuple(cases), (), ())
     for progress in prepare(found, Path(folder) / "set", Settings(size=(20, 24), workers=2)):
         if progress.done > 20:
             print("ready", flush=True)
@@ -216,9 +215,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[chunks.Chunk]:
 
 def interrupted(cases: Sequence[Case], out: Path, **options: Any) -> None:
     """Prepare half of the cases, then stop as Ctrl-C does."""
-    steps = prepare(
-        Found(tuple(cases), "generate", (), ()), out, Settings(**{"size": (16, 16), "workers": 1, **options})
-    )
+    steps = prepare(Found(tuple(cases), (), ()), out, Settings(**{"size": (16, 16), "workers": 1, **options}))
     for _ in range(len(cases) // 2):
         next(steps)
     steps.close()

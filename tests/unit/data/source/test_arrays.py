@@ -52,7 +52,7 @@ def test_ambiguous_axes_are_refused(shape: tuple[int, ...], counted: bool | None
 def test_volumes_are_cut_along_any_axis(tmp_path: Path, axis: str, number: int) -> None:
     np.savez(tmp_path / "a.npz", volumes=VOLUMES, labels=VOLUMES % 3)
     found = find_cases(tmp_path / "a.npz", hints=Hints(slice_axis=axis))
-    assert len(found.cases) == 2 * VOLUMES.shape[1 + number] and found.kind == "segment"
+    assert len(found.cases) == 2 * VOLUMES.shape[1 + number] and found.has_masks
     case = found.cases[-1]
     expected = np.take(VOLUMES[1], -1, axis=number)
     assert np.array_equal(read_case(case)[..., 0], expected) and np.array_equal(read_mask(case.masks[0]), expected % 3)
@@ -85,7 +85,7 @@ def test_one_file_for_each_case(tmp_path: Path) -> None:
     for row, name in enumerate("ab"):
         np.savez(tmp_path / f"{name}.npz", image=VOLUMES[row, 0], label=VOLUMES[row, 0] % 2)
     found = find_cases(tmp_path)
-    assert [case.id for case in found.cases] == ["a", "b"] and found.kind == "segment"
+    assert [case.id for case in found.cases] == ["a", "b"] and found.has_masks
     assert np.array_equal(read_mask(found.cases[1].masks[0]), VOLUMES[1, 0] % 2)
 
 
@@ -95,7 +95,7 @@ def test_arrays_in_folders_are_arranged_like_pictures(tmp_path: Path) -> None:
         for row, name in enumerate("ab"):
             np.save(tmp_path / folder / f"{name}.npy", VOLUMES[row] % (2 if folder == "masks" else 999))
     found = find_cases(tmp_path)
-    assert [case.id for case in found.cases[4:6]] == ["a_004", "b_000"] and found.kind == "segment"
+    assert [case.id for case in found.cases[4:6]] == ["a_004", "b_000"] and found.has_masks
     assert np.array_equal(read_mask(found.cases[5].masks[0]), VOLUMES[1, 0] % 2)
     (tmp_path / "masks/b.npy").unlink()
     with pytest.raises(DataError, match="1 images have no mask"):

@@ -60,7 +60,7 @@ def test_without_labels_and_without_dataset_json(tmp_path: Path) -> None:
     assert [(case.id, case.label) for case in found.cases] == [("cat_1", "cat"), ("dog_1", "dog")]
     assert "hidden files or folders passed over: 2" in found.notes
     pairs = find_cases(bundle(tmp_path / "c.zip", None, names=["images/1.png", "masks/1.png"]))
-    assert pairs.kind == "segment" and read_case(pairs.cases[0])[0, 0, 0] == 0
+    assert pairs.has_masks and read_case(pairs.cases[0])[0, 0, 0] == 0
     with pytest.raises(DataError, match="images have no mask"):
         find_cases(bundle(tmp_path / "d.zip", None, names=["images/1.png", "images/2.png", "masks/1.png"]))
     deep = bundle(tmp_path / "e.zip", None, names=["x/cat/1.png", "y/dog/1.png"])

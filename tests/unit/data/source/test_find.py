@@ -50,7 +50,7 @@ def pairs(found: Found, root: Path) -> list[tuple[str, ...]]:
 )
 def test_pairs(tmp_path: Path, image: str, mask: str) -> None:
     found = find_cases(touch(tmp_path, image, mask))
-    assert found.kind == "segment" and pairs(found, tmp_path) == [(image, mask)]
+    assert found.has_masks and pairs(found, tmp_path) == [(image, mask)]
 
 
 def test_masks_from_another_folder(tmp_path: Path) -> None:
@@ -113,13 +113,13 @@ def test_patients_with_their_own_folders(tmp_path: Path) -> None:
 
 def test_class_folders(tmp_path: Path) -> None:
     found = find_cases(touch(tmp_path, "wrap/10/a.png", "wrap/9/a.png", "wrap/9/b.jpg"))
-    assert found.kind == "generate" and found.classes == ("9", "10")
+    assert not found.has_masks and found.classes == ("9", "10")
     assert [(case.id, case.label) for case in found.cases] == [("9_a", "9"), ("9_b", "9"), ("10_a", "10")]
 
 
 def test_class_folders_with_the_name_of_a_mask(tmp_path: Path) -> None:
     found = find_cases(touch(tmp_path, "label_0/a.png", "label_1/b.png"))
-    assert (found.kind, found.classes) == ("generate", ("label_0", "label_1"))
+    assert not found.has_masks and found.classes == ("label_0", "label_1")
 
 
 def test_splits_of_the_source(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_the_same_name_in_two_splits_keeps_its_own_mask(tmp_path: Path) -> None:
 
 def test_a_flat_folder_is_images_only(tmp_path: Path) -> None:
     found = find_cases(touch(tmp_path, "a10.png", "a9.png", ".hidden.png", "Thumbs.db", "notes.txt"))
-    assert [case.id for case in found.cases] == ["a9", "a10"] and found.kind == "generate"
+    assert [case.id for case in found.cases] == ["a9", "a10"] and not found.has_masks
     assert found.notes == (
         "hidden files or folders passed over: 2",
         "of what is hidden, not used, named like images: 1 (.hidden.png); without the dot they would be read",
@@ -191,7 +191,7 @@ def test_npz_with_masks(tmp_path: Path, key: str) -> None:
     masks = np.arange(2 * 16).reshape(2, 4, 4).astype(np.uint8)
     np.savez(tmp_path / "a.npz", images=np.zeros((2, 4, 4, 3), np.uint8), **{key: masks})
     found = find_cases(tmp_path / "a.npz")
-    assert found.kind == "segment" and np.array_equal(read_mask(found.cases[1].masks[0]), masks[1])
+    assert found.has_masks and np.array_equal(read_mask(found.cases[1].masks[0]), masks[1])
 
 
 @pytest.mark.parametrize(
@@ -327,4 +327,4 @@ def test_images_alone_are_every_image_with_or_without_a_mask(tmp_path: Path) -> 
         write_image(tmp_path / "half" / name, np.zeros((4, 4, 1), np.uint8))
     found = find_cases(tmp_path / "half", hints=Hints(images_only=True))
     assert [(case.id, case.masks) for case in found.cases] == [("a", ()), ("b", ())]
-    assert found.kind == "generate"
+    assert not found.has_masks

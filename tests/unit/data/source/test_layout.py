@@ -41,7 +41,7 @@ def test_folders_that_end_in_a_mask_word(tmp_path: Path, folder: str) -> None:
 )
 def test_folders_that_only_sound_like_masks(tmp_path: Path, names: list[str]) -> None:
     found = find_cases(touch(tmp_path, *names))
-    assert len(found.cases) == len(names) and found.kind == "generate"
+    assert len(found.cases) == len(names) and not found.has_masks
 
 
 def test_the_level_of_the_class(tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_the_level_of_the_class(tmp_path: Path) -> None:
 def test_classes_of_images_with_masks(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{part}/{label}/{label}1.png" for part in ("images", "masks") for label in ("x", "y")))
     found = find_cases(tmp_path, hints=Hints(class_level=2))
-    assert found.classes == ("x", "y") and found.kind == "segment"
+    assert found.classes == ("x", "y") and found.has_masks
 
 
 def test_pre_split_sets_with_masks_and_classes(tmp_path: Path) -> None:

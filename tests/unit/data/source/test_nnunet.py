@@ -38,7 +38,7 @@ def test_images_with_channels_and_what_the_file_says(tmp_path: Path) -> None:
         "a_0000.png", "a_0001.png", "a.png",
     ]  # fmt: skip
     assert dict(found.mask_names) == {0: "background", 1: "tumour"}
-    assert (found.ignore, found.modality, found.kind) == (2, "CT", "segment")
+    assert (found.ignore, found.modality, found.has_masks) == (2, "CT", True)
 
 
 def test_regions_and_the_decathlon(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def labels(found: Found) -> dict[str, str | None]:
 )
 def test_tables_as_people_write_them(tmp_path: Path, text: str | bytes) -> None:
     found = find_cases(table(images(tmp_path, "pictures/a.png", "pictures/b.png"), text))
-    assert labels(found) == {"a": "x", "b": "y"} and found.form == "table" and found.kind == "generate"
+    assert labels(found) == {"a": "x", "b": "y"} and found.form == "table" and not found.has_masks
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_splits_and_masks_of_a_table(tmp_path: Path) -> None:
         tmp_path, "file,mask,fold\nimages/a.png,masks/a.png,train\nb,masks/b.png,VAL\nb,masks/b2.png,VAL\n", "x.csv"
     )
     found = find_cases(path)
-    assert [case.split for case in found.cases] == ["train", "validation"] and found.kind == "segment"
+    assert [case.split for case in found.cases] == ["train", "validation"] and found.has_masks
     assert [[Path(mask).name for mask in case.masks] for case in found.cases] == [["a.png"], ["b.png", "b2.png"]]
     folds = find_cases(table(tmp_path, "file,mask,fold\na,masks/a.png,0\nb,masks/b.png,1\n", "y.csv"))
     assert [case.split for case in folds.cases] == [None, None]
@@ -90,7 +90,7 @@ def test_splits_and_masks_of_a_table(tmp_path: Path) -> None:
 def test_masks_beside_the_images_of_a_table(tmp_path: Path) -> None:
     images(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/b.png")
     for found in (find_cases(table(tmp_path, "id,label\na,x\nb,y\n")), find_cases(tmp_path)):
-        assert found.form == "table" and found.kind == "segment" and labels(found) == {"a": "x", "b": "y"}
+        assert found.form == "table" and found.has_masks and labels(found) == {"a": "x", "b": "y"}
     elsewhere = images(tmp_path / "other", "scans/a.png", "scans/b.png", "truth/a_gt.png", "truth/b_gt.png")
     found = find_cases(
         elsewhere / "scans",

@@ -38,7 +38,7 @@ def test_labels_of_volumes(tmp_path: Path, image: str, mask: str) -> None:
     found = find_cases(scans(tmp_path, image, mask))
     name = Path(image).name
     assert [case.id for case in found.cases] == [f"{name}_{plane:03d}" for plane in range(3)]
-    assert found.form == "volumes" and found.kind == "segment"
+    assert found.form == "volumes" and found.has_masks
     assert found.cases[2].masks == (f"{tmp_path}/{mask}.nii.gz::axial/2",)
     assert {(case.volume, case.patient) for case in found.cases} == {(name, name)}
     assert np.array_equal(read_case(found.cases[1])[..., 0], read_mask(found.cases[1].masks[0]))
@@ -57,7 +57,7 @@ def test_labels_of_different_meaning_are_listed(tmp_path: Path) -> None:
     scans(tmp_path / "truth", "t2")
     for path in tmp_path.glob("t2?*.nii.gz"):
         path.unlink()
-    assert find_cases(tmp_path, masks=tmp_path / "truth").kind == "segment"
+    assert find_cases(tmp_path, masks=tmp_path / "truth").has_masks
 
 
 def test_labels_belong_to_the_longest_name_that_they_continue(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_one_volume_and_a_flat_one(tmp_path: Path) -> None:
     scans(tmp_path, "a", "a_seg")
     assert len(find_cases(tmp_path / "a.nii.gz").cases) == 3
     both = find_cases(tmp_path / "a.nii.gz", masks=tmp_path / "a_seg.nii.gz")
-    assert both.kind == "segment" and len(both.cases) == 3
+    assert both.has_masks and len(both.cases) == 3
     flat = find_cases(scans(tmp_path / "flat", "x", shape=(4, 5, 1)))
     assert [(case.id, case.volume) for case in flat.cases] == [("x", None)] and read_case(flat.cases[0]).shape == (
         5,

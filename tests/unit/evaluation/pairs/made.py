@@ -19,7 +19,7 @@ RULE = MaskRule((0, 255), None, "0 is the background, 255 the object")
 
 def spec_of(size: int = 8, *, classes: Sequence[str] = (), modality: str | None = None, readers: int = 1) -> Spec:
     return Spec(
-        kind="segment", size=(size, size), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+        size=(size, size), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
         classes=tuple(classes), modality=modality, mask_classes=("background", "object"), mask_rule=RULE,
         readers=readers,
     )  # fmt: skip

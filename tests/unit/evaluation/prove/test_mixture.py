@@ -12,8 +12,12 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.pack import Pack
+from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.source import find_cases
+from sfumato.data.spec import Spec
+from sfumato.data.toys.toy import make_toy
 from sfumato.errors import DataError
-from sfumato.evaluation.prove.mixture import choose_parts, find_samples, mix, stored
+from sfumato.evaluation.prove.mixture import Samples, choose_parts, mix, stored, synthetic_cases, usable_samples
 from sfumato.evaluation.prove.origin import trace
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -25,6 +29,14 @@ GREY = np.full((SIDE, SIDE, 1), 100, np.uint8)
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_real(tmp_path_factory.mktemp("mixture"), train={"across": 3, "down": 2}, test=20)
+
+
+def find_samples(folder: Path, spec: Spec, *, masks: bool) -> Samples:
+    return usable_samples(synthetic_cases(folder), folder, spec, masks=masks)
+
+
+def colours(rng: np.random.Generator, label: str) -> np.ndarray:
+    return rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 
 
 def manifest(folder: Path, **fields: str) -> Path:
@@ -52,6 +64,23 @@ def test_rows_are_where_the_arms_expect_them(real: Path, tmp_path: Path) -> None
     assert mixed.labels(range(5, 11)).tolist() == [0, 0, 0, 0, 1, 1]
     again = mix(real, pack, parts, samples, tmp_path / "mixed", progress=told.append)
     assert len(told) == 6 and len(again) == 51
+
+
+def test_the_masks_of_real_data_stay_behind_when_classes_are_asked_about(tmp_path: Path) -> None:
+    make_toy(tmp_path / "toy", cases=24, size=16, classes=2, readers=1)
+    dataset = tmp_path / "dataset"
+    for _ in prepare(find_cases(tmp_path / "toy"), dataset, Settings(size=(SIDE, SIDE), workers=1)):
+        pass
+    pack = Pack.open(dataset)
+    parts = choose_parts(pack, by_class=True)
+    fresh = write_folder(tmp_path / "fresh", {"grade 0": 2, "grade 1": 2}, make=colours)
+    samples, out = find_samples(fresh, pack.spec, masks=False), tmp_path / "mixed"
+    mixed = mix(dataset, pack, parts, samples, out, progress=lambda _: None)
+    assert not mixed.spec.has_masks and mixed.spec.mask_classes == () and not (out / "masks.npy").exists()
+    assert not any(case.masks for case in mixed.cases) and mixed.spec.classes == pack.spec.classes
+    announced = json.loads((out / "dataset.json").read_text(encoding="utf-8")) | {"spec": pack.spec.to_dict()}
+    (out / "dataset.json").write_text(json.dumps(announced), encoding="utf-8")  # as 0.1 left it behind
+    assert mix(dataset, pack, parts, samples, out, progress=lambda _: None).spec == mixed.spec
 
 
 def test_few_test_images_are_joined_by_those_for_validation(tmp_path: Path) -> None:
