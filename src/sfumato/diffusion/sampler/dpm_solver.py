@@ -105,8 +105,9 @@ def dpm_adaptive(
     method, lower = _PAIRS[order]
     width, before, known = FIRST_WIDTH, x, list[Data]()
     while here.ratio > final.ratio:
-        width = min(width, math.log(here.ratio / final.ratio))
-        end = level_at(process, here.ratio * math.exp(-width))
+        left = math.log(here.ratio / final.ratio)
+        width = min(width, left)
+        end = final if width == left else level_at(process, here.ratio * math.exp(-width))  # no step of a rounding
         moves = in_scale(process, here, method(here.ratio, end.ratio), end)
         *_, low_move = in_scale(process, here, lower(here.ratio, end.ratio), end)
         high, estimates = take(denoise, x, condition, noise, Leap(here.t, None, moves), known=known)

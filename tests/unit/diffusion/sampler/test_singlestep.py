@@ -104,6 +104,20 @@ def test_adaptive_meets_its_tolerance(schedule: VP, order: int):
     assert errors[0] < 0.02 and errors[1] < 2e-4
 
 
+@pytest.mark.parametrize("schedule", [EDM(), VP()], ids=["edm", "vp"])
+def test_adaptive_ends_at_the_lowest_level_and_not_a_rounding_above_it(schedule: VP):
+    """Else one more step, of no width, costs as many calls as any other, on one machine and not on the next."""
+    process = Gaussian(schedule=schedule, prediction="x0")
+    for low in torch.linspace(0.02, 0.06, 20).tolist():
+        times = ratio_grid(schedule, torch.tensor([50.0, low]))
+        x = torch.full((1, 1, 1, 2), 50 * process.coefficients(times[0])[0], dtype=torch.float64)
+        walked = dpm_adaptive(process, zero, x, Condition(), Noise([0]), times=times)
+        *before, near, last = [step.t for step in walked]
+        assert near == times[-2] and last == 0
+        ratios = schedule.ratio(torch.tensor([times[0], *before, near], dtype=torch.float64))
+        assert ratios.log().diff().abs().min() > 1e-6
+
+
 def test_adaptive_steps_do_not_depend_on_the_scale():
     def ratios(schedule: VP) -> list[float]:
         process = Gaussian(schedule=schedule, prediction="x0")
