@@ -15,6 +15,14 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+def beginning(content: bytes) -> str:
+    """How a file begins: its first twelve letters in quotes, or its first four bytes where they are no text."""
+    text = content[:12]
+    if text.isascii() and text.decode("ascii").isprintable():
+        return f'"{text.decode("ascii")}"'
+    return f"the bytes {content[:4].hex(' ')}"
+
+
 def as_setting(value: Any) -> str:
     """A value as one writes it behind `--set`: YAML on one line, numbers with at most six digits."""
     match value:

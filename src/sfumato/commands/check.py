@@ -18,13 +18,14 @@ from sfumato.commands.output.folder import claim_output, claim_output_file
 from sfumato.data.facts import CaseFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint
-from sfumato.data.inspection.inspect import Inspection, inspect, measure
+from sfumato.data.inspection.inspect import Inspection, cases_of, inspect, measure
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
 from sfumato.provenance import write_provenance
 from sfumato.recipe import load_recipe
 from sfumato.tables import write_table
+from sfumato.wording import counted
 
 NAMES = 5
 """Files named for each finding in the terminal; all of them are in the report and in the result."""
@@ -70,7 +71,7 @@ def check(
     found = find(source, load_recipe("segment", settings=settings))
     if dry_run:
         written = ", ".join(str(path) for path in (report, out, fix_into) if path) or "nothing"
-        say(f"would read {len(found.cases)} cases and write {written}")
+        say(f"would read {counted(len(found.cases), 'case')} and write {written}")
         return {"source": str(source), "cases": len(found.cases)}
     facts = _measured(found, workers or os.cpu_count() or 1)
     inspection = inspect(found, facts, unpaired="note" if flags.drop_unpaired else "error")
@@ -104,7 +105,7 @@ def _measured(found: Found, workers: int) -> list[CaseFacts]:
 
 
 def _tell(source: Path, found: Found, inspection: Inspection) -> None:
-    say(f"{source}: {len(found.cases)} cases ({found.form})")
+    say(f"{source}: {cases_of(found)} ({found.form})")
     for finding in inspection.findings:
         head = f"{finding.severity} {finding.code}".strip().ljust(WIDTH)
         lines = _lines(finding, below=f"{source.absolute()}{os.sep}")
@@ -180,7 +181,7 @@ def _refuse(source: Path, found: Found, inspection: Inspection, page: Path | Non
     if not errors:
         return
     refusal = DataError(
-        f"{_of(errors, 'error')}, {_of(warnings, 'warning')} in {source}" + (f"; see {page}" if page else ""),
+        f"{counted(errors, 'error')}, {counted(warnings, 'warning')} in {source}" + (f"; see {page}" if page else ""),
         expected="no errors",
         remedy="mend what is named above"
         + ("" if found.form == "volumes" else ", or write a corrected copy: --fix-into DIR"),
@@ -188,7 +189,3 @@ def _refuse(source: Path, found: Found, inspection: Inspection, page: Path | Non
     )
     refusal.result = result
     raise refusal
-
-
-def _of(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"

@@ -4,7 +4,7 @@ Facts are measured once, where a file is decoded, and are small: a set of a mill
 most.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import combinations
@@ -89,6 +89,7 @@ class MaskFacts:
         size: height and width in pixels.
         values: how many pixels have each value.
         components: connected regions of what the mask by itself shows as object (8 neighbours); None: not measured.
+        gaps: the same of the rest, where the object has more than half of the mask, which may be inverted; else None.
         outline: pairs of neighbouring pixels of which one is object; None: not measured.
         rim: share of the outermost pixels that are object; None: not measured.
         copies_image: whether it is the image itself.
@@ -98,6 +99,7 @@ class MaskFacts:
     size: tuple[int, int]
     values: Mapping[int, int]
     components: int | None = None
+    gaps: int | None = None
     outline: int | None = None
     rim: float | None = None
     copies_image: bool = False
@@ -108,14 +110,43 @@ class Agreement(NamedTuple):
     """How far the readers of an image agree on what is object, each mask taken by itself.
 
     Attributes:
-        dice: mean Dice over the pairs of readers; a pair that finds nothing agrees (1).
-        differing: mean number of pixels on which a pair differs.
-        empty: readers who found nothing.
+        readers: places of the masks that were compared among those of the case.
+        areas: pixels that each of them shows as object.
+        differing: pixels on which two of them differ, pair by pair as `itertools.combinations` has them.
+        pixels: of the image.
     """
 
-    dice: float
-    differing: float
-    empty: int
+    readers: tuple[int, ...]
+    areas: tuple[int, ...]
+    differing: tuple[int, ...]
+    pixels: int
+
+    def turned(self, inverted: Collection[int]) -> "Agreement":
+        """The same where object and background have changed places in the masks of these readers."""
+        swapped = [reader in inverted for reader in self.readers]
+        areas = (self.pixels - area if swap else area for area, swap in zip(self.areas, swapped, strict=True))
+        differing = (
+            self.pixels - count if one != two else count
+            for count, (one, two) in zip(self.differing, combinations(swapped, 2), strict=True)
+        )
+        return self._replace(areas=tuple(areas), differing=tuple(differing))
+
+    @property
+    def dice(self) -> float:
+        """Mean Dice over the pairs of readers, 0 to 1; a pair that finds nothing agrees (1)."""
+        both = [one + two for one, two in combinations(self.areas, 2)]
+        pairs = zip(self.differing, both, strict=True)
+        return float(np.mean([1 - unlike / area if area else 1.0 for unlike, area in pairs]))
+
+    @property
+    def mean_differing(self) -> float:
+        """Mean number of pixels on which a pair differs."""
+        return float(np.mean(self.differing))
+
+    @property
+    def is_partly_empty(self) -> bool:
+        """Whether some readers found nothing, and others something."""
+        return 0 < self.areas.count(0) < len(self.areas)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,21 +239,26 @@ def sketch_of(
         None if raw is None else _mask(locator, raw, pixels, shapes=shapes)
         for locator, raw in zip(case.masks, raws, strict=True)
     ]
-    kept = [
-        (locator, raw, mask)
-        for locator, raw, mask in zip(case.masks, raws, masks, strict=True)
-        if raw is not None and mask is not None
-    ]
-    several = kept if len(kept) > 1 else []
     facts = CaseFacts(
         id=case.id,
         masks=tuple(masks),
-        agreement=_agreement(
-            [_object(raw, mask.values, mask.storage or storage(locator)) for locator, raw, mask in several]
-        ),
+        agreement=_agreement(_shown(case, raws, masks)),
         problems=tuple(problems),
     )
     return CaseSketch(facts, None if pixels is None else _sketch(case.image, pixels, thorough=thorough))
+
+
+def _shown(
+    case: Case, raws: Sequence[Raw | None], masks: Sequence[MaskFacts | None]
+) -> dict[int, Bool[np.ndarray, "..."]]:
+    """What each reader shows as object, by the place of the mask; nothing where there is but one."""
+    if sum(mask is not None for mask in masks) < 2:
+        return {}
+    return {
+        reader: _object(raw, mask.values, mask.storage or storage(locator))
+        for reader, (locator, raw, mask) in enumerate(zip(case.masks, raws, masks, strict=True))
+        if raw is not None and mask is not None
+    }
 
 
 def finish(sketches: Sequence[CaseSketch]) -> list[CaseFacts]:
@@ -293,20 +329,26 @@ def _finish(sketches: Sequence[ImageSketch]) -> list[ImageFacts]:
 
 def mask_facts(raw: Raw, *, image: Pixels | None = None, storage: Storage | None = None) -> MaskFacts:
     """Facts of a mask as stored; `image` is what it was drawn on."""
-    from scipy import ndimage
-
     values = count_values(raw)
     shown = _object(raw, values, storage)
     rim = np.concatenate([shown[0], shown[-1], shown[1:-1, 0], shown[1:-1, -1]])
     return MaskFacts(
         size=(raw.shape[0], raw.shape[1]),
         values=values,
-        components=int(ndimage.label(shown, np.ones((3, 3)))[1]),
+        components=_regions(shown),
+        gaps=_regions(~shown) if shown.mean() > 0.5 else None,
         outline=int((shown[1:] != shown[:-1]).sum() + (shown[:, 1:] != shown[:, :-1]).sum()),
         rim=float(rim.mean()),
         copies_image=image is not None and len(values) > 2 and _same(raw, image),
         storage=storage,
     )
+
+
+def _regions(shown: Bool[np.ndarray, "_ _"]) -> int:
+    """Connected regions, corners included."""
+    from scipy import ndimage
+
+    return int(ndimage.label(shown, np.ones((3, 3)))[1])
 
 
 def _same(raw: Raw, image: Pixels) -> bool:
@@ -323,15 +365,17 @@ def _object(raw: Raw, values: Mapping[int, int], storage: Storage | None) -> Boo
         return np.asarray(raw > 0)
 
 
-def _agreement(readers: Sequence[Bool[np.ndarray, "..."]]) -> Agreement | None:
-    """None for fewer than two masks, or masks of different sizes."""
-    if len(readers) < 2 or len({reader.shape for reader in readers}) > 1:
+def _agreement(shown: Mapping[int, Bool[np.ndarray, "..."]]) -> Agreement | None:
+    """Of the object that each reader shows; None for fewer than two masks, or masks of different sizes."""
+    objects = list(shown.values())
+    if len(objects) < 2 or len({each.shape for each in objects}) > 1:
         return None
-    areas = [int(reader.sum()) for reader in readers]
-    differing = [int((readers[one] != readers[two]).sum()) for one, two in combinations(range(len(readers)), 2)]
-    together = [areas[one] + areas[two] for one, two in combinations(range(len(readers)), 2)]
-    dice = [1 - unlike / both if both else 1.0 for unlike, both in zip(differing, together, strict=True)]
-    return Agreement(float(np.mean(dice)), float(np.mean(differing)), areas.count(0))
+    return Agreement(
+        readers=tuple(shown),
+        areas=tuple(int(each.sum()) for each in objects),
+        differing=tuple(int((one != two).sum()) for one, two in combinations(objects, 2)),
+        pixels=objects[0].size,
+    )
 
 
 def levels_of(pixels: Shaped[np.ndarray, "..."]) -> Levels | None:

@@ -17,6 +17,7 @@ from sfumato.recipe.part import TaskKind
 from sfumato.recipe.plain_yaml import load_plain
 from sfumato.recipe.recipe import Recipe
 from sfumato.recipe.train import LENGTHS
+from sfumato.wording import as_setting, counted
 
 MAX_RECIPE_BYTES = 1_000_000
 
@@ -157,11 +158,11 @@ def _explained(error: ValidationError, origin: str) -> UsageError:
         if finding["type"] == "extra_forbidden":
             findings.append(f"unknown key {'.'.join(path)}{_nearest(path[-1])}")
         elif path:
-            findings.append(f"{'.'.join(path)}: {finding['msg']} (found {finding['input']!r})")
+            findings.append(f"{'.'.join(path)}: {finding['msg']} (found {as_setting(finding['input'])})")
         else:
             findings.append(finding["msg"])
     return UsageError(
-        f"{origin} has {len(findings)} mistake{'s' * (len(findings) > 1)}:\n    " + "\n    ".join(findings),
+        f"{origin} has {counted(len(findings), 'mistake')}:\n    " + "\n    ".join(findings),
         remedy="see docs/recipe.md for every field",
     )
 

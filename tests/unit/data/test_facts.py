@@ -121,9 +121,10 @@ def test_agreement_of_readers() -> None:
     one[2:6, 2:6], two[2:6, 4:8] = 255, 1
     case = Case(id="a", image="a.png", masks=("m0", "m1"))
     agreement = facts_of(case, smooth(1)[..., None], [one, two]).agreement
-    assert agreement is not None and agreement == (0.5, 16, 0)
+    assert agreement is not None and agreement == ((0, 1), (16, 16), (16,), 100)
+    assert (agreement.dice, agreement.mean_differing, agreement.is_partly_empty) == (0.5, 16, False)
     empty = facts_of(case, None, [np.zeros((10, 10), np.uint8)] * 2).agreement
-    assert empty is not None and empty == (1, 0, 2)
+    assert empty is not None and (empty.dice, empty.areas, empty.is_partly_empty) == (1, (0, 0), False)
     assert facts_of(case, None, [one, None]).agreement is None
     assert facts_of(case, None, [one, two[:5]]).agreement is None
 

@@ -29,6 +29,7 @@ from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_de
 from sfumato.data.formats.scan import is_volume, read_plane
 from sfumato.data.formats.tiff import encode_tiff, has_opacity, is_tiff
 from sfumato.errors import DataError
+from sfumato.wording import beginning
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told by our errors
 
@@ -184,7 +185,7 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> _Decoded:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path, str(error)) from error
     except UnidentifiedImageError as error:
-        raise _refused(path, f"is not an image (it starts with {content[:12]!r})", code="DATA-005") from error
+        raise _refused(path, f"is not an image (it starts with {beginning(content)})", code="DATA-005") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise _refused(path, f"is damaged: {error or type(error).__name__}", code="DATA-006") from error
 

@@ -25,6 +25,7 @@ from sfumato.data.formats.origin import INTENT, Origin
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype, strange_numbers
 from sfumato.data.formats.volume import Header, Volume, Voxels
 from sfumato.errors import DataError
+from sfumato.wording import beginning, counted
 
 WHOLE = "a whole NIfTI volume (.nii, .nii.gz)"
 
@@ -126,16 +127,16 @@ def _fields(path: Path, stream: BufferedIOBase) -> Any:
     """The header's fields as nibabel knows them, with trifles mended."""
     import nibabel
 
-    beginning = stream.read(nibabel.Nifti2Header.sizeof_hdr)
+    head = stream.read(nibabel.Nifti2Header.sizeof_hdr)
     for kind in (nibabel.Nifti1Header, nibabel.Nifti2Header):
         size = kind.sizeof_hdr
-        if beginning[:4] in (struct.pack("<i", size), struct.pack(">i", size)):
+        if head[:4] in (struct.pack("<i", size), struct.pack(">i", size)):
             break
     else:
-        raise _foreign(path, f"it starts with {beginning[:12]!r}")
-    if len(beginning) < size:
-        raise damaged(path, f"it ends within its header, after {len(beginning)} bytes")
-    fields = kind(beginning[:size], check=False)
+        raise _foreign(path, f"it starts with {beginning(head)}")
+    if len(head) < size:
+        raise damaged(path, f"it ends within its header, after {counted(len(head), 'byte')}")
+    fields = kind(head[:size], check=False)
     if (magic := fields["magic"].item()) == kind.pair_magic:
         raise DataError(
             f"{path}: detached data: its voxels lie in another file (.img)",
@@ -144,7 +145,7 @@ def _fields(path: Path, stream: BufferedIOBase) -> Any:
             code="DATA-030",
         )
     if magic != kind.single_magic:
-        raise _foreign(path, f"its magic string is {magic!r}")
+        raise _foreign(path, f"its magic string is {beginning(magic)}")
     if not np.isfinite(fields["vox_offset"]) or fields["vox_offset"] < 0:
         raise damaged(path, f"its voxels start at byte {fields['vox_offset']}")
     fields.check_fix(logger=_MENDS, error_level=50)

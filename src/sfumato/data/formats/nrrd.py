@@ -22,6 +22,7 @@ from sfumato.data.formats.grid import Affine, check_geometry
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError
+from sfumato.wording import beginning
 
 WHOLE = "a whole NRRD volume with attached data (.nrrd)"
 
@@ -92,13 +93,13 @@ def _stored(path: Path, file: BufferedIOBase) -> _Stored:
 
 def _text(path: Path, file: BufferedIOBase) -> bytes:
     """The header up to the empty line that ends it, which is the last line in files without data."""
-    beginning = file.read(_MAX_TEXT)
-    if not beginning.startswith(b"NRRD"):
+    head = file.read(_MAX_TEXT)
+    if not head.startswith(b"NRRD"):
         remedy = "export it as .nrrd, or take it out of the folder"
-        finding = f"{path} is not an NRRD volume (it starts with {beginning[:12]!r})"
+        finding = f"{path} is not an NRRD volume (it starts with {beginning(head)})"
         raise DataError(finding, expected=WHOLE, remedy=remedy, code="DATA-005")
-    end = re.search(rb"\r?\n\r?\n", beginning)
-    text = beginning[: end.end()] if end else beginning
+    end = re.search(rb"\r?\n\r?\n", head)
+    text = head[: end.end()] if end else head
     if re.search(rb"^data ?file\s*:", text, re.IGNORECASE | re.MULTILINE):
         raise DataError(
             f"{path}: detached data: its header names another file for its voxels",
@@ -208,7 +209,8 @@ def _notes(path: Path, text: bytes, fields: dict[str, Any]) -> tuple[str, ...]:
     notes = []
     space = fields.get("space", "")
     if space.lower() not in _TO_RAS:
-        notes.append(f"{path.name} says {f'of its space only {space!r}' if space else 'no space'}: LPS was assumed")
+        said = f"of its space only '{space}'" if space else "no space"
+        notes.append(f"{path.name} says {said}: LPS was assumed")
     if own := re.findall(rb"^(?!Segment)[^#:\n][^:\n]*:=", text, re.MULTILINE):
         notes.append(f"{path.name} has {len(own)} fields of its writer's own, which may name the patient: not kept")
     return tuple(notes)

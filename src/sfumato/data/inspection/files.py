@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
-from sfumato.data.inspection.finding import Finding, Severity, amount, counted
+from sfumato.data.inspection.finding import Finding, Severity, files_of, most_frequent
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
 from sfumato.data.storage import Storage
 from sfumato.errors import DataError
+from sfumato.wording import counted
 
 NAMELESS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Volumes in these formats have no tags for the patient."""
@@ -21,28 +22,29 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
     if found.unpaired:
         yield Finding(
             code="DATA-010", severity=unpaired, files=found.unpaired,
-            text=f"{amount(found.unpaired, 'image or mask has', 'images or masks have')} no partner",
+            text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner",
             fix="rename them alike, or leave them out with --drop-unpaired",
         )  # fmt: skip
     yield from _unreadable(found, facts)
-    stored = [(locator, storage) for locator, storage in _storages(found, facts) if storage is not None]
-    named = tuple(locator for locator, storage in stored if not storage.ending)
+    stored = {locator: storage for locator, storage in _storages(found, facts) if storage is not None}
+    named = tuple(locator for locator, storage in stored.items() if not storage.ending)
     if named:
         kinds = Counter(
             f"{storage.format} as {Locator.parse(locator).path.suffix or 'no ending'}"
-            for locator, storage in stored
+            for locator, storage in stored.items()
             if not storage.ending
         )
+        names = counted(len(named), "name does", "names do")
         yield Finding(
             code="DATA-093", severity="warning", files=named,
-            text=f"{amount(named, 'name does', 'names do')} not end as the format of the file: {counted(kinds)}",
+            text=f"{names} not end as the format of the file: {most_frequent(kinds)}",
             fix="sfumato reads them; other programs may not: rename them, or use --fix-into",
         )  # fmt: skip
-    if private := tuple(locator for locator, storage in stored if storage.private):
-        kinds = Counter(text for _, storage in stored for text in storage.private)
+    if private := tuple(locator for locator, storage in stored.items() if storage.private):
+        kinds = Counter(text for storage in stored.values() for text in storage.private)
         yield Finding(
             code="DATA-092", severity="warning", files=private,
-            text=f"{amount(private, 'file tells', 'files tell')} who or where: {counted(kinds)}",
+            text=f"{counted(len(private), 'file tells', 'files tell')} who or where: {most_frequent(kinds)}",
             fix="remove these entries before the files leave the house; --fix-into writes pixels only",
         )  # fmt: skip
     yield from _patient_tags(found)
@@ -63,7 +65,7 @@ def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
         yield Finding(
             code=code, severity="error", text=first.finding + more,
             fix=first.remedy or "mend these files, or take them out of the folder",
-            files=tuple(dict.fromkeys(locator for _, locator in problems.values())),
+            files=files_of(locator for _, locator in problems.values()),
         )  # fmt: skip
 
 
@@ -92,7 +94,7 @@ def _patient_tags(found: Found) -> Iterator[Finding]:
     if risky:
         yield Finding(
             code="DATA-092", severity="warning", files=tuple(risky),
-            text=f"{amount(list(risky), 'volume tells', 'volumes tell')} about the patient: {'; '.join(kinds)}",
+            text=f"{counted(len(risky), 'volume tells', 'volumes tell')} about the patient: {'; '.join(kinds)}",
             fix="nothing of it leaves sfumato; take it out before the files themselves leave the house",
         )  # fmt: skip
 

@@ -5,9 +5,15 @@ kind has a code, which `docs/errors.md` explains.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.scan import is_volume
+
+KINDS = 8
+"""Kinds that a finding names."""
 
 Severity = Literal["error", "warning", "note"]
 
@@ -31,11 +37,17 @@ class Finding:
     fix: str = ""
 
 
-def amount(things: Sequence[object], one: str, many: str) -> str:
-    """Their number with the word that fits it."""
-    return f"{len(things)} {one if len(things) == 1 else many}"
+def files_of(locators: Iterable[str]) -> tuple[str, ...]:
+    """Locators in which the planes of a volume are one: the file or folder of the volume."""
+    return tuple(dict.fromkeys(map(_whole, locators)))
 
 
-def counted(kinds: Counter[str]) -> str:
+def _whole(locator: str) -> str:
+    path = Locator.parse(locator).path
+    return str(path) if is_volume(path) else locator
+
+
+def most_frequent(kinds: Counter[str]) -> str:
     """The most frequent kinds, each with its number."""
-    return ", ".join(f"{count} {name}" for name, count in kinds.most_common(8))
+    told = [f"{count} {name}" for name, count in kinds.most_common(KINDS)]
+    return ", ".join(told) + (" ..." if len(kinds) > KINDS else "")

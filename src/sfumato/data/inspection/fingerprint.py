@@ -37,7 +37,7 @@ import numpy as np
 
 from sfumato.data.copies import Copies, find_copies
 from sfumato.data.facts import CaseFacts, ImageFacts
-from sfumato.data.inspection.meaning import Meaning, masks_of, read_meaning
+from sfumato.data.inspection.meaning import Mask, Meaning, agreements_of, masks_of, read_meaning
 from sfumato.data.mask import class_names
 from sfumato.data.source import Found
 
@@ -58,13 +58,16 @@ class Guess(NamedTuple):
     reason: str
 
 
-def fingerprint(found: Found, facts: Sequence[CaseFacts], *, copies: Copies | None = None) -> dict[str, Any]:
+def fingerprint(
+    found: Found, facts: Sequence[CaseFacts], *, copies: Copies | None = None, as_stored: bool = False
+) -> dict[str, Any]:
     """The fingerprint of a source as plain JSON; its keys are explained at the top of this module.
 
     Args:
         found: the source.
         facts: of its cases, in their order.
         copies: if they are known already.
+        as_stored: of masks that seem inverted, tell what they show as they are, not what they were meant to show.
     """
     images = [fact.image for fact in facts if fact.image is not None]
     copies = find_copies(found.cases, facts) if copies is None else copies
@@ -78,7 +81,7 @@ def fingerprint(found: Found, facts: Sequence[CaseFacts], *, copies: Copies | No
         "modality": guess.modality,
         "modality_reason": guess.reason,
         **_of_classes(found),
-        **_of_masks(found, facts),
+        **_of_masks(found, facts, as_stored=as_stored),
         "duplicates": _of_copies(copies),
         "unreadable": sum(bool(fact.problems) for fact in facts),
     }
@@ -142,12 +145,14 @@ def _of_classes(found: Found) -> dict[str, Any]:
     return {"classes": named, "imbalance": balance}
 
 
-def _of_masks(found: Found, facts: Sequence[CaseFacts]) -> dict[str, Any]:
+def _of_masks(found: Found, facts: Sequence[CaseFacts], *, as_stored: bool) -> dict[str, Any]:
     masks = masks_of(found, facts)
     if not masks:
         return {"mask_classes": {}, "masks": None, "disagreement": None}
     meaning = read_meaning(found, masks)
-    components = [mask.facts.components for mask in masks if mask.facts.components is not None]
+    if as_stored:
+        meaning = meaning._replace(inverted=frozenset())
+    components = [count for mask in masks if (count := _components(mask, meaning)) is not None]
     areas = np.array([meaning.areas(mask) for mask in masks], np.int64) if meaning.rule else np.zeros((0, 0), np.int64)
     return {
         "mask_classes": {
@@ -163,12 +168,12 @@ def _of_masks(found: Found, facts: Sequence[CaseFacts]) -> dict[str, Any]:
             "masks": len(masks),
             "empty": int((areas[:, 1:].sum(axis=1) == 0).sum()),
             "measured": len(components),
-            "components": {"median": median(components), "max": max(components)},
+            "components": {"median": median(components), "max": max(components)} if components else None,
             "rule": meaning.rule.text if meaning.rule else None,
             "rule_values": list(meaning.rule.values) if meaning.rule else None,
             "rule_threshold": meaning.rule.threshold if meaning.rule else None,
         },
-        "disagreement": _disagreement(facts),
+        "disagreement": _disagreement(facts, meaning),
     }
 
 
@@ -181,18 +186,20 @@ def _names(found: Found, meaning: Meaning) -> list[str]:
     return ["background", *(f"class {label}" for label in range(1, meaning.classes))]
 
 
-def _disagreement(facts: Sequence[CaseFacts]) -> dict[str, Any]:
-    agreements = [fact.agreement for fact in facts if fact.agreement is not None]
+def _components(mask: Mask, meaning: Meaning) -> int | None:
+    return mask.facts.gaps if (mask.row, mask.reader) in meaning.inverted else mask.facts.components
+
+
+def _disagreement(facts: Sequence[CaseFacts], meaning: Meaning) -> dict[str, Any]:
+    agreements = agreements_of(facts, meaning)
     if not agreements:
         outlines = [mask.outline for fact in facts for mask in fact.masks if mask is not None and mask.outline]
         pixels = median(outlines) if outlines else 0
         return {"dice": None, "pixels": pixels, "some_empty": None, "source": "outline"}
-    readers = [len(fact.masks) for fact in facts if fact.agreement is not None]
-    partly = [0 < agreement.empty < count for agreement, count in zip(agreements, readers, strict=True)]
     return {
         "dice": float(np.mean([agreement.dice for agreement in agreements])),
-        "pixels": median(agreement.differing for agreement in agreements),
-        "some_empty": float(np.mean(partly)),
+        "pixels": median(agreement.mean_differing for agreement in agreements),
+        "some_empty": float(np.mean([agreement.is_partly_empty for agreement in agreements])),
         "source": "readers",
     }
 

@@ -193,9 +193,14 @@ def _fitted(
         turned = np.rot90(mask, quarters)
         return np.ascontiguousarray(turned.T if diagonal else turned), [("not turned as its image", "turned")]
     if abs(mask.shape[0] * size[1] / (mask.shape[1] * size[0]) - 1) > SAME_SHAPE:
-        raise DataError(f"its shape {mask.shape} is not that of its image, {size}", code="DATA-012")
-    done = f"resized to {size[1]} x {size[0]} without new values"
-    return resize(mask, size, nearest=True), [(f"size {mask.shape[1]} x {mask.shape[0]}, unlike its image", done)]
+        raise DataError(f"its shape, {_size(mask.shape)}, is not that of its image, {_size(size)}", code="DATA-012")
+    done = f"resized to {_size(size)} without new values"
+    return resize(mask, size, nearest=True), [(f"size {_size(mask.shape)}, unlike its image", done)]
+
+
+def _size(shape: Sequence[int]) -> str:
+    """Width x height in pixels."""
+    return f"{shape[1]} x {shape[0]}"
 
 
 def _stored(locator: str, storage: Storage | None, written: str) -> Iterator[tuple[str, str]]:

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from statistics import median
 
 from sfumato.data.facts import CaseFacts, ImageFacts
-from sfumato.data.formats.archive import Locator
-from sfumato.data.inspection.finding import Finding, amount, counted
+from sfumato.data.inspection.finding import Finding, files_of, most_frequent
 from sfumato.data.source import Found
+from sfumato.wording import counted
 
 FEW_LEVELS = 32
 """8-bit images with no more grey levels than this have lost some, unless they are drawings."""
@@ -19,6 +20,7 @@ OTHER_SCALE = 20
 """So many times larger or smaller than usual, the largest number of an image is of another scale."""
 
 Images = Sequence[tuple[str, ImageFacts]]
+"""Locators with what is known of them."""
 
 
 def find_in_images(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
@@ -26,12 +28,23 @@ def find_in_images(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding
     images = [(case.image, fact.image) for case, fact in zip(found.cases, facts, strict=True) if fact.image is not None]
     if not images:
         return
-    yield from _mixed(images)
-    yield from _constant(images)
+    whole = _by_volume(images)
+    yield from _mixed(whole)
+    yield from _constant(whole)
     yield from _depth(images)
-    yield from _scale(images)
-    yield from _rotated_or_transparent(images)
-    yield from _geometry(images)
+    yield from _scale(whole)
+    yield from _rotated_or_transparent(whole)
+    yield from _geometry(whole)
+
+
+def _by_volume(images: Images) -> Images:
+    """Images, and of each volume one plane for all, by the name of the volume; colours are looked for in all."""
+    coloured = {file for name, image in images if image.coloured for file in files_of([name])}
+    first: dict[str, ImageFacts] = {}
+    for name, image in images:
+        (file,) = files_of([name])
+        first.setdefault(file, replace(image, coloured=file in coloured))
+    return list(first.items())
 
 
 def _mixed(images: Images) -> Iterator[Finding]:
@@ -51,25 +64,26 @@ def _mixed(images: Images) -> Iterator[Finding]:
         fewer = tuple(name for name, image in images if image.dtype != dtypes.most_common(1)[0][0])
         yield Finding(
             code="DATA-009", severity="warning" if volumes else "error", files=fewer,
-            text=f"the images have {len(dtypes)} kinds of numbers: {counted(dtypes)}",
+            text=f"the images have {len(dtypes)} kinds of numbers: {most_frequent(dtypes)}",
             fix="convert the fewer ones, or scale each by its own percentiles",
         )  # fmt: skip
     coloured = tuple(name for name, image in images if image.coloured)
     if 0 < len(coloured) < len(images):
         yield Finding(
             code="DATA-087", severity="note", files=coloured,
-            text=f"{len(coloured)} of {len(images)} images are in colour, the others grey",
+            text=f"{len(coloured)} of {len(images)} images {'is' if len(coloured) == 1 else 'are'} in colour, "
+            "the others grey",
             fix="all are stored as RGB; if the colours mean nothing, prepare with --grey",
         )  # fmt: skip
 
 
 def _constant(images: Images) -> Iterator[Finding]:
-    """Of volumes, only those that are constant as a whole: empty planes are no fault."""
+    """Of volumes, only those that are constant as a whole: empty planes are no fault, and extremes are the volume's."""
     plain = tuple(name for name, image in images if image.stats.low == image.stats.high)
     if plain:
         yield Finding(
             code="DATA-085", severity="warning", files=plain,
-            text=f"{amount(plain, 'image has', 'images have')} one value everywhere",
+            text=f"{counted(len(plain), 'image has', 'images have')} one value everywhere",
             fix="take them out of the set: nothing can be learned from them",
         )  # fmt: skip
 
@@ -83,9 +97,11 @@ def _depth(images: Images) -> Iterator[Finding]:
         bits = int(high // step).bit_length()
         if bits <= 12:
             stretched = f", in steps of {step}" if step > 1 else ""
+            files = files_of(name for name, _ in deep)
             yield Finding(
-                code="DATA-088", severity="note", files=tuple(name for name, _ in deep),
-                text=f"16-bit files hold {max(bits, 1)}-bit numbers: the largest is {high:g}{stretched}",
+                code="DATA-088", severity="note", files=files,
+                text=f"{counted(len(files), '16-bit image holds', '16-bit images hold')} {max(bits, 1)}-bit numbers: "
+                f"the largest is {high:g}{stretched}",
                 fix="nothing to do: the range is taken from the numbers, not from the file",
             )  # fmt: skip
     bytes_ = [(name, image) for name, image in images if image.levels and image.dtype == "uint8" and not image.constant]
@@ -98,25 +114,27 @@ def _depth(images: Images) -> Iterator[Finding]:
     for files, what in ((poor, f"at most {FEW_LEVELS} grey levels"), (clipped, "a quarter of its pixels at 255")):
         if len(files) > len(images) / 2:
             yield Finding(
-                code="DATA-088", severity="warning", files=files,
-                text=f"{amount(files, 'image has', 'images have')} {what}: were 12- or 16-bit images saved as 8 bit?",
+                code="DATA-088", severity="warning", files=files_of(files),
+                text=f"{counted(len(files_of(files)), 'image has', 'images have')} {what}: "
+                "were 12- or 16-bit images saved as 8 bit?",
                 fix="export them again in 16 bit, if the scanner gave more",
             )  # fmt: skip
 
 
 def _scale(images: Images) -> Iterator[Finding]:
-    """Images whose numbers are of another magnitude; volumes count once, by their file."""
-    highs = {Locator.parse(name).path: image.stats.high for name, image in images if image.dtype != "uint8"}
+    """Images whose numbers are of another magnitude."""
+    highs = {name: image.stats.high for name, image in images if image.dtype != "uint8"}
     usual = median(highs.values()) if highs else 0.0
-    odd = tuple(
-        str(path) for path, high in highs.items() if usual > 0 and not usual / OTHER_SCALE < high < usual * OTHER_SCALE
-    )
+    odd = {
+        name: high for name, high in highs.items() if usual > 0 and not usual / OTHER_SCALE < high < usual * OTHER_SCALE
+    }
     if odd:
+        low, high = min(odd.values()), max(odd.values())
+        here = f"{low:.4g}" if low == high else f"{low:.4g} to {high:.4g}"
         yield Finding(
-            code="DATA-097", severity="warning", files=odd,
-            text=f"{amount(odd, 'image has', 'images have')} numbers of another scale: the largest is usually "
-            f"{usual:.4g}, here {min(highs[path] for path in highs if str(path) in odd):.4g} to "
-            f"{max(highs[path] for path in highs if str(path) in odd):.4g}",
+            code="DATA-097", severity="warning", files=tuple(odd),
+            text=f"{counted(len(odd), 'image has', 'images have')} numbers of another scale: the largest is usually "
+            f"{usual:.4g}, here {here}",
             fix="scale each image by its own percentiles, or find out how these were exported",
         )  # fmt: skip
 
@@ -126,13 +144,13 @@ def _rotated_or_transparent(images: Images) -> Iterator[Finding]:
     if turned:
         yield Finding(
             code="DATA-095", severity="note", files=turned,
-            text=f"{amount(turned, 'image is', 'images are')} turned by an EXIF entry, which sfumato follows",
+            text=f"{counted(len(turned), 'image is', 'images are')} turned by an EXIF entry, which sfumato follows",
             fix="masks must be drawn on the turned image; --fix-into writes it turned",
         )  # fmt: skip
     if clear := tuple(name for name, image in images if image.storage and image.storage.transparent):
         yield Finding(
             code="DATA-094", severity="warning", files=clear,
-            text=f"{amount(clear, 'image has', 'images have')} transparency: it is laid on black",
+            text=f"{counted(len(clear), 'image has', 'images have')} transparency: it is laid on black",
             fix="if the background was meant to be white, export them again without transparency",
         )  # fmt: skip
 
@@ -155,7 +173,7 @@ def _geometry(images: Images) -> Iterator[Finding]:
         usual_axes = axes.most_common(1)[0][0]
         yield Finding(
             code="DATA-090", severity="note",
-            text=f"volumes are stored in several directions (planes of each): {counted(axes)}",
+            text=f"volumes are stored in several directions (volumes of each): {most_frequent(axes)}",
             files=tuple(name for name, image in images if image.orientation not in ("", usual_axes)),
             fix="nothing to do: planes are turned alike; ~ marks oblique volumes, whose planes stay oblique",
         )  # fmt: skip

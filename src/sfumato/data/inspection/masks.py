@@ -3,9 +3,18 @@
 from collections.abc import Iterator, Sequence
 
 from sfumato.data.facts import CaseFacts
-from sfumato.data.inspection.finding import Finding
-from sfumato.data.inspection.meaning import INVERTED, Mask, Meaning, masks_of
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.scan import is_volume
+from sfumato.data.inspection.finding import Finding, files_of
+from sfumato.data.inspection.meaning import INVERTED, Mask, Meaning, agreements_of, masks_of
 from sfumato.data.source import Found
+from sfumato.wording import counted
+
+GREY, WHITE = 128, 255
+"""Where soft masks are cut, and what their objects are where they are sharp."""
+
+VALUES = 8
+"""Unexpected values that are named."""
 
 
 def find_in_masks(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
@@ -22,18 +31,19 @@ def find_in_masks(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) ->
     yield from _copied(masks)
     if meaning.rule is not None:
         yield from _amounts(masks, meaning)
-    yield from _readers(facts)
+    yield from _readers(facts, meaning)
 
 
-def _readers(facts: Sequence[CaseFacts]) -> Iterator[Finding]:
-    agreements = [(fact.agreement, len(fact.masks)) for fact in facts if fact.agreement is not None]
+def _readers(facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
+    agreements = agreements_of(facts, meaning)
     if agreements:
-        dice = sum(agreement.dice for agreement, _ in agreements) / len(agreements)
-        partly = sum(0 < agreement.empty < readers for agreement, readers in agreements)
+        dice = sum(agreement.dice for agreement in agreements) / len(agreements)
+        partly = sum(agreement.is_partly_empty for agreement in agreements)
+        turned = ", inverted masks put right" if meaning.inverted else ""
         yield Finding(
             code="DATA-096", severity="note",
-            text=f"readers agree with a mean Dice of {dice:.2f}; in {partly} of {len(agreements)} images "
-            "some found nothing and others something",
+            text=f"readers agree with a mean Dice of {dice:.2f}{turned}; in {partly} of "
+            f"{counted(len(agreements), 'image')} some found nothing and others something",
             fix="nothing to do: train on all readers, so that the model shows how far they differ",
         )  # fmt: skip
 
@@ -43,21 +53,34 @@ def _values(masks: Sequence[Mask], meaning: Meaning) -> Iterator[Finding]:
         known = {*meaning.rule.values, meaning.rule.ignore}
         values = sorted({value for mask in meaning.strange for value in mask.facts.values} - known)
         pixels = sum(mask.facts.values.get(value, 0) for mask in meaning.strange for value in values)
+        shown = ", ".join(map(str, values[:VALUES])) + (" ..." if len(values) > VALUES else "")
         yield Finding(
             code="DATA-075", severity="error", files=tuple(mask.locator for mask in meaning.strange),
-            text=f"{len(meaning.strange)} of {len(masks)} masks have unexpected values "
-            f"({', '.join(map(str, values[:8]))}) in {pixels} pixels",
+            text=f"{_of(meaning.strange, masks, 'has', 'have')} unexpected values ({shown}) in "
+            f"{counted(pixels, 'pixel')}",
             fix="correct these pixels; --fix-into leaves these cases out",
         )  # fmt: skip
-    lossy = tuple(mask.locator for mask in masks if mask.facts.storage and mask.facts.storage.format == "JPEG")
-    soft = tuple(mask.locator for mask in masks if meaning.rule and meaning.rule.threshold == 128)
-    if files := lossy or soft:
-        what = "stored as JPEG, which blurs their values" if lossy else "resized or smoothed: greys at the edges"
-        yield Finding(
-            code="DATA-077", severity="warning", files=files,
-            text=f"{len(files)} of {len(masks)} masks are {what}",
-            fix="export the masks again as PNG without smoothing; --fix-into stores the rule's result",
-        )  # fmt: skip
+    lossy = [mask for mask in masks if _is_jpeg(mask)]
+    soft = [mask for mask in masks if not _is_jpeg(mask) and _is_soft(mask, meaning)]
+    reasons = ((lossy, "stored as JPEG, which blurs values"), (soft, "resized or smoothed: greys at the edges"))
+    for found, what in reasons:
+        if found:
+            yield Finding(
+                code="DATA-077", severity="warning", files=tuple(mask.locator for mask in found),
+                text=f"{_of(found, masks, 'is', 'are')} {what}",
+                fix="export the masks again as PNG without smoothing; --fix-into stores the rule's result",
+            )  # fmt: skip
+
+
+def _is_jpeg(mask: Mask) -> bool:
+    return mask.facts.storage is not None and mask.facts.storage.format == "JPEG"
+
+
+def _is_soft(mask: Mask, meaning: Meaning) -> bool:
+    """Whether a mask has greys between black and white, in a set where these are no classes."""
+    if meaning.rule is None or meaning.rule.threshold != GREY or (mask.row, mask.reader) in meaning.ones:
+        return False
+    return not set(mask.facts.values) <= {0, WHITE, meaning.rule.ignore}
 
 
 def _sizes(facts: Sequence[CaseFacts], masks: Sequence[Mask]) -> Iterator[Finding]:
@@ -90,18 +113,41 @@ def _copied(masks: Sequence[Mask]) -> Iterator[Finding]:
 
 def _amounts(masks: Sequence[Mask], meaning: Meaning) -> Iterator[Finding]:
     if meaning.inverted:
-        files = tuple(mask.locator for mask in masks if (mask.row, mask.reader) in meaning.inverted)
+        inverted = [mask for mask in masks if (mask.row, mask.reader) in meaning.inverted]
         yield Finding(
-            code="DATA-076", severity="warning", files=files,
-            text=f"{len(files)} of {len(masks)} masks are more than {INVERTED:.0%} foreground: are they inverted?",
+            code="DATA-076", severity="warning", files=tuple(mask.locator for mask in inverted),
+            text=_inverted(inverted, masks, meaning),
             fix="if so, swap object and background; --fix-into does",
         )  # fmt: skip
     empty = [mask for mask in masks if not sum(meaning.areas(mask)[1:])]
     if empty:
-        cases = len({mask.row for mask in empty})
+        cases = counted(len({mask.row for mask in empty}), "case")
         yield Finding(
             code="DATA-084", severity="warning" if len(empty) > len(masks) / 2 else "note",
             files=tuple(mask.locator for mask in empty),
-            text=f"{len(empty)} of {len(masks)} masks are empty, in {cases} cases",
+            text=f"{_of(empty, masks, 'is', 'are')} empty, in {cases}",
             fix="fine where there is nothing to find; else draw them",
         )  # fmt: skip
+
+
+def _inverted(inverted: Sequence[Mask], masks: Sequence[Mask], meaning: Meaning) -> str:
+    """What speaks for it: each of them is mostly foreground, or all of them together."""
+    areas = [meaning.areas(mask) for mask in inverted]  # put right: what was foreground is background
+    if all(foreground > INVERTED * (foreground + rest) for foreground, rest in areas):
+        which = "is it inverted?" if len(inverted) == 1 else "are they inverted?"
+        return f"{_of(inverted, masks, 'is', 'are')} more than {INVERTED:.0%} foreground: {which}"
+    share = sum(foreground for foreground, _ in areas) / sum(map(sum, areas))
+    return f"{share:.0%} of the pixels of {_all(inverted)} are foreground: are the masks inverted?"
+
+
+def _of(some: Sequence[Mask], masks: Sequence[Mask], one: str, many: str) -> str:
+    """How many of how many masks, and the verb that fits; of volumes, planes are counted, and told as such."""
+    return f"{len(some)} of {_all(masks)} {one if len(some) == 1 else many}"
+
+
+def _all(masks: Sequence[Mask]) -> str:
+    """The number of masks; where they are planes of volumes, of planes and of volumes."""
+    volumes = files_of(mask.locator for mask in masks)
+    if all(is_volume(Locator.parse(mask.locator).path) for mask in masks):
+        return f"{counted(len(masks), 'plane')} of {counted(len(volumes), 'mask')}"
+    return counted(len(masks), "mask")

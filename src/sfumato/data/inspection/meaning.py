@@ -14,11 +14,12 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from sfumato.data.facts import CaseFacts, MaskFacts
+from sfumato.data.facts import Agreement, CaseFacts, MaskFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.mask import IGNORED, MaskRule, decide_mask_rule, named_mask_rule
 from sfumato.data.source import Found
 from sfumato.errors import DataError
+from sfumato.wording import counted
 
 INVERTED = 0.8
 """More foreground than this share: object and background may have changed places."""
@@ -119,6 +120,15 @@ def masks_of(found: Found, facts: Sequence[CaseFacts]) -> list[Mask]:
     ]
 
 
+def agreements_of(facts: Sequence[CaseFacts], meaning: Meaning) -> list[Agreement]:
+    """How far the readers agree on each case that several have drawn, inverted masks put right."""
+    return [
+        fact.agreement.turned({reader for reader in fact.agreement.readers if (row, reader) in meaning.inverted})
+        for row, fact in enumerate(facts)
+        if fact.agreement is not None
+    ]
+
+
 def read_meaning(found: Found, masks: Sequence[Mask]) -> Meaning:
     """What the stored values mean, by what the source says and by what is there. Images as masks have no say."""
     masks = [mask for mask in masks if not mask.facts.copies_image]
@@ -180,7 +190,7 @@ def _of_two_habits(masks: Sequence[Mask]) -> Meaning | None:
     files = tuple(mask.locator for mask in ones)
     finding = Finding(
         code="DATA-074", severity="error", files=files,
-        text=f"masks of two habits: {len(files)} have 0 and 1, {len(others)} have 0 and 255",
+        text=f"masks of two habits: {counted(len(files), 'goes', 'go')} up to 1, {len(others)} up to 255",
         fix="save all alike, or let --fix-into do it",
     )  # fmt: skip
     return Meaning(rule, {}, frozenset((mask.row, mask.reader) for mask in ones), frozenset(), finding, ())

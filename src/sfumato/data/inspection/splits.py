@@ -4,11 +4,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sfumato.data.copies import Copies, Rows, in_several_splits, of_patients
-from sfumato.data.inspection.finding import Finding, amount
+from sfumato.data.inspection.finding import Finding
 from sfumato.data.source import Found
+from sfumato.wording import counted
 
 FEW_CASES = 10
 """A class with fewer images is pointed out."""
+
+NAMED = 5
+"""Patients and classes that a finding names."""
 
 IMBALANCE = 5
 """So many times more images in the largest class than in the smallest are pointed out."""
@@ -20,27 +24,40 @@ def find_in_splits(found: Found, copies: Copies) -> Iterator[Finding]:
         if groups:
             yield Finding(
                 code=code, severity="warning", files=_files(found, groups),
-                text=f"{amount(groups, 'picture is', 'pictures are')} there {kind}, in {sum(map(len, groups))} cases",
+                text=f"{counted(len(groups), 'picture is', 'pictures are')} there {kind}, "
+                f"in {sum(map(len, groups))} cases",
                 fix="keep one of each; prepare keeps copies in one split",
             )  # fmt: skip
-    both = (*copies.exact, *copies.near)
+    both = _joined(copies)
     labels = [group for group in both if len({found.cases[row].label for row in group}) > 1]
     if labels:
         yield Finding(
             code="DATA-083", severity="warning", files=_files(found, labels),
-            text=f"{amount(labels, 'picture is', 'pictures are')} there in several classes",
+            text=f"{counted(len(labels), 'picture is', 'pictures are')} there in several classes",
             fix="find out which class is right, and remove the other copy",
         )  # fmt: skip
     patients = tuple(of_patients(found.cases))
     for groups, what, code in ((both, "picture", "DATA-081"), (patients, "patient", "DATA-082")):
         if leaks := in_several_splits(found.cases, groups):
-            names = "" if what == "picture" else f" ({', '.join(_patients(found, leaks)[:5])})"
+            names = "" if what == "picture" else f" ({_few(_patients(found, leaks))})"
             yield Finding(
                 code=code, severity="error", files=_files(found, leaks),
-                text=f"{amount(leaks, f'{what} is', f'{what}s are')} in several splits{names}: scores will be too good",
+                text=f"{counted(len(leaks), f'{what} is', f'{what}s are')} in several splits{names}: "
+                "scores will be too good",
                 fix="remove the split, so that prepare makes one; --fix-into moves them all to train",
             )  # fmt: skip
     yield from _classes(found)
+
+
+def _joined(copies: Copies) -> tuple[Rows, ...]:
+    """The cases of each picture that is there several times, exactly or nearly."""
+    exact = {rows[0]: rows for rows in copies.exact}  # groups of near copies name the first of those that are equal
+    near = [{other for row in rows for other in exact.pop(row, (row,))} for rows in copies.near]
+    return (*exact.values(), *(tuple(sorted(rows)) for rows in near))
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
 
 
 def _patients(found: Found, groups: Sequence[Rows]) -> list[str]:
@@ -51,14 +68,24 @@ def _classes(found: Found) -> Iterator[Finding]:
     counts = Counter(case.label for case in found.cases if case.label is not None)
     if not counts:
         return
-    (most, many), (least, few) = counts.most_common(1)[0], counts.most_common()[-1]
-    if few < FEW_CASES or many > IMBALANCE * few:
-        files = tuple(case.image for case in found.cases if case.label == least)
-        yield Finding(
-            code="DATA-091", severity="warning", files=files,
-            text=f"the classes are uneven: {many} images of {most}, {few} of {least}",
-            fix="collect more of it, or make the missing ones with sfumato generate",
-        )  # fmt: skip
+    many, few = max(counts.values()), min(counts.values())
+    if few >= FEW_CASES and many <= IMBALANCE * few:
+        return
+    least = [name for name, count in counts.items() if count == few]
+    yield Finding(
+        code="DATA-091", severity="warning", text=_told(counts, least),
+        files=tuple(case.image for case in found.cases if case.label in least),
+        fix="collect more" + (", or make the missing ones with sfumato generate" if many > few else ""),
+    )  # fmt: skip
+
+
+def _told(counts: Counter[str], least: Sequence[str]) -> str:
+    """Which class has how many images: the largest beside the smallest, or all alike."""
+    (most, many), few = counts.most_common(1)[0], counts[least[0]]
+    each = " each" if len(least) > 1 else ""
+    if many > few:
+        return f"the classes are uneven: {counted(many, 'image')} of {most}, {few}{each} of {_few(least)}"
+    return f"the classes are small: {counted(few, 'image')}{each} of {_few(least)}"
 
 
 def _files(found: Found, groups: Sequence[Rows]) -> tuple[str, ...]:

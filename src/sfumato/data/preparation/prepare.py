@@ -207,7 +207,7 @@ class _Work:
         )
         facts = [row.facts for row in rows]
         copies = find_copies(found.cases, facts)
-        described = fingerprint(found, facts, copies=copies)
+        described = fingerprint(found, facts, copies=copies, as_stored=True)
         division = divide(found, facts, copies, self.rule, self.settings)
         spec = decide_spec(found, rows, division.cases, self.rule, self.settings, guess=described["modality"])
         form = Form(spec.size, spec.channels, str(spec.stored_dtype), spec.intensity, self.rule, spec.readers)

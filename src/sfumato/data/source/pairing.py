@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from sfumato.data.source.listing import Entry
 from sfumato.errors import DataError, listed
+from sfumato.wording import counted
 
 WORDS = "masks?|labels?|gts?|ground[ _-]?truths?|(?:gm|wm|sc)?seg|segmentations?|annotations?|manual"
 MASK_STEM = re.compile(
@@ -66,13 +67,15 @@ class Matched(NamedTuple):
 
     def counts(self) -> str:
         """How many have no partner, in words."""
-        return f"{len(self.bare)} images without a mask, {len(self.orphans)} masks without an image"
+        bare = counted(len(self.bare), "image without a mask", "images without a mask")
+        orphans = counted(len(self.orphans), "mask without an image", "masks without an image")
+        return ", ".join(text for text, names in ((bare, self.bare), (orphans, self.orphans)) if names)
 
     def complaint(self) -> DataError:
         """The error that lists them all."""
         parts = [
-            f"{len(names)} {what}:\n{listed(names, limit=1000)}"
-            for what, names in (("images have no mask", self.bare), ("masks have no image", self.orphans))
+            f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}:\n{listed(names, limit=1000)}"
+            for what, other, names in (("image", "mask", self.bare), ("mask", "image", self.orphans))
             if names
         ]
         return DataError(

@@ -10,14 +10,17 @@ import numpy as np
 from sfumato.data.channels import read_case
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_image, read_mask
+from sfumato.data.formats.scan import is_volume, read_header
+from sfumato.data.formats.volume import count_planes
 from sfumato.data.inspection.finding import Finding
-from sfumato.data.inspection.inspect import ORDER, Inspection
+from sfumato.data.inspection.inspect import ORDER, Inspection, cases_of
 from sfumato.data.inspection.meaning import masks_of
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, bars, histogram, overlay
 from sfumato.report.reading import address, as_bytes, embedded, spared
+from sfumato.wording import counted
 
 EXAMPLES = 12
 """Cases shown, spread evenly over the source."""
@@ -41,11 +44,11 @@ def check_section(found: Found, inspection: Inspection, fingerprint: Mapping[str
         fingerprint: what it is like.
         name: what to call it.
     """
-    counts = ", ".join(f"{severity}s: {len(inspection.of(severity))}" for severity in ORDER)
+    counts = ", ".join(counted(len(inspection.of(severity)), severity) for severity in ORDER)
     return Section(
         title="Check",
         name=name,
-        summary=f"{len(found.cases)} cases ({found.form}); {counts}",
+        summary=f"{cases_of(found)} ({found.form}); {counts}",
         headline=(_findings(inspection),),
         blocks=(
             _facts(fingerprint),
@@ -67,7 +70,7 @@ def _findings(inspection: Inspection) -> Table:
         (finding.severity, finding.code, finding.text, str(len(finding.files) or ""), finding.fix)
         for finding in inspection.findings
     )
-    return Table(title="Findings", columns=("", "code", "what was found", "files", "what to do"), rows=rows)
+    return Table(title="Findings", columns=("", "code", "what was found", "files or planes", "what to do"), rows=rows)
 
 
 def _facts(fingerprint: Mapping[str, Any]) -> Facts:
@@ -81,9 +84,11 @@ def _facts(fingerprint: Mapping[str, Any]) -> Facts:
         facts.append(Fact("Median size", f"{sizes['median'][1]} x {sizes['median'][0]}", "Width x height in pixels."))
     if masks:
         facts.append(Fact("Masks", str(masks["masks"]), f"Of them {masks['empty']} empty."))
+    if masks and masks["components"]:
         facts.append(Fact("Regions in a mask", f"{masks['components']['median']:g}", "Median; what hangs together."))
     if disagreement and disagreement["source"] == "readers":
-        facts.append(Fact("Readers' Dice", f"{disagreement['dice']:.3f}", "Mean over all pairs of readers."))
+        text = "Mean over all pairs of readers; masks that seem inverted count as put right."
+        facts.append(Fact("Readers' Dice", f"{disagreement['dice']:.3f}", text))
     return Facts("In short", tuple(facts))
 
 
@@ -103,9 +108,11 @@ def _charts(found: Found, inspection: Inspection) -> tuple[Block, ...]:
         if len(set(numbers)) > 1:
             light, dark = (histogram(title, numbers, unit=unit, ink=ink) for ink in (INK, LIGHT_INK))
             pictures.append(_chart(title, light, dark))
-    if counts := dict(Counter(case.label for case in found.cases if case.label is not None).most_common(CLASSES)):
-        light, dark = (bars("Classes", counts, unit="images", ink=ink) for ink in (INK, LIGHT_INK))
-        pictures.append(_chart("Classes", light, dark))
+    if counts := Counter(case.label for case in found.cases if case.label is not None):
+        title = "Classes" if len(counts) <= CLASSES else f"The largest {CLASSES} of {len(counts)} classes"
+        shown = dict(counts.most_common(CLASSES))
+        light, dark = (bars(title, shown, unit="images", ink=ink) for ink in (INK, LIGHT_INK))
+        pictures.append(_chart(title, light, dark))
     return (Gallery(title="Distributions", pictures=tuple(pictures), size="wide"),) if pictures else ()
 
 
@@ -146,15 +153,23 @@ def _example(found: Found, inspection: Inspection, row: int) -> Image:
 def _shown(finding: Finding) -> Gallery:
     """Thumbnails of the files that a finding is about."""
     pictures = tuple(_thumbnail(file) for file in finding.files[:THUMBNAILS])
-    more = f" {len(finding.files) - THUMBNAILS} more files are not shown." if len(finding.files) > THUMBNAILS else ""
+    left_out = len(finding.files) - THUMBNAILS
+    more = f" {counted(left_out, 'more is', 'more are')} not shown." if left_out > 0 else ""
     title = f"{finding.severity.capitalize()} {finding.code}: {finding.text.splitlines()[0]}"
     return Gallery(title=title, pictures=pictures, caption=f"What to do: {finding.fix}.{more}")
+
+
+def _plane(target: Locator) -> str:
+    """The locator of what is shown: of a volume as a whole, its middle plane."""
+    if target.member or not is_volume(target.path) or 1 in read_header(target.path).shape[:3]:
+        return str(target)
+    return f"{target.path}::axial/{count_planes(read_header(target.path), 'axial') // 2}"
 
 
 def _thumbnail(locator: str) -> Image:
     target = Locator.parse(locator)
     caption = f"{target.path.name} {target.member}".strip()
     try:
-        return embedded(as_bytes(read_image(locator)), caption, limit=SIDE)
+        return embedded(as_bytes(read_image(_plane(target))), caption, limit=SIDE)
     except Exception:  # of what a finding is about anything may be wrong
         return Image(light="", caption=f"{caption} (cannot be shown)", width=0, height=0)

@@ -262,7 +262,7 @@ def test_a_finding_names_the_one_file_and_no_other(clean: Path) -> None:
 
 def test_the_message_counts_values_and_pixels(clean: Path) -> None:
     plant_strange_value(clean)
-    assert "1 of 72 masks have unexpected values (7) in 5 pixels" in one(look(clean), "DATA-075").text
+    assert "1 of 72 masks has unexpected values (7) in 5 pixels" in one(look(clean), "DATA-075").text
 
 
 def test_an_image_among_the_masks_does_not_change_their_rule(clean: Path) -> None:
@@ -312,7 +312,7 @@ def test_values_that_the_source_does_not_name(clean: Path) -> None:
     mask = disc(3)
     mask[0, 0], mask[0, 1] = 9, 8
     save(clean / "masks" / "case03.png", mask)
-    assert "(8) in 1 pixels" in one(look(clean, found=found), "DATA-075").text
+    assert "(8) in 1 pixel" in one(look(clean, found=found), "DATA-075").text
 
 
 def test_dark_pictures_are_no_near_copies(tmp_path: Path) -> None:

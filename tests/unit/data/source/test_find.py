@@ -254,7 +254,7 @@ def test_what_has_no_partner_may_be_left_out(tmp_path: Path) -> None:
     found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
     assert pairs(found, tmp_path) == [("images/b.png", "masks/b.png")]
     assert found.unpaired == (f"{tmp_path}/images/a.png", f"{tmp_path}/masks/c.png")
-    assert any("1 images without a mask, 1 masks without an image" in note for note in found.notes)
+    assert any("1 image without a mask, 1 mask without an image" in note for note in found.notes)
     touch(tmp_path / "none", "images/a.png", "masks/b.png")
     with pytest.raises(DataError, match="1 images have no mask"):
         find_cases(tmp_path / "none", hints=Hints(drop_unpaired=True))

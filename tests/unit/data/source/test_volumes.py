@@ -76,14 +76,14 @@ def test_readers_of_volumes(tmp_path: Path) -> None:
 def test_volumes_without_partner(tmp_path: Path) -> None:
     scans(tmp_path, "images/a", "images/b", "labels/b", "labels/c")
     with pytest.raises(
-        DataError, match=r"1 images have no mask:\n.*a\.nii\.gz\n  1 masks have no image:\n.*c\.nii"
+        DataError, match=r"1 image has no mask:\n.*a\.nii\.gz\n  1 mask has no image:\n.*c\.nii"
     ) as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-010"
     found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
     assert {case.volume for case in found.cases} == {"b"} and len(found.unpaired) == 2
     scans(tmp_path / "flat", "t2", "t2_seg", "labels")
-    with pytest.raises(DataError, match=r"1 masks have no image:\n.*labels\.nii\.gz"):
+    with pytest.raises(DataError, match=r"1 mask has no image:\n.*labels\.nii\.gz"):
         find_cases(tmp_path / "flat")
 
 
@@ -163,7 +163,7 @@ def test_dicom_series_and_what_segmentations_were_drawn_on(tmp_path: Path, monke
     ]
     monkeypatch.setattr(dicom, "list_volumes", lambda *_: listed)
     monkeypatch.setattr(dicom_drawn, "seg_offset", lambda *_: 1)
-    with pytest.raises(DataError, match=rf"1 images have no mask:\n    {second}"):
+    with pytest.raises(DataError, match=rf"1 image has no mask:\n    {second}"):
         find_cases(tmp_path)
     found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
     assert [(case.id, case.image, case.masks) for case in found.cases] == [
