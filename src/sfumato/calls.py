@@ -26,6 +26,7 @@ from sfumato.run import Model
 from sfumato.tasks.segment import draw_masks
 from sfumato.tasks.task import Sampler, last, spread
 from sfumato.tasks.views import turn, turn_back
+from sfumato.wording import counted
 
 MOST = 50
 """Steps with which fewer are compared."""
@@ -174,7 +175,7 @@ class _MaskQuality:
         self.model, self.pack, self.batch, self.seed = model, pack, batch, seed
         self.rows = spread(pack.rows("validation"), CASES)
         self.tolerance = TOLERANCE
-        self.of = f"{len(self.rows)} cases x {MEMBERS} members"
+        self.of = f"{counted(len(self.rows), 'case')} x {counted(MEMBERS, 'member')}"
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
         drawn = ensembles(self.model, sampler, self.pack, self.rows, members=MEMBERS, batch=self.batch, seed=self.seed)

@@ -24,6 +24,7 @@ from sfumato.recipe import Data, Recipe, SDDProcess, in_images, merge, parse_rec
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import find_hardware, total_memory
+from sfumato.wording import counted
 
 MEASURED_CASES = 200
 DEFAULT_MINUTES = 30
@@ -282,8 +283,8 @@ def _folds(recipe: Recipe, patients: int) -> list[Choice]:
     if recipe.data.split.folds or patients >= FEW_PATIENTS:
         return []
     reason = (
-        f"one division was made; with {patients} patients its scores are uncertain: for cross-validation train "
-        "5 runs with --set data.split.folds=5 --set data.split.fold=0 ... 4"
+        f"one division was made; with {counted(patients, 'patient')} its scores are uncertain: for cross-validation "
+        "train 5 runs with --set data.split.folds=5 --set data.split.fold=0 ... 4"
     )
     return [Choice("data.split.folds", 0, reason)]
 

@@ -281,3 +281,37 @@ def test_processes_change_nothing(tmp_path: Path, readers: Path, monkeypatch: py
 def test_metrics_that_do_not_exist_are_refused(words: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--metrics"):
         evaluate.masks(tmp_path, tmp_path, out=tmp_path / "out", metrics=words)
+
+
+def test_masks_alone_have_no_image(tmp_path: Path) -> None:
+    reference = folder_of(tmp_path / "reference", dict.fromkeys(names(2), square(8)))
+    drawn = folder_of(tmp_path / "drawn", dict.fromkeys(names(2), square(10)))
+    evaluate.masks(drawn, reference, out=tmp_path / "out")
+    for row in rows(tmp_path / "out" / "scores.csv"):
+        assert row["image"] == "" and Path(row["reference"]) == reference / f"{row['id']}.png"
+    (worst, *_) = [block for block in scores_section(tmp_path / "out").blocks if block.title == "Worst cases"]
+    assert "images are not known" in worst.caption and worst.pictures[0].light
+
+
+def test_the_image_of_masks_alone_is_that_of_the_predictions_manifest(tmp_path: Path) -> None:
+    reference = folder_of(tmp_path / "reference", dict.fromkeys(names(2), square(8)))
+    images = folder_of(tmp_path / "scans", dict.fromkeys(names(1), square(0, side=SIDE, value=99)))
+    folder_of(tmp_path / "drawn" / "masks", dict.fromkeys(names(2), square(10)))
+    lines = [f"{name},../scans/{name}.png,masks/{name}.png,{place}" for place, name in enumerate(names(2), start=1)]
+    (tmp_path / "drawn" / "manifest.csv").write_text("\n".join(["id,image,mask,review_rank", *lines]))
+    (tmp_path / "drawn" / "summary.json").write_text("{}")
+    evaluate.masks(tmp_path / "drawn", reference, out=tmp_path / "out")
+    first, second = rows(tmp_path / "out" / "scores.csv")
+    assert Path(first["image"]).resolve() == images / "case00.png"
+    assert second["image"] == ""  # it is not there
+
+
+def test_volumes_of_labels_alone_have_no_image(tmp_path: Path) -> None:
+    truth = np.zeros((6, 6, 4), int)
+    truth[1:4, 1:4, 1:3] = 1
+    labels = {"background": 0, "organ": 1}
+    reference = nnunet(tmp_path / "labelsTr", {"a": truth}, affine=AFFINE, labels=labels)
+    drawn = nnunet(tmp_path / "fold", {"a": truth}, affine=AFFINE, labels=labels)
+    evaluate.masks(drawn, reference, out=tmp_path / "out")
+    (row,) = rows(tmp_path / "out" / "scores.csv")
+    assert row["image"] == "" and "a.nii.gz" in row["reference"]

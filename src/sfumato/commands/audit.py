@@ -25,6 +25,7 @@ from sfumato.run import Model, Run, load_model
 from sfumato.tables import write_table
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import set_up
+from sfumato.wording import counted
 
 NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
 """Columns of the table beside Dice, as the report has them."""
@@ -81,7 +82,7 @@ def audit(
     pack = _opened(origin, model)
     rows = spread(pack.rows(split), cases)
     if len(rows) < FEWEST:
-        raise DataError(f"{origin} has {len(rows)} cases in the split {split}", expected=f"{FEWEST} or more")
+        raise DataError(f"{origin} has {counted(len(rows), 'case')} in the split {split}", expected=f"{FEWEST} or more")
     with claim_output(out, overwrite=overwrite, inputs=[run, origin]).folder() as folder:
         with bar("auditing", total=len(arms) * len(rows)) as progress:
             table = measure(

@@ -26,6 +26,7 @@ from sfumato.errors import UsageError
 from sfumato.recipe import TaskKind
 from sfumato.training.hardware import find_hardware
 from sfumato.training.speed import free_memory, matmul_rate, peak_memory, time_in_turn, wait
+from sfumato.wording import counted
 
 Part = Literal["train", "sample", "load", "all"]
 PARTS = ("load", "augment", "forward", "backward", "optimise", "average", "rest")
@@ -215,6 +216,6 @@ def _lines(result: dict[str, Any]) -> Iterator[tuple[str, str]]:
             minutes = row["seconds_for_count"] / 60
             expected = f"{minutes / 60:.1f} h" if minutes >= 60 else f"{minutes:.1f} min"
             yield (
-                f"sampling, {row['network_calls']} calls",
+                f"sampling, {counted(row['network_calls'], 'call')}",
                 (f"{row['seconds_per_image']:.4f} s an image, {expected} for {result['sample']['count']}"),
             )

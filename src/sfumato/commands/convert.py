@@ -19,6 +19,7 @@ from sfumato.data.conversion.setting import Step
 from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
 from sfumato.provenance import write_provenance
+from sfumato.wording import counted
 
 SUFFIXES = {"zip": ".zip", "npz": ".npz"}
 
@@ -55,7 +56,7 @@ def convert(
     found = flags.find(source)
     result: dict[str, Any] = {"out": str(out), "form": to, "cases": len(found.cases)}
     if dry_run:
-        say(f"would write {len(found.cases)} cases as {to} to {out}")
+        say(f"would write {counted(len(found.cases), 'case')} as {to} to {out}")
         return result
     notes = list(found.notes)
     if is_prepared(source):
@@ -70,7 +71,7 @@ def convert(
     notes += converted.notes
     for note in notes:
         say(f"note: {note}")
-    say(f"{converted.cases} cases in {out}")
+    say(f"{counted(converted.cases, 'case')} in {out}")
     return {**result, "masks": converted.masks, "notes": notes}
 
 

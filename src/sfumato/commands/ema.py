@@ -13,6 +13,7 @@ from sfumato.run import Run, header, load_model
 from sfumato.training.averages import KeptFile, add_together, kept_averages
 from sfumato.training.profile import Kept, reconstruct
 from sfumato.training.weights import write_weights
+from sfumato.wording import counted
 
 LARGEST_ERROR = 0.05
 """Relative error of the profile above which the result is another average than the one that was asked for."""
@@ -41,7 +42,8 @@ def ema(
     claim = _claim(width, out, overwrite=overwrite or dry_run)
     kept = _until_step(run, at_step)
     found = reconstruct([each.profile for each in kept], Kept(kept[-1].step, width))
-    say(f"width {width:g} at step {kept[-1].step} from {len(kept)} averages: within {found.error:.2%} of its profile")
+    made_of = f"width {width:g} at step {kept[-1].step} from {counted(len(kept), 'average')}"
+    say(f"{made_of}: within {found.error:.2%} of its profile")
     if found.error > LARGEST_ERROR:
         say("note: this is far; kept averages are too few for a width so far from theirs")
     result = {

@@ -43,6 +43,7 @@ from sfumato.tables import write_records
 from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import Sampler, to_uint8
 from sfumato.training.hardware import set_up
+from sfumato.wording import counted
 
 
 def generate(
@@ -191,8 +192,9 @@ class _Order:
 
     def told(self) -> str:
         """In words."""
+        images = f"{counted(len(self.wanted), 'image')} of {counted(self.calls, 'network call')} each"
         classes = ", ".join(f"{number} {label}" for label, number in self.totals.items())
-        return f"{len(self.wanted)} images of {self.calls} network calls each ({classes})"
+        return f"{images} ({classes})" if self.model.spec.classes else images
 
 
 def load_generator(path: Path) -> Model:

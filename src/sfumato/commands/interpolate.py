@@ -39,6 +39,7 @@ from sfumato.report.figures import animation, strip
 from sfumato.run import Model
 from sfumato.tasks.task import Sampler, last, spread, to_uint8
 from sfumato.typing import Data
+from sfumato.wording import counted
 
 SHOWN = 9
 """Most frames in the strip."""
@@ -93,7 +94,7 @@ def interpolate(
     claim = claim_output(out, overwrite=overwrite, inputs=images or (), used=[model])
     result = {"interpolation": str(out), "images": frames, "network_calls": drawn.calls}
     if dry_run:
-        say(f"would make {frames} images with {drawn.calls} network calls each into {out}")
+        say(f"would make {counted(frames, 'image')} with {counted(drawn.calls, 'network call')} each into {out}")
         return result
     weights = torch.linspace(0, 1, frames, dtype=torch.float64).tolist()
     states = _between_seeds(loaded, drawn, ends, weights) if images is None else _between_images(

@@ -29,6 +29,7 @@ from sfumato.inference import Wanted
 from sfumato.provenance import digest, write_provenance
 from sfumato.run import Model, Run, load_model
 from sfumato.training.hardware import set_up
+from sfumato.wording import counted
 
 TRIES = 10
 """Attempts for each pair that is asked for, unless `--attempts` says otherwise."""
@@ -193,10 +194,9 @@ def _check(model: Model, segmenter: Path, quantile: float) -> Check:
         raise UsageError(f"--segmenter {segmenter}", expected="a run folder of sfumato train segment, with its dataset")
     check_fits(reader, model)
     check = Check.of(reader, Pack.open(run.found_dataset()), quantile=quantile)
-    say(
-        f"kept at a Dice of {check.threshold:.3f} or more: {quantile:.0%} of the {len(check.real)} real validation "
-        "cases lie below"
-    )
+    below = counted(check.below, "lies", "lie")
+    cases = counted(len(check.real), "real validation case")
+    say(f"kept at a Dice of {check.threshold:.3f} or more: of {cases}, {below} below (--quantile {quantile:g})")
     return check
 
 
@@ -245,7 +245,7 @@ def _refuse_nothing(done: Mapping[str, Facts]) -> None:
     if not any(facts["kept"] for facts in done.values()):
         best = max((facts["dice"] or 0.0 for facts in done.values()), default=0.0)
         raise ModelError(
-            f"none of {len(done)} attempts was kept: the best has a Dice of {best:.3f} with the segmenter",
+            f"none of {counted(len(done), 'attempt')} was kept: the best has a Dice of {best:.3f} with the segmenter",
             remedy="train the generator longer, or give more --attempts or a smaller --quantile",
         )
 
@@ -253,7 +253,8 @@ def _refuse_nothing(done: Mapping[str, Facts]) -> None:
 def _result(order: _Order, out: Path, *, dry_run: bool) -> dict[str, Any]:
     if dry_run:
         calls = order.maker.sampler.calls
-        say(f"would keep {order.count} pairs of at most {len(order.wanted)} attempts of {calls} network calls in {out}")
+        pairs, attempts = counted(order.count, "pair"), counted(len(order.wanted), "attempt")
+        say(f"would keep {pairs} of at most {attempts} of {counted(calls, 'network call')} in {out}")
         return {"folder": str(out), "asked": order.count, "attempts": len(order.wanted), "network_calls": calls}
     summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
     for sentence in summary["reading"]:

@@ -18,6 +18,7 @@ from sfumato.errors import UsageError
 from sfumato.numerals import decimal
 from sfumato.plan import plan_size
 from sfumato.recipe import Modality, load_recipe
+from sfumato.wording import counted
 
 
 def prepare(
@@ -77,7 +78,7 @@ def prepare(
     found = find(source, recipe)
     if dry_run:
         resolved, _ = plan_size(recipe, found, device="cpu")
-        say(f"would prepare {len(found.cases)} cases at {resolved[0]} x {resolved[1]} pixels into {out}")
+        say(f"would prepare {counted(len(found.cases), 'case')} at {resolved[0]} x {resolved[1]} pixels into {out}")
         return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}
     spool = spool_folder(home_of(claim.out) / claim.out.name)
     with claim.folder() as staging:

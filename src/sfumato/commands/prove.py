@@ -29,6 +29,7 @@ from sfumato.numerals import decimal
 from sfumato.provenance import digest, write_provenance
 from sfumato.tables import write_records
 from sfumato.training.hardware import set_up
+from sfumato.wording import counted
 
 STEPS: Mapping[Job, int] = {"classify": 800, "segment": 600}
 """Half a minute of one core for each model at 32 pixels."""
@@ -197,7 +198,8 @@ def _train(question: Question, subject: Subject, share: Share, *, workers: int) 
     with bar("reading the synthetic images", total=len(question.samples.cases)) as reading:
         mix(question.real, question.pack, question.parts, question.samples, subject.folder, progress=reading.update)
     todo = [question.units[item] for item in share.todo]
-    say(f"{len(question.units)} models of {subject.steps} steps; {len(todo)} to train, {workers} at once")
+    models = f"{counted(len(question.units), 'model')} of {counted(subject.steps, 'step')}"
+    say(f"{models}; {len(todo)} to train, {workers} at once")
     with Crew(min(workers, max(1, len(todo)))) as crew, bar("training", total=len(todo)) as progress:
         for done, (unit, answers) in enumerate(crew.each(run_unit, subject, todo), start=1):
             _keep(share.aside / f"{unit.key}.npy", answers)

@@ -24,6 +24,7 @@ from sfumato.report.figures import heat, strips
 from sfumato.run import Model
 from sfumato.tasks.film import visible
 from sfumato.tasks.task import Sampler, last, spread, to_uint8
+from sfumato.wording import counted
 
 SHEET_COLUMNS = 8
 
@@ -68,7 +69,8 @@ def reconstruct(
     claim = claim_output(out, overwrite=overwrite, inputs=[source], used=[model])
     result = {"reconstructions": str(out), "images": len(cases), "network_calls": drawn.calls}
     if dry_run:
-        say(f"would reconstruct {len(cases)} images with {drawn.calls} network calls each into {out}")
+        calls = counted(drawn.calls, "network call")
+        say(f"would reconstruct {counted(len(cases), 'image')} with {calls} each into {out}")
         return result
     with claim.folder() as folder:
         rows = _write(loaded, cases, _reconstructions(loaded, drawn, cases, seed=seed, batch=batch), folder, drawn)
@@ -76,7 +78,7 @@ def reconstruct(
         write_provenance(folder, inputs={"model": model, "source": source}, seed=seed, model=about, noise=noise)
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in means.items())
-    say(f"{len(cases)} images in {out}: {told} (mean; 1 is from black to white)")
+    say(f"{counted(len(cases), 'image')} in {out}: {told} (mean; 1 is from black to white)")
     return {**result, **means}
 
 

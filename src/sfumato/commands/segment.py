@@ -32,6 +32,7 @@ from sfumato.metrics.ensemble import review_rank
 from sfumato.provenance import write_provenance
 from sfumato.run import TWIN, Model, load_model
 from sfumato.training.hardware import set_up
+from sfumato.wording import counted
 
 BATCH = 16
 """Masks drawn at once."""
@@ -135,7 +136,7 @@ def segment(
         with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
-    say(f"{work.told()}: {len(cases)} images with {draw.calls} network calls each")
+    say(f"{work.told()}: {_what(cases)} with {counted(draw.calls, 'network call')} each")
     summary = json.loads((out / "summary.json").read_text(encoding="utf-8")) if work.is_done() else {}
     if summary:
         say(f"look first at {', '.join(summary['review_first'])}")
@@ -266,13 +267,28 @@ def _told(arm: _Arm) -> dict[str, Any]:
 def _write_rows(folder: Path, wanted: Sequence[Unit], rows: Sequence[Row]) -> None:
     """The manifest: an image or volume a row, with its files and its numbers."""
     written = [
-        Case(id=unit.id, image=str(unit.volume or case.image), patient=case.patient, split=case.split)
+        Case(
+            id=unit.id,
+            image=str(unit.volume or case.image),
+            label=case.label,
+            patient=case.patient,
+            split=case.split,
+            origin=case.origin,
+        )
         for unit in wanted
         for case in unit.cases[:1]
     ]
     names = dict.fromkeys(name for row in rows for name in row if name != "id")
     columns = {name: [row.get(name, "") for row in rows] for name in names}
     write_manifest(folder / "manifest.csv", written, extra=columns)
+
+
+def _what(cases: Sequence[Case]) -> str:
+    """How many images, or planes of how many volumes."""
+    volumes = {case.volume for case in cases} - {None}
+    if volumes and all(case.volume for case in cases):
+        return f"{counted(len(cases), 'plane')} of {counted(len(volumes), 'volume')}"
+    return counted(len(cases), "image")
 
 
 def _ask(arm: _Arm, out: Path, *, shard: str | None, overwrite: bool) -> dict[str, Any]:

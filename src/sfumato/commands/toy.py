@@ -12,6 +12,7 @@ from sfumato.data.toys.toy import make_toy
 from sfumato.data.toys.volume import make_toy_volumes
 from sfumato.errors import UsageError
 from sfumato.provenance import write_provenance
+from sfumato.wording import counted
 
 CASES = {"pictures": 200, "volumes": 12, "messy": 60}
 """How many cases of each kind, unless the person says."""
@@ -56,7 +57,7 @@ def toy(
     result = {"dataset": str(folder), "kind": kind, "cases": count, "size": size, **chosen}
     claim = claim_output(folder, overwrite=overwrite)
     if dry_run:
-        say(f"would write {count} toy cases ({kind}) of {size} x {size} pixels to {folder}")
+        say(f"would write {counted(count, 'toy case')} ({kind}) of {size} x {size} pixels to {folder}")
         return result
     with claim.folder() as staging:
         match kind:
@@ -70,7 +71,7 @@ def toy(
                     readers=_or(readers, 4), grey=channels == "grey", seed=seed,
                 )  # fmt: skip
         write_provenance(staging, inputs={}, seed=seed)
-    say(f"{count} toy cases in {folder}")
+    say(f"{counted(count, 'toy case')} in {folder}")
     return result
 
 

@@ -28,6 +28,7 @@ from sfumato.report.meaning import heading, meaning
 from sfumato.report.reading import read_json, shown
 from sfumato.tables import Row, read_rows
 from sfumato.training.log import read_log
+from sfumato.wording import counted
 
 NAME = "model_card.md"
 LICENCE = "## Licence"
@@ -124,7 +125,7 @@ def _few(train: Sequence[Row]) -> Iterator[str]:
     counts = Counter(row.get("label") or "" for row in train)
     for label, count in sorted(counts.items()):
         if count < FEW:
-            yield f"Only {count} training images{f' of {label}' if label else ''}."
+            yield f"Only {counted(count, 'training image')}{f' of {label}' if label else ''}."
 
 
 def _recipe(run: Path) -> dict[str, Any]:
@@ -157,7 +158,8 @@ def _about_data(spec: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         yield "The dataset is no longer where it was: its numbers are not known here."
         return
     patients = len({row["patient"] for row in rows if row.get("patient")})
-    yield f"{len(rows)} images" + (f" of {patients} patients" if patients else ", of how many patients is not known")
+    whose = f" of {counted(patients, 'patient')}" if patients else ", of how many patients is not known"
+    yield counted(len(rows), "image") + whose
     splits = Counter(row.get("split", "") for row in rows)
     yield "split: " + ", ".join(f"{splits[name]} {name}" for name in SPLITS)
     yield f"modality: {spec.get('modality') or 'unknown'}; channels: {spec.get('channels', 'unknown')}"
@@ -169,16 +171,19 @@ def _about_data(spec: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     if masks := spec.get("mask_classes"):
         yield f"classes of the masks: {', '.join(masks)}; outlines of each image: {spec.get('readers')}"
     if made := sum(row.get("origin") == "synthetic" for row in rows):
-        yield f"{made} of the images are synthetic"
+        yield f"synthetic images among them: {made}"
 
 
 def _about_training(run: Path, recipe: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield f"process: {recipe['process']['kind']}; network: {recipe['network']['kind']}; seed: {recipe['train']['seed']}"
     if train := [record for record in records if record.get("kind") == "train"]:
         last = train[-1]
-        yield f"{last['step']} steps, {last['images']} images seen, {last['seconds'] / 60:.1f} minutes"
+        steps, images = counted(last["step"], "step"), counted(last["images"], "image")
+        yield f"{steps}, {images} seen, {last['seconds'] / 60:.1f} minutes"
     if starts := read_json(run / "hardware.json"):
-        yield f"on {starts[-1].get('name', 'unknown hardware')}, {starts[-1].get('processes', 1)} process(es)"
+        last_start = starts[-1]
+        processes = counted(last_start.get("processes", 1), "process", "processes")
+        yield f"on {last_start.get('name', 'unknown hardware')}, {processes}"
     record = read_provenance(run)
     versions = record.get("versions", {})
     known = ", ".join(f"{name} {versions[name]}" for name in ("sfumato", "torch") if name in versions)

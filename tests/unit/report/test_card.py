@@ -47,7 +47,7 @@ def test_a_card_tells_of_data_training_numbers_and_limits(card_run: Path) -> Non
     card = model_card(card_run)
     for said in (
         "60 images of 30 patients", "53 train, 7 validation, 0 test", "often 51, rare 2", "modality: mr",
-        "9 steps, 72 images seen, 1.0 minutes", "seed: 3", "on 4 validation cases", "| loss held out | 0.2 |",
+        "9 steps, 72 images seen, 1.0 minutes", "seed: 3", "on 4 validation cases", "| held-out loss | 0.2 |",
         "Only 2 training images of rare", "No test cases were held out", "32 x 48 pixels",
         f"`{hashlib.sha256(b'weights').hexdigest()}`",
     ):  # fmt: skip

@@ -91,3 +91,30 @@ def test_a_file_that_is_gone_is_said(tmp_path: Path, scan: str) -> None:
     row = {"id": "a", "dice": "0.5", "image": f"{scan}::axial/0", "reference": "gone.nii.gz::axial/0"}
     (first, *_) = extreme_cases(tmp_path, [{**row, "prediction": str(tmp_path / "drawn.nii.gz")}])
     assert "cannot be shown: " in first.pictures[0].caption and "gone.nii.gz" in first.pictures[0].caption
+
+
+def test_where_no_image_is_known_only_the_masks_are_shown(tmp_path: Path) -> None:
+    """Never is the reference shown as the image."""
+    write_image(tmp_path / "true.png", 255 * labels((2, 0))[..., 0])
+    write_image(tmp_path / "drawn.png", labels()[..., 0])
+    row = {"id": "a", "dice": "0", "image": "", "reference": "true.png", "prediction": "drawn.png"}
+    gallery = extreme_cases(tmp_path, [row])[0]
+    assert gallery.caption.startswith("The images are not known: left the reference (yellow)")
+    assert gallery.pictures[0].caption == "a · Dice 0.000 · nothing predicted"
+    picture, pixels = shown(tmp_path, "", str(tmp_path / "true.png"), str(tmp_path / "drawn.png"))
+    outlined, filled = slice(0, SIDE), slice(pixels.shape[1] - SIDE, None)
+    assert picture.width < 3 * SIDE and coloured(pixels, outlined) == (1, 10)
+    assert coloured(pixels, filled) is None and not pixels[:, filled].any()
+    assert pixels[5, 5].max() == 0  # within the outline nothing is drawn
+
+
+def test_volumes_without_images_are_shown_in_the_plane_of_the_reference(tmp_path: Path) -> None:
+    reference, prediction = volume(tmp_path / "l.nii.gz", labels((2, 5))), volume(tmp_path / "d.nii.gz", labels())
+    picture, _ = shown(tmp_path, "", f"{reference}::axial/0", prediction)
+    assert picture.caption == "a · Dice 0.500 · nothing predicted · axial plane 5" and picture.width < 3 * SIDE
+
+
+def test_a_scan_that_is_named_as_a_whole_is_shown_in_the_plane_of_the_reference(tmp_path: Path, scan: str) -> None:
+    reference, prediction = volume(tmp_path / "l.nii.gz", labels((2, 5))), volume(tmp_path / "d.nii.gz", labels((2, 5)))
+    picture, pixels = shown(tmp_path, scan, f"{reference}::axial/0", prediction)
+    assert picture.caption.endswith("axial plane 5") and np.ptp(pixels[:, views(pixels)[0]]) > 200

@@ -121,7 +121,7 @@ def test_the_twin_stands_beside_the_diffusion_model(scores: Path, report: Callab
 
 def test_a_case_that_one_arm_lacks_is_named(scores: Path, report: Callable[..., Page]) -> None:
     rewrite(scores / "scores.csv", lambda rows: rows.pop(0))
-    assert "deterministic twin has no score for 1 cases" in report(scores).text
+    assert "deterministic twin has no score for 1 case," in report(scores).text
     assert "differences: ISIC_0000000" in report(scores).text
 
 

@@ -10,6 +10,7 @@ from sfumato.commands.output.console import bar, say
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.run import Model, Run, keep_curve
+from sfumato.wording import counted
 
 Steps = Count | Literal["auto"]
 
@@ -69,7 +70,7 @@ def _measured(model: Model, path: Path, *, sampler: str, grid: str, batch: int) 
         for curve in curves:
             point = curve.points[-1]
             told = ", ".join(f"{name} {value:.4f}" for name, value in point.values.items())
-            progress.update(len(curve.points), note=f"{point.steps} steps: {told}")
+            progress.update(len(curve.points), note=f"{counted(point.steps, 'step')}: {told}")
     file = keep_curve(path, curve.to_dict())
-    say(f"curve of {len(curve.points)} numbers of steps written into the header of {file}")
+    say(f"curve of {counted(len(curve.points), 'number', 'numbers')} of steps written into the header of {file}")
     return curve

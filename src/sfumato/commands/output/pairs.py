@@ -23,6 +23,7 @@ from sfumato.data.manifest import Case, write_manifest
 from sfumato.evaluation.pairs.making import Maker, Pair, stored_mask
 from sfumato.inference import Wanted
 from sfumato.report.sections.pairs import outlined
+from sfumato.wording import counted
 
 SHOWN = 32
 """Pairs on a sheet, at most."""
@@ -125,12 +126,13 @@ def _reading(summary: Mapping[str, Any]) -> list[str]:
     """The numbers in sentences."""
     kept, attempts, check = summary["kept"], summary["attempts"], summary["check"]
     if check is None:
-        return [f"{kept} pairs. No segmenter was given: nobody has looked whether images and masks agree."]
+        return [f"{counted(kept, 'pair')}. No segmenter was given: nobody has looked whether images and masks agree."]
     sentences = [
-        f"{kept} of {attempts} attempts were kept ({summary['accepted']:.0%}): in their images a segmenter trained on "
-        f"real ones finds the mask with a Dice of {check['threshold']:.3f} or more, below which "
-        f"{check['quantile']:.0%} of its {check['real_cases']} real validation cases lie.",
+        f"{kept} of {counted(attempts, 'attempt')} {'was' if kept == 1 else 'were'} kept ({summary['accepted']:.0%}): "
+        f"in their images a segmenter trained on real ones finds the mask with a Dice of {check['threshold']:.3f} or "
+        f"more; of its {counted(check['real_cases'], 'real validation case')}, "
+        f"{counted(check['real_below'], 'lies', 'lie')} below.",
     ]
     if summary["stopped"] == "attempts":
-        sentences.append(f"{summary['asked']} were asked for: all attempts are spent.")
+        sentences.append(f"{counted(summary['asked'], 'was', 'were')} asked for: all attempts are spent.")
     return sentences

@@ -18,6 +18,7 @@ from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError
 from sfumato.evaluation.copies import CopyDetector, CopyVerdict
 from sfumato.inference import Made, Wanted
+from sfumato.wording import counted
 
 TRIES = 10
 """Seeds that are spent on an image, the first one included."""
@@ -154,15 +155,17 @@ def rejections(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
 def told(outcomes: Sequence[Outcome], detector: CopyDetector) -> str:
     """What the comparison found, in a sentence or two."""
     if detector.threshold is None:
-        return f"{len(outcomes)} images were compared with the training images; no verdict is possible: {detector.why}"
+        compared = counted(len(outcomes), "image was", "images were")
+        return f"{compared} compared with the training images; no verdict is possible: {detector.why}"
     missing = [outcome for outcome in outcomes if not outcome.kept]
     rejected = len(rejections(outcomes))
     if not rejected:
-        found = f"None of {len(outcomes)} images scores as a copy; that is no proof that there is none."
+        found = f"None of {counted(len(outcomes), 'image')} scores as a copy; that is no proof that there is none."
         return f"{found} Threshold: {detector.why}."
-    text = f"{rejected} images scored as copies and were rejected; {len(outcomes) - len(missing)} are kept."
+    text = f"{counted(rejected, 'image scored as a copy and was', 'images scored as copies and were')} rejected; "
+    text += f"{counted(len(outcomes) - len(missing), 'is', 'are')} kept."
     if missing:
         names = ", ".join(f"{outcome.wanted.number:06}" for outcome in missing[:10])
         more = ", ..." if len(missing) > 10 else ""
-        text += f" {len(missing)} are left out: all their {TRIES} seeds gave copies ({names}{more})."
+        text += f" {counted(len(missing), 'is', 'are')} left out: all their {TRIES} seeds gave copies ({names}{more})."
     return f"{text} Threshold: {detector.why}."

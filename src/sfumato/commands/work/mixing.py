@@ -22,6 +22,7 @@ from sfumato.errors import UsageError
 from sfumato.evaluation.balance import Level, Need, plan_balance
 from sfumato.provenance import digest
 from sfumato.tasks.task import to_uint8
+from sfumato.wording import counted
 
 MADE = "synthetic/"
 """How ids and files of synthetic images begin in a mix."""
@@ -84,8 +85,8 @@ class Mix:
         """What the whole is, in a sentence."""
         level = max(need.there + need.wanted for need in self.needs)
         return (
-            f"{len(self.pack)} real images and those made for training: each class was to have {level} for training. "
-            "More images are not more patients: whether they help is for `sfumato prove` to say."
+            f"{counted(len(self.pack), 'real image')} and those made for training: each class was to have {level} "
+            "for training. More images are not more patients: whether they help is for `sfumato prove` to say."
         )
 
     def write(self, folder: Path, form: Callable[[np.ndarray], np.ndarray]) -> list[Case]:

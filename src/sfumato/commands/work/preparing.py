@@ -12,6 +12,7 @@ from sfumato.data.source import Found
 from sfumato.plan import Choice, plan_size
 from sfumato.provenance import write_provenance
 from sfumato.recipe import Recipe
+from sfumato.wording import counted
 
 
 def prepare_into(
@@ -30,7 +31,7 @@ def prepare_into(
         say(f"note: {note}")
     counts = Counter(case.split for case in pack.cases)
     parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-    say(f"{len(pack)} cases at {size[0]} x {size[1]}: {parts}")
+    say(f"{counted(len(pack), 'case')} at {size[0]} x {size[1]}: {parts}")
     return choices
 
 

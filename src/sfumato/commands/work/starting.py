@@ -31,6 +31,7 @@ from sfumato.training.checkpoint import MANIFEST
 from sfumato.training.parts import Parts
 from sfumato.training.processes import rank
 from sfumato.training.weights import check_weights, load_bin, load_weights
+from sfumato.wording import counted
 
 RECORD = "init.json"
 GENTLER = 10
@@ -191,7 +192,7 @@ def told(report: Report, name: str) -> list[str]:
     lines = []
     for what, names in asdict(report).items():
         first = f": {', '.join(names[:FIRST])}{', ...' * (len(names) > FIRST)}" if names and what != "matched" else ""
-        lines.append(f"init: {len(names)} tensors {what}{first}")
+        lines.append(f"init: {counted(len(names), 'tensor')} {what}{first}")
     return [f"init: weights of {name}", *lines]
 
 

@@ -24,6 +24,7 @@ from sfumato.data.spec import Spec, model_input, read_input, to_data
 from sfumato.data.statistics import stats_of
 from sfumato.errors import DataError
 from sfumato.typing import Data
+from sfumato.wording import counted
 
 Part = Literal["auto", "train", "validation", "test", "held-out", "all"]
 """Which real images: held-out means validation and test; auto takes those, or all where they are few."""
@@ -79,12 +80,14 @@ def real_images(pack: Pack, part: Part, *, name: str) -> Images:
     kept = pack.real(rows)
     if len(kept) < FEWEST:
         raise DataError(
-            f"{name}: {len(kept)} real images in the part '{chosen}'", expected=f"at least {FEWEST}",
+            f"{name}: {counted(len(kept), 'real image')} in the part '{chosen}'", expected=f"at least {FEWEST}",
             remedy="--real-split all, or --holdout DATASET", code="SCORE-030",
         )  # fmt: skip
-    notes = [f"{len(rows) - len(kept)} images of {name} are marked as synthetic and left out"] * (len(kept) < len(rows))
+    made = len(rows) - len(kept)
+    notes = [f"{counted(made, 'image')} of {name} marked as synthetic: left out"] if made else []
     if part == "auto" and chosen == "all":
-        notes.append(f"{name} has only {len(held_out)} held-out images: synthetic ones are compared with all real ones")
+        few = counted(len(held_out), "held-out image")
+        notes.append(f"{name} has only {few}: synthetic ones are compared with all real ones")
     words = {"held-out": "validation and test part", "all": "all images"}.get(chosen, f"{chosen} part")
     return of_pack(pack, kept, f"{words} of {name}", notes)
 
@@ -107,7 +110,7 @@ def sample_images(source: Path, spec: Spec) -> Images:
     notes = Counter(note for _, of_one in parts for note in of_one)
     told = tuple(f"{note}: {count} of {len(cases)} images" for note, count in sorted(notes.items()))
     if real:
-        told = (f"{real} real images beside the synthetic ones of {source.name} are left out", *told)
+        told = (f"{counted(real, 'real image')} beside the synthetic ones of {source.name}: left out", *told)
     fetch = partial(_fetched, stored, spec)
     return Images(cases, fetch, f"images of {source.name}", told)
 
@@ -129,7 +132,7 @@ def sample_cases(source: Path) -> Samples:
     cases = tuple(case for case in found if case.origin == "synthetic") or found
     if len(cases) < FEWEST:
         raise DataError(
-            f"{source}: {len(cases)} images are too few to compare sets of images",
+            f"{source}: {counted(len(cases), 'image is', 'images are')} too few to compare sets of images",
             expected=f"at least {FEWEST}, better some hundred of each class",
             remedy="sfumato generate MODEL --count 200", code="SCORE-030",
         )  # fmt: skip

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from sfumato.evaluation.images.draws import MATCHED, POOLED
 from sfumato.evaluation.images.panel import NOTICED, Measure
 from sfumato.metrics.fidelity import IMAGES_PER_DIMENSION
+from sfumato.wording import counted
 
 DISTANCES = ("kid", "frechet")
 
@@ -129,7 +130,7 @@ def _training(measures: Sequence[Measure]) -> Iterator[str]:
 def _limits(measures: Sequence[Measure], spaces: Sequence[Dimensions]) -> Iterator[str]:
     count = measures[0].images
     if count < FEW:
-        yield f"With {count} images on each side only coarse differences are noticed."
+        yield f"With {counted(count, 'image')} on each side only coarse differences are noticed."
     biased = [space for space in spaces if count < IMAGES_PER_DIMENSION * space.features]
     if biased:
         told = ", ".join(f"{space.space} ({space.features} features)" for space in biased)

@@ -22,6 +22,7 @@ from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, listed
 from sfumato.evaluation.masks.references import References, find_masks, is_whole_volume
 from sfumato.tables import read_rows
+from sfumato.wording import counted
 
 Missing = Literal["refuse", "leave-out", "empty"]
 """What to do about cases without a prediction: refuse them, leave them out and count them, score an empty mask."""
@@ -197,7 +198,8 @@ def _of_masks(folder: Path, truth: References) -> _Read:
     found = find_masks(folder)
     if several := [case.id for case in found.cases if len(case.masks) > 1]:
         raise DataError(
-            f"{folder}: {len(several)} cases have several masks:\n{listed(several)}", expected="one prediction a case",
+            f"{folder}: {counted(len(several), 'case has', 'cases have')} several masks:\n{listed(several)}",
+            expected="one prediction a case",
             remedy="give the folder of one model's or one reader's masks", code="SCORE-006",
         )  # fmt: skip
     masks = {unit.id: _mask_file(unit) for unit in units(found.cases, "same")}
@@ -231,7 +233,7 @@ def _paired(names: Iterable[str], truth: References, folder: Path) -> dict[str, 
             remedy="rename the files, or give the reference that they belong to", code="SCORE-003",
         )  # fmt: skip
     if doubles:
-        finding = f"{folder}: {len(doubles)} cases have two predictions:\n{listed(doubles)}"
+        finding = f"{folder}: {counted(len(doubles), 'case has', 'cases have')} two predictions:\n{listed(doubles)}"
         raise DataError(finding, expected="one prediction a case", code="SCORE-006")
     return paired
 

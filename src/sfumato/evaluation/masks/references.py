@@ -50,7 +50,7 @@ class References:
     """True masks and what they mean.
 
     Attributes:
-        cases: images and planes.
+        cases: images and planes; of masks alone without their images.
         units: images and volumes by id; a plane of a volume by its own id too.
         meaning: of the stored values.
         millimetres: between rows and columns of images whose file does not say so, by id.
@@ -113,14 +113,14 @@ def read_references(source: Path, crew: Crew) -> References:
 
 
 def find_masks(source: Path) -> Found:
-    """Cases with masks; in a folder of masks alone, each is its own case.
+    """Cases with masks; in a folder of masks alone, each is a case whose image is not known ("").
 
     Raises:
         DataError: as for `find_cases`.
     """
     found = find_cases(source)
     if not found.has_masks:
-        cases = tuple(replace(case, masks=(case.image,)) for case in found.cases)
+        cases = tuple(replace(case, image="", masks=(case.image,)) for case in found.cases)
         found = found._replace(cases=cases)
     if not found.mask_names and (words := read_words(source) if source.is_dir() else None):
         found = found._replace(mask_names=words.names, regions=words.regions, ignore=words.ignore)

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sfumato.wording import counted
+
 FEW = 10
 """With fewer patients an interval is rough itself."""
 
@@ -35,20 +37,22 @@ def _overlap(summary: Told) -> Iterator[str]:
     if dice is None:
         yield f"No case of {name} has a Dice: in none of them is there anything to overlap."
         return
-    whom = f" of {summary['patients']} patients" if summary["patients"] else ""
-    yield f"{name}: mean Dice {_of(dice)} on {_count(summary['cases'], 'case')}{whom}."
+    whom = f" of {counted(summary['patients'], 'patient')}" if summary["patients"] else ""
+    yield f"{name}: mean Dice {_of(dice)} on {counted(summary['cases'], 'case')}{whom}."
     own = summary["readers_own"]
     if own and own["dice"]:
         yield (
             f"A reader agrees with the other readers with a Dice of {own['dice']['mean']:.2f}, {name} with a reader "
-            f"with {dice['mean']:.2f}: {_beside(dice, own['dice']['mean'])}."
+            f"with {dice['mean']:.2f}: {_beside(dice, own['dice'])}."
         )
 
 
-def _beside(dice: Told, readers: float) -> str:
-    if dice["low"] is None or dice["low"] <= readers <= dice["high"]:
+def _beside(dice: Told, readers: Told) -> str:
+    """More or less only where the intervals of both are apart."""
+    if None in (dice["low"], readers["low"]) or (dice["low"] <= readers["high"] and readers["low"] <= dice["high"]):
         return "the two cannot be told apart on these cases"
-    return "less than the readers among themselves" if dice["high"] < readers else "more than the readers themselves"
+    fewer = dice["high"] < readers["low"]
+    return "less than the readers among themselves" if fewer else "more than the readers themselves"
 
 
 def _differences(summary: Told) -> Iterator[str]:
@@ -58,12 +62,19 @@ def _differences(summary: Told) -> Iterator[str]:
             continue
         if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
             yield (
-                f"{name} and {other} cannot be told apart by Dice on these {_count(gap['cases'], 'case')}: "
+                f"{name} and {other} cannot be told apart by Dice on these {counted(gap['cases'], 'case')}: "
                 f"{_of(gap, sign='+')}."
             )
         else:
             word = "better" if gap["mean"] > 0 else "worse"
-            yield f"{name} is {word} than {other} in Dice on the same cases, by {_of(gap, sign='+')}."
+            yield f"{name} is {word} than {other} in Dice on the same cases, by {_of(_size(gap))}."
+
+
+def _size(gap: Told) -> Told:
+    """A difference without its sign, which the sentence says."""
+    if gap["mean"] > 0:
+        return gap
+    return {**gap, "mean": -gap["mean"], "low": -gap["high"], "high": -gap["low"]}
 
 
 def _presence(summary: Told) -> Iterator[str]:
@@ -73,12 +84,13 @@ def _presence(summary: Told) -> Iterator[str]:
         found, silent = of["presence_sensitivity"], of["presence_specificity"]
         if found:
             yield (
-                f"Of {of['with_reference']} reference masks that have {what}, something of it was found in "
-                f"{found['mean']:.0%} [{found['low']:.0%} to {found['high']:.0%}]; {of['missed']} were missed."
+                f"Of {counted(of['with_reference'], 'reference mask that has', 'reference masks that have')} {what}, "
+                f"something of it was found in {found['mean']:.0%} [{found['low']:.0%} to {found['high']:.0%}]; "
+                f"{counted(of['missed'], 'was', 'were')} missed."
             )
         if silent:
             yield (
-                f"Of {of['readings'] - of['with_reference']} reference masks without {what}, "
+                f"Of {counted(of['readings'] - of['with_reference'], 'reference mask')} without {what}, "
                 f"{of['false_alarms']} got a false alarm; in {of['both_empty']} both are empty, which "
                 f"{_empty(summary['empty'])}."
             )
@@ -97,7 +109,7 @@ def _distances(summary: Told) -> Iterator[str]:
     yield f"Distances are in {unit}; outlines count as equal within {summary['tolerance']:g} {summary['length']}."
     if penalised:
         yield (
-            f"In {penalised} comparisons one mask is empty and the other is not: their distance is the diagonal of the "
+            f"In {counted(penalised, 'comparison')} one mask is empty and the other is not: their distance is the diagonal of the "
             "image, so that a missed object cannot improve the mean."
         )
 
@@ -129,7 +141,7 @@ def _ensemble(summary: Told) -> Iterator[str]:
     unbiased = f", {arm['ged_u']['mean']:.3f} without the bias of few members" if arm.get("ged_u") else ""
     yield (
         f"As a distribution over masks: squared energy distance {arm['ged_v']['mean']:.3f} with "
-        f"{_count(arm['members'], 'member')}{unbiased}; drawing from the readers themselves would give "
+        f"{counted(arm['members'], 'member')}{unbiased}; drawing from the readers themselves would give "
         f"{arm['ged_v_floor']['mean']:.3f} and 0, and one reader against the others has {own['ged_v']['mean']:.3f}."
     )
 
@@ -137,11 +149,11 @@ def _ensemble(summary: Told) -> Iterator[str]:
 def _caution(summary: Told) -> Iterator[str]:
     people = summary["patients"]
     if people is not None and people < FEW:
-        yield f"Only {_count(people, 'patient')}: the intervals draw patients again, and over so few they are rough."
+        yield f"Only {counted(people, 'patient')}: the intervals draw patients again, and over so few they are rough."
     elif people is None and summary["cases"] >= 2:
         yield "Whose the cases are is not known: if some show the same patient, the intervals are too narrow."
     if summary["cases"] < FEW_CASES:
-        few = _count(summary["cases"], "case")
+        few = counted(summary["cases"], "case")
         yield f"{few} only: the intervals are wide, and other cases may give other numbers."
     if "train" in summary["splits"]:
         yield "Some cases are from the training split: the model has seen them, and the numbers flatter it."
@@ -150,7 +162,7 @@ def _caution(summary: Told) -> Iterator[str]:
     for name, count in summary["left_out"].items():
         if count:
             rest = f" of other splits than {' and '.join(summary['splits'])}" if summary["splits"] else ""
-            yield f"{name}: {_count(count, 'case')}{rest} not predicted, and not scored."
+            yield f"{name}: {counted(count, 'case')}{rest} not predicted, and not scored."
 
 
 def _of(interval: Told, *, sign: str = "") -> str:
@@ -158,7 +170,3 @@ def _of(interval: Told, *, sign: str = "") -> str:
     if interval["low"] is None:
         return f"{interval['mean']:{sign}.3f} (one case or one patient: no interval)"
     return f"{interval['mean']:{sign}.3f} (95 % interval {interval['low']:{sign}.3f} to {interval['high']:{sign}.3f})"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -4,13 +4,17 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from sfumato.data.formats.archive import Locator
 from sfumato.evaluation.masks.evaluate import Evaluation
+from sfumato.evaluation.masks.predictions import Predictions
 from sfumato.evaluation.masks.table import Scores, by_patient, fact, patients
 from sfumato.tables import write_table
 
 
 def write_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) -> None:
     """Write `scores.csv`; numbers of a case as a whole stand in the row of each of its targets.
+
+    The column `image` is empty where nobody knows the image: never is a mask called one.
 
     Args:
         file: the file to write.
@@ -31,7 +35,8 @@ def _rows(table: Scores, names: Sequence[str], more: Sequence[str]) -> Iterator[
     targets = {name: table.of_targets(name) for name in metrics}
     for row, name in enumerate(measured.cases):
         case = measured.truth.units[name].cases[0]
-        about = [*(fact(case, column) for column in (*more, "patient", "split")), case.image, case.masks[0]]
+        facts = (fact(case, column) for column in (*more, "patient", "split"))
+        about = [*facts, case.image or _image_of(table.arm.predictions, name), case.masks[0]]
         for place, target in enumerate(measured.manner.targets):
             numbers = [targets[of][row, place] if of in targets else whole[of][row] for of in names]
             cells = [_cell(float(number)) for number in numbers]
@@ -60,6 +65,13 @@ def _cell(number: float) -> str:
     if not math.isfinite(number):
         return ""
     return str(int(number)) if number == int(number) else str(round(number, 6))
+
+
+def _image_of(predictions: Predictions, name: str) -> str:
+    """The image of a prediction, where its manifest says it and it is there; else nothing."""
+    said = predictions.rows.get(name, {}).get("image", "")
+    file = str(predictions.folder / said)
+    return _absolute(file) if said and Locator.parse(file).path.exists() else ""
 
 
 def _absolute(file: str) -> str:

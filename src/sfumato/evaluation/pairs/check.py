@@ -110,6 +110,11 @@ class Check:
         """Equation (1)."""
         return float(np.quantile(self.real, self.quantile))
 
+    @property
+    def below(self) -> int:
+        """How many real cases the threshold leaves below itself."""
+        return sum(not self.keeps(dice) for dice in self.real)
+
     def keeps(self, dice: float) -> bool:
         """Equation (2)."""
         return dice >= self.threshold
@@ -133,7 +138,7 @@ class Check:
         """For a summary."""
         return {
             "segmenter": self.reader.model.sha256, "quantile": self.quantile, "threshold": self.threshold,
-            "real_cases": len(self.real), "real_dice_median": float(np.median(self.real)),
+            "real_cases": len(self.real), "real_below": self.below, "real_dice_median": float(np.median(self.real)),
         }  # fmt: skip
 
 

@@ -26,6 +26,7 @@ import numpy as np
 
 from sfumato.diffusion.process import derive_seed
 from sfumato.errors import DataError
+from sfumato.wording import counted
 
 Kind = Literal["real", "weights", "duplicates", "synthetic", "alone"]
 
@@ -111,12 +112,12 @@ class Stock:
         missing = sorted(set(self.real) - set(self.synthetic))
         return [
             *(
-                f"SAMPLES has {len(self.synthetic)} images: ratio {ratio:g} wants {round(ratio * len(self.real))}, and "
-                f"is left out for {max(reached):g}, which has all that there are"
+                f"SAMPLES has {counted(len(self.synthetic), 'image')}: ratio {ratio:g} wants "
+                f"{round(ratio * len(self.real))}, and is left out for {max(reached):.3g}, which has all that there are"
                 for ratio in short
             ),
             *(
-                f"SAMPLES has {have} images of class {name}, which lacks {want}: it is not filled up"
+                f"SAMPLES has {counted(have, 'image')} of class {name}, which lacks {want}: it is not filled up"
                 for name, (want, have) in lacking.items()
             ),
             *(

@@ -28,6 +28,7 @@ from sfumato.data.preparation.store import FORMAT, Form, create
 from sfumato.data.source import Found, find_cases
 from sfumato.data.spec import Input, Spec, read_input
 from sfumato.errors import DataError, listed
+from sfumato.wording import counted
 
 FEW = 20
 """With fewer test cases of a class than this, the validation cases are tested on too."""
@@ -141,8 +142,8 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Parts:
     if smallest < FEW and pack.rows("validation"):
         tested += pack.rows("validation")
         notes.append(
-            f"the test split has {smallest} cases{' of its smallest class' * by_class}: the validation split is tested "
-            "on too, which is sound here since nothing was chosen on it"
+            f"the test split has {counted(smallest, 'case')}{' of its smallest class' * by_class}: "
+            "the validation split is tested on too, which is sound here since nothing was chosen on it"
         )
     if not trained or not tested or (by_class and len({pack.cases[row].label for row in tested}) < 2):
         raise DataError(
@@ -265,7 +266,8 @@ def _compare(images: np.ndarray, parts: Parts, samples: Samples, pack: Pack) -> 
     same = [f"{case.id} is {tested[key]}" for case, key in zip(samples.cases, made, strict=True) if key in tested]
     if same:
         raise DataError(
-            f"{len(same)} images of SAMPLES are images of the test of REAL, pixel by pixel:\n{listed(same, limit=5)}",
+            f"{counted(len(same), 'image')} of SAMPLES found in the test of REAL, pixel by pixel:\n"
+            f"{listed(same, limit=5)}",
             expected="images that a model made, or others that are not tested on", code="SCORE-020",
         )  # fmt: skip
     copies = sum(key in trained for key in made)

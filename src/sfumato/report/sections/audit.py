@@ -11,6 +11,7 @@ from sfumato.report.figures import INK, LIGHT_INK
 from sfumato.report.forest import Line, forest
 from sfumato.report.meaning import heading
 from sfumato.report.reading import UNKNOWN, address, listings, read_json, spared
+from sfumato.wording import counted
 
 NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
 """Columns of the table besides Dice; those that no way has are left out."""
@@ -38,11 +39,12 @@ def audit_section(folder: Path) -> Section:
     about = read_json(folder / "summary.json")
     if not about:
         raise DataError(f"{folder} has no summary.json", expected="a folder written by sfumato audit", code="DATA-024")
-    ways = len(about["arms"])
+    ways = counted(len(about["arms"]), "way")
+    cases = f"{counted(about['cases'], 'case')} of {counted(about['patients'], 'patient')}"
     return Section(
         title="Does the diffusion part matter?",
         name=folder.name,
-        summary=f"{about['cases']} cases of {about['patients']} patients segmented in {ways} ways",
+        summary=f"{cases} segmented in {ways}",
         reading=tuple(about["reading"]),
         limits=_limits(about),
         headline=(_table(about["arms"]),),
@@ -53,7 +55,7 @@ def audit_section(folder: Path) -> Section:
 def _limits(about: Mapping[str, Any]) -> tuple[str, ...]:
     limits = ["All of it holds for this model on this data; a longer training may change it."]
     if about["patients"] < FEW:
-        limits.append(f"{about['patients']} patients: only large differences can be seen.")
+        limits.append(f"{counted(about['patients'], 'patient')}: only large differences can be seen.")
     if about["readers"] < 2:
         limits.append("One reader: whether the members differ as readers do cannot be said.")
     return tuple(limits)

@@ -23,7 +23,7 @@ CASES = 4
 """Cases shown as best, worst, most uncertain."""
 
 TRIPLE = ("image", "reference", "prediction")
-"""Columns of scores.csv which, all three, give the picture triple of a case."""
+"""Columns of scores.csv that give the pictures of a case; where the image is not known, the two masks alone."""
 
 
 @spared
@@ -39,7 +39,7 @@ def extreme_cases(folder: Path, rows: Sequence[Row], *, readers: int = 1) -> tup
     if metric is None or not (legend := _legend(rows[0], readers)):
         return ()
     score, first = case_values(rows, metric), {row["id"]: row for row in reversed(rows)}
-    size: Literal["wide", "medium"] = "wide" if _has_triple(rows[0]) else "medium"
+    size: Literal["wide", "medium"] = "wide" if _has_masks(rows[0]) else "medium"
     galleries = []
     for title, cases in _groups(rows, score).items():
         captions = [f"{case} · {heading(metric)} {score.get(case, math.nan):.3f}" for case in cases]
@@ -59,29 +59,38 @@ def _groups(rows: Sequence[Row], score: Cases) -> dict[str, list[str]]:
 
 
 def _legend(row: Row, readers: int) -> str:
-    if _has_triple(row):
-        whose = "" if readers == 1 else f" of the first of {readers} readers"
+    if not _has_masks(row):
+        return "Yellow: the reference. Filled: the prediction." if row.get("overlay") else ""
+    whose = "" if readers == 1 else f" of the first of {readers} readers"
+    if row.get("image"):
         return f"Left the image, in the middle the reference (yellow){whose}, on the right the prediction (filled)."
-    return "Yellow: the reference. Filled: the prediction." if row.get("overlay") else ""
+    return f"The images are not known: left the reference (yellow){whose}, on the right the prediction (filled)."
 
 
-def _has_triple(row: Row) -> bool:
-    return all(row.get(column) for column in TRIPLE)
+def _has_masks(row: Row) -> bool:
+    return all(row.get(column) for column in TRIPLE[1:])
 
 
 def _case(folder: Path, row: Row, caption: str) -> Image:
-    """The triple image, reference, prediction where scores.csv names all three; the overlay otherwise."""
-    if not _has_triple(row):
+    """The image, the reference and the prediction, as far as scores.csv names them; the overlay where it does not."""
+    if not _has_masks(row):
         return picture(folder / row["overlay"], caption)
     try:
-        shown = _plane(*(str(folder / row[column]) for column in TRIPLE))
-        image = as_bytes(read_image(shown.image))
+        shown = _plane(*(str(folder / row[column]) if row.get(column) else "" for column in TRIPLE))
         reference, prediction = (_classes(read_mask(locator)) for locator in (shown.reference, shown.prediction))
+        image = as_bytes(read_image(shown.image)) if shown.image else np.zeros((*reference.shape, 1), np.uint8)
     except DataError as error:
         return Image(light="", caption=f"{caption} (cannot be shown: {error.finding})", width=0, height=0)
     empty = np.zeros(image.shape[:2], np.uint8)
-    views = (overlay(image, empty), overlay(image, empty, reference=reference), overlay(image, prediction))
-    return embedded(grid(np.stack(views), 3), f"{caption}{shown.which}")
+    masks = (overlay(image, empty, reference=reference), overlay(image, prediction))
+    views = (overlay(image, empty), *masks) if shown.image else masks
+    return embedded(grid(np.stack(views), len(views)), f"{caption}{_empty(reference, prediction)}{shown.which}")
+
+
+def _empty(reference: np.ndarray, prediction: np.ndarray) -> str:
+    """Which of the masks shows nothing, in words."""
+    found = {"nothing in the reference": reference.any(), "nothing predicted": prediction.any()}
+    return "".join(f" · {what}" for what, there in found.items() if not there)
 
 
 class _Shown(NamedTuple):
@@ -96,7 +105,10 @@ class _Shown(NamedTuple):
 def _plane(image: str, reference: str, prediction: str) -> _Shown:
     """Of a volume the plane in which the reference is largest, or the prediction where the reference is empty."""
     seen, true, drawn = (Locator.parse(locator) for locator in (image, reference, prediction))
-    first, start = named_place(seen.member), named_place(true.member)
+    start = named_place(true.member)
+    first = named_place(seen.member)
+    if not image or (not seen.member and is_volume(seen.path)):
+        first = start  # nothing, or a scan as a whole: where the mask lies
     if first is None or start is None or drawn.member or not is_volume(drawn.path):
         return _Shown(image, reference, prediction)
     areas, others = (_areas(mask.path, start.axis) for mask in (true, drawn))
@@ -104,7 +116,7 @@ def _plane(image: str, reference: str, prediction: str) -> _Shown:
     at = first._replace(number=first.number + number - start.number)
     component = "" if at.component is None else f"/{at.component}"
     return _Shown(
-        f"{seen.path}::{at.axis}/{at.number}{component}",
+        f"{seen.path}::{at.axis}/{at.number}{component}" if image else "",
         f"{true.path}::{start.axis}/{number}",
         f"{drawn.path}::{start.axis}/{number}",
         f" · {at.axis} plane {at.number}",

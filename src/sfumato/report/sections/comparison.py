@@ -17,6 +17,7 @@ from sfumato.report.content import Note, Table
 from sfumato.report.meaning import GROUPS, heading, meaning
 from sfumato.report.reading import UNKNOWN, number, shown
 from sfumato.tables import Row
+from sfumato.wording import counted
 
 SEED = 0
 """Seed of the bootstrap: the same scores give the same page."""
@@ -200,7 +201,7 @@ def _unpaired(arms: Arms) -> tuple[Note, ...]:
     everything = set().union(*ids.values())
     missing = [(arm, sorted(everything - have)) for arm, have in ids.items() if everything - have]
     return tuple(
-        Note(f"{arm} has no score for {len(cases)} cases, left out of the differences: {_few(cases)}")
+        Note(f"{arm} has no score for {counted(len(cases), 'case')}, left out of the differences: {_few(cases)}")
         for arm, cases in missing
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from sfumato.report.content import Block, Gallery, Image, Section, Table
 from sfumato.report.reading import embedded, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
+from sfumato.wording import counted
 
 EXAMPLES = 12
 """Images shown, spread evenly over the manifest."""
@@ -20,7 +21,7 @@ def dataset_section(folder: Path) -> Section:
     return Section(
         title="Data set",
         name=folder.name,
-        summary=f"{len(rows)} cases",
+        summary=counted(len(rows), "case"),
         blocks=(
             _counts(rows),
             *_examples(folder, rows),

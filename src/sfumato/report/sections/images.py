@@ -24,6 +24,7 @@ from sfumato.report.reading import (
 )
 from sfumato.report.reading import table as rows_table
 from sfumato.tables import Row, read_rows
+from sfumato.wording import counted
 
 NOTICED = 3.0
 """A z-score from which a difference is called one."""
@@ -51,11 +52,12 @@ def images_section(folder: Path) -> Section:
     """A folder written by `evaluate images`."""
     rows, summary = read_rows(folder / "metrics.csv"), read_json(folder / "summary.json")
     against = summary["compared_with"] or "statistics of real images"
+    made = counted(summary["generated"], "generated image")
     return Section(
         title="Synthetic images beside real ones",
         name=folder.name,
-        summary=f"{summary['generated']} generated images compared with {against}",
-        asked=f"How do {summary['generated']} generated images differ from real ones ({against}), and are they copies?",
+        summary=f"{made} compared with {against}",
+        asked=f"How do {made} differ from real ones ({against}), and are they copies?",
         reading=tuple(summary["reading"]),
         limits=(*summary["notes"], *LIMITS),
         headline=(_whole(rows), *_charts(rows)),

@@ -12,6 +12,7 @@ from sfumato.report.content import Block, Fact, Facts, Gallery, Note, Section
 from sfumato.report.figures import grid, overlay
 from sfumato.report.reading import STRIP, listings, picture, read_json, shown, spared, table
 from sfumato.tables import read_rows
+from sfumato.wording import counted
 
 COLUMNS = 8
 """Pictures in a row of a sheet: an image and its outline, four times."""
@@ -41,7 +42,7 @@ def pairs_section(folder: Path) -> Section:
     return Section(
         title="Synthetic images with masks",
         name=folder.name,
-        summary=f"{summary['kept']} pairs of {summary['attempts']} attempts",
+        summary=f"{counted(summary['kept'], 'pair')} of {counted(summary['attempts'], 'attempt')}",
         headline=(_numbers(summary),),
         blocks=(
             Note("Every image here is synthetic: it shows no patient."),
@@ -56,10 +57,11 @@ def pairs_section(folder: Path) -> Section:
 def _numbers(summary: Mapping[str, Any]) -> Facts:
     facts = [
         Fact("pairs kept", str(summary["kept"]), f"{summary['asked']} were asked for"),
-        Fact("accepted", f"{summary['accepted']:.0%}", f"of {summary['attempts']} attempts"),
+        Fact("accepted", f"{summary['accepted']:.0%}", f"Of {counted(summary['attempts'], 'attempt')}."),
     ]
     if (check := summary["check"]) is not None:
-        lies = f"{check['quantile']:.0%} of {check['real_cases']} real validation cases lie below it"
+        below = f"{counted(check['real_below'], 'lies', 'lie')} below" if "real_below" in check else "few lie below"
+        lies = f"Of {counted(check['real_cases'], 'real validation case')}, {below}."
         facts.append(Fact("least Dice", shown(check["threshold"]), lies))
         median = "how well the segmenter does on these real cases"
         facts.append(Fact("real median Dice", shown(check["real_dice_median"]), median))

@@ -1,5 +1,6 @@
 """The section of segmented images: which cases deserve a second look, and all of them in a table."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section
 from sfumato.report.meaning import meaning
 from sfumato.report.reading import STRIP, UNKNOWN, listings, number, picture, read_json, shown, spared, table
 from sfumato.tables import Row, read_rows
+from sfumato.wording import counted
 
 CASES = 6
 """Cases shown with pictures."""
@@ -25,11 +27,12 @@ NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", 
 def predictions_section(folder: Path) -> Section:
     """A folder written by `segment`."""
     rows = sorted(read_rows(folder / "manifest.csv"), key=lambda row: number(row["review_rank"]))
-    calls = shown(rows[0].get("network_calls", "")) if rows else UNKNOWN
+    known = number(rows[0].get("network_calls", "")) if rows else math.nan
+    calls = f"{UNKNOWN} network calls" if math.isnan(known) else counted(int(known), "network call")
     return Section(
         title="Predictions",
         name=folder.name,
-        summary=f"{len(rows)} cases segmented, {calls} network calls each",
+        summary=f"{counted(len(rows), 'case')} segmented, {calls} each",
         reading=_reading(rows),
         limits=_limits(folder),
         blocks=(
@@ -65,10 +68,8 @@ def _limits(folder: Path) -> tuple[str, ...]:
     about = (read_json(folder / "summary.json") or {}).get("review", {})
     if about.get("by") == "expected_error":
         agrees = "" if about["spearman"] is None else f", with rank correlation {about['spearman']:.2f} (1 is perfect)"
-        return (
-            f"The order of review rests on {about['validation_cases']} validation cases{agrees}: it holds for images "
-            "like those.",
-        )
+        cases = counted(about["validation_cases"], "validation case")
+        return (f"The order of review rests on {cases}{agrees}: it holds for images like those.",)
     return (f"The order of review rests on plain uncertainty: {about['why']}.",) if about else ()
 
 

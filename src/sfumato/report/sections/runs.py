@@ -10,6 +10,7 @@ from sfumato.report.figures import INK, LIGHT_INK, NOT_A_METRIC, Panel, chart, p
 from sfumato.report.meaning import heading, meaning
 from sfumato.report.reading import STRIP, address, listings, picture, read_json, shown, spared
 from sfumato.training.log import read_log
+from sfumato.wording import counted
 
 GRIDS = 6
 """Sample grids that the page shows, from the first to the last."""
@@ -58,7 +59,7 @@ def _facts(records: Records) -> tuple[Fact, ...]:
 
 def _warnings(records: Records) -> tuple[Note, ...]:
     warnings = [record for record in records if record.get("kind") == "warning"]
-    return tuple(Note(f"Warning after {record['step']} steps: {record['text']}.") for record in warnings)
+    return tuple(Note(f"Warning after {counted(record['step'], 'step')}: {record['text']}.") for record in warnings)
 
 
 def _duration(seconds: float) -> str:

@@ -8,6 +8,7 @@ from sfumato.data.manifest import SPLITS
 from sfumato.report.content import Block, Gallery, Note, Section, Table
 from sfumato.report.reading import STRIP, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
+from sfumato.wording import counted
 
 NO_CLASS = "(no class)"
 
@@ -19,13 +20,12 @@ def samples_section(folder: Path) -> Section:
     """A folder written by `generate`."""
     rows = read_rows(folder / "manifest.csv")
     made = [row for row in rows if row["file"]]
-    classes = {row.get("label") or NO_CLASS for row in made}
     mixed = len(made) < len(rows)
-    beside = f", beside {len(rows) - len(made)} real ones" if mixed else ""
+    beside = f", beside {counted(len(rows) - len(made), 'real one')}" if mixed else ""
     return Section(
         title="Synthetic and real images" if mixed else "Synthetic images",
         name=folder.name,
-        summary=f"{len(made)} images of {len(classes)} classes were made{beside}",
+        summary=f"{_made(made)}{beside}",
         limits=tuple(_limits(made)),
         blocks=(
             Note("Every image here but the real ones of the manifest is synthetic: it was not taken of a patient."),
@@ -38,6 +38,13 @@ def samples_section(folder: Path) -> Section:
             *listings(folder, "summary.json", "provenance.json"),
         ),
     )
+
+
+def _made(made: Sequence[Row]) -> str:
+    """How many, and of how many classes where there are classes."""
+    classes = {row.get("label") for row in made} - {None, ""}
+    of = f" of {counted(len(classes), 'class', 'classes')}" if classes else ""
+    return f"{counted(len(made), 'image')}{of} {'was' if len(made) == 1 else 'were'} made"
 
 
 def _table(made: Sequence[Row]) -> Table:
@@ -77,7 +84,7 @@ def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
     """The largest preview grid; without one, the first images."""
     grids = sorted((folder / "grids").glob("*.png"), key=lambda file: int(file.stem))
     if grids:
-        shot = picture(grids[-1], f"{grids[-1].stem} images", limit=STRIP)
+        shot = picture(grids[-1], counted(int(grids[-1].stem), "image"), limit=STRIP)
         return (Gallery(title="Samples", pictures=(shot,), size="sheet"),)
     pictures = tuple(picture(folder / file, file) for file in files[:SINGLES])
     return (Gallery(title="Samples", pictures=pictures),) if pictures else ()

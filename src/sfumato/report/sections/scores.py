@@ -11,6 +11,7 @@ from sfumato.report.sections.cases import TRIPLE, extreme_cases
 from sfumato.report.sections.comparison import compare, each_class, split_arms
 from sfumato.report.sections.uncertainty import reliability, review
 from sfumato.tables import read_rows
+from sfumato.wording import counted
 
 Told = Mapping[str, Any]
 """A part of `summary.json`."""
@@ -26,7 +27,7 @@ def scores_section(folder: Path) -> Section:
     return Section(
         title="Scores",
         name=folder.name,
-        summary=f"{count} cases scored: " + " and ".join(name or "one model" for name in arms),
+        summary=f"{counted(count, 'case')} scored: " + " and ".join(name or "one model" for name in arms),
         reading=tuple(summary.get("reading", ())),
         limits=(*summary.get("limits", ()), *summary.get("notes", ())),
         headline=headline,
@@ -93,8 +94,8 @@ def _readers(summary: Told) -> Iterator[Block]:
         rows.append((f"{arm}, members: {of['members']}", *beside))
     columns = ("against the (other) readers", "Dice", f"{heading('ged_v')}", heading("hm_iou"))
     caption = (
-        f"{own['cases']} cases. A reader is one answer against the others; GED² and HM-IoU depend on the number of "
-        "answers and are compared at equal numbers only."
+        f"{counted(own['cases'], 'case')}. A reader is one answer against the others; GED² and HM-IoU depend on the "
+        "number of answers and are compared at equal numbers only."
     )
     yield Table(title="The readers among themselves", columns=columns, rows=tuple(rows), caption=caption)
 

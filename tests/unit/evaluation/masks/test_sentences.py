@@ -28,12 +28,45 @@ def test_a_difference_is_one_only_if_its_interval_says_so(gap: tuple[float, floa
     assert word in reading(told)[1]
 
 
+def test_a_difference_is_said_once() -> None:
+    """Worse by 0.050: the word has the sign."""
+    told = summary(differences={"twin": {"dice": interval(-0.05, -0.09, -0.01)}})
+    assert reading(told)[1].endswith(
+        "worse than twin in Dice on the same cases, by 0.050 (95 % interval 0.010 to 0.090)."
+    )
+
+
 @pytest.mark.parametrize(
     ("readers", "words"),
-    [(0.75, "cannot be told apart"), (0.9, "less than the readers"), (0.5, "more than the readers")],
+    [
+        ((0.75, 0.75, 0.75), "cannot be told apart"),
+        ((0.9, 0.85, 0.95), "less than the readers"),
+        ((0.5, 0.4, 0.55), "more than the readers"),
+        ((0.9, 0.75, 0.95), "cannot be told apart"),  # the readers' own mean is not known well enough
+        ((0.5, 0.4, 0.65), "cannot be told apart"),
+    ],
 )
-def test_the_model_beside_the_readers(readers: float, words: str) -> None:
-    assert words in reading(summary(readers_own={"dice": interval(readers, readers, readers)}))[1]
+def test_the_model_beside_the_readers(readers: tuple[float, float, float], words: str) -> None:
+    assert words in reading(summary(readers_own={"dice": interval(*readers)}))[1]
+
+
+def test_one_is_told_as_one() -> None:
+    told = summary(cases=1, patients=1)
+    told["arms"]["model"]["per_class"] = {
+        "lesion": {
+            "presence_sensitivity": interval(0, 0, 0.8), "presence_specificity": None, "with_reference": 1,
+            "readings": 1, "missed": 1, "false_alarms": 0, "both_empty": 0, "penalised": 1,
+        }
+    }  # fmt: skip
+    told["arms"]["model"]["hd95"] = interval(9, 9, 9)
+    sentences = " ".join([*reading(told), *limits(told)])
+    for words in (
+        "1 case of 1 patient.",
+        "Of 1 reference mask that has the object",
+        "1 was missed",
+        "In 1 comparison ",
+    ):
+        assert words in sentences
 
 
 @pytest.mark.parametrize(
