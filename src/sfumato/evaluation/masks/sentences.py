@@ -109,8 +109,8 @@ def _distances(summary: Told) -> Iterator[str]:
     yield f"Distances are in {unit}; outlines count as equal within {summary['tolerance']:g} {summary['length']}."
     if penalised:
         yield (
-            f"In {counted(penalised, 'comparison')} one mask is empty and the other is not: their distance is the diagonal of the "
-            "image, so that a missed object cannot improve the mean."
+            f"In {counted(penalised, 'comparison')} one mask is empty and the other is not: their distance is the "
+            "diagonal of the image, so that a missed object cannot improve the mean."
         )
 
 
