@@ -8,7 +8,7 @@ import numpy as np
 
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section
 from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, listings, number, picture, read_json, shown, spared, table
+from sfumato.report.reading import STRIP, UNKNOWN, listings, number, picture, read_json, spared, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
