@@ -33,8 +33,7 @@ class Ensemble:
 
     Attributes:
         case: the case.
-        picture: the image in its own size as the model sees its intensities, uint8 (h, w, 1 or 3); of more channels
-            the first.
+        picture: the image in its own size as the model sees its intensities, uint8 (h, w, channels).
         placement: the way back to the original size.
         members: class probabilities of each member in the model's size (k, classes, h, w), float32.
         film: the first member's way from noise, if it was asked for.
@@ -198,7 +197,7 @@ class _Draw:
 def _picture(image: Input, spec: Spec) -> np.ndarray:
     stored = stored_channels(image.pixels, spec, image.stats)
     picture: np.ndarray = to_uint8(to_data(np.stack([stored]), spec))[0]
-    return picture if picture.shape[2] in (1, 3) else picture[..., :1]
+    return picture
 
 
 def in_original_size(ensemble: Ensemble) -> Prediction:

@@ -171,7 +171,7 @@ def test_data_with_classes_and_masks_are_asked_about_their_classes_too(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """README's second block after its first: samples have no masks, and the real data have."""
-    monkeypatch.setattr(proving, "run_unit", lambda subject, unit: constant(subject))
+    monkeypatch.setattr(proving, "run_unit", constant)
     pictures = tmp_path / "samples"
     rng = np.random.default_rng(0)
     for label in ("grade 0", "grade 1"):
@@ -183,7 +183,7 @@ def test_data_with_classes_and_masks_are_asked_about_their_classes_too(
     assert found["task"] == "classify" and "classifiers are trained, as SAMPLES has no masks" in found["notes"]
 
 
-def constant(subject: training.Subject) -> np.ndarray:
+def constant(subject: training.Subject, _: training.Unit) -> np.ndarray:
     """Answers of a classifier that always says the same."""
     pack = Pack.open(subject.folder)
     return np.full((len(pack.rows("test")), len(pack.spec.classes)), 0.5)

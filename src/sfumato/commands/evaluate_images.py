@@ -12,6 +12,7 @@ from rich.table import Table
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import console, say
 from sfumato.commands.output.folder import claim_output
+from sfumato.commands.output.pictures import spared
 from sfumato.commands.work.opening import opened
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import write_image
@@ -128,9 +129,11 @@ def _write(folder: Path, answer: Answer, question: Question) -> dict[str, Any]:
         source=question.samples,
     )  # fmt: skip
     if answer.real is not None:
-        write_sheets(folder / "sheets", answer.real, answer.generated)
+        with spared("a sheet of real and generated images"):
+            write_sheets(folder / "sheets", answer.real, answer.generated)
     if answer.copies.pairs is not None:
-        write_image(folder / "copies.png", answer.copies.pairs)
+        with spared("the closest pairs"):
+            write_image(folder / "copies.png", answer.copies.pairs())
     told = {
         "kind": "images",
         **summary(answer, question),

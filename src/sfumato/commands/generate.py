@@ -1,4 +1,4 @@
-"""`sfumato generate`: images of the asked classes, one PNG each, with a manifest and preview grids."""
+"""`sfumato generate`: images of the asked classes, a PNG or TIFF each, with a manifest and preview grids."""
 
 import json
 from collections import Counter
@@ -18,6 +18,7 @@ from sfumato.commands.flags.wishes import plan_images
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
 from sfumato.commands.output.origin import made_by
+from sfumato.commands.output.pictures import spared
 from sfumato.commands.work.judging import Outcome, build_detector, draw_kept, rejections, told
 from sfumato.commands.work.mixing import MADE, Mix
 from sfumato.commands.work.samples import (
@@ -176,7 +177,7 @@ class _Order:
     @property
     def files(self) -> dict[int, str]:
         """The file of each image by its number."""
-        return files_of(self.wanted, below="" if self.mix is None else MADE)
+        return files_of(self.wanted, channels=self.model.spec.channels, below="" if self.mix is None else MADE)
 
     def detector(self) -> CopyDetector | None:
         """What compares the images with real ones."""
@@ -221,7 +222,7 @@ def _plan_mix(balance: Path | None, to: Level, model: Model) -> Mix | None:
 
 
 def _write_images(order: _Order, share: Share, detector: CopyDetector | None, *, batch: int) -> None:
-    """One PNG each; those of the sheets are kept as they were made."""
+    """A file each; those of the sheets are kept as they were made."""
     files, shown, todo = order.files, pictured(order.wanted), set(share.todo)
     wanted = [image for image in order.wanted if item_of(image) in todo]
     with bar("generating", total=len(wanted)) as progress:
@@ -245,7 +246,8 @@ def _finish(order: _Order, finished: Finished, detector: CopyDetector | None, *,
     _write_manifest(order, kept, folder)
     _write_summary(order, outcomes, detector, folder)
     write_sheets(order.wanted, folder, finished.aside)
-    _write_process(order, folder)
+    with spared("the process"):
+        _write_process(order, folder)
     about = {"name": order.model.name, "sha256": order.model.sha256, "step": order.model.step}
     words |= {"guidance": order.guidance.scale, "guidance_interval": order.guidance.interval}
     inputs = {"model": source} | ({} if order.references is None else {"references": order.references})
@@ -260,7 +262,7 @@ def _write_manifest(order: _Order, kept: Sequence[Outcome], folder: Path) -> Non
     split = None if order.mix is None else "train"
     made = [
         Case(
-            id=files[image.number].removesuffix(".png"), image=str(folder / files[image.number]), label=image.label,
+            id=files[image.number].rpartition(".")[0], image=str(folder / files[image.number]), label=image.label,
             split=split, origin="synthetic", source=sha256,
         )
         for image, *_ in kept

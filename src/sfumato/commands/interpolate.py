@@ -23,8 +23,9 @@ from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
 from sfumato.commands.output.origin import made_by
+from sfumato.commands.output.pictures import spared
 from sfumato.commands.reconstruct import check_level
-from sfumato.data.formats.image import write_image
+from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.formats.origin import Kind
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import Hints, find_cases
@@ -165,14 +166,20 @@ def _write(
     labels: Sequence[str | None],
     weights: Sequence[float],
 ) -> None:
-    """One PNG each, the manifest, a strip and an animation there and back."""
+    """A file each, the manifest, a strip and an animation there and back."""
     cases = []
     kind: Kind = "synthetic" if sampler.times[0] >= 1 else "derived"
     for number, (image, label) in enumerate(zip(made, labels, strict=True)):
-        path = folder / f"{number:03}.png"
+        path = folder / f"{number:03}{ending_of(image.shape[2])}"
         write_image(path, image, text=made_by(model, sampler, kind, Weight=f"{weights[number]:.4f}").texts())
         cases.append(Case(id=path.stem, image=str(path), label=label, origin="synthetic", source=model.sha256))
     write_manifest(folder / "manifest.csv", cases, extra={"weight": [round(weight, 6) for weight in weights]})
+    with spared("the strip and the animation"):
+        _draw(folder, made, labels, weights)
+
+
+def _draw(folder: Path, made: Sequence[np.ndarray], labels: Sequence[str | None], weights: Sequence[float]) -> None:
+    """Some frames side by side, and all of them there and back."""
     shown = [*spread(range(len(made) - 1), SHOWN - 1), len(made) - 1]
     labelled = [f"{weights[k]:.2f}" if labels[k] is None else f"{weights[k]:.2f} {labels[k]}" for k in shown]
     (folder / "strip.png").write_bytes(strip([made[k] for k in shown], labelled))

@@ -11,7 +11,8 @@ from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
 from sfumato.commands.output.origin import made_by
-from sfumato.data.formats.image import write_image
+from sfumato.commands.output.pictures import spared
+from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import read_input, to_data
@@ -132,21 +133,28 @@ def _write(
         for case, pictures in zip(cases, reconstructions, strict=True):
             made = made_by(model, sampler, "derived", Source=case.id)
             for kind, pixels in _kinds(pictures).items():
-                path = folder / kind / f"{case.id}.png"
+                path = folder / kind / f"{case.id}{ending_of(pixels.shape[2])}"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_image(path, pixels, text=None if kind == "input" else made.texts())
             rows.append(pictures.distances())
             first += [pictures] if len(first) < SHEET_COLUMNS else []
             progress.update(len(rows))
-    sheet = {kind: [_kinds(each)[kind] for each in first] for kind in _kinds(first[0])}
-    (folder / "sheet.png").write_bytes(strips(sheet, [case.id[-20:] for case in cases[: len(first)]]))
+    with spared("the sheet"):
+        _write_sheet(folder / "sheet.png", first, [case.id[-20:] for case in cases])
+    ending = ending_of(model.spec.channels)
     written = [
-        Case(id=case.id, image=str(folder / f"reconstructed/{case.id}.png"), label=case.label, origin="synthetic")
+        Case(id=case.id, image=str(folder / f"reconstructed/{case.id}{ending}"), label=case.label, origin="synthetic")
         for case in cases
     ]
     columns: dict[str, list[Any]] = {"input": [case.image for case in cases], "noise": [sampler.times[0]] * len(cases)}
     write_manifest(folder / "manifest.csv", written, extra=columns | {n: [row[n] for row in rows] for n in rows[0]})
     return rows
+
+
+def _write_sheet(path: Path, first: Sequence[_Pictures], names: Sequence[str]) -> None:
+    """The first few, a row for each kind of picture; the difference, which is in colour, beside its panels."""
+    sheet = {kind: [_kinds(each)[kind] for each in first] for kind in _kinds(first[0])}
+    path.write_bytes(strips(sheet, names[: len(first)]))
 
 
 def _kinds(pictures: _Pictures) -> dict[str, np.ndarray]:

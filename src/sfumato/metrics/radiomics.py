@@ -1,6 +1,7 @@
-"""Features of one image that need no network: grey values, their arrangement, edges. 47 numbers, 6 more with colour.
+"""Features of one image that need no network: grey values, their arrangement, edges: 47, and 2 more a channel.
 
-x is the image in grey (BT.601) in [0, 1] with N pixels, m its mean and s its standard deviation.
+x is the image in grey (of RGB by BT.601, of other channels their mean) in [0, 1] with N pixels, m its mean and s its
+standard deviation; of several channels there are two more numbers for each.
 
     first order    m, s, skewness, kurtosis, min, max, percentiles 5 10 25 50 75 90 95, P75 - P25,
                    mean |x - m|, root mean x^2, entropy - sum p ln p and uniformity sum p^2 of 32 bins              (18)
@@ -12,7 +13,7 @@ x is the image in grey (BT.601) in [0, 1] with N pixels, m its mean and s its st
     edges          g = |central differences|: mean, deviation, skewness, percentiles 50 and 95; Laplacian: ln variance,
                    kurtosis; ln mean squared difference of pixels 1, 2, 4 apart; ln ratio of vertical to horizontal (11)
     place          centre of brightness down and across, from -1 to 1: sees flips, which all others do not          (2)
-    colour         mean and deviation of each channel less those of the grey image                                  (6)
+    channels       of several, mean and deviation of each less those of the grey image                           (2 c)
 
 The definitions are those of Haralick et al. (1973) and of the image biomarker standard (Zwanenburg et al. 2020), with
 grey values counted in fixed bins, so that two images with another brightness have other features.
@@ -84,15 +85,14 @@ def radiomics(images: Images) -> Features:
 
 def _features(images: Images) -> Features:
     shown = (images.astype(np.float64) + 1) / 2
-    colour = shown.shape[1] == 3
-    grey = np.einsum("nchw,c->nhw", shown, LUMA) if colour else shown.mean(1)
+    grey = np.einsum("nchw,c->nhw", shown, LUMA) if shown.shape[1] == 3 else shown.mean(1)
     parts = [
         _first_order(grey),
         *(_co_occurrence(grey, distance) for distance in DISTANCES),
         _edges(grey),
         _place(grey),
     ]
-    return np.concatenate([*parts, _colour(shown, grey)] if colour else parts, axis=1)
+    return np.concatenate([*parts, _channels(shown, grey)] if shown.shape[1] > 1 else parts, axis=1)
 
 
 def _first_order(grey: Grey) -> Features:
@@ -180,7 +180,7 @@ def _place(grey: Grey) -> Features:
     return np.stack([down, right], axis=1)
 
 
-def _colour(shown: Images, grey: Grey) -> Features:
+def _channels(shown: Images, grey: Grey) -> Features:
     means = shown.mean((2, 3)) - grey.mean((1, 2))[:, None]
     spreads = shown.std((2, 3)) - grey.std((1, 2))[:, None]
     return np.concatenate([means, spreads], axis=1)

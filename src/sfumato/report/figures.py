@@ -1,12 +1,14 @@
 """Pictures of a run: learning curves, contact sheets, outlines, heat maps, the denoising process.
 
-Arrays are images in uint8, height first, channels last; figures come back as PNG bytes. Nothing here touches
+Arrays are images in uint8, height first, channels last, of any number of channels (`sfumato.report.channels` says how
+they are seen); figures come back as PNG bytes. Nothing here touches
 matplotlib's global state: every figure is its own object, so threads and servers may draw too.
 """
 
 import io
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import matplotlib
@@ -20,9 +22,7 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from sfumato.escape import visible
-
-Picture = UInt8[np.ndarray, "h w c"]
-"""One image: 1 channel (grey) or 3 (red, green, blue), 0..255."""
+from sfumato.report.channels import AnyImage, Picture, arranged, as_picture
 
 INK = "#2a2f36"
 """Colour of text and axes on a light page."""
@@ -129,24 +129,24 @@ def bars(title: str, counts: Mapping[str, float], *, unit: str, ink: str) -> byt
     return encoded(figure, transparent=True)
 
 
-def strip(images: Sequence[Picture], labels: Sequence[str]) -> bytes:
+def strip(images: Sequence[AnyImage], labels: Sequence[str]) -> bytes:
     """A row of pictures with a label under each: the denoising process from noise to sample, as a PNG.
 
     Args:
-        images: pictures of one size; small ones are enlarged without smoothing, large ones reduced.
+        images: images of one size; small ones are enlarged without smoothing, large ones reduced.
         labels: one for each picture.
     """
     return strips({"": images}, labels)
 
 
-def strips(rows: Mapping[str, Sequence[Picture]], labels: Sequence[str]) -> bytes:
+def strips(rows: Mapping[str, Sequence[AnyImage]], labels: Sequence[str]) -> bytes:
     """Rows of pictures, each with its name at the left, a label under each column; as a PNG.
 
     Args:
-        rows: for each name as many pictures as there are labels, all of one size; see `strip`.
+        rows: for each name as many images as there are labels; see `strip`.
         labels: one for each column.
     """
-    tiles = np.stack([_tile(image) for row in rows.values() for image, _ in zip(row, labels, strict=True)])
+    tiles = _of_one_size([_tile(image) for row in rows.values() for image, _ in zip(row, labels, strict=True)])
     names, labels = [visible(name) for name in rows], [visible(label) for label in labels]
     body = Image.fromarray(grid(tiles, len(labels)))
     size = max(11, tiles.shape[2] // 12)
@@ -165,7 +165,7 @@ def strips(rows: Mapping[str, Sequence[Picture]], labels: Sequence[str]) -> byte
     return buffer.getvalue()
 
 
-def animation(frames: Sequence[Sequence[Picture]], *, hold: Sequence[int] = (-1,)) -> bytes:
+def animation(frames: Sequence[Sequence[AnyImage]], *, hold: Sequence[int] = (-1,)) -> bytes:
     """Frames one after another, each a row of pictures, as a GIF that repeats.
 
     Args:
@@ -182,7 +182,7 @@ def animation(frames: Sequence[Sequence[Picture]], *, hold: Sequence[int] = (-1,
 
 
 def film(
-    steps: Sequence[int], noised: Sequence[Picture], states: Sequence[Picture], estimates: Sequence[Picture]
+    steps: Sequence[int], noised: Sequence[AnyImage], states: Sequence[AnyImage], estimates: Sequence[AnyImage]
 ) -> tuple[bytes, bytes]:
     """The diffusion process in both directions, as a strip (PNG) and as an animation (GIF).
 
@@ -201,30 +201,31 @@ def film(
     return strips(rows, [f"step {step}" for step in steps]), animation([*there, *back], hold=(0, -1))
 
 
-def grid(images: UInt8[np.ndarray, "n h w c"], columns: int) -> UInt8[np.ndarray, "height width c"]:
+def grid(images: UInt8[np.ndarray, "n h w channels"], columns: int) -> UInt8[np.ndarray, "height width c"]:
     """A contact sheet: images in rows of `columns`, thin white gaps between them, white where images run out."""
-    count, height, width, channels = images.shape
-    rows, gap = math.ceil(count / columns), max(1, round(min(height, width) / 32))
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), 255, np.uint8)
-    for place, image in enumerate(images):
-        top, left = (place // columns) * (height + gap), (place % columns) * (width + gap)
-        sheet[top : top + height, left : left + width] = image
-    return sheet
+    return arranged(np.stack([as_picture(image) for image in images]), columns)
 
 
 def overlay(
-    image: Picture, mask: Integer[np.ndarray, "h w"], *, reference: Integer[np.ndarray, "h w"] | None = None
-) -> UInt8[np.ndarray, "h w 3"]:
+    image: AnyImage, mask: Integer[np.ndarray, "h w"], *, reference: Integer[np.ndarray, "h w"] | None = None
+) -> UInt8[np.ndarray, "height width 3"]:
     """The image with each predicted class filled lightly and outlined, and the reference outlined in yellow.
 
     The prediction's outline lies just inside its region and the reference's just outside, so neither hides the other
     where they agree. Outlines are one pixel wide, more in large images; the border of the image is none.
 
     Args:
-        image: grey or RGB.
+        image: of any number of channels; onto each panel of several the same is drawn.
         mask: predicted class indices, 0 = background (drawn as it is).
         reference: true class indices, if known.
     """
+    return as_picture(image, partial(_outlined, mask=mask, reference=reference))
+
+
+def _outlined(
+    image: Picture, mask: Integer[np.ndarray, "h w"], reference: Integer[np.ndarray, "h w"] | None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """See `overlay`."""
     drawn, pen = _colour(image).astype(np.float64), max(1, round(min(mask.shape) / 256))
     for label in np.unique(mask[mask > 0]):
         region, colour = mask == label, np.array(FILLS[(label - 1) % len(FILLS)])
@@ -243,14 +244,23 @@ def heat(values: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w 3"]:
     return colours[..., :3]
 
 
-def _tile(image: Picture) -> np.ndarray:
-    """The picture in colour, about `TILE` pixels on its longest side."""
-    height, width, _ = image.shape
-    if (factor := round(TILE / max(height, width))) >= 1:
-        return _colour(image).repeat(factor, axis=0).repeat(factor, axis=1)
-    reduced = Image.fromarray(_colour(image))
+def _tile(image: AnyImage) -> np.ndarray:
+    """The image in colour, about `TILE` pixels on its longest side."""
+    picture = _colour(as_picture(image))
+    if (factor := round(TILE / max(picture.shape[:2]))) >= 1:
+        return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+    reduced = Image.fromarray(picture)
     reduced.thumbnail((TILE, TILE))
     return np.asarray(reduced)
+
+
+def _of_one_size(tiles: Sequence[np.ndarray]) -> UInt8[np.ndarray, "n h w 3"]:
+    """Tiles in the size of the largest, white where they are smaller: panels and single pictures differ a little."""
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+    sheet = np.full((len(tiles), height, width, 3), 255, np.uint8)
+    for place, tile in enumerate(tiles):
+        sheet[place, : tile.shape[0], : tile.shape[1]] = tile
+    return sheet
 
 
 def _colour(image: Picture) -> UInt8[np.ndarray, "h w 3"]:

@@ -4,16 +4,20 @@ import base64
 import io
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
+from jaxtyping import Shaped
 from PIL import Image as Pillow
 
+from sfumato.data.formats.image import read_image
 from sfumato.errors import DataError
-from sfumato.report.content import Image, Listing, Table
-from sfumato.report.figures import Picture, heat
+from sfumato.report.channels import AnyImage, Picture, as_picture
+from sfumato.report.content import Block, Image, Listing, Note, Table
+from sfumato.report.figures import heat
 from sfumato.tables import Row
 
 ROWS = 50
@@ -103,19 +107,22 @@ def picture(path: Path, caption: str, *, as_heat: bool = False, limit: int = LON
     """
     try:
         pixels = read_pixels(path)
-    except (OSError, ValueError):
+    except Exception:  # readers raise whatever they like on damaged files, and a page has more than one picture
         return Image(light="", caption=f"{caption} ({path.name} cannot be shown)", width=0, height=0)
     if as_heat and pixels.shape[2] == 1:
         pixels = heat(pixels[..., 0] / 255.0)
     return embedded(pixels, caption, limit=limit)
 
 
-def read_pixels(path: Path) -> Picture:
-    """An image file as grey or RGB in uint8; what is transparent becomes white.
+def read_pixels(path: Path) -> AnyImage:
+    """An image file in uint8; what is transparent becomes white.
 
     Raises:
         OSError: there is no such file, or Pillow does not know its format.
+        DataError: a TIFF is damaged.
     """
+    if path.suffix.lower() in (".tif", ".tiff"):
+        return as_bytes(read_image(str(path)))
     with Pillow.open(path) as file:
         if file.mode.startswith("I"):
             return (np.asarray(file).astype(np.float64) / 257.0).clip(0, 255).astype(np.uint8)[..., None]
@@ -126,23 +133,52 @@ def read_pixels(path: Path) -> Picture:
     return pixels if pixels.ndim == 3 else pixels[..., None]
 
 
-def embedded(pixels: Picture, caption: str, *, limit: int = LONG_SIDE) -> Image:
-    """Pixels for the page, reduced to `limit` on their longest side."""
-    image = Pillow.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
-    image.thumbnail((limit, limit), Pillow.Resampling.LANCZOS)
+def embedded(image: AnyImage, caption: str, *, limit: int = LONG_SIDE) -> Image:
+    """An image for the page, reduced to `limit` on its longest side."""
+    pixels = as_picture(image)
+    small = Pillow.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
+    small.thumbnail((limit, limit), Pillow.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return Image(light=address(buffer.getvalue()), caption=caption, width=image.width, height=image.height)
+    small.save(buffer, "PNG")
+    return Image(light=address(buffer.getvalue()), caption=caption, width=small.width, height=small.height)
 
 
-def as_bytes(pixels: np.ndarray) -> Picture:
-    """Any numbers as bytes, height x width x 1 or 3: stretched, unless they are bytes that can be seen as they are."""
-    shown = pixels if pixels.shape[2] in (1, 3) else pixels[..., :1]
+def as_bytes(pixels: Shaped[np.ndarray, "h w channels"]) -> AnyImage:
+    """Any numbers as bytes: stretched, unless they are bytes that can be seen as they are.
+
+    Of grey and RGB all together; other channels, which may be of other scanners, each by itself.
+    """
+    if pixels.shape[2] in (1, 3):
+        return _stretched(pixels)
+    return np.concatenate([_stretched(pixels[..., [channel]]) for channel in range(pixels.shape[2])], axis=2)
+
+
+def _stretched(shown: Shaped[np.ndarray, "h w c"]) -> Picture:
     if shown.dtype == np.uint8 and (shown.max() >= FAINT or not shown.any()):
         return np.ascontiguousarray(shown)
     low, high = np.percentile(shown, (0.5, 99.5)) if shown.size > 1000 and shown.max() > FAINT else (0, shown.max())
     scaled = (shown.astype(np.float64) - low) * (255.0 / max(float(high - low), 1e-12))
     return np.asarray(scaled.clip(0, 255).astype(np.uint8))
+
+
+Given = ParamSpec("Given")
+
+
+def spared(part: Callable[Given, Iterable[Block]]) -> Callable[Given, tuple[Block, ...]]:
+    """A part of a page that is drawn: where that fails, a note says so in its place, and the page has its numbers."""
+
+    @wraps(part)
+    def drawn(*args: Given.args, **kwargs: Given.kwargs) -> tuple[Block, ...]:
+        try:
+            return tuple(part(*args, **kwargs))
+        except Exception as error:  # whatever it is, the page is about more than this picture
+            return (Note(f"Warning: pictures are missing here, as drawing them failed ({_named(error)})."),)
+
+    return drawn
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}".rstrip(": .")
 
 
 def address(png: bytes) -> str:

@@ -34,9 +34,7 @@ class Watcher(nn.Module):
 
 
 def task(augment: Ranges | Pipe) -> Synthesise:
-    spec = Spec(
-        size=(16, 24), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""), readers=0
-    )
+    spec = Spec(size=(16, 24), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""), readers=0)
     images = np.random.default_rng(1).integers(0, 255, (CASES, 16, 24, 1)).astype(np.uint8)
     cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
     recipe = load_recipe("generate", settings=["process.sigma_data=0.5", "sample.steps=2"])

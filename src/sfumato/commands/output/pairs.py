@@ -1,6 +1,7 @@
 """What `sfumato pair` writes.
 
-PAIRS/  images/000012.png  masks/000012.png   pairs that were kept, by the number of the attempt
+PAIRS/  images/000012.png  masks/000012.png   pairs that were kept, by the number of the attempt; images.tif of other
+                          channels than grey or RGB
         manifest.csv              a row each: seed, where the mask comes from, Dice of its mask with the segmenter's
         rejected/                 the same of the others, if they were asked for
         pairs.png  rejected.png   images beside themselves with their masks outlined
@@ -16,7 +17,8 @@ import numpy as np
 
 from sfumato.commands.output.ledger import Facts, Finished
 from sfumato.commands.output.origin import made_by
-from sfumato.data.formats.image import write_image
+from sfumato.commands.output.pictures import spared
+from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.evaluation.pairs.making import Maker, Pair, stored_mask
 from sfumato.inference import Wanted
@@ -50,7 +52,8 @@ def write_pair(maker: Maker, pair: Pair, folder: Path) -> None:
     texts = made_by(model, maker.sampler, "synthetic", **about, Source=pair.source).texts()
     for kind, pixels in (("images", pair.image), ("masks", stored_mask(pair.mask, model.spec.mask_rule))):
         (folder / kind).mkdir(parents=True, exist_ok=True)
-        write_image(folder / kind / f"{item_of(wanted)}.png", pixels, text=texts)
+        ending = ending_of(pixels.shape[2] if pixels.ndim == 3 else 1)
+        write_image(folder / kind / f"{item_of(wanted)}{ending}", pixels, text=texts)
 
 
 def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool) -> None:
@@ -69,7 +72,9 @@ def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool
         _write_manifest(maker, finished.files / "rejected", others)
     for name, rows in (("pairs.png", kept), ("rejected.png", others)):
         shown = [np.load(finished.aside / f"{facts['id']}.npz") for facts in rows[:SHOWN]]
-        if shown:
+        if not shown:
+            continue
+        with spared(f"the sheet {name}"):
             write_image(finished.files / name, outlined([(each["image"], each["mask"]) for each in shown]))
     summary = _summary(maker, finished.facts, count=count)
     (finished.files / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -77,7 +82,8 @@ def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool
 
 def _write_manifest(maker: Maker, folder: Path, rows: Sequence[Facts]) -> None:
     sha256 = maker.model.sha256
-    files = [(f"images/{facts['id']}.png", f"masks/{facts['id']}.png") for facts in rows]
+    ending = ending_of(maker.model.spec.channels)
+    files = [(f"images/{facts['id']}{ending}", f"masks/{facts['id']}.png") for facts in rows]
     cases = [
         Case(
             id=f"pair-{facts['id']}", image=str(folder / image), masks=(str(folder / mask),), label=facts["label"],

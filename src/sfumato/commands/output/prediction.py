@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
+from sfumato.commands.output.pictures import spared
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.drawn import write_seg
 from sfumato.data.formats.dicom.file import is_dicom
@@ -95,7 +96,8 @@ class Writer:
         maps = in_original_size(ensemble)
         files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
         if "overlay" in self.save:
-            files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
+            with spared(f"the overlay of {unit.id}"):
+                files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         self._process(unit.id, ensemble)
         return self._row(unit, files, maps, _doubt(maps), [signs(ensemble.members)])
 
@@ -103,7 +105,9 @@ class Writer:
         stack, seen = _Stack.like(read_volume(file), unit), []
         for number, ensemble in enumerate(ensembles):
             stack.add(unit.cases[number], in_original_size(ensemble), self.save)
-            stack.show(unit.cases[number], ensemble, shown="overlay" in self.save)
+            if "overlay" in self.save:
+                with spared(f"an overlay of {unit.id}"):
+                    stack.show(unit.cases[number], ensemble)
             seen.append(signs(ensemble.members))
             self._process(unit.id, ensemble)
         put, maps = partial(self._nifti, stack), stack.maps()
@@ -161,7 +165,9 @@ class Writer:
 
     def _process(self, name: str, ensemble: Ensemble) -> None:
         """The first member's way from noise and back into it, as a strip and an animation."""
-        if ensemble.film is not None and len(ensemble.film.steps) > 1:
+        if ensemble.film is None or len(ensemble.film.steps) < 2:
+            return
+        with spared(f"the process of {name}"):
             shown = partial(_foreground, classes=len(self.spec.mask_classes))
             sheet, moving = film_pictures(ensemble.film.steps, *(list(map(shown, kind)) for kind in ensemble.film[1:]))
             self._at(f"process/{name}.png").write_bytes(sheet)
@@ -245,14 +251,13 @@ class _Stack:
         if prediction.mask.any():
             self.doubts.append(_doubt(prediction))
 
-    def show(self, case: Case, ensemble: Ensemble, *, shown: bool) -> None:
+    def show(self, case: Case, ensemble: Ensemble) -> None:
         """Remember the pictures of the planes with the most foreground."""
-        if shown:
-            index = self._index(case)
-            picture = overlay(ensemble.picture, self.mask[index])
-            self.shown.append((index, int((self.mask[index] > 0).sum()), picture))
-            self.shown.sort(key=lambda item: (-item[1], item[0]))
-            del self.shown[OVERLAYS:]
+        index = self._index(case)
+        picture = overlay(ensemble.picture, self.mask[index])
+        self.shown.append((index, int((self.mask[index] > 0).sum()), picture))
+        self.shown.sort(key=lambda item: (-item[1], item[0]))
+        del self.shown[OVERLAYS:]
 
     def _index(self, case: Case) -> int:
         return place_in(self.volume, Locator.parse(case.image)).number

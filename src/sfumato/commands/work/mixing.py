@@ -1,6 +1,6 @@
 """The real images of a data set beside synthetic ones, as one folder that is a data set again.
 
-    MIXED/  real/<id>.png   synthetic/<class>/000123.png   manifest.csv
+    MIXED/  real/<id>.png   synthetic/<class>/000123.png   manifest.csv      (.tif of other channels than grey or RGB)
 
 Both kinds are written in one form, as the model sees images: 8 bit, at its size. So nothing but what they show tells
 them apart, and a real image's file holds pixels alone. Real ones keep id, class, patient and split; synthetic ones are
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.commands.work.judging import check_form
-from sfumato.data.formats.image import write_image
+from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
@@ -99,17 +99,16 @@ class Mix:
         for start in range(0, len(self.pack), TOGETHER):
             rows = range(start, min(start + TOGETHER, len(self.pack)))
             for row, pixels in zip(rows, to_uint8(self.pack.images(rows)), strict=True):
-                path = _place(folder, self.pack.cases[row])
+                path = self._place(folder, self.pack.cases[row])
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_image(path, form(pixels))
         return [
-            replace(case, image=str(_place(folder, case)), channels=(), masks=(), source=sha256)
+            replace(case, image=str(self._place(folder, case)), channels=(), masks=(), source=sha256)
             for case in self.pack.cases
         ]
 
-
-def _place(folder: Path, case: Case) -> Path:
-    return folder / "real" / f"{case.id}.png"
+    def _place(self, folder: Path, case: Case) -> Path:
+        return folder / "real" / f"{case.id}{ending_of(self.pack.spec.channels)}"
 
 
 def _check(needs: Sequence[Need], model: Spec, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What `sfumato generate` writes about all of its images: manifest, preview grids, one sheet for each class.
 
-SAMPLES/  <class>/000123.png  grids/{16,36,64}.png  class_<name>.png  unconditional.png  progression.png
+SAMPLES/  <class>/000123.png (.tif of other channels than grey or RGB)  grids/{16,36,64}.png  class_<name>.png
+          unconditional.png  progression.png
           manifest.csv  summary.json; where copies were rejected: rejected.csv
 """
 
@@ -13,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from sfumato.commands.flags.wishes import UNCONDITIONAL
-from sfumato.data.formats.image import write_image
+from sfumato.commands.output.pictures import spared
+from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import file_names
 from sfumato.inference import Wanted
 from sfumato.report.figures import grid
@@ -39,10 +41,10 @@ def label_of(image: Wanted) -> str:
     return image.label or UNCONDITIONAL
 
 
-def files_of(wanted: Sequence[Wanted], *, below: str = "") -> dict[int, str]:
-    """The file of each image by its number, relative to the folder."""
-    folders = _safe_names(wanted)
-    return {image.number: f"{below}{folders[label_of(image)]}/{item_of(image)}.png" for image in wanted}
+def files_of(wanted: Sequence[Wanted], *, channels: int, below: str = "") -> dict[int, str]:
+    """The file of each image of so many channels by its number, relative to the folder."""
+    folders, ending = _safe_names(wanted), ending_of(channels)
+    return {image.number: f"{below}{folders[label_of(image)]}/{item_of(image)}{ending}" for image in wanted}
 
 
 def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
@@ -50,9 +52,8 @@ def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
     if height is None or height == image.shape[0]:
         return image
     width = round(image.shape[1] * height / image.shape[0])
-    plain = image[..., 0] if image.shape[-1] == 1 else image
-    pixels = np.asarray(Image.fromarray(plain).resize((width, height), METHODS[method]))
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+    channels = (Image.fromarray(channel) for channel in np.moveaxis(image, -1, 0))
+    return np.stack([np.asarray(channel.resize((width, height), METHODS[method])) for channel in channels], axis=-1)
 
 
 def _safe_names(wanted: Sequence[Wanted]) -> dict[str, str]:
@@ -79,7 +80,8 @@ def write_sheets(wanted: Sequence[Wanted], folder: Path, aside: Path) -> None:
         if there:
             path = folder / sheet.file
             path.parent.mkdir(exist_ok=True)
-            write_image(path, grid(np.stack([np.load(each) for each in there]), sheet.columns))
+            with spared(f"the sheet {sheet.file}"):
+                write_image(path, grid(np.stack([np.load(each) for each in there]), sheet.columns))
 
 
 class _Sheet(NamedTuple):

@@ -1,6 +1,6 @@
 """One process's work on a run: steps, validations, checkpoints, pictures, until the end or a signal."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ import numpy as np
 
 from sfumato.builder.training import build_every, build_settings, build_stream, build_until
 from sfumato.commands.output.console import bar, say
+from sfumato.commands.output.pictures import spared
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import Stopped
@@ -31,6 +32,10 @@ from sfumato.training.track import Tracking
 from sfumato.training.weights import write_weights
 
 PREVIEW_COLUMNS = 8
+
+PICTURE = "picture"
+"""What a warning is about that says nothing of the model."""
+
 FIRST_PREVIEW_SECONDS = 30.0
 
 AVERAGES = 24
@@ -88,7 +93,7 @@ class Session:
                 shown.update(100 * progress.fraction, note=_note(progress))
                 if not pictured and progress.seconds > FIRST_PREVIEW_SECONDS:
                     pictured = True
-                    self._picture()
+                    self._picture(log)
                 if averages.due(progress):
                     self._keep_averages()
                 if snapshots is not None and snapshots.due(progress):
@@ -150,7 +155,7 @@ class Session:
         if self._idle():
             return
         scores = self.task.validate(self.parts.ema.network)
-        self._picture()
+        self._picture(log)
         log({"kind": "validate", "step": self.parts.step, "seconds": self.parts.seconds, **scores})
         self._warn(learned_by_heart(scores), log)
         best = self.parts.best.get("score")
@@ -164,7 +169,7 @@ class Session:
 
     def _warn(self, warning: str | None, log: Callable[[dict[str, Any]], None]) -> None:
         """Say it once in a run, and record it."""
-        if warning and not any(record.get("kind") == "warning" for record in read_log(self.run.folder / "log.jsonl")):
+        if warning and not any(map(_is_warning, read_log(self.run.folder / "log.jsonl"))):
             say(f"warning after {self.parts.step} steps: {warning}")
             log({"kind": "warning", "step": self.parts.step, "text": warning})
 
@@ -233,10 +238,19 @@ class Session:
             self.run.snapshots.mkdir(exist_ok=True)
             write_weights(self.run.snapshots / f"step-{self.parts.step:08d}.safetensors", tensors, about)
 
-    def _picture(self) -> None:
-        """A contact sheet of what the averaged network does now."""
+    def _picture(self, log: Callable[[dict[str, Any]], None]) -> None:
+        """A contact sheet of what the averaged network does now; if it fails, that is a warning in the log."""
         if self._idle():
             return
+
+        def tell(warning: str) -> None:
+            say(f"after {self.parts.step} steps: {warning}")
+            log({"kind": "warning", "about": PICTURE, "step": self.parts.step, "text": warning})
+
+        with spared("a preview", tell=tell):
+            self._draw_picture()
+
+    def _draw_picture(self) -> None:
         shown = sheet(self.task.preview(self.parts.ema.network))
         if rank() > 0:
             return
@@ -261,6 +275,11 @@ class Session:
             "skipped": skipped,
             "model": str(self.run.weights()),
         }
+
+
+def _is_warning(record: Mapping[str, Any]) -> bool:
+    """Whether a record of the log warns of what the model learns."""
+    return record.get("kind") == "warning" and record.get("about") != PICTURE
 
 
 def sheet(shown: Sequence[Shown]) -> np.ndarray:

@@ -26,6 +26,8 @@ from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.source import Found
 
+PNG_CHANNELS = frozenset({1, 3})
+
 Form = Literal["folder", "zip", "npz", "nnunet"]
 
 
@@ -135,12 +137,22 @@ def _storage(conversion: Conversion, form: Form) -> Iterator[str]:
     if strange and form in ("folder", "zip"):
         kinds = ", ".join(strange)
         yield f"images stored as TIFF, since PNG holds no {kinds}: {sum(strange.values())}"
+    if many := _of_many_channels(conversion, form):
+        yield f"images stored as TIFF, since PNG holds grey and RGB alone: {many}"
     renamed = sum(name != case.id for name, case in zip(file_names(_ids(conversion)), conversion.cases, strict=True))
     if renamed and form in ("folder", "nnunet"):
         yield f"ids that are no safe or unique file names, written under a name close to them: {renamed}"
     counts = {sum(parts) for parts in conversion.stock.channels}
     if len(counts) > 1 and form in ("npz", "nnunet"):
         yield f"grey and colour images: all have {one_channel_count(conversion)} channels now"
+
+
+def _of_many_channels(conversion: Conversion, form: Form) -> int:
+    """How many images go into files of other channels than grey or RGB; a ZIP joins the files of a case."""
+    if form not in ("folder", "zip"):
+        return 0
+    files = {parts: (sum(parts),) if form == "zip" else parts for parts in conversion.stock.channels}
+    return sum(conversion.stock.channels[parts] for parts, held in files.items() if not PNG_CHANNELS.issuperset(held))
 
 
 def _ids(conversion: Conversion) -> list[str]:

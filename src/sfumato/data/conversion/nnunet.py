@@ -23,13 +23,13 @@ from sfumato.data.conversion.setting import (
     Conversion,
     Meaning,
     Step,
-    encode_tiff,
     fits_png,
     one_channel_count,
     with_progress,
 )
 from sfumato.data.folds import SPLITS_NAME, write_splits
-from sfumato.data.formats.image import Plane, encode_png
+from sfumato.data.formats.image import Pixels, Plane, encode_png
+from sfumato.data.formats.tiff import encode_tiff
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.errors import DataError, UsageError, listed
@@ -55,7 +55,7 @@ def write_nnunet(conversion: Conversion, folder: Path) -> Iterator[Step]:
     splits: dict[str, str] = {}
     for case, name, step in with_progress(conversion):
         part = open_part(folder, case.split)
-        images = [conversion.image(case, channels=3)] if coloured else conversion.parts(case)
+        images = [conversion.image(case, channels=3)] if coloured else _planes(conversion.parts(case))
         for number, image in enumerate(images):
             (part.images / f"{name}_{number:04d}{ending}").write_bytes(encode(image))
         if case.masks:
@@ -113,13 +113,12 @@ def _channels(conversion: Conversion) -> tuple[tuple[str, ...], bool]:
     count = one_channel_count(conversion)
     if all(len(parts) == 1 for parts in conversion.stock.channels) and count in (1, 3):
         return (RGB, True) if count == 3 else ((conversion.found.modality or "image",), False)
-    if any(channels > 1 for parts in conversion.stock.channels for channels in parts):
-        raise DataError(
-            "images have several files, of which some hold several channels",
-            expected="one RGB file, or one grey file per channel",
-            code="DATA-009",
-        )
     return tuple(f"channel {number}" for number in range(count)), False
+
+
+def _planes(parts: Sequence[Pixels]) -> list[Plane]:
+    """Every channel by itself."""
+    return [part[..., channel] for part in parts for channel in range(part.shape[2])]
 
 
 def describe(

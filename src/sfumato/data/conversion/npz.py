@@ -21,6 +21,7 @@ import numpy as np
 from sfumato.data.conversion.setting import Conversion, Step, one_channel_count
 from sfumato.data.conversion.zip import member, refuse_partly_labelled
 from sfumato.data.manifest import Case
+from sfumato.data.source.axes import LAST
 from sfumato.errors import DataError, listed
 
 PREFIXES = {"train": "train_", "validation": "val_", "test": "test_"}
@@ -51,6 +52,7 @@ def write_npz(conversion: Conversion, path: Path) -> Iterator[Step]:
     size = one_size(conversion)
     dtype = np.dtype(one_dtype(conversion))
     channels = one_channel_count(conversion)
+    _refuse_unreadable(channels)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         done = 0
         for prefix, cases in _parts(conversion.cases):
@@ -73,6 +75,17 @@ def _refuse_partly_masked(conversion: Conversion) -> None:
     if conversion.meaning is not None and bare:
         finding = f"{len(bare)} of {len(conversion.cases)} cases have no mask:\n{listed(bare)}"
         raise DataError(finding, expected="a mask for every case, or for none", code="DATA-010")
+
+
+def _refuse_unreadable(channels: int) -> None:
+    """Refuse so many channels that an array of images would be taken for one of volumes."""
+    if channels not in LAST:
+        raise DataError(
+            f"the images have {channels} channels",
+            expected=f"{LAST[-1]} at most: an array does not say which of its axes are channels",
+            remedy="convert to a folder",
+            code="DATA-009",
+        )
 
 
 def one_size(conversion: Conversion) -> tuple[int, int]:

@@ -6,17 +6,16 @@ numbers. Then the writers (`folder_form`, `zip_form`, `npz_form`, `nnunet_form`)
 in memory at a time.
 """
 
-import io
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
-import tifffile
 
 from sfumato.data.channels import with_channels
-from sfumato.data.formats.image import Pixels, Plane, encode_png, read_image, read_mask
+from sfumato.data.formats.image import Pixels, Plane, encode_png, ending_of, read_image, read_mask
+from sfumato.data.formats.tiff import encode_tiff
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.mask import MaskRule, class_names, count_values, mask_rule
 from sfumato.data.placement import Canvas, fit
@@ -198,24 +197,16 @@ class Encoded(NamedTuple):
     content: bytes
 
 
-def encode(pixels: np.ndarray) -> Encoded:
-    """An image without loss: PNG, or TIFF for numbers that PNG cannot hold (negative ones, fractions)."""
-    if fits_png(str(pixels.dtype)):
+def encode(pixels: Pixels) -> Encoded:
+    """An image without loss: PNG, or TIFF for what PNG cannot hold (negative numbers, fractions, many channels)."""
+    if fits_png(str(pixels.dtype), channels=pixels.shape[2]):
         return Encoded(".png", encode_png(pixels))
     return Encoded(".tif", encode_tiff(pixels))
 
 
-def fits_png(dtype: str) -> bool:
-    """Whether PNG holds numbers of this kind."""
-    return dtype in ("uint8", "uint16")
-
-
-def encode_tiff(pixels: np.ndarray) -> bytes:
-    """The content of a TIFF file; the same pixels give the same bytes."""
-    plain = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
-    buffer = io.BytesIO()
-    tifffile.imwrite(buffer, plain, photometric="rgb" if plain.ndim == 3 else "minisblack", metadata=None)
-    return buffer.getvalue()
+def fits_png(dtype: str, *, channels: int = 1) -> bool:
+    """Whether PNG holds so many channels of numbers of this kind."""
+    return dtype in ("uint8", "uint16") and ending_of(channels) == ".png"
 
 
 def with_progress(conversion: Conversion) -> Iterator[tuple[Case, str, Step]]:

@@ -1,6 +1,6 @@
 """A source as one ZIP archive in the form of EDM and StyleGAN, which reads fast and travels well.
 
-    00000/img00000000.png    PNG files, stored and not deflated again (TIFF for numbers that PNG cannot hold)
+    00000/img00000000.png    PNG files, stored and not deflated again (TIFF for what PNG cannot hold)
     dataset.json             {"labels": [["00000/img00000000.png", 0], ...] or null,
                               "class_names": ["benign", ...],
                               "file_names": {"00000/img00000000.png": "the id in the source.png", ...}}
@@ -24,7 +24,6 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 def write_zip(conversion: Conversion, path: Path) -> Iterator[Step]:
     """Write the images and their classes into a new archive."""
     refuse_partly_labelled(conversion)
-    _refuse_channels(conversion)
     labels: list[tuple[str, int]] = []
     ids: dict[str, str] = {}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -57,14 +56,4 @@ def refuse_partly_labelled(conversion: Conversion) -> None:
             expected="a class for every case, or for none",
             remedy="give them a class, take them out, or convert to a folder",
             code="DATA-100",
-        )
-
-
-def _refuse_channels(conversion: Conversion) -> None:
-    if strange := {sum(parts) for parts in conversion.stock.channels} - {1, 3}:
-        raise DataError(
-            f"images have {', '.join(map(str, sorted(strange)))} channels",
-            expected="grey or RGB images, which is what image files hold",
-            remedy="convert to npz, or to a folder with a file for each channel",
-            code="DATA-009",
         )

@@ -5,7 +5,8 @@ never becomes an image that is partly black.
 
 What comes back are the stored numbers: 8 bit stays 8 bit, 16 bit stays 16 bit. The few conversions are: 1-bit images
 become 0/255; palette, CMYK, YCbCr and Lab images become RGB; transparent pixels are laid on black (the background of
-medical images); the EXIF orientation is applied. Masks keep the index of a palette, since its colours mean nothing.
+medical images); the EXIF orientation is applied. A TIFF may have any number of channels; which of them is opacity, it
+says itself. Masks keep the index of a palette, since its colours mean nothing.
 """
 
 import io
@@ -13,6 +14,7 @@ import logging
 import math
 import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -22,8 +24,10 @@ from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
 from sfumato.data.formats.content import DEFLATE_RATIO, opened
+from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
 from sfumato.data.formats.scan import is_volume, read_plane
+from sfumato.data.formats.tiff import encode_tiff, has_opacity, is_tiff
 from sfumato.errors import DataError
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told by our errors
@@ -49,7 +53,9 @@ GREY_TOLERANCE = 8
 
 
 def read_image(locator: str) -> Pixels:
-    """An image as stored: uint8, uint16, int16 (CT) or float32, height x width x channels (1 or 3 from image files).
+    """An image as stored: uint8, uint16, int16 (CT) or float32, height x width x channels.
+
+    Files of images have 1 or 3 channels, TIFF and arrays any number.
 
     Raises:
         DataError: the file is missing, damaged, empty, no image, too large, has several frames, or its numbers are
@@ -85,14 +91,14 @@ def read_mask(locator: str) -> Plane:
 def _stored(target: Locator, *, palette: bool) -> np.ndarray:
     """The numbers that a locator names; opacity is worked in where it is no mask."""
     if target.path.suffix == ".zip":
-        pixels = _decode(target.path, read_bytes(target), palette=palette)
+        decoded = _decode(target.path, read_bytes(target), palette=palette)
     elif is_volume(target.path):
         return read_plane(target)
     elif target.member:
         return read_member(target)
     else:
-        pixels = _decode(target.path, _content(target.path), palette=palette)
-    return pixels if palette else _on_black(pixels)
+        decoded = _decode(target.path, _content(target.path), palette=palette)
+    return _on_black(decoded.pixels) if decoded.opacity and not palette else decoded.pixels
 
 
 def _single(pixels: Pixels, locator: str) -> Plane:
@@ -137,10 +143,20 @@ def _finite(pixels: np.ndarray, locator: str) -> np.ndarray:
     )
 
 
-def _on_black(pixels: np.ndarray) -> np.ndarray:
-    """Colours weighted by their opacity, where the last of two or four channels is one."""
-    if pixels.ndim != 3 or pixels.shape[2] not in (2, 4):
-        return pixels
+class _Decoded(NamedTuple):
+    """Pixels, and whether the last of two or four channels is their opacity."""
+
+    pixels: np.ndarray
+    opacity: bool
+
+
+def _of_colours(pixels: np.ndarray) -> _Decoded:
+    """Pixels of a format that has no second or fourth channel but opacity."""
+    return _Decoded(pixels, opacity=pixels.ndim == 3 and pixels.shape[2] in (2, 4))
+
+
+def _on_black(pixels: Pixels) -> Shaped[np.ndarray, "h w colours"]:
+    """Colours weighted by their opacity, the last channel."""
     if pixels.dtype.kind == "f":
         with np.errstate(all="ignore"):  # what is not finite is told later
             return np.asarray(pixels[..., :-1] * pixels[..., -1:])
@@ -150,17 +166,17 @@ def _on_black(pixels: np.ndarray) -> np.ndarray:
     return np.asarray((weighted // full).astype(pixels.dtype))
 
 
-def _decode(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
+def _decode(path: Path, content: bytes, *, palette: bool) -> _Decoded:
     """An image file's pixels; `path` is for errors."""
     try:
         if content.startswith(SIGNATURE):
             png = check_png(content)
             _refuse_huge(path, png.header.width, png.header.height)
             if (pixels := decode_png(png)) is not None:
-                return pixels
+                return _of_colours(pixels)
         if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
             raise ValueError("the end mark (EOI) is missing: the file was cut")
-        if content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        if is_tiff(content):
             return _decode_tiff(path, content, palette=palette)
         return _decode_pillow(path, content, palette=palette)
     except DataError:
@@ -201,14 +217,14 @@ def _too_large(path: Path, what: str) -> DataError:
     )
 
 
-def _decode_pillow(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
+def _decode_pillow(path: Path, content: bytes, *, palette: bool) -> _Decoded:
     with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
         _refuse_huge(path, *image.size)
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # MPO: a JPEG with a preview behind it
             raise _frames(path, frames)
         image.load()
-        return np.asarray(_plain(ImageOps.exif_transpose(image), palette=palette))
+        return _of_colours(np.asarray(_plain(ImageOps.exif_transpose(image), palette=palette)))
 
 
 def _frames(path: Path, count: int) -> DataError:
@@ -229,7 +245,7 @@ def _plain(image: Image.Image, *, palette: bool) -> Image.Image:
     return image.convert("RGBA" if image.mode in ("PA", "La", "RGBa") else "RGB")
 
 
-def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
+def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> _Decoded:
     """TIFF through tifffile, which reads what Pillow refuses (three samples called grey) and keeps 16-bit colours."""
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         page = file.pages.first
@@ -241,9 +257,9 @@ def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> np.ndarray:
         oriented = page.tags.valueof("Orientation", default=1) != 1
         if oriented or not simple or page.dtype is None or page.dtype == bool or _needs_pillow(page):
             return _decode_pillow(path, content, palette=palette)
-        pixels = page.asarray()
+        pixels, opacity = page.asarray(), has_opacity(page)
     planar = pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
-    return np.moveaxis(pixels, 0, -1) if planar else pixels
+    return _Decoded(np.moveaxis(pixels, 0, -1) if planar else pixels, opacity)
 
 
 def _refuse_cut(page: tifffile.TiffPage, size: int) -> None:
@@ -266,19 +282,35 @@ def _needs_pillow(page: tifffile.TiffPage) -> bool:
     return exact and not unpacked
 
 
+def ending_of(channels: int) -> str:
+    """How the name of an image file of so many channels ends: PNG has no second and fourth but opacity."""
+    return ".png" if channels in (1, 3) else ".tif"
+
+
 def write_image(path: Path, array: np.ndarray, *, text: dict[str, str] | None = None) -> None:
-    """Write a PNG file; it appears under its name only when it is whole.
+    """Write a PNG or TIFF file; it appears under its name only when it is whole.
 
     Args:
-        path: ends in `.png`.
-        array: uint8 or uint16; height x width, or height x width x 1 or 3.
-        text: entries of the PNG's text chunks.
+        path: ends in `.png`, or in `.tif`; see `ending_of`.
+        array: height x width, or height x width x channels; of a PNG uint8 or uint16, and 1 or 3 channels.
+        text: what the file says about itself: the PNG's text chunks, or as in `sfumato.data.formats.tiff`.
     """
-    write_atomic(path, encode_png(array, text=text), sync=False)
+    if path.suffix == ".png":
+        content = encode_png(array, text=text)
+    else:
+        said = dict(text or {})
+        content = encode_tiff(array, xmp=said.pop(XMP_KEY, ""), text=said)
+    write_atomic(path, content, sync=False)
 
 
 def encode_png(array: np.ndarray, *, text: dict[str, str] | None = None) -> bytes:
-    """The content of a PNG file; see `write_image`."""
+    """The content of a PNG file; see `write_image`.
+
+    Raises:
+        ValueError: the image has other channels than grey or RGB.
+    """
+    if array.ndim == 3 and array.shape[2] not in (1, 3):
+        raise ValueError(f"a PNG of {array.shape[2]} channels would be read back as another image: write a TIFF")
     pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if pixels.dtype == np.uint16 and pixels.ndim == 3:
         return encode_deep(pixels, text or {})

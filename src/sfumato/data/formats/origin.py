@@ -2,6 +2,7 @@
 
     PNG     text chunks (Description, Disclaimer, Software, and what is needed to make it again); XMP with the IPTC's
             digital source type
+    TIFF    ImageDescription (the same texts as JSON), Software, XMP
     NIfTI   intent_name (15 characters) and descrip (79 characters)
     DICOM   ImageType, SeriesDescription, SoftwareVersions, for a segmentation the algorithm of each segment
 
@@ -70,7 +71,7 @@ class Origin:
         return f"sfumato {version('sfumato')}"
 
     def texts(self) -> dict[str, str]:
-        """Text chunks of a PNG."""
+        """Texts of a PNG or TIFF."""
         said = {"Synthetic": "true"} if self.kind != "predicted" else {"Predicted": "true"}
         said |= {"Description": DESCRIPTION[self.kind], "Disclaimer": DISCLAIMER, "Software": self.software}
         said |= {"Model": self.model, "Recipe": self.recipe, **self.facts}
@@ -86,11 +87,11 @@ KEPT = (
     "Synthetic", "Predicted", "Description", "Disclaimer", "Software", "Model", "Recipe", "Sampler", "Seed", "Class",
     "Guidance", "Weight", "Source",
 )  # fmt: skip
-"""The keys of text chunks that are ours."""
+"""The keys of texts that are ours."""
 
 
-def said_in_png(texts: Mapping[str, object]) -> dict[str, str]:
-    """Of the text chunks of any PNG those that sfumato wrote; none where another program did."""
+def said_in_texts(texts: Mapping[str, object]) -> dict[str, str]:
+    """Of the texts of any PNG or TIFF those that sfumato wrote; none where another program did."""
     if not str(texts.get("Software", "")).startswith("sfumato "):
         return {}
     return {key: str(texts[key]) for key in KEPT if key in texts}

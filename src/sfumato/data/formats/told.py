@@ -1,9 +1,11 @@
-"""What an image file says about where it comes from, read back from PNG, other pictures, NIfTI and DICOM.
+"""What an image file says about where it comes from, read back from PNG, TIFF, other pictures, NIfTI and DICOM.
 
 Nothing but the fields of `sfumato.data.formats.origin` is read, and from a file of another program no more than
 whether it says that a model made it.
 """
 
+import io
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,9 @@ from PIL import Image
 from sfumato.data.formats.dicom.file import is_dicom, read_dataset
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.nifti import read_words
-from sfumato.data.formats.origin import DESCRIPTION, INTENT, said_in_png, source_type
+from sfumato.data.formats.origin import DESCRIPTION, INTENT, said_in_texts, source_type
 from sfumato.data.formats.scan import is_volume, read_header
+from sfumato.data.formats.tiff import is_tiff, read_texts
 
 TAGS = ("ImageType", "Manufacturer", "SoftwareVersions", "SeriesDescription", "SegmentSequence")
 
@@ -36,10 +39,18 @@ def read_origin(path: Path) -> dict[str, str]:
 
 def _in_picture(path: Path) -> dict[str, str]:
     read_image(str(path))  # whole, or refused
-    with Image.open(path) as image:
-        ours = said_in_png(getattr(image, "text", {})) if image.format == "PNG" else {}
-    code = source_type(path.read_bytes())
+    content = path.read_bytes()
+    ours, code = said_in_texts(_texts(content)), source_type(content)
     return ours | ({} if code is None else {"Digital source type": code})
+
+
+def _texts(content: bytes) -> Mapping[str, object]:
+    """The texts of a PNG or TIFF by their keys; none of other pictures."""
+    if is_tiff(content):
+        return read_texts(content)
+    with Image.open(io.BytesIO(content)) as image:
+        texts: Mapping[str, object] = getattr(image, "text", {}) if image.format == "PNG" else {}
+        return texts
 
 
 def _in_nifti(path: Path) -> dict[str, str]:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
 
 from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts, MaskFacts
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.image import read_image, read_mask, write_image
+from sfumato.data.formats.image import ending_of, read_image, read_mask, write_image
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.files import broken
 from sfumato.data.inspection.inspect import Inspection
@@ -108,7 +108,8 @@ class _Writer:
             self._leave_out(case.image, wrong="no usable mask")
             return None
         pictures = [self._image(locator, row, place) for place, locator in enumerate((case.image, *case.channels))]
-        self.changes += [Change(case.image, wrong, done) for wrong, done in _stored(case.image, fact.image.storage)]
+        odd = _stored(case.image, fact.image.storage, pictures[0])
+        self.changes += [Change(case.image, wrong, done) for wrong, done in odd]
         split = case.split
         if row in self.leaking and split != "train":
             self.changes.append(Change(case.image, f"also in another split than {split}", "moved to train"))
@@ -124,10 +125,10 @@ class _Writer:
         label = self.found.cases[row].label
         group = self.groups[label] if label and self.by_class else "images"
         name = self.names[row] + (f"_{channel:04d}" if self.found.cases[row].channels else "")
-        plain = pixels.dtype in (np.uint8, np.uint16) and pixels.shape[2] in (1, 3)
-        path = self.out / group / f"{name}{'.png' if plain else '.tif'}"
+        plain = pixels.dtype in (np.uint8, np.uint16)
+        path = self.out / group / f"{name}{ending_of(pixels.shape[2]) if plain else '.tif'}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(path, pixels)
+        write_image(path, pixels)
         return str(path)
 
     def _masks(self, row: int, case: Case, fact: CaseFacts) -> Iterator[str]:
@@ -148,7 +149,7 @@ class _Writer:
             if Locator.parse(locator).path.stem != path.stem:
                 changes.append(("its name is not that of its image", f"named {path.name}"))
             self.changes += [
-                Change(locator, wrong, done) for wrong, done in (*changes, *_stored(locator, mask.storage))
+                Change(locator, wrong, done) for wrong, done in (*changes, *_stored(locator, mask.storage, str(path)))
             ]
             yield str(path)
 
@@ -197,13 +198,13 @@ def _fitted(
     return resize(mask, size, nearest=True), [(f"size {mask.shape[1]} x {mask.shape[0]}, unlike its image", done)]
 
 
-def _stored(locator: str, storage: Storage | None) -> Iterator[tuple[str, str]]:
-    """What was odd about the file itself, and what became of it."""
+def _stored(locator: str, storage: Storage | None, written: str) -> Iterator[tuple[str, str]]:
+    """What was odd about the file itself, and what became of it in the file that was written."""
     if storage is None:
         return
     if not storage.ending:
         yield f"{storage.format} named {Locator.parse(locator).path.suffix or 'without ending'}", "named as what it is"
-    if storage.format != "PNG":
+    if storage.format != "PNG" and written.endswith(".png"):
         yield f"stored as {storage.format}", "pixels written as PNG"
     if storage.turned > 1:
         yield f"EXIF orientation {storage.turned}", "written turned"
@@ -211,15 +212,6 @@ def _stored(locator: str, storage: Storage | None) -> Iterator[tuple[str, str]]:
         yield "transparency", "laid on black"
     if storage.private:
         yield f"it tells: {', '.join(storage.private)}", "not written"
-
-
-def _write(path: Path, pixels: Shaped[np.ndarray, "h w c"]) -> None:
-    if path.suffix == ".png":
-        write_image(path, pixels)
-    else:
-        import tifffile
-
-        tifffile.imwrite(path, pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels)
 
 
 def _usual(names: Iterator[str]) -> str:

@@ -3,8 +3,8 @@
 After the axis that counts the cases, if there is one, a case is
 
     (h, w)          an image
-    (h, w, c)       an image in colours: the last axis is 1, 3 or 4 and the first is not 1 or 3
-    (c, h, w)       an image in colours: the first axis is 1 or 3 and the last is not 1, 3 or 4
+    (h, w, c)       an image of several channels: the last axis is at most 6 and the first is not 1 or 3
+    (c, h, w)       an image in colours: the first axis is 1 or 3 and the last is more than 6
     (d, h, w)       a volume: neither
     (d, h, w, c)    a volume in colours, by the same rule; (c, d, h, w) likewise
 
@@ -18,7 +18,9 @@ from typing import Literal, NamedTuple
 from sfumato.data.formats.volume import Axis
 from sfumato.errors import DataError
 
-LAST = (1, 3, 4)
+LAST = (1, 2, 3, 4, 5, 6)
+"""Channels that come last; no image is so narrow."""
+
 FIRST = (1, 3)
 CUTS: dict[str, int] = {"auto": 0, "axial": 0, "coronal": 1, "sagittal": 2}
 WORDS = {2: ("height", "width"), 3: ("depth", "height", "width")}

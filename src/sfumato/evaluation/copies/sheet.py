@@ -52,12 +52,7 @@ def _row(detector: CopyDetector, images: Pictures, found: CopyAudit, chosen: lis
     theirs = [detector.pack.images([detector.rows[found.matches.nearest[k]]]) for k in chosen]
     labels = [f"{found.verdicts[k].score:.3f}" + " copy" * bool(found.verdicts[k].copy) for k in chosen]
     drawn = {
-        name: [_coloured(to_uint8(image)[0]) for image in row]
+        name: [to_uint8(image)[0] for image in row]
         for name, row in (("generated, aligned", ours), ("nearest real", theirs))
     }
     return np.asarray(Image.open(io.BytesIO(strips(drawn, labels))))
-
-
-def _coloured(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[np.ndarray, "h w _"]:
-    """Grey or RGB; of other channels the first."""
-    return picture if picture.shape[2] in {1, 3} else picture[..., :1]

@@ -1,7 +1,8 @@
 """All that is found out about generated images: distances, diversity, copies, in numbers and words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,12 +67,12 @@ class CopySearch:
 
     Attributes:
         found: what was found; None without a search.
-        pairs: picture of the closest pairs.
+        pairs: draws the closest pairs.
         why_not: why there was no search.
     """
 
     found: CopyAudit | None = None
-    pairs: np.ndarray | None = None
+    pairs: Callable[[], np.ndarray] | None = None
     why_not: str = ""
 
     def reading(self) -> Iterator[str]:
@@ -181,7 +182,7 @@ def _copies(question: Question, real: RealData | None, generated: Images) -> Cop
     detector = CopyDetector.of(real.pack, holdout=real.holdout, device=question.device)
     shown = np.concatenate(gathered(generated, to_uint8))
     found = audit(detector, shown)
-    return CopySearch(found=found, pairs=closest_pairs(detector, shown, found))
+    return CopySearch(found=found, pairs=partial(closest_pairs, detector, shown, found))
 
 
 def summary(answer: Answer, question: Question) -> dict[str, Any]:

@@ -119,6 +119,8 @@ def why_not(wish: Wish, pack: Pack) -> str | None:
     """Why a space cannot be made of a data set; None if it can."""
     if wish.kind == "own" and len({pack.cases[row].label for row in learned_rows(pack)} - {None}) < 2:
         return "the space of an own classifier needs labels of at least two classes in the training part: left out"
+    if wish.kind not in WEIGHT_FREE and pack.spec.channels not in (1, 3):
+        return f"the network of the space {wish.kind} sees grey and RGB, not {pack.spec.channels} channels: left out"
     return None
 
 
@@ -160,7 +162,7 @@ def own_space(pack: Pack, *, device: str, seed: int) -> Space:
 
 def radiomics_space(space: RadiomicsSpace) -> Space:
     """Radiomics-like features."""
-    text = "47 features of grey values, texture and edges, 6 more of colour; deviations from real images, at most 10"
+    text = "47 features of grey values, texture and edges, 2 more a channel; deviations from real images, at most 10"
     return Space("radiomics", lambda images: space.features(images.cpu().numpy()), text, arrays=space._asdict())
 
 

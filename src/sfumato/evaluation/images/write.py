@@ -90,9 +90,9 @@ def copies_summary(audit: CopyAudit) -> dict[str, Any]:
 
 
 def pictures(images: Images, places: Sequence[int]) -> np.ndarray:
-    """Some images for the eye: (n, h, w, 1 or 3) in 8 bits; of other channels the first."""
+    """Some images in 8 bits: (n, h, w, channels)."""
     shown: np.ndarray = to_uint8(images.fetch(places))
-    return shown if shown.shape[3] in (1, 3) else shown[..., :1]
+    return shown
 
 
 def _write_sheet(file: Path, sets: Mapping[str, Images], rows: Mapping[str, np.ndarray]) -> None:

@@ -10,7 +10,7 @@ from sfumato.report.content import Gallery, Image, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK
 from sfumato.report.forest import Line, forest
 from sfumato.report.meaning import heading
-from sfumato.report.reading import UNKNOWN, address, listings, read_json
+from sfumato.report.reading import UNKNOWN, address, listings, read_json, spared
 
 NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
 """Columns of the table besides Dice; those that no way has are left out."""
@@ -46,7 +46,7 @@ def audit_section(folder: Path) -> Section:
         reading=tuple(about["reading"]),
         limits=_limits(about),
         headline=(_table(about["arms"]),),
-        blocks=(_figure(about["arms"]), _ways(about["arms"]), *listings(folder, "summary.json", "provenance.json")),
+        blocks=(*_figure(about["arms"]), _ways(about["arms"]), *listings(folder, "summary.json", "provenance.json")),
     )
 
 
@@ -97,7 +97,8 @@ def _ways(arms: Iterable[str]) -> Table:
     return Table(title="What each way is", columns=("way", "what it is"), rows=rows)
 
 
-def _figure(arms: Mapping[str, Any]) -> Gallery:
+@spared
+def _figure(arms: Mapping[str, Any]) -> tuple[Gallery, ...]:
     differences = {name: arm["difference"] for name, arm in arms.items() if arm["difference"] is not None}
     lines = [
         Line(name, *(_finite(difference[end]) for end in ("mean", "low", "high")))
@@ -106,4 +107,4 @@ def _figure(arms: Mapping[str, Any]) -> Gallery:
     light, dark = (address(forest(lines, unit="difference in Dice", ink=ink)) for ink in (INK, LIGHT_INK))
     picture = Image(light=light, dark=dark, caption="", width=810, height=495, title="Dice minus that of recommended")
     caption = "Minus recommended, with its 95 % interval. Right of the line the other way was better."
-    return Gallery(title="How far from recommended", pictures=(picture,), size="wide", caption=caption)
+    return (Gallery(title="How far from recommended", pictures=(picture,), size="wide", caption=caption),)

@@ -15,7 +15,7 @@ from sfumato.errors import DataError
 from sfumato.report.content import Gallery, Image
 from sfumato.report.figures import grid, overlay
 from sfumato.report.meaning import heading
-from sfumato.report.reading import as_bytes, embedded, picture
+from sfumato.report.reading import as_bytes, embedded, picture, spared
 from sfumato.report.sections.comparison import Cases, case_values
 from sfumato.tables import Row
 
@@ -26,6 +26,7 @@ TRIPLE = ("image", "reference", "prediction")
 """Columns of scores.csv which, all three, give the picture triple of a case."""
 
 
+@spared
 def extreme_cases(folder: Path, rows: Sequence[Row], *, readers: int = 1) -> tuple[Gallery, ...]:
     """Pictures of the worst, best and most uncertain cases of one model; none if scores.csv names no pictures.
 

@@ -17,7 +17,7 @@ from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, bars, histogram, overlay
-from sfumato.report.reading import address, as_bytes, embedded
+from sfumato.report.reading import address, as_bytes, embedded, spared
 
 EXAMPLES = 12
 """Cases shown, spread evenly over the source."""
@@ -87,6 +87,7 @@ def _facts(fingerprint: Mapping[str, Any]) -> Facts:
     return Facts("In short", tuple(facts))
 
 
+@spared
 def _charts(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     """Distributions; those with a single value are left out."""
     images = [fact.image for fact in inspection.facts if fact.image is not None]
@@ -119,6 +120,7 @@ def _shares(found: Found, inspection: Inspection) -> list[float]:
     return [sum(area[1:]) / max(1, sum(area)) for area in areas]
 
 
+@spared
 def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     whole = [row for row, fact in enumerate(inspection.facts) if fact.image is not None]
     places = np.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).round().astype(int).tolist()
@@ -154,5 +156,5 @@ def _thumbnail(locator: str) -> Image:
     caption = f"{target.path.name} {target.member}".strip()
     try:
         return embedded(as_bytes(read_image(locator)), caption, limit=SIDE)
-    except DataError:
+    except Exception:  # of what a finding is about anything may be wrong
         return Image(light="", caption=f"{caption} (cannot be shown)", width=0, height=0)

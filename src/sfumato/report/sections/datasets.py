@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.report.content import Block, Gallery, Image, Section, Table
-from sfumato.report.reading import embedded, listings, picture, table
+from sfumato.report.reading import embedded, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
 
 EXAMPLES = 12
@@ -42,6 +42,7 @@ def _counts(rows: Sequence[Row]) -> Table:
     return Table(title="Cases of each class and split", columns=("class", *splits, "all"), rows=cells)
 
 
+@spared
 def _examples(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     places = np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().astype(int)).tolist()
     decoded = folder / "images.npy"

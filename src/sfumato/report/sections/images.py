@@ -11,7 +11,7 @@ from sfumato.escape import visible
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, LINES, encoded, style
 from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, address, listings, number, picture, read_json, shown
+from sfumato.report.reading import STRIP, UNKNOWN, address, listings, number, picture, read_json, shown, spared
 from sfumato.report.reading import table as rows_table
 from sfumato.tables import Row, read_rows
 
@@ -106,6 +106,7 @@ def _z(text: str) -> str:
     return UNKNOWN if math.isnan(value) else f"{value:.1f}"
 
 
+@spared
 def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
     pictures = []
     for metric, name in DISTANCES.items():
@@ -143,6 +144,7 @@ def _both(of: Mapping[tuple[str, str, str], Row], space: str, name: str) -> str:
     return " / ".join(_z(of[space, name, metric]["z"]) for metric in DISTANCES)
 
 
+@spared
 def _sheets(folder: Path) -> tuple[Block, ...]:
     files = sorted((folder / "sheets").glob("*.png"))
     shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:SHEETS])

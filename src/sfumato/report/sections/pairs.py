@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from sfumato.report.channels import AnyImage
 from sfumato.report.content import Block, Fact, Facts, Gallery, Note, Section
-from sfumato.report.figures import Picture, grid, overlay
-from sfumato.report.reading import STRIP, listings, picture, read_json, shown, table
+from sfumato.report.figures import grid, overlay
+from sfumato.report.reading import STRIP, listings, picture, read_json, shown, spared, table
 from sfumato.tables import read_rows
 
 COLUMNS = 8
@@ -24,8 +25,8 @@ SHEETS = {
 }
 
 
-def outlined(pairs: Sequence[tuple[Picture, np.ndarray]]) -> UInt8[np.ndarray, "height width 3"]:
-    """A sheet of images (h, w, 1 or 3), each beside itself with its mask (h, w) outlined."""
+def outlined(pairs: Sequence[tuple[AnyImage, np.ndarray]]) -> UInt8[np.ndarray, "height width 3"]:
+    """A sheet of images (h, w, channels), each beside itself with its mask (h, w) outlined."""
     tiles = []
     for image, mask in pairs:
         factor = max(1, -(-SIDE // min(mask.shape)))
@@ -65,6 +66,7 @@ def _numbers(summary: Mapping[str, Any]) -> Facts:
     return Facts("Synthetic pairs", tuple(facts))
 
 
+@spared
 def _sheets(folder: Path) -> list[Block]:
     found = [(folder / name, *words) for name, words in SHEETS.items() if (folder / name).is_file()]
     return [

@@ -7,7 +7,7 @@ import numpy as np
 
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section
 from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, listings, number, picture, read_json, shown, table
+from sfumato.report.reading import STRIP, UNKNOWN, listings, number, picture, read_json, shown, spared, table
 from sfumato.tables import Row, read_rows
 
 CASES = 6
@@ -77,6 +77,7 @@ def _expected(row: Row) -> str:
     return f" (expected error {error:.2f})" if np.isfinite(error) else ""
 
 
+@spared
 def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     pictures = tuple(shot for row in rows[:CASES] for shot in _pictures(folder, row))
     by = (
@@ -103,6 +104,7 @@ def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
     )
 
 
+@spared
 def _processes(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     films = [(row["id"], file) for row in rows if (file := folder / "process" / f"{row['id']}.png").exists()]
     if not films:

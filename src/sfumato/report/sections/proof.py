@@ -8,7 +8,7 @@ from sfumato.report.content import Block, Gallery, Image, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK
 from sfumato.report.forest import Line, forest
 from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import UNKNOWN, address, listings, number, read_json
+from sfumato.report.reading import UNKNOWN, address, listings, number, read_json, spared
 from sfumato.tables import Row, read_rows
 
 TITLE = "Does the synthetic data help?"
@@ -64,6 +64,7 @@ def _arms(summary: Entry) -> Table:
     )
 
 
+@spared
 def _forests(summary: Entry) -> tuple[Block, ...]:
     """The differences of every synthetic arm to each of its controls, one plot for each measure."""
     metrics = list(dict.fromkeys(entry["metric"] for entry in summary["differences"]))

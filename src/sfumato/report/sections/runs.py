@@ -8,7 +8,7 @@ from sfumato.report.card import NAME, limits_of_run, read_card
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, NOT_A_METRIC, Panel, chart, panels
 from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import STRIP, address, listings, picture, read_json, shown
+from sfumato.report.reading import STRIP, address, listings, picture, read_json, shown, spared
 from sfumato.training.log import read_log
 
 GRIDS = 6
@@ -66,6 +66,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
 
 
+@spared
 def _curves(records: Records) -> tuple[Block, ...]:
     found = panels(records)
     if not found:
@@ -79,6 +80,7 @@ def _chart(panel: Panel) -> Image:
     return Image(light=light, dark=dark, caption="", title=panel.title, width=810, height=495)
 
 
+@spared
 def _grids(folder: Path) -> tuple[Block, ...]:
     """Sample grids from the first to the last, evenly chosen; the file names hold the step with leading zeros."""
     files = sorted(folder.glob("step-*.png"))
@@ -92,6 +94,7 @@ def _grids(folder: Path) -> tuple[Block, ...]:
     return (Gallery(title="Samples during training", pictures=pictures, caption=caption),)
 
 
+@spared
 def _process(file: Path) -> tuple[Block, ...]:
     if not file.exists():
         return ()

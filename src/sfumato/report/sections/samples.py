@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sfumato.data.manifest import SPLITS
 from sfumato.report.content import Block, Gallery, Note, Section, Table
-from sfumato.report.reading import STRIP, listings, picture, table
+from sfumato.report.reading import STRIP, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
 
 NO_CLASS = "(no class)"
@@ -72,6 +72,7 @@ def _rejected(folder: Path) -> tuple[Block, ...]:
     return (table("Rejected as copies", read_rows(file), file=file.name),) if file.is_file() else ()
 
 
+@spared
 def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
     """The largest preview grid; without one, the first images."""
     grids = sorted((folder / "grids").glob("*.png"), key=lambda file: int(file.stem))
@@ -82,12 +83,14 @@ def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
     return (Gallery(title="Samples", pictures=pictures),) if pictures else ()
 
 
+@spared
 def _classes(folder: Path) -> tuple[Block, ...]:
     files = [*sorted(folder.glob("class_*.png")), *folder.glob("unconditional.png")]
     pictures = tuple(picture(file, file.stem.removeprefix("class_")) for file in files)
     return (Gallery(title="One sheet for each class", pictures=pictures),) if pictures else ()
 
 
+@spared
 def _progression(file: Path) -> tuple[Block, ...]:
     if not file.exists():
         return ()

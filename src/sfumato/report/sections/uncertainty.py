@@ -9,7 +9,7 @@ from sfumato.metrics.selective import error_found, risk_coverage
 from sfumato.report.content import Block, Gallery, Image, Table
 from sfumato.report.diagram import Course, diagram
 from sfumato.report.figures import INK, LIGHT_INK
-from sfumato.report.reading import UNKNOWN, address
+from sfumato.report.reading import UNKNOWN, address, spared
 from sfumato.report.sections.comparison import ORDER, Arms, case_values
 from sfumato.tables import Row
 
@@ -17,6 +17,7 @@ SHARES = tuple(np.linspace(0, 1, 41).tolist())
 """Where the curve of found error is drawn."""
 
 
+@spared
 def review(arms: Arms, summary: Mapping[str, Any]) -> tuple[Block, ...]:
     """Curves of the order of review, and how much of the error its first cases hold; nothing without an order."""
     ordered = {arm: _ordered(rows) for arm, rows in arms.items()}
@@ -40,6 +41,7 @@ def review(arms: Arms, summary: Mapping[str, Any]) -> tuple[Block, ...]:
     return (*_table(summary), Gallery(title="Which cases to review", pictures=pictures, size="wide", caption=caption))
 
 
+@spared
 def reliability(summary: Mapping[str, Any]) -> tuple[Block, ...]:
     """Confidence against accuracy around the object; nothing without probabilities."""
     bins = {arm: of["reliability"]["band"] for arm, of in summary.get("arms", {}).items() if of.get("reliability")}

@@ -157,7 +157,7 @@ def test_masks_in_colours_or_fractions_are_refused(tmp_path: Path) -> None:
 
 def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_image(tmp_path / "a.png", RAMP)
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="7 channels"):
         write_image(tmp_path / "a.png", np.zeros((4, 4, 7), np.uint8))
     monkeypatch.setattr(Path, "replace", lambda *_: os.close(10**6))
     with pytest.raises(OSError, match="Bad file descriptor"):

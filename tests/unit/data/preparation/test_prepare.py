@@ -215,9 +215,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[chunks.Chunk]:
 
 def interrupted(cases: Sequence[Case], out: Path, **options: Any) -> None:
     """Prepare half of the cases, then stop as Ctrl-C does."""
-    steps = prepare(
-        Found(tuple(cases), (), ()), out, Settings(**{"size": (16, 16), "workers": 1, **options})
-    )
+    steps = prepare(Found(tuple(cases), (), ()), out, Settings(**{"size": (16, 16), "workers": 1, **options}))
     for _ in range(len(cases) // 2):
         next(steps)
     steps.close()

@@ -35,7 +35,7 @@ def find_samples(folder: Path, spec: Spec, *, masks: bool) -> Samples:
     return usable_samples(synthetic_cases(folder), folder, spec, masks=masks)
 
 
-def colours(rng: np.random.Generator, label: str) -> np.ndarray:  # noqa: ARG001
+def colours(rng: np.random.Generator, label: str) -> np.ndarray:
     return rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
 
 

@@ -1,0 +1,65 @@
+"""TIFF files of any number of channels, and what sfumato writes into them about itself.
+
+PNG holds grey and RGB; with a second or fourth channel it holds opacity, which is no measurement. So images of 2, 4 or
+more channels, and numbers that PNG cannot hold, are written as TIFF: one page, the channels of a pixel side by side,
+each beyond the first marked as data without a meaning of its own (ExtraSamples 0), packed without loss. What a PNG has
+in its text chunks stands in the tag ImageDescription as JSON, XMP in its own tag.
+
+Source: Adobe, TIFF Revision 6.0, 1992 (ExtraSamples: 0 unspecified data, 1 and 2 opacity).
+"""
+
+import io
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import tifffile
+from jaxtyping import Shaped
+
+XMP_TAG, BYTES = 700, tifffile.DATATYPE.BYTE
+OPACITY = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+
+
+def encode_tiff(pixels: Shaped[np.ndarray, "h w *c"], *, text: Mapping[str, str] | None = None, xmp: str = "") -> bytes:
+    """The content of a TIFF file; the same pixels and texts give the same bytes.
+
+    Args:
+        pixels: height x width, or height x width x channels; any numbers that TIFF knows.
+        text: what the file says about itself, by key.
+        xmp: its XMP packet.
+    """
+    plain = pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    channels = plain.shape[2] if plain.ndim == 3 else 1
+    buffer = io.BytesIO()
+    tifffile.imwrite(
+        buffer, plain, photometric="rgb" if channels == 3 else "minisblack", planarconfig="contig",
+        extrasamples=None if channels in (1, 3) else ["unspecified"] * (channels - 1), compression="zlib",
+        description=json.dumps(dict(text)) if text else None, software=(text or {}).get("Software", False),
+        metadata=None, extratags=[(XMP_TAG, BYTES, len(xmp.encode()), xmp.encode(), True)] if xmp else [],
+    )  # fmt: skip
+    return buffer.getvalue()
+
+
+def has_opacity(page: tifffile.TiffPage) -> bool:
+    """Whether the last channel of a page is its opacity; of RGB with a fourth channel that nobody explains, it is."""
+    if page.samplesperpixel not in (2, 4):
+        return False
+    if not page.extrasamples:
+        return bool(page.photometric == tifffile.PHOTOMETRIC.RGB)
+    return bool(page.extrasamples[-1] in OPACITY)
+
+
+def is_tiff(content: bytes) -> bool:
+    """Whether a file starts like a TIFF or BigTIFF."""
+    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_texts(content: bytes) -> dict[str, str]:
+    """What `encode_tiff` wrote into a file as `text`; nothing where another program wrote it."""
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        described = file.pages.first.description
+    try:
+        said = json.loads(described)
+    except ValueError:
+        return {}
+    return {str(key): str(value) for key, value in said.items()} if isinstance(said, dict) else {}
