@@ -365,3 +365,27 @@ def test_a_rule_that_was_decided_before_is_kept(masked: Path, tmp_path: Path) ->
     meaning = Meaning(MaskRule((), 1, "1 and above is the object"), ("background", "object"))
     converted(find_cases(masked), tmp_path / "out", "folder", meaning=meaning)
     assert set(np.unique(read_mask(str(tmp_path / "out/masks/case 0.png")))) == {0, 1}
+
+
+@pytest.mark.parametrize("form", ["folder", "zip", "npz", "nnunet"])
+@pytest.mark.parametrize("channels", [2, 4, 5])
+def test_images_of_any_channels_come_back(tmp_path: Path, channels: int, form: Form) -> None:
+    folder, cases = tmp_path / "source", []
+    for row in range(4):
+        case = Case(id=f"c{row}", image=str(folder / f"c{row}.tif"), masks=(str(folder / f"c{row}_mask.png"),))
+        cases.append(case)
+        folder.mkdir(exist_ok=True)
+        write_image(Path(case.image), noise(9, 10, channels))
+        write_image(Path(case.masks[0]), noise(9, 10, top=2))
+    write_manifest(folder / "manifest.csv", cases)
+    before = find_cases(folder)
+    out = tmp_path / {"folder": "out", "zip": "out.zip", "npz": "out.npz", "nnunet": "Dataset001_X"}[form]
+    converted(before, out, form)
+    after = find_cases(out)
+    assert [read_case(case).tolist() for case in after.cases] == [read_case(case).tolist() for case in before.cases]
+
+
+def test_npz_is_refused_where_channels_would_be_taken_for_columns(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.tif", noise(9, 10, 7))
+    with pytest.raises(DataError, match="7 channels"):
+        converted(find_cases(tmp_path / "a.tif"), tmp_path / "a.npz", "npz")
