@@ -281,11 +281,11 @@ class Run:
         return Run(self.folder / TWIN)
 
     @property
-    def record(self) -> dict[str, str]:
-        """`run.json`: the dataset, relative to the run or absolute, and the sha256 of its description."""
+    def record(self) -> dict[str, Any]:
+        """`run.json`: the dataset, relative to the run or absolute, and what it was like."""
         file = self.folder / "run.json"
         try:
-            record: dict[str, str] = json.loads(file.read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError):
             raise UsageError(f"{self.folder} is not a run folder", expected=f"{file} naming its dataset") from None
         return record
@@ -293,7 +293,21 @@ class Run:
     @property
     def dataset(self) -> Path:
         """The prepared dataset that the run trains on."""
-        return (self.folder / self.record["dataset"]).resolve()
+        return (self.folder / str(self.record["dataset"])).resolve()
+
+    def found_dataset(self) -> Path:
+        """The dataset, which must be where the run says.
+
+        Raises:
+            UsageError: it is not; with the command that tells the run where it is now.
+        """
+        if not self.dataset.is_dir():
+            raise UsageError(
+                f"the dataset of {self.folder} is no longer at {self.dataset}",
+                expected="the dataset that it was started with, wherever it lies now",
+                remedy=f"sfumato resume {self.folder} --dataset FOLDER, where it is now",
+            )
+        return self.dataset
 
     def exists(self) -> bool:
         """Whether the folder holds a run."""

@@ -69,7 +69,7 @@ def audit(
     if members is not None and members < 1:
         raise UsageError(f"--members {members}", expected="1 or more")
     arms = arms_of(model, load_twin(run, device=device), calls=numbers, members=members or model.recipe.sample.samples)
-    origin = source or Run(run).dataset
+    origin = source or Run(run).found_dataset()
     pack = _opened(origin, model)
     rows = spread(pack.rows(split), cases)
     if len(rows) < FEWEST:

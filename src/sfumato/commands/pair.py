@@ -156,7 +156,7 @@ def _mask_source(model: Model, path: Path, masks: Path | None, strength: float |
         if given:
             raise UsageError(f"{' and '.join(given)}: {path} makes masks with their images", remedy="leave it out")
         return None
-    place = masks or (Run(path).dataset if Run(path).exists() else None)
+    place = masks or (Run(path).found_dataset() if Run(path).exists() else None)
     if place is None:
         raise UsageError(
             f"{path} makes images from masks, and there are none", remedy="--masks DATASET, or a run of a mask model"
@@ -190,7 +190,7 @@ def _check(model: Model, segmenter: Path, quantile: float) -> Check:
     if reader.recipe.task != "segment" or not run.exists():
         raise UsageError(f"--segmenter {segmenter}", expected="a run folder of sfumato train segment, with its dataset")
     check_fits(reader, model)
-    check = Check.of(reader, Pack.open(run.dataset), quantile=quantile)
+    check = Check.of(reader, Pack.open(run.found_dataset()), quantile=quantile)
     say(
         f"kept at a Dice of {check.threshold:.3f} or more: {quantile:.0%} of the {len(check.real)} real validation "
         "cases lie below"

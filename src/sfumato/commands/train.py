@@ -8,16 +8,17 @@ from sfumato.atomic import write_atomic
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
 from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import say
+from sfumato.commands.work.dataset import check_dataset, record_dataset
 from sfumato.commands.work.session import Validation
 from sfumato.commands.work.starting import Start, begin
-from sfumato.commands.work.trainer import check_dataset, kind_of, training, work_on
+from sfumato.commands.work.trainer import kind_of, training, work_on
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.plan import plan_training, preview
 from sfumato.recipe import LENGTHS, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
 from sfumato.run import TWIN, Run
-from sfumato.training.processes import joined, own_device, rank
+from sfumato.training.processes import is_first_here, joined, own_device, rank, wait_for_all
 
 AS_TWIN = (
     "process={kind: none, prediction: logits}", "train.recycle=0", "train.self_condition=0", "sample.start=noise",
@@ -138,6 +139,7 @@ def resume(
     until_images: int | None = None,
     until_epochs: float | None = None,
     more_minutes: float | None = None,
+    dataset: Path | None = None,
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its twin as far.
@@ -148,22 +150,20 @@ def resume(
         until_images: Train to this many images.
         until_epochs: Train to this many walks through the training images.
         more_minutes: Train this much longer than the run was given; for a run that is measured in minutes.
+        dataset: Where the dataset of the run lies now, if it was moved; its content must be the same.
         dry_run: Only say what would be continued.
     """
     run, length = Run(folder), _Length(until_steps, until_images, until_epochs, more_minutes)
     if not run.exists():
         raise UsageError(f"{folder} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
     wanted, twin = length.of(run), run.twin
-    for each in (run, twin):
-        if each.exists():
-            check_dataset(each)
     if dry_run:
-        return _preview_plan(wanted, run, run.dataset)
+        return _preview_plan(wanted, run, dataset or run.found_dataset())
     with joined():
-        result = _continue(run, wanted)
+        result = _continue(run, wanted, dataset)
         if twin.exists():
             as_far = _Length(steps=result["step"])
-            result[TWIN] = _continue(twin, as_far.of(twin))
+            result[TWIN] = _continue(twin, as_far.of(twin), dataset)
     return result
 
 
@@ -195,10 +195,16 @@ class _Length(NamedTuple):
         return parse_recipe(raw, origin="the new length")
 
 
-def _continue(run: Run, recipe: Recipe) -> dict[str, Any]:
-    pack = Pack.open(run.dataset)
+def _continue(run: Run, recipe: Recipe, dataset: Path | None) -> dict[str, Any]:
+    """Go on with a run as long as the recipe says, with its dataset in another place if one is named."""
+    dataset = dataset or run.found_dataset()
+    if is_first_here():
+        check_dataset(run, dataset)
+    wait_for_all()
+    pack = Pack.open(dataset)
     recipe, _ = in_images(recipe, len(pack.rows("train")))
     if rank() == 0:
+        record_dataset(run, dataset, pack)
         write_atomic(run.recipe_file, recipe.to_yaml())
     return _result(work_on(recipe, run, pack))
 

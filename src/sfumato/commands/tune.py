@@ -24,6 +24,8 @@ from sfumato.commands.flags.source import AS_FOUND, SourceFlags
 from sfumato.commands.output.console import say
 from sfumato.commands.work.study import Attempt, Prune, Result, State, Study, turn
 from sfumato.commands.work.trainer import prepared, training
+from sfumato.data.contents import contents, digest_of
+from sfumato.data.pack import Pack
 from sfumato.errors import SfumatoError, Stopped, UsageError, listed
 from sfumato.provenance import digest
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
@@ -140,7 +142,7 @@ def _tune(
     base = load_recipe(task, file, settings=[*settings, *length])
     plan = {
         "recipe": sha256(base.to_yaml().encode()).hexdigest(), "search": [list(each) for each in searches],
-        "dataset": digest(dataset),
+        "dataset": digest(dataset), "cases": digest_of(contents(Pack.open(dataset))),
     }  # fmt: skip
     baseline = {each.field: value for each in searches if (value := _own_value(own, each)) is not None}
     with Study(

@@ -110,6 +110,11 @@ class Pack:
         """Class index of each case; the number of classes itself for a case without a class."""
         return self._labels[list(rows)]
 
+    def stored(self, row: int) -> list[memoryview]:
+        """The bytes of an image and of its masks, as they are stored."""
+        arrays = [self._images] if self._masks is None else [self._images, self._masks]
+        return [np.ascontiguousarray(array[row]).data for array in arrays]
+
     def placement(self, row: int) -> Placement:
         """The way back to the original size of a case."""
         return self.spec.canvas.place(*self._sizes[row])

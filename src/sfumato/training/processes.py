@@ -113,6 +113,11 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def is_first_here() -> bool:
+    """Whether this process is the first of those on its machine."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
 def world() -> int:
     """Number of processes."""
     return distributed.get_world_size() if distributed.is_initialized() else 1

@@ -63,7 +63,7 @@ def _measured(model: Model, path: Path, *, sampler: str, grid: str, batch: int) 
             expected="a run folder, whose validation split can be measured",
             remedy="give the run for --steps auto once, then RUN/model.safetensors; or give a number of steps",
         )
-    curves = measure(model, Pack.open(run.dataset), sampler=sampler, grid=grid, batch=batch)
+    curves = measure(model, Pack.open(run.found_dataset()), sampler=sampler, grid=grid, batch=batch)
     with bar("measuring steps", total=len(STEPS)) as progress:
         for curve in curves:
             point = curve.points[-1]

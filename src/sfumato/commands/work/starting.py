@@ -7,7 +7,7 @@ only while the run has no checkpoint of its own.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,8 +92,10 @@ class Start:
         return choices
 
     def write(self, run: Run) -> None:
-        """Into `init.json` of the run."""
-        write_atomic(run.folder / RECORD, json.dumps(asdict(self), indent=2) + "\n")
+        """Into `init.json` of the run, beside what it says already: the model may lie in another place now."""
+        file = run.folder / RECORD
+        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        write_atomic(file, json.dumps({**known, **asdict(self)}, indent=2) + "\n")
 
 
 def begin(
@@ -120,12 +122,14 @@ def begin(
 def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
     if run.exists():
         start = _recorded(run)
-        if (init and _absolute(init)) != (start and start.model):
+        if (init and _absolute(init)) == (start and start.model):
+            return start
+        if start is None or init is None or not _holds(init, start.sha256):
             raise UsageError(
                 f"{run.folder} was started {f'from {start.model}' if start else 'without --init'}",
                 remedy="give the same --init to resume it, or another --out for a new run",
             )
-        return start
+        return replace(start, model=_absolute(init))
     if init is None:
         return None
     donor = read_donor(init)
@@ -146,6 +150,12 @@ def start_from(run: Run, parts: Parts, recipe: Recipe, spec: Spec) -> None:
     start = _recorded(run)
     if start is None:
         return
+    if Path(start.model).is_absolute() and not Path(start.model).exists():
+        raise ModelError(
+            f"{start.model}, from which {run.folder} starts, is no longer there",
+            expected=f"a model with the sha256 {start.sha256}",
+            remedy="the command that started the run again, with --init and where the model is now",
+        )
     donor = read_donor(start.model)
     if donor.sha256 != start.sha256:
         raise ModelError(
@@ -289,6 +299,11 @@ def _recorded(run: Run) -> Start | None:
         return None
     record = json.loads(file.read_text(encoding="utf-8"))
     return Start(record["model"], record["sha256"], record["words"])
+
+
+def _holds(init: str, sha256: str) -> bool:
+    """Whether the weights of a run lie there now."""
+    return Path(init).exists() and read_donor(init).sha256 == sha256
 
 
 def _absolute(model: str) -> str:

@@ -158,7 +158,7 @@ class Study:
             kept = {name: value for name, value in baseline.items() if _holds(self._distributions[name], value)}
             if kept:
                 self._study.enqueue_trial(kept)
-        elif other := [name for name, value in plan.items() if known.get(name) != value]:
+        elif other := [name for name, value in plan.items() if name in known and known[name] != value]:
             raise UsageError(
                 f"{self._folder} holds a study with another {', '.join(other)}",
                 expected="the command that started it; --trials may grow",

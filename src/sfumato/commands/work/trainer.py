@@ -15,22 +15,23 @@ from sfumato.builder.track import build_trackers
 from sfumato.builder.training import build_parts, build_settings
 from sfumato.commands.flags.source import find
 from sfumato.commands.output.console import say
+from sfumato.commands.work.dataset import check_dataset, record_dataset
 from sfumato.commands.work.preparing import prepare_into
 from sfumato.commands.work.session import Session, Validation
-from sfumato.commands.work.starting import Start, start_from
+from sfumato.commands.work.starting import RECORD, Start, start_from
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.lock import FolderLock
 from sfumato.plan import Choice, plan_training
-from sfumato.provenance import digest, write_provenance
+from sfumato.provenance import write_provenance
 from sfumato.recipe import LENGTHS, Recipe, public_words
 from sfumato.run import Run
 from sfumato.training.checkpoint import newest
 from sfumato.training.hardware import find_hardware, in_use, set_up
 from sfumato.training.parts import Parts
-from sfumato.training.processes import own_device, rank, wait_for_all, world
+from sfumato.training.processes import is_first_here, own_device, rank, wait_for_all, world
 from sfumato.training.track import Tracking
 
 CHANGEABLE = (
@@ -38,6 +39,10 @@ CHANGEABLE = (
     "train.compile", "train.tf32", "train.shard", "train.bad_steps",
 )  # fmt: skip
 """Settings that a resumed run may change."""
+
+
+SETUP = ("cases.json", "run.json", "plan.json", "provenance.json", RECORD)
+"""What is written before the recipe, which makes the folder a run: a kill in between leaves only these."""
 
 
 def training(
@@ -51,7 +56,7 @@ def training(
     Returns:
         the result of the run.
     """
-    ours = {"dataset", spool_folder(run.folder / "dataset").name}
+    ours = {"dataset", spool_folder(run.folder / "dataset").name, *SETUP}
     if not run.exists() and run.folder.is_dir() and any(path.name not in ours for path in run.folder.iterdir()):
         raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
     dataset, choices = prepared(source, wanted, run.folder)
@@ -59,11 +64,13 @@ def training(
     _check_task(wanted, pack, dataset)
     recipe, more = plan_training(wanted, pack, device=kind_of(own_device()))
     if run.exists():
-        check_dataset(run)
         _check_same(run, recipe)
+        if is_first_here():
+            check_dataset(run, dataset)
     wait_for_all()
     if rank() == 0:
         run.folder.mkdir(parents=True, exist_ok=True)
+        record_dataset(run, dataset, pack)
         _write_setup(run, recipe, [*choices, *more], dataset, start)
     wait_for_all()
     return (yield from work_on(recipe, run, pack))
@@ -90,7 +97,7 @@ def _check_task(wanted: Recipe, pack: Pack, dataset: Path) -> None:
 
 def _check_same(run: Run, recipe: Recipe) -> None:
     """A run is continued with the recipe that it was started with, but for what leaves its mathematics alone."""
-    old, new = _flat(run.recipe), _flat(recipe)
+    old, new = _settings(run.recipe), _settings(recipe)
     changed = [
         f"{key}: {old.get(key)} in the run, {value} now"
         for key, value in {**dict.fromkeys(old), **new}.items()
@@ -103,21 +110,8 @@ def _check_same(run: Run, recipe: Recipe) -> None:
         )
 
 
-def check_dataset(run: Run) -> None:
-    """A run goes on with the data that it was started with."""
-    if digest(run.dataset) != run.record["sha256"]:
-        raise UsageError(
-            f"{run.dataset} has changed since {run.folder} was started",
-            expected="the same cases, split and rules",
-            remedy="start a new run with another --out",
-        )
-
-
 def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: Path, start: Start | None) -> None:
     """Recipe, plan and provenance of a run."""
-    relative = dataset.is_relative_to(run.folder.resolve()) or dataset.is_relative_to(run.folder)
-    record = {"dataset": dataset.name if relative else str(dataset), "sha256": digest(dataset)}
-    write_atomic(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
     if not run.exists():
         choices = [*(start.choices(recipe) if start else ()), *choices]
         plan = [choice._asdict() for choice in choices]
@@ -126,8 +120,8 @@ def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: P
             say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
         origin = {"init": {"path": start.model, "sha256": start.sha256}} if start else {}
         write_provenance(run.folder, inputs={"dataset": dataset}, seed=recipe.train.seed, **origin)
-        if start:
-            start.write(run)
+    if start:
+        start.write(run)
     write_atomic(run.recipe_file, recipe.to_yaml())
 
 
@@ -188,6 +182,13 @@ def _tell_frozen(network: nn.Module) -> None:
     frozen = sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)
     if frozen:
         say(f"frozen: {frozen:,} of {everything:,} parameters")
+
+
+def _settings(recipe: Recipe) -> dict[str, Any]:
+    """What a run is continued with; of files beside the source the names, since their folder may have moved."""
+    flat = _flat(recipe)
+    places = {name: Path(flat[name]).name for name in ("data.source.masks", "data.source.table") if flat[name]}
+    return flat | places
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:

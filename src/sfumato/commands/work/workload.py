@@ -189,7 +189,7 @@ def set_up_workload(source: Path, task: TaskKind | None, recipe: Path | None, se
     if run.exists():
         if task or recipe or settings:
             raise UsageError(f"{source} is a run, which has its recipe", remedy="leave out --task, --recipe and --set")
-        device, wanted, pack = set_up(training=True), run.recipe, Pack.open(run.dataset)
+        device, wanted, pack = set_up(training=True), run.recipe, Pack.open(run.found_dataset())
     elif is_prepared(source):
         device, pack = set_up(training=True), Pack.open(source)
         wanted = load_recipe(

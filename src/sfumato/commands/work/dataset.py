@@ -1,0 +1,68 @@
+"""The dataset of a run: which it is, where it lies, and whether it is still the one that the run was started with.
+
+    RUN/run.json      where it lies; sizes and times of its files there
+    RUN/cases.json    what it holds, case by case (`sfumato.data.contents`); no path, no patient
+
+A run goes on with a dataset in another place if its content is the same. Pixels are read for that only where the place,
+a size or a time of change is another one than the run knows.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sfumato.atomic import write_atomic
+from sfumato.commands.output.console import say
+from sfumato.data.contents import contents, differences, stamps
+from sfumato.data.pack import Pack
+from sfumato.errors import UsageError, listed
+from sfumato.provenance import digest
+from sfumato.run import TWIN, Run
+
+CASES = "cases.json"
+
+
+def check_dataset(run: Run, dataset: Path) -> None:
+    """A run goes on with the data that it was started with, wherever they lie.
+
+    Raises:
+        UsageError: the content is another one; with the differences.
+    """
+    record = run.record
+    if dataset.resolve() == run.dataset and record.get("files") == stamps(dataset):
+        return
+    other = _differences(run, record, dataset)
+    if other:
+        raise UsageError(
+            f"{dataset} is not what {run.folder} was started with, or has changed since:\n{listed(other)}",
+            expected="the same cases, split, pixels and rules",
+            remedy="give the dataset of the run, or start a new run with another --out",
+        )
+    if dataset.resolve() != run.dataset:
+        say(f"the dataset of {run.folder} lies at {dataset} now; its content is the same")
+
+
+def _differences(run: Run, record: Mapping[str, Any], dataset: Path) -> list[str]:
+    file = run.folder / CASES
+    if file.is_file():
+        return differences(json.loads(file.read_text(encoding="utf-8")), contents(Pack.open(dataset)))
+    same = digest(dataset) == record["sha256"]  # all that runs of sfumato 0.1 know of it
+    return [] if same else ["dataset.json: another form of the images"]
+
+
+def record_dataset(run: Run, dataset: Path, pack: Pack) -> None:
+    """Write where the dataset of a run lies, and once what it holds."""
+    if not (run.folder / CASES).is_file():
+        write_atomic(run.folder / CASES, json.dumps(contents(pack), ensure_ascii=False) + "\n")
+    record = {"dataset": _place(run, dataset), "sha256": digest(dataset), "files": stamps(dataset)}
+    write_atomic(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
+
+
+def _place(run: Run, dataset: Path) -> str:
+    """Relative to the run where both move together: in its folder, its study's, or that of the run whose twin it is."""
+    home, place = run.folder.resolve(), dataset.resolve()
+    if home.name == TWIN or (home.parent / "workers").is_dir():
+        home = home.parent
+    return os.path.relpath(place, run.folder.resolve()) if place.is_relative_to(home) else str(place)
