@@ -26,7 +26,7 @@ from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import Sampler
-from sfumato.training.checkpoint import MANIFEST, load, marked, newest
+from sfumato.training.checkpoint import load, marked, named, newest
 from sfumato.training.weights import fill, load_weights, write_weights
 
 AVERAGED = "ema.safetensors"
@@ -232,10 +232,11 @@ def _meaning(model: Model) -> dict[str, Any]:
 
 
 def weights_of(path: Path) -> Path:
-    """The file with the averaged weights of a run, a checkpoint or a model."""
-    if not path.is_dir():
-        return path
-    return load(path).path / AVERAGED if (path / MANIFEST).is_file() else Run(path).weights()
+    """The file with the averaged weights of a run, a checkpoint, a file like `checkpoints/best` or a model."""
+    checkpoint = named(path)
+    if checkpoint is not None:
+        return load(checkpoint).path / AVERAGED
+    return Run(path).weights() if path.is_dir() else path
 
 
 @dataclass(frozen=True)

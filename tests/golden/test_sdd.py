@@ -4,8 +4,8 @@ The reference divides the states of a batch by one smoothing factor; ours is one
 put in here. It standardises with float32 numbers in training and partly in sampling, and ours in float64 always. The
 moments are differences of ln Gamma, up to 8e4, divided by as little as 1e-2: `rounding` says how exact they can be in
 the reference's arithmetic, and what follows from them is compared to that.
-Reached: schedule 1.1e-14; moments 0.4 of what rounding explains (spread 0.7, in the sampler 2.5e-4), training input 0.15;
-states of the sampler 1.3e-15, Gamma concentrations 2.1e-4 (relative), outputs 6.5e-5.
+Reached: schedule 1.1e-14; moments 0.4 of what rounding explains (spread 0.7, in the sampler 2.5e-4), training input
+0.15; states of the sampler 1.3e-15, Gamma concentrations 2.1e-4 (relative), outputs 6.5e-5.
 """
 
 from collections.abc import Callable, Iterable

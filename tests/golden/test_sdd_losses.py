@@ -5,8 +5,8 @@ and our closed form must agree with those draws within their noise; the losses a
 
 A divergence is a small difference of terms up to ln Gamma(10^4) = 8e4, so equal values differ by the rounding of those
 terms (`rounding`): 2e-11 where the divergence itself is as small, and nothing on the processor of the reference.
-Reached: values 9e-10 and gradients 9e-11 (relative), both of them Hoelder's. Left out: the float32 arrays, which document
-rounding, and the draws of `rgb_close`, to save space.
+Reached: values 9e-10 and gradients 9e-11 (relative), both of them Hoelder's. Left out: the float32 arrays, which
+document rounding, and the draws of `rgb_close`, to save space.
 """
 
 from typing import NamedTuple

@@ -13,7 +13,7 @@ from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.networks.measure import count_flops
 from sfumato.run import Model, Run, load_model
-from sfumato.training.checkpoint import MANIFEST
+from sfumato.training.checkpoint import named
 from sfumato.training.log import read_log
 
 
@@ -27,9 +27,9 @@ def info(path: Path, /) -> dict[str, Any]:
         result = describe(path, Pack.open(path))
     elif Run(path).exists():
         result = _about_run(path)
-    elif path.is_file() and path.suffix != ".safetensors":
+    elif named(path) is None and path.is_file() and path.suffix != ".safetensors":
         result = _about_image(path)
-    elif path.is_file() or (path / MANIFEST).is_file():  # a model, or a checkpoint of a run
+    elif path.is_file() or named(path) is not None:  # a model, or a checkpoint of a run
         result = _about_model(load_model(path))
     else:
         raise UsageError(f"{path} is nothing that sfumato wrote", expected="a run, a model, a dataset or an image")
@@ -50,7 +50,7 @@ def _about_run(path: Path) -> dict[str, Any]:
     return {
         "run": str(path),
         "steps": max((record["step"] for record in records), default=0),
-        "minutes": round(max((record["seconds"] for record in records), default=0.0) / 60, 2),
+        "minutes": round(max((record.get("seconds", 0.0) for record in records), default=0.0) / 60, 2),
         "last_validation": validations[-1] if validations else None,
         "model": _about_model(load_model(path)) if Run(path).checkpoints.is_dir() else None,
     }

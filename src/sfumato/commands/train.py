@@ -9,6 +9,7 @@ from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
 from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import say
+from sfumato.commands.work.branch import branch, chosen
 from sfumato.commands.work.dataset import check_dataset, record_dataset
 from sfumato.commands.work.session import Validation
 from sfumato.commands.work.starting import Start, begin
@@ -136,6 +137,7 @@ def resume(
     folder: Path,
     /,
     *,
+    out: Path | None = None,
     until_steps: Count | None = None,
     until_images: Count | None = None,
     until_epochs: Positive | None = None,
@@ -146,7 +148,8 @@ def resume(
     """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its twin as far.
 
     Args:
-        folder: The run folder.
+        folder: The run folder; or one of its checkpoints, RUN/checkpoints/step-00001000 or RUN/checkpoints/best.
+        out: A folder for a run of its own that goes on from there; needed for a chosen checkpoint.
         until_steps: Train to this many steps, also beyond the end that the run was given.
         until_images: Train to this many images.
         until_epochs: Train to this many walks through the training images.
@@ -154,18 +157,37 @@ def resume(
         dataset: Where the dataset of the run lies now, if it was moved; its content must be the same.
         dry_run: Only say what would be continued.
     """
-    run, length = Run(folder), _Length(until_steps, until_images, until_epochs, more_minutes)
-    if not run.exists():
-        raise UsageError(f"{folder} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
-    wanted, twin = length.of(run), run.twin
+    run, checkpoint = chosen(folder)
+    if checkpoint is not None and out is None:
+        raise UsageError(
+            f"{folder} is one checkpoint of a run, and later steps are there",
+            expected="--out for a run of its own that goes on from it; the run itself goes on from its newest one",
+            remedy=f"sfumato resume {folder} --out NEW, or sfumato resume {run.folder}",
+        )
+    length = _Length(until_steps, until_images, until_epochs, more_minutes)
+    wanted, place = length.of(run), dataset or run.found_dataset()
     if dry_run:
-        return _preview_plan(wanted, run, dataset or run.found_dataset())
+        return _preview_plan(wanted, run if out is None else Run(out), place)
     with joined():
-        result = _continue(run, wanted, dataset)
-        if twin.exists():
+        if out is not None:
+            run = _branched(run, checkpoint, Run(out), place)
+            wanted = length.of(run)
+        result = _continue(run, wanted, place)
+        if run.twin.exists():
             as_far = _Length(steps=result["step"])
-            result[TWIN] = _continue(twin, as_far.of(twin), dataset)
+            result[TWIN] = _continue(run.twin, as_far.of(run.twin), dataset or run.twin.found_dataset())
     return result
+
+
+def _branched(run: Run, checkpoint: Path | None, out: Run, dataset: Path) -> Run:
+    """The run that goes on from a checkpoint of another one, made by the first process."""
+    if is_first_here():
+        check_dataset(run, dataset)
+    wait_for_all()
+    if rank() == 0:
+        branch(run, checkpoint, out, dataset)
+    wait_for_all()
+    return out
 
 
 class _Length(NamedTuple):
@@ -196,9 +218,8 @@ class _Length(NamedTuple):
         return parse_recipe(raw, origin="the new length")
 
 
-def _continue(run: Run, recipe: Recipe, dataset: Path | None) -> dict[str, Any]:
-    """Go on with a run as long as the recipe says, with its dataset in another place if one is named."""
-    dataset = dataset or run.found_dataset()
+def _continue(run: Run, recipe: Recipe, dataset: Path) -> dict[str, Any]:
+    """Go on with a run as long as the recipe says; its dataset may lie in another place than the run knows."""
     if is_first_here():
         check_dataset(run, dataset)
     wait_for_all()

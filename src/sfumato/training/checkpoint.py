@@ -37,6 +37,9 @@ FORMAT = 1
 MANIFEST, STATE, WEIGHTS = "MANIFEST.json", "state.json", ".safetensors"
 _HEADED = frozenset({"model", "ema"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_LONGEST_NAME = 32
+"""Bytes of a text file that names a checkpoint."""
+
 _SLACK = 1 << 20
 """Bytes that must stay free beyond the tensors of a checkpoint: headers, state, manifest."""
 
@@ -121,6 +124,37 @@ def marked(folder: Path, name: str) -> Path | None:
     """The checkpoint that the text file `name` names, or None."""
     pointer = folder / name
     return folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+
+
+def named(path: Path) -> Path | None:
+    """The checkpoint that a path names: its own folder, or a text file such as `checkpoints/best` that names it."""
+    if (path / MANIFEST).is_file():
+        return path
+    if not path.is_file() or path.suffix or path.stat().st_size > _LONGEST_NAME:
+        return None
+    name = path.read_bytes().strip().decode("ascii", errors="replace")
+    found = path.parent / name
+    return found if re.fullmatch(r"step-\d+", name) and (found / MANIFEST).is_file() else None
+
+
+def copy(path: Path, folder: Path) -> Path:
+    """Copy a checkpoint into another `checkpoints` folder, and verify the copy: its run may be pruning it.
+
+    Raises:
+        ModelError: the copy does not agree with its manifest.
+        ResourceError: the disk is full.
+    """
+    final = folder / path.name
+    if final.exists():
+        return final
+    with _room(folder, sum(file.stat().st_size for file in path.iterdir())):
+        staging = folder / f".staging-{path.name}"
+        shutil.copytree(path, staging)
+        if (defect := _defect(staging)) is not None:
+            raise ModelError(f"{path}: {defect}", expected="a checkpoint that agrees with its manifest")
+        staging.rename(final)
+        _sync(folder)
+    return final
 
 
 def sweep(folder: Path) -> None:

@@ -52,12 +52,14 @@ def _differences(run: Run, record: Mapping[str, Any], dataset: Path) -> list[str
     return [] if same else ["dataset.json: another form of the images"]
 
 
-def record_dataset(run: Run, dataset: Path, pack: Pack) -> None:
-    """Write where the dataset of a run lies, and once what it holds."""
+def record_dataset(run: Run, dataset: Path, pack: Pack, *, origin: Mapping[str, Any] | None = None) -> None:
+    """Write where the dataset of a run lies, and once what it holds and from which other run the run goes on."""
     if not (run.folder / CASES).is_file():
         write_atomic(run.folder / CASES, json.dumps(contents(pack), ensure_ascii=False) + "\n")
-    record = {"dataset": _place(run, dataset), "sha256": digest(dataset), "files": stamps(dataset)}
-    write_atomic(run.folder / "run.json", json.dumps(record, indent=2) + "\n")
+    file = run.folder / "run.json"
+    known = run.record if file.is_file() else ({} if origin is None else {"from": dict(origin)})
+    record = {**known, "dataset": _place(run, dataset), "sha256": digest(dataset), "files": stamps(dataset)}
+    write_atomic(file, json.dumps(record, indent=2) + "\n")
 
 
 def _place(run: Run, dataset: Path) -> str:

@@ -27,7 +27,7 @@ from sfumato.provenance import digest
 from sfumato.recipe import Recipe, TaskKind, load_recipe
 from sfumato.recipe.scheduler import process_words
 from sfumato.run import HEADER_KEY, Model, Run, load_model
-from sfumato.training.checkpoint import MANIFEST
+from sfumato.training.checkpoint import named
 from sfumato.training.parts import Parts
 from sfumato.training.processes import rank
 from sfumato.training.weights import check_weights, load_bin, load_weights
@@ -206,9 +206,11 @@ def read_donor(model: str) -> Donor:
     beside = path.is_file() and path.name in foreign.WEIGHTS and foreign.is_folder(path.parent)
     if foreign.is_folder(path) or beside:
         return _diffusers(path.parent if beside else path, name=_absolute(model))
+    if named(path) is not None:
+        return _own(load_model(path), name=_absolute(model))
     if path.is_file() and HEADER_KEY not in (bare := load_weights(path))[1]:
         return Donor(_absolute(model), digest(path) or "", None, bare[0], None, {})
-    if path.is_file() or Run(path).exists() or (path / MANIFEST).is_file():
+    if path.is_file() or Run(path).exists():
         return _own(load_model(path), name=_absolute(model))
     if path.exists() or not foreign.is_hub_name(model):
         raise ModelError(
