@@ -26,11 +26,15 @@ from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import Sampler
+from sfumato.training.best import told
 from sfumato.training.checkpoint import load, marked, named, newest
 from sfumato.training.weights import fill, load_weights, write_weights
 
 AVERAGED = "ema.safetensors"
 """The averaged weights inside a checkpoint."""
+
+CHECKPOINTS = "checkpoints"
+"""Folder inside a run that holds its checkpoints."""
 
 TWIN = "twin"
 """Folder inside a run that holds its deterministic twin, itself a run, and inside predictions those of the twin."""
@@ -52,6 +56,7 @@ class Model(NamedTuple):
         sha256: of the weights file, of a run the checkpoint's.
         curve: quality by network calls as JSON (`sfumato.calls`), if it was measured.
         average: of a width, what it was made from, as JSON.
+        weights: what the weights are among those of their run, in words, if it is known.
         review: what error to expect of its masks (`sfumato.evaluation.review`), as JSON by the way of drawing them.
     """
 
@@ -65,6 +70,7 @@ class Model(NamedTuple):
     curve: Mapping[str, Any] | None = None
     average: Mapping[str, Any] | None = None
     review: Mapping[str, Any] | None = None
+    weights: str = ""
 
     @property
     def device(self) -> torch.device:
@@ -138,6 +144,7 @@ def _keep(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Pat
     about = change(json.loads(metadata[HEADER_KEY]))
     if path.is_dir():
         about.setdefault("of", digest(file))
+        about.setdefault("weights", words_of(file))
     target = Run(path).model if path.is_dir() else path
     write_weights(target, tensors, {HEADER_KEY: json.dumps(about)})
     return target
@@ -173,30 +180,39 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
         about.get("curve"),
         about.get("average"),
         about.get("review"),
+        about.get("weights") or words_of(file),
     )
+
+
+def words_of(file: Path) -> str:
+    """What averaged weights in a checkpoint are among those of their run; empty for any other file."""
+    return told(file.parent) if file.name == AVERAGED and file.parent.parent.name == CHECKPOINTS else ""
 
 
 def load_guide(words: str, model: Path, *, device: str = "cpu") -> Model:
     """The model that `--guide` names: by a path, or by the step of a checkpoint or snapshot of the same run.
 
     Args:
-        words: a path as in `load_model`, `step-000100`, or `100`.
+        words: a path as in `load_model`, `step-000100`, `100`, or `best`, `best-loss`, `last`.
         model: where the guided model came from.
         device: where to put it.
 
     Raises:
         UsageError: the run has no such step.
     """
-    named = re.fullmatch(r"(?:step-)?(\d+)", words)
-    if named is None:
+    pointer = Run(model).checkpoints / words
+    if re.fullmatch(r"last|best(-\w+)?", words) and named(pointer) is not None:
+        return load_model(pointer, device=device)
+    numbered = re.fullmatch(r"(?:step-)?(\d+)", words)
+    if numbered is None:
         return load_model(words, device=device)
-    run, step = Run(model), f"step-{int(named[1]):08d}"
+    run, step = Run(model), f"step-{int(numbered[1]):08d}"
     places = (run.snapshots / f"{step}.safetensors", run.checkpoints / step)
     found = next((place for place in places if place.exists()), None)
     if found is None:
         steps = sorted({place.stem for folder in (run.snapshots, run.checkpoints) for place in folder.glob("step-*")})
         raise UsageError(
-            f"{model} has no snapshot or checkpoint of step {int(named[1])}",
+            f"{model} has no snapshot or checkpoint of step {int(numbered[1])}",
             expected=", ".join(steps) or "a run folder with snapshots or checkpoints",
             remedy="train with --set checkpoint.snapshot_every_steps=1000 to keep more",
         )
@@ -248,7 +264,7 @@ class Run:
     @property
     def checkpoints(self) -> Path:
         """Where checkpoints are."""
-        return self.folder / "checkpoints"
+        return self.folder / CHECKPOINTS
 
     @property
     def model(self) -> Path:

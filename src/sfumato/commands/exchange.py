@@ -24,7 +24,7 @@ from sfumato.networks.foreign.pipeline import save_pipeline
 from sfumato.provenance import write_provenance
 from sfumato.recipe import DEFAULTS, GaussianProcess, Recipe, merge, parse_recipe
 from sfumato.recipe.scheduler import scheduler_words
-from sfumato.run import Model, header, load_model, weights_of
+from sfumato.run import HEADER_KEY, Model, header, load_model, weights_of, words_of
 from sfumato.training.weights import load_weights, write_weights
 
 EIGHT_BITS = Intensity("unit", 0.0, 255.0, "pipelines of diffusers take -1 for black and 1 for white")
@@ -78,23 +78,31 @@ def export(
     """Write a model for others: one file that describes itself, or a pipeline of diffusers.
 
     Args:
-        model: A run folder, a checkpoint or a model.safetensors; of a run the best averaged weights.
+        model: A run folder, a checkpoint (also RUN/checkpoints/best-loss) or a model.safetensors; of a run the best
+            averaged weights.
         to: The form: safetensors holds any model; diffusers one whose network and process it has.
         out: The file (safetensors) or folder (diffusers) to write.
         overwrite: Replace what is there.
     """
     if to == "safetensors":
-        file = claim_output_file(out, overwrite=overwrite, inputs=[model])
-        tensors, metadata = load_weights(weights_of(model))
-        with file.file() as draft:
+        claimed = claim_output_file(out, overwrite=overwrite, inputs=[model])
+        file = weights_of(model)
+        tensors, metadata = load_weights(file)
+        about = json.loads(metadata.get(HEADER_KEY, "{}"))
+        if words := words_of(file):
+            metadata = {**metadata, HEADER_KEY: json.dumps({**about, "weights": words})}
+        with claimed.file() as draft:
             write_weights(draft, tensors, metadata)
-        return {"model": str(model), "to": to, "out": str(out)}
+        return {"model": str(model), "to": to, "out": str(out), "weights": words or about.get("weights", "")}
     claim = claim_output(out, overwrite=overwrite, inputs=[model])
     found = load_model(model)
     network, scheduler = _network(found), _scheduler(found)
     with claim.folder() as folder:
         save_pipeline(folder, network, scheduler, size=found.spec.size)
-        write_provenance(folder, inputs={"model": model}, classes=list(found.spec.classes), sha256=found.sha256)
+        write_provenance(
+            folder, inputs={"model": model}, classes=list(found.spec.classes), sha256=found.sha256,
+            weights=found.weights,
+        )  # fmt: skip
     if found.spec.classes:
         names = ", ".join(f"{index} {name}" for index, name in enumerate([*found.spec.classes, "no class"]))
         say(f"its network needs class_labels, which DDPMPipeline does not give: {names}")

@@ -61,6 +61,7 @@ def _about_model(model: Model) -> dict[str, Any]:
         "model": model.name,
         "task": model.recipe.task,
         "step": model.step,
+        **({"weights": model.weights} if model.weights else {}),
         "sha256": model.sha256,
         **({} if model.average is None else {"average": model.average}),
         "parameters": sum(parameter.numel() for parameter in model.network.parameters()),

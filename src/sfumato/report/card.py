@@ -180,6 +180,10 @@ def _about_training(run: Path, recipe: Mapping[str, Any], records: Sequence[Mapp
         last = train[-1]
         steps, images = counted(last["step"], "step"), counted(last["images"], "image")
         yield f"{steps}, {images} seen, {last['seconds'] / 60:.1f} minutes"
+    pointer, metric = run / "checkpoints" / "best", recipe.get("validate", {}).get("metric", "the validation")
+    if pointer.is_file():
+        step = pointer.read_text(encoding="utf-8").strip().removeprefix("step-")
+        yield f"the weights are those after step {step.lstrip('0') or 0}, the best by {metric}"
     if starts := read_json(run / "hardware.json"):
         last_start = starts[-1]
         processes = counted(last_start.get("processes", 1), "process", "processes")

@@ -37,7 +37,7 @@ MEANING = {
     "information": "Mutual information around the predicted object: 0 = all members say the same.",
     "network_calls": "Forward passes of the network that one case took.",
     "seconds": "Time that one case took.",
-    "loss_held_out": "The loss on images that training never saw: when it rises, the model begins to copy.",
+    "loss_held_out": "The loss on images that training never saw: when it rises, the model learns them by heart.",
     "loss_train": "The same on images of the training split.",
     "gap": "Held-out loss less training loss: it grows when training images are learned by heart.",
     "kid": "Distance of drawn images to held-out ones: 0 = alike, and slightly below 0 at times.",

@@ -16,7 +16,7 @@ nothing and give no gradient; scores leave them out.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -110,13 +110,19 @@ class Segment:
         masks = self.pack.masks(batch.rows, readers, self.device)
         images, moved = apply(images, masks, draw(self.augment, noise, images))
         assert moved is not None
-        ignored = moved == IGNORED if self.pack.spec.ignore else None
-        x0 = one_hot(moved, self.classes) if ignored is None else undecided(moved, ignored, self.classes)
+        return self._terms(network, images, moved, t, noise, self.objective)
+
+    def _terms(
+        self, network: nn.Module, images: Data, masks: Masks, t: PerItem, noise: Noise, objective: Objective
+    ) -> Mapping[str, Tensor]:
+        """An objective's terms of images with their masks at given times."""
+        ignored = masks == IGNORED if self.pack.spec.ignore else None
+        x0 = one_hot(masks, self.classes) if ignored is None else undecided(masks, ignored, self.classes)
         condition = Condition(image=images)
         x_t = self.process.corrupt(self._recycled(network, x0, condition, noise), t, noise)
         x, level = self.process.network_input(x_t, t)
         output = network(x, level, self._told(network, x_t, t, condition, noise)).float()
-        return self.objective(self.process, Answer(output, x0, x_t, t, images, ignored))
+        return objective(self.process, Answer(output, x0, x_t, t, images, ignored))
 
     def _recycled(self, network: nn.Module, x0: Data, condition: Condition, noise: Noise) -> Data:
         """The masks to corrupt: for a share of the items the network's estimate at pure noise."""
@@ -136,7 +142,7 @@ class Segment:
         return self_conditioned(estimate, condition, noise, share=self.self_condition)
 
     def validate(self, network: nn.Module) -> Scores:
-        """Dice and IoU of sampled masks on the validation rows, mean over foreground classes."""
+        """Dice and IoU of sampled masks on the validation rows, mean over foreground classes; the loss there."""
         predicted = self._predict(network, self.rows)
         summary = summarise(
             [
@@ -147,7 +153,23 @@ class Segment:
             ]
         )
         scores = {name: float(np.mean([getattr(each, name) for each in summary])) for name in ("dice", "iou")}
-        return {"score": scores[self.metric], **scores}
+        return {"score": scores[self.metric], **scores, **self._held_out(network)}
+
+    @torch.inference_mode()
+    def _held_out(self, network: nn.Module) -> Scores:
+        """The loss of the validation rows as they are, the same times and noise each time; without a second network."""
+        objective = replace(self.objective, adversarial=0.0, discriminator=None)
+        if objective.process == 0 and not objective.terms:
+            return {}
+        losses = []
+        for start in range(0, len(self.rows), self.batch):
+            part = self.rows[start : start + self.batch]
+            places = range(start, start + len(part))
+            noise = Noise([derive_seed(self.seed, "held out", place) for place in places], self.device)
+            t = self.process.times(stratified(noise, places, len(self.rows)))
+            images, masks = self.pack.images(part, self.device), self.pack.masks(part, None, self.device)
+            losses.append(self._terms(network, images, masks, t, noise, objective)["loss"].double().cpu())
+        return {"loss_held_out": float(torch.cat(losses).mean())}
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Validation images with predicted and true masks."""

@@ -6,7 +6,8 @@ other file with its size and sha256. `save` keeps this order, and the process ma
 1. Write into `.staging-<step>-<pid>`, the manifest last; everything is fsynced.
 2. Rename the folder to its final name: from here on the checkpoint exists, as a whole.
 3. Point the text file `last` to it, by replacing the file.
-4. Prune: older checkpoints are renamed to `.trash-...`, then deleted; two that verify, `best` and every N-th stay.
+4. Prune: older checkpoints are renamed to `.trash-...`, then deleted; two that verify, those that
+   `best` and `best-...` name, and every N-th stay.
 
 Readers take the newest checkpoint whose manifest verifies, decided by the step number, and say which they passed over.
 Nothing is pickled, and no pickle is ever opened.
@@ -85,7 +86,7 @@ def save(
         tensors: file stem -> name -> tensor. Tied and strided tensors are fine.
         headers: metadata for the files `model` and `ema`.
         state: everything else, as JSON.
-        keep: how many to keep besides `best`, at least 2.
+        keep: how many to keep besides the best, at least 2.
         stays: whether the checkpoint of a step is never thrown away.
 
     Returns:
@@ -112,7 +113,7 @@ def save(
 
 
 def mark(folder: Path, name: str, path: Path) -> None:
-    """Let the text file `name` (`last`, `best`) of the `checkpoints` folder name the checkpoint `path`, atomically."""
+    """Let a text file of the `checkpoints` folder (`last`, `best`, ...) name the checkpoint `path`, atomically."""
     draft = folder / f".staging-{name}"
     with _room(folder, 0):
         _write(draft, (path.name + "\n").encode())
@@ -135,26 +136,6 @@ def named(path: Path) -> Path | None:
     name = path.read_bytes().strip().decode("ascii", errors="replace")
     found = path.parent / name
     return found if re.fullmatch(r"step-\d+", name) and (found / MANIFEST).is_file() else None
-
-
-def copy(path: Path, folder: Path) -> Path:
-    """Copy a checkpoint into another `checkpoints` folder, and verify the copy: its run may be pruning it.
-
-    Raises:
-        ModelError: the copy does not agree with its manifest.
-        ResourceError: the disk is full.
-    """
-    final = folder / path.name
-    if final.exists():
-        return final
-    with _room(folder, sum(file.stat().st_size for file in path.iterdir())):
-        staging = folder / f".staging-{path.name}"
-        shutil.copytree(path, staging)
-        if (defect := _defect(staging)) is not None:
-            raise ModelError(f"{path}: {defect}", expected="a checkpoint that agrees with its manifest")
-        staging.rename(final)
-        _sync(folder)
-    return final
 
 
 def sweep(folder: Path) -> None:
@@ -239,12 +220,12 @@ def _sync(folder: Path) -> None:
 def _prune(folder: Path, *, newest: Path, keep: int, stays: Callable[[int], bool]) -> None:
     """Throw away checkpoints older than `newest` once `keep` that verify are kept.
 
-    `best` and what `stays` says always stay.
+    What a file `best` or `best-...` names, and what `stays` says, always stays.
     """
-    good, best = 1, marked(folder, "best")
+    good, best = 1, {marked(folder, file.name) for file in folder.glob("best*")}
     for path in _steps(folder):
         step = _step_of(path)
-        if step >= _step_of(newest) or path == best or stays(step):
+        if step >= _step_of(newest) or path in best or stays(step):
             continue
         if good >= keep:
             path.rename(folder / f".trash-{path.name}")

@@ -18,7 +18,7 @@ def card_run(tmp_path: Path) -> Path:
     run.mkdir()
     (run / "recipe.yaml").write_text(
         "{task: generate, data: {size: [32, 48]}, process: {kind: edm}, network: {kind: unet}, "
-        "train: {seed: 3}, validate: {cases: 4}}"
+        "train: {seed: 3}, validate: {cases: 4, metric: kid}}"
     )
     (run / "run.json").write_text(json.dumps({"dataset": str(data), "sha256": "x"}))
     records = [
@@ -49,6 +49,7 @@ def test_a_card_tells_of_data_training_numbers_and_limits(card_run: Path) -> Non
         "60 images of 30 patients", "53 train, 7 validation, 0 test", "often 51, rare 2", "modality: mr",
         "9 steps, 72 images seen, 1.0 minutes", "seed: 3", "on 4 validation cases", "| held-out loss | 0.2 |",
         "Only 2 training images of rare", "No test cases were held out", "32 x 48 pixels",
+        "those after step 5, the best by kid",
         f"`{hashlib.sha256(b'weights').hexdigest()}`",
     ):  # fmt: skip
         assert said in card, said

@@ -164,3 +164,22 @@ def test_a_warm_start_is_the_estimate_at_the_critical_level() -> None:
     assert torch.allclose(network.seen[0][0][:2], process.network_input(expected, sampler.times[0])[0])
     with pytest.raises(ValueError, match="starts from an estimate"):
         last(draw_masks(process, network, sampler, images, 2, seeds=[1, 2]))
+
+
+def test_the_held_out_loss_is_the_objective_at_the_same_noise_each_time() -> None:
+    """Not of the batch; lower for who knows the masks; without the second network of an adversarial term."""
+    made, right, wrong = task(), Constant(), Constant()
+    wrong.scores.data = -wrong.scores.data
+    one_reader = replace(made, pack=Pack(made.pack.spec, made.pack.cases, made.pack._sizes, *arrays(made.pack)))
+    losses = [one_reader.validate(network)["loss_held_out"] for network in (right, right, wrong)]
+    assert losses[0] == losses[1] < 0.01 < 5 < losses[2]
+    assert replace(one_reader, batch=3).validate(right)["loss_held_out"] == pytest.approx(losses[0], rel=1e-5)
+    adversarial = Objective(process=0.0, adversarial=0.1, discriminator=nn.Identity())
+    assert "loss_held_out" not in replace(one_reader, objective=adversarial).validate(right)
+
+
+def arrays(pack: Pack) -> tuple[np.ndarray, np.ndarray]:
+    """The images, and masks whose first reader outlines the last row."""
+    masks = np.zeros_like(pack._masks)
+    masks[:, :, -1] = 1
+    return pack._images, masks

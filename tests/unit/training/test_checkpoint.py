@@ -78,11 +78,13 @@ def test_rests_of_a_killed_process_are_swept_even_with_the_same_pid(tmp_path):
 # --- pruning
 
 
-def test_two_and_best_are_kept(tmp_path):
+def test_two_and_the_best_are_kept(tmp_path):
     checkpoint.mark(tmp_path, "best", save(tmp_path, 1))
-    for step in range(2, 6):
+    checkpoint.mark(tmp_path, "best-loss", save(tmp_path, 2))
+    for step in range(3, 6):
         save(tmp_path, step, keep=1)
-    assert names(tmp_path) == ["best", "last", "step-00000001", "step-00000004", "step-00000005"]
+    steps = [f"step-0000000{step}" for step in (1, 2, 4, 5)]
+    assert names(tmp_path) == ["best", "best-loss", "last", *steps]
 
 
 def test_keep_is_heeded(tmp_path):

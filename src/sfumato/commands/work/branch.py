@@ -21,7 +21,8 @@ from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.provenance import digest, write_provenance
 from sfumato.run import Run
-from sfumato.training.checkpoint import MANIFEST, Checkpoint, copy, load, mark, named, newest
+from sfumato.training.best import names_of
+from sfumato.training.checkpoint import MANIFEST, Checkpoint, load, mark, named, newest
 from sfumato.training.log import Log, read_log
 
 KEPT = ("samples", "snapshots", "averages")
@@ -58,8 +59,9 @@ def branch(run: Run, path: Path | None, out: Run, dataset: Path) -> None:
         UsageError: the folder holds something else.
         ModelError: the checkpoint is damaged, or there is none.
     """
-    checkpoint = _loaded(run, path)
-    origin = {"run": run.folder.resolve().name, "step": checkpoint.step, "sha256": digest(checkpoint.path / MANIFEST)}
+    path = path or _newest(run)
+    step = int(path.name.removeprefix("step-"))
+    origin = {"run": run.folder.resolve().name, "step": step, "sha256": digest(path / MANIFEST)}
     if out.exists():
         if out.record.get("from") != origin:
             raise UsageError(
@@ -68,47 +70,54 @@ def branch(run: Run, path: Path | None, out: Run, dataset: Path) -> None:
             )  # fmt: skip
         return
     with output_folder(out.folder, inputs=[run.folder]) as folder:
-        _copy(run, checkpoint, folder)
-        _tell(run, checkpoint, folder, origin)
-        inputs = {"checkpoint": checkpoint.path, "dataset": dataset}
+        _copy(run, path, folder, step=step)
+        _tell(run, folder, origin)
+        inputs = {"checkpoint": path, "dataset": dataset}
         write_provenance(folder, inputs=inputs, seed=run.recipe.train.seed, origin=origin)
         record_dataset(Run(folder), dataset, Pack.open(dataset), origin=origin)
         write_atomic(Run(folder).recipe_file, run.recipe.to_yaml())
-    say(f"{out.folder} goes on from step {checkpoint.step} of {run.folder}")
+    say(f"{out.folder} goes on from step {step} of {run.folder}")
     if run.twin.exists():
         say(f"its twin stays behind: sfumato resume {run.twin.folder} --out {out.twin.folder} takes it along")
 
 
-def _loaded(run: Run, path: Path | None) -> Checkpoint:
-    checkpoint = newest(run.checkpoints) if path is None else load(path)
+def _newest(run: Run) -> Path:
+    checkpoint = newest(run.checkpoints)
     if checkpoint is None:
         raise ModelError(f"{run.folder} holds no checkpoint", remedy=f"sfumato resume {run.folder}")
-    return checkpoint
+    return checkpoint.path
 
 
-def _copy(run: Run, checkpoint: Checkpoint, folder: Path) -> None:
-    """What the run had after the step; a best checkpoint that is no longer there is said."""
+def _copy(run: Run, path: Path, folder: Path, *, step: int) -> None:
+    """What the run had after a step; a best checkpoint that is no longer there is said."""
     new = Run(folder)
-    copy(checkpoint.path, new.checkpoints)
-    for step in _bests(checkpoint.state["best"]):
-        best = run.checkpoints / f"step-{step:08d}"
-        if best.is_dir():
-            copy(best, new.checkpoints)
+    state = _copied(path, new).state
+    mark(new.checkpoints, "last", new.checkpoints / path.name)
+    for best in sorted(set(names_of(state["best"]).values()) - {step}):
+        place = run.checkpoints / f"step-{best:08d}"
+        if place.is_dir():
+            _copied(place, new)
         else:
-            say(f"note: the best checkpoint until then, of step {step}, is no longer kept")
-    mark(new.checkpoints, "last", new.checkpoints / checkpoint.path.name)
+            say(f"note: the checkpoint of step {best}, the best until then, is no longer kept")
     for record in (CASES, RECORD):
         if (run.folder / record).is_file():
             shutil.copy(run.folder / record, folder / record)
     for name in KEPT:
-        for file in _until(run.folder / name, checkpoint.step):
+        for file in _until(run.folder / name, step):
             (folder / name).mkdir(exist_ok=True)
             shutil.copy(file, folder / name / file.name)
 
 
-def _bests(best: Mapping[str, Any]) -> list[int]:
-    """The steps of the best checkpoints that a state knows."""
-    return sorted({best["step"]} if "step" in best else set())
+def _copied(path: Path, run: Run) -> Checkpoint:
+    """A checkpoint that verifies, copied; the copy is verified when the new run starts from it."""
+    found, place = load(path), run.checkpoints / path.name
+    place.mkdir(parents=True)
+    try:
+        for file in path.iterdir():
+            shutil.copy(file, place / file.name)
+    except FileNotFoundError:
+        raise ModelError(f"{path} went away while it was copied", expected="a checkpoint that its run keeps") from None
+    return found
 
 
 def _until(folder: Path, step: int) -> Iterator[Path]:
@@ -119,13 +128,13 @@ def _until(folder: Path, step: int) -> Iterator[Path]:
             yield file
 
 
-def _tell(run: Run, checkpoint: Checkpoint, folder: Path, origin: Mapping[str, Any]) -> None:
+def _tell(run: Run, folder: Path, origin: Mapping[str, Any]) -> None:
     """Log and plan of the run up to the step, and where they come from."""
     with Log(folder / "log.jsonl") as log:
         for record in read_log(run.folder / "log.jsonl"):
-            if record["step"] <= checkpoint.step:
+            if record["step"] <= origin["step"]:
                 log.write(record)
-        log.write({"kind": "origin", "step": checkpoint.step, "run": origin["run"], "sha256": origin["sha256"]})
+        log.write({"kind": "origin", **origin})
     plan = run.folder / "plan.json"
     choices = json.loads(plan.read_text(encoding="utf-8")) if plan.is_file() else []
     reason = "the checkpoint that this run goes on from; choices above are those of its run"

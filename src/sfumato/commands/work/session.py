@@ -20,6 +20,7 @@ from sfumato.report.figures import grid, overlay
 from sfumato.run import Run, header
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
+from sfumato.training.best import Other, judge, names_of
 from sfumato.training.cadence import Cadence, Clock, Shares
 from sfumato.training.checkpoint import mark, save
 from sfumato.training.log import Log, read_log
@@ -40,6 +41,12 @@ FIRST_PREVIEW_SECONDS = 30.0
 
 AVERAGES = 24
 """How often in a run the averages with a width are kept: others between 0.04 and 0.15 are then within 0.5 %."""
+
+
+_LOSS = Other("loss", "loss_held_out")
+
+OTHER = {"dice": _LOSS, "iou": _LOSS, "kid": _LOSS, "loss": Other("kid", "kid")}
+"""For each metric that decides, the other number of a validation by which there is a best checkpoint."""
 
 
 class Validation(NamedTuple):
@@ -158,11 +165,8 @@ class Session:
         self._picture(log)
         log({"kind": "validate", "step": self.parts.step, "seconds": self.parts.seconds, **scores})
         self._warn(learned_by_heart(scores), log)
-        best = self.parts.best.get("score")
-        better = best is None or scores["score"] > best
-        self.parts.best["stalled"] = 0 if better else self.parts.best.get("stalled", 0) + 1
-        if better:
-            self.parts.best |= {"score": scores["score"], "step": self.parts.step}
+        metric = self.recipe.validate_.metric
+        if judge(self.parts.best, scores, metric=metric, other=OTHER[metric], step=self.parts.step):
             self._save()
             self._mark_best()
         yield Validation(self.parts.step, scores["score"])
@@ -174,10 +178,11 @@ class Session:
             log({"kind": "warning", "step": self.parts.step, "text": warning})
 
     def _mark_best(self) -> None:
-        """Let `checkpoints/best` name the best checkpoint; also after a kill between saving it and naming it."""
-        best = self.run.checkpoints / f"step-{self.parts.best.get('step', 0):08d}"
-        if rank() == 0 and best.is_dir():
-            mark(self.run.checkpoints, "best", best)
+        """Let `checkpoints/best` and the like name their checkpoints; also after a kill between saving and naming."""
+        for name, step in names_of(self.parts.best).items() if rank() == 0 else ():
+            best = self.run.checkpoints / f"step-{step:08d}"
+            if best.is_dir():
+                mark(self.run.checkpoints, name, best)
 
     def _out_of_patience(self) -> bool:
         patience = self.recipe.validate_.patience
