@@ -10,7 +10,9 @@ from typing import NamedTuple
 from PIL import ExifTags, Image
 
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.picture import open_picture
 from sfumato.data.formats.scan import is_volume
+from sfumato.files import open_file
 
 ENDINGS = {
     "PNG": {".png"},
@@ -62,7 +64,7 @@ def storage(locator: str) -> Storage | None:
     if target.member or is_volume(target.path):
         return None
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(target.path) as image:
+        with warnings.catch_warnings(action="ignore"), open_file(target.path) as file, open_picture(file) as image:
             return _described(image, target.path)
     except Exception:  # what is wrong with the file is told where it is decoded
         return None

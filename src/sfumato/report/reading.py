@@ -14,7 +14,9 @@ from jaxtyping import Shaped
 from PIL import Image as Pillow
 
 from sfumato.data.formats.image import read_image
+from sfumato.data.formats.picture import open_picture
 from sfumato.errors import DataError
+from sfumato.files import open_file
 from sfumato.report.channels import AnyImage, Picture, as_picture
 from sfumato.report.content import Block, Image, Listing, Note, Table
 from sfumato.report.figures import heat
@@ -125,12 +127,12 @@ def read_pixels(path: Path) -> AnyImage:
     """An image file in uint8; what is transparent becomes white.
 
     Raises:
-        OSError: there is no such file, or Pillow does not know its format.
+        OSError: there is no such file, or it is in no format that we read.
         DataError: a TIFF is damaged.
     """
     if path.suffix.lower() in (".tif", ".tiff"):
         return as_bytes(read_image(str(path)))
-    with Pillow.open(path) as file:
+    with open_file(path) as content, open_picture(content) as file:
         if file.mode.startswith("I"):
             return (np.asarray(file).astype(np.float64) / 257.0).clip(0, 255).astype(np.uint8)[..., None]
         if file.has_transparency_data:

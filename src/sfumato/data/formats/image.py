@@ -11,7 +11,6 @@ says itself. Masks keep the index of a palette, since its colours mean nothing.
 
 import io
 import logging
-import math
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -19,14 +18,17 @@ from typing import NamedTuple
 import numpy as np
 import tifffile
 from jaxtyping import Shaped
-from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
-from sfumato.data.formats.content import DEFLATE_RATIO, opened
+from sfumato.data.formats.content import opened
+from sfumato.data.formats.jpeg import check_jpeg
 from sfumato.data.formats.origin import XMP_KEY
+from sfumato.data.formats.picture import open_picture
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
 from sfumato.data.formats.scan import is_volume, read_plane
+from sfumato.data.formats.strips import UNPACKED, check_strips
 from sfumato.data.formats.tiff import encode_tiff, has_opacity, is_tiff
 from sfumato.errors import DataError
 from sfumato.wording import beginning
@@ -41,13 +43,16 @@ WHOLE = "a whole PNG, JPEG, TIFF, BMP, GIF or WebP image"
 MAX_PIXELS = 89_478_485
 """More pixels than this (a quarter of a gigabyte as RGB) are refused before decoding. Pillow's own limit."""
 
-UNPACKED = {
-    tifffile.COMPRESSION.NONE,
-    tifffile.COMPRESSION.PACKBITS,
-    tifffile.COMPRESSION.DEFLATE,
-    tifffile.COMPRESSION.ADOBE_DEFLATE,
+TURNED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
 }
-"""Compressions of TIFF that tifffile reads without further libraries."""
+"""What makes a picture upright, by its EXIF orientation."""
 
 GREY_TOLERANCE = 8
 """An RGB mask whose channels differ by no more is grey: JPEG leaves such traces."""
@@ -175,8 +180,6 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> _Decoded:
             _refuse_huge(path, png.header.width, png.header.height)
             if (pixels := decode_png(png)) is not None:
                 return _of_colours(pixels)
-        if content.startswith(b"\xff\xd8") and content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda"):
-            raise ValueError("the end mark (EOI) is missing: the file was cut")
         if is_tiff(content):
             return _decode_tiff(path, content, palette=palette)
         return _decode_pillow(path, content, palette=palette)
@@ -219,13 +222,25 @@ def _too_large(path: Path, what: str) -> DataError:
 
 
 def _decode_pillow(path: Path, content: bytes, *, palette: bool) -> _Decoded:
-    with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(content)) as image:
+    with warnings.catch_warnings(action="ignore"), open_picture(io.BytesIO(content)) as image:
         _refuse_huge(path, *image.size)
-        frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":  # MPO: a JPEG with a preview behind it
+        if image.format in ("JPEG", "MPO"):  # MPO: a JPEG with a preview behind it
+            return _of_colours(_decode_jpeg(image, content))
+        if (frames := getattr(image, "n_frames", 1)) > 1:
             raise _frames(path, frames)
         image.load()
         return _of_colours(np.asarray(_plain(ImageOps.exif_transpose(image), palette=palette)))
+
+
+def _decode_jpeg(image: Image.Image, content: bytes) -> np.ndarray:
+    """The pixels of a JPEG that Pillow has opened, all of which are there."""
+    pixels = check_jpeg(content, image.mode)
+    if pixels is None:
+        return np.asarray(_plain(ImageOps.exif_transpose(image), palette=False))
+    turned = TURNED.get(image.getexif().get(ExifTags.Base.Orientation, 1))
+    if turned is not None:
+        return np.asarray(Image.fromarray(pixels.squeeze(axis=2) if pixels.shape[2] == 1 else pixels).transpose(turned))
+    return pixels
 
 
 def _frames(path: Path, count: int) -> DataError:
@@ -253,7 +268,7 @@ def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> _Decoded:
         _refuse_huge(path, page.imagewidth, page.imagelength)
         if len(file.pages) > 1:
             raise _frames(path, len(file.pages))
-        _refuse_cut(page, len(content))
+        check_strips(page, content)
         simple = page.photometric in (tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.RGB)
         oriented = page.tags.valueof("Orientation", default=1) != 1
         if oriented or not simple or page.dtype is None or page.dtype == bool or _needs_pillow(page):
@@ -261,19 +276,6 @@ def _decode_tiff(path: Path, content: bytes, *, palette: bool) -> _Decoded:
         pixels, opacity = page.asarray(), has_opacity(page)
     planar = pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
     return _Decoded(np.moveaxis(pixels, 0, -1) if planar else pixels, opacity)
-
-
-def _refuse_cut(page: tifffile.TiffPage, size: int) -> None:
-    """Strips and tiles that are not there would be read as black, and what no file of this size holds allocated."""
-    plain = page.compression == tifffile.COMPRESSION.NONE and page.photometric != tifffile.PHOTOMETRIC.YCBCR
-    claim = page.size * page.bitspersample // 8
-    if page.compression in UNPACKED and claim > size * (1 if plain else DEFLATE_RATIO):
-        raise ValueError(f"its header announces {claim:,} bytes, the file has {size:,}")
-    parts = list(zip(page.dataoffsets, page.databytecounts, strict=False))
-    missing = sum(count < 1 or offset + count > size for offset, count in parts)
-    missing += max(0, math.prod(page.chunked) - len(parts))
-    if missing:
-        raise ValueError(f"{missing} of {math.prod(page.chunked)} strips or tiles are not there")
 
 
 def _needs_pillow(page: tifffile.TiffPage) -> bool:

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from sfumato.data.formats.dicom.file import is_dicom, read_dataset
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.nifti import read_words
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, said_in_texts, source_type
+from sfumato.data.formats.picture import open_picture
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.tiff import is_tiff, read_texts
+from sfumato.files import read_file
 
 TAGS = ("ImageType", "Manufacturer", "SoftwareVersions", "SeriesDescription", "SegmentSequence")
 
@@ -39,7 +39,7 @@ def read_origin(path: Path) -> dict[str, str]:
 
 def _in_picture(path: Path) -> dict[str, str]:
     read_image(str(path))  # whole, or refused
-    content = path.read_bytes()
+    content = read_file(path)
     ours, code = said_in_texts(_texts(content)), source_type(content)
     return ours | ({} if code is None else {"Digital source type": code})
 
@@ -48,7 +48,7 @@ def _texts(content: bytes) -> Mapping[str, object]:
     """The texts of a PNG or TIFF by their keys; none of other pictures."""
     if is_tiff(content):
         return read_texts(content)
-    with Image.open(io.BytesIO(content)) as image:
+    with open_picture(io.BytesIO(content)) as image:
         texts: Mapping[str, object] = getattr(image, "text", {}) if image.format == "PNG" else {}
         return texts
 

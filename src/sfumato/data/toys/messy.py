@@ -18,9 +18,11 @@ import tifffile
 from PIL import Image
 
 from sfumato.data.formats.image import read_image, read_mask, write_image
+from sfumato.data.formats.picture import open_picture
 from sfumato.data.spec import with_channels
 from sfumato.data.toys.toy import make_toy, refuse_filled
 from sfumato.errors import UsageError
+from sfumato.files import open_file
 
 SOUND = 8
 """Cases without a defect, at least."""
@@ -99,7 +101,8 @@ def _area(pair: Pair) -> int:
 
 
 def _picture(pair: Pair) -> Image.Image:
-    return Image.open(pair.image).convert("RGB")
+    with open_file(pair.image) as file:
+        return open_picture(file).convert("RGB")
 
 
 def _replaced(path: Path, suffix: str) -> Path:

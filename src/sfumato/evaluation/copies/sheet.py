@@ -5,8 +5,8 @@ from collections import Counter
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
+from sfumato.data.formats.picture import open_picture
 from sfumato.evaluation.copies.audit import CopyAudit
 from sfumato.evaluation.copies.detector import CopyDetector, Pictures, to_float
 from sfumato.metrics.copies import Matches, aligned
@@ -55,4 +55,4 @@ def _row(detector: CopyDetector, images: Pictures, found: CopyAudit, chosen: lis
         name: [to_uint8(image)[0] for image in row]
         for name, row in (("generated, aligned", ours), ("nearest real", theirs))
     }
-    return np.asarray(Image.open(io.BytesIO(strips(drawn, labels))))
+    return np.asarray(open_picture(io.BytesIO(strips(drawn, labels))))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sfumato.data.formats.archive import read_array
 from sfumato.report.content import Block, Gallery, Image, Section, Table
 from sfumato.report.reading import embedded, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
@@ -57,7 +58,7 @@ def _files(folder: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Im
 
 def _decoded(file: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Image, ...]:
     """Images of the packed array (case, height, width, channel), whose rows are those of the manifest."""
-    images = np.load(file, mmap_mode="r", allow_pickle=False)
+    images = read_array(file)
     return tuple(embedded(_bytes(images[place]), rows[place]["id"]) for place in places)
 
 

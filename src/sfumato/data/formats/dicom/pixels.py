@@ -16,6 +16,7 @@ from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.facts import ENCODING_TAGS, Encoding, Facts, is_quantity
 from sfumato.data.formats.dicom.file import Dataset, guarded, library, read_dataset
 from sfumato.data.formats.dicom.frames import Frame
+from sfumato.data.formats.jpeg import check_jpeg
 from sfumato.errors import DataError
 
 FramePixels = Shaped[np.ndarray, "h w *c"]
@@ -30,6 +31,9 @@ TAGS = (*ENCODING_TAGS, *PIXELS, *COLOUR_TAGS, "PlanarConfiguration", "SOPClassU
 
 JPEG = "1.2.840.10008.1.2.4."
 """Transfer syntaxes of the JPEG family: every frame ends with the bytes FF D9 (EOI or EOC)."""
+
+FILLED_UP = (f"{JPEG}50", f"{JPEG}51")
+"""Those whose decoder fills up what is missing without a word: JPEG baseline and extended."""
 
 VIDEO = tuple(f"{JPEG}1{number:02}" for number in range(10))
 
@@ -121,6 +125,12 @@ def _refuse_cut_frames(facts: Facts, encoding: Encoding, content: bytes) -> None
         cut = [str(number) for number, frame in enumerate(frames, start=1) if not _ends(frame)]
         if cut:
             raise damaged(facts.path, f"the end mark is missing, so frames were cut: {', '.join(cut[:20])}")
+    if encoding.syntax in FILLED_UP and encoding.allocated == 8:
+        for number, frame in enumerate(frames, start=1):
+            try:
+                check_jpeg(frame, "L" if encoding.samples == 1 else "RGB")
+            except ValueError as error:
+                raise damaged(facts.path, f"frame {number}: {error}") from error
 
 
 def _ends(frame: bytes) -> bool:
