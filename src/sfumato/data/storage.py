@@ -11,6 +11,7 @@ from PIL import ExifTags, Image
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
+from sfumato.shortage import raise_shortage
 
 ENDINGS = {
     "PNG": {".png"},
@@ -64,7 +65,8 @@ def storage(locator: str) -> Storage | None:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(target.path) as image:
             return _described(image, target.path)
-    except Exception:  # what is wrong with the file is told where it is decoded
+    except Exception as error:  # what is wrong with the file is told where it is decoded
+        raise_shortage(error, reading=target.path)
         return None
 
 
