@@ -115,9 +115,7 @@ def picture(path: Path, caption: str, *, as_heat: bool = False, limit: int = LON
     """
     try:
         pixels = read_pixels(path)
-    except (
-        Exception
-    ) as error:  # readers raise whatever they like, and a page has more than one picture
+    except Exception as error:  # readers raise whatever they like, and a page has more than one picture
         raise_shortage(error, reading=path)
         return Image(light="", caption=f"{caption} ({path.name} cannot be shown)", width=0, height=0)
     if as_heat and pixels.shape[2] == 1:
