@@ -1,6 +1,7 @@
 """The command line: parses, calls a command, shows. Commands are named by import path, so `--help` loads no torch."""
 
 import json
+import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -12,16 +13,19 @@ from sfumato import __version__
 from sfumato.commands.flags.numbers import check_numbers
 from sfumato.commands.output.console import SafeConsole
 from sfumato.commands.output.encoding import write_anything
-from sfumato.errors import ResourceError, SfumatoError, Stopped
+from sfumato.errors import ResourceError, SfumatoError, Stopped, UsageError
 from sfumato.escape import visible
-from sfumato.memory import out_of_memory
+from sfumato.shortage import shortage
+from sfumato.terminal import lasting_streams
 from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
+from sfumato.training.signals import Terminated, ended_in_order
 
 ABOUT = """\
 Diffusion models for medical images: segment and synthesise, from a folder of scans to a number one can trust.
 
 Every verb reads folders and writes one new folder. Everywhere: --json prints the result on stdout, --debug shows the
-traceback of an error. Exit codes: 0 ok, 1 bug, 2 usage, 3 data, 4 memory or disk, 5 model, 75 stopped after saving.
+traceback of an error. Exit codes: 0 ok, 1 bug, 2 usage, 3 data, 4 memory or disk, 5 model, 75 stopped after saving,
+128 + number: ended by a signal, with nothing left behind.
 """
 BUG = "This is a bug in sfumato, not yours. Please report it with the lines above."
 
@@ -83,27 +87,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         write_anything(stream)
     words = list(sys.argv[1:] if arguments is None else arguments)
+    with lasting_streams():
+        code = _run(words)
+    if code:
+        sys.exit(code)
+
+
+def _run(words: Sequence[str]) -> int:
+    """Run one command and tell what came of it; the exit code."""
     flags = {flag: flag in words for flag in ("--json", "--debug")}
-    words = [word for word in words if word not in flags]
     adopt_slurm()
     try:
-        result = app(words, exit_on_error=False, print_error=True)
+        with ended_in_order():
+            result = app([word for word in words if word not in flags], exit_on_error=False, print_error=True)
+        if flags["--json"]:
+            _write(json.dumps(result, indent=2, default=str), sys.stdout)
     except CycloptsError:
-        sys.exit(2)
+        return 2
     except KeyboardInterrupt:
-        sys.exit(130)
+        return 130
+    except Terminated as end:
+        _write(f"ended by {signal.Signals(end.number).name}", sys.stderr)
+        return end.exit_code
     except Exception as error:
         code = _explain(error, debug=flags["--debug"])
         if flags["--json"] and (known := getattr(error, "result", None)) is not None:
             _write(json.dumps(known, indent=2, default=str), sys.stdout)
-        sys.exit(code)
-    if flags["--json"]:
-        _write(json.dumps(result, indent=2, default=str), sys.stdout)
+        return code
+    return 0
 
 
 def _explain(error: Exception, *, debug: bool) -> int:
     """Tell the person; the exit code. The last line says which of several processes failed, and why."""
-    known = error if isinstance(error, SfumatoError) else _resource(error)
+    known = error if isinstance(error, SfumatoError) else _of_the_machine(error)
     if isinstance(error, Stopped) and started_rank() > 0:
         return error.exit_code
     if debug or known is None:
@@ -114,20 +130,18 @@ def _explain(error: Exception, *, debug: bool) -> int:
     return 1 if known is None else known.exit_code
 
 
-def _resource(error: Exception) -> ResourceError | None:
-    """Out of disk or memory, or not allowed to write, in words; None for anything else."""
+def _of_the_machine(error: Exception) -> SfumatoError | None:
+    """What a machine ran out of, forbids, or takes for no name, in words; None for anything else."""
     import errno
 
-    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return ResourceError(f"the disk is full: {error.filename or error}", remedy="free some space and run it again")
-    if isinstance(error, OSError) and error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-        place = error.filename or "a file"
+    known = shortage(error)
+    if known is not None or not isinstance(error, OSError):
+        return known
+    place = error.filename or "a file"
+    if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return ResourceError(f"{place}: {error.strerror}", remedy="check the permissions, or give another --out")
-    if out_of_memory(error):
-        return ResourceError(
-            f"out of memory: {error}",
-            remedy="a smaller --batch, or --set train.accumulate=2 for the same batch in two pieces",
-        )
+    if error.errno in {errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP}:
+        return UsageError(f"{place}: {error.strerror}", remedy="another path")
     return None
 
 

@@ -24,6 +24,7 @@ from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe
+from sfumato.shortage import raise_shortage
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import Sampler
 from sfumato.training.best import told
@@ -303,7 +304,8 @@ class Run:
         file = self.folder / "run.json"
         try:
             record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
+        except (OSError, json.JSONDecodeError) as error:
+            raise_shortage(error, reading=file)
             raise UsageError(f"{self.folder} is not a run folder", expected=f"{file} naming its dataset") from None
         return record
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from sfumato.errors import DataError
 from sfumato.escape import from_cell, to_cell
 from sfumato.files import read_text
+from sfumato.shortage import raise_shortage
 
 Row = dict[str, str]
 
@@ -81,6 +82,7 @@ def _lines(path: Path) -> list[list[str]]:
     try:
         text = read_text(path, encoding="utf-8-sig", newline="")
     except (OSError, UnicodeDecodeError) as error:
+        raise_shortage(error, reading=path)
         why = (isinstance(error, OSError) and error.strerror) or error
         raise DataError(f"{path} cannot be read: {why}", expected="a CSV file in UTF-8", code="DATA-016") from error
     table = csv.reader(io.StringIO(text, newline=""), strict=True)

@@ -13,10 +13,11 @@ import pytest
 
 from sfumato.commands import prepare as preparing
 from sfumato.commands import train
+from sfumato.commands.work.trainer import training
 from sfumato.data.pack import Pack
-from sfumato.errors import UsageError
+from sfumato.errors import DataError, UsageError
 from sfumato.recipe import load_recipe
-from sfumato.run import load_model
+from sfumato.run import Run, load_model
 from sfumato.training.checkpoint import newest
 
 TINY = "network={kind: unet, channels: 4, multipliers: [1, 2], blocks: 1, attention: []}"
@@ -273,3 +274,17 @@ def test_a_twin_takes_as_many_steps_as_its_model(dataset: Path, tmp_path: Path) 
     assert result["step"] == result["twin"]["step"] > 0
     longer = train.resume(run, more_minutes=0.02)
     assert longer["step"] == longer["twin"]["step"] > result["step"]
+
+
+@pytest.mark.parametrize("name", ["run.json", "plan.json", "provenance.json", "init.json", ".recipe.yaml.77.part"])
+def test_a_run_that_was_killed_before_it_was_one_is_begun_again(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("{}")
+    with pytest.raises(DataError, match="does not exist"):
+        next(training(load_recipe("segment"), Run(tmp_path), tmp_path / "nothing"))
+
+
+def test_a_folder_of_somebody_is_no_run(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years")
+    with pytest.raises(UsageError, match="not empty and holds no run"):
+        next(training(load_recipe("segment"), Run(tmp_path), dataset))
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

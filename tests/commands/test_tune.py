@@ -253,3 +253,12 @@ def test_other_mistakes(dataset: Path, tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(UsageError, match="tune under torchrun"):
         go(dataset, tmp_path / "study")
+
+
+def test_a_folder_of_somebody_is_no_trial(dataset: Path, tmp_path: Path) -> None:
+    own = tmp_path / "study" / "trial-0000" / "thesis.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("years")
+    tune.segment(dataset, out=tmp_path / "study", trials=1, steps_per_trial=1, search=RATES, set=TINY)
+    assert own.read_text() == "years"
+    assert "holds no run" in rows(tmp_path / "study")[0]["note"]

@@ -18,6 +18,7 @@ from sfumato.errors import UsageError
 from sfumato.numerals import decimal
 from sfumato.plan import plan_size
 from sfumato.recipe import Modality, load_recipe
+from sfumato.training.signals import going_on_later
 from sfumato.wording import counted
 
 
@@ -81,7 +82,7 @@ def prepare(
         say(f"would prepare {counted(len(found.cases), 'case')} at {resolved[0]} x {resolved[1]} pixels into {out}")
         return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}
     spool = spool_folder(home_of(claim.out) / claim.out.name)
-    with claim.folder() as staging:
+    with going_on_later(lambda: "what is decoded so far is kept"), claim.folder() as staging:
         prepare_into(staging, recipe, found, source=source, spool=spool, workers=workers)
     say(f"prepared {out}")
     return describe(out, Pack.open(out))

@@ -13,8 +13,8 @@ from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.ledger import Shard, Share, Work, asked_by
+from sfumato.data.crew import Crew, processors
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.crew import Crew, processors
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.prove.arms import Stock, Unit
 from sfumato.evaluation.prove.job import Decision, Job, decide_job

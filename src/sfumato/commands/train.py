@@ -1,6 +1,7 @@
 """`sfumato train segment`, `sfumato train generate`, `sfumato resume`: the same command again continues a run."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from sfumato.plan import plan_training, preview
 from sfumato.recipe import LENGTHS, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
 from sfumato.run import TWIN, Run
 from sfumato.training.processes import is_first_here, joined, own_device, rank, wait_for_all
+from sfumato.training.signals import going_on_later
 
 AS_TWIN = (
     "process={kind: none, prediction: logits}", "train.recycle=0", "train.self_condition=0", "sample.start=noise",
@@ -73,7 +75,7 @@ def segment(
     wanted, start = begin(init, "segment", run, file=recipe, settings=settings)
     if dry_run:
         return _preview_plan(wanted, run, source, start)
-    with joined():
+    with _at_work(run):
         result = _train(wanted, run, source, start)
         if twin:
             beneath = start.words if start else None
@@ -129,7 +131,7 @@ def generate(
     wanted, start = begin(init, "generate", run, file=recipe, settings=settings)
     if dry_run:
         return _preview_plan(wanted, run, source, start)
-    with joined():
+    with _at_work(run):
         return _train(wanted, run, source, start)
 
 
@@ -168,7 +170,7 @@ def resume(
     wanted, place = length.of(run), dataset or run.found_dataset()
     if dry_run:
         return _preview_plan(wanted, run if out is None else Run(out), place)
-    with joined():
+    with _at_work(run if out is None else Run(out)):
         if out is not None:
             run = _branched(run, checkpoint, Run(out), place)
             wanted = length.of(run)
@@ -188,6 +190,13 @@ def _branched(run: Run, checkpoint: Path | None, out: Run, dataset: Path) -> Run
         branch(run, checkpoint, out, dataset)
     wait_for_all()
     return out
+
+
+@contextmanager
+def _at_work(run: Run) -> Iterator[None]:
+    """With the other processes; a signal between the steps of a training, which see to it themselves, loses nothing."""
+    with going_on_later(lambda: f"{run.folder} keeps what it has"), joined():
+        yield
 
 
 class _Length(NamedTuple):

@@ -7,7 +7,6 @@ best of its validations. The same command again goes on, and the same command at
 import json
 import math
 import os
-import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -34,6 +33,7 @@ from sfumato.run import Run
 from sfumato.tables import table_line
 from sfumato.training.log import read_log
 from sfumato.training.loop import Diverged
+from sfumato.training.signals import going_on_later
 
 VALIDATIONS = 8
 """Times that a trial is validated, where the recipe says nothing else."""
@@ -145,7 +145,7 @@ def _tune(
         "dataset": digest(dataset), "cases": digest_of(contents(Pack.open(dataset))),
     }  # fmt: skip
     baseline = {each.field: value for each in searches if (value := _own_value(own, each)) is not None}
-    with Study(
+    with going_on_later(lambda: f"{folder} keeps its trials"), Study(
         folder, name=f"{task}-{folder.resolve().name}", storage=storage, searches=searches, plan=plan,
         baseline=baseline, prune=prune, seed=seed,
     ) as study:  # fmt: skip
@@ -209,8 +209,6 @@ def _try(study: Study, attempt: Attempt, wanted: Recipe, run: Run, dataset: Path
     Raises:
         Stopped: by a signal; the trial has been saved, and goes on when the study does.
     """
-    if run.folder.is_dir() and not run.exists():
-        shutil.rmtree(run.folder)  # killed before it was a run
     try:
         with closing(training(wanted, run, dataset)) as work:
             for _ in work:

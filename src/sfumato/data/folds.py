@@ -10,6 +10,7 @@ from pathlib import Path
 from sfumato.atomic import write_atomic
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
+from sfumato.shortage import raise_shortage
 
 SPLITS_NAME = "splits_final.json"
 PARTS = {"train": "train", "val": "validation"}
@@ -25,6 +26,7 @@ def read_splits(path: Path) -> tuple[Mapping[str, str], ...]:
     try:
         content = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError) as error:
+        raise_shortage(error, reading=path)
         raise DataError(f"{path} cannot be read: {error}", expected="a whole JSON file", code="DATA-066") from error
     if not (
         isinstance(content, list)

@@ -26,6 +26,7 @@ from sfumato.data.preparation.store import FORMAT
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError
 from sfumato.files import read_file
+from sfumato.shortage import raise_shortage
 from sfumato.tables import read_rows
 from sfumato.typing import Data, Labels, Masks
 
@@ -132,6 +133,7 @@ def _description(folder: Path) -> dict[str, Any]:
         entry: dict[str, Any] = json.loads(read_file(folder / "dataset.json"))
         version = entry["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_shortage(error, reading=folder)
         raise DataError(
             f"{folder} is no prepared data set: dataset.json {error}",
             remedy=f"sfumato prepare SOURCE --out {folder}",

@@ -13,6 +13,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.picture import open_picture
 from sfumato.data.formats.scan import is_volume
 from sfumato.files import open_file
+from sfumato.shortage import raise_shortage
 
 ENDINGS = {
     "PNG": {".png"},
@@ -66,7 +67,8 @@ def storage(locator: str) -> Storage | None:
     try:
         with warnings.catch_warnings(action="ignore"), open_file(target.path) as file, open_picture(file) as image:
             return _described(image, target.path)
-    except Exception:  # what is wrong with the file is told where it is decoded
+    except Exception as error:  # what is wrong with the file is told where it is decoded
+        raise_shortage(error, reading=target.path)
         return None
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sfumato.errors import UsageError
 from sfumato.networks.blocks import Dimensions, channels_last, convolution, pad_to_multiple
 from sfumato.networks.normalisation import groups_of
+from sfumato.shortage import raise_shortage
 from sfumato.typing import Data
 
 LEVELS = 4
@@ -79,6 +80,7 @@ def make_classifier(name: str, *, channels_in: int, classes: int) -> nn.Module:
             name.removeprefix(TIMM), pretrained=False, in_chans=channels_in, num_classes=classes
         )
     except (RuntimeError, TypeError) as error:
+        raise_shortage(error, reading=name)
         raise UsageError(f"timm does not make {name}: {error}", expected="a name of timm.list_models()") from error
     return cast(nn.Module, network)
 
@@ -88,6 +90,7 @@ def _timm() -> Any:
     try:
         return import_module("timm")
     except (ImportError, RuntimeError, AttributeError) as error:
+        raise_shortage(error, reading=TIMM)
         raise UsageError(
             f"this needs the package timm, which cannot be imported ({error})",
             remedy=f"pip install timm, with the torchvision that goes with your torch; or --network {SMALL}",

@@ -26,6 +26,7 @@ from sfumato.provenance import digest, read_provenance
 from sfumato.report.figures import NOT_A_METRIC
 from sfumato.report.meaning import heading, meaning
 from sfumato.report.reading import read_json, shown
+from sfumato.shortage import raise_shortage
 from sfumato.tables import Row, read_rows
 from sfumato.training.log import read_log
 from sfumato.wording import counted
@@ -134,7 +135,8 @@ def _recipe(run: Path) -> dict[str, Any]:
     try:
         recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
         known = recipe["task"] in WORDS and len(recipe["data"]["size"]) == 2
-    except (OSError, yaml.YAMLError, TypeError, KeyError):
+    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
+        raise_shortage(error, reading=file)
         return {}
     return recipe if known else {}
 

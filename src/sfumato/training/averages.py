@@ -17,6 +17,7 @@ import safetensors
 from torch import Tensor
 
 from sfumato.errors import ModelError
+from sfumato.shortage import raise_shortage
 from sfumato.training.ema import EMA
 from sfumato.training.processes import rank
 from sfumato.training.profile import Kept
@@ -85,5 +86,6 @@ def add_together(kept: Sequence[KeptFile], shares: Sequence[float], names: Colle
                     tensor = archive.get_tensor(name).float()
                     sums[name] = sums[name].add_(tensor, alpha=share) if name in sums else tensor * share
         except (safetensors.SafetensorError, OSError) as error:
+            raise_shortage(error, reading=file)
             raise ModelError(f"{file}: damaged ({error})", expected="a complete .safetensors file") from error
     return sums

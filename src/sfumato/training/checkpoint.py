@@ -30,6 +30,7 @@ import safetensors.torch
 from torch import Tensor
 
 from sfumato.errors import ModelError, ResourceError, listed
+from sfumato.shortage import raise_shortage, shortage
 from sfumato.training.weights import load_weights, plain
 
 FORMAT = 1
@@ -37,7 +38,7 @@ FORMAT = 1
 
 MANIFEST, STATE, WEIGHTS = "MANIFEST.json", "state.json", ".safetensors"
 _HEADED = frozenset({"model", "ema"})
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LONGEST_NAME = 32
 """Bytes of a text file that names a checkpoint."""
 
@@ -258,7 +259,8 @@ def _defect(path: Path) -> str | None:
         version, files = int(manifest["format"]), dict(manifest["files"])
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise_shortage(error, reading=path / MANIFEST)
         return f"{MANIFEST} is damaged"
     if version > FORMAT:
         raise ModelError(f"{path}: made by a newer sfumato (format {version})", remedy="update sfumato")
@@ -273,6 +275,7 @@ def _file_defect(file: Path, entry: Mapping[str, Any]) -> str | None:
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
+        raise_shortage(error, reading=file)
         return f"{file.name} cannot be read ({error.strerror})"
     return None if digest == entry["sha256"] else f"{file.name} has changed since it was written (sha256)"
 
@@ -308,7 +311,8 @@ def _room(folder: Path, need: int) -> Iterator[None]:
             sweep(folder)
         if error.errno in _FULL:
             raise _disk_full(folder, existing, need) from error
-        raise ResourceError(f"{folder}: a checkpoint cannot be written ({error.strerror})") from error
+        known = shortage(error, during="while a checkpoint was written", disk=folder)
+        raise known or ResourceError(f"{folder}: a checkpoint cannot be written ({error.strerror})") from error
 
 
 def _disk_full(folder: Path, disk: Path, need: int) -> ResourceError:

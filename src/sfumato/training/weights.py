@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError, listed
+from sfumato.shortage import raise_shortage
 from sfumato.training.shard import placed
 
 AS_SAFETENSORS = (
@@ -39,6 +40,7 @@ def load_weights(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safetensors.safe_open(file, framework="pt") as archive:
             return {name: archive.get_tensor(name) for name in archive.keys()}, dict(archive.metadata() or {})  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
+        raise_shortage(error, reading=file)
         raise ModelError(f"{file}: damaged ({error})", expected="a complete .safetensors file") from error
 
 
@@ -51,6 +53,7 @@ def load_bin(file: Path) -> dict[str, Tensor]:
     try:
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise_shortage(error, reading=file)
         raise _not_weights(file, str(error).partition("\n")[0]) from error
     if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise _not_weights(file, "it holds other things than tensors")

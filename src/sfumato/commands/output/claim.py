@@ -25,6 +25,7 @@ from pathlib import Path
 
 from sfumato.errors import ResourceError, UsageError
 from sfumato.lock import FolderLock
+from sfumato.shortage import shortages_told
 
 CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
 """What systems put into folders by themselves: a folder with nothing else is empty."""
@@ -163,9 +164,14 @@ def _below(entry: Path) -> Iterator[Path]:
     """An entry of a folder and all that is in it; links are not followed."""
     yield entry
     if entry.is_dir() and not entry.is_symlink():
-        for folder, folders, files in os.walk(entry):
+        for folder, folders, files in os.walk(entry, onerror=refuse):
             folders.sort()
             yield from (Path(folder) / name for name in sorted([*folders, *files]) if name not in CLUTTER)
+
+
+def refuse(error: OSError) -> None:
+    """A folder that cannot be looked into."""
+    raise error
 
 
 @contextmanager
@@ -174,7 +180,7 @@ def _staging(out: Path) -> Iterator[Path]:
     place = home_of(out) / f".{out.name}.staging-{secrets.token_hex(4)}"
     place.mkdir(parents=True)
     try:
-        with ExitStack() as held:
+        with ExitStack() as held, shortages_told(out):
             with suppress(OSError):  # a disk without locks
                 held.enter_context(FolderLock(place, work="writes"))
             yield place

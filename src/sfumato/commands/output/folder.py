@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from sfumato.commands.output.claim import Claim, contents, home_of, resolved
+from sfumato.commands.output.claim import Claim, contents, home_of, refuse, resolved
 from sfumato.errors import ResourceError, UsageError
 from sfumato.provenance import is_written_by_us
 
@@ -122,6 +122,6 @@ def _refuse_others(out: Path, place: Path) -> None:
 
 def _runs(folder: Path) -> Iterator[Path]:
     """Folders of trainings in a folder, or it itself."""
-    for place, _, files in os.walk(folder):
+    for place, _, files in os.walk(folder, onerror=refuse):
         if RUN.intersection(files):
             yield Path(place)

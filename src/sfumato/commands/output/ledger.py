@@ -27,7 +27,9 @@ from sfumato.commands.output.folder import claim_output
 from sfumato.errors import UsageError, listed
 from sfumato.lock import FolderLock
 from sfumato.provenance import read_provenance
+from sfumato.shortage import shortages_told
 from sfumato.training.launch import adopt_slurm, started_rank, started_world
+from sfumato.training.signals import going_on_later
 
 Facts = Mapping[str, Any]
 """What is kept of a finished item for the tables at the end; plain data."""
@@ -189,7 +191,7 @@ class Work:
         for other in self._others():
             _drop(other)
         ours = self.place / shard.folder
-        with FolderLock(ours, work="is at this shard"):
+        with FolderLock(ours, work="is at this shard"), going_on_later(self.told), shortages_told(self.out):
             for folder in ("files", "aside"):
                 (self.place / folder).mkdir(exist_ok=True)
             write_atomic(ours / ASKED, _text(self.asked))
@@ -221,7 +223,8 @@ class Work:
             files = self.place / "files"
             for draft in files.rglob(".*.part"):  # of files that were being written in the moment of a kill
                 draft.unlink()
-            yield Finished(files, self.place / "aside", [facts[item] for item in self.items])
+            with shortages_told(self.out):
+                yield Finished(files, self.place / "aside", [facts[item] for item in self.items])
             try:
                 claim.give(files, self.place)
             finally:

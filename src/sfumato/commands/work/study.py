@@ -17,6 +17,7 @@ from sfumato.diffusion.process import derive_seed
 from sfumato.errors import SfumatoError, UsageError
 from sfumato.lock import FolderLock
 from sfumato.recipe.search import Options, Search, setting
+from sfumato.shortage import raise_shortage
 
 if TYPE_CHECKING:
     import optuna
@@ -222,6 +223,7 @@ def _open(url: str, name: str, pruner: "optuna.pruners.BasePruner") -> "optuna.S
     except SfumatoError:
         raise
     except Exception as error:  # every driver has its own
+        raise_shortage(error, reading="the storage of the study")
         kind = url.partition("://")[0]
         raise UsageError(
             f"cannot open the {kind} storage of the study: {type(error).__name__}: {str(error).splitlines()[0]}",

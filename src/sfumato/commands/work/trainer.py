@@ -56,8 +56,7 @@ def training(
     Returns:
         the result of the run.
     """
-    ours = {"dataset", spool_folder(run.folder / "dataset").name, *SETUP}
-    if not run.exists() and run.folder.is_dir() and any(path.name not in ours for path in run.folder.iterdir()):
+    if not run.exists() and run.folder.is_dir() and not all(map(_is_begun, run.folder.iterdir())):
         raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
     dataset, choices = prepared(source, wanted, run.folder)
     pack = Pack.open(dataset)
@@ -74,6 +73,12 @@ def training(
         _write_setup(run, recipe, [*choices, *more], dataset, start)
     wait_for_all()
     return (yield from work_on(recipe, run, pack))
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether this was written for a run that was killed before it was one: it is used, or written again."""
+    ours = {"dataset", spool_folder(path.with_name("dataset")).name, *SETUP}
+    return path.name in ours or (path.name.startswith(".") and path.name.endswith(".part"))
 
 
 def prepared(source: Path, wanted: Recipe, folder: Path) -> tuple[Path, list[Choice]]:

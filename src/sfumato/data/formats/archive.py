@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from sfumato.data.formats.zipped import check_sizes, read_zip_member
 from sfumato.errors import DataError
 from sfumato.files import open_file
+from sfumato.shortage import raise_shortage
 
 Array = NDArray[Any]
 
@@ -137,6 +138,7 @@ def _remembered(path: Path, key: str, _changed: int) -> Array | DataError:
 
 
 def _unreadable(path: Path, key: str, error: BaseException) -> DataError:
+    raise_shortage(error, reading=path)
     return DataError(
         f"{path}{f' ({key})' if key else ''} cannot be read: {error or type(error).__name__}",
         expected="a complete NPZ, NPY or IDX file of plain numbers",
@@ -228,7 +230,10 @@ def _checked_header(file: Any, size: int) -> ArrayHeader:
     beginning = io.BytesIO(file.read(MAX_HEADER))  # a damaged header may claim to be of gigabytes
     version = np.lib.format.read_magic(beginning)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, dtype = read(beginning)
+    try:
+        shape, _, dtype = read(beginning)
+    except MemoryError:  # so says Python's parser of brackets and signs that are nested too deeply
+        raise ValueError("its header cannot be parsed") from None
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which are never loaded")
     if dtype.kind not in "biufSU":

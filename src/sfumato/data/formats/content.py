@@ -15,6 +15,7 @@ from pathlib import Path
 
 from sfumato.errors import DataError
 from sfumato.files import open_file
+from sfumato.shortage import raise_shortage
 
 DEFLATE_RATIO = 1032
 """Deflate codes at best 258 bytes in 2 bits (RFC 1951)."""
@@ -52,9 +53,13 @@ def opened(path: Path, *, expected: str) -> Iterator[BufferedIOBase]:
                 raise DataError(finding, expected=expected, remedy="git lfs pull", code="DATA-004")
             file.seek(0)
             yield file
+    except MemoryError as error:
+        raise_shortage(error, reading=path)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise_shortage(error, reading=path)
         raise _refused(f"{path} is damaged: {error}", expected, code="DATA-006") from error
     except OSError as error:
+        raise_shortage(error, reading=path)
         raise _refused(f"{path} cannot be read: {error.strerror or error}", expected, code="DATA-001") from error
 
 

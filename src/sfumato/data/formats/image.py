@@ -30,7 +30,8 @@ from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_de
 from sfumato.data.formats.scan import is_volume, read_plane
 from sfumato.data.formats.strips import UNPACKED, check_strips
 from sfumato.data.formats.tiff import encode_tiff, has_opacity, is_tiff
-from sfumato.errors import DataError
+from sfumato.errors import DataError, SfumatoError
+from sfumato.shortage import raise_shortage, reading
 from sfumato.wording import beginning
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told by our errors
@@ -67,13 +68,13 @@ def read_image(locator: str) -> Pixels:
         DataError: the file is missing, damaged, empty, no image, too large, has several frames, or its numbers are
             not finite.
     """
-    target = Locator.parse(locator)
-    pixels = _stored(target, palette=False)
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
-    if pixels.ndim != 3 or min(pixels.shape) < 1:
-        raise DataError(f"{locator} has the shape {pixels.shape}", expected="height x width (x 3)", code="DATA-009")
-    return _finite(pixels, locator)
+    with reading(locator):
+        pixels = _stored(Locator.parse(locator), palette=False)
+        if pixels.ndim == 2:
+            pixels = pixels[..., None]
+        if pixels.ndim != 3 or min(pixels.shape) < 1:
+            raise DataError(f"{locator} has the shape {pixels.shape}", expected="height x width (x 3)", code="DATA-009")
+        return _finite(pixels, locator)
 
 
 def read_mask(locator: str) -> Plane:
@@ -84,14 +85,13 @@ def read_mask(locator: str) -> Plane:
     Raises:
         DataError: as for `read_image`, and for a mask in colours.
     """
-    target = Locator.parse(locator)
-    pixels = _stored(target, palette=True)
-    pixels = _finite(pixels, locator)
-    if pixels.ndim == 3:
-        pixels = _single(pixels, locator)
-    if pixels.dtype == bool:
-        return pixels.astype(np.uint8)
-    return _integers(pixels, locator) if pixels.dtype.kind == "f" else pixels
+    with reading(locator):
+        pixels = _finite(_stored(Locator.parse(locator), palette=True), locator)
+        if pixels.ndim == 3:
+            pixels = _single(pixels, locator)
+        if pixels.dtype == bool:
+            return pixels.astype(np.uint8)
+        return _integers(pixels, locator) if pixels.dtype.kind == "f" else pixels
 
 
 def _stored(target: Locator, *, palette: bool) -> np.ndarray:
@@ -183,13 +183,14 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> _Decoded:
         if is_tiff(content):
             return _decode_tiff(path, content, palette=palette)
         return _decode_pillow(path, content, palette=palette)
-    except DataError:
+    except SfumatoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(path, str(error)) from error
     except UnidentifiedImageError as error:
         raise _refused(path, f"is not an image (it starts with {beginning(content)})", code="DATA-005") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
+        raise_shortage(error, reading=path)
         raise _refused(path, f"is damaged: {error or type(error).__name__}", code="DATA-006") from error
 
 

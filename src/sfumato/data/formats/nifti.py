@@ -25,6 +25,7 @@ from sfumato.data.formats.origin import INTENT, Origin
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype, strange_numbers
 from sfumato.data.formats.volume import Header, Volume, Voxels
 from sfumato.errors import DataError
+from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning, counted
 
 WHOLE = "a whole NIfTI volume (.nii, .nii.gz)"
@@ -93,6 +94,7 @@ def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
         slope, inter = fields.get_slope_inter()
         affine = np.asarray(fields.get_best_affine(), np.float64)
     except Exception as error:  # nibabel raises whatever it likes on damaged headers
+        raise_shortage(error, reading=path)
         raise damaged(path, f"its header cannot be understood ({error})") from error
     dtype = _dtype(path, fields)
     shape = (*sizes, *[1] * (3 - len(sizes)))
@@ -173,7 +175,8 @@ def _notes(path: Path, fields: Any, *, compressed: bool) -> tuple[str, ...]:
 def _agree(fields: Any) -> bool:
     try:
         sform, qform = fields.get_sform(), fields.get_qform()
-    except Exception:  # a qform that is no rotation
+    except Exception as error:  # a qform that is no rotation
+        raise_shortage(error, reading="a header")
         return False
     steps = np.linalg.norm(sform[:3, :3], axis=0)
     return bool((np.abs(sform - qform)[:3] <= GRID_TOLERANCE * np.append(steps, steps.min())).all())

@@ -22,6 +22,7 @@ from sfumato.data.formats.grid import Affine, check_geometry
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError
+from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning
 
 WHOLE = "a whole NRRD volume with attached data (.nrrd)"
@@ -88,6 +89,7 @@ def _stored(path: Path, file: BufferedIOBase) -> _Stored:
     except DataError:
         raise
     except Exception as error:  # the parser raises whatever it likes on damaged headers
+        raise_shortage(error, reading=path)
         raise damaged(path, f"its header cannot be understood ({error or type(error).__name__})") from error
 
 

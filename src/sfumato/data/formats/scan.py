@@ -16,6 +16,7 @@ from sfumato.data.formats.grid import differences
 from sfumato.data.formats.volume import Header, Plane, Volume, flat_axis, grid_of, named_place
 from sfumato.errors import DataError
 from sfumato.files import open_file
+from sfumato.shortage import raise_shortage
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
 """How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
@@ -34,7 +35,9 @@ def is_volume(path: Path) -> bool:
     try:
         with open_file(path) as file:
             return file.read(132)[128:] == b"DICM"
-    except OSError:
+    except OSError as error:
+        raise_shortage(error, reading=path)
+        raise_shortage(error, reading=path)
         return False
 
 
@@ -56,6 +59,7 @@ def read_volume(path: Path) -> Volume:
     try:
         key = (path, path.stat().st_mtime_ns)
     except OSError as error:
+        raise_shortage(error, reading=path)
         raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error
     with _lock:
         found = _remembered.pop(key, None) or _volume_or_error(path)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from sfumato.errors import DataError, listed
 from sfumato.files import check_regular
+from sfumato.shortage import raise_shortage
 
 MAX_MEMBERS = 1_000_000
 MAX_TOTAL = 50 * 2**30
@@ -54,7 +55,8 @@ def read_zip_member(path: Path, name: str) -> bytes:
     archive = _opened(path)
     try:
         return archive.read(name)
-    except FAULTS as error:
+    except (*FAULTS, MemoryError) as error:
+        raise_shortage(error, reading=path)
         raise _damaged(path, error, name=name) from error
 
 
@@ -93,6 +95,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
         check_regular(path)
         state = path.stat()
     except OSError as error:
+        raise_shortage(error, reading=path)
         raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error
     return _open(path, state.st_mtime_ns, state.st_size, os.getpid())
 
@@ -102,7 +105,8 @@ def _open(path: Path, _changed: int, _size: int, _process: int) -> zipfile.ZipFi
     """An open archive that passed all checks. A forked process opens its own, for they would share the position."""
     try:
         archive = zipfile.ZipFile(path)
-    except FAULTS as error:
+    except (*FAULTS, MemoryError) as error:
+        raise_shortage(error, reading=path)
         raise _damaged(path, error) from error
     members = archive.infolist()
     check_sizes(path, members)

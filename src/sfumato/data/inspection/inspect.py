@@ -6,16 +6,13 @@
 Every file is decoded as `prepare` decodes it, so what passes here passes there.
 """
 
-import multiprocessing
-from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.copies import Copies, find_copies
+from sfumato.data.crew import Crew
 from sfumato.data.facts import CaseFacts, case_facts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
@@ -27,7 +24,6 @@ from sfumato.data.inspection.meaning import Meaning, masks_of, read_meaning
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
-from sfumato.errors import ResourceError
 from sfumato.wording import counted
 
 CHUNK = 16
@@ -91,34 +87,22 @@ def measure(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFacts]:
 
     Args:
         cases: what to read.
-        workers: processes that read; 1 reads here. Twice as many chunks as processes are under way at most.
+        workers: processes that read; 1 reads here.
 
     Raises:
         ResourceError: a process was ended from outside, as happens when memory runs out.
     """
-    chunks = _chunks(cases)
-    if workers <= 1:
-        for chunk in chunks:
-            yield from _measure(chunk)
-        return
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
-    try:
-        running: deque[Future[list[CaseFacts]]] = deque()
-        for chunk in chunks:
-            running.append(pool.submit(_measure, chunk))
-            if len(running) >= 2 * workers:
-                yield from running.popleft().result()
-        while running:
-            yield from running.popleft().result()
-    except BrokenProcessPool as error:
-        remedy = "give it more memory, or read in one process: --workers 1"
-        raise ResourceError("a process that read images was ended from outside", remedy=remedy) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
+    early, due = dict[int, list[CaseFacts]](), 0
+    with Crew(workers) as crew:
+        for (number, _), facts in crew.each(_measure, None, enumerate(_chunks(cases))):
+            early[number] = facts
+            while due in early:
+                yield from early.pop(due)
+                due += 1
 
 
-def _measure(cases: list[Case]) -> list[CaseFacts]:
-    return [case_facts(case) for case in cases]
+def _measure(_: None, chunk: tuple[int, list[Case]]) -> list[CaseFacts]:
+    return [case_facts(case) for case in chunk[1]]
 
 
 def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:

@@ -9,15 +9,14 @@ The folder is written beside its place and renamed when it is whole; a process t
 (`sfumato.data.preparation.spool`).
 """
 
-import errno
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.data.copies import find_copies
+from sfumato.data.crew import Crew, processors
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.mask import MaskRule, decide_mask_rule, named_mask_rule
 from sfumato.data.preparation.chunk import (
@@ -33,14 +32,14 @@ from sfumato.data.preparation.chunk import (
     is_whole,
     read_facts,
 )
-from sfumato.data.preparation.crew import Crew, processors
 from sfumato.data.preparation.describe import decide_spec, divide, kept_cases, write_description
 from sfumato.data.preparation.notes import notes_about
 from sfumato.data.preparation.settings import Settings as Settings
 from sfumato.data.preparation.spool import key_of, opened_spool, spool_folder
-from sfumato.data.preparation.store import Filling, Form, create, disk_full, fill, parts_of, require_space
+from sfumato.data.preparation.store import Filling, Form, create, fill, parts_of, require_space
 from sfumato.data.source import Found
 from sfumato.errors import DataError, UsageError, raise_together
+from sfumato.shortage import shortages_told
 
 SAMPLE = 32
 """Cases, spread over the set, whose masks say what values mean before all are read."""
@@ -78,7 +77,8 @@ def prepare(found: Found, out: Path, settings: Settings, *, spool: Path | None =
     out.parent.mkdir(parents=True, exist_ok=True)
     workers = settings.workers or max(1, min(processors(), len(found.cases) // WORTH_A_WORKER))
     key = key_of(found.cases, (settings.canvas, found.has_masks, dict(found.mask_names), found.ignore))
-    with opened_spool(spool or spool_folder(out), key) as place, _told(out), Crew(workers) as crew:
+    spool = spool or spool_folder(out)
+    with opened_spool(spool, key) as place, shortages_told(spool.parent), Crew(workers) as crew:
         work = _Work(found, settings, place, crew)
         yield from work.decode_all()
         folder = place / "whole"
@@ -106,17 +106,6 @@ def _refuse_impossible(out: Path, settings: Settings) -> None:
         raise UsageError(
             f"fold {settings.fold} of {settings.folds} is impossible", expected="2 folds or more, counted from 0"
         )
-
-
-@contextmanager
-def _told(out: Path) -> Iterator[None]:
-    """A full disk as an error for the person."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise disk_full(out, 0) from error
 
 
 class _Work:

@@ -70,15 +70,6 @@ class Arrays(NamedTuple):
     masks_start: int
 
 
-def disk_full(out: Path, need: int) -> ResourceError:
-    """The error to raise; `need` in bytes, 0 when it is not known."""
-    free = shutil.disk_usage(out.parent).free
-    wanted = f"need {need / 1e9:.2f} GB, " if need else ""
-    return ResourceError(
-        f"the disk is full: {wanted}have {free / 1e9:.2f} GB at {out.parent}", remedy="free some space"
-    )
-
-
 def require_space(spool: Path, files: ChunkFiles, *, share: float) -> None:
     """Refuse to go on when all chunks and the arrays will not fit, judging by the first chunk.
 
@@ -92,8 +83,10 @@ def require_space(spool: Path, files: ChunkFiles, *, share: float) -> None:
     """
     written = files.images.stat().st_size + (files.masks.stat().st_size if files.masks and files.masks.exists() else 0)
     need = int(written * (2 / share - 1))
-    if need > shutil.disk_usage(spool).free:
-        raise disk_full(spool, need)
+    free = shutil.disk_usage(spool).free
+    if need > free:
+        finding = f"the disk is full: need {need / 1e9:.2f} GB, have {free / 1e9:.2f} GB at {spool.parent}"
+        raise ResourceError(finding, remedy="free some space, or write to another disk")
 
 
 def create(folder: Path, count: int, form: Form) -> Arrays:

@@ -22,6 +22,7 @@ from sfumato.data.source.layout import arrange
 from sfumato.data.source.listing import Entry, Listing, divided, files_below, is_picture, left_out, members_below
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
+from sfumato.shortage import raise_shortage
 
 NAME = "dataset.json"
 MAX_BYTES = 2**30
@@ -34,7 +35,8 @@ def is_bundle(folder: Path) -> bool:
         return False
     try:
         content = json.loads(read_file(path))
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        raise_shortage(error, reading=path)
         return False
     return isinstance(content, dict) and "labels" in content and isinstance(content["labels"], list | None)
 
@@ -95,6 +97,7 @@ def _content(described: Entry) -> dict[str, Any]:
     try:
         content = json.loads(read_zip_member(Path(archive), member) if member else read_file(Path(archive)))
     except (OSError, ValueError, RecursionError) as error:
+        raise_shortage(error, reading=described.locator)
         raise DataError(
             f"{described.locator} is no JSON: {error}", expected="a whole JSON file", code="DATA-058"
         ) from error

@@ -20,6 +20,7 @@ from sfumato.data.formats.scan import SUFFIXES as VOLUMES
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.order import natural
 from sfumato.errors import DataError, listed
+from sfumato.shortage import raise_shortage
 
 Parts = tuple[str, ...]
 """A path below the source."""
@@ -140,6 +141,7 @@ class _Walk:
                 with os.scandir(self._path(above)) as found:
                     items = sorted(found, key=lambda item: item.name)
             except OSError as error:
+                raise_shortage(error, reading=self._path(above))
                 self.unreadable.append(f"{self._path(above)}: {error.strerror}")
                 continue
             places += [(*above, item.name) for item in items if self._is_own_folder(item, (*above, item.name))]

@@ -31,6 +31,7 @@ from sfumato.data.source.listing import is_hidden
 from sfumato.data.source.volumes import cut
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
+from sfumato.shortage import raise_shortage
 
 NAME = "dataset.json"
 PARTS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
@@ -61,7 +62,8 @@ def is_nnunet(folder: Path) -> bool:
         return False
     try:
         content = json.loads(read_file(path))
-    except (OSError, ValueError, RecursionError):
+    except (OSError, ValueError, RecursionError) as error:
+        raise_shortage(error, reading=path)
         return (folder / "imagesTr").is_dir()
     named = isinstance(content, dict) and isinstance(content.get("labels"), dict)
     return named and ("dataset" in content or (folder / "imagesTr").is_dir())
@@ -79,7 +81,8 @@ def read_words(folder: Path) -> Words | None:
     for path in (place / NAME for place in (folder, *above)):
         try:
             content = json.loads(read_file(path))
-        except (OSError, ValueError, RecursionError):
+        except (OSError, ValueError, RecursionError) as error:
+            raise_shortage(error, reading=path)
             continue
         if isinstance(content, dict) and isinstance(content.get("labels"), dict):
             return _words(path, content)
@@ -120,6 +123,7 @@ def _content(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_file(path))
     except (OSError, ValueError, RecursionError) as error:
+        raise_shortage(error, reading=path)
         raise _malformed(path, f"cannot be read ({error})") from error
     if not isinstance(content, dict) or not isinstance(content.get("labels"), dict):
         raise _malformed(path, "has no labels by name")

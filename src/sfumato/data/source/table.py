@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
+from sfumato.shortage import raise_shortage
 
 MAX_BYTES = 2**29
 """Larger tables are refused before they are read."""
@@ -136,6 +137,7 @@ def _text(path: Path) -> str:
         encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
         text = content.decode(encoding)
     except OSError as error:
+        raise_shortage(error, reading=path)
         raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error
     except UnicodeDecodeError as error:
         raise _encoding(path, str(error)) from error

@@ -12,6 +12,7 @@ Inception; nobody knows then how many images it is of and what was done to them,
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from sfumato.evaluation.images.read import Images, gathered
 from sfumato.evaluation.images.spaces import Space, Wish, frozen_space, pixel_space, radiomics_space
 from sfumato.metrics.fidelity import FRECHET_BOOTSTRAPS, Features, Moments, PixelSpace, around, frechet_moments, moments
 from sfumato.metrics.radiomics import RadiomicsSpace
+from sfumato.shortage import raise_shortage
 
 FORMAT = 1
 
@@ -98,7 +100,8 @@ def read_reference(file: Path) -> Reference:
             arrays = {name: stored[name] for name in stored.files}
         mean, covariance = arrays["mu"].astype(np.float64), arrays["sigma"].astype(np.float64)
         about = json.loads(str(arrays.get("about", "{}")))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
+        raise_shortage(error, reading=file)
         raise DataError(
             f"{file} holds no statistics: {error}", expected="an .npz file with mu and sigma", code="SCORE-031"
         ) from error

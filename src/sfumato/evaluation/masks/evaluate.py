@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from sfumato.data.crew import Crew, processors
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.scan import is_volume, read_header
-from sfumato.data.preparation.crew import Crew, processors
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.evaluation.masks.coding import Coding, decide_coding
 from sfumato.evaluation.masks.predictions import Missing, Predictions, is_of_segment, name_of, read_predictions

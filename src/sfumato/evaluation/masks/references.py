@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.conversion.setting import Meaning, decide_meaning
+from sfumato.data.crew import Crew
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.scan import is_volume, read_header
@@ -22,7 +23,6 @@ from sfumato.data.formats.volume import Header, count_planes, flat_axis, named_p
 from sfumato.data.manifest import Case, is_prepared
 from sfumato.data.mask import count_values
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.crew import Crew
 from sfumato.data.source import Found, find_cases
 from sfumato.data.source.nnunet import read_words
 from sfumato.data.units import Form, Unit, units

@@ -16,6 +16,7 @@ from torch.nn import functional
 from sfumato.errors import ModelError
 from sfumato.networks.foreign.inception import in_colour
 from sfumato.networks.foreign.package import imported
+from sfumato.shortage import raise_shortage
 from sfumato.typing import Data
 
 SIDE = 224
@@ -61,6 +62,7 @@ def load_dinov2(source: str, *, device: str = "cpu") -> Dinov2:
         network = transformers.Dinov2Model.from_pretrained(source, local_files_only=local, use_safetensors=True)
         file = Path(transformers.utils.cached_file(source, WEIGHTS, local_files_only=local))
     except Exception as error:  # transformers raises many kinds
+        raise_shortage(error, reading=source)
         raise ModelError(
             f"DINOv2 cannot be read from {source}: {' '.join(str(error).split())[:300]}",
             expected="a folder with config.json and model.safetensors, or a hub id such as facebook/dinov2-base",

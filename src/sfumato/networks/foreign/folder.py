@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sfumato.errors import ModelError
 from sfumato.networks.foreign.package import imported
+from sfumato.shortage import raise_shortage
 
 STEM = "diffusion_pytorch_model"
 WEIGHTS = (f"{STEM}.safetensors", f"{STEM}.bin")
@@ -94,6 +95,7 @@ def fetch(name: str) -> Path:
             wanted += [f"{place}{WEIGHTS[1]}" for place in places]
             folder = Path(hub.snapshot_download(name, allow_patterns=wanted))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+        raise_shortage(error, reading=name)
         raise ModelError(
             f"{name} is no file or folder, and cannot be had from the Hugging Face hub: {_first_line(error)}",
             expected="a run, a model.safetensors, a diffusers folder, or the OWNER/NAME of a model on the hub",
@@ -133,6 +135,7 @@ def _json(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        raise_shortage(error, reading=file)
         raise ModelError(f"{file} cannot be read as JSON ({_first_line(error)})") from error
     if not isinstance(content, dict):
         raise ModelError(f"{file} holds no settings", expected="a JSON object")

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from sfumato.errors import ModelError
+from sfumato.shortage import raise_shortage
 from sfumato.typing import Data
 
 SIDE, CLASSES, FEATURES = 299, 1008, 2048
@@ -135,6 +136,7 @@ def load_inception(file: str, *, device: str = "cpu") -> InceptionFile | Incepti
     try:
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many kinds
+        raise_shortage(error, reading=path)
         found = " ".join(str(error).split())[:300]
         raise ModelError(f"{path} holds other weights: {found}", expected=_EXPECTED, remedy=_REMEDY) from error
     return InceptionFile(network.eval().requires_grad_(requires_grad=False).to(device), path)
@@ -154,7 +156,8 @@ def in_colour(images: Data) -> Float[Tensor, "n 3 h w"]:
 def _program(path: Path, device: str) -> torch.jit.ScriptModule | None:
     try:
         program: torch.jit.ScriptModule = torch.jit.load(str(path), map_location=device)  # type: ignore[no-untyped-call]
-    except RuntimeError:
+    except RuntimeError as error:
+        raise_shortage(error, reading=path)
         return None
     return program.eval()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sfumato.errors import UsageError
 from sfumato.networks.normalisation import largest_divisor
+from sfumato.shortage import raise_shortage
 
 
 def imported(module: str, *, extra: str) -> Any:
@@ -14,6 +15,7 @@ def imported(module: str, *, extra: str) -> Any:
     try:
         return import_module(module)
     except ImportError as error:
+        raise_shortage(error, reading=module)
         raise UsageError(
             f"this needs the package {extra}, which cannot be imported ({error})",
             remedy=f"pip install sfumato[{extra}]",

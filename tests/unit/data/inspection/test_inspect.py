@@ -464,7 +464,7 @@ def test_a_killed_worker_is_told(clean: Path, monkeypatch: pytest.MonkeyPatch) -
     next(facts)
     for process in multiprocessing.active_children():
         process.kill()
-    with pytest.raises(ResourceError, match="ended from outside"):
+    with pytest.raises(ResourceError, match="ended before its time"):
         list(facts)
 
 

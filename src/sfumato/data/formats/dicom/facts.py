@@ -13,7 +13,8 @@ from sfumato.data.formats.dicom.file import Dataset, has_preamble, not_understoo
 from sfumato.data.formats.dicom.frames import TAGS as FRAME_TAGS
 from sfumato.data.formats.dicom.frames import Frame, read_frames
 from sfumato.data.formats.grid import MAX_VOXELS
-from sfumato.errors import DataError
+from sfumato.errors import DataError, SfumatoError
+from sfumato.shortage import raise_shortage
 
 ENCODING_TAGS = (
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
@@ -110,6 +111,7 @@ def read_facts(path: Path) -> Facts:
     try:
         return _read_facts(path, path.stat().st_mtime_ns)
     except OSError as error:
+        raise_shortage(error, reading=path)
         raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error
 
 
@@ -119,9 +121,10 @@ def _read_facts(path: Path, _changed: int) -> Facts:
     try:
         with quiet():
             return _facts(path, dataset)
-    except DataError:
+    except SfumatoError:
         raise
     except Exception as error:  # the library converts values only now, and raises whatever it likes
+        raise_shortage(error, reading=path)
         finding = f"a tag of its pixels or its geometry is missing or has no sensible value ({type(error).__name__})"
         raise not_understood(path, finding) from None
 

@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import Any
 
 from sfumato.data.formats.content import MAX_RATIO, damaged, opened
-from sfumato.errors import DataError
+from sfumato.errors import DataError, SfumatoError
 from sfumato.files import open_file, read_file
+from sfumato.shortage import raise_shortage
 
 WHOLE = "a whole DICOM file"
 
@@ -38,6 +39,7 @@ def library(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
+        raise_shortage(error, reading=name)
         raise DataError(
             "DICOM files need a library that is not installed",
             expected=name.partition(".")[0],
@@ -68,9 +70,10 @@ def guarded(path: Path, failing: str) -> Iterator[None]:
     try:
         with quiet():
             yield
-    except DataError:
+    except SfumatoError:
         raise
     except Exception as error:  # its text is not passed on: it quotes the file
+        raise_shortage(error, reading=path)
         raise damaged(path, f"{failing} ({type(error).__name__})") from None
 
 
@@ -79,7 +82,8 @@ def is_dicom(path: Path) -> bool:
     try:
         with open_file(path) as file:
             return _starts_well(file.read(132))
-    except OSError:
+    except OSError as error:
+        raise_shortage(error, reading=path)
         return False
 
 

@@ -33,19 +33,31 @@ class Crew:
 
     def __init__(self, workers: int) -> None:
         self._workers = workers
+        self._others: frozenset[multiprocessing.process.BaseProcess] = frozenset()
         self._pool: ProcessPoolExecutor | None = None
 
     def __enter__(self) -> "Crew":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
+        self._others = frozenset(multiprocessing.active_children())
         if self._workers > 1:
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_start)
+            try:
+                self._pool = ProcessPoolExecutor(self._workers, mp_context=context, initializer=_start)
+            except OSError as error:  # semaphores lie in shared memory
+                raise ResourceError(
+                    f"worker processes cannot be started: {error}",
+                    remedy="--workers 1; or, in a container, more shared memory (--shm-size)",
+                ) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        if self._pool is None:
+            return
+        if kind is not None and not issubclass(kind, Exception):  # a signal to end: nobody waits for what is under way
+            for worker in set(multiprocessing.active_children()) - self._others:
+                worker.terminate()
+        self._pool.shutdown(cancel_futures=True)
 
     def each(
         self, function: Callable[[Subject, Piece], Answer], subject: Subject, pieces: Iterable[Piece]
@@ -61,7 +73,8 @@ class Crew:
             ResourceError: a worker was killed, most likely for want of memory.
         """
         if self._pool is None:
-            yield from ((piece, function(subject, piece)) for piece in pieces)
+            for piece in pieces:
+                yield piece, function(subject, piece)
             return
         try:
             yield from _spread(self._pool, function, subject, iter(pieces), AHEAD * self._workers)

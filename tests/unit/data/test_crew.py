@@ -1,0 +1,47 @@
+"""Worker processes: what ends them, and what is told."""
+
+import errno
+import multiprocessing
+import signal
+import time
+
+import pytest
+
+from sfumato.data import crew as crews
+from sfumato.data.crew import Crew
+from sfumato.errors import ResourceError
+
+
+def sleep(_: None, seconds: float) -> float:
+    time.sleep(seconds)
+    return seconds
+
+
+def test_a_signal_to_end_does_not_wait_for_what_is_under_way() -> None:
+    with pytest.raises(KeyboardInterrupt), Crew(2) as crew:
+        answers = crew.each(sleep, None, [0.0, 0.0, 30.0, 30.0])
+        next(answers), next(answers)
+        workers = multiprocessing.active_children()
+        raise KeyboardInterrupt
+    assert len(workers) == 2
+    assert all(worker.exitcode == -signal.SIGTERM for worker in workers)
+
+
+def test_an_error_waits_for_what_is_under_way() -> None:
+    with pytest.raises(ZeroDivisionError), Crew(2) as crew:
+        next(crew.each(sleep, None, [0.0, 0.1]))
+        workers = multiprocessing.active_children()
+        _ = 1 / 0
+    assert [worker.exitcode for worker in workers] == [0, 0]
+
+
+def test_processes_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their semaphores lie in /dev/shm."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(crews, "ProcessPoolExecutor", full)
+    with pytest.raises(ResourceError, match="worker processes cannot be started") as refused, Crew(2):
+        pass
+    assert "--shm-size" in refused.value.remedy
