@@ -119,7 +119,7 @@ def measure(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, se
     points: tuple[Point, ...] = ()
     for steps in STEPS:
         drawn = model.sampler(sampler=sampler, grid=grid, steps=steps, start="noise")
-        points = (*points, Point(steps, drawn.calls, quality(drawn)))
+        points = (*points, Point(steps, model.calls(drawn, quality.guidance), quality(drawn)))
         yield Curve(sampler=sampler, grid=grid, points=points, tolerance=quality.tolerance, of=quality.of)
 
 
@@ -174,7 +174,7 @@ class _MaskQuality:
     def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
         self.model, self.pack, self.batch, self.seed = model, pack, batch, seed
         self.rows = spread(pack.rows("validation"), CASES)
-        self.tolerance = TOLERANCE
+        self.tolerance, self.guidance = TOLERANCE, UNGUIDED
         self.of = f"{counted(len(self.rows), 'case')} x {counted(MEMBERS, 'member')}"
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
@@ -197,7 +197,7 @@ class _ImageQuality:
     """
 
     def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
-        self.model, self.batch = model, batch
+        self.model, self.batch, self.guidance = model, batch, model.guidance()
         train, rows = pack.rows("train"), pack.rows("validation")
         self.space = PixelSpace.of(pack.images(spread(train, LARGEST_SPACE)).numpy())
         self.held_out = self.space.features(pack.images(rows).numpy())
@@ -211,7 +211,7 @@ class _ImageQuality:
         drawn = []
         for start in range(0, IMAGES, self.batch):
             part = self.wanted[start : start + self.batch]
-            steps = make_steps(self.model, sampler, part, guidance=self.model.guidance())
+            steps = make_steps(self.model, sampler, part, guidance=self.guidance)
             drawn.append(last(steps).x.clamp(-1, 1).cpu())
         return {"kid": kid(self.space.features(torch.cat(drawn).numpy()), self.held_out)}
 

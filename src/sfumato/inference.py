@@ -79,7 +79,7 @@ class Twin:
     @property
     def calls(self) -> int:
         """Network calls for one image, whatever the number of members."""
-        return self.model.sampler().calls
+        return self.model.calls(self.model.sampler())
 
     def __call__(self, images: Data) -> Output:
         """Estimated one-hot masks in [-1, 1]."""

@@ -7,7 +7,7 @@ its data, so `sfumato segment model.safetensors image.png` needs nothing else.
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +19,13 @@ from sfumato.builder.network import build_network
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.spec import Spec
-from sfumato.diffusion.guidance import Guidance
+from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe
 from sfumato.shortage import raise_shortage
+from sfumato.tasks.counting import count_calls
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import Sampler
 from sfumato.training.best import told
@@ -103,7 +104,14 @@ class Model(NamedTuple):
         if self.recipe.task == "segment":
             classes = 0  # its network is told no label
         from_mask = self.recipe.data.pairs == "image_from_mask"
-        return build_guidance(self._sample(changes), self.process, classes=classes, from_mask=from_mask, weak=weak)
+        built = build_guidance(self._sample(changes), self.process, classes=classes, from_mask=from_mask, weak=weak)
+        return built if guide is None else replace(built, weak_id=guide.sha256)
+
+    def calls(self, sampler: Sampler, guidance: Guidance = UNGUIDED) -> int:
+        """Network calls of one result, those of a guide counted."""
+        segments = self.recipe.task == "segment"
+        channels = len(self.spec.mask_classes) if segments else self.layout.state
+        return count_calls(self.process, sampler, guidance, channels=channels)
 
     def _sample(self, changes: Mapping[str, Any]) -> Sample:
         given = {key: value for key, value in changes.items() if value is not None}

@@ -79,7 +79,7 @@ def build_sampler(sample: Sample, process: Process, *, critical: float | None) -
     if not isinstance(walked, Gaussian | Categorical | Dirichlet):
         if warm:
             raise UsageError("a warm start needs a process with noise levels", remedy="leave sample.start out")
-        return Sampler(name="ancestral", times=(1.0, 0.0))
+        return Sampler(name="ancestral", times=(1.0, 0.0), words={"sampler": "ancestral", "steps": 1})
     if not SAMPLERS[sample.sampler].suits(process):
         fitting = ", ".join(name for name, entry in SAMPLERS.items() if entry.suits(process))
         raise UsageError(f"{sample.sampler} is for Gaussian processes", expected=f"a sampler that draws: {fitting}")
@@ -89,7 +89,27 @@ def build_sampler(sample: Sample, process: Process, *, critical: float | None) -
             f"{sample.sampler} cannot start where no signal is left (process.zero_terminal_snr)",
             remedy=f"--set sample.grid=log_snr, or --set sample.sampler={FROM_PURE_NOISE[0]}",
         )
-    return Sampler(name=sample.sampler, times=tuple(times), options=_options(sample), warm=warm)
+    return Sampler(name=sample.sampler, times=tuple(times), options=_options(sample), warm=warm, words=words_of(sample))
+
+
+def words_of(sample: Sample) -> dict[str, Any]:
+    """All that decides a sampler, flat; None where nothing is said, and what is seldom said only where it is."""
+    churn, path, usual = sample.churn, sample.path, Sample()
+    words = {
+        "sampler": sample.sampler, "steps": sample.steps, "grid": None if sample.start == "twin" else sample.grid,
+        "eta": sample.eta, "churn": churn.amount or None,
+    }  # fmt: skip
+    seldom = {
+        "start": (sample.start, usual.start),
+        "order": (sample.order, usual.order),
+        "alpha": (sample.alpha, usual.alpha),
+        "churn_low": (churn.low, usual.churn.low),
+        "churn_high": (churn.high, usual.churn.high),
+        "churn_scale": (churn.scale, usual.churn.scale),
+        "path_schedule": (path.schedule, usual.path.schedule),
+        "path_scaling": (path.scaling, usual.path.scaling),
+    }
+    return words | {name: value for name, (value, default) in seldom.items() if value != default}
 
 
 def _options(sample: Sample) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import say
 from sfumato.commands.output.layout import show_facts
 from sfumato.commands.work.workload import Workload, set_up_workload
+from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError
 from sfumato.recipe import TaskKind
@@ -130,11 +131,12 @@ def _bench_sample(work: Workload, count: int, seconds: float) -> dict[str, Any]:
     at_once = AT_ONCE.get(work.device.type, AT_ONCE_ELSEWHERE)
     samplers = [model.sampler(steps=steps, start="noise") for steps in (*CALLS, work.recipe.sample.steps)]
     different = {sampler.steps: sampler for sampler in sorted(samplers, key=lambda sampler: sampler.steps)}
+    guidance = UNGUIDED if work.recipe.task == "segment" else model.guidance()
     rows = []
     for steps, sampler in different.items():
         walk = work.walk(model, sampler, at_once)
         took = _seconds(walk, steps, seconds=seconds / len(different), device=work.device) / at_once
-        rows.append(_Drawing(steps, sampler.calls * model.guidance().evaluations, took))
+        rows.append(_Drawing(steps, model.calls(sampler, guidance), took))
     return {
         "sampler": work.recipe.sample.sampler,
         "at_once": at_once,

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.flags.wishes import plan_images
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
-from sfumato.commands.output.origin import made_by
+from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.pictures import spared
 from sfumato.commands.work.judging import Outcome, build_detector, draw_kept, rejections, told
 from sfumato.commands.work.mixing import MADE, Mix
@@ -121,6 +121,7 @@ def generate(
             missing=None if mix is None else mix.labels, seeds=seeds,
         ),
         form=partial(enlarged, height=size, method=upsample),
+        upsample="" if size in (None, loaded.spec.size[0]) else upsample,
         mix=mix,
         references=reject_copies or balance,
     )  # fmt: skip
@@ -153,6 +154,7 @@ class _Order:
         guidance: away from what.
         wanted: the images.
         form: brings pixels to the size of the files.
+        upsample: how, if they are enlarged; else empty.
         mix: the real images that go with them.
         references: the dataset whose copies are rejected.
     """
@@ -162,6 +164,7 @@ class _Order:
     guidance: Guidance
     wanted: Sequence[Wanted]
     form: Callable[[np.ndarray], np.ndarray]
+    upsample: str
     mix: Mix | None
     references: Path | None
 
@@ -170,10 +173,10 @@ class _Order:
         """Images by class."""
         return dict(Counter(label_of(image) for image in self.wanted))
 
-    @property
+    @cached_property
     def calls(self) -> int:
         """Network calls for each image."""
-        return self.sampler.calls * self.guidance.evaluations
+        return self.model.calls(self.sampler, self.guidance)
 
     @property
     def files(self) -> dict[int, str]:
@@ -251,10 +254,10 @@ def _finish(order: _Order, finished: Finished, detector: CopyDetector | None, *,
     with spared("the process"):
         _write_process(order, folder)
     about = {"name": order.model.name, "sha256": order.model.sha256, "step": order.model.step}
-    words |= {"guidance": order.guidance.scale, "guidance_interval": order.guidance.interval}
+    words |= {"drawn": drawn_by(order.sampler, order.guidance)}
     inputs = {"model": source} | ({} if order.references is None else {"references": order.references})
     inputs |= {} if order.mix is None else {"real": order.mix.folder}
-    write_provenance(folder, inputs=inputs, model=about, sampler=order.sampler.name, **words)
+    write_provenance(folder, inputs=inputs, model=about, **words)
 
 
 def _write_manifest(order: _Order, kept: Sequence[Outcome], folder: Path) -> None:
@@ -269,7 +272,7 @@ def _write_manifest(order: _Order, kept: Sequence[Outcome], folder: Path) -> Non
         )
         for image, *_ in kept
     ]  # fmt: skip
-    same = {"steps": order.sampler.steps, "sampler": order.sampler.name, "guidance": order.guidance.scale}
+    same = {**drawn_by(order.sampler, order.guidance), "upsample": order.upsample}
     rows = [
         {"file": files[image.number], "seed": image.seed, **same, "model": sha256, **said} for image, said, *_ in kept
     ]
@@ -286,6 +289,7 @@ def _write_summary(order: _Order, outcomes: Sequence[Outcome], detector: CopyDet
     summary = {
         "kind": "samples",
         "images": dict(Counter(label_of(outcome.wanted) for outcome in outcomes if outcome.kept)),
+        "network_calls": order.calls,
         "rejected": len(rejected),
         "left_out": [item_of(outcome.wanted) for outcome in outcomes if not outcome.kept],
         "reading": reading,
@@ -296,8 +300,8 @@ def _write_summary(order: _Order, outcomes: Sequence[Outcome], detector: CopyDet
 
 
 def _text(order: _Order, image: Wanted) -> dict[str, str]:
-    about = {"Seed": str(image.seed), "Class": label_of(image), "Guidance": str(order.guidance.scale)}
-    return made_by(order.model, order.sampler, "synthetic", **about).texts()
+    about = {"seed": str(image.seed), "class": label_of(image), "upsample": order.upsample}
+    return made_by(order.model, order.sampler, about, guidance=order.guidance).texts()
 
 
 def _write_process(order: _Order, folder: Path) -> None:

@@ -9,7 +9,7 @@ with the same noise, mixed linearly, and denoised (Ho et al. 2020, section 4.4):
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,7 +22,7 @@ from sfumato.commands.flags.wishes import known_class, parse_seeds
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
-from sfumato.commands.output.origin import made_by
+from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.pictures import spared
 from sfumato.commands.reconstruct import check_level
 from sfumato.data.formats.image import ending_of, write_image
@@ -34,7 +34,7 @@ from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Noise
 from sfumato.errors import UsageError
 from sfumato.inference import blank, noise_of, steps_from
-from sfumato.provenance import write_provenance
+from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import animation, strip
 from sfumato.run import Model
 from sfumato.tasks.task import Sampler, last, spread, to_uint8
@@ -103,7 +103,7 @@ def interpolate(
     noises = noise_of(loaded, ends[:1] * frames)
     made = [*_made(loaded, drawn, states, labels, noises, batch)]
     with claim.folder() as folder:
-        _write(loaded, drawn, folder, made, labels, weights)
+        _write(loaded, drawn, folder, made, labels, weights, facts=_facts(ends, images, drawn))
         inputs = {"model": model} | ({} if images is None else {"first": images[0], "second": images[1]})
         write_provenance(folder, inputs=inputs, seed=ends[0], seeds=ends, sampler=drawn.name)
     say(f"{frames} images in {out}")
@@ -122,6 +122,14 @@ def _ends(seeds: str | None, images: tuple[Path, Path] | None, noise: float | No
         raise UsageError("--noise is for --images: between seeds, the way starts at pure noise")
     check_level(1.0 if noise is None else noise)
     return given
+
+
+def _facts(ends: Sequence[int], images: tuple[Path, Path] | None, sampler: Sampler) -> dict[str, str]:
+    """What decides the frames besides their weights and classes."""
+    facts = {"seeds": ",".join(map(str, ends)), "noise": repr(sampler.times[0])}
+    if images is not None:
+        facts |= {name: digest(image) or "" for name, image in zip(("first", "second"), images, strict=True)}
+    return facts
 
 
 def _labels(classes: Sequence[str], words: str | None, frames: int) -> list[str | None]:
@@ -166,15 +174,21 @@ def _write(
     made: Sequence[np.ndarray],
     labels: Sequence[str | None],
     weights: Sequence[float],
+    *,
+    facts: Mapping[str, str],
 ) -> None:
     """A file each, the manifest, a strip and an animation there and back."""
     cases = []
     kind: Kind = "synthetic" if sampler.times[0] >= 1 else "derived"
     for number, (image, label) in enumerate(zip(made, labels, strict=True)):
         path = folder / f"{number:03}{ending_of(image.shape[2])}"
-        write_image(path, image, text=made_by(model, sampler, kind, Weight=f"{weights[number]:.4f}").texts())
+        about = {**facts, "weight": repr(weights[number]), "class": label or ""}
+        write_image(path, image, text=made_by(model, sampler, about, kind=kind).texts())
         cases.append(Case(id=path.stem, image=str(path), label=label, origin="synthetic", source=model.sha256))
-    write_manifest(folder / "manifest.csv", cases, extra={"weight": [round(weight, 6) for weight in weights]})
+    same = {**facts, **drawn_by(sampler), "model": model.sha256}
+    columns: dict[str, list[Any]] = {"weight": [repr(weight) for weight in weights]}
+    columns |= {name: [value] * len(cases) for name, value in same.items()}
+    write_manifest(folder / "manifest.csv", cases, extra=columns)
     with spared("the strip and the animation"):
         _draw(folder, made, labels, weights)
 

@@ -182,7 +182,7 @@ def _changed(model: Model, dataset: Path, strength: float) -> Changed:
             f"{dataset} has other masks than {model.name} was trained on",
             expected=f"{' x '.join(map(str, model.spec.size))} pixels of {', '.join(model.spec.mask_classes)}",
         )
-    source = Changed(pack=pack, strength=strength)
+    source = Changed(pack=pack, strength=strength, sha256=digest(dataset) or "")
     say(f"masks of the training split, changed by {source.told}")
     return source
 
@@ -252,7 +252,7 @@ def _refuse_nothing(done: Mapping[str, Facts]) -> None:
 
 def _result(order: _Order, out: Path, *, dry_run: bool) -> dict[str, Any]:
     if dry_run:
-        calls = order.maker.sampler.calls
+        calls = order.maker.calls
         pairs, attempts = counted(order.count, "pair"), counted(len(order.wanted), "attempt")
         say(f"would keep {pairs} of at most {attempts} of {counted(calls, 'network call')} in {out}")
         return {"folder": str(out), "asked": order.count, "attempts": len(order.wanted), "network_calls": calls}

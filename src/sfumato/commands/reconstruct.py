@@ -10,7 +10,7 @@ from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
-from sfumato.commands.output.origin import made_by
+from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.pictures import spared
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
@@ -73,7 +73,8 @@ def reconstruct(
         say(f"would reconstruct {counted(len(cases), 'image')} with {calls} each into {out}")
         return result
     with claim.folder() as folder:
-        rows = _write(loaded, cases, _reconstructions(loaded, drawn, cases, seed=seed, batch=batch), folder, drawn)
+        made = _reconstructions(loaded, drawn, cases, seed=seed, batch=batch)
+        rows = _write(loaded, cases, made, folder, drawn, seed=seed)
         about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}
         write_provenance(folder, inputs={"model": model, "source": source}, seed=seed, model=about, noise=noise)
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
@@ -126,14 +127,21 @@ def _reconstructions(
 
 
 def _write(
-    model: Model, cases: Sequence[Case], reconstructions: Iterator[_Pictures], folder: Path, sampler: Sampler
+    model: Model,
+    cases: Sequence[Case],
+    reconstructions: Iterator[_Pictures],
+    folder: Path,
+    sampler: Sampler,
+    *,
+    seed: int,
 ) -> list[dict[str, float]]:
     """The pictures of each case, the manifest and a sheet; the distances of each case."""
     rows: list[dict[str, float]] = []
+    facts = {"seed": str(seed), "noise": repr(sampler.times[0])}
     first: list[_Pictures] = []
     with bar("reconstructing", total=len(cases)) as progress:
         for case, pictures in zip(cases, reconstructions, strict=True):
-            made = made_by(model, sampler, "derived", Source=case.id)
+            made = made_by(model, sampler, {**facts, "source": case.id, "class": case.label or ""}, kind="derived")
             for kind, pixels in _kinds(pictures).items():
                 path = folder / kind / f"{case.id}{ending_of(pixels.shape[2])}"
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -148,7 +156,9 @@ def _write(
         Case(id=case.id, image=str(folder / f"reconstructed/{case.id}{ending}"), label=case.label, origin="synthetic")
         for case in cases
     ]
-    columns: dict[str, list[Any]] = {"input": [case.image for case in cases], "noise": [sampler.times[0]] * len(cases)}
+    same = {**facts, **drawn_by(sampler), "model": model.sha256}
+    columns: dict[str, list[Any]] = {"input": [case.image for case in cases]}
+    columns |= {name: [value] * len(cases) for name, value in same.items()}
     write_manifest(folder / "manifest.csv", written, extra=columns | {n: [row[n] for row in rows] for n in rows[0]})
     return rows
 

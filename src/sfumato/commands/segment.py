@@ -19,7 +19,7 @@ from sfumato.commands.output.claim import free_name
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
-from sfumato.commands.output.origin import made_by
+from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.prediction import Row, Writer
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
@@ -109,10 +109,10 @@ def segment(
         others={"--eta": eta, "--churn": churn, "--guide": guide, "--guidance": guidance},
     )  # fmt: skip
     walk = loaded.sampler(steps=number, sampler=sampler, grid=grid, eta=eta, churn=churn, start=start)
+    guided = build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide)
     draw = Draw(
-        sampler=walk, start=warm_start(walk, model, twin), tta=tta, count=members(loaded, samples, tta=tta),
-        seed=seed, batch=batch, save=extras(save), form=format,
-        guidance=build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide),
+        sampler=walk, guidance=guided, each=loaded.calls(walk, guided), start=warm_start(walk, model, twin), tta=tta,
+        count=members(loaded, samples, tta=tta), seed=seed, batch=batch, save=extras(save), form=format,
     )  # fmt: skip
     if source is None and not interactive:
         raise UsageError("no image to segment", expected="sfumato segment MODEL SOURCE --out DIR, or --interactive")
@@ -207,7 +207,7 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
     model, draw = arm.model, arm.draw
     writer = Writer(
         folder=files / arm.name, spec=model.spec, save=draw.save, form=draw.form, review=arm.review.calibration,
-        origin=made_by(model, draw.sampler, "predicted", Seed=str(draw.seed)),
+        origin=made_by(model, draw.sampler, draw.facts(), kind="predicted", guidance=draw.guidance),
     )  # fmt: skip
     drawn = predict(
         model, draw.sampler, [case for unit in todo for case in unit.cases], count=draw.count, seed=draw.seed,
@@ -233,9 +233,10 @@ def _write_tables(
     """Manifest, summary and provenance of a predictions folder."""
     seconds = sum(row["seconds"] for row in rows) / sum(len(unit.cases) for unit in wanted)
     ranks = review_rank(*(np.array([row[name] for row in rows]) for name in (arm.review.by, "uncertainty")))
-    for row, rank in zip(rows, ranks, strict=True):
+    for unit, row, rank in zip(wanted, rows, ranks, strict=True):
         del row["seconds"]  # to be the last column again
-        row.update(review_rank=int(rank), network_calls=arm.draw.calls, seconds=round(seconds, 4))
+        planes = len(unit.cases)
+        row.update(review_rank=int(rank), network_calls=planes * arm.draw.calls, seconds=round(planes * seconds, 4))
     _write_rows(folder, wanted, rows)
     summary = {
         "cases": len(wanted),
@@ -260,6 +261,7 @@ def _told(arm: _Arm) -> dict[str, Any]:
         "start": "noise" if arm.draw.start is None else "twin",
         "tta": arm.draw.tta,
         "guidance": arm.draw.guidance.scale,
+        "drawn": drawn_by(arm.draw.sampler, arm.draw.guidance),
         "network_calls": arm.draw.calls,
     }
 

@@ -154,16 +154,13 @@ class Guidance:
         scale: guidance weight, 1 = none.
         interval: the ratios at which to guide.
         weak: the network of autoguidance; None for classifier-free guidance.
+        weak_id: what identifies that network, such as the sha256 of its weights.
     """
 
     scale: float = 1.0
     interval: Interval = EVERYWHERE
     weak: Network | None = None
-
-    @property
-    def evaluations(self) -> int:
-        """How often a network looks at an item for each call of a sampler, at most: outside the interval it is once."""
-        return 1 if self.scale == 1 else 2
+    weak_id: str = ""
 
     def around(
         self,

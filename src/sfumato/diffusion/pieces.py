@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.process import Condition, Network
-from sfumato.typing import Data, PerItem
+from sfumato.typing import Data, Output, PerItem
 
 LARGEST = {"cpu": 8}
 """Most items of a piece on a kind of device: more gain nothing there."""
@@ -35,7 +35,7 @@ class Pieces:
     network: Network
     size: int
 
-    def __call__(self, x: Data, level: PerItem, condition: Condition) -> Data:
+    def __call__(self, x: Data, level: PerItem, condition: Condition) -> Output:
         """What the network says of each item."""
         outputs = [self.network(*piece) for piece in self._pieces(x, level, condition)]
         return torch.cat(outputs)[: len(x)]

@@ -59,6 +59,7 @@ class Sampler:
         options: of its walk, such as `eta`.
         self_condition: channels of the data if the network is shown its last estimate of them; 0 if not.
         warm: whether it starts from an estimate of the data; else from noise.
+        words: what it was built from, in the words of a recipe; those that are left open are None.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Sampler:
     options: Mapping[str, Any] = field(default_factory=dict)
     self_condition: int = 0
     warm: bool = False
+    words: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def steps(self) -> int:

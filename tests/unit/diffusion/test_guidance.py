@@ -116,11 +116,11 @@ def test_guidance_chooses_the_denoiser():
 
 @pytest.mark.parametrize("weak", [None, Counted(0.6)], ids=["class", "weaker"])
 @pytest.mark.parametrize("scale", [0.0, 1.0, 2.0])
-def test_what_guidance_promises_to_cost_it_costs(scale: float, weak: Counted | None):
+def test_guidance_looks_twice_at_an_item(scale: float, weak: Counted | None):
     strong, guidance = Counted(), Guidance(scale=scale, weak=weak)
     before = 0 if weak is None else len(weak.calls)
     denoise = guidance.around(EDM_PROCESS, strong, lambda each: Denoiser(EDM_PROCESS, each), unlabelled=3)
     denoise(X, 0.5, CONDITION)
     looked = strong.calls + ([] if weak is None else weak.calls[before:])
     items = sum(len(condition.label) for condition in looked if condition.label is not None)
-    assert guidance.evaluations == (1 if scale == 1 else 2) == items / len(X)
+    assert items / len(X) == (1 if scale == 1 else 2)

@@ -25,6 +25,7 @@ class Draw:
     Attributes:
         sampler: how each mask is drawn.
         guidance: away from what.
+        each: network calls of one mask, those of a guide counted.
         start: what the sampler starts from; None for noise.
         tta: whether each member sees another view of the image.
         count: members of each ensemble.
@@ -36,6 +37,7 @@ class Draw:
 
     sampler: Sampler
     guidance: Guidance
+    each: int
     start: Twin | None
     tta: bool
     count: int
@@ -52,14 +54,20 @@ class Draw:
 
     @property
     def calls(self) -> int:
-        """Network calls for each image, those of a guide counted."""
-        started = 0 if self.start is None else self.start.calls
-        return self.count * self.sampler.calls * self.guidance.evaluations + started
+        """Network calls for each image."""
+        return self.count * self.each + (0 if self.start is None else self.start.calls)
+
+    def facts(self) -> dict[str, str]:
+        """What decides a mask besides the sampler, the guidance and the name of the case."""
+        facts = {"seed": str(self.seed), "members": str(self.count)}
+        facts |= {"twin": self.start.model.sha256} if self.start else {}
+        return facts | ({"views": "yes"} if self.tta else {})
 
     def of_twin(self, twin: Model) -> "Draw":
         """The same for the deterministic twin: its one mask."""
+        sampler = twin.sampler()
         return replace(
-            self, sampler=twin.sampler(), guidance=UNGUIDED, start=None, tta=False, count=1,
+            self, sampler=sampler, guidance=UNGUIDED, each=twin.calls(sampler), start=None, tta=False, count=1,
             save=self.save - {"information"},
         )  # fmt: skip
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from sfumato.commands.output.ledger import Facts, Finished
-from sfumato.commands.output.origin import made_by
+from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.pictures import spared
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
@@ -49,8 +49,8 @@ def write_pair(maker: Maker, pair: Pair, folder: Path) -> None:
     """The image and its mask, which say that they are synthetic."""
     model, wanted = maker.model, pair.wanted
     assert model.spec.mask_rule is not None, "a dataset with masks has a rule"
-    about = {"Seed": str(wanted.seed), "Class": wanted.label or "", "Guidance": str(maker.guidance.scale)}
-    texts = made_by(model, maker.sampler, "synthetic", **about, Source=pair.source).texts()
+    about = {"seed": str(wanted.seed), "class": wanted.label or "", "source": pair.source, **_of_masks(maker)}
+    texts = made_by(model, maker.sampler, about, guidance=maker.guidance).texts()
     for kind, pixels in (("images", pair.image), ("masks", stored_mask(pair.mask, model.spec.mask_rule))):
         (folder / kind).mkdir(parents=True, exist_ok=True)
         ending = ending_of(pixels.shape[2] if pixels.ndim == 3 else 1)
@@ -97,10 +97,19 @@ def _write_manifest(maker: Maker, folder: Path, rows: Sequence[Facts]) -> None:
         **{name: [facts[name] for facts in rows] for name in ("seed", "mask_source")},
         "dice_resegmented": ["" if facts["dice"] is None else f"{facts['dice']:.4f}" for facts in rows],
         "kept": ["yes" if facts["kept"] else "no" for facts in rows],
-        "guidance": [maker.guidance.scale] * len(rows),
+        **{
+            name: [value] * len(rows)
+            for name, value in {**drawn_by(maker.sampler, maker.guidance), **_of_masks(maker)}.items()
+        },
+        "model": [sha256] * len(rows),
     }
     empty = {name: [""] * len(rows) for name in COPY_COLUMNS}
     write_manifest(folder / "manifest.csv", cases, extra=columns | empty)
+
+
+def _of_masks(maker: Maker) -> Mapping[str, str]:
+    """What decides the masks that images are made from."""
+    return {} if maker.masks is None else maker.masks.facts
 
 
 def _summary(maker: Maker, facts: Sequence[Facts], *, count: int) -> dict[str, Any]:
@@ -116,7 +125,7 @@ def _summary(maker: Maker, facts: Sequence[Facts], *, count: int) -> dict[str, A
         "stopped": "enough" if kept == count else "attempts",
         "seconds": round(sum(each["seconds"] for each in facts), 1),
         "classes": {label: sum(each["kept"] for each in facts if each["label"] == label) for label in labels},
-        "network_calls": maker.sampler.calls,
+        "network_calls": maker.calls,
         "check": None if check is None else check.told(),
     }
     return summary | {"reading": _reading(summary)}

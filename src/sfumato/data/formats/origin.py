@@ -84,8 +84,10 @@ class Origin:
 
 
 KEPT = (
-    "Synthetic", "Predicted", "Description", "Disclaimer", "Software", "Model", "Recipe", "Sampler", "Seed", "Class",
-    "Guidance", "Weight", "Source",
+    "Synthetic", "Predicted", "Description", "Disclaimer", "Software", "Model", "Recipe", "Seed", "Class", "Sampler",
+    "Steps", "Grid", "Start", "Eta", "Order", "Alpha", "Churn", "Churn low", "Churn high", "Churn scale",
+    "Path schedule", "Path scaling", "Guidance", "Guidance interval", "Guide", "Upsample", "Members", "Views", "Twin",
+    "Noise", "Weight", "Seeds", "First", "Second", "Source", "Change", "Masks",
 )  # fmt: skip
 """The keys of texts that are ours."""
 

@@ -50,6 +50,11 @@ class Reader:
         members = 1 if alone else model.recipe.sample.samples
         return cls(model=model, sampler=model.sampler(start="noise"), members=members)
 
+    @property
+    def calls(self) -> int:
+        """Network calls for each image."""
+        return self.members * self.model.calls(self.sampler)
+
     def masks(self, images: Data, names: Sequence[str]) -> np.ndarray:
         """Class indices (b, h, w) of images in [-1, 1]; the noise follows from their names."""
         count = self.members

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -56,6 +57,13 @@ class Maker:
     guidance: Guidance = UNGUIDED
     masks: MaskSource | None = None
     check: Check | None = None
+
+    @cached_property
+    def calls(self) -> int:
+        """Network calls of one attempt: of the image, of a mask that is drawn, of the segmenter."""
+        of_mask = 0 if self.masks is None else self.masks.calls
+        of_check = 0 if self.check is None else self.check.reader.calls
+        return self.model.calls(self.sampler, self.guidance) + of_mask + of_check
 
     def pairs(
         self, wanted: Sequence[Wanted], *, batch: int, tell: Callable[[str], object] = warnings.warn

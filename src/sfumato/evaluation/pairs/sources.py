@@ -5,10 +5,10 @@ times a strength, and read at the nearest pixel, so it has the classes that it h
 changes no pixel, is drawn again, of another mask. A mask of background alone has nothing to change and stays.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -41,8 +41,23 @@ class Given(NamedTuple):
     source: str
 
 
-MaskSource = Callable[[Sequence[Wanted]], list[Given]]
-"""Where masks come from; each follows from the seed and the class of its image alone."""
+@runtime_checkable
+class MaskSource(Protocol):
+    """Where masks come from; each follows from the seed and the class of its image alone."""
+
+    @property
+    def calls(self) -> int:
+        """Network calls of one mask."""
+        ...
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """What decides masks besides seed and class, where the source of each does not say it."""
+        ...
+
+    def __call__(self, wanted: Sequence[Wanted]) -> list[Given]:
+        """A mask for each image."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +71,16 @@ class Drawn:
 
     model: Model
     sampler: Sampler
+
+    @property
+    def calls(self) -> int:
+        """Network calls of one mask."""
+        return self.model.calls(self.sampler)
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """Nothing: each source is the model."""
+        return {}
 
     def __call__(self, wanted: Sequence[Wanted]) -> list[Given]:
         """A mask for each image, of its class where the model knows classes."""
@@ -75,10 +100,22 @@ class Changed:
     Attributes:
         pack: the dataset; masks are those of its training split, so that none of validation or test is seen.
         strength: how far masks are changed; 1 is as far as images are varied when a segmenter is trained.
+        sha256: of the description of the dataset.
     """
 
     pack: Pack
     strength: float
+    sha256: str = ""
+
+    @property
+    def calls(self) -> int:
+        """None: no network is asked."""
+        return 0
+
+    @property
+    def facts(self) -> Mapping[str, str]:
+        """The dataset, and how far its masks are changed."""
+        return {"masks": self.sha256, "change": str(self.strength)}
 
     @cached_property
     def ranges(self) -> Ranges:

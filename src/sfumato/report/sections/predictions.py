@@ -27,12 +27,10 @@ NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", 
 def predictions_section(folder: Path) -> Section:
     """A folder written by `segment`."""
     rows = sorted(read_rows(folder / "manifest.csv"), key=lambda row: number(row["review_rank"]))
-    known = number(rows[0].get("network_calls", "")) if rows else math.nan
-    calls = f"{UNKNOWN} network calls" if math.isnan(known) else counted(int(known), "network call")
     return Section(
         title="Predictions",
         name=folder.name,
-        summary=f"{counted(len(rows), 'case')} segmented, {calls} each",
+        summary=f"{counted(len(rows), 'case')} segmented, {_calls(rows)} each",
         reading=_reading(rows),
         limits=_limits(folder),
         blocks=(
@@ -45,6 +43,15 @@ def predictions_section(folder: Path) -> Section:
             *listings(folder, "summary.json", "provenance.json"),
         ),
     )
+
+
+def _calls(rows: Sequence[Row]) -> str:
+    """Network calls of a case, or from the fewest to the most where volumes have more planes than others."""
+    known = sorted(int(calls) for row in rows if not math.isnan(calls := number(row.get("network_calls", ""))))
+    if not known:
+        return f"{UNKNOWN} network calls"
+    most = counted(known[-1], "network call")
+    return most if known[0] == known[-1] else f"{known[0]} to {most}"
 
 
 def _means(rows: Sequence[Row]) -> tuple[Block, ...]:

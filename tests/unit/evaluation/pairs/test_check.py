@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from sfumato.data.pack import Pack
+from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
 from sfumato.evaluation.pairs import check as checking
 from sfumato.evaluation.pairs.check import Check, Reader, check_fits
 from sfumato.evaluation.pairs.making import Maker, stored_mask
+from sfumato.evaluation.pairs.sources import Changed, Drawn
 from sfumato.inference import Made, Wanted
 from sfumato.tasks.task import Sampler
 
@@ -132,3 +134,18 @@ def test_members_of_a_reader_are_averaged(monkeypatch: pytest.MonkeyPatch) -> No
     masks = READ(reader, torch.zeros(2, 1, 8, 8), ["a", "b"])
     assert masks.shape == (2, 8, 8) and not masks.any()
     assert len(set(seeds_seen)) == 6
+
+
+def test_an_attempt_costs_what_all_its_networks_cost(reader: Reader) -> None:
+    model = model_of(pack_of(), "image_from_mask", "generate")
+    sampler = model.sampler(sampler="heun", steps=3)
+    plain = Maker(model=model, sampler=sampler)
+    assert plain.calls == 5
+    assert replace(plain, guidance=Guidance(scale=2.0)).calls == 10
+    inside = Guidance(scale=2.0, interval=(0.0, 0.01))
+    assert 5 < replace(plain, guidance=inside).calls < 10, "some of them are guided"
+    masks = model_of(pack_of(), "mask", "generate")
+    drawn = Drawn(model=masks, sampler=masks.sampler(steps=4))
+    check = Check(reader=replace(reader, members=3), real=(0.5,), quantile=0.1, may_be_empty=False)
+    assert replace(plain, masks=drawn, check=check).calls == 5 + 4 + 3
+    assert replace(plain, masks=Changed(pack=pack_of(), strength=1.0)).calls == 5
