@@ -16,10 +16,13 @@ from annotated_types import Ge, Gt, Le
 from cyclopts import App
 
 from sfumato.builder.process import build_process
+from sfumato.builder.sampling import build_sampler
 from sfumato.cli import COMMANDS
 from sfumato.commands.flags.numbers import LARGE, Wanted
+from sfumato.commands.flags.overshoot import DEVIATION
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
 from sfumato.recipe import Recipe, load_recipe
+from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
 
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by docs/build.py from the code. Do not edit. -->"
@@ -59,6 +62,13 @@ Names are those of `sample.sampler` in [the recipe](recipe.md#sample) and of `--
 [the theory](theory.md#3-samplers). The tests run their laws over the same list: every pair that is marked here lands
 on the data in the right proportions with the exact denoiser, at the order that is given here.
 """
+
+MOST_STEPS = 32
+"""Steps up to which overshooting is looked for; with more, no sampler does."""
+
+SAMPLERS_ABOUT = f"""Order is that of the error on the probability-flow ODE. With fewer steps than are enough a sampler
+overshoots, and verbs warn: from a perfect network for EDM's process on the `log_snr` grid, its results spread more than
+{LARGEST_SPREAD:g} times as far as the data."""
 
 PROCESSES = {
     "gaussian": ("generate", ["process={kind: gaussian}"]),
@@ -238,6 +248,7 @@ def sampler_sections() -> list[Section]:
                 entry.method,
                 _calls(entry),
                 "" if entry.order is None else str(entry.order),
+                _enough(name),
                 "each step" if entry.stochastic else "",
                 ", ".join(f"`{option}`" for option in sorted(entry.options)),
             ),
@@ -250,16 +261,27 @@ def sampler_sections() -> list[Section]:
     for name, entry in SAMPLERS.items():
         *cells, last = ("yes" if entry.suits(process) else "" for process in processes.values())
         pairs.append(Row(name, tuple(cells), last))
-    columns = ("sampler", "method", "calls of n steps", "order", "noise", "options", "source")
+    columns = ("sampler", "method", "calls of n steps", "order", "enough steps", "noise", "options", "source")
     about = "Process `none`, the deterministic twin, has one call and nothing to walk."
     return [
-        Section("Samplers", "Order is that of the error on the probability-flow ODE.", columns, tuple(methods)),
+        Section("Samplers", SAMPLERS_ABOUT, columns, tuple(methods)),
         Section("Pairs", about, ("sampler", *processes), tuple(pairs)),
     ]
 
 
 def _calls(entry: Entry) -> str:
     return "n" if entry.calls_per_step == 1 else f"{entry.calls_per_step} n - {entry.calls_per_step - 1}"
+
+
+def _enough(name: str) -> str:
+    """The fewest steps from which on a sampler never overshoots; empty where it never does."""
+    recipe = load_recipe("generate", settings=[*PROCESSES["edm"][1], f"sample.sampler={name}", "sample.grid=log_snr"])
+    process, overshoots = build_process(recipe), 0
+    for steps in range(1, MOST_STEPS + 1):
+        sampler = build_sampler(recipe.sample.model_copy(update={"steps": steps}), process, critical=None)
+        if spread(process, sampler, deviation=DEVIATION["generate"]) > LARGEST_SPREAD:
+            overshoots = steps
+    return str(overshoots + 1) if overshoots else ""
 
 
 def page(head: str, sections: Sequence[Section]) -> str:

@@ -109,10 +109,10 @@ def test_the_same_command_continues(runs: dict[str, Path], tmp_path: Path, monke
     class KillError(Exception):
         pass
 
-    def killed(maker, made, folder):  # type: ignore[no-untyped-def]
+    def killed(maker, made, folder, **how):  # type: ignore[no-untyped-def]
         if made.wanted.number == 3:
             raise KillError
-        write(maker, made, folder)
+        write(maker, made, folder, **how)
 
     write = pairing.write_pair
     monkeypatch.setattr(Maker, "pairs", counted)

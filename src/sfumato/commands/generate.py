@@ -13,6 +13,7 @@ import torch
 
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, NonNegative
+from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.flags.wishes import plan_images
 from sfumato.commands.output.console import bar, say
@@ -68,6 +69,7 @@ def generate(
     guide: str | None = None,
     size: Count | None = None,
     upsample: Literal["bilinear", "bicubic", "lanczos"] = "bicubic",
+    subdirs: bool = False,
     batch: Count = 32,
     shard: str | None = None,
     overwrite: bool = False,
@@ -99,6 +101,7 @@ def generate(
         guide: Move away from this weaker model instead of from 'no class': a model, or step-1000 of the same run.
         size: Enlarge images to this height, keeping their shape.
         upsample: How to enlarge.
+        subdirs: Put the images of a class into folders of 1,000, for sets of many thousands.
         batch: Images made at once; bounds the memory.
         shard: Only this share of the images, like 0/4; who comes last completes the folder. Any machine that sees it
             can do any share, again and again.
@@ -112,9 +115,11 @@ def generate(
         others={"--eta": eta, "--churn": churn, "--guide": guide, "--guidance": guidance},
     )  # fmt: skip
     mix = _plan_mix(balance, to, loaded)
+    draw = partial(loaded.sampler, sampler=sampler, grid=grid, eta=eta, churn=churn)
+    warn_of_overshoot(loaded, draw(steps=number), again=lambda steps: draw(steps=steps))
     order = _Order(
         model=loaded,
-        sampler=loaded.sampler(steps=number, sampler=sampler, grid=grid, eta=eta, churn=churn),
+        sampler=draw(steps=number),
         guidance=build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide),
         wanted=plan_images(
             loaded.spec.classes, count=count, label=class_, per_class=per_class,
@@ -122,6 +127,7 @@ def generate(
         ),
         form=partial(enlarged, height=size, method=upsample),
         upsample="" if size in (None, loaded.spec.size[0]) else upsample,
+        subdirs=subdirs,
         mix=mix,
         references=reject_copies or balance,
     )  # fmt: skip
@@ -155,6 +161,7 @@ class _Order:
         wanted: the images.
         form: brings pixels to the size of the files.
         upsample: how, if they are enlarged; else empty.
+        subdirs: whether files lie in folders of a thousand.
         mix: the real images that go with them.
         references: the dataset whose copies are rejected.
     """
@@ -165,6 +172,7 @@ class _Order:
     wanted: Sequence[Wanted]
     form: Callable[[np.ndarray], np.ndarray]
     upsample: str
+    subdirs: bool
     mix: Mix | None
     references: Path | None
 
@@ -181,7 +189,8 @@ class _Order:
     @property
     def files(self) -> dict[int, str]:
         """The file of each image by its number."""
-        return files_of(self.wanted, channels=self.model.spec.channels, below="" if self.mix is None else MADE)
+        below = "" if self.mix is None else MADE
+        return files_of(self.wanted, channels=self.model.spec.channels, below=below, subdirs=self.subdirs)
 
     def detector(self) -> CopyDetector | None:
         """What compares the images with real ones."""

@@ -10,6 +10,7 @@ with the same noise, mixed linearly, and denoised (Ho et al. 2020, section 4.4):
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +19,7 @@ import torch
 from cyclopts import Parameter
 
 from sfumato.commands.flags.numbers import Count, Several
+from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.wishes import known_class, parse_seeds
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import say
@@ -87,9 +89,10 @@ def interpolate(
         raise UsageError(
             f"the states of the process {loaded.recipe.process.kind} cannot be mixed", remedy="--images A B"
         )
-    drawn = loaded.sampler(steps=steps, sampler=sampler, grid=grid)
-    if images is not None:
-        drawn = drawn.below(0.5 if noise is None else noise)
+    start = 1.0 if images is None else 0.5 if noise is None else noise
+    draw = partial(loaded.sampler, sampler=sampler, grid=grid)
+    drawn = draw(steps=steps) if images is None else draw(steps=steps).below(start)
+    warn_of_overshoot(loaded, drawn, again=lambda steps: draw(steps=steps).below(start))
     labels = _labels(loaded.spec.classes, class_, frames)
     claim = claim_output(out, overwrite=overwrite, inputs=images or (), used=[model])
     result = {"interpolation": str(out), "images": frames, "network_calls": drawn.calls}

@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Index, NonNegative
+from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.wishes import known_class
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.ledger import Facts, Shard, Share, Work, asked_by
@@ -54,6 +56,7 @@ def pair(
     grid: str | None = None,
     guidance: NonNegative | None = None,
     guidance_interval: str | None = None,
+    subdirs: bool = False,
     batch: Count = 32,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -82,6 +85,7 @@ def pair(
         grid: One of sample.grid in docs/recipe.md, such as log_snr, karras or uniform.
         guidance: Guidance scale, away from 'no mask' and 'no class'; 1 is none.
         guidance_interval: Guide only at these noise-to-signal ratios, like 0.2,3: above the first, up to the second.
+        subdirs: Put images and masks into folders of 1,000, for sets of many thousands.
         batch: Pairs made at once; bounds the memory.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.
@@ -92,14 +96,18 @@ def pair(
     if quantile is not None and segmenter is None:
         raise UsageError("--quantile without a segmenter", remedy="--segmenter RUN, or leave it out")
     loaded = load_pair_model(model)
+    draw = partial(loaded.sampler, sampler=sampler, grid=grid)
+    warn_of_overshoot(loaded, draw(steps=steps), again=lambda steps: draw(steps=steps))
     maker = Maker(
         model=loaded,
-        sampler=loaded.sampler(steps=steps, sampler=sampler, grid=grid),
+        sampler=draw(steps=steps),
         guidance=build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=None),
         masks=_mask_source(loaded, model, masks, change),
         check=None if segmenter is None else _check(loaded, segmenter, 0.1 if quantile is None else quantile),
     )
-    order = _Order(maker=maker, wanted=_plan(loaded, attempts or TRIES * count, class_, seed), count=count)
+    order = _Order(
+        maker=maker, wanted=_plan(loaded, attempts or TRIES * count, class_, seed), count=count, subdirs=subdirs
+    )
     hashes = {name: _hash(path) for name, path in (("masks", masks), ("segmenter", segmenter)) if path}
     asked = asked_by(flags, model=loaded.sha256, **hashes)
     work = Work(out=out, asked=asked, items=[item_of(each) for each in order.wanted])
@@ -111,7 +119,7 @@ def pair(
         _refuse_nothing(work.finished())
         with replace(work, items=[*work.finished()]).finishing(claim) as finished:
             if finished is not None:
-                write_tables(maker, finished, count=count, rejected=rejected)
+                write_tables(maker, finished, count=count, rejected=rejected, subdirs=subdirs)
                 about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}
                 write_provenance(finished.files, inputs=inputs, seed=seed, model=about, asked=asked)
     return _result(order, out, dry_run=dry_run)
@@ -125,11 +133,13 @@ class _Order:
         maker: makes it.
         wanted: the attempts.
         count: pairs to keep.
+        subdirs: whether files lie in folders of a thousand.
     """
 
     maker: Maker
     wanted: Sequence[Wanted]
     count: int
+    subdirs: bool
 
 
 def load_pair_model(path: Path) -> Model:
@@ -224,7 +234,8 @@ def _attempt(order: _Order, share: Share, *, done: Mapping[str, Facts], batch: i
         for each in order.maker.pairs(wanted, batch=batch, tell=say):
             name = item_of(each.wanted)
             if each.kept or rejected:
-                write_pair(order.maker, each, share.files if each.kept else share.files / "rejected")
+                folder = share.files if each.kept else share.files / "rejected"
+                write_pair(order.maker, each, folder, subdirs=order.subdirs)
             if numbers[each.kept] < SHOWN:
                 np.savez(share.aside / f"{name}.npz", image=each.image, mask=each.mask)
             now = time.perf_counter()

@@ -1,12 +1,14 @@
 """`sfumato reconstruct`: images noised to a level and denoised again: what a model keeps, and what it replaces."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sfumato.commands.flags.numbers import Count, Index
+from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
@@ -63,7 +65,9 @@ def reconstruct(
     """
     check_level(noise)
     loaded = load_generator(model)
-    drawn = loaded.sampler(steps=steps, sampler=sampler, grid=grid).below(noise)
+    draw = partial(loaded.sampler, sampler=sampler, grid=grid)
+    drawn = draw(steps=steps).below(noise)
+    warn_of_overshoot(loaded, drawn, again=lambda steps: draw(steps=steps).below(noise))
     hints = Hints(images_only=True, slice_axis=loaded.spec.slice_axis or "auto", component=loaded.spec.component)
     cases = spread(find_cases(source, hints=hints).cases, count)
     claim = claim_output(out, overwrite=overwrite, inputs=[source], used=[model])

@@ -13,6 +13,7 @@ import numpy as np
 from sfumato.commands.flags.drawing import Draw, Start, check_start, extras, load_twin, members, warm_start
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, Index, NonNegative
+from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.review import Review, resolve_review
 from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.output.claim import free_name
@@ -108,7 +109,9 @@ def segment(
         loaded, model, steps, sampler=sampler, grid=grid, batch=batch,
         others={"--eta": eta, "--churn": churn, "--guide": guide, "--guidance": guidance},
     )  # fmt: skip
-    walk = loaded.sampler(steps=number, sampler=sampler, grid=grid, eta=eta, churn=churn, start=start)
+    build = partial(loaded.sampler, sampler=sampler, grid=grid, eta=eta, churn=churn, start=start)
+    walk = build(steps=number)
+    warn_of_overshoot(loaded, walk, again=lambda steps: build(steps=steps))
     guided = build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide)
     draw = Draw(
         sampler=walk, guidance=guided, each=loaded.calls(walk, guided), start=warm_start(walk, model, twin), tta=tta,

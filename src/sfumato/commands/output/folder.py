@@ -89,6 +89,11 @@ def check_output(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] =
         raise UsageError(f"{out} is not empty", expected="a new folder", remedy="give another --out, or --overwrite")
 
 
+def numbered(name: str, *, subdirs: bool) -> str:
+    """Where the file of a number lies: with `subdirs` 001234 in 001000, so that no folder has more than 1,000."""
+    return f"{name[:-3]}000/{name}" if subdirs else name
+
+
 def _overlap(out: Path, source: Path, *, within: bool) -> bool:
     """Whether an output holds what is read, which would go with it, or lies `within` it."""
     return out == source or out in source.parents or (within and source.is_dir() and source in out.parents)

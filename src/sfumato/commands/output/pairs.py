@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from sfumato.commands.output.folder import numbered
 from sfumato.commands.output.ledger import Facts, Finished
 from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.pictures import spared
@@ -45,19 +46,20 @@ def facts_of(pair: Pair) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def write_pair(maker: Maker, pair: Pair, folder: Path) -> None:
-    """The image and its mask, which say that they are synthetic."""
+def write_pair(maker: Maker, pair: Pair, folder: Path, *, subdirs: bool) -> None:
+    """The image and its mask, which say that they are synthetic; with `subdirs` in folders of a thousand."""
     model, wanted = maker.model, pair.wanted
     assert model.spec.mask_rule is not None, "a dataset with masks has a rule"
     about = {"seed": str(wanted.seed), "class": wanted.label or "", "source": pair.source, **_of_masks(maker)}
     texts = made_by(model, maker.sampler, about, guidance=maker.guidance).texts()
     for kind, pixels in (("images", pair.image), ("masks", stored_mask(pair.mask, model.spec.mask_rule))):
-        (folder / kind).mkdir(parents=True, exist_ok=True)
         ending = ending_of(pixels.shape[2] if pixels.ndim == 3 else 1)
-        write_image(folder / kind / f"{item_of(wanted)}{ending}", pixels, text=texts)
+        path = folder / kind / f"{numbered(item_of(wanted), subdirs=subdirs)}{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(path, pixels, text=texts)
 
 
-def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool) -> None:
+def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool, subdirs: bool) -> None:
     """What is about all attempts: manifests, sheets, summary.
 
     Args:
@@ -65,12 +67,13 @@ def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool
         finished: the folder, and the facts of every attempt.
         count: pairs that were asked for.
         rejected: whether the files of the others were written too.
+        subdirs: whether files lie in folders of a thousand.
     """
     kept = [facts for facts in finished.facts if facts["kept"]]
     others = [facts for facts in finished.facts if not facts["kept"]]
-    _write_manifest(maker, finished.files, kept)
+    _write_manifest(maker, finished.files, kept, subdirs=subdirs)
     if rejected and others:
-        _write_manifest(maker, finished.files / "rejected", others)
+        _write_manifest(maker, finished.files / "rejected", others, subdirs=subdirs)
     for name, rows in (("pairs.png", kept), ("rejected.png", others)):
         shown = [np.load(finished.aside / f"{facts['id']}.npz") for facts in rows[:SHOWN]]
         if not shown:
@@ -81,10 +84,10 @@ def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool
     (finished.files / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_manifest(maker: Maker, folder: Path, rows: Sequence[Facts]) -> None:
-    sha256 = maker.model.sha256
+def _write_manifest(maker: Maker, folder: Path, rows: Sequence[Facts], *, subdirs: bool) -> None:
+    sha256, names = maker.model.sha256, [numbered(facts["id"], subdirs=subdirs) for facts in rows]
     ending = ending_of(maker.model.spec.channels)
-    files = [(f"images/{facts['id']}{ending}", f"masks/{facts['id']}.png") for facts in rows]
+    files = [(f"images/{name}{ending}", f"masks/{name}.png") for name in names]
     cases = [
         Case(
             id=f"pair-{facts['id']}", image=str(folder / image), masks=(str(folder / mask),), label=facts["label"],

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sfumato.commands.flags.wishes import UNCONDITIONAL
+from sfumato.commands.output.folder import numbered
 from sfumato.commands.output.pictures import spared
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import file_names
@@ -41,10 +42,18 @@ def label_of(image: Wanted) -> str:
     return image.label or UNCONDITIONAL
 
 
-def files_of(wanted: Sequence[Wanted], *, channels: int, below: str = "") -> dict[int, str]:
-    """The file of each image of so many channels by its number, relative to the folder."""
+def files_of(wanted: Sequence[Wanted], *, channels: int, below: str = "", subdirs: bool = False) -> dict[int, str]:
+    """The file of each image of so many channels by its number, relative to the folder.
+
+    Args:
+        wanted: the images.
+        channels: of the images.
+        below: how each begins.
+        subdirs: put them into folders of a thousand.
+    """
     folders, ending = _safe_names(wanted), ending_of(channels)
-    return {image.number: f"{below}{folders[label_of(image)]}/{item_of(image)}{ending}" for image in wanted}
+    names = {image.number: numbered(item_of(image), subdirs=subdirs) for image in wanted}
+    return {image.number: f"{below}{folders[label_of(image)]}/{names[image.number]}{ending}" for image in wanted}
 
 
 def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
