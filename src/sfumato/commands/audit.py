@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.drawing import load_twin
 from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.console import bar, say
@@ -25,6 +26,7 @@ from sfumato.run import Model, Run, load_model
 from sfumato.tables import write_table
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import set_up
+from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
 NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
@@ -48,6 +50,7 @@ def audit(
     cases: Several = 50,
     seed: Index = 0,
     batch: Count = 16,
+    device: Device = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Does the diffusion part matter? The model against fewer calls, its deterministic twin, and a state that misleads.
@@ -66,8 +69,10 @@ def audit(
         cases: How many cases, equally spaced; the cost is about 100 to 200 network calls for each.
         seed: Decides the noise, which is the same for all ways of segmenting.
         batch: Masks drawn at once; bounds the memory.
+        device: Where to work.
         overwrite: Replace a folder that is not empty.
     """
+    choose_device(device)
     numbers = _numbers(calls)
     device = set_up()
     model = load_model(run, device=device)

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import torch
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Positive
 from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import say
@@ -26,6 +27,7 @@ from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError
 from sfumato.recipe import TaskKind
 from sfumato.training.hardware import find_hardware
+from sfumato.training.processes import choose_device
 from sfumato.training.speed import free_memory, matmul_rate, peak_memory, time_in_turn, wait
 from sfumato.wording import counted
 
@@ -50,6 +52,7 @@ def bench(
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     size: str | None = None,
     batch: Count | None = None,
+    device: Device = "auto",
     count: Count = 5900,
     seconds: Positive = 10.0,
 ) -> dict[str, Any]:
@@ -63,9 +66,11 @@ def bench(
         set: Settings over the recipe, like train.batch=8; may be repeated.
         size: Height and width in pixels; must be those of the dataset.
         batch: Global batch size.
+        device: Where to work.
         count: How many results to tell the expected time for.
         seconds: About how long to measure each part.
     """
+    choose_device(device)
     part, source = ("all", Path(part)) if source is None else (part, source)
     if part not in get_args(Part):
         raise UsageError(f"bench {part}", expected=", ".join(get_args(Part)))

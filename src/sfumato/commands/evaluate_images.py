@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
@@ -36,6 +37,7 @@ from sfumato.provenance import write_provenance
 from sfumato.report.meaning import heading
 from sfumato.report.reading import z_text
 from sfumato.training.hardware import set_up
+from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
 IN_SHORT = ("kid", "kid_of_training", "frechet", "frechet_reference", "recall", "coverage", "ms_ssim", "duplicates")
@@ -54,6 +56,7 @@ def images(
     reference: Path | None = None,
     copies: Annotated[bool, Parameter(negative="--no-copies")] = True,
     seed: Index = 0,
+    device: Device = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Distances of generated images to real ones beside those of real images among themselves, diversity, copies.
@@ -68,8 +71,10 @@ def images(
         reference: Statistics of `sfumato reference`, EDM or pytorch-fid (.npz), beside the real images or instead.
         copies: Look for each image's nearest training image, and say whether it is a copy.
         seed: Of the images that are drawn, and of the classifier behind the space own.
+        device: Where to work.
         overwrite: Replace a folder that is not empty.
     """
+    choose_device(device)
     named = {"samples": samples, "real": real, "holdout": holdout, "reference": reference}
     inputs = {role: path for role, path in named.items() if path is not None}
     _check(real, holdout, reference, real_split)

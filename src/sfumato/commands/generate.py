@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, NonNegative
 from sfumato.commands.flags.overshoot import warn_of_overshoot
@@ -44,6 +45,7 @@ from sfumato.tables import write_records
 from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import Sampler, to_uint8
 from sfumato.training.hardware import set_up
+from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
 
@@ -71,6 +73,7 @@ def generate(
     upsample: Literal["bilinear", "bicubic", "lanczos"] = "bicubic",
     subdirs: bool = False,
     batch: Count = 32,
+    device: Device = "auto",
     shard: str | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -103,12 +106,14 @@ def generate(
         upsample: How to enlarge.
         subdirs: Put the images of a class into folders of 1,000, for sets of many thousands.
         batch: Images made at once; bounds the memory.
+        device: Where to work.
         shard: Only this share of the images, like 0/4; who comes last completes the folder. Any machine that sees it
             can do any share, again and again.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.
     """
     flags, mine = dict(locals()), own_shard(shard)
+    choose_device(device)
     loaded = load_generator(model)
     number = resolve_steps(
         loaded, model, steps, sampler=sampler, grid=grid, batch=batch,

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from cyclopts import Parameter
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Several
 from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.wishes import known_class, parse_seeds
@@ -40,6 +41,7 @@ from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import animation, strip
 from sfumato.run import Model
 from sfumato.tasks.task import Sampler, last, spread, to_uint8
+from sfumato.training.processes import choose_device
 from sfumato.typing import Data
 from sfumato.wording import counted
 
@@ -61,6 +63,7 @@ def interpolate(
     sampler: str | None = None,
     grid: str | None = None,
     batch: Count = 32,
+    device: Device = "auto",
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -78,9 +81,11 @@ def interpolate(
         sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
         grid: One of sample.grid in docs/recipe.md, such as log_snr, karras or uniform.
         batch: Images made at once; bounds the memory.
+        device: Where to work.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.
     """
+    choose_device(device)
     ends = _ends(seeds, images, noise)
     if frames < 2:
         raise UsageError(f"--frames {frames}", expected="at least the two ends")

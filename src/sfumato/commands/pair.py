@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Index, NonNegative
 from sfumato.commands.flags.overshoot import warn_of_overshoot
@@ -31,6 +32,7 @@ from sfumato.inference import Wanted
 from sfumato.provenance import digest, write_provenance
 from sfumato.run import Model, Run, load_model
 from sfumato.training.hardware import set_up
+from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
 TRIES = 10
@@ -58,6 +60,7 @@ def pair(
     guidance_interval: str | None = None,
     subdirs: bool = False,
     batch: Count = 32,
+    device: Device = "auto",
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -87,10 +90,12 @@ def pair(
         guidance_interval: Guide only at these noise-to-signal ratios, like 0.2,3: above the first, up to the second.
         subdirs: Put images and masks into folders of 1,000, for sets of many thousands.
         batch: Pairs made at once; bounds the memory.
+        device: Where to work.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.
     """
     flags = dict(locals())
+    choose_device(device)
     if count < 1 or (attempts is not None and attempts < count):
         raise UsageError(f"--count {count} with --attempts {attempts}", expected="a pair or more, each an attempt")
     if quantile is not None and segmenter is None:

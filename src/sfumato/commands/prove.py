@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.layout import show_table
@@ -29,6 +30,7 @@ from sfumato.numerals import decimal
 from sfumato.provenance import digest, write_provenance
 from sfumato.tables import write_records
 from sfumato.training.hardware import set_up
+from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
 STEPS: Mapping[Job, int] = {"classify": 800, "segment": 600}
@@ -77,6 +79,7 @@ def prove(
     network: str = SMALL,
     positive: str | None = None,
     workers: Count | None = None,
+    device: Device = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Does synthetic data help? Trains models with and without it, and tests them on real images.
@@ -96,9 +99,11 @@ def prove(
         network: The classifier: small, or timm:NAME such as timm:resnet18, from random weights.
         positive: The class whose F1 is told beside always saying it; by default the last one.
         workers: Models trained at once; by default one for each core, one on a GPU.
+        device: Where to work.
         overwrite: Replace a folder that is not empty.
     """
     flags = {name: value for name, value in locals().items() if name != "workers"}
+    choose_device(device)
     device = set_up()
     about_classes = {"--balance": balance, "--positive": positive is not None, "--network": network != SMALL}
     question = _ask(

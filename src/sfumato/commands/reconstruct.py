@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.generate import load_generator
@@ -26,6 +27,7 @@ from sfumato.report.figures import heat, strips
 from sfumato.run import Model
 from sfumato.tasks.film import visible
 from sfumato.tasks.task import Sampler, last, spread, to_uint8
+from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
 SHEET_COLUMNS = 8
@@ -44,6 +46,7 @@ def reconstruct(
     count: Count = 16,
     seed: Index = 0,
     batch: Count = 32,
+    device: Device = "auto",
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> dict[str, Any]:
@@ -60,9 +63,11 @@ def reconstruct(
         count: At most so many images, spread over the source.
         seed: With the case's name it decides the noise.
         batch: Images drawn at once; bounds the memory.
+        device: Where to work.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.
     """
+    choose_device(device)
     check_level(noise)
     loaded = load_generator(model)
     draw = partial(loaded.sampler, sampler=sampler, grid=grid)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import output_file
 from sfumato.commands.work.opening import opened
@@ -11,6 +12,7 @@ from sfumato.evaluation.images.read import Part, real_images
 from sfumato.evaluation.images.spaces import make_space, parse_features
 from sfumato.evaluation.images.statistics import write_reference
 from sfumato.training.hardware import set_up
+from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
 
@@ -21,6 +23,7 @@ def reference(
     out: Path,
     features: str = "radiomics",
     real_split: Part = "all",
+    device: Device = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
     """Mean and covariance of the features of real images: `mu` and `sigma`, as EDM and pytorch-fid read them.
@@ -30,8 +33,10 @@ def reference(
         out: The file to write, ending in .npz.
         features: One space: radiomics, pixels, inception:FILE or dinov2:FOLDER.
         real_split: Which of its images; held-out: validation and test.
+        device: Where to work.
         overwrite: Replace a file that is there.
     """
+    choose_device(device)
     wishes = parse_features(features)
     if len(wishes) > 1 or wishes[0].kind == "own":
         raise UsageError(

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.drawing import Draw, Start, check_start, extras, load_twin, members, warm_start
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, Index, NonNegative
@@ -33,6 +34,7 @@ from sfumato.metrics.ensemble import review_rank
 from sfumato.provenance import write_provenance
 from sfumato.run import TWIN, Model, load_model
 from sfumato.training.hardware import set_up
+from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
 BATCH = 16
@@ -63,6 +65,7 @@ def segment(
     format: Form = "same",  # noqa: A002 - the flag is --format
     seed: Index = 0,
     batch: Count = BATCH,
+    device: Device = "auto",
     shard: str | None = None,
     interactive: bool = False,
     overwrite: bool = False,
@@ -93,6 +96,7 @@ def segment(
         format: same: volumes as NIfTI, DICOM as DICOM segmentation; nii: DICOM as NIfTI too; png: every plane a PNG.
         seed: With the case's name it decides the noise: a case gets the same mask in any company.
         batch: Masks drawn at once; bounds the memory.
+        device: Where to work.
         shard: Only this share of the images or volumes, like 0/4; who comes last completes the folder. Any machine that
             sees it can do any share, again and again.
         interactive: Ask for one image after another.
@@ -100,6 +104,7 @@ def segment(
         dry_run: Only say what would be read and written.
     """
     flags, mine = dict(locals()), own_shard(shard)
+    choose_device(device)
     device = set_up()
     loaded = load_model(model, device=device)
     _check_model(loaded, model)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
 from sfumato.commands.flags.words import words_of
@@ -21,7 +22,7 @@ from sfumato.errors import UsageError
 from sfumato.plan import plan_training, preview
 from sfumato.recipe import LENGTHS, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
 from sfumato.run import TWIN, Run
-from sfumato.training.processes import is_first_here, joined, own_device, rank, wait_for_all
+from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
 from sfumato.training.signals import going_on_later
 
 AS_TWIN = (
@@ -48,6 +49,7 @@ def segment(
     epochs: Positive | None = None,
     twin: bool = False,
     seed: Index | None = None,
+    device: Device = "auto",
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train a diffusion model of masks, conditioned on the image.
@@ -67,8 +69,10 @@ def segment(
         epochs: Length in walks through the training images.
         twin: Also train the deterministic twin for as many steps, in RUN/twin: the baseline for every number.
         seed: Of weights, data order and noise.
+        device: Where to work.
         dry_run: Only say what would be trained.
     """
+    choose_device(device)
     length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
     settings = [*flags.settings(), *words_of(set, size=size, batch=batch, seed=seed, **length)]
     run = Run(out or Path("runs") / f"{source.stem}-segment")
@@ -102,6 +106,7 @@ def generate(
     images: Count | None = None,
     epochs: Positive | None = None,
     seed: Index | None = None,
+    device: Device = "auto",
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Train a diffusion model of images, conditioned on the class where there are classes.
@@ -121,8 +126,10 @@ def generate(
         images: Length in images.
         epochs: Length in walks through the training images.
         seed: Of weights, data order and noise.
+        device: Where to work.
         dry_run: Only say what would be trained.
     """
+    choose_device(device)
     length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
     settings = [*flags.settings(), *words_of(set, size=size, batch=batch, seed=seed, **length)]
     if pairs is not None:
@@ -145,6 +152,7 @@ def resume(
     until_epochs: Positive | None = None,
     more_minutes: Positive | None = None,
     dataset: Path | None = None,
+    device: Device = "auto",
     dry_run: bool = False,
 ) -> dict[str, Any]:
     """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its twin as far.
@@ -157,8 +165,10 @@ def resume(
         until_epochs: Train to this many walks through the training images.
         more_minutes: Train this much longer than the run was given; for a run that is measured in minutes.
         dataset: Where the dataset of the run lies now, if it was moved; its content must be the same.
+        device: Where to work.
         dry_run: Only say what would be continued.
     """
+    choose_device(device)
     run, checkpoint = chosen(folder)
     if checkpoint is not None and out is None:
         raise UsageError(

@@ -17,6 +17,7 @@ from typing import Any, get_args
 import torch
 
 from sfumato.atomic import write_atomic
+from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
 from sfumato.commands.output.console import say
@@ -33,6 +34,7 @@ from sfumato.run import Run
 from sfumato.tables import table_line
 from sfumato.training.log import read_log
 from sfumato.training.loop import Diverged
+from sfumato.training.processes import choose_device
 from sfumato.training.signals import going_on_later
 
 VALIDATIONS = 8
@@ -62,6 +64,7 @@ def segment(
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     study: str | None = None,
     prune: Prune = "median",
+    device: Device = "auto",
     seed: Index = 0,
 ) -> dict[str, Any]:
     """Find better settings for training a segmentation model.
@@ -78,8 +81,10 @@ def segment(
         set: Settings over the recipe, like train.batch=8; may be repeated.
         study: Any storage of Optuna by its URL, for workers on several machines. By default STUDY/study.db.
         prune: Give up trials below the median of the others, by successive halving, or none.
+        device: Where to work.
         seed: Of the values that are tried.
     """
+    choose_device(device)
     return _tune(
         "segment", source, out=out, search=search, trials=trials, minutes=minutes_per_trial, steps=steps_per_trial,
         file=recipe, settings=[*flags.settings(), *(set or [])], storage=study, prune=prune, seed=seed,
@@ -100,6 +105,7 @@ def generate(
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     study: str | None = None,
     prune: Prune = "median",
+    device: Device = "auto",
     seed: Index = 0,
 ) -> dict[str, Any]:
     """Find better settings for training a model that makes images.
@@ -116,8 +122,10 @@ def generate(
         set: Settings over the recipe, like train.batch=8; may be repeated.
         study: Any storage of Optuna by its URL, for workers on several machines. By default STUDY/study.db.
         prune: Give up trials below the median of the others, by successive halving, or none.
+        device: Where to work.
         seed: Of the values that are tried.
     """
+    choose_device(device)
     return _tune(
         "generate", source, out=out, search=search, trials=trials, minutes=minutes_per_trial, steps=steps_per_trial,
         file=recipe, settings=[*flags.settings(), *(set or [])], storage=study, prune=prune, seed=seed,

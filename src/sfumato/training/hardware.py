@@ -104,6 +104,8 @@ def set_up(*, training: bool = False, tf32: bool = True) -> str:
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(min(torch.get_num_threads(), max(1, available_cores() // _processes_here())))
     if device.startswith("cuda"):
+        if device != "cuda:0":  # what torch takes without being told
+            torch.cuda.set_device(device)
         if not any(name in os.environ for name in _ALLOCATOR):
             os.environ[_ALLOCATOR[0]] = GROWING
         torch.set_float32_matmul_precision("high" if tf32 else "highest")

@@ -1,6 +1,7 @@
 """What the processes of a run tell each other; alone, a process talks to itself."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import timedelta
@@ -10,9 +11,12 @@ from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 
-from sfumato.errors import ResourceError, Stopped
+from sfumato.errors import ResourceError, Stopped, UsageError
 from sfumato.training.launch import adopt_slurm, started_world
 from sfumato.training.watch import PATIENCE, Watch
+
+_device = "auto"
+"""The word for where this process works."""
 
 _watch: Watch | None = None
 """Over the processes that have joined; they are as global as torch's process group."""
@@ -59,7 +63,7 @@ def _met(patience: float) -> Store:
         store: Store
         store, number, count = next(rendezvous("env://", timeout=timedelta(seconds=PATIENCE)))
         distributed.init_process_group(
-            "nccl" if torch.cuda.is_available() else "gloo",
+            "nccl" if own_device().startswith("cuda") else "gloo",
             store=PrefixStore("group", store), rank=number, world_size=count,
             timeout=timedelta(seconds=patience + 60),
         )  # fmt: skip
@@ -73,11 +77,51 @@ def _met(patience: float) -> Store:
     return store
 
 
+def choose_device(word: str) -> None:
+    """Say where this process works from now on.
+
+    Args:
+        word: auto, cpu, cuda, cuda:N or mps; of several processes each has the GPU of its number where N is left out.
+
+    Raises:
+        UsageError: another word, or one GPU for several processes.
+        ResourceError: this machine has no such device.
+    """
+    global _device
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", word):
+        raise UsageError(f"--device {word}", expected="auto, cpu, cuda, cuda:1 and the like, or mps")
+    if ":" in word and int(os.environ.get("LOCAL_WORLD_SIZE", "1")) > 1:
+        raise UsageError(f"--device {word} for several processes", expected="--device cuda: each takes one GPU")
+    if missing := _missing(word):
+        raise ResourceError(
+            f"--device {word}: {missing}", expected="a device of this machine",
+            remedy="--device cpu, or auto; sfumato doctor tells what is there",
+        )  # fmt: skip
+    _device = word
+
+
+def _missing(word: str) -> str:
+    """Why torch cannot work there; empty if it can."""
+    if word == "mps":
+        return "" if torch.backends.mps.is_available() else "torch finds no GPU of Apple (Metal) here"
+    if not word.startswith("cuda"):
+        return ""
+    if not torch.cuda.is_available():
+        return "torch finds no CUDA GPU here" if torch.version.cuda else "this torch was built without CUDA"
+    count = torch.cuda.device_count()
+    return "" if int(_named(word).partition(":")[2]) < count else f"the CUDA GPUs here are cuda:0 to cuda:{count - 1}"
+
+
 def own_device() -> str:
     """The device that this process works on."""
-    if not torch.cuda.is_available():
-        return "cpu"
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    if _device == "auto":
+        return _named("cuda") if torch.cuda.is_available() else "cpu"
+    return _named(_device)
+
+
+def _named(word: str) -> str:
+    """A GPU by its number: that of the process among those of this machine where nobody says."""
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if word == "cuda" else word
 
 
 def wait_for_all() -> None:

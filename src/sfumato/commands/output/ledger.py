@@ -37,7 +37,7 @@ Facts = Mapping[str, Any]
 ASKED, LEDGER = "asked.json", "done.jsonl"
 
 
-ONLY_HOW = frozenset({"out", "batch", "shard", "overwrite", "dry_run", "interactive"})
+ONLY_HOW = frozenset({"out", "batch", "device", "shard", "overwrite", "dry_run", "interactive"})
 """Flags on which no file depends."""
 
 
