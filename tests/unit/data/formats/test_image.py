@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, ImageOps
 
 from sfumato.data.formats.image import read_image, read_mask, write_image
 from sfumato.errors import DataError
@@ -86,6 +86,17 @@ def test_orientation_is_applied(tmp_path: Path) -> None:
     exif[0x0112] = 6
     wide = Image.fromarray(np.zeros((20, 40), np.uint8))
     assert read_image(saved(tmp_path / "a.jpg", wide, exif=exif)).shape == (40, 20, 1)
+
+
+@pytest.mark.parametrize("turned", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_is_turned_as_its_exif_says(turned: int, mode: str, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    path = saved(tmp_path / "a.jpg", Image.fromarray(COLOURS).convert(mode), exif=exif)
+    with Image.open(path) as image:
+        upright = np.asarray(ImageOps.exif_transpose(image).convert("L" if mode == "L" else "RGB"))
+    np.testing.assert_array_equal(read_image(path).squeeze(), upright)
 
 
 def test_three_samples_called_grey(tmp_path: Path) -> None:

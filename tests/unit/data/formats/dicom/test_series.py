@@ -349,6 +349,17 @@ def test_a_compressed_frame_that_was_cut(tmp_path: Path, name: str) -> None:
     refused(tmp_path / "a.dcm", "DATA-006", "end mark is missing")
 
 
+@pytest.mark.parametrize("name", ["SC_rgb_small_odd_jpeg", "MR_small_jp2klossless", "MR_small_jpeg_ls_lossless"])
+def test_a_compressed_frame_that_was_cut_and_ended_anew(tmp_path: Path, name: str) -> None:
+    ds = pydicom.dcmread(FILES / f"{name}.dcm")
+    frame = next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1)).rstrip(b"\0")
+    for size in (len(frame) // 2, len(frame) - 40, len(frame) - 12):
+        half = frame[:size] + b"\xff\xd9"
+        ds.PixelData = pydicom.encaps.encapsulate([half + b"\0" * (len(half) % 2)])
+        ds.save_as(tmp_path / "a.dcm")
+        refused(tmp_path / "a.dcm", "DATA-006", "frame 1")
+
+
 def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lossless = Path(shutil.copy(FILES / "SC_rgb_jpeg_gdcm.dcm", tmp_path))
     refused(lossless, "DATA-044", "JPEG Lossless, Non-Hierarchical", "sfumato[dicom]")
