@@ -265,6 +265,8 @@ DEALT_WITH = {
     "training/watch.py": "the store of a group of processes",
     "training/track.py": "trackers never end a run",
     "networks/own.py": "code of the person",
+    "report/reading.py": "a page has more than one picture, and says which it lacks",
+    "report/sections/checks.py": "a page has more than one picture, and says which it lacks",
 }
 """Why the handlers of a file do not ask."""
 

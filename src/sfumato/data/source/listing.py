@@ -171,7 +171,8 @@ class _Walk:
     def _follow(self, item: os.DirEntry[str], parts: Parts) -> None:
         try:
             is_folder = stat.S_ISDIR(item.stat().st_mode)
-        except OSError:  # it leads nowhere, or in a circle
+        except OSError as error:  # it leads nowhere, or in a circle
+            raise_shortage(error, reading=item.path)
             if not item.name.lower().endswith(READ):
                 self.dangling.append(item.path)
                 return
