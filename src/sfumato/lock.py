@@ -1,18 +1,25 @@
 """One process at a time works in a folder."""
 
-import fcntl
+import errno
 import os
+import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+from filelock import FileLock, Timeout
+
 from sfumato.errors import UsageError
+
+LOCK, HOLDER = ".lock", ".lock-holder"
+"""The file that is locked, and the one that says by whom: Windows lets nobody else read a locked file."""
 
 
 class FolderLock:
     """Holds a folder for this process; a context manager.
 
-    The kernel holds the lock (`flock` on `.lock`) and drops it when the process ends, however it ends: a killed process
-    leaves no stale lock. The file holds the process id for the one who finds it taken.
+    The system holds the lock on a file `.lock` and drops it when the process ends, however it ends: a killed process
+    leaves no stale lock. Another file holds the process id for the one who finds it taken.
 
     Args:
         folder: made if needed.
@@ -24,30 +31,40 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path, *, work: str, wait: bool = False) -> None:
-        self._path, self._work, self._wait = folder / ".lock", work, wait
-        self._descriptor: int | None = None
+        self._folder, self._work = folder, work
+        self._lock = FileLock(folder / LOCK, timeout=-1 if wait else 0, thread_local=False)
 
     def __enter__(self) -> "FolderLock":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
+        self._folder.mkdir(parents=True, exist_ok=True)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if self._wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            holder = os.read(descriptor, 32).decode().strip() or "unknown"
-            os.close(descriptor)
+            self._lock.acquire()
+        except NotImplementedError as error:  # how older filelocks say it
+            raise OSError(errno.ENOSYS, "no locks on this disk", str(self._folder / LOCK)) from error
+        except Timeout:
             raise UsageError(
-                f"{self._path.parent}: another process {self._work} here (pid {holder})",
+                f"{self._folder}: another process {self._work} here (pid {self._holder()})",
                 expected="one process at a time",
                 remedy="wait for it or stop it, or choose another --out",
             ) from None
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-        self._descriptor = descriptor
+        with suppress(OSError):  # a full disk: the lock counts, not the note
+            (self._folder / HOLDER).write_text(f"{os.getpid()}\n", encoding="ascii")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._lock.release()
+
+    def remove_folder(self) -> None:
+        """Remove the folder that is held, and give up the lock; whoever comes next makes it anew."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        refused = self._folder.exists()  # Windows does not remove a file that is locked
+        self._lock.release()
+        if refused:
+            with suppress(OSError):  # another process may have it by now
+                self._folder.rmdir()
+
+    def _holder(self) -> str:
+        with suppress(OSError):
+            return (self._folder / HOLDER).read_text(encoding="ascii").strip() or "unknown"
+        return "unknown"

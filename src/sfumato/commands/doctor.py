@@ -16,6 +16,7 @@ from sfumato.commands.output.console import say
 from sfumato.commands.output.layout import show_facts
 from sfumato.training.hardware import attention_kernel, find_hardware, set_up
 from sfumato.training.precision import DTYPES, Precision, resolve_precision
+from sfumato.training.speed import free_memory
 
 NEEDED = ("sfumato", "torch", "numpy", "safetensors", "pydantic", "pillow", "nibabel")
 
@@ -86,11 +87,8 @@ def doctor() -> dict[str, Any]:
 
 
 def _free(device: str) -> Iterator[tuple[str, int]]:
-    """Bytes that a program could still get; of memory, what the system would give back from its cache included."""
-    meminfo = Path("/proc/meminfo")
-    lines = meminfo.read_text(encoding="ascii").splitlines() if meminfo.is_file() else []
-    kibibytes = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    yield "memory", 1024 * next(kibibytes, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 1024)
+    """Bytes that a program could still get."""
+    yield "memory", free_memory()
     if device.startswith("cuda"):
         yield "memory of the GPU", torch.cuda.mem_get_info(device)[0]
     yield "disk of this folder", shutil.disk_usage(Path.cwd()).free

@@ -29,6 +29,7 @@ from typing import Any
 import safetensors.torch
 from torch import Tensor
 
+from sfumato.atomic import sync_folder
 from sfumato.errors import ModelError, ResourceError, listed
 from sfumato.shortage import raise_shortage, shortage
 from sfumato.training.weights import load_weights, plain
@@ -106,7 +107,7 @@ def save(
             if final.exists():
                 final.rename(folder / f".trash-{final.name}")
             staging.rename(final)
-            _sync(folder)
+            sync_folder(folder)
         mark(folder, "last", final)
         _prune(folder, newest=final, keep=max(keep, 2), stays=stays)
         sweep(folder)
@@ -119,7 +120,7 @@ def mark(folder: Path, name: str, path: Path) -> None:
     with _room(folder, 0):
         _write(draft, (path.name + "\n").encode())
         draft.replace(folder / name)
-        _sync(folder)
+        sync_folder(folder)
 
 
 def marked(folder: Path, name: str) -> Path | None:
@@ -197,7 +198,7 @@ def _stage(
     versions = {name: importlib.metadata.version(name) for name in ("sfumato", "torch")}
     manifest = {"format": FORMAT, "step": step, "versions": versions, "files": digests}
     _write(staging / MANIFEST, json.dumps(manifest, indent=1).encode())
-    _sync(staging)
+    sync_folder(staging)
 
 
 def _write(path: Path, content: bytes) -> dict[str, Any]:
@@ -207,15 +208,6 @@ def _write(path: Path, content: bytes) -> dict[str, Any]:
         file.flush()
         os.fsync(file.fileno())
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _sync(folder: Path) -> None:
-    """Make renames inside a folder last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _prune(folder: Path, *, newest: Path, keep: int, stays: Callable[[int], bool]) -> None:

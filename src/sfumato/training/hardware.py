@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import psutil
 import torch
 from torch.nn.attention import SDPBackend
 
@@ -164,7 +165,7 @@ def available_cores() -> int:
 
 def total_memory() -> int:
     """Bytes of memory that this machine, or its container, has in all: the same every time, unlike what is free."""
-    return min([os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), *_limit()])
+    return min([psutil.virtual_memory().total, *_limit()])
 
 
 def _quota() -> Iterator[int]:

@@ -4,13 +4,12 @@ Times are medians over repetitions, the first of which is not counted. Several t
 round, so that a machine that is busy for a while is busy for all of them.
 """
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from statistics import median
 
+import psutil
 import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
@@ -71,15 +70,18 @@ def peak_memory(device: torch.device) -> int:
     """Bytes: of a GPU the most that tensors took; else the most that this process had of the machine's memory."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        memory = psutil.Process().memory_info()
+        return int(getattr(memory, "peak_wset", memory.rss))
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def free_memory() -> int:
-    """Bytes of the machine's memory that can still be had; elsewhere than on Linux, what others leave is not known."""
-    file = Path("/proc/meminfo")
-    lines = file.read_text(encoding="ascii").splitlines() if file.is_file() else []
-    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    return min([max(0, total_memory() - peak_memory(torch.device("cpu"))), *available])
+    """Bytes of the machine's memory that can still be had, what the system would give back from its cache included."""
+    left = max(0, total_memory() - peak_memory(torch.device("cpu")))
+    return min(left, psutil.virtual_memory().available)
 
 
 def kept_bytes(network: nn.Module, forward: Callable[[], object]) -> int:

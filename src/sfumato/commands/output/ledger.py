@@ -217,7 +217,8 @@ class Work:
         """
         facts = self.finished()
         with ExitStack() as held:
-            if any(item not in facts for item in self.items) or not self._hold(held):
+            lock = None if any(item not in facts for item in self.items) else self._hold(held)
+            if lock is None:
                 yield None
                 return
             files = self.place / "files"
@@ -229,16 +230,16 @@ class Work:
                 claim.give(files, self.place)
             finally:
                 if not files.is_dir():
-                    shutil.rmtree(self.place, ignore_errors=True)
+                    lock.remove_folder()
 
-    def _hold(self, held: ExitStack) -> bool:
-        """Whether this process alone finishes the work."""
+    def _hold(self, held: ExitStack) -> FolderLock | None:
+        """The lock of the process that alone finishes the work; None for others."""
         with suppress(UsageError):
-            held.enter_context(FolderLock(self.place, work="finishes"))
+            lock = held.enter_context(FolderLock(self.place, work="finishes"))
             if (self.place / "files").is_dir():
-                return True
-            shutil.rmtree(self.place, ignore_errors=True)  # another has finished a moment ago: our lock is alone there
-        return False
+                return lock
+            lock.remove_folder()  # another has finished a moment ago: our lock is alone there
+        return None
 
     def _sweep(self) -> None:
         """Remove what a kill left of finished work, when the output had its name already."""

@@ -7,7 +7,6 @@ resumes from the last checkpoint. Nobody waits for a heartbeat to stop.
 """
 
 import secrets
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -112,8 +111,7 @@ class Study:
         return self
 
     def __exit__(self, *error: object) -> None:
-        shutil.rmtree(self._workers / self._worker, ignore_errors=True)
-        self._lock.__exit__(None, None, None)
+        self._lock.remove_folder()
 
     def ask(self, trials: int) -> Attempt | None:
         """The next trial; None if so many are over or at work."""
@@ -187,8 +185,8 @@ class Study:
 
     def _lives(self, worker: str) -> bool:
         try:
-            with FolderLock(self._workers / worker, work="tunes"):
-                shutil.rmtree(self._workers / worker)
+            with FolderLock(self._workers / worker, work="tunes") as lock:
+                lock.remove_folder()
             return False
         except UsageError:
             return True

@@ -12,6 +12,7 @@ The folder is written beside its place and renamed when it is whole; a process t
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,6 +86,8 @@ def prepare(found: Found, out: Path, settings: Settings, *, spool: Path | None =
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         work.describe(folder)
+        with suppress(FileNotFoundError):
+            out.rmdir()  # where Windows renames, nothing may be, not even an empty folder
         folder.rename(out)
 
 

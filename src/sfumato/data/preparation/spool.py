@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sfumato.atomic import write_atomic
 from sfumato.data.manifest import Case
-from sfumato.lock import FolderLock
+from sfumato.lock import HOLDER, LOCK, FolderLock
 
 FORM = 2
 """Version of the form of chunks; a spool of another version is emptied."""
@@ -59,7 +59,7 @@ def opened_spool(folder: Path, key: str) -> Iterator[Path]:
     Raises:
         UsageError: another process prepares into the same folder.
     """
-    with FolderLock(folder, work="prepares"):
+    with FolderLock(folder, work="prepares") as lock:
         mark = folder / "key"
         if not mark.is_file() or mark.read_text(encoding="utf-8") != key:
             empty(folder)
@@ -67,15 +67,15 @@ def opened_spool(folder: Path, key: str) -> Iterator[Path]:
         try:
             yield folder
         except Exception:
-            shutil.rmtree(folder, ignore_errors=True)
+            lock.remove_folder()
             raise
-        shutil.rmtree(folder, ignore_errors=True)
+        lock.remove_folder()
 
 
 def empty(folder: Path) -> None:
-    """Remove all but the lock."""
+    """Remove all but the files of the lock."""
     for entry in folder.iterdir():
         if entry.is_dir():
             shutil.rmtree(entry)
-        elif entry.name != ".lock":
+        elif entry.name not in (LOCK, HOLDER):
             entry.unlink()

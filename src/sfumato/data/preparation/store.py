@@ -5,11 +5,10 @@ memory map would crash).
 """
 
 import math
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -155,7 +154,7 @@ def _fill_images(file: Path, filling: Filling, part: Part) -> None:
         for row, place in zip(part.rows, part.places, strict=True):
             content = _image(source.read(_bytes(row, filling.form)), row, filling.form)
             if place is not None:
-                _write(target.fileno(), content, filling.arrays.images_start + place * len(content))
+                _write(target, content, filling.arrays.images_start + place * len(content))
 
 
 def _fill_masks(file: Path, filling: Filling, part: Part) -> None:
@@ -163,14 +162,12 @@ def _fill_masks(file: Path, filling: Filling, part: Part) -> None:
         for case, place in zip(part.chunk.cases, part.places, strict=True):
             content = _masks(source.read(len(case.masks) * math.prod(filling.form.size)), filling.form)
             if place is not None:
-                _write(target.fileno(), content, filling.arrays.masks_start + place * len(content))
+                _write(target, content, filling.arrays.masks_start + place * len(content))
 
 
-def _write(descriptor: int, content: bytes, start: int) -> None:
-    view = memoryview(content)
-    while view:
-        written = os.pwrite(descriptor, view, start)
-        view, start = view[written:], start + written
+def _write(file: BinaryIO, content: bytes, start: int) -> None:
+    file.seek(start)
+    file.write(content)
 
 
 def _bytes(row: Row, form: Form) -> int:
