@@ -62,14 +62,8 @@ def _values(masks: Sequence[Mask], meaning: Meaning) -> Iterator[Finding]:
         )  # fmt: skip
     lossy = [mask for mask in masks if _is_jpeg(mask)]
     soft = [mask for mask in masks if not _is_jpeg(mask) and _is_soft(mask, meaning)]
-    reasons = [
-        f"{_of(some, masks, 'is', 'are')} {what}"
-        for some, what in (
-            (lossy, "stored as JPEG, which blurs values"),
-            (soft, "resized or smoothed: greys at the edges"),
-        )
-        if some
-    ]
+    kinds = ((lossy, "stored as JPEG, which blurs values"), (soft, "resized or smoothed: greys at the edges"))
+    reasons = [f"{_of(some, masks, 'is', 'are')} {what}" for some, what in kinds if some]
     if reasons:
         yield Finding(
             code="DATA-077", severity="warning", files=tuple(mask.locator for mask in (*lossy, *soft)),
