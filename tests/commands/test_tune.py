@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from sfumato.commands import train, tune
+from sfumato.commands.output.console import say
 from sfumato.commands.work.session import Validation
 from sfumato.errors import DataError, Stopped, UsageError
 from sfumato.recipe import Recipe, load_recipe
@@ -154,6 +156,34 @@ def test_a_diverged_trial_is_given_up_and_the_study_goes_on(
     diverged = [row for row in rows(tmp_path / "study") if row["state"] == "pruned" and row["score"] == ""]
     assert diverged and result["complete"] >= 1 and result["failed"] == 0
     assert all(float(row["train.learning_rate"]) > 1e-3 for row in diverged)
+
+
+def test_a_trial_is_one_line(
+    dataset: Path, tmp_path: Path, pretend: Callable[[Score], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever its training says; numbers as a person reads them."""
+
+    def score(wanted: Recipe, number: int) -> float:
+        say(f"pictures after {number} steps")
+        if wanted.train.learning_rate > 1e-3:
+            raise Diverged(number, [3])
+        return number / 10 - 1
+
+    pretend(score)
+    go(dataset, tmp_path / "study", trials=8, prune="none")
+    lines = capsys.readouterr().err.splitlines()
+    trials = [line for line in lines if line.startswith("trial ")]
+    assert len(trials) == 8 and len(lines) == 10 and not any("pictures" in line for line in lines)
+    assert any(line.endswith("diverged in step 1") for line in trials)
+    assert re.fullmatch(r"best of 8 trials: Dice -0\.4000.* with train\.learning_rate=\S{1,12}", lines[8]), lines[8]
+    for line in trials:
+        assert re.match(r"trial \d, train\.learning_rate=\S{1,12}: (Dice -0\.4000|diverged)", line), line
+
+
+def test_a_loss_is_told_as_a_loss() -> None:
+    assert tune._score_text("loss", -1.0517026) == "loss 1.0517"
+    assert tune._score_text("kid", -3.0) == "KID 3.0000"
+    assert tune._score_text("iou", 0.5) == "IoU 0.5000" and tune._score_text("dice", None) == ""
 
 
 def test_a_score_that_is_no_number_is_no_success(

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 
@@ -20,7 +20,7 @@ from sfumato.atomic import write_atomic
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
-from sfumato.commands.output.console import say
+from sfumato.commands.output.console import hushed, say
 from sfumato.commands.work.study import Attempt, Prune, Result, State, Study, turn
 from sfumato.commands.work.trainer import prepared, training
 from sfumato.data.contents import contents, digest_of
@@ -30,12 +30,14 @@ from sfumato.provenance import digest
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
 from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
 from sfumato.recipe.train import COUNTED, Train, Validate
+from sfumato.report.meaning import heading
 from sfumato.run import Run
 from sfumato.tables import table_line
 from sfumato.training.log import read_log
 from sfumato.training.loop import Diverged
 from sfumato.training.processes import choose_device
 from sfumato.training.signals import going_on_later
+from sfumato.wording import as_setting, counted
 
 VALIDATIONS = 8
 """Times that a trial is validated, where the recipe says nothing else."""
@@ -45,6 +47,12 @@ BEST = "best.yaml"
 
 EVERY = tuple(f"every_{unit}" for unit in (*COUNTED, "minutes"))
 """Fields of `validate` that say how often."""
+
+METRICS: Mapping[TaskKind, str] = {"segment": "dice", "generate": "loss"}
+"""What a validation measures where the recipe leaves it open."""
+
+SMALLER = ("loss", "kid")
+"""Metrics that are better when smaller."""
 
 HOPELESS = 3
 """So many failures and no success end a study: something is wrong with all of it."""
@@ -152,15 +160,19 @@ def _tune(
         "recipe": sha256(base.to_yaml().encode()).hexdigest(), "search": [list(each) for each in searches],
         "dataset": digest(dataset), "cases": digest_of(contents(Pack.open(dataset))),
     }  # fmt: skip
+    metric = METRICS[task] if own.validate_.metric == "auto" else own.validate_.metric
     baseline = {each.field: value for each in searches if (value := _own_value(own, each)) is not None}
     with going_on_later(lambda: f"{folder} keeps its trials"), Study(
         folder, name=f"{task}-{folder.resolve().name}", storage=storage, searches=searches, plan=plan,
         baseline=baseline, prune=prune, seed=seed,
     ) as study:  # fmt: skip
         while (attempt := study.ask(trials)) is not None:
-            say(f"trial {attempt.trial.number}: {', '.join(attempt.settings)}")
             wanted = load_recipe(task, file, settings=[*settings, *length, *attempt.settings])
-            _try(study, attempt, wanted, Run(folder / attempt.folder), dataset)
+            run = Run(folder / attempt.folder)
+            with hushed():
+                end = _try(attempt, wanted, run, dataset)
+            study.tell(attempt, end.state, score=end.score, note=end.note)
+            say(_told(attempt, end, _score_text(metric, _best_score(run))))
             results = study.results()
             _check_hope(results)
             with turn(folder):
@@ -168,7 +180,7 @@ def _tune(
                 if best := _best(results):
                     recipe = load_recipe(task, file, settings=[*settings, *best.settings])
                     write_atomic(folder / BEST, recipe.to_yaml())
-        return _summary(folder, study.results(), baseline)
+        return _summary(folder, study.results(), baseline, metric)
 
 
 def _length(own: Recipe, *, minutes: float | None, steps: int | None) -> list[str]:
@@ -211,8 +223,24 @@ def _own_value(own: Recipe, search: Search) -> Any:
     return json.dumps(value) if isinstance(search, Options) else value
 
 
-def _try(study: Study, attempt: Attempt, wanted: Recipe, run: Run, dataset: Path) -> None:
-    """Train a trial, or go on with it, and tell the study how it ended.
+class _End(NamedTuple):
+    """How a trial ended.
+
+    Attributes:
+        state: for the study.
+        score: the best of its validations, of a trial that is complete.
+        note: what went wrong, for the study and its table.
+        text: what a person should know of it, where it is not complete.
+    """
+
+    state: State
+    score: float | None = None
+    note: str = ""
+    text: str = ""
+
+
+def _try(attempt: Attempt, wanted: Recipe, run: Run, dataset: Path) -> _End:
+    """Train a trial, or go on with it, to its end, or until others are better by far.
 
     Raises:
         Stopped: by a signal; the trial has been saved, and goes on when the study does.
@@ -221,21 +249,46 @@ def _try(study: Study, attempt: Attempt, wanted: Recipe, run: Run, dataset: Path
         with closing(training(wanted, run, dataset)) as work:
             for _ in work:
                 if attempt.report(_scores(run)):
-                    say(f"trial {attempt.trial.number} is given up: others were better by now")
-                    return study.tell(attempt, "pruned")
+                    return _End("pruned", text="given up, others were better by now")
     except Stopped:
         raise
     except Diverged as error:
-        say(f"trial {attempt.trial.number} diverged in step {error.step}")
-        return study.tell(attempt, "pruned", note="diverged")
+        return _End("pruned", note="diverged", text=f"diverged in step {error.step}")
     except (SfumatoError, MemoryError, torch.OutOfMemoryError) as error:
-        say(f"trial {attempt.trial.number} failed: {error}")
-        return study.tell(attempt, "failed", note=str(error).splitlines()[0])
-    attempt.report(scores := _scores(run))
-    best = max(scores, default=-math.inf)
-    if math.isfinite(best):
-        return study.tell(attempt, "complete", score=best)
-    return study.tell(attempt, "failed", note="no validation gave a number")
+        note = str(error).splitlines()[0]
+        return _End("failed", note=note, text=f"failed, {note}")
+    attempt.report(_scores(run))
+    best = _best_score(run)
+    if best is not None:
+        return _End("complete", score=best)
+    return _End("failed", note="no validation gave a number", text="failed, no validation gave a number")
+
+
+def _told(attempt: Attempt, end: _End, reached: str) -> str:
+    """A trial in one line: its settings, what it reached, how it ended."""
+    settings = ", ".join(map(_rounded, attempt.settings))
+    return f"trial {attempt.trial.number}, {settings}: {', '.join(filter(None, (reached, end.text)))}"
+
+
+def _rounded(words: str) -> str:
+    """A setting with no more digits of its number than a person reads; all of them are in trials.csv and the run."""
+    field, _, value = words.partition("=")
+    try:
+        return f"{field}={as_setting(float(value))}"
+    except ValueError:
+        return words
+
+
+def _score_text(metric: str, score: float | None) -> str:
+    """A score by its metric; of losses and distances, which are better when smaller, the score is the negative."""
+    if score is None:
+        return ""
+    return f"{heading(metric)} {-score if metric in SMALLER else score:.4f}"
+
+
+def _best_score(run: Run) -> float | None:
+    """The best of all validations that gave a number; None without one."""
+    return max(filter(math.isfinite, _scores(run)), default=None)
 
 
 def _scores(run: Run) -> list[float]:
@@ -268,16 +321,18 @@ def _write_results(folder: Path, results: Sequence[Result]) -> None:
     write_atomic(folder / "trials.csv", "".join(lines))
 
 
-def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any], metric: str) -> dict[str, Any]:
     states = Counter(result.state for result in results)
     told = {"study": str(folder), "trials": len(results), **{state: states[state] for state in get_args(State)}}
     best = _best(results)
+    trials = counted(len(results), "trial")
     if best is None:
-        say(f"{folder}: {len(results)} trials, none of them complete yet")
+        say(f"{folder}: {trials}, none of them complete yet")
         return {**told, "best": None}
     own = {setting(field, value) for field, value in baseline.items()}
     before = next((result.score for result in results if set(result.settings) == own), None)
-    compared = "" if before is None else f" (the recipe as it was: {before:.4f})"
-    say(f"best of {len(results)} trials: {best.score:.4f}{compared} with {', '.join(best.settings)}")
+    compared = "" if before is None else f" (the recipe as it was: {_score_text(metric, before)})"
+    settings = ", ".join(map(_rounded, best.settings))
+    say(f"best of {trials}: {_score_text(metric, best.score)}{compared} with {settings}")
     say(f"train with it: --recipe {folder / BEST}")
     return {**told, "best": best._asdict(), "baseline": before, "recipe": str(folder / BEST)}

@@ -158,13 +158,18 @@ def _explained(error: ValidationError, origin: str) -> UsageError:
         if finding["type"] == "extra_forbidden":
             findings.append(f"unknown key {'.'.join(path)}{_nearest(path[-1])}")
         elif path:
-            findings.append(f"{'.'.join(path)}: {finding['msg']} (found {as_setting(finding['input'])})")
+            findings.append(f"{'.'.join(path)}: {finding['msg']} (found {_shown(finding['input'])})")
         else:
             findings.append(finding["msg"])
     return UsageError(
         f"{origin} has {counted(len(findings), 'mistake')}:\n    " + "\n    ".join(findings),
         remedy="see docs/recipe.md for every field",
     )
+
+
+def _shown(value: Any) -> str:
+    """What was found, words in quotes."""
+    return f"'{value}'" if isinstance(value, str) else as_setting(value)
 
 
 def _nearest(key: str) -> str:

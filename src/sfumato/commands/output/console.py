@@ -7,6 +7,7 @@ a table or a progress bar, passes through one place where control characters are
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -36,9 +37,24 @@ console = SafeConsole(
 """Of several processes, the first one speaks."""
 
 
+_HUSHED = ContextVar("hushed", default=False)
+"""Whether nothing is said for a while."""
+
+
 def say(text: str) -> None:
     """One line for the person; further lines are indented."""
-    console.print(for_terminal(text))
+    if not _HUSHED.get():
+        console.print(for_terminal(text))
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Nothing is said within the block, which is told in one line when it ends; progress bars are still drawn."""
+    before = _HUSHED.set(True)
+    try:
+        yield
+    finally:
+        _HUSHED.reset(before)
 
 
 class Bar:

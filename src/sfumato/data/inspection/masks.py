@@ -62,14 +62,14 @@ def _values(masks: Sequence[Mask], meaning: Meaning) -> Iterator[Finding]:
         )  # fmt: skip
     lossy = [mask for mask in masks if _is_jpeg(mask)]
     soft = [mask for mask in masks if not _is_jpeg(mask) and _is_soft(mask, meaning)]
-    reasons = ((lossy, "stored as JPEG, which blurs values"), (soft, "resized or smoothed: greys at the edges"))
-    for found, what in reasons:
-        if found:
-            yield Finding(
-                code="DATA-077", severity="warning", files=tuple(mask.locator for mask in found),
-                text=f"{_of(found, masks, 'is', 'are')} {what}",
-                fix="export the masks again as PNG without smoothing; --fix-into stores the rule's result",
-            )  # fmt: skip
+    kinds = ((lossy, "stored as JPEG, which blurs values"), (soft, "resized or smoothed: greys at the edges"))
+    reasons = [f"{_of(some, masks, 'is', 'are')} {what}" for some, what in kinds if some]
+    if reasons:
+        yield Finding(
+            code="DATA-077", severity="warning", files=tuple(mask.locator for mask in (*lossy, *soft)),
+            text="; ".join(reasons),
+            fix="export the masks again as PNG without smoothing; --fix-into stores the rule's result",
+        )  # fmt: skip
 
 
 def _is_jpeg(mask: Mask) -> bool:
@@ -78,9 +78,10 @@ def _is_jpeg(mask: Mask) -> bool:
 
 def _is_soft(mask: Mask, meaning: Meaning) -> bool:
     """Whether a mask has greys between black and white, in a set where these are no classes."""
-    if meaning.rule is None or meaning.rule.threshold != GREY or (mask.row, mask.reader) in meaning.ones:
+    if meaning.rule is None or meaning.rule.threshold != GREY or mask.facts.copies_image:
         return False
-    return not set(mask.facts.values) <= {0, WHITE, meaning.rule.ignore}
+    sharp = {0, 1} if (mask.row, mask.reader) in meaning.ones else {0, WHITE, meaning.rule.ignore}
+    return not set(mask.facts.values) <= sharp
 
 
 def _sizes(facts: Sequence[CaseFacts], masks: Sequence[Mask]) -> Iterator[Finding]:

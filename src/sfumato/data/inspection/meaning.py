@@ -19,7 +19,6 @@ from sfumato.data.inspection.finding import Finding
 from sfumato.data.mask import IGNORED, MaskRule, decide_mask_rule, named_mask_rule
 from sfumato.data.source import Found
 from sfumato.errors import DataError
-from sfumato.wording import counted
 
 INVERTED = 0.8
 """More foreground than this share: object and background may have changed places."""
@@ -190,7 +189,7 @@ def _of_two_habits(masks: Sequence[Mask]) -> Meaning | None:
     files = tuple(mask.locator for mask in ones)
     finding = Finding(
         code="DATA-074", severity="error", files=files,
-        text=f"masks of two habits: {counted(len(files), 'goes', 'go')} up to 1, {len(others)} up to 255",
+        text=f"masks of two habits: {len(files)} with 0 and 1, {len(others)} with values up to 255",
         fix="save all alike, or let --fix-into do it",
     )  # fmt: skip
     return Meaning(rule, {}, frozenset((mask.row, mask.reader) for mask in ones), frozenset(), finding, ())
