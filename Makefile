@@ -1,9 +1,10 @@
-# make demo: installs into .venv, runs both jobs on toy data, ends in a report. make test: the tests.
+# make demo: installs into .venv, runs both jobs on toy data, ends in a report. make test: the tests; test-fast: within a
+# minute those of the mathematics and of single parts.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench fuzz soak docs clean
+.PHONY: demo test test-fast check bench fuzz soak docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +21,9 @@ demo: $(VENV)/installed
 
 test: $(VENV)/developing
 	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/developing
+	$(BIN)/python -m pytest -m 'not slow' tests/laws tests/golden tests/unit
 
 check: $(VENV)/developing
 	$(BIN)/ruff check .

@@ -10,6 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.commands.conftest import Make
+from tests.preloaded import Preloaded, Started
 
 from sfumato.commands import prepare as preparing
 from sfumato.commands import train
@@ -42,39 +44,36 @@ def losses(run: Path) -> str:
     return json.dumps([{key: value for key, value in record.items() if key != "seconds"} for record in records])
 
 
-@pytest.fixture(scope="module")
-def uninterrupted(dataset: Path) -> Path:
-    run = dataset.parent / "uninterrupted"
-    train.segment(dataset, out=run, steps=40, batch=4, set=REPEATABLE)
-    return run
+@pytest.fixture(scope="session")
+def uninterrupted(made_once: Make, dataset: Path) -> Path:
+    return made_once("uninterrupted", lambda run: train.segment(dataset, out=run, steps=40, batch=4, set=REPEATABLE))
 
 
-@pytest.mark.slow
-def test_ten_sigkills_at_random_moments_change_no_bit(dataset: Path, uninterrupted: Path, tmp_path: Path) -> None:
+def test_ten_sigkills_at_random_moments_change_no_bit(
+    dataset: Path, uninterrupted: Path, preloaded: Preloaded, tmp_path: Path
+) -> None:
     """The same command again and again, killed at random moments, ends with the weights of an uninterrupted run."""
     run, moments = tmp_path / "run", random.Random(3)
     settings = [word for setting in REPEATABLE for word in ("--set", setting)]
-    command = [sys.executable, "-m", "sfumato", "train", "segment", str(dataset), "--out", str(run)]
-    command += ["--steps", "40", "--batch", "4", *settings]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = ["train", "segment", dataset, "--out", run, "--steps", 40, "--batch", 4, *settings]
     left_at = []
     for _ in range(KILLS):
         goal = (left_at[-1] if left_at else 0) + moments.randint(0, 8)
-        process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
+        process = preloaded.start(command)
         wait_for_step(process, run / "log.jsonl", goal, patience=moments.uniform(0, 0.05))
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL, "finished before it was killed"
         left = newest(run / "checkpoints")
         left_at.append(left.step if left else 0)
-    finished = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert finished.returncode == 0, finished.stderr
+    finished = preloaded.start(command)
+    assert finished.wait() == 0, finished.stderr.read_text()
     assert len(set(left_at)) >= 4, f"the kills hit too few states: {left_at}"
     assert same_weights(run, uninterrupted)
     assert losses(run) == losses(uninterrupted)
     assert not [path.name for path in (run / "checkpoints").iterdir() if path.name.startswith(".")]
 
 
-def wait_for_step(process: subprocess.Popen[bytes], log: Path, goal: int, *, patience: float) -> None:
+def wait_for_step(process: Started, log: Path, goal: int, *, patience: float) -> None:
     """Wait until the log tells of step `goal` or the process ends, and a little longer."""
     while process.poll() is None and not (log.exists() and f'"step": {goal},'.encode() in log.read_bytes()):
         time.sleep(0.005)
@@ -153,22 +152,12 @@ def test_grey_is_asked_for_before_a_set_is_prepared(toy: Path, dataset: Path, tm
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGUSR1])
-def test_a_signal_saves_and_exits_75(dataset: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_saves_and_exits_75(
+    dataset: Path, preloaded: Preloaded, tmp_path: Path, number: signal.Signals
+) -> None:
     run = tmp_path / "run"
-    command = [
-        sys.executable,
-        "-m",
-        "sfumato",
-        "train",
-        "segment",
-        str(dataset),
-        "--out",
-        str(run),
-        "--steps",
-        "100000",
-    ]
-    command += ["--batch", "4", "--set", TINY, "--set", "validate.every_steps=90000"]
-    process = subprocess.Popen(command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stderr=subprocess.DEVNULL)
+    settings = ["--set", TINY, "--set", "validate.every_steps=90000"]
+    process = preloaded.start(["train", "segment", dataset, "--out", run, "--steps", 100_000, "--batch", 4, *settings])
     wait_for_step(process, run / "log.jsonl", 3, patience=0)
     process.send_signal(number)
     assert process.wait() == 75

@@ -3,17 +3,15 @@
 import csv
 import json
 import math
-import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.preloaded import Preloaded, Started
 
 from sfumato.commands import train, tune
 from sfumato.commands.output.console import say
@@ -56,23 +54,20 @@ def test_ten_trials_improve_a_bad_learning_rate(dataset: Path, tmp_path: Path) -
 def command(dataset: Path, folder: Path, *, trials: int) -> list[str]:
     words = ["--out", folder, "--trials", trials, "--steps-per-trial", 24, "--search", *RATES]
     settings = [word for setting in TINY for word in ("--set", setting)]
-    return [sys.executable, "-m", "sfumato", "tune", "segment", str(dataset), *map(str, words), *settings]
+    return ["tune", "segment", str(dataset), *map(str, words), *settings]
 
 
-def wait_for(condition: Callable[[], bool], process: subprocess.Popen[bytes]) -> None:
+def wait_for(condition: Callable[[], bool], process: Started) -> None:
     until = time.monotonic() + 120
     while not condition():
         assert process.poll() is None and time.monotonic() < until, "ended before it was killed"
         time.sleep(0.005)
 
 
-@pytest.mark.slow
-def test_a_killed_study_goes_on_in_the_middle_of_its_trial(dataset: Path, tmp_path: Path) -> None:
+def test_a_killed_study_goes_on_in_the_middle_of_its_trial(dataset: Path, preloaded: Preloaded, tmp_path: Path) -> None:
     folder = tmp_path / "study"
     log = folder / "trial-0001" / "log.jsonl"
-    process = subprocess.Popen(
-        command(dataset, folder, trials=3), stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    process = preloaded.start(command(dataset, folder, trials=3))
     wait_for(lambda: log.exists() and b'"step": 13,' in log.read_bytes(), process)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -85,15 +80,12 @@ def test_a_killed_study_goes_on_in_the_middle_of_its_trial(dataset: Path, tmp_pa
     assert [record["step"] for record in records if record["kind"] == "train"] == list(range(1, 25))
 
 
-@pytest.mark.slow
-def test_two_workers_share_the_trials(dataset: Path, tmp_path: Path) -> None:
+def test_two_workers_share_the_trials(dataset: Path, preloaded: Preloaded, tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    workers = [
-        subprocess.Popen(command(dataset, folder, trials=4), stderr=subprocess.PIPE, env=environment) for _ in range(2)
-    ]
-    said = [worker.communicate()[1].decode() for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
+    workers = [preloaded.start(command(dataset, folder, trials=4)) for _ in range(2)]
+    codes = [worker.wait() for worker in workers]
+    said = [worker.stderr.read_text() for worker in workers]
+    assert codes == [0, 0], said
     assert sorted(row["run"] for row in rows(folder)) == [f"trial-{number:04d}" for number in range(4)]
     assert len({row["train.learning_rate"] for row in rows(folder)}) == 4
     started = [text.count("\ntrial ") + text.startswith("trial ") for text in said]
