@@ -1,4 +1,6 @@
-"""Shapes are checked in every test: jaxtyping + beartype wrap the package on import."""
+"""Shapes are checked in every test: jaxtyping + beartype wrap the package on import. Nothing waits for the disk."""
+
+import os
 
 import pytest
 import torch
@@ -7,6 +9,9 @@ from jaxtyping import install_import_hook
 install_import_hook("sfumato", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 torch.set_num_threads(1)
+
+os.fsync = lambda _: None
+"""It guards against power cuts, which no test makes; what a process wrote survives its death without."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
