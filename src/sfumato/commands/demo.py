@@ -1,8 +1,12 @@
-"""`sfumato demo`: toy data, both jobs, a report, on this machine."""
+"""`sfumato demo`: toy data, both jobs, a report, on this machine.
+
+Trainings are measured in steps, so that the pictures are as good on any machine; a clock ends them early where a
+machine is slow or busy, but not before they have learnt to draw. What is drawn and compared afterwards is less, then.
+"""
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from sfumato.commands import evaluate, evaluate_images, report, toy, train
 from sfumato.commands import generate as generating
@@ -12,12 +16,57 @@ from sfumato.commands.flags.numbers import Count, Positive
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import check_output
 from sfumato.commands.prepare import prepare
+from sfumato.errors import UsageError
+from sfumato.provenance import is_written_by_us, write_provenance
 from sfumato.run import Run
 from sfumato.training.processes import choose_device
 
 SIZE = "48"
-SHARES = {"segment": 0.28, "twin": 0.28, "generate": 0.44}
-"""Of the training time; the twin trains as long as the model that it is compared with."""
+QUICK = ("validate.every_steps=100", "validate.cases=24", "train.warmup=30", "train.ema_half_life=2000")
+
+
+class Length(NamedTuple):
+    """How long a model is trained.
+
+    Attributes:
+        steps: where the machine is fast enough.
+        least: steps that are made however slow it is: masks lie on the lesions, images show lesions.
+        share: of the time for all trainings.
+    """
+
+    steps: int
+    least: int
+    share: float
+
+    def settings(self, minutes: float) -> dict[str, Any]:
+        """As arguments of a training."""
+        floor = [f"train.least_steps={self.least}"]
+        return {"steps": self.steps, "minutes": minutes * self.share, "set": [*QUICK, *floor]}
+
+
+SEGMENT = Length(steps=300, least=100, share=0.28)
+"""The twin is trained as long again, for as many steps as the model that it is compared with."""
+
+GENERATE = Length(steps=600, least=240, share=0.44)
+
+
+class Extent(NamedTuple):
+    """How much is drawn and compared.
+
+    Attributes:
+        members: masks of each case.
+        images: that are made.
+        features: spaces in which they are compared with real ones.
+    """
+
+    members: int
+    images: int
+    features: str
+
+
+WHOLE = Extent(members=4, images=64, features="own,radiomics,pixels")
+SMALL = Extent(members=2, images=24, features="radiomics,pixels")
+"""Where the clock ended a training."""
 
 
 def demo(
@@ -32,49 +81,70 @@ def demo(
 
     Args:
         out: The folder to write.
-        minutes: Time for training, all three models together.
+        minutes: Most time for training, all three models together; a slow machine takes longer for the fewest steps.
         cases: Toy images.
         device: Where to work.
-        overwrite: Replace a folder that is not empty.
+        overwrite: Replace an earlier demo.
     """
     choose_device(device)
-    check_output(out, overwrite=overwrite)
-    segment_run, generate_run = out / "segment", out / "generate"
-    for run in (segment_run, generate_run):
-        if Run(run).exists():  # an earlier demo's: training would resume it
-            shutil.rmtree(run)
+    _begin(out, overwrite=overwrite)
     say(f"[1/5] {cases} toy images with four readers each")
     toy.toy(out / "toy", cases=cases, overwrite=overwrite)
-    prepare(out / "toy", out=out / "dataset", size=SIZE, overwrite=overwrite)
-    say("[2/5] training: segment, and its deterministic twin")
-    quick = ["validate.every_minutes=1", "validate.cases=24", "train.warmup=30", "train.ema_half_life=2000"]
-    train.segment(
-        out / "dataset", out=segment_run, minutes=minutes * SHARES["segment"], set=quick, twin=True, device=device
-    )
-    say("[3/5] segmenting held-out cases, four masks each, and scoring them")
+    dataset = out / "dataset"
+    prepare(out / "toy", out=dataset, size=SIZE, overwrite=overwrite)
+    say(f"[2/5] training: segment, and its deterministic twin; first pictures: {out / 'segment' / 'samples'}")
+    trained = train.segment(dataset, out=out / "segment", twin=True, device=device, **SEGMENT.settings(minutes))
+    extent = _extent(trained["step"], minutes)
+    say(f"[3/5] segmenting held-out cases, {extent.members} masks each, and scoring them")
     segmenting.segment(
-        segment_run,
-        out / "dataset",
+        out / "segment",
+        dataset,
         out=out / "predictions",
         split="test",
-        samples=4,
+        samples=extent.members,
         device=device,
         overwrite=overwrite,
     )
-    scores = evaluate.masks(out / "predictions", out / "dataset", out=out / "scores", overwrite=overwrite)
+    scores = evaluate.masks(out / "predictions", dataset, out=out / "scores", overwrite=overwrite)
     say("[4/5] training: generate, and making images of every grade")
-    train.generate(
-        out / "dataset",
-        out=generate_run,
-        minutes=minutes * SHARES["generate"],
-        set=quick,
-        device=device,
-    )
-    generating.generate(generate_run, out=out / "samples", count=64, device=device, overwrite=overwrite)
+    train.generate(dataset, out=out / "generate", device=device, **GENERATE.settings(minutes))
+    generating.generate(out / "generate", out=out / "samples", count=extent.images, device=device, overwrite=overwrite)
     images = evaluate_images.images(
-        out / "samples", out / "dataset", out=out / "images", device=device, overwrite=overwrite
+        out / "samples",
+        dataset,
+        out=out / "images",
+        features=extent.features,
+        device=device,
+        overwrite=overwrite,
     )
     say("[5/5] the report")
     folders = [out / name for name in ("scores", "predictions", "images", "samples", "segment", "generate", "dataset")]
     page = report.report(*folders, out=out / "report.html", overwrite=True)
     return {"scores": scores, "images": images["reading"], **page}
+
+
+def _begin(out: Path, *, overwrite: bool) -> None:
+    """Mark the folder as a demo's, and remove the runs of an earlier one: training would resume them.
+
+    Raises:
+        UsageError: the folder is not empty, or holds something else than a demo.
+    """
+    check_output(out, overwrite=overwrite)
+    if out.is_dir() and any(out.iterdir()) and not is_written_by_us(out):
+        raise UsageError(f"{out} holds something else", expected="a new folder, or that of an earlier demo")
+    out.mkdir(parents=True, exist_ok=True)
+    write_provenance(out, inputs={})
+    for run in (out / "segment", out / "generate"):
+        if Run(run).exists():
+            shutil.rmtree(run)
+
+
+def _extent(steps: int, minutes: float) -> Extent:
+    """How much to draw and compare after a training of so many steps."""
+    if steps >= SEGMENT.steps:
+        return WHOLE
+    say(
+        f"this machine is slow or busy: {steps} of {SEGMENT.steps} steps in {minutes * SEGMENT.share:.1f} minutes. "
+        "Pictures will be rougher, and fewer are drawn and compared"
+    )
+    return SMALL
