@@ -24,7 +24,7 @@ from sfumato.recipe import Data, Recipe, SDDProcess, in_images, merge, parse_rec
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import find_hardware, total_memory
-from sfumato.wording import counted
+from sfumato.wording import as_setting, counted
 
 MEASURED_CASES = 200
 DEFAULT_MINUTES = 30
@@ -110,6 +110,10 @@ class Choice(NamedTuple):
     choice: str
     value: Any
     reason: str
+
+    def told(self) -> str:
+        """A line about it."""
+        return f"plan: {self.choice} = {as_setting(self.value)}: {self.reason}"
 
 
 def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, int], list[Choice]]:

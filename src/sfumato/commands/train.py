@@ -15,6 +15,7 @@ from sfumato.commands.work.branch import branch, chosen
 from sfumato.commands.work.dataset import check_dataset, record_dataset
 from sfumato.commands.work.session import Validation
 from sfumato.commands.work.starting import Start, begin
+from sfumato.commands.work.telling import beside_twin, following
 from sfumato.commands.work.trainer import kind_of, training, work_on
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
@@ -86,6 +87,9 @@ def segment(
             settings += [*AS_TWIN, *(f"train.{name}=null" for name in LENGTHS), f"train.steps={result['step']}"]
             baseline = load_recipe("segment", recipe, settings=settings, beneath=beneath)
             result[TWIN] = _train(baseline, run.twin, run.dataset, start)
+            if compared := beside_twin(result):
+                say(compared)
+        say(following(run))
     return result
 
 
@@ -139,7 +143,9 @@ def generate(
     if dry_run:
         return _preview_plan(wanted, run, source, start)
     with _at_work(run):
-        return _train(wanted, run, source, start)
+        result = _train(wanted, run, source, start)
+        say(following(run))
+    return result
 
 
 def resume(
@@ -188,6 +194,9 @@ def resume(
         if run.twin.exists():
             as_far = _Length(steps=result["step"])
             result[TWIN] = _continue(run.twin, as_far.of(run.twin), dataset or run.twin.found_dataset())
+            if compared := beside_twin(result):
+                say(compared)
+        say(following(run))
     return result
 
 
@@ -264,7 +273,7 @@ def _preview_plan(recipe: Recipe, run: Run, source: Path, start: Start | None = 
     choices = [*(start.choices(recipe) if start else ()), *choices]
     say(f"would train {recipe.task} on {cases} cases into {run.folder}")
     for choice in choices:
-        say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
+        say(choice.told())
     return {
         "run": str(run.folder),
         "cases": cases,

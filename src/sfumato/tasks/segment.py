@@ -143,7 +143,15 @@ class Segment:
 
     def validate(self, network: nn.Module) -> Scores:
         """Dice and IoU of sampled masks on the validation rows, mean over foreground classes; the loss there."""
-        predicted = self._predict(network, self.rows)
+        scores = self._overlap(self._predict(network, self.rows))
+        return {"score": scores[self.metric], **scores, **self._held_out(network)}
+
+    def control(self) -> tuple[str, float]:
+        """The metric of masks that are empty."""
+        return "an empty mask", self._overlap(np.zeros_like(self._truth(self.rows)))[self.metric]
+
+    def _overlap(self, predicted: np.ndarray) -> Scores:
+        """Dice and IoU of masks of the validation rows."""
         summary = summarise(
             [
                 overlap(
@@ -152,8 +160,7 @@ class Segment:
                 for row, mask, truth in zip(self.rows, predicted, self._truth(self.rows), strict=True)
             ]
         )
-        scores = {name: float(np.mean([getattr(each, name) for each in summary])) for name in ("dice", "iou")}
-        return {"score": scores[self.metric], **scores, **self._held_out(network)}
+        return {name: float(np.mean([getattr(each, name) for each in summary])) for name in ("dice", "iou")}
 
     @torch.inference_mode()
     def _held_out(self, network: nn.Module) -> Scores:

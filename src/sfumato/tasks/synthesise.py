@@ -40,6 +40,7 @@ from sfumato.tasks.task import (
     first_estimate,
     last,
     self_conditioned,
+    spread,
     stratified,
     to_uint8,
 )
@@ -144,6 +145,12 @@ class Synthesise:
             assert images is not None, "a judge compares images"
             scores["kid"] = self.judge.distance(images)
         return {"score": -scores["kid" if self.metric == "kid" else "loss_held_out"], **scores}
+
+    def control(self) -> tuple[str, float] | None:
+        """The distance of real images, of as many from the training split; a loss has that on training images."""
+        if self.metric != "kid" or self.judge is None:
+            return None
+        return "real images", self.judge.distance(self.pack.images(spread(self.train_rows, self.judge.images)))
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Samples, the classes in turn; images that are made from masks with these."""

@@ -44,6 +44,10 @@ class Task(Protocol):
         """Scores on the validation split; `score` is the one that decides (larger is better)."""
         ...
 
+    def control(self) -> tuple[str, float] | None:
+        """What the best score is compared with: what it is of, and its value; None where validations say it."""
+        ...
+
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """What the model does now, a few cases of it."""
         ...

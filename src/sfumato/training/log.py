@@ -2,11 +2,13 @@
 
 Lines are flushed one by one, so a killed run loses at most the line it was writing. A resumed run first drops what was
 written after the step it resumes from: the log of a killed and resumed run reads like that of an uninterrupted one.
+
+A disk that refuses a line ends no training: lines wait, and are written in their order when it takes them again.
 """
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -15,29 +17,48 @@ from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError
 
 
+def _silent(warning: str) -> None:
+    """For who has nobody to tell."""
+
+
 class Log:
     """Append records to a log; a context manager.
 
     Args:
         path: the file, usually `RUN/log.jsonl`; made if it is not there.
         step: the step the run continues from; later records, and a cut last line, are dropped.
+        warn: told once when lines cannot be written, and at the end if some never were.
     """
 
-    def __init__(self, path: Path, *, step: int = 0) -> None:
+    def __init__(self, path: Path, *, step: int = 0, warn: Callable[[str], object] = _silent) -> None:
         kept = [record for record in read_log(path) if record["step"] <= step]
         write_atomic(path, "".join(_line(record) for record in kept))
-        self._file = path.open("a", encoding="utf-8")
+        self._path, self._file = path, path.open("ab", buffering=0)
+        self._waiting, self._warn, self._warned = b"", warn, False
 
     def write(self, record: Mapping[str, Any]) -> None:
         """Append one record; it needs a `step`, the number of steps done. Numbers that are not finite become null."""
         if "step" not in record:
             raise ValueError("a log record needs its step")
-        self._file.write(_line(record))
-        self._file.flush()
+        self._waiting += _line(record).encode()
+        self._hand_over()
 
     def close(self) -> None:
         """Close the file."""
+        self._hand_over()
+        if missing := self._waiting.count(b"\n"):
+            self._warn(f"the last {missing} lines of {self._path.name} could never be written")
         self._file.close()
+
+    def _hand_over(self) -> None:
+        """Write what waits, as far as the disk takes it; a line that was cut is completed later."""
+        try:
+            while self._waiting:
+                self._waiting = self._waiting[self._file.write(self._waiting) :]
+        except OSError as problem:
+            if not self._warned:
+                self._warn(f"{self._path.name} cannot be written for now ({problem.strerror}); training goes on")
+            self._warned = True
 
     def __enter__(self) -> "Log":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
         return self

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sfumato.builder.training import build_every, build_settings, build_stream, build_until
-from sfumato.commands.output.console import bar, say
+from sfumato.commands.output.console import bar
+from sfumato.commands.output.journal import Journal
 from sfumato.commands.output.pictures import spared
+from sfumato.commands.work.telling import Pace, ended, judged, validated
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import Stopped
@@ -31,6 +33,7 @@ from sfumato.training.shard import is_sharded
 from sfumato.training.signals import signals_to_stop
 from sfumato.training.track import Tracking
 from sfumato.training.weights import write_weights
+from sfumato.wording import counted
 
 PREVIEW_COLUMNS = 8
 
@@ -72,6 +75,9 @@ class Session:
     task: Task
     device: str
     tracking: Tracking
+    journal: Journal
+    noted: int | None = None
+    """The step of the last checkpoint that was written down."""
 
     def work(self) -> Generator[Validation, None, dict[str, Any]]:
         """All steps; yields after each validation, and returns the result of the run. To stop early, close it."""
@@ -82,7 +88,8 @@ class Session:
                 self._keep_averages()
                 self._save()
                 if rank() == 0:
-                    write_card(self.run.folder)
+                    with self.journal.optional("the model card"):
+                        write_card(self.run.folder)
             wait_for_all()
         return self._result()
 
@@ -94,10 +101,15 @@ class Session:
         )
         averages, snapshots = self._average_marks(), build_every(recipe, recipe.checkpoint, "snapshot_every")
         pictured = self.parts.step > 0
+        pace = Pace(recipe.train.global_batch, self.device, self.parts.step, since)
+        minute = Clock(1.0, since)
         with signals_to_stop() as stopped, self._diary() as log, bar(f"training {recipe.task}", total=100.0) as shown:
             for progress in self._steps(stopped):
                 self._note_down(progress, log)
                 shown.update(100 * progress.fraction, note=_note(progress))
+                ends = progress.fraction >= 1
+                if minute.due(progress) or ends:
+                    self.journal.note(pace.told(progress))
                 if not pictured and progress.seconds > FIRST_PREVIEW_SECONDS:
                     pictured = True
                     self._picture(log)
@@ -105,12 +117,11 @@ class Session:
                     self._keep_averages()
                 if snapshots is not None and snapshots.due(progress):
                     self._snapshot()
-                ends = progress.fraction >= 1
                 if validation.due(progress) or ends:
                     yield from self._validate(log)
                     wait_for_all()
                     if any_of(self._out_of_patience()):
-                        say("no better score for a while: stopping early")
+                        self.journal.say("no better score for a while: stopping early")
                         return
                 if (saving.due(progress) or self._stays(progress.step)) and not ends:
                     self._save()
@@ -124,7 +135,7 @@ class Session:
         if rank() > 0:
             yield lambda record: None  # noqa: ARG005
             return
-        with Log(self.run.folder / "log.jsonl", step=self.parts.step) as log:
+        with Log(self.run.folder / "log.jsonl", step=self.parts.step, warn=self.journal.warn) as log:
 
             def write(record: dict[str, Any]) -> None:
                 log.write(record)
@@ -137,9 +148,10 @@ class Session:
         cases = [self.pack.cases[row].id for row in progress.bad_rows]
         log({"kind": "skipped", "step": progress.step, "cases": cases} if cases else _record(progress))
         if cases:
-            say(f"step {progress.step} was passed over: loss or gradient is not finite ({', '.join(cases[:5])} ...)")
+            shown = f"{', '.join(cases[:5])}{', ...' * (len(cases) > 5)}"
+            self.journal.warn(f"step {progress.step} was passed over: loss or gradient is not finite ({shown})")
         if progress.shrunk:
-            say(
+            self.journal.warn(
                 f"out of memory in step {progress.step}: from now on each process cuts its share of the batch of "
                 f"{self.recipe.train.global_batch} into {progress.accumulate} pieces; the mathematics is the same"
             )
@@ -165,16 +177,18 @@ class Session:
         self._picture(log)
         log({"kind": "validate", "step": self.parts.step, "seconds": self.parts.seconds, **scores})
         self._warn(learned_by_heart(scores), log)
-        metric = self.recipe.validate_.metric
+        metric, before = self.recipe.validate_.metric, self.parts.best.get("step")
         if judge(self.parts.best, scores, metric=metric, other=OTHER[metric], step=self.parts.step):
             self._save()
             self._mark_best()
+        is_best = self.parts.best.get("step") not in (None, before)
+        self.journal.note(validated(scores, self.parts.step, best=is_best))
         yield Validation(self.parts.step, scores["score"])
 
     def _warn(self, warning: str | None, log: Callable[[dict[str, Any]], None]) -> None:
         """Say it once in a run, and record it."""
         if warning and not any(map(_is_warning, read_log(self.run.folder / "log.jsonl"))):
-            say(f"warning after {self.parts.step} steps: {warning}")
+            self.journal.say(f"warning after {self.parts.step} steps: {warning}", "WARNING")
             log({"kind": "warning", "step": self.parts.step, "text": warning})
 
     def _mark_best(self) -> None:
@@ -207,6 +221,9 @@ class Session:
             keep=self.recipe.checkpoint.keep,
             stays=self._stays,
         )
+        if self.noted != self.parts.step:
+            self.journal.note(f"checkpoint after {counted(self.parts.step, 'step')}")
+        self.noted = self.parts.step
 
     def _stays(self, step: int) -> bool:
         """Whether the checkpoint of this step is one of those that are never thrown away."""
@@ -249,7 +266,7 @@ class Session:
             return
 
         def tell(warning: str) -> None:
-            say(f"after {self.parts.step} steps: {warning}")
+            self.journal.say(f"after {self.parts.step} steps: {warning}", "WARNING")
             log({"kind": "warning", "about": PICTURE, "step": self.parts.step, "text": warning})
 
         with spared("a preview", tell=tell):
@@ -264,13 +281,12 @@ class Session:
         write_image(path, shown)
         if self.recipe.track.pictures:
             self.tracking.picture(self.parts.step, shown)
-        say(f"pictures after {self.parts.step} steps: {path}")
+        self.journal.say(f"pictures after {self.parts.step} steps: {path}")
 
     def _result(self) -> dict[str, Any]:
         best, skipped = self.parts.best, self.parts.skipped
-        if skipped:
-            say(f"{len(skipped)} steps were passed over because loss or gradient was not finite; log.jsonl names them")
-        say(f"{self.run.folder}: {self.parts.step} steps in {self.parts.seconds / 60:.1f} minutes, best {best}")
+        if rank() == 0:
+            self._tell_end()
         return {
             "run": str(self.run.folder),
             "step": self.parts.step,
@@ -280,6 +296,28 @@ class Session:
             "skipped": skipped,
             "model": str(self.run.weights()),
         }
+
+    def _tell_end(self) -> None:
+        """Say what was trained, how long, how well, and where it lies."""
+        if skipped := self.parts.skipped:
+            told = counted(len(skipped), "step was", "steps were")
+            self.journal.say(f"{told} passed over because loss or gradient was not finite; log.jsonl names them")
+        self.journal.say(ended(self.run, self.recipe, self.parts, patient=self._out_of_patience()))
+        count = len(self.pack.rows("validation") or self.pack.rows("train"))
+        cases = min(count, self.recipe.validate_.cases)
+        self.journal.say(judged(self.run, self.parts.best, cases=cases, control=self._control()))
+
+    def _control(self) -> str:
+        """What the best score is compared with, in words."""
+        control = self.task.control()
+        if control is not None:
+            name, value = control
+            nothing = self.parts.best.get("score", value) <= value if self.recipe.task == "segment" else False
+            return f"{'no better than ' * nothing}{name}: {value:.4g}"
+        records, step = read_log(self.run.folder / "log.jsonl"), self.parts.best.get("step")
+        known = [record.get("loss_train") for record in records if record["step"] == step]
+        losses = [loss for loss in known if loss is not None]
+        return f"on training images: {losses[-1]:.4g}" if losses else ""
 
 
 def _is_warning(record: Mapping[str, Any]) -> bool:

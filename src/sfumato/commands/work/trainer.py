@@ -2,36 +2,37 @@
 
 import json
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
-
-from torch import nn
 
 from sfumato.atomic import write_atomic
 from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.builder.track import build_trackers
-from sfumato.builder.training import build_parts, build_settings
+from sfumato.builder.training import build_parts
 from sfumato.commands.flags.source import find
 from sfumato.commands.output.console import say
+from sfumato.commands.output.journal import Journal
 from sfumato.commands.work.dataset import check_dataset, record_dataset
 from sfumato.commands.work.preparing import prepare_into
 from sfumato.commands.work.session import Session, Validation
 from sfumato.commands.work.starting import RECORD, Start, start_from
+from sfumato.commands.work.telling import tell_hardware, tell_network, tell_start
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
-from sfumato.errors import DataError, UsageError, listed
+from sfumato.errors import DataError, Stopped, UsageError, listed
 from sfumato.lock import FolderLock
 from sfumato.plan import Choice, plan_training
 from sfumato.provenance import write_provenance
 from sfumato.recipe import LENGTHS, Recipe, public_words
 from sfumato.run import Run
 from sfumato.training.checkpoint import newest
-from sfumato.training.hardware import find_hardware, in_use, set_up
+from sfumato.training.hardware import set_up
+from sfumato.training.launch import cause_of
 from sfumato.training.parts import Parts
-from sfumato.training.processes import is_first_here, own_device, rank, wait_for_all, world
+from sfumato.training.processes import is_first_here, own_device, rank, wait_for_all
 from sfumato.training.track import Tracking
 
 CHANGEABLE = (
@@ -122,7 +123,7 @@ def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: P
         plan = [choice._asdict() for choice in choices]
         write_atomic(run.folder / "plan.json", json.dumps(plan, indent=2) + "\n")
         for choice in choices:
-            say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
+            say(choice.told())
         origin = {"init": {"path": start.model, "sha256": start.sha256}} if start else {}
         write_provenance(run.folder, inputs={"dataset": dataset}, seed=recipe.train.seed, **origin)
     if start:
@@ -134,60 +135,58 @@ def work_on(recipe: Recipe, run: Run, pack: Pack) -> Generator[Validation, None,
     """Train to the end of the recipe, or until a signal; yields every validation."""
     device = set_up(training=True, tf32=recipe.train.tf32)
     with FolderLock(run.folder, work="trains") if rank() == 0 else nullcontext():
-        parts = build_parts(recipe, pack.spec, device=device)
-        _tell_frozen(parts.network)
-        checkpoint = newest(run.checkpoints)
-        if checkpoint is not None:
-            for skipped in checkpoint.skipped:
-                say(f"skipped a damaged checkpoint: {skipped}")
-            parts.restore(checkpoint)
-            say(f"resuming {run.folder} at step {parts.step}")
-        else:
-            start_from(run, parts, recipe, pack.spec)
-        _tell_hardware(run, recipe, parts, device=device)
-        wait_for_all()
-        discriminator = None if parts.adversary is None else parts.adversary.network
-        task = build_task(recipe, pack, build_process(recipe), device=device, discriminator=discriminator)
-        tracking = Tracking(
-            build_trackers(recipe.track, run.folder) if rank() == 0 else [], run.folder,
-            words=public_words(recipe), step=parts.step, warn=say,
-        )  # fmt: skip
-        session = Session(
-            recipe=recipe, run=run, pack=pack, parts=parts, task=task, device=device, tracking=tracking
-        )  # fmt: skip
-        return (yield from session.work())
+        journal = Journal(run.folder if rank() == 0 else None, private=[str(run.dataset)])
+        with _ends_told(journal):
+            parts = build_parts(recipe, pack.spec, device=device)
+            _go_on(run, recipe, pack, parts, journal)
+            tell_hardware(journal, run, recipe, parts, device=device)
+            wait_for_all()
+            discriminator = None if parts.adversary is None else parts.adversary.network
+            task = build_task(recipe, pack, build_process(recipe), device=device, discriminator=discriminator)
+            tracking = Tracking(
+                build_trackers(recipe.track, run.folder) if rank() == 0 else [], run.folder,
+                words=public_words(recipe), step=parts.step, warn=journal.warn,
+            )  # fmt: skip
+            session = Session(
+                recipe=recipe, run=run, pack=pack, parts=parts, task=task, device=device, tracking=tracking,
+                journal=journal,
+            )  # fmt: skip
+            return (yield from session.work())
 
 
-def _tell_hardware(run: Run, recipe: Recipe, parts: Parts, *, device: str) -> None:
-    """Say what the run works on, and add it to RUN/hardware.json: one entry for each start."""
-    if rank() > 0:
+def _go_on(run: Run, recipe: Recipe, pack: Pack, parts: Parts, journal: Journal) -> None:
+    """Bring fresh parts to where the run is: its newest good checkpoint, or its beginning."""
+    checkpoint = newest(run.checkpoints)
+    tell_start(journal, run, recipe, pack, anew=checkpoint is None)
+    tell_network(journal, recipe, parts.network)
+    if checkpoint is None:
+        start_from(run, parts, recipe, pack.spec)
         return
-    settings = build_settings(recipe, device=device)
-    found = find_hardware(device)
-    used = in_use(
-        device,
-        precision=settings.precision,
-        compiled=settings.compile,
-        channels_last=hasattr(parts.network, "memory_format"),
-    )
-    say(f"hardware: {found}")
-    say(f"hardware: {used}")
-    file = run.folder / "hardware.json"
-    starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
-    starts.append({"step": parts.step, "processes": world(), **found._asdict(), **used._asdict()})
-    write_atomic(file, json.dumps(starts, indent=2) + "\n")
+    for skipped in checkpoint.skipped:
+        journal.say(f"skipped a damaged checkpoint: {skipped}", "WARNING")
+    parts.restore(checkpoint)
+    journal.say(f"resuming {run.folder} at step {parts.step}")
+
+
+@contextmanager
+def _ends_told(journal: Journal) -> Iterator[None]:
+    """What ends a training before its end is written down."""
+    try:
+        yield
+    except Stopped as stopped:
+        journal.note(stopped.finding)
+        raise
+    except GeneratorExit:
+        journal.note("given up by the study that it is a trial of")
+        raise
+    except BaseException as error:
+        journal.note(f"ended: {cause_of(error)}", "ERROR")
+        raise
 
 
 def kind_of(device: str) -> str:
     """`cuda` of `cuda:1`."""
     return device.partition(":")[0]
-
-
-def _tell_frozen(network: nn.Module) -> None:
-    everything = sum(parameter.numel() for parameter in network.parameters())
-    frozen = sum(parameter.numel() for parameter in network.parameters() if not parameter.requires_grad)
-    if frozen:
-        say(f"frozen: {frozen:,} of {everything:,} parameters")
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
