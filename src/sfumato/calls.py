@@ -3,7 +3,7 @@
 Masks are judged by the Dice of the ensemble's mean and by the generalised energy distance between members and readers
 (unbiased in the number of members), images by the kernel distance to held-out real images in the space of their
 principal components. The fewest steps are chosen from which on every number stays within a tolerance of that of the
-most steps. The curve is kept in the header of the model, so that it is measured once.
+most steps. The curve is kept beside the model, so that it is measured once.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

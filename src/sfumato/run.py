@@ -6,14 +6,14 @@ its data, so `sfumato segment model.safetensors image.png` needs nothing else.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 import yaml
-from torch import nn
+from torch import Tensor, nn
 
 from sfumato.builder.network import build_network
 from sfumato.builder.process import build_process
@@ -22,6 +22,7 @@ from sfumato.data.spec import Spec
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
+from sfumato.measured import keep_measured, read_measured
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe
 from sfumato.shortage import raise_shortage
@@ -30,7 +31,7 @@ from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import Sampler
 from sfumato.training.best import told
 from sfumato.training.checkpoint import load, marked, named, newest
-from sfumato.training.weights import fill, load_weights, write_weights
+from sfumato.training.weights import fill, load_weights
 
 AVERAGED = "ema.safetensors"
 """The averaged weights inside a checkpoint."""
@@ -128,35 +129,45 @@ def header(recipe: Recipe, spec: Spec, *, step: int, average: Mapping[str, Any] 
     return {HEADER_KEY: json.dumps(about)}
 
 
-def keep_curve(path: Path, curve: Mapping[str, Any]) -> Path:
-    """Write a model's curve into its header: of a run into RUN/model.safetensors, else into the file itself.
+def keep_curve(path: Path, sha256: str, curve: Mapping[str, Any]) -> Path:
+    """Keep a model's curve beside it.
 
     Args:
         path: a run folder or a model.
+        sha256: of the model.
         curve: quality by network calls, as JSON.
 
     Returns:
         The file written.
     """
-    return _keep(path, lambda about: {**about, "curve": curve})
+    return keep_measured(path, sha256, {"curve": curve})
 
 
-def keep_review(path: Path, way: str, calibration: Mapping[str, Any]) -> Path:
-    """Write what error to expect of masks drawn in a way into the model's header; see `keep_curve`."""
-    return _keep(path, lambda about: {**about, "review": {**about.get("review", {}), way: calibration}})
+def keep_review(path: Path, sha256: str, way: str, calibration: Mapping[str, Any]) -> Path:
+    """Keep what error to expect of masks drawn in a way beside the model; see `keep_curve`."""
+    known = read_measured(path, sha256).get("review", {})
+    return keep_measured(path, sha256, {"review": {**known, way: calibration}})
 
 
-def _keep(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Path:
-    """Change what the header of a model says about it."""
-    file = Run(path).weights() if path.is_dir() else path
+def complete(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of a model to be given away, and all that is known about it: also what was measured of it."""
+    file = weights_of(path)
     tensors, metadata = load_weights(file)
-    about = change(json.loads(metadata[HEADER_KEY]))
-    if path.is_dir():
-        about.setdefault("of", digest(file))
-        about.setdefault("weights", words_of(file))
-    target = Run(path).model if path.is_dir() else path
-    write_weights(target, tensors, {HEADER_KEY: json.dumps(about)})
-    return target
+    about: dict[str, Any] = json.loads(metadata.get(HEADER_KEY, "{}"))
+    sha256 = about.get("of") or digest(file) or ""
+    if measured := _measured(path, sha256, about):
+        about |= {**measured, "of": sha256}
+    if words := words_of(file):
+        about["weights"] = words
+    return tensors, about
+
+
+def _measured(path: Path, sha256: str, about: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured of a model: what lies beside it, over what its header tells."""
+    beside = read_measured(path, sha256)
+    curve = beside.get("curve") or about.get("curve")
+    review = {**(about.get("review") or {}), **(beside.get("review") or {})}
+    return ({"curve": curve} if curve else {}) | ({"review": review} if review else {})
 
 
 def load_model(path: Path | str, *, device: str = "cpu") -> Model:
@@ -178,6 +189,8 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
     network = build_network(recipe, spec)
     fill(network, tensors, source=str(file))
     network = network.to(device).eval().requires_grad_(False)
+    sha256 = about.get("of") or digest(file) or ""
+    measured = _measured(path, sha256, about)
     return Model(
         str(path),
         recipe,
@@ -185,10 +198,10 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
         build_process(recipe),
         network,
         about["step"],
-        about.get("of") or digest(file) or "",
-        about.get("curve"),
+        sha256,
+        measured.get("curve"),
         about.get("average"),
-        about.get("review"),
+        measured.get("review"),
         about.get("weights") or words_of(file),
     )
 
@@ -277,7 +290,7 @@ class Run:
 
     @property
     def model(self) -> Path:
-        """The model to give away: the best weights and all that was measured about them."""
+        """Where sfumato 0.1 wrote the best weights with all that was measured about them."""
         return self.folder / "model.safetensors"
 
     @property

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sfumato.commands import audit as auditing
-from sfumato.commands import report
+from sfumato.commands import exchange, report
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags import review as reviewing
 from sfumato.errors import UsageError
@@ -97,8 +97,11 @@ def test_cases_are_ordered_by_the_error_to_expect(
     assert first == second
     with pytest.raises(AssertionError, match="measured again"):
         segmenting.segment(run, dataset, out=tmp_path / "c", split="test", samples=2, steps=3)
-    lone = shutil.copy(run / "model.safetensors", tmp_path / "lone.safetensors")
-    kept = segmenting.segment(Path(lone), dataset, out=tmp_path / "d", split="train", samples=2, steps=2)
+    assert not (run / "model.safetensors").exists()
+    exchange.export(run, to="safetensors", out=tmp_path / "lone.safetensors")
+    kept = segmenting.segment(
+        tmp_path / "lone.safetensors", dataset, out=tmp_path / "d", split="train", samples=2, steps=2
+    )
     assert kept["review"] == told["review"]
 
 

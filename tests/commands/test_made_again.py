@@ -131,11 +131,8 @@ def test_reconstructions_and_what_lies_between(generate_run: Path, toy: Path, tm
     between.interpolate(generate_run, out=tmp_path / "c", images=(first, second), **words)
     third = tmp_path / "c" / "002.png"
     said = from_text(third)
-    assert (
-        float(said["weight"]) == pytest.approx(2 / 3)
-        and said["seeds"] == "3"
-        and len({said["first"], said["second"]}) == 2
-    )
+    assert float(said["weight"]) == pytest.approx(2 / 3) and said["seeds"] == "3"
+    assert len({said["first"], said["second"]}) == 2
     between.interpolate(
         generate_run, out=tmp_path / "d", images=(first, second), noise=float(said["noise"]), frames=4,
         class_=said["class"], seeds=said["seeds"], **flags(said, guided=False),

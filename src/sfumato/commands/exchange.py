@@ -24,8 +24,8 @@ from sfumato.networks.foreign.pipeline import save_pipeline
 from sfumato.provenance import write_provenance
 from sfumato.recipe import DEFAULTS, GaussianProcess, Recipe, merge, parse_recipe
 from sfumato.recipe.scheduler import scheduler_words
-from sfumato.run import HEADER_KEY, Model, header, load_model, weights_of, words_of
-from sfumato.training.weights import load_weights, write_weights
+from sfumato.run import HEADER_KEY, Model, complete, header, load_model
+from sfumato.training.weights import write_weights
 
 EIGHT_BITS = Intensity("unit", 0.0, 255.0, "pipelines of diffusers take -1 for black and 1 for white")
 GRIDS = ("leading", "trailing", "linspace")
@@ -86,14 +86,10 @@ def export(
     """
     if to == "safetensors":
         claimed = claim_output_file(out, overwrite=overwrite, inputs=[model])
-        file = weights_of(model)
-        tensors, metadata = load_weights(file)
-        about = json.loads(metadata.get(HEADER_KEY, "{}"))
-        if words := words_of(file):
-            metadata = {**metadata, HEADER_KEY: json.dumps({**about, "weights": words})}
+        tensors, about = complete(model)
         with claimed.file() as draft:
-            write_weights(draft, tensors, metadata)
-        return {"model": str(model), "to": to, "out": str(out), "weights": words or about.get("weights", "")}
+            write_weights(draft, tensors, {HEADER_KEY: json.dumps(about)})
+        return {"model": str(model), "to": to, "out": str(out), "weights": about.get("weights", "")}
     claim = claim_output(out, overwrite=overwrite, inputs=[model])
     found = load_model(model)
     network, scheduler = _network(found), _scheduler(found)

@@ -34,9 +34,9 @@ class Review(NamedTuple):
 
 
 def resolve_review(model: Model, path: Path, draw: Draw, *, guide: str | None, dry_run: bool) -> Review:
-    """The calibration in the model's header for this way of drawing; a run without one is measured.
+    """The calibration that is known of the model for this way of drawing; a run without one is measured.
 
-    It is written into RUN/model.safetensors, so that it is measured once for each way.
+    It is kept in RUN/measured.json, so that it is measured once for each way.
 
     Args:
         model: the model.
@@ -67,7 +67,7 @@ def resolve_review(model: Model, path: Path, draw: Draw, *, guide: str | None, d
         model, pack, draw.sampler, rows, members=draw.count, batch=draw.batch, start=draw.start, tta=draw.tta,
         guidance=draw.guidance,
     )  # fmt: skip
-    _keep(path, way, calibration)
+    _keep(path, model.sha256, way, calibration)
     return _settled(calibration)
 
 
@@ -78,9 +78,9 @@ def _way(draw: Draw, guide: str | None) -> str:
     return f"{draw.count} members, tta {draw.tta}, {draw.sampler!r} from {start}{guided}"
 
 
-def _keep(path: Path, way: str, calibration: Calibration) -> None:
+def _keep(path: Path, sha256: str, way: str, calibration: Calibration) -> None:
     try:
-        keep_review(path, way, calibration.to_dict())
+        keep_review(path, sha256, way, calibration.to_dict())
     except OSError as problem:
         say(f"it cannot be kept, and will be measured again: {problem}")
 

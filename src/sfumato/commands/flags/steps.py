@@ -27,8 +27,8 @@ def resolve_steps(
 ) -> int | None:
     """The number of steps; None leaves it to the recipe.
 
-    `auto` reads the curve in the model's header. A run without one is measured on its dataset, and the curve written
-    into RUN/model.safetensors.
+    `auto` reads the curve beside the model or in its header. A run without one is measured on its dataset, and the
+    curve kept in RUN/measured.json.
 
     Args:
         model: the model.
@@ -63,7 +63,7 @@ def _measured(model: Model, path: Path, *, sampler: str, grid: str, batch: int) 
         raise UsageError(
             f"{path} holds no measurement of {sampler} on the {grid} grid",
             expected="a run folder, whose validation split can be measured",
-            remedy="give the run for --steps auto once, then RUN/model.safetensors; or give a number of steps",
+            remedy="give the run, or what export makes of it when it was measured; or give a number of steps",
         )
     curves = measure(model, Pack.open(run.found_dataset()), sampler=sampler, grid=grid, batch=batch)
     with bar("measuring steps", total=len(STEPS)) as progress:
@@ -71,6 +71,6 @@ def _measured(model: Model, path: Path, *, sampler: str, grid: str, batch: int) 
             point = curve.points[-1]
             told = ", ".join(f"{name} {value:.4f}" for name, value in point.values.items())
             progress.update(len(curve.points), note=f"{counted(point.steps, 'step')}: {told}")
-    file = keep_curve(path, curve.to_dict())
-    say(f"curve of {counted(len(curve.points), 'number', 'numbers')} of steps written into the header of {file}")
+    file = keep_curve(path, model.sha256, curve.to_dict())
+    say(f"curve of {counted(len(curve.points), 'number', 'numbers')} of steps kept in {file}")
     return curve
