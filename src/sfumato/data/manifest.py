@@ -6,6 +6,7 @@ had or its writer adds. Files below the table's folder are written relative to i
 folder can be moved.
 """
 
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -234,10 +235,10 @@ def _resolved(text: str, table: Path) -> str:
     Only a prepared data set, which says itself where it was made from, may point outside its folder: a table from
     elsewhere must not be able to name any file of this machine.
     """
-    locator = Locator.parse(text)
     if "\0" in text:
         raise DataError(f"{table}: {text[:80]!r} is no path", expected="names of files", code="DATA-017")
-    path = (table.parent / locator.path).resolve()
+    locator = Locator.parse(os.path.join(table.parent, text))  # noqa: PTH118 - a Path would change names within archives
+    path = locator.path.resolve()
     if not path.is_relative_to(table.parent.resolve()) and not is_prepared(table.parent):
         raise DataError(
             f"{table}: '{text}' lies outside the folder of the table",
