@@ -27,7 +27,7 @@ def info(path: Path, /) -> dict[str, Any]:
         result = describe(path, Pack.open(path))
     elif Run(path).exists():
         result = _about_run(path)
-    elif named(path) is None and path.is_file() and path.suffix != ".safetensors":
+    elif named(path) is None and path.is_file() and path.suffix.lower() != ".safetensors":
         result = _about_image(path)
     elif path.is_file() or named(path) is not None:  # a model, or a checkpoint of a run
         result = _about_model(load_model(path))

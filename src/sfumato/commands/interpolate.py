@@ -21,7 +21,7 @@ from cyclopts import Parameter
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Several
 from sfumato.commands.flags.overshoot import warn_of_overshoot
-from sfumato.commands.flags.wishes import known_class, parse_seeds
+from sfumato.commands.flags.wishes import known_classes, parse_seeds
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
@@ -142,7 +142,7 @@ def _facts(ends: Sequence[int], images: tuple[Path, Path] | None, sampler: Sampl
 
 def _labels(classes: Sequence[str], words: str | None, frames: int) -> list[str | None]:
     """The class of each frame."""
-    named = [known_class(name.strip(), classes) for name in words.split(",")] if words is not None else [None]
+    named = [None] if words is None else known_classes(words, classes)
     if len(named) > 2:
         raise UsageError(f"--class {words}", expected="one class, or two like a,b")
     return [named[0] if frame < frames / 2 else named[-1] for frame in range(frames)]

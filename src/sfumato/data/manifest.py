@@ -6,7 +6,9 @@ had or its writer adds. Files below the table's folder are written relative to i
 folder can be moved.
 """
 
+import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +29,9 @@ MAX_NAME = 200
 
 UNSAFE = re.compile(r"[^\w .+-]")
 """Characters that file names are better without."""
+
+DEVICE = re.compile(r"(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9\xb9\xb2\xb3])(?: *\..*)?", re.IGNORECASE)
+"""What Windows takes for a device, whatever ending follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,15 +100,43 @@ def is_safe_id(name: str) -> bool:
     return fits and name.isprintable() and not {"", ".", ".."} & set(parts)
 
 
-def file_names(ids: Sequence[str]) -> list[str]:
-    """A safe and unique file name, without ending, for each id; nearly always the id itself."""
-    plain = [_cut(UNSAFE.sub("_", name).lstrip(".")) or "_" for name in ids]
-    often = Counter(name.casefold() for name in plain)
-    return [f"{name}_{row}" if often[name.casefold()] > 1 else name for row, name in enumerate(plain)]
+def file_names(ids: Sequence[str], *, taken: Sequence[str] = ()) -> list[str]:
+    """A file name, without ending, for each id: safe and unique on every system, and nearly always the id itself.
+
+    Args:
+        ids: each once.
+        taken: names that are given away already.
+    """
+    plain = [_safe(name) for name in ids]
+    often = Counter(map(folded, [*plain, *taken]))
+    used = {name for name, count in often.items() if count == 1} | set(map(folded, taken))
+    names = []
+    for row, name in enumerate(plain):
+        if often[folded(name)] > 1:
+            name = _numbered_name(name, row, used)
+        names.append(name)
+    return names
 
 
-def _cut(name: str) -> str:
-    return name.encode()[: MAX_NAME - 10].decode(errors="ignore")  # a number may follow
+def _numbered_name(name: str, row: int, used: set[str]) -> str:
+    """A name with a number that nobody has; it is added to those that are used."""
+    name = f"{name}_{row}"
+    while folded(name) in used:
+        name = f"{name}_{row}"
+    used.add(folded(name))
+    return name
+
+
+def folded(name: str) -> str:
+    """What is left of a name on a system that ignores case and how accents are stored."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _safe(name: str) -> str:
+    """A name that every system takes as it is; Windows drops dots and spaces at the end."""
+    plain = UNSAFE.sub("_", name).lstrip(".").strip()
+    plain = plain.encode()[: MAX_NAME - 10].decode(errors="ignore").rstrip(" .") or "_"  # a number may follow
+    return f"_{plain}" if DEVICE.fullmatch(plain) else plain
 
 
 def write_manifest(path: Path, cases: Sequence[Case], *, extra: Mapping[str, Sequence[object]] | None = None) -> None:
@@ -202,10 +235,10 @@ def _resolved(text: str, table: Path) -> str:
     Only a prepared data set, which says itself where it was made from, may point outside its folder: a table from
     elsewhere must not be able to name any file of this machine.
     """
-    locator = Locator.parse(text)
     if "\0" in text:
         raise DataError(f"{table}: {text[:80]!r} is no path", expected="names of files", code="DATA-017")
-    path = (table.parent / locator.path).resolve()
+    locator = Locator.parse(os.path.join(table.parent, text))  # noqa: PTH118 - a Path would change names within archives
+    path = locator.path.resolve()
     if not path.is_relative_to(table.parent.resolve()) and not is_prepared(table.parent):
         raise DataError(
             f"{table}: '{text}' lies outside the folder of the table",

@@ -1,8 +1,9 @@
 """Which images are asked for: `--count`, `--class`, `--per-class`, `--balance` and `--seeds`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from sfumato.data.source.classes import plain_name
 from sfumato.errors import UsageError
 from sfumato.inference import Wanted
 from sfumato.numerals import whole
@@ -45,7 +46,7 @@ def plan_images(
     if missing is not None:
         labels = missing
     elif per_class is not None:
-        labels = [known_class(name, classes) for name, number in _counts(per_class) for _ in range(number)]
+        labels = [known_class(name, classes) for name, number in _counts(per_class, classes) for _ in range(number)]
     elif label is not None:
         labels = [known_class(label, classes)] * count
     else:
@@ -96,17 +97,44 @@ def known_class(name: str, classes: Sequence[str]) -> str | None:
     Raises:
         UsageError: the model does not know it.
     """
-    if name == UNCONDITIONAL:
+    spelt = {plain_name(known): known for known in classes}
+    if plain_name(name) in spelt:
+        return spelt[plain_name(name)]
+    if name.strip() == UNCONDITIONAL:
         return None
-    if name not in classes:
-        known = ", ".join(classes) or "none: it is unconditional"
-        raise UsageError(f"the model has no class {name}", expected=f"one of its classes: {known}")
-    return name
+    known = ", ".join(classes) or "none: it is unconditional"
+    raise UsageError(f"the model has no class {name}", expected=f"one of its classes: {known}")
 
 
-def _counts(text: str) -> list[tuple[str, int]]:
-    pairs = [part.strip().rpartition("=") for part in text.split(",")]
+def known_classes(text: str, classes: Sequence[str]) -> list[str | None]:
+    """The classes of words with commas between them; a comma may be part of a name that the model knows.
+
+    Raises:
+        UsageError: the model does not know one of them.
+    """
+    return [known_class(part, classes) for part in _parts(text, lambda part: _is_known(part, classes))]
+
+
+def _counts(text: str, classes: Sequence[str]) -> list[tuple[str, int]]:
+    """Classes with numbers; commas and equals signs may be part of a name that the model knows."""
+    parts = _parts(text, lambda part: _is_known(part.rpartition("=")[0], classes))
+    pairs = [part.strip().rpartition("=") for part in parts]
     counts = [(name, whole(number) or 0) for name, _, number in pairs]
     if not all(name and count > 0 for name, count in counts):
         raise UsageError(f"--per-class {text}", expected="counts from 1 on, like benign=100,malignant=300")
     return counts
+
+
+def _is_known(name: str, classes: Sequence[str]) -> bool:
+    return plain_name(name) in {UNCONDITIONAL, *map(plain_name, classes)}
+
+
+def _parts(text: str, is_whole: Callable[[str], bool]) -> list[str]:
+    """A text cut at its commas, but for those within a part that is only whole with them."""
+    pieces, parts = text.split(","), list[str]()
+    while pieces:
+        lengths = range(1, len(pieces) + 1)
+        length = next((length for length in lengths if is_whole(",".join(pieces[:length]))), 1)
+        parts.append(",".join(pieces[:length]))
+        del pieces[:length]
+    return parts

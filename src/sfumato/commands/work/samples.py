@@ -24,6 +24,11 @@ from sfumato.report.figures import grid
 GRIDS = (16, 36, 64)
 """Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
 
+OTHERS = (
+    "grids", "manifest.csv", "summary.json", "provenance.json", "rejected.csv", "progression.png", "progression.gif",
+)  # fmt: skip
+"""Names in the folder that no class may have."""
+
 PER_CLASS_SHEET = 16
 METHODS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -68,7 +73,7 @@ def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
 def _safe_names(wanted: Sequence[Wanted]) -> dict[str, str]:
     """The name of the folder or file of each class."""
     labels = sorted({label_of(image) for image in wanted})
-    return dict(zip(labels, file_names(labels), strict=True))
+    return dict(zip(labels, file_names(labels, taken=OTHERS), strict=True))
 
 
 def pictured(wanted: Sequence[Wanted]) -> set[int]:

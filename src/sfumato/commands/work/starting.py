@@ -227,7 +227,7 @@ def _diffusers(path: Path, *, name: str) -> Donor:
     """A network in a folder of diffusers; its weights are exactly those that its configuration describes."""
     found = foreign.open_folder(path)
     config, wanted, unknown = described(found.config)
-    safe = found.weights.suffix == ".safetensors"
+    safe = found.weights.suffix.lower() == ".safetensors"
     tensors = foreign.modern(load_weights(found.weights)[0] if safe else load_bin(found.weights))
     check_weights(tensors, wanted, source=str(found.weights))
     notes = [f"the setting {setting} is unknown to the installed diffusers and is left out" for setting in unknown]

@@ -1,8 +1,4 @@
-"""Arrays of many images in one file: NPZ, NPY and IDX, and how one image in them is named.
-
-A locator names an image: a path, or a path and a member: `scans.npz::images/17` (array `images`, row 17),
-`masks.npy::17/0` (row 17, then 0), `volumes.npy::3/:/17` (row 3, all planes, line 17: a cut along another axis),
-`t10k-images-idx3-ubyte.gz::17`, `set.zip::00000/x.png`.
+"""Arrays of many images in one file: NPZ, NPY and IDX.
 
 Nothing here executes what it reads (no pickled objects), archives are read to their end, so that their check sums are
 verified, and what a header announces is compared with what is there before anything is allocated. Arrays come in the
@@ -26,6 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from sfumato.data.formats.locator import Locator as Locator
 from sfumato.data.formats.zipped import check_sizes, read_zip_member
 from sfumato.errors import DataError
 from sfumato.files import open_file
@@ -45,27 +42,6 @@ MAX_HEADER = 2**16
 
 MAX_EXPANSION = 1032
 """How many bytes gzip makes of one at most."""
-
-
-class Locator(NamedTuple):
-    """A file, or a member of an archive."""
-
-    path: Path
-    member: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> "Locator":
-        """From `path` or `path::member`; the latest are remembered, since a case asks several times."""
-        return _parsed(text)
-
-    def __str__(self) -> str:
-        return f"{self.path}::{self.member}" if self.member else str(self.path)
-
-
-@lru_cache(maxsize=64)
-def _parsed(text: str) -> Locator:
-    path, _, member = text.partition("::")
-    return Locator(Path(path), member)
 
 
 class ArrayHeader(NamedTuple):
@@ -169,13 +145,17 @@ def _native(array: Array) -> Array:
 
 
 def _read_idx(path: Path) -> Array:
-    with open_file(path) as stored, gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored as file:
+    with open_file(path) as stored, gzip.GzipFile(fileobj=stored) if _is_gzip(path) else stored as file:
         header = _idx_header(path, file)
         size = math.prod(header.shape) * header.dtype.itemsize
         content = file.read(size + 1)
     if len(content) != size:
         raise ValueError(f"{header.shape} was announced, {len(content)} of {size} bytes are there")
     return np.frombuffer(content, header.dtype).reshape(header.shape).astype(header.dtype.newbyteorder("="))
+
+
+def _is_gzip(path: Path) -> bool:
+    return path.suffix.lower() == ".gz"
 
 
 def idx_header(path: Path) -> ArrayHeader:
@@ -185,7 +165,7 @@ def idx_header(path: Path) -> ArrayHeader:
         DataError: it does not start like an IDX file.
     """
     try:
-        with open_file(path) as stored, gzip.GzipFile(fileobj=stored) if path.suffix == ".gz" else stored as file:
+        with open_file(path) as stored, gzip.GzipFile(fileobj=stored) if _is_gzip(path) else stored as file:
             return _idx_header(path, file)
     except FAULTS as error:
         raise _unreadable(path, "", error) from error
@@ -197,7 +177,7 @@ def _idx_header(path: Path, file: io.BufferedIOBase) -> ArrayHeader:
         raise ValueError("it does not start like an IDX file")
     header = ArrayHeader(struct.unpack(f">{dimensions}I", file.read(4 * dimensions)), np.dtype(IDX_TYPES[kind]))
     size = math.prod(header.shape) * header.dtype.itemsize
-    if size > path.stat().st_size * (MAX_EXPANSION if path.suffix == ".gz" else 1):
+    if size > path.stat().st_size * (MAX_EXPANSION if _is_gzip(path) else 1):
         raise ValueError(f"{header.shape} was announced, which a file of this size cannot hold")
     return header
 

@@ -96,7 +96,7 @@ def read_mask(locator: str) -> Plane:
 
 def _stored(target: Locator, *, palette: bool) -> np.ndarray:
     """The numbers that a locator names; opacity is worked in where it is no mask."""
-    if target.path.suffix == ".zip":
+    if target.path.suffix.lower() == ".zip":
         decoded = _decode(target.path, read_bytes(target), palette=palette)
     elif is_volume(target.path):
         return read_plane(target)

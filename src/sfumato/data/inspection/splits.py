@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from sfumato.data.copies import Copies, Rows, in_several_splits, of_patients
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.source import Found
+from sfumato.data.source.classes import alike_but_for_case, told_alike
 from sfumato.wording import counted
 
 FEW_CASES = 10
@@ -68,6 +69,11 @@ def _classes(found: Found) -> Iterator[Finding]:
     counts = Counter(case.label for case in found.cases if case.label is not None)
     if not counts:
         return
+    for group in alike_but_for_case(case.label for case in found.cases):
+        yield Finding(
+            code="DATA-098", severity="warning", text=told_alike(group), fix="name them alike if they are one",
+            files=tuple(case.image for case in found.cases if case.label in group),
+        )  # fmt: skip
     many, few = max(counts.values()), min(counts.values())
     if few >= FEW_CASES and many <= IMBALANCE * few:
         return

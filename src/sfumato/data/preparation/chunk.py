@@ -23,6 +23,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.channels import read_case, without_copies
 from sfumato.data.facts import CaseFacts, CaseSketch, finish, sketch_of, spacing_of
 from sfumato.data.formats.image import Pixels, Plane, read_mask
+from sfumato.data.formats.locator import Locator
 from sfumato.data.intensity import case_stats
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values
@@ -64,7 +65,7 @@ def cut(cases: Sequence[Case]) -> list[Chunk]:
     starts, file = [0], ""
     for row, case in enumerate(cases):
         size, previous = row - starts[-1], file
-        file = case.image.partition("::")[0]
+        file = str(Locator.parse(case.image).path)
         if size >= (LARGEST_CHUNK if file == previous else most):
             starts.append(row)
     ends = [*starts[1:], len(cases)]

@@ -7,6 +7,7 @@ from sfumato.data.copies import Copies, in_several_splits
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
+from sfumato.data.source.classes import alike_but_for_case, told_alike
 from sfumato.data.spec import Spec
 
 
@@ -31,6 +32,8 @@ def notes_about(
         yield f"slices without foreground that were left out: {left_out}"
     if spec.mask_rule:
         yield from _about_masks(spec.mask_rule, facts)
+    for group in alike_but_for_case(case.label for case in cases):
+        yield f"{told_alike(group)}; name them alike if they are one"
     yield from _about_copies(cases, copies)
 
 

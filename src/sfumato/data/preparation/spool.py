@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sfumato.atomic import write_atomic
+from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.lock import HOLDER, LOCK, FolderLock
 
@@ -37,7 +38,7 @@ def key_of(cases: Sequence[Case], what: object) -> str:
         locators = (case.image, *case.channels, *case.masks)
         digest.update(repr((case.id, case.volume, locators)).encode())
         for locator in locators:
-            file = locator.partition("::")[0]
+            file = str(Locator.parse(locator).path)
             if file not in times:
                 times[file] = _changed(Path(file))
                 digest.update(repr((file, times[file])).encode())

@@ -83,11 +83,11 @@ def find_in_array_files(entries: Sequence[Entry], masks: Sequence[Entry] | None,
     if len(entries) == 1 and masks is None:
         return find_in_arrays(Path(entries[0].locator), hints)
     paths = [Path(entry.locator) for entry in entries]
-    if masks is None and all(path.suffix == ".npy" and SET_NAME.fullmatch(path.stem) for path in paths):
+    if masks is None and all(path.suffix.lower() == ".npy" and SET_NAME.fullmatch(path.stem) for path in paths):
         stored = {path.stem: Stored(path, "", array_headers(path)[""]) for path in paths}
         if len(stored) == len(paths) and any("images" in name or "volumes" in name for name in stored):
             return _find_in_set(stored, stored, hints)
-    if sets := [path.name for path in paths if path.suffix == ".npz" and _is_set(path)]:
+    if sets := [path.name for path in paths if path.suffix.lower() == ".npz" and _is_set(path)]:
         raise DataError(
             f"{len(paths)} files of arrays, of which {len(sets)} hold a data set each:\n{listed(sets)}",
             expected="one data set, or one image in each file",
@@ -217,7 +217,7 @@ def _each(cases: Sequence[Case], notes: Sequence[str], hints: Hints, *, alone: b
     shapes = [f"{count} of {len(cases)} arrays: {text}" if len(cases) > 1 else text for text, count in said.items()]
     if len(shapes) > 5:
         shapes = [*shapes[:5], f"... and {len(shapes) - 5} more shapes of arrays"]
-    return conclude(expanded, [*notes, *shapes], form="npz" if cases[0].image.endswith(".npz") else "npy")
+    return conclude(expanded, [*notes, *shapes], form="npz" if cases[0].image.lower().endswith(".npz") else "npy")
 
 
 def _together(readers: Sequence[Sequence[Case]]) -> list[Case]:

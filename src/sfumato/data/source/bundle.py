@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.zipped import read_zip_member, zip_members
 from sfumato.data.manifest import Case, is_safe_id
 from sfumato.data.source.found import Found, Hints, conclude
@@ -93,9 +94,9 @@ def _found(described: Entry, listing: Listing, others: Sequence[Entry], path: Pa
 
 
 def _content(described: Entry) -> dict[str, Any]:
-    archive, _, member = described.locator.partition("::")
+    target = Locator.parse(described.locator)
     try:
-        content = json.loads(read_zip_member(Path(archive), member) if member else read_file(Path(archive)))
+        content = json.loads(read_zip_member(target.path, target.member) if target.member else read_file(target.path))
     except (OSError, ValueError, RecursionError) as error:
         raise_shortage(error, reading=described.locator)
         raise DataError(

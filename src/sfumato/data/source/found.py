@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from sfumato.data.formats.volume import Axis
 from sfumato.data.manifest import Case, refuse_unsafe_ids
 from sfumato.data.order import natural
+from sfumato.data.source.classes import with_one_spelling
 from sfumato.errors import DataError, listed
 
 
@@ -83,7 +84,8 @@ def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired
     Raises:
         DataError: some cases have masks and others have none, or ids cannot be names of files.
     """
-    cases = tuple(cases)
+    cases, spelt = with_one_spelling(tuple(cases))
+    notes = [*notes, *spelt]
     refuse_unsafe_ids(form, {name: case.image for case in cases for name in (case.id, case.volume) if name is not None})
     bare = [case.id for case in cases if not case.masks]
     if bare and len(bare) < len(cases):

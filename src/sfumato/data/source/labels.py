@@ -1,13 +1,19 @@
 """From what a table says of each image to one class: numbers written alike, one-hot columns and texts, and refusals."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.errors import DataError, listed
+from sfumato.wording import counted
 
-EMPTY = {"", "nan", "na", "n/a", "null", "<na>"}
+EMPTY = {"", "nan", "na", "null", "<na>"}
+"""What programs write where there is no value."""
+
+DOUBTFUL = {"n/a", "none", "unknown", "missing", "-", "?"}
+"""What people write there, or call a class."""
 BITS = re.compile(r"[01]{2,}")
 LIST = re.compile(r"\[.*\]|\(.*\)|\{.*\}")
 
@@ -40,6 +46,12 @@ def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequenc
     given = [value for _, value in filled]
     _refuse_several(path, column, filled)
     mapping, notes = _names(path, column, given)
+    notes += [
+        f"'{value}' in the column '{column}' was read as a class ({counted(count, 'row')}): empty these cells if it "
+        "means that there is none"
+        for value, count in Counter(given).items()
+        if value.lower() in DOUBTFUL
+    ]
     if any(empty):
         rows = listed([f"row {number}" for number, none in zip(numbers, empty, strict=True) if none])
         if not drop_empty:

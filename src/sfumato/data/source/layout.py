@@ -23,7 +23,7 @@ from functools import lru_cache
 from itertools import takewhile
 from typing import NamedTuple
 
-from sfumato.data.manifest import Case
+from sfumato.data.manifest import Case, folded
 from sfumato.data.order import natural
 from sfumato.data.source.found import NOTHING_SAID, Hints
 from sfumato.data.source.listing import Entry
@@ -243,6 +243,6 @@ def unique_ids(images: Sequence[Picture], groups: Sequence[tuple[str, ...]]) -> 
         f"{name}_{image.entry.name[len(image.stem) + 1 :]}" for image, name in zip(images, with_split, strict=True)
     ]
     for names in ([image.stem for image in images], plain, with_split, with_ending):
-        if len({name.casefold() for name in names}) == len(names):
+        if len({folded(name) for name in names}) == len(names):
             return names
     return [f"{name}_{number}" for number, name in enumerate(with_ending)]

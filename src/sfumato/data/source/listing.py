@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import SUFFIXES as VOLUMES
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.order import natural
@@ -259,7 +260,8 @@ def is_array(entry: Entry) -> bool:
 
 def is_scan(entry: Entry) -> bool:
     """Whether an entry is a volume (NIfTI, NRRD, MHA, DICOM); those inside of an archive are not read."""
-    return "::" not in entry.locator and is_volume(Path(entry.locator))
+    target = Locator.parse(entry.locator)
+    return not target.member and is_volume(target.path)
 
 
 def divided(entries: Sequence[Entry], wanted: Callable[[Entry], bool]) -> tuple[list[Entry], list[Entry]]:

@@ -1,6 +1,7 @@
 """Which file a table means: paths, names, and names without ending, in the spelling of any system.
 
-A path is looked up below the folder first; then the name alone decides, if one file has it.
+A path is looked up below the folder first; then the name alone decides, if one file has it. Where none has, upper and
+lower case do not count, nor how accents are stored: the table may come from a system that does not tell them apart.
 """
 
 import re
@@ -8,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
+from sfumato.data.manifest import folded
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError
@@ -20,9 +22,12 @@ class Files:
         self.root = root.absolute().as_posix().rstrip("/") + "/"
         self.by_path = {entry.where: entry.locator for entry in entries}
         self.by_name: dict[str, list[str]] = defaultdict(list)
+        self.by_folded: dict[str, list[str]] = defaultdict(list)
         for entry in entries:
             for name in {entry.name, entry.stem}:
                 self.by_name[name].append(entry.locator)
+            for name in {folded(entry.where), folded(entry.name), folded(entry.stem)}:
+                self.by_folded[name].append(entry.locator)
 
     def candidates(self, text: str) -> list[str]:
         """Locators of the files that a text may mean; one if all is well.
@@ -42,7 +47,8 @@ class Files:
         path = path.removeprefix("./")
         if path in self.by_path:
             return [self.by_path[path]]
-        named = self.by_name.get(bare(path), [])
+        if not (named := self.by_name.get(bare(path), [])):
+            return self.by_folded.get(folded(path)) or self.by_folded.get(folded(bare(path)), [])
         ending = [locator for locator in named if "/" in path and locator.endswith(f"/{path}")]
         return ending if len(ending) == 1 else named
 

@@ -184,12 +184,16 @@ def _part(folder: Path, images: str, labels: str, ending: str) -> Part:
 def _files(folder: Path, ending: str) -> list[Path]:
     if not folder.is_dir():
         return []
-    paths = [path for path in folder.iterdir() if not is_hidden(path.name) and path.name.endswith(ending)]
+    paths = [path for path in folder.iterdir() if not is_hidden(path.name) and _ends(path, ending)]
     return sorted((path for path in paths if path.is_file()), key=lambda path: natural(path.name))
 
 
 def _stem(path: Path, ending: str) -> str:
-    return path.name.removesuffix(ending) if ending else re.sub(r"(\.nii)?\.[^.]+$", "", path.name)
+    return path.name[: -len(ending)] if ending else re.sub(r"(\.nii)?\.[^.]+$", "", path.name, flags=re.IGNORECASE)
+
+
+def _ends(path: Path, ending: str) -> bool:
+    return path.name.lower().endswith(ending.lower())
 
 
 def _listed_part(folder: Path, listing: Mapping[str, Any]) -> Part:

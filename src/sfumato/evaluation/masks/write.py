@@ -75,4 +75,4 @@ def _image_of(predictions: Predictions, name: str) -> str:
 
 
 def _absolute(file: str) -> str:
-    return str(Path(file).resolve()) if file and "::" not in file else file
+    return str(Path(file).resolve()) if file and not Locator.parse(file).member else file
