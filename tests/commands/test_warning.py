@@ -18,7 +18,7 @@ def test_a_gap_is_warned_of_once(
 ) -> None:
     scores = {"score": -0.4, "loss_held_out": 0.4, "loss_train": 0.2, "gap": 0.2, "gap_error": 0.01}
     monkeypatch.setattr(Synthesise, "validate", lambda *_: scores)
-    monkeypatch.setattr(Session, "_picture", lambda _: None)
+    monkeypatch.setattr(Session, "_picture", lambda *_: None)
     run, settings = tmp_path / "run", [*TINY, "validate.every_steps=1"]
     train.generate(dataset, out=run, steps=3, batch=4, set=settings)
     train.resume(run, until_steps=4)
