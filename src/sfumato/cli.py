@@ -3,6 +3,7 @@
 import json
 import signal
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -124,10 +125,24 @@ def _explain(error: Exception, *, debug: bool) -> int:
         return error.exit_code
     if debug or known is None:
         _write("".join(traceback.format_exception(error)), sys.stderr)
-    _write(BUG if known is None else str(known), sys.stderr)
+    _write(BUG if known is None else _told_shortly(known), sys.stderr)
     if started_world() > 1 and not isinstance(error, Stopped):
         _write(told(cause_of(known or error), rank=started_rank(), world=started_world()), sys.stderr)
     return 1 if known is None else known.exit_code
+
+
+def _told_shortly(error: SfumatoError) -> str:
+    """An error with the beginnings of its lists, and the file with all of it, which nobody else may read."""
+    short, full = str(error), error.in_full()
+    if short == full:
+        return short
+    try:
+        descriptor, file = tempfile.mkstemp(prefix="sfumato-", suffix=".txt")
+        with open(descriptor, "w", encoding="utf-8", errors="backslashreplace") as whole:  # noqa: PTH123
+            whole.write(full + "\n")
+    except OSError:
+        return short
+    return f"{short}\n  all of it: {file}"
 
 
 def _of_the_machine(error: Exception) -> SfumatoError | None:

@@ -5,12 +5,11 @@ they ask for it. Names of files and other words of strangers stand in these text
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sfumato.escape import for_terminal, visible
-
-ALL_TOLD = 100
-"""Faults that are listed when many files have one."""
+from sfumato.shortening import shortened
+from sfumato.wording import counted
 
 
 class SfumatoError(Exception):
@@ -26,12 +25,21 @@ class SfumatoError(Exception):
     exit_code = 1
     result: object = None
     """What a command found out nevertheless, for `--json`."""
+    details: str = ""
+    """What a command has said in short, in full."""
 
     def __init__(self, finding: str, *, expected: str = "", remedy: str = "", code: str = "") -> None:
         super().__init__(finding)
         self.finding, self.expected, self.remedy, self.code = finding, expected, remedy, code
 
     def __str__(self) -> str:
+        return shortened(self._told())
+
+    def in_full(self) -> str:
+        """All of it: what is shown has five items of each long list, and no details."""
+        return "\n".join(filter(None, (self._told(), for_terminal(self.details))))
+
+    def _told(self) -> str:
         told = {f"error {self.code}".strip(): self.finding, "  expected": self.expected, "  fix": self.remedy}
         return "\n".join(f"{head}: {for_terminal(text)}" for head, text in told.items() if text)
 
@@ -66,14 +74,9 @@ class Stopped(SfumatoError):  # noqa: N818 - not a fault: work was saved
     exit_code = 75
 
 
-def listed(names: Sequence[str], *, limit: int = 20) -> str:
-    """Names one a line, indented, at most `limit`, with the number left out."""
-    return _indented([visible(name) for name in names[:limit]], left_out=len(names) - limit)
-
-
-def _indented(lines: Sequence[str], *, left_out: int) -> str:
-    more = [f"... and {left_out} more"] if left_out > 0 else []
-    return "\n".join(f"    {line}" for line in (*lines, *more))
+def listed(names: Sequence[str]) -> str:
+    """Names one a line, indented; what is shown of many, see `sfumato.shortening`."""
+    return "\n".join(f"    {visible(name)}" for name in names)
 
 
 def raise_together(problems: Sequence[DataError]) -> None:
@@ -82,16 +85,27 @@ def raise_together(problems: Sequence[DataError]) -> None:
     Raises:
         DataError: with the code of the problems, or DATA-022 where they are of several kinds.
     """
-    often = Counter(problem.finding for problem in problems)
-    told = [f"{finding} ({count} cases)" if count > 1 else finding for finding, count in often.items()]
-    if len(told) == 1:
-        problems[0].finding = told[0]
+    often = Counter((problem.code, problem.finding) for problem in problems)
+    kinds: dict[str, list[str]] = {}
+    for (code, finding), count in often.items():
+        kinds.setdefault(code, []).append(f"{finding} ({count} cases)" if count > 1 else finding)
+    if len(often) == 1:
+        problems[0].finding = kinds[problems[0].code][0]
         raise problems[0]
     if problems:
-        codes = sorted({problem.code for problem in problems})
+        alone = len(kinds) == 1
         raise DataError(
-            f"{len(told)} files cannot be used:\n{_indented(told[:ALL_TOLD], left_out=len(told) - ALL_TOLD)}",
-            expected=problems[0].expected if len(codes) == 1 else "whole images, each with a mask of its size",
-            remedy=problems[0].remedy if len(codes) == 1 else "mend these files or take them out of the folder",
-            code=codes[0] if len(codes) == 1 else "DATA-022",
+            f"{len(often)} files cannot be used:\n{_by_kind(kinds)}",
+            expected=problems[0].expected if alone else "whole images, each with a mask of its size",
+            remedy=problems[0].remedy if alone else "mend these files or take them out of the folder",
+            code=next(iter(kinds)) if alone else "DATA-022",
         )
+
+
+def _by_kind(kinds: Mapping[str, Sequence[str]]) -> str:
+    """Findings, one below the other, by their codes where there are several."""
+    parts = []
+    for code, findings in sorted(kinds.items()):
+        parts += [f"  {code}, {counted(len(findings), 'file')}:"] if len(kinds) > 1 else []
+        parts += [f"    {finding}".replace("\n", "\n    ") for finding in findings]
+    return "\n".join(parts)

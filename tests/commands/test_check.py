@@ -1,6 +1,7 @@
 """`sfumato check` as a person meets it: what is told, written and returned, and the page."""
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -127,3 +128,22 @@ def test_files_without_partner(source: Path, capsys: pytest.CaptureFixture[str])
 def test_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("check", tmp_path / "gone") == 3
     assert "does not exist" in capsys.readouterr().err
+
+
+def test_names_that_are_not_shown_are_in_a_file(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    broken = [path for path in sorted((source / "images").iterdir()) if path.name.startswith("c")]
+    for path in broken:
+        path.write_bytes(b"")
+    assert call("check", source) == 3
+    said = capsys.readouterr().err
+    named = re.search(r"  all of it: (.*)\n$", said)
+    assert named is not None and "... and 1 more" in said
+    told = Path(named[1]).read_text()
+    assert len(broken) == 6 and all(str(path) in told for path in broken)
+    assert call("check", source, "--out", tmp_path / "out") == 3
+    assert "all of it" not in capsys.readouterr().err
+    rows = (tmp_path / "out" / "findings.csv").read_text().splitlines()
+    assert rows[0] == "severity,code,finding,file" and sum("DATA-003" in row for row in rows) == 6

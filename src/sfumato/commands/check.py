@@ -24,6 +24,7 @@ from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
 from sfumato.provenance import write_provenance
 from sfumato.recipe import load_recipe
+from sfumato.shortening import shortened
 from sfumato.tables import write_table
 from sfumato.wording import counted
 
@@ -114,7 +115,7 @@ def _tell(source: Path, found: Found, inspection: Inspection) -> None:
 
 def _lines(finding: Finding, *, below: str) -> list[str]:
     """What was found, a few names (short where they lie below a folder), what to do."""
-    lines = [line.replace(below, "") for line in for_terminal(finding.text).split("\n")]
+    lines = [line.replace(below, "") for line in shortened(for_terminal(finding.text)).split("\n")]
     if finding.severity != "note":
         lines += [f"  {file.removeprefix(below)}" for file in finding.files[:NAMES]]
         if len(finding.files) > NAMES:
@@ -188,4 +189,12 @@ def _refuse(source: Path, found: Found, inspection: Inspection, page: Path | Non
         code="DATA-070",
     )
     refusal.result = result
+    if page is None and any(len(finding.files) > NAMES for finding in inspection.findings):
+        refusal.details = "\n".join(map(_in_full, inspection.findings))
     raise refusal
+
+
+def _in_full(finding: Finding) -> str:
+    """A finding with all of its files, an indented line each."""
+    text = f"  {finding.severity} {finding.code}: {finding.text}"
+    return "\n".join([text, *(f"    {visible(file)}" for file in finding.files)])

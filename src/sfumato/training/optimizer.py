@@ -81,7 +81,7 @@ def factors_of(network: nn.Module, patterns: Mapping[str, float]) -> list[tuple[
         parts = ", ".join(dict.fromkeys(f"{name.partition('.')[0]}.*" for name in deciding))
         raise UsageError(
             f"train.learning_rates: {', '.join(idle)} decides about no parameter; the first match counts",
-            expected=f"patterns such as {parts} over these names\n{listed(list(deciding), limit=8)}",
+            expected=f"patterns such as {parts} over these names\n{listed(list(deciding))}",
         )
     return [
         (parameter, 1.0 if (pattern := deciding[name]) is None else patterns[pattern])

@@ -100,7 +100,7 @@ def check_weights(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *
     ]
     if differences:
         raise ModelError(
-            f"{source}: these weights are of another network\n{listed(differences, limit=5)}",
+            f"{source}: these weights are of another network\n{listed(differences)}",
             expected="weights of a network with the same settings",
             remedy="compare the network section of the recipe with the one that the file was trained with",
         )

@@ -235,7 +235,7 @@ def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
         return Arranged([replace(case, masks=()) for case in everyone], notes, unpaired)
     if bare or orphans:
         text = [
-            f"{len(names)} {what}:\n{listed(names, limit=1000)}"
+            f"{len(names)} {what}:\n{listed(names)}"
             for what, names in (("cases of imagesTr have no label", bare), ("labels have no image", orphans))
             if names
         ]
@@ -262,7 +262,7 @@ def _check_channels(images: Mapping[str, Mapping[int, Path]]) -> None:
         if sorted(channels) != list(range(count))
     ]:
         raise DataError(
-            f"{len(uneven)} cases lack channels:\n{listed(uneven, limit=100)}",
+            f"{len(uneven)} cases lack channels:\n{listed(uneven)}",
             expected=f"the channels 0000 to {count - 1:04d} of each case",
             remedy="complete the data set, or take these cases out of it",
             code="DATA-065",

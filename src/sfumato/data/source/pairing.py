@@ -74,7 +74,7 @@ class Matched(NamedTuple):
     def complaint(self) -> DataError:
         """The error that lists them all."""
         parts = [
-            f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}:\n{listed(names, limit=1000)}"
+            f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}:\n{listed(names)}"
             for what, other, names in (("image", "mask", self.bare), ("mask", "image", self.orphans))
             if names
         ]

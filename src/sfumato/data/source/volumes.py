@@ -110,7 +110,7 @@ def _refuse_unclear(meanings: Mapping[str, Mapping[str, Sequence[str]]]) -> None
     ]
     if unclear:
         raise DataError(
-            f"{len(unclear)} volumes have several labels of different meaning:\n{listed(unclear, limit=100)}",
+            f"{len(unclear)} volumes have several labels of different meaning:\n{listed(unclear)}",
             expected="one kind of labels for each volume",
             remedy="choose: a folder with the labels that are meant (--masks), or a table with the columns image and "
             "mask (--labels)",

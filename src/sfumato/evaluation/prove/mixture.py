@@ -85,7 +85,7 @@ def usable_samples(found: Found, folder: Path, spec: Spec, *, masks: bool) -> Sa
     faults = [fault for case in cases if (fault := _fault(case, spec, masks=masks))]
     if faults:
         raise DataError(
-            f"{folder}: {len(faults)} of {len(cases)} images cannot be trained on:\n{listed(faults, limit=8)}",
+            f"{folder}: {len(faults)} of {len(cases)} images cannot be trained on:\n{listed(faults)}",
             expected="a mask for each" if masks else f"the classes of REAL: {', '.join(spec.classes)}",
             code="SCORE-021",
         )
@@ -133,7 +133,7 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Parts:
     made = [case.id for case in pack.cases if case.origin == "synthetic"]
     if 0 < len(made) < len(pack):
         raise DataError(
-            f"{len(made)} of {len(pack)} cases of REAL are synthetic:\n{listed(made, limit=5)}",
+            f"{len(made)} of {len(pack)} cases of REAL are synthetic:\n{listed(made)}",
             expected="real images alone: synthetic ones come as SAMPLES", code="SCORE-023",
         )  # fmt: skip
     trained, tested = pack.rows("train"), pack.rows("test")
@@ -267,7 +267,7 @@ def _compare(images: np.ndarray, parts: Parts, samples: Samples, pack: Pack) -> 
     if same:
         raise DataError(
             f"{counted(len(same), 'image')} of SAMPLES found in the test of REAL, pixel by pixel:\n"
-            f"{listed(same, limit=5)}",
+            f"{listed(same)}",
             expected="images that a model made, or others that are not tested on", code="SCORE-020",
         )  # fmt: skip
     copies = sum(key in trained for key in made)

@@ -90,7 +90,7 @@ def _refuse_leak(dataset: Path, tested: Sequence[Case]) -> None:
     if leaked:
         raise DataError(
             f"{len(leaked)} of the {len(tested)} test cases of REAL, or their patients, are among the training images "
-            f"of the generator of SAMPLES ({dataset}):\n{listed(leaked, limit=5)}",
+            f"of the generator of SAMPLES ({dataset}):\n{listed(leaked)}",
             expected="a generator that saw nothing of the test",
             remedy=f"give REAL as it was when the generator was trained: sfumato prove {dataset} SAMPLES ...",
             code="SCORE-020",
