@@ -12,8 +12,9 @@ from sfumato import __version__
 from sfumato.commands.flags.numbers import check_numbers
 from sfumato.commands.output.console import SafeConsole
 from sfumato.commands.output.encoding import write_anything
-from sfumato.errors import ResourceError, SfumatoError, Stopped
+from sfumato.errors import DataError, ResourceError, SfumatoError, Stopped
 from sfumato.escape import visible
+from sfumato.files import NotAFile
 from sfumato.memory import out_of_memory
 from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
 
@@ -103,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _explain(error: Exception, *, debug: bool) -> int:
     """Tell the person; the exit code. The last line says which of several processes failed, and why."""
-    known = error if isinstance(error, SfumatoError) else _resource(error)
+    known = error if isinstance(error, SfumatoError) else _resource(error) or _no_file(error)
     if isinstance(error, Stopped) and started_rank() > 0:
         return error.exit_code
     if debug or known is None:
@@ -129,6 +130,13 @@ def _resource(error: Exception) -> ResourceError | None:
             remedy="a smaller --batch, or --set train.accumulate=2 for the same batch in two pieces",
         )
     return None
+
+
+def _no_file(error: Exception) -> DataError | None:
+    """A pipe, folder or device where a file should be, in words; None for anything else."""
+    if not isinstance(error, NotAFile):
+        return None
+    return DataError(f"{error.filename} cannot be read: {error.strerror}", expected="a file", code="DATA-001")
 
 
 def _write(text: str, stream: Any) -> None:

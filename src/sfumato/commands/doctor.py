@@ -14,6 +14,7 @@ import torch
 
 from sfumato.commands.output.console import say
 from sfumato.commands.output.layout import show_facts
+from sfumato.files import read_text
 from sfumato.training.hardware import attention_kernel, find_hardware, set_up
 from sfumato.training.precision import DTYPES, Precision, resolve_precision
 
@@ -88,7 +89,7 @@ def doctor() -> dict[str, Any]:
 def _free(device: str) -> Iterator[tuple[str, int]]:
     """Bytes that a program could still get; of memory, what the system would give back from its cache included."""
     meminfo = Path("/proc/meminfo")
-    lines = meminfo.read_text(encoding="ascii").splitlines() if meminfo.is_file() else []
+    lines = read_text(meminfo, encoding="ascii").splitlines() if meminfo.is_file() else []
     kibibytes = (int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     yield "memory", 1024 * next(kibibytes, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") // 1024)
     if device.startswith("cuda"):

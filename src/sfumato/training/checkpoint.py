@@ -29,6 +29,7 @@ import safetensors.torch
 from torch import Tensor
 
 from sfumato.errors import ModelError, ResourceError, listed
+from sfumato.files import open_file, read_file, read_text
 from sfumato.training.weights import load_weights, plain
 
 FORMAT = 1
@@ -123,7 +124,7 @@ def mark(folder: Path, name: str, path: Path) -> None:
 def marked(folder: Path, name: str) -> Path | None:
     """The checkpoint that the text file `name` names, or None."""
     pointer = folder / name
-    return folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+    return folder / read_text(pointer).strip() if pointer.is_file() else None
 
 
 def named(path: Path) -> Path | None:
@@ -132,7 +133,7 @@ def named(path: Path) -> Path | None:
         return path
     if not path.is_file() or path.suffix or path.stat().st_size > _LONGEST_NAME:
         return None
-    name = path.read_bytes().strip().decode("ascii", errors="replace")
+    name = read_file(path).strip().decode("ascii", errors="replace")
     found = path.parent / name
     return found if re.fullmatch(r"step-\d+", name) and (found / MANIFEST).is_file() else None
 
@@ -273,7 +274,7 @@ def _defect(path: Path) -> str | None:
         ModelError: it was made by a newer sfumato.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
+        manifest = json.loads(read_file(path / MANIFEST))
         version, files = int(manifest["format"]), dict(manifest["files"])
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
@@ -289,7 +290,7 @@ def _file_defect(file: Path, entry: Mapping[str, Any]) -> str | None:
         size = file.stat().st_size
         if size != entry["bytes"]:
             return f"{file.name} has {size} bytes instead of {entry['bytes']}"
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         return f"{file.name} cannot be read ({error.strerror})"
@@ -297,7 +298,7 @@ def _file_defect(file: Path, entry: Mapping[str, Any]) -> str | None:
 
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
-    manifest = json.loads((path / MANIFEST).read_bytes())
+    manifest = json.loads(read_file(path / MANIFEST))
     files = [path / name for name in manifest["files"] if name.endswith(WEIGHTS)]
     parts = {file.stem: load_weights(file) for file in files}
     return Checkpoint(
@@ -305,7 +306,7 @@ def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
         step=manifest["step"],
         tensors={stem: tensors for stem, (tensors, _) in parts.items()},
         headers={stem: header for stem, (_, header) in parts.items()},
-        state=json.loads((path / STATE).read_bytes()),
+        state=json.loads(read_file(path / STATE)),
         skipped=skipped,
     )
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 
+from sfumato.files import read_text
 from sfumato.training.hardware import total_memory
 from sfumato.training.precision import Precision, autocast
 
@@ -77,7 +78,7 @@ def peak_memory(device: torch.device) -> int:
 def free_memory() -> int:
     """Bytes of the machine's memory that can still be had; elsewhere than on Linux, what others leave is not known."""
     file = Path("/proc/meminfo")
-    lines = file.read_text(encoding="ascii").splitlines() if file.is_file() else []
+    lines = read_text(file, encoding="ascii").splitlines() if file.is_file() else []
     available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
     return min([max(0, total_memory() - peak_memory(torch.device("cpu"))), *available])
 

@@ -23,6 +23,7 @@ from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import DataError, UsageError, listed
+from sfumato.files import read_text
 from sfumato.lock import FolderLock
 from sfumato.plan import Choice, plan_training
 from sfumato.provenance import write_provenance
@@ -168,7 +169,7 @@ def _tell_hardware(run: Run, recipe: Recipe, parts: Parts, *, device: str) -> No
     say(f"hardware: {found}")
     say(f"hardware: {used}")
     file = run.folder / "hardware.json"
-    starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+    starts = json.loads(read_text(file)) if file.is_file() else []
     starts.append({"step": parts.step, "processes": world(), **found._asdict(), **used._asdict()})
     write_atomic(file, json.dumps(starts, indent=2) + "\n")
 
