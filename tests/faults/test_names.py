@@ -84,7 +84,7 @@ def test_classes_and_folders_whose_names_are_no_utf_8_are_refused(tmp_path: Path
         folder.mkdir(parents=True)
         (folder / "a.png").write_bytes(png())
     for source in (tmp_path / "src", folder):
-        with pytest.raises(DataError, match=r"names are not UTF-8:\n    .*caf\\udce9") as caught:
+        with pytest.raises(DataError, match=r"not UTF-8:\n    .*caf\\udce9") as caught:
             find_cases(source, hints=Hints(class_level=1 if source == tmp_path / "src" else 0))
         assert caught.value.code == "DATA-016"
 

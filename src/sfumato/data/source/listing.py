@@ -98,8 +98,9 @@ def files_below(folder: Path) -> Listing:
             code="DATA-001",
         )
     if walk.dangling:
+        found = counted(len(walk.dangling), "link leads", "links lead")
         raise DataError(
-            f"{root}: {counted(len(walk.dangling), 'link leads', 'links lead')} to what is not there:\n{listed(sorted(walk.dangling))}",
+            f"{root}: {found} to what is not there:\n{listed(sorted(walk.dangling))}",
             expected="links to files and folders that are there: these may be half of the data",
             remedy="mount or restore what they point at, or remove them",
             code="DATA-001",
