@@ -14,8 +14,9 @@ from sfumato import __version__
 from sfumato.commands.flags.numbers import check_numbers
 from sfumato.commands.output.console import SafeConsole
 from sfumato.commands.output.encoding import write_anything
-from sfumato.errors import ResourceError, SfumatoError, Stopped, UsageError
+from sfumato.errors import DataError, ResourceError, SfumatoError, Stopped, UsageError
 from sfumato.escape import visible
+from sfumato.files import NotAFile
 from sfumato.shortage import shortage
 from sfumato.terminal import lasting_streams
 from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
@@ -120,7 +121,7 @@ def _run(words: Sequence[str]) -> int:
 
 def _explain(error: Exception, *, debug: bool) -> int:
     """Tell the person; the exit code. The last line says which of several processes failed, and why."""
-    known = error if isinstance(error, SfumatoError) else _of_the_machine(error)
+    known = error if isinstance(error, SfumatoError) else _of_the_machine(error) or _no_file(error)
     if isinstance(error, Stopped) and started_rank() > 0:
         return error.exit_code
     if debug or known is None:
@@ -158,6 +159,13 @@ def _of_the_machine(error: Exception) -> SfumatoError | None:
     if error.errno in {errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP}:
         return UsageError(f"{place}: {error.strerror}", remedy="another path")
     return None
+
+
+def _no_file(error: Exception) -> DataError | None:
+    """A pipe, folder or device where a file should be, in words; None for anything else."""
+    if not isinstance(error, NotAFile):
+        return None
+    return DataError(f"{error.filename} cannot be read: {error.strerror}", expected="a file", code="DATA-001")
 
 
 def _write(text: str, stream: Any) -> None:

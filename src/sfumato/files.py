@@ -24,11 +24,16 @@ KINDS = {
 }
 
 
+class NotAFile(OSError):  # noqa: N818 - what there is
+    """A path names a folder, pipe, socket or device."""
+
+
 def open_file(path: Path) -> io.BufferedReader:
     """A regular file at its first byte.
 
     Raises:
-        OSError: it is not there or may not be read; it is a folder, pipe, socket or device.
+        NotAFile: it is a folder, pipe, socket or device.
+        OSError: it is not there or may not be read.
     """
     check_regular(path)
     descriptor = os.open(path, FLAGS)
@@ -84,4 +89,4 @@ def what_is(mode: int) -> str:
 def _check(mode: int, path: Path) -> None:
     if found := what_is(mode):
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        raise OSError(number, f"it is {found}, not a file", str(path))
+        raise NotAFile(number, f"it is {found}, not a file", str(path))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
+from sfumato.files import open_file, read_text
 
 
 def write_provenance(folder: Path, *, inputs: Mapping[str, Path], seed: int | None = None, **more: Any) -> None:
@@ -41,7 +42,7 @@ def write_provenance(folder: Path, *, inputs: Mapping[str, Path], seed: int | No
 def read_provenance(folder: Path) -> dict[str, Any]:
     """What `write_provenance` wrote; empty if there is none."""
     path = folder / "provenance.json"
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    record: dict[str, Any] = json.loads(read_text(path)) if path.is_file() else {}
     return record
 
 
@@ -52,7 +53,7 @@ def digest(path: Path) -> str | None:
         path = next((file for file in named if file.is_file()), path)
     if not path.is_file():
         return None
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -22,6 +22,7 @@ from sfumato.data.spec import Spec
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
+from sfumato.files import read_text
 from sfumato.measured import keep_measured, read_measured
 from sfumato.provenance import digest
 from sfumato.recipe import Recipe, Sample, parse_recipe
@@ -311,7 +312,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe: every `auto` has become a number."""
-        raw = yaml.safe_load(self.recipe_file.read_text(encoding="utf-8"))
+        raw = yaml.safe_load(read_text(self.recipe_file))
         return parse_recipe(raw, origin=str(self.recipe_file))
 
     @property
@@ -324,7 +325,7 @@ class Run:
         """`run.json`: the dataset, relative to the run or absolute, and what it was like."""
         file = self.folder / "run.json"
         try:
-            record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+            record: dict[str, Any] = json.loads(read_text(file))
         except (OSError, json.JSONDecodeError) as error:
             raise_shortage(error, reading=file)
             raise UsageError(f"{self.folder} is not a run folder", expected=f"{file} naming its dataset") from None

@@ -13,7 +13,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, file_names, is_safe_id, read_manifest
 from sfumato.data.placement import Canvas
-from sfumato.data.source import find_cases
+from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import Spec
 from sfumato.data.units import units
 from sfumato.errors import DataError
@@ -76,6 +76,17 @@ def test_files_whose_names_are_no_utf_8_are_refused(tmp_path: Path) -> None:
         file.write(png())
     with pytest.raises(DataError, match="cannot be names of files"):
         find_cases(tmp_path)
+
+
+def test_classes_and_folders_whose_names_are_no_utf_8_are_refused(tmp_path: Path) -> None:
+    for place in (b"src/caf\xe9", b"caf\xe9"):
+        folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + place))
+        folder.mkdir(parents=True)
+        (folder / "a.png").write_bytes(png())
+    for source in (tmp_path / "src", folder):
+        with pytest.raises(DataError, match=r"not UTF-8:\n    .*caf\\udce9") as caught:
+            find_cases(source, hints=Hints(class_level=1 if source == tmp_path / "src" else 0))
+        assert caught.value.code == "DATA-016"
 
 
 def test_names_of_classes_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:

@@ -1,13 +1,15 @@
 """Only regular files are opened, and no opening waits."""
 
+import ast
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+import sfumato
 from sfumato.files import open_file, read_file, read_text
 
 
@@ -82,3 +84,45 @@ def test_files_and_links_to_files_are_read(tmp_path: Path) -> None:
     (tmp_path / "c").symlink_to("d")
     with pytest.raises(FileNotFoundError, match="it is a link to what is not there"):
         read_file(tmp_path / "c")
+
+
+OPENING = {"open", "read_text", "read_bytes"}
+"""Methods of paths that open a file."""
+
+OWN = {
+    "atomic.py",
+    "files.py",
+    "tables.py",
+    "lock.py",
+    "data/preparation/chunk.py",
+    "data/preparation/spool.py",
+    "data/preparation/store.py",
+    "data/toys/messy.py",
+    "networks/own.py",
+}
+"""Modules that read back what they wrote themselves a moment ago, or the program's own source."""
+
+
+def reads(tree: ast.AST) -> Iterator[str]:
+    """Calls that open a path for reading, in the words of the module."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        modes = [each.value for each in (*node.args, *(word.value for word in node.keywords if word.arg == "mode"))
+                 if isinstance(each, ast.Constant) and isinstance(each.value, str)]  # fmt: skip
+        path = isinstance(node.func, ast.Attribute) and name in OPENING
+        if (path or name == "open") and not any(set(mode) & set("wax+") and len(mode) < 4 for mode in modes):
+            yield ast.unparse(node)
+
+
+def test_no_other_module_opens_files_for_reading() -> None:
+    source = Path(sfumato.__file__).parent
+    found = {
+        f"{path.relative_to(source).as_posix()}: {call}"
+        for path in source.rglob("*.py")
+        if path.relative_to(source).as_posix() not in OWN
+        for call in reads(ast.parse(path.read_text(encoding="utf-8")))
+    }
+    others = {"Pack.open(", "archive.open(", "Image.open(", "importlib", "self._client", "os.open("}
+    assert not {call for call in found if not any(other in call for other in others)}

@@ -37,6 +37,7 @@ from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
 from sfumato.evaluation.balance import Level
 from sfumato.evaluation.copies import CopyDetector
+from sfumato.files import read_text
 from sfumato.inference import Made, Wanted, make, make_steps
 from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import film as film_pictures
@@ -149,7 +150,7 @@ def generate(
             if finished is not None:
                 _finish(order, finished, detector, source=model, guide=guide, asked=asked)
     say(f"{work.told()}: {order.told()}")
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8")) if work.is_done() else {}
+    summary = json.loads(read_text(out / "summary.json")) if work.is_done() else {}
     for sentence in summary.get("reading", ()):
         say(sentence)
     return {"samples": str(out), "images": order.totals, "network_calls": order.calls, **summary}

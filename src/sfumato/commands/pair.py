@@ -28,6 +28,7 @@ from sfumato.errors import ModelError, UsageError
 from sfumato.evaluation.pairs.check import Check, check_fits
 from sfumato.evaluation.pairs.making import Maker
 from sfumato.evaluation.pairs.sources import Changed, Drawn, MaskSource
+from sfumato.files import read_text
 from sfumato.inference import Wanted
 from sfumato.provenance import digest, write_provenance
 from sfumato.run import Model, Run, load_model
@@ -272,7 +273,7 @@ def _result(order: _Order, out: Path, *, dry_run: bool) -> dict[str, Any]:
         pairs, attempts = counted(order.count, "pair"), counted(len(order.wanted), "attempt")
         say(f"would keep {pairs} of at most {attempts} of {counted(calls, 'network call')} in {out}")
         return {"folder": str(out), "asked": order.count, "attempts": len(order.wanted), "network_calls": calls}
-    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads(read_text(out / "summary.json"))
     for sentence in summary["reading"]:
         say(sentence)
     say(f"written to {out}")

@@ -25,6 +25,7 @@ from sfumato.evaluation.prove.proof import Proof
 from sfumato.evaluation.prove.statistics import Estimate
 from sfumato.evaluation.prove.train import BATCH, Subject, run_unit
 from sfumato.evaluation.prove.verdict import CALLED, signed
+from sfumato.files import read_text
 from sfumato.networks.classifier import SMALL, make_classifier
 from sfumato.numerals import decimal
 from sfumato.provenance import digest, write_provenance
@@ -126,7 +127,7 @@ def prove(
                 _write(proof, finished.files)
                 inputs = {"real": real, "samples": samples}
                 write_provenance(finished.files, inputs=inputs, asked=work.asked, seeds=list(range(seeds)))
-    summary: dict[str, Any] = json.loads((out / "summary.json").read_text(encoding="utf-8"))
+    summary: dict[str, Any] = json.loads(read_text(out / "summary.json"))
     _show(summary)
     say(f"the proof is in {out}")
     return {"proof": str(out), **summary}

@@ -29,6 +29,7 @@ from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import Spec, read_input
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, UsageError, raise_together
+from sfumato.files import read_text
 from sfumato.inference import predict
 from sfumato.metrics.ensemble import review_rank
 from sfumato.provenance import write_provenance
@@ -145,7 +146,7 @@ def segment(
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
     say(f"{work.told()}: {_what(cases)} with {counted(draw.calls, 'network call')} each")
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8")) if work.is_done() else {}
+    summary = json.loads(read_text(out / "summary.json")) if work.is_done() else {}
     if summary:
         say(f"look first at {', '.join(summary['review_first'])}")
     return {"predictions": str(out), "cases": len(wanted), "network_calls": draw.calls, **summary}

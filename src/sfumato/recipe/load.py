@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from sfumato.errors import UsageError
+from sfumato.files import read_text
 from sfumato.recipe.part import TaskKind
 from sfumato.recipe.plain_yaml import load_plain
 from sfumato.recipe.recipe import Recipe
@@ -125,7 +126,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     try:
         if file.stat().st_size > MAX_RECIPE_BYTES:
             raise UsageError(f"{file} is larger than 1 MB", expected="a recipe, a few lines of YAML")
-        raw = load_plain(file.read_text(encoding="utf-8"))
+        raw = load_plain(read_text(file))
     except OSError as error:
         raise UsageError(f"cannot read the recipe {file}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -22,6 +22,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.manifest import SPLITS
 from sfumato.errors import DataError
 from sfumato.escape import for_markdown
+from sfumato.files import read_text
 from sfumato.provenance import digest, read_provenance
 from sfumato.report.figures import NOT_A_METRIC
 from sfumato.report.meaning import heading, meaning
@@ -67,7 +68,7 @@ def write_card(run: Path) -> Path:
 def read_card(run: Path) -> str:
     """The card of a run: the file, or what would be written. Empty for a run without a readable recipe."""
     path = run / NAME
-    return path.read_text(encoding="utf-8") if path.is_file() else model_card(run)
+    return read_text(path) if path.is_file() else model_card(run)
 
 
 def model_card(run: Path, *, licence: str = TO_FILL) -> str:
@@ -133,7 +134,7 @@ def _recipe(run: Path) -> dict[str, Any]:
     """The resolved recipe as plain data; empty where there is none, or one of another time."""
     file = run / "recipe.yaml"
     try:
-        recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+        recipe = yaml.safe_load(read_text(file))
         known = recipe["task"] in WORDS and len(recipe["data"]["size"]) == 2
     except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
         raise_shortage(error, reading=file)
@@ -216,7 +217,7 @@ def _weights(run: Path) -> str:
     for name in ("best", "last"):
         pointer = run / "checkpoints" / name
         if pointer.is_file():
-            file = run / "checkpoints" / pointer.read_text(encoding="utf-8").strip() / "ema.safetensors"
+            file = run / "checkpoints" / read_text(pointer).strip() / "ema.safetensors"
             if sha256 := digest(file):
                 return sha256
     return "not trained yet"
@@ -224,6 +225,6 @@ def _weights(run: Path) -> str:
 
 def _licence(card: Path) -> str:
     """What the person wrote below the last heading."""
-    text = card.read_text(encoding="utf-8") if card.is_file() else ""
+    text = read_text(card) if card.is_file() else ""
     _, found, licence = text.partition(f"\n{LICENCE}\n")
     return licence.strip() if found else TO_FILL

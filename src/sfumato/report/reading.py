@@ -16,7 +16,7 @@ from PIL import Image as Pillow
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.picture import open_picture
 from sfumato.errors import DataError
-from sfumato.files import open_file
+from sfumato.files import open_file, read_text
 from sfumato.report.channels import AnyImage, Picture, as_picture
 from sfumato.report.content import Block, Image, Listing, Note, Table
 from sfumato.report.figures import heat
@@ -47,10 +47,11 @@ def read_json(path: Path) -> Any:
     if not path.exists():
         return None
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        return json.loads(read_text(path))
+    except (OSError, ValueError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or error
         raise DataError(
-            f"{path} is damaged: {error}",
+            f"{path} is damaged: {why}",
             expected="JSON",
             remedy="run the command that wrote it again",
             code="DATA-024",
@@ -102,7 +103,7 @@ def z_text(z: float) -> str:
 def listings(folder: Path, *names: str) -> tuple[Listing, ...]:
     """The text files of these names that the folder has."""
     found = [folder / name for name in names if (folder / name).is_file()]
-    return tuple(Listing(path.name, path.read_text(encoding="utf-8", errors="replace")) for path in found)
+    return tuple(Listing(path.name, read_text(path, errors="replace")) for path in found)
 
 
 def picture(path: Path, caption: str, *, as_heat: bool = False, limit: int = LONG_SIDE) -> Image:

@@ -17,6 +17,7 @@ import safetensors
 from torch import Tensor
 
 from sfumato.errors import ModelError
+from sfumato.files import check_regular
 from sfumato.shortage import raise_shortage
 from sfumato.training.ema import EMA
 from sfumato.training.processes import rank
@@ -81,6 +82,7 @@ def add_together(kept: Sequence[KeptFile], shares: Sequence[float], names: Colle
     sums: dict[str, Tensor] = {}
     for (file, _, _), share in zip(kept, shares, strict=True):
         try:
+            check_regular(file)
             with safetensors.safe_open(file, framework="pt") as archive:
                 for name in names:
                     tensor = archive.get_tensor(name).float()

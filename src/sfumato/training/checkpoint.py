@@ -31,6 +31,7 @@ from torch import Tensor
 
 from sfumato.atomic import sync_folder
 from sfumato.errors import ModelError, ResourceError, listed
+from sfumato.files import open_file, read_file, read_text
 from sfumato.shortage import raise_shortage, shortage
 from sfumato.training.weights import load_weights, plain
 
@@ -126,7 +127,7 @@ def mark(folder: Path, name: str, path: Path) -> None:
 def marked(folder: Path, name: str) -> Path | None:
     """The checkpoint that the text file `name` names, or None."""
     pointer = folder / name
-    return folder / pointer.read_text(encoding="utf-8").strip() if pointer.is_file() else None
+    return folder / read_text(pointer).strip() if pointer.is_file() else None
 
 
 def named(path: Path) -> Path | None:
@@ -135,7 +136,7 @@ def named(path: Path) -> Path | None:
         return path
     if not path.is_file() or path.suffix or path.stat().st_size > _LONGEST_NAME:
         return None
-    name = path.read_bytes().strip().decode("ascii", errors="replace")
+    name = read_file(path).strip().decode("ascii", errors="replace")
     found = path.parent / name
     return found if re.fullmatch(r"step-\d+", name) and (found / MANIFEST).is_file() else None
 
@@ -247,7 +248,7 @@ def _defect(path: Path) -> str | None:
         ModelError: it was made by a newer sfumato.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
+        manifest = json.loads(read_file(path / MANIFEST))
         version, files = int(manifest["format"]), dict(manifest["files"])
     except FileNotFoundError:
         return f"{MANIFEST} is missing"
@@ -264,7 +265,7 @@ def _file_defect(file: Path, entry: Mapping[str, Any]) -> str | None:
         size = file.stat().st_size
         if size != entry["bytes"]:
             return f"{file.name} has {size} bytes instead of {entry['bytes']}"
-        with file.open("rb") as stream:
+        with open_file(file) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise_shortage(error, reading=file)
@@ -273,7 +274,7 @@ def _file_defect(file: Path, entry: Mapping[str, Any]) -> str | None:
 
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
-    manifest = json.loads((path / MANIFEST).read_bytes())
+    manifest = json.loads(read_file(path / MANIFEST))
     files = [path / name for name in manifest["files"] if name.endswith(WEIGHTS)]
     parts = {file.stem: load_weights(file) for file in files}
     return Checkpoint(
@@ -281,7 +282,7 @@ def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
         step=manifest["step"],
         tensors={stem: tensors for stem, (tensors, _) in parts.items()},
         headers={stem: header for stem, (_, header) in parts.items()},
-        state=json.loads((path / STATE).read_bytes()),
+        state=json.loads(read_file(path / STATE)),
         skipped=skipped,
     )
 

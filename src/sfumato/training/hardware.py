@@ -21,6 +21,7 @@ import psutil
 import torch
 from torch.nn.attention import SDPBackend
 
+from sfumato.files import read_text
 from sfumato.training.precision import DTYPES, Precision
 from sfumato.training.processes import own_device
 
@@ -185,7 +186,7 @@ def _limit() -> Iterator[int]:
 def _cgroup(name: str) -> Iterator[list[str]]:
     file = _CGROUP / name
     if file.is_file():
-        yield file.read_text(encoding="ascii").split()
+        yield read_text(file, encoding="ascii").split()
 
 
 def _processes_here() -> int:
@@ -196,6 +197,6 @@ def _processes_here() -> int:
 def _processor() -> str:
     """The processor's name; Linux alone says it in a file."""
     file = Path("/proc/cpuinfo")
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines() if file.is_file() else []
+    lines = read_text(file, errors="replace").splitlines() if file.is_file() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.processor() or platform.machine())

@@ -15,6 +15,7 @@ from typing import Any
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError
+from sfumato.files import read_file
 
 
 def _silent(warning: str) -> None:
@@ -79,7 +80,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    *lines, _cut = path.read_bytes().split(b"\n")
+    try:
+        *lines, _cut = read_file(path).split(b"\n")
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}", expected="a log, a JSON record a line") from error
     return [_record(path, number, line) for number, line in enumerate(lines, start=1)]
 
 

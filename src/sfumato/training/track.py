@@ -23,6 +23,7 @@ import numpy as np
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import SfumatoError
+from sfumato.files import read_text
 from sfumato.recipe.track import Word
 from sfumato.training.log import read_log
 
@@ -211,7 +212,7 @@ class _Thread:
         return place
 
     def _kept(self) -> Place:
-        return Place(**json.loads(self._file.read_text(encoding="utf-8"))) if self._file.is_file() else Place()
+        return Place(**json.loads(read_text(self._file))) if self._file.is_file() else Place()
 
     def _keep(self, place: Place) -> None:
         self._file.parent.mkdir(exist_ok=True)

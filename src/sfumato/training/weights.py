@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError, listed
+from sfumato.files import check_regular, open_file
 from sfumato.shortage import raise_shortage
 from sfumato.training.shard import placed
 
@@ -51,6 +52,7 @@ def load_bin(file: Path) -> dict[str, Tensor]:
         ModelError: it is damaged, or holds anything but tensors by name.
     """
     try:
+        check_regular(file)
         tensors = torch.load(file, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise_shortage(error, reading=file)
@@ -122,7 +124,7 @@ def _looks_pickled(file: Path) -> bool:
 
     The length of the JSON with which safetensors begin may look like the start of a pickle; the JSON does not.
     """
-    with file.open("rb") as stream:
+    with open_file(file) as stream:
         start = stream.read(9)
     pickled = start[:1] == b"\x80" and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05")
     return start[8:] != b"{" and (start[:2] == b"PK" or pickled)

@@ -25,6 +25,7 @@ from sfumato.commands.output.claim import Claim, home_of, resolved
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
 from sfumato.errors import UsageError, listed
+from sfumato.files import read_file, read_text
 from sfumato.lock import FolderLock
 from sfumato.provenance import read_provenance
 from sfumato.shortage import shortages_told
@@ -173,7 +174,7 @@ class Work:
         claim = claim_output(self.out, overwrite=overwrite, inputs=inputs, used=used)
         for other in self._others():
             if not overwrite and _finished(other):
-                there = json.loads(next(_words(other)).read_text(encoding="utf-8"))
+                there = json.loads(read_text(next(_words(other))))
                 raise UsageError(
                     f"another command has begun to make {self.out}:\n{listed(_differences(there, self.asked))}",
                     expected="the same command, which continues it",
@@ -264,7 +265,7 @@ def _finished(place: Path) -> dict[str, Facts]:
 
 def _whole_lines(ledger: Path) -> list[bytes]:
     """The lines of a ledger; what a kill cut is left out: its item is made again."""
-    *lines, _cut = ledger.read_bytes().split(b"\n")
+    *lines, _cut = read_file(ledger).split(b"\n")
     return lines
 
 

@@ -18,6 +18,7 @@ from sfumato.builder.network import build_signature
 from sfumato.commands.output.console import say
 from sfumato.data.spec import Spec
 from sfumato.errors import ModelError, UsageError
+from sfumato.files import read_text
 from sfumato.networks.foreign import folder as foreign
 from sfumato.networks.foreign.diffusers_unet import described
 from sfumato.networks.surgery import PLACES, Report, Signature, transplant, unnamed
@@ -95,7 +96,7 @@ class Start:
     def write(self, run: Run) -> None:
         """Into `init.json` of the run, beside what it says already: the model may lie in another place now."""
         file = run.folder / RECORD
-        known = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        known = json.loads(read_text(file)) if file.is_file() else {}
         write_atomic(file, json.dumps({**known, **asdict(self)}, indent=2) + "\n")
 
 
@@ -300,7 +301,7 @@ def _recorded(run: Run) -> Start | None:
     file = run.folder / RECORD
     if not file.is_file():
         return None
-    record = json.loads(file.read_text(encoding="utf-8"))
+    record = json.loads(read_text(file))
     return Start(record["model"], record["sha256"], record["words"])
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sfumato.diffusion.process import derive_seed
 from sfumato.errors import SfumatoError, UsageError
+from sfumato.files import read_text
 from sfumato.lock import FolderLock
 from sfumato.recipe.search import Options, Search, setting
 from sfumato.shortage import raise_shortage
@@ -204,7 +205,7 @@ def _home(folder: Path) -> str:
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             file.write_text(secrets.token_hex(8), encoding="ascii")
-    return file.read_text(encoding="ascii")
+    return read_text(file, encoding="ascii")
 
 
 def _open(url: str, name: str, pruner: "optuna.pruners.BasePruner") -> "optuna.Study":

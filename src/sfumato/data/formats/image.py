@@ -178,7 +178,7 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> _Decoded:
         if content.startswith(SIGNATURE):
             png = check_png(content)
             _refuse_huge(path, png.header.width, png.header.height)
-            if (pixels := decode_png(png)) is not None:
+            if (pixels := decode_png(png, indices=palette)) is not None:
                 return _of_colours(pixels)
         if is_tiff(content):
             return _decode_tiff(path, content, palette=palette)

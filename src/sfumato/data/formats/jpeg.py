@@ -5,7 +5,8 @@ which Pillow does not pass on: a JPEG whose second half is gone, with an end mar
 picture with grey rows. Here libjpeg-turbo decodes through `simplejpeg`, which raises what is warned of, and a
 progressive file must have all its passes. The pixels are those of Pillow, which has the same decoder.
 
-What is extra is no damage: writers fill up the data of a whole picture with bytes before its end mark.
+What is extra is no damage: writers fill up the data of a whole picture with bytes before its end mark. Arithmetic codes
+are refused: what follows their end counts as zeros, so nobody can say whether they are whole.
 
     SOI  [APPn DQT DHT ...]  SOF  SOS data [RSTn data ...]  [DHT SOS data ...]  EOI
 
@@ -43,7 +44,10 @@ _ALONE = {0x01, *range(0xD0, 0xD9)}
 """Markers without a segment: TEM, RSTn, SOI."""
 
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
-_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_PROGRESSIVE = {0xC2, 0xC6}
+_LAST_HUFFMAN = 0xC7
+"""The frame headers that follow are of arithmetic codes."""
+
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 """Markers of the frame header, SOFn: all from C0 on but DHT, JPG and DAC."""
 
@@ -118,6 +122,8 @@ def _refuse_missing_passes(segments: list[_Segment]) -> None:
     frame = next((segment for segment in segments if segment.marker in _FRAMES), None)
     if frame is None or len(frame.body) < 6 + 3 * frame.body[5]:
         raise ValueError("it has no whole frame header (SOF)")
+    if frame.marker > _LAST_HUFFMAN:
+        raise ValueError("it has arithmetic codes, of which nobody can say whether all are there: save it anew")
     components = {frame.body[6 + 3 * number] for number in range(frame.body[5])}
     missing = dict.fromkeys(((component, place) for component in components for place in range(64)), 1)
     for scan in (segment.body for segment in segments if segment.marker == _SOS):

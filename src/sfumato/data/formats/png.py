@@ -3,7 +3,7 @@
 * `check_png` walks the chunks: each has a check sum, the last is IEND. (A PNG without its last 20 bytes, or cut in the
   middle, otherwise reads as an image whose lower part is black.)
 * `decode_png` refuses data that end before the last row, which decoders take for whole where a row ends.
-* `decode_plain` reads the most frequent kind in less time than Pillow's way for all kinds.
+* It reads the most frequent kinds in less time than Pillow's way for all kinds.
 * `decode_deep` reads 16-bit images of several channels, which Pillow reduces to 8 bit without a word.
 * `encode_deep` writes them.
 
@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8, UInt16
+from jaxtyping import Shaped, UInt8, UInt16
 from PIL import Image
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -27,9 +27,17 @@ CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 PLAIN = frozenset({b"IHDR", b"IDAT", b"IEND", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs", b"tIME"})
 """Chunks that change no number: no palette, transparency, orientation, frames, or text that may hold one of these."""
 
-MODES = {0: "L", 2: "RGB"}
-"""Pillow's modes of the colour types that are decoded without a detour, at 8 bit."""
+COLOURED = PLAIN | {b"PLTE", b"tRNS"}
+"""Chunks that change no index of a palette."""
 
+INDEXED = 3
+"""The colour type of indices of a palette."""
+
+MODES = {(8, 0): "L", (8, 2): "RGB", (16, 0): "I;16", (8, INDEXED): "L"}
+"""Pillow's modes of the depths and colour types that are decoded without a detour."""
+
+STORED = {"I;16": "I;16B"}
+"""Pillow's names of how these modes are stored, where it is another name."""
 
 UNWRITTEN = 171
 """What a picture is filled with before it is decoded: any number that is rare in a last row."""
@@ -60,11 +68,13 @@ class Whole(NamedTuple):
         header: size and kind of the image.
         packed: what is to be inflated for its pixels.
         plain: whether there is nothing but pixels, and what leaves their numbers alone.
+        coloured: whether there is nothing but that and a palette.
     """
 
     header: Header
     packed: bytes
     plain: bool
+    coloured: bool
 
 
 def check_png(content: bytes) -> Whole:
@@ -80,7 +90,7 @@ def check_png(content: bytes) -> Whole:
     if kinds[0] != b"IHDR":
         raise ValueError("it does not start with a header (IHDR)")
     packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
-    return Whole(_header(content), packed, PLAIN.issuperset(kinds))
+    return Whole(_header(content), packed, PLAIN.issuperset(kinds), COLOURED.issuperset(kinds))
 
 
 def _header(content: bytes) -> Header:
@@ -104,8 +114,16 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = end
 
 
-def decode_png(png: Whole) -> np.ndarray | None:
-    """Pixels of the kinds that are decoded here, None for others: height x width (x channels)."""
+def decode_png(png: Whole, *, indices: bool = False) -> np.ndarray | None:
+    """Pixels of the kinds that are decoded here, None for others: height x width (x channels).
+
+    Args:
+        png: the file.
+        indices: whether those of a palette are wanted, not its colours.
+
+    Raises:
+        ValueError: rows are missing.
+    """
     head = png.header
     if not head.width or not head.height:
         return None
@@ -114,21 +132,18 @@ def decode_png(png: Whole) -> np.ndarray | None:
         return None
     if head.depth == 16 and head.colour in (2, 4, 6):
         return decode_deep(png)
-    return decode_plain(png)
-
-
-def decode_plain(png: Whole) -> UInt8[np.ndarray, "h w *c"] | None:
-    """Pixels of the most frequent kind, 8-bit grey or RGB and nothing else, not interlaced; None for any other.
-
-    The same decoder that Pillow uses for whole files, without what it asks them besides.
-    """
-    head = png.header
-    if not png.plain or head.depth != 8 or head.colour not in MODES:
+    mode = MODES.get((head.depth, head.colour))
+    if mode is None or not ((png.coloured and indices) if head.colour == INDEXED else png.plain):
         _refuse_missing_rows(png)
         return None
-    mode = MODES[head.colour]
-    image = Image.new(mode, (head.width, head.height), (UNWRITTEN,) * len(mode))
-    image.frombytes(png.packed, "zip", mode)
+    return _decode_plain(png, mode)
+
+
+def _decode_plain(png: Whole, mode: str) -> Shaped[np.ndarray, "h w *c"]:
+    """Pixels of a frequent kind, by the decoder that Pillow uses for whole files, without what it asks them besides."""
+    size = (png.header.width, png.header.height)
+    image = Image.new(mode, size, (UNWRITTEN,) * 3 if mode == "RGB" else UNWRITTEN)
+    image.frombytes(png.packed, "zip", STORED.get(mode, mode))
     pixels = np.asarray(image)
     if (pixels[-1:] == UNWRITTEN).all():  # perhaps the data ended before this row
         _refuse_missing_rows(png)

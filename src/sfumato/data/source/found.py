@@ -12,6 +12,7 @@ from sfumato.data.manifest import Case, refuse_unsafe_ids
 from sfumato.data.order import natural
 from sfumato.data.source.classes import with_one_spelling
 from sfumato.errors import DataError, listed
+from sfumato.wording import counted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +88,7 @@ def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired
     cases, spelt = with_one_spelling(tuple(cases))
     notes = [*notes, *spelt]
     refuse_unsafe_ids(form, {name: case.image for case in cases for name in (case.id, case.volume) if name is not None})
+    _refuse_unwritable(form, cases)
     bare = [case.id for case in cases if not case.masks]
     if bare and len(bare) < len(cases):
         finding = f"{len(bare)} of {len(cases)} cases have no mask:\n{listed(bare)}"
@@ -105,3 +107,23 @@ def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired
         form=form,
         unpaired=tuple(unpaired),
     )
+
+
+def _refuse_unwritable(form: str, cases: Sequence[Case]) -> None:
+    """Refuse names that no table could hold: on many systems a name of a file is any bytes."""
+    named = (text for case in cases for text in (case.image, *case.channels, *case.masks, case.label, case.patient))
+    if odd := sorted({text for text in named if text and not _is_unicode(text)}):
+        raise DataError(
+            f"{form}: {counted(len(odd), 'name is', 'names are')} not UTF-8:\n{listed(odd)}",
+            expected="names of files, folders and classes in UTF-8",
+            remedy="rename them",
+            code="DATA-016",
+        )
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -22,6 +22,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.order import natural
 from sfumato.errors import DataError, listed
 from sfumato.shortage import raise_shortage
+from sfumato.wording import counted
 
 Parts = tuple[str, ...]
 """A path below the source."""
@@ -93,14 +94,15 @@ def files_below(folder: Path) -> Listing:
     walk.finish()
     if walk.unreadable:
         raise DataError(
-            f"{root}: {len(walk.unreadable)} folders cannot be read:\n{listed(sorted(walk.unreadable))}",
+            f"{root}: {counted(len(walk.unreadable), 'folder')} cannot be read:\n{listed(sorted(walk.unreadable))}",
             expected="folders that may be read",
             remedy="mend their permissions, or give a folder without them",
             code="DATA-001",
         )
     if walk.dangling:
+        found = counted(len(walk.dangling), "link leads", "links lead")
         raise DataError(
-            f"{root}: {len(walk.dangling)} links lead to what is not there:\n{listed(sorted(walk.dangling))}",
+            f"{root}: {found} to what is not there:\n{listed(sorted(walk.dangling))}",
             expected="links to files and folders that are there: these may be half of the data",
             remedy="mount or restore what they point at, or remove them",
             code="DATA-001",

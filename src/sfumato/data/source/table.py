@@ -3,7 +3,8 @@
 Encodings are UTF-8 and, with a byte order mark, UTF-16; delimiters are comma, semicolon, tab or, in text files, spaces.
 A table without header is one whose first row names a file itself. What a column is for is said by its name (below) or
 by the person; of several that could name the image, the one with the most files wins. Values are kept as they are
-written; how they become cases is told in `sfumato.data.source.tabulated`.
+written, but for the apostrophe that marks text which begins like a formula (`sfumato.escape`); how they become cases is
+told in `sfumato.data.source.tabulated`.
 """
 
 import csv
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.errors import DataError, listed
+from sfumato.escape import from_cell
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
 
@@ -163,7 +165,9 @@ def _parsed(path: Path, text: str) -> list[Row]:
         return [Row(number, tuple(row)) for number, row in enumerate(fields, start=1) if row]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        return [Row(reader.line_num, tuple(row)) for row in reader if any(field.strip() for field in row)]
+        return [
+            Row(reader.line_num, tuple(map(from_cell, row))) for row in reader if any(field.strip() for field in row)
+        ]
     except csv.Error as error:
         raise DataError(
             f"{path}, line {reader.line_num}: {error}",

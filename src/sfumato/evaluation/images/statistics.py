@@ -26,6 +26,7 @@ from sfumato.evaluation.images.draws import POOLED
 from sfumato.evaluation.images.panel import Measure
 from sfumato.evaluation.images.read import Images, gathered
 from sfumato.evaluation.images.spaces import Space, Wish, frozen_space, pixel_space, radiomics_space
+from sfumato.files import open_file
 from sfumato.metrics.fidelity import FRECHET_BOOTSTRAPS, Features, Moments, PixelSpace, around, frechet_moments, moments
 from sfumato.metrics.radiomics import RadiomicsSpace
 from sfumato.shortage import raise_shortage
@@ -96,7 +97,7 @@ def read_reference(file: Path) -> Reference:
         DataError: it is no such file.
     """
     try:
-        with np.load(file, allow_pickle=False) as stored:
+        with open_file(file) as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         mean, covariance = arrays["mu"].astype(np.float64), arrays["sigma"].astype(np.float64)
         about = json.loads(str(arrays.get("about", "{}")))

@@ -21,6 +21,7 @@ from sfumato.data.source.pairing import stem_of_image, stem_of_mask
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, listed
 from sfumato.evaluation.masks.references import References, find_masks, is_whole_volume
+from sfumato.files import read_text
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 
@@ -171,7 +172,7 @@ def _of_segment(folder: Path, truth: References) -> _Read:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    about: dict[str, Any] = json.loads(read_text(folder / "summary.json"))
     return about
 
 

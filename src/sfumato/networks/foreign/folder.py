@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from sfumato.errors import ModelError
+from sfumato.files import read_text
 from sfumato.networks.foreign.package import imported
 from sfumato.shortage import raise_shortage
 
@@ -133,7 +134,7 @@ def _refuse_larger_pipeline(path: Path) -> None:
 
 def _json(file: Path) -> dict[str, Any]:
     try:
-        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(read_text(file))
     except (OSError, ValueError) as error:
         raise_shortage(error, reading=file)
         raise ModelError(f"{file} cannot be read as JSON ({_first_line(error)})") from error

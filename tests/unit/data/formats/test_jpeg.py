@@ -95,6 +95,13 @@ def test_colours_sampled_in_an_unusual_way_are_looked_at_too() -> None:
         check_jpeg(bytes(content), "RGB")
 
 
+def test_arithmetic_codes_are_refused() -> None:
+    content = jpeg("L")
+    for sound, coded in ((b"\xff\xc0", b"\xff\xc9"), (b"\xff\xc0", b"\xff\xca")):
+        with pytest.raises(ValueError, match="arithmetic codes"):
+            check_jpeg(content.replace(sound, coded), "L")
+
+
 @pytest.mark.parametrize(
     "content", [b"\xff\xd8", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff", b"\xff\xd8\xff\xe0\0", b"\xff\xd8\0\0"]
 )

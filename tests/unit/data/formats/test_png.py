@@ -59,6 +59,16 @@ def test_plain_files_are_decoded_as_pillow_does(mode: str) -> None:
         decode_png(cut)
 
 
+def test_deep_grey_and_indices_are_decoded_as_pillow_does() -> None:
+    deep = saved(Image.fromarray(PIXELS[..., 0]))
+    assert np.array_equal(decode_png(check_png(deep)), PIXELS[..., 0])
+    coloured = Image.fromarray(PIXELS.astype(np.uint8)).quantize(200)
+    for options in ({}, {"transparency": 3}):
+        content = saved(coloured, bits=8, **options)
+        assert np.array_equal(decode_png(check_png(content), indices=True), np.asarray(coloured))
+        assert decode_png(check_png(content)) is None
+
+
 def test_what_changes_the_numbers_is_left_to_pillow() -> None:
     image, turned = Image.fromarray(PIXELS.astype(np.uint8)), Image.Exif()
     turned[ExifTags.Base.Orientation] = 6

@@ -161,3 +161,10 @@ def test_json_beside_images_is_noted(tmp_path: Path) -> None:
     for name in "ab":
         (tmp_path / f"{name}.json").write_text(json.dumps({"benign": True}))
     assert any("2 JSON files" in note and "CSV" in note for note in find_cases(tmp_path).notes)
+
+
+def test_names_that_are_marked_as_text_are_found(tmp_path: Path) -> None:
+    for name in ("=a.png", "-b.png"):
+        (tmp_path / name).write_bytes(b"")
+    table(tmp_path, "image,label\n'=a.png,'+5 mm\n-b.png,'x\n")
+    assert {case.id: case.label for case in find_cases(tmp_path).cases} == {"=a": "+5 mm", "-b": "'x"}

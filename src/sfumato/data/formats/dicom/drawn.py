@@ -21,6 +21,7 @@ from sfumato.data.formats.origin import DESCRIPTION, INTENT, Origin
 from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, Header
 from sfumato.errors import DataError
+from sfumato.escape import visible
 
 MISPLACED = 0.05
 """Share of a voxel by which a corner may lie beside the grid of the image: positions are rounded in many files."""
@@ -167,7 +168,7 @@ def _description(number: int, name: str, origin: Origin | None) -> Any:
     highdicom, codes = library("highdicom"), library("pydicom.sr.codedict").codes
     return highdicom.seg.SegmentDescription(
         segment_number=number,
-        segment_label=name[:64],
+        segment_label=visible(name).replace("\\", "/")[:64],  # a backslash parts values
         segmented_property_category=codes.SCT.Tissue,
         segmented_property_type=codes.SCT.Tissue,
         algorithm_type="AUTOMATIC",

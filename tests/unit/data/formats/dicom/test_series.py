@@ -523,6 +523,14 @@ def test_an_empty_mask_can_be_written(tmp_path: Path) -> None:
     assert read_header(tmp_path / "seg.dcm").names == {1: "x" * 64}
 
 
+def test_names_that_dicom_cannot_hold_are_spelt(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.dcm", NOISE[0], ImagePositionPatient=[0, 0, 0])
+    names = ("IDC/ILC", "a\\b", "a\nb", "\x1b[31m", "caf\udce9")
+    write_seg(tmp_path / "seg.dcm", np.zeros((5, 4, 1), np.uint8), source, names=names)
+    told = read_header(tmp_path / "seg.dcm").names
+    assert told == dict(enumerate(("IDC/ILC", "a/b", "a/nb", "/x1b[31m", "caf/udce9"), start=1))
+
+
 @pytest.mark.parametrize("masks", [np.zeros((4, 5, 4), np.uint8), np.full((5, 4, 4), 2, np.uint8)])
 def test_masks_that_do_not_fit(tmp_path: Path, masks: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"seg\.dcm: the mask has the shape") as caught:
