@@ -138,7 +138,7 @@ def _show_run(told: dict[str, Any]) -> dict[str, Any]:
     say(f"{told['run']}: a run, {length}" + ("" if model else "; no checkpoint yet"))
     facts = list(_model(model)) if model else []
     if last := told["last_validation"]:
-        numbers = (f"{heading(name)} {shown(last[name])}" for name in last if name not in {*NOT_A_METRIC, "score"})
+        numbers = (f"{heading(name)} {shown(last[name])}" for name in last if name not in NOT_A_METRIC)
         facts.append(("validation", f"{', '.join(numbers)} at step {last['step']}, the last one"))
     if told["twin"]:
         facts.append(("twin", "its deterministic twin is in twin/"))

@@ -20,6 +20,7 @@ from sfumato.plan import plan_training, preview
 from sfumato.recipe import LENGTHS, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
 from sfumato.run import TWIN, Run
 from sfumato.training.processes import is_first_here, joined, own_device, rank, wait_for_all
+from sfumato.wording import as_setting
 
 AS_TWIN = (
     "process={kind: none, prediction: logits}", "train.recycle=0", "train.self_condition=0", "sample.start=noise",
@@ -224,7 +225,7 @@ def _preview_plan(recipe: Recipe, run: Run, source: Path, start: Start | None = 
     choices = [*(start.choices(recipe) if start else ()), *choices]
     say(f"would train {recipe.task} on {cases} cases into {run.folder}")
     for choice in choices:
-        say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
+        say(f"plan: {choice.choice} = {as_setting(choice.value)}: {choice.reason}")
     return {
         "run": str(run.folder),
         "cases": cases,

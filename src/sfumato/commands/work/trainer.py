@@ -33,6 +33,7 @@ from sfumato.training.hardware import find_hardware, in_use, set_up
 from sfumato.training.parts import Parts
 from sfumato.training.processes import is_first_here, own_device, rank, wait_for_all, world
 from sfumato.training.track import Tracking
+from sfumato.wording import as_setting
 
 CHANGEABLE = (
     *(f"train.{name}" for name in LENGTHS), "train.accumulate", "checkpoint.", "validate.", "sample.", "track.",
@@ -117,7 +118,7 @@ def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: P
         plan = [choice._asdict() for choice in choices]
         write_atomic(run.folder / "plan.json", json.dumps(plan, indent=2) + "\n")
         for choice in choices:
-            say(f"plan: {choice.choice} = {choice.value}: {choice.reason}")
+            say(f"plan: {choice.choice} = {as_setting(choice.value)}: {choice.reason}")
         origin = {"init": {"path": start.model, "sha256": start.sha256}} if start else {}
         write_provenance(run.folder, inputs={"dataset": dataset}, seed=recipe.train.seed, **origin)
     if start:
