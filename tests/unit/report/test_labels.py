@@ -13,11 +13,8 @@ def test_names_that_fit_stay() -> None:
 def test_names_are_cut_where_they_differ() -> None:
     assert shortened(["melanoma in situ", "naevus"], 10) == ["melanoma \u2026", "naevus"]
     assert shortened(["melanoma left", "melanoma right"], 10) == ["mela\u2026 left", "mela\u2026right"]
-    alike = [30 * "x" + letter + 30 * "y" for letter in "ab"]
+    alike = ["x" * 30 + letter + "y" * 30 for letter in "ab"]
     assert shortened(alike, 10) == ["1 xxxxxxx\u2026", "2 xxxxxxx\u2026"]
-        "1 xxxxxxx\u2026",
-        "2 xxxxxxx\u2026",
-    ]
 
 
 def test_shortened_names_are_short_and_different() -> None:
