@@ -23,6 +23,8 @@ from scipy import ndimage
 
 from sfumato.escape import visible
 from sfumato.report.channels import AnyImage, Picture, arranged, as_picture
+from sfumato.report.labels import fitted, shortened
+from sfumato.report.meaning import heading
 
 INK = "#2a2f36"
 """Colour of text and axes on a light page."""
@@ -51,8 +53,11 @@ FRAME_MILLISECONDS, HOLD_MILLISECONDS = 200, 1200
 NOT_A_LOSS = {"kind", "step", "images", "seconds", "learning_rate", "gradient_norm"}
 """Keys of a `train` record that are no loss term."""
 
-NOT_A_METRIC = {"kind", "step", "seconds", "gap_error"}
-"""Keys of a `validate` record that are no metric of their own."""
+NOT_A_METRIC = {"kind", "step", "seconds", "gap_error", "score"}
+"""Keys of a `validate` record that are no metric of their own; the score is one of the others, or its negative."""
+
+APART = "kid"
+"""A metric that is drawn by itself: it has another scale than losses."""
 
 
 class Panel(NamedTuple):
@@ -78,7 +83,8 @@ def panels(records: Sequence[Mapping[str, object]]) -> tuple[Panel, ...]:
     validate = [record for record in records if record.get("kind") == "validate"]
     every = (
         Panel("Loss", _lines(train, _names(train) - NOT_A_LOSS)),
-        Panel("Validation", _lines(validate, _names(validate) - NOT_A_METRIC)),
+        Panel("Validation", _lines(validate, _names(validate) - NOT_A_METRIC - {APART})),
+        Panel(f"Validation {heading(APART)}", _lines(validate, _names(validate) & {APART})),
         Panel("Learning rate", _lines(train, {"learning_rate"})),
         Panel("Gradient norm", _lines(train, {"gradient_norm"})),
     )
@@ -119,7 +125,7 @@ def bars(title: str, counts: Mapping[str, float], *, unit: str, ink: str) -> byt
     """A number for each name, as a PNG without background, for a page on which `ink` can be read."""
     figure = Figure(figsize=(5.4, 3.3))
     axes = figure.add_axes((0.28, 0.14, 0.69, 0.76))
-    names = [name if len(name) <= NAME else name[: NAME - 1] + "\u2026" for name in map(visible, counts)]
+    names = shortened([visible(name) for name in counts], NAME)
     axes.barh(range(len(names)), list(counts.values()), color=LINES[0])
     style(axes, title=title, ink=ink)
     axes.set_yticks(range(len(names)), names, parse_math=False)
@@ -156,7 +162,8 @@ def strips(rows: Mapping[str, Sequence[AnyImage]], labels: Sequence[str]) -> byt
     sheet = Image.new("RGB", (margin + body.width, body.height + 2 * size), "white")
     sheet.paste(body, (margin, 0))
     pen, width, height = ImageDraw.Draw(sheet), body.width / len(labels), body.height / len(rows)
-    for place, label in enumerate(labels):
+    room = width - size / 2
+    for place, label in enumerate(fitted(label, room, font.getlength) for label in labels):
         pen.text((margin + (place + 0.5) * width, body.height + size), label, fill=INK, font=font, anchor="mm")
     for place, name in enumerate(names):
         pen.text((0, (place + 0.5) * height), name, fill=INK, font=font, anchor="lm")
@@ -290,7 +297,7 @@ def _draw(axes: Axes, panel: Panel, *, ink: str) -> None:
         if smooth is not values:
             axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.25)
         marker = "o" if len(steps) <= 20 else ""
-        label = visible(name).replace("_", " ")
+        label = heading(visible(name))
         axes.plot(steps, smooth, color=colour, linewidth=1.6, marker=marker, markersize=3.5, label=label)
     if len(panel.lines) > 1:
         legend(axes, ink=ink)

@@ -23,6 +23,7 @@ from sfumato.report.content import Section
 from sfumato.report.reading import read_json
 from sfumato.report.sections.audit import audit_section
 from sfumato.report.sections.datasets import dataset_section
+from sfumato.report.sections.derived import ERROR, WEIGHT, interpolation_section, reconstruction_section
 from sfumato.report.sections.images import images_section
 from sfumato.report.sections.pairs import pairs_section
 from sfumato.report.sections.predictions import predictions_section
@@ -30,10 +31,15 @@ from sfumato.report.sections.proof import proof_section
 from sfumato.report.sections.runs import run_section
 from sfumato.report.sections.samples import samples_section
 from sfumato.report.sections.scores import scores_section
+from sfumato.report.sections.studies import TABLE as TRIALS
+from sfumato.report.sections.studies import study_section
 from sfumato.tables import read_columns
 
 ALWAYS = "For research. Not a medical device: no decision about a patient may rest on these numbers or pictures."
 """The limit of every page."""
+
+CHECKED = "check.html"
+"""The page that `check` has written already."""
 
 KINDS: dict[object, Callable[[Path], Section]] = {
     "masks": scores_section,
@@ -64,11 +70,23 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
         raise UsageError("there is nothing to report", expected="at least one folder that sfumato wrote")
     if out.is_dir():
         raise UsageError(f"{out} is a folder", expected="the name of a page", remedy=f"--out {out / 'report.html'}")
-    readers = [_reader(folder) for folder in folders]
-    page = render([_told(reader(folder.resolve()), folder) for reader, folder in zip(readers, folders, strict=True)])
+    for folder in folders:
+        _reader(folder)  # a stranger among them is told before anything is drawn
+    page = render([section_of(folder) for folder in folders])
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, page)
     return out
+
+
+def section_of(folder: Path) -> Section:
+    """What there is to say about a folder.
+
+    Raises:
+        UsageError: sfumato did not write it.
+        DataError: a table in it is damaged.
+        ModelError: its log is damaged.
+    """
+    return _told(_reader(folder)(folder.resolve()), folder)
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -110,15 +128,22 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
         return KINDS[kind]
     if (folder / "scores.csv").is_file():
         return scores_section
+    if (folder / TRIALS).is_file() and (folder / "study.db").is_file():
+        return study_section
     if {"id", "review_rank"} <= header:
         return predictions_section
     if {"file", "seed"} <= header:
         return samples_section
+    if {"id", "image", ERROR} <= header:
+        return reconstruction_section
+    if {"id", "image", WEIGHT} <= header and (folder / "strip.png").is_file():
+        return interpolation_section
     if {"id", "image"} <= header:
         return dataset_section
     raise UsageError(
         f"{folder} is {'no folder that sfumato wrote' if folder.is_dir() else 'no folder'}",
         expected="a run (log.jsonl), predictions or samples or a data set (manifest.csv), or scores (scores.csv)",
+        remedy=f"what check found is in {folder / CHECKED}" if (folder / CHECKED).is_file() else "",
     )
 
 

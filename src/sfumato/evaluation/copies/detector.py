@@ -29,6 +29,7 @@ from sfumato.data.pack import Pack
 from sfumato.errors import DataError
 from sfumato.metrics.copies import Images, Matches, compared, nearest
 from sfumato.tasks.task import spread
+from sfumato.wording import counted
 
 FALSE_ALARMS = 0.01
 """Share of new real images that may be called copies."""
@@ -261,12 +262,13 @@ def _calibrated(held_out: Matches, false_alarms: float) -> _Calibrated:
     law = stats.beta(above, count + 1 - above)
     rate = Range(above / (count + 1), *map(float, law.interval(LEVEL)))
     also = "" if math.isinf(lead) else f" or are {lead:.0%} nearer to it than to the next"
+    those = f"{above} of {counted(count, 'held-out real image')} {'correlates' if above == 1 else 'correlate'}"
     why = (
-        f"{above} of {count} held-out real images correlate with a training image to {score:.4f}{also}: "
-        f"{rate.value:.1%} false alarms, {LEVEL:.0%} interval {rate.low:.1%} to {rate.high:.1%}"
+        f"{those} with a training image to {score:.4f}{also}: "
+        f"{rate.value:.1%} false alarms to expect, {LEVEL:.0%} interval {rate.low:.1%} to {rate.high:.1%}"
     )
     if count < FEW:
-        why += f"; {count} held-out images are few, and the threshold is unsure"
+        why += f"; {counted(count, 'held-out image is', 'held-out images are')} few, and the threshold is unsure"
     if score >= BLUNT:
         why += "; some held-out images are nearly training images, so that only exact copies reach it"
     return _Calibrated(score, lead, rate, why)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.data.formats.archive import read_array
+from sfumato.data.manifest import SPLITS
 from sfumato.report.content import Block, Gallery, Image, Section, Table
 from sfumato.report.reading import embedded, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
@@ -22,7 +23,7 @@ def dataset_section(folder: Path) -> Section:
     return Section(
         title="Data set",
         name=folder.name,
-        summary=counted(len(rows), "case"),
+        summary=_summary(rows),
         blocks=(
             _counts(rows),
             *_examples(folder, rows),
@@ -30,6 +31,12 @@ def dataset_section(folder: Path) -> Section:
             *listings(folder, "dataset.json", "provenance.json"),
         ),
     )
+
+
+def _summary(rows: Sequence[Row]) -> str:
+    splits = Counter(row.get("split", "") for row in rows)
+    parts = [f"{splits[name]} {name}" for name in SPLITS if splits[name]]
+    return counted(len(rows), "case") + (f": {', '.join(parts)}" if parts else "")
 
 
 def _counts(rows: Sequence[Row]) -> Table:

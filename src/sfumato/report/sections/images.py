@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from sfumato.escape import visible
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, LINES, encoded, style
+from sfumato.report.labels import shortened
 from sfumato.report.meaning import heading, meaning
 from sfumato.report.reading import (
     STRIP,
@@ -36,6 +37,12 @@ DISTANCES = {"kid": "kernel distance", "frechet": "Fréchet distance"}
 
 IN_SHORT = ("kid", "frechet", "frechet_reference", "precision", "recall", "coverage", "ms_ssim", "duplicates")
 """Metrics of the table at the top."""
+
+BAR, MARGIN = 0.17, 0.8
+"""Inches: height of a bar of a chart, and of what is above and below the bars."""
+
+BARS, CLASS_NAME = 40, 14
+"""Bars of a chart at most, and letters of the name of a class beside one."""
 
 SHEETS = 12
 """Sheets of classes that the page shows."""
@@ -77,8 +84,9 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
 
     Bars beyond `NOTICED` have another colour, and far from 0 the axis is logarithmic.
     """
-    figure = Figure(figsize=(5.4, 3.3))
-    axes = figure.add_axes((0.34, 0.14, 0.62, 0.76))
+    height = max(3.3, MARGIN + BAR * len(values))
+    figure = Figure(figsize=(5.4, height))
+    axes = figure.add_axes((0.34, 0.46 / height, 0.62, (height - 0.79) / height))
     finite = [max(-1e6, min(1e6, value)) for value in values.values()]
     axes.barh(range(len(values)), finite, color=[LINES[1] if value > NOTICED else LINES[0] for value in finite])
     axes.axvline(NOTICED, color=ink, linewidth=1, linestyle="--")
@@ -121,8 +129,7 @@ def _z(text: str) -> str:
 def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
     pictures = []
     for metric, name in DISTANCES.items():
-        of_metric = [row for row in rows if row["metric"] == metric]
-        values = {f"{row['space']}, {_short(row['class'])}": number(row["z"]) for row in of_metric}
+        values = _bars([row for row in rows if row["metric"] == metric])
         if values:
             light, dark = (address(scores(f"z of the {name}", values, ink=ink)) for ink in (INK, LIGHT_INK))
             pictures.append(Image(light=light, dark=dark, caption="", title=f"z of the {name}", width=810, height=495))
@@ -130,8 +137,14 @@ def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
     return (Gallery(title="Which spaces notice a difference", pictures=tuple(pictures), size="wide", caption=caption),)
 
 
-def _short(group: str) -> str:
-    return {POOLED: "all", MATCHED: "matched"}.get(group, group[:12])
+def _bars(rows: Sequence[Row]) -> dict[str, float]:
+    """A bar for each space and class; of very many the whole set alone, the classes have a table."""
+    if len(rows) > BARS:
+        rows = [row for row in rows if row["class"] in (POOLED, MATCHED)]
+    groups = list(dict.fromkeys(row["class"] for row in rows))
+    called = {POOLED: "all", MATCHED: "matched"}
+    short = dict(zip(groups, shortened([called.get(group, group) for group in groups], CLASS_NAME), strict=True))
+    return {f"{row['space']}, {short[row['class']]}": number(row["z"]) for row in rows}
 
 
 def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:

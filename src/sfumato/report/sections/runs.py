@@ -8,9 +8,9 @@ from sfumato.report.card import NAME, limits_of_run, read_card
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, NOT_A_METRIC, Panel, chart, panels
 from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import STRIP, address, listings, picture, read_json, shown, spared
+from sfumato.report.reading import STRIP, UNKNOWN, address, listings, picture, read_json, shown, spared
 from sfumato.training.log import read_log
-from sfumato.wording import counted
+from sfumato.wording import as_setting, counted
 
 GRIDS = 6
 """Sample grids that the page shows, from the first to the last."""
@@ -108,6 +108,8 @@ def _plan(file: Path) -> tuple[Block, ...]:
     if not plan:
         return ()
     columns = ("choice", "value", "reason")
-    rows = tuple(tuple(shown(entry.get(column, "")) for column in columns) for entry in plan)
+    rows = tuple(
+        (entry.get("choice", UNKNOWN), as_setting(entry.get("value")), entry.get("reason", "")) for entry in plan
+    )
     caption = "What was decided from the data, and why."
     return (Table(title="Automatic choices", columns=columns, rows=rows, caption=caption),)

@@ -1,0 +1,68 @@
+"""The section of a search for better settings: its trials, the best on top, and the recipe of the best."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from sfumato.report.content import Section, Table
+from sfumato.report.reading import listings, number, shown
+from sfumato.tables import Row, read_rows
+from sfumato.wording import counted
+
+TABLE, BEST = "trials.csv", "best.yaml"
+"""Files of a study: a row for each trial, and the recipe of the best one."""
+
+WORDS: Mapping[str, str] = {"complete": "complete", "pruned": "given up", "failed": "failed"}
+"""How a trial ended, for a person."""
+
+
+def study_section(folder: Path) -> Section:
+    """A folder written by `tune`."""
+    rows = sorted(read_rows(folder / TABLE), key=_place)
+    return Section(
+        title="Search for settings",
+        name=folder.name,
+        summary=f"{counted(len(rows), 'trial')}: {_ends(rows)}",
+        reading=_reading(rows),
+        limits=(
+            "The scores are those that chose: of validation cases, the best of many trials. A run of the best "
+            "settings may score less.",
+        ),
+        headline=(_table(rows),),
+        blocks=tuple(listings(folder, BEST)),
+    )
+
+
+def _place(row: Row) -> tuple[bool, float]:
+    """Complete trials first, the best on top; then those that were given up or failed, in the same order."""
+    score = number(row.get("score", ""))
+    return row.get("state") != "complete", math.inf if math.isnan(score) else -score
+
+
+def _ends(rows: Sequence[Row]) -> str:
+    count = Counter(row.get("state", "") for row in rows)
+    return ", ".join(f"{count[state]} {words}" for state, words in WORDS.items() if count[state]) or "none is over yet"
+
+
+def _reading(rows: Sequence[Row]) -> tuple[str, ...]:
+    best = rows[0] if rows and rows[0].get("state") == "complete" else None
+    if best is None:
+        return ("No trial is complete yet.",)
+    settings = ", ".join(f"{field} = {shown(best[field])}" for field in _fields(rows))
+    return (f"The best is trial {best['trial']}, with a score of {shown(best['score'])}: {settings}.",)
+
+
+def _fields(rows: Sequence[Row]) -> list[str]:
+    """The settings that were searched."""
+    return [name for name in rows[0] if name not in ("trial", "state", "score", "run", "note")]
+
+
+def _table(rows: Sequence[Row]) -> Table:
+    names = ("trial", "state", "score", *(_fields(rows) if rows else ()), "note")
+    cells = tuple(
+        tuple(WORDS.get(row[name], row[name]) if name == "state" else shown(row.get(name, "")) for name in names)
+        for row in rows
+    )
+    caption = f"The score is the best of a trial's validations, the higher the better. Everything is in {TABLE}."
+    return Table(title="Trials, the best on top", columns=names, rows=cells, caption=caption)
