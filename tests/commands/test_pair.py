@@ -73,7 +73,7 @@ def test_files_manifest_and_metadata(joint: Path, dataset: Path) -> None:
 def test_the_folder_is_a_dataset_and_a_section(joint: Path, tmp_path: Path) -> None:
     preparing.prepare(joint, out=tmp_path / "dataset", size="16")
     pack = Pack.open(tmp_path / "dataset")
-    assert pack.spec.kind == "segment" and len(pack) == 6 and {case.origin for case in pack.cases} == {"synthetic"}
+    assert pack.spec.has_masks and len(pack) == 6 and {case.origin for case in pack.cases} == {"synthetic"}
     report.report(joint, out=tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "nobody has looked" in page and "Pairs that were kept" in page

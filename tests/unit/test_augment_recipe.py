@@ -14,7 +14,7 @@ from sfumato.errors import UsageError
 from sfumato.recipe import Augmentation, NonLeaking, Recipe, TaskKind, load_recipe, merge, parse_recipe
 
 SPEC = Spec(
-    kind="generate", size=(16, 16), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "8 bit"), readers=0
+    size=(16, 16), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, "8 bit"), readers=0
 )
 SMALL = ["network.channels=8", "network.multipliers=[1, 2]", "network.blocks=1", "train.steps=1"]
 
