@@ -18,7 +18,6 @@ from sfumato.recipe import TaskKind, load_recipe
 LOGITS = "process={kind: gaussian, prediction: logits, critical_log_snr: -5}"
 KINDS = {"dit": DiT, "swin": SwinUNet, "maskhead": MaskHead}
 SPEC = Spec(
-    kind="segment",
     size=(16, 16),
     channels=1,
     dtype="uint8",
