@@ -4,10 +4,14 @@ Masks are judged by the Dice of the ensemble's mean and by the generalised energ
 (unbiased in the number of members), images by the kernel distance to held-out real images in the space of their
 principal components. The fewest steps are chosen from which on every number stays within a tolerance of that of the
 most steps. The curve is kept beside the model, so that it is measured once.
+
+Of a model that has learnt nothing all numbers of steps are as good as the most. So with these its masks are compared
+with the best constant mask (`tasks.constant_mask`), its images with the mean of the training images, by the Fréchet
+distance to held-out ones; where they are no better, no fewer steps are chosen.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,11 +22,13 @@ from sfumato.data.pack import Pack
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Denoise, derive_seed
+from sfumato.errors import DataError
 from sfumato.inference import Twin, Wanted, make_steps
 from sfumato.metrics.ensemble import ged, mean_probability
-from sfumato.metrics.fidelity import PixelSpace, kid
-from sfumato.metrics.overlap import overlap
+from sfumato.metrics.fidelity import PixelSpace, frechet, kid
 from sfumato.run import Model
+from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
+from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.segment import draw_masks
 from sfumato.tasks.task import Sampler, last, spread
 from sfumato.tasks.views import turn, turn_back
@@ -38,6 +44,9 @@ LARGEST_SPACE = 1000
 
 REPEATS = 10
 """Sets of real images by which the error of the kernel distance is measured."""
+
+FEWEST = 2
+"""Validation cases from which anything can be said."""
 
 TOLERANCE = {"dice": 0.005, "ged": 0.01}
 """How much worse masks may be; images by twice the standard error of the distance at the most steps."""
@@ -67,6 +76,8 @@ class Curve:
         points: in the order of their steps.
         tolerance: how much worse each metric may be.
         of: how many cases and members, or images, each point is measured on.
+        constant: the model at the most steps beside what never changes, as plain data: the `verdict`, and `told` for
+            where it is not "better"; empty where nobody looked, as up to version 0.1.
     """
 
     sampler: str
@@ -74,12 +85,24 @@ class Curve:
     points: tuple[Point, ...]
     tolerance: Mapping[str, float]
     of: str
+    constant: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the model is better than what never changes; of a curve of 0.1, as far as its Dice tells."""
+        known = "better" if self.points[-1].values.get("dice", 1.0) > 0 else "no better"
+        return str(self.constant.get("verdict", known))
 
     @property
     def steps(self) -> int:
-        """The fewest steps from which on every metric stays within its tolerance of the most steps."""
+        """The fewest steps from which on every metric stays within its tolerance of the most steps.
+
+        The most steps, where it is not known to have learnt anything.
+        """
         most = self.points[-1]
         fewest = most.steps
+        if self.verdict != "better":
+            return fewest
         for point in reversed(self.points):
             if any(_worse(name, point, most) > self.tolerance[name] for name in most.values):
                 break
@@ -94,7 +117,8 @@ class Curve:
     def from_dict(cls, raw: Mapping[str, Any]) -> "Curve":
         """The inverse of `to_dict`."""
         points = tuple(Point(**point) for point in raw["points"])
-        return cls(sampler=raw["sampler"], grid=raw["grid"], points=points, tolerance=raw["tolerance"], of=raw["of"])
+        names = ("sampler", "grid", "tolerance", "of")
+        return cls(**{name: raw[name] for name in names}, points=points, constant=raw.get("constant", {}))
 
 
 def _worse(metric: str, point: Point, most: Point) -> float:
@@ -114,13 +138,24 @@ def measure(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, se
         grid: where its steps lie.
         batch: results drawn at once.
         seed: decides the noise.
+
+    Raises:
+        DataError: the validation split has fewer than two cases.
     """
+    if (count := len(pack.rows("validation"))) < FEWEST:
+        raise DataError(
+            f"the dataset has {count} validation cases: how many steps are enough cannot be measured",
+            expected=f"{FEWEST} at least", remedy="give a number of steps", code="DATA-020",
+        )  # fmt: skip
     quality = (_MaskQuality if model.recipe.task == "segment" else _ImageQuality)(model, pack, batch, seed)
     points: tuple[Point, ...] = ()
     for steps in STEPS:
         drawn = model.sampler(sampler=sampler, grid=grid, steps=steps, start="noise")
         points = (*points, Point(steps, model.calls(drawn, quality.guidance), quality(drawn)))
-        yield Curve(sampler=sampler, grid=grid, points=points, tolerance=quality.tolerance, of=quality.of)
+        constant = quality.beside_constant() if steps == STEPS[-1] else {}
+        yield Curve(
+            sampler=sampler, grid=grid, points=points, tolerance=quality.tolerance, of=quality.of, constant=constant
+        )
 
 
 def ensembles(
@@ -156,32 +191,28 @@ def ensembles(
         yield from drawn.reshape(len(part), members, *drawn.shape[1:])
 
 
-def readers_of(pack: Pack, row: int) -> np.ndarray:
-    """The masks of all readers of a case (readers, h, w), in the model's own size."""
-    return np.concatenate([pack.masks([row], [reader]).numpy() for reader in range(pack.spec.readers)])
-
-
-def reader_dice(mask: np.ndarray, readers: np.ndarray, classes: int) -> float:
-    """Dice of a mask, mean over readers and foreground classes, where every reader says something."""
-    said = (readers != IGNORED).all(0)
-    dice = [overlap(mask[said], reader[said], classes=classes, case="this case").dice.mean() for reader in readers]
-    return float(np.mean(dice))
-
-
 class _MaskQuality:
     """Dice and GED of ensembles, means over validation cases."""
 
     def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
         self.model, self.pack, self.batch, self.seed = model, pack, batch, seed
         self.rows = spread(pack.rows("validation"), CASES)
+        self.dice = np.zeros(len(self.rows))
         self.tolerance, self.guidance = TOLERANCE, UNGUIDED
         self.of = f"{counted(len(self.rows), 'case')} x {counted(MEMBERS, 'member')}"
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
         drawn = ensembles(self.model, sampler, self.pack, self.rows, members=MEMBERS, batch=self.batch, seed=self.seed)
         values = [self._case(row, members) for row, members in zip(self.rows, drawn, strict=True)]
+        self.dice = np.array([dice for dice, _ in values])
         dice, energy = np.mean(values, axis=0).tolist()
         return {"dice": dice, "ged": energy}
+
+    def beside_constant(self) -> dict[str, Any]:
+        """The masks that were drawn last beside the best constant mask."""
+        constant = best_constant_mask(self.pack, self.rows)
+        found = beside(self.dice, constant, patients_of(self.pack, self.rows))
+        return found.to_dict() | {"told": found.told("the model")}
 
     def _case(self, row: int, members: np.ndarray) -> tuple[float, float]:
         readers, classes = readers_of(self.pack, row), members.shape[1]
@@ -204,6 +235,7 @@ class _ImageQuality:
         classes = pack.spec.classes
         labels = [classes[k] for k in pack.labels(rows).tolist()] if classes else [None]
         self.wanted = [Wanted(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(IMAGES)]
+        self.drawn = np.zeros((0, self.held_out.shape[1]))
         self.tolerance = {"kid": 2 * self._standard_error(pack, train, seed)}
         self.of = f"{IMAGES} images against {len(rows)} real ones"
 
@@ -213,7 +245,18 @@ class _ImageQuality:
             part = self.wanted[start : start + self.batch]
             steps = make_steps(self.model, sampler, part, guidance=self.guidance)
             drawn.append(last(steps).x.clamp(-1, 1).cpu())
-        return {"kid": kid(self.space.features(torch.cat(drawn).numpy()), self.held_out)}
+        self.drawn = self.space.features(torch.cat(drawn).numpy())
+        return {"kid": kid(self.drawn, self.held_out)}
+
+    def beside_constant(self) -> dict[str, Any]:
+        """The images that were drawn last beside the mean of the training images, which lies at 0 in the space."""
+        ours, theirs = (frechet(images, self.held_out) for images in (self.drawn, np.zeros_like(self.drawn)))
+        told = (
+            f"the images of the model lie no nearer to real ones than the mean of the training images does, the same "
+            f"for every image: Fréchet distances {ours:.3g} and {theirs:.3g} in the space of pixels"
+        )
+        verdict = "better" if ours < theirs else "cannot be told"
+        return {"frechet": theirs, "frechet_of_model": ours, "verdict": verdict, "told": told}
 
     def _standard_error(self, pack: Pack, train: Sequence[int], seed: int) -> float:
         generator = np.random.default_rng(seed)

@@ -25,7 +25,7 @@ def test_check_reports_every_planted_defect(tmp_path: Path) -> None:
 def test_volumes_are_a_source(tmp_path: Path) -> None:
     result = toy(tmp_path / "scans", volumes=True, cases=2, size=24)
     found = find_cases(tmp_path / "scans")
-    assert result["kind"] == "volumes" and found.kind == "segment"
+    assert result["kind"] == "volumes" and found.has_masks
     assert {case.volume for case in found.cases} == {"scan_000", "scan_001"} == {case.patient for case in found.cases}
 
 

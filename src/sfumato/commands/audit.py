@@ -12,9 +12,10 @@ from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
 from sfumato.commands.output.layout import show_table
+from sfumato.commands.output.verdict import refuse_constant
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.evaluation.audit.arms import arms_of
+from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN, arms_of
 from sfumato.evaluation.audit.measure import Row, measure
 from sfumato.evaluation.audit.reading import Audit, Line, bounds
 from sfumato.metrics.interval import Interval
@@ -24,6 +25,7 @@ from sfumato.report.meaning import heading
 from sfumato.report.reading import UNKNOWN
 from sfumato.run import Model, Run, load_model
 from sfumato.tables import write_table
+from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
@@ -35,7 +37,7 @@ NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
 TITLE = "The same cases, segmented in other ways: mean [95 % interval]; calls and seconds for one image"
 
 FEWEST = 2
-"""Cases: one is shown the state of another."""
+"""Cases, and patients: one is shown the state of another, and an interval draws them again."""
 
 
 def audit(
@@ -86,26 +88,29 @@ def audit(
     origin = source or Run(run).found_dataset()
     pack = _opened(origin, model)
     rows = spread(pack.rows(split), cases)
-    if len(rows) < FEWEST:
-        raise DataError(f"{origin} has {counted(len(rows), 'case')} in the split {split}", expected=f"{FEWEST} or more")
+    patients = patients_of(pack, rows)
+    if len(set(patients)) < FEWEST:
+        whose = f"{counted(len(rows), 'case')} of {counted(len(set(patients)), 'patient')}"
+        raise DataError(f"{origin} has {whose} in the split {split}", expected=f"{FEWEST} patients or more")
     with claim_output(out, overwrite=overwrite, inputs=[run, origin]).folder() as folder:
         with bar("auditing", total=len(arms) * len(rows)) as progress:
             table = measure(
                 arms, pack, rows, batch=batch, seed=seed,
                 progress=lambda done, name: progress.update(done, note=name),
             )  # fmt: skip
-        chosen = [pack.cases[row] for row in rows]
-        patients = [case.patient or case.id for case in chosen]
-        done = Audit(arms=arms, table=table, patients=patients, readers=pack.spec.readers)
-        _write_scores(folder, table, [case.id for case in chosen], patients, split)
+        constant = best_constant_mask(pack, rows)
+        done = Audit(arms=arms, table=table, patients=patients, readers=pack.spec.readers, constant=constant)
+        _write_scores(folder, table, [pack.cases[row].id for row in rows], patients, split)
         summary = _summary(done, split)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         write_provenance(
             folder, inputs={"run": run, "dataset": origin}, seed=seed,
             model={"name": model.name, "sha256": model.sha256, "step": model.step},
         )  # fmt: skip
+    result = {"audit": str(out), **summary}
     _show(done.lines(), summary["reading"])
-    return {"audit": str(out), **summary}
+    refuse_constant(done.beside_constant(RECOMMENDED), whom=f"the model {run}", result=result)
+    return result
 
 
 def _numbers(words: str) -> list[int]:
@@ -157,8 +162,13 @@ def _summary(done: Audit, split: str) -> dict[str, Any]:
         "readers": done.readers,
         "members": done.arms[0].members,
         "split": split,
+        "constant_mask": {name: found.to_dict() for name in (RECOMMENDED, TWIN) if (found := _beside(done, name))},
         "arms": {line.name: _line(line) for line in lines},
     }
+
+
+def _beside(done: Audit, name: str) -> BesideConstant | None:
+    return done.beside_constant(name) if name in done.table else None
 
 
 def _line(line: Line) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sfumato.commands.flags.wishes import known_class
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.ledger import Facts, Shard, Share, Work, asked_by
 from sfumato.commands.output.pairs import SHOWN, facts_of, item_of, write_pair, write_tables
+from sfumato.commands.output.verdict import refuse_constant
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError
@@ -210,6 +211,13 @@ def _check(model: Model, segmenter: Path, quantile: float) -> Check:
         raise UsageError(f"--segmenter {segmenter}", expected="a run folder of sfumato train segment, with its dataset")
     check_fits(reader, model)
     check = Check.of(reader, Pack.open(run.found_dataset()), quantile=quantile)
+    refuse_constant(check.constant, whom=f"the segmenter {segmenter}", result={"check": check.told()})
+    if check.threshold <= 0:
+        raise UsageError(
+            f"--quantile {quantile:g} gives a threshold of 0, at which every pair is kept: so many of the "
+            f"{counted(len(check.real), 'real case')} does the segmenter miss altogether",
+            expected="a larger --quantile", remedy="train the segmenter longer, or leave it out",
+        )  # fmt: skip
     below = counted(check.below, "lies", "lie")
     cases = counted(len(check.real), "real validation case")
     say(f"kept at a Dice of {check.threshold:.3f} or more: of {cases}, {below} below (--quantile {quantile:g})")

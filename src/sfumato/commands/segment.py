@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -148,7 +148,7 @@ def segment(
     say(f"{work.told()}: {_what(cases)} with {counted(draw.calls, 'network call')} each")
     summary = json.loads(read_text(out / "summary.json")) if work.is_done() else {}
     if summary:
-        say(f"look first at {', '.join(summary['review_first'])}")
+        say(_look_first(summary))
     return {"predictions": str(out), "cases": len(wanted), "network_calls": draw.calls, **summary}
 
 
@@ -252,12 +252,26 @@ def _write_tables(
         **_told(arm),
         "seconds_per_image": round(seconds, 4),
         **arm.review.told(),
-        "review_first": [row["id"] for row in sorted(rows, key=lambda row: int(row["review_rank"]))][:3],
+        "review_first": _first(arm, rows),
         "mask_classes": list(arm.model.spec.mask_classes),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     about = {"name": arm.model.name, "sha256": arm.model.sha256, "step": arm.model.step}
     write_provenance(folder, inputs={"source": source}, seed=arm.draw.seed, model=about, **words)
+
+
+def _first(arm: _Arm, rows: Sequence[Row]) -> list[str]:
+    """The cases to look at first; none where the order means nothing, or where all cases are alike."""
+    keys = {(row[arm.review.by], row["uncertainty"]) for row in rows}
+    if not arm.review.means_something or len(keys) < min(2, len(rows)):
+        return []
+    return [row["id"] for row in sorted(rows, key=lambda row: int(row["review_rank"]))][:3]
+
+
+def _look_first(summary: Mapping[str, Any]) -> str:
+    if summary["review_first"]:
+        return f"look first at {', '.join(summary['review_first'])}"
+    return f"no case is to be looked at before another: {summary['review']['why']}"
 
 
 def _told(arm: _Arm) -> dict[str, Any]:

@@ -25,13 +25,13 @@ with the expected size of the reference, sum p, in place of |B_i|.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sfumato.calls import ensembles, reader_dice, readers_of
+from sfumato.calls import ensembles
 from sfumato.data.pack import Pack
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.inference import Twin
@@ -39,6 +39,8 @@ from sfumato.metrics.calibration import Probability
 from sfumato.metrics.ensemble import Members, image_uncertainty, mean_probability, one_hot
 from sfumato.metrics.selective import spearman
 from sfumato.run import Model
+from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
+from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler, spread
 
 CASES = 60
@@ -87,6 +89,8 @@ class Calibration:
         cases: validation cases that it was fitted to.
         spearman: rank correlation of expected and true error over these, each expected from other patients; None where
             all are equal.
+        constant: the masks of these cases beside the best constant mask, as plain data with `told` in words; empty
+            where nobody looked, as up to version 0.1.
     """
 
     filled: Line
@@ -94,6 +98,7 @@ class Calibration:
     empty_by: str
     cases: int
     spearman: float | None
+    constant: Mapping[str, Any] = field(default_factory=dict)
 
     def expected_error(self, planes: Sequence[Signs]) -> float:
         """1 - Dice to expect of an image, or of a volume by its planes; in [0, 1]."""
@@ -171,8 +176,10 @@ def measure(
     for row, ensemble in zip(rows, drawn, strict=True):
         seen.append(signs(ensemble))
         errors.append(1.0 - reader_dice(mean_probability(ensemble).argmax(0), readers_of(pack, row), len(ensemble[0])))
-    cases = [pack.cases[row] for row in rows]
-    return calibrate(seen, np.array(errors), [case.patient or case.id for case in cases])
+    patients = patients_of(pack, rows)
+    found = beside(1 - np.array(errors), best_constant_mask(pack, rows), patients)
+    constant = found.to_dict() | {"told": found.told("the model")}
+    return replace(calibrate(seen, np.array(errors), patients), constant=constant)
 
 
 def calibrate(seen: Sequence[Signs], errors: Numbers, patients: Sequence[str]) -> Calibration:

@@ -164,9 +164,13 @@ def doubtful_region(probability: Probability, *, border: int = 5) -> Bool[np.nda
 
 
 def review_rank(doubt: Float[np.ndarray, " n"], *ties: Float[np.ndarray, " n"]) -> Integer[np.ndarray, " n"]:
-    """Order in which to look at the cases: 1 = most doubtful; equal ones by `ties`, then as they come."""
+    """Order in which to look at the cases: 1 = most doubtful; equal ones by `ties`, then as they come.
+
+    What is no number is more doubtful than any.
+    """
     rank = np.empty(len(doubt), dtype=np.int64)
-    rank[np.lexsort([-key for key in (*reversed(ties), doubt)])] = np.arange(1, len(doubt) + 1)
+    keys = [np.where(np.isnan(key), np.inf, key) for key in (*reversed(ties), doubt)]
+    rank[np.lexsort([-key for key in keys])] = np.arange(1, len(doubt) + 1)
     return rank
 
 

@@ -175,7 +175,7 @@ def test_a_network_of_the_recipe_walks(kind: str) -> None:
     recipe = load_recipe(task, settings=[process, *small, "data.size=[16, 12]", "sample.steps=3"])  # type: ignore[arg-type]
     masks = ("background", "a", "b")[: 3 if kind == "masks3" else 2]
     spec = Spec(
-        kind="segment", size=(16, 12), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
+        size=(16, 12), channels=1, dtype="uint8", intensity=Intensity("unit", 0, 255, ""),
         mask_classes=masks, readers=1,
     )  # fmt: skip
     network, made = build_network(recipe, spec).eval(), build_process(recipe)

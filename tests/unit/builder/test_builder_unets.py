@@ -19,7 +19,7 @@ KINDS = {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM, "edm2": None}
 
 def spec(side: int, channels: int = 3) -> Spec:
     return Spec(
-        kind="segment", size=(side, side), channels=channels, dtype="uint8", intensity=Intensity("unit", 0, 255, "8"),
+        size=(side, side), channels=channels, dtype="uint8", intensity=Intensity("unit", 0, 255, "8"),
         classes=("a", "b"), mask_classes=("background", "lesion"), mask_rule=None, readers=1,
     )  # fmt: skip
 

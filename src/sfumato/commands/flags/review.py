@@ -26,10 +26,18 @@ class Review(NamedTuple):
         """The column of the manifest that the order follows."""
         return "uncertainty" if self.calibration is None else "expected_error"
 
+    @property
+    def means_something(self) -> bool:
+        """Whether cases are worth an order: not those of a model that is known to be no better than a constant mask."""
+        return self.calibration is None or self.calibration.constant.get("verdict") != "no better"
+
     def told(self) -> dict[str, Any]:
         """For the summary of the predictions."""
         known = self.calibration
-        measured = {} if known is None else {"validation_cases": known.cases, "spearman": known.spearman}
+        measured: dict[str, Any] = {}
+        if known is not None:
+            measured = {"validation_cases": known.cases, "spearman": known.spearman}
+            measured |= {"constant_mask": dict(known.constant)} if known.constant else {}
         return {"review": {"by": self.by, **measured, "why": self.why}}
 
 
@@ -87,7 +95,13 @@ def _keep(path: Path, sha256: str, way: str, calibration: Calibration) -> None:
 
 def _settled(calibration: Calibration) -> Review:
     agrees = "which are all equal" if calibration.spearman is None else f"rank correlation {calibration.spearman:.2f}"
-    return Review(calibration, f"error expected by {calibration.cases} validation cases, {agrees}")
+    if calibration.spearman is not None and calibration.spearman <= 0:
+        agrees += ", which is that of no order"
+    review = Review(calibration, f"error expected by {calibration.cases} validation cases, {agrees}")
+    if not review.means_something:
+        review = review._replace(why=f"{calibration.constant['told']}: its masks and their order mean nothing")
+        say(f"warning: {review.why}")
+    return review
 
 
 def _fallen_back(why: str) -> Review:

@@ -8,7 +8,7 @@ from sfumato.calls import STEPS, Curve, measure
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, say
 from sfumato.data.pack import Pack
-from sfumato.errors import UsageError
+from sfumato.errors import ModelError, UsageError
 from sfumato.run import Model, Run, keep_curve
 from sfumato.wording import counted
 
@@ -41,6 +41,8 @@ def resolve_steps(
 
     Raises:
         UsageError: `auto` for a lone file without a curve of this sampler and grid, or with one of the other flags.
+        DataError: there are too few validation cases to measure it.
+        ModelError: the masks are no better than the same one for every image.
     """
     if steps != "auto":
         return steps
@@ -53,8 +55,29 @@ def resolve_steps(
     curve = None if model.curve is None else Curve.from_dict(model.curve)
     if curve is None or (curve.sampler, curve.grid) != (sampler, grid):
         curve = _measured(model, path, sampler=sampler, grid=grid, batch=batch)
-    say(f"steps: {curve.steps}, as good as {curve.points[-1].steps} on {curve.of}")
+    if curve.verdict == "better":
+        say(f"steps: {curve.steps}, as good as {curve.points[-1].steps} on {curve.of}")
+    else:
+        _tell_nothing(curve)
     return curve.steps
+
+
+def _tell_nothing(curve: Curve) -> None:
+    """What is said where fewer steps may be as good as many because none is good for anything.
+
+    Raises:
+        ModelError: it is sure that none is. Else the most steps are taken.
+    """
+    most = curve.points[-1].steps
+    why = curve.constant.get("told", f"the masks of the model have a Dice of 0 with {most} steps")
+    if curve.verdict == "no better":
+        refusal = ModelError(
+            f"{why}. So how many steps are enough cannot be said", expected="a model that reads images",
+            remedy="train it longer, or give a number of steps", code="SCORE-040",
+        )  # fmt: skip
+        refusal.result = {"steps": None, "constant_mask": dict(curve.constant)}
+        raise refusal
+    say(f"steps: {most}; whether fewer are enough cannot be said, as {why}")
 
 
 def _measured(model: Model, path: Path, *, sampler: str, grid: str, batch: int) -> Curve:

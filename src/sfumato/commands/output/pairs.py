@@ -145,6 +145,13 @@ def _reading(summary: Mapping[str, Any]) -> list[str]:
         f"more; of its {counted(check['real_cases'], 'real validation case')}, "
         f"{counted(check['real_below'], 'lies', 'lie')} below.",
     ]
+    if (chance := check.get("kept_by_chance")) is not None:
+        sentences.append(f"Of these real cases, {chance:.0%} would be kept with the mask of another one.")
+    if (found := check.get("constant_mask")) and found["verdict"] != "better":
+        sentences.append(
+            "Whether the segmenter is any better than one and the same mask for every image, these real cases do not "
+            f"tell (mean Dice {found['dice_of_model']:.3f} and {found['dice']:.3f})."
+        )
     if summary["stopped"] == "attempts":
         sentences.append(f"{counted(summary['asked'], 'was', 'were')} asked for: all attempts are spent.")
     return sentences

@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.calls import ensembles, reader_dice, readers_of
+from sfumato.calls import ensembles
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.evaluation.audit.arms import Arm
 from sfumato.metrics.calibration import Probability, band, brier, ece, nll, reliability
 from sfumato.metrics.ensemble import Members, Readers, ged, matched_iou, mean_probability, predictive_entropy
 from sfumato.metrics.selective import auroc
+from sfumato.tasks.readers import reader_dice, readers_of
 
 BORDER = 3
 """Width in pixels of the border around the foreground in the foreground band."""

@@ -2,6 +2,7 @@
 
 Every difference is between two arms on the same cases, with the interval of patients drawn again. Its sentence follows
 from where the interval lies: all on one side of 0, within `SAME` of 0 (nothing changes), or neither (too few cases).
+A model that is no better than a constant mask is told so, and nothing else is: whatever is done to it changes nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ import numpy as np
 from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, Arm
 from sfumato.evaluation.audit.measure import Row, mean
 from sfumato.metrics.interval import Interval, grouped_mean_interval
+from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, beside
 
 SAME = 0.01
 """A difference of Dice that nobody would act upon."""
@@ -48,12 +50,14 @@ class Audit:
         table: a row of numbers for each case, by arm.
         patients: whose the cases are.
         readers: of each case.
+        constant: the best mask that is the same for every image; None where it was not looked for.
     """
 
     arms: Sequence[Arm]
     table: Mapping[str, Sequence[Row]]
     patients: Sequence[str]
     readers: int
+    constant: ConstantMask | None = None
 
     def lines(self) -> list[Line]:
         """The table."""
@@ -76,9 +80,16 @@ class Audit:
     def _dice(self, name: str) -> np.ndarray:
         return np.array([row.dice for row in self.table[name]])
 
+    def beside_constant(self, name: str) -> BesideConstant | None:
+        """An arm beside the constant mask."""
+        return None if self.constant is None else beside(self._dice(name), self.constant, self.patients)
+
     def reading(self) -> list[str]:
         """What the numbers say."""
-        return [*self._about_states(), *self._about_calls(), *self._about_twin()]
+        found = self.beside_constant(RECOMMENDED)
+        if found is not None and not found.is_better:
+            return [f"{found.told('The model')}. So whether its state, its calls or its twin matter cannot be said."]
+        return [*self._about_states(), *self._about_calls(), *self._about_twin(), *_about_constant(found)]
 
     def _about_states(self) -> Iterator[str]:
         ways = {"noise": RANDOM, "that of another case": SHUFFLED}
@@ -101,7 +112,7 @@ class Audit:
         most = max(counted, key=lambda arm: arm.calls)
         for arm in sorted(counted, key=lambda arm: arm.calls)[:-1]:
             difference = self.difference(arm.name, most.name)
-            if difference.high >= 0:
+            if not difference.high < 0:
                 yield f"{most.name} are no better than {arm.name} in Dice: {_told(difference)} for the fewer."
                 return
         yield f"More calls are better up to {most.name}."
@@ -110,6 +121,10 @@ class Audit:
         matched = MATCHED if MATCHED in self.table else TWIN
         if matched not in self.table:
             yield "There is no deterministic twin to compare with: train with --twin."
+            return
+        alone = self.beside_constant(TWIN) if TWIN in self.table else None
+        if alone is not None and not alone.is_better:
+            yield f"{alone.told('The deterministic twin')}. So that the diffusion model is better proves nothing."
             return
         calls = {arm.name: arm.calls for arm in self.arms}
         what = f"its twin seen in {calls[matched]} views" if matched == MATCHED else "its twin"
@@ -124,6 +139,11 @@ class Audit:
         difference = grouped_mean_interval(ours - theirs, self.patients, seed=SEED)
         closer = "closer" if difference.high < 0 else "farther" if difference.low > 0 else "neither closer nor farther"
         return f" To the {self.readers} readers it is {closer}: {_told(difference)} GED."
+
+
+def _about_constant(found: BesideConstant | None) -> Iterator[str]:
+    if found is not None:
+        yield f"{found.mask.capitalize()}, in every image, would have a Dice of {found.of_mask:.3f}."
 
 
 def _cost(what: str, difference: Interval) -> str:

@@ -8,10 +8,15 @@ With the segmenter's mask s(x) of an image x, and the real validation cases (x_i
 so that a share q of real cases would be turned away too: the check asks for no more than reality gives. The Dice of a
 case is the mean over foreground classes, and over readers where there are several; a class that both masks lack counts
 1. Where no real case is without foreground, a pair without counts 0.
+
+A segmenter that reads nothing agrees with anything. So it is compared with the best constant mask on the same cases
+(`tasks.constant_mask`), and beside (1) stands what it is worth: the Dice of s(x_i) with the mask of the *next* case,
+which should lie below it.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +29,7 @@ from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError, listed
 from sfumato.metrics.overlap import overlap
 from sfumato.run import Model
+from sfumato.tasks.constant_mask import BesideConstant, beside, best_constant_mask, patients_of
 from sfumato.tasks.segment import draw_masks
 from sfumato.tasks.task import Sampler, last
 from sfumato.typing import Data
@@ -77,12 +83,16 @@ class Check:
         real: Dice of its masks of real validation cases.
         quantile: q.
         may_be_empty: whether a real case is without foreground.
+        mismatched: Dice of its masks of the same cases with the masks of other ones.
+        constant: the segmenter beside the best constant mask; None where nobody looked.
     """
 
     reader: Reader
     real: tuple[float, ...]
     quantile: float
     may_be_empty: bool
+    mismatched: tuple[float, ...] = ()
+    constant: BesideConstant | None = None
 
     @classmethod
     def of(cls, model: Model, pack: Pack, *, quantile: float, batch: int = 32) -> "Check":
@@ -102,13 +112,20 @@ class Check:
             raise UsageError(f"--quantile {quantile:g}", expected="a share from 0 to below 1, such as 0.1")
         if not rows:
             raise UsageError("the segmenter's dataset has no validation cases, so nobody knows how well it reads")
-        real: list[float] = []
+        real, mismatched = list[float](), list[float]()
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
             masks = reader.masks(pack.images(part), [pack.cases[row].id for row in part])
             real += [_real_dice(pack, row, mask) for row, mask in zip(part, masks, strict=True)]
-        may_be_empty = any(_is_empty(pack, row) for row in [*pack.rows("train"), *rows])
-        return cls(reader=reader, real=tuple(real), quantile=quantile, may_be_empty=may_be_empty)
+            others = [_next(rows, start + place) for place in range(len(part))]
+            mismatched += [_real_dice(pack, other, mask) for other, mask in zip(others, masks, strict=True)]
+        constant = best_constant_mask(pack, rows, partial(_real_dice, pack))
+        return cls(
+            reader=reader, real=tuple(real), quantile=quantile,
+            may_be_empty=any(_is_empty(pack, row) for row in [*pack.rows("train"), *rows]),
+            mismatched=tuple(mismatched) if len(rows) > 1 else (),
+            constant=beside(np.array(real), constant, patients_of(pack, rows)),
+        )  # fmt: skip
 
     @property
     def threshold(self) -> float:
@@ -119,6 +136,11 @@ class Check:
     def below(self) -> int:
         """How many real cases the threshold leaves below itself."""
         return sum(not self.keeps(dice) for dice in self.real)
+
+    @property
+    def kept_by_chance(self) -> float | None:
+        """Share of the real cases that would be kept with the mask of another one; None with a single case."""
+        return float(np.mean([self.keeps(dice) for dice in self.mismatched])) if self.mismatched else None
 
     def keeps(self, dice: float) -> bool:
         """Equation (2)."""
@@ -144,6 +166,8 @@ class Check:
         return {
             "segmenter": self.reader.model.sha256, "quantile": self.quantile, "threshold": self.threshold,
             "real_cases": len(self.real), "real_below": self.below, "real_dice_median": float(np.median(self.real)),
+            "kept_by_chance": self.kept_by_chance,
+            "constant_mask": None if self.constant is None else self.constant.to_dict(),
         }  # fmt: skip
 
 
@@ -162,6 +186,11 @@ def check_fits(reader: Model, model: Model) -> None:
             f"{reader.name} and {model.name} were trained on data prepared in other ways:\n{listed(other)}",
             remedy="train both on one prepared dataset",
         )
+
+
+def _next(rows: Sequence[int], place: int) -> int:
+    """The row after that at a place, in a circle."""
+    return rows[(place + 1) % len(rows)]
 
 
 def _real_dice(pack: Pack, row: int, mask: np.ndarray) -> float:

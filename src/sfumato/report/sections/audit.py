@@ -47,7 +47,7 @@ def audit_section(folder: Path) -> Section:
         summary=f"{cases} segmented in {ways}",
         reading=tuple(about["reading"]),
         limits=_limits(about),
-        headline=(_table(about["arms"]),),
+        headline=(_table(about["arms"], about.get("constant_mask", {}).get("recommended")),),
         blocks=(*_figure(about["arms"]), _ways(about["arms"]), *listings(folder, "summary.json", "provenance.json")),
     )
 
@@ -61,7 +61,7 @@ def _limits(about: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(limits)
 
 
-def _table(arms: Mapping[str, Any]) -> Table:
+def _table(arms: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Table:
     names = [name for name in NUMBERS if any(arm[name] is not None for arm in arms.values())]
     rows = tuple(
         (
@@ -73,6 +73,9 @@ def _table(arms: Mapping[str, Any]) -> Table:
         )
         for name, arm in arms.items()
     )
+    if constant is not None:
+        unknown = (UNKNOWN,) * (1 + len(names))
+        rows = (*rows, (f"{constant['mask']}, in every image", "0", f"{constant['dice']:.3f}", *unknown))
     return Table(
         title="The same cases, segmented in other ways",
         columns=("way", "network calls", "Dice", "minus recommended", *map(heading, names)),

@@ -31,7 +31,7 @@ def predictions_section(folder: Path) -> Section:
         title="Predictions",
         name=folder.name,
         summary=f"{counted(len(rows), 'case')} segmented, {_calls(rows)} each",
-        reading=_reading(rows),
+        reading=_reading(folder, rows),
         limits=_limits(folder),
         blocks=(
             *_means(rows),
@@ -64,10 +64,17 @@ def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
     return (Facts("In short", tuple(facts)),) if facts else ()
 
 
-def _reading(rows: Sequence[Row]) -> tuple[str, ...]:
-    """Which cases to look at."""
+def _reading(folder: Path, rows: Sequence[Row]) -> tuple[str, ...]:
+    """Which cases to look at; or that their order means nothing."""
+    if _is_unordered(folder):
+        return (f"No case is to be looked at before another: {read_json(folder / 'summary.json')['review']['why']}.",)
     first = ", ".join(f"{row['id']}{_expected(row)}" for row in rows[:3])
     return (f"Look first at {first}.",) if first else ()
+
+
+def _is_unordered(folder: Path) -> bool:
+    """Whether the folder says that its order means nothing."""
+    return (read_json(folder / "summary.json") or {}).get("review_first") == []
 
 
 def _limits(folder: Path) -> tuple[str, ...]:
@@ -93,10 +100,9 @@ def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
         if rows and "expected_error" in rows[0]
         else "the ensemble is least sure about"
     )
-    caption = f"The cases {by}. Bright = likely foreground, or much uncertainty."
-    return (
-        (Gallery(title="Look at these first", pictures=pictures, size="triple", caption=caption),) if pictures else ()
-    )
+    title, whose = ("Some cases", "") if _is_unordered(folder) else ("Look at these first", f"The cases {by}. ")
+    caption = f"{whose}Bright = likely foreground, or much uncertainty."
+    return (Gallery(title=title, pictures=pictures, size="triple", caption=caption),) if pictures else ()
 
 
 def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:

@@ -37,8 +37,8 @@ def soft(seed: int) -> np.ndarray:
     return mask
 
 
-def found_of(cases: Sequence[Case], *, kind: str = "segment") -> Found:
-    return Found(tuple(cases), kind, (), ())
+def found_of(cases: Sequence[Case]) -> Found:
+    return Found(tuple(cases), (), ())
 
 
 def findings_of(masks: Sequence[Sequence[np.ndarray]]) -> tuple[Finding, ...]:
@@ -120,7 +120,7 @@ def test_what_speaks_for_inverted_masks_is_true_of_all_that_are_counted() -> Non
 )
 def test_classes_are_named_once(counts: dict[str, int], told: str | None) -> None:
     cases = [Case(id=f"{name}{n}", image=f"{name}/{n}.png", label=name) for name in counts for n in range(counts[name])]
-    findings = list(find_in_splits(found_of(cases, kind="generate"), Copies((), ())))
+    findings = list(find_in_splits(found_of(cases), Copies((), ())))
     assert [finding.text for finding in findings if finding.code == "DATA-091"] == ([told] if told else [])
 
 
@@ -161,14 +161,14 @@ def test_rows_of_an_archive_are_images_of_their_own() -> None:
         for row, of in enumerate(stats)
     ]
     cases = [Case(id=str(row), image=f"a.npz::images/{row}") for row in range(4)]
-    finding = one(inspect(found_of(cases, kind="generate"), facts).findings, "DATA-097")
+    finding = one(inspect(found_of(cases), facts).findings, "DATA-097")
     assert finding.files == ("a.npz::images/2",) and finding.text.startswith("1 image has numbers of another scale")
 
 
 def test_a_picture_that_is_there_exactly_and_nearly_is_one() -> None:
     splits = ("train", "test", "validation", "train")
     cases = [Case(id=str(row), image=f"{row}.png", split=split) for row, split in enumerate(splits)]
-    findings = list(find_in_splits(found_of(cases, kind="generate"), Copies(exact=((0, 1),), near=((0, 2),))))
+    findings = list(find_in_splits(found_of(cases), Copies(exact=((0, 1),), near=((0, 2),))))
     assert one(findings, "DATA-081").text.startswith("1 picture is in several splits")
     assert one(findings, "DATA-081").files == ("0.png", "1.png", "2.png")
 

@@ -1,0 +1,19 @@
+"""The masks of all readers of a case, and how a mask agrees with them."""
+
+import numpy as np
+
+from sfumato.data.mask import IGNORED
+from sfumato.data.pack import Pack
+from sfumato.metrics.overlap import overlap
+
+
+def readers_of(pack: Pack, row: int) -> np.ndarray:
+    """The masks of all readers of a case (readers, h, w), in the model's own size."""
+    return np.concatenate([pack.masks([row], [reader]).numpy() for reader in range(pack.spec.readers)])
+
+
+def reader_dice(mask: np.ndarray, readers: np.ndarray, classes: int) -> float:
+    """Dice of a mask, mean over readers and foreground classes, where every reader says something."""
+    said = (readers != IGNORED).all(0)
+    dice = [overlap(mask[said], reader[said], classes=classes, case="this case").dice.mean() for reader in readers]
+    return float(np.mean(dice))
