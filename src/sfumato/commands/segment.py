@@ -23,6 +23,7 @@ from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
 from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.prediction import Row, Writer
+from sfumato.commands.output.summary import read_summary
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import Hints, find_cases
@@ -145,8 +146,8 @@ def segment(
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
     say(f"{work.told()}: {_what(cases)} with {counted(draw.calls, 'network call')} each")
-    summary = json.loads((out / "summary.json").read_text(encoding="utf-8")) if work.is_done() else {}
-    if summary:
+    summary = read_summary(out) if work.is_done() else {}
+    if summary.get("review_first"):
         say(f"look first at {', '.join(summary['review_first'])}")
     return {"predictions": str(out), "cases": len(wanted), "network_calls": draw.calls, **summary}
 

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sfumato.atomic import write_atomic
 from sfumato.errors import UsageError
 from sfumato.escape import for_html
+from sfumato.plain import in_form, ours
 from sfumato.report.asked import asked_of
 from sfumato.report.content import Section
 from sfumato.report.reading import read_json
@@ -65,10 +66,21 @@ def write_report(folders: Sequence[Path], out: Path) -> Path:
     if out.is_dir():
         raise UsageError(f"{out} is a folder", expected="the name of a page", remedy=f"--out {out / 'report.html'}")
     readers = [_reader(folder) for folder in folders]
-    page = render([_told(reader(folder.resolve()), folder) for reader, folder in zip(readers, folders, strict=True)])
+    sections = [_section(reader, folder) for reader, folder in zip(readers, folders, strict=True)]
+    page = render(sections)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, page)
     return out
+
+
+def _section(reader: Callable[[Path], Section], folder: Path) -> Section:
+    """What is to be said of a folder.
+
+    Raises:
+        DataError: its files have not the form that sfumato writes.
+    """
+    with in_form(ours(folder)):
+        return _told(reader(folder.resolve()), folder)
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -97,7 +109,8 @@ def _told(section: Section, folder: Path) -> Section:
     return replace(
         section,
         asked=section.asked or asked_of(folder),
-        reading=section.reading or sentences,
+        reading=tuple(map(str, section.reading)) or sentences,
+        limits=tuple(map(str, section.limits)),
     )
 
 
@@ -106,7 +119,8 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
     header = _header(folder / "manifest.csv")
     if (folder / "log.jsonl").is_file() or (folder / "recipe.yaml").is_file():
         return run_section
-    if (kind := _summary(folder).get("kind")) in KINDS:
+    kind = _summary(folder).get("kind")
+    if isinstance(kind, str) and kind in KINDS:
         return KINDS[kind]
     if (folder / "scores.csv").is_file():
         return scores_section
