@@ -22,6 +22,7 @@ from sfumato.commands.flags.numbers import LARGE, Wanted
 from sfumato.commands.flags.overshoot import DEVIATION
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
 from sfumato.recipe import Recipe, load_recipe
+from sfumato.recipe.part import MOST
 from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
 
 FOLDER = Path(__file__).parent
@@ -51,6 +52,7 @@ COMMANDS_HEAD = f"""{NOTE}
 
 A verb reads files or folders and writes one new folder; a folder that is not empty is refused without `--overwrite`.
 Everywhere, `--json` prints the result on stdout (progress goes to stderr), `--debug` shows the traceback of an error,
+`--allow-code PATH` lets a recipe or model build [its network by code of yours](how-to.md#a-network-of-your-own),
 `--help` explains. [The exit codes](how-to.md#call-it-from-a-program) are stable.
 """
 
@@ -180,7 +182,7 @@ def _bounds(schema: Mapping[str, Any]) -> str:
     above = schema.get("exclusiveMinimum", schema.get("gt"))
     low, high = schema.get("minimum", schema.get("ge")), schema.get("maximum", schema.get("le"))
     if above is not None:
-        return f" above {above}"
+        return f" above {above}" + (f" up to {high}" if high is not None and high < MOST else "")
     if low is not None:
         return f" {low} to {high}" if high is not None else f", at least {low}"
     return ""

@@ -163,7 +163,9 @@ def test_pages_name_no_unknown_code() -> None:
 def test_command_lines_parse(page: str, line: str) -> None:
     """The command exists, its words fit, and its settings are those of a recipe."""
     words = shlex.split(line, comments=True)
-    words = [word for word in words[words.index("sfumato") + 1 :] if word not in ("--json", "--debug")]
+    code = words.index("--allow-code") if "--allow-code" in words else len(words)
+    everywhere = {"--json", "--debug", *words[code : code + 2]}
+    words = [word for word in words[words.index("sfumato") + 1 :] if word not in everywhere]
     command, bound, _ = cli.app.parse_args(words, exit_on_error=False, print_error=False)
     given = bound.arguments
     if given.get("set") or given.get("recipe"):

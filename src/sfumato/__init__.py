@@ -1,14 +1,20 @@
-"""sfumato: diffusion models for medical images, from a folder of scans to a number one can trust."""
+"""sfumato: diffusion models for medical images, from a folder of scans to a number one can trust.
+
+Nothing is imported here that Python has not imported before: under `python -m sfumato` the current folder, which may
+hold anyone's files, comes first until `sfumato.__main__` leaves it out.
+"""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # as type checkers read it; typing itself is not imported
 if TYPE_CHECKING:
+    from typing import Any
+
     from sfumato.data.source import find_cases as find_cases
     from sfumato.inference import in_original_size as in_original_size
     from sfumato.inference import make as make
     from sfumato.inference import predict as predict
-    from sfumato.networks.own import network_factory as network_factory
+    from sfumato.networks.factory import network_factory as network_factory
     from sfumato.run import load_model as load_model
 
 __version__ = "0.1.0"
@@ -18,12 +24,12 @@ _HOMES = {
     "in_original_size": "sfumato.inference",
     "load_model": "sfumato.run",
     "make": "sfumato.inference",
-    "network_factory": "sfumato.networks.own",
+    "network_factory": "sfumato.networks.factory",
     "predict": "sfumato.inference",
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     """Public names are imported when they are first used: `import sfumato` alone loads no torch."""
     if name not in _HOMES:
         raise AttributeError(f"module 'sfumato' has no attribute {name!r}")

@@ -1,4 +1,14 @@
-"""`python -m sfumato`, which is how `torchrun` starts it."""
+"""`python -m sfumato`, which is how `torchrun` starts it.
+
+Python looks for modules in the current folder first when it is started like this. That folder may hold anyone's data,
+and a `torch.py` among them: it is left out before anything is imported.
+"""
+
+import os
+import sys
+
+if sys.path[:1] in ([""], [os.getcwd()]):  # noqa: PTH109 - nothing may be imported for it
+    del sys.path[0]
 
 from sfumato.cli import main
 

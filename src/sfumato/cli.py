@@ -1,11 +1,13 @@
 """The command line: parses, calls a command, shows. Commands are named by import path, so `--help` loads no torch."""
 
 import json
+import os
 import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from cyclopts import App, CycloptsError
@@ -17,6 +19,7 @@ from sfumato.commands.output.encoding import write_anything
 from sfumato.errors import DataError, ResourceError, SfumatoError, Stopped, UsageError
 from sfumato.escape import visible
 from sfumato.files import NotAFile
+from sfumato.networks.factory import allow_code
 from sfumato.shortage import shortage
 from sfumato.terminal import lasting_streams
 from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
@@ -26,9 +29,11 @@ ABOUT = """\
 Diffusion models for medical images: segment and synthesise, from a folder of scans to a number one can trust.
 
 Every verb reads folders and writes one new folder. Everywhere: --json prints the result on stdout, --debug shows the
-traceback of an error. Exit codes: 0 ok, 1 bug, 2 usage, 3 data, 4 memory or disk, 5 model, 75 stopped after saving,
-128 + number: ended by a signal, with nothing left behind.
+traceback of an error, --allow-code PATH lets a recipe or model build its network by the code in a file or folder of
+yours. Exit codes: 0 ok, 1 bug, 2 usage, 3 data, 4 memory or disk, 5 model, 75 stopped after saving, 128 + number: ended
+by a signal, with nothing left behind.
 """
+ALLOW_CODE = "--allow-code"
 BUG = "This is a bug in sfumato, not yours. Please report it with the lines above."
 
 app = App(
@@ -99,9 +104,11 @@ def _run(words: Sequence[str]) -> int:
     """Run one command and tell what came of it; the exit code."""
     flags = {flag: flag in words for flag in ("--json", "--debug")}
     adopt_slurm()
+    os.environ.setdefault("PYTHONSAFEPATH", "1")  # processes that are started look for no module in the current folder
     try:
         with ended_in_order():
-            result = app([word for word in words if word not in flags], exit_on_error=False, print_error=True)
+            left = _without_code([word for word in words if word not in flags])
+            result = app(left, exit_on_error=False, print_error=True)
         if flags["--json"]:
             _write(json.dumps(result, indent=2, default=str), sys.stdout)
     except CycloptsError:
@@ -117,6 +124,25 @@ def _run(words: Sequence[str]) -> int:
             _write(json.dumps(known, indent=2, default=str), sys.stdout)
         return code
     return 0
+
+
+def _without_code(words: Sequence[str]) -> list[str]:
+    """The words without `--allow-code PATH`; every such path is allowed.
+
+    Raises:
+        UsageError: a path is missing, or no code is there.
+    """
+    left, rest = [], iter(words)
+    for word in rest:
+        flag, equals, path = word.partition("=")
+        if flag != ALLOW_CODE:
+            left.append(word)
+            continue
+        path = path if equals else next(rest, "")
+        if not path:
+            raise UsageError(f"{ALLOW_CODE} without a path", expected=f"{ALLOW_CODE} nets.py, or a folder of modules")
+        allow_code(Path(path))
+    return left
 
 
 def _explain(error: Exception, *, debug: bool) -> int:

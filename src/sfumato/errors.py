@@ -50,6 +50,10 @@ class UsageError(SfumatoError):
     exit_code = 2
 
 
+class AbsentError(UsageError):
+    """Code that is needed and not there, or not allowed: what asks for it may be right."""
+
+
 class DataError(SfumatoError):
     """Data that cannot be used as it is."""
 

@@ -15,6 +15,7 @@ from sfumato.data.spec import Input, Spec, read_input, stored_channels, to_data
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Noise, Step, derive_seed
+from sfumato.errors import ModelError
 from sfumato.memory import Portions
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.run import Model
@@ -122,6 +123,7 @@ def predict(
         tell: told in words when memory runs out and fewer masks are drawn at once.
 
     Raises:
+        ModelError: it draws NaN.
         ResourceError: memory does not hold one mask.
         ValueError: more members than views.
     """
@@ -191,7 +193,8 @@ class _Draw:
                 frames.append(frame._replace(state=frame.state[filmed], estimate=frame.estimate[filmed]))
         process = self.model.process
         films = {ids[place]: film(process, frames, k, seed=seeds[place]) for k, place in enumerate(filmed)}
-        return _Drawn(turn_back(probabilities(frame.estimate), views).cpu().numpy(), films)
+        answer = probabilities(_numbers(frame.estimate, self.model))
+        return _Drawn(turn_back(answer, views).cpu().numpy(), films)
 
 
 def _picture(image: Input, spec: Spec) -> np.ndarray:
@@ -259,13 +262,37 @@ def make(
     """The images, `batch` at a time, fewer when memory runs out; each depends on its seed, class and mask alone."""
 
     def work(chunk: Sequence[Wanted]) -> list[Made]:
-        images, masks = model.layout.parted(last(make_steps(model, sampler, chunk, guidance=guidance)).x)
+        images, masks = model.layout.parted(final(model, make_steps(model, sampler, chunk, guidance=guidance)))
         pixels = np.zeros((len(chunk), *model.spec.size, 0), np.uint8) if images is None else to_uint8(images)
-        drawn = [None] * len(chunk) if masks is None else list(masks.cpu().numpy().astype(np.uint8))
-        return [Made(*each) for each in zip(chunk, pixels, drawn, strict=True)]
+        indices = [None] * len(chunk) if masks is None else list(masks.cpu().numpy().astype(np.uint8))
+        return [Made(*each) for each in zip(chunk, pixels, indices, strict=True)]
 
     for made in Portions(batch, tell=tell).each(wanted, work):
         yield from made
+
+
+def final(model: Model, steps: Iterator[Step]) -> Data:
+    """The state after the last of a model's steps.
+
+    Raises:
+        ModelError: it holds NaN or infinite numbers.
+    """
+    return _numbers(last(steps).x, model)
+
+
+def _numbers(drawn: Data, model: Model) -> Data:
+    """What a model drew, which must be numbers.
+
+    Raises:
+        ModelError: it holds NaN or infinite numbers, which as pixels would look like black.
+    """
+    if not bool(torch.isfinite(drawn).all()):
+        raise ModelError(
+            f"{model.name} draws NaN or infinite numbers",
+            expected="numbers: its weights are so large that they overflow",
+            remedy="an earlier checkpoint; or another way of drawing: --sampler, --steps, --guidance 1",
+        )
+    return drawn
 
 
 def make_steps(

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
-from sfumato.files import read_text
+from sfumato.errors import DataError
+from sfumato.plain import ours, read_object
 
 FILE = "measured.json"
 
@@ -47,7 +48,6 @@ def _beside(model: Path) -> Path:
 
 def _all(file: Path) -> dict[str, Any]:
     try:
-        known = json.loads(read_text(file))
-    except (OSError, ValueError):
+        return read_object(file, ours(file))
+    except DataError:
         return {}
-    return known if isinstance(known, dict) else {}

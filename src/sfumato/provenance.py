@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
-from sfumato.files import open_file, read_text
+from sfumato.files import open_file
+from sfumato.plain import ours, read_object
 
 
 def write_provenance(folder: Path, *, inputs: Mapping[str, Path], seed: int | None = None, **more: Any) -> None:
@@ -40,10 +41,13 @@ def write_provenance(folder: Path, *, inputs: Mapping[str, Path], seed: int | No
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """What `write_provenance` wrote; empty if there is none."""
+    """What `write_provenance` wrote; empty if there is none.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     path = folder / "provenance.json"
-    record: dict[str, Any] = json.loads(read_text(path)) if path.is_file() else {}
-    return record
+    return read_object(path, ours(path)) if path.is_file() else {}
 
 
 def digest(path: Path) -> str | None:

@@ -9,30 +9,30 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
-import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
-from sfumato.builder.network import build_network
+from sfumato.builder.held import build_held, built
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_guidance, build_run_sampler
 from sfumato.data.spec import Spec
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
-from sfumato.files import read_text
+from sfumato.header import HEADER_KEY, About, Header, Measured, read_about, read_header
 from sfumato.measured import keep_measured, read_measured
+from sfumato.plain import mistakes, read_object, shaped
 from sfumato.provenance import digest
-from sfumato.recipe import Recipe, Sample, parse_recipe
-from sfumato.shortage import raise_shortage
+from sfumato.recipe import Recipe, Sample, parse_recipe, read_recipe
 from sfumato.tasks.counting import count_calls
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import Sampler
 from sfumato.training.best import told
 from sfumato.training.checkpoint import load, marked, named, newest
-from sfumato.training.weights import fill, load_weights
+from sfumato.training.weights import load_weights
 
 AVERAGED = "ema.safetensors"
 """The averaged weights inside a checkpoint."""
@@ -42,9 +42,6 @@ CHECKPOINTS = "checkpoints"
 
 TWIN = "twin"
 """Folder inside a run that holds its deterministic twin, itself a run, and inside predictions those of the twin."""
-
-HEADER_KEY = "sfumato"
-"""Key of the safetensors metadata under which a model describes itself, as JSON."""
 
 
 class Model(NamedTuple):
@@ -120,14 +117,12 @@ class Model(NamedTuple):
         words = self.recipe.sample.model_dump()
         if "churn" in given:
             given["churn"] = {**words["churn"], "amount": given["churn"]}
-        return Sample.model_validate({**words, **given})
-
-
-def header(recipe: Recipe, spec: Spec, *, step: int, average: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Safetensors metadata by which a model describes itself; `average` tells of one that has a width."""
-    about = {"recipe": recipe.model_dump(mode="json", by_alias=True), "spec": spec.to_dict(), "step": step}
-    about |= {} if average is None else {"average": average}
-    return {HEADER_KEY: json.dumps(about)}
+        try:
+            return Sample.model_validate({**words, **given})
+        except ValidationError as error:
+            raise UsageError(
+                f"so nothing can be drawn: {'; '.join(mistakes(error))}", remedy="see docs/recipe.md"
+            ) from None
 
 
 def keep_curve(path: Path, sha256: str, curve: Mapping[str, Any]) -> Path:
@@ -154,21 +149,31 @@ def complete(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a model to be given away, and all that is known about it: also what was measured of it."""
     file = weights_of(path)
     tensors, metadata = load_weights(file)
+    header = read_header(metadata, source=file) if HEADER_KEY in metadata else None
     about: dict[str, Any] = json.loads(metadata.get(HEADER_KEY, "{}"))
-    sha256 = about.get("of") or digest(file) or ""
-    if measured := _measured(path, sha256, about):
+    sha256 = (header and header.of) or digest(file) or ""
+    if measured := _measured(path, sha256, header):
         about |= {**measured, "of": sha256}
     if words := words_of(file):
         about["weights"] = words
     return tensors, about
 
 
-def _measured(path: Path, sha256: str, about: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(path: Path, sha256: str, header: Header | None) -> dict[str, Any]:
     """What was measured of a model: what lies beside it, over what its header tells."""
-    beside = read_measured(path, sha256)
-    curve = beside.get("curve") or about.get("curve")
-    review = {**(about.get("review") or {}), **(beside.get("review") or {})}
-    return ({"curve": curve} if curve else {}) | ({"review": review} if review else {})
+
+    def fault(finding: str) -> ModelError:
+        return ModelError(
+            f"what was measured of {path} {finding}",
+            expected="measured.json as sfumato writes it",
+            remedy="delete it: it is measured again where it is needed",
+        )
+
+    beside = shaped(Measured.model_validate, read_measured(path, sha256), fault)
+    told = Measured() if header is None else Measured(curve=header.curve, review=header.review)
+    both = {"curve": beside.curve or told.curve, "review": {**(told.review or {}), **(beside.review or {})}}
+    plain = Measured.model_validate(both).model_dump(mode="json", exclude_unset=True)
+    return {name: value for name, value in plain.items() if value}
 
 
 def load_model(path: Path | str, *, device: str = "cpu") -> Model:
@@ -177,34 +182,58 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
     Raises:
         ModelError: there is none, it is damaged, or it was not written by sfumato.
     """
-    path = Path(path)
-    file = weights_of(path)
-    tensors, metadata = load_weights(file)
-    try:
-        about = json.loads(metadata[HEADER_KEY])
-    except (KeyError, json.JSONDecodeError):
-        raise ModelError(
-            f"{file} does not say how it was trained", expected="a safetensors file written by sfumato"
-        ) from None
-    recipe, spec = parse_recipe(about["recipe"], origin=str(file)), Spec.from_dict(about["spec"])
-    network = build_network(recipe, spec)
-    fill(network, tensors, source=str(file))
-    network = network.to(device).eval().requires_grad_(False)
-    sha256 = about.get("of") or digest(file) or ""
-    measured = _measured(path, sha256, about)
+    found = read_model(Path(path))
+    (recipe, spec, about), source = found.about, str(found.file)
+    network = build_held(recipe, spec, found.tensors, source=source)
+    with built("sampler", source):
+        process = build_process(recipe)
+        drawn = recipe.sample.model_copy(update={"start": "noise"})  # what it starts from may lie elsewhere
+        build_run_sampler(recipe, drawn, spec, process)
+    measured = _measured(Path(path), found.sha256, about)
     return Model(
         str(path),
         recipe,
         spec,
-        build_process(recipe),
-        network,
-        about["step"],
-        sha256,
+        process,
+        network.to(device).eval().requires_grad_(False),
+        about.step,
+        found.sha256,
         measured.get("curve"),
-        about.get("average"),
+        None if about.average is None else about.average.model_dump(mode="json", exclude_unset=True),
         measured.get("review"),
-        about.get("weights") or words_of(file),
+        found.weights,
     )
+
+
+class ModelFile(NamedTuple):
+    """A model that was read, and not built yet.
+
+    Attributes:
+        file: where its weights are.
+        sha256: of the weights; of a run the checkpoint's.
+        about: what it says of itself.
+        tensors: all that it holds, by name.
+        weights: what the weights are among those of their run, in words, if it is known.
+    """
+
+    file: Path
+    sha256: str
+    about: About
+    tensors: Mapping[str, Tensor]
+    weights: str
+
+
+def read_model(path: Path) -> ModelFile:
+    """What `load_model` builds a network of; nothing is imported or built.
+
+    Raises:
+        ModelError: as for `load_model`.
+    """
+    file = weights_of(path)
+    tensors, metadata = load_weights(file)
+    about = read_about(metadata, source=file)
+    sha256 = about.header.of or digest(file) or ""
+    return ModelFile(file, sha256, about, tensors, about.header.weights or words_of(file))
 
 
 def words_of(file: Path) -> str:
@@ -278,6 +307,15 @@ def weights_of(path: Path) -> Path:
     return Run(path).weights() if path.is_dir() else path
 
 
+class _Record(BaseModel):
+    """What `run.json` holds."""
+
+    model_config = ConfigDict(extra="allow")
+
+    dataset: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+    sha256: str | None
+
+
 @dataclass(frozen=True)
 class Run:
     """The folder of one training run."""
@@ -312,8 +350,7 @@ class Run:
     @property
     def recipe(self) -> Recipe:
         """The resolved recipe: every `auto` has become a number."""
-        raw = yaml.safe_load(read_text(self.recipe_file))
-        return parse_recipe(raw, origin=str(self.recipe_file))
+        return parse_recipe(read_recipe(self.recipe_file), origin=str(self.recipe_file))
 
     @property
     def twin(self) -> "Run":
@@ -323,13 +360,15 @@ class Run:
     @property
     def record(self) -> dict[str, Any]:
         """`run.json`: the dataset, relative to the run or absolute, and what it was like."""
-        file = self.folder / "run.json"
-        try:
-            record: dict[str, Any] = json.loads(read_text(file))
-        except (OSError, json.JSONDecodeError) as error:
-            raise_shortage(error, reading=file)
-            raise UsageError(f"{self.folder} is not a run folder", expected=f"{file} naming its dataset") from None
-        return record
+
+        def fault(finding: str) -> UsageError:
+            return UsageError(
+                f"{self.folder} is not a run folder: run.json {finding}",
+                expected="a run.json that names its dataset",
+            )
+
+        record = shaped(_Record.model_validate, read_object(self.folder / "run.json", fault), fault)
+        return record.model_dump(exclude_unset=True)
 
     @property
     def dataset(self) -> Path:
@@ -372,5 +411,4 @@ class Run:
         if not self.model.is_file():
             return False
         _, metadata = load_weights(self.model)
-        about = json.loads(metadata.get(HEADER_KEY, "{}"))
-        return bool(about.get("of") == digest(weights))
+        return read_header(metadata, source=self.model).of == digest(weights)

@@ -1,6 +1,7 @@
 """The command line as a person meets it: exit codes, messages without traceback, nothing lost."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -220,3 +221,25 @@ def test_json_is_alone_on_stdout(dataset: Path, capsys: pytest.CaptureFixture[st
     assert call("info", dataset, "--json") == 0
     result = json.loads(capsys.readouterr().out)
     assert result["size"] == [16, 16] and result["readers"] == 2
+
+
+def test_modules_of_the_current_folder_are_not_imported(tmp_path: Path) -> None:
+    """`python -m` puts it first, and so do worker processes unless they are told not to."""
+    for name in ("typing", "cyclopts", "yaml", "json"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported')")
+    done = subprocess.run([sys.executable, "-m", "sfumato", "--version"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "imported" not in done.stderr
+    assert call("--version") == 0 and os.environ["PYTHONSAFEPATH"] == "1"
+
+
+@pytest.mark.parametrize("words", [["--allow-code", "nets.py"], ["--allow-code=nets.py"]])
+def test_code_is_allowed_from_anywhere_in_a_command(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allowed: list[Path] = []
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sfumato.networks.factory._allowed", allowed)
+    assert call("doctor", *words) == 2 and not allowed, "there is no such file"
+    Path("nets.py").touch()
+    assert call("--version", *words) == 0 and allowed == [tmp_path / "nets.py"]
+    assert call("--version", "--allow-code") == 2

@@ -1,6 +1,7 @@
 """From a recipe to the network."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, assert_never
 
 import torch
@@ -40,12 +41,18 @@ from sfumato.recipe import (
 from sfumato.tasks.pairs import Layout
 
 
-def build_network(recipe: Recipe, spec: Spec) -> nn.Module:
-    """The network of a task on data of a kind, with its initial weights drawn from the recipe's seed."""
+def build_network(recipe: Recipe, spec: Spec, *, numbers: bool = True) -> nn.Module:
+    """The network of a task on data of a kind, with its initial weights drawn from the recipe's seed.
+
+    Args:
+        recipe: every `auto` resolved.
+        spec: the data.
+        numbers: False builds only the shapes of its tensors (on torch's device meta), which takes no memory.
+    """
     shape = _shape(recipe, spec)
     augment = None if recipe.data.augment == "auto" else build_augment(recipe)  # auto never becomes a pipe
     ours = {**shape, "augment_labels": augment.labels if isinstance(augment, Pipe) else 0}
-    with torch.random.fork_rng():
+    with torch.random.fork_rng(), nullcontext() if numbers else torch.device("meta"):
         torch.default_generator.manual_seed(recipe.train.seed)
         match recipe.network:
             case UNetNetwork() as n:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from sfumato.builder.held import refuse_larger_than_memory
 from sfumato.builder.network import build_network
 from sfumato.builder.objective import build_adversary
 from sfumato.data.spec import Spec
@@ -22,7 +23,12 @@ from sfumato.training.stream import Stream
 
 
 def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> Parts:
-    """The network, its optimiser, its averages and its adversary, before the first step."""
+    """The network, its optimiser, its averages and its adversary, before the first step.
+
+    Raises:
+        ResourceError: memory does not hold the network.
+    """
+    refuse_larger_than_memory(recipe, spec)
     network = build_network(recipe, spec).to(device)
     words = recipe.train
     averages = [EMA(network, width=width) for width in words.ema_widths]

@@ -8,11 +8,12 @@ from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output_file
 from sfumato.errors import UsageError
+from sfumato.header import header
 from sfumato.recipe.train import NARROWEST, WIDEST
-from sfumato.run import Run, header, load_model
+from sfumato.run import Run, load_model
 from sfumato.training.averages import KeptFile, add_together, kept_averages
 from sfumato.training.profile import Kept, reconstruct
-from sfumato.training.weights import write_weights
+from sfumato.training.weights import check_numbers, write_weights
 from sfumato.wording import counted
 
 LARGEST_ERROR = 0.05
@@ -89,7 +90,9 @@ def _write(claim: Claim, kept: list[KeptFile], shares: tuple[float, ...], averag
     """The newest average's model with its weights replaced, and told so."""
     model = load_model(kept[-1].file)
     names = [name for name, _ in model.network.named_parameters()]
-    model.network.load_state_dict(add_together(kept, shares, names), strict=False)
+    averaged = add_together(kept, shares, names)
+    check_numbers(averaged, model.network.state_dict(), source=str(kept[-1].file.parent))
+    model.network.load_state_dict(averaged, strict=False)
     about = header(model.recipe, model.spec, step=model.step, average=average)
     with claim.file() as draft:
         write_weights(draft, model.network.state_dict(), about)

@@ -11,20 +11,23 @@ from sfumato.builder.network import build_network
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output, claim_output_file
-from sfumato.commands.work.starting import Donor, implant, read_donor, told
+from sfumato.commands.work.donors import Donor, read_donor
+from sfumato.commands.work.starting import implant, told
 from sfumato.data.intensity import Intensity
-from sfumato.data.spec import Spec
+from sfumato.data.spec import LARGEST_SIDE, Spec
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.family.learned import LearnedVariance
 from sfumato.diffusion.level.schedule import Discrete
 from sfumato.errors import ModelError, UsageError
+from sfumato.header import HEADER_KEY, header
 from sfumato.networks.foreign import DiffusersUNet
 from sfumato.networks.foreign.folder import SCHEDULER
 from sfumato.networks.foreign.pipeline import save_pipeline
+from sfumato.plain import shown
 from sfumato.provenance import write_provenance
 from sfumato.recipe import DEFAULTS, GaussianProcess, Recipe, merge, parse_recipe
 from sfumato.recipe.scheduler import scheduler_words
-from sfumato.run import HEADER_KEY, Model, complete, header, load_model
+from sfumato.run import Model, complete, load_model
 from sfumato.training.weights import write_weights
 
 EIGHT_BITS = Intensity("unit", 0.0, 255.0, "pipelines of diffusers take -1 for black and 1 for white")
@@ -110,7 +113,7 @@ def _spec(donor: Donor, config: Mapping[str, Any], *, size: str | None, classes:
     stated = config["sample_size"] if size is None else json.loads(parse_size(size))
     if stated is None:
         raise UsageError(f"{donor.name} does not say how large its images are", remedy="--size 64, or what they were")
-    height, width = stated if isinstance(stated, list) else (stated, stated)
+    height, width = _sides(stated, donor.name)
     rows = config["num_class_embeds"] or 0
     names = classes.split(",") if classes else [str(index) for index in range(rows)]
     if rows not in {len(names), len(names) + 1} or (config["class_embed_type"] and not classes):
@@ -123,6 +126,18 @@ def _spec(donor: Donor, config: Mapping[str, Any], *, size: str | None, classes:
         size=(height, width), channels=donor.signature.state, dtype="uint8", intensity=EIGHT_BITS,
         classes=tuple(names),
     )  # fmt: skip
+
+
+def _sides(stated: Any, name: str) -> tuple[int, int]:
+    """Height and width of what a configuration says of its images: one number, or two."""
+    sides = tuple(stated) if isinstance(stated, list) else (stated, stated)
+    if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in sides):
+        raise ModelError(
+            f"{name} says that its images have {shown(stated)} pixels",
+            expected=f"height and width up to {LARGEST_SIDE}", remedy="--size 64, or what they were",
+        )  # fmt: skip
+    height, width = sides
+    return height, width
 
 
 def _recipe(donor: Donor, spec: Spec) -> Recipe:

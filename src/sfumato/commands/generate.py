@@ -21,6 +21,7 @@ from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
 from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.pictures import spared
+from sfumato.commands.output.summary import read_summary
 from sfumato.commands.work.judging import Outcome, build_detector, draw_kept, rejections, told
 from sfumato.commands.work.mixing import MADE, Mix
 from sfumato.commands.work.samples import (
@@ -37,7 +38,6 @@ from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
 from sfumato.evaluation.balance import Level
 from sfumato.evaluation.copies import CopyDetector
-from sfumato.files import read_text
 from sfumato.inference import Made, Wanted, make, make_steps
 from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import film as film_pictures
@@ -150,7 +150,7 @@ def generate(
             if finished is not None:
                 _finish(order, finished, detector, source=model, guide=guide, asked=asked)
     say(f"{work.told()}: {order.told()}")
-    summary = json.loads(read_text(out / "summary.json")) if work.is_done() else {}
+    summary = read_summary(out) if work.is_done() else {}
     for sentence in summary.get("reading", ()):
         say(sentence)
     return {"samples": str(out), "images": order.totals, "network_calls": order.calls, **summary}

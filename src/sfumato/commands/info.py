@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sfumato.builder.held import shapes_held
 from sfumato.builder.network import build_call
 from sfumato.commands.output.console import say
 from sfumato.commands.output.layout import show_facts
@@ -17,11 +18,12 @@ from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.statistics import read_reference
 from sfumato.networks.measure import count_flops
+from sfumato.recipe import OwnNetwork
 from sfumato.report.figures import NOT_A_METRIC
 from sfumato.report.meaning import heading
 from sfumato.report.page import CHECKED, section_of
 from sfumato.report.reading import read_json, shown
-from sfumato.run import Model, Run, load_model
+from sfumato.run import ModelFile, Run, read_model
 from sfumato.training.checkpoint import named
 from sfumato.training.log import read_log
 from sfumato.wording import counted
@@ -72,7 +74,7 @@ def info(path: Path, /) -> dict[str, Any]:
     if named(path) is None and path.is_file() and path.suffix.lower() != ".safetensors":
         return _show_image(path)
     if path.is_file() or named(path) is not None:  # a model, or a checkpoint of a run
-        return _show_model(_about_model(load_model(path)))
+        return _show_model(_about_model(read_model(path), name=str(path)))
     return _show_folder(path)
 
 
@@ -128,7 +130,7 @@ def _about_run(path: Path) -> dict[str, Any]:
         "minutes": round(max((record.get("seconds", 0.0) for record in records), default=0.0) / 60, 2),
         "last_validation": validations[-1] if validations else None,
         "twin": run.twin.exists(),
-        "model": _about_model(load_model(path)) if run.checkpoints.is_dir() else None,
+        "model": _about_model(read_model(path), name=str(path)) if run.checkpoints.is_dir() else None,
     }
 
 
@@ -146,18 +148,32 @@ def _show_run(told: dict[str, Any]) -> dict[str, Any]:
     return _more(told)
 
 
-def _about_model(model: Model) -> dict[str, Any]:
+def _about_model(model: ModelFile, *, name: str) -> dict[str, Any]:
+    """What a model is, from its header and the shapes of its network: no code that it names is imported."""
+    recipe, spec, header = model.about
     return {
-        "model": model.name,
-        "task": model.recipe.task,
-        "step": model.step,
+        "model": name,
+        "task": recipe.task,
+        "step": header.step,
         **({"weights": model.weights} if model.weights else {}),
         "sha256": model.sha256,
-        "parameters": sum(parameter.numel() for parameter in model.network.parameters()),
-        "flops_per_call": count_flops(model.network, build_call(model.recipe, model.spec)),
-        "data": model.spec.to_dict(),
-        "recipe": model.recipe.model_dump(mode="json", by_alias=True),
-        **({} if model.average is None else {"average": model.average}),
+        **({} if header.average is None else {"average": header.average.model_dump(mode="json")}),
+        **_size(model),
+        "data": spec.to_dict(),
+        "recipe": recipe.model_dump(mode="json", by_alias=True),
+    }
+
+
+def _size(model: ModelFile) -> dict[str, int | None]:
+    """Parameters, and operations of a call; the latter are not known of a network of the user's own."""
+    recipe, spec, _ = model.about
+    if isinstance(recipe.network, OwnNetwork):
+        return {"parameters": sum(tensor.numel() for tensor in model.tensors.values()), "flops_per_call": None}
+    network = shapes_held(recipe, spec, model.tensors, source=str(model.file))
+    assert network is not None, "only a network of the user's own may be impossible without numbers"
+    return {
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "flops_per_call": count_flops(network, build_call(recipe, spec)),
     }
 
 
@@ -182,7 +198,8 @@ def _model(told: Told) -> Facts:
         yield "masks", _listed(data["mask_classes"])
     yield "process", recipe["process"]["kind"]
     network = f"{recipe['network']['kind']}, {counted(told['parameters'], 'parameter')}"
-    yield "network", f"{network}, {told['flops_per_call'] / 1e6:.4g} MFLOP a call"
+    operations = told["flops_per_call"]
+    yield "network", network if operations is None else f"{network}, {operations / 1e6:.4g} MFLOP a call"
     sample = recipe["sample"]
     yield "samples by", f"{sample['sampler']}, {counted(sample['steps'], 'step')}"
     yield "sha256", told["sha256"]

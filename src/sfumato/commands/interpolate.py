@@ -36,11 +36,11 @@ from sfumato.data.spec import read_input, to_data
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Noise
 from sfumato.errors import UsageError
-from sfumato.inference import blank, noise_of, steps_from
+from sfumato.inference import blank, final, noise_of, steps_from
 from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import animation, strip
 from sfumato.run import Model
-from sfumato.tasks.task import Sampler, last, spread, to_uint8
+from sfumato.tasks.task import Sampler, spread, to_uint8
 from sfumato.training.processes import choose_device
 from sfumato.typing import Data
 from sfumato.wording import counted
@@ -172,7 +172,7 @@ def _made(
 ) -> Iterator[np.ndarray]:
     for start in range(0, len(states), batch):
         part = slice(start, start + batch)
-        yield from to_uint8(last(steps_from(model, sampler, states[part], labels[part], noise.part(part))).x)
+        yield from to_uint8(final(model, steps_from(model, sampler, states[part], labels[part], noise.part(part))))
 
 
 def _write(

@@ -4,7 +4,6 @@ Attempts are made in the order of their seeds until enough are kept, so those th
 ones, and the same command goes on after them.
 """
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from sfumato.commands.flags.wishes import known_class
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.ledger import Facts, Shard, Share, Work, asked_by
 from sfumato.commands.output.pairs import SHOWN, facts_of, item_of, write_pair, write_tables
+from sfumato.commands.output.summary import read_summary
 from sfumato.commands.output.verdict import refuse_constant
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
@@ -29,7 +29,6 @@ from sfumato.errors import ModelError, UsageError
 from sfumato.evaluation.pairs.check import Check, check_fits
 from sfumato.evaluation.pairs.making import Maker
 from sfumato.evaluation.pairs.sources import Changed, Drawn, MaskSource
-from sfumato.files import read_text
 from sfumato.inference import Wanted
 from sfumato.provenance import digest, write_provenance
 from sfumato.run import Model, Run, load_model
@@ -281,8 +280,8 @@ def _result(order: _Order, out: Path, *, dry_run: bool) -> dict[str, Any]:
         pairs, attempts = counted(order.count, "pair"), counted(len(order.wanted), "attempt")
         say(f"would keep {pairs} of at most {attempts} of {counted(calls, 'network call')} in {out}")
         return {"folder": str(out), "asked": order.count, "attempts": len(order.wanted), "network_calls": calls}
-    summary: dict[str, Any] = json.loads(read_text(out / "summary.json"))
-    for sentence in summary["reading"]:
+    summary = read_summary(out)
+    for sentence in summary.get("reading", ()):
         say(sentence)
     say(f"written to {out}")
     return {"folder": str(out), **summary}

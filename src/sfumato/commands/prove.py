@@ -14,6 +14,7 @@ from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.ledger import Shard, Share, Work, asked_by
+from sfumato.commands.output.summary import read_summary
 from sfumato.data.crew import Crew, processors
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
@@ -25,9 +26,9 @@ from sfumato.evaluation.prove.proof import Proof
 from sfumato.evaluation.prove.statistics import Estimate
 from sfumato.evaluation.prove.train import BATCH, Subject, run_unit
 from sfumato.evaluation.prove.verdict import CALLED, signed
-from sfumato.files import read_text
 from sfumato.networks.classifier import SMALL, make_classifier
 from sfumato.numerals import decimal
+from sfumato.plain import in_form, ours
 from sfumato.provenance import digest, write_provenance
 from sfumato.tables import write_records
 from sfumato.training.hardware import set_up
@@ -127,8 +128,9 @@ def prove(
                 _write(proof, finished.files)
                 inputs = {"real": real, "samples": samples}
                 write_provenance(finished.files, inputs=inputs, asked=work.asked, seeds=list(range(seeds)))
-    summary: dict[str, Any] = json.loads(read_text(out / "summary.json"))
-    _show(summary)
+    summary = read_summary(out)
+    with in_form(ours(out / "summary.json")):
+        _show(summary)
     say(f"the proof is in {out}")
     return {"proof": str(out), **summary}
 

@@ -21,12 +21,12 @@ from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import read_input, to_data
 from sfumato.diffusion.process import Noise, derive_seed
 from sfumato.errors import UsageError
-from sfumato.inference import steps_from
+from sfumato.inference import final, steps_from
 from sfumato.provenance import write_provenance
 from sfumato.report.figures import heat, strips
 from sfumato.run import Model
 from sfumato.tasks.film import visible
-from sfumato.tasks.task import Sampler, last, spread, to_uint8
+from sfumato.tasks.task import Sampler, spread, to_uint8
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
@@ -130,8 +130,8 @@ def _reconstructions(
         noise = Noise([derive_seed(seed, "reconstruct", case.id) for case in chunk], model.device)
         x_t = model.process.corrupt(x0, t, noise)
         labels = [case.label if case.label in classes else None for case in chunk]
-        made = last(steps_from(model, sampler, x_t, labels, noise))
-        shown = (x0, visible(model.process, x_t, t), made.x)
+        made = final(model, steps_from(model, sampler, x_t, labels, noise))
+        shown = (x0, visible(model.process, x_t, t), made)
         yield from map(_Pictures, *(to_uint8(images) for images in shown))
 
 

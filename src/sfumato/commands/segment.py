@@ -23,13 +23,13 @@ from sfumato.commands.output.folder import check_output, output_folder
 from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_shard
 from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.prediction import Row, Writer
+from sfumato.commands.output.summary import read_summary
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import Spec, read_input
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, UsageError, raise_together
-from sfumato.files import read_text
 from sfumato.inference import predict
 from sfumato.metrics.ensemble import review_rank
 from sfumato.provenance import write_provenance
@@ -146,8 +146,8 @@ def segment(
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
     say(f"{work.told()}: {_what(cases)} with {counted(draw.calls, 'network call')} each")
-    summary = json.loads(read_text(out / "summary.json")) if work.is_done() else {}
-    if summary:
+    summary = read_summary(out) if work.is_done() else {}
+    if summary.get("review_first"):
         say(_look_first(summary))
     return {"predictions": str(out), "cases": len(wanted), "network_calls": draw.calls, **summary}
 

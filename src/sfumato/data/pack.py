@@ -11,22 +11,22 @@
 A batch is one gather from the memory map, one move to the device, one cast.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict
 
 from sfumato.data.formats.archive import read_array
+from sfumato.data.formats.image import MAX_PIXELS
 from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.placement import Placement
 from sfumato.data.preparation.store import FORMAT
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError
-from sfumato.files import read_file
-from sfumato.shortage import raise_shortage
+from sfumato.plain import read_object, shaped, shown
 from sfumato.tables import read_rows
 from sfumato.typing import Data, Labels, Masks
 
@@ -63,7 +63,7 @@ class Pack:
             DataError: it is not a whole prepared data set.
         """
         entry = _description(folder)
-        spec = Spec.from_dict(entry["spec"])
+        spec = Spec.from_dict(entry.spec)
         rows = read_rows(folder / "manifest.csv")
         cases = read_manifest(folder / "manifest.csv")
         images = read_array(folder / "images.npy")
@@ -76,7 +76,7 @@ class Pack:
         if images.dtype != spec.stored_dtype:
             finding = f"{folder}: the images are stored as {images.dtype}"
             raise DataError(finding, expected=f"{spec.stored_dtype}", code="DATA-021")
-        return cls(spec, cases, [_original(row) for row in rows], images, masks, entry["notes"])
+        return cls(spec, cases, [_original(folder, row) for row in rows], images, masks, entry.notes)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -123,24 +123,56 @@ class Pack:
         return self.spec.canvas.place(*self._sizes[row])
 
 
-def _original(row: Mapping[str, str]) -> Original:
-    spacing = (float(row["row_mm"]), float(row["column_mm"])) if row.get("row_mm") else None
-    return Original((int(row["height"]), int(row["width"])), spacing)
+class _Entry(BaseModel):
+    """What `dataset.json` holds."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    format: int
+    spec: Any = None
+    notes: tuple[str, ...] = ()
 
 
-def _description(folder: Path) -> dict[str, Any]:
+def _original(folder: Path, row: Mapping[str, str]) -> Original:
+    """The size of an image before it was prepared.
+
+    Raises:
+        DataError: the table does not say it, or in numbers that no image has.
+    """
     try:
-        entry: dict[str, Any] = json.loads(read_file(folder / "dataset.json"))
-        version = entry["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise_shortage(error, reading=folder)
-        raise DataError(
-            f"{folder} is no prepared data set: dataset.json {error}",
+        spacing = (float(row["row_mm"]), float(row["column_mm"])) if row.get("row_mm") else None
+        original = Original((int(row["height"]), int(row["width"])), spacing)
+    except (KeyError, ValueError) as error:
+        raise _wrong_size(folder, row, str(error)) from error
+    height, width = original.size
+    if not (0 < height <= MAX_PIXELS and 0 < width <= MAX_PIXELS and height * width <= MAX_PIXELS):
+        raise _wrong_size(folder, row, f"{shown(row['height'])} x {shown(row['width'])} pixels")
+    if spacing is not None and not all(0 < step < float("inf") for step in spacing):
+        raise _wrong_size(folder, row, f"{shown(row['row_mm'])} x {shown(row['column_mm'])} mm")
+    return original
+
+
+def _wrong_size(folder: Path, row: Mapping[str, str], found: str) -> DataError:
+    return DataError(
+        f"{folder}: manifest.csv tells no size of {shown(row['id'])}: {found}",
+        expected="height and width in pixels, and row_mm and column_mm or neither",
+        remedy="sfumato prepare SOURCE again",
+        code="DATA-021",
+    )
+
+
+def _description(folder: Path) -> _Entry:
+    def fault(finding: str) -> DataError:
+        return DataError(
+            f"{folder} is no prepared data set: dataset.json {finding}",
             remedy=f"sfumato prepare SOURCE --out {folder}",
             code="DATA-021",
-        ) from error
-    if version != FORMAT:
-        age, remedy = ("a newer", "install a newer sfumato") if version > FORMAT else ("an older", "prepare it again")
-        finding = f"{folder} was written by {age} sfumato (form {version})"
+        )
+
+    entry = shaped(_Entry.model_validate, read_object(folder / "dataset.json", fault), fault)
+    if entry.format != FORMAT:
+        newer = entry.format > FORMAT
+        age, remedy = ("a newer", "install a newer sfumato") if newer else ("an older", "prepare it again")
+        finding = f"{folder} was written by {age} sfumato (form {shown(entry.format)})"
         raise DataError(finding, expected=f"form {FORMAT}", remedy=remedy, code="DATA-021")
     return entry

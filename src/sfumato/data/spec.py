@@ -4,23 +4,28 @@
 maps that to [-1, 1] when a batch is read. Training and a single file that is segmented later take the same path.
 """
 
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import cache
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Shaped
+from pydantic import ConfigDict, TypeAdapter
 
 from sfumato.data.channels import read_case, with_channels, without_copies
 from sfumato.data.facts import spacing_of
 from sfumato.data.formats.volume import Axis
 from sfumato.data.intensity import FULL, Intensity, case_stats, stored, stored_dtype
 from sfumato.data.manifest import Case
-from sfumato.data.mask import MaskRule
+from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.placement import Canvas, Placement, fit, no_spacing
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError
+from sfumato.plain import shaped, shown
 from sfumato.typing import Data
 
 __all__ = ["Intensity", "Spec", "model_input", "read_input", "stored_channels", "to_data", "with_channels"]
@@ -28,6 +33,12 @@ __all__ = ["Intensity", "Spec", "model_input", "read_input", "stored_channels", 
 Pixels = Shaped[np.ndarray, "h w c"]
 Stored = Shaped[np.ndarray, "height width channels"]
 Stack = Shaped[np.ndarray, "b h w c"]
+
+LARGEST_SIDE, MOST_CHANNELS, MOST_CLASSES, MOST_READERS, LONGEST_TEXT = 8192, 1024, 10_000, 10_000, 10_000
+"""Of a description of data: what lies beyond was made up."""
+
+LARGEST_VALUE = 2**31
+"""That a mask stores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +62,8 @@ class Spec:
         slice_axis: along which axis volumes were cut; None without volumes.
         component: which component of volumes with several was taken.
     """
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     size: tuple[int, int]
     channels: int
@@ -94,26 +107,69 @@ class Spec:
         return {"kind": kind, **plain, "mask_rule": self.mask_rule.to_dict() if self.mask_rule else None}
 
     @classmethod
-    def from_dict(cls, entry: Mapping[str, Any]) -> "Spec":
+    def from_dict(cls, entry: Any) -> "Spec":
         """From what `to_dict` wrote, also after a round trip through JSON.
 
         Raises:
-            DataError: entries are missing or unknown, or were written by an older sfumato.
+            DataError: entries are missing, unknown or impossible, or were written by an older sfumato.
         """
-        try:
-            if "kind" not in entry["intensity"]:
-                raise DataError(
-                    "the description of the data was written by an older sfumato, which stored images otherwise",
-                    remedy="prepare the data and train the model again",
-                    code="DATA-021",
-                )
-            rule = entry["mask_rule"]
-            tuples = {name: tuple(entry[name]) for name in ("size", "classes", "mask_classes")}
-            intensity = Intensity(**entry["intensity"])
-            known = {name: value for name, value in entry.items() if name != "kind"}
-            return cls(**{**known, **tuples, "intensity": intensity, "mask_rule": rule and MaskRule.from_dict(rule)})
-        except (KeyError, TypeError) as error:
-            raise DataError(f"the description of the data is incomplete: {error}", code="DATA-021") from error
+
+        def fault(finding: str) -> DataError:
+            return DataError(f"the description of the data {finding}", code="DATA-021")
+
+        intensity = entry.get("intensity") if isinstance(entry, dict) else None
+        if isinstance(intensity, dict) and "kind" not in intensity:
+            raise DataError(
+                "the description of the data was written by an older sfumato, which stored images otherwise",
+                remedy="prepare the data and train the model again",
+                code="DATA-021",
+            )
+        known = {name: value for name, value in entry.items() if name != "kind"} if isinstance(entry, dict) else entry
+        spec: Spec = shaped(_form(), known, fault)
+        if impossible := next(_impossible(spec), None):
+            raise fault(f"says what no data have: {impossible}")
+        return spec
+
+
+@cache
+def _form() -> Callable[[Any], Any]:
+    """A `Spec` from plain data whose fields have its types."""
+    return TypeAdapter(Spec).validate_python
+
+
+def _impossible(spec: Spec) -> Iterator[str]:
+    """What no data have."""
+    numbers = {
+        "height": (spec.size[0], 1, LARGEST_SIDE),
+        "width": (spec.size[1], 1, LARGEST_SIDE),
+        "channels": (spec.channels, 1, MOST_CHANNELS),
+        "readers": (spec.readers, 0, MOST_READERS),
+        "component": (spec.component or 0, 0, MOST_CHANNELS),
+        "classes": (len(spec.classes), 0, MOST_CLASSES),
+        "mask_classes": (len(spec.mask_classes), 0, IGNORED),
+    }
+    for name, (found, low, high) in numbers.items():
+        if not low <= found <= high:
+            yield f"{name} {found}, not {low} to {high}"
+    if spec.spacing is not None and not 0 < spec.spacing < math.inf:
+        yield f"spacing {spec.spacing}"
+    if not re.fullmatch(r"[a-z]+\d{0,3}", spec.dtype):
+        yield f"dtype {shown(spec.dtype)}"
+    texts = (spec.modality or "", spec.intensity.text, *spec.classes, *spec.mask_classes)
+    if (longest := max(map(len, texts))) > LONGEST_TEXT:
+        yield f"a text of {longest} characters"
+    yield from _impossible_numbers(spec.intensity, spec.mask_rule)
+
+
+def _impossible_numbers(intensity: Intensity, rule: MaskRule | None) -> Iterator[str]:
+    """Black that is no darker than white, and values of masks that mean nothing."""
+    if not -math.inf < intensity.low < intensity.high < math.inf:
+        yield f"intensity {intensity.low} to {intensity.high}"
+    if rule is not None:
+        stored = (*rule.values, *(value for value in (rule.threshold, rule.ignore) if value is not None))
+        classes = rule.threshold is not None or 0 < len(rule.values) <= IGNORED
+        if not classes or list(rule.values) != sorted(set(rule.values)) or any(abs(v) > LARGEST_VALUE for v in stored):
+            yield f"mask_rule {shown(rule.values)}"
 
 
 class Input(NamedTuple):

@@ -48,7 +48,8 @@ def semantic(classes: Float[Tensor, "b q k_and_nothing"], masks: Float[Tensor, "
     Both factors are divided by their largest over the queries before they are multiplied, so that no logit is too
     large or too small; a class that stays more than 87 below another query's is taken to be 87 below.
     """
-    with torch.autocast(masks.device.type, enabled=False):
+    place = "cpu" if masks.is_meta else masks.device.type  # torch knows no autocast for shapes alone
+    with torch.autocast(place, enabled=False):
         what = classes.float().log_softmax(2)[..., :-1]
         where = functional.logsigmoid(masks.float()).flatten(2)
         most, nearest = what.amax(1, keepdim=True).detach(), where.amax(1, keepdim=True).detach()

@@ -6,7 +6,7 @@ header of every model.
 
 from sfumato.recipe.data import Augment, Augmentation, Data, Modality, NonLeaking, Pairs
 from sfumato.recipe.epochs import in_images
-from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe
+from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe, read_recipe
 from sfumato.recipe.network import (
     DiTNetwork,
     ForeignNetwork,
@@ -76,4 +76,5 @@ __all__ = [
     "merge",
     "parse_recipe",
     "public_words",
+    "read_recipe",
 ]

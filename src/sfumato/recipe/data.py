@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positive, Whole
+from sfumato.recipe.part import Auto, Fraction, NonNegative, Part, Positive, Side, Whole
 
 Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscopy", "unknown"]
 
@@ -48,7 +48,7 @@ class Split(Part):
     validation: Fraction = Field(0.15, description="share to choose the best checkpoint by")
     test: Fraction = Field(0.15, description="share that training never sees")
     seed: Whole = Field(0, description="decides which case goes where")
-    folds: Annotated[Whole, Field(ge=0)] = Field(
+    folds: Annotated[Whole, Field(ge=0, le=1000)] = Field(
         0, description="divide what is not for testing into folds for cross-validation"
     )
     fold: Annotated[Whole, Field(ge=0)] = Field(0, description="the fold to validate on")
@@ -128,7 +128,7 @@ class Data(Part):
     """How images reach the network."""
 
     source: Source = Source()
-    size: tuple[Count, Count] | Auto = Field("auto", description="height and width in pixels; auto: the images' own")
+    size: tuple[Side, Side] | Auto = Field("auto", description="height and width in pixels; auto: the images' own")
     keep_aspect: bool = Field(False, description="pad to the size instead of stretching")
     crop: bool = Field(False, description="cut the centre out in the shape of the size, instead of stretching")
     spacing: Positive | None = Field(

@@ -4,23 +4,27 @@ A wrong key is refused with the nearest right one, a wrong value with its path a
 """
 
 import difflib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
 from sfumato.errors import UsageError
-from sfumato.files import read_text
+from sfumato.plain import DEEPEST, parse_yaml, read_bytes, shown
 from sfumato.recipe.part import TaskKind
-from sfumato.recipe.plain_yaml import load_plain
 from sfumato.recipe.recipe import Recipe
 from sfumato.recipe.train import LENGTHS
-from sfumato.wording import as_setting, counted
+from sfumato.wording import counted
 
 MAX_RECIPE_BYTES = 1_000_000
+
+MOST_MISTAKES, LONGEST_KEY = 20, 60
+"""Mistakes that are told, and characters of a key within one."""
+
+_FORM = re.compile(r"(tuple|list|dict|literal|function-\w+)\[")
 
 FORMS = frozenset({"word", "ranges", "non_leaking"})
 """Forms of a section that have no `kind`."""
@@ -73,7 +77,7 @@ def load_recipe(
     """
     layers = [_parse_setting(setting) for setting in settings]
     if file is not None:
-        layers.insert(0, _without_length(_read_yaml(file), reduce(merge, layers, {})))
+        layers.insert(0, _without_length(read_recipe(file), reduce(merge, layers, {})))
     layers.insert(0, dict(beneath or {}))
     raw = reduce(merge, layers, DEFAULTS[task])
     of_process = PROCESS_DEFAULTS.get((task, _kind(raw, "process")), {})
@@ -122,29 +126,33 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def read_recipe(file: Path) -> dict[str, Any]:
+    """The words of a recipe file, not checked yet.
+
+    Raises:
+        UsageError: it cannot be read, is larger than a recipe, or is no YAML of plain values in sections.
+    """
+
+    def fault(finding: str) -> UsageError:
+        return UsageError(f"the recipe {file} {finding}", expected="a few lines of YAML like 'train: {steps: 2000}'")
+
     try:
-        if file.stat().st_size > MAX_RECIPE_BYTES:
-            raise UsageError(f"{file} is larger than 1 MB", expected="a recipe, a few lines of YAML")
-        raw = load_plain(read_text(file))
-    except OSError as error:
-        raise UsageError(f"cannot read the recipe {file}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file} is not YAML: {error}") from error
+        text = read_bytes(file, fault, most=MAX_RECIPE_BYTES).decode()
+    except UnicodeDecodeError as error:
+        raise fault("is not in UTF-8") from error
+    raw = parse_yaml(text, fault)
     if not isinstance(raw, Mapping):
-        raise UsageError(f"{file} holds no sections", expected="YAML like 'train: {steps: 2000}'")
+        raise fault("holds no sections")
     return dict(raw)
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:
     path, equals, value = setting.partition("=")
-    if not equals or not path:
-        raise UsageError(f"--set {setting} is not of the form a.b=c", remedy="for example --set train.batch=8")
-    try:
-        nested: Any = load_plain(value)
-    except yaml.YAMLError as error:
-        raise UsageError(f"--set {setting}: the value is not YAML: {error}") from error
-    for key in reversed(path.split(".")):
+    keys = path.split(".")
+    if not equals or not path or len(keys) > DEEPEST:
+        raise UsageError(f"--set {setting[:80]} is not of the form a.b=c", remedy="for example --set train.batch=8")
+    nested = parse_yaml(value, lambda finding: UsageError(f"--set {setting[:80]}: the value {finding}"))
+    for key in reversed(keys):
         nested = {key: nested}
     assert isinstance(nested, dict)
     return nested
@@ -152,25 +160,23 @@ def _parse_setting(setting: str) -> dict[str, Any]:
 
 def _explained(error: ValidationError, origin: str) -> UsageError:
     """All findings of pydantic, each with its path; unknown keys with the nearest right one."""
-    findings, tags = [], _tags()
-    for finding in error.errors():
-        # pydantic puts the tag of a discriminated union into the path; the user did not write it there.
-        path = [part for part in map(str, finding["loc"]) if part not in tags and not part.startswith("function-")]
+    found, tags = error.errors(include_url=False), _tags()
+    findings = []
+    for finding in found[:MOST_MISTAKES]:
+        # pydantic puts the tag of a discriminated union and forms like tuple[int] into the path: no user wrote them
+        path = [str(part)[:LONGEST_KEY] for part in finding["loc"] if part not in tags and not _FORM.match(str(part))]
         if finding["type"] == "extra_forbidden":
-            findings.append(f"unknown key {'.'.join(path)}{_nearest(path[-1])}")
+            findings.append(f"unknown key {'.'.join(path)}{_nearest(str(finding['loc'][-1])[:LONGEST_KEY])}")
         elif path:
-            findings.append(f"{'.'.join(path)}: {finding['msg']} (found {_shown(finding['input'])})")
+            findings.append(f"{'.'.join(path)}: {finding['msg']} (found {shown(finding['input'])})")
         else:
             findings.append(finding["msg"])
+    if len(found) > MOST_MISTAKES:
+        findings.append(f"... and {len(found) - MOST_MISTAKES} more")
     return UsageError(
-        f"{origin} has {counted(len(findings), 'mistake')}:\n    " + "\n    ".join(findings),
+        f"{origin} has {counted(len(found), 'mistake')}:\n    " + "\n    ".join(findings),
         remedy="see docs/recipe.md for every field",
     )
-
-
-def _shown(value: Any) -> str:
-    """What was found, words in quotes."""
-    return f"'{value}'" if isinstance(value, str) else as_setting(value)
 
 
 def _nearest(key: str) -> str:

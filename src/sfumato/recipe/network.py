@@ -2,9 +2,13 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from sfumato.recipe.part import Auto, Count, Fraction, Part
+from sfumato.recipe.part import MOST, Auto, Count, Fraction, Part, count
+
+Width = Annotated[int, Field(ge=4, le=MOST), BeforeValidator(count)]
+Levelwise = Annotated[tuple[Count, ...], Field(min_length=1, max_length=16)]
+Sides = Annotated[tuple[Count, ...], Field(max_length=64)]
 
 
 class Trained(Part):
@@ -20,14 +24,14 @@ class Levels(Part):
     """What every network of several resolutions has; auto fits it to the size of the images and the device."""
 
     channels: Count | Auto = Field("auto", description="channels at full resolution")
-    multipliers: tuple[Count, ...] | Auto = Field("auto", description="of the channels, one for each resolution")
+    multipliers: Levelwise | Auto = Field("auto", description="of the channels, one for each resolution")
     blocks: Count | Auto = Field("auto", description="residual blocks at each resolution")
 
 
 class Widths(Levels):
     """The shape of a U-Net; auto fits it to the size of the images and the device."""
 
-    attention: tuple[Count, ...] | Auto = Field((8,), description="side lengths in pixels at which attention is used")
+    attention: Sides | Auto = Field((8,), description="side lengths in pixels at which attention is used")
 
 
 class UNetNetwork(Widths, Trained):
@@ -41,7 +45,7 @@ class ScoreNetwork(Widths, Trained):
     """DDPM++ and NCSN++ (Song et al. 2021) or ADM (Dhariwal & Nichol 2021), as in Karras et al. 2022."""
 
     kind: Literal["ddpmpp", "ncsnpp", "adm"]
-    attention: tuple[Count, ...] | Auto = Field("auto", description="side lengths in pixels at which attention is used")
+    attention: Sides | Auto = Field("auto", description="side lengths in pixels at which attention is used")
     dropout: Fraction = Field(0.1, description="share of activations dropped inside residual blocks")
 
 
@@ -49,7 +53,7 @@ class MagnitudeNetwork(Widths, Trained):
     """The magnitude-preserving U-Net of EDM2 (Karras et al. 2024)."""
 
     kind: Literal["edm2"] = "edm2"
-    attention: tuple[Count, ...] | Auto = Field("auto", description="side lengths in pixels at which attention is used")
+    attention: Sides | Auto = Field("auto", description="side lengths in pixels at which attention is used")
     dropout: Fraction = Field(0.0, description="share of activations dropped inside residual blocks")
 
 
@@ -57,7 +61,7 @@ class OwnNetwork(Part):
     """A network of your own: a function marked with `@sfumato.network_factory` builds it."""
 
     kind: Literal["own"] = "own"
-    factory: str = Field(description="module:function; the module is installed or in the current folder")
+    factory: str = Field(max_length=200, description="module:function, installed or named with --allow-code")
     options: dict[str, Any] = Field({}, description="keywords for the function")
 
 
@@ -66,7 +70,7 @@ class DiTNetwork(Trained):
 
     kind: Literal["dit"] = "dit"
     patch: Count | Auto = Field("auto", description="side in pixels of a patch, which becomes a token")
-    width: Annotated[Count, Field(ge=4)] | Auto = Field("auto", description="channels of a token")
+    width: Width | Auto = Field("auto", description="channels of a token")
     depth: Count | Auto = Field("auto", description="number of blocks")
     head_channels: Count = Field(64, description="width of an attention head, at most")
 
@@ -87,7 +91,7 @@ class MaskHeadNetwork(Levels, Trained):
 
     kind: Literal["maskhead"] = "maskhead"
     queries: Count | Auto = Field("auto", description="number of queries, each with a mask and a class")
-    width: Annotated[Count, Field(ge=4)] | Auto = Field("auto", description="channels of a query")
+    width: Width | Auto = Field("auto", description="channels of a query")
     layers: Count | Auto = Field("auto", description="transformer layers of the queries")
     head_channels: Count = Field(64, description="width of an attention head, at most")
 

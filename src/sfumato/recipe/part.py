@@ -22,8 +22,16 @@ def count(value: object) -> object:
     return value
 
 
+MOST = 10**12
+"""Of anything that is counted."""
+
 Whole = Annotated[int, BeforeValidator(count)]
-Count = Annotated[Whole, Field(gt=0)]
+Count = Annotated[int, Field(gt=0, le=MOST), BeforeValidator(count)]
+Side = Annotated[int, Field(gt=0, le=8192), BeforeValidator(count)]
+"""Of an image in pixels: a network at this size fills the largest device many times over."""
+Cases = Annotated[int, Field(gt=0, le=1_000_000), BeforeValidator(count)]
+"""That are worked on together."""
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]

@@ -2,10 +2,14 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from sfumato.recipe.part import Auto, Count, Part, Positive
+from sfumato.recipe.part import Auto, Count, Part, Positive, count
 
+Timesteps = Annotated[int, Field(ge=2, le=100_000), BeforeValidator(count)]
+MaskClasses = Annotated[int, Field(gt=0, le=255), BeforeValidator(count)]
+Betas = Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(max_length=100_000)]
+Intensities = Annotated[tuple[Annotated[float, Field(ge=-1, le=1)], ...], Field(max_length=4096)]
 DivergenceName = Literal[
     "klub", "elbo", "hkd", "klub_marginal", "klub_conditional", "elbo_marginal", "elbo_conditional"
 ]
@@ -18,8 +22,8 @@ class GaussianProcess(Part):
     schedule: Literal["linear", "cosine", "scaled_linear", "sigmoid", "table"] = Field(
         "cosine", description="of the betas (Ho 2020; Nichol & Dhariwal 2021; Rombach 2022; Xu 2022); table: as given"
     )
-    timesteps: Annotated[Count, Field(ge=2)] = Field(1000, description="length T of the table of betas")
-    betas: tuple[Annotated[float, Field(gt=0, le=1)], ...] | None = Field(
+    timesteps: Timesteps = Field(1000, description="length T of the table of betas")
+    betas: Betas | None = Field(
         None,
         description="the first and the last of a linear, scaled_linear or sigmoid schedule (null: 0.0001 and 0.02 "
         "times 1000 / T), or all T of a table",
@@ -103,7 +107,7 @@ class CategoricalProcess(Part):
 
     kind: Literal["categorical"] = "categorical"
     schedule: Literal["linear", "cosine"] = Field("cosine", description="of the betas; alpha is the share that stays")
-    timesteps: Annotated[Count, Field(ge=2)] = Field(1000, description="length T of the table of betas")
+    timesteps: Timesteps = Field(1000, description="length T of the table of betas")
     critical_log_snr: float | Auto | None = Field(
         "auto", description="centre of training noise and of the critical grid; auto measures it on the masks"
     )
@@ -137,8 +141,10 @@ class SDDProcess(Part):
         "unit", description="what the network's answer is added to: its input, or a pixel's exact log-odds (masks)"
     )
     smoothing: Literal["none", "reference"] = Field("none", description="across channels, as published (images)")
-    classes: Count | Auto = Field("auto", description="of the masks, with the background; auto: those of the data")
-    intensities: tuple[Annotated[float, Field(ge=-1, le=1)], ...] | Auto = Field(
+    classes: MaskClasses | Auto = Field(
+        "auto", description="of the masks, with the background; auto: those of the data"
+    )
+    intensities: Intensities | Auto = Field(
         "auto", description="mean intensities to start images from; auto: quantiles of those of the training images"
     )
     critical_log_snr: float | Auto | None = Field(

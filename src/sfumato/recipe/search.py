@@ -17,9 +17,9 @@ import yaml
 
 from sfumato.errors import UsageError
 from sfumato.numerals import decimal
+from sfumato.plain import parse_yaml
 from sfumato.recipe.load import load_recipe
 from sfumato.recipe.part import SHORT, TaskKind, count
-from sfumato.recipe.plain_yaml import load_plain
 
 DEFAULT_SEARCH = "train.learning_rate=1e-5..1e-2:log"
 
@@ -143,10 +143,7 @@ def _number(word: str) -> float:
 
 
 def _options(field: str, words: str) -> Options:
-    try:
-        values = load_plain(f"[{words}]")
-    except yaml.YAMLError as error:
-        raise UsageError(f"the values are not YAML: {error}") from error
+    values = parse_yaml(f"[{words}]", lambda finding: UsageError(f"what is to be tried {finding}"))
     if len(values) < 2:
         raise UsageError("there is nothing to choose from: give two values or more")
     return Options(field, tuple(json.dumps(value) for value in values))

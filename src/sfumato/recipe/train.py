@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sfumato.recipe.part import Auto, Count, Fraction, NonNegative, Part, Positive, Whole
+from sfumato.recipe.part import Auto, Cases, Count, Fraction, NonNegative, Part, Positive, Whole
 
 NARROWEST, WIDEST = 0.01, 0.25
 """Widths of averages that a run can tell apart: a narrower one is one step's weights, a wider one their plain mean."""
@@ -81,10 +81,10 @@ class Train(Part):
     least_steps: Count | None = Field(
         None, description="floor beside minutes: so many steps are made whatever the clock says"
     )
-    batch: Count | Auto = Field(
+    batch: Cases | Auto = Field(
         "auto", description="global batch, whatever the number of processes; auto: what memory and cases allow"
     )
-    accumulate: Count = Field(1, description="pieces a batch is cut into when memory is short; same mathematics")
+    accumulate: Cases = Field(1, description="pieces a batch is cut into when memory is short; same mathematics")
     optimizer: Literal["adamw", "adam"] = Field(
         "adamw", description="adamw takes weight decay off the weights, adam adds it to the gradient"
     )
@@ -184,8 +184,8 @@ class Validate(Part):
     every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
     every_images: Count | None = Field(None, description="the same, counted in images")
     every_epochs: Positive | None = Field(None, description="the same, counted in walks through the training images")
-    cases: Count = Field(32, description="cases of the validation split that are scored")
-    images: Annotated[Whole, Field(ge=0)] = Field(
+    cases: Cases = Field(32, description="cases of the validation split that are scored")
+    images: Annotated[Whole, Field(ge=0, le=1_000_000)] = Field(
         32, description="images that are drawn to be compared with held-out ones (generate); 0: none"
     )
     metric: Literal["auto", "dice", "iou", "loss", "kid"] = Field(

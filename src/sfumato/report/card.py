@@ -14,22 +14,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sfumato.atomic import write_atomic
 from sfumato.data.manifest import SPLITS
-from sfumato.errors import DataError
+from sfumato.errors import DataError, UsageError
 from sfumato.escape import for_markdown
 from sfumato.files import read_text
 from sfumato.provenance import digest, read_provenance
+from sfumato.recipe import read_recipe
 from sfumato.report.figures import NOT_A_METRIC
 from sfumato.report.meaning import heading, meaning
 from sfumato.report.reading import read_json, shown
-from sfumato.shortage import raise_shortage
 from sfumato.tables import Row, read_rows
 from sfumato.training.log import read_log
+from sfumato.training.marks import marked
 from sfumato.wording import counted
 
 NAME = "model_card.md"
@@ -134,10 +134,9 @@ def _recipe(run: Path) -> dict[str, Any]:
     """The resolved recipe as plain data; empty where there is none, or one of another time."""
     file = run / "recipe.yaml"
     try:
-        recipe = yaml.safe_load(read_text(file))
+        recipe = read_recipe(file)
         known = recipe["task"] in WORDS and len(recipe["data"]["size"]) == 2
-    except (OSError, yaml.YAMLError, TypeError, KeyError) as error:
-        raise_shortage(error, reading=file)
+    except (UsageError, TypeError, KeyError):
         return {}
     return recipe if known else {}
 
@@ -215,11 +214,9 @@ def _validated(recipe: Mapping[str, Any], rows: Sequence[Row]) -> int:
 def _weights(run: Path) -> str:
     """sha256 of the averaged weights of the best checkpoint, else of the last one."""
     for name in ("best", "last"):
-        pointer = run / "checkpoints" / name
-        if pointer.is_file():
-            file = run / "checkpoints" / read_text(pointer).strip() / "ema.safetensors"
-            if sha256 := digest(file):
-                return sha256
+        checkpoint = marked(run / "checkpoints", name)
+        if checkpoint is not None and (sha256 := digest(checkpoint / "ema.safetensors")):
+            return sha256
     return "not trained yet"
 
 

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from sfumato.atomic import write_atomic
 from sfumato.errors import UsageError
 from sfumato.escape import for_html
+from sfumato.plain import in_form, ours
 from sfumato.report.asked import asked_of
 from sfumato.report.content import Section
 from sfumato.report.reading import read_json
@@ -86,7 +87,8 @@ def section_of(folder: Path) -> Section:
         DataError: a table in it is damaged.
         ModelError: its log is damaged.
     """
-    return _told(_reader(folder)(folder.resolve()), folder)
+    with in_form(ours(folder)):
+        return _told(_reader(folder)(folder.resolve()), folder)
 
 
 def render(sections: Sequence[Section]) -> str:
@@ -115,7 +117,8 @@ def _told(section: Section, folder: Path) -> Section:
     return replace(
         section,
         asked=section.asked or asked_of(folder),
-        reading=section.reading or sentences,
+        reading=tuple(map(str, section.reading)) or sentences,
+        limits=tuple(map(str, section.limits)),
     )
 
 
@@ -124,7 +127,8 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
     header = _header(folder / "manifest.csv")
     if (folder / "log.jsonl").is_file() or (folder / "recipe.yaml").is_file():
         return run_section
-    if (kind := _summary(folder).get("kind")) in KINDS:
+    kind = _summary(folder).get("kind")
+    if isinstance(kind, str) and kind in KINDS:
         return KINDS[kind]
     if (folder / "scores.csv").is_file():
         return scores_section

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
@@ -13,6 +12,7 @@ import numpy as np
 from jaxtyping import Shaped
 from PIL import Image as Pillow
 
+from sfumato import plain
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.picture import open_picture
 from sfumato.errors import DataError
@@ -44,18 +44,23 @@ def read_json(path: Path) -> Any:
     Raises:
         DataError: the file is damaged.
     """
-    if not path.exists():
-        return None
-    try:
-        return json.loads(read_text(path))
-    except (OSError, ValueError) as error:
-        why = (isinstance(error, OSError) and error.strerror) or error
+    return plain.read_json(path, plain.ours(path)) if path.exists() else None
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The file that a table of a folder names.
+
+    Raises:
+        DataError: it lies outside of the folder: a page that is passed on shows no file that a table made up.
+    """
+    file = folder / name
+    if "\0" in name or not file.resolve().is_relative_to(folder.resolve()):
         raise DataError(
-            f"{path} is damaged: {why}",
-            expected="JSON",
-            remedy="run the command that wrote it again",
-            code="DATA-024",
-        ) from error
+            f"{folder}: a table names {name[:200]}, outside of the folder",
+            expected="files of the folder",
+            code="DATA-017",
+        )
+    return file
 
 
 def table(title: str, rows: Sequence[Row], *, file: str, without: Collection[str] = ()) -> Table:

@@ -48,4 +48,4 @@ class Adversary:
             ModelError: it is of another network, or was written without an adversary.
         """
         fill(self.network, checkpoint.tensors.get(WEIGHTS, {}), source=f"{checkpoint.path}/{WEIGHTS}")
-        restore_optimizer(self.network, self.optimizer, checkpoint.tensors[OPTIMIZER])
+        restore_optimizer(self.network, self.optimizer, checkpoint.part(OPTIMIZER))

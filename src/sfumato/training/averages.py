@@ -24,7 +24,7 @@ from sfumato.training.processes import rank
 from sfumato.training.profile import Kept
 from sfumato.training.weights import write_weights
 
-_NAME = re.compile(r"step-(\d+)-width-(\d[\d.e-]*)\.safetensors")
+_NAME = re.compile(r"step-(\d{1,12})-width-(\d{1,3}(?:\.\d{1,20})?)\.safetensors", re.ASCII)
 
 
 class KeptFile(NamedTuple):
@@ -77,7 +77,7 @@ def add_together(kept: Sequence[KeptFile], shares: Sequence[float], names: Colle
         names: the tensors to add.
 
     Raises:
-        ModelError: a file is damaged.
+        ModelError: a file is damaged, or of another network than the others.
     """
     sums: dict[str, Tensor] = {}
     for (file, _, _), share in zip(kept, shares, strict=True):
@@ -86,6 +86,8 @@ def add_together(kept: Sequence[KeptFile], shares: Sequence[float], names: Colle
             with safetensors.safe_open(file, framework="pt") as archive:
                 for name in names:
                     tensor = archive.get_tensor(name).float()
+                    if name in sums and sums[name].shape != tensor.shape:
+                        raise ModelError(f"{file}: {name} has the shape {tuple(tensor.shape)}, in others another")
                     sums[name] = sums[name].add_(tensor, alpha=share) if name in sums else tensor * share
         except (safetensors.SafetensorError, OSError) as error:
             raise_shortage(error, reading=file)

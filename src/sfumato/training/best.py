@@ -7,12 +7,13 @@ Both are text files that name a checkpoint, which is never pruned. What is known
 every checkpoint, so a resumed run judges as one that never stopped.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sfumato.errors import ModelError
+from sfumato.plain import in_form, read_object
 from sfumato.training.checkpoint import STATE, marked
 
 BEST = "best"
@@ -71,6 +72,19 @@ def told(checkpoint: Path) -> str:
     named = [file.name for file in sorted(folder.glob(f"{BEST}*")) if marked(folder, file.name) == checkpoint]
     by = [name.removeprefix(f"{BEST}-") for name in named if name != BEST]
     if BEST in named:
-        state = json.loads((checkpoint / STATE).read_bytes())
-        by.insert(0, str(state["best"].get("metric", "the metric of the run")))
+        by.insert(0, _metric(checkpoint / STATE))
     return f"best {' and '.join(f'by {name}' for name in by)}" if by else ""
+
+
+def _metric(file: Path) -> str:
+    """By what a checkpoint is the best of its run.
+
+    Raises:
+        ModelError: its state does not say it as sfumato does.
+    """
+
+    def fault(finding: str) -> ModelError:
+        return ModelError(f"{file} {finding}", expected="the state of a run that sfumato trained")
+
+    with in_form(fault):
+        return str(read_object(file, fault)["best"].get("metric", "the metric of the run"))

@@ -18,21 +18,24 @@ import hashlib
 import importlib.metadata
 import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors.torch
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from sfumato.atomic import sync_folder
 from sfumato.errors import ModelError, ResourceError, listed
-from sfumato.files import open_file, read_file, read_text
+from sfumato.files import open_file
+from sfumato.plain import read_object, shaped
 from sfumato.shortage import raise_shortage, shortage
+from sfumato.training.marks import STEP
+from sfumato.training.marks import marked as marked
 from sfumato.training.weights import load_weights, plain
 
 FORMAT = 1
@@ -67,6 +70,16 @@ class Checkpoint:
     headers: Mapping[str, Mapping[str, str]]
     state: Mapping[str, Any]
     skipped: tuple[str, ...] = ()
+
+    def part(self, stem: str) -> Mapping[str, Tensor]:
+        """The tensors of a file.
+
+        Raises:
+            ModelError: it has no such file.
+        """
+        if stem not in self.tensors:
+            raise ModelError(f"{self.path} holds no {stem}{WEIGHTS}", expected="a checkpoint of this recipe")
+        return self.tensors[stem]
 
 
 def save(
@@ -124,21 +137,14 @@ def mark(folder: Path, name: str, path: Path) -> None:
         sync_folder(folder)
 
 
-def marked(folder: Path, name: str) -> Path | None:
-    """The checkpoint that the text file `name` names, or None."""
-    pointer = folder / name
-    return folder / read_text(pointer).strip() if pointer.is_file() else None
-
-
 def named(path: Path) -> Path | None:
     """The checkpoint that a path names: its own folder, or a text file such as `checkpoints/best` that names it."""
     if (path / MANIFEST).is_file():
         return path
-    if not path.is_file() or path.suffix or path.stat().st_size > _LONGEST_NAME:
+    if path.suffix or not path.is_file():
         return None
-    name = read_file(path).strip().decode("ascii", errors="replace")
-    found = path.parent / name
-    return found if re.fullmatch(r"step-\d+", name) and (found / MANIFEST).is_file() else None
+    found = marked(path.parent, path.name)
+    return found if found is not None and (found / MANIFEST).is_file() else None
 
 
 def sweep(folder: Path) -> None:
@@ -229,7 +235,7 @@ def _prune(folder: Path, *, newest: Path, keep: int, stays: Callable[[int], bool
 
 def _steps(folder: Path) -> list[Path]:
     """The checkpoint folders, newest first."""
-    named = (path for path in folder.glob("step-*") if re.fullmatch(r"step-\d+", path.name))
+    named = (path for path in folder.glob("step-*") if STEP.fullmatch(path.name))
     return sorted(named, key=_step_of, reverse=True)
 
 
@@ -248,41 +254,65 @@ def _defect(path: Path) -> str | None:
         ModelError: it was made by a newer sfumato.
     """
     try:
-        manifest = json.loads(read_file(path / MANIFEST))
-        version, files = int(manifest["format"]), dict(manifest["files"])
-    except FileNotFoundError:
-        return f"{MANIFEST} is missing"
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise_shortage(error, reading=path / MANIFEST)
-        return f"{MANIFEST} is damaged"
-    if version > FORMAT:
-        raise ModelError(f"{path}: made by a newer sfumato (format {version})", remedy="update sfumato")
+        files = _manifest(path).files
+    except _DamageError as damage:
+        return damage.finding
     return next((defect for name, entry in files.items() if (defect := _file_defect(path / name, entry))), None)
 
 
-def _file_defect(file: Path, entry: Mapping[str, Any]) -> str | None:
+class _DamageError(ModelError):
+    """Something is wrong with a checkpoint; others may be whole."""
+
+
+class _File(BaseModel):
+    bytes: int
+    sha256: str
+
+
+class _Manifest(BaseModel):
+    """What a checkpoint says that it holds: files that lie in its folder."""
+
+    step: Annotated[int, Field(ge=0, le=10**12)]
+    files: dict[Annotated[str, Field(pattern=r"^\w[\w.-]{0,99}$")], _File]
+
+
+def _manifest(path: Path) -> _Manifest:
+    if not (path / MANIFEST).exists():
+        raise _DamageError(f"{MANIFEST} is missing")
+    content = read_object(path / MANIFEST, lambda _: _DamageError(f"{MANIFEST} is damaged"))
+    version = content.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise ModelError(f"{path}: made by a newer sfumato (format {str(version)[:20]})", remedy="update sfumato")
+    if version != FORMAT:
+        raise _DamageError(f"{MANIFEST} is damaged")
+    return shaped(_Manifest.model_validate, content, lambda finding: _DamageError(f"{MANIFEST} {finding}"))
+
+
+def _file_defect(file: Path, entry: _File) -> str | None:
     try:
+        if not file.is_file():
+            return f"{file.name} is missing"
         size = file.stat().st_size
-        if size != entry["bytes"]:
-            return f"{file.name} has {size} bytes instead of {entry['bytes']}"
+        if size != entry.bytes:
+            return f"{file.name} has {size} bytes instead of {entry.bytes}"
         with open_file(file) as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
         raise_shortage(error, reading=file)
         return f"{file.name} cannot be read ({error.strerror})"
-    return None if digest == entry["sha256"] else f"{file.name} has changed since it was written (sha256)"
+    return None if digest == entry.sha256 else f"{file.name} has changed since it was written (sha256)"
 
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
-    manifest = json.loads(read_file(path / MANIFEST))
-    files = [path / name for name in manifest["files"] if name.endswith(WEIGHTS)]
+    manifest = _manifest(path)
+    files = [path / name for name in manifest.files if name.endswith(WEIGHTS)]
     parts = {file.stem: load_weights(file) for file in files}
     return Checkpoint(
         path=path,
-        step=manifest["step"],
+        step=manifest.step,
         tensors={stem: tensors for stem, (tensors, _) in parts.items()},
         headers={stem: header for stem, (_, header) in parts.items()},
-        state=json.loads(read_file(path / STATE)),
+        state=read_object(path / STATE, lambda finding: ModelError(f"{path / STATE} {finding}", expected="its state")),
         skipped=skipped,
     )
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from sfumato.errors import ModelError
+
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:
     """Device name -> state of its generator: the CPU's, and that of the device that the network is on."""
@@ -21,10 +23,17 @@ def generator_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> None:
-    """Go on from the states that `generator_states` took; those of devices that this process has not are left out."""
-    if "cpu" in states:
-        torch.set_rng_state(states["cpu"])
-    if "cuda" in states and device.type == "cuda":
-        torch.cuda.set_rng_state(states["cuda"], device)
-    if "mps" in states and device.type == "mps":
-        torch.mps.set_rng_state(states["mps"])
+    """Go on from the states that `generator_states` took; those of devices that this process has not are left out.
+
+    Raises:
+        ModelError: a state is none of its generator.
+    """
+    try:
+        if "cpu" in states:
+            torch.set_rng_state(states["cpu"])
+        if "cuda" in states and device.type == "cuda":
+            torch.cuda.set_rng_state(states["cuda"], device)
+        if "mps" in states and device.type == "mps":
+            torch.mps.set_rng_state(states["mps"])
+    except (RuntimeError, TypeError) as error:
+        raise ModelError(f"the checkpoint's state of a random generator is none ({str(error)[:200]})") from error

@@ -16,6 +16,7 @@ from typing import Any
 from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError
 from sfumato.files import read_file
+from sfumato.plain import parse_json
 
 
 def _silent(warning: str) -> None:
@@ -88,17 +89,20 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def _record(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-        if isinstance(record, dict) and "step" in record:
-            return record
-    except ValueError:
-        pass
-    raise ModelError(
-        f"{path}: line {number} is damaged",
-        expected="one JSON object with a step in each line",
-        remedy="delete this line",
-    )
+
+    def fault(_: str) -> ModelError:
+        return ModelError(
+            f"{path}: line {number} is damaged",
+            expected="one JSON object with a step in each line, and numbers as numbers",
+            remedy="delete this line",
+        )
+
+    record = parse_json(line, fault)
+    if not isinstance(record, dict) or not isinstance(record.get("step"), int) or record["step"] < 0:
+        raise fault("")
+    if not all(isinstance(record.get(name), int | float | None) for name in ("seconds", "images", "loss", "score")):
+        raise fault("")
+    return record
 
 
 def _line(record: Mapping[str, Any]) -> str:

@@ -20,6 +20,9 @@ Kind = Literal["adamw", "adam"]
 _FACTOR = "factor"
 """Key of an optimiser's group under which it keeps its factor."""
 
+MOMENTS = frozenset({"step", "exp_avg", "exp_avg_sq"})
+"""What an optimiser keeps of each parameter."""
+
 _FUSED = frozenset({"cpu", "cuda", "mps", "xpu"})
 """Devices for which torch has an update of all parameters in one kernel."""
 
@@ -110,7 +113,7 @@ def restore_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tens
     The moments take the memory layout of their parameter: the fused kernels walk through both side by side.
 
     Raises:
-        ModelError: the state belongs to another network.
+        ModelError: the state belongs to another network or another optimiser, or is not finite.
     """
     named = dict(network.named_parameters())
     order = {id(parameter): index for index, parameter in enumerate(_parameters(optimizer))}
@@ -119,8 +122,23 @@ def restore_optimizer(network: nn.Module, optimizer: torch.optim.Optimizer, tens
         name, _, key = label.rpartition("/")
         if name not in named or id(named[name]) not in order:
             raise ModelError(f"the optimiser's state has '{name}', which this network does not train")
+        _check(label, key, value, named[name])
         state.setdefault(order[id(named[name])], {})[key] = _laid_out(value, named[name])
+    if odd := next((moments.keys() for moments in state.values() if moments.keys() != MOMENTS), None):
+        raise ModelError(
+            f"the optimiser's state has {', '.join(sorted(odd))} of a parameter", expected=", ".join(MOMENTS)
+        )
     optimizer.load_state_dict({**optimizer.state_dict(), "state": state})
+
+
+def _check(label: str, key: str, value: Tensor, parameter: nn.Parameter) -> None:
+    """Refuse a moment that is none of this parameter."""
+    shape = () if key == "step" else parameter.shape
+    if value.shape != shape or not value.is_floating_point() or not bool(torch.isfinite(value).all()):
+        raise ModelError(
+            f"the optimiser's state has {label[:80]!r} of shape {tuple(value.shape)}, {value.dtype}",
+            expected=f"finite numbers of shape {tuple(shape)}",
+        )
 
 
 def _parameters(optimizer: torch.optim.Optimizer) -> list[nn.Parameter]:

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from sfumato.errors import ModelError
+from sfumato.plain import shaped
 from sfumato.training.adversary import Adversary
-from sfumato.training.checkpoint import Checkpoint
+from sfumato.training.checkpoint import STATE, Checkpoint
 from sfumato.training.ema import EMA
 from sfumato.training.generators import generator_states, restore_generators
 from sfumato.training.optimizer import optimizer_tensors, restore_optimizer
@@ -79,16 +82,61 @@ class Parts:
         """Continue from a checkpoint.
 
         Raises:
-            ModelError: it is of another network.
+            ModelError: it is of another network, its numbers are not finite, or its state is not ours.
         """
-        fill(self.network, checkpoint.tensors["model"], source=f"{checkpoint.path}/model")
+        state = shaped(_State.model_validate, checkpoint.state, lambda finding: _not_ours(checkpoint, finding))
+        if state.step != checkpoint.step:
+            raise _not_ours(checkpoint, f"is of step {state.step}, the checkpoint of step {checkpoint.step}")
+        fill(self.network, checkpoint.part("model"), source=f"{checkpoint.path}/model")
         for stem, average in self._averages():
-            fill(average.network, checkpoint.tensors[stem], source=f"{checkpoint.path}/{stem}")
-        restore_optimizer(self.network, self.optimizer, checkpoint.tensors["optimizer"])
+            fill(average.network, checkpoint.part(stem), source=f"{checkpoint.path}/{stem}")
+        restore_optimizer(self.network, self.optimizer, checkpoint.part("optimizer"))
         if self.adversary is not None:
             self.adversary.restore(checkpoint)
-        state = checkpoint.state
-        self.step, self.seconds, self.best = state["step"], state["seconds"], dict(state["best"])
-        self.scale = LossScale(**state["scale"])
         restore_generators(checkpoint.tensors.get("generators", {}), next(self.network.parameters()).device)
-        self.piece, self.skipped = state.get("piece"), list(state.get("skipped", []))
+        self.step, self.seconds, self.piece, self.skipped = state.step, state.seconds, state.piece, list(state.skipped)
+        self.best = state.best.model_dump(exclude_unset=True)
+        self.scale = LossScale(state.scale.value, state.scale.good)
+
+
+class _Form(BaseModel):
+    model_config = ConfigDict(allow_inf_nan=False, extra="forbid")
+
+
+class _Other(_Form):
+    metric: Annotated[str, Field(pattern=r"^\w{1,40}$")]
+    value: float
+    step: NonNegativeInt
+
+
+class _Best(_Form):
+    model_config = ConfigDict(extra="allow", allow_inf_nan=True)  # the score of a run that diverged is NaN
+
+    score: float = 0.0
+    step: NonNegativeInt = 0
+    stalled: NonNegativeInt = 0
+    other: _Other | None = None
+
+
+class _Scale(_Form):
+    value: PositiveFloat
+    good: NonNegativeInt
+
+
+class _State(_Form):
+    """What `Parts.state` wrote."""
+
+    step: NonNegativeInt
+    seconds: NonNegativeFloat
+    best: _Best
+    scale: _Scale
+    piece: PositiveInt | None = None
+    skipped: tuple[PositiveInt, ...] = ()
+
+
+def _not_ours(checkpoint: Checkpoint, finding: str) -> ModelError:
+    return ModelError(
+        f"{checkpoint.path / STATE} {finding}",
+        expected="the state of a run that sfumato trained",
+        remedy="train into a new folder",
+    )

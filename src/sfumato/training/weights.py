@@ -1,6 +1,6 @@
 """Weights in safetensors files: read without trust, fitted without surprise, packed without ties."""
 
-import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError, listed
 from sfumato.files import check_regular, open_file
+from sfumato.finite import unusable
 from sfumato.shortage import raise_shortage
 from sfumato.training.shard import placed
 
@@ -43,6 +44,8 @@ def load_weights(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except (safetensors.SafetensorError, OSError) as error:
         raise_shortage(error, reading=file)
         raise ModelError(f"{file}: damaged ({error})", expected="a complete .safetensors file") from error
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # of a kind of number that torch has not
+        raise ModelError(f"{file}: holds tensors that torch cannot read ({error})", expected="floats") from error
 
 
 def load_bin(file: Path) -> dict[str, Tensor]:
@@ -51,15 +54,36 @@ def load_bin(file: Path) -> dict[str, Tensor]:
     Raises:
         ModelError: it is damaged, or holds anything but tensors by name.
     """
+    _refuse_packed(file)
     try:
         check_regular(file)
         tensors = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # of any kind: the reader stops where the pickle is broken
         raise_shortage(error, reading=file)
         raise _not_weights(file, str(error).partition("\n")[0]) from error
-    if not isinstance(tensors, Mapping) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise _not_weights(file, "it holds other things than tensors")
+    if not isinstance(tensors, Mapping) or not all(map(_is_named_tensor, tensors.items())):
+        raise _not_weights(file, "it holds other things than tensors by name")
+    if larger := [name for name, value in tensors.items() if value.nbytes > file.stat().st_size]:
+        raise _not_weights(file, f"{larger[0][:80]} is larger than the file")
     return dict(tensors)
+
+
+def _is_named_tensor(entry: tuple[object, object]) -> bool:
+    name, value = entry
+    return isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided
+
+
+def _refuse_packed(file: Path) -> None:
+    """Torch stores its archives as they are; one that is packed could unfold to more than memory holds."""
+    if not zipfile.is_zipfile(file):
+        return
+    try:
+        with zipfile.ZipFile(file) as archive:
+            packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
+    except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise _not_weights(file, str(error)) from error
+    if packed:
+        raise _not_weights(file, f"{packed[0][:80]} is compressed")
 
 
 def _not_weights(file: Path, why: str) -> ModelError:
@@ -84,7 +108,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
         source: where the weights come from, for the message.
 
     Raises:
-        ModelError: names or shapes differ; the first differences are listed.
+        ModelError: names, shapes or kinds of numbers differ, or numbers are not finite; the first are listed.
     """
     own = network.state_dict()
     check_weights(tensors, own, source=source)
@@ -92,7 +116,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
 
 
 def check_weights(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str) -> None:
-    """Refuse weights that have other names or shapes than a network's; see `fill`."""
+    """Refuse weights that are not a network's, which may be without numbers itself; see `fill`."""
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     differences = [
@@ -105,6 +129,21 @@ def check_weights(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *
             f"{source}: these weights are of another network\n{listed(differences)}",
             expected="weights of a network with the same settings",
             remedy="compare the network section of the recipe with the one that the file was trained with",
+        )
+    check_numbers(tensors, wanted, source=source)
+
+
+def check_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str) -> None:
+    """Refuse weights that are NaN, infinite or whole numbers; names that a network lacks are passed over.
+
+    Raises:
+        ModelError: the first are listed.
+    """
+    if broken := list(unusable(tensors, wanted)):
+        raise ModelError(
+            f"{source}: {len(broken)} of {len(tensors)} tensors are no weights\n{listed(broken)}",
+            expected="finite numbers, stored as float32, float64, float16 or bfloat16",
+            remedy="the training had diverged, or the file was damaged: take an earlier checkpoint, or get it again",
         )
 
 

@@ -16,7 +16,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -25,8 +24,9 @@ from sfumato.commands.output.claim import Claim, home_of, resolved
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
 from sfumato.errors import UsageError, listed
-from sfumato.files import read_file, read_text
+from sfumato.files import read_file
 from sfumato.lock import FolderLock
+from sfumato.plain import in_form, ours, parse_json, read_object
 from sfumato.provenance import read_provenance
 from sfumato.shortage import shortages_told
 from sfumato.training.launch import adopt_slurm, started_rank, started_world
@@ -174,7 +174,8 @@ class Work:
         claim = claim_output(self.out, overwrite=overwrite, inputs=inputs, used=used)
         for other in self._others():
             if not overwrite and _finished(other):
-                there = json.loads(read_text(next(_words(other))))
+                words = next(_words(other))
+                there = read_object(words, ours(words))
                 raise UsageError(
                     f"another command has begun to make {self.out}:\n{listed(_differences(there, self.asked))}",
                     expected="the same command, which continues it",
@@ -259,8 +260,12 @@ def _words(place: Path) -> Iterator[Path]:
 
 
 def _finished(place: Path) -> dict[str, Facts]:
-    ledgers = sorted(place.glob(f"*-of-*/{LEDGER}"))
-    return {facts["id"]: facts for facts in map(json.loads, chain.from_iterable(map(_whole_lines, ledgers)))}
+    finished: dict[str, Facts] = {}
+    for ledger in sorted(place.glob(f"*-of-*/{LEDGER}")):
+        with in_form(ours(ledger)):
+            for facts in (parse_json(line, ours(ledger)) for line in _whole_lines(ledger)):
+                finished[str(facts["id"])] = facts
+    return finished
 
 
 def _whole_lines(ledger: Path) -> list[bytes]:

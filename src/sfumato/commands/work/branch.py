@@ -19,7 +19,7 @@ from sfumato.commands.work.dataset import CASES, record_dataset
 from sfumato.commands.work.starting import RECORD
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError, listed
-from sfumato.files import read_text
+from sfumato.plain import ours, read_list
 from sfumato.provenance import digest, write_provenance
 from sfumato.run import Run
 from sfumato.training.best import names_of
@@ -137,7 +137,7 @@ def _tell(run: Run, folder: Path, origin: Mapping[str, Any]) -> None:
                 log.write(record)
         log.write({"kind": "origin", **origin})
     plan = run.folder / "plan.json"
-    choices = json.loads(read_text(plan)) if plan.is_file() else []
+    choices = read_list(plan, ours(plan)) if plan.is_file() else []
     reason = "the checkpoint that this run goes on from; choices above are those of its run"
     choices.append({"choice": "resume", "value": f"step {origin['step']} of {origin['run']}", "reason": reason})
     write_atomic(folder / "plan.json", json.dumps(choices, indent=2) + "\n")

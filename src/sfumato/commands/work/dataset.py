@@ -18,7 +18,7 @@ from sfumato.commands.output.console import say
 from sfumato.data.contents import contents, differences, stamps
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError, listed
-from sfumato.files import read_text
+from sfumato.plain import in_form, ours, read_object
 from sfumato.provenance import digest
 from sfumato.run import TWIN, Run
 
@@ -48,7 +48,9 @@ def check_dataset(run: Run, dataset: Path) -> None:
 def _differences(run: Run, record: Mapping[str, Any], dataset: Path) -> list[str]:
     file = run.folder / CASES
     if file.is_file():
-        return differences(json.loads(read_text(file)), contents(Pack.open(dataset)))
+        there = contents(Pack.open(dataset))
+        with in_form(ours(file)):
+            return differences(read_object(file, ours(file)), there)
     same = digest(dataset) == record["sha256"]  # all that runs of sfumato 0.1 know of it
     return [] if same else ["dataset.json: another form of the images"]
 

@@ -15,11 +15,12 @@ from sfumato.commands.work.telling import Pace, ended, judged, validated
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import Stopped
+from sfumato.header import header
 from sfumato.metrics.gap import learned_by_heart
 from sfumato.recipe import Recipe
 from sfumato.report.card import write_card
 from sfumato.report.figures import grid, overlay
-from sfumato.run import Run, header
+from sfumato.run import Run
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
 from sfumato.training.best import Other, judge, names_of

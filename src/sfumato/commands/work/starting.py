@@ -9,29 +9,28 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from sfumato.atomic import write_atomic
 from sfumato.builder.network import build_signature
 from sfumato.commands.output.console import say
+from sfumato.commands.work.donors import Donor, absolute, read_donor
 from sfumato.data.spec import Spec
 from sfumato.errors import ModelError, UsageError
-from sfumato.files import read_text
+from sfumato.memory import out_of_memory
 from sfumato.networks.foreign import folder as foreign
-from sfumato.networks.foreign.diffusers_unet import described
 from sfumato.networks.surgery import PLACES, Report, Signature, transplant, unnamed
 from sfumato.networks.uncertainty import Weighted
+from sfumato.plain import ours, read_object, shaped
 from sfumato.plan import Choice
-from sfumato.provenance import digest
 from sfumato.recipe import Recipe, TaskKind, load_recipe
-from sfumato.recipe.scheduler import process_words
-from sfumato.run import HEADER_KEY, Model, Run, load_model
-from sfumato.training.checkpoint import named
+from sfumato.run import Run
 from sfumato.training.parts import Parts
 from sfumato.training.processes import rank
-from sfumato.training.weights import check_weights, load_bin, load_weights
+from sfumato.training.weights import check_numbers
 from sfumato.wording import counted
 
 RECORD = "init.json"
@@ -40,30 +39,6 @@ GENTLER = 10
 
 FIRST = 8
 """Names of tensors that a report lists of each kind; `init.json` holds as many and their number."""
-
-
-class Donor(NamedTuple):
-    """A model that others can start from.
-
-    Attributes:
-        name: as the person named it; an absolute path where it is one.
-        sha256: of its weights.
-        kind: of its network, as in the recipe; None for bare tensors.
-        tensors: its weights under the names of our networks.
-        signature: what goes into its network; None where nobody says.
-        words: sections of a recipe that describe it.
-        config: what diffusers says about the network, if it is one of diffusers.
-        notes: what is not taken over, in sentences.
-    """
-
-    name: str
-    sha256: str
-    kind: str | None
-    tensors: Mapping[str, Tensor]
-    signature: Signature | None
-    words: Mapping[str, Any]
-    config: Mapping[str, Any] | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -96,7 +71,7 @@ class Start:
     def write(self, run: Run) -> None:
         """Into `init.json` of the run, beside what it says already: the model may lie in another place now."""
         file = run.folder / RECORD
-        known = json.loads(read_text(file)) if file.is_file() else {}
+        known = read_object(file, ours(file)) if file.is_file() else {}
         write_atomic(file, json.dumps({**known, **asdict(self)}, indent=2) + "\n")
 
 
@@ -124,14 +99,14 @@ def begin(
 def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
     if run.exists():
         start = _recorded(run)
-        if (init and _absolute(init)) == (start and start.model):
+        if (init and absolute(init)) == (start and start.model):
             return start
         if start is None or init is None or not _holds(init, start.sha256):
             raise UsageError(
                 f"{run.folder} was started {f'from {start.model}' if start else 'without --init'}",
                 remedy="give the same --init to resume it, or another --out for a new run",
             )
-        return replace(start, model=_absolute(init))
+        return replace(start, model=absolute(init))
     if init is None:
         return None
     donor = read_donor(init)
@@ -158,7 +133,7 @@ def start_from(run: Run, parts: Parts, recipe: Recipe, spec: Spec) -> None:
             expected=f"a model with the sha256 {start.sha256}",
             remedy="the command that started the run again, with --init and where the model is now",
         )
-    donor = read_donor(start.model)
+    donor = read_donor(start.model, online=False)  # only what the person names is fetched: a folder may be anyone's
     if donor.sha256 != start.sha256:
         raise ModelError(
             f"{start.model} has changed since {run.folder} was started from it",
@@ -174,8 +149,7 @@ def start_from(run: Run, parts: Parts, recipe: Recipe, spec: Spec) -> None:
             say(line)
 
 
-def implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Report:
-    """Give a network the weights of a donor; see `networks.surgery`."""
+def _implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Report:
     own, tensors = build_signature(recipe, spec), dict(donor.tensors)
     places = PLACES.get(recipe.network.kind)
     signature = donor.signature or _guessed(tensors, own, recipe.network.kind, donor.name)
@@ -188,6 +162,24 @@ def implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Rep
     return transplant(core, tensors, places=places, donor=signature, own=own, source=donor.name)
 
 
+def implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Report:
+    """Give a network the weights of a donor; see `networks.surgery`.
+
+    Raises:
+        ModelError: nothing of it fits, its tensors are of no network, or its numbers are no weights.
+    """
+    check_numbers(donor.tensors, network.state_dict(), source=donor.name)
+    try:
+        return _implant(donor, network, recipe, spec)
+    except (RuntimeError, IndexError, TypeError, ValueError) as error:
+        if out_of_memory(error):
+            raise
+        raise ModelError(
+            f"{donor.name}: its tensors cannot be taken over ({str(error)[:200]})",
+            expected="the weights of a network for images",
+        ) from error
+
+
 def told(report: Report, name: str) -> list[str]:
     """A report in lines for the person."""
     lines = []
@@ -195,76 +187,6 @@ def told(report: Report, name: str) -> list[str]:
         first = f": {', '.join(names[:FIRST])}{', ...' * (len(names) > FIRST)}" if names and what != "matched" else ""
         lines.append(f"init: {counted(len(names), 'tensor')} {what}{first}")
     return [f"init: weights of {name}", *lines]
-
-
-def read_donor(model: str) -> Donor:
-    """A model to start from: a run, a checkpoint, a safetensors file, or a diffusers network in a folder or on the hub.
-
-    Raises:
-        ModelError: there is none, it is damaged, it is a pickle of more than tensors, or it cannot be represented.
-    """
-    path = Path(model)
-    beside = path.is_file() and path.name in foreign.WEIGHTS and foreign.is_folder(path.parent)
-    if foreign.is_folder(path) or beside:
-        return _diffusers(path.parent if beside else path, name=_absolute(model))
-    if named(path) is not None:
-        return _own(load_model(path), name=_absolute(model))
-    if path.is_file() and HEADER_KEY not in (bare := load_weights(path))[1]:
-        return Donor(_absolute(model), digest(path) or "", None, bare[0], None, {})
-    if path.is_file() or Run(path).exists():
-        return _own(load_model(path), name=_absolute(model))
-    if path.exists() or not foreign.is_hub_name(model):
-        raise ModelError(
-            f"{model} is no model",
-            expected="a run, a checkpoint, a model.safetensors, a diffusers folder, or OWNER/NAME on the hub",
-        )
-    fetched = foreign.fetch(model)
-    if not foreign.is_folder(fetched):
-        raise ModelError(f"{model} on the hub holds no network of diffusers", expected=foreign.ARCHITECTURE)
-    return _diffusers(fetched, name=model)
-
-
-def _diffusers(path: Path, *, name: str) -> Donor:
-    """A network in a folder of diffusers; its weights are exactly those that its configuration describes."""
-    found = foreign.open_folder(path)
-    config, wanted, unknown = described(found.config)
-    safe = found.weights.suffix.lower() == ".safetensors"
-    tensors = foreign.modern(load_weights(found.weights)[0] if safe else load_bin(found.weights))
-    check_weights(tensors, wanted, source=str(found.weights))
-    notes = [f"the setting {setting} is unknown to the installed diffusers and is left out" for setting in unknown]
-    words: dict[str, Any] = {"network": {"kind": "pretrained", "config": config}}
-    if found.scheduler is not None:
-        words["process"], more = process_words(found.scheduler, source=name)
-        notes += more
-    ours = {f"network.{key}": tensor for key, tensor in tensors.items()}
-    signature = _signature(config, learned=words.get("process", {}).get("variance") == "learned", source=name)
-    sha256 = digest(found.weights) or ""
-    return Donor(name, sha256, "pretrained", ours, signature, words, {**found.config, **config}, tuple(notes))
-
-
-def _signature(config: Mapping[str, Any], *, learned: bool, source: str) -> Signature:
-    """What goes into a network of diffusers; what goes in beside the state is taken to be an image."""
-    answers = 2 if learned else 1
-    state, rest = divmod(config["out_channels"], answers)
-    image = config["in_channels"] - state
-    if rest or image < 0:
-        raise ModelError(
-            f"{source}: {config['in_channels']} channels in and {config['out_channels']} out",
-            expected="a network that answers for every channel of its state",
-        )
-    return Signature("segment" if image else "generate", state, image, answers=answers)
-
-
-def _own(model: Model, *, name: str) -> Donor:
-    """One of our models: its averaged weights."""
-    words = model.recipe.model_dump(mode="json", by_alias=True, include={"network", "process"})
-    if words["process"]["kind"] == "sdd":
-        words["process"] |= {"classes": "auto", "intensities": "auto"}
-    tensors = model.network.state_dict()
-    if isinstance(model.network, Weighted):
-        tensors = {key.removeprefix("network."): tensor for key, tensor in tensors.items()}
-    signature = build_signature(model.recipe, model.spec)
-    return Donor(name, model.sha256, model.recipe.network.kind, tensors, signature, words)
 
 
 def _words(donor: Donor, task: TaskKind) -> dict[str, Any]:
@@ -301,8 +223,13 @@ def _recorded(run: Run) -> Start | None:
     file = run.folder / RECORD
     if not file.is_file():
         return None
-    record = json.loads(read_text(file))
-    return Start(record["model"], record["sha256"], record["words"])
+
+    def fault(finding: str) -> ModelError:
+        return ModelError(f"{file} {finding}", expected="what sfumato train --init wrote")
+
+    record = shaped(_Record.model_validate, read_object(file, fault), fault)
+    words = record.words.model_dump(exclude_unset=True)
+    return Start(record.model, record.sha256, words)
 
 
 def _holds(init: str, sha256: str) -> bool:
@@ -310,9 +237,24 @@ def _holds(init: str, sha256: str) -> bool:
     return Path(init).exists() and read_donor(init).sha256 == sha256
 
 
-def _absolute(model: str) -> str:
-    """A path from anywhere; the name of a model on the hub as it is."""
-    return str(Path(model).resolve()) if Path(model).exists() or not foreign.is_hub_name(model) else model
+class _Rate(BaseModel):
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Words(BaseModel):
+    """Sections of a recipe that were taken over; the recipe itself checks what stands in them."""
+
+    network: dict[str, Any] = {}
+    process: dict[str, Any] = {}
+    train: _Rate
+
+
+class _Record(BaseModel):
+    """What `init.json` holds, besides what became of each tensor."""
+
+    model: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
+    sha256: str
+    words: _Words
 
 
 def _counted(names: Sequence[str]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sfumato.builder.training import build_settings
 from sfumato.commands.output.journal import Journal, public
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
+from sfumato.plain import in_form, ours, read_list
 from sfumato.plan import Choice
 from sfumato.recipe import Recipe
 from sfumato.run import TWIN, Run
@@ -42,8 +43,9 @@ def tell_start(journal: Journal, run: Run, recipe: Recipe, pack: Pack, *, anew: 
     height, width = pack.spec.size
     journal.note(f"data: {cases}; {height} x {width} pixels, {counted(pack.spec.channels, 'channel')}")
     plan = run.folder / "plan.json"
-    for choice in json.loads(plan.read_text(encoding="utf-8")) if anew and plan.is_file() else ():
-        journal.note(Choice(**choice).told())
+    with in_form(ours(plan)):
+        for choice in read_list(plan, ours(plan)) if anew and plan.is_file() else ():
+            journal.note(Choice(**choice).told())
     journal.note(f"length: {length(recipe)}; batch {recipe.train.global_batch}, seed {recipe.train.seed}")
 
 
@@ -82,7 +84,7 @@ def tell_hardware(journal: Journal, run: Run, recipe: Recipe, parts: Parts, *, d
     journal.note(f"memory: {memory(device)}, {free_memory() / GIB:.1f} GiB of the machine are free")
     file = run.folder / "hardware.json"
     with journal.optional(file.name):
-        starts = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
+        starts = read_list(file, ours(file)) if file.is_file() else []
         starts.append({"step": parts.step, "processes": world(), **found._asdict(), **used._asdict()})
         write_atomic(file, json.dumps(starts, indent=2) + "\n")
 

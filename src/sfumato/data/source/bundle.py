@@ -36,7 +36,7 @@ def is_bundle(folder: Path) -> bool:
         return False
     try:
         content = json.loads(read_file(path))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise_shortage(error, reading=path)
         return False
     return isinstance(content, dict) and "labels" in content and isinstance(content["labels"], list | None)

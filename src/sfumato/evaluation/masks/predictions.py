@@ -6,13 +6,14 @@ is refused, and so is a case without a prediction, unless the folder's own manif
 whole splits of the reference are absent.
 """
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from pydantic import BaseModel
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.manifest import file_names
@@ -21,7 +22,7 @@ from sfumato.data.source.pairing import stem_of_image, stem_of_mask
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, listed
 from sfumato.evaluation.masks.references import References, find_masks, is_whole_volume
-from sfumato.files import read_text
+from sfumato.plain import ours, read_object, shaped
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 
@@ -88,7 +89,7 @@ def name_of(folder: Path) -> str:
     """What the model of a folder is called when nothing else is said."""
     if not is_of_segment(folder):
         return folder.resolve().name
-    return DETERMINISTIC if _about(folder).get("process") == "none" else DIFFUSION
+    return DETERMINISTIC if _about(folder)["process"] == "none" else DIFFUSION
 
 
 def read_predictions(
@@ -155,7 +156,7 @@ def _of_segment(folder: Path, truth: References) -> _Read:
     paired = _paired(rows, truth, folder)
     about = _about(folder)
     members = _members(folder / "members")
-    classes = file_names([str(name) for name in about.get("mask_classes", ())][1:])
+    classes = file_names(about["mask_classes"][1:])
     files = {
         case: Files(
             mask=str(folder / rows[name]["mask"]),
@@ -168,12 +169,21 @@ def _of_segment(folder: Path, truth: References) -> _Read:
     notes = tuple(
         f"{folder.name}: the manifest names {kind}/, which is not there: not scored" for kind in gone.values()
     )
-    return _Read(files, {case: rows[name] for case, name in paired.items()}, about.get("network_calls"), notes)
+    return _Read(files, {case: rows[name] for case, name in paired.items()}, about["network_calls"], notes)
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads(read_text(folder / "summary.json"))
-    return about
+    """What the verb says of all cases; the summary of other programs may say nothing of it."""
+    file = folder / "summary.json"
+    return dict(shaped(_About.model_validate, read_object(file, ours(file)), ours(file)))
+
+
+class _About(BaseModel):
+    """What is read of it."""
+
+    process: str | None = None
+    mask_classes: tuple[str, ...] = ()
+    network_calls: int | None = None
 
 
 def _probabilities(folder: Path, row: Mapping[str, str], classes: Sequence[str]) -> tuple[str, ...]:

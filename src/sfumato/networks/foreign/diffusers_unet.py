@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.diffusion.process import Condition
-from sfumato.errors import UsageError
+from sfumato.errors import SfumatoError, UsageError
+from sfumato.memory import out_of_memory
 from sfumato.networks.blocks import Dimensions, crop, pad_to_multiple, with_image
 from sfumato.networks.embedding import labels_or_none
 from sfumato.networks.foreign.package import common_divisor, imported
@@ -160,9 +161,11 @@ def _built(config: Mapping[str, Any]) -> Any:
     """The `UNet2DModel`, or in words why there is none."""
     try:
         return imported("diffusers", extra="diffusers").UNet2DModel(**config)
-    except (TypeError, ValueError, AttributeError, ZeroDivisionError) as error:
+    except Exception as error:  # of many kinds, from a setting of another type to numbers that overflow
+        if isinstance(error, SfumatoError) or out_of_memory(error):
+            raise
         raise UsageError(
-            f"diffusers builds no UNet2DModel with these settings: {error}",
+            f"diffusers builds no UNet2DModel with these settings: {str(error)[:400]}",
             expected="a config.json of the diffusers that is installed",
             remedy="pip install -U diffusers, or correct network.config",
         ) from error
@@ -171,7 +174,7 @@ def _built(config: Mapping[str, Any]) -> Any:
 def _check(config: Mapping[str, Any], *, channels: set[int], classes: int) -> None:
     """Refuse what a network that is told a step, a class number and any channels cannot be."""
     time, kind = config.get("time_embedding_type", "positional"), config.get("class_embed_type")
-    types = [*config.get("down_block_types", ()), *config.get("up_block_types", ())]
+    types = [str(name) for part in ("down_block_types", "up_block_types") for name in config.get(part, ())]
     found, expected = "", ""
     if time != "positional":
         found, expected = f"time_embedding_type {time}", "positional, which is told steps of a table and between them"

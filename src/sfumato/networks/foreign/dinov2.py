@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sfumato.errors import ModelError
-from sfumato.networks.foreign.inception import in_colour
+from sfumato.networks.foreign.inception import in_colour, refuse_broken
 from sfumato.networks.foreign.package import imported
 from sfumato.shortage import raise_shortage
 from sfumato.typing import Data
@@ -59,7 +59,9 @@ def load_dinov2(source: str, *, device: str = "cpu") -> Dinov2:
     transformers = imported("transformers", extra="features")
     local = Path(source).is_dir()
     try:
-        network = transformers.Dinov2Model.from_pretrained(source, local_files_only=local, use_safetensors=True)
+        network = transformers.Dinov2Model.from_pretrained(
+            source, local_files_only=local, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
+        )  # told here, so that no config.json names a kernel to be fetched
         file = Path(transformers.utils.cached_file(source, WEIGHTS, local_files_only=local))
     except Exception as error:  # transformers raises many kinds
         raise_shortage(error, reading=source)
@@ -68,4 +70,5 @@ def load_dinov2(source: str, *, device: str = "cpu") -> Dinov2:
             expected="a folder with config.json and model.safetensors, or a hub id such as facebook/dinov2-base",
             remedy="download the folder once on a machine with a network: --features dinov2:FOLDER",
         ) from error
+    refuse_broken(network.state_dict(), network, str(file))
     return Dinov2(network.eval().requires_grad_(requires_grad=False).to(device), file)

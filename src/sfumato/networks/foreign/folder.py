@@ -5,7 +5,6 @@ with all files side by side (the google/ddpm-* models). A part is looked for in 
 rest. Nothing of a folder is run: configurations are JSON, and which file holds the weights is only named here.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from sfumato.errors import ModelError
-from sfumato.files import read_text
 from sfumato.networks.foreign.package import imported
+from sfumato.plain import read_object, shown
 from sfumato.shortage import raise_shortage
 
 STEM = "diffusion_pytorch_model"
@@ -24,6 +23,8 @@ WEIGHTS = (f"{STEM}.safetensors", f"{STEM}.bin")
 
 MODEL, SCHEDULER, INDEX = "config.json", "scheduler_config.json", "model_index.json"
 ARCHITECTURE = "UNet2DModel"
+MAX_BYTES = 2**23
+"""Of a file of settings: a table of 100,000 betas fits."""
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _ATTENTION = re.compile(r"(.*attentions\.\d+)\.(\w+)\.(weight|bias)")
@@ -66,7 +67,7 @@ def open_folder(path: Path) -> Folder:
     unet, scheduler = _part(path, "unet"), _part(path, "scheduler") / SCHEDULER
     config = _json(unet / MODEL)
     if config.get("_class_name", ARCHITECTURE) != ARCHITECTURE:
-        raise ModelError(f"{unet / MODEL}: a {config['_class_name']}", expected=f"a {ARCHITECTURE}")
+        raise ModelError(f"{unet / MODEL}: a {shown(config['_class_name'])}", expected=f"a {ARCHITECTURE}")
     found = next((unet / name for name in WEIGHTS if (unet / name).is_file()), None)
     if found is None:
         there = ", ".join(sorted(file.name for file in unet.iterdir()))
@@ -79,10 +80,14 @@ def is_hub_name(words: str) -> bool:
     return _HUB_NAME.fullmatch(words) is not None
 
 
-def fetch(name: str) -> Path:
+def fetch(name: str, *, online: bool = True) -> Path:
     """The folder of a model on the Hugging Face hub, from the local cache where it is there.
 
     The `.bin` is fetched only where there are no safetensors.
+
+    Args:
+        name: OWNER/NAME.
+        online: whether the hub may be asked; else only the cache.
 
     Raises:
         ModelError: the hub cannot be reached and the cache has nothing, or there is no such model.
@@ -91,10 +96,10 @@ def fetch(name: str) -> Path:
     places = ("", "unet/", "scheduler/")
     wanted = [f"{place}{file}" for place in places for file in (MODEL, SCHEDULER, INDEX, WEIGHTS[0])]
     try:
-        folder = Path(hub.snapshot_download(name, allow_patterns=wanted))
+        folder = Path(hub.snapshot_download(name, allow_patterns=wanted, local_files_only=not online))
         if not (_part(folder, "unet") / WEIGHTS[0]).is_file():
             wanted += [f"{place}{WEIGHTS[1]}" for place in places]
-            folder = Path(hub.snapshot_download(name, allow_patterns=wanted))
+            folder = Path(hub.snapshot_download(name, allow_patterns=wanted, local_files_only=not online))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise_shortage(error, reading=name)
         raise ModelError(
@@ -124,7 +129,7 @@ def _part(path: Path, name: str) -> Path:
 def _refuse_larger_pipeline(path: Path) -> None:
     index = path / INDEX
     parts = _json(index) if index.is_file() else {}
-    more = [name for name, value in parts.items() if isinstance(value, list) and any(value) and name[0] != "_"]
+    more = [name for name, value in parts.items() if isinstance(value, list) and any(value) and name[:1] != "_"]
     if other := sorted({*more} - {"unet", "scheduler"}):
         raise ModelError(
             f"{path}: its network works on what {', '.join(other)} makes of an image",
@@ -133,14 +138,9 @@ def _refuse_larger_pipeline(path: Path) -> None:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        content: dict[str, Any] = json.loads(read_text(file))
-    except (OSError, ValueError) as error:
-        raise_shortage(error, reading=file)
-        raise ModelError(f"{file} cannot be read as JSON ({_first_line(error)})") from error
-    if not isinstance(content, dict):
-        raise ModelError(f"{file} holds no settings", expected="a JSON object")
-    return content
+    return read_object(
+        file, lambda finding: ModelError(f"{file} {finding}", expected="settings in JSON"), most=MAX_BYTES
+    )
 
 
 def _first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ from -1 to 1, as the published distances were computed. Small images are enlarge
 pixels cannot be compared.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -23,7 +23,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.errors import ModelError
+from sfumato.errors import ModelError, listed
+from sfumato.finite import unusable
 from sfumato.shortage import raise_shortage
 from sfumato.typing import Data
 
@@ -134,12 +135,24 @@ def load_inception(file: str, *, device: str = "cpu") -> InceptionFile | Incepti
         return InceptionProgram(program, path)
     network = Inception()
     try:
-        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(tensors)
     except Exception as error:  # torch raises many kinds
         raise_shortage(error, reading=path)
         found = " ".join(str(error).split())[:300]
         raise ModelError(f"{path} holds other weights: {found}", expected=_EXPECTED, remedy=_REMEDY) from error
+    refuse_broken(tensors, network, str(path))
     return InceptionFile(network.eval().requires_grad_(requires_grad=False).to(device), path)
+
+
+def refuse_broken(tensors: Mapping[str, Tensor], network: nn.Module, source: str) -> None:
+    """Refuse weights of a network that give no features.
+
+    Raises:
+        ModelError: some are NaN, infinite, or stored as whole numbers.
+    """
+    if broken := list(unusable(tensors, network.state_dict())):
+        raise ModelError(f"{source}: {len(broken)} tensors are no weights\n{listed(broken)}", expected="finite numbers")
 
 
 def in_colour(images: Data) -> Float[Tensor, "n 3 h w"]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
-from sfumato.errors import UsageError
+from sfumato.errors import AbsentError
 from sfumato.networks.normalisation import largest_divisor
 from sfumato.shortage import raise_shortage
 
@@ -16,7 +16,7 @@ def imported(module: str, *, extra: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise_shortage(error, reading=module)
-        raise UsageError(
+        raise AbsentError(
             f"this needs the package {extra}, which cannot be imported ({error})",
             remedy=f"pip install sfumato[{extra}]",
         ) from error

@@ -15,7 +15,7 @@ from sfumato.errors import DataError
 from sfumato.report.content import Gallery, Image
 from sfumato.report.figures import grid, overlay
 from sfumato.report.meaning import heading
-from sfumato.report.reading import as_bytes, embedded, picture, spared
+from sfumato.report.reading import as_bytes, embedded, inside, picture, spared
 from sfumato.report.sections.comparison import Cases, case_values
 from sfumato.tables import Row
 
@@ -74,7 +74,7 @@ def _has_masks(row: Row) -> bool:
 def _case(folder: Path, row: Row, caption: str) -> Image:
     """The image, the reference and the prediction, as far as scores.csv names them; the overlay where it does not."""
     if not _has_masks(row):
-        return picture(folder / row["overlay"], caption)
+        return picture(inside(folder, row["overlay"]), caption)
     try:
         shown = _plane(*(str(folder / row[column]) if row.get(column) else "" for column in TRIPLE))
         reference, prediction = (_classes(read_mask(locator)) for locator in (shown.reference, shown.prediction))

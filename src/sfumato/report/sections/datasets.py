@@ -9,7 +9,7 @@ import numpy as np
 from sfumato.data.formats.archive import read_array
 from sfumato.data.manifest import SPLITS
 from sfumato.report.content import Block, Gallery, Image, Section, Table
-from sfumato.report.reading import embedded, listings, picture, spared, table
+from sfumato.report.reading import embedded, inside, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -60,7 +60,7 @@ def _examples(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
 
 
 def _files(folder: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Image, ...]:
-    return tuple(picture(folder / rows[place]["image"], rows[place]["id"]) for place in places)
+    return tuple(picture(inside(folder, rows[place]["image"]), rows[place]["id"]) for place in places)
 
 
 def _decoded(file: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Image, ...]:

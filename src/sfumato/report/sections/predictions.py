@@ -8,7 +8,7 @@ import numpy as np
 
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section
 from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, listings, number, picture, read_json, spared, table
+from sfumato.report.reading import STRIP, UNKNOWN, inside, listings, number, picture, read_json, spared, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -109,7 +109,7 @@ def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
     """What there are pictures of: volumes are opened elsewhere, and several classes have a folder of pictures."""
     return tuple(
         picture(
-            folder / row[column],
+            inside(folder, row[column]),
             f"{row['id']} · {what}{_expected(row) if column == 'overlay' else ''}",
             as_heat=column != "overlay",
         )
@@ -120,7 +120,7 @@ def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
 
 @spared
 def _processes(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
-    films = [(row["id"], file) for row in rows if (file := folder / "process" / f"{row['id']}.png").exists()]
+    films = [(row["id"], file) for row in rows if (file := inside(folder, f"process/{row['id']}.png")).exists()]
     if not films:
         return ()
     caption = "{}: from noise (left) to the mask (right)"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sfumato.data.manifest import SPLITS
 from sfumato.report.content import Block, Gallery, Note, Section, Table
-from sfumato.report.reading import STRIP, listings, picture, spared, table
+from sfumato.report.reading import STRIP, inside, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -86,7 +86,7 @@ def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
     if grids:
         shot = picture(grids[-1], counted(int(grids[-1].stem), "image"), limit=STRIP)
         return (Gallery(title="Samples", pictures=(shot,), size="sheet"),)
-    pictures = tuple(picture(folder / file, file) for file in files[:SINGLES])
+    pictures = tuple(picture(inside(folder, file), file) for file in files[:SINGLES])
     return (Gallery(title="Samples", pictures=pictures),) if pictures else ()
 
 

@@ -1,0 +1,20 @@
+"""The text files `last` and `best` beside the checkpoints of a run, each of which names one of them."""
+
+import re
+from pathlib import Path
+
+STEP = re.compile(r"step-\d{1,20}", re.ASCII)
+"""Names of the folders of checkpoints."""
+
+LONGEST = 100
+"""Bytes of such a file that are read."""
+
+
+def marked(folder: Path, name: str) -> Path | None:
+    """The checkpoint that the text file `name` names, or None; a file that names anything else names none."""
+    pointer = folder / name
+    if not pointer.is_file():
+        return None
+    with pointer.open("rb") as file:
+        named = file.read(LONGEST).decode("ascii", errors="replace").strip()
+    return folder / named if STEP.fullmatch(named) else None
