@@ -1,10 +1,12 @@
 # make demo: installs into .venv, runs both jobs on toy data, ends in a report. make test: the tests; test-fast: within a
-# minute those of the mathematics and of single parts.
+# minute those of the mathematics and of single parts; test-portable: the mathematics as on a processor without AVX;
+# test-oldest: with the lowest versions that pyproject.toml allows.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OLDEST := .venv-oldest
 
-.PHONY: demo test test-fast check bench fuzz soak docs clean
+.PHONY: demo test test-fast test-portable test-oldest check bench fuzz soak docs clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +26,18 @@ test: $(VENV)/developing
 
 test-fast: $(VENV)/developing
 	$(BIN)/python -m pytest -m 'not slow' tests/laws tests/golden tests/unit
+
+test-portable: $(VENV)/developing # compiled code has kernels of its own
+	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest tests/golden tests/laws -k 'not one_graph'
+
+$(OLDEST)/developing: pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/pip install --quiet uv
+	$(OLDEST)/bin/uv pip install --quiet --python $(OLDEST) --resolution lowest-direct --editable '.[dev]'
+	touch $@
+
+test-oldest: $(OLDEST)/developing
+	$(OLDEST)/bin/python -m pytest tests/laws tests/unit
 
 check: $(VENV)/developing
 	$(BIN)/ruff check .
@@ -47,4 +61,4 @@ docs: $(VENV)/developing
 	$(BIN)/python docs/build.py
 
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) $(OLDEST) demo
