@@ -25,7 +25,7 @@ def test_json_is_read(text: str | bytes, content: Any) -> None:
 @pytest.mark.parametrize(
     ("text", "finding"),
     [
-        ('{"a": 1, "b": {"a": 1, "a": 2}}', "a stands twice"),
+        ('{"a": 1, "b": {"a": 1, "a": 2}}', "'a' stands twice"),
         ("{", "no JSON"),
         (b"\xff\xfe\xfd", "no JSON"),
         ("9" * 5000, "no JSON"),
@@ -86,7 +86,7 @@ def bomb(each: str, levels: int = 60) -> str:
         ("1." + "0" * 100_000, "100002 characters"),
         ("9" * 900, None),
         ("9" * 5000, "5000 characters"),
-        ("a: 1\nb: 2\na: 3", "a stands twice.*line 1"),
+        ("a: 1\nb: 2\na: 3", "'a' stands twice.*line 1"),
         ("2024-13-45", "timestamp"),
         ("2024-01-01", "timestamp"),
         ("!!python/object/apply:os.system [ls]", "no plain value"),

@@ -21,7 +21,7 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module, invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from importlib.metadata import Distribution, distributions
+from importlib.metadata import distributions
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,6 +31,9 @@ from sfumato.errors import AbsentError, UsageError
 
 Builder = Callable[..., Any]
 Marked = TypeVar("Marked", bound=Builder)
+
+AnyDistribution = Any
+"""`importlib.metadata.Distribution`, or that of the package importlib_metadata, once anybody has imported it."""
 
 MARK = "is_sfumato_network_factory"
 
@@ -202,12 +205,12 @@ def _site_folders() -> list[str]:
     return [folder for folder in dict.fromkeys(known) if Path(folder).is_dir()]
 
 
-def _tops(distribution: Distribution) -> set[str]:
+def _tops(distribution: AnyDistribution) -> set[str]:
     """Names of the modules and packages that a distribution installed."""
     return {file.parts[0].removesuffix(".py") for file in distribution.files or () if file.suffix == ".py"}
 
 
-def _editable(distribution: Distribution, top: str) -> ModuleSpec | None:
+def _editable(distribution: AnyDistribution, top: str) -> ModuleSpec | None:
     """The module `top` of a project that is installed as it lies in its own folder."""
     about = json.loads(distribution.read_text("direct_url.json") or "{}")
     if not about.get("dir_info", {}).get("editable"):
@@ -222,7 +225,7 @@ def _editable(distribution: Distribution, top: str) -> ModuleSpec | None:
     return found if found is not None and _is_below(found, project) else None
 
 
-def _added_folders(distribution: Distribution, project: Path) -> Iterator[str]:
+def _added_folders(distribution: AnyDistribution, project: Path) -> Iterator[str]:
     """Folders of a project that its installation lets Python look into."""
     for file in distribution.files or ():
         if file.suffix == ".pth":
