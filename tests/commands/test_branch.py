@@ -1,10 +1,14 @@
 """`sfumato resume RUN/checkpoints/step-N --out NEW`: a run of its own that goes on from a chosen checkpoint."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sfumato.commands import info, train
@@ -126,3 +130,28 @@ def test_a_file_that_names_a_checkpoint_is_a_model(whole: Path, tmp_path: Path) 
     assert info.info(best)["step"] == load_model(named).step
     result = train.segment(Run(whole).dataset, out=tmp_path / "run", init=str(best), steps=1, batch=4, set=SETTINGS)
     assert written(tmp_path / "run", "init.json")["sha256"] == load_model(best).sha256 and result["step"] == 1
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_together_and_are_refused_together(whole: Path, tmp_path: Path) -> None:
+    """From a chosen checkpoint, with the dataset in another place; the first process copies, checks and writes."""
+    place, out = shutil.copytree(Run(whole).dataset, tmp_path / "scratch"), tmp_path / "new"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "sfumato"]
+    command += ["resume", str(whole / "checkpoints" / "step-00000004"), "--out", str(out), "--dataset", str(place)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    ours, theirs = newest(out / "checkpoints"), newest(whole / "checkpoints")
+    assert ours is not None and theirs is not None and ours.step == theirs.step == 10
+    for name, tensor in theirs.tensors["ema"].items():
+        assert tensor.allclose(ours.tensors["ema"][name], atol=1e-5), name
+    text = (out / "train.log").read_text()
+    assert text.count("start: ") == text.count("resuming ") == 1 and "2 processes" in text
+    assert done.stderr.count("goes on from step 4") == 1 and Run(out).dataset == place
+    images = np.load(place / "images.npy")
+    images[0, 0, 0] ^= 1
+    np.save(place / "images.npy", images)
+    before = state(out)
+    done = subprocess.run([*command, "--until-steps", "12"], env=environment, capture_output=True, text=True)
+    assert done.returncode != 0 and "other pixels in 1 case: 000000" in done.stderr
+    assert "process 0 of 2 (counted from 0) failed" in done.stderr and state(out) == before
