@@ -232,8 +232,8 @@ class _ImageQuality:
         train, rows = pack.rows("train"), pack.rows("validation")
         self.space = PixelSpace.of(pack.images(spread(train, LARGEST_SPACE)).numpy())
         self.held_out = self.space.features(pack.images(rows).numpy())
-        classes = pack.spec.classes
-        labels = [classes[k] for k in pack.labels(rows).tolist()] if classes else [None]
+        cases = [pack.cases[row] for row in rows]
+        labels = [case.label if case.label in model.spec.classes else None for case in cases] or [None]
         self.wanted = [Wanted(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(IMAGES)]
         self.drawn = np.zeros((0, self.held_out.shape[1]))
         self.tolerance = {"kid": 2 * self._standard_error(pack, train, seed)}

@@ -21,7 +21,7 @@ from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.plan import plan_training, preview
-from sfumato.recipe import LENGTHS, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
+from sfumato.recipe import LENGTHS, Labels, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
 from sfumato.run import TWIN, Run
 from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
 from sfumato.training.signals import going_on_later
@@ -103,6 +103,7 @@ def generate(
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     pairs: Pairs | None = None,
+    cond: Labels | None = None,
     size: str | None = None,
     batch: Count | None = None,
     minutes: Positive | None = None,
@@ -122,6 +123,7 @@ def generate(
         recipe: A recipe file (YAML).
         init: Start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
         set: Settings over the recipe, like train.batch=8; may be repeated.
+        cond: What the model is told of an image: its class, where there are classes (class), or nothing (none).
         pairs: What to make of images with masks, for pair: both at once (joint), image_from_mask, or the mask alone.
         size: Height and width in pixels, like 64 or 96x128.
         batch: Global batch size, whatever the number of processes.
@@ -136,8 +138,7 @@ def generate(
     choose_device(device)
     length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
     settings = [*flags.settings(), *words_of(set, size=size, batch=batch, seed=seed, **length)]
-    if pairs is not None:
-        settings.append(f"data.pairs={pairs}")
+    settings += [f"data.{name}={word}" for name, word in (("pairs", pairs), ("labels", cond)) if word is not None]
     run = Run(out or Path("runs") / f"{source.stem}-generate")
     wanted, start = begin(init, "generate", run, file=recipe, settings=settings)
     if dry_run:

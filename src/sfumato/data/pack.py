@@ -12,6 +12,7 @@ A batch is one gather from the memory map, one move to the device, one cast.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,6 +78,11 @@ class Pack:
             finding = f"{folder}: the images are stored as {images.dtype}"
             raise DataError(finding, expected=f"{spec.stored_dtype}", code="DATA-021")
         return cls(spec, cases, [_original(folder, row) for row in rows], images, masks, entry.notes)
+
+    def without_classes(self) -> "Pack":
+        """The same data, of whose classes nothing is told: those who look at them see an unlabelled data set."""
+        spec = replace(self.spec, classes=())
+        return Pack(spec, self.cases, self._sizes, self._images, self._masks, self.notes)
 
     def __len__(self) -> int:
         return len(self.cases)

@@ -4,7 +4,7 @@ A recipe is a YAML file, `--set a.b=c` on top, defaults below; the resolved one 
 header of every model.
 """
 
-from sfumato.recipe.data import Augment, Augmentation, Data, Modality, NonLeaking, Pairs
+from sfumato.recipe.data import Augment, Augmentation, Data, Labels, Modality, NonLeaking, Pairs
 from sfumato.recipe.epochs import in_images
 from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe, read_recipe
 from sfumato.recipe.network import (
@@ -48,6 +48,7 @@ __all__ = [
     "ForeignNetwork",
     "GaussianProcess",
     "GridName",
+    "Labels",
     "Levels",
     "MagnitudeNetwork",
     "MaskHeadNetwork",

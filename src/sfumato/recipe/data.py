@@ -11,6 +11,8 @@ Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscop
 
 Pairs = Literal["none", "joint", "image_from_mask", "mask"]
 
+Labels = Literal["class", "none"]
+
 
 class Columns(Part):
     """Names of a table's columns, where they cannot be told from their names."""
@@ -149,6 +151,9 @@ class Data(Part):
         "none",
         description="what a generator makes of images with masks: images alone (none), both at once (joint), images "
         "from masks, or masks alone (mask)",
+    )
+    labels: Labels = Field(
+        "class", description="what a generator is told of an image: its class, where the data have classes, or nothing"
     )
     augment: Augment = Field(
         "auto",

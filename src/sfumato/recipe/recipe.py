@@ -38,8 +38,10 @@ class Recipe(Part):
         return self
 
     @model_validator(mode="after")
-    def _pairs_apply(self) -> "Recipe":
+    def _words_of_data_apply(self) -> "Recipe":
         pairs, process = self.data.pairs, self.process
+        if self.data.labels == "none" and self.task != "generate":
+            raise ValueError("data.labels=none is for generate: segment is told no class of an image as it is")
         if pairs != "none" and self.task != "generate":
             raise ValueError(f"data.pairs={pairs} is for generate: segment learns masks from images as it is")
         if pairs in ("joint", "mask") and isinstance(process, SDDProcess | NoProcess):

@@ -182,6 +182,8 @@ def _about_training(run: Path, recipe: Mapping[str, Any], records: Sequence[Mapp
         last = train[-1]
         steps, images = counted(last["step"], "step"), counted(last["images"], "image")
         yield f"{steps}, {images} seen, {last['seconds'] / 60:.1f} minutes"
+    if recipe["data"].get("labels") == "none":
+        yield "it was told no class of any image"
     pointer, metric = run / "checkpoints" / "best", recipe.get("validate", {}).get("metric", "the validation")
     if pointer.is_file():
         step = pointer.read_text(encoding="utf-8").strip().removeprefix("step-")

@@ -102,8 +102,13 @@ def known_class(name: str, classes: Sequence[str]) -> str | None:
         return spelt[plain_name(name)]
     if name.strip() == UNCONDITIONAL:
         return None
-    known = ", ".join(classes) or "none: it is unconditional"
-    raise UsageError(f"the model has no class {name}", expected=f"one of its classes: {known}")
+    if not classes:
+        raise UsageError(
+            f"class {name}: the model is unconditional, it was trained without classes",
+            expected=f"no class, or the word {UNCONDITIONAL}",
+            remedy="leave the class out; for a model that knows classes: sfumato train generate with --cond class",
+        )
+    raise UsageError(f"the model has no class {name}", expected=f"one of its classes: {', '.join(classes)}")
 
 
 def known_classes(text: str, classes: Sequence[str]) -> list[str | None]:

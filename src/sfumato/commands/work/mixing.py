@@ -117,10 +117,11 @@ def _check(needs: Sequence[Need], model: Spec, folder: Path) -> None:
         raise UsageError(f"the training images of {folder} have no classes", expected="a dataset with labels")
     unknown = [need.label for need in needs if need.wanted and need.label not in model.classes]
     if unknown:
-        known = ", ".join(model.classes) or "none: it is unconditional"
+        known = f"classes of the model: {', '.join(model.classes)}" if model.classes else "a model that knows classes"
+        why = "which the model does not know" if model.classes else "and the model is unconditional"
         raise UsageError(
-            f"{folder} needs images of {', '.join(unknown)}, which the model does not know",
-            expected=f"classes of the model: {known}", remedy="train the model on this dataset",
+            f"{folder} needs images of {', '.join(unknown)}, {why}", expected=known,
+            remedy=f"sfumato train generate {folder} --cond class",
         )  # fmt: skip
     if not any(need.wanted for need in needs):
         there = ", ".join(f"{need.there} {need.label}" for need in needs)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
+from sfumato.builder.data import build_pack
 from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.builder.track import build_trackers
@@ -133,7 +134,7 @@ def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: P
 
 def work_on(recipe: Recipe, run: Run, pack: Pack) -> Generator[Validation, None, dict[str, Any]]:
     """Train to the end of the recipe, or until a signal; yields every validation."""
-    device = set_up(training=True, tf32=recipe.train.tf32)
+    device, pack = set_up(training=True, tf32=recipe.train.tf32), build_pack(recipe, pack)
     with FolderLock(run.folder, work="trains") if rank() == 0 else nullcontext():
         journal = Journal(run.folder if rank() == 0 else None, private=[str(run.dataset)])
         with _ends_told(journal):

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from sfumato.builder.data import build_pack
 from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.builder.training import build_parts, build_settings, build_stream
@@ -209,6 +210,7 @@ def set_up_workload(source: Path, task: TaskKind | None, recipe: Path | None, se
             remedy=f"sfumato prepare {source} --out dataset",
         )  # fmt: skip
     planned, _ = plan_training(wanted, pack, device=torch.device(device).type)
+    pack = build_pack(planned, pack)
     parts = build_parts(planned, pack.spec, device=device)
     discriminator = None if parts.adversary is None else parts.adversary.network
     job = build_task(planned, pack, build_process(planned), device=device, discriminator=discriminator)
