@@ -5,11 +5,11 @@ they ask for it. Names of files and other words of strangers stand in these text
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from sfumato.escape import for_terminal, visible
 from sfumato.shortening import shortened
-from sfumato.wording import counted
 
 
 class SfumatoError(Exception):
@@ -83,6 +83,15 @@ def listed(names: Sequence[str]) -> str:
     return "\n".join(f"    {visible(name)}" for name in names)
 
 
+@contextmanager
+def collected(problems: list[DataError]) -> Iterator[None]:
+    """What is wrong with data in the block joins the problems: the next block goes on."""
+    try:
+        yield
+    except DataError as problem:
+        problems.append(problem)
+
+
 def raise_together(problems: Sequence[DataError]) -> None:
     """Nothing without problems; else one error that lists them all, each once: planes share the fault of their volume.
 
@@ -90,26 +99,32 @@ def raise_together(problems: Sequence[DataError]) -> None:
         DataError: with the code of the problems, or DATA-022 where they are of several kinds.
     """
     often = Counter((problem.code, problem.finding) for problem in problems)
-    kinds: dict[str, list[str]] = {}
-    for (code, finding), count in often.items():
-        kinds.setdefault(code, []).append(f"{finding} ({count} cases)" if count > 1 else finding)
     if len(often) == 1:
-        problems[0].finding = kinds[problems[0].code][0]
+        problems[0].finding = _with_count(problems[0].finding, len(problems))
         raise problems[0]
     if problems:
-        alone = len(kinds) == 1
+        codes = sorted({problem.code for problem in problems})
+        alone = len(codes) == 1
+        kinds = [[problem for problem in problems if problem.code == code] for code in codes]
+        parts = [_kind(kind, often, named=not alone) for kind in kinds]
         raise DataError(
-            f"{len(often)} files cannot be used:\n{_by_kind(kinds)}",
+            f"{len(often)} files cannot be used:\n" + "\n".join(parts),
             expected=problems[0].expected if alone else "whole images, each with a mask of its size",
             remedy=problems[0].remedy if alone else "mend these files or take them out of the folder",
-            code=next(iter(kinds)) if alone else "DATA-022",
+            code=problems[0].code if alone else "DATA-022",
         )
 
 
-def _by_kind(kinds: Mapping[str, Sequence[str]]) -> str:
-    """Findings, one below the other, by their codes where there are several."""
-    parts = []
-    for code, findings in sorted(kinds.items()):
-        parts += [f"  {code}, {counted(len(findings), 'file')}:"] if len(kinds) > 1 else []
-        parts += [f"    {finding}".replace("\n", "\n    ") for finding in findings]
-    return "\n".join(parts)
+def _kind(problems: Sequence[DataError], often: Mapping[tuple[str, str], int], *, named: bool) -> str:
+    """Problems of one code, one below the other, with what to do."""
+    findings = dict.fromkeys(problem.finding for problem in problems)
+    told = [_with_count(finding, often[problems[0].code, finding]) for finding in findings]
+    lines = [f"    {text}".replace("\n", "\n    ") for text in told]
+    if named:
+        fix = next((f"; fix: {problem.remedy}" for problem in problems if problem.remedy), "")
+        lines.insert(0, f"  {problems[0].code}, {len(told)} of them{fix}")
+    return "\n".join(lines)
+
+
+def _with_count(finding: str, count: int) -> str:
+    return f"{finding} ({count} cases)" if count > 1 else finding

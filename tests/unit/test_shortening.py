@@ -59,10 +59,12 @@ def test_faults_of_several_kinds() -> None:
         raise_together(problems())
     told = str(caught.value).split("\n")
     assert told[:3] == [
-        "error DATA-022: 15 files cannot be used:", "  DATA-006, 12 files:", "    a0.png is damaged (2 cases)"
-    ]  # fmt: skip
+        "error DATA-022: 15 files cannot be used:",
+        "  DATA-006, 12 of them; fix: copy it",
+        "    a0.png is damaged (2 cases)",
+    ]
     assert told[7:12] == [
-        "    ... and 7 more", "  DATA-012, 3 files:", *(f"    b{number}.png is too small" for number in range(3))
+        "    ... and 7 more", "  DATA-012, 3 of them", *(f"    b{number}.png is too small" for number in range(3))
     ]  # fmt: skip
     assert all(f"a{number}.png is damaged" in caught.value.in_full() for number in range(12))
 

@@ -53,7 +53,7 @@ def convert(
         raise UsageError("--crop needs a shape", expected="--size with it", remedy="--size 256 --crop")
     inputs = {"source": source, **({"masks": flags.masks} if flags.masks else {})}
     claim = _claim(out, to, overwrite=overwrite, inputs=list(inputs.values()))
-    found = flags.find(source)
+    found = flags.find(source, to_read=not dry_run)
     result: dict[str, Any] = {"out": str(out), "form": to, "cases": len(found.cases)}
     if dry_run:
         say(f"would write {counted(len(found.cases), 'case')} as {to} to {out}")

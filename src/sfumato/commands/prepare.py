@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find, find_to_read
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.claim import home_of
 from sfumato.commands.output.console import say
@@ -76,7 +76,7 @@ def prepare(
     settings += [f"data.split.seed={seed}", f"data.split.folds={folds}"]
     recipe = load_recipe("segment", settings=settings)
     claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks) if path])
-    found = find(source, recipe)
+    found = find(source, recipe) if dry_run else find_to_read(source, recipe)
     if dry_run:
         resolved, _ = plan_size(recipe, found, device="cpu")
         say(f"would prepare {counted(len(found.cases), 'case')} at {resolved[0]} x {resolved[1]} pixels into {out}")

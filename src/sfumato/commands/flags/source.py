@@ -1,7 +1,7 @@
 """What a person may say about a source beyond its path: the same flags for every verb that reads one."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,8 +9,11 @@ from cyclopts import Parameter
 
 from sfumato.builder.data import build_hints
 from sfumato.commands.flags.numbers import Index
-from sfumato.data.source import Found, find_cases
+from sfumato.commands.output.console import say
+from sfumato.data.source import Found, Hints, find_cases
+from sfumato.errors import DataError, collected
 from sfumato.recipe import Recipe, load_recipe
+from sfumato.wording import counted
 
 
 @Parameter(name="*")
@@ -67,9 +70,10 @@ class SourceFlags:
         }
         return [f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
-    def find(self, source: Path) -> Found:
-        """The cases of a source, read as these flags say."""
-        return find(source, load_recipe("segment", settings=self.settings()))
+    def find(self, source: Path, *, to_read: bool = False) -> Found:
+        """The cases of a source, read as these flags say; `to_read`: see `find_to_read`."""
+        recipe = load_recipe("segment", settings=self.settings())
+        return find_to_read(source, recipe) if to_read else find(source, recipe)
 
 
 AS_FOUND = SourceFlags()
@@ -78,5 +82,29 @@ AS_FOUND = SourceFlags()
 
 def find(source: Path, recipe: Recipe) -> Found:
     """The cases of a source, read as a recipe says."""
+    return _found(source, recipe, build_hints(recipe.data))
+
+
+def find_to_read(source: Path, recipe: Recipe) -> Found:
+    """As `find`, for who reads every file: where some files have no partner, that is a problem among others.
+
+    Those that have one are read, so that all that is wrong is told at once. Where most have none, something else is
+    wrong, and nothing is read.
+    """
+    hints = build_hints(recipe.data)
+    try:
+        return _found(source, recipe, hints)
+    except DataError as error:
+        early = error
+    problems = list[DataError]()
+    with collected(problems):
+        found = _found(source, recipe, replace(hints, drop_unpaired=True))
+    if problems or not 0 < len(found.unpaired) < len(found.cases):
+        raise early
+    say(f"{counted(len(found.unpaired), 'file has', 'files have')} no partner: the others are read to tell all at once")
+    return found._replace(problems=(early,))
+
+
+def _found(source: Path, recipe: Recipe, hints: Hints) -> Found:
     masks = recipe.data.source.masks
-    return find_cases(str(source), masks=None if masks is None else Path(masks), hints=build_hints(recipe.data))
+    return find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)

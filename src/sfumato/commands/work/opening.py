@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from sfumato.commands.flags.source import find
+from sfumato.commands.flags.source import find_to_read
 from sfumato.commands.work.preparing import prepare_into
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
@@ -28,7 +28,7 @@ def opened(source: Path, *, size: tuple[int, int] | None = None) -> Iterator[Pac
     with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
         out = Path(folder) / "dataset"
         out.mkdir()
-        prepare_into(out, recipe, find(source, recipe), source=source, spool=Path(folder) / "spool")
+        prepare_into(out, recipe, find_to_read(source, recipe), source=source, spool=Path(folder) / "spool")
         yield Pack.open(out)
 
 

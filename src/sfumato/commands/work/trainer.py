@@ -12,7 +12,7 @@ from sfumato.builder.process import build_process
 from sfumato.builder.task import build_task
 from sfumato.builder.track import build_trackers
 from sfumato.builder.training import build_parts
-from sfumato.commands.flags.source import find
+from sfumato.commands.flags.source import find_to_read
 from sfumato.commands.output.console import say
 from sfumato.commands.output.journal import Journal
 from sfumato.commands.work.dataset import check_dataset, record_dataset
@@ -90,7 +90,9 @@ def prepared(source: Path, wanted: Recipe, folder: Path) -> tuple[Path, list[Cho
     dataset, choices = folder / "dataset", list[Choice]()
     if rank() == 0 and not is_prepared(dataset):
         folder.mkdir(parents=True, exist_ok=True)
-        choices = prepare_into(dataset, wanted, find(source, wanted), source=source, spool=spool_folder(dataset))
+        choices = prepare_into(
+            dataset, wanted, find_to_read(source, wanted), source=source, spool=spool_folder(dataset)
+        )
     wait_for_all()
     return dataset, choices
 

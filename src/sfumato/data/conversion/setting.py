@@ -20,7 +20,7 @@ from sfumato.data.manifest import Case, file_names
 from sfumato.data.mask import MaskRule, class_names, count_values, mask_rule
 from sfumato.data.placement import Canvas, fit
 from sfumato.data.source import Found
-from sfumato.errors import DataError, raise_together
+from sfumato.errors import DataError, collected, raise_together
 
 
 class Step(NamedTuple):
@@ -121,29 +121,34 @@ def take_stock(
     Raises:
         DataError: files that cannot be used; all are listed.
     """
-    stock, problems = Stock(), dict[str, DataError]()
+    stock, problems = Stock(), [*found.problems]
     for done, case in enumerate(found.cases, start=1):
-        try:
-            _read_once(case, stock)
-        except DataError as problem:
-            problems.setdefault(problem.finding, problem)
+        _read_once(case, stock, problems)
         yield Step(done, 2 * len(found.cases), case.id)
-    raise_together(list(problems.values()))
     if stock.values:
-        meaning = meaning or decide_meaning(found, stock.values)
-        refuse_strange(meaning, stock)
+        with collected(problems):
+            meaning = meaning or decide_meaning(found, stock.values)
+            problems += strange_values(meaning, stock)
+    raise_together(problems)
     return Conversion(found=found, stock=stock, meaning=meaning if stock.values else None, size=size, crop=crop)
 
 
-def _read_once(case: Case, stock: Stock) -> None:
-    parts = [read_image(locator) for locator in (case.image, *case.channels)]
-    size = (parts[0].shape[0], parts[0].shape[1])
-    for locator, part in zip(case.channels, parts[1:], strict=True):
-        refuse_other_size(case, locator, part, size)
+def _read_once(case: Case, stock: Stock, problems: list[DataError]) -> None:
+    """Take stock of a case; each of its files that cannot be used is a problem."""
+    parts, size = list[Pixels](), None
+    for locator in (case.image, *case.channels):
+        with collected(problems):
+            parts.append(read_image(locator))
+            size = size or (parts[0].shape[0], parts[0].shape[1])
+            refuse_other_size(case, locator, parts[-1], size)
     for locator in case.masks:
-        raw = read_mask(locator)
-        refuse_other_size(case, locator, raw, size)
-        stock.add_mask(locator, raw)
+        with collected(problems):
+            raw = read_mask(locator)
+            stock.add_mask(locator, raw)
+            if size is not None:
+                refuse_other_size(case, locator, raw, size)
+    if size is None or len(parts) <= len(case.channels):
+        return
     stock.sizes[size] += 1
     stock.dtypes.update({str(part.dtype) for part in parts})
     stock.channels[tuple(part.shape[2] for part in parts)] += 1
@@ -172,22 +177,19 @@ def decide_meaning(found: Found, values: Mapping[int, int]) -> Meaning:
     return Meaning(rule, class_names(rule, found.mask_names), regions)
 
 
-def refuse_strange(meaning: Meaning, stock: Stock) -> None:
-    """Refuse mask values that no class has, before anything is written."""
+def strange_values(meaning: Meaning, stock: Stock) -> list[DataError]:
+    """Mask values that no class has."""
     if meaning.rule.threshold is not None:
-        return
-    strange = sorted(set(stock.values) - {*meaning.rule.values, meaning.rule.ignore})
-    raise_together(
-        [
-            DataError(
-                f"{stock.first[value]}: the mask has the value {value}, which no class has",
-                expected=meaning.rule.text,
-                remedy="correct the mask, or name the value where the source names its classes",
-                code="DATA-014",
-            )
-            for value in strange
-        ]
-    )
+        return []
+    return [
+        DataError(
+            f"{stock.first[value]}: the mask has the value {value}, which no class has",
+            expected=meaning.rule.text,
+            remedy="correct the mask, or name the value where the source names its classes",
+            code="DATA-014",
+        )
+        for value in sorted(set(stock.values) - {*meaning.rule.values, meaning.rule.ignore})
+    ]
 
 
 class Encoded(NamedTuple):

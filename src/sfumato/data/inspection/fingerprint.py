@@ -71,7 +71,7 @@ def fingerprint(
     """
     images = [fact.image for fact in facts if fact.image is not None]
     copies = find_copies(found.cases, facts) if copies is None else copies
-    guess = Guess(_word(found.modality), "the source says so") if found.modality else guess_modality(facts)
+    guess = modality_of(found, facts)
     entry = {
         "cases": len(found.cases),
         "volumes": len({case.volume for case in found.cases} - {None}),
@@ -86,6 +86,11 @@ def fingerprint(
         "unreadable": sum(bool(fact.problems) for fact in facts),
     }
     return {**entry, "recommendations": list(_recommendations(entry))}
+
+
+def modality_of(found: Found, facts: Sequence[CaseFacts]) -> Guess:
+    """What made the images: as the source says, else guessed."""
+    return Guess(_word(found.modality), "the source says so") if found.modality else guess_modality(facts)
 
 
 def guess_modality(facts: Sequence[CaseFacts]) -> Guess:

@@ -29,7 +29,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values
 from sfumato.data.placement import Canvas, Placement, fit, no_spacing
 from sfumato.data.statistics import Stats
-from sfumato.errors import DataError
+from sfumato.errors import DataError, collected
 
 CHUNK = 64
 """Cases in a chunk of files of their own."""
@@ -139,10 +139,22 @@ def chunk_files(spool: Path, number: int, rule: MaskRule | None) -> ChunkFiles:
     return ChunkFiles(spool / f"{number:06}.images", masks, spool / f"{number:06}.json")
 
 
-def decode(job: Job, chunk: Chunk) -> list[DataError]:
-    """Write a chunk; its problems, and then nothing is written."""
+class Answer(NamedTuple):
+    """What came of a chunk.
+
+    Attributes:
+        problems: of its files; with any, nothing was written.
+        known: what is known of the other cases then, by their rows in the set.
+    """
+
+    problems: Sequence[DataError]
+    known: Mapping[int, Row]
+
+
+def decode(job: Job, chunk: Chunk) -> Answer:
+    """Write a chunk, unless there are problems."""
     files, problems = chunk_files(job.spool, chunk.number, job.rule), list[DataError]()
-    kept, masks, known, checksum = list[_Kept](), list[bytes](), True, 0
+    kept, masks, known, checksum = dict[int, _Kept](), list[bytes](), True, 0
     draft = files.images.with_suffix(".part")
     with draft.open("wb") as file:
         for row, case in enumerate(chunk.cases, chunk.first):
@@ -152,20 +164,20 @@ def decode(job: Job, chunk: Chunk) -> list[DataError]:
             content = np.ascontiguousarray(decoded.image).data
             checksum = zlib.crc32(content, checksum)
             file.write(content)
-            kept.append(decoded.kept)
+            kept[row] = decoded.kept
             known = known and decoded.masks is not None
             masks += decoded.masks or ()
     if problems:
         draft.unlink()
-        return problems
+        return Answer(problems, dict(zip(kept, _rows(list(kept.values())), strict=True)))
     draft.replace(files.images)
     if known and files.masks is not None:
         write_atomic(files.masks, b"".join(masks), sync=False)
-    write_atomic(files.facts, _FORM.dump_json(Written(_rows(kept), checksum)), sync=False)
-    return []
+    write_atomic(files.facts, _FORM.dump_json(Written(_rows(list(kept.values())), checksum)), sync=False)
+    return Answer([], {})
 
 
-def decode_masks(job: Job, chunk: Chunk) -> list[DataError]:
+def decode_masks(job: Job, chunk: Chunk) -> Answer:
     """Write the masks of a chunk again, by a rule that is certain now; its problems, and then nothing is written."""
     files, problems, masks = chunk_files(job.spool, chunk.number, job.rule), list[DataError](), list[bytes]()
     for case, row in zip(chunk.cases, read_facts(files.facts).rows, strict=True):
@@ -178,7 +190,7 @@ def decode_masks(job: Job, chunk: Chunk) -> list[DataError]:
                 problems.append(problem)
     if not problems and files.masks is not None:
         write_atomic(files.masks, b"".join(masks), sync=False)
-    return problems
+    return Answer(problems, {})
 
 
 def count_mask_values(_: None, locators: Sequence[str]) -> Mapping[int, int]:
@@ -233,15 +245,13 @@ def _decode(case: Case, job: Job, problems: list[DataError], *, shapes: bool) ->
     if pixels is None or len(raws) < len(case.masks):
         return None
     sketch = sketch_of(case, pixels, raws, thorough=False, shapes=shapes)
-    spacing = spacing_of(case.image)
+    spacing, before = spacing_of(case.image), len(problems)
     if job.canvas.spacing is not None and spacing is None:
         problems.append(no_spacing(case.image, job.canvas.spacing))
         return None
     placement = job.canvas.place((pixels.shape[0], pixels.shape[1]), spacing)
-    try:
-        masks = _classes(case, raws, job, placement)
-    except DataError as problem:
-        problems.append(problem)
+    masks = _classes(case, raws, job, placement, problems)
+    if len(problems) > before:
         return None
     image = fit(without_copies(pixels), placement, job.canvas.size, nearest=False)
     stats = case_stats(case, pixels) if case.channels else None
@@ -268,15 +278,18 @@ def _read(case: Case, problems: list[DataError]) -> tuple[Pixels | None, list[Pl
     return pixels, raws
 
 
-def _classes(case: Case, raws: Sequence[Plane], job: Job, placement: Placement) -> list[bytes] | None:
+def _classes(
+    case: Case, raws: Sequence[Plane], job: Job, placement: Placement, problems: list[DataError]
+) -> list[bytes] | None:
+    """The masks of a case as classes; None where the rule does not know a value: a problem if it is certain."""
     if job.rule is None:
         return None
-    try:
-        return [_as_classes(locator, raw, job, placement) for locator, raw in zip(case.masks, raws, strict=True)]
-    except DataError:
-        if job.certain:
-            raise
-        return None
+    classes, unknown = list[bytes](), list[DataError]()
+    for locator, raw in zip(case.masks, raws, strict=True):
+        with collected(unknown):
+            classes.append(_as_classes(locator, raw, job, placement))
+    problems += unknown if job.certain else []
+    return None if unknown else classes
 
 
 def _as_classes(locator: str, raw: Plane, job: Job, placement: Placement) -> bytes:

@@ -24,7 +24,7 @@ from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.data.split import Fold, as_fold, follow, split_cases, split_into_folds, split_notes
 from sfumato.diffusion.process import derive_seed
-from sfumato.errors import DataError
+from sfumato.errors import DataError, collected, raise_together
 
 
 def kept_cases(cases: Sequence[Case], rows: Sequence[Row], rule: MaskRule | None, settings: Settings) -> list[bool]:
@@ -91,21 +91,40 @@ def divide(
     return Division(divided, found.folds or (as_fold(divided),), notes)
 
 
+def spec_problems(rows: Sequence[Row], cases: Sequence[Case], settings: Settings, *, guess: str) -> list[DataError]:
+    """All that keeps images from being one set: numbers or channels of several kinds, or no rule for intensities."""
+    problems = list[DataError]()
+    with collected(problems):
+        intensity = _intensity(rows, cases, settings, guess=guess)
+        _refuse_mixed(cases, list(map(_image, rows)), intensity)
+    with collected(problems):
+        _channels(cases, rows, grey=settings.grey)
+    return problems
+
+
+def _intensity(rows: Sequence[Row], cases: Sequence[Case], settings: Settings, *, guess: str) -> Intensity:
+    """How stored numbers become those that are trained on, decided on the training cases alone."""
+    train = [_image(row) for row, case in zip(rows, cases, strict=True) if case.split == "train"]
+    modality = _modality(settings, guess)
+    return decide_intensity(train, kind=settings.intensity, window=settings.window, modality=modality)
+
+
+def _modality(settings: Settings, guess: str) -> str:
+    return guess if settings.modality in (None, "auto") else str(settings.modality)
+
+
 def decide_spec(
     found: Found, rows: Sequence[Row], cases: Sequence[Case], rule: MaskRule | None, settings: Settings, *, guess: str
 ) -> Spec:
     """What a model must know; intensities are decided on the training cases alone."""
-    images = [_image(row) for row in rows]
-    train = [image for image, case in zip(images, cases, strict=True) if case.split == "train"]
-    modality = settings.modality if settings.modality not in (None, "auto") else guess
-    intensity = decide_intensity(train, kind=settings.intensity, window=settings.window, modality=modality)
-    _refuse_mixed(cases, images, intensity)
+    raise_together(spec_problems(rows, cases, settings, guess=guess))
+    images, modality = [_image(row) for row in rows], _modality(settings, guess)
     cut = next((place for case in cases if (place := named_place(Locator.parse(case.image).member))), None)
     return Spec(
         size=settings.size,
         channels=_channels(cases, rows, grey=settings.grey),
         dtype=Counter(image.dtype for image in images).most_common(1)[0][0],
-        intensity=intensity,
+        intensity=_intensity(rows, cases, settings, guess=guess),
         modality=None if modality == "unknown" else modality,
         keep_aspect=settings.keep_aspect,
         crop=settings.crop,

@@ -13,15 +13,17 @@ import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.data.copies import find_copies
 from sfumato.data.crew import Crew, processors
-from sfumato.data.inspection.fingerprint import fingerprint
+from sfumato.data.inspection.fingerprint import fingerprint, modality_of
 from sfumato.data.mask import MaskRule, decide_mask_rule, named_mask_rule
 from sfumato.data.preparation.chunk import (
     MEASURED,
+    Answer,
     Chunk,
     Job,
     Row,
@@ -33,7 +35,7 @@ from sfumato.data.preparation.chunk import (
     is_whole,
     read_facts,
 )
-from sfumato.data.preparation.describe import decide_spec, divide, kept_cases, write_description
+from sfumato.data.preparation.describe import decide_spec, divide, kept_cases, spec_problems, write_description
 from sfumato.data.preparation.notes import notes_about
 from sfumato.data.preparation.settings import Settings as Settings
 from sfumato.data.preparation.spool import key_of, opened_spool, spool_folder
@@ -119,6 +121,8 @@ class _Work:
         self.chunks = cut(found.cases)
         self.rule: MaskRule | None = None
         self.rows: list[tuple[Row, ...]] = []
+        self.problems: list[DataError] = [*found.problems]
+        self.known: dict[int, Row] = {}
 
     def decode_all(self) -> Iterator[Prepared]:
         """Write all chunks, with masks by the right rule."""
@@ -133,26 +137,52 @@ class _Work:
         reused = {chunk.number for chunk in whole}
         rest = [chunk for chunk in self.chunks if chunk.number not in reused]
         yield from self._each(decode, first, rest, done=done, total=total)
-        self.rows = [read_facts(chunk_files(self.spool, chunk.number, None).facts).rows for chunk in self.chunks]
+        self._read_whole()
         self.rule = named or self._rule_of_all()
+        self._refuse()
+        self.rows = [tuple(self.known[chunk.first + k] for k in range(len(chunk.cases))) for chunk in self.chunks]
         if self.rule is not None:
             last = Job(self.spool, self.settings.canvas, self.rule, certain=True)
             masks = [chunk_files(self.spool, chunk.number, self.rule).masks for chunk in self.chunks]
             rest = [chunk for chunk, file in zip(self.chunks, masks, strict=True) if file and not file.exists()]
             again = sum(len(chunk.cases) for chunk in rest)
             yield from self._each(decode_masks, last, rest, done=total, total=total + again)
+            raise_together(self.problems)
 
     def _each(self, function: Any, job: Job, chunks: Sequence[Chunk], *, done: int, total: int) -> Iterator[Prepared]:
-        problems: dict[int, list[DataError]] = {}
+        """Work on chunks, and keep what is wrong with them, in their order."""
+        answers: dict[int, Answer] = {}
         for chunk, answer in self.crew.each(function, job, chunks):
-            if not problems and function is decode and not answer:
+            if not answers and function is decode and not answer.problems:
                 files = chunk_files(self.spool, chunk.number, job.rule)
                 require_space(self.spool, files, share=len(chunk.cases) / total)
-            problems[chunk.number] = answer
+            answers[chunk.number] = answer
+            self.known.update(answer.known)
             for case in chunk.cases:
                 done += 1
                 yield Prepared(done, total, case.id)
-        raise_together([problem for _, answer in sorted(problems.items()) for problem in answer])
+        self.problems += [problem for _, answer in sorted(answers.items()) for problem in answer.problems]
+
+    def _read_whole(self) -> None:
+        """What is known of the cases of chunks that are whole."""
+        for chunk in self.chunks:
+            facts = chunk_files(self.spool, chunk.number, None).facts
+            if facts.exists():
+                self.known.update(enumerate(read_facts(facts).rows, chunk.first))
+
+    def _refuse(self) -> None:
+        """Raise all problems at once, also those that show only where the cases stand side by side.
+
+        Raises:
+            DataError: there are some.
+        """
+        if not self.problems:
+            return
+        rows = [self.known[row] for row in sorted(self.known)]
+        cases = [replace(self.found.cases[row], split="train") for row in sorted(self.known)]
+        guess = modality_of(self.found, [row.facts for row in rows]).modality
+        others = spec_problems(rows, cases, self.settings, guess=guess) if rows else []
+        raise_together([*self.problems, *others])
 
     def _named_rule(self) -> MaskRule | None:
         if not self.found.has_masks or not self.found.mask_names:
@@ -172,12 +202,13 @@ class _Work:
             return None
 
     def _rule_of_all(self) -> MaskRule | None:
-        if not self.found.has_masks:
+        """What mask values mean; None without masks, or where that is a problem."""
+        if not self.found.has_masks or not self.known:
             return None
         counts: Counter[int] = Counter()
         richest, most = "", 0
-        for case, row in zip(self.found.cases, self._flat(), strict=True):
-            for locator, mask in zip(case.masks, row.facts.masks, strict=True):
+        for number, row in sorted(self.known.items()):
+            for locator, mask in zip(self.found.cases[number].masks, row.facts.masks, strict=True):
                 assert mask is not None
                 counts.update(mask.values)
                 richest, most = (locator, len(mask.values)) if len(mask.values) > most else (richest, most)
@@ -185,7 +216,8 @@ class _Work:
             return decide_mask_rule(counts, ignore=self.found.ignore)
         except DataError as error:
             error.finding += f"; the most are in {richest} ({most})"
-            raise
+            self.problems.append(error)
+            return None
 
     def _flat(self) -> list[Row]:
         return [row for rows in self.rows for row in rows]

@@ -60,6 +60,7 @@ class Found(NamedTuple):
         modality: "CT", "MR", ... where the source says so.
         unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
         folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
+        problems: what is wrong with the source, to be told together with what is wrong with its files.
     """
 
     cases: tuple[Case, ...]
@@ -72,6 +73,7 @@ class Found(NamedTuple):
     modality: str | None = None
     unpaired: tuple[str, ...] = ()
     folds: tuple[Mapping[str, str], ...] = ()
+    problems: tuple[DataError, ...] = ()
 
     @property
     def has_masks(self) -> bool:

@@ -148,7 +148,7 @@ from sfumato.data.mask import MaskRule
 from sfumato.data.placement import Canvas
 from sfumato.data.preparation.store import fill
 raw, case = Path(sys.argv[1]), Case(id="0", image=f"{sys.argv[1]}/000.tif", masks=(f"{sys.argv[1]}/000_mask.png",))
-assert decode(Job(raw, Canvas((20, 24)), MaskRule((0, 255), None, ""), True), Chunk(0, 0, (case,))) == []
+assert decode(Job(raw, Canvas((20, 24)), MaskRule((0, 255), None, ""), True), Chunk(0, 0, (case,))).problems == []
 assert count_mask_values(None, case.masks) == {0: 474, 255: 6}
 assert "torch" not in sys.modules
 """
