@@ -21,6 +21,7 @@ from sfumato.recipe import Recipe
 from sfumato.report.card import write_card
 from sfumato.report.figures import grid, overlay
 from sfumato.run import Run
+from sfumato.tasks.segment import Segment
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
 from sfumato.training.best import Other, judge, names_of
@@ -38,8 +39,8 @@ from sfumato.wording import counted
 
 PREVIEW_COLUMNS = 8
 
-PICTURE = "picture"
-"""What a warning is about that says nothing of the model."""
+PICTURE, CONSTANT = "picture", "constant mask"
+"""What a warning is about, if not that images are learnt by heart."""
 
 FIRST_PREVIEW_SECONDS = 30.0
 
@@ -126,6 +127,9 @@ class Session:
                         return
                 if (saving.due(progress) or self._stays(progress.step)) and not ends:
                     self._save()
+                if ends:
+                    self._tell_constant(log)
+                    return
                 if progress.stopping:
                     self._save()
                     raise Stopped(f"stopped at step {progress.step} after saving; the same command resumes")
@@ -191,6 +195,27 @@ class Session:
         if warning and not any(map(_is_warning, read_log(self.run.folder / "log.jsonl"))):
             self.journal.say(f"warning after {self.parts.step} steps: {warning}", "WARNING")
             log({"kind": "warning", "step": self.parts.step, "text": warning})
+
+    def _beside_constant(self) -> dict[str, Any]:
+        """The best validation beside the best constant mask, of a segmenter; else nothing."""
+        best = self.parts.best.get("score")
+        if not isinstance(self.task, Segment) or best is None:
+            return {}
+        mask = self.task.constant()
+        score = float(mask.scores.mean())
+        found = {"mask": mask.name, "score": score, "verdict": "better" if best > score else "no better"}
+        return {"constant_mask": found}
+
+    def _tell_constant(self, log: Callable[[dict[str, Any]], None]) -> None:
+        """Say at the end of a training that it has led to nothing, if so."""
+        found = {} if rank() > 0 else self._beside_constant().get("constant_mask", {})
+        if found.get("verdict") == "no better":
+            text = (
+                f"the model is no better than {found['mask']}, the same for every image: its best validation has the "
+                f"score {self.parts.best['score']:.3f}, that of the mask is {found['score']:.3f}; train longer"
+            )
+            say(f"warning after {self.parts.step} steps: {text}")
+            log({"kind": "warning", "about": CONSTANT, "step": self.parts.step, "text": text})
 
     def _mark_best(self) -> None:
         """Let `checkpoints/best` and the like name their checkpoints; also after a kill between saving and naming."""
@@ -296,6 +321,7 @@ class Session:
             "best": best,
             "skipped": skipped,
             "model": str(self.run.weights()),
+            **self._beside_constant(),
         }
 
     def _tell_end(self) -> None:
@@ -322,8 +348,8 @@ class Session:
 
 
 def _is_warning(record: Mapping[str, Any]) -> bool:
-    """Whether a record of the log warns of what the model learns."""
-    return record.get("kind") == "warning" and record.get("about") != PICTURE
+    """Whether a record of the log warns that images are learnt by heart."""
+    return record.get("kind") == "warning" and "about" not in record
 
 
 def sheet(shown: Sequence[Shown]) -> np.ndarray:
