@@ -203,9 +203,10 @@ class Session:
         mask = self.task.constant()
         score = float(mask.scores.mean())
         if best <= score:
-            say(
+            self.journal.say(
                 f"warning: the model is no better than {mask.name}, the same for every image: its best validation has "
-                f"the score {best:.3f}, that of the mask is {score:.3f}; train longer"
+                f"the score {best:.3f}, that of the mask is {score:.3f}; train longer",
+                "WARNING",
             )
         found = {"mask": mask.name, "score": score, "verdict": "better" if best > score else "no better"}
         return {"constant_mask": found}
@@ -304,6 +305,7 @@ class Session:
 
     def _result(self) -> dict[str, Any]:
         best, skipped = self.parts.best, self.parts.skipped
+        constant = self._beside_constant()
         if rank() == 0:
             self._tell_end()
         return {
@@ -314,7 +316,7 @@ class Session:
             "best": best,
             "skipped": skipped,
             "model": str(self.run.weights()),
-            **self._beside_constant(),
+            **constant,
         }
 
     def _tell_end(self) -> None:
