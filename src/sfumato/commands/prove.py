@@ -17,8 +17,8 @@ from sfumato.commands.output.ledger import Shard, Share, Work, asked_by
 from sfumato.commands.output.summary import read_summary
 from sfumato.data.crew import Crew, processors
 from sfumato.data.pack import Pack
-from sfumato.errors import DataError, UsageError
-from sfumato.evaluation.prove.arms import Stock, Unit
+from sfumato.errors import DataError, ModelError, UsageError, listed
+from sfumato.evaluation.prove.arms import Arm, Stock, Unit
 from sfumato.evaluation.prove.job import Decision, Job, decide_job
 from sfumato.evaluation.prove.mixture import Parts, Samples, choose_parts, mix, synthetic_cases, usable_samples
 from sfumato.evaluation.prove.origin import trace
@@ -227,6 +227,7 @@ def _proof(question: Question, aside: Path, *, positive: str, steps: int, networ
     answers = {
         arm: [np.load(aside / f"{unit.key}.npy") for unit in question.units.values() if unit.arm == arm] for arm in arms
     }
+    _refuse_diverged(answers)
     return Proof(
         pack=pack,
         task=question.task,
@@ -238,6 +239,25 @@ def _proof(question: Question, aside: Path, *, positive: str, steps: int, networ
             "seeds": len(question.units) // len(arms), "size": list(pack.spec.size),
         },
     )  # fmt: skip
+
+
+def _refuse_diverged(answers: Mapping[Arm, Sequence[np.ndarray]]) -> None:
+    """No comparison holds with a model that answers with no numbers.
+
+    Raises:
+        ModelError: with the arms.
+    """
+    broken = [
+        f"{arm.name}, seed {seed}"
+        for arm, given in answers.items()
+        for seed, one in enumerate(given)
+        if not np.isfinite(one).all()
+    ]
+    if broken:
+        raise ModelError(
+            f"{counted(len(broken), 'model')} answered with numbers that are not finite:\n{listed(broken)}",
+            expected="models whose training did not diverge", remedy="other --steps, or look for odd values in REAL",
+        )  # fmt: skip
 
 
 def _write(proof: Proof, folder: Path) -> None:

@@ -33,6 +33,9 @@ from sfumato.recipe.train import COUNTED, Train, Validate
 from sfumato.report.meaning import heading
 from sfumato.run import Run
 from sfumato.tables import table_line
+from sfumato.tasks.constant_mask import ConstantMask
+from sfumato.tasks.segment import constant_of
+from sfumato.tasks.task import spread
 from sfumato.training.log import read_log
 from sfumato.training.loop import Diverged
 from sfumato.training.processes import choose_device
@@ -180,7 +183,11 @@ def _tune(
                 if best := _best(results):
                     recipe = load_recipe(task, file, settings=[*settings, *best.settings])
                     write_atomic(folder / BEST, recipe.to_yaml())
-        return _summary(folder, study.results(), baseline, metric)
+        found = _summary(folder, study.results(), baseline, metric)
+        verdict = _verdict(study.results(), _constant(base, Pack.open(dataset)))
+        if verdict["verdict"] == "better":
+            say(f"train with it: --recipe {folder / BEST}")
+        return found | verdict
 
 
 def _length(own: Recipe, *, minutes: float | None, steps: int | None) -> list[str]:
@@ -321,6 +328,32 @@ def _write_results(folder: Path, results: Sequence[Result]) -> None:
     write_atomic(folder / "trials.csv", "".join(lines))
 
 
+def _constant(recipe: Recipe, pack: Pack) -> ConstantMask | None:
+    """What one mask for all images reaches in a validation of a segmenter; None of images."""
+    if recipe.task != "segment":
+        return None
+    rows = spread(pack.rows("validation") or pack.rows("train"), recipe.validate_.cases)
+    return constant_of(pack, rows, "iou" if recipe.validate_.metric == "iou" else "dice")
+
+
+def _verdict(results: Sequence[Result], constant: ConstantMask | None) -> dict[str, str]:
+    """Whether the study says anything: not where no trial has learnt anything, nor where all scored alike."""
+    scores = [result.score for result in results if result.state == "complete" and result.score is not None]
+    if not scores:
+        return {"verdict": "cannot be told"}
+    if constant is not None and max(scores) <= constant.scores.mean():
+        say(
+            f"no trial is better than {constant.name}, the same for every image (score {constant.scores.mean():.4f}): "
+            "nothing says which settings are better; give longer trials"
+        )
+        return {"verdict": "no better"}
+    if len(scores) == 1 or max(scores) == min(scores):
+        alike = "a single trial is complete" if len(scores) == 1 else f"all {len(scores)} complete trials score alike"
+        say(f"{alike}: nothing says which settings are better")
+        return {"verdict": "cannot be told"}
+    return {"verdict": "better"}
+
+
 def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any], metric: str) -> dict[str, Any]:
     states = Counter(result.state for result in results)
     told = {"study": str(folder), "trials": len(results), **{state: states[state] for state in get_args(State)}}
@@ -334,5 +367,4 @@ def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any
     compared = "" if before is None else f" (the recipe as it was: {_score_text(metric, before)})"
     settings = ", ".join(map(_rounded, best.settings))
     say(f"best of {trials}: {_score_text(metric, best.score)}{compared} with {settings}")
-    say(f"train with it: --recipe {folder / BEST}")
     return {**told, "best": best._asdict(), "baseline": before, "recipe": str(folder / BEST)}

@@ -202,7 +202,8 @@ def _about_training(run: Path, recipe: Mapping[str, Any], records: Sequence[Mapp
 def _numbers(records: Sequence[Mapping[str, Any]]) -> tuple[Number, ...]:
     """Those of the best validation; the score that chose it repeats one of them."""
     validations = [record for record in records if record.get("kind") == "validate"]
-    best = max(validations, key=lambda record: float(record.get("score", 0.0)), default={})
+    scored = [record for record in validations if record.get("score", 0.0) is not None]  # None: it was no number
+    best = max(scored, key=lambda record: float(record.get("score", 0.0)), default={})
     names = [name for name in best if name not in NOT_A_METRIC]
     return tuple(Number(heading(name), shown(best[name]), meaning(name)) for name in names)
 

@@ -33,6 +33,7 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.pieces import Pieces, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
 from sfumato.metrics.overlap import overlap, summarise
+from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.task import (
     Sampler,
@@ -162,6 +163,10 @@ class Segment:
         )
         return {name: float(np.mean([getattr(each, name) for each in summary])) for name in ("dice", "iou")}
 
+    def constant(self) -> ConstantMask:
+        """The mask that is best for all validation rows alike, by the metric that decides."""
+        return constant_of(self.pack, self.rows, self.metric)
+
     @torch.inference_mode()
     def _held_out(self, network: nn.Module) -> Scores:
         """The loss of the validation rows as they are, the same times and noise each time; without a second network."""
@@ -197,6 +202,18 @@ class Segment:
             steps = draw_masks(self.process, network, self.sampler, images, self.classes, seeds=seeds[part])
             drawn.append(last(steps).x0)
         return torch.cat(drawn).argmax(1).cpu().numpy()
+
+
+def constant_of(pack: Pack, rows: Sequence[int], metric: SegmentMetric) -> ConstantMask:
+    """The best constant mask on some rows, scored as a validation scores: against the first reader."""
+    truth = dict(zip(rows, pack.masks(rows, None).numpy(), strict=True))
+
+    def score(row: int, mask: np.ndarray) -> float:
+        said = truth[row] != IGNORED
+        scored = overlap(mask[said], truth[row][said], classes=len(pack.spec.mask_classes), case=pack.cases[row].id)
+        return float(getattr(scored, metric).mean())
+
+    return best_constant_mask(pack, rows, score)
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +21,7 @@ from sfumato.recipe import Recipe
 from sfumato.report.card import write_card
 from sfumato.report.figures import grid, overlay
 from sfumato.run import Run
+from sfumato.tasks.segment import Segment
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
 from sfumato.training.best import Other, judge, names_of
@@ -79,6 +80,7 @@ class Session:
     journal: Journal
     noted: int | None = None
     """The step of the last checkpoint that was written down."""
+    _log: Callable[[dict[str, Any]], None] = field(init=False, default=lambda record: None)  # noqa: ARG005
 
     def work(self) -> Generator[Validation, None, dict[str, Any]]:
         """All steps; yields after each validation, and returns the result of the run. To stop early, close it."""
@@ -105,6 +107,7 @@ class Session:
         pace = Pace(recipe.train.global_batch, self.device, self.parts.step, since)
         minute = Clock(1.0, since)
         with signals_to_stop() as stopped, self._diary() as log, bar(f"training {recipe.task}", total=100.0) as shown:
+            self._log = log
             for progress in self._steps(stopped):
                 self._note_down(progress, log)
                 shown.update(100 * progress.fraction, note=_note(progress))
@@ -113,7 +116,7 @@ class Session:
                     self.journal.note(pace.told(progress))
                 if not pictured and progress.seconds > FIRST_PREVIEW_SECONDS:
                     pictured = True
-                    self._picture(log)
+                    self._picture()
                 if averages.due(progress):
                     self._keep_averages()
                 if snapshots is not None and snapshots.due(progress):
@@ -175,7 +178,7 @@ class Session:
         if self._idle():
             return
         scores = self.task.validate(self.parts.ema.network)
-        self._picture(log)
+        self._picture()
         log({"kind": "validate", "step": self.parts.step, "seconds": self.parts.seconds, **scores})
         self._warn(learned_by_heart(scores), log)
         metric, before = self.recipe.validate_.metric, self.parts.best.get("step")
@@ -191,6 +194,22 @@ class Session:
         if warning and not any(map(_is_warning, read_log(self.run.folder / "log.jsonl"))):
             self.journal.say(f"warning after {self.parts.step} steps: {warning}", "WARNING")
             log({"kind": "warning", "step": self.parts.step, "text": warning})
+
+    def _beside_constant(self) -> dict[str, Any]:
+        """The best validation beside the best constant mask, of a segmenter; a training that led to nothing is told."""
+        best = self.parts.best.get("score")
+        if not isinstance(self.task, Segment) or best is None or rank() > 0:
+            return {}
+        mask = self.task.constant()
+        score = float(mask.scores.mean())
+        if best <= score:
+            self.journal.say(
+                f"warning: the model is no better than {mask.name}, the same for every image: its best validation has "
+                f"the score {best:.3f}, that of the mask is {score:.3f}; train longer",
+                "WARNING",
+            )
+        found = {"mask": mask.name, "score": score, "verdict": "better" if best > score else "no better"}
+        return {"constant_mask": found}
 
     def _mark_best(self) -> None:
         """Let `checkpoints/best` and the like name their checkpoints; also after a kill between saving and naming."""
@@ -261,14 +280,14 @@ class Session:
             self.run.snapshots.mkdir(exist_ok=True)
             write_weights(self.run.snapshots / f"step-{self.parts.step:08d}.safetensors", tensors, about)
 
-    def _picture(self, log: Callable[[dict[str, Any]], None]) -> None:
+    def _picture(self) -> None:
         """A contact sheet of what the averaged network does now; if it fails, that is a warning in the log."""
         if self._idle():
             return
 
         def tell(warning: str) -> None:
             self.journal.say(f"after {self.parts.step} steps: {warning}", "WARNING")
-            log({"kind": "warning", "about": PICTURE, "step": self.parts.step, "text": warning})
+            self._log({"kind": "warning", "about": PICTURE, "step": self.parts.step, "text": warning})
 
         with spared("a preview", tell=tell):
             self._draw_picture()
@@ -286,6 +305,7 @@ class Session:
 
     def _result(self) -> dict[str, Any]:
         best, skipped = self.parts.best, self.parts.skipped
+        constant = self._beside_constant()
         if rank() == 0:
             self._tell_end()
         return {
@@ -296,6 +316,7 @@ class Session:
             "best": best,
             "skipped": skipped,
             "model": str(self.run.weights()),
+            **constant,
         }
 
     def _tell_end(self) -> None:
@@ -322,8 +343,8 @@ class Session:
 
 
 def _is_warning(record: Mapping[str, Any]) -> bool:
-    """Whether a record of the log warns of what the model learns."""
-    return record.get("kind") == "warning" and record.get("about") != PICTURE
+    """Whether a record of the log warns that images are learnt by heart."""
+    return record.get("kind") == "warning" and "about" not in record
 
 
 def sheet(shown: Sequence[Shown]) -> np.ndarray:

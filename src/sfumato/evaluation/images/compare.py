@@ -7,12 +7,14 @@ import numpy as np
 import torch
 
 from sfumato.data.pack import Pack
-from sfumato.evaluation.images.draws import Group, Sets, plan_groups, proportions_differ
+from sfumato.errors import DataError
+from sfumato.evaluation.images.draws import FEWEST_EACH, Group, Groups, Sets, plan_groups, proportions_differ
 from sfumato.evaluation.images.panel import Measure, Sides, measure_classes, measure_images, measure_space, thumbs
 from sfumato.evaluation.images.read import Images, gathered
-from sfumato.evaluation.images.reading import Dimensions, reading
+from sfumato.evaluation.images.reading import BesideMean, Dimensions, reading
 from sfumato.evaluation.images.spaces import Space, Wish, make_space, why_not
 from sfumato.metrics.diversity import SPLITS
+from sfumato.metrics.fidelity import frechet
 
 Tell = Callable[[str], None]
 
@@ -28,6 +30,7 @@ class Comparison:
         reading: sentences.
         notes: what a reader of the numbers should know.
         seed: of draws and classifier.
+        constant: the generated images beside one image that never changes.
     """
 
     measures: tuple[Measure, ...]
@@ -36,6 +39,7 @@ class Comparison:
     reading: tuple[str, ...]
     notes: tuple[str, ...]
     seed: int
+    constant: BesideMean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +72,13 @@ def compare(sets: Compared, wishes: Sequence[Wish], *, tell: Tell, seed: int = 0
         tell: is told what is done, as it takes its time.
         seed: of draws and classifier.
         device: where networks compute.
+
+    Raises:
+        DataError: there are too few images on a side.
     """
     labels = Sets(*(images.labels for images in sets))
     planned = plan_groups(labels, seed=seed)
+    _refuse_few(planned)
     notes = [*sets.real.notes, *sets.generated.notes, *planned.notes]
     notes += [why for wish in wishes if (why := why_not(wish, sets.pack))]
     measures, spaces, dimensions = [], [], []
@@ -93,8 +101,32 @@ def compare(sets: Compared, wishes: Sequence[Wish], *, tell: Tell, seed: int = 0
     shown = [torch.cat(gathered(images, thumbs)) for images in (sets.real, sets.generated)]
     measures += measure_images(shown[0], shown[1], planned.groups, seed=seed)
     other_shares = proportions_differ(labels.real, labels.generated)
-    sentences = tuple(reading(measures, dimensions, other_shares=other_shares and any(labels.generated)))
-    return Comparison(tuple(measures), tuple(spaces), planned.groups, sentences, tuple(notes), seed)
+    constant = _beside_mean(sets)
+    sentences = reading(
+        measures, dimensions, other_shares=other_shares and any(labels.generated), constant=constant
+    )  # fmt: skip
+    return Comparison(
+        tuple(measures), tuple(spaces), planned.groups, tuple(sentences), tuple(notes), seed, constant
+    )  # fmt: skip
+
+
+def _refuse_few(planned: Groups) -> None:
+    if not planned.groups:
+        raise DataError(
+            "; ".join(planned.notes),
+            expected=f"{2 * FEWEST_EACH} real images and {FEWEST_EACH} generated ones at least",
+            remedy="generate more; --real-split all",
+            code="SCORE-030",
+        )
+
+
+def _beside_mean(sets: Compared) -> BesideMean:
+    """By coarse pixels, whatever the spaces that were asked for."""
+    space = make_space(Wish("pixels"), sets.pack, device="cpu", seed=0)
+    real, generated = (_features(space, images) for images in (sets.real, sets.generated))
+    if not real.shape[1]:
+        return BesideMean(0.0, 0.0)
+    return BesideMean(frechet(generated, real), frechet(np.zeros_like(generated), real))
 
 
 def _features(space: Space, images: Images) -> np.ndarray:

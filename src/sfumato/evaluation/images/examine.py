@@ -197,4 +197,13 @@ def summary(answer: Answer, question: Question) -> dict[str, Any]:
         "spaces": {space.name: space.about() for space in answer.spaces},
         "reading": answer.reading(),
         "notes": list(answer.notes),
+        "beside_mean_image": _beside_mean(answer.comparison),
     }
+
+
+def _beside_mean(comparison: Comparison | None) -> dict[str, Any] | None:
+    if comparison is None:
+        return None
+    found = comparison.constant
+    verdict = "better" if found.is_nearer else "no better"
+    return {"frechet": found.generated, "frechet_of_mean": found.mean, "verdict": verdict}

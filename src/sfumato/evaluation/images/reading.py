@@ -29,17 +29,56 @@ class Dimensions(NamedTuple):
     features: int
 
 
-def reading(measures: Sequence[Measure], spaces: Sequence[Dimensions], *, other_shares: bool) -> Iterator[str]:
+class BesideMean(NamedTuple):
+    """Generated images beside the mean of the training images in their place, the same for every image.
+
+    Attributes:
+        generated: Fréchet distance of the generated images to the real ones, in the space of coarse pixels.
+        mean: that of the mean: the spread of the real images, and how far their own mean lies from it.
+    """
+
+    generated: float
+    mean: float
+
+    @property
+    def is_nearer(self) -> bool:
+        """Whether the generated images are; where no real image differs from another, nobody can be."""
+        return self.generated < self.mean or self.mean == 0
+
+    def told(self) -> str:
+        """That they are not."""
+        return (
+            "The images lie no nearer to real ones than the mean of the training images does, the same for every image "
+            f"(Fréchet distances {self.generated:.3g} and {self.mean:.3g} in the space of coarse pixels): nothing else "
+            "follows from them."
+        )
+
+
+def reading(
+    measures: Sequence[Measure],
+    spaces: Sequence[Dimensions],
+    *,
+    other_shares: bool,
+    constant: BesideMean | None = None,
+) -> Iterator[str]:
     """Sentences: the verdict on the whole set, on classes, on diversity, and what limits them.
+
+    Of images that are no nearer to real ones than their mean, only this is said, and what tells them from real ones.
 
     Args:
         measures: rows of `metrics.csv`.
         spaces: the spaces of features.
         other_shares: whether classes have other shares in the samples than in the real images.
+        constant: the images beside their mean; None where nobody looked.
     """
     groups = list(dict.fromkeys(measure.group for measure in measures))
     whole = MATCHED if MATCHED in groups else POOLED
+    learnt = constant is None or constant.is_nearer
+    if constant is not None and not learnt:
+        yield constant.told()
     yield _verdict([measure for measure in measures if measure.group == whole], spaces)
+    if not learnt:
+        return
     if other_shares:
         yield _other_shares(matched=whole == MATCHED)
     yield from _classes(measures, [name for name in groups if name not in (POOLED, MATCHED)])
@@ -50,6 +89,8 @@ def reading(measures: Sequence[Measure], spaces: Sequence[Dimensions], *, other_
 
 def _verdict(measures: Sequence[Measure], spaces: Sequence[Dimensions]) -> str:
     count = measures[0].images
+    if not spaces:
+        return "None of the spaces could be made of these data: whether the images differ from real ones is not known."
     noticed = _noticed(measures)
     if not noticed:
         names = ", ".join(space.space for space in spaces)

@@ -19,9 +19,23 @@ Told = Mapping[str, Any]
 
 
 def reading(summary: Told) -> list[str]:
-    """Sentences about a summary, the most important first."""
+    """Sentences about a summary, the most important first.
+
+    Of a model that is not better than one and the same mask for every image this is said, and what was found and
+    missed; nothing else follows from its masks.
+    """
+    _, arm = _first(summary)
+    if _is_constant(arm) and arm["dice"] is not None:
+        nothing = f"{arm['constant_mask']['told']}. Nothing else follows from its masks."
+        return [_mean_dice(summary), nothing, *_presence(summary)]
     parts = (_overlap, _differences, _presence, _doubt, _ensemble)
     return [sentence for part in parts for sentence in part(summary)]
+
+
+def _is_constant(arm: Told) -> bool:
+    """Whether a model is not known to be better than a constant mask."""
+    found: Told = arm.get("constant_mask") or {"verdict": "better"}
+    return str(found["verdict"]) != "better"
 
 
 def limits(summary: Told) -> list[str]:
@@ -40,14 +54,19 @@ def _overlap(summary: Told) -> Iterator[str]:
     if dice is None:
         yield f"No case of {name} has a Dice: in none of them is there anything to overlap."
         return
-    whom = f" of {counted(summary['patients'], 'patient')}" if summary["patients"] else ""
-    yield f"{name}: mean Dice {_of(dice)} on {counted(summary['cases'], 'case')}{whom}."
+    yield _mean_dice(summary)
     own = summary["readers_own"]
     if own and own["dice"]:
         yield (
             f"A reader agrees with the other readers with a Dice of {own['dice']['mean']:.2f}, {name} with a reader "
             f"with {dice['mean']:.2f}: {_beside(dice, own['dice'])}."
         )
+
+
+def _mean_dice(summary: Told) -> str:
+    name, arm = _first(summary)
+    whom = f" of {counted(summary['patients'], 'patient')}" if summary["patients"] else ""
+    return f"{name}: mean Dice {_of(arm['dice'])} on {counted(summary['cases'], 'case')}{whom}."
 
 
 def _beside(dice: Told, readers: Told) -> str:
@@ -62,6 +81,9 @@ def _differences(summary: Told) -> Iterator[str]:
     name, _ = _first(summary)
     for other, of in summary["differences"].items():
         if (gap := of["dice"]) is None:
+            continue
+        if _is_constant(arm := summary["arms"].get(other, {})):
+            yield f"{arm['constant_mask']['told']}: that {name} is better proves nothing."
             continue
         if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
             yield (

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from sfumato.evaluation.masks.constant import beside_constant
 from sfumato.evaluation.masks.evaluate import Arm, Evaluation
 from sfumato.evaluation.masks.nnunet import nnunet_summary
 from sfumato.evaluation.masks.references import is_whole_volume
@@ -68,6 +69,7 @@ def summarise(measured: Evaluation, *, by: Sequence[str] = ()) -> Plain:
 def _arm(table: Scores, groups: Sequence[str] | None) -> Plain:
     """The means of one model, by class, and what its uncertainty is good for."""
     means = {name: mean_of(table.of_cases(name), groups) for name in table.names if name != "review_rank"}
+    constant = beside_constant(table)
     return {
         "folder": str(table.arm.predictions.folder),
         "network_calls": table.arm.predictions.calls,
@@ -77,6 +79,7 @@ def _arm(table: Scores, groups: Sequence[str] | None) -> Plain:
         "per_class": _per_class(table, groups, means),
         "review": _review(table, groups),
         "reliability": _reliability(table.arm),
+        "constant_mask": constant and {**constant.to_dict(), "told": constant.told(table.arm.predictions.name)},
     }
 
 

@@ -5,6 +5,7 @@ origin.py      where SAMPLES come from, and whether their maker knew the test im
 mixture.py     REAL and SAMPLES in one dataset, in the form of REAL
 arms.py        what each arm trains on
 train.py       one model: an arm and a seed
+constant.py    what answers that never change reach
 statistics.py  the arms compared: intervals of scores and of their differences
 verdict.py     what that means, in words
 proof.py       all together, as tables and as plain data

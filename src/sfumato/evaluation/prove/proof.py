@@ -11,10 +11,11 @@ import numpy as np
 from sfumato.data.pack import Pack
 from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.baselines import Standing, read_standings, stand
+from sfumato.evaluation.prove.constant import constant_answer
 from sfumato.evaluation.prove.job import Job
 from sfumato.evaluation.prove.statistics import Measure, Resampled, resample
 from sfumato.evaluation.prove.train import Answers
-from sfumato.evaluation.prove.verdict import Verdict, compare, decide
+from sfumato.evaluation.prove.verdict import Verdict, compare, decide, decide_nothing
 from sfumato.metrics.classification import Confusion, auroc, balanced_accuracy, confusion_of, each_class
 
 LIMITS = (
@@ -58,13 +59,33 @@ class Proof:
     @cached_property
     def measures(self) -> Mapping[str, Resampled]:
         """The scores of all arms by measure; the first one decides."""
+        return {name: resample(self.answers, measure, self._groups) for name, measure in self._measures().items()}
+
+    @cached_property
+    def _groups(self) -> list[str]:
+        """What each test case is drawn with."""
         cases = [self.pack.cases[row] for row in self.pack.rows("test")]
-        groups = [f"patient {case.patient}" if case.patient else f"case {case.id}" for case in cases]
-        return {name: resample(self.answers, measure, groups) for name, measure in self._measures().items()}
+        return [f"patient {case.patient}" if case.patient else f"case {case.id}" for case in cases]
+
+    @cached_property
+    def _constant(self) -> tuple[str, Resampled]:
+        """Answers that never change, in words, and what the deciding measure makes of them."""
+        found, seeds = constant_answer(self.pack, self.task), len(next(iter(self.answers.values())))
+        measure = next(iter(self._measures().values()))
+        return found.what, resample({Arm("real"): [found.answers] * seeds}, measure, self._groups)
+
+    @cached_property
+    def above_constant(self) -> list[Arm]:
+        """The arms that are surely better than answers that never change, by the deciding measure."""
+        first = next(iter(self.measures.values()))
+        return [arm for arm in self.answers if first.above(arm, self._constant[1]).low > 0]
 
     @cached_property
     def verdict(self) -> Verdict:
         """The answer."""
+        if not self.above_constant:
+            what, constant = self._constant
+            return decide_nothing(self.measures, constant, what)
         return decide(self.measures)
 
     @cached_property
@@ -140,6 +161,7 @@ class Proof:
             "task": self.task,
             "metric": next(iter(self.measures)),
             "verdict": verdict.finding,
+            "above_constant": [arm.name for arm in self.above_constant],
             "ratio": verdict.arm.ratio,
             "reading": self.reading,
             "notes": list(self.notes),

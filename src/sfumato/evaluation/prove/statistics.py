@@ -89,6 +89,12 @@ class Resampled:
         spread = _spread(self.scores[arm], self.draws[arm])
         return Estimate(*np.clip(_interval(spread, self.draws[arm], alpha=ALPHA), 0, 1).tolist())
 
+    def above(self, arm: Arm, constant: "Resampled") -> Estimate:
+        """How far an arm is above answers that never change, at 95 %; those are drawn with the same cases and seeds."""
+        only = next(iter(constant.scores))
+        draws = self.draws[arm] - constant.draws[only]
+        return _interval(_spread(self.scores[arm] - constant.scores[only], draws), draws, alpha=ALPHA)
+
     def difference(self, arm: Arm, control: Arm, *, ratios: int) -> Difference:
         """(1), with the interval that holds for the best of so many ratios."""
         draws, alpha = self.draws[arm] - self.draws[control], ALPHA / ratios

@@ -4,6 +4,9 @@ Synthetic images help at a ratio if the arm is better than *every* control (real
 duplicates at the same ratio), each difference with its whole interval; they harm if it is worse than every one.
 Anything else is no evidence. One measure decides, the others are told beside it: of classifiers the AUROC, since the
 balanced accuracy also moves with the threshold alone, and a threshold can be moved without any image.
+
+Where no arm is better than answers that never change, nothing was learnt that images could help: that is all that is
+said.
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,6 +89,26 @@ def decide(measures: Mapping[str, Resampled]) -> Verdict:
             *_alone(first, name),
         ),
     )
+
+
+def decide_nothing(measures: Mapping[str, Resampled], constant: Resampled, what: str) -> Verdict:
+    """The answer where no arm is above answers that never change.
+
+    Args:
+        measures: of all arms; the first one decides.
+        constant: the same measure of those answers.
+        what: these, in words.
+    """
+    name, first = next(iter(measures.items()))
+    best = max(first.scores, key=lambda arm: first.estimate(arm).value)
+    ours, theirs = first.estimate(best), float(next(iter(constant.scores.values())).mean())
+    arm = next(arm for arm in first.scores if arm.kind == "synthetic")
+    told = (
+        f"{OPENING['no evidence']}: no arm is surely better than {what}, so none has learnt anything that more images "
+        f"could help. The best, {best.name}, has the {CALLED[name]} {ours.value:.3f} [{ours.low:.3f}, {ours.high:.3f}] "
+        f"beside {theirs:.3f}. Longer training (--steps) or more cases may tell more."
+    )
+    return Verdict("no evidence", arm, (told,))
 
 
 def _by_arm(differences: Sequence[Difference]) -> dict[Arm, list[Difference]]:
