@@ -3,18 +3,23 @@
 import os
 from pathlib import Path
 
+BINARY = getattr(os, "O_BINARY", 0)
+"""So that Windows writes line breaks as they are."""
 
-def write_atomic(path: Path, content: bytes | str, *, sync: bool = True) -> None:
+
+def write_atomic(path: Path, content: bytes | str, *, sync: bool = True, mode: int = 0o666) -> None:
     """Write a file under another name, then let it take the place of `path` at once.
 
     Args:
         path: the file.
         content: all of it; text is written as UTF-8.
         sync: survive a power cut too; takes milliseconds.
+        mode: who may read it, as far as the person's umask allows.
     """
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with draft.open("wb") as file:
+        draft.unlink(missing_ok=True)  # of a process that had our number and was killed
+        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | BINARY, mode), "wb") as file:
             file.write(content.encode() if isinstance(content, str) else content)
             if sync:
                 file.flush()

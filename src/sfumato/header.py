@@ -122,10 +122,12 @@ class About(NamedTuple):
 
 
 def header(recipe: Recipe, spec: Spec, *, step: int, average: Mapping[str, Any] | None = None) -> dict[str, str]:
-    """Safetensors metadata by which a model describes itself; `average` tells of one that has a width."""
-    about = {
-        "format": FORMAT, "recipe": recipe.model_dump(mode="json", by_alias=True), "spec": spec.to_dict(), "step": step,
-    }  # fmt: skip
+    """Safetensors metadata by which a model describes itself; `average` tells of one that has a width.
+
+    Where masks and tables of the source lay is not told: a model is passed on.
+    """
+    words = recipe.named(lambda path: None).model_dump(mode="json", by_alias=True)  # noqa: ARG005
+    about = {"format": FORMAT, "recipe": words, "spec": spec.to_dict(), "step": step}
     about |= {} if average is None else {"average": average}
     return {HEADER_KEY: json.dumps(about)}
 

@@ -13,30 +13,39 @@ from typing import Any
 
 from sfumato.atomic import write_atomic
 from sfumato.files import open_file
+from sfumato.local import Names, portable, without_paths
 from sfumato.plain import ours, read_object
 
 
-def write_provenance(folder: Path, *, inputs: Mapping[str, Path], seed: int | None = None, **more: Any) -> None:
+def write_provenance(
+    folder: Path, *, inputs: Mapping[str, Path], seed: int | None = None, given_away: bool = False, **more: Any
+) -> None:
     """Write `folder/provenance.json`: command, versions, inputs with their hashes, seed, time.
+
+    It tells no path that leads out of the folder, see `sfumato.local`, which keeps them for this machine.
 
     Args:
         folder: the folder that the command wrote.
         inputs: what it read, by role; a folder is hashed by its manifest or recipe.
         seed: the seed that results depend on.
+        given_away: the folder is made to be passed on: nothing is kept for this machine either.
         **more: anything else worth keeping, plain data.
     """
+    names, words = Names(folder), sys.argv[1:]
     record = {
-        "command": shlex.join(["sfumato", *sys.argv[1:]]),
+        "command": portable(words, names),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),
             **{name: importlib.metadata.version(name) for name in ("sfumato", "torch", "numpy")},
         },
         "machine": {"system": platform.platform(terse=True), "processor": platform.machine()},
-        "inputs": {role: {"path": str(path.resolve()), "sha256": digest(path)} for role, path in inputs.items()},
+        "inputs": {role: {"path": names(path.resolve()), "sha256": digest(path)} for role, path in inputs.items()},
         "seed": seed,
-        **more,
+        **{name: without_paths(value, names) for name, value in more.items()},
     }
+    if not given_away:
+        names.keep(command=shlex.join(["sfumato", *words]))
     write_atomic(folder / "provenance.json", json.dumps(record, indent=2) + "\n")
 
 
@@ -48,6 +57,11 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     """
     path = folder / "provenance.json"
     return read_object(path, ours(path)) if path.is_file() else {}
+
+
+def called(path: Path) -> str:
+    """The name of a folder that sfumato wrote, which may be told; of any other nothing, since it may be a patient's."""
+    return path.resolve().name if is_written_by_us(path) else ""
 
 
 def digest(path: Path) -> str | None:

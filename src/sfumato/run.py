@@ -15,6 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor, nn
 
+from sfumato.atomic import write_atomic
 from sfumato.builder.held import build_held, built
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_guidance, build_run_sampler
@@ -23,6 +24,7 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.header import HEADER_KEY, About, Header, Measured, read_about, read_header
+from sfumato.local import MARK, Names, found
 from sfumato.measured import keep_measured, read_measured
 from sfumato.plain import mistakes, read_object, shaped
 from sfumato.provenance import digest
@@ -83,6 +85,11 @@ class Model(NamedTuple):
         """Which channels of what a generator makes are the image, and which the mask."""
         return Layout.of(self.recipe.data.pairs, self.spec)
 
+    @property
+    def told(self) -> dict[str, Any]:
+        """What identifies it, for the provenance of what it makes: no path."""
+        return {"name": Path(self.name).name, "sha256": self.sha256, "step": self.step}
+
     def sampler(self, **changes: Any) -> Sampler:
         """The recipe's sampler with some of its words changed; None changes nothing."""
         return build_run_sampler(self.recipe, self._sample(changes), self.spec, self.process)
@@ -123,6 +130,14 @@ class Model(NamedTuple):
             raise UsageError(
                 f"so nothing can be drawn: {'; '.join(mistakes(error))}", remedy="see docs/recipe.md"
             ) from None
+
+
+def write_recipe(file: Path, recipe: Recipe) -> None:
+    """Write a resolved recipe; paths in it as the folder of the file names them, see `sfumato.local`."""
+    names = Names(file.parent)
+    told = recipe.named(lambda path: path if path.startswith(MARK) else names(path))
+    names.keep()
+    write_atomic(file, told.to_yaml())
 
 
 def keep_curve(path: Path, sha256: str, curve: Mapping[str, Any]) -> Path:
@@ -372,8 +387,9 @@ class Run:
 
     @property
     def dataset(self) -> Path:
-        """The prepared dataset that the run trains on."""
-        return (self.folder / str(self.record["dataset"])).resolve()
+        """The prepared dataset that the run trains on; a path that leads nowhere where nobody knows it here."""
+        name = str(self.record["dataset"])
+        return (found(name, self.folder) or self.folder / name).resolve()
 
     def found_dataset(self) -> Path:
         """The dataset, which must be where the run says.

@@ -105,7 +105,7 @@ def audit(
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         write_provenance(
             folder, inputs={"run": run, "dataset": origin}, seed=seed,
-            model={"name": model.name, "sha256": model.sha256, "step": model.step},
+            model=model.told,
         )  # fmt: skip
     result = {"audit": str(out), **summary}
     _show(done.lines(), summary["reading"])

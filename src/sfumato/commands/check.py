@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,7 +23,8 @@ from sfumato.data.source import Found
 from sfumato.data.units import told
 from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
-from sfumato.provenance import write_provenance
+from sfumato.local import seen_from
+from sfumato.provenance import called, write_provenance
 from sfumato.recipe import load_recipe
 from sfumato.shortening import shortened
 from sfumato.tables import write_table
@@ -37,6 +38,9 @@ PAGE, TABLE = "check.html", "findings.csv"
 
 WIDTH = len("warning DATA-000  ")
 """Columns of the severity and the code."""
+
+Short = Callable[[str], str]
+"""Takes the paths of the source out of what may be passed on."""
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -79,9 +83,10 @@ def check(
     inspection = inspect(found, facts, unpaired="note" if flags.drop_unpaired else "error")
     numbers = fingerprint(found, facts, copies=inspection.copies)
     _tell(source, found, inspection)
-    html = _page(source, found, inspection, numbers) if page or folder else ""
+    short = seen_from(*inputs)
+    html = _page(source, found, inspection, numbers, short) if page or folder else ""
     if folder is not None:
-        _write_folder(folder, inspection, numbers, "" if page else html, inputs=inputs)
+        _write_folder(folder, inspection, numbers, "" if page else html, inputs=inputs, short=short)
     if page is not None:
         with page.file() as draft:
             write_atomic(draft, html)
@@ -89,7 +94,7 @@ def check(
     if place is not None:
         say(f"report: {place}")
     if copy is not None:
-        _fix(found, inspection, copy, inputs=inputs)
+        _fix(found, inspection, copy, inputs=inputs, short=short)
         say(f"a corrected copy is in {fix_into}; what was changed is in changes.csv there")
     result = _result(source, found, inspection, numbers, place)
     if copy is None:
@@ -126,21 +131,21 @@ def _lines(finding: Finding, *, below: str) -> list[str]:
     return [visible(line) for line in lines]
 
 
-def _page(source: Path, found: Found, inspection: Inspection, numbers: dict[str, Any]) -> str:
+def _page(source: Path, found: Found, inspection: Inspection, numbers: dict[str, Any], short: Short) -> str:
     from sfumato.report.page import render
     from sfumato.report.sections.checks import check_section
 
-    return render([check_section(found, inspection, numbers, name=source.name)])
+    return render([check_section(found, inspection, numbers, name=called(source), short=short)])
 
 
 def _write_folder(
-    claim: Claim, inspection: Inspection, numbers: dict[str, Any], html: str, *, inputs: Sequence[Path]
+    claim: Claim, inspection: Inspection, numbers: dict[str, Any], html: str, *, inputs: Sequence[Path], short: Short
 ) -> None:
     """The fingerprint, all findings as a table, and the page unless it is written elsewhere."""
     with claim.folder() as staging:
         write_atomic(staging / "fingerprint.json", json.dumps(numbers, indent=1))
         rows = [
-            (finding.severity, finding.code, finding.text, name)
+            (finding.severity, finding.code, short(finding.text), short(name))
             for finding in inspection.findings
             for name in finding.files or ("",)
         ]
@@ -154,13 +159,13 @@ def _by_role(inputs: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(("source", "masks"), inputs, strict=False))
 
 
-def _fix(found: Found, inspection: Inspection, claim: Claim, *, inputs: Sequence[Path]) -> None:
+def _fix(found: Found, inspection: Inspection, claim: Claim, *, inputs: Sequence[Path], short: Short) -> None:
     from sfumato.data.inspection.fix import fix
 
     with claim.folder() as staging, bar("fixing", total=len(found.cases)) as progress:
-        for fixed in fix(found, inspection, staging):
+        for fixed in fix(found, inspection, staging, short=short):
             progress.update(fixed.done, note=fixed.name[:30])
-        write_provenance(staging, inputs=_by_role(inputs))
+        write_provenance(staging, inputs=_by_role(inputs), given_away=True)
 
 
 def _result(

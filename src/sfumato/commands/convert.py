@@ -67,7 +67,7 @@ def convert(
             total=2 * len(found.cases),
         )
         if draft.is_dir():
-            write_provenance(draft, inputs=inputs)
+            write_provenance(draft, inputs=inputs, given_away=True)
     notes += converted.notes
     for note in notes:
         say(f"note: {note}")

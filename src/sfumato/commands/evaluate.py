@@ -1,6 +1,7 @@
 """`sfumato evaluate masks`: scores of every case, with intervals, beside the twin, other models and the readers."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
 from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.scores import tables
+from sfumato.data.manifest import written
 from sfumato.errors import UsageError
 from sfumato.evaluation.masks.evaluate import Settings
 from sfumato.evaluation.masks.evaluate import evaluate as measure
@@ -16,6 +18,7 @@ from sfumato.evaluation.masks.predictions import Missing
 from sfumato.evaluation.masks.summary import summarise
 from sfumato.evaluation.masks.table import SEED
 from sfumato.evaluation.masks.write import write_patients, write_scores
+from sfumato.local import Names, without_paths
 from sfumato.metrics.masks import METRICS, Empty
 from sfumato.numerals import decimal
 from sfumato.provenance import write_provenance
@@ -63,17 +66,26 @@ def masks(
     summary = summarise(measured, by=columns)
     inputs = {"predictions": predictions, "reference": reference}
     inputs |= {f"against {number}": other for number, other in enumerate(others, start=1)}
+    per_case = summary.pop("metric_per_case")
     with claim.folder() as folder:
         write_scores(folder / "scores.csv", measured, by=columns)
         write_patients(folder / "patients.csv", measured)
-        (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        names_here = Names(folder)
+        told = without_paths(summary, names_here) | {"metric_per_case": [_named(case, names_here) for case in per_case]}
+        names_here.keep()
+        (folder / "summary.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
         write_provenance(folder, inputs=inputs, seed=SEED)
     for table in tables(summary):
         show_table(table.head, table.rows, title=table.title, keys=table.keys)
     for sentence in [*summary["notes"], *summary["reading"], *summary["limits"]]:
         say(sentence)
     say(f"scores of {counted(summary['cases'], 'case')} in {out}")
-    return {"scores": str(out), **{name: part for name, part in summary.items() if name != "metric_per_case"}}
+    return {"scores": str(out), **summary}
+
+
+def _named(case: Mapping[str, Any], names: Names) -> dict[str, Any]:
+    """The files of a case by names that tell no path."""
+    return {**case, **{key: written(case[key], names) for key in ("reference_file", "prediction_file")}}
 
 
 def parse_metrics(text: str) -> tuple[tuple[str, ...], float | None]:

@@ -33,7 +33,8 @@ from sfumato.evaluation.images.write import (
     write_sheets,
     write_summary,
 )
-from sfumato.provenance import write_provenance
+from sfumato.local import Names
+from sfumato.provenance import called, write_provenance
 from sfumato.report.meaning import heading
 from sfumato.report.reading import z_text
 from sfumato.training.hardware import set_up
@@ -115,7 +116,7 @@ def _real(real: Path | None, holdout: Path | None, samples: Path) -> Iterator[Re
     with opened(real, size=size) as pack:
         other = nullcontext(None) if holdout is None else opened(holdout, size=pack.spec.size)
         with other as further:
-            yield RealData(pack, real.name, further, holdout.name if holdout else "")
+            yield RealData(pack, called(real) or "REAL", further, (called(holdout) or "HOLDOUT") if holdout else "")
 
 
 def _size(samples: Path) -> tuple[int, int]:
@@ -142,12 +143,15 @@ def _write(folder: Path, answer: Answer, question: Question) -> dict[str, Any]:
     if answer.copies.pairs is not None:
         with spared("the closest pairs"):
             write_image(folder / "copies.png", answer.copies.pairs())
-    told = {
+    names = Names(folder)
+    told: dict[str, Any] = {
         "kind": "images",
-        **summary(answer, question),
+        "samples": names(question.samples.resolve()),
+        **summary(answer),
         "copies": None if found is None else copies_summary(found),
         "metrics": as_json(answer.measures),
     }
+    names.keep()
     write_summary(folder / "summary.json", told)
     return told
 

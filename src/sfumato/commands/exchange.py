@@ -99,8 +99,8 @@ def export(
     with claim.folder() as folder:
         save_pipeline(folder, network, scheduler, size=found.spec.size)
         write_provenance(
-            folder, inputs={"model": model}, classes=list(found.spec.classes), sha256=found.sha256,
-            weights=found.weights,
+            folder, inputs={"model": model}, given_away=True, classes=list(found.spec.classes),
+            sha256=found.sha256, weights=found.weights,
         )  # fmt: skip
     if found.spec.classes:
         names = ", ".join(f"{index} {name}" for index, name in enumerate([*found.spec.classes, "no class"]))

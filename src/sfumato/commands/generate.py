@@ -138,7 +138,7 @@ def generate(
         references=reject_copies or balance,
     )  # fmt: skip
     hashes = {name: digest(path) for name, path in (("balance", balance), ("reject_copies", reject_copies)) if path}
-    asked = asked_by(flags, model=loaded.sha256, steps=number, **hashes)
+    asked = asked_by(flags, model=loaded.sha256, steps=number, guide=order.guidance.weak_id, **hashes)
     work = Work(out=out, asked=asked, items=[item_of(image) for image in order.wanted])
     real = [path for path in (balance, reject_copies) if path]
     claim = work.claim(overwrite=overwrite, inputs=real, used=[model])
@@ -268,11 +268,10 @@ def _finish(order: _Order, finished: Finished, detector: CopyDetector | None, *,
     write_sheets(order.wanted, folder, finished.aside)
     with spared("the process"):
         _write_process(order, folder)
-    about = {"name": order.model.name, "sha256": order.model.sha256, "step": order.model.step}
     words |= {"drawn": drawn_by(order.sampler, order.guidance)}
     inputs = {"model": source} | ({} if order.references is None else {"references": order.references})
     inputs |= {} if order.mix is None else {"real": order.mix.folder}
-    write_provenance(folder, inputs=inputs, model=about, **words)
+    write_provenance(folder, inputs=inputs, model=order.model.told, **words)
 
 
 def _write_manifest(order: _Order, kept: Sequence[Outcome], folder: Path) -> None:

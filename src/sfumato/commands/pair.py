@@ -126,8 +126,7 @@ def pair(
         with replace(work, items=[*work.finished()]).finishing(claim) as finished:
             if finished is not None:
                 write_tables(maker, finished, count=count, rejected=rejected, subdirs=subdirs)
-                about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}
-                write_provenance(finished.files, inputs=inputs, seed=seed, model=about, asked=asked)
+                write_provenance(finished.files, inputs=inputs, seed=seed, model=loaded.told, asked=asked)
     return _result(order, out, dry_run=dry_run)
 
 

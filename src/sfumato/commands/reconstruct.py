@@ -84,8 +84,8 @@ def reconstruct(
     with claim.folder() as folder:
         made = _reconstructions(loaded, drawn, cases, seed=seed, batch=batch)
         rows = _write(loaded, cases, made, folder, drawn, seed=seed)
-        about = {"name": loaded.name, "sha256": loaded.sha256, "step": loaded.step}
-        write_provenance(folder, inputs={"model": model, "source": source}, seed=seed, model=about, noise=noise)
+        inputs = {"model": model, "source": source}
+        write_provenance(folder, inputs=inputs, seed=seed, model=loaded.told, noise=noise)
     means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
     told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in means.items())
     say(f"{counted(len(cases), 'image')} in {out}: {told} (mean; 1 is from black to white)")
@@ -168,7 +168,8 @@ def _write(
     same = {**facts, **drawn_by(sampler), "model": model.sha256}
     columns: dict[str, list[Any]] = {"input": [case.image for case in cases]}
     columns |= {name: [value] * len(cases) for name, value in same.items()}
-    write_manifest(folder / "manifest.csv", written, extra=columns | {n: [row[n] for row in rows] for n in rows[0]})
+    columns |= {name: [row[name] for row in rows] for name in rows[0]}
+    write_manifest(folder / "manifest.csv", written, extra=columns, places=["input"])
     return rows
 
 

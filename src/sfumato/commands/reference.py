@@ -11,6 +11,7 @@ from sfumato.errors import UsageError
 from sfumato.evaluation.images.read import Part, real_images
 from sfumato.evaluation.images.spaces import make_space, parse_features
 from sfumato.evaluation.images.statistics import write_reference
+from sfumato.provenance import called
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
@@ -47,6 +48,8 @@ def reference(
         raise UsageError(f"--out {out}", expected="a name that ends in .npz")
     with output_file(out, overwrite=overwrite, inputs=[dataset]) as draft, opened(dataset) as pack:
         space = make_space(wishes[0], pack, device=set_up(), seed=0)
-        about = write_reference(draft, space, real_images(pack, real_split, name=dataset.name), pack.spec)
+        about = write_reference(
+            draft, space, real_images(pack, real_split, name=called(dataset) or "the source"), pack.spec
+        )
     say(f"statistics of {counted(about['images'], 'image')} in the space {space.name}: {out}")
     return {"reference": str(out), **about}

@@ -133,8 +133,8 @@ def segment(
     arms = [arm] if twin is None else [arm, _twin_arm(twin, model / TWIN, draw.of_twin(twin), judge)]
     hashes = {each.name or "model": each.model.sha256 for each in arms}
     asked = asked_by(
-        flags, **hashes, steps=number, source=f"{source}, {len(cases)} cases, {key_of(cases, None)}",
-        ordered_by=arm.review.by,
+        flags, **hashes, steps=number, source=f"{counted(len(cases), 'case')}, {key_of(cases, None)}",
+        guide=guided.weak_id, ordered_by=arm.review.by,
     )  # fmt: skip
     wanted = units(cases, format)
     work = Work(out=out, asked=asked, items=[each.item(unit) for each in arms for unit in wanted])
@@ -256,8 +256,7 @@ def _write_tables(
         "mask_classes": list(arm.model.spec.mask_classes),
     }
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    about = {"name": arm.model.name, "sha256": arm.model.sha256, "step": arm.model.step}
-    write_provenance(folder, inputs={"source": source}, seed=arm.draw.seed, model=about, **words)
+    write_provenance(folder, inputs={"source": source}, seed=arm.draw.seed, model=arm.model.told, **words)
 
 
 def _first(arm: _Arm, rows: Sequence[Row]) -> list[str]:
@@ -305,7 +304,7 @@ def _write_rows(folder: Path, wanted: Sequence[Unit], rows: Sequence[Row]) -> No
     ]
     names = dict.fromkeys(name for row in rows for name in row if name != "id")
     columns = {name: [row.get(name, "") for row in rows] for name in names}
-    write_manifest(folder / "manifest.csv", written, extra=columns)
+    write_manifest(folder / "manifest.csv", written, extra=columns, places=["input"])
 
 
 def _ask(arm: _Arm, out: Path, *, shard: str | None, overwrite: bool) -> dict[str, Any]:

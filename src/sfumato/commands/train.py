@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sfumato.atomic import write_atomic
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
@@ -22,7 +21,7 @@ from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.plan import plan_training, preview
 from sfumato.recipe import LENGTHS, Labels, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
-from sfumato.run import TWIN, Run
+from sfumato.run import TWIN, Run, write_recipe
 from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
 from sfumato.training.signals import going_on_later
 
@@ -256,7 +255,7 @@ def _continue(run: Run, recipe: Recipe, dataset: Path) -> dict[str, Any]:
     recipe, _ = in_images(recipe, len(pack.rows("train")))
     if rank() == 0:
         record_dataset(run, dataset, pack)
-        write_atomic(run.recipe_file, recipe.to_yaml())
+        write_recipe(run.recipe_file, recipe)
     return _result(work_on(recipe, run, pack))
 
 

@@ -31,7 +31,7 @@ from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
 from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
 from sfumato.recipe.train import COUNTED, Train, Validate
 from sfumato.report.meaning import heading
-from sfumato.run import Run
+from sfumato.run import Run, write_recipe
 from sfumato.tables import table_line
 from sfumato.tasks.constant_mask import ConstantMask
 from sfumato.tasks.segment import constant_of
@@ -182,7 +182,7 @@ def _tune(
                 _write_results(folder, results)
                 if best := _best(results):
                     recipe = load_recipe(task, file, settings=[*settings, *best.settings])
-                    write_atomic(folder / BEST, recipe.to_yaml())
+                    write_recipe(folder / BEST, recipe)
         found = _summary(folder, study.results(), baseline, metric)
         verdict = _verdict(study.results(), _constant(base, Pack.open(dataset)))
         if verdict["verdict"] == "better":

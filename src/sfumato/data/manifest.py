@@ -10,12 +10,14 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.locator import BETWEEN, Locator
 from sfumato.errors import DataError, listed
+from sfumato.local import FILE as LOCAL
+from sfumato.local import MARK, Names, found, plain, token
 from sfumato.tables import read_rows, write_table
 
 MEASURED = ("height", "width", "row_mm", "column_mm")
@@ -139,14 +141,22 @@ def _safe(name: str) -> str:
     return f"_{plain}" if DEVICE.fullmatch(plain) else plain
 
 
-def write_manifest(path: Path, cases: Sequence[Case], *, extra: Mapping[str, Sequence[object]] | None = None) -> None:
-    """Write the table.
+def write_manifest(
+    path: Path,
+    cases: Sequence[Case],
+    *,
+    extra: Mapping[str, Sequence[object]] | None = None,
+    places: Collection[str] = (),
+) -> None:
+    """Write the table; where files lie that are not below its folder is told in `local.json` beside it alone.
 
     Args:
         path: the file to write.
         cases: the rows.
         extra: further columns by name, one value per case.
+        places: those of the further columns that hold locators.
     """
+    names = Names(path.parent)
     columns: dict[str, Sequence[object]] = {
         name: [case.more.get(name, "") for case in cases] for case in cases for name in case.more
     }
@@ -157,17 +167,21 @@ def write_manifest(path: Path, cases: Sequence[Case], *, extra: Mapping[str, Seq
     masks = ["mask"] if readers == 1 else [f"mask_{reader}" for reader in range(readers)]
 
     def cells(row: int, case: Case) -> list[object]:
-        pictures = _filled([case.image, *case.channels], len(images), path.parent)
-        outlines = _filled(case.masks, readers, path.parent)
+        pictures = _filled([case.image, *case.channels], len(images), names)
+        outlines = _filled(case.masks, readers, names)
         facts = [getattr(case, column) for column in COLUMNS]
-        return [case.id, *pictures, *outlines, *facts, *(column[row] for column in columns.values())]
+        further = [
+            written(str(column[row]), names) if name in places else column[row] for name, column in columns.items()
+        ]
+        return [case.id, *pictures, *outlines, *facts, *further]
 
-    names = ["id", *images, *masks, *COLUMNS, *columns]
-    write_table(path, names, (cells(row, case) for row, case in enumerate(cases)))
+    header = ["id", *images, *masks, *COLUMNS, *columns]
+    write_table(path, header, (cells(row, case) for row, case in enumerate(cases)))
+    names.keep()
 
 
-def _filled(locators: Sequence[str], count: int, folder: Path) -> list[str]:
-    return [_written(locator, folder) for locator in locators] + [""] * (count - len(locators))
+def _filled(locators: Sequence[str], count: int, names: Names) -> list[str]:
+    return [written(locator, names) for locator in locators] + [""] * (count - len(locators))
 
 
 def read_manifest(path: Path) -> list[Case]:
@@ -222,11 +236,12 @@ def _case(path: Path, row: dict[str, str], masks: Sequence[str], channels: Seque
     )
 
 
-def _written(text: str, folder: Path) -> str:
-    """A locator as it stands in the table of `folder`: relative when the file lies below."""
+def written(text: str, names: Names) -> str:
+    """A locator as it stands in the tables of a folder: relative when the file lies below, else hidden."""
+    if not text or text.startswith(MARK):
+        return text
     locator = Locator.parse(text)
-    path, base = locator.path.absolute(), folder.absolute()
-    return str(locator._replace(path=path.relative_to(base) if path.is_relative_to(base) else path))
+    return str(locator._replace(path=Path(names(locator.path))))
 
 
 def _resolved(text: str, table: Path) -> str:
@@ -237,12 +252,56 @@ def _resolved(text: str, table: Path) -> str:
     """
     if "\0" in text:
         raise DataError(f"{table}: {text[:80]!r} is no path", expected="names of files", code="DATA-017")
-    locator = Locator.parse(os.path.join(table.parent, text))  # noqa: PTH118 - a Path would change names within archives
-    path = locator.path.resolve()
-    if not path.is_relative_to(table.parent.resolve()) and not is_prepared(table.parent):
+    there = _meant(text, table.parent)
+    is_below = there is not None and there.path.resolve().is_relative_to(table.parent.resolve())
+    if not is_below and not is_prepared(table.parent):
         raise DataError(
             f"{table}: '{text}' lies outside the folder of the table",
             expected="file names relative to the table, below its folder",
             code="DATA-017",
         )
-    return str(locator._replace(path=path))
+    return text if there is None else str(there._replace(path=there.path.resolve()))
+
+
+def located(text: str, folder: Path) -> str | None:
+    """What a locator in the tables of a folder means here; None where nobody knows."""
+    there = _meant(text, folder)
+    return None if there is None else str(there)
+
+
+def _meant(text: str, folder: Path) -> Locator | None:
+    if text.startswith(MARK):
+        name, _, member = text.partition(BETWEEN)
+    else:
+        locator = Locator.parse(os.path.join(folder, text))  # noqa: PTH118 - a Path would change names within archives
+        member = locator.member
+        name = text.removesuffix(f"{BETWEEN}{member}") if member else text
+        if ".." not in Path(name).parts:
+            return locator
+    there = found(name, folder)
+    return None if there is None else Locator(there, member)
+
+
+def identity(locator: str) -> str:
+    """What tells whether two locators are of one file, also where it is hidden from one of two data sets."""
+    if locator.startswith(MARK):
+        return locator
+    file = Locator.parse(locator)
+    return str(file._replace(path=Path(token(plain(file.path)))))
+
+
+def refuse_hidden(folder: Path, locators: Iterable[str]) -> None:
+    """Refuse to read the original files of a data set where nobody knows where they lie.
+
+    Raises:
+        DataError: with how many.
+    """
+    hidden = sum(locator.startswith(MARK) for locator in locators)
+    if hidden:
+        raise DataError(
+            f"{folder}: where {hidden} of the original files lie is not known here (there is no {LOCAL} beside its "
+            "table, which is not passed on)",
+            expected="the machine that the data set was prepared on, or its source",
+            remedy="give the source itself, or prepare it here",
+            code="DATA-028",
+        )

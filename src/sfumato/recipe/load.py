@@ -13,6 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 
 from sfumato.errors import UsageError
+from sfumato.local import recalled
 from sfumato.plain import DEEPEST, parse_yaml, read_bytes, shown
 from sfumato.recipe.part import TaskKind
 from sfumato.recipe.recipe import Recipe
@@ -143,7 +144,16 @@ def read_recipe(file: Path) -> dict[str, Any]:
     raw = parse_yaml(text, fault)
     if not isinstance(raw, Mapping):
         raise fault("holds no sections")
-    return dict(raw)
+    return merge(dict(raw), _located(raw, file.parent))
+
+
+def _located(raw: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """What the recipe of a run says of files beside the source: where they lie, as far as that is known here."""
+    source = raw.get("data", {}).get("source", {}) if isinstance(raw.get("data", {}), Mapping) else {}
+    said = {key: source.get(key) for key in ("masks", "table")} if isinstance(source, Mapping) else {}
+    names = {key: name for key, name in said.items() if isinstance(name, str)}
+    places = {key: str(there) for key, name in names.items() if (there := recalled(name, folder)) is not None}
+    return {"data": {"source": places}} if places else {}
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:

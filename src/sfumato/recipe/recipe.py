@@ -1,5 +1,7 @@
 """The recipe as a whole, and what its sections say about each other."""
 
+from collections.abc import Callable
+
 import yaml
 from pydantic import Field, model_validator
 
@@ -100,6 +102,14 @@ class Recipe(Part):
         if not self.train.ema_widths and any(kept):
             raise ValueError("checkpoint.average_every_... would do nothing without train.ema_widths=[0.05, 0.1]")
         return self
+
+    def named(self, name: Callable[[str], str | None]) -> "Recipe":
+        """The recipe with other words for the paths in it, which are those of the source's masks and table."""
+        source = self.data.source
+        paths = {key: path for key in ("masks", "table") if (path := getattr(source, key)) is not None}
+        words = {key: name(path) for key, path in paths.items()}
+        data = self.data.model_copy(update={"source": source.model_copy(update=words)})
+        return self.model_copy(update={"data": data})
 
     def to_yaml(self) -> str:
         """The recipe as YAML, every field written."""

@@ -1,6 +1,7 @@
 """What was asked of a folder, in words: from the command, the inputs and the time that its provenance holds.
 
-Inputs are told by the last part of their path: a page that is passed on need not say how a hospital sorts its disks.
+Inputs are told by their names where sfumato wrote them: a page that is passed on need not say how a hospital sorts its
+disks, nor what it calls a folder of scans.
 """
 
 import shlex
@@ -9,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sfumato.local import MARK
 from sfumato.report.reading import read_json
 
 VERBS = {
@@ -57,13 +59,15 @@ def _inputs(inputs: object) -> str:
     """From what, as far as it is known."""
     if not isinstance(inputs, dict):
         return ""
-    named = [f"{role.replace('_', ' ')} \u201c{name}\u201d" for role, about in inputs.items() if (name := _name(about))]
-    return f" from {', '.join(named)}" if named else ""
+    roles = {role.replace("_", " "): _name(about) for role, about in inputs.items()}
+    told = [f"{role} \u201c{name}\u201d" if name else role for role, name in roles.items()]
+    return f" from {', '.join(told)}" if told else ""
 
 
 def _name(about: object) -> str:
-    path = about.get("path") if isinstance(about, Mapping) else about
-    return Path(str(path)).name if path else ""
+    """What an input is called; nothing where that may not be told, as of what sfumato 0.1 wrote whole paths of."""
+    path = str(about.get("path") or "") if isinstance(about, Mapping) else str(about or "")
+    return "" if path.startswith(MARK) or Path(path).is_absolute() else Path(path).name
 
 
 def _when(time: Any) -> str:

@@ -22,6 +22,7 @@ from sfumato.data.manifest import SPLITS
 from sfumato.errors import DataError, UsageError
 from sfumato.escape import for_markdown
 from sfumato.files import read_text
+from sfumato.local import found
 from sfumato.provenance import digest, read_provenance
 from sfumato.recipe import read_recipe
 from sfumato.report.figures import NOT_A_METRIC
@@ -148,7 +149,8 @@ class _Data(NamedTuple):
 
 def _data(run: Path) -> _Data:
     """What is known of the run's data; nothing where they are no longer there."""
-    folder = run / (read_json(run / "run.json") or {}).get("dataset", "dataset")
+    name = (read_json(run / "run.json") or {}).get("dataset", "dataset")
+    folder = found(name, run) or run / name
     try:
         return _Data((read_json(folder / "dataset.json") or {}).get("spec", {}), read_rows(folder / "manifest.csv"))
     except DataError:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
@@ -17,6 +18,7 @@ from sfumato.data.formats.image import read_image
 from sfumato.data.formats.picture import open_picture
 from sfumato.errors import DataError
 from sfumato.files import open_file, read_text
+from sfumato.local import Names, portable, without_paths
 from sfumato.report.channels import AnyImage, Picture, as_picture
 from sfumato.report.content import Block, Image, Listing, Note, Table
 from sfumato.report.figures import heat
@@ -108,7 +110,23 @@ def z_text(z: float) -> str:
 def listings(folder: Path, *names: str) -> tuple[Listing, ...]:
     """The text files of these names that the folder has."""
     found = [folder / name for name in names if (folder / name).is_file()]
-    return tuple(Listing(path.name, read_text(path, errors="replace")) for path in found)
+    return tuple(Listing(path.name, _told(path)) for path in found)
+
+
+def _told(file: Path) -> str:
+    """The text of a file; paths of this machine, which sfumato 0.1 wrote into JSON, by their hashes."""
+    text = read_text(file, errors="replace")
+    if file.suffix != ".json":
+        return text
+    try:
+        record = plain.parse_json(text, plain.ours(file))
+    except DataError:
+        return text
+    names = Names(file.parent)
+    told = without_paths(record, names)
+    if isinstance(told, dict) and isinstance(command := told.get("command"), str):
+        told["command"] = portable(command.split()[1:], names)
+    return text if told == record else json.dumps(told, indent=2)
 
 
 def picture(path: Path, caption: str, *, as_heat: bool = False, limit: int = LONG_SIDE) -> Image:

@@ -25,6 +25,7 @@ from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
 from sfumato.errors import UsageError, listed
 from sfumato.files import read_file
+from sfumato.local import plain, token
 from sfumato.lock import FolderLock
 from sfumato.plain import in_form, ours, parse_json, read_object
 from sfumato.provenance import read_provenance
@@ -79,8 +80,9 @@ def asked_by(flags: Mapping[str, object], **resolved: object) -> dict[str, objec
         flags: of the command, by their names in Python.
         **resolved: what they became, such as the hash of the model in place of its path.
     """
-    given = {**flags, **resolved}
-    return {name.rstrip("_").replace("_", "-"): value for name, value in given.items() if name not in ONLY_HOW}
+    given = {name: value for name, value in {**flags, **resolved}.items() if name not in ONLY_HOW}
+    paths = {name: token(plain(value)) for name, value in given.items() if isinstance(value, Path)}
+    return {name.rstrip("_").replace("_", "-"): value for name, value in (given | paths).items()}
 
 
 class Finished(NamedTuple):

@@ -21,7 +21,7 @@ from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.plain import ours, read_list
 from sfumato.provenance import digest, write_provenance
-from sfumato.run import Run
+from sfumato.run import Run, write_recipe
 from sfumato.training.best import names_of
 from sfumato.training.checkpoint import MANIFEST, Checkpoint, load, mark, named, newest
 from sfumato.training.log import Log, read_log
@@ -76,7 +76,7 @@ def branch(run: Run, path: Path | None, out: Run, dataset: Path) -> None:
         inputs = {"checkpoint": path, "dataset": dataset}
         write_provenance(folder, inputs=inputs, seed=run.recipe.train.seed, origin=origin)
         record_dataset(Run(folder), dataset, Pack.open(dataset), origin=origin)
-        write_atomic(Run(folder).recipe_file, run.recipe.to_yaml())
+        write_recipe(Run(folder).recipe_file, run.recipe)
     say(f"{out.folder} goes on from step {step} of {run.folder}")
     if run.twin.exists():
         say(f"its twin stays behind: sfumato resume {run.twin.folder} --out {out.twin.folder} takes it along")

@@ -1,6 +1,6 @@
 """The dataset of a run: which it is, where it lies, and whether it is still the one that the run was started with.
 
-    RUN/run.json      where it lies; sizes and times of its files there
+    RUN/run.json      where it lies, by a name (`sfumato.local`); sizes and times of its files there
     RUN/cases.json    what it holds, case by case (`sfumato.data.contents`); no path, no patient
 
 A run goes on with a dataset in another place if its content is the same. Pixels are read for that only where the place,
@@ -8,7 +8,6 @@ a size or a time of change is another one than the run knows.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from sfumato.commands.output.console import say
 from sfumato.data.contents import contents, differences, stamps
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError, listed
+from sfumato.local import Names
 from sfumato.plain import in_form, ours, read_object
 from sfumato.provenance import digest
-from sfumato.run import TWIN, Run
+from sfumato.run import Run
 
 CASES = "cases.json"
 
@@ -61,13 +61,7 @@ def record_dataset(run: Run, dataset: Path, pack: Pack, *, origin: Mapping[str, 
         write_atomic(run.folder / CASES, json.dumps(contents(pack), ensure_ascii=False) + "\n")
     file = run.folder / "run.json"
     known = run.record if file.is_file() else ({} if origin is None else {"from": dict(origin)})
-    record = {**known, "dataset": _place(run, dataset), "sha256": digest(dataset), "files": stamps(dataset)}
+    names = Names(run.folder)
+    record = {**known, "dataset": names(dataset.resolve()), "sha256": digest(dataset), "files": stamps(dataset)}
+    names.keep()
     write_atomic(file, json.dumps(record, indent=2) + "\n")
-
-
-def _place(run: Run, dataset: Path) -> str:
-    """Relative to the run where both move together: in its folder, its study's, or that of the run whose twin it is."""
-    home, place = run.folder.resolve(), dataset.resolve()
-    if home.name == TWIN or (home.parent / "workers").is_dir():
-        home = home.parent
-    return os.path.relpath(place, run.folder.resolve()) if place.is_relative_to(home) else str(place)

@@ -20,6 +20,7 @@ from sfumato.commands.output.console import say
 from sfumato.commands.work.donors import Donor, absolute, read_donor
 from sfumato.data.spec import Spec
 from sfumato.errors import ModelError, UsageError
+from sfumato.local import MARK, Names, recalled, without_paths
 from sfumato.memory import out_of_memory
 from sfumato.networks.foreign import folder as foreign
 from sfumato.networks.surgery import PLACES, Report, Signature, transplant, unnamed
@@ -55,16 +56,21 @@ class Start:
     sha256: str
     words: Mapping[str, Any]
 
+    @property
+    def name(self) -> str:
+        """What the model is called, without where it lies."""
+        return Path(self.model).name if Path(self.model).is_absolute() else self.model
+
     def choices(self, recipe: Recipe) -> list[Choice]:
         """What was taken over, for the plan; what the person's words replaced is left out."""
         used, choices = recipe.model_dump(mode="json", by_alias=True), []
         for section in ("network", "process"):
             words = self.words.get(section)
             if words is not None and used[section]["kind"] == words["kind"]:
-                choices.append(Choice(f"{section}.kind", words["kind"], f"with its settings, as in {self.model}"))
+                choices.append(Choice(f"{section}.kind", words["kind"], f"with its settings, as in {self.name}"))
         gentle = self.words["train"]["learning_rate"]
         if recipe.train.learning_rate == gentle:
-            reason = f"1/{GENTLER} of the usual: what {self.model} has learned is adjusted, not learned again"
+            reason = f"1/{GENTLER} of the usual: what {self.name} has learned is adjusted, not learned again"
             choices.append(Choice("train.learning_rate", gentle, reason))
         return choices
 
@@ -72,7 +78,7 @@ class Start:
         """Into `init.json` of the run, beside what it says already: the model may lie in another place now."""
         file = run.folder / RECORD
         known = read_object(file, ours(file)) if file.is_file() else {}
-        write_atomic(file, json.dumps({**known, **asdict(self)}, indent=2) + "\n")
+        _write(run, {**known, **asdict(self)})
 
 
 def begin(
@@ -127,7 +133,8 @@ def start_from(run: Run, parts: Parts, recipe: Recipe, spec: Spec) -> None:
     start = _recorded(run)
     if start is None:
         return
-    if Path(start.model).is_absolute() and not Path(start.model).exists():
+    gone = Path(start.model).is_absolute() and not Path(start.model).exists()
+    if gone or start.model.startswith(MARK):
         raise ModelError(
             f"{start.model}, from which {run.folder} starts, is no longer there",
             expected=f"a model with the sha256 {start.sha256}",
@@ -144,7 +151,7 @@ def start_from(run: Run, parts: Parts, recipe: Recipe, spec: Spec) -> None:
         average.load_state_dict(parts.network.state_dict())
     if rank() == 0:
         record = {**asdict(start), **{name: _counted(names) for name, names in asdict(report).items()}}
-        write_atomic(run.folder / RECORD, json.dumps(record, indent=2) + "\n")
+        _write(run, record)
         for line in told(report, donor.name):
             say(line)
 
@@ -229,7 +236,16 @@ def _recorded(run: Run) -> Start | None:
 
     record = shaped(_Record.model_validate, read_object(file, fault), fault)
     words = record.words.model_dump(exclude_unset=True)
-    return Start(record.model, record.sha256, words)
+    model = recalled(record.model, run.folder) or record.model
+    return Start(str(model), record.sha256, words)
+
+
+def _write(run: Run, record: Mapping[str, Any]) -> None:
+    """Into `init.json`, the model by a name that tells no path."""
+    names = Names(run.folder)
+    told = without_paths(record, names)
+    names.keep()
+    write_atomic(run.folder / RECORD, json.dumps(told, indent=2) + "\n")
 
 
 def _holds(init: str, sha256: str) -> bool:

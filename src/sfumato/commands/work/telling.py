@@ -16,9 +16,10 @@ from torch import nn
 
 from sfumato.atomic import write_atomic
 from sfumato.builder.training import build_settings
-from sfumato.commands.output.journal import Journal, public
+from sfumato.commands.output.journal import Journal
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
+from sfumato.local import Names, portable
 from sfumato.plain import in_form, ours, read_list
 from sfumato.plan import Choice
 from sfumato.recipe import Recipe
@@ -37,7 +38,7 @@ def tell_start(journal: Journal, run: Run, recipe: Recipe, pack: Pack, *, anew: 
     """Write down with what a start of a training begins; the plan at the first one, from step 0."""
     versions = f"sfumato {importlib.metadata.version('sfumato')}, torch {torch.__version__}"
     journal.note(f"start: {versions}, Python {platform.python_version()}, {counted(world(), 'process', 'processes')}")
-    journal.note(f"arguments: {public(sys.argv[1:])}")
+    journal.note(f"command: {portable(sys.argv[1:], Names(run.folder))}")
     splits = Counter(case.split for case in pack.cases)
     cases = ", ".join(f"{splits[name]} {name}" for name in SPLITS)
     height, width = pack.spec.size

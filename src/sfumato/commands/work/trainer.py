@@ -1,6 +1,7 @@
 """The work behind `train`, `resume` and `tune`: a run folder is made, or found and checked, and trained to its end."""
 
 import json
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -24,11 +25,13 @@ from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import DataError, Stopped, UsageError, listed
+from sfumato.local import FILE as LOCAL
+from sfumato.local import paths_in
 from sfumato.lock import FolderLock
 from sfumato.plan import Choice, plan_training
 from sfumato.provenance import write_provenance
 from sfumato.recipe import LENGTHS, Recipe, public_words
-from sfumato.run import Run
+from sfumato.run import Run, write_recipe
 from sfumato.training.checkpoint import newest
 from sfumato.training.hardware import set_up
 from sfumato.training.launch import cause_of
@@ -43,7 +46,7 @@ CHANGEABLE = (
 """Settings that a resumed run may change."""
 
 
-SETUP = ("cases.json", "run.json", "plan.json", "provenance.json", RECORD)
+SETUP = ("cases.json", "run.json", LOCAL, "plan.json", "provenance.json", RECORD)
 """What is written before the recipe, which makes the folder a run: a kill in between leaves only these."""
 
 
@@ -127,18 +130,18 @@ def _write_setup(run: Run, recipe: Recipe, choices: Sequence[Choice], dataset: P
         write_atomic(run.folder / "plan.json", json.dumps(plan, indent=2) + "\n")
         for choice in choices:
             say(choice.told())
-        origin = {"init": {"path": start.model, "sha256": start.sha256}} if start else {}
+        origin: dict[str, Any] = {"init": {"path": start.model, "sha256": start.sha256}} if start else {}
         write_provenance(run.folder, inputs={"dataset": dataset}, seed=recipe.train.seed, **origin)
     if start:
         start.write(run)
-    write_atomic(run.recipe_file, recipe.to_yaml())
+    write_recipe(run.recipe_file, recipe)
 
 
 def work_on(recipe: Recipe, run: Run, pack: Pack) -> Generator[Validation, None, dict[str, Any]]:
     """Train to the end of the recipe, or until a signal; yields every validation."""
     device, pack = set_up(training=True, tf32=recipe.train.tf32), build_pack(recipe, pack)
     with FolderLock(run.folder, work="trains") if rank() == 0 else nullcontext():
-        journal = Journal(run.folder if rank() == 0 else None, private=[str(run.dataset)])
+        journal = Journal(run.folder if rank() == 0 else None, private=[str(run.dataset), *paths_in(sys.argv[1:])])
         with _ends_told(journal):
             parts = build_parts(recipe, pack.spec, device=device)
             _go_on(run, recipe, pack, parts, journal)
@@ -193,10 +196,8 @@ def kind_of(device: str) -> str:
 
 
 def _settings(recipe: Recipe) -> dict[str, Any]:
-    """What a run is continued with; of files beside the source the names, since their folder may have moved."""
-    flat = _flat(recipe)
-    places = {name: Path(flat[name]).name for name in ("data.source.masks", "data.source.table") if flat[name]}
-    return flat | places
+    """What a run is continued with: all but where files lay, which its dataset was made from."""
+    return _flat(recipe.named(lambda path: None))  # noqa: ARG005
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:

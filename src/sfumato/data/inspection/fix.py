@@ -5,7 +5,7 @@ Written are `images/` and `masks/` (or one folder per class) with lossless PNG, 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -50,13 +50,14 @@ class Fixed(NamedTuple):
     name: str
 
 
-def fix(found: Found, inspection: Inspection, out: Path) -> Iterator[Fixed]:
+def fix(found: Found, inspection: Inspection, out: Path, *, short: Callable[[str], str]) -> Iterator[Fixed]:
     """Write a corrected copy into an empty folder; iterate to the end to do it.
 
     Args:
         found: the source, found with `Hints.drop_unpaired`.
         inspection: what is wrong with it.
         out: the folder; `manifest.csv` and `changes.csv` come last.
+        short: takes the paths of the source out of a sentence or locator: the copy may be passed on.
 
     Raises:
         UsageError: the source has volumes.
@@ -79,7 +80,8 @@ def fix(found: Found, inspection: Inspection, out: Path) -> Iterator[Fixed]:
             remedy="mend the files that are named above", code="DATA-071",
         )  # fmt: skip
     write_manifest(out / "manifest.csv", kept)
-    write_table(out / "changes.csv", ["file", "what was wrong", "what was done"], changes)
+    told = [tuple(map(short, change)) for change in changes]
+    write_table(out / "changes.csv", ["file", "what was wrong", "what was done"], told)
 
 
 class _Writer:

@@ -24,7 +24,7 @@ from pathlib import Path
 
 from sfumato.data.formats.image import SUFFIXES
 from sfumato.data.formats.scan import is_volume
-from sfumato.data.manifest import Case, read_manifest
+from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
 from sfumato.data.source.found import NOTHING_SAID, conclude
@@ -177,7 +177,9 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
 def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
     if masks is None and hints.table is None:
         if (source / "manifest.csv").is_file():
-            return conclude(read_manifest(source / "manifest.csv"), [], form="manifest")
+            cases = read_manifest(source / "manifest.csv")
+            refuse_hidden(source, (case.image for case in cases))
+            return conclude(cases, [], form="manifest")
         if is_nnunet(source):
             return find_in_nnunet(source, hints)
         if is_bundle(source):

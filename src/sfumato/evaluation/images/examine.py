@@ -185,11 +185,10 @@ def _copies(question: Question, real: RealData | None, generated: Images) -> Cop
     return CopySearch(found=found, pairs=partial(closest_pairs, detector, shown, found))
 
 
-def summary(answer: Answer, question: Question) -> dict[str, Any]:
-    """What `summary.json` says besides the rows."""
+def summary(answer: Answer) -> dict[str, Any]:
+    """What `summary.json` says besides the rows and where the samples lie."""
     groups = answer.comparison.groups if answer.comparison else ()
     return {
-        "samples": str(question.samples),
         "generated": len(answer.generated),
         "real": None if answer.real is None else len(answer.real),
         "compared_with": None if answer.real is None else answer.real.what,

@@ -23,6 +23,7 @@ from sfumato.data.source.found import Hints
 from sfumato.data.spec import Spec, model_input, read_input, to_data
 from sfumato.data.statistics import stats_of
 from sfumato.errors import DataError
+from sfumato.provenance import called
 from sfumato.typing import Data
 from sfumato.wording import counted
 
@@ -104,15 +105,15 @@ def sample_images(source: Path, spec: Spec) -> Images:
     Raises:
         DataError: there are fewer than `FEWEST`, or one cannot be brought into that form.
     """
-    cases, real = sample_cases(source)
+    (cases, real), name = sample_cases(source), called(source) or "SAMPLES"
     parts = [_stored(case, spec) for case in cases]
     stored = np.stack([array for array, _ in parts])
     notes = Counter(note for _, of_one in parts for note in of_one)
     told = tuple(f"{note}: {count} of {len(cases)} images" for note, count in sorted(notes.items()))
     if real:
-        told = (f"{counted(real, 'real image')} beside the synthetic ones of {source.name}: left out", *told)
+        told = (f"{counted(real, 'real image')} beside the synthetic ones of {name}: left out", *told)
     fetch = partial(_fetched, stored, spec)
-    return Images(cases, fetch, f"images of {source.name}", told)
+    return Images(cases, fetch, f"images of {name}", told)
 
 
 class Samples(NamedTuple):

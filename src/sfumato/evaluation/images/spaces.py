@@ -13,6 +13,7 @@ images only, never to those that are compared.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NamedTuple, assert_never, cast, get_args
 
 import numpy as np
@@ -80,8 +81,9 @@ class Space:
     probabilities: Callable[[Data], Float[np.ndarray, "n classes"]] | None = None
 
     def about(self) -> dict[str, object]:
-        """As plain JSON."""
-        return {"weights": self.weights, "sha256": self.sha256, "preprocessing": self.preprocessing}
+        """As plain JSON; of a file of weights its name, not where it lies."""
+        weights = Path(self.weights).name if self.weights and Path(self.weights).exists() else self.weights
+        return {"weights": weights, "sha256": self.sha256, "preprocessing": self.preprocessing}
 
 
 def parse_features(text: str) -> tuple[Wish, ...]:

@@ -17,10 +17,11 @@ import numpy as np
 
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator
-from sfumato.data.manifest import Case, file_names
+from sfumato.data.manifest import Case, file_names, written
 from sfumato.evaluation.copies import CopyAudit, CopyVerdict
 from sfumato.evaluation.images.panel import Measure
 from sfumato.evaluation.images.read import Images
+from sfumato.local import Names
 from sfumato.report.figures import strips
 from sfumato.tables import write_table
 from sfumato.tasks.task import spread, to_uint8
@@ -53,8 +54,10 @@ def as_json(measures: Sequence[Measure]) -> list[dict[str, Any]]:
 def write_scores(file: Path, cases: Sequence[Case], verdicts: Sequence[CopyVerdict] | None, *, source: Path) -> None:
     """One row for each generated image; without verdicts the columns of copies are empty."""
     told = [["", "", "", ""]] * len(cases) if verdicts is None else [_told(verdict) for verdict in verdicts]
-    rows = ([case.id, _below(case.image, source), case.label, *of] for case, of in zip(cases, told, strict=True))
+    names = Names(file.parent)
+    rows = [[case.id, _below(case.image, source, names), case.label, *of] for case, of in zip(cases, told, strict=True)]
     write_table(file, ["id", "file", "class", "copy_score", "nearest_real", "copy_view", "copy"], rows)
+    names.keep()
 
 
 def write_summary(file: Path, summary: Mapping[str, Any]) -> None:
@@ -106,12 +109,12 @@ def _told(verdict: CopyVerdict) -> list[str]:
     return [f"{verdict.score:.5f}", verdict.nearest, verdict.view, said]
 
 
-def _below(image: str, source: Path) -> str:
-    """An image's file as it is called within its source."""
+def _below(image: str, source: Path, names: Names) -> str:
+    """An image's file as it is called within its source, or as a path may be told that leads elsewhere."""
     locator, folder = Locator.parse(image), source.resolve()
     path = locator.path.resolve()
     inside = path.is_relative_to(folder) and path != folder
-    return str(locator._replace(path=path.relative_to(folder))) if inside else image
+    return str(locator._replace(path=path.relative_to(folder))) if inside else written(image, names)
 
 
 def _cell(value: Any) -> str:

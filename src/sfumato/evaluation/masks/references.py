@@ -20,7 +20,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import Header, count_planes, flat_axis, named_place, spacing
-from sfumato.data.manifest import Case, is_prepared
+from sfumato.data.manifest import Case, is_prepared, refuse_hidden
 from sfumato.data.mask import count_values
 from sfumato.data.pack import Pack
 from sfumato.data.source import Found, find_cases
@@ -98,6 +98,7 @@ def read_references(source: Path, crew: Crew) -> References:
     """
     if is_prepared(source):
         pack = Pack.open(source)
+        refuse_hidden(source, (mask for case in pack.cases for mask in case.masks))
         if pack.spec.mask_rule is None:
             raise DataError(f"{source} has no masks", expected="a dataset for segmentation", code="DATA-023")
         meaning = Meaning(pack.spec.mask_rule, pack.spec.mask_classes)

@@ -71,7 +71,7 @@ def _arm(table: Scores, groups: Sequence[str] | None) -> Plain:
     means = {name: mean_of(table.of_cases(name), groups) for name in table.names if name != "review_rank"}
     constant = beside_constant(table)
     return {
-        "folder": str(table.arm.predictions.folder),
+        "folder": str(table.arm.predictions.folder.resolve()),
         "network_calls": table.arm.predictions.calls,
         "members": max(case.members for case in table.arm.cases.values()),
         **{name: _told(mean) for name, mean in means.items()},

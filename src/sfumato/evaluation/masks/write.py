@@ -5,9 +5,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sfumato.data.formats.archive import Locator
+from sfumato.data.manifest import located, written
 from sfumato.evaluation.masks.evaluate import Evaluation
 from sfumato.evaluation.masks.predictions import Predictions
 from sfumato.evaluation.masks.table import Scores, by_patient, fact, patients
+from sfumato.local import Names
 from sfumato.tables import write_table
 
 
@@ -25,10 +27,12 @@ def write_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) ->
     names = list(dict.fromkeys(name for table in tables for name in table.names))
     more = [column for column in by if column not in ("patient", "split")]
     columns = ["id", "class", "arm", *names, *more, "patient", "split", "image", "reference", "prediction"]
-    write_table(file, columns, (row for table in tables for row in _rows(table, names, more)))
+    places = Names(file.parent)
+    write_table(file, columns, (row for table in tables for row in _rows(table, names, more, places)))
+    places.keep()
 
 
-def _rows(table: Scores, names: Sequence[str], more: Sequence[str]) -> Iterator[list[str]]:
+def _rows(table: Scores, names: Sequence[str], more: Sequence[str], places: Names) -> Iterator[list[str]]:
     measured, files = table.measured, table.arm.predictions.files
     metrics = measured.manner.metrics
     whole = {name: table.of_cases(name) for name in names if name not in metrics}
@@ -36,11 +40,12 @@ def _rows(table: Scores, names: Sequence[str], more: Sequence[str]) -> Iterator[
     for row, name in enumerate(measured.cases):
         case = measured.truth.units[name].cases[0]
         facts = (fact(case, column) for column in (*more, "patient", "split"))
-        about = [*facts, case.image or _image_of(table.arm.predictions, name), case.masks[0]]
+        image = case.image or _image_of(table.arm.predictions, name)
+        about = [*facts, *(written(each, places) for each in (image, case.masks[0], files[name].mask))]
         for place, target in enumerate(measured.manner.targets):
             numbers = [targets[of][row, place] if of in targets else whole[of][row] for of in names]
             cells = [_cell(float(number)) for number in numbers]
-            yield [name, target.name, table.arm.predictions.name, *cells, *about, _absolute(files[name].mask)]
+            yield [name, target.name, table.arm.predictions.name, *cells, *about]
 
 
 def write_patients(file: Path, measured: Evaluation) -> None:
@@ -70,9 +75,5 @@ def _cell(number: float) -> str:
 def _image_of(predictions: Predictions, name: str) -> str:
     """The image of a prediction, where its manifest says it and it is there; else nothing."""
     said = predictions.rows.get(name, {}).get("image", "")
-    file = str(predictions.folder / said)
-    return _absolute(file) if said and Locator.parse(file).path.exists() else ""
-
-
-def _absolute(file: str) -> str:
-    return str(Path(file).resolve()) if file and not Locator.parse(file).member else file
+    image = located(said, predictions.folder) if said else None
+    return image if image and Locator.parse(image).path.exists() else ""

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sfumato.data.manifest import Case, is_prepared, read_manifest
+from sfumato.data.manifest import Case, identity, is_prepared, read_manifest
 from sfumato.errors import DataError, listed
+from sfumato.local import found
 from sfumato.provenance import read_provenance
 from sfumato.run import Run
 
@@ -48,7 +49,7 @@ def trace(samples: Path, tested: Sequence[Case]) -> Origin:
             "a benefit shown here is not real."
         )
     else:
-        names = " and ".join(str(dataset) for dataset in datasets)
+        names = " and ".join(dataset.name for dataset in datasets)
         told = f"SAMPLES were made from the training images of {names}, none of which is in this test."
     return Origin(datasets, told)
 
@@ -56,7 +57,8 @@ def trace(samples: Path, tested: Sequence[Case]) -> Origin:
 def _datasets_behind(folder: Path, seen: set[Path]) -> Iterator[Path]:
     """The prepared datasets of real images that a folder was made from."""
     for entry in read_provenance(folder).get("inputs", {}).values():
-        if (place := Path(entry["path"])) not in seen:
+        place = found(entry["path"], folder)
+        if place is not None and (place := place.resolve()) not in seen:
             seen.add(place)
             run = _run_of(place)
             yield from _datasets(place if run is None else run.dataset, seen)
@@ -79,13 +81,13 @@ def _run_of(path: Path) -> Run | None:
 def _refuse_leak(dataset: Path, tested: Sequence[Case]) -> None:
     cases = read_manifest(dataset / "manifest.csv")
     trained = [case for case in cases if case.split == "train"]
-    images, known = {case.image for case in trained}, {case.image for case in cases}
+    images, known = ({identity(case.image) for case in some} for some in (trained, cases))
     patients = {case.patient for case in trained if case.patient}
-    same_source = any(case.image in known for case in tested)  # else equal names of patients mean nothing
+    same_source = any(identity(case.image) in known for case in tested)  # else equal names of patients mean nothing
     leaked = [
         case.id
         for case in tested
-        if case.image in images or (same_source and case.patient is not None and case.patient in patients)
+        if identity(case.image) in images or (same_source and case.patient is not None and case.patient in patients)
     ]
     if leaked:
         raise DataError(

@@ -11,6 +11,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.formats.volume import Axis, named_place
+from sfumato.data.manifest import located
 from sfumato.errors import DataError
 from sfumato.report.content import Gallery, Image
 from sfumato.report.figures import grid, overlay
@@ -76,7 +77,7 @@ def _case(folder: Path, row: Row, caption: str) -> Image:
     if not _has_masks(row):
         return picture(inside(folder, row["overlay"]), caption)
     try:
-        shown = _plane(*(str(folder / row[column]) if row.get(column) else "" for column in TRIPLE))
+        shown = _plane(*(_located(row.get(column, ""), folder) for column in TRIPLE))
         reference, prediction = (_classes(read_mask(locator)) for locator in (shown.reference, shown.prediction))
         image = as_bytes(read_image(shown.image)) if shown.image else np.zeros((*reference.shape, 1), np.uint8)
     except DataError as error:
@@ -85,6 +86,18 @@ def _case(folder: Path, row: Row, caption: str) -> Image:
     masks = (overlay(image, empty, reference=reference), overlay(image, prediction))
     views = (overlay(image, empty), *masks) if shown.image else masks
     return embedded(grid(np.stack(views), len(views)), f"{caption}{_empty(reference, prediction)}{shown.which}")
+
+
+def _located(name: str, folder: Path) -> str:
+    """Where a file lies that a table names.
+
+    Raises:
+        DataError: nobody knows it here.
+    """
+    place = located(name, folder) if name else ""
+    if place is None:
+        raise DataError(f"where {name} lies is not known here", expected="local.json beside the table")
+    return place
 
 
 def _empty(reference: np.ndarray, prediction: np.ndarray) -> str:

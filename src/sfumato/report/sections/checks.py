@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -36,7 +36,9 @@ CLASSES = 12
 """Classes in the chart, the largest first."""
 
 
-def check_section(found: Found, inspection: Inspection, fingerprint: Mapping[str, Any], *, name: str) -> Section:
+def check_section(
+    found: Found, inspection: Inspection, fingerprint: Mapping[str, Any], *, name: str, short: Callable[[str], str]
+) -> Section:
     """The section of a source.
 
     Args:
@@ -44,18 +46,19 @@ def check_section(found: Found, inspection: Inspection, fingerprint: Mapping[str
         inspection: what is wrong with it.
         fingerprint: what it is like.
         name: what to call it.
+        short: takes the paths of the source out of a sentence: the page may be passed on.
     """
     counts = ", ".join(counted(len(inspection.of(severity)), severity) for severity in ORDER)
     return Section(
         title="Check",
         name=name,
         summary=f"{told(found.cases)} ({found.form}); {counts}",
-        headline=(_findings(inspection),),
+        headline=(_findings(inspection, short),),
         blocks=(
             _facts(fingerprint),
             *_charts(found, inspection),
             *_examples(found, inspection),
-            *(_shown(finding) for finding in inspection.findings if finding.files),
+            *(_shown(finding, short) for finding in inspection.findings if finding.files),
             Table(
                 title="Recommendations",
                 columns=("what follows from the numbers",),
@@ -66,9 +69,9 @@ def check_section(found: Found, inspection: Inspection, fingerprint: Mapping[str
     )
 
 
-def _findings(inspection: Inspection) -> Table:
+def _findings(inspection: Inspection, short: Callable[[str], str]) -> Table:
     rows = tuple(
-        (finding.severity, finding.code, finding.text, str(len(finding.files) or ""), finding.fix)
+        (finding.severity, finding.code, short(finding.text), str(len(finding.files) or ""), finding.fix)
         for finding in inspection.findings
     )
     return Table(title="Findings", columns=("", "code", "what was found", "files or planes", "what to do"), rows=rows)
@@ -151,12 +154,12 @@ def _example(found: Found, inspection: Inspection, row: int) -> Image:
     return embedded(pixels, caption, limit=SIDE)
 
 
-def _shown(finding: Finding) -> Gallery:
+def _shown(finding: Finding, short: Callable[[str], str]) -> Gallery:
     """Thumbnails of the files that a finding is about."""
     pictures = tuple(_thumbnail(file) for file in finding.files[:THUMBNAILS])
     left_out = len(finding.files) - THUMBNAILS
     more = f" {counted(left_out, 'more is', 'more are')} not shown." if left_out > 0 else ""
-    title = f"{finding.severity.capitalize()} {finding.code}: {finding.text.splitlines()[0]}"
+    title = f"{finding.severity.capitalize()} {finding.code}: {short(finding.text).splitlines()[0]}"
     return Gallery(title=title, pictures=pictures, caption=f"What to do: {finding.fix}.{more}")
 
 
