@@ -7,11 +7,12 @@ Each defect sits in a case of its own; all other cases are sound. The code is nu
 read correctly all the same, or what a defect turns into depends on the other masks of the set.
 """
 
+import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tifffile
@@ -116,10 +117,17 @@ def _unmatched_mask(pair: Pair, _: Pair) -> Path:
     return pair.mask
 
 
+def _save(picture: Image.Image, path: Path, **settings: Any) -> None:
+    """Write a picture through memory: Pillow says nothing where a full disk cuts a JPEG that it writes itself."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format="JPEG" if path.suffix == ".jpg" else "PNG", **settings)
+    path.write_bytes(buffer.getvalue())
+
+
 def _palette_mask(pair: Pair, _: Pair) -> Path:
     indexed = Image.fromarray((read_mask(str(pair.mask)) > 0).astype(np.uint8), mode="P")
     indexed.putpalette([0, 0, 0, 255, 255, 255])
-    indexed.save(pair.mask)
+    _save(indexed, pair.mask)
     return pair.mask
 
 
@@ -131,7 +139,7 @@ def _grey_level_mask(pair: Pair, _: Pair) -> Path:
 def _lossy_mask(pair: Pair, _: Pair) -> Path:
     mask = Image.fromarray(read_mask(str(pair.mask)))
     path = _replaced(pair.mask, ".jpg")
-    mask.save(path, quality=60)
+    _save(mask, path, quality=60)
     return path
 
 
@@ -167,7 +175,7 @@ def _corrupt(pair: Pair, _: Pair) -> Path:
 def _truncated(pair: Pair, _: Pair) -> Path:
     picture = _picture(pair)
     path = _replaced(pair.image, ".jpg")
-    picture.save(path)
+    _save(picture, path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     return path
 
@@ -204,7 +212,7 @@ def _duplicate(pair: Pair, original: Pair) -> Path:
 def _near_duplicate(pair: Pair, original: Pair) -> Path:
     shutil.copyfile(original.mask, pair.mask)
     path = _replaced(pair.image, ".jpg")
-    _picture(original).save(path, quality=85)
+    _save(_picture(original), path, quality=85)
     return path
 
 
@@ -214,7 +222,7 @@ def _turned(pair: Pair, _: Pair) -> Path:
     exif = Image.Exif()
     exif[0x0112] = 5
     path = _replaced(pair.image, ".jpg")
-    lying.save(path, exif=exif, quality=95)
+    _save(lying, path, exif=exif, quality=95)
     return path
 
 
@@ -226,19 +234,19 @@ def _deep(pair: Pair, _: Pair) -> Path:
 def _printed(pair: Pair, _: Pair) -> Path:
     picture = _picture(pair).convert("CMYK")
     path = _replaced(pair.image, ".jpg")
-    picture.save(path, quality=95)
+    _save(picture, path, quality=95)
     return path
 
 
 def _palette_image(pair: Pair, _: Pair) -> Path:
-    _picture(pair).quantize(64).save(pair.image)
+    _save(_picture(pair).quantize(64), pair.image)
     return pair.image
 
 
 def _transparent(pair: Pair, _: Pair) -> Path:
     picture = _picture(pair).convert("RGBA")
     picture.putalpha(Image.fromarray(np.full(picture.size[::-1], 200, np.uint8)))
-    picture.save(pair.image)
+    _save(picture, pair.image)
     return pair.image
 
 

@@ -1,11 +1,14 @@
 import json
+import resource
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.toys.messy import PLANTS, make_messy
+from sfumato.data.toys.messy import _save as save_picture
 from sfumato.data.toys.toy import make_toy
 from sfumato.errors import DataError, UsageError
 
@@ -72,3 +75,15 @@ def test_masks_have_the_values_that_are_announced(messy: Path) -> None:
 def test_too_few_cases_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="too few"):
         make_messy(tmp_path / "toy", cases=20)
+
+
+def test_a_full_disk_is_noticed(tmp_path: Path) -> None:
+    """By what writes pictures itself; a limit on the size of files stands for it."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), np.uint8))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_picture(picture, tmp_path / "a.jpg")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
