@@ -99,8 +99,9 @@ OWN = {
     "data/preparation/store.py",
     "data/toys/messy.py",
     "networks/own.py",
+    "terminal.py",
 }
-"""Modules that read back what they wrote themselves a moment ago, or the program's own source."""
+"""Modules that read back what they wrote themselves a moment ago, the program's own source, or nothing (devnull)."""
 
 
 def reads(tree: ast.AST) -> Iterator[str]:
