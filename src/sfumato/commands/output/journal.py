@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from sfumato.commands.output.console import say
-from sfumato.escape import for_terminal
+from sfumato.escape import visible
 
 NAME = "train.log"
 
@@ -57,8 +57,7 @@ class Journal:
         if self._folder is None:
             return
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
-        told = for_terminal(self._without_places(text))
-        lines = [f"{now} {level:7} {line}\n" for line in told.split("\n")]
+        lines = [f"{now} {level:7} {visible(line)}\n" for line in self._without_places(text).splitlines()]
         try:
             with (self._folder / NAME).open("a", encoding="utf-8") as file:
                 file.writelines(lines)
