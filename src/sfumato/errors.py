@@ -119,7 +119,7 @@ def _kind(problems: Sequence[DataError], often: Mapping[tuple[str, str], int], *
     """Problems of one code, one below the other, with what to do."""
     findings = dict.fromkeys(problem.finding for problem in problems)
     told = [_with_count(finding, often[problems[0].code, finding]) for finding in findings]
-    lines = [f"    {text}".replace("\n", "\n    ") for text in told]
+    lines = [f"    {for_terminal(text)}".replace("\n", "\n    ") for text in told]
     if named:
         fix = next((f"; fix: {problem.remedy}" for problem in problems if problem.remedy), "")
         lines.insert(0, f"  {problems[0].code}, {len(told)} of them{fix}")

@@ -59,8 +59,11 @@ def test_errors_name_strangers_in_their_own_lines_only(capsys: pytest.CaptureFix
     with pytest.raises(DataError) as caught:
         raise_together([DataError(f"{EVIL}: 2 faults:\n{listed(['x'])}"), DataError("c")])
     assert str(caught.value).splitlines()[:4] == [
-        "error: 2 files cannot be used:", f"    {SEEN}: 2 faults:", "    x", "    c"
-    ]  # fmt: skip
+        "error: 2 files cannot be used:",
+        f"    {SEEN}: 2 faults:",
+        "        x",
+        "    c",
+    ]
     assert cli._explain(RuntimeError(f"{EVIL}\n"), debug=True) == 1
     told = capsys.readouterr().err
     assert "\x1b" not in told and "\u202e" not in told and r"a\x1b]0;owned" in told

@@ -188,7 +188,7 @@ def _about_training(run: Path, recipe: Mapping[str, Any], records: Sequence[Mapp
         yield "it was told no class of any image"
     pointer, metric = run / "checkpoints" / "best", recipe.get("validate", {}).get("metric", "the validation")
     if pointer.is_file():
-        step = pointer.read_text(encoding="utf-8").strip().removeprefix("step-")
+        step = read_text(pointer).strip().removeprefix("step-")
         yield f"the weights are those after step {step.lstrip('0') or 0}, the best by {metric}"
     if starts := read_json(run / "hardware.json"):
         last_start = starts[-1]

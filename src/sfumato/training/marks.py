@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+from sfumato.files import open_file
+
 STEP = re.compile(r"step-\d{1,20}", re.ASCII)
 """Names of the folders of checkpoints."""
 
@@ -15,6 +17,6 @@ def marked(folder: Path, name: str) -> Path | None:
     pointer = folder / name
     if not pointer.is_file():
         return None
-    with pointer.open("rb") as file:
+    with open_file(pointer) as file:
         named = file.read(LONGEST).decode("ascii", errors="replace").strip()
     return folder / named if STEP.fullmatch(named) else None
