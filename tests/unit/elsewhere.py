@@ -1,4 +1,5 @@
-"""A program: sfumato without what only POSIX has, as far as it looks, and where a rename is onto nothing.
+"""A program: sfumato without what only POSIX has, as far as it looks. A rename is onto nothing, and of nothing that is
+mapped into memory.
 
 It imports every module of the package, then prepares, saves, replaces and locks in the folder that it is given.
 """
@@ -59,10 +60,18 @@ def leave_posix() -> None:
     def restricted_rename(path: Path, target: Path) -> Path:
         if os.path.lexists(target):
             raise FileExistsError(target)
+        if _is_mapped(path):
+            raise PermissionError(path)
         return ordinary_rename(path, target)
 
     builtins.__import__ = restricted_import
     Path.rename = restricted_rename
+
+
+def _is_mapped(folder: Path) -> bool:
+    """Whether this process has a file in a folder mapped into its memory; Linux alone says it."""
+    maps = Path("/proc/self/maps")
+    return maps.exists() and f"{folder.resolve()}{os.sep}" in maps.read_text()
 
 
 def _open_file(path: Path, *rest: int) -> int:

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict
 
-from sfumato.data.formats.archive import read_array
+from sfumato.data.formats.archive import open_array
 from sfumato.data.formats.image import MAX_PIXELS
 from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.placement import Placement
@@ -67,8 +67,8 @@ class Pack:
         spec = Spec.from_dict(entry.spec)
         rows = read_rows(folder / "manifest.csv")
         cases = read_manifest(folder / "manifest.csv")
-        images = read_array(folder / "images.npy")
-        masks = read_array(folder / "masks.npy") if spec.has_masks else None
+        images = open_array(folder / "images.npy")
+        masks = open_array(folder / "masks.npy") if spec.has_masks else None
         expected = [(len(cases), *spec.size, spec.channels)] + [(len(cases), spec.readers, *spec.size)] * (
             masks is not None
         )

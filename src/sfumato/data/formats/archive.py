@@ -104,8 +104,22 @@ def read_array(path: Path, key: str = "") -> Array:
     return found
 
 
+def open_array(path: Path) -> Array:
+    """An array of a file, see `read_array`; it is not remembered, so whoever drops it lets go of the file.
+
+    Windows does not rename a folder in which a file is mapped.
+    """
+    if isinstance(found := _read_or_tell(path, ""), DataError):
+        raise found
+    return found
+
+
 @lru_cache(maxsize=8)
 def _remembered(path: Path, key: str, _changed: int) -> Array | DataError:
+    return _read_or_tell(path, key)
+
+
+def _read_or_tell(path: Path, key: str) -> Array | DataError:
     """The array, or why it cannot be read: every image in it asks, and a damaged file takes long to read."""
     try:
         return _read_array(path, key)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sfumato.atomic import write_atomic
-from sfumato.data.formats.archive import read_array
+from sfumato.data.formats.archive import open_array, read_array
 from sfumato.data.formats.image import read_mask
 from sfumato.data.intensity import FULL, Intensity
 from sfumato.data.manifest import Case, is_prepared, write_manifest
@@ -199,7 +199,7 @@ def mix(real: Path, pack: Pack, parts: Parts, samples: Samples, out: Path, *, pr
             _fill(
                 arrays.masks, arrays.masks_start, [_of(masks, parts.trained), inputs.masks(), _of(masks, parts.tested)]
             )
-        notes = _compare(read_array(arrays.images), parts, samples, pack)
+        notes = _compare(open_array(arrays.images), parts, samples, pack)
         _describe(out, spec, _cases(pack, parts, samples), notes)
     return Pack.open(out)
 
