@@ -147,7 +147,7 @@ def segment(
                 _finish(arms, wanted, finished, source=source, asked=asked)
     say(f"{work.told()}: {told(cases, 'image')} with {counted(draw.calls, 'network call')} each")
     summary = read_summary(out) if work.is_done() else {}
-    if summary.get("review_first"):
+    if "review_first" in summary:
         say(_look_first(summary))
     return {"predictions": str(out), "cases": len(wanted), "network_calls": draw.calls, **summary}
 
