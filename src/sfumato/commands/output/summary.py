@@ -13,8 +13,8 @@ class _Summary(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    reading: tuple[str, ...] = ()
-    review_first: tuple[str, ...] = ()
+    reading: list[str] = []
+    review_first: list[str] = []
 
 
 def read_summary(folder: Path) -> dict[str, Any]:

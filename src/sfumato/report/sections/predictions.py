@@ -74,7 +74,8 @@ def _reading(folder: Path, rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _is_unordered(folder: Path) -> bool:
     """Whether the folder says that its order means nothing."""
-    return (read_json(folder / "summary.json") or {}).get("review_first") == []
+    about = read_json(folder / "summary.json") or {}
+    return "review_first" in about and not about["review_first"]
 
 
 def _limits(folder: Path) -> tuple[str, ...]:
