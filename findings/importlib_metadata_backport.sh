@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# importlib_metadata 10.2.0 (the backport) with Python's own importlib.metadata (3.11 to 3.13): importing one changes the other.
+# importlib_metadata 10.2.0, a backport, and importlib.metadata of Python 3.11 to 3.13: importing one changes the other.
 #
-# One would expect: a package from the index has its own functions, and the module of the standard library goes on giving
-# objects of its own classes, whatever else a program imports.
-# What happens: importing importlib_metadata takes the finder of distributions away from the standard library and puts its
-# own in its place. From then on importlib.metadata.distributions(), files(), metadata() and entry points give objects of
-# the backport: isinstance(..., importlib.metadata.Distribution), which was True a line before, is False.
+# One would expect: a package from the index has its own functions, and the module of the standard library goes on
+# giving objects of its own classes, whatever else a program imports.
+# What happens: importing importlib_metadata takes the finder of distributions away from the standard library and puts
+# its own in its place. From then on importlib.metadata.distribution(), files() and entry points give objects of the
+# backport: isinstance(..., importlib.metadata.Distribution), which was True a line before, is False.
 #
-# Why it matters: diffusers 0.42.1 imports the backport. Code that checks types at run time (beartype, pydantic, isinstance) and
-# looks for plug-ins or versions works alone, and fails in the program that has imported diffusers first.
+# Why it matters: MLflow imports the backport, and so does MONAI where MLflow is installed. Code that checks types at
+# run time (beartype, isinstance) and looks for plug-ins or versions works alone, and fails in the program that has
+# imported MONAI first.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

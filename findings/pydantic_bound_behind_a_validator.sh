@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# pydantic 2.14.4: a bound behind a BeforeValidator is checked, but gone from the JSON Schema, and errors hold an address.
+# pydantic 2.14.4: a bound behind a BeforeValidator is checked, but lost from the JSON Schema, and errors hold addresses.
 #
-# One would expect: the order of what stands in Annotated decides when something is checked, not what the bound is called:
-# Field(le=8) is "maximum": 8 in model_json_schema(), which is what forms, servers and language models are given.
-# What happens: behind a BeforeValidator the schema says "le": 8, which is no keyword of JSON Schema, and validators pass
+# One would expect: the order of what stands in Annotated decides when something is checked, not what a bound is called:
+# Field(le=8) is "maximum": 8 in model_json_schema(), which forms, servers and language models are given.
+# What happens: behind a BeforeValidator the schema says "le": 8. That is no keyword of JSON Schema, and validators pass
 # over keywords that they do not know: 1000 is valid by the schema and refused by the model. Before the validator it is
-# "maximum". Within a union the place of an error (`loc`) then holds the function with its address in memory, so the same
-# mistake has another place in every process. Nothing is said.
+# "maximum". Within a union the place of an error (`loc`) then holds the function with its address in memory, so the
+# same mistake has another place in every process. Nothing is said.
 #
-# Why it matters: configurations of trainings write numbers such as "20k" with a BeforeValidator, and bounds behind it;
-# what checks them against the published schema lets every size pass.
+# Why it matters: configurations of trainings take numbers such as "20k" by a BeforeValidator, and have bounds behind
+# it; what checks them against the published schema lets every size pass.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -49,7 +49,7 @@ print(f"pydantic {pydantic.VERSION}")
 for name, bound in bounds.items():
     print(f"{name}: schema {bound}; 1000 by the schema: {'valid' if passes({name: [1000]}) else 'refused'}")
     print(f"    by the model: an error at {place({name: [1000]})}")
-as_described = bounds["behind"] == {"le": 8, "type": "integer"} and bounds["before"] == {"maximum": 8, "type": "integer"}
+as_described = bounds == {"behind": {"le": 8, "type": "integer"}, "before": {"maximum": 8, "type": "integer"}}
 silent = passes({"behind": [1000]}) and not passes({"before": [1000]})
 addressed = " at 0x" in place({"behind": [1000]}) and " at 0x" not in place({"before": [1000]})
 sys.exit(0 if as_described and silent and addressed else 1)
