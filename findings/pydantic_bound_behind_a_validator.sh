@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# pydantic 2.14.4: a bound behind a BeforeValidator is checked, but lost from the JSON Schema, and errors hold addresses.
+# pydantic 2.14.4: a bound behind a BeforeValidator is checked, but lost from the JSON Schema; errors hold addresses.
 #
 # One would expect: the order of what stands in Annotated decides when something is checked, not what a bound is called:
 # Field(le=8) is "maximum": 8 in model_json_schema(), which forms, servers and language models are given.
