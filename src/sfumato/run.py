@@ -328,7 +328,7 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     dataset: Annotated[str, Field(min_length=1, max_length=4096, pattern=r"^[^\x00]+$")]
-    sha256: str | None
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

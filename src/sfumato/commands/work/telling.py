@@ -22,7 +22,7 @@ from sfumato.data.pack import Pack
 from sfumato.local import Names, portable
 from sfumato.plain import in_form, ours, read_list
 from sfumato.plan import Choice
-from sfumato.recipe import Recipe
+from sfumato.recipe import Recipe, Track
 from sfumato.run import TWIN, Run
 from sfumato.training.hardware import find_hardware, in_use
 from sfumato.training.loop import Progress
@@ -66,6 +66,15 @@ def tell_network(journal: Journal, recipe: Recipe, network: nn.Module) -> None:
     journal.note(f"network: {recipe.network.kind}, {everything:,} parameters; process: {recipe.process.kind}")
     if frozen:
         journal.say(f"frozen: {frozen:,} of {everything:,} parameters")
+
+
+def tell_trackers(journal: Journal, track: Track) -> None:
+    """Say whom the numbers of a run are told: a recipe may be anyone's, and name a machine of theirs."""
+    if track.wandb is not None:
+        journal.say(f"numbers of this run go to Weights & Biases, project {track.wandb}")
+    if track.mlflow is not None:
+        where = track.mlflow_uri or "the place that MLflow itself is set to"
+        journal.say(f"numbers of this run go to MLflow at {where}, experiment {track.mlflow}")
 
 
 def tell_hardware(journal: Journal, run: Run, recipe: Recipe, parts: Parts, *, device: str) -> None:

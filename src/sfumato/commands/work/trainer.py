@@ -20,7 +20,7 @@ from sfumato.commands.work.dataset import check_dataset, record_dataset
 from sfumato.commands.work.preparing import prepare_into
 from sfumato.commands.work.session import Session, Validation
 from sfumato.commands.work.starting import RECORD, Start, start_from
-from sfumato.commands.work.telling import tell_hardware, tell_network, tell_start
+from sfumato.commands.work.telling import tell_hardware, tell_network, tell_start, tell_trackers
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
@@ -146,6 +146,8 @@ def work_on(recipe: Recipe, run: Run, pack: Pack) -> Generator[Validation, None,
             parts = build_parts(recipe, pack.spec, device=device)
             _go_on(run, recipe, pack, parts, journal)
             tell_hardware(journal, run, recipe, parts, device=device)
+            if rank() == 0:
+                tell_trackers(journal, recipe.track)
             wait_for_all()
             discriminator = None if parts.adversary is None else parts.adversary.network
             task = build_task(recipe, pack, build_process(recipe), device=device, discriminator=discriminator)

@@ -29,6 +29,7 @@ from sfumato.evaluation.images.spaces import Space, Wish, frozen_space, pixel_sp
 from sfumato.files import open_file
 from sfumato.metrics.fidelity import FRECHET_BOOTSTRAPS, Features, Moments, PixelSpace, around, frechet_moments, moments
 from sfumato.metrics.radiomics import RadiomicsSpace
+from sfumato.plain import in_form, parse_json
 from sfumato.shortage import raise_shortage
 
 FORMAT = 1
@@ -100,7 +101,6 @@ def read_reference(file: Path) -> Reference:
         with open_file(file) as stream, np.load(stream, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         mean, covariance = arrays["mu"].astype(np.float64), arrays["sigma"].astype(np.float64)
-        about = json.loads(str(arrays.get("about", "{}")))
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, MemoryError) as error:
         raise_shortage(error, reading=file)
         raise DataError(
@@ -109,10 +109,18 @@ def read_reference(file: Path) -> Reference:
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
         finding = f"{file}: mu has the shape {mean.shape}, sigma {covariance.shape}"
         raise DataError(finding, expected="d and d x d numbers", code="SCORE-031")
-    classes = {}
-    if "class_sigma" in arrays:
-        pairs = zip(arrays["class_mu"], arrays["class_sigma"], strict=True)
-        classes = {name: Moments(*pair) for name, pair in zip(about["classes"], pairs, strict=True)}
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise DataError(f"{file}: mu or sigma hold NaN or infinite numbers", expected="numbers", code="SCORE-031")
+
+    def fault(finding: str) -> DataError:
+        return DataError(f"{file}: what it says of itself {finding}", expected="as sfumato writes", code="SCORE-031")
+
+    about, classes = parse_json(str(arrays.get("about", "{}")), fault), {}
+    with in_form(fault):
+        if "class_sigma" in arrays:
+            pairs = zip(arrays["class_mu"], arrays["class_sigma"], strict=True)
+            classes = {name: Moments(*pair) for name, pair in zip(about["classes"], pairs, strict=True)}
+        about = dict(about)
     fitted = {name.removeprefix("space_"): array for name, array in arrays.items() if name.startswith("space_")}
     return Reference(Moments(mean, covariance), about, classes, fitted)
 

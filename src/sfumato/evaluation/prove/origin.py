@@ -11,6 +11,7 @@ from typing import NamedTuple
 from sfumato.data.manifest import Case, identity, is_prepared, read_manifest
 from sfumato.errors import DataError, listed
 from sfumato.local import found
+from sfumato.plain import in_form, ours
 from sfumato.provenance import read_provenance
 from sfumato.run import Run
 
@@ -56,12 +57,22 @@ def trace(samples: Path, tested: Sequence[Case]) -> Origin:
 
 def _datasets_behind(folder: Path, seen: set[Path]) -> Iterator[Path]:
     """The prepared datasets of real images that a folder was made from."""
-    for entry in read_provenance(folder).get("inputs", {}).values():
-        place = found(entry["path"], folder)
-        if place is not None and (place := place.resolve()) not in seen:
+    for place in _inputs(folder):
+        if place not in seen:
             seen.add(place)
             run = _run_of(place)
             yield from _datasets(place if run is None else run.dataset, seen)
+
+
+def _inputs(folder: Path) -> list[Path]:
+    """What a folder was made from, as far as it says and it is still there.
+
+    Raises:
+        DataError: it says it in another way than sfumato does.
+    """
+    with in_form(ours(folder / "provenance.json")):
+        places = [found(entry["path"], folder) for entry in read_provenance(folder).get("inputs", {}).values()]
+    return [place.resolve() for place in places if place is not None]
 
 
 def _datasets(place: Path, seen: set[Path]) -> Iterator[Path]:

@@ -72,3 +72,19 @@ def test_damaged_files_are_refused(tmp_path: Path):
     for name, words in (("text", "no statistics"), ("half", "no statistics"), ("shape", "shape"), ("none", "no stat")):
         with pytest.raises(DataError, match=words):
             read_reference(tmp_path / f"{name}.npz")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"mu": np.array([np.nan, 0.0])}, "NaN"),
+        ({"sigma": np.full((2, 2), np.inf)}, "NaN or infinite"),
+        ({"about": np.array("[" * 5000)}, "says of itself"),
+        ({"about": np.array("[1]")}, "says of itself"),
+        ({"class_mu": np.zeros((1, 2)), "class_sigma": np.zeros((1, 2, 2))}, "says of itself"),
+    ],
+)
+def test_statistics_of_another_form_are_told(change: dict[str, np.ndarray], told: str, tmp_path: Path) -> None:
+    np.savez(tmp_path / "reference.npz", **{"mu": np.zeros(2), "sigma": np.eye(2), **change})
+    with pytest.raises(DataError, match=told):
+        read_reference(tmp_path / "reference.npz")
