@@ -15,6 +15,7 @@ import numpy as np
 from sfumato.data.augmentation.ranges import choose
 from sfumato.data.facts import image_facts
 from sfumato.data.formats.image import read_image
+from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.source import Found
@@ -30,6 +31,9 @@ MEASURED_CASES = 200
 DEFAULT_MINUTES = 30
 SMALL_SIDE = 40
 INTENSITIES = 32
+FOLDS = 5
+"""Runs of a cross-validation; so many patients at least."""
+
 FEW_PATIENTS = 50
 """Fewer patients than this leave a test share too small for a narrow interval."""
 
@@ -146,7 +150,6 @@ def _shapes(found: Found, *, spacing: float | None) -> np.ndarray:
 def preview(recipe: Recipe, found: Found, *, device: str) -> list[Choice]:
     """What can be planned from a source that is not prepared yet: all but what is measured on prepared images."""
     size, choices = plan_size(recipe, found, device=device)
-    patients = {case.patient or case.id for case in found.cases}
     cases = round(len(found.cases) * recipe.data.split.train)
     return [
         *choices,
@@ -156,7 +159,7 @@ def preview(recipe: Recipe, found: Found, *, device: str) -> list[Choice]:
         *_network(recipe, max(size), device=device),
         *_augment(recipe, found.modality),
         *_batch(recipe, size, cases=cases, device=device),
-        *_folds(recipe, len(patients)),
+        *_folds(recipe, found.cases),
     ]
 
 
@@ -173,7 +176,7 @@ def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, l
         *_network(recipe, max(pack.spec.size), device=device),
         *_augment(recipe, pack.spec.modality),
         *_batch(recipe, pack.spec.size, cases=len(train), device=device),
-        *_folds(recipe, len({case.patient or case.id for case in pack.cases})),
+        *_folds(recipe, pack.cases),
         *_sigma_data(recipe, pack),
         *_critical(recipe, pack),
         *_shares(recipe, pack),
@@ -282,14 +285,18 @@ def _memory(device: str) -> int:
     return find_hardware("cuda:0").memory if device == "cuda" else total_memory()
 
 
-def _folds(recipe: Recipe, patients: int) -> list[Choice]:
+def _folds(recipe: Recipe, cases: Sequence[Case]) -> list[Choice]:
     """One division or cross-validation; only said, since folds are runs of their own."""
-    if recipe.data.split.folds or patients >= FEW_PATIENTS:
+    people = len({case.patient or case.id for case in cases})
+    if recipe.data.split.folds or people >= FEW_PATIENTS:
         return []
-    reason = (
-        f"one division was made; with {counted(patients, 'patient')} its scores are uncertain: for cross-validation "
-        "train 5 runs with --set data.split.folds=5 --set data.split.fold=0 ... 4"
-    )
+    who = counted(people, "patient" if any(case.patient for case in cases) else "case")
+    reason = f"one division was made; with {who} its scores are uncertain"
+    if people >= FOLDS:
+        reason += (
+            f": for cross-validation train {FOLDS} runs with --set data.split.folds={FOLDS} "
+            f"--set data.split.fold=0 ... {FOLDS - 1}"
+        )
     return [Choice("data.split.folds", 0, reason)]
 
 

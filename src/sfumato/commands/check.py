@@ -18,8 +18,9 @@ from sfumato.commands.output.folder import claim_output, claim_output_file
 from sfumato.data.facts import CaseFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint
-from sfumato.data.inspection.inspect import Inspection, cases_of, inspect, measure
+from sfumato.data.inspection.inspect import Inspection, inspect, measure
 from sfumato.data.source import Found
+from sfumato.data.units import told
 from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
 from sfumato.provenance import write_provenance
@@ -72,7 +73,7 @@ def check(
     found = find(source, load_recipe("segment", settings=settings))
     if dry_run:
         written = ", ".join(str(path) for path in (report, out, fix_into) if path) or "nothing"
-        say(f"would read {counted(len(found.cases), 'case')} and write {written}")
+        say(f"would read {told(found.cases)} and write {written}")
         return {"source": str(source), "cases": len(found.cases)}
     facts = _measured(found, workers or os.cpu_count() or 1)
     inspection = inspect(found, facts, unpaired="note" if flags.drop_unpaired else "error")
@@ -106,7 +107,7 @@ def _measured(found: Found, workers: int) -> list[CaseFacts]:
 
 
 def _tell(source: Path, found: Found, inspection: Inspection) -> None:
-    say(f"{source}: {cases_of(found)} ({found.form})")
+    say(f"{source}: {told(found.cases)} ({found.form})")
     for finding in inspection.findings:
         head = f"{finding.severity} {finding.code}".strip().ljust(WIDTH)
         lines = _lines(finding, below=f"{source.absolute()}{os.sep}")

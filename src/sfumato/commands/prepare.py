@@ -14,12 +14,12 @@ from sfumato.commands.work.preparing import prepare_into
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
+from sfumato.data.units import told
 from sfumato.errors import UsageError
 from sfumato.numerals import decimal
 from sfumato.plan import plan_size
 from sfumato.recipe import Modality, load_recipe
 from sfumato.training.signals import going_on_later
-from sfumato.wording import counted
 
 
 def prepare(
@@ -79,7 +79,7 @@ def prepare(
     found = find(source, recipe) if dry_run else find_to_read(source, recipe)
     if dry_run:
         resolved, _ = plan_size(recipe, found, device="cpu")
-        say(f"would prepare {counted(len(found.cases), 'case')} at {resolved[0]} x {resolved[1]} pixels into {out}")
+        say(f"would prepare {told(found.cases)} at {resolved[0]} x {resolved[1]} pixels into {out}")
         return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}
     spool = spool_folder(home_of(claim.out) / claim.out.name)
     with going_on_later(lambda: "what is decoded so far is kept"), claim.folder() as staging:

@@ -28,7 +28,7 @@ from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import Spec, read_input
-from sfumato.data.units import Form, Unit, units
+from sfumato.data.units import Form, Unit, told, units
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.inference import predict
 from sfumato.metrics.ensemble import review_rank
@@ -145,7 +145,7 @@ def segment(
         with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
-    say(f"{work.told()}: {_what(cases)} with {counted(draw.calls, 'network call')} each")
+    say(f"{work.told()}: {told(cases, 'image')} with {counted(draw.calls, 'network call')} each")
     summary = read_summary(out) if work.is_done() else {}
     if summary.get("review_first"):
         say(_look_first(summary))
@@ -306,14 +306,6 @@ def _write_rows(folder: Path, wanted: Sequence[Unit], rows: Sequence[Row]) -> No
     names = dict.fromkeys(name for row in rows for name in row if name != "id")
     columns = {name: [row.get(name, "") for row in rows] for name in names}
     write_manifest(folder / "manifest.csv", written, extra=columns)
-
-
-def _what(cases: Sequence[Case]) -> str:
-    """How many images, or planes of how many volumes."""
-    volumes = {case.volume for case in cases} - {None}
-    if volumes and all(case.volume for case in cases):
-        return f"{counted(len(cases), 'plane')} of {counted(len(volumes), 'volume')}"
-    return counted(len(cases), "image")
 
 
 def _ask(arm: _Arm, out: Path, *, shard: str | None, overwrite: bool) -> dict[str, Any]:

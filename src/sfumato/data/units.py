@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case
+from sfumato.wording import counted
 
 Form = Literal["same", "nii", "png"]
 """How masks are written: as their input, every volume as NIfTI, or every plane as a picture."""
@@ -24,6 +25,19 @@ class Unit(NamedTuple):
     id: str
     cases: tuple[Case, ...]
     volume: Path | None
+
+
+def told(cases: Sequence[Case], what: str = "case") -> str:
+    """How many cases there are; where they are planes of volumes, of how many volumes.
+
+    Args:
+        cases: images or planes.
+        what: what to call one that is no plane.
+    """
+    volumes = {case.volume for case in cases} - {None}
+    if volumes and all(case.volume for case in cases):
+        return f"{counted(len(cases), 'plane')} of {counted(len(volumes), 'volume')}"
+    return counted(len(cases), what)
 
 
 def units(cases: Sequence[Case], form: Form) -> list[Unit]:

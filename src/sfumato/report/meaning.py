@@ -1,5 +1,8 @@
 """What each number is called and what it means, in one sentence."""
 
+from collections.abc import Mapping
+from typing import Any
+
 MEANING = {
     "dice": "Overlap of prediction and reference: 1 = the same region, 0 = nothing in common.",
     "iou": "Stricter overlap, shared area over joint area: 1 = the same region.",
@@ -99,6 +102,21 @@ NAMES = {
 def meaning(name: str) -> str:
     """The sentence for a metric, or nothing for a name that is not known here."""
     return MEANING.get(name.lower(), "")
+
+
+def titled(metric: str, summary: Mapping[str, Any]) -> str:
+    """The name of a score with its unit.
+
+    Args:
+        metric: its name.
+        summary: of the evaluation, which knows the units; those that it does not know are left out.
+    """
+    length, volume = summary.get("length", ""), summary.get("volume", "")
+    if metric in ("hd95", "assd") and length:
+        return f"{heading(metric)} ({length})"
+    if metric == "nsd" and length:
+        return f"{heading(metric)} at {summary['tolerance']:g} {length}"
+    return f"{heading(metric)} ({volume})" if metric == "volume_difference" and volume else heading(metric)
 
 
 def heading(metric: str) -> str:

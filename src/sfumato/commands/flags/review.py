@@ -8,6 +8,7 @@ from sfumato.commands.output.console import say
 from sfumato.data.pack import Pack
 from sfumato.evaluation.review import FEWEST, Calibration, measure, rows_of
 from sfumato.run import Model, Run, keep_review
+from sfumato.wording import counted
 
 
 class Review(NamedTuple):
@@ -60,17 +61,17 @@ def resolve_review(model: Model, path: Path, draw: Draw, *, guide: str | None, d
     run = Run(path)
     if not run.exists() or not run.dataset.is_dir():
         missing = "the run's dataset is gone" if run.exists() else "a model without its run, and not measured before"
-        return _fallen_back(f"{missing}: no error can be expected, cases are ordered by uncertainty")
+        return _fallen_back(path, f"{missing}: no error can be expected, cases are ordered by uncertainty")
     if dry_run:
         return Review(None, "not measured yet")
     pack = Pack.open(run.dataset)
     rows = rows_of(pack)
     if len(rows) < FEWEST:
+        few = counted(len(rows), "validation case is", "validation cases are")
         return _fallen_back(
-            f"{len(rows)} validation cases are too few to expect an error by ({FEWEST} are needed): "
-            "cases are ordered by uncertainty"
+            path, f"{few} too few to expect an error by ({FEWEST} are needed): cases are ordered by uncertainty"
         )
-    say(f"measuring once what error to expect, on {len(rows)} validation cases")
+    say(f"{path}: measuring once what error to expect, on {counted(len(rows), 'validation case')}")
     calibration = measure(
         model, pack, draw.sampler, rows, members=draw.count, batch=draw.batch, start=draw.start, tta=draw.tta,
         guidance=draw.guidance,
@@ -104,6 +105,6 @@ def _settled(calibration: Calibration) -> Review:
     return review
 
 
-def _fallen_back(why: str) -> Review:
-    say(why)
+def _fallen_back(path: Path, why: str) -> Review:
+    say(f"{path}: {why}")
     return Review(None, why)

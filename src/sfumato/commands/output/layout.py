@@ -102,15 +102,21 @@ def parted(grid: Grid, width: int) -> list[list[int]]:
 
 
 def _widths(grid: Grid, columns: Sequence[int], width: int) -> list[int]:
-    """What each column gets: what it needs, and what is left goes to those that are broken into the most lines."""
+    """What each column gets: what it needs; what is left makes names whole, then heads."""
     widths = [grid.needs(column, width) for column in columns]
-    wishes = [grid.wishes(column) for column in columns]
-    for _ in range(width - sum(widths) - GAP * (len(columns) - 1)):
-        lines = [wish / given for wish, given in zip(wishes, widths, strict=True)]
-        if max(lines) <= 1:
-            break
-        widths[lines.index(max(lines))] += 1
+    wishes = [min(grid.wishes(column), width // 2) for column in columns]
+    left = width - sum(widths) - GAP * (len(columns) - 1)
+    for part in (range(grid.keys), range(grid.keys, len(columns))):
+        left = _spent(left, widths, wishes, part)
     return widths
+
+
+def _spent(left: int, widths: list[int], wishes: Sequence[int], part: Sequence[int]) -> int:
+    """Widen some of the columns, always the one that is broken into the most lines; what is left then."""
+    while left > 0 and (broken := [place for place in part if wishes[place] > widths[place]]):
+        widths[max(broken, key=lambda place: wishes[place] / widths[place])] += 1
+        left -= 1
+    return left
 
 
 def _widest_word(text: str) -> int:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sfumato.report.meaning import GROUPS, heading
+from sfumato.report.meaning import GROUPS, titled
 from sfumato.report.reading import UNKNOWN
 from sfumato.wording import counted
 
@@ -27,10 +27,10 @@ def tables(summary: Told) -> Iterator[Table]:
     yield _classes(summary)
     if summary["readers_own"]:
         yield _readers(summary)
-    if any(arm["review"] for arm in summary["arms"].values()):
+    if summary["cases"] > 1 and any(_reviewed(summary)):
         yield _review(summary)
     for column, groups in summary["groups"].items():
-        yield _groups(column, groups, list(summary["arms"]))
+        yield _groups(column, groups, summary)
 
 
 def _models(summary: Told) -> Table:
@@ -50,18 +50,12 @@ def _row(summary: Told, name: str) -> list[str]:
     _, *others = summary["arms"]
     means = [_mean(of.get(name), summary["cases"]) for of in summary["arms"].values()]
     gaps = (summary["differences"].get(other, {}).get(name) for other in others)
-    return [f"{heading(name)}{_unit(name, summary)}", *means, *(shown(gap, sign="+") for gap in gaps)]
+    return [titled(name, summary), *means, *(shown(gap, sign="+") for gap in gaps)]
 
 
 def _mean(interval: Told | None, cases: int) -> str:
     few = interval is not None and interval["cases"] != cases
     return shown(interval) + (f" ({counted(interval['cases'], 'case')})" if interval and few else "")
-
-
-def _unit(name: str, summary: Told) -> str:
-    if name in ("hd95", "assd"):
-        return f" ({summary['length']})"
-    return f" at {summary['tolerance']:g} {summary['length']}" if name == "nsd" else ""
 
 
 def _classes(summary: Told) -> Table:
@@ -91,30 +85,37 @@ def _readers(summary: Told) -> Table:
     return Table(title, ["a reader against the others", "Dice"], [*rows, ["all", shown(own["dice"])]])
 
 
+def _reviewed(summary: Told) -> Iterator[tuple[str, Told]]:
+    """The models whose cases have an order of review, and some error to find."""
+    for arm, of in summary["arms"].items():
+        if of["review"] and None not in of["review"]["found"].values():
+            yield arm, of["review"]
+
+
 def _review(summary: Told) -> Table:
     """How much of the error a reader finds in the order of review."""
-    shares = next(list(of["review"]["found"]) for of in summary["arms"].values() if of["review"])
-    rows = []
-    for arm, of in summary["arms"].items():
-        if review := of["review"]:
-            found = (_percent(review["found"][share]) for share in shares)
-            rows.append([arm, *found, _number(review["aurc"]), _number(review["spearman"])])
-            best = (_percent(review["found_best"][share]) for share in shares)
-            rows.append([f"{arm}: best order", *best, _number(review["aurc_oracle"]), "1.000"])
-            chance = (_percent(review["found_random"][share]) for share in shares)
-            rows.append([f"{arm}: random order", *chance, _number(review["aurc_random"]), "0.000"])
+    rows, shares = [], list[str]()
+    for arm, review in _reviewed(summary):
+        shares = list(review["found"])
+        found = (_percent(review["found"][share]) for share in shares)
+        rows.append([arm, *found, _number(review["aurc"]), _number(review["spearman"])])
+        best = (_percent(review["found_best"][share]) for share in shares)
+        rows.append([f"{arm}: best order", *best, _number(review["aurc_oracle"]), "1.000"])
+        chance = (_percent(review["found_random"][share]) for share in shares)
+        rows.append([f"{arm}: random order", *chance, _number(review["aurc_random"]), "0.000"])
     head = ["order of review", *(f"first {float(share):.0%}" for share in shares), "AURC", "Spearman"]
     return Table("Share of the error that review finds", head, rows)
 
 
-def _groups(column: str, groups: Told, arms: Sequence[str]) -> Table:
+def _groups(column: str, groups: Told, summary: Told) -> Table:
+    arms = list(summary["arms"])
     names = [name for name in ("dice", "hd95", "nsd") if any(name in of["arms"][arms[0]] for of in groups.values())]
     rows = [
         [value, arm, str(of["cases"]), *(shown(of["arms"][arm][name]) for name in names)]
         for value, of in groups.items()
         for arm in arms
     ]
-    return Table(f"By {column}", [column, "model", "cases", *map(heading, names)], rows, keys=2)
+    return Table(f"By {column}", [column, "model", "cases", *(titled(name, summary) for name in names)], rows, keys=2)
 
 
 def shown(interval: Told | None, *, sign: str = "") -> str:

@@ -9,10 +9,10 @@ from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import Settings
 from sfumato.data.preparation.prepare import prepare as prepare_cases
 from sfumato.data.source import Found
+from sfumato.data.units import told
 from sfumato.plan import Choice, plan_size
 from sfumato.provenance import write_provenance
 from sfumato.recipe import Recipe
-from sfumato.wording import counted
 
 
 def prepare_into(
@@ -31,7 +31,7 @@ def prepare_into(
         say(f"note: {note}")
     counts = Counter(case.split for case in pack.cases)
     parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-    say(f"{counted(len(pack), 'case')} at {size[0]} x {size[1]}: {parts}")
+    say(f"{told(pack.cases)} at {size[0]} x {size[1]}: {parts}")
     return choices
 
 

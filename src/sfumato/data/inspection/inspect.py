@@ -24,7 +24,6 @@ from sfumato.data.inspection.meaning import Meaning, masks_of, read_meaning
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
-from sfumato.wording import counted
 
 CHUNK = 16
 """Image files that a process takes at a time."""
@@ -72,14 +71,6 @@ def inspect(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity = "e
     ]
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
     return Inspection(tuple(findings), tuple(facts), meaning, copies)
-
-
-def cases_of(found: Found) -> str:
-    """How many cases a source has; where they are planes of volumes, of how many."""
-    volumes = {case.volume for case in found.cases} - {None}
-    if volumes and all(case.volume for case in found.cases):
-        return f"{counted(len(found.cases), 'plane')} of {counted(len(volumes), 'volume')}"
-    return counted(len(found.cases), "case")
 
 
 def measure(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFacts]:

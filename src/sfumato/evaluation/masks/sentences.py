@@ -8,6 +8,9 @@ from sfumato.wording import counted
 FEW = 10
 """With fewer patients an interval is rough itself."""
 
+LEAST = 4
+"""Cases of which 30 % are one at least."""
+
 FEW_CASES = 30
 """With fewer cases an interval is mostly about the cases that happened to be there."""
 
@@ -122,7 +125,8 @@ def _doubt(summary: Told) -> Iterator[str]:
             "average (0 is calibrated)."
         )
     review = arm["review"]
-    if review and None not in (review["found"]["0.3"], *review["found_interval"]["0.3"]):
+    enough = review is not None and review.get("cases", LEAST) >= LEAST
+    if enough and None not in (review["found"]["0.3"], *review["found_interval"]["0.3"]):
         found, best, interval = (review[name]["0.3"] for name in ("found", "found_best", "found_interval"))
         low, high = interval
         verdict = "more" if low > 0.3 else "less" if high < 0.3 else "not surely more"
@@ -148,11 +152,15 @@ def _ensemble(summary: Told) -> Iterator[str]:
 
 def _caution(summary: Told) -> Iterator[str]:
     people = summary["patients"]
-    if people is not None and people < FEW:
+    if people == 1:
+        yield "One patient only: nothing says how much another would differ."
+    elif people is not None and people < FEW:
         yield f"Only {counted(people, 'patient')}: the intervals draw patients again, and over so few they are rough."
     elif people is None and summary["cases"] >= 2:
         yield "Whose the cases are is not known: if some show the same patient, the intervals are too narrow."
-    if summary["cases"] < FEW_CASES:
+    if summary["cases"] == 1:
+        yield "One case only: another may give other numbers."
+    elif summary["cases"] < FEW_CASES:
         few = counted(summary["cases"], "case")
         yield f"{few} only: the intervals are wide, and other cases may give other numbers."
     if "train" in summary["splits"]:

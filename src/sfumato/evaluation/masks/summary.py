@@ -8,6 +8,7 @@ import numpy as np
 
 from sfumato.evaluation.masks.evaluate import Arm, Evaluation
 from sfumato.evaluation.masks.nnunet import nnunet_summary
+from sfumato.evaluation.masks.references import is_whole_volume
 from sfumato.evaluation.masks.sentences import limits, reading
 from sfumato.evaluation.masks.table import SEED, Scores, by_patient, check_columns, fact, finite_mean, mean_of, patients
 from sfumato.metrics.calibration import Reliability, ece, pooled
@@ -48,6 +49,7 @@ def summarise(measured: Evaluation, *, by: Sequence[str] = ()) -> Plain:
         "classes": [target.name for target in measured.manner.targets],
         "empty": measured.manner.empty,
         "length": measured.length,
+        "volume": _volume(measured),
         "tolerance": measured.manner.tolerance,
         "mask_values": measured.manner.rule.text,
         "arms": {table.arm.predictions.name: _arm(table, groups) for table in tables},
@@ -176,6 +178,13 @@ def _reliability(arm: Arm) -> Plain | None:
 
 def _bins(bins: Reliability) -> Plain:
     return {**{name: values.round(3).tolist() for name, values in bins._asdict().items()}, "ece": _finite(ece(bins))}
+
+
+def _volume(measured: Evaluation) -> str:
+    """The unit of sizes: of volumes, of planes, or pixels."""
+    if measured.length != "mm":
+        return measured.length
+    return "mm\xb3" if any(is_whole_volume(measured.truth.units[case]) for case in measured.cases) else "mm\xb2"
 
 
 def _difference(first: Scores, other: Scores, groups: Sequence[str] | None) -> Plain:

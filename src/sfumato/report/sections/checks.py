@@ -13,9 +13,10 @@ from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import count_planes
 from sfumato.data.inspection.finding import Finding
-from sfumato.data.inspection.inspect import ORDER, Inspection, cases_of
+from sfumato.data.inspection.inspect import ORDER, Inspection
 from sfumato.data.inspection.meaning import masks_of
 from sfumato.data.source import Found
+from sfumato.data.units import told
 from sfumato.errors import DataError
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, bars, histogram, overlay
@@ -48,7 +49,7 @@ def check_section(found: Found, inspection: Inspection, fingerprint: Mapping[str
     return Section(
         title="Check",
         name=name,
-        summary=f"{cases_of(found)} ({found.form}); {counts}",
+        summary=f"{told(found.cases)} ({found.form}); {counts}",
         headline=(_findings(inspection),),
         blocks=(
             _facts(fingerprint),

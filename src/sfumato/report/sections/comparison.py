@@ -14,7 +14,7 @@ import numpy as np
 
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.report.content import Note, Table
-from sfumato.report.meaning import GROUPS, heading, meaning
+from sfumato.report.meaning import GROUPS, heading, meaning, titled
 from sfumato.report.reading import UNKNOWN, number, shown
 from sfumato.tables import Row
 from sfumato.wording import counted
@@ -101,7 +101,7 @@ def each_class(arms: Arms, summary: Summary) -> tuple[Table, ...]:
         for arm, of_arm in arms.items()
         for label in classes
     )
-    columns = ("model", "class", *map(heading, metrics))
+    columns = ("model", "class", *(titled(metric, summary) for metric in metrics))
     return (Table(title="Each class", columns=columns, rows=rows, caption="Means over the cases."),)
 
 
@@ -139,7 +139,7 @@ def _row(arms: Arms, metric: str, summary: Summary) -> tuple[str, ...]:
     means = [_mean(name, rows, metric, summary) for name, rows in arms.items()]
     first, *others = arms
     gaps = [_difference(arms[first], arms[other], metric, summary, of=other) for other in others]
-    return (heading(metric), *means, *gaps, meaning(metric))
+    return (titled(metric, summary), *means, *gaps, meaning(metric))
 
 
 def _mean(arm: str, rows: Sequence[Row], metric: str, summary: Summary) -> str:

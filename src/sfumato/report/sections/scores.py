@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.report.content import Block, Section, Table
-from sfumato.report.meaning import heading
+from sfumato.report.meaning import heading, titled
 from sfumato.report.reading import UNKNOWN, listings, read_json, table
 from sfumato.report.sections.cases import TRIPLE, extreme_cases
 from sfumato.report.sections.comparison import compare, each_class, split_arms
@@ -35,7 +35,7 @@ def scores_section(folder: Path) -> Section:
             *_classes(summary),
             *each_class(arms, summary),
             *_readers(summary),
-            *(_group(column, groups) for column, groups in summary.get("groups", {}).items()),
+            *(_group(column, groups, summary) for column, groups in summary.get("groups", {}).items()),
             *review(arms, summary),
             *extreme_cases(folder, next(iter(arms.values()), []), readers=summary.get("readers", 1)),
             *reliability(summary),
@@ -100,7 +100,7 @@ def _readers(summary: Told) -> Iterator[Block]:
     yield Table(title="The readers among themselves", columns=columns, rows=tuple(rows), caption=caption)
 
 
-def _group(column: str, groups: Told) -> Table:
+def _group(column: str, groups: Told, summary: Told) -> Table:
     """The scores of each value of a column."""
     some = next(iter(groups.values()))["arms"]
     names = list(next(iter(some.values())))
@@ -109,7 +109,7 @@ def _group(column: str, groups: Told) -> Table:
         for value, of in groups.items()
         for arm in of["arms"]
     )
-    columns = (column, "cases", "model", *map(heading, names))
+    columns = (column, "cases", "model", *(titled(name, summary) for name in names))
     return Table(title=f"By {column}", columns=columns, rows=rows, caption="Mean and 95 % interval.")
 
 

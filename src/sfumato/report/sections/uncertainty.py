@@ -70,7 +70,8 @@ def _found(score: np.ndarray, error: np.ndarray) -> np.ndarray:
 def _table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
     rows = []
     for arm, of in summary.get("arms", {}).items():
-        if told := of.get("review"):
+        told = of.get("review")
+        if told and told.get("cases", 2) > 1 and None not in told["found"].values():
             cells = (_share(told["found"][share], told["found_interval"][share]) for share in told["found"])
             rows.append((arm, *cells, _three(told["aurc"]), _three(told["spearman"])))
             best = (_share(value) for value in told["found_best"].values())
