@@ -56,6 +56,9 @@ NOT_A_LOSS = {"kind", "step", "images", "seconds", "learning_rate", "gradient_no
 NOT_A_METRIC = {"kind", "step", "seconds", "gap_error", "score"}
 """Keys of a `validate` record that are no metric of their own; the score is one of the others, or its negative."""
 
+LOSS = "Loss"
+"""The panel of what training makes small; its terms are called as the recipe calls them."""
+
 APART = "kid"
 """A metric that is drawn by itself: it has another scale than losses."""
 
@@ -82,7 +85,7 @@ def panels(records: Sequence[Mapping[str, object]]) -> tuple[Panel, ...]:
     train = [record for record in records if record.get("kind") == "train"]
     validate = [record for record in records if record.get("kind") == "validate"]
     every = (
-        Panel("Loss", _lines(train, _names(train) - NOT_A_LOSS)),
+        Panel(LOSS, _lines(train, _names(train) - NOT_A_LOSS)),
         Panel("Validation", _lines(validate, _names(validate) - NOT_A_METRIC - {APART})),
         Panel(f"Validation {heading(APART)}", _lines(validate, _names(validate) & {APART})),
         Panel("Learning rate", _lines(train, {"learning_rate"})),
@@ -104,7 +107,7 @@ def curves(records: Sequence[Mapping[str, object]]) -> bytes:
 def chart(panel: Panel, *, ink: str) -> bytes:
     """One panel of the learning curves as a PNG without background, for a page on which `ink` can be read."""
     figure = Figure(figsize=(5.4, 3.3))
-    _draw(figure.add_axes((0.1, 0.14, 0.87, 0.76)), panel, ink=ink)
+    _draw(figure.add_axes((0.13, 0.14, 0.84, 0.76)), panel, ink=ink)
     return encoded(figure, transparent=True)
 
 
@@ -297,15 +300,14 @@ def _draw(axes: Axes, panel: Panel, *, ink: str) -> None:
         if smooth is not values:
             axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.25)
         marker = "o" if len(steps) <= 20 else ""
-        label = heading(visible(name))
+        label = visible(name).replace("_", " ") if panel.title == LOSS else heading(visible(name))
         axes.plot(steps, smooth, color=colour, linewidth=1.6, marker=marker, markersize=3.5, label=label)
     if len(panel.lines) > 1:
         legend(axes, ink=ink)
-    if panel.title in {"Loss", "Gradient norm"} and _spans_decades(panel):
+    if panel.title in {LOSS, "Gradient norm"} and _spans_decades(panel):
         axes.set_yscale("log")
     else:
-        axes.ticklabel_format(axis="y", style="sci", scilimits=(-3, 4), useMathText=True)
-        axes.yaxis.get_offset_text().set_color(ink)
+        axes.yaxis.set_major_formatter("{x:.4g}")  # a factor for all ticks would lie over the title
     style(axes, title=panel.title, ink=ink)
 
 

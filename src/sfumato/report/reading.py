@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import wraps
 from pathlib import Path
+from string import hexdigits
 from typing import Any, ParamSpec
 
 import numpy as np
@@ -23,6 +24,9 @@ from sfumato.report.channels import AnyImage, Picture, as_picture
 from sfumato.report.content import Block, Image, Listing, Note, Table
 from sfumato.report.figures import heat
 from sfumato.tables import Row
+
+SHA256 = 64
+"""Digits of a hash, of which a table shows the first twelve."""
 
 ROWS = 50
 """Rows of a table that the page shows."""
@@ -72,9 +76,11 @@ def table(title: str, rows: Sequence[Row], *, file: str, without: Collection[str
         title: heading.
         rows: all rows.
         file: name of the file that has all rows and columns.
-        without: columns not to show.
+        without: columns not to show, besides those that are empty.
     """
-    names = tuple(name for name in (rows[0] if rows else ()) if name not in without)
+    names = tuple(
+        name for name in (rows[0] if rows else ()) if name not in without and any(row.get(name) for row in rows)
+    )
     cells = tuple(tuple(shown(row.get(name, "")) for name in names) for row in rows[:ROWS])
     return Table(
         title=title, columns=names, rows=cells, left_out=max(0, len(rows) - ROWS), caption=f"Everything is in {file}."
@@ -94,6 +100,8 @@ def shown(value: object) -> str:
     text = str(value)
     if text.lower() in {"nan", "none", ""}:
         return UNKNOWN
+    if len(text) == SHA256 and set(text) <= set(hexdigits):
+        return f"{text[:12]}\u2026"
     if "." not in text and "e" not in text.lower():
         return text
     digits = number(text)

@@ -123,10 +123,10 @@ def shown(interval: Told | None, *, sign: str = "") -> str:
     if interval is None:
         return UNKNOWN
     digits = 3 if abs(interval["mean"]) < 10 else 1
-    mean = f"{interval['mean']:{sign}.{digits}f}"
+    mean = f"{interval['mean']:{sign}z.{digits}f}"
     if interval["low"] is None:
         return mean
-    return f"{mean} [{interval['low']:{sign}.{digits}f}, {interval['high']:{sign}.{digits}f}]"
+    return f"{mean} [{interval['low']:{sign}z.{digits}f}, {interval['high']:{sign}z.{digits}f}]"
 
 
 def _number(value: float | None) -> str:

@@ -86,7 +86,7 @@ class Mix:
         level = max(need.there + need.wanted for need in self.needs)
         return (
             f"{counted(len(self.pack), 'real image')} and those made for training: each class was to have {level} "
-            "for training. More images are not more patients: whether they help is for `sfumato prove` to say."
+            "for training. More images are not more patients: whether they help is for sfumato prove to say."
         )
 
     def write(self, folder: Path, form: Callable[[np.ndarray], np.ndarray]) -> list[Case]:

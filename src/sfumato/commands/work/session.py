@@ -352,7 +352,7 @@ def sheet(shown: Sequence[Shown]) -> np.ndarray:
     tiles = [
         case.image if case.mask is None else overlay(case.image, case.mask, reference=case.reference) for case in shown
     ]
-    return grid(np.stack(tiles), PREVIEW_COLUMNS)
+    return grid(np.stack(tiles), min(PREVIEW_COLUMNS, len(tiles)))
 
 
 def _record(progress: Progress) -> dict[str, Any]:

@@ -24,7 +24,7 @@ LIMITS = (
     "The test images come from the same source as the training images; another hospital is another question.",
     "No evidence of benefit is not evidence of no benefit: the width of the interval says how large an effect could "
     "have been missed.",
-    "A benefit says nothing about privacy: `sfumato evaluate images` looks for copies of training images.",
+    "A benefit says nothing about privacy: sfumato evaluate images looks for copies of training images.",
 )
 
 Row = dict[str, Any]

@@ -214,5 +214,5 @@ def _few(names: Sequence[str], *, limit: int = 20) -> str:
 def interval_text(interval: Interval, *, sign: str = "") -> str:
     """A mean with its interval: three decimals, fewer for large numbers."""
     digits = 3 if abs(interval.mean) < 10 else 1
-    bounds = f" [{interval.low:{sign}.{digits}f}, {interval.high:{sign}.{digits}f}]"
-    return f"{interval.mean:{sign}.{digits}f}" + ("" if math.isnan(interval.low) else bounds)
+    bounds = f" [{interval.low:{sign}z.{digits}f}, {interval.high:{sign}z.{digits}f}]"
+    return f"{interval.mean:{sign}z.{digits}f}" + ("" if math.isnan(interval.low) else bounds)

@@ -27,10 +27,15 @@ def dataset_section(folder: Path) -> Section:
         blocks=(
             _counts(rows),
             *_examples(folder, rows),
-            table("All cases", rows, file="manifest.csv"),
+            table("All cases", rows, file="manifest.csv", without=_files_of(rows)),
             *listings(folder, "dataset.json", "provenance.json"),
         ),
     )
+
+
+def _files_of(rows: Sequence[Row]) -> list[str]:
+    """Columns that name files, by which the table would be wide, and say how somebody sorts their disks."""
+    return [name for name in (rows[0] if rows else ()) if name == "image" or name.startswith("mask")]
 
 
 def _summary(rows: Sequence[Row]) -> str:

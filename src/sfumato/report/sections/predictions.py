@@ -21,6 +21,9 @@ FILMS = 3
 PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
 """Columns of the manifest that hold pictures, and what they show."""
 
+FILES = ("image", "input", "mask")
+"""Columns that name files, by which the table would be wide, and say how somebody sorts their disks."""
+
 NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", "network_calls", "seconds")
 
 
@@ -38,7 +41,7 @@ def predictions_section(folder: Path) -> Section:
             *_look_first(folder, rows),
             *_processes(folder, rows),
             table(
-                "All cases, those to look at first on top", rows, file="manifest.csv", without={"mask", *dict(PICTURES)}
+                "All cases, those to look at first on top", rows, file="manifest.csv", without={*FILES, *dict(PICTURES)}
             ),
             *listings(folder, "summary.json", "provenance.json"),
         ),
@@ -126,5 +129,6 @@ def _processes(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
         return ()
     caption = "{}: from noise (left) to the mask (right)"
     pictures = tuple(picture(file, caption.format(case), limit=STRIP) for case, file in films[:FILMS])
-    left_out = f"{len(films) - FILMS} more are in process/." if len(films) > FILMS else ""
+    more = counted(len(films) - FILMS, "more is", "more are")
+    left_out = f"{more} in process/." if len(films) > FILMS else ""
     return (Gallery(title="The denoising process", pictures=pictures, size="strip", caption=left_out),)

@@ -69,7 +69,7 @@ def _forests(summary: Entry) -> tuple[Block, ...]:
     """The differences of every synthetic arm to each of its controls, one plot for each measure."""
     metrics = list(dict.fromkeys(entry["metric"] for entry in summary["differences"]))
     pictures = tuple(_forest(summary["differences"], metric) for metric in metrics)
-    level = f"{summary['differences'][0]['level']:.1%}"
+    level = f"{100 * summary['differences'][0]['level']:.3g} %"
     caption = (
         f"Synthetic minus control, with its {level} interval. Right of the line the synthetic images were better; an "
         "interval that touches the line proves nothing."

@@ -25,7 +25,8 @@ def run_section(folder: Path) -> Section:
     return Section(
         title="Training run",
         name=folder.name,
-        summary="; ".join(f"{fact.name.lower()} {fact.value}" for fact in facts) or "nothing trained yet",
+        summary="; ".join(f"{fact.name[:1].lower()}{fact.name[1:]} {fact.value}" for fact in facts)
+        or "nothing trained yet",
         limits=tuple(limits_of_run(folder)),
         blocks=(
             *([Facts("In short", facts)] if facts else []),
@@ -91,8 +92,8 @@ def _grids(folder: Path) -> tuple[Block, ...]:
     chosen = [files[round(place * (len(files) - 1) / max(1, count - 1))] for place in range(count)]
     pictures = tuple(picture(file, f"step {int(file.stem.removeprefix('step-'))}") for file in chosen)
     left_out = len(files) - count
-    caption = f"{left_out} of {len(files)} grids are left out; all are in samples/." if left_out else ""
-    return (Gallery(title="Samples during training", pictures=pictures, caption=caption),)
+    caption = f"{left_out} of {counted(len(files), 'grid')} left out; all are in samples/." if left_out else ""
+    return (Gallery(title="Samples during training", pictures=pictures, size="wide", caption=caption),)
 
 
 @spared

@@ -12,6 +12,8 @@ from sfumato.wording import counted
 
 NO_CLASS = "(no class)"
 
+SYNTHETIC_BESIDE = "Every image here but the real ones of the manifest"
+
 SINGLES = 12
 """Single images shown when there is no preview grid."""
 
@@ -28,12 +30,12 @@ def samples_section(folder: Path) -> Section:
         summary=f"{_made(made)}{beside}",
         limits=tuple(_limits(made)),
         blocks=(
-            Note("Every image here but the real ones of the manifest is synthetic: it was not taken of a patient."),
+            Note(f"{SYNTHETIC_BESIDE if mixed else 'Every image here'} is synthetic: it was not taken of a patient."),
             _counts(rows) if mixed else _table(made),
             *_grid(folder, [row["file"] for row in made]),
             *_classes(folder),
             *_progression(folder / "progression.png"),
-            table("All images", rows, file="manifest.csv"),
+            table("All images", rows, file="manifest.csv", without=("file",)),
             *_rejected(folder),
             *listings(folder, "summary.json", "provenance.json"),
         ),
@@ -94,7 +96,7 @@ def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
 def _classes(folder: Path) -> tuple[Block, ...]:
     files = [*sorted(folder.glob("class_*.png")), *folder.glob("unconditional.png")]
     pictures = tuple(picture(file, file.stem.removeprefix("class_")) for file in files)
-    return (Gallery(title="One sheet for each class", pictures=pictures),) if pictures else ()
+    return (Gallery(title="One sheet for each class", pictures=pictures, size="wide"),) if pictures else ()
 
 
 @spared

@@ -49,6 +49,9 @@ def _reading(rows: Sequence[Row]) -> tuple[str, ...]:
     best = rows[0] if rows and rows[0].get("state") == "complete" else None
     if best is None:
         return ("No trial is complete yet.",)
+    complete = [row for row in rows if row["state"] == "complete"]
+    if len(complete) > 1 and len({row["score"] for row in complete}) == 1:
+        return (f"All {counted(len(complete), 'complete trial')} scored {shown(best['score'])}: none is better.",)
     settings = ", ".join(f"{field} = {shown(best[field])}" for field in _fields(rows))
     return (f"The best is trial {best['trial']}, with a score of {shown(best['score'])}: {settings}.",)
 
