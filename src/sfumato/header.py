@@ -70,6 +70,7 @@ class Expectation(_Part):
     empty_by: Literal["own_error", "uncertainty"]
     cases: NonNegativeInt
     spearman: float | None
+    constant: dict[Word, float | str | dict[Word, float | None] | None] = {}
 
 
 class Summand(_Part):

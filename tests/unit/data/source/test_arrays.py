@@ -101,7 +101,7 @@ def test_arrays_in_folders_are_arranged_like_pictures(tmp_path: Path) -> None:
     assert [case.id for case in found.cases[4:6]] == ["a_004", "b_000"] and found.has_masks
     assert np.array_equal(read_mask(found.cases[5].masks[0]), VOLUMES[1, 0] % 2)
     (tmp_path / "masks/b.npy").unlink()
-    with pytest.raises(DataError, match="1 images have no mask"):
+    with pytest.raises(DataError, match="1 image has no mask"):
         find_cases(tmp_path)
 
 

@@ -61,7 +61,7 @@ def test_without_labels_and_without_dataset_json(tmp_path: Path) -> None:
     assert "hidden files or folders passed over: 2" in found.notes
     pairs = find_cases(bundle(tmp_path / "c.zip", None, names=["images/1.png", "masks/1.png"]))
     assert pairs.has_masks and read_case(pairs.cases[0])[0, 0, 0] == 0
-    with pytest.raises(DataError, match="images have no mask"):
+    with pytest.raises(DataError, match="image has no mask"):
         find_cases(bundle(tmp_path / "d.zip", None, names=["images/1.png", "images/2.png", "masks/1.png"]))
     deep = bundle(tmp_path / "e.zip", None, names=["x/cat/1.png", "y/dog/1.png"])
     assert find_cases(deep, hints=Hints(class_level=2)).classes == ("cat", "dog")

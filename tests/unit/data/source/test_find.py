@@ -256,7 +256,7 @@ def test_what_has_no_partner_may_be_left_out(tmp_path: Path) -> None:
     assert found.unpaired == (f"{tmp_path}/images/a.png", f"{tmp_path}/masks/c.png")
     assert any("1 image without a mask, 1 mask without an image" in note for note in found.notes)
     touch(tmp_path / "none", "images/a.png", "masks/b.png")
-    with pytest.raises(DataError, match="1 images have no mask"):
+    with pytest.raises(DataError, match="1 image has no mask"):
         find_cases(tmp_path / "none", hints=Hints(drop_unpaired=True))
 
 
