@@ -233,7 +233,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     refused: Sequence[Found] = (volumes, found._replace(ignore=3))
     for source in refused:
         with pytest.raises(UsageError, match="not written anew"):
-            list(fix(source, inspection, tmp_path))
+            list(fix(source, inspection, tmp_path, short=str))
     (tmp_path / "set" / "a.png").write_bytes(b"")
     with pytest.raises(DataError, match="no case is left") as caught:
         fixed(*look(tmp_path / "set"), tmp_path / "fixed")
