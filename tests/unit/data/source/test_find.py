@@ -151,7 +151,7 @@ def test_names_that_do_not_match_are_all_listed(tmp_path: Path) -> None:
     touch(tmp_path, *images, "masks/0.png", "masks/x.png", "masks/y.png")
     with pytest.raises(DataError) as caught:
         find_cases(tmp_path)
-    message = str(caught.value)
+    message = caught.value.in_full()
     assert caught.value.code == "DATA-010"
     assert all(str(tmp_path / name) in message for name in (*images[1:], "masks/x.png", "masks/y.png"))
     assert str(tmp_path / "images/0.png") not in message
