@@ -120,7 +120,7 @@ def _segments(content: bytes) -> Iterator[_Segment]:
 def _refuse_missing_passes(segments: list[_Segment]) -> None:
     """Refuse a picture whose later passes, or whole colours, were cut off."""
     frame = next((segment for segment in segments if segment.marker in _FRAMES), None)
-    if frame is None or len(frame.body) < 6 + 3 * frame.body[5]:
+    if frame is None or len(frame.body) < 6 or len(frame.body) < 6 + 3 * frame.body[5]:
         raise ValueError("it has no whole frame header (SOF)")
     if frame.marker > _LAST_HUFFMAN:
         raise ValueError("it has arithmetic codes, of which nobody can say whether all are there: save it anew")

@@ -108,3 +108,10 @@ def test_arithmetic_codes_are_refused() -> None:
 def test_stumps_are_refused(content: bytes) -> None:
     with pytest.raises(ValueError, match=r"missing|behind|no whole"):
         check_jpeg(content, "L")
+
+
+def test_a_frame_header_of_a_few_bytes_is_told_as_such() -> None:
+    """A start, a baseline frame that holds one byte, a scan without data, an end."""
+    content = b"\xff\xd8" + b"\xff\xc0\x00\x03\x08" + b"\xff\xda\x00\x03\x00" + b"\xff\xd9"
+    with pytest.raises(ValueError, match="no whole frame header"):
+        check_jpeg(content, "L")
