@@ -50,7 +50,9 @@ section whole.
 COMMANDS_HEAD = f"""{NOTE}
 # The commands
 
-A verb reads files or folders and writes one new folder; a folder that is not empty is refused without `--overwrite`.
+A verb reads files or folders and writes one new folder; a folder that is not empty is refused without `--overwrite`,
+and with it one that sfumato did not write, or that holds a training. What appears under the name meanwhile stays, and
+what was made is kept beside it.
 Everywhere, `--json` prints the result on stdout (progress goes to stderr), `--debug` shows the traceback of an error,
 `--allow-code PATH` lets a recipe or model build [its network by code of yours](how-to.md#a-network-of-your-own),
 `--help` explains. [The exit codes](how-to.md#call-it-from-a-program) are stable.

@@ -1,6 +1,7 @@
 """Output folders: nothing is lost that a command did not make, and nothing is left of one that was killed."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -221,6 +222,24 @@ def test_a_mount_point_that_does_not_look_like_one_is_filled(tmp_path: Path, mon
         (folder / "masks").mkdir()
     assert names(out) == {"masks"}
     assert names(tmp_path) == {"out"}
+
+
+def test_a_folder_that_cannot_be_filled_is_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, move = result(tmp_path / "out"), shutil.move
+    before = names(out)
+    monkeypatch.chdir(out)
+
+    def full(source: Path, target: Path) -> None:
+        if Path(source).name == "b":
+            raise OSError(28, "No space left on device", str(target))
+        move(source, target)
+
+    monkeypatch.setattr(shutil, "move", full)
+    with pytest.raises(ResourceError, match="No space left"), output_folder(out, overwrite=True) as folder:
+        for name in ("a", "b", "c"):
+            (folder / name).mkdir()
+    assert names(out) == before | {"out"}
+    assert (out / "scores.csv").read_text() == "old" and names(out / "out") == {"a", "b", "c"}
 
 
 def test_a_place_that_is_a_file_is_refused(tmp_path: Path) -> None:

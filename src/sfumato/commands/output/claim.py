@@ -217,12 +217,15 @@ def _settle(rest: Path, out: Path) -> None:
 
 
 def _refill(out: Path, finished: Path, replaced: Path) -> None:
-    """Let a folder stay and change what is in it."""
+    """Let a folder stay and change what is in it; if that fails, back."""
     replaced.mkdir()
-    for entry in contents(out):
-        shutil.move(entry, replaced / entry.name)
-    for entry in sorted(finished.iterdir(), key=lambda entry: (entry.name == LAST, entry.name)):
-        shutil.move(entry, out / entry.name)
+    last = sorted(finished.iterdir(), key=lambda entry: (entry.name == LAST, entry.name))
+    moves = [*((entry, replaced) for entry in contents(out)), *((entry, out) for entry in last)]
+    with ExitStack() as undo:
+        for entry, folder in moves:
+            shutil.move(entry, folder / entry.name)
+            undo.callback(shutil.move, folder / entry.name, entry)
+        undo.pop_all()
 
 
 def _keep_beside(finished: Path, out: Path, home: Path) -> Path:
