@@ -264,7 +264,8 @@ DEALT_WITH = {
     "training/loop.py": "smaller pieces are tried",
     "training/watch.py": "the store of a group of processes",
     "training/track.py": "trackers never end a run",
-    "networks/own.py": "code of the person",
+    "networks/factory.py": "code of the person",
+    "training/log.py": "a log that cannot be written never ends a run",
     "report/reading.py": "a page has more than one picture, and says which it lacks",
     "report/sections/checks.py": "a page has more than one picture, and says which it lacks",
 }
@@ -290,7 +291,7 @@ def _is_broad(handler: ast.ExceptHandler) -> bool:
 
 
 def _asks(handler: ast.ExceptHandler) -> bool:
-    return bool(_names(handler) & {"raise_shortage", "shortage", "_unreadable", "ResourceError"})
+    return bool(_names(handler) & {"raise_shortage", "shortage", "out_of_memory", "_unreadable", "ResourceError"})
 
 
 def _names(tree: ast.AST) -> set[str]:

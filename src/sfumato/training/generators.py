@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sfumato.errors import ModelError
+from sfumato.shortage import raise_shortage
 
 
 def generator_states(device: torch.device) -> dict[str, Tensor]:
@@ -36,4 +37,5 @@ def restore_generators(states: Mapping[str, Tensor], device: torch.device) -> No
         if "mps" in states and device.type == "mps":
             torch.mps.set_rng_state(states["mps"])
     except (RuntimeError, TypeError) as error:
+        raise_shortage(error, reading="a checkpoint")
         raise ModelError(f"the checkpoint's state of a random generator is none ({str(error)[:200]})") from error

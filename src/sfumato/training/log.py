@@ -17,6 +17,7 @@ from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError
 from sfumato.files import read_file
 from sfumato.plain import parse_json
+from sfumato.shortage import raise_shortage
 
 
 def _silent(warning: str) -> None:
@@ -84,6 +85,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     try:
         *lines, _cut = read_file(path).split(b"\n")
     except OSError as error:
+        raise_shortage(error, reading=path)
         raise ModelError(f"{path} cannot be read: {error.strerror}", expected="a log, a JSON record a line") from error
     return [_record(path, number, line) for number, line in enumerate(lines, start=1)]
 

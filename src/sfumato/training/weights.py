@@ -81,6 +81,7 @@ def _refuse_packed(file: Path) -> None:
         with zipfile.ZipFile(file) as archive:
             packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
     except (OSError, zipfile.BadZipFile, ValueError, NotImplementedError) as error:
+        raise_shortage(error, reading=file)
         raise _not_weights(file, str(error)) from error
     if packed:
         raise _not_weights(file, f"{packed[0][:80]} is compressed")
