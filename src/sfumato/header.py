@@ -45,6 +45,10 @@ class Point(_Part):
     values: dict[Word, float]
 
 
+Constant = dict[Word, float | str | dict[Word, float | None] | None]
+"""A model beside what never changes; empty where it was not measured."""
+
+
 class Curve(_Part):
     """Quality by network calls."""
 
@@ -54,6 +58,7 @@ class Curve(_Part):
     tolerance: dict[Word, float]
     of: Word
     steps: PositiveInt | None = None
+    constant: Constant = {}
 
     @model_validator(mode="after")
     def _measures_agree(self) -> "Curve":
@@ -70,7 +75,7 @@ class Expectation(_Part):
     empty_by: Literal["own_error", "uncertainty"]
     cases: NonNegativeInt
     spearman: float | None
-    constant: dict[Word, float | str | dict[Word, float | None] | None] = {}
+    constant: Constant = {}
 
 
 class Summand(_Part):

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from sfumato.commands.output.console import say
+from sfumato.errors import DataError
 from sfumato.escape import visible
 from sfumato.local import Names
 
@@ -65,11 +66,12 @@ class Journal:
 
     @contextmanager
     def optional(self, what: str) -> Iterator[None]:
-        """While something is written that a training can do without: a disk that refuses it is a warning."""
+        """While something is written that a training can do without: a refusal, or a damaged file, is a warning."""
         try:
             yield
-        except OSError as problem:
-            self.warn(f"{what} could not be written ({problem.strerror}); training goes on")
+        except (OSError, DataError) as problem:
+            why = problem.strerror if isinstance(problem, OSError) else problem.finding
+            self.warn(f"{what} could not be written ({why}); training goes on")
 
     def _without_places(self, text: str) -> str:
         """Text with paths below the run relative to it, and with names that do not tell others."""
