@@ -1,6 +1,7 @@
 """Shapes are checked in every test: jaxtyping + beartype wrap the package on import. Nothing waits for the disk."""
 
 import os
+import signal
 
 import pytest
 import torch
@@ -12,6 +13,11 @@ torch.set_num_threads(1)
 
 os.fsync = lambda _: None
 """It guards against power cuts, which no test makes; what a process wrote survives its death without."""
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""A shell's job in the background ignores it, and so would all that the tests start, and wait to see interrupted."""
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -86,10 +86,8 @@ def test_the_report_counts_real_and_synthetic(mixed: Path, tmp_path: Path) -> No
     assert "Synthetic and real images" in page and "real, validation" in page and "scores as a copy" in page
 
 
-def test_a_mix_stopped_and_continued_is_the_same(
-    mixed: Path, generate_run: Path, dataset: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "mixed"
+def test_a_mix_stopped_and_continued_is_the_same(mixed: Path, generate_run: Path, dataset: Path) -> None:
+    out = mixed.with_name("again")
     generating.generate(generate_run, out=out, balance=dataset, to=12, shard="1/2", batch=2)
     assert not out.exists() and begun(out)
     generating.generate(generate_run, out=out, balance=dataset, to=12, batch=5)
@@ -149,7 +147,7 @@ def test_an_image_that_only_gives_copies_is_left_out_and_named(monkeypatch: pyte
     monkeypatch.setattr(Mirror, "judge", lambda _, images: [verdict(copy=True)] * len(images))
     outcomes = [each.outcome for each in judging.draw_kept(draw, [item(3)], Mirror(), batch=4)]
     assert not outcomes[0].kept and len(judging.rejections(outcomes)) == judging.TRIES
-    assert "1 are left out: all their 10 seeds gave copies (000003)" in judging.told(outcomes, Mirror())
+    assert "1 is left out: all their 10 seeds gave copies (000003)" in judging.told(outcomes, Mirror())
 
 
 def test_without_held_out_images_there_is_no_verdict() -> None:

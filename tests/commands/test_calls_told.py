@@ -33,7 +33,7 @@ def counted() -> Iterator[list[int]]:
     items: list[int] = []
 
     def count(module: nn.Module, given: tuple[Any, ...]) -> None:
-        if isinstance(module, UNet):
+        if isinstance(module, UNet) and given[0].device.type != "meta":  # which only asks for shapes
             items.append(len(given[0]))
 
     hook = register_module_forward_pre_hook(count)

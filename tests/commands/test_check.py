@@ -67,6 +67,7 @@ def test_a_good_set_ends_with_0_and_writes_a_folder(
         "check.html",
         "findings.csv",
         "fingerprint.json",
+        "local.json",
         "provenance.json",
     ]
     assert json.loads((tmp_path / "out" / "fingerprint.json").read_text()) == result["fingerprint"]

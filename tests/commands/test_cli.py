@@ -125,8 +125,11 @@ def test_output_that_is_not_empty_is_refused_and_kept(
     assert call("train", "segment", dataset, "--out", out, "--steps", 1) == 2
     assert (out / "precious.txt").read_text() == "mine" and len(list(out.iterdir())) == 1
     assert "--overwrite" in capsys.readouterr().err
-    assert call("toy", out, "--cases", 2, "--size", 16, "--overwrite") == 0
-    assert (out / "manifest.csv").is_file()
+    assert call("toy", out, "--cases", 2, "--size", 16, "--overwrite") == 2
+    assert (out / "precious.txt").read_text() == "mine", "nothing is replaced that sfumato did not write"
+    assert "sfumato did not write it" in capsys.readouterr().err
+    for word in ((), ("--overwrite",)):
+        assert call("toy", tmp_path / "made", "--cases", 2, "--size", 16, *word) == 0
 
 
 def test_output_inside_the_input_is_refused(toy: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from sfumato.commands import evaluate
 from sfumato.data.formats.image import write_image
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.masks import evaluate as measuring
+from sfumato.local import found
 from sfumato.report.sections.scores import scores_section
 
 SIDE = 32
@@ -137,7 +138,8 @@ def test_a_folder_of_nnunet_gets_nnunets_dice(tmp_path: Path) -> None:
         assert summary["mean"][str(label)]["Dice"] == pytest.approx(expected[str(label)])
     assert summary["foreground_mean"]["Dice"] == pytest.approx(np.mean(list(expected.values())))
     entry = summary["metric_per_case"][2]
-    assert Path(entry["reference_file"].split("::")[0]).name == Path(entry["prediction_file"]).name == "case02.nii.gz"
+    told = {kind: found(entry[f"{kind}_file"].split("::")[0], tmp_path / "out") for kind in ("reference", "prediction")}
+    assert told["reference"] == reference / "case02.nii.gz" and told["prediction"].name == "case02.nii.gz"
     assert math.isnan(entry["metrics"]["2"]["Dice"]) and entry["metrics"]["2"]["n_ref"] == 0
     assert set(entry["metrics"]["1"]) >= {"Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref"}
     assert result["classes"] == ["organ", "tumour"] and result["length"] == "mm" and result["tolerance"] == 2
@@ -288,7 +290,7 @@ def test_masks_alone_have_no_image(tmp_path: Path) -> None:
     drawn = folder_of(tmp_path / "drawn", dict.fromkeys(names(2), square(10)))
     evaluate.masks(drawn, reference, out=tmp_path / "out")
     for row in rows(tmp_path / "out" / "scores.csv"):
-        assert row["image"] == "" and Path(row["reference"]) == reference / f"{row['id']}.png"
+        assert row["image"] == "" and found(row["reference"], tmp_path / "out") == reference / f"{row['id']}.png"
     (worst, *_) = [block for block in scores_section(tmp_path / "out").blocks if block.title == "Worst cases"]
     assert "images are not known" in worst.caption and worst.pictures[0].light
 
@@ -302,7 +304,7 @@ def test_the_image_of_masks_alone_is_that_of_the_predictions_manifest(tmp_path: 
     (tmp_path / "drawn" / "summary.json").write_text("{}")
     evaluate.masks(tmp_path / "drawn", reference, out=tmp_path / "out")
     first, second = rows(tmp_path / "out" / "scores.csv")
-    assert Path(first["image"]).resolve() == images / "case00.png"
+    assert found(first["image"], tmp_path / "out") == images / "case00.png"
     assert second["image"] == ""  # it is not there
 
 
@@ -314,4 +316,5 @@ def test_volumes_of_labels_alone_have_no_image(tmp_path: Path) -> None:
     drawn = nnunet(tmp_path / "fold", {"a": truth}, affine=AFFINE, labels=labels)
     evaluate.masks(drawn, reference, out=tmp_path / "out")
     (row,) = rows(tmp_path / "out" / "scores.csv")
-    assert row["image"] == "" and "a.nii.gz" in row["reference"]
+    volume, _, plane = row["reference"].partition("::")
+    assert row["image"] == "" and found(volume, tmp_path / "out") == reference / "a.nii.gz" and plane == "axial/0"

@@ -90,7 +90,7 @@ def test_without_labels_without_copies_and_with_a_holdout(samples: Path, real: P
     write(tmp_path / "more", blobs(60, seed=4, kind=0))
     told = images(samples, tmp_path / "plain", out=tmp_path / "out", copies=False, holdout=tmp_path / "more")
     assert any("needs labels" in note for note in told["notes"]) and set(told["spaces"]) == {"radiomics", "pixels"}
-    assert told["compared_with"] == "all images of more" and told["copies"] is None
+    assert told["compared_with"] == "all images of HOLDOUT" and told["copies"] is None
     assert "Copies were not searched for: --no-copies." in told["reading"]
     assert {row["copy"] for row in rows(tmp_path / "out" / "scores.csv")} == {""}
 
@@ -98,7 +98,7 @@ def test_without_labels_without_copies_and_with_a_holdout(samples: Path, real: P
 def test_statistics_instead_of_images(samples: Path, real: Path, tmp_path: Path) -> None:
     file = tmp_path / "stats.npz"
     about = reference(real, out=file, features="radiomics", real_split="train")
-    assert about["space"] == "radiomics" and about["what"] == "train part of real"
+    assert about["space"] == "radiomics" and about["what"] == "train part of the source"
     alone = images(samples, out=tmp_path / "alone", reference=file)
     assert [row["metric"] for row in alone["metrics"]] == ["frechet_reference"] * 3 and alone["real"] is None
     both = images(samples, real, out=tmp_path / "both", reference=file, features="pixels", copies=False)

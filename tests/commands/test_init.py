@@ -16,6 +16,7 @@ from sfumato.commands import exchange, train
 from sfumato.commands.work.starting import begin, read_donor
 from sfumato.diffusion.process import Condition
 from sfumato.errors import ModelError, UsageError
+from sfumato.local import recalled
 from sfumato.run import Run, load_model
 from sfumato.training.weights import write_weights
 
@@ -100,10 +101,13 @@ def test_what_was_done_is_written_down(grey: Path, rgb: Path, tmp_path: Path) ->
     run = tmp_path / "run"
     train.generate(grey, out=run, init=str(rgb), steps=1, batch=4, set=QUICK)
     record = written(run, "init.json")
-    assert record["model"] == str(rgb) and record["new"] == {"count": 1, "first": ["network.class_embedding.weight"]}
+    assert recalled(record["model"], run) == rgb and record["new"] == {
+        "count": 1,
+        "first": ["network.class_embedding.weight"],
+    }
     adapted = ["network.conv_in.weight", "network.conv_out.weight", "network.conv_out.bias"]
     assert record["adapted"] == {"count": 3, "first": adapted} and record["unused"] == {"count": 0, "first": []}
-    assert written(run, "provenance.json")["init"] == {"path": str(rgb), "sha256": record["sha256"]}
+    assert written(run, "provenance.json")["init"] == {"path": record["model"], "sha256": record["sha256"]}
     plan = {choice["choice"]: choice for choice in json.loads((run / "plan.json").read_text())}
     assert plan["train.learning_rate"]["value"] == 3e-5 and "1/10" in plan["train.learning_rate"]["reason"]
     recipe = load_model(run).recipe.model_dump()

@@ -3,6 +3,7 @@
 import errno
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path, capsys: pyte
 def test_a_training_is_told_from_its_start_to_its_end_and_resume_adds(
     dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = tmp_path / "run"
+    run, dataset = tmp_path / "run", shutil.copytree(dataset, tmp_path / "dataset")
     monkeypatch.setattr(sys, "argv", ["sfumato", "train", "segment", str(dataset), "--out", str(run)])
     train.segment(dataset, out=run, steps=4, batch=4, set=SETTINGS)
     first = (run / NAME).read_bytes()

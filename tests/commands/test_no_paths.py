@@ -75,7 +75,7 @@ def base(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def made(base: Path) -> Path:
+def made(base: Path, segment_run: Path) -> Path:
     """All that the verbs write of it."""
     out, scans, masks, classes = (base / part for part in (WARD, f"{WHO}/images", f"{WHO}/masks", f"{WHO}/classes"))
     short = ["--steps", 2, "--batch", 4, *(word for setting in TINY for word in ("--set", setting))]
@@ -90,7 +90,18 @@ def made(base: Path) -> Path:
     call("generate", out / "model", "--out", out / "mixed", "--balance", out / "classes", "--to", 10)
     call("evaluate", "images", out / "samples", classes, "--out", out / "images", "--features", "pixels")
     call("prove", out / "classes", out / "samples", "--out", out / "proof", "--seeds", 2, "--steps", 1, "--ratios", 0.5)
-    call("audit", out / "run", "--out", out / "audit", "--calls", 1, "--split", "validation", "--cases", 2)
+    call(
+        "audit",
+        shutil.copytree(segment_run, out / "taught"),
+        "--out",
+        out / "audit",
+        "--calls",
+        1,
+        "--split",
+        "validation",
+        "--cases",
+        2,
+    )
     call("reconstruct", out / "model", classes, "--out", out / "rebuilt", "--count", 2)
     two = sorted(classes.rglob("*.png"))[:2]
     call("interpolate", out / "model", "--out", out / "between", "--images", *two, "--frames", 3)
@@ -210,7 +221,9 @@ def test_masks_of_a_recipe_are_found_again(made: Path, base: Path, tmp_path: Pat
     train.segment(base / WHO / "images", out=tmp_path / "run", recipe=file)
     assert len(Pack.open(tmp_path / "run" / "dataset")) == len(Pack.open(made / "run" / "dataset"))
     flags = SourceFlags(masks=base / WHO / "masks")
-    assert train.segment(base / WHO / "images", flags=flags, out=tmp_path / "run", recipe=file)["step"] == 2
+    assert train.segment(base / WHO / "images", flags=flags, out=tmp_path / "run", recipe=file)["step"] == 3, (
+        "as resumed"
+    )
 
 
 def test_the_same_command_is_known_again(made: Path, base: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,6 +18,7 @@ from sfumato.commands import toy as toys
 from sfumato.commands import train
 from sfumato.commands.output.ledger import Shard, Work, own_shard
 from sfumato.errors import UsageError
+from sfumato.local import FILE as LOCAL
 from sfumato.lock import FolderLock
 from sfumato.run import Run
 
@@ -26,8 +27,9 @@ SECONDS = re.compile(rb",[\d.]+$|\"seconds_per_image\": [\d.]+", re.MULTILINE)
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder, but for times and for the words of the command in its provenance."""
-    files = {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file of a folder that may be passed on, but for times and for the words of the command."""
+    found = (path for path in folder.rglob("*") if path.is_file() and path.name != LOCAL)
+    files = {str(path.relative_to(folder)): path.read_bytes() for path in found}
     for name, text in files.items():
         if name.endswith("provenance.json"):
             record = json.loads(text)

@@ -99,7 +99,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Score], None]:
 
     def use(score: Score) -> None:
         def training(wanted: Recipe, run: Run, source: Path) -> Iterator[Validation]:
-            run.folder.mkdir()
+            run.folder.mkdir(exist_ok=True)
             run.recipe_file.write_text(wanted.to_yaml())
             with (run.folder / "log.jsonl").open("a") as log:
                 for number in range(1, 7):

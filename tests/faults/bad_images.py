@@ -145,7 +145,7 @@ CLEAR = np.dstack([COLOURED, OBJECT])
 
 MASKS = (
     Bad("image without mask", lonely("images"), "DATA-010", ("lonely.png", "has no mask")),
-    Bad("mask without image", lonely("masks"), "DATA-010", ("lonely.png", "have no image")),
+    Bad("mask without image", lonely("masks"), "DATA-010", ("lonely.png", "has no image")),
     Bad("two masks of one reader", two_masks, "DATA-011", ("a.tif", "a.png")),
     Bad("mask of another size", pair(png(), png(OBJECT[::2])), "DATA-012", ("masks/a.png", "12 x 20", "24 x 20")),
     Bad("EXIF turns the image alone", pair(turned_jpeg(), png(OBJECT), name="a.jpg"), "DATA-012", ("masks/a.png",)),

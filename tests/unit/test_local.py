@@ -135,10 +135,13 @@ def test_a_command_keeps_its_words_and_loses_its_paths(
     assert portable([], Names(out)) == "sfumato"
 
 
-def test_plain_data_without_paths(out: Path) -> None:
-    names = Names(out)
-    told = without_paths({"a": [str(out / "b.png"), "/data/ANNA/v.nii::axial/3"], "n": 3, "t": "a/b", "p": out}, names)
-    assert told["a"][0] == "b.png" and told["a"][1] == f"{token(Path('/data/ANNA/v.nii'))}::axial/3"
+def test_plain_data_without_paths(out: Path, tmp_path: Path) -> None:
+    """The plane of a volume stays; of a file that is gone, nobody knows where its name ended."""
+    names, volume, gone = Names(out), tmp_path / "ANNA" / "v.nii", "/data/ANNA/v.nii::axial/3"
+    volume.parent.mkdir()
+    volume.touch()
+    told = without_paths({"a": [str(out / "b.png"), f"{volume}::axial/3", gone], "n": 3, "t": "a/b", "p": out}, names)
+    assert told["a"] == ["b.png", f"{token(volume)}::axial/3", token(Path(gone))]
     assert (told["n"], told["t"], told["p"]) == (3, "a/b", ".")
 
 

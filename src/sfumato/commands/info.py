@@ -157,10 +157,10 @@ def _about_model(model: ModelFile, *, name: str) -> dict[str, Any]:
         "step": header.step,
         **({"weights": model.weights} if model.weights else {}),
         "sha256": model.sha256,
-        **({} if header.average is None else {"average": header.average.model_dump(mode="json")}),
         **_size(model),
         "data": spec.to_dict(),
         "recipe": recipe.model_dump(mode="json", by_alias=True),
+        **({} if header.average is None else {"average": header.average.model_dump(mode="json")}),
     }
 
 

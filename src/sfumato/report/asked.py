@@ -59,7 +59,7 @@ def _inputs(inputs: object) -> str:
     """From what, as far as it is known."""
     if not isinstance(inputs, dict):
         return ""
-    roles = {role.replace("_", " "): _name(about) for role, about in inputs.items()}
+    roles = {role.replace("_", " "): _name(about) for role, about in inputs.items() if about is not None}
     told = [f"{role} \u201c{name}\u201d" if name else role for role, name in roles.items()]
     return f" from {', '.join(told)}" if told else ""
 

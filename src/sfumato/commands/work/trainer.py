@@ -26,7 +26,7 @@ from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import DataError, Stopped, UsageError, listed
 from sfumato.local import FILE as LOCAL
-from sfumato.local import paths_in
+from sfumato.local import MARK, found, paths_in
 from sfumato.lock import FolderLock
 from sfumato.plan import Choice, plan_training
 from sfumato.provenance import write_provenance
@@ -109,11 +109,11 @@ def _check_task(wanted: Recipe, pack: Pack, dataset: Path) -> None:
 
 def _check_same(run: Run, recipe: Recipe) -> None:
     """A run is continued with the recipe that it was started with, but for what leaves its mathematics alone."""
-    old, new = _settings(run.recipe), _settings(recipe)
+    old, new = _settings(run.recipe, run.folder), _settings(recipe, run.folder)
     changed = [
         f"{key}: {old.get(key)} in the run, {value} now"
         for key, value in {**dict.fromkeys(old), **new}.items()
-        if old.get(key) != value and not key.startswith(CHANGEABLE)
+        if old.get(key) != value and not key.startswith(CHANGEABLE) and not str(old.get(key)).startswith(MARK)
     ]
     if changed:
         raise UsageError(
@@ -197,9 +197,14 @@ def kind_of(device: str) -> str:
     return device.partition(":")[0]
 
 
-def _settings(recipe: Recipe) -> dict[str, Any]:
-    """What a run is continued with: all but where files lay, which its dataset was made from."""
-    return _flat(recipe.named(lambda path: None))  # noqa: ARG005
+def _settings(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """What a run is continued with; files that its dataset was made from by their last names, as folders move."""
+
+    def last_name(path: str) -> str:
+        there = found(path, folder)
+        return there.name if there else path
+
+    return _flat(recipe.named(last_name))
 
 
 def _flat(recipe: Recipe) -> dict[str, Any]:
