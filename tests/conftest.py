@@ -2,7 +2,9 @@
 
 import os
 import signal
+from collections.abc import Iterator
 
+import jaxtyping
 import pytest
 import torch
 from jaxtyping import install_import_hook
@@ -19,9 +21,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+END_TO_END = ("/tests/commands/", "/tests/faults/")
+"""Tests of whole commands, which take a sixth longer where each call in them is checked, as the others' are."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Shapes are not checked in tests of whole commands, but for those of the two trainings and what they make."""
+    checked = ("test_train.py", "test_segment.py", "test_generate.py")
+    whole = any(room in item.path.as_posix() for room in END_TO_END) and item.path.name not in checked
+    jaxtyping.config.update("jaxtyping_disable", whole)
+    return (yield)
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=8, help="SIGKILLs of each kill test; a fifth as many SIGTERMs")
+    parser.addoption("--kills", type=int, default=5, help="SIGKILLs of each kill test; a fifth as many SIGTERMs")
 
 
 @pytest.fixture

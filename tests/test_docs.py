@@ -124,6 +124,8 @@ def test_check_complains_and_writes_nothing(
     build: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(build, "FOLDER", tmp_path)
+    pages = build.pages()
+    monkeypatch.setattr(build, "pages", lambda: pages)
     assert build.main(["--check"]) == 1
     assert "recipe.md is out of date" in capsys.readouterr().err and not list(tmp_path.iterdir())
     assert build.main([]) == 0

@@ -169,7 +169,7 @@ def test_originals_are_found_through_the_local_file_alone(made: Path, base: Path
     evaluate.masks(tmp_path / "a", there, out=tmp_path / "b")
     (there / FILE).unlink()
     assert {case.image[:6] for case in Pack.open(there).cases} == {"local:"}
-    train.segment(there, out=tmp_path / "run", steps=1, batch=2, set=[TINY[0]])
+    train.segment(there, out=tmp_path / "run", steps=1, batch=2, set=[*TINY, "sample.steps=1"])
     for verb in (
         lambda: segmenting.segment(made / "run", there, out=tmp_path / "c", split="test", steps=1),
         lambda: evaluate.masks(tmp_path / "a", there, out=tmp_path / "d"),
