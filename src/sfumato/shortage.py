@@ -9,6 +9,7 @@ import errno
 import os
 import re
 import shutil
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,7 +158,7 @@ def _number(error: BaseException) -> int | None:
     """The error number that an error stands for."""
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
-    if out_of_memory(error):
+    if out_of_memory(error) or _left_no_room_to_load(error):
         return errno.ENOMEM
     if not any(kind.__name__ in _TALKATIVE for kind in type(error).__mro__):
         return None
@@ -167,6 +168,15 @@ def _number(error: BaseException) -> int | None:
     if name in ("ENOSPC", "EIO") and _limit("RLIMIT_FSIZE") is not None:
         name = "EFBIG"  # libraries that do not pass on why they could not write
     return getattr(errno, name, None)
+
+
+def _left_no_room_to_load(error: BaseException) -> bool:
+    """Whether a library could not be loaded where memory is limited; loaders rarely pass on why."""
+    if not isinstance(error, SystemError | ImportError) or isinstance(error, ModuleNotFoundError):
+        return False
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    loading = any(frame.f_code.co_filename.startswith("<frozen importlib") for frame in frames)
+    return loading and _limit("RLIMIT_AS") is not None
 
 
 def _told(known: _Shortage, error: BaseException, *, during: str, disk: Path | None) -> ResourceError:

@@ -2,9 +2,12 @@
 
 import ast
 import errno
+import importlib.util
 import os
 import resource
 import sqlite3
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -298,3 +301,25 @@ def _names(tree: ast.AST) -> set[str]:
     """All names in a piece of code."""
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     return names | {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.parametrize("kind", [SystemError, ImportError, ModuleNotFoundError])
+def test_a_library_that_cannot_be_loaded_where_memory_is_limited(kind: type[Exception], tmp_path: Path) -> None:
+    (tmp_path / "heavy.py").write_text(f"raise {kind.__name__}('error return without exception set')")
+    spec = importlib.util.spec_from_file_location("heavy", tmp_path / "heavy.py")
+    error = raised(lambda _: spec.loader.exec_module(importlib.util.module_from_spec(spec)), tmp_path)
+    assert shortage(error) is None
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**46, hard))
+    try:
+        told = shortage(error)
+        assert (told is None) == (kind is ModuleNotFoundError) and shortage(kind("raised elsewhere")) is None
+        assert told is None or "the limit is 70,368,744,177,664" in str(told)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def test_preparing_loads_no_statistics() -> None:
+    """They are large, and memory may be limited."""
+    program = "import sys, sfumato.commands.prepare; sys.exit('scipy.stats' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

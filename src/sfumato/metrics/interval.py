@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
 
 BATCH = 4_000_000
 """Numbers held at once while resampling (32 MB)."""
@@ -51,6 +50,8 @@ def mean_interval(
     Raises:
         ValueError: there is no case, or a value is not finite (which would quietly become the mean).
     """
+    from scipy import stats  # slow and large: verbs that resample nothing do without
+
     if not len(values) or not np.isfinite(values).all():
         raise ValueError(f"an interval needs finite values, one per case: {np.isfinite(values).sum()} of {len(values)}")
     mean, constant = float(values.mean()), bool(np.ptp(values) == 0)
@@ -95,6 +96,8 @@ def grouped_mean_interval(
     Raises:
         ValueError: there is no case, a value is not finite, or the numbers of values and groups differ.
     """
+    from scipy import stats  # slow and large: verbs that resample nothing do without
+
     if len(groups) != len(values):
         raise ValueError(f"{len(values)} values in {len(groups)} groups")
     names, group, count = np.unique(np.asarray(groups, dtype=str), return_inverse=True, return_counts=True)
@@ -119,6 +122,8 @@ def share_interval(hits: int, of: int, *, level: float = 0.95) -> Interval:
 
     All nan without a case.
     """
+    from scipy import stats  # slow and large: verbs that resample nothing do without
+
     if not of:
         return Interval(math.nan, math.nan, math.nan, level, 0)
     low, high = stats.binomtest(hits, of).proportion_ci(confidence_level=level, method="wilson")
