@@ -27,7 +27,7 @@ from sfumato.data.formats.jpeg import check_jpeg
 from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.picture import open_picture
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
-from sfumato.data.formats.scan import is_volume, read_plane
+from sfumato.data.formats.scan import is_volume, read_header, read_plane
 from sfumato.data.formats.strips import UNPACKED, check_strips
 from sfumato.data.formats.tiff import encode_tiff, has_opacity, is_tiff
 from sfumato.errors import DataError, SfumatoError
@@ -80,7 +80,8 @@ def read_image(locator: str) -> Pixels:
 def read_mask(locator: str) -> Plane:
     """A mask as stored, height x width: class or palette indices, or grey values. 1-bit masks are 0/255.
 
-    Numbers stored as floats are given back as integers if that is what they are (0.99999997 is 1).
+    Numbers stored as floats are given back as integers if that is what they are (0.99999997 is 1). So are those of a
+    volume that stores whole numbers with a slope, if they are whole within half a slope (0.9999 as 255 x 0.00392).
 
     Raises:
         DataError: as for `read_image`, and for a mask in colours.
@@ -91,7 +92,13 @@ def read_mask(locator: str) -> Plane:
             pixels = _single(pixels, locator)
         if pixels.dtype == bool:
             return pixels.astype(np.uint8)
-        return _integers(pixels, locator) if pixels.dtype.kind == "f" else pixels
+        return _integers(pixels, locator, _step(locator)) if pixels.dtype.kind == "f" else pixels
+
+
+def _step(locator: str) -> float:
+    """Between neighbouring values of a volume that stores whole numbers with a slope; else 0."""
+    path = Locator.parse(locator).path
+    return read_header(path).step if is_volume(path) else 0.0
 
 
 def _stored(target: Locator, *, palette: bool) -> np.ndarray:
@@ -128,9 +135,11 @@ def _opaque(dtype: np.dtype) -> float:
     return 1 if dtype.kind == "f" else np.iinfo(dtype).max
 
 
-def _integers(pixels: Plane, locator: str) -> Plane:
+def _integers(pixels: Plane, locator: str, step: float) -> Plane:
     whole = np.rint(pixels)
-    if (pixels < -0.5).any() or (whole >= 2**31).any() or np.abs(pixels - whole).max(initial=0) > 1e-3:
+    off = np.abs(pixels - whole).max(initial=0)
+    rounded = off <= step / 2 + 1e-6 and len(np.unique(whole)) == len(np.unique(pixels))
+    if (pixels < -0.5).any() or (whole >= 2**31).any() or (off > 1e-3 and not rounded):
         raise DataError(
             f"{locator}: the mask has negative, fractional or huge values", expected="0, 1, 2 ...", code="DATA-014"
         )

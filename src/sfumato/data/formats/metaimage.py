@@ -16,6 +16,7 @@ import numpy as np
 
 from sfumato.data.formats.content import check_claim, damaged, inflate, opened, take
 from sfumato.data.formats.grid import Affine, check_geometry
+from sfumato.data.formats.lengths import scaled, unit_of
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError
@@ -136,7 +137,9 @@ def _understood(path: Path, fields: dict[str, str], start: int) -> _Stored:
     if len(sizes) != int(fields["NDims"]):
         raise damaged(path, f"it has {fields['NDims']} dimensions and {len(sizes)} sizes")
     channels = int(fields.get("ElementNumberOfChannels", "1"))
-    affine = _affine(fields, len(sizes))
+    unit = unit_of(path, [fields[name] for name in ("DistanceUnits", "ElementSizeUnits") if name in fields][:1])
+    plain = _affine(fields, len(sizes))
+    affine = scaled(plain, unit.millimetres)
     check_geometry(path, (*sizes, channels), affine)
     components = channels * math.prod(sizes[3:])
     outer = (*sizes[:3], *[1] * (3 - len(sizes)))
@@ -147,7 +150,8 @@ def _understood(path: Path, fields: dict[str, str], start: int) -> _Stored:
         dtype=rescaled_dtype(path, dtype),
         affine=affine,
         modality=_MODALITIES.get(fields.get("Modality", "")),
-        notes=_notes(path, fields),
+        notes=(*_notes(path, fields), *unit.notes),
+        alternatives=unit.alternatives(plain),
     )
     compressed = fields.get("CompressedData", "False").lower() == "true"
     packed = int(fields.get("CompressedDataSize", "-1"))

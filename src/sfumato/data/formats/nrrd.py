@@ -19,6 +19,7 @@ import numpy as np
 
 from sfumato.data.formats.content import check_claim, damaged, gunzipped, opened, take
 from sfumato.data.formats.grid import Affine, check_geometry
+from sfumato.data.formats.lengths import Unit, scaled, unit_of
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError
@@ -147,7 +148,9 @@ def _understood(path: Path, text: bytes, fields: dict[str, Any]) -> _Stored:
     axes = [axis for axis in range(len(shape)) if axis not in placed]
     sizes = (*(shape[axis] for axis in placed), *[1] * (3 - len(placed)))
     components = math.prod(shape[axis] for axis in axes)
-    affine = _affine(fields, placed)
+    unit = _unit(path, fields)
+    plain = _affine(fields, placed)
+    affine = scaled(plain, unit.millimetres)
     check_geometry(path, (*sizes, *(shape[axis] for axis in axes)), affine)
     segments = {key: value for key, value in fields.items() if re.match(r"Segment\d+_", key)}
     names, clash = _names(segments)
@@ -157,7 +160,8 @@ def _understood(path: Path, text: bytes, fields: dict[str, Any]) -> _Stored:
         affine=affine,
         label=bool(segments),
         names=names,
-        notes=(*clash, *_notes(path, text, fields)),
+        notes=(*clash, *_notes(path, text, fields), *unit.notes),
+        alternatives=unit.alternatives(plain),
     )
     stored = _Stored(shape, (*placed, *axes), fields["dtype"], encoding != "raw", header)
     check_claim(path, stored.size + (0 if stored.compressed else len(text)), compressed=stored.compressed)
@@ -193,6 +197,12 @@ def _affine(fields: dict[str, Any], placed: tuple[int, ...]) -> Affine:
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = steps * ras[:, None], origin * ras
     return affine
+
+
+def _unit(path: Path, fields: dict[str, Any]) -> Unit:
+    """The unit of length: of the space, or of axes without a space."""
+    named = fields.get("space units") if "space directions" in fields else fields.get("units")
+    return unit_of(path, named or ())
 
 
 def _names(segments: dict[str, str]) -> tuple[dict[int, str] | None, tuple[str, ...]]:
