@@ -14,8 +14,10 @@ from typing import Any
 import numpy as np
 
 from sfumato.atomic import write_atomic
-from sfumato.data.formats.dicom.file import library, quiet
+from sfumato.data.formats.dicom.file import is_dicom, library, quiet
+from sfumato.data.formats.dicom.places import JITTER
 from sfumato.data.formats.dicom.seg import Labels
+from sfumato.data.formats.dicom.series import is_uneven
 from sfumato.data.formats.grid import Grid, differences
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, Origin
 from sfumato.data.formats.scan import read_header
@@ -55,6 +57,8 @@ def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
     offset = round(float(moved[along, 0]))
     moved[along] -= offset
     part = part._replace(shape=(*part.shape[:along], whole.shape[along], *part.shape[along + 1 :]))
+    if is_dicom(image) and is_uneven(image):
+        moved[along] *= MISPLACED / (2 * JITTER)
     if part.shape != whole.shape or np.abs(moved).max() > MISPLACED:
         found = differences(part._replace(origin=part.origin - offset * part.steps[:, along]), whole)
         raise DataError(

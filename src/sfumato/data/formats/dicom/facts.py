@@ -6,7 +6,7 @@ The UIDs that hold the files of a series together stay in memory; they are in no
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.file import Dataset, has_preamble, not_understood, quiet, read_dataset
@@ -24,7 +24,8 @@ TAGS = (
     *ENCODING_TAGS,
     *FRAME_TAGS,
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
-    "SegmentSequence", "ReferencedSeriesSequence",
+    "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence", "ImageType", "StudyInstanceUID",
+    "FrameOfReferenceUID",
 )  # fmt: skip
 MAX_FRAMES = 2**20
 NO_IMAGES = ("RTDOSE",)
@@ -76,6 +77,9 @@ class Facts(NamedTuple):
         segmentation: "BINARY", "LABELMAP" or "FRACTIONAL".
         segments: numbers and labels of the segments.
         notes: what a person should know.
+        localizer: whether it says that it is one (a scout, a topogram).
+        study: UID of its study; never shown.
+        space: UID of the frame of reference in which it lies; never shown.
     """
 
     path: Path
@@ -89,6 +93,9 @@ class Facts(NamedTuple):
     segmentation: str | None
     segments: tuple[tuple[int, str], ...]
     notes: tuple[str, ...]
+    localizer: bool = False
+    study: str = ""
+    space: str = ""
 
     @property
     def is_slice(self) -> bool:
@@ -147,7 +154,15 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
             (int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.get("SegmentSequence") or ()
         ),
         notes=tuple(_notes(path, encoding, frames)),
+        localizer="LOCALIZER" in _words(dataset.get("ImageType")),
+        study=str(dataset.get("StudyInstanceUID", "")),
+        space=str(dataset.get("FrameOfReferenceUID", "")),
     )
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """The values of a tag that may have one, several or none."""
+    return () if not value else (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 def _sop_name(dataset: Dataset) -> str:
@@ -160,6 +175,12 @@ def _references(dataset: Dataset) -> Iterator[str]:
         yield str(series.get("SeriesInstanceUID", ""))
         for instance in series.get("ReferencedInstanceSequence") or ():
             yield str(instance.get("ReferencedSOPInstanceUID", ""))
+    for source in dataset.get("SourceImageSequence") or ():
+        yield str(source.get("ReferencedSOPInstanceUID", ""))
+    for frame in dataset.get("PerFrameFunctionalGroupsSequence") or ():
+        for derivation in frame.get("DerivationImageSequence") or ():
+            for source in derivation.get("SourceImageSequence") or ():
+                yield str(source.get("ReferencedSOPInstanceUID", ""))
 
 
 def _encoding(path: Path, dataset: Dataset) -> Encoding | None:

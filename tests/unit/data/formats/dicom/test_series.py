@@ -22,7 +22,13 @@ highdicom = pytest.importorskip("highdicom")
 
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.sequence import Sequence as Items  # noqa: E402
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    generate_uid,
+)  # fmt: skip
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -136,12 +142,64 @@ def test_all_problems_of_a_folder_at_once(tmp_path: Path) -> None:
     ("heights", "code", "words"),
     [
         ((0, 2, 4, 8, 10), "DATA-041", ("4.00 mm between", "IM3.dcm and", "IM4.dcm (1 missing)")),
-        ((0, 2, 4, 6.1), "DATA-041", ("2.10 mm between",)),
+        ((0, 2, 4, 6.6), "DATA-041", ("2.60 mm between",)),
         ((0, 2, 4, 2), "DATA-042", ("IM2.dcm and", "IM4.dcm")),
     ],
 )
 def test_gaps_and_copies_are_refused(tmp_path: Path, heights: Sequence[float], code: str, words: tuple[str]) -> None:
     refused(write_series(tmp_path, heights), code, *words)
+
+
+@pytest.mark.parametrize("said", [None, 0.625])
+def test_positions_that_jitter_are_even(tmp_path: Path, said: float | None) -> None:
+    """By hundredths of a step, in the image and in the segmentation drawn on it, which lacks planes."""
+    heights = 0.625 * np.arange(7) + np.random.default_rng(0).uniform(-0.02, 0.02, 7).round(3)
+    image = write_series(tmp_path / "image", heights.tolist(), **({} if said is None else {"SliceThickness": said}))
+    header = read_header(image)
+    assert np.linalg.norm(header.affine[:3, 2]) == pytest.approx(0.625, abs=1e-6 if said else 0.005)
+    assert header.affine[2, 3] == pytest.approx(0, abs=0.02)
+    assert any("taken as even" in note for note in header.notes)
+    seg = segmentation(tmp_path / "seg.dcm", np.ones((4, 4, 5), np.uint8), heights[2:6].tolist())
+    assert read_header(seg).shape[2] == 4 and seg_offset(image, seg, "axial") == 2
+
+
+def test_what_is_no_volume_is_left_out_beside_one(tmp_path: Path) -> None:
+    """Localizers, said to be such or seen by their directions, a bolus that is tracked, a screenshot."""
+    study = {"StudyInstanceUID": "1.7"}
+    write_series(tmp_path, **study)
+    for number, turn in enumerate((AXIAL, SAGITTAL, OBLIQUE)):
+        place = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": list(turn)} | study
+        write(tmp_path / f"loc/{number}.dcm", NOISE[number], SeriesInstanceUID="1.4", **place)
+        write(
+            tmp_path / f"bolus{number}.dcm", NOISE[0], ImagePositionPatient=[0, 0, 1], SeriesInstanceUID="1.5", **study
+        )
+    scout = {"ImagePositionPatient": [0, 0, 9], "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]} | study
+    write(tmp_path / "scout.dcm", NOISE[0], **scout)  # of the same series
+    shot = {"SOPClassUID": SecondaryCaptureImageStorage, "SeriesInstanceUID": "1.6", "Modality": "OT"} | study
+    write(tmp_path / "shot.dcm", NOISE[0], ImageOrientationPatient=None, **shot)
+    (volume, *aside) = dicom.list_volumes(list(tmp_path.rglob("*.dcm")))
+    assert len(volume.files) == 4 and read_volume(volume.path).voxels.shape == (5, 4, 4)
+    assert {listed.kind for listed in aside} == {"skipped"}
+    said = " ".join(note for listed in aside for note in listed.notes)
+    for words in (
+        "a localizer",
+        "several directions",
+        "images of one place",
+        "a secondary capture",
+        "3 files, such as 0.dcm",
+    ):
+        assert words in said
+
+
+def test_without_a_volume_nothing_is_left_out(tmp_path: Path) -> None:
+    kind = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    path = write(tmp_path / "scout.dcm", NOISE[0], ImagePositionPatient=[0, 0, 9], ImageType=kind)
+    assert [listed.kind for listed in dicom.list_volumes([path])] == ["image"]
+    for number, turn in enumerate((AXIAL, SAGITTAL)):
+        place = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": list(turn)}
+        write(tmp_path / f"b/{number}.dcm", NOISE[number], **place)
+    with pytest.raises(DataError, match="not parallel"):
+        dicom.list_volumes(list((tmp_path / "b").iterdir()))
 
 
 def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:
