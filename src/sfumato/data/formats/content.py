@@ -83,9 +83,9 @@ def beside(path: Path, name: str) -> Path:
     found = path.parent / name
     plain = name and found.parent == path.parent and not re.search(r"[/\\:%\0]|^\.|^LIST\b", name)
     if not plain or not found.is_file():
-        what = "which is not there" if plain else "which is not one file beside it"
+        what = "which is not there" if plain else "which is not in its folder"
         raise DataError(
-            f"{path}: detached data: its header names '{visible(name)}' for its voxels, {what}",
+            f"{path}: detached data: its header names another file for its voxels ({visible(name)}), {what}",
             expected="its voxels behind the header, or in a file in the same folder that it names without a path",
             remedy="put the two files into one folder and the plain name into the header, or save it as one file "
             "(.nii.gz, .nrrd, .mha)",

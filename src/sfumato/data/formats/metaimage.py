@@ -2,7 +2,8 @@
 
 A text header of `Key = Value` lines ends with `ElementDataFile = LOCAL`, behind which the voxels follow, or with the
 plain name of a file of the same folder. They are raw or a zlib stream, components first, then the first axis, and are
-read here and not by ITK, which fills up what is missing with zeros and opens whatever file a header names. Row i of TransformMatrix is the direction of axis i, in LPS, as in ITK.
+read here and not by ITK, which fills up what is missing with zeros and opens whatever file a header names. Row i of
+TransformMatrix is the direction of axis i, in LPS, as in ITK.
 """
 
 import math

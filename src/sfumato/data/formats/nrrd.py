@@ -1,8 +1,9 @@
 """NRRD volumes ("nearly raw raster data"), 3D Slicer's segmentations among them.
 
 pynrrd understands the text header; the voxels, raw or gzip, are taken from behind it, or from the file beside it that
-it names by its plain name. One that names a file elsewhere is refused: it could name any file of this machine. Keys of somebody's own (`key:=value`), where exports
-from DICOM keep the patient's name, are not kept, other than the names of segments.
+it names by its plain name. One that names a file elsewhere is refused: it could name any file of this machine. Keys of
+somebody's own (`key:=value`), where exports from DICOM keep the patient's name, are not kept, other than the names of
+segments.
 
 Axes without a direction in space (`list`, `vector`, `RGB-color`) become the components, which come last.
 """
