@@ -170,3 +170,19 @@ def test_a_dicom_series_comes_back_without_its_patient(run: Path, tmp_path: Path
         assert written.voxels.shape == source.voxels.shape and np.allclose(written.affine, source.affine, atol=1e-4)
     (out / "names.txt").write_text("\n".join(str(path.relative_to(out)) for path in out.rglob("*")))
     assert len(list(out.rglob("*"))) > 20 and found_in(out) == []
+
+
+def test_a_dicom_segmentation_is_linked_to_its_series_on_request(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And said to be, or not to be."""
+    pydicom = pytest.importorskip("pydicom")
+    series = dicom_series(tmp_path / "scan")
+    image = pydicom.dcmread(series)
+    for link in (False, True):
+        segmenting.segment(run, series.parent, out=tmp_path / str(link), samples=1, steps=1, save="none", link=link)
+        said = " ".join(capsys.readouterr().err.split())
+        (mask,) = (tmp_path / str(link) / "masks").iterdir()
+        written = pydicom.dcmread(mask)
+        assert (written.StudyInstanceUID == image.StudyInstanceUID) == (str(written.PatientID) != "") == link
+        assert ("with --link they do" in said) != link and ("belong to the studies" in said) == link

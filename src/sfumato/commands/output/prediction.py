@@ -65,6 +65,7 @@ class Writer:
         spec: what the model knows about its data.
         save: what is written besides masks.
         form: "same" as the input, "nii" for every volume, "png" for every plane.
+        link: whether DICOM segmentations belong to the study of their images.
         review: what error to expect; None where that is not known.
         origin: what the files say about the model.
     """
@@ -73,6 +74,7 @@ class Writer:
     spec: Spec
     save: frozenset[Extra]
     form: Form
+    link: bool = False
     review: Calibration | None = None
     origin: Origin | None = None
 
@@ -145,7 +147,7 @@ class Writer:
         if self.form == "same" and is_dicom(source):
             target = f"masks/{name}.dcm"
             planes, names = stack.stored(stack.mask), self.spec.mask_classes[1:]
-            write_seg(self._at(target), planes, source, names=names, origin=self.origin)
+            write_seg(self._at(target), planes, source, names=names, origin=self.origin, link=self.link)
             return target
         return self._nifti(stack, "masks", name, coded(stack.mask, self.spec))
 

@@ -63,10 +63,8 @@ def has_opacity(page: tifffile.TiffPage) -> bool:
 
 def pictures(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
     """The pages that are pictures, and no smaller copies (thumbnails) or masks of others, as NewSubfileType says."""
-    pages = (
-        [page for page in file.pages if not (page.is_reduced or page.subfiletype & 4)] if len(file.pages) > 1 else []
-    )
-    return pages or [file.pages.first]
+    pages = list(file.pages) if len(file.pages) > 1 else []
+    return [page for page in pages if not page.is_reduced and not page.is_mask] or [file.pages.first]
 
 
 def frames_within(file: tifffile.TiffFile, page: tifffile.TiffPage) -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
 from sfumato.data.formats.dicom.aside import apart
 from sfumato.data.formats.dicom.facts import Facts, read_facts
@@ -149,6 +150,15 @@ def read_volume(path: Path) -> Volume:
     if len(files) == 1:
         values = values[np.argsort(slices.numbers)]
     return Volume(voxels=np.moveaxis(values, (0, 2), (2, 0)), affine=slices.affine)
+
+
+def slices_in_order(path: Path) -> tuple[list[Path], Int[np.ndarray, " n"]]:
+    """The files of an image from its first slice to its last, and the number of the slice that each frame is."""
+    files = _series(path)
+    numbers = _slices(files).numbers
+    if len(files) == 1:
+        return [files[0].path], numbers
+    return [files[number].path for number in np.argsort(numbers)], np.arange(len(files))
 
 
 def is_uneven(path: Path) -> bool:

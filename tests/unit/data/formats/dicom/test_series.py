@@ -574,6 +574,57 @@ def test_what_is_written_is_read(tmp_path: Path, orientation: tuple[float, ...])
     assert np.array_equal(ds.pixel_array[:4][order], (masks == 1).transpose(2, 1, 0))
 
 
+STUDY = {
+    "StudyInstanceUID": "1.7", "FrameOfReferenceUID": "1.8", "PatientID": "P1", "PatientName": "A^B", "SeriesNumber": 3,
+    "StudyDate": "20200101", "StudyTime": "101010", "AccessionNumber": "A1",
+}  # fmt: skip
+
+
+def test_a_linked_segmentation_belongs_to_the_study_of_its_image(tmp_path: Path) -> None:
+    """Its frames refer to the slices that they lie on, whatever the order of files; the plain one refers to nothing."""
+    source, seg = write_series(tmp_path / "image", (6, 2, 4, 0), **STUDY), tmp_path / "seg.dcm"
+    masks = np.random.default_rng(1).integers(0, 3, (5, 4, 4)).astype(np.uint8)
+    write_seg(seg, masks, source, names=("a", "b"), link=True)
+    written = pydicom.dcmread(seg)
+    assert all(str(written[name].value) == str(STUDY[name]) for name in STUDY if name != "SeriesNumber")
+    assert [item.SeriesInstanceUID for item in written.ReferencedSeriesSequence] == ["1.2.3"]
+    assert written.SeriesInstanceUID != "1.2.3"
+    heights = {ds.SOPInstanceUID: ds.ImagePositionPatient[2] for ds in map(pydicom.dcmread, source.parent.iterdir())}
+    for frame in written.PerFrameFunctionalGroupsSequence:
+        (drawn_on,) = frame.DerivationImageSequence[0].SourceImageSequence
+        place = frame.PlanePositionSequence[0].ImagePositionPatient[2]
+        assert heights[drawn_on.ReferencedSOPInstanceUID] == place
+    assert np.array_equal(read_volume(seg).voxels, masks) and seg_offset(source, seg, "axial") == 0
+    found = {listed.path: listed for listed in dicom.list_volumes([seg, *source.parent.iterdir()])}
+    assert found[seg].header.reference == (source,)
+
+
+def test_what_names_no_study_cannot_be_linked_to(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "image")
+    with pytest.raises(DataError, match="StudyInstanceUID") as caught:
+        write_seg(tmp_path / "seg.dcm", np.zeros((5, 4, 4), np.uint8), source, names=("a",), link=True)
+    assert "--link" in str(caught.value.remedy)
+
+
+def test_a_segmentation_that_lists_no_series_finds_its_image(tmp_path: Path) -> None:
+    """By the files that its frames name, else by the frame of reference where one image alone lies in it."""
+    source, seg = write_series(tmp_path / "image", **STUDY), tmp_path / "seg.dcm"
+    write_series(tmp_path / "other", **(STUDY | {"SeriesInstanceUID": "1.5", "FrameOfReferenceUID": "1.9"}))
+    masks = np.ones((5, 4, 4), np.uint8)
+    write_seg(seg, masks, source, names=("a",), link=True)
+    files = [seg, *(path for name in ("image", "other") for path in (tmp_path / name).iterdir())]
+    written = pydicom.dcmread(seg)
+    del written.ReferencedSeriesSequence
+    written.save_as(seg)
+    assert {listed.path: listed for listed in dicom.list_volumes(files)}[seg].header.reference == (source,)
+    del written.SourceImageSequence
+    for frame in written.PerFrameFunctionalGroupsSequence:
+        del frame.DerivationImageSequence
+    written.save_as(seg.with_name("bare.dcm"))
+    found = dicom.list_volumes([seg.with_name("bare.dcm"), *files[1:]])
+    assert {listed.path.name: listed for listed in found}["bare.dcm"].header.reference == (source,)
+
+
 def test_an_empty_mask_can_be_written(tmp_path: Path) -> None:
     source = write(tmp_path / "x.dcm", NOISE[0], ImageOrientationPatient=None)
     write_seg(tmp_path / "seg.dcm", np.zeros((5, 4, 1), np.uint8), source, names=("x" * 70,))
