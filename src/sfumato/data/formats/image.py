@@ -19,6 +19,7 @@ from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
+from sfumato.data.formats.colours import Colours, find_colours
 from sfumato.data.formats.content import opened
 from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.pillow import WHOLE, Decoded, decode_pillow, of_colours, refuse_huge, refused, too_large
@@ -26,7 +27,8 @@ from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_de
 from sfumato.data.formats.scan import is_volume, read_header, read_plane
 from sfumato.data.formats.tiff import encode_tiff, is_tiff
 from sfumato.data.formats.tiff_pixels import decode_tiff
-from sfumato.errors import DataError, SfumatoError
+from sfumato.errors import DataError, SfumatoError, listed
+from sfumato.escape import visible
 from sfumato.shortage import raise_shortage, reading
 from sfumato.wording import beginning
 
@@ -56,6 +58,12 @@ def read_image(locator: str) -> Pixels:
         if pixels.ndim != 3 or min(pixels.shape) < 1:
             raise DataError(f"{locator} has the shape {pixels.shape}", expected="height x width (x 3)", code="DATA-009")
         return _finite(pixels, locator)
+
+
+def is_in_colours(path: Path) -> bool:
+    """Whether an image file has three channels of 8 bits, as a mask in colours does."""
+    pixels = _decode(path, _content(path), palette=True).pixels
+    return pixels.ndim == 3 and pixels.shape[2] >= 3 and pixels.dtype == np.uint8
 
 
 def read_mask(locator: str) -> Plane:
@@ -99,14 +107,30 @@ def _single(pixels: Pixels, locator: str) -> Plane:
     """The one channel of a mask that is stored with several."""
     if pixels.shape[2] in (2, 4) and (pixels[..., -1] == _opaque(pixels.dtype)).all():
         pixels = pixels[..., :-1]
+    table = find_colours(Locator.parse(locator).path) if pixels.shape[2] == 3 and pixels.dtype == np.uint8 else None
+    if table is not None and (classes := table.classes(pixels)) is not None:
+        return classes
     spread = np.ptp(pixels.astype(np.float64), axis=2).max()
     if pixels.shape[2] in (1, 3) and spread <= GREY_TOLERANCE:
         return pixels[..., 0]
+    if table is not None:
+        raise _unknown_colours(locator, table, pixels)
     kind = "transparent pixels" if pixels.shape[2] in (2, 4) else "colours (its channels differ)"
     raise DataError(
         f"{locator}: the mask has {kind}",
         expected="one number per pixel: 0/255, class indices, or a palette",
-        remedy="save it as a grey or palette image whose values are the classes",
+        remedy="save it as a grey or palette image whose values are the classes; or write what its colours mean into "
+        "labelmap.txt beside it, a line each: name:red,green,blue::",
+        code="DATA-013",
+    )
+
+
+def _unknown_colours(locator: str, table: Colours, pixels: Pixels) -> DataError:
+    unknown = table.unknown(pixels)
+    return DataError(
+        f"{locator}: {len(unknown)} of its colours are not in {table.path}:\n{listed(unknown)}",
+        expected=f"the colours of {', '.join(map(visible, table.names))}, exactly",
+        remedy="complete the table, or save the mask without loss (PNG) and without smooth edges",
         code="DATA-013",
     )
 

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sfumato.data.formats.colours import TABLE as TABLE_OF_COLOURS
 from sfumato.data.formats.image import SUFFIXES
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import SUFFIXES as VOLUMES
@@ -281,7 +282,10 @@ def divided(entries: Sequence[Entry], wanted: Callable[[Entry], bool]) -> tuple[
 def _unused(listing: Listing, others: Sequence[Entry]) -> list[Entry]:
     """Files that are not used, without the voxels of a header that lies beside them (`a.raw` of `a.mhd`)."""
     headers = {entry.locator.rpartition(".")[0] for entry in listing.entries if entry.name.lower().endswith(HEADERS)}
-    return [entry for entry in others if VOXELS.sub("", entry.locator) not in headers]
+    return [
+        entry for entry in others
+        if VOXELS.sub("", entry.locator) not in headers and entry.name != TABLE_OF_COLOURS
+    ]  # fmt: skip
 
 
 def left_out(listing: Listing, others: Sequence[Entry], *, what: str = "images") -> list[str]:
