@@ -71,9 +71,7 @@ def _read(table: Path) -> Colours | None:
     text = read_file(table).decode("utf-8", errors="replace")
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     found = [_LINE.fullmatch(line) for line in lines]
-    rows = [
-        (row["name"].strip(), int(row["red"]) << 16 | int(row["green"]) << 8 | int(row["blue"])) for row in found if row
-    ]
+    rows = [(row["name"].strip(), _one_number(*map(int, row.group("red", "green", "blue")))) for row in found if row]
     if not rows or len(rows) < len(lines) or len(rows) > 255:
         return None
     rows.sort(key=lambda row: (row[0].lower() != "background", row[1] != 0))  # a stable order
@@ -86,6 +84,10 @@ def _read(table: Path) -> Colours | None:
             code="DATA-013",
         )
     return Colours(table, tuple(name for name, _ in rows), codes)
+
+
+def _one_number(red: int, green: int, blue: int) -> int:
+    return red << 16 | green << 8 | blue
 
 
 def _coded(pixels: Shaped[np.ndarray, "h w 3"]) -> Integer[np.ndarray, "h w"]:
