@@ -74,6 +74,7 @@ class Header(NamedTuple):
         notes: what a careful reader should know, in sentences: contradictions, and what was assumed.
         window: lowest and highest value to be shown, where the file says so (DICOM).
         alternatives: where other programs take the voxels to lie: masks drawn in them lie there.
+        colours: whether three components are the red, green and blue of a voxel, whatever their kind of number.
         step: between neighbouring values, where a slope that is no whole number makes them; else 0.
     """
 
@@ -88,6 +89,7 @@ class Header(NamedTuple):
     window: tuple[float, float] | None = None
     alternatives: tuple[Alternative, ...] = ()
     step: float = 0.0
+    colours: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

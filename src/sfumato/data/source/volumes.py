@@ -178,7 +178,7 @@ def _is_segmentation(header: Header) -> bool:
 
 
 def _are_colours(header: Header) -> bool:
-    return header.shape[3:] == (3,) and header.dtype == np.uint8
+    return header.shape[3:] == (3,) and (header.colours or header.dtype == np.uint8)
 
 
 def _check_components(locator: str, header: Header, component: int | None) -> None:

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.file import Dataset, has_preamble, not_understood, quiet, read_dataset
+from sfumato.data.formats.dicom.frames import SPACINGS, Frame, read_frames
 from sfumato.data.formats.dicom.frames import TAGS as FRAME_TAGS
-from sfumato.data.formats.dicom.frames import Frame, read_frames
 from sfumato.data.formats.grid import MAX_VOXELS
 from sfumato.errors import DataError, SfumatoError
 from sfumato.shortage import raise_shortage
@@ -139,6 +139,7 @@ def _read_facts(path: Path, _changed: int) -> Facts:
 def _facts(path: Path, dataset: Dataset) -> Facts:
     encoding = _encoding(path, dataset)
     segmentation = dataset.get("SegmentationType")
+    _refuse_spacings(path, dataset)
     frames = tuple(read_frames(path, dataset, None if encoding is None else encoding.frame_count))
     return Facts(
         path=path,
@@ -153,7 +154,7 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
         segments=tuple(
             (int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.get("SegmentSequence") or ()
         ),
-        notes=tuple(_notes(path, encoding, frames)),
+        notes=(*_notes(path, encoding, frames), *_zero_spacings(dataset)),
         localizer="LOCALIZER" in _words(dataset.get("ImageType")),
         study=str(dataset.get("StudyInstanceUID", "")),
         space=str(dataset.get("FrameOfReferenceUID", "")),
@@ -187,7 +188,8 @@ def _encoding(path: Path, dataset: Dataset) -> Encoding | None:
     if dataset.get("Modality") in NO_IMAGES:
         return None
     if "Rows" not in dataset or "Columns" not in dataset:
-        if "Image Storage" in _sop_name(dataset):
+        media = dataset.file_meta.get("MediaStorageSOPClassUID")  # the other one may be cut
+        if "Image Storage" in _sop_name(dataset) or (media is not None and "Image Storage" in media.name):
             raise damaged(path, "it ends before the size of its image")
         return None
     encoding = Encoding(
@@ -241,6 +243,26 @@ def _as_stored(number: int, dataset: Dataset) -> int:
     bits = int(dataset.BitsAllocated)
     number %= 2**bits
     return number - 2**bits if dataset.get("PixelRepresentation") == 1 and number >= 2 ** (bits - 1) else number
+
+
+def _zero_spacings(dataset: Dataset) -> Iterator[str]:
+    """Spacings that are there and say nothing."""
+    for name in SPACINGS:
+        value = dataset.get(name)
+        if value and not any(value):
+            yield f"its {name} is {_told(value)}, which is no size: passed over"
+
+
+def _refuse_spacings(path: Path, dataset: Dataset) -> None:
+    """Name the spacing that cannot be one, before all frames are read."""
+    for name in SPACINGS:
+        value = dataset.get(name)
+        if value and any(value) and not min(value) > 0:
+            raise not_understood(path, f"its {name} is {_told(value)}")
+
+
+def _told(value: Sequence[float]) -> str:
+    return "/".join(f"{float(number):g}" for number in value)
 
 
 def _notes(path: Path, encoding: Encoding | None, frames: Sequence[Frame]) -> Iterator[str]:

@@ -198,6 +198,7 @@ def _header(files: Sequence[Facts]) -> Header:
         modality=one.modality,
         notes=(*_counted_notes(files), *slices.notes),
         window=_window(one),
+        colours=bool(colours),
     )
 
 

@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom import file as dicom_file
+from sfumato.data.formats.dicom import pixels
 from sfumato.data.formats.dicom import series as dicom
 from sfumato.data.formats.dicom.drawn import seg_offset, write_seg
+from sfumato.data.formats.image import read_image
 from sfumato.data.formats.scan import read_header, read_plane, read_volume
+from sfumato.data.source import find_cases
 from sfumato.errors import DataError
 
 pydicom = pytest.importorskip("pydicom")
@@ -24,6 +28,7 @@ from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.sequence import Sequence as Items  # noqa: E402
 from pydicom.uid import (  # noqa: E402
     CTImageStorage,
+    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     SecondaryCaptureImageStorage,
     SegmentationStorage,
@@ -314,7 +319,102 @@ def test_a_cine_is_planes_one_behind_the_other(tmp_path: Path) -> None:
     volume = read_volume(path)
     expected = pydicom.dcmread(path).pixel_array
     assert np.array_equal(volume.planes("axial"), expected) and volume.voxels.shape == read_header(path).shape
-    assert np.allclose(np.abs(volume.affine), np.eye(4))
+    assert np.allclose(np.abs(volume.affine.diagonal())[2:], 1)
+
+
+def region(step: float, *, unit: int = 3, form: int = 1) -> Dataset:
+    """A region of an ultrasound image, its steps in centimetres unless another unit is said."""
+    ds = Dataset()
+    ds.RegionSpatialFormat, ds.PhysicalUnitsXDirection, ds.PhysicalUnitsYDirection = form, unit, unit
+    ds.PhysicalDeltaX, ds.PhysicalDeltaY = step, 2 * step
+    return ds
+
+
+@pytest.mark.parametrize(
+    ("regions", "steps"),
+    [
+        ([region(0.03)], (0.3, 0.6)),
+        ([region(0.03), region(0.5, form=2), region(0.7, unit=4)], (0.3, 0.6)),
+        ([region(0.03), region(0.04)], (1, 1)),
+        ([region(0.7, unit=4)], (1, 1)),
+    ],
+)
+def test_regions_of_ultrasound_say_how_large_pixels_are(
+    tmp_path: Path, regions: list[Dataset], steps: tuple[float, float]
+) -> None:
+    tags = {"ImageOrientationPatient": None, "PixelSpacing": None, "Modality": "US"}
+    header = read_header(write(tmp_path / "a.dcm", NOISE[0], SequenceOfUltrasoundRegions=Items(regions), **tags))
+    assert np.allclose(np.abs(header.affine.diagonal())[:2], steps)
+    assert bool(header.notes) == (steps == (1, 1))
+
+
+def test_spacings_of_zero_are_named_and_passed_over(tmp_path: Path) -> None:
+    none = read_header(write(tmp_path / "a/a.dcm", NOISE[0], PixelSpacing=[0, 0]))
+    assert np.allclose(np.abs(none.affine.diagonal())[:2], 1)
+    assert "PixelSpacing is 0/0" in " ".join(none.notes) and "1 mm is taken" in " ".join(none.notes)
+    refused(write(tmp_path / "c/c.dcm", NOISE[0], PixelSpacing=[0.5, 0]), "DATA-046", "PixelSpacing is 0.5/0")
+    other = read_header(write(tmp_path / "b/b.dcm", NOISE[0], PixelSpacing=[0, 0], ImagerPixelSpacing=[0.5, 0.25]))
+    assert np.allclose(np.abs(other.affine.diagonal())[:2], (0.25, 0.5))
+
+
+def test_colours_of_16_bits(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 65536, (4, 5, 3)).astype(np.uint16)
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    path = write(tmp_path / "a.dcm", colours, ImageOrientationPatient=None, **tags)
+    (case,) = find_cases(path.parent).cases
+    assert np.array_equal(read_image(case.image), colours)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_palettes_of_16_bits_in_both_orders_of_bytes(tmp_path: Path, big: bool) -> None:
+    ds = dataset(NOISE[0].astype(np.uint8), PhotometricInterpretation="PALETTE COLOR", BitsAllocated=8)
+    ds.BitsStored, ds.HighBit = 8, 7
+    ramps = [np.random.default_rng(number).integers(0, 65536, 256) for number in range(3)]
+    for name, ramp in zip(("Red", "Green", "Blue"), ramps, strict=True):
+        ds.add_new(f"{name}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+        ds.add_new(f"{name}PaletteColorLookupTableData", "OW", ramp.astype(">u2" if big else "<u2").tobytes())
+    ds["PixelData"].VR = "OB"
+    ds.file_meta.TransferSyntaxUID = ExplicitVRBigEndian if big else ExplicitVRLittleEndian
+    ds.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    expected = np.stack([ramp[NOISE[0].astype(np.uint8)] >> 8 for ramp in ramps], axis=-1)
+    assert np.array_equal(read_plane(Locator(tmp_path / "a.dcm")), expected)
+
+
+def lossless(path: Path, voxels: np.ndarray) -> Path:
+    """What ITK writes as lossless JPEG."""
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetFileName(str(path))
+    writer.SetImageIO("GDCMImageIO")
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    writer.Execute(SimpleITK.GetImageFromArray(voxels))
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_lossless_jpeg(tmp_path: Path, capfd: pytest.CaptureFixture[str], dtype: type) -> None:
+    """Every number comes back, and nothing is said; what was cut and ended anew is refused."""
+    voxels = np.random.default_rng(0).integers(0, 250, (1, 30, 40)).astype(dtype) - (1000 if dtype is np.int16 else 0)
+    path = lossless(tmp_path / "a.dcm", voxels.astype(dtype))
+    ds = pydicom.dcmread(path)
+    assert ds.file_meta.TransferSyntaxUID.endswith("4.70")
+    assert np.array_equal(read_plane(Locator(path)), voxels[0])
+    frame = next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1)).rstrip(b"\0")
+    for size in (len(frame) // 2, len(frame) - 40):
+        half = frame[:size] + b"\xff\xd9"
+        ds.PixelData = pydicom.encaps.encapsulate([half + b"\0" * (len(half) % 2)])
+        ds.save_as(tmp_path / "a.dcm")
+        refused(tmp_path / "a.dcm", "DATA-006", "frame 1")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["JPGExtended", "SC_rgb_jpeg_gdcm"])
+def test_jpeg_that_pydicom_does_not_decode(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    path = Path(shutil.copy(FILES / f"{name}.dcm", tmp_path))
+    found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0]
+    capfd.readouterr()
+    assert np.array_equal(read_volume(path).planes("axial")[0], found) and np.ptp(found) > 200
+    assert capfd.readouterr().err == ""
 
 
 def enhanced(path: Path, heights: Sequence[float], frames: np.ndarray = NOISE) -> Path:
@@ -419,8 +519,9 @@ def test_a_compressed_frame_that_was_cut_and_ended_anew(tmp_path: Path, name: st
 
 
 def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lossless = Path(shutil.copy(FILES / "SC_rgb_jpeg_gdcm.dcm", tmp_path))
-    refused(lossless, "DATA-044", "JPEG Lossless, Non-Hierarchical", "sfumato[dicom]")
+    monkeypatch.setattr(pixels, "find_spec", lambda _: None)
+    path = Path(shutil.copy(FILES / "SC_rgb_jpeg_gdcm.dcm", tmp_path))
+    refused(path, "DATA-044", "JPEG Lossless, Non-Hierarchical", "sfumato[dicom]")
 
     def absent(name: str) -> Any:
         raise ImportError(name)
