@@ -153,6 +153,25 @@ def test_an_nnunet_dataset_is_a_source_and_not_a_prepared_dataset(
     assert right["foreground_mean"]["dice"] == 1.0
 
 
+def test_what_is_written_has_the_fields_of_geometry_of_its_scan(run: Path, scans: Path, tmp_path: Path) -> None:
+    """Two forms that differ, their codes, a unit that is no millimetre: mask and maps have them all."""
+    image = nibabel.load(min((scans / "images").glob("*.nii.gz")))
+    moved = image.affine.copy()
+    moved[:3, 3] += 5
+    image.header.set_sform(image.affine, code=2)
+    image.header.set_qform(moved, code=1)
+    image.header.set_xyzt_units("micron")
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header), tmp_path / "scan.nii.gz")
+    segmenting.segment(run, tmp_path / "scan.nii.gz", out=tmp_path / "out", samples=1, steps=1, save="uncertainty")
+    scan = nibabel.load(tmp_path / "scan.nii.gz").header
+    for kind in ("masks", "uncertainty"):
+        written = nibabel.load(tmp_path / "out" / kind / "scan.nii.gz").header
+        for form in ("get_sform", "get_qform"):
+            (there, code), (here, same) = getattr(scan, form)(coded=True), getattr(written, form)(coded=True)
+            assert code == same and np.array_equal(there, here)
+        assert written.get_xyzt_units()[0] == "micron" and written["descrip"] != scan["descrip"]
+
+
 @pytest.mark.parametrize("form", ["same", "nii", "png"])
 def test_a_dicom_series_comes_back_without_its_patient(run: Path, tmp_path: Path, form: Form) -> None:
     """Segmentation, dataset, check, copy in another form: no byte of any output tells who it was."""
