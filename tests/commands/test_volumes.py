@@ -153,6 +153,25 @@ def test_an_nnunet_dataset_is_a_source_and_not_a_prepared_dataset(
     assert right["foreground_mean"]["dice"] == 1.0
 
 
+def test_what_is_written_has_the_fields_of_geometry_of_its_scan(run: Path, scans: Path, tmp_path: Path) -> None:
+    """Two forms that differ, their codes, a unit that is no millimetre: mask and maps have them all."""
+    image = nibabel.load(min((scans / "images").glob("*.nii.gz")))
+    moved = image.affine.copy()
+    moved[:3, 3] += 5
+    image.header.set_sform(image.affine, code=2)
+    image.header.set_qform(moved, code=1)
+    image.header.set_xyzt_units("micron")
+    nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header), tmp_path / "scan.nii.gz")
+    segmenting.segment(run, tmp_path / "scan.nii.gz", out=tmp_path / "out", samples=1, steps=1, save="uncertainty")
+    scan = nibabel.load(tmp_path / "scan.nii.gz").header
+    for kind in ("masks", "uncertainty"):
+        written = nibabel.load(tmp_path / "out" / kind / "scan.nii.gz").header
+        for form in ("get_sform", "get_qform"):
+            (there, code), (here, same) = getattr(scan, form)(coded=True), getattr(written, form)(coded=True)
+            assert code == same and np.array_equal(there, here)
+        assert written.get_xyzt_units()[0] == "micron" and written["descrip"] != scan["descrip"]
+
+
 @pytest.mark.parametrize("form", ["same", "nii", "png"])
 def test_a_dicom_series_comes_back_without_its_patient(run: Path, tmp_path: Path, form: Form) -> None:
     """Segmentation, dataset, check, copy in another form: no byte of any output tells who it was."""
@@ -170,3 +189,19 @@ def test_a_dicom_series_comes_back_without_its_patient(run: Path, tmp_path: Path
         assert written.voxels.shape == source.voxels.shape and np.allclose(written.affine, source.affine, atol=1e-4)
     (out / "names.txt").write_text("\n".join(str(path.relative_to(out)) for path in out.rglob("*")))
     assert len(list(out.rglob("*"))) > 20 and found_in(out) == []
+
+
+def test_a_dicom_segmentation_is_linked_to_its_series_on_request(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And said to be, or not to be."""
+    pydicom = pytest.importorskip("pydicom")
+    series = dicom_series(tmp_path / "scan")
+    image = pydicom.dcmread(series)
+    for link in (False, True):
+        segmenting.segment(run, series.parent, out=tmp_path / str(link), samples=1, steps=1, save="none", link=link)
+        said = " ".join(capsys.readouterr().err.split())
+        (mask,) = (tmp_path / str(link) / "masks").iterdir()
+        written = pydicom.dcmread(mask)
+        assert (written.StudyInstanceUID == image.StudyInstanceUID) == (str(written.PatientID) != "") == link
+        assert ("with --link they do" in said) != link and ("belong to the studies" in said) == link

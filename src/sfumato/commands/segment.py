@@ -24,6 +24,7 @@ from sfumato.commands.output.ledger import Finished, Share, Work, asked_by, own_
 from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.prediction import Row, Writer
 from sfumato.commands.output.summary import read_summary
+from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import Hints, find_cases
@@ -42,6 +43,12 @@ BATCH = 16
 """Masks drawn at once."""
 
 Split = Literal["train", "validation", "test"]
+
+_LINKED = "the DICOM segmentations belong to the studies of their images: they hold patient and study of these"
+_NOT_LINKED = (
+    "the DICOM segmentations hold no patient, study or reference, so archives and many viewers do not lay them over "
+    "their series; with --link they do"
+)
 
 
 def segment(
@@ -64,6 +71,7 @@ def segment(
     split: Split | None = None,
     save: str = "probability,uncertainty,overlay,members,process",
     format: Form = "same",  # noqa: A002 - the flag is --format
+    link: bool = False,
     seed: Index = 0,
     batch: Count = BATCH,
     device: Device = "auto",
@@ -95,6 +103,8 @@ def segment(
         save: What to write besides masks: any of probability, uncertainty, information, overlay, members, process; or
             none.
         format: same: volumes as NIfTI, DICOM as DICOM segmentation; nii: DICOM as NIfTI too; png: every plane a PNG.
+        link: Write patient, study and references of the DICOM images into their segmentations, so that a viewer or PACS
+            lays them over their series. Otherwise nothing of these tags is written.
         seed: With the case's name it decides the noise: a case gets the same mask in any company.
         batch: Masks drawn at once; bounds the memory.
         device: Where to work.
@@ -121,7 +131,7 @@ def segment(
     guided = build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=guide)
     draw = Draw(
         sampler=walk, guidance=guided, each=loaded.calls(walk, guided), start=warm_start(walk, model, twin), tta=tta,
-        count=members(loaded, samples, tta=tta), seed=seed, batch=batch, save=extras(save), form=format,
+        count=members(loaded, samples, tta=tta), seed=seed, batch=batch, save=extras(save), form=format, link=link,
     )  # fmt: skip
     if source is None and not interactive:
         raise UsageError("no image to segment", expected="sfumato segment MODEL SOURCE --out DIR, or --interactive")
@@ -147,6 +157,8 @@ def segment(
                 _finish(arms, wanted, finished, source=source, asked=asked)
     say(f"{work.told()}: {told(cases, 'image')} with {counted(draw.calls, 'network call')} each")
     summary = read_summary(out) if work.is_done() else {}
+    if format == "same" and any(unit.volume and is_dicom(unit.volume) for unit in wanted):
+        say(_LINKED if link else _NOT_LINKED)
     if "review_first" in summary:
         say(_look_first(summary))
     return {"predictions": str(out), "cases": len(wanted), "network_calls": draw.calls, **summary}
@@ -215,7 +227,8 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
     """Draw and write some of the wanted units: a row of the manifest each, with the seconds that it took."""
     model, draw = arm.model, arm.draw
     writer = Writer(
-        folder=files / arm.name, spec=model.spec, save=draw.save, form=draw.form, review=arm.review.calibration,
+        folder=files / arm.name, spec=model.spec, save=draw.save, form=draw.form, link=draw.link,
+        review=arm.review.calibration,
         origin=made_by(model, draw.sampler, draw.facts(), kind="predicted", guidance=draw.guidance),
     )  # fmt: skip
     drawn = predict(

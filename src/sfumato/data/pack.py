@@ -21,7 +21,7 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from sfumato.data.formats.archive import open_array
-from sfumato.data.formats.image import MAX_PIXELS
+from sfumato.data.formats.pillow import MAX_PIXELS
 from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.placement import Placement
 from sfumato.data.preparation.store import FORMAT

@@ -33,6 +33,7 @@ class Draw:
         batch: masks drawn at once.
         save: what is written besides masks.
         form: in which form.
+        link: whether DICOM segmentations belong to the study of their images.
     """
 
     sampler: Sampler
@@ -45,12 +46,16 @@ class Draw:
     batch: int
     save: frozenset[Extra]
     form: Form
+    link: bool = False
 
     def __post_init__(self) -> None:
         if "information" in self.save and self.count == 1:
             raise UsageError(
                 "--save information of a single member, who has nobody to disagree with", remedy="--samples 4, say"
             )
+        if self.link and self.form != "same":
+            finding = f"--link with --format {self.form}"
+            raise UsageError(finding, expected="DICOM segmentations", remedy="--format same")
 
     @property
     def calls(self) -> int:

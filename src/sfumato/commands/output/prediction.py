@@ -2,9 +2,9 @@
 
     PREDICTIONS/  masks/ probability/ uncertainty/ information/ overlay/ members/ process/  manifest.csv  summary.json
 
-An image gives PNG files. The planes of a volume give one volume: NIfTI with the input's shape, axes and affine and
-nothing else of its header, or a DICOM segmentation where the input is DICOM. Overlays and the process are pictures of
-single planes.
+An image gives PNG files. The planes of a volume give one volume: NIfTI with the input's shape, axes and fields of
+geometry (those of a NIfTI as they are) and nothing else of its header; a DICOM segmentation where the input is DICOM.
+Overlays and the process are pictures of single planes.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +22,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.drawn import write_seg
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import write_image
-from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.nifti import is_nifti, write_volume
 from sfumato.data.formats.origin import Origin
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.formats.volume import Axis, Volume, as_stored, place_in
@@ -65,6 +65,7 @@ class Writer:
         spec: what the model knows about its data.
         save: what is written besides masks.
         form: "same" as the input, "nii" for every volume, "png" for every plane.
+        link: whether DICOM segmentations belong to the study of their images.
         review: what error to expect; None where that is not known.
         origin: what the files say about the model.
     """
@@ -73,6 +74,7 @@ class Writer:
     spec: Spec
     save: frozenset[Extra]
     form: Form
+    link: bool = False
     review: Calibration | None = None
     origin: Origin | None = None
 
@@ -102,7 +104,7 @@ class Writer:
         return self._row(unit, files, maps, _doubt(maps), [signs(ensemble.members)])
 
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> Row:
-        stack, seen = _Stack.like(read_volume(file), unit), []
+        stack, seen = _Stack.like(file, unit), []
         for number, ensemble in enumerate(ensembles):
             stack.add(unit.cases[number], in_original_size(ensemble), self.save)
             if "overlay" in self.save:
@@ -145,14 +147,17 @@ class Writer:
         if self.form == "same" and is_dicom(source):
             target = f"masks/{name}.dcm"
             planes, names = stack.stored(stack.mask), self.spec.mask_classes[1:]
-            write_seg(self._at(target), planes, source, names=names, origin=self.origin)
+            write_seg(self._at(target), planes, source, names=names, origin=self.origin, link=self.link)
             return target
         return self._nifti(stack, "masks", name, coded(stack.mask, self.spec))
 
     def _nifti(self, stack: "_Stack", kind: str, name: str, planes: np.ndarray) -> str:
         target = f"{kind}/{name}.nii.gz"
         values = planes.astype(np.float32) if planes.dtype.kind == "f" else planes
-        write_volume(self._at(target), stack.stored(values), stack.volume.affine, origin=self.origin)
+        write_volume(
+            self._at(target), stack.stored(values), stack.volume.affine, origin=self.origin,
+            like=stack.file if is_nifti(stack.file) else None,
+        )  # fmt: skip
         return target
 
     def _png(self, kind: str, name: str, pixels: np.ndarray) -> str:
@@ -216,6 +221,7 @@ class _Stack:
     Arrays are (planes, ...) in the order of `Volume.planes`; 16-bit floats keep large scans within memory.
     """
 
+    file: Path
     volume: Volume
     axis: Axis
     mask: np.ndarray
@@ -227,12 +233,13 @@ class _Stack:
     doubts: list[_Doubt] = field(default_factory=list)
 
     @classmethod
-    def like(cls, volume: Volume, unit: Unit) -> "_Stack":
+    def like(cls, file: Path, unit: Unit) -> "_Stack":
+        volume = read_volume(file)
         axis = place_in(volume, Locator.parse(unit.cases[0].image)).axis
         shape = volume.planes(axis).shape[:3]
         empty = np.zeros((shape[0], 0, *shape[1:]), np.float16)
         return cls(
-            volume=volume, axis=axis, mask=np.zeros(shape, np.uint8), entropy=np.zeros(shape, np.float16),
+            file=file, volume=volume, axis=axis, mask=np.zeros(shape, np.uint8), entropy=np.zeros(shape, np.float16),
             information=np.zeros(shape, np.float16), probability=empty, members=empty.astype(np.uint8),
         )  # fmt: skip
 

@@ -10,9 +10,11 @@ from sfumato.data.conversion.nnunet import describe, label_indices, open_part, r
 from sfumato.data.conversion.setting import Conversion, Step, refuse_other_size
 from sfumato.data.formats import nifti
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.dicom.drawn import seg_offset
 from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.laid import lay_mask
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
-from sfumato.data.formats.volume import Volume, as_stored, count_planes
+from sfumato.data.formats.volume import Volume, as_stored
 from sfumato.data.manifest import Case, file_names
 from sfumato.errors import DataError, UsageError, listed
 
@@ -101,16 +103,19 @@ def _labels(conversion: Conversion, case: Case) -> Volume:
     """The label volume of the first reader as class indices, on the grid of the image."""
     assert conversion.meaning is not None
     locator, image = Locator.parse(case.masks[0]), read_volume(Locator.parse(case.image).path)
-    stack = np.stack([label_indices(read_mask(str(plane)), conversion.meaning) for plane in _axial(locator)])
+    planes = _axial(Locator.parse(case.image).path, locator.path, len(image.planes("axial")))
+    stack = np.stack([label_indices(read_mask(plane), conversion.meaning) for plane in planes])
     refuse_other_size(case, str(locator.path), stack, image.planes("axial").shape[:3])
     return Volume(voxels=as_stored(stack, "axial", image.affine), affine=image.affine)
 
 
-def _axial(locator: Locator) -> Iterator[Locator]:
-    """All axial planes of the volume (and component) that a plane belongs to."""
-    component = locator.member.split("/")[2:]
-    for number in range(count_planes(read_header(locator.path), "axial")):
-        yield locator._replace(member="/".join(["axial", str(number), *component]))
+def _axial(image: Path, mask: Path, count: int) -> list[str]:
+    """The planes of a mask on all axial planes of its image."""
+    if read_header(mask).modality == "SEG":
+        offset = seg_offset(image, mask, "axial")
+        return [f"{mask}::axial/{number - offset}" for number in range(count)]
+    laid = lay_mask(image, mask)
+    return [f"{mask}::{laid.member('axial', number)}" for number in range(count)]
 
 
 def _channels(conversion: Conversion) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ file is refused only where more than `SURE` bytes are at stake.
 """
 
 import gzip
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from sfumato.errors import DataError
+from sfumato.escape import visible
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 
@@ -66,6 +68,30 @@ def opened(path: Path, *, expected: str) -> Iterator[BufferedIOBase]:
 def _refused(finding: str, expected: str, *, code: str) -> DataError:
     remedy = "copy or export the file again, or take it out of the folder"
     return DataError(finding, expected=expected, remedy=remedy, code=code)
+
+
+def beside(path: Path, name: str) -> Path:
+    """The file of voxels that a header names: one that lies beside it, by its plain name.
+
+    Args:
+        path: the header.
+        name: as the header has it.
+
+    Raises:
+        DataError: it names another folder, several files or a hidden one, or there is no such file.
+    """
+    found = path.parent / name
+    plain = name and found.parent == path.parent and not re.search(r"[/\\:%\0]|^\.|^LIST\b", name)
+    if not plain or not found.is_file():
+        what = "which is not there" if plain else "which is not in its folder"
+        raise DataError(
+            f"{path}: detached data: its header names another file for its voxels ({visible(name)}), {what}",
+            expected="its voxels behind the header, or in a file in the same folder that it names without a path",
+            remedy="put the two files into one folder and the plain name into the header, or save it as one file "
+            "(.nii.gz, .nrrd, .mha)",
+            code="DATA-030",
+        )
+    return found
 
 
 def damaged(path: Path, what: str) -> DataError:

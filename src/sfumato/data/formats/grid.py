@@ -30,9 +30,27 @@ def to_lps(affine: Affine) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Which stored axis lies along L, P and S, and whether it runs that way (1) or against it (-1)."""
     import nibabel
 
-    towards = nibabel.orientations.ornt_transform(
-        nibabel.orientations.io_orientation(affine), nibabel.orientations.axcodes2ornt("LPS")
-    )
+    return _towards_lps(nibabel.orientations.io_orientation(affine))
+
+
+def codes_to_lps(codes: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The same from letters that say where the stored axes run to, such as "LAS"."""
+    import nibabel
+
+    return _towards_lps(nibabel.orientations.axcodes2ornt(codes))
+
+
+def codes_of(affine: Affine) -> str:
+    """Where stored axes run to, as letters."""
+    import nibabel
+
+    return "".join(nibabel.aff2axcodes(affine))
+
+
+def _towards_lps(orientation: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    import nibabel
+
+    towards = nibabel.orientations.ornt_transform(orientation, nibabel.orientations.axcodes2ornt("LPS"))
     order = tuple(int(np.flatnonzero(towards[:, 0] == target)[0]) for target in range(3))
     return order, tuple(int(towards[source, 1]) for source in order)
 

@@ -1,8 +1,9 @@
-"""MetaImage volumes (.mha) with attached data.
+"""MetaImage volumes: header and voxels in one file (.mha), or the voxels in another one beside it (.mhd, .raw, .zraw).
 
-A text header of `Key = Value` lines ends with `ElementDataFile = LOCAL`; the voxels follow, raw or as a zlib stream,
-components first, then the first axis. They are read here and not by ITK, which fills up what is missing with zeros and
-opens whatever file a header names. Row i of TransformMatrix is the direction of axis i, in LPS, as in ITK.
+A text header of `Key = Value` lines ends with `ElementDataFile = LOCAL`, behind which the voxels follow, or with the
+plain name of a file of the same folder. They are raw or a zlib stream, components first, then the first axis, and are
+read here and not by ITK, which fills up what is missing with zeros and opens whatever file a header names. Row i of
+TransformMatrix is the direction of axis i, in LPS, as in ITK.
 """
 
 import math
@@ -14,13 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.content import check_claim, damaged, inflate, opened, take
+from sfumato.data.formats.content import beside, check_claim, damaged, inflate, opened, take
 from sfumato.data.formats.grid import Affine, check_geometry
+from sfumato.data.formats.lengths import scaled, unit_of
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError
 
-WHOLE = "a whole MetaImage volume with attached data (.mha)"
+WHOLE = "a whole MetaImage volume (.mha, or .mhd with its .raw beside it)"
 
 _MAX_TEXT = 2**20
 """Bytes that a text header may have."""
@@ -54,19 +56,28 @@ def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
     with opened(path, expected=WHOLE) as file:
         stored = _stored(path, file)
-        if stored.compressed:
-            content = inflate(file.read(stored.packed), stored.size, path)
+        if stored.data == path:
+            content = _content(stored, file)
         else:
-            content = take(file, stored.size, path)
+            with opened(stored.data, expected=WHOLE) as data:
+                content = _content(stored, data)
     voxels = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F")
     voxels = np.moveaxis(voxels, 0, -1).reshape(stored.header.shape, order="F")
     return Volume(voxels=rescaled(path, voxels), affine=stored.header.affine)
+
+
+def _content(stored: "_Stored", file: BufferedIOBase) -> bytes:
+    """The voxels, from where their file stands."""
+    if stored.compressed:
+        return inflate(file.read(stored.packed), stored.size, stored.data)
+    return take(file, stored.size, stored.data)
 
 
 class _Stored(NamedTuple):
     """How a file stores its voxels.
 
     Attributes:
+        data: the file in which they lie.
         shape: components, then all axes.
         dtype: of the stored numbers.
         compressed: as a zlib stream.
@@ -74,6 +85,7 @@ class _Stored(NamedTuple):
         header: what it is to others.
     """
 
+    data: Path
     shape: tuple[int, ...]
     dtype: np.dtype
     compressed: bool
@@ -96,7 +108,7 @@ def _stored(path: Path, file: BufferedIOBase) -> _Stored:
 
 
 def _fields(path: Path, file: BufferedIOBase) -> dict[str, str]:
-    """The lines of the header up to the one that says where the voxels are: here."""
+    """The lines of the header up to the one that says where the voxels are."""
     fields: dict[str, str] = {}
     while file.tell() < _MAX_TEXT and "ElementDataFile" not in fields:
         line = re.fullmatch(r"\s*([^=]+?)\s*=\s*(.*?)\s*", file.readline(_MAX_TEXT).decode("latin-1"))
@@ -108,13 +120,6 @@ def _fields(path: Path, file: BufferedIOBase) -> dict[str, str]:
         raise DataError(f"{path} is not a MetaImage volume", expected=WHOLE, remedy=remedy, code="DATA-005")
     if "ElementDataFile" not in fields:
         raise damaged(path, "its header has no end (ElementDataFile)")
-    if fields["ElementDataFile"].upper() != "LOCAL":
-        raise DataError(
-            f"{path}: detached data: its header names another file for its voxels",
-            expected=WHOLE,
-            remedy="save it as .mha or .nii.gz, in one file: a header could name any file of this machine",
-            code="DATA-030",
-        )
     return fields
 
 
@@ -136,7 +141,9 @@ def _understood(path: Path, fields: dict[str, str], start: int) -> _Stored:
     if len(sizes) != int(fields["NDims"]):
         raise damaged(path, f"it has {fields['NDims']} dimensions and {len(sizes)} sizes")
     channels = int(fields.get("ElementNumberOfChannels", "1"))
-    affine = _affine(fields, len(sizes))
+    unit = unit_of(path, [fields[name] for name in ("DistanceUnits", "ElementSizeUnits") if name in fields][:1])
+    plain = _affine(fields, len(sizes))
+    affine = scaled(plain, unit.millimetres)
     check_geometry(path, (*sizes, channels), affine)
     components = channels * math.prod(sizes[3:])
     outer = (*sizes[:3], *[1] * (3 - len(sizes)))
@@ -147,12 +154,15 @@ def _understood(path: Path, fields: dict[str, str], start: int) -> _Stored:
         dtype=rescaled_dtype(path, dtype),
         affine=affine,
         modality=_MODALITIES.get(fields.get("Modality", "")),
-        notes=_notes(path, fields),
+        notes=(*_notes(path, fields), *unit.notes),
+        alternatives=unit.alternatives(plain),
     )
     compressed = fields.get("CompressedData", "False").lower() == "true"
     packed = int(fields.get("CompressedDataSize", "-1"))
-    stored = _Stored((channels, *sizes), dtype, compressed, packed, header)
-    check_claim(path, stored.size + (0 if compressed else start), compressed=compressed)
+    where = fields["ElementDataFile"]
+    data = path if where.upper() == "LOCAL" else beside(path, where)
+    stored = _Stored(data, (channels, *sizes), dtype, compressed, packed, header)
+    check_claim(data, stored.size + (0 if compressed or data != path else start), compressed=compressed)
     return stored
 
 

@@ -2,7 +2,9 @@
 
 Whether a file is compressed is known by its first bytes, not by its name. It is read once, to its end; nibabel
 understands the header. Of sform and qform, the sform counts; without either, nibabel's assumption does (the first
-axis to the left, the middle of the volume at the origin).
+axis to the left, the middle of the volume at the origin). ITK takes the qform where the sform's code is not 1, and puts
+the first voxel of a file without orientation at the origin: such places are `Header.alternatives`. Lengths in metres
+or micrometres (`xyzt_units`) become millimetres.
 
 What follows the third axis becomes one axis of components, in the order in which it is stored; RGB has three.
 """
@@ -21,9 +23,10 @@ from jaxtyping import Shaped
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened, take
 from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, check_geometry
+from sfumato.data.formats.lengths import IGNORING, scaled, scaled_note
 from sfumato.data.formats.origin import INTENT, Origin
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype, strange_numbers
-from sfumato.data.formats.volume import Header, Volume, Voxels
+from sfumato.data.formats.volume import Alternative, Header, Volume, Voxels
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning, counted
@@ -33,8 +36,23 @@ WHOLE = "a whole NIfTI volume (.nii, .nii.gz)"
 _LABEL = 1002
 """The intent code of NIFTI_INTENT_LABEL."""
 
+_MILLIMETRES = {1: 1000.0, 3: 0.001}
+"""Of a metre and a micrometre, by the lowest three bits of `xyzt_units`; 2 is the millimetre, 0 says nothing."""
+
+_SPACE = 7
+"""The bits of `xyzt_units` that are about space; the others are about time."""
+
+_PLACING = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
+            "srow_x", "srow_y", "srow_z")  # fmt: skip
+"""The fields that say where voxels lie, besides `pixdim` and `xyzt_units`."""
+
 _MENDS = logging.Logger("sfumato.data.formats.nifti", level=logging.CRITICAL + 1)
 """Where nibabel says what it mends (a zero `pixdim[0]`, say); such trifles are in most files."""
+
+
+def is_nifti(path: Path) -> bool:
+    """Whether a file is called a NIfTI volume."""
+    return path.name.lower().endswith((".nii", ".nii.gz"))
 
 
 def read_header(path: Path) -> Header:
@@ -92,7 +110,8 @@ def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
     try:
         sizes = [int(size) for size in fields.get_data_shape()]
         slope, inter = fields.get_slope_inter()
-        affine = np.asarray(fields.get_best_affine(), np.float64)
+        unit = _MILLIMETRES.get(int(fields["xyzt_units"]) & _SPACE, 1.0)
+        affine = scaled(np.asarray(fields.get_best_affine(), np.float64), unit)
     except Exception as error:  # nibabel raises whatever it likes on damaged headers
         raise_shortage(error, reading=path)
         raise damaged(path, f"its header cannot be understood ({error})") from error
@@ -107,6 +126,8 @@ def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
         affine=affine,
         label=int(fields["intent_code"]) == _LABEL,
         notes=_notes(path, fields, compressed=isinstance(stream, gzip.GzipFile)),
+        alternatives=_alternatives(fields, affine, unit),
+        step=0.0 if float(slope).is_integer() else abs(slope),
     )
     offset = max(int(fields["vox_offset"]), fields.single_vox_offset)
     stored = _Stored(shape, dtype, offset, slope, inter, header)
@@ -169,7 +190,27 @@ def _notes(path: Path, fields: Any, *, compressed: bool) -> tuple[str, ...]:
         notes.append(f"{path.name} has no orientation (sform and qform are 0): left and right may be exchanged")
     if all(codes) and not _agree(fields):
         notes.append(f"{path.name} has two orientations, sform and qform, that disagree: the sform was taken")
+    if (unit := int(fields["xyzt_units"]) & _SPACE) in _MILLIMETRES:
+        notes.append(scaled_note("metres" if unit == 1 else "micrometres"))
     return tuple(notes)
+
+
+def _alternatives(fields: Any, affine: Affine, unit: float) -> tuple[Alternative, ...]:
+    """Where ITK takes the voxels to lie, and where programs do that know no unit but the millimetre."""
+    found = []
+    codes = int(fields["sform_code"]), int(fields["qform_code"])
+    if all(codes) and not _agree(fields):
+        try:
+            found.append(Alternative(scaled(fields.get_qform(), unit), "its qform, which programs built on ITK take"))
+        except Exception as error:  # a qform that is no rotation
+            raise_shortage(error, reading="a header")
+    if codes == (0, 0):
+        across, down, through = fields["pixdim"][1:4].astype(np.float64)
+        corner = np.diag([-across, -down, through, 1])
+        found.append(Alternative(scaled(corner, unit), "the place that programs built on ITK give to such a file"))
+    if unit != 1:
+        found.append(Alternative(scaled(affine, 1 / unit), IGNORING))
+    return tuple(found)
 
 
 def _agree(fields: Any) -> bool:
@@ -190,8 +231,44 @@ def read_words(path: Path) -> tuple[str, str]:
     return intent, described
 
 
+def _stored_fields(path: Path) -> Any:
+    """The fields of a header as they are stored, with nothing mended."""
+    with opened(path, expected=WHOLE) as file:
+        stream = gunzipped(file) if is_gzip(file) else file
+        kind = type(_fields(path, stream))
+        stream.seek(0)
+        return kind(stream.read(kind.sizeof_hdr), check=False)
+
+
+def _place(header: Any, affine: Affine) -> None:
+    """Say where voxels lie: as sform, and as qform too where that can say it."""
+    from nibabel.spatialimages import HeaderDataError
+
+    header.set_xyzt_units("mm")
+    header.set_sform(affine, code="scanner")
+    try:
+        header.set_qform(affine, code="scanner", strip_shears=False)
+    except HeaderDataError:
+        header.set_qform(None, code=0)
+        header.set_zooms([*np.linalg.norm(affine[:3, :3], axis=0), *header.get_zooms()[3:]])
+
+
+def _copy_place(scan: Any, header: Any) -> None:
+    """Say what another header says of where its voxels lie, field by field."""
+    for name in _PLACING:
+        header[name] = scan[name]
+    header["pixdim"][:4] = scan["pixdim"][:4]  # the sign of the qform, and the steps
+    header["xyzt_units"] = int(scan["xyzt_units"]) & _SPACE
+
+
 def write_volume(
-    path: Path, voxels: Voxels, affine: Affine, *, label: bool = False, origin: Origin | None = None
+    path: Path,
+    voxels: Voxels,
+    affine: Affine,
+    *,
+    label: bool = False,
+    origin: Origin | None = None,
+    like: Path | None = None,
 ) -> None:
     """Write voxels and where they lie, and nothing else: no description but `origin`, no names, no extensions, no time.
 
@@ -203,23 +280,24 @@ def write_volume(
         affine: from stored index to millimetres (RAS), as in `Header`. As qform too, where it is a rotation.
         label: these are class indices: written as the smallest unsigned integers that hold them, and called labels.
         origin: the model that made them.
+        like: the NIfTI file whose voxels these lie on, if there is one. Then not `affine` is written but what that file
+            says: both forms with their codes, steps and unit, as they are, so that every program lays one on the other.
 
     Raises:
-        DataError: the numbers are of no kind that is written.
+        DataError: the numbers are of no kind that is written, or `like` cannot be read.
     """
     import nibabel
-    from nibabel.spatialimages import HeaderDataError
 
     kept = voxels.astype(np.min_scalar_type(int(voxels.max()))) if label else rescaled(path, voxels)
-    kind = nibabel.Nifti1Image if max(kept.shape) < 2**15 else nibabel.Nifti2Image
-    image = kind(kept, None)
-    image.header.set_xyzt_units("mm")
-    image.header.set_sform(affine, code="scanner")
-    try:
-        image.header.set_qform(affine, code="scanner", strip_shears=False)
-    except HeaderDataError:
-        image.header.set_qform(None, code=0)
-        image.header.set_zooms([*np.linalg.norm(affine[:3, :3], axis=0), *image.header.get_zooms()[3:]])
+    scan = None if like is None else _stored_fields(like)
+    if scan is not None and int(scan["dim"][0]) == 2:  # programs would not lay a volume of one plane on a picture
+        kept = kept.reshape(*kept.shape[:2], *kept.shape[3:])
+    wide = max(kept.shape) >= 2**15 or isinstance(scan, nibabel.Nifti2Header)
+    image = (nibabel.Nifti2Image if wide else nibabel.Nifti1Image)(kept, None)
+    if scan is None:
+        _place(image.header, affine)
+    else:
+        _copy_place(scan, image.header)
     if label:
         image.header["intent_code"] = _LABEL
     if origin is not None:

@@ -1,8 +1,9 @@
-"""NRRD volumes ("nearly raw raster data") with attached data, 3D Slicer's segmentations among them.
+"""NRRD volumes ("nearly raw raster data"), 3D Slicer's segmentations among them.
 
-pynrrd understands the text header; the voxels, raw or gzip, are taken from behind it. A header that names another file
-for its voxels is refused: it could name any file of this machine. Keys of somebody's own (`key:=value`), where exports
-from DICOM keep the patient's name, are not kept, other than the names of segments.
+pynrrd understands the text header; the voxels, raw or gzip, are taken from behind it, or from the file beside it that
+it names by its plain name. One that names a file elsewhere is refused: it could name any file of this machine. Keys of
+somebody's own (`key:=value`), where exports from DICOM keep the patient's name, are not kept, other than the names of
+segments.
 
 Axes without a direction in space (`list`, `vector`, `RGB-color`) become the components, which come last.
 """
@@ -17,18 +18,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.content import check_claim, damaged, gunzipped, opened, take
+from sfumato.data.formats.content import beside, check_claim, damaged, gunzipped, opened, take
 from sfumato.data.formats.grid import Affine, check_geometry
+from sfumato.data.formats.lengths import Unit, scaled, unit_of
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning
 
-WHOLE = "a whole NRRD volume with attached data (.nrrd)"
+WHOLE = "a whole NRRD volume (.nrrd, or .nhdr with its .raw beside it)"
 
 _MAX_TEXT = 2**20
 """Bytes that a text header may have."""
+
+_DETACHED = re.compile(rb"^data ?file\s*:([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+"""The line that names another file for the voxels."""
 
 _TO_RAS = {
     "right-anterior-superior": (1, 1, 1),
@@ -51,15 +56,25 @@ def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
     with opened(path, expected=WHOLE) as file:
         stored = _stored(path, file)
-        content = take(gunzipped(file) if stored.compressed else file, stored.size, path)
+        if stored.data == path:
+            content = _content(stored, file)
+        else:
+            with opened(stored.data, expected=WHOLE) as data:
+                content = _content(stored, data)
     voxels = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F").transpose(stored.order)
     return Volume(voxels=rescaled(path, voxels.reshape(stored.header.shape)), affine=stored.header.affine)
+
+
+def _content(stored: "_Stored", file: BufferedIOBase) -> bytes:
+    """The voxels, from where their file stands."""
+    return take(gunzipped(file) if stored.compressed else file, stored.size, stored.data)
 
 
 class _Stored(NamedTuple):
     """How a file stores its voxels.
 
     Attributes:
+        data: the file in which they lie.
         shape: along all axes.
         order: these axes, those in space first.
         dtype: of the stored numbers.
@@ -67,6 +82,7 @@ class _Stored(NamedTuple):
         header: what it is to others.
     """
 
+    data: Path
     shape: tuple[int, ...]
     order: tuple[int, ...]
     dtype: np.dtype
@@ -83,9 +99,11 @@ def _stored(path: Path, file: BufferedIOBase) -> _Stored:
     """The header of an NRRD file, checked against the size of the file, which is left at the first byte of the data."""
     text = _text(path, file)
     file.seek(len(text))
+    named = _DETACHED.search(text)
+    data = path if named is None else beside(path, named[1].decode(errors="replace").strip())
     try:
         with np.errstate(all="ignore"):  # sizes that are no numbers are refused below
-            return _understood(path, text, _fields(text))
+            return _understood(path, data, text, _fields(_DETACHED.sub(b"#", text)))
     except DataError:
         raise
     except Exception as error:  # the parser raises whatever it likes on damaged headers
@@ -102,14 +120,7 @@ def _text(path: Path, file: BufferedIOBase) -> bytes:
         raise DataError(finding, expected=WHOLE, remedy=remedy, code="DATA-005")
     end = re.search(rb"\r?\n\r?\n", head)
     text = head[: end.end()] if end else head
-    if re.search(rb"^data ?file\s*:", text, re.IGNORECASE | re.MULTILINE):
-        raise DataError(
-            f"{path}: detached data: its header names another file for its voxels",
-            expected=WHOLE,
-            remedy="save it as .nrrd or .nii.gz, in one file: a header could name any file of this machine",
-            code="DATA-030",
-        )
-    if not end:
+    if not end and not _DETACHED.search(text):
         raise damaged(path, "its header has no end")
     return text
 
@@ -130,7 +141,7 @@ def _fields(text: bytes) -> dict[str, Any]:
     return fields | {"dtype": nrrd.read_data(empty, io.BytesIO()).dtype}
 
 
-def _understood(path: Path, text: bytes, fields: dict[str, Any]) -> _Stored:
+def _understood(path: Path, data: Path, text: bytes, fields: dict[str, Any]) -> _Stored:
     encoding = fields["encoding"].lower()
     skips = [fields.get(name) for name in ("byte skip", "byteskip", "line skip", "lineskip")]
     if encoding not in ("raw", "gzip", "gz") or any(skips):
@@ -147,7 +158,9 @@ def _understood(path: Path, text: bytes, fields: dict[str, Any]) -> _Stored:
     axes = [axis for axis in range(len(shape)) if axis not in placed]
     sizes = (*(shape[axis] for axis in placed), *[1] * (3 - len(placed)))
     components = math.prod(shape[axis] for axis in axes)
-    affine = _affine(fields, placed)
+    unit = _unit(path, fields)
+    plain = _affine(fields, placed)
+    affine = scaled(plain, unit.millimetres)
     check_geometry(path, (*sizes, *(shape[axis] for axis in axes)), affine)
     segments = {key: value for key, value in fields.items() if re.match(r"Segment\d+_", key)}
     names, clash = _names(segments)
@@ -157,10 +170,12 @@ def _understood(path: Path, text: bytes, fields: dict[str, Any]) -> _Stored:
         affine=affine,
         label=bool(segments),
         names=names,
-        notes=(*clash, *_notes(path, text, fields)),
+        notes=(*clash, *_notes(path, text, fields), *unit.notes),
+        alternatives=unit.alternatives(plain),
     )
-    stored = _Stored(shape, (*placed, *axes), fields["dtype"], encoding != "raw", header)
-    check_claim(path, stored.size + (0 if stored.compressed else len(text)), compressed=stored.compressed)
+    stored = _Stored(data, shape, (*placed, *axes), fields["dtype"], encoding != "raw", header)
+    before = 0 if stored.compressed or data != path else len(text)
+    check_claim(data, stored.size + before, compressed=stored.compressed)
     return stored
 
 
@@ -193,6 +208,12 @@ def _affine(fields: dict[str, Any], placed: tuple[int, ...]) -> Affine:
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = steps * ras[:, None], origin * ras
     return affine
+
+
+def _unit(path: Path, fields: dict[str, Any]) -> Unit:
+    """The unit of length: of the space, or of axes without a space."""
+    named = fields.get("space units") if "space directions" in fields else fields.get("units")
+    return unit_of(path, named or ())
 
 
 def _names(segments: dict[str, str]) -> tuple[dict[int, str] | None, tuple[str, ...]]:

@@ -12,8 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.grid import differences
-from sfumato.data.formats.volume import Header, Plane, Volume, flat_axis, grid_of, named_place
+from sfumato.data.formats.volume import Header, Plane, Volume, flat_axis, named_place
 from sfumato.errors import DataError
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
@@ -143,26 +142,15 @@ def _plane(volume: Volume, member: str) -> Plane | None:
         return np.asarray(volume.planes(flat_axis(volume.voxels.shape, volume.affine))[0])
     if not (place := named_place(member)):
         return None
-    planes, index = volume.planes(place.axis), place.number
+    planes, index = volume.planes(place.axis, place.codes), place.number
     components = planes[..., None] if place.component is None else planes.reshape(*planes.shape[:3], -1)
     component = place.component or 0
     if component >= components.shape[-1]:
         return None
-    if not 0 <= index < len(planes):
-        return np.zeros(planes.shape[1:3], planes.dtype) if volume.endless else None
-    return np.asarray(components[index, ..., component])
-
-
-def check_same_grid(image: Path, mask: Path) -> None:
-    """Refuse a mask whose voxels do not lie where those of its image do.
-
-    Raises:
-        DataError: the grids differ, and in what; or a file cannot be read.
-    """
-    if found := differences(grid_of(read_header(mask)), grid_of(read_header(image))):
-        raise DataError(
-            f"{mask} lies on another grid than its image {image}: {'; '.join(found)}",
-            expected="a mask on the grid of its image: as many voxels, at the same places",
-            remedy="resample the mask onto the image (nearest neighbour), or export it anew",
-            code="DATA-012",
-        )
+    if 0 <= index < len(planes):
+        plane = np.asarray(components[index, ..., component])
+    elif volume.endless or place.window is not None:
+        plane = np.zeros(planes.shape[1:3], planes.dtype)
+    else:
+        return None
+    return plane if place.window is None else place.window.pasted(plane)

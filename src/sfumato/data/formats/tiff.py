@@ -10,7 +10,8 @@ Source: Adobe, TIFF Revision 6.0, 1992 (ExtraSamples: 0 unspecified data, 1 and 
 
 import io
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tifffile
@@ -18,6 +19,17 @@ from jaxtyping import Shaped
 
 XMP_TAG, BYTES = 700, tifffile.DATATYPE.BYTE
 OPACITY = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+
+UPRIGHT: Mapping[int, Callable[[np.ndarray], np.ndarray]] = {
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: np.swapaxes(pixels, 0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.swapaxes(np.rot90(pixels, 2), 0, 1),
+    8: np.rot90,
+}
+"""What makes an array upright, by the tag Orientation: where its first row and first column lie."""
 
 
 def encode_tiff(pixels: Shaped[np.ndarray, "h w *c"], *, text: Mapping[str, str] | None = None, xmp: str = "") -> bytes:
@@ -47,6 +59,32 @@ def has_opacity(page: tifffile.TiffPage) -> bool:
     if not page.extrasamples:
         return bool(page.photometric == tifffile.PHOTOMETRIC.RGB)
     return bool(page.extrasamples[-1] in OPACITY)
+
+
+def pictures(file: tifffile.TiffFile) -> list[tifffile.TiffPage]:
+    """The pages that are pictures, and no smaller copies (thumbnails) or masks of others, as NewSubfileType says."""
+    pages = list(file.pages) if len(file.pages) > 1 else []
+    return [page for page in pages if not page.is_reduced and not page.is_mask] or [file.pages.first]
+
+
+def frames_within(file: tifffile.TiffFile, page: tifffile.TiffPage) -> int:
+    """How many pictures follow one another in a page: ImageJ and tifffile describe a stack by its first one alone."""
+    if len(file.pages) > 1 or not (file.is_imagej or file.is_shaped):
+        return 1
+    return max(1, int(math.prod(file.series[0].shape) // math.prod(page.shape)))
+
+
+def light_is_high(pixels: np.ndarray) -> np.ndarray:
+    """Whole numbers of which 0 is white, turned round within their range; floats have no such range and stay."""
+    if pixels.dtype.kind not in "ui":
+        return pixels
+    ends = np.iinfo(pixels.dtype)
+    return np.asarray((ends.max - (pixels - np.asarray(ends.min, pixels.dtype))).astype(pixels.dtype))
+
+
+def is_premultiplied(page: tifffile.TiffPage) -> bool:
+    """Whether the colours of a page are weighted by their opacity already."""
+    return has_opacity(page) and bool(page.extrasamples) and page.extrasamples[-1] == OPACITY[0]
 
 
 def is_tiff(content: bytes) -> bool:

@@ -13,6 +13,10 @@ voxel. The locator of a plane is `file::axial/17`; of the third component of a v
 
 A DICOM segmentation stores no empty planes at its ends. Its planes are numbered from the first that is stored, and
 those before and behind (`seg.dcm::axial/-2`) are read as empty masks; `formats.dicom.drawn.seg_offset` counts them.
+
+What follows an `@` says how a mask is laid on its image where the two do not lie on one grid by themselves (see
+`formats.laid`): `seg.nrrd::axial/-2@12of256x40of300` begins at row 12 of 256 and column 40 of 300, and its planes
+before the first and behind the last are empty; `mask.nii::axial/17@LAS` is cut as if its stored axes ran to L, A, S.
 """
 
 import re
@@ -27,21 +31,33 @@ from jaxtyping import Shaped
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.grid import MAX_VOXELS as MAX_VOXELS
 from sfumato.data.formats.grid import Affine as Affine
-from sfumato.data.formats.grid import Grid, to_lps
+from sfumato.data.formats.grid import Grid, codes_to_lps, to_lps
 
 Axis = Literal["axial", "coronal", "sagittal"]
 Voxels = Shaped[np.ndarray, "i j k *c"]
 Planes = Shaped[np.ndarray, "slices h w *c"]
 Plane = Shaped[np.ndarray, "h w *c"]
 
-_PLANE = re.compile(r"(axial|coronal|sagittal)/(-?\d+)(?:/(\d+))?")
+_PLANE = re.compile(r"(axial|coronal|sagittal)/(-?\d+)(?:/(\d+))?(?:@(?:([LRAPSI]{3})|(\d+)of(\d+)x(\d+)of(\d+)))?")
 
-_AXES: Mapping[Axis, tuple[tuple[int, int, int], tuple[int, ...]]] = {
+AXES: Mapping[Axis, tuple[tuple[int, int, int], tuple[int, ...]]] = {
     "axial": ((2, 1, 0), ()),
     "coronal": ((1, 2, 0), (1,)),
     "sagittal": ((0, 2, 1), (1,)),
 }
 """From L, P, S order: which axes become slices, rows, columns, and which of those are then flipped."""
+
+
+class Alternative(NamedTuple):
+    """Another place that programs give to the voxels of a file whose header leaves a choice.
+
+    Attributes:
+        affine: as in `Header`.
+        why: what it is, for a note: "its qform, which ITK takes".
+    """
+
+    affine: Affine
+    why: str
 
 
 class Header(NamedTuple):
@@ -57,6 +73,9 @@ class Header(NamedTuple):
         reference: for labels, the files that they were drawn on, where the file says so.
         notes: what a careful reader should know, in sentences: contradictions, and what was assumed.
         window: lowest and highest value to be shown, where the file says so (DICOM).
+        alternatives: where other programs take the voxels to lie: masks drawn in them lie there.
+        colours: whether three components are the red, green and blue of a voxel, whatever their kind of number.
+        step: between neighbouring values, where a slope that is no whole number makes them; else 0.
     """
 
     shape: tuple[int, ...]
@@ -68,6 +87,9 @@ class Header(NamedTuple):
     reference: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
     window: tuple[float, float] | None = None
+    alternatives: tuple[Alternative, ...] = ()
+    step: float = 0.0
+    colours: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,16 +106,21 @@ class Volume:
     affine: Affine
     endless: bool = False
 
-    def planes(self, axis: Axis) -> Planes:
-        """A view of the voxels as planes along an axis."""
-        order, signs = to_lps(self.affine)
+    def planes(self, axis: Axis, codes: str = "") -> Planes:
+        """A view of the voxels as planes along an axis.
+
+        Args:
+            axis: along which they are cut.
+            codes: where the stored axes run to, such as "LAS", if not to where the affine says.
+        """
+        order, signs = codes_to_lps(codes) if codes else to_lps(self.affine)
         return _turned(self.voxels, order, signs, axis)
 
 
 def as_stored(planes: Planes, axis: Axis, affine: Affine) -> Voxels:
     """The inverse of `Volume.planes`: voxels in stored order, as a view."""
     order, signs = to_lps(affine)
-    axes, flips = _AXES[axis]
+    axes, flips = AXES[axis]
     rest = range(3, planes.ndim)
     lps = np.transpose(np.flip(planes, flips), (*np.argsort(axes), *rest))
     stored = lps[tuple(slice(None, None, sign) for sign in signs)]
@@ -104,14 +131,14 @@ def spacing(affine: Affine, axis: Axis) -> tuple[float, float, float]:
     """Millimetres between slices, rows and columns of the planes along an axis."""
     order, _ = to_lps(affine)
     steps = np.linalg.norm(affine[:3, :3], axis=0)
-    between, down, across = (float(steps[order[source]]) for source in _AXES[axis][0])
+    between, down, across = (float(steps[order[source]]) for source in AXES[axis][0])
     return between, down, across
 
 
 def count_planes(header: Header, axis: Axis) -> int:
     """How many planes a volume has along an axis."""
     order, _ = to_lps(header.affine)
-    return header.shape[order[_AXES[axis][0][0]]]
+    return header.shape[order[AXES[axis][0][0]]]
 
 
 def thickest_axis(header: Header) -> Axis:
@@ -126,7 +153,7 @@ def thickest_axis(header: Header) -> Axis:
 
 def _turned(voxels: Voxels, order: tuple[int, ...], signs: tuple[int, ...], axis: Axis) -> Planes:
     lps = np.transpose(voxels, (*order, *range(3, voxels.ndim)))[tuple(slice(None, None, sign) for sign in signs)]
-    axes, flips = _AXES[axis]
+    axes, flips = AXES[axis]
     return np.flip(np.transpose(lps, (*axes, *range(3, voxels.ndim))), flips)
 
 
@@ -135,19 +162,48 @@ def grid_of(header: Header) -> Grid:
     return Grid.of(header.shape, header.affine)
 
 
+class Window(NamedTuple):
+    """Where a smaller plane lies in a larger one: its first row of how many, its first column of how many."""
+
+    row: int
+    rows: int
+    column: int
+    columns: int
+
+    def __str__(self) -> str:
+        return f"{self.row}of{self.rows}x{self.column}of{self.columns}"
+
+    def pasted(self, plane: Plane) -> Shaped[np.ndarray, "rows columns *c"]:
+        """The larger plane, which is 0 elsewhere."""
+        whole = np.zeros((self.rows, self.columns, *plane.shape[2:]), plane.dtype)
+        whole[self.row : self.row + plane.shape[0], self.column : self.column + plane.shape[1]] = plane
+        return whole
+
+
 class Place(NamedTuple):
-    """Which plane of a volume: `axial/17`, or `axial/17/2` for the third component."""
+    """Which plane of a volume: `axial/17`, or `axial/17/2` for the third component; and how it is laid on an image.
+
+    Attributes:
+        axis: along which it is cut.
+        number: of the plane.
+        component: of several.
+        codes: where the stored axes run to, if not to where the affine says.
+        window: where it lies in the plane of its image, if it is smaller; then planes that are not there are empty.
+    """
 
     axis: Axis
     number: int
     component: int | None = None
+    codes: str = ""
+    window: Window | None = None
 
 
 def named_place(member: str) -> Place | None:
     """The place that a locator's member names; None without one."""
     if not (named := _PLANE.fullmatch(member)):
         return None
-    return Place(cast(Axis, named[1]), int(named[2]), int(named[3]) if named[3] else None)
+    window = Window(*(int(number) for number in named.groups()[4:])) if named[5] else None
+    return Place(cast(Axis, named[1]), int(named[2]), int(named[3]) if named[3] else None, named[4] or "", window)
 
 
 def place_in(volume: Volume, locator: Locator) -> Place:
@@ -159,4 +215,4 @@ def flat_axis(shape: tuple[int, ...], affine: Affine) -> Axis:
     """The axis along which a volume has a single plane."""
     order, _ = to_lps(affine)
     axes = cast(tuple[Axis, ...], get_args(Axis))
-    return next(axis for axis in axes if shape[order[_AXES[axis][0][0]]] == 1)
+    return next(axis for axis in axes if shape[order[AXES[axis][0][0]]] == 1)

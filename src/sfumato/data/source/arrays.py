@@ -17,7 +17,7 @@ from typing import NamedTuple
 from sfumato.data.formats.archive import Array, ArrayHeader, Locator, array_headers, read_array
 from sfumato.data.manifest import Case, is_safe_id
 from sfumato.data.order import natural
-from sfumato.data.source.axes import Axes, axes_of
+from sfumato.data.source.axes import Axes, axes_beside, axes_of
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import arrange
 from sfumato.data.source.listing import Entry
@@ -139,10 +139,12 @@ def _with_class_names(found: Found, stored: Mapping[str, Stored]) -> Found:
 
 
 def _part(arrays: Mapping[str, Stored], split: str, hints: Hints) -> Found:
-    images, labels, masks = arrays["images"], arrays.get("labels"), arrays.get("masks")
-    axes = axes_of(str(images), images.shape, counted=True, slice_axis=hints.slice_axis)
-    if masks is None and labels is not None and len(labels.shape) >= len(axes.extent) + 1:
+    images, labels = arrays["images"], arrays.get("labels")
+    masks = arrays.get("masks")
+    if masks is None and labels is not None and len(labels.shape) >= 3:
         labels, masks = None, labels  # labels of pixels
+    axes = axes_beside(images.shape, masks.shape, counted=True) if masks else None
+    axes = axes or axes_of(str(images), images.shape, counted=True, slice_axis=hints.slice_axis)
     names: Sequence[str | None] = [None] * axes.cases
     if labels is not None:
         names = class_names(str(labels), read_array(labels.path, labels.key), axes.cases)
@@ -207,8 +209,9 @@ def _each(cases: Sequence[Case], notes: Sequence[str], hints: Hints, *, alone: b
     for case in cases:
         image, inside = _single(Path(case.image))
         counted = None if alone and not inside and len(array_headers(image.path)) == 1 else False
-        axes = axes_of(str(image), image.shape, counted=counted, slice_axis=hints.slice_axis)
         masks = [inside] if inside else [_single(Path(mask))[0] for mask in case.masks]
+        axes = axes_beside(image.shape, masks[0].shape, counted=False) if masks else None
+        axes = axes or axes_of(str(image), image.shape, counted=counted, slice_axis=hints.slice_axis)
         said[str(axes)] = said.get(str(axes), 0) + 1
         for row in range(axes.cases):
             named = replace(case, id=f"{case.id}_{row:03d}") if axes.counted else case

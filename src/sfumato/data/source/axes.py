@@ -8,6 +8,9 @@ After the axis that counts the cases, if there is one, a case is
     (d, h, w)       a volume: neither
     (d, h, w, c)    a volume in colours, by the same rule; (c, d, h, w) likewise
 
+Masks beside an image say more than these rules: of an image of three axes whose masks have two, the third axis is that
+of the channels, however many there are.
+
 Where both rules hold (3 x 3 x 3), nobody can know, and it is refused. A single array of three axes with nothing beside
 it is a stack of images along its first axis, or a volume where a slice axis is asked for. Arrays have no geometry:
 axial cuts along the first axis of a volume, coronal along the second, sagittal along the third.
@@ -108,6 +111,24 @@ def axes_of(
     if spatial not in (2, 3):
         raise _unclear(name, shape)
     return Axes(shape, counted=counted, spatial=spatial, first=case[0] if first else 0, cut=cut if spatial == 3 else 0)
+
+
+def axes_beside(shape: tuple[int, ...], masks: tuple[int, ...], *, counted: bool) -> Axes | None:
+    """What the axes of images mean by the masks that lie on them; None where the masks do not say it.
+
+    Args:
+        shape: of the images.
+        masks: of the masks.
+        counted: whether the first axis counts cases.
+    """
+    start = int(counted)
+    case, mask = shape[start:], masks[start:]
+    if len(mask) == 3 and 1 in (mask[0], mask[-1]):  # an axis of one channel
+        mask = mask[:-1] if mask[-1] == 1 else mask[1:]
+    last, first = case[:-1] == mask, case[1:] == mask
+    if len(case) != 3 or len(mask) != 2 or shape[:start] != masks[:start] or last == first:
+        return None
+    return Axes(shape, counted=counted, spatial=2, first=case[0] if first else 0, cut=0)
 
 
 def _colours(name: str, shape: tuple[int, ...], case: tuple[int, ...]) -> tuple[bool, bool]:

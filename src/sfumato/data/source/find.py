@@ -27,6 +27,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
+from sfumato.data.source.contours import refuse_contours
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
 from sfumato.data.source.found import Hints as Hints
@@ -201,6 +202,8 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     else:
         found = _of_kind(kind, files, masks, hints)
         notes += left_out(listing, others, what=kind)
+        if not found.has_masks and not hints.images_only:
+            refuse_contours(others)
     return found._replace(notes=(*notes, *_about_json(others), *found.notes))
 
 

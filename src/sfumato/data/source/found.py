@@ -11,6 +11,7 @@ from sfumato.data.formats.volume import Axis
 from sfumato.data.manifest import Case, refuse_unsafe_ids
 from sfumato.data.order import natural
 from sfumato.data.source.classes import with_one_spelling
+from sfumato.data.source.colours import colour_names
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -102,11 +103,13 @@ def conclude(cases: Iterable[Case], notes: Sequence[str], *, form: str, unpaired
     labels = {case.label for case in cases if case.label is not None}
     if labels and (unlabelled := sum(case.label is None for case in cases)):
         notes = [*notes, f"cases without a class: {unlabelled}"]
+    names, told = colour_names(cases)
     return Found(
         cases=cases,
         classes=tuple(sorted(labels, key=natural)),
-        notes=tuple(notes),
+        notes=(*notes, *told),
         form=form,
+        mask_names=names,
         unpaired=tuple(unpaired),
     )
 

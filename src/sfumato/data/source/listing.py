@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sfumato.data.formats.colours import TABLE as TABLE_OF_COLOURS
 from sfumato.data.formats.image import SUFFIXES
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import SUFFIXES as VOLUMES
@@ -31,6 +32,10 @@ ARRAYS = (".npy", ".npz")
 TABLES = (".csv", ".tsv", ".txt")
 READ = (*SUFFIXES, *VOLUMES, *ARRAYS, *TABLES, ".json", ".zip", ".gz")
 """Endings of what is read, or of what is no folder."""
+
+HEADERS = (".mhd", ".nhdr")
+VOXELS = re.compile(r"\.(?:z?raw|img|dat|bin)(?:\.gz)?$", re.IGNORECASE)
+"""Endings of headers, and of the files beside them that hold their voxels."""
 
 IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "icon\r"}
 NO_PLACE_FOR_IMAGES = {"__macosx", ".git", ".svn", ".hg", ".dvc", ".datalad"}
@@ -274,10 +279,19 @@ def divided(entries: Sequence[Entry], wanted: Callable[[Entry], bool]) -> tuple[
     return chosen, others
 
 
+def _unused(listing: Listing, others: Sequence[Entry]) -> list[Entry]:
+    """Files that are not used, without the voxels of a header that lies beside them (`a.raw` of `a.mhd`)."""
+    headers = {entry.locator.rpartition(".")[0] for entry in listing.entries if entry.name.lower().endswith(HEADERS)}
+    return [
+        entry for entry in others
+        if VOXELS.sub("", entry.locator) not in headers and entry.name != TABLE_OF_COLOURS
+    ]  # fmt: skip
+
+
 def left_out(listing: Listing, others: Sequence[Entry], *, what: str = "images") -> list[str]:
     """Notes about files that are not used, and about links."""
     notes = [f"hidden files or folders passed over: {listing.hidden}"] if listing.hidden else []
     notes += listing.notes
-    if others:
+    if others := _unused(listing, others):
         notes.append(f"files that are no {what}, not used: {_some([entry.name for entry in others])}")
     return notes

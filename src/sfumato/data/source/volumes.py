@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.scan import check_same_grid, read_header
+from sfumato.data.formats.laid import Laid, check_same_grid, lay_mask
+from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
@@ -42,6 +43,7 @@ class Scan(NamedTuple):
     case: Case
     header: Header
     masks: tuple[Header, ...]
+    laid: tuple[Laid, ...] = ()
 
 
 def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
@@ -161,10 +163,13 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
     masks = tuple(header(mask) for mask in case.masks)
     for locator, found in zip(case.masks, masks, strict=True):
         _check_components(locator, found, None)
-    for locator, found in zip((*case.channels, *case.masks), (*channels, *masks), strict=True):
-        if not _is_segmentation(found):
-            check_same_grid(Path(case.image), Path(locator))
-    return Scan(case, image, masks)
+    for channel in case.channels:
+        check_same_grid(Path(case.image), Path(channel))
+    laid = tuple(
+        Laid() if _is_segmentation(found) else lay_mask(Path(case.image), Path(mask))
+        for mask, found in zip(case.masks, masks, strict=True)
+    )
+    return Scan(case, image, masks, laid)
 
 
 def _is_segmentation(header: Header) -> bool:
@@ -173,7 +178,7 @@ def _is_segmentation(header: Header) -> bool:
 
 
 def _are_colours(header: Header) -> bool:
-    return header.shape[3:] == (3,) and header.dtype == np.uint8
+    return header.shape[3:] == (3,) and (header.colours or header.dtype == np.uint8)
 
 
 def _check_components(locator: str, header: Header, component: int | None) -> None:
@@ -205,7 +210,8 @@ def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
     case, several = scan.case, len(scan.header.shape) > 3
     part = f"/{component}" if several and component is not None else ""
     count = count_planes(scan.header, axis)
-    if 1 in scan.header.shape[:3] and not part and not any(map(_is_segmentation, scan.masks)):
+    alone = not any(map(_is_segmentation, scan.masks)) and not any(laid.codes or laid.box for laid in scan.laid)
+    if 1 in scan.header.shape[:3] and not part and alone:
         return [case]
     offsets = [_offset(case.image, mask, found, axis) for mask, found in zip(case.masks, scan.masks, strict=True)]
     digits = max(3, len(str(count - 1)))
@@ -215,7 +221,10 @@ def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
             id=f"{case.id}_{number:0{digits}d}",
             image=f"{case.image}::{axis}/{number}{part}",
             channels=tuple(f"{channel}::{axis}/{number}{part}" for channel in case.channels),
-            masks=tuple(f"{mask}::{axis}/{number - offset}" for mask, offset in zip(case.masks, offsets, strict=True)),
+            masks=tuple(
+                f"{mask}::{laid.member(axis, number - offset)}"
+                for mask, laid, offset in zip(case.masks, scan.laid, offsets, strict=True)
+            ),
             volume=case.id,
             patient=case.patient or case.id,
         )
@@ -241,6 +250,7 @@ def _notes(scans: Sequence[Scan], cases: Sequence[Case], axis: Axis, *, chosen: 
     if labels := [scan.case.id for scan in scans if scan.header.label]:
         notes.append(f"volumes that say they hold labels, used as images: {len(labels)} ({', '.join(labels[:5])})")
     said = Counter(note for scan in scans for header in (scan.header, *scan.masks) for note in header.notes)
+    said.update(laid.note for scan in scans for laid in scan.laid if laid.note)
     shown = [f"{note} ({count} volumes)" if count > 1 else note for note, count in said.most_common(SHOWN)]
     return [*notes, *shown, *([f"... and {len(said) - SHOWN} more remarks of this kind"] if len(said) > SHOWN else [])]
 

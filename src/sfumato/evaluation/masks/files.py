@@ -11,14 +11,14 @@ import numpy as np
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
-from sfumato.data.formats.grid import differences
 from sfumato.data.formats.image import read_image, read_mask
+from sfumato.data.formats.laid import Laid, find_laid
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
-from sfumato.data.formats.volume import grid_of, place_in
+from sfumato.data.formats.volume import named_place, place_in
 from sfumato.data.mask import MaskRule
 from sfumato.data.units import Unit
 from sfumato.errors import DataError
-from sfumato.evaluation.masks.references import is_whole_volume
+from sfumato.evaluation.masks.references import grid_file, is_whole_volume
 
 
 def read_readers(unit: Unit, rule: MaskRule) -> np.ndarray:
@@ -39,8 +39,25 @@ def _planes(unit: Unit, reader: int) -> list[str]:
     if not is_whole_volume(unit) or not is_volume(first.path) or is_dicom(first.path):
         return locators
     volume = read_volume(first.path)
-    axis = place_in(volume, first).axis
-    return [f"{first.path}::{axis}/{number}" for number in range(len(volume.planes(axis)))]
+    place = place_in(volume, first)
+    if place.window is not None:
+        return locators
+    laid = f"@{place.codes}" if place.codes else ""
+    return [
+        f"{first.path}::{place.axis}/{number}{laid}" for number in range(len(volume.planes(place.axis, place.codes)))
+    ]
+
+
+def _places(unit: Unit) -> list[Locator]:
+    """Where the planes of the reference lie on the grid of the image, which is that of a prediction.
+
+    Planes of a segmentation that does not hold all of its image are numbered from its own first.
+    """
+    locators = [Locator.parse(locator) for locator in _planes(unit, 0)]
+    place = named_place(locators[0].member)
+    if (is_dicom(locators[0].path) or (place and place.window)) and all(case.image for case in unit.cases):
+        return [Locator.parse(case.image) for case in unit.cases]
+    return [locator._replace(member=locator.member.partition("@")[0]) for locator in locators]
 
 
 def read_predicted(file: str, unit: Unit, rule: MaskRule) -> np.ndarray:
@@ -52,12 +69,13 @@ def read_predicted(file: str, unit: Unit, rule: MaskRule) -> np.ndarray:
     path = Locator.parse(file).path
     if not is_volume(path):
         return rule.apply(read_mask(file))
-    _check_grid(path, unit)
-    places = [Locator.parse(locator) for locator in _planes(unit, 0)]
+    laid = _laid(path, unit)
+    places = _places(unit)
     if is_dicom(path):  # a segmentation numbers its classes itself
         planes = _at(path, places)
     else:
-        members = (place.member or _only(path) for place in places)
+        named = [named_place(place.member) or place_in(read_volume(path), Locator(path)) for place in places]
+        members = (laid.member(place.axis, place.number) for place in named)
         planes = np.stack([rule.apply(read_mask(f"{path}::{member}")) for member in members])
     return planes if is_whole_volume(unit) else planes[0]
 
@@ -74,7 +92,7 @@ def read_map(file: str, unit: Unit) -> np.ndarray:
     """A map from 0 to 1 in the shape of the unit's references; whole numbers run from 0 to their largest."""
     path = Path(file)
     if is_volume(path):
-        planes = _at(path, [Locator.parse(locator) for locator in _planes(unit, 0)])
+        planes = _at(path, _places(unit))
         values = planes if is_whole_volume(unit) else planes[0]
     else:
         values = read_image(file)[..., 0]
@@ -89,21 +107,20 @@ def _at(path: Path, places: Sequence[Locator]) -> np.ndarray:
     return np.asarray(volume.planes(found[0].axis)[[place.number for place in found]])
 
 
-def _only(path: Path) -> str:
-    """The only plane of a volume, as a member of its locator."""
-    volume = read_volume(path)
-    place = place_in(volume, Locator(path))
-    return f"{place.axis}/{place.number}"
+def _laid(path: Path, unit: Unit) -> Laid:
+    """How a prediction lies on its reference.
 
-
-def _check_grid(path: Path, unit: Unit) -> None:
-    """Refuse voxels that do not lie where those of the reference do; DICOM segmentations may lack planes."""
-    reference = Locator.parse(unit.cases[0].masks[0]).path
+    Raises:
+        DataError: its voxels do not lie where those of the reference do; DICOM segmentations may lack planes.
+    """
+    reference = grid_file(unit)
     if not is_volume(reference) or is_dicom(reference) or is_dicom(path):
-        return
-    if found := differences(grid_of(read_header(path)), grid_of(read_header(reference))):
-        raise DataError(
-            f"{path} lies on another grid than its reference {reference}: {'; '.join(found)}",
-            expected="as many voxels, at the same places", code="SCORE-004",
-            remedy="score predictions on the grid of their input; check that the files belong together",
-        )  # fmt: skip
+        return Laid()
+    laid = find_laid(read_header(reference), read_header(path))
+    if isinstance(laid, Laid):
+        return laid
+    raise DataError(
+        f"{path} lies on another grid than its reference {reference}: {'; '.join(laid)}",
+        expected="as many voxels, at the same places", code="SCORE-004",
+        remedy="score predictions on the grid of their input; check that the files belong together",
+    )  # fmt: skip

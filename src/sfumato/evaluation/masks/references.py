@@ -75,10 +75,17 @@ class References:
         case, mask = unit.cases[0], Locator.parse(unit.cases[0].masks[0])
         if not is_volume(mask.path):
             return self.millimetres.get(case.id)
-        header = _header(mask.path)
+        header = _header(grid_file(unit))
         place = named_place(mask.member)
         steps = spacing(header.affine, place.axis if place else flat_axis(header.shape, header.affine))
         return steps if is_whole_volume(unit) else steps[1:]
+
+
+def grid_file(unit: Unit) -> Path:
+    """The file whose header says where the voxels of a unit lie: its image if that is there, else its mask."""
+    image, mask = (Locator.parse(locator).path for locator in (unit.cases[0].image, unit.cases[0].masks[0]))
+    there = unit.cases[0].image and image.is_file() and is_volume(image)
+    return image if there else mask
 
 
 def is_whole_volume(unit: Unit) -> bool:

@@ -124,21 +124,22 @@ def _plane(image: str, reference: str, prediction: str) -> _Shown:
         first = start  # nothing, or a scan as a whole: where the mask lies
     if first is None or start is None or drawn.member or not is_volume(drawn.path):
         return _Shown(image, reference, prediction)
-    areas, others = (_areas(mask.path, start.axis) for mask in (true, drawn))
+    areas, others = _areas(true.path, start.axis, start.codes), _areas(drawn.path, start.axis)
     number = int((areas if areas.any() else others).argmax())
     at = first._replace(number=first.number + number - start.number)
     component = "" if at.component is None else f"/{at.component}"
+    laid = f"@{start.codes or start.window}" if start.codes or start.window else ""
     return _Shown(
         f"{seen.path}::{at.axis}/{at.number}{component}" if image else "",
-        f"{true.path}::{start.axis}/{number}",
-        f"{drawn.path}::{start.axis}/{number}",
+        f"{true.path}::{start.axis}/{number}{laid}",
+        f"{drawn.path}::{start.axis}/{at.number if laid else number}",
         f" · {at.axis} plane {at.number}",
     )
 
 
-def _areas(path: Path, axis: Axis) -> np.ndarray:
+def _areas(path: Path, axis: Axis, codes: str = "") -> np.ndarray:
     """How many pixels each plane of a label volume marks."""
-    planes = read_volume(path).planes(axis)
+    planes = read_volume(path).planes(axis, codes)
     return np.asarray((planes != 0).reshape(len(planes), -1).sum(axis=1))
 
 

@@ -136,6 +136,8 @@ def test_other_ways_to_write_it(tmp_path: Path, whole: bytes, affine: np.ndarray
         (lambda: text(ElementDataFile="/etc/passwd"), "DATA-030", "detached data"),
         (lambda: text(ElementDataFile="../a.raw") + b"ElementDataFile = LOCAL\n", "DATA-030", "detached data"),
         (lambda: text(ElementDataFile="LIST"), "DATA-030", "detached data"),
+        (lambda: text(ElementDataFile="a%03d.raw 1 9 1"), "DATA-030", "detached data"),
+        (lambda: text(ElementDataFile="b.raw"), "DATA-030", "which is not there"),
         (lambda: b"hello = this is text\n" * 9, "DATA-005", "not a MetaImage"),
         (lambda: bytes(range(256)) * 9000, "DATA-005", "not a MetaImage"),
         (lambda: b"", "DATA-003", "empty"),
@@ -149,3 +151,25 @@ def test_damage_is_refused(tmp_path: Path, name: str, damage: Callable[[], bytes
     with pytest.raises(DataError, match=finding) as caught:
         read_any(path)
     assert caught.value.code == code and name in caught.value.finding and caught.value.expected
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_voxels_in_a_file_beside_the_header(tmp_path: Path, compressed: bool) -> None:
+    """What ITK writes as .mhd and .raw or .zraw; shorter than its header says is damage."""
+    whole = saved(tmp_path, compressed=compressed)
+    SimpleITK.WriteImage(SimpleITK.ReadImage(str(whole)), str(tmp_path / "b.mhd"), compressed)
+    data = tmp_path / ("b.zraw" if compressed else "b.raw")
+    assert np.array_equal(read_any(tmp_path / "b.mhd").voxels, VOXELS.T)
+    assert np.array_equal(read_header(tmp_path / "b.mhd").affine, read_header(whole).affine)
+    data.write_bytes(data.read_bytes()[:-9])
+    with pytest.raises(DataError, match=data.name):
+        read_volume(tmp_path / "b.mhd")
+
+
+@pytest.mark.parametrize(("unit", "steps"), [("um", 0.0005), ("mm", 0.5), ("cm", 5), ("?", 0.5)])
+def test_units_of_length(tmp_path: Path, unit: str, steps: float) -> None:
+    path = tmp_path / "a.mha"
+    path.write_bytes(text(DimSize="2 2 2", ElementSpacing="0.5 0.5 0.5", DistanceUnits=unit) + bytes(16))
+    header = read_header(path)
+    assert np.allclose(np.linalg.norm(header.affine[:3, :3], axis=0), steps)
+    assert bool(header.notes) == bool(header.alternatives) == (unit in ("um", "cm"))

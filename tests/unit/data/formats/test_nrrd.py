@@ -154,6 +154,8 @@ def test_the_files_that_are_damaged_below_are_sound(tmp_path: Path) -> None:
         (lambda: text("encoding: raw", "data file: /etc/passwd", "", ""), "DATA-030", "detached data"),
         (lambda: text("encoding: raw", "datafile: ../../a.raw"), "DATA-030", "detached data"),
         (lambda: text("encoding: raw", "Data File: LIST", "a.raw", "b.raw"), "DATA-030", "detached data"),
+        (lambda: text("encoding: raw", "data file: ..\\\\a.raw"), "DATA-030", "detached data"),
+        (lambda: text("encoding: raw", "data file: b.raw"), "DATA-030", "which is not there"),
         (lambda: text("encoding: raw", "space dimension: 3", PLANAR, "", ""), "DATA-032", "degenerate"),
         (lambda: b"hello, this is text", "DATA-005", "not an NRRD"),
         (lambda: b"NRRD" + bytes(2**21), "DATA-006", "no end"),
@@ -176,3 +178,26 @@ def test_without_pynrrd_it_says_what_to_install(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(DataError, match=r"pip install 'sfumato\[dicom\]'") as caught:
         read_header(tmp_path / "a.nrrd")
     assert caught.value.code == "DATA-034"
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+def test_voxels_in_a_file_beside_the_header(tmp_path: Path, encoding: str) -> None:
+    """What pynrrd writes as .nhdr; shorter than its header says is damage."""
+    nrrd.write(str(tmp_path / "b.nhdr"), VOXELS, dict(LPS, encoding=encoding), detached_header=True)
+    (data,) = (path for path in tmp_path.iterdir() if path.suffix != ".nhdr")
+    assert np.array_equal(read_any(tmp_path / "b.nhdr").voxels, VOXELS)
+    data.write_bytes(data.read_bytes()[:-20])
+    with pytest.raises(DataError, match=data.name):
+        read_volume(tmp_path / "b.nhdr")
+
+
+@pytest.mark.parametrize(("units", "share"), [(["um"] * 3, 0.001), (["mm"] * 3, 1), (["furlong"] * 3, 1)])
+def test_units_of_length(tmp_path: Path, units: list[str], share: float) -> None:
+    header = read_header(saved(tmp_path, **LPS, space_units=units))
+    assert np.allclose(header.affine[:3, :3], DIRECTIONS.T * np.array([-1, -1, 1])[:, None] * share)
+    assert bool(header.notes) == (units[0] != "mm") and bool(header.alternatives) == (share != 1)
+
+
+def test_several_units_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="several units"):
+        read_header(saved(tmp_path, **LPS, space_units=["um", "um", "mm"]))

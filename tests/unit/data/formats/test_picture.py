@@ -43,7 +43,7 @@ DOORS = {
 }
 """Functions that open a file of images, and the only module that may call each."""
 
-FROM_MEMORY = {"tifffile.TiffFile": {"data/formats/image.py", "data/formats/tiff.py"}}
+FROM_MEMORY = {"tifffile.TiffFile": {"data/formats/tiff_pixels.py", "data/formats/tiff.py"}}
 """The same for those that are given the content."""
 
 

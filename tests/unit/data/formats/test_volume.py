@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 from sfumato.data.formats import nifti, scan
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.grid import differences
+from sfumato.data.formats.laid import check_same_grid
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.formats.scan import check_same_grid, is_volume, read_header, read_plane, read_volume
+from sfumato.data.formats.scan import is_volume, read_header, read_plane, read_volume
 from sfumato.data.formats.volume import Axis, Header, Volume, as_stored, count_planes, grid_of, spacing, thickest_axis
 from sfumato.errors import DataError
 

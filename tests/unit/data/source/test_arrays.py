@@ -135,3 +135,31 @@ def test_several_data_sets_in_a_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="2 hold a data set each") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-018"
+
+
+@pytest.mark.parametrize("shape", [(10, 16, 20, 8), (10, 8, 16, 20), (10, 16, 20, 2), (10, 3, 16, 20)])
+@pytest.mark.parametrize("mask", [(10, 16, 20), (10, 16, 20, 1), (10, 1, 16, 20)])
+def test_masks_say_which_axis_is_that_of_the_channels(
+    tmp_path: Path, shape: tuple[int, ...], mask: tuple[int, ...]
+) -> None:
+    images = np.arange(np.prod(shape)).reshape(shape).astype(np.float32)
+    masks = np.random.default_rng(0).integers(0, 2, mask).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, masks=masks)
+    found = find_cases(tmp_path / "a.npz")
+    assert len(found.cases) == 10
+    expected = images[7] if shape[1:3] == (16, 20) else np.moveaxis(images[7], 0, -1)
+    assert np.array_equal(read_case(found.cases[7]), expected)
+    assert np.array_equal(read_mask(found.cases[7].masks[0]), masks[7].reshape(16, 20))
+
+
+def test_one_file_for_each_image_of_many_channels(tmp_path: Path) -> None:
+    for number in range(2):
+        np.savez(tmp_path / f"{number}.npz", image=np.ones((16, 20, 12), np.float32), mask=np.ones((16, 20), np.uint8))
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 2 and read_case(found.cases[0]).shape == (16, 20, 12)
+
+
+def test_labels_of_two_axes_beside_images_are_classes(tmp_path: Path) -> None:
+    labels = np.eye(4, dtype=np.uint8)[[0, 1, 2, 3, 0, 1]]
+    np.savez(tmp_path / "a.npz", images=np.zeros((6, 9, 8), np.uint8), labels=labels)
+    assert not find_cases(tmp_path / "a.npz").has_masks

@@ -1,7 +1,8 @@
 """Segmentations and the images that they are drawn on: where their planes lie, and how one is written.
 
 What is written refers to nothing: not to a patient, a study, a series or an image. All its UIDs are random, the
-patient's tags are empty, and its dates are those of writing. It is laid over its image by its geometry alone.
+patient's tags are empty, and its dates are those of writing. It is laid over its image by its geometry alone. Only
+where a person asks for it (`link`) is it written into the study of its image, for archives and viewers to know it by.
 """
 
 import io
@@ -14,8 +15,11 @@ from typing import Any
 import numpy as np
 
 from sfumato.atomic import write_atomic
-from sfumato.data.formats.dicom.file import library, quiet
+from sfumato.data.formats.dicom.file import is_dicom, library, quiet
+from sfumato.data.formats.dicom.linked import PATIENT, Linked, read_linked
+from sfumato.data.formats.dicom.places import JITTER
 from sfumato.data.formats.dicom.seg import Labels
+from sfumato.data.formats.dicom.series import is_uneven
 from sfumato.data.formats.grid import Grid, differences
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, Origin
 from sfumato.data.formats.scan import read_header
@@ -26,16 +30,6 @@ from sfumato.escape import visible
 MISPLACED = 0.05
 """Share of a voxel by which a corner may lie beside the grid of the image: positions are rounded in many files."""
 
-PATIENT = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "StudyTime",
-)
 _LPS: tuple[Axis, ...] = ("sagittal", "coronal", "axial")
 
 
@@ -55,6 +49,8 @@ def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
     offset = round(float(moved[along, 0]))
     moved[along] -= offset
     part = part._replace(shape=(*part.shape[:along], whole.shape[along], *part.shape[along + 1 :]))
+    if is_dicom(image) and is_uneven(image):
+        moved[along] *= MISPLACED / (2 * JITTER)
     if part.shape != whole.shape or np.abs(moved).max() > MISPLACED:
         found = differences(part._replace(origin=part.origin - offset * part.steps[:, along]), whole)
         raise DataError(
@@ -66,7 +62,9 @@ def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
     return offset
 
 
-def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str], origin: Origin | None = None) -> None:
+def write_seg(
+    path: Path, masks: Labels, source: Path, *, names: Sequence[str], origin: Origin | None = None, link: bool = False
+) -> None:
     """Write a binary DICOM segmentation; it appears under its name only when it is whole.
 
     Args:
@@ -75,9 +73,10 @@ def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str], 
         source: the volume that was segmented; its geometry is taken, nothing else.
         names: of the segments; at most 64 characters of each are written.
         origin: the model that drew them.
+        link: write patient, study, frame of reference and the images that it was drawn on, as `source` has them.
 
     Raises:
-        DataError: the mask has another shape than its source or a value without a name.
+        DataError: the mask has another shape than its source or a value without a name; or it cannot be linked.
     """
     header = read_header(source)
     if masks.shape != header.shape[:3] or not 0 <= int(masks.min()) <= int(masks.max()) <= len(names):
@@ -89,13 +88,16 @@ def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str], 
     highdicom = library("highdicom")
     with quiet():
         measures = _measures(header)
+        images = Linked(_bare_slices(header, measures), np.arange(masks.shape[2]), 1)
+        if link:
+            images = read_linked(source, thickness=measures[0].SliceThickness)
         segmentation = highdicom.seg.Segmentation(
-            source_images=_bare_slices(header, measures),
-            pixel_array=masks.transpose(2, 1, 0).astype(np.uint8 if len(names) < 256 else np.uint16),
+            source_images=images.datasets,
+            pixel_array=masks.transpose(2, 1, 0)[images.numbers].astype(np.uint8 if len(names) < 256 else np.uint16),
             segmentation_type="BINARY",
             segment_descriptions=[_description(number, name, origin) for number, name in enumerate(names, start=1)],
             series_instance_uid=_random_uid(),
-            series_number=1,
+            series_number=images.series_number,
             sop_instance_uid=_random_uid(),
             instance_number=1,
             manufacturer="sfumato",
@@ -109,7 +111,8 @@ def write_seg(path: Path, masks: Labels, source: Path, *, names: Sequence[str], 
             pixel_measures=measures,
         )
         segmentation.SeriesDescription = "sfumato" if origin is None else f"{INTENT[origin.kind]} (sfumato)"
-        _forget_sources(segmentation)
+        if not link:
+            _forget_sources(segmentation)
         file = io.BytesIO()
         segmentation.save_as(file)
     write_atomic(path, file.getvalue(), sync=False)

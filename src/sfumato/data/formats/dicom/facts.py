@@ -6,12 +6,12 @@ The UIDs that hold the files of a series together stay in memory; they are in no
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.file import Dataset, has_preamble, not_understood, quiet, read_dataset
+from sfumato.data.formats.dicom.frames import SPACINGS, Frame, read_frames
 from sfumato.data.formats.dicom.frames import TAGS as FRAME_TAGS
-from sfumato.data.formats.dicom.frames import Frame, read_frames
 from sfumato.data.formats.grid import MAX_VOXELS
 from sfumato.errors import DataError, SfumatoError
 from sfumato.shortage import raise_shortage
@@ -24,7 +24,8 @@ TAGS = (
     *ENCODING_TAGS,
     *FRAME_TAGS,
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
-    "SegmentSequence", "ReferencedSeriesSequence",
+    "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence", "ImageType", "StudyInstanceUID",
+    "FrameOfReferenceUID",
 )  # fmt: skip
 MAX_FRAMES = 2**20
 NO_IMAGES = ("RTDOSE",)
@@ -76,6 +77,9 @@ class Facts(NamedTuple):
         segmentation: "BINARY", "LABELMAP" or "FRACTIONAL".
         segments: numbers and labels of the segments.
         notes: what a person should know.
+        localizer: whether it says that it is one (a scout, a topogram).
+        study: UID of its study; never shown.
+        space: UID of the frame of reference in which it lies; never shown.
     """
 
     path: Path
@@ -89,6 +93,9 @@ class Facts(NamedTuple):
     segmentation: str | None
     segments: tuple[tuple[int, str], ...]
     notes: tuple[str, ...]
+    localizer: bool = False
+    study: str = ""
+    space: str = ""
 
     @property
     def is_slice(self) -> bool:
@@ -132,6 +139,7 @@ def _read_facts(path: Path, _changed: int) -> Facts:
 def _facts(path: Path, dataset: Dataset) -> Facts:
     encoding = _encoding(path, dataset)
     segmentation = dataset.get("SegmentationType")
+    _refuse_spacings(path, dataset)
     frames = tuple(read_frames(path, dataset, None if encoding is None else encoding.frame_count))
     return Facts(
         path=path,
@@ -146,8 +154,16 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
         segments=tuple(
             (int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.get("SegmentSequence") or ()
         ),
-        notes=tuple(_notes(path, encoding, frames)),
+        notes=(*_notes(path, encoding, frames), *_zero_spacings(dataset)),
+        localizer="LOCALIZER" in _words(dataset.get("ImageType")),
+        study=str(dataset.get("StudyInstanceUID", "")),
+        space=str(dataset.get("FrameOfReferenceUID", "")),
     )
+
+
+def _words(value: Any) -> tuple[str, ...]:
+    """The values of a tag that may have one, several or none."""
+    return () if not value else (value,) if isinstance(value, str) else tuple(map(str, value))
 
 
 def _sop_name(dataset: Dataset) -> str:
@@ -160,13 +176,20 @@ def _references(dataset: Dataset) -> Iterator[str]:
         yield str(series.get("SeriesInstanceUID", ""))
         for instance in series.get("ReferencedInstanceSequence") or ():
             yield str(instance.get("ReferencedSOPInstanceUID", ""))
+    for source in dataset.get("SourceImageSequence") or ():
+        yield str(source.get("ReferencedSOPInstanceUID", ""))
+    for frame in dataset.get("PerFrameFunctionalGroupsSequence") or ():
+        for derivation in frame.get("DerivationImageSequence") or ():
+            for source in derivation.get("SourceImageSequence") or ():
+                yield str(source.get("ReferencedSOPInstanceUID", ""))
 
 
 def _encoding(path: Path, dataset: Dataset) -> Encoding | None:
     if dataset.get("Modality") in NO_IMAGES:
         return None
     if "Rows" not in dataset or "Columns" not in dataset:
-        if "Image Storage" in _sop_name(dataset):
+        media = dataset.file_meta.get("MediaStorageSOPClassUID")  # the other one may be cut
+        if "Image Storage" in _sop_name(dataset) or (media is not None and "Image Storage" in media.name):
             raise damaged(path, "it ends before the size of its image")
         return None
     encoding = Encoding(
@@ -220,6 +243,26 @@ def _as_stored(number: int, dataset: Dataset) -> int:
     bits = int(dataset.BitsAllocated)
     number %= 2**bits
     return number - 2**bits if dataset.get("PixelRepresentation") == 1 and number >= 2 ** (bits - 1) else number
+
+
+def _zero_spacings(dataset: Dataset) -> Iterator[str]:
+    """Spacings that are there and say nothing."""
+    for name in SPACINGS:
+        value = dataset.get(name)
+        if value and not any(value):
+            yield f"its {name} is {_told(value)}, which is no size: passed over"
+
+
+def _refuse_spacings(path: Path, dataset: Dataset) -> None:
+    """Name the spacing that cannot be one, before all frames are read."""
+    for name in SPACINGS:
+        value = dataset.get(name)
+        if value and any(value) and not min(value) > 0:
+            raise not_understood(path, f"its {name} is {_told(value)}")
+
+
+def _told(value: Sequence[float]) -> str:
+    return "/".join(f"{float(number):g}" for number in value)
 
 
 def _notes(path: Path, encoding: Encoding | None, frames: Sequence[Frame]) -> Iterator[str]:

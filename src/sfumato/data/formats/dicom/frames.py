@@ -19,6 +19,7 @@ TAGS = (
     "ImageOrientationPatient",
     "SpacingBetweenSlices",
     "SliceThickness",
+    "SequenceOfUltrasoundRegions",
     "PixelSpacing",
     "ImagerPixelSpacing",
     "NominalScannedPixelSpacing",
@@ -29,6 +30,9 @@ TAGS = (
     "VOILUTFunction",
 )
 SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
+
+PLANE, CENTIMETRE = 1, 3
+"""Of an ultrasound region: it is a plane; its steps are in this unit."""
 
 Numbers = tuple[float, ...]
 
@@ -85,7 +89,8 @@ def _frame(levels: Sequence[Dataset], dataset: Dataset) -> Frame:
                 return level[sequence][0].get(keyword)
         return dataset.get(keyword)
 
-    spacing = next((found for name in SPACINGS if (found := find("PixelMeasuresSequence", name))), None)
+    found = (find("PixelMeasuresSequence", name) for name in SPACINGS)
+    spacing = next((value for value in found if value and any(value)), None) or _of_regions(dataset)
     distance = find("PixelMeasuresSequence", "SpacingBetweenSlices") or find("PixelMeasuresSequence", "SliceThickness")
     slope = find("PixelValueTransformationSequence", "RescaleSlope")
     segment = find("SegmentIdentificationSequence", "ReferencedSegmentNumber")
@@ -101,6 +106,20 @@ def _frame(levels: Sequence[Dataset], dataset: Dataset) -> Frame:
         ),
         segment=None if segment is None else int(segment),
     )
+
+
+def _of_regions(dataset: Dataset) -> list[float] | None:
+    """Millimetres between rows and columns of an ultrasound image, where its regions of two dimensions agree.
+
+    Source: DICOM PS3.3 C.8.5.5 (RegionSpatialFormat 1 is a plane, unit 3 is the centimetre).
+    """
+    steps = {
+        (abs(float(region.PhysicalDeltaY)) * 10, abs(float(region.PhysicalDeltaX)) * 10)
+        for region in dataset.get("SequenceOfUltrasoundRegions") or ()
+        if region.get("RegionSpatialFormat") == PLANE
+        and (region.get("PhysicalUnitsXDirection"), region.get("PhysicalUnitsYDirection")) == (CENTIMETRE, CENTIMETRE)
+    }
+    return list(steps.pop()) if len(steps) == 1 and all(min(steps, default=())) else None
 
 
 def _numbers(value: Any, count: int) -> Numbers | None:

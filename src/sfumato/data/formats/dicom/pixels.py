@@ -7,6 +7,7 @@ within it, since a value such as -2000 would mean something to no network.
 
 import math
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.facts import ENCODING_TAGS, Encoding, Facts, is_quantity
 from sfumato.data.formats.dicom.file import Dataset, guarded, library, read_dataset
 from sfumato.data.formats.dicom.frames import Frame
+from sfumato.data.formats.dicom.gdcm import SYNTAXES, decode_frame
 from sfumato.data.formats.jpeg import check_jpeg
 from sfumato.errors import DataError
 
@@ -35,6 +37,9 @@ JPEG = "1.2.840.10008.1.2.4."
 FILLED_UP = (f"{JPEG}50", f"{JPEG}51")
 """Those whose decoder fills up what is missing without a word: JPEG baseline and extended."""
 
+BIG_ENDIAN = "1.2.840.10008.1.2.2"
+"""The transfer syntax of numbers whose highest byte comes first."""
+
 VIDEO = tuple(f"{JPEG}1{number:02}" for number in range(10))
 
 
@@ -51,8 +56,10 @@ def stored_frames(facts: Facts) -> Iterator[FramePixels]:
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = encoding.syntax
         _refuse_undecodable(facts, encoding)
+        if encoding.syntax == BIG_ENDIAN:
+            _turn_palette(dataset)
         _refuse_cut(facts, encoding, dataset)
-        frames = library("pydicom.pixels").iter_pixels(dataset)
+        frames = _frames(encoding, dataset)
     shape = (encoding.rows, encoding.columns, *((3,) if encoding.samples == 3 or palette else ()))
     for number in range(1, encoding.frame_count + 1):
         with guarded(facts.path, f"frame {number} cannot be decoded"):
@@ -62,6 +69,39 @@ def stored_frames(facts: Facts) -> Iterator[FramePixels]:
         if frame.shape != shape:
             raise damaged(facts.path, f"frame {number} has the shape {frame.shape} and should have {shape}")
         yield frame
+
+
+def _turn_palette(dataset: Dataset) -> None:
+    """Give the tables of a palette the byte order that pydicom takes them to have, which is never that of the file."""
+    for keyword in COLOUR_TAGS:
+        if keyword.endswith("Data") and keyword in dataset and not keyword.startswith("Segmented"):
+            entries, _, bits = (int(number) for number in dataset[keyword.replace("Data", "Descriptor")].value)
+            content = dataset[keyword].value
+            if bits == 16 and len(content) >= 2 * (entries or 2**16):
+                dataset[keyword].value = np.frombuffer(content, ">u2").astype("<u2").tobytes()
+
+
+def _frames(encoding: Encoding, dataset: Dataset) -> Iterator[FramePixels]:
+    """The decoded frames of a file, one when it is asked for."""
+    if not _needs_gdcm(encoding):
+        yield from library("pydicom.pixels").iter_pixels(dataset)
+        return
+    for frame in library("pydicom.encaps").generate_frames(dataset.PixelData, number_of_frames=encoding.frame_count):
+        yield decode_frame(frame, encoding)
+
+
+def _needs_gdcm(encoding: Encoding) -> bool:
+    """Whether pydicom and its plugins do not decode what SimpleITK does."""
+    if encoding.syntax not in SYNTAXES or find_spec("SimpleITK") is None:
+        return False
+    decoder = library("pydicom.pixels").get_decoder(encoding.syntax)
+    return not decoder.is_available or _is_deep(encoding, decoder)
+
+
+def _is_deep(encoding: Encoding, decoder: Any) -> bool:
+    """Whether there are more bits than the only decoder reads."""
+    deep = encoding.syntax == f"{JPEG}51" and encoding.allocated > 8
+    return deep and bool(decoder.available_plugins == ("pillow",))
 
 
 def image_encoding(facts: Facts) -> Encoding:
@@ -90,13 +130,13 @@ def _refuse_undecodable(facts: Facts, encoding: Encoding) -> None:
         decoder = library("pydicom.pixels").get_decoder(encoding.syntax)
     except NotImplementedError:
         decoder = None
-    twelve = encoding.syntax == f"{JPEG}51" and encoding.allocated > 8  # Pillow decodes 8 bits only
-    if decoder is None or not decoder.is_available or (twelve and decoder.available_plugins == ("pillow",)):
+    if decoder is not None and _needs_gdcm(encoding):
+        return
+    if decoder is None or not decoder.is_available or _is_deep(encoding, decoder):
         raise DataError(
             f"{facts.path} is compressed as {name}, for which no decoder is installed",
             expected="a syntax that pydicom and its plugins decode",
-            remedy="pip install 'sfumato[dicom]'; for lossless and 12-bit JPEG also pylibjpeg-libjpeg, "
-            "or decompress the files with dcmdjpeg or gdcmconv --raw",
+            remedy="pip install 'sfumato[dicom]', or decompress the files with dcmdjpeg or gdcmconv --raw",
             code="DATA-044",
         )
 

@@ -25,6 +25,9 @@ Along = Float[np.ndarray, " n"]
 UNEVEN = 0.01
 """Share of the distance between slices by which it may vary."""
 
+JITTER = 0.1
+"""Share of the distance by which a slice may lie beside its place at equal distances: tables move not quite evenly."""
+
 ROUNDING = 0.011
 """Millimetres that positions are off where they were written with two digits."""
 
@@ -58,11 +61,13 @@ class Slices(NamedTuple):
         affine: from column, row, slice to millimetres to the right, front and head (RAS).
         numbers: of the slice at which each place lies.
         depth: number of slices.
+        notes: what was assumed.
     """
 
     affine: Affine
     numbers: Int[np.ndarray, " n"]
     depth: int
+    notes: tuple[str, ...] = ()
 
 
 def places(facts: Facts) -> list[Place]:
@@ -107,13 +112,54 @@ def image_slices(places: Sequence[Place], *, distance: float) -> Slices:
     order = np.argsort(along, kind="stable")
     gaps = np.diff(along[order])
     pairs = [(places[first], places[second]) for first, second in pairwise(order)]
+    first, notes = places[order[0]], tuple[str, ...]()
     if len(places) > 1:
         _refuse_twice(pairs, gaps)
-        _refuse_uneven(pairs, gaps)
-        distance = float(gaps.mean())
+        if not _is_uneven(gaps).any():
+            distance = float(gaps.mean())
+        else:
+            even = _evenly(along[order], np.arange(len(places)), said=distance)
+            if even.off > JITTER * even.step:
+                raise _uneven(pairs, gaps)
+            distance, first, notes = even.step, _moved(first, even.start - along[order[0]]), (even.note(),)
     numbers = np.empty(len(places), int)
     numbers[order] = np.arange(len(places))
-    return Slices(_affine(places[order[0]], distance), numbers, len(places))
+    return Slices(_affine(first, distance), numbers, len(places), notes)
+
+
+class _Even(NamedTuple):
+    """The places at equal distances that are nearest to those of some slices.
+
+    Attributes:
+        start: of the first, along the normal.
+        step: to the next.
+        off: by which a slice lies beside its place at most.
+    """
+
+    start: float
+    step: float
+    off: float
+
+    def note(self) -> str:
+        """What is said of them."""
+        share = f"{self.off:.3g} mm, {100 * self.off / self.step:.0f} % of their distance"
+        return f"its slices lie up to {share}, beside equal distances of {self.step:.3g} mm: taken as even"
+
+
+def _evenly(along: Along, numbers: Int[np.ndarray, " n"], *, said: float) -> _Even:
+    """Least squares: slice k at start + k step; with the step that the file says, if that fits about as well."""
+    free, given = (_from_step(along, numbers, step) for step in (float(np.polyfit(numbers, along, 1)[0]), said))
+    return given if given.off <= min(1.5 * free.off, JITTER * said) else free
+
+
+def _from_step(along: Along, numbers: Int[np.ndarray, " n"], step: float) -> _Even:
+    start = float((along - numbers * step).mean())
+    return _Even(start, step, float(np.abs(along - start - numbers * step).max()))
+
+
+def _moved(place: Place, distance: float) -> Place:
+    """A place moved along its normal."""
+    return place._replace(position=tuple(place.position + distance * np.cross(*_axes(place))))
 
 
 def segment_slices(places: Sequence[Place], *, distance: float) -> Slices:
@@ -142,11 +188,15 @@ def segment_slices(places: Sequence[Place], *, distance: float) -> Slices:
     numbers[order] = np.concatenate([[0], np.cumsum(np.rint(gaps / step))]).astype(int)
     last = int(numbers.max())
     step = float(along.max() - along.min()) / last if last else step
-    return Slices(_affine(places[order[0]], step), numbers, last + 1)
+    first = places[order[0]]
+    if last and (even := _evenly(along, numbers, said=distance)).off > max(UNEVEN * step, ROUNDING):
+        step, first = even.step, _moved(first, even.start - along[order[0]])
+    return Slices(_affine(first, step), numbers, last + 1)
 
 
 def _multiples(gaps: Along, step: float) -> bool:
-    return bool((np.abs(gaps - np.rint(gaps / step) * step) <= np.maximum(UNEVEN * step, ROUNDING)).all())
+    """Whether frames lie on a grid of this step, or beside it by no more than the slices of an image may."""
+    return bool((np.abs(gaps - np.rint(gaps / step) * step) <= np.maximum(2 * JITTER * step, ROUNDING)).all())
 
 
 def _along(places: Sequence[Place]) -> Along:
@@ -214,17 +264,20 @@ def _refuse_twice(pairs: Sequence[tuple[Place, Place]], gaps: Along) -> None:
         )
 
 
-def _refuse_uneven(pairs: Sequence[tuple[Place, Place]], gaps: Along) -> None:
+def _is_uneven(gaps: Along) -> np.ndarray:
     usual = float(np.median(gaps))
-    off = np.abs(gaps - usual) > max(UNEVEN * usual, ROUNDING)
-    found = list(_gaps(pairs, gaps, off, usual))
-    if found:
-        raise DataError(
-            f"the slices do not lie at equal distances of {usual:.2f} mm:\n{listed(found)}",
-            expected="all slices of a series",
-            remedy="copy the missing slices, or resample the series to NIfTI first",
-            code="DATA-041",
-        )
+    return np.abs(gaps - usual) > max(UNEVEN * usual, ROUNDING)
+
+
+def _uneven(pairs: Sequence[tuple[Place, Place]], gaps: Along) -> DataError:
+    usual = float(np.median(gaps))
+    return DataError(
+        f"the slices do not lie at equal distances of {usual:.2f} mm:\n"
+        f"{listed(list(_gaps(pairs, gaps, _is_uneven(gaps), usual)))}",
+        expected="all slices of a series",
+        remedy="copy the missing slices, or resample the series to NIfTI first",
+        code="DATA-041",
+    )
 
 
 def _gaps(

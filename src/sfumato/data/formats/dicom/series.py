@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
+from jaxtyping import Int
 
+from sfumato.data.formats.dicom.aside import apart
 from sfumato.data.formats.dicom.facts import Facts, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
 from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_values, stored_range, value_type
@@ -74,15 +76,19 @@ def list_volumes(folder_files: Sequence[Path]) -> list[Listed]:
             facts.append(read_facts(path))
         except DataError as error:
             problems.append(error)
+    groups, aside = apart(_grouped([fact for fact in facts if fact.encoding is not None]))
     volumes = []
-    for files in _grouped([fact for fact in facts if fact.encoding is not None]):
+    for files in groups:
         try:
             volumes.append((files, _header(files)))
         except DataError as error:
             problems.append(error)
     raise_together(problems)
     groups = [files for files, _ in volumes]
-    return [_listed(files, header, groups) for files, header in volumes] + list(_skipped(facts))
+    left = [
+        Listed(facts[0].path, tuple(fact.path for fact in facts), None, "skipped", (note,)) for facts, note in aside
+    ]
+    return [_listed(files, header, groups) for files, header in volumes] + left + list(_skipped(facts))
 
 
 def _by_name(path: Path) -> tuple[list[tuple[int, int, str]], str]:
@@ -91,9 +97,10 @@ def _by_name(path: Path) -> tuple[list[tuple[int, int, str]], str]:
 
 def _grouped(facts: Sequence[Facts]) -> list[list[Facts]]:
     """The files of each volume."""
-    groups: dict[tuple[Path, str], list[Facts]] = defaultdict(list)
+    groups: dict[tuple[Path, str, bool], list[Facts]] = defaultdict(list)
     for fact in facts:
-        groups[(fact.path.parent, fact.series) if fact.is_slice else (fact.path, "")].append(fact)
+        key = (fact.path.parent, fact.series, fact.localizer) if fact.is_slice else (fact.path, "", fact.localizer)
+        groups[key].append(fact)
     return list(groups.values())
 
 
@@ -105,10 +112,14 @@ def _listed(files: Sequence[Facts], header: Header, groups: Sequence[Sequence[Fa
 
 
 def _drawn_on(segmentation: Facts, groups: Sequence[Sequence[Facts]]) -> Iterator[Path]:
-    """The volumes that a segmentation refers to, by their files or else by their series."""
+    """The volumes that a segmentation refers to: by their files, else their series, else the space they lie in."""
     images = [files for files in groups if files[0].segmentation is None]
     exact = [files for files in images if any(fact.instance in segmentation.refers for fact in files)]
-    for files in exact or [files for files in images if files[0].series in segmentation.refers]:
+    named = exact or [files for files in images if files[0].series in segmentation.refers]
+    if not segmentation.refers and segmentation.space:  # nothing but the space in which it lies
+        within = [files for files in images if files[0].space == segmentation.space]
+        named = within if len(within) == 1 else []
+    for files in named:
         yield files[0].path
 
 
@@ -141,6 +152,20 @@ def read_volume(path: Path) -> Volume:
     return Volume(voxels=np.moveaxis(values, (0, 2), (2, 0)), affine=slices.affine)
 
 
+def slices_in_order(path: Path) -> tuple[list[Path], Int[np.ndarray, " n"]]:
+    """The files of an image from its first slice to its last, and the number of the slice that each frame is."""
+    files = _series(path)
+    numbers = _slices(files).numbers
+    if len(files) == 1:
+        return [files[0].path], numbers
+    return [files[number].path for number in np.argsort(numbers)], np.arange(len(files))
+
+
+def is_uneven(path: Path) -> bool:
+    """Whether slices of an image lie a little beside equal distances, by no more than is taken as even."""
+    return bool(_slices(_series(path)).notes)
+
+
 def _series(path: Path) -> list[Facts]:
     """The files of the volume that a file belongs to, by natural name."""
     facts = read_facts(path)
@@ -150,7 +175,11 @@ def _series(path: Path) -> list[Facts]:
     beside = [other for other in path.parent.iterdir() if other.is_file() and not other.name.startswith(".")]
     names = sorted((other for other in beside if _is_candidate(other)), key=_by_name)
     found = [read_facts(other) for other in names]
-    return [other for other in found if other.encoding is not None and other.is_slice and other.series == facts.series]
+    return [
+        other for other in found
+        if other.encoding is not None and other.is_slice
+        and (other.series, other.localizer) == (facts.series, facts.localizer)
+    ]  # fmt: skip
 
 
 def _is_candidate(path: Path) -> bool:
@@ -167,8 +196,9 @@ def _header(files: Sequence[Facts]) -> Header:
         dtype=value_type(one),
         affine=slices.affine,
         modality=one.modality,
-        notes=tuple(_counted_notes(files)),
+        notes=(*_counted_notes(files), *slices.notes),
         window=_window(one),
+        colours=bool(colours),
     )
 
 

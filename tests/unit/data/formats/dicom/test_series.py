@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import SimpleITK
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom import file as dicom_file
+from sfumato.data.formats.dicom import pixels
 from sfumato.data.formats.dicom import series as dicom
 from sfumato.data.formats.dicom.drawn import seg_offset, write_seg
+from sfumato.data.formats.image import read_image
 from sfumato.data.formats.scan import read_header, read_plane, read_volume
+from sfumato.data.source import find_cases
 from sfumato.errors import DataError
 
 pydicom = pytest.importorskip("pydicom")
@@ -22,7 +26,14 @@ highdicom = pytest.importorskip("highdicom")
 
 from pydicom.dataset import Dataset, FileMetaDataset  # noqa: E402
 from pydicom.sequence import Sequence as Items  # noqa: E402
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SegmentationStorage, generate_uid  # noqa: E402
+from pydicom.uid import (  # noqa: E402
+    CTImageStorage,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
+    SegmentationStorage,
+    generate_uid,
+)  # fmt: skip
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
@@ -136,12 +147,64 @@ def test_all_problems_of_a_folder_at_once(tmp_path: Path) -> None:
     ("heights", "code", "words"),
     [
         ((0, 2, 4, 8, 10), "DATA-041", ("4.00 mm between", "IM3.dcm and", "IM4.dcm (1 missing)")),
-        ((0, 2, 4, 6.1), "DATA-041", ("2.10 mm between",)),
+        ((0, 2, 4, 6.6), "DATA-041", ("2.60 mm between",)),
         ((0, 2, 4, 2), "DATA-042", ("IM2.dcm and", "IM4.dcm")),
     ],
 )
 def test_gaps_and_copies_are_refused(tmp_path: Path, heights: Sequence[float], code: str, words: tuple[str]) -> None:
     refused(write_series(tmp_path, heights), code, *words)
+
+
+@pytest.mark.parametrize("said", [None, 0.625])
+def test_positions_that_jitter_are_even(tmp_path: Path, said: float | None) -> None:
+    """By hundredths of a step, in the image and in the segmentation drawn on it, which lacks planes."""
+    heights = 0.625 * np.arange(7) + np.random.default_rng(0).uniform(-0.02, 0.02, 7).round(3)
+    image = write_series(tmp_path / "image", heights.tolist(), **({} if said is None else {"SliceThickness": said}))
+    header = read_header(image)
+    assert np.linalg.norm(header.affine[:3, 2]) == pytest.approx(0.625, abs=1e-6 if said else 0.005)
+    assert header.affine[2, 3] == pytest.approx(0, abs=0.02)
+    assert any("taken as even" in note for note in header.notes)
+    seg = segmentation(tmp_path / "seg.dcm", np.ones((4, 4, 5), np.uint8), heights[2:6].tolist())
+    assert read_header(seg).shape[2] == 4 and seg_offset(image, seg, "axial") == 2
+
+
+def test_what_is_no_volume_is_left_out_beside_one(tmp_path: Path) -> None:
+    """Localizers, said to be such or seen by their directions, a bolus that is tracked, a screenshot."""
+    study = {"StudyInstanceUID": "1.7"}
+    write_series(tmp_path, **study)
+    for number, turn in enumerate((AXIAL, SAGITTAL, OBLIQUE)):
+        place = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": list(turn)} | study
+        write(tmp_path / f"loc/{number}.dcm", NOISE[number], SeriesInstanceUID="1.4", **place)
+        write(
+            tmp_path / f"bolus{number}.dcm", NOISE[0], ImagePositionPatient=[0, 0, 1], SeriesInstanceUID="1.5", **study
+        )
+    scout = {"ImagePositionPatient": [0, 0, 9], "ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"]} | study
+    write(tmp_path / "scout.dcm", NOISE[0], **scout)  # of the same series
+    shot = {"SOPClassUID": SecondaryCaptureImageStorage, "SeriesInstanceUID": "1.6", "Modality": "OT"} | study
+    write(tmp_path / "shot.dcm", NOISE[0], ImageOrientationPatient=None, **shot)
+    (volume, *aside) = dicom.list_volumes(list(tmp_path.rglob("*.dcm")))
+    assert len(volume.files) == 4 and read_volume(volume.path).voxels.shape == (5, 4, 4)
+    assert {listed.kind for listed in aside} == {"skipped"}
+    said = " ".join(note for listed in aside for note in listed.notes)
+    for words in (
+        "a localizer",
+        "several directions",
+        "images of one place",
+        "a secondary capture",
+        "3 files, such as 0.dcm",
+    ):
+        assert words in said
+
+
+def test_without_a_volume_nothing_is_left_out(tmp_path: Path) -> None:
+    kind = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    path = write(tmp_path / "scout.dcm", NOISE[0], ImagePositionPatient=[0, 0, 9], ImageType=kind)
+    assert [listed.kind for listed in dicom.list_volumes([path])] == ["image"]
+    for number, turn in enumerate((AXIAL, SAGITTAL)):
+        place = {"ImagePositionPatient": [0, 0, 0], "ImageOrientationPatient": list(turn)}
+        write(tmp_path / f"b/{number}.dcm", NOISE[number], **place)
+    with pytest.raises(DataError, match="not parallel"):
+        dicom.list_volumes(list((tmp_path / "b").iterdir()))
 
 
 def test_rounded_positions_are_no_gap(tmp_path: Path) -> None:
@@ -256,7 +319,102 @@ def test_a_cine_is_planes_one_behind_the_other(tmp_path: Path) -> None:
     volume = read_volume(path)
     expected = pydicom.dcmread(path).pixel_array
     assert np.array_equal(volume.planes("axial"), expected) and volume.voxels.shape == read_header(path).shape
-    assert np.allclose(np.abs(volume.affine), np.eye(4))
+    assert np.allclose(np.abs(volume.affine.diagonal())[2:], 1)
+
+
+def region(step: float, *, unit: int = 3, form: int = 1) -> Dataset:
+    """A region of an ultrasound image, its steps in centimetres unless another unit is said."""
+    ds = Dataset()
+    ds.RegionSpatialFormat, ds.PhysicalUnitsXDirection, ds.PhysicalUnitsYDirection = form, unit, unit
+    ds.PhysicalDeltaX, ds.PhysicalDeltaY = step, 2 * step
+    return ds
+
+
+@pytest.mark.parametrize(
+    ("regions", "steps"),
+    [
+        ([region(0.03)], (0.3, 0.6)),
+        ([region(0.03), region(0.5, form=2), region(0.7, unit=4)], (0.3, 0.6)),
+        ([region(0.03), region(0.04)], (1, 1)),
+        ([region(0.7, unit=4)], (1, 1)),
+    ],
+)
+def test_regions_of_ultrasound_say_how_large_pixels_are(
+    tmp_path: Path, regions: list[Dataset], steps: tuple[float, float]
+) -> None:
+    tags = {"ImageOrientationPatient": None, "PixelSpacing": None, "Modality": "US"}
+    header = read_header(write(tmp_path / "a.dcm", NOISE[0], SequenceOfUltrasoundRegions=Items(regions), **tags))
+    assert np.allclose(np.abs(header.affine.diagonal())[:2], steps)
+    assert bool(header.notes) == (steps == (1, 1))
+
+
+def test_spacings_of_zero_are_named_and_passed_over(tmp_path: Path) -> None:
+    none = read_header(write(tmp_path / "a/a.dcm", NOISE[0], PixelSpacing=[0, 0]))
+    assert np.allclose(np.abs(none.affine.diagonal())[:2], 1)
+    assert "PixelSpacing is 0/0" in " ".join(none.notes) and "1 mm is taken" in " ".join(none.notes)
+    refused(write(tmp_path / "c/c.dcm", NOISE[0], PixelSpacing=[0.5, 0]), "DATA-046", "PixelSpacing is 0.5/0")
+    other = read_header(write(tmp_path / "b/b.dcm", NOISE[0], PixelSpacing=[0, 0], ImagerPixelSpacing=[0.5, 0.25]))
+    assert np.allclose(np.abs(other.affine.diagonal())[:2], (0.25, 0.5))
+
+
+def test_colours_of_16_bits(tmp_path: Path) -> None:
+    colours = np.random.default_rng(0).integers(0, 65536, (4, 5, 3)).astype(np.uint16)
+    tags = {"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB", "PlanarConfiguration": 0}
+    path = write(tmp_path / "a.dcm", colours, ImageOrientationPatient=None, **tags)
+    (case,) = find_cases(path.parent).cases
+    assert np.array_equal(read_image(case.image), colours)
+
+
+@pytest.mark.parametrize("big", [False, True])
+def test_palettes_of_16_bits_in_both_orders_of_bytes(tmp_path: Path, big: bool) -> None:
+    ds = dataset(NOISE[0].astype(np.uint8), PhotometricInterpretation="PALETTE COLOR", BitsAllocated=8)
+    ds.BitsStored, ds.HighBit = 8, 7
+    ramps = [np.random.default_rng(number).integers(0, 65536, 256) for number in range(3)]
+    for name, ramp in zip(("Red", "Green", "Blue"), ramps, strict=True):
+        ds.add_new(f"{name}PaletteColorLookupTableDescriptor", "US", [256, 0, 16])
+        ds.add_new(f"{name}PaletteColorLookupTableData", "OW", ramp.astype(">u2" if big else "<u2").tobytes())
+    ds["PixelData"].VR = "OB"
+    ds.file_meta.TransferSyntaxUID = ExplicitVRBigEndian if big else ExplicitVRLittleEndian
+    ds.save_as(tmp_path / "a.dcm", enforce_file_format=True)
+    expected = np.stack([ramp[NOISE[0].astype(np.uint8)] >> 8 for ramp in ramps], axis=-1)
+    assert np.array_equal(read_plane(Locator(tmp_path / "a.dcm")), expected)
+
+
+def lossless(path: Path, voxels: np.ndarray) -> Path:
+    """What ITK writes as lossless JPEG."""
+    writer = SimpleITK.ImageFileWriter()
+    writer.SetFileName(str(path))
+    writer.SetImageIO("GDCMImageIO")
+    writer.UseCompressionOn()
+    writer.SetCompressor("JPEG")
+    writer.Execute(SimpleITK.GetImageFromArray(voxels))
+    return path
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_lossless_jpeg(tmp_path: Path, capfd: pytest.CaptureFixture[str], dtype: type) -> None:
+    """Every number comes back, and nothing is said; what was cut and ended anew is refused."""
+    voxels = np.random.default_rng(0).integers(0, 250, (1, 30, 40)).astype(dtype) - (1000 if dtype is np.int16 else 0)
+    path = lossless(tmp_path / "a.dcm", voxels.astype(dtype))
+    ds = pydicom.dcmread(path)
+    assert ds.file_meta.TransferSyntaxUID.endswith("4.70")
+    assert np.array_equal(read_plane(Locator(path)), voxels[0])
+    frame = next(pydicom.encaps.generate_frames(ds.PixelData, number_of_frames=1)).rstrip(b"\0")
+    for size in (len(frame) // 2, len(frame) - 40):
+        half = frame[:size] + b"\xff\xd9"
+        ds.PixelData = pydicom.encaps.encapsulate([half + b"\0" * (len(half) % 2)])
+        ds.save_as(tmp_path / "a.dcm")
+        refused(tmp_path / "a.dcm", "DATA-006", "frame 1")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["JPGExtended", "SC_rgb_jpeg_gdcm"])
+def test_jpeg_that_pydicom_does_not_decode(tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    path = Path(shutil.copy(FILES / f"{name}.dcm", tmp_path))
+    found = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))[0]
+    capfd.readouterr()
+    assert np.array_equal(read_volume(path).planes("axial")[0], found) and np.ptp(found) > 200
+    assert capfd.readouterr().err == ""
 
 
 def enhanced(path: Path, heights: Sequence[float], frames: np.ndarray = NOISE) -> Path:
@@ -318,7 +476,7 @@ def test_what_is_no_dicom(tmp_path: Path, content: bytes, code: str) -> None:
         ({"PixelData": None}, "DATA-006", "ends before its pixels"),
         ({"Rows": None}, "DATA-006", "ends before the size"),
         ({"SamplesPerPixel": 2}, "DATA-046", "2 numbers per pixel"),
-        ({"PixelSpacing": [0.0, 1.0]}, "DATA-046", "no sensible value"),
+        ({"PixelSpacing": [0.0, 1.0]}, "DATA-046", "PixelSpacing is 0/1"),
         ({"ImageOrientationPatient": [1, 0, 0, 0, 1]}, "DATA-046", "no sensible value"),
         ({"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]}, "DATA-043", "right angles"),
         ({"HighBit": 7}, "DATA-046", "HighBit"),
@@ -361,8 +519,9 @@ def test_a_compressed_frame_that_was_cut_and_ended_anew(tmp_path: Path, name: st
 
 
 def test_a_missing_decoder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lossless = Path(shutil.copy(FILES / "SC_rgb_jpeg_gdcm.dcm", tmp_path))
-    refused(lossless, "DATA-044", "JPEG Lossless, Non-Hierarchical", "sfumato[dicom]")
+    monkeypatch.setattr(pixels, "find_spec", lambda _: None)
+    path = Path(shutil.copy(FILES / "SC_rgb_jpeg_gdcm.dcm", tmp_path))
+    refused(path, "DATA-044", "JPEG Lossless, Non-Hierarchical", "sfumato[dicom]")
 
     def absent(name: str) -> Any:
         raise ImportError(name)
@@ -514,6 +673,57 @@ def test_what_is_written_is_read(tmp_path: Path, orientation: tuple[float, ...])
     places = [group.PlanePositionSequence[0].ImagePositionPatient for group in ds.PerFrameFunctionalGroupsSequence]
     order = np.argsort((np.array(places)[:4] - 1 / 3) @ normal)
     assert np.array_equal(ds.pixel_array[:4][order], (masks == 1).transpose(2, 1, 0))
+
+
+STUDY = {
+    "StudyInstanceUID": "1.7", "FrameOfReferenceUID": "1.8", "PatientID": "P1", "PatientName": "A^B", "SeriesNumber": 3,
+    "StudyDate": "20200101", "StudyTime": "101010", "AccessionNumber": "A1",
+}  # fmt: skip
+
+
+def test_a_linked_segmentation_belongs_to_the_study_of_its_image(tmp_path: Path) -> None:
+    """Its frames refer to the slices that they lie on, whatever the order of files; the plain one refers to nothing."""
+    source, seg = write_series(tmp_path / "image", (6, 2, 4, 0), **STUDY), tmp_path / "seg.dcm"
+    masks = np.random.default_rng(1).integers(0, 3, (5, 4, 4)).astype(np.uint8)
+    write_seg(seg, masks, source, names=("a", "b"), link=True)
+    written = pydicom.dcmread(seg)
+    assert all(str(written[name].value) == str(STUDY[name]) for name in STUDY if name != "SeriesNumber")
+    assert [item.SeriesInstanceUID for item in written.ReferencedSeriesSequence] == ["1.2.3"]
+    assert written.SeriesInstanceUID != "1.2.3"
+    heights = {ds.SOPInstanceUID: ds.ImagePositionPatient[2] for ds in map(pydicom.dcmread, source.parent.iterdir())}
+    for frame in written.PerFrameFunctionalGroupsSequence:
+        (drawn_on,) = frame.DerivationImageSequence[0].SourceImageSequence
+        place = frame.PlanePositionSequence[0].ImagePositionPatient[2]
+        assert heights[drawn_on.ReferencedSOPInstanceUID] == place
+    assert np.array_equal(read_volume(seg).voxels, masks) and seg_offset(source, seg, "axial") == 0
+    found = {listed.path: listed for listed in dicom.list_volumes([seg, *source.parent.iterdir()])}
+    assert found[seg].header.reference == (source,)
+
+
+def test_what_names_no_study_cannot_be_linked_to(tmp_path: Path) -> None:
+    source = write_series(tmp_path / "image")
+    with pytest.raises(DataError, match="StudyInstanceUID") as caught:
+        write_seg(tmp_path / "seg.dcm", np.zeros((5, 4, 4), np.uint8), source, names=("a",), link=True)
+    assert "--link" in str(caught.value.remedy)
+
+
+def test_a_segmentation_that_lists_no_series_finds_its_image(tmp_path: Path) -> None:
+    """By the files that its frames name, else by the frame of reference where one image alone lies in it."""
+    source, seg = write_series(tmp_path / "image", **STUDY), tmp_path / "seg.dcm"
+    write_series(tmp_path / "other", **(STUDY | {"SeriesInstanceUID": "1.5", "FrameOfReferenceUID": "1.9"}))
+    masks = np.ones((5, 4, 4), np.uint8)
+    write_seg(seg, masks, source, names=("a",), link=True)
+    files = [seg, *(path for name in ("image", "other") for path in (tmp_path / name).iterdir())]
+    written = pydicom.dcmread(seg)
+    del written.ReferencedSeriesSequence
+    written.save_as(seg)
+    assert {listed.path: listed for listed in dicom.list_volumes(files)}[seg].header.reference == (source,)
+    del written.SourceImageSequence
+    for frame in written.PerFrameFunctionalGroupsSequence:
+        del frame.DerivationImageSequence
+    written.save_as(seg.with_name("bare.dcm"))
+    found = dicom.list_volumes([seg.with_name("bare.dcm"), *files[1:]])
+    assert {listed.path.name: listed for listed in found}["bare.dcm"].header.reference == (source,)
 
 
 def test_an_empty_mask_can_be_written(tmp_path: Path) -> None:

@@ -1,0 +1,95 @@
+"""Masks in colours, and the table that says what they mean: `labelmap.txt`, as CVAT and Datumaro write it beside them.
+
+    # label:color_rgb:parts:actions
+    background:0,0,0::
+    polyp:250,50,83::
+
+The background (so called, or else black) is class 0; the others follow in the order of the table.
+"""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Integer, Shaped
+
+from sfumato.errors import DataError, listed
+from sfumato.files import read_file
+
+TABLE = "labelmap.txt"
+
+ABOVE = 3
+"""How many folders above that of a mask the table may lie: masks/, SegmentationClass/, train/masks/."""
+
+_LINE = re.compile(r"(?P<name>[^:]+):(?P<red>\d{1,3}),(?P<green>\d{1,3}),(?P<blue>\d{1,3})(?::.*)?")
+
+
+class Colours(NamedTuple):
+    """What colours mean.
+
+    Attributes:
+        path: of the table.
+        names: of the classes by index, background first.
+        codes: red, green and blue of each as one number, see `_coded`.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    codes: Integer[np.ndarray, " classes"]
+
+    def classes(self, pixels: Shaped[np.ndarray, "h w 3"]) -> Integer[np.ndarray, "h w"] | None:
+        """The class of each pixel; None where there are colours of no class."""
+        order = np.argsort(self.codes)
+        wanted = _coded(pixels)
+        places = np.searchsorted(self.codes[order], wanted).clip(max=len(order) - 1)
+        if (self.codes[order][places] != wanted).any():
+            return None
+        return np.asarray(order[places].astype(np.uint8))
+
+    def unknown(self, pixels: Shaped[np.ndarray, "h w 3"]) -> list[str]:
+        """The colours that the table does not name, the most frequent first."""
+        codes, counts = np.unique(_coded(pixels), return_counts=True)
+        ranked = [int(code) for code in codes[np.argsort(-counts)] if code not in self.codes]
+        return [f"{code >> 16},{code >> 8 & 255},{code & 255}" for code in ranked]
+
+
+def find_colours(path: Path) -> Colours | None:
+    """The table of colours in the folder of a mask, or in one of the next above it.
+
+    Raises:
+        DataError: it cannot be read, or two classes have one colour.
+    """
+    for folder in list(path.parents)[: ABOVE + 1]:
+        if (table := folder / TABLE).is_file():
+            return _read(table)
+    return None
+
+
+def _read(table: Path) -> Colours | None:
+    """What a table says; None where it is none of colours."""
+    text = read_file(table).decode("utf-8", errors="replace")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    found = [_LINE.fullmatch(line) for line in lines]
+    rows = [(row["name"].strip(), _one_number(*map(int, row.group("red", "green", "blue")))) for row in found if row]
+    if not rows or len(rows) < len(lines) or len(rows) > 255:
+        return None
+    rows.sort(key=lambda row: (row[0].lower() != "background", row[1] != 0))  # a stable order
+    codes = np.array([code for _, code in rows])
+    if len(set(codes.tolist())) < len(codes):
+        raise DataError(
+            f"{table}: classes share a colour:\n{listed([name for name, _ in rows])}",
+            expected="a colour of its own for each class",
+            remedy="mend the table, or export the masks again",
+            code="DATA-013",
+        )
+    return Colours(table, tuple(name for name, _ in rows), codes)
+
+
+def _one_number(red: int, green: int, blue: int) -> int:
+    return red << 16 | green << 8 | blue
+
+
+def _coded(pixels: Shaped[np.ndarray, "h w 3"]) -> Integer[np.ndarray, "h w"]:
+    wide = pixels.astype(np.int64)
+    return np.asarray(wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2])

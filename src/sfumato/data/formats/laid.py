@@ -1,0 +1,130 @@
+"""Masks laid on their images where the two files do not say that they lie on one grid, and yet nothing is in doubt.
+
+    the same grid              voxel by voxel
+    another form of one grid   a header that leaves a choice (`Header.alternatives`: two orientations or none, a unit
+                               that most programs ignore) lies elsewhere for the program in which the mask was drawn
+    a box of the grid          a segmentation that its program cut to what is drawn (3D Slicer's `.seg.nrrd`)
+
+Everything else is refused. What was assumed is said.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, Grid, codes_of, differences
+from sfumato.data.formats.scan import read_header
+from sfumato.data.formats.volume import AXES, Axis, Header, Window, grid_of
+from sfumato.errors import DataError
+
+Three = tuple[int, int, int]
+
+
+class Box(NamedTuple):
+    """A box of a grid, in voxels along L, P and S: its first voxel, its size, and the size of the whole."""
+
+    first: Three
+    size: Three
+    whole: Three
+
+
+class Laid(NamedTuple):
+    """How a mask is laid on its image.
+
+    Attributes:
+        codes: where the stored axes of the mask run to, if not to where its affine says.
+        box: where it lies, if it is smaller than its image.
+        note: what was assumed.
+    """
+
+    codes: str = ""
+    box: Box | None = None
+    note: str = ""
+
+    def member(self, axis: Axis, number: int) -> str:
+        """The plane of the mask that lies on a plane of its image, as a member of its locator."""
+        if self.box is None:
+            return f"{axis}/{number}{f'@{self.codes}' if self.codes else ''}"
+        (slices, rows, columns), flipped = AXES[axis]
+        first = list(self.box.first)
+        if flipped:
+            first[rows] = self.box.whole[rows] - self.box.first[rows] - self.box.size[rows]
+        window = Window(first[rows], self.box.whole[rows], first[columns], self.box.whole[columns])
+        return f"{axis}/{number - first[slices]}@{window}"
+
+
+def lay_mask(image: Path, mask: Path) -> Laid:
+    """How a mask lies on its image.
+
+    Raises:
+        DataError: the grids differ, and in what; or a file cannot be read.
+    """
+    laid = find_laid(read_header(image), read_header(mask))
+    if isinstance(laid, Laid):
+        return laid
+    raise _other_grid(image, mask, laid)
+
+
+def find_laid(whole: Header, drawn: Header) -> Laid | list[str]:
+    """How a mask lies on its image, or in what the two grids differ."""
+    found = differences(grid_of(drawn), grid_of(whole))
+    if not found:
+        return Laid()
+    for other, note in _readings(whole, drawn):
+        codes = codes_of(other)
+        return Laid(codes="" if codes == codes_of(drawn.affine) else codes, note=note)
+    if drawn.label and (box := _box(grid_of(drawn), grid_of(whole))):
+        return Laid(box=box, note="a segmentation is cut to a box of its image: the rest of it is empty")
+    return found
+
+
+def check_same_grid(image: Path, mask: Path) -> None:
+    """Refuse a mask, or a further channel, whose voxels do not lie where those of its image do.
+
+    Raises:
+        DataError: the grids differ, and in what; or a file cannot be read.
+    """
+    if found := differences(grid_of(read_header(mask)), grid_of(read_header(image))):
+        raise _other_grid(image, mask, found)
+
+
+def _other_grid(image: Path, mask: Path, found: Sequence[str]) -> DataError:
+    return DataError(
+        f"{mask} lies on another grid than its image {image}: {'; '.join(found)}",
+        expected="a mask on the grid of its image: as many voxels, at the same places",
+        remedy="resample the mask onto the image (nearest neighbour), or export it anew",
+        code="DATA-012",
+    )
+
+
+def _readings(whole: Header, drawn: Header) -> Iterator[tuple[Affine, str]]:
+    """Affines of the mask that lay it on its image, by what one of the two files leaves open."""
+    for place, why in whole.alternatives:
+        if not differences(grid_of(drawn), Grid.of(whole.shape, place)):
+            note = f"a mask does not lie where its image does, but at {why}: laid on it voxel by voxel"
+            yield whole.affine @ np.linalg.inv(place) @ drawn.affine, note
+    for place, why in drawn.alternatives:
+        if not differences(Grid.of(drawn.shape, place), grid_of(whole)):
+            yield (
+                place,
+                f"an image does not lie where its mask does, but at {why}: the mask was laid on it voxel by voxel",
+            )
+
+
+def _box(part: Grid, whole: Grid) -> Box | None:
+    """The box of a grid that another is, whose axes, steps and voxels are the same."""
+    if (np.abs(part.steps - whole.steps) > GRID_TOLERANCE * whole.spacing).any():
+        return None
+    start = np.linalg.solve(whole.steps, part.origin - whole.origin)
+    first = np.rint(start).astype(int)
+    outside = (first < 0).any() or (first + part.shape[:3] > whole.shape[:3]).any()
+    if outside or np.abs(start - first).max() > GRID_TOLERANCE * max(whole.shape):
+        return None
+    return Box(_three(first), _three(part.shape), _three(whole.shape))
+
+
+def _three(numbers: np.ndarray | tuple[int, ...]) -> Three:
+    along, across, up = (int(number) for number in numbers[:3])
+    return along, across, up

@@ -1,0 +1,73 @@
+"""Masks in colours are read by the table of their annotation tool, or refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sfumato.data.formats.image import read_mask
+from sfumato.data.source import find_cases
+from sfumato.errors import DataError
+
+POLYP, TOOL, BLACK, WHITE = (250, 50, 83), (36, 179, 83), (0, 0, 0), (255, 255, 255)
+
+
+def mask(path: Path, colours: list[tuple[int, int, int]]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array([colours], np.uint8)).save(path)
+    return str(path)
+
+
+def table(folder: Path, *lines: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "labelmap.txt").write_text("\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n")
+
+
+@pytest.mark.parametrize("where", [".", "masks", "masks/train"])
+def test_colours_are_classes_by_the_table(tmp_path: Path, where: str) -> None:
+    """Wherever it lies near the mask; the background is 0 though it is not the first, white is a class like others."""
+    table(tmp_path / where, "polyp:250,50,83::", "background:0,0,0::", "glare:255,255,255::", "tool:36,179,83::")
+    file = mask(tmp_path / "masks/train/a.png", [BLACK, POLYP, WHITE, TOOL])
+    assert read_mask(file).tolist() == [[0, 1, 2, 3]]
+    assert read_mask(mask(tmp_path / "masks/train/b.png", [BLACK, WHITE])).tolist() == [[0, 2]]
+
+
+def test_colours_that_the_table_lacks_are_named(tmp_path: Path) -> None:
+    table(tmp_path, "background:0,0,0::", "polyp:250,50,83::")
+    with pytest.raises(DataError, match=r"(?s)1 of its colours are not in .*36,179,83") as caught:
+        read_mask(mask(tmp_path / "a.png", [BLACK, POLYP, TOOL]))
+    assert caught.value.code == "DATA-013"
+
+
+@pytest.mark.parametrize("lines", [(), ("polyp",), ("images:12",)])
+def test_other_tables_change_nothing(tmp_path: Path, lines: tuple[str, ...]) -> None:
+    table(tmp_path, *lines)
+    assert read_mask(mask(tmp_path / "a.png", [BLACK, WHITE])).tolist() == [[0, 255]]
+    with pytest.raises(DataError, match="has colours"):
+        read_mask(mask(tmp_path / "b.png", [BLACK, POLYP]))
+
+
+def test_grey_masks_beside_a_table_stay_grey(tmp_path: Path) -> None:
+    table(tmp_path, "background:0,0,0::", "polyp:250,50,83::")
+    assert read_mask(mask(tmp_path / "a.png", [BLACK, WHITE])).tolist() == [[0, 255]]
+
+
+def test_two_classes_of_one_colour_are_refused(tmp_path: Path) -> None:
+    table(tmp_path, "background:0,0,0::", "polyp:250,50,83::", "adenoma:250,50,83::")
+    with pytest.raises(DataError, match="share a colour"):
+        read_mask(mask(tmp_path / "a.png", [BLACK, POLYP]))
+
+
+@pytest.mark.parametrize("colours", [True, False])
+def test_a_source_has_the_names_of_the_table(tmp_path: Path, colours: bool) -> None:
+    table(tmp_path, "background:0,0,0::", "polyp:250,50,83::")
+    for number in range(3):
+        mask(tmp_path / f"images/{number}.png", [WHITE, BLACK])
+        mask(tmp_path / f"masks/{number}.png", [BLACK, POLYP])
+        if not colours:
+            Image.fromarray(np.array([[0, 1]], np.uint8)).save(tmp_path / f"masks/{number}.png")
+    found = find_cases(tmp_path)
+    assert found.mask_names == ({0: "background", 1: "polyp"} if colours else {})
+    said = [note for note in found.notes if "labelmap.txt" in note]
+    assert len(said) == 1 and ("not used" in said[0]) != colours
