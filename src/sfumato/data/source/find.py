@@ -18,7 +18,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -45,6 +44,7 @@ from sfumato.data.source.listing import (
     left_out,
 )
 from sfumato.data.source.nnunet import find_in_nnunet, is_nnunet
+from sfumato.data.source.patients import with_patients
 from sfumato.data.source.scans import list_scans
 from sfumato.data.source.tabulated import find_table, tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
@@ -71,9 +71,9 @@ def find_cases(
         UsageError: there is no such factory, it gives something else, or columns are named and no table was read.
     """
     if not isinstance(source, Path | str):
-        return _grouped(_of_python(source, "the iterable"), hints)
+        return with_patients(_of_python(source, "the iterable"), None, hints)
     if isinstance(source, str) and FACTORY.fullmatch(source) and not Path(source).exists():
-        return _grouped(_of_python(_made(source), source), hints)
+        return with_patients(_of_python(_made(source), source), None, hints)
     source, masks = Path(source), None if masks is None else Path(masks)
     for path in (source, masks, hints.table):
         if path is not None:
@@ -83,7 +83,8 @@ def find_cases(
     found = _from_folder(source, entries, hints) if source.is_dir() else _from_file(source, entries, hints)
     _refuse_unused_columns(source, found, hints)
     said = () if beside is None else left_out(beside, [])
-    return _grouped(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), hints)
+    found = found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said)))
+    return with_patients(found, source, hints)
 
 
 def _refuse_nothing(path: Path) -> None:
@@ -283,46 +284,3 @@ def _about_json(others: Sequence[Entry]) -> list[str]:
         f"what {count} JSON files say is not read; to use it, write a CSV table with the columns image and label "
         "(and patient, ...) beside the images"
     ]
-
-
-def _grouped(found: Found, hints: Hints) -> Found:
-    """Cases with the patient that `Hints.group_by` says.
-
-    Raises:
-        DataError: there is no such column, or ids on which the expression is not found (all are listed).
-    """
-    wanted = hints.group_by
-    if wanted is None or (wanted == "patient" and any(case.patient for case in found.cases)):
-        return found
-    columns = {column for case in found.cases for column in case.more}
-    column = next((name for name in (wanted, f"source_{wanted}") if name in columns), None)
-    if column is not None:
-        groups = [case.more.get(column) or None for case in found.cases]
-    else:
-        groups = _matched(wanted, found.cases, columns)
-    if bare := [case.id for case, group in zip(found.cases, groups, strict=True) if group is None]:
-        raise DataError(
-            f"{len(bare)} of {len(found.cases)} cases have no group by '{wanted}':\n{listed(bare)}",
-            expected="a group for every case",
-            remedy="mend the column, or give another --group-by",
-            code="DATA-054",
-        )
-    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
-    note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
-    return found._replace(cases=cases, notes=(*found.notes, note))
-
-
-def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> list[str | None]:
-    """The first group of a regular expression in each id."""
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise DataError(f"--group-by '{expression}' is no regular expression: {error}", code="DATA-054") from error
-    if pattern.groups != 1:
-        named = ", ".join(sorted(columns)) or "(none)"
-        raise DataError(
-            f"--group-by '{expression}' is no column, and no regular expression with one group",
-            expected=f"a column ({named}), or an expression such as '(.*)_slice'",
-            code="DATA-054",
-        )
-    return [found[1] if (found := pattern.search(case.id)) else None for case in cases]

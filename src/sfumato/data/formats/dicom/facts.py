@@ -1,8 +1,12 @@
 """What a DICOM file says of itself, without its pixels: what it is, how its numbers are stored, and its frames.
 
-The UIDs that hold the files of a series together stay in memory; they are in no locator, message or output.
+The UIDs that hold the files of a series together stay in memory; they are in no locator, message or output. Who the
+patient is is remembered as hashes with a key that ends with the process: they tell whether two files are of one
+patient, and nothing else.
 """
 
+import hashlib
+import secrets
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,11 +28,31 @@ TAGS = (
     *ENCODING_TAGS,
     *FRAME_TAGS,
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
-    "SegmentSequence", "ReferencedSeriesSequence",
+    "SegmentSequence", "ReferencedSeriesSequence", "PatientID", "IssuerOfPatientID", "StudyInstanceUID",
 )  # fmt: skip
 MAX_FRAMES = 2**20
 NO_IMAGES = ("RTDOSE",)
 """Modalities of files that have pixels, but no image."""
+
+
+NOBODY = {"", "0", "none", "null", "nan", "na", "n/a", "unknown", "anonymous", "anonymized", "anonymised", "anon", "-"}
+"""What stands in the place of a patient's number where it was taken out."""
+
+_KEY = secrets.token_bytes(32)
+
+
+class Owner(NamedTuple):
+    """Whose a file is, as hashes that mean nothing outside of this process; None where the file does not say it.
+
+    Attributes:
+        patient: of PatientID, in which case and spaces do not count.
+        issuer: of IssuerOfPatientID, who gave that number.
+        study: of StudyInstanceUID.
+    """
+
+    patient: bytes | None
+    issuer: bytes | None
+    study: bytes | None
 
 
 class Encoding(NamedTuple):
@@ -76,6 +100,7 @@ class Facts(NamedTuple):
         segmentation: "BINARY", "LABELMAP" or "FRACTIONAL".
         segments: numbers and labels of the segments.
         notes: what a person should know.
+        owner: whose it is.
     """
 
     path: Path
@@ -89,6 +114,7 @@ class Facts(NamedTuple):
     segmentation: str | None
     segments: tuple[tuple[int, str], ...]
     notes: tuple[str, ...]
+    owner: Owner
 
     @property
     def is_slice(self) -> bool:
@@ -147,7 +173,14 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
             (int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.get("SegmentSequence") or ()
         ),
         notes=tuple(_notes(path, encoding, frames)),
+        owner=Owner(*(_hidden(dataset, tag) for tag in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"))),
     )
+
+
+def _hidden(dataset: Dataset, tag: str) -> bytes | None:
+    """What a tag says, as a hash; None where it says nothing."""
+    text = "".join(str(dataset.get(tag) or "").split()).casefold()
+    return None if text in NOBODY else hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).digest()
 
 
 def _sop_name(dataset: Dataset) -> str:

@@ -1,0 +1,377 @@
+"""Who the patient of each case is: said by a person, a table, DICOM tags or names, or known to nobody, which is told.
+
+    --group-by              a column, an expression, `parent`, `PatientID`, `StudyInstanceUID`, or `none`
+    a column of a table     `sfumato.data.source.tabulated`
+    DICOM                   PatientID with its issuer, else StudyInstanceUID
+    names                   `sfumato.data.source.persons`, and folders with images and masks each
+
+Cases of one patient stay in one split. Folders that would be classes and look like persons are none: what says that it
+is a person becomes the patient, what may be one is asked about, since a generator told patients as classes leaks them.
+
+Of a DICOM tag nothing is kept. Tags are compared as hashes with a key that ends with the process; what is stored is a
+hash of the ids of that patient's cases, which stand beside it anyway. So a patient has one value within a source, the
+same in each run, and there is nothing to look up.
+"""
+
+import hashlib
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sfumato.data.folds import torn_patients
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.scan import is_volume
+from sfumato.data.manifest import Case
+from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.persons import (
+    Name,
+    are_data_sets,
+    grouped_by_names,
+    look_at,
+    offers,
+    parent_of,
+    said_by_names,
+    spelling,
+)
+from sfumato.data.source.scans import FILES
+from sfumato.errors import DataError, collected, listed
+from sfumato.wording import counted
+
+UNKNOWN = {"", "nan", "na", "n/a", "none", "null", "unknown", "anonymous", "anon", "anonymized", "anonymised", "-", "?"}
+"""What stands for a patient where there is none."""
+
+PARENT, NOBODY = "parent", "none"
+TAGS = ("PatientID", "StudyInstanceUID")
+
+DIGITS = 12
+"""Of the hash that a patient goes by."""
+
+LAST = 4
+"""Parts of a path that are looked at where a file lies outside of the source."""
+
+SHOWN = 3
+"""Patients that a line names."""
+
+FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
+"""Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
+
+
+def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
+    """The cases with whose they are, what was guessed of it, and what is wrong with it.
+
+    Args:
+        found: a source.
+        source: its folder or file; None for cases of a program.
+        hints: what the files leave open.
+
+    Raises:
+        DataError: `Hints.group_by` is no column, expression or tag, or leaves cases without a group.
+    """
+    if hints.images_only:
+        return found
+    if hints.group_by is not None:
+        found = _grouped(found, source, hints.group_by)
+    elif source is not None and found.form != "manifest":
+        found = _guessed(found, source, hints)
+    return _without_tears(_with_one_spelling(found), hints)
+
+
+def _guessed(found: Found, source: Path, hints: Hints) -> Found:
+    """Whose the cases are where no person said it: a table before tags, tags before names, names before folders."""
+    names = [_name(case, source) for case in found.cases]
+    if found.form != "table":
+        found = _without_data_sets_as_people(found)
+    nested = {name for case in found.cases if (name := _known(case))}
+    found = _without_people_as_classes(found, names, hints)
+    told, tags = [_known(case) for case in found.cases], _by_tag(found.cases, None)
+    several = len({case.volume or case.id for case in found.cases}) > 1
+    speaking = found.form in FORMS and len(set(names)) > 1
+    named = said_by_names(names) if speaking else [None] * len(names)
+    order = (told, tags, named) if found.form == "table" else (tags, named, told)
+    if speaking and not any(map(any, order)):
+        order = (named := grouped_by_names(names),)
+    patients = [next(filter(None, said), None) for said in zip(*order, strict=True)]
+    guessed = [
+        name if name == patient and name != one else None
+        for name, patient, one in zip(named, patients, told, strict=True)
+    ]
+    notes = [*_about_tags(tags, several), *_about_names(guessed, patients)]
+    if found.form != "table" and (folders := nested & set(patients)):
+        notes += [f"folders with images and masks each, taken as patients (kept together): {len(folders)}"]
+    if several and not any(patients):
+        notes.append(_nobody(found, names, speaking=speaking))
+    cases = [replace(case, patient=new or case.patient) for case, new in zip(found.cases, patients, strict=True)]
+    return found._replace(cases=tuple(cases), notes=(*found.notes, *notes))
+
+
+def _known(case: Case) -> str | None:
+    """Whose a case is, where that is known: a volume is not its own patient."""
+    patient = case.patient
+    return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN else patient
+
+
+def _name(case: Case, source: Path) -> Name:
+    """The path of a case below the source; of what lies elsewhere, the last folders."""
+    target = Locator.parse(case.image)
+    if target.path.suffix.lower() == ".zip":
+        return Name.of(re.split(r"[/\\]+", target.member))
+    folder = f"{(source if source.is_dir() else source.parent).absolute()}{os.sep}"
+    path = str(target.path)
+    below = path.removeprefix(folder)
+    parts = Path(below).parts
+    return Name.of(parts if below != path else parts[-LAST:])
+
+
+def _about_tags(tags: Sequence[str | None], several: bool) -> Iterator[str]:
+    number = len(set(tags) - {None})
+    if number:
+        one = "; if these numbers were blanked, --group-by StudyInstanceUID" if number == 1 and several else ""
+        yield (
+            "whose the DICOM files are is taken from PatientID, else StudyInstanceUID "
+            f"({_patients(number)}); no tag is kept{one}"
+        )
+
+
+def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None]) -> Iterator[str]:
+    """What was guessed from names.
+
+    Args:
+        guessed: the patient of each case whose name alone says it.
+        patients: of each case.
+    """
+    people = {spelling(name): name for name in guessed if name is not None}
+    if not people:
+        return
+    alone = sum(patient is None for patient in patients)
+    rest = f"; {counted(alone, 'case')} without such a name stand alone" if alone else ""
+    shown = ", ".join(list(people.values())[:SHOWN])
+    yield (
+        f"whose the images are is guessed from their names ({_patients(len(people))}, such as {shown}{rest}): "
+        f"--group-by says it otherwise, --group-by {NOBODY} keeps each by itself"
+    )
+
+
+def _without_data_sets_as_people(found: Found) -> Found:
+    """A few large folders with images and masks each, which no name makes persons, are data sets."""
+    folders = [name for case in found.cases if (name := _known(case))]
+    if len(folders) < len(found.cases) or not are_data_sets(folders):
+        return found
+    cases = tuple(replace(case, patient=None) for case in found.cases)
+    names = ", ".join(sorted(set(folders)))
+    note = f"folders with images and masks each, taken as data sets ({names}); --group-by {PARENT} if each is a patient"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _patients(number: int) -> str:
+    return counted(number, "patient")
+
+
+def _nobody(found: Found, names: Sequence[Name], *, speaking: bool) -> str:
+    """The line where no patient is known, with what would help."""
+    if not speaking:
+        return (
+            "nobody said whose the images are: each stands alone. Where one patient has several, give files whose "
+            "names or folders tell it, or a table with a column patient"
+        )
+    ids = [case.volume or case.id for case in found.cases]
+    fitting = [f"--group-by '{column}' ({number} groups)" for column, number in _columns(found.cases)]
+    fitting += map(str, offers(names, ids, classes=len(found.classes)))
+    other = "--group-by with an expression of one group, such as '(.*)_', or a table with a column patient"
+    helping = ", or ".join(fitting) or other
+    alone = "volume" if all(case.volume for case in found.cases) else "image"
+    return f"nobody said whose the {alone}s are: each stands alone. Where one patient has several, {helping}"
+
+
+def _columns(cases: Sequence[Case]) -> Iterator[tuple[str, int]]:
+    """Columns that may tell patients: some values are there more than once, none is in half of the cases."""
+    for column in {name: None for case in cases for name in case.more}:
+        sizes = Counter(case.more.get(column, "") for case in cases)
+        telling = re.search(
+            r"(?:^|[ _-])(?:id|no|nr|number|code|key|name|case|exam|accession)$|id$", column, re.IGNORECASE
+        )
+        if telling and "" not in sizes and 1 < len(sizes) < len(cases) and 2 * max(sizes.values()) <= len(cases):
+            yield column, len(sizes)
+
+
+def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints) -> Found:
+    """Folders that look like persons are no classes: patients where their names say so, else a question."""
+    by_folder = all(case.label in name.folders for case, name in zip(found.cases, names, strict=True))
+    if hints.class_level or not by_folder or not found.cases:
+        return found
+    folders = [case.label or "" for case in found.cases]
+    looks = look_at(folders)
+    if not looks.people and not looks.doubtful:
+        return found
+    level = names[0].folders.index(folders[0]) + 1
+    cases = tuple(replace(case, label=None, patient=_known(case) or case.label) for case in found.cases)
+    found = found._replace(cases=cases, classes=())
+    number = len(set(folders))
+    if looks.people:
+        note = f"folders taken as patients, not as classes, by their names: {number}"
+        note += f"; --class-level {level} makes them classes"
+        return found._replace(notes=(*found.notes, note))
+    return found._replace(problems=(*found.problems, _question(folders, level)))
+
+
+def _question(folders: Sequence[str], level: int) -> DataError:
+    sizes = Counter(folders)
+    shown = listed([f"{name}: {counted(count, 'image')}" for name, count in sizes.items()])
+    return DataError(
+        f"{len(sizes)} folders of {counted(len(folders), 'image')} in all may be patients or classes:\n{shown}",
+        expected="classes with many images, or patients: a generator that is told patients as classes gives them away",
+        remedy=f"--group-by {PARENT} if each folder is a patient, --class-level {level} if each is a class",
+        code="DATA-068",
+    )
+
+
+def _grouped(found: Found, source: Path | None, wanted: str) -> Found:
+    """Cases with the patient that a person names."""
+    if wanted == "patient" and any(case.patient for case in found.cases):
+        return found
+    columns = {column for case in found.cases for column in case.more}
+    column = next((name for name in (wanted, f"source_{wanted}") if name in columns), None)
+    if column is not None:
+        groups: Sequence[str | None] = [case.more.get(column) or None for case in found.cases]
+    elif wanted == NOBODY:
+        return _each_alone(found)
+    elif wanted == PARENT and source is not None:
+        groups = [parent_of(_name(case, source)) or None for case in found.cases]
+        found = _without_labels_of(found, groups)
+    elif wanted in TAGS:
+        groups = _by_tag(found.cases, wanted)
+    else:
+        groups = _matched(wanted, found.cases, columns)
+    if bare := [case.id for case, group in zip(found.cases, groups, strict=True) if group is None]:
+        raise DataError(
+            f"{len(bare)} of {len(found.cases)} cases have no group by '{wanted}':\n{listed(bare)}",
+            expected="a group for every case",
+            remedy="mend the column, or give another --group-by",
+            code="DATA-054",
+        )
+    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
+    note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _each_alone(found: Found) -> Found:
+    cases = tuple(replace(case, patient=case.volume) for case in found.cases)
+    what = "volume" if any(case.volume for case in cases) else "image"
+    return found._replace(cases=cases, notes=(*found.notes, f"each {what} stands alone, as --group-by {NOBODY} says"))
+
+
+def _without_labels_of(found: Found, groups: Sequence[str | None]) -> Found:
+    """Folders that a person calls patients are no classes."""
+    same = all(case.label and group == case.label for case, group in zip(found.cases, groups, strict=True))
+    nested = all(
+        case.label and group and group.split("/")[0] == case.label
+        for case, group in zip(found.cases, groups, strict=True)
+    )
+    several = len(set(groups)) > len({case.label for case in found.cases})
+    if not same and not (nested and not several):
+        return found
+    return found._replace(cases=tuple(replace(case, label=None) for case in found.cases), classes=())
+
+
+def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> list[str | None]:
+    """The first group of a regular expression in each id."""
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise DataError(f"--group-by '{expression}' is no regular expression: {error}", code="DATA-054") from error
+    if pattern.groups != 1:
+        named = ", ".join(sorted(columns)) or "(none)"
+        raise DataError(
+            f"--group-by '{expression}' is no column, and no regular expression with one group",
+            expected=f"a column ({named}), an expression such as '(.*)_slice', {PARENT}, {', '.join(TAGS)} or {NOBODY}",
+            code="DATA-054",
+        )
+    return [found[1] if (found := pattern.search(case.id)) else None for case in cases]
+
+
+def _by_tag(cases: Sequence[Case], tag: str | None) -> list[str | None]:
+    """A name for the patient of each case from its DICOM file; None for other files, and without the tag.
+
+    Args:
+        cases: the cases.
+        tag: the tag that decides; None takes PatientID, else StudyInstanceUID.
+    """
+    paths = [_dicom(case) for case in cases]
+    if not any(paths):
+        return [None] * len(paths)
+    owners = _owners({path for path in paths if path is not None}, tag)
+    ids: dict[bytes, set[str]] = defaultdict(set)
+    whose = [None if path is None else owners.get(path) for path in paths]
+    for case, owner in zip(cases, whose, strict=True):
+        if owner is not None:
+            ids[owner].add(case.volume or case.id)
+    called = {
+        owner: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:DIGITS] for owner, names in ids.items()
+    }
+    return [None if owner is None else f"patient {called[owner]}" for owner in whose]
+
+
+def _dicom(case: Case) -> Path | None:
+    path = Locator.parse(case.image).path
+    return path if is_volume(path) and not path.name.lower().endswith(FILES) else None
+
+
+def _owners(paths: Iterable[Path], tag: str | None) -> Mapping[Path, bytes | None]:
+    """The patient of each DICOM file, as a hash that means nothing elsewhere.
+
+    A number without issuer is that of the number with one, and a file without number has that of its study.
+    """
+    from sfumato.data.formats.dicom.facts import Owner, read_facts
+
+    found = dict[Path, Owner]()
+    for path in sorted(paths):
+        with collected([]):  # what is wrong with a file is told where it is read
+            found[path] = read_facts(path).owner
+    if tag == "StudyInstanceUID":
+        return {path: owner.study for path, owner in found.items()}
+    unissued = {owner.patient for owner in found.values() if owner.issuer is None}
+    persons = {
+        path: owner.patient if owner.patient is None or owner.patient in unissued else owner.patient + owner.issuer
+        for path, owner in found.items()
+    }
+    if tag is not None:
+        return persons
+    of_study = {found[path].study: person for path, person in persons.items() if person is not None}
+    return {path: persons[path] or of_study.get(owner.study) or owner.study for path, owner in found.items()}
+
+
+def _with_one_spelling(found: Found) -> Found:
+    """Patients whose names differ by case and spaces alone are one."""
+    counts = Counter(case.patient for case in found.cases if case.patient)
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name, _ in sorted(counts.most_common(), key=lambda item: (-item[1], item[0])):
+        spellings[spelling(name)].append(name)
+    several = [names for names in spellings.values() if len(names) > 1]
+    if not several:
+        return found
+    one = {name: names[0] for names in several for name in names}
+    cases = tuple(replace(case, patient=one.get(case.patient or "", case.patient)) for case in found.cases)
+    shown = "; ".join(" and ".join(f"'{name}'" for name in names) for names in several[:3])
+    note = f"patients whose names differ by spaces or upper and lower case alone are one each: {len(several)} ({shown})"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _without_tears(found: Found, hints: Hints) -> Found:
+    """A split of the source that has one patient in several parts is a problem, or is told."""
+    torn = torn_patients(found.cases, found.folds)
+    if not torn:
+        return found
+    text = f"{counted(len(torn), 'patient is', 'patients are')} in several splits of the source"
+    if hints.keep_split:
+        note = f"{text}, kept as --keep-split says: scores will be too good"
+        return found._replace(notes=(*found.notes, note))
+    problem = DataError(
+        f"{text}:\n{listed(torn)}",
+        expected="all cases of a patient in one split: scores will be too good otherwise",
+        remedy="correct the split, let check --fix-into move them to train, or keep it with --keep-split; if these are "
+        "several people, say who is who with --group-by",
+        code="DATA-082",
+    )
+    return found._replace(problems=(*found.problems, problem))
