@@ -122,4 +122,7 @@ def find_to_read(source: Path, recipe: Recipe) -> Found:
 
 def _found(source: Path, recipe: Recipe, hints: Hints) -> Found:
     masks = recipe.data.source.masks
-    return find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)
+    found = find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)
+    if found.outside:
+        say(f"paths of the table lead out of its folder: {'; '.join(found.outside)}")
+    return found

@@ -45,9 +45,9 @@ from sfumato.data.source.listing import (
 )
 from sfumato.data.source.nnunet import find_in_nnunet, is_nnunet
 from sfumato.data.source.patients import with_patients
-from sfumato.data.source.scans import list_scans
-from sfumato.data.source.tabulated import find_table, tabulate
+from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
+from sfumato.data.source.which_table import find_table, names_all_files
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import what_is
 
@@ -160,7 +160,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
     if ending == ".zip" and masks is None:
         return find_in_bundle(path, hints)
     if ending in TABLES:
-        return _by_table(path, path.parent, files_below(path.parent), masks, hints)
+        return _of_table(path, masks, hints)
     entry = Entry(str(path.absolute()), (path.name,))
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
@@ -193,12 +193,12 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         apart = set(map(_real, masks))
         listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
-        return _by_table(hints.table, source, listing, masks, hints)
+        return _by_table(hints.table, source, listing, masks, hints, follow=True)
     kind, files, others = _main_kind(source, listing)
     table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
                               source, hints)  # fmt: skip
     if table is not None:
-        found = _by_table(table, source, listing, masks, hints)
+        found = _by_table(table, source, listing, masks, hints, follow=False)
     else:
         found = _of_kind(kind, files, masks, hints)
         notes += left_out(listing, others, what=kind)
@@ -258,21 +258,36 @@ def _concluded(arranged: Arranged, *, form: str = "folders") -> Found:
     return conclude(arranged.cases, arranged.notes, form=form, unpaired=arranged.unpaired)
 
 
-def _by_table(table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints) -> Found:
-    """The images or volumes that a table describes."""
-    kind, files, others = _main_kind(root, listing)
-    if kind == "arrays":
-        raise DataError(
-            f"{root} holds arrays, {table.name} is about files",
-            expected="a table about images or volumes",
-            remedy="put the labels into the NPZ file as 'labels', one for each image",
-            code="DATA-050",
-        )
-    scans = list_scans(files) if kind == "volumes" else None
-    arranged = tabulate(table, scans.entries if scans else files, root, masks=masks, hints=hints)
+def _by_table(
+    table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints, *, follow: bool
+) -> Found:
+    """The images or volumes that a table describes; nothing else is looked into.
+
+    Args:
+        table: the table.
+        root: the folder that its paths are told from.
+        listing: the files there.
+        masks: the masks, if they are in a folder of their own.
+        hints: what the files leave open.
+        follow: whether its paths may lead elsewhere: a person named it.
+    """
+    images, others = divided(listing.entries, lambda entry: is_picture(entry) or is_scan(entry))
+    told = tabulate(table, images, root, masks=masks, hints=hints, follow=follow)
     others = [entry for entry in others if entry.locator != str(table.absolute())]
-    arranged = arranged._replace(notes=[*left_out(listing, others, what=kind), *arranged.notes])
-    return cut(arranged, hints, form="table", headers=scans.headers) if scans else _concluded(arranged, form="table")
+    arranged = told.arranged._replace(notes=[*left_out(listing, others), *told.arranged.notes])
+    if told.are_volumes:
+        found = cut(arranged, hints, form="table", headers=told.headers)
+    else:
+        found = _concluded(arranged, form="table")
+    return found._replace(outside=told.outside)
+
+
+def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
+    """A table that a person named, with the files beside it - or without them, where all its paths lead to files."""
+    alone = Listing([], 0)
+    if masks is not None or names_all_files(table, hints):
+        return _by_table(table, table.parent, alone, masks, hints, follow=True)
+    return _by_table(table, table.parent, files_below(table.parent), masks, hints, follow=True)
 
 
 def _about_json(others: Sequence[Entry]) -> list[str]:

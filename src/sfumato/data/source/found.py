@@ -63,6 +63,7 @@ class Found(NamedTuple):
         unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
         folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
         problems: what is wrong with the source, to be told together with what is wrong with its files.
+        outside: folders that a table leads to, for the person alone: what is written names no place of this machine.
     """
 
     cases: tuple[Case, ...]
@@ -76,6 +77,7 @@ class Found(NamedTuple):
     unpaired: tuple[str, ...] = ()
     folds: tuple[Mapping[str, str], ...] = ()
     problems: tuple[DataError, ...] = ()
+    outside: tuple[str, ...] = ()
 
     @property
     def has_masks(self) -> bool:

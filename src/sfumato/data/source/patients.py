@@ -8,49 +8,32 @@
 Cases of one patient stay in one split. Folders that would be classes and look like persons are none: what says that it
 is a person becomes the patient, what may be one is asked about, since a generator told patients as classes leaks them.
 
-Of a DICOM tag nothing is kept. Tags are compared as hashes with a key that ends with the process; what is stored is a
-hash of the ids of that patient's cases, which stand beside it anyway. So a patient has one value within a source, the
-same in each run, and there is nothing to look up.
+Of a DICOM tag nothing is kept (`sfumato.data.source.owners`).
 """
 
-import hashlib
-import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from sfumato.data.folds import torn_patients
-from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.grouping import NOBODY, PARENT, grouped_by, name_of
+from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
     Name,
     are_data_sets,
     grouped_by_names,
     look_at,
     offers,
-    parent_of,
     said_by_names,
     spelling,
 )
-from sfumato.data.source.scans import FILES
-from sfumato.errors import DataError, collected, listed
+from sfumato.data.source.table import UNKNOWN
+from sfumato.errors import DataError, listed
 from sfumato.wording import counted
-
-UNKNOWN = {"", "nan", "na", "n/a", "none", "null", "unknown", "anonymous", "anon", "anonymized", "anonymised", "-", "?"}
-"""What stands for a patient where there is none."""
-
-PARENT, NOBODY = "parent", "none"
-TAGS = ("PatientID", "StudyInstanceUID")
-
-DIGITS = 12
-"""Of the hash that a patient goes by."""
-
-LAST = 4
-"""Parts of a path that are looked at where a file lies outside of the source."""
 
 SHOWN = 3
 """Patients that a line names."""
@@ -73,7 +56,7 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
     if hints.images_only:
         return found
     if hints.group_by is not None:
-        found = _grouped(found, source, hints.group_by)
+        found = grouped_by(found, source, hints.group_by)
     elif source is not None and found.form != "manifest":
         found = _guessed(found, source, hints)
     return _without_tears(_with_one_spelling(found), hints)
@@ -81,18 +64,18 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
 
 def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     """Whose the cases are where no person said it: a table before tags, tags before names, names before folders."""
-    names = [_name(case, source) for case in found.cases]
+    names = [name_of(case, source) for case in found.cases]
     if found.form != "table":
         found = _without_data_sets_as_people(found)
     nested = {name for case in found.cases if (name := _known(case))}
     found = _without_people_as_classes(found, names, hints)
-    told, tags = [_known(case) for case in found.cases], _by_tag(found.cases, None)
+    told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
     several = len({case.volume or case.id for case in found.cases}) > 1
     speaking = found.form in FORMS and len(set(names)) > 1
-    named = said_by_names(names) if speaking else [None] * len(names)
-    order = (told, tags, named) if found.form == "table" else (tags, named, told)
+    named: Sequence[str | None] = said_by_names(names) if speaking else [None] * len(names)
+    order = [told, tags, named] if found.form == "table" else [tags, named, told]
     if speaking and not any(map(any, order)):
-        order = (named := grouped_by_names(names),)
+        order = [named := grouped_by_names(names)]
     patients = [next(filter(None, said), None) for said in zip(*order, strict=True)]
     guessed = [
         name if name == patient and name != one else None
@@ -111,18 +94,6 @@ def _known(case: Case) -> str | None:
     """Whose a case is, where that is known: a volume is not its own patient."""
     patient = case.patient
     return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN else patient
-
-
-def _name(case: Case, source: Path) -> Name:
-    """The path of a case below the source; of what lies elsewhere, the last folders."""
-    target = Locator.parse(case.image)
-    if target.path.suffix.lower() == ".zip":
-        return Name.of(re.split(r"[/\\]+", target.member))
-    folder = f"{(source if source.is_dir() else source.parent).absolute()}{os.sep}"
-    path = str(target.path)
-    below = path.removeprefix(folder)
-    parts = Path(below).parts
-    return Name.of(parts if below != path else parts[-LAST:])
 
 
 def _about_tags(tags: Sequence[str | None], several: bool) -> Iterator[str]:
@@ -225,121 +196,6 @@ def _question(folders: Sequence[str], level: int) -> DataError:
         remedy=f"--group-by {PARENT} if each folder is a patient, --class-level {level} if each is a class",
         code="DATA-068",
     )
-
-
-def _grouped(found: Found, source: Path | None, wanted: str) -> Found:
-    """Cases with the patient that a person names."""
-    if wanted == "patient" and any(case.patient for case in found.cases):
-        return found
-    columns = {column for case in found.cases for column in case.more}
-    column = next((name for name in (wanted, f"source_{wanted}") if name in columns), None)
-    if column is not None:
-        groups: Sequence[str | None] = [case.more.get(column) or None for case in found.cases]
-    elif wanted == NOBODY:
-        return _each_alone(found)
-    elif wanted == PARENT and source is not None:
-        groups = [parent_of(_name(case, source)) or None for case in found.cases]
-        found = _without_labels_of(found, groups)
-    elif wanted in TAGS:
-        groups = _by_tag(found.cases, wanted)
-    else:
-        groups = _matched(wanted, found.cases, columns)
-    if bare := [case.id for case, group in zip(found.cases, groups, strict=True) if group is None]:
-        raise DataError(
-            f"{len(bare)} of {len(found.cases)} cases have no group by '{wanted}':\n{listed(bare)}",
-            expected="a group for every case",
-            remedy="mend the column, or give another --group-by",
-            code="DATA-054",
-        )
-    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
-    note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
-    return found._replace(cases=cases, notes=(*found.notes, note))
-
-
-def _each_alone(found: Found) -> Found:
-    cases = tuple(replace(case, patient=case.volume) for case in found.cases)
-    what = "volume" if any(case.volume for case in cases) else "image"
-    return found._replace(cases=cases, notes=(*found.notes, f"each {what} stands alone, as --group-by {NOBODY} says"))
-
-
-def _without_labels_of(found: Found, groups: Sequence[str | None]) -> Found:
-    """Folders that a person calls patients are no classes."""
-    same = all(case.label and group == case.label for case, group in zip(found.cases, groups, strict=True))
-    nested = all(
-        case.label and group and group.split("/")[0] == case.label
-        for case, group in zip(found.cases, groups, strict=True)
-    )
-    several = len(set(groups)) > len({case.label for case in found.cases})
-    if not same and not (nested and not several):
-        return found
-    return found._replace(cases=tuple(replace(case, label=None) for case in found.cases), classes=())
-
-
-def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> list[str | None]:
-    """The first group of a regular expression in each id."""
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise DataError(f"--group-by '{expression}' is no regular expression: {error}", code="DATA-054") from error
-    if pattern.groups != 1:
-        named = ", ".join(sorted(columns)) or "(none)"
-        raise DataError(
-            f"--group-by '{expression}' is no column, and no regular expression with one group",
-            expected=f"a column ({named}), an expression such as '(.*)_slice', {PARENT}, {', '.join(TAGS)} or {NOBODY}",
-            code="DATA-054",
-        )
-    return [found[1] if (found := pattern.search(case.id)) else None for case in cases]
-
-
-def _by_tag(cases: Sequence[Case], tag: str | None) -> list[str | None]:
-    """A name for the patient of each case from its DICOM file; None for other files, and without the tag.
-
-    Args:
-        cases: the cases.
-        tag: the tag that decides; None takes PatientID, else StudyInstanceUID.
-    """
-    paths = [_dicom(case) for case in cases]
-    if not any(paths):
-        return [None] * len(paths)
-    owners = _owners({path for path in paths if path is not None}, tag)
-    ids: dict[bytes, set[str]] = defaultdict(set)
-    whose = [None if path is None else owners.get(path) for path in paths]
-    for case, owner in zip(cases, whose, strict=True):
-        if owner is not None:
-            ids[owner].add(case.volume or case.id)
-    called = {
-        owner: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:DIGITS] for owner, names in ids.items()
-    }
-    return [None if owner is None else f"patient {called[owner]}" for owner in whose]
-
-
-def _dicom(case: Case) -> Path | None:
-    path = Locator.parse(case.image).path
-    return path if is_volume(path) and not path.name.lower().endswith(FILES) else None
-
-
-def _owners(paths: Iterable[Path], tag: str | None) -> Mapping[Path, bytes | None]:
-    """The patient of each DICOM file, as a hash that means nothing elsewhere.
-
-    A number without issuer is that of the number with one, and a file without number has that of its study.
-    """
-    from sfumato.data.formats.dicom.facts import Owner, read_facts
-
-    found = dict[Path, Owner]()
-    for path in sorted(paths):
-        with collected([]):  # what is wrong with a file is told where it is read
-            found[path] = read_facts(path).owner
-    if tag == "StudyInstanceUID":
-        return {path: owner.study for path, owner in found.items()}
-    unissued = {owner.patient for owner in found.values() if owner.issuer is None}
-    persons = {
-        path: owner.patient if owner.patient is None or owner.patient in unissued else owner.patient + owner.issuer
-        for path, owner in found.items()
-    }
-    if tag is not None:
-        return persons
-    of_study = {found[path].study: person for path, person in persons.items() if person is not None}
-    return {path: persons[path] or of_study.get(owner.study) or owner.study for path, owner in found.items()}
 
 
 def _with_one_spelling(found: Found) -> Found:

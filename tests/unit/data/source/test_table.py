@@ -39,7 +39,6 @@ def labels(found: Found) -> dict[str, str | None]:
         "path,label\nC\\pictures\\a.png,x\nb.png,y\n",
         "id,image,label\n7,a.png,x\n8,b.png,y\n",
         "a.png,x\nb.png,y\n",
-        "image,x,y\na,1,0\nb,0.0,1.0\n",
     ],
 )
 def test_tables_as_people_write_them(tmp_path: Path, text: str | bytes) -> None:
@@ -56,7 +55,8 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str | bytes) -> None:
         ("image,label\na,10\nb,11\n", {"a": "10", "b": "11"}, ""),
         ('image,label\na,"lung, left"\nb,none\n', {"a": "lung, left", "b": "none"}, "empty these cells"),
         ('image,label\na,"lung, left"\nb,heart\n', {"a": "lung, left", "b": "heart"}, ""),
-        ("image,age\na,1\nb,0\n", {"a": None, "b": None}, ""),
+        ("image,age\na,1\nb,0\n", {"a": None, "b": None}, "not used: age"),
+        ("image,benign,malignant\na,1,0\nb,0.0,1.0\n", {"a": "benign", "b": "malignant"}, "a 1: benign, malignant"),
         ("image,target,dx\na,1,nv\nb,0,mel\n", {"a": "1", "b": "0"}, "others: dx"),
     ],
 )
@@ -118,9 +118,9 @@ REFUSED = {
     "unknown column": ("image,lable\na,x\n", {"label": "label"}, "DATA-050", "did you mean 'lable'"),
     "missing files": ("image,label\na,x\nq,x\nr.png,y\n", {}, "DATA-051", "2 of 3 rows have no file"),
     "ambiguous": ("image,label\ntwice,x\na,x\n", {}, "DATA-051", "2 files"),
-    "outside": ("image,label\na,x\n../../etc/passwd,x\n", {}, "DATA-017", "row 3"),
-    "absolute": ("image,label\na,x\n/etc/passwd,x\n", {}, "DATA-017", "/etc/passwd"),
-    "drive": ("image,label\na,x\nC:\\x\\a.png,x\n", {}, "DATA-017", "row 3"),
+    "outside": ("image,label\na,x\n../../etc/passwd,x\n", {}, "DATA-051", "row 3"),
+    "absolute": ("image,label\na,x\n/etc/passwd,x\n", {}, "DATA-051", "/etc/passwd"),
+    "two drives": ("image,label\nC:\\y\\a.png,x\nC:\\x\\a.png,x\n", {}, "DATA-051", "row 3"),
     "several classes": ("image,label\na,x\nb,x|y\n", {}, "DATA-052", "row 3: 'x|y'"),
     "a list of classes": ("image,label\na,x\nb,\"x, y\"\n", {}, "DATA-052", "x, y"),
     "bits": ("a 10010\nb 00001\n", {}, "DATA-052", "10010"),
