@@ -14,8 +14,8 @@ from sfumato.data.source.table import Table, numbered, roles
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-ASKED = 20
-"""Rows whose cells are looked up to tell whether columns name channels."""
+ASKED = 100
+"""Rows whose cells are looked up to tell whether a column names channels, or files that several fit."""
 
 SHOWN = 5
 """Values and files that an error names."""
@@ -143,10 +143,15 @@ def _mask_columns(
 
 
 def _most(table: Table, columns: Sequence[str], files: Files) -> str:
-    """The column that names most files; none if none does."""
-    hits = {name: sum(map(files.has, table.column(name))) for name in columns}
+    """The column that names most files, be it that several files fit; none if none does."""
+    hits = {name: _hits(table.column(name), files) for name in columns}
     best = max(hits, key=lambda name: hits[name], default="")
-    return best if best and hits[best] else ""
+    return best if best and any(hits[best]) else ""
+
+
+def _hits(texts: Sequence[str], files: Files) -> tuple[int, int]:
+    """How many texts mean a single file, and how many of the first ones mean any."""
+    return sum(map(files.has, texts)), sum(files.may_have(text) for text in texts[:ASKED])
 
 
 def counts(values: Sequence[str]) -> bool:

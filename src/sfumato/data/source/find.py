@@ -47,7 +47,7 @@ from sfumato.data.source.nnunet import find_in_nnunet, is_nnunet
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
-from sfumato.data.source.which_table import find_table, names_all_files
+from sfumato.data.source.which_table import find_table, names_all_files, read_for
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import what_is
 
@@ -194,6 +194,7 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
         return _by_table(hints.table, source, listing, masks, hints, follow=True)
+    _refuse_table_alone(source, listing, hints)
     kind, files, others = _main_kind(source, listing)
     table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
                               source, hints)  # fmt: skip
@@ -203,6 +204,25 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         found = _of_kind(kind, files, masks, hints)
         notes += left_out(listing, others, what=kind)
     return found._replace(notes=(*notes, *_about_json(others), *found.notes))
+
+
+def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:
+    """A folder with a table and no images: its images lie elsewhere, where only a table that a person names leads.
+
+    Raises:
+        DataError: it is one.
+    """
+    tables = [entry for entry in listing.entries if entry.name.lower().endswith((".csv", ".tsv"))]
+    if len(tables) != 1 or any(test(entry) for entry in listing.entries for test in KINDS.values()):
+        return
+    path = Path(tables[0].locator)
+    read_for(path, [], hints)  # what is wrong with the table comes first
+    raise DataError(
+        f"{source} holds no images, but the table {path.name}",
+        expected="images below the folder: a table that nobody named leads to no other",
+        remedy=f"give the table itself, and its paths are followed: {path}",
+        code="DATA-002",
+    )
 
 
 def _masks_in(masks: Path) -> Listing:

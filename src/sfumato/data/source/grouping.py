@@ -31,7 +31,6 @@ def grouped_by(found: Found, source: Path | None, wanted: str) -> Found:
         return _each_alone(found)
     elif wanted == PARENT and source is not None:
         groups = [parent_of(name_of(case, source)) or None for case in found.cases]
-        found = _without_labels_of(found, groups)
     elif wanted in TAGS:
         groups = patients_by_tag(found.cases, wanted)
     else:
@@ -43,6 +42,7 @@ def grouped_by(found: Found, source: Path | None, wanted: str) -> Found:
             remedy="mend the column, or give another --group-by",
             code="DATA-054",
         )
+    found = _without_labels_of(found, groups)
     cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
     note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
     return found._replace(cases=cases, notes=(*found.notes, note))
@@ -56,13 +56,9 @@ def _each_alone(found: Found) -> Found:
 
 def _without_labels_of(found: Found, groups: Sequence[str | None]) -> Found:
     """Folders that a person calls patients are no classes."""
-    same = all(case.label and group == case.label for case, group in zip(found.cases, groups, strict=True))
-    nested = all(
-        case.label and group and group.split("/")[0] == case.label
-        for case, group in zip(found.cases, groups, strict=True)
-    )
-    several = len(set(groups)) > len({case.label for case in found.cases})
-    if not same and not (nested and not several):
+    labels = [case.label for case in found.cases]
+    one_each = len(set(zip(labels, groups, strict=True))) == len(set(labels)) == len(set(groups))
+    if not one_each or not all(label in (group or "").split("/") for label, group in zip(labels, groups, strict=True)):
         return found
     return found._replace(cases=tuple(replace(case, label=None) for case in found.cases), classes=())
 

@@ -93,10 +93,17 @@ class Files:
 
     def has(self, text: str) -> bool:
         """Whether a text means a single file."""
+        return self._count(text) == 1
+
+    def may_have(self, text: str) -> bool:
+        """Whether a text means some file."""
+        return self._count(text) > 0
+
+    def _count(self, text: str) -> int:
         try:
-            return len(self.candidates(text)) == 1
+            return len(self.candidates(text))
         except DataError:
-            return False
+            return 0
 
 
 def _is_called(name: str, text: str, spelt: Spelling) -> bool:

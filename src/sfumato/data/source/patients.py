@@ -57,6 +57,9 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
         return found
     if hints.group_by is not None:
         found = grouped_by(found, source, hints.group_by)
+        if source is not None and found.form != "manifest":
+            names = [name_of(case, source) for case in found.cases]
+            found = _without_people_as_classes(found, names, hints)
     elif source is not None and found.form != "manifest":
         found = _guessed(found, source, hints)
     return _without_tears(_with_one_spelling(found), hints)
@@ -177,11 +180,15 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
     if not looks.people and not looks.doubtful:
         return found
     level = names[0].folders.index(folders[0]) + 1
-    cases = tuple(replace(case, label=None, patient=_known(case) or case.label) for case in found.cases)
+    named = hints.group_by is None
+    cases = tuple(
+        replace(case, label=None, patient=(_known(case) or case.label) if named else case.patient)
+        for case in found.cases
+    )
     found = found._replace(cases=cases, classes=())
     number = len(set(folders))
     if looks.people:
-        note = f"folders taken as patients, not as classes, by their names: {number}"
+        note = f"folders {'taken as patients' if named else 'of patients'}, not as classes, by their names: {number}"
         note += f"; --class-level {level} makes them classes"
         return found._replace(notes=(*found.notes, note))
     return found._replace(problems=(*found.problems, _question(folders, level)))

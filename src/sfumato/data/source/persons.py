@@ -253,11 +253,14 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         classes: how many there are; groups that are no more than these are the classes again.
     """
     parents = {parent_of(name) for name in names}
-    if max(1, classes) < len(parents) and 2 * len(parents) <= len(names):
+    by_folder = max(1, classes) < len(parents) and 2 * len(parents) <= len(names)
+    if by_folder:
         yield Offer("parent", len(parents))
     for pattern in PATTERNS:
         found = [match[1] if (match := re.search(pattern, name)) else None for name in ids]
         groups = len(set(found))
+        if by_folder and groups == len(parents):
+            continue
         if None not in found and classes < groups and 2 * groups <= len(found) and _is_grouping(found):
             yield Offer(f"'{pattern}'", groups)
             return

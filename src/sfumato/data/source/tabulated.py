@@ -21,6 +21,7 @@ from sfumato.data.source.labels import Labels, one_hot_columns, read_labels
 from sfumato.data.source.layout import SPLITS, Arranged, arrange, sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lookup import Files
+from sfumato.data.source.persons import spelling
 from sfumato.data.source.pointed import volumes_at
 from sfumato.data.source.table import UNKNOWN, Table, columns_of
 from sfumato.data.source.which_table import read_for
@@ -317,7 +318,7 @@ def _patients(table: Table, plan: Plan) -> list[str]:
 
 def _about_columns(table: Table, plan: Plan, cases: Sequence[Case]) -> Iterator[str]:
     """Which column says whose the images are, and which ones say nothing to sfumato."""
-    if plan.patient and (people := {case.patient for case in cases if case.patient}):
+    if plan.patient and (people := {spelling(case.patient) for case in cases if case.patient}):
         yield f"whose the images are is said by the column '{plan.patient}': {counted(len(people), 'patient')}"
     hot = {case.label for case in cases} if not plan.label else set()
     unused = [

@@ -8,7 +8,7 @@ from sfumato.data.source.found import Hints
 from sfumato.data.source.layout import sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lookup import Files
-from sfumato.data.source.table import ROLES, Table, read_table
+from sfumato.data.source.table import ROLES, Table, read_table, roles
 from sfumato.errors import DataError
 from sfumato.files import read_file
 
@@ -59,8 +59,13 @@ def find_table(
                 f"{path.name} was not read as a table: {error.finding.splitlines()[0]}".replace(f"{path}", path.name)
             )
             continue
-        if 2 * _named_images(table, known, files) > len(images):
-            hits.append(path)
+        try:
+            if 2 * _named_files(table, known, files) > len(images):
+                hits.append(path)
+        except DataError as error:
+            if roles(table, {})["image"] and any(roles(table, {})[role] for role in ("label", "patient", "split")):
+                compared = "; ".join(line.strip() for line in error.finding.splitlines()[1:])
+                notes.append(f"{path.name} names none of the images, not used ({compared})")
     if len(hits) > 1:
         names = ", ".join(path.name for path in hits)
         return None, [*notes, f"several tables name the images ({names}): none was read, choose one with --labels"]
@@ -74,13 +79,15 @@ def _speaks_of(path: Path, images: Sequence[Entry]) -> bool:
     return 2 * sum(entry.stem.encode().lower() in content for entry in asked) > len(asked)
 
 
-def _named_images(table: Table, known: Mapping[str, str], files: Files) -> int:
-    """How many images a table names; 0 where no column does."""
-    try:
-        plan, _ = plan_columns(table, known, Places(files, files))
-    except DataError:
-        return 0
-    return len({files.candidates(text)[0] for text in table.column(plan.image) if files.has(text)})
+def _named_files(table: Table, known: Mapping[str, str], files: Files) -> int:
+    """How many files a table names, of images and masks.
+
+    Raises:
+        DataError: no column names the images.
+    """
+    plan, _ = plan_columns(table, known, Places(files, files))
+    cells = {text for column in (plan.image, *plan.channels, *plan.masks) for text in table.column(column)}
+    return len({files.candidates(text)[0] for text in cells if files.has(text)})
 
 
 def read_for(path: Path, entries: Sequence[Entry], hints: Hints) -> tuple[Table, dict[str, str]]:
