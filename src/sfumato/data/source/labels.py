@@ -135,7 +135,7 @@ def _exclusive(ones: Mapping[str, int], every: int) -> list[tuple[str, ...]]:
         waiting += [
             ((*chosen, name), covered | rows) for name, rows in ones.items() if rows & first and not rows & covered
         ]
-    return sorted(found, key=len, reverse=True)
+    return sorted((names for names in found if len(names) > 1), key=len, reverse=True)
 
 
 def _names(path: Path, column: str, values: Sequence[str]) -> tuple[dict[str, str], list[str]]:

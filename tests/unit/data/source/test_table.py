@@ -331,9 +331,14 @@ def test_classes_are_the_largest_columns_that_exclude_each_other() -> None:
 
 
 def test_columns_of_classes_may_be_named_together(tmp_path: Path) -> None:
-    path = written(images(tmp_path, "a.png", "b.png") / "t.csv", "image,left,right,x", "a,1,0,1", "b,0,1,1")
+    rows = ("image,left,right,x", "a,1,0,1", "b,0,1,1", "c,0,1,1")
+    path = written(images(tmp_path, "a.png", "b.png", "c.png") / "t.csv", *rows)
     assert set(labels(find_cases(path)).values()) == {None}
-    assert labels(find_cases(path, hints=Hints(columns={"label": "left,right"}))) == {"a": "left", "b": "right"}
+    assert labels(find_cases(path, hints=Hints(columns={"label": "left,right"}))) == {
+        "a": "left",
+        "b": "right",
+        "c": "right",
+    }
     with pytest.raises(DataError, match="left, x are no classes"):
         find_cases(path, hints=Hints(columns={"label": "left,x"}))
 
