@@ -80,7 +80,12 @@ def check(
         say(f"would read {told(found.cases)} and write {written}")
         return {"source": str(source), "cases": len(found.cases)}
     facts = _measured(found, workers or os.cpu_count() or 1)
-    inspection = inspect(found, facts, unpaired="note" if flags.drop_unpaired else "error")
+    inspection = inspect(
+        found,
+        facts,
+        unpaired="note" if flags.drop_unpaired else "error",
+        torn="warning" if flags.keep_split else "error",
+    )
     numbers = fingerprint(found, facts, copies=inspection.copies)
     _tell(source, found, inspection)
     short = seen_from(*inputs)

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
@@ -56,9 +57,10 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
 
 
 def _of_source(found: Found) -> Iterator[Finding]:
-    """What is wrong with the source as a whole; torn patients are told with their files by `inspection.splits`."""
+    """What is wrong with the source as a whole; patients torn by splits are told by `inspection.splits`, with files."""
+    torn = in_several_splits(found.cases, of_patients(found.cases))
     for problem in found.problems:
-        if problem.code != TORN:
+        if problem.code != TORN or not torn:
             yield Finding(code=problem.code, severity="error", text=problem.finding, fix=problem.remedy)
 
 
