@@ -45,14 +45,15 @@ def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") ->
         )  # fmt: skip
     patients = tuple(of_patients(found.cases))
     moved = "remove the split, so that prepare makes one; --fix-into moves them all to train"
-    for groups, what, code, severity, fix in (
-        (both, "picture", "DATA-081", "error", moved),
-        (patients, "patient", "DATA-082", torn, f"{moved}; --keep-split keeps it"),
+    severities: dict[str, Severity] = {"DATA-081": "error", "DATA-082": torn}
+    for groups, what, code, fix in (
+        (both, "picture", "DATA-081", moved),
+        (patients, "patient", "DATA-082", f"{moved}; --keep-split keeps it"),
     ):
         if leaks := in_several_splits(found.cases, groups):
             names = "" if what == "picture" else f" ({_few(_patients(found, leaks))})"
             yield Finding(
-                code=code, severity=severity, files=_files(found, leaks),
+                code=code, severity=severities[code], files=_files(found, leaks),
                 text=f"{counted(len(leaks), f'{what} is', f'{what}s are')} in several splits{names}: "
                 "scores will be too good",
                 fix=fix,

@@ -116,9 +116,9 @@ class Name(NamedTuple):
 
 
 def is_person(folder: str) -> bool:
-    """Whether the name of a folder says that it is a person's."""
-    found = PERSON.match(folder) or COLLECTIONS.match(folder)
-    return found is not None and found.end() == len(folder)
+    """Whether the name of a folder says that it is a person's, whatever follows behind a mark: `TCGA_CS_4941_1996`."""
+    found = COLLECTIONS.match(folder) or PERSON.match(folder)
+    return found is not None and re.fullmatch(rf"(?:{APART}.*)?", folder[found.end() :]) is not None
 
 
 def spelling(name: str) -> str:

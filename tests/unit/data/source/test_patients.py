@@ -232,6 +232,13 @@ def test_which_folders_may_be_people(names: str, each: int, doubtful: bool) -> N
     assert look_at(name for name in names.split() for _ in range(each)) == (False, doubtful)
 
 
+def test_folders_of_people_may_go_on_behind_their_names(tmp_path: Path) -> None:
+    people = ("TCGA_CS_4941_19960909", "TCGA_CS_4942_19970222", "TCGA_CS_4942_19980101")
+    found = find_cases(touch(tmp_path, *(f"{who}/{who}_{part}.png" for who in people for part in range(3))))
+    assert found.classes == () and not found.problems
+    assert {case.patient for case in found.cases} == {"TCGA_CS_4941", "TCGA_CS_4942"}
+
+
 def test_many_tiny_folders_may_be_people_whatever_they_are_called() -> None:
     names = [a + b for a in "aeiou" for b in "bdfgk"]
     assert look_at(name for name in names for _ in range(2)).doubtful
