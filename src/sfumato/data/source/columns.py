@@ -21,6 +21,10 @@ SHOWN = 5
 """Values and files that an error names."""
 
 
+WIDE = {"level", "grade", "pathology", "diagnostic", "category", "target"}
+"""Names of columns that are classes often, but not always: which one was taken is said."""
+
+
 class Plan(NamedTuple):
     """Which columns have which role; empty where none has. `channels`: further files of the image."""
 
@@ -68,7 +72,8 @@ def plan_columns(table: Table, known: Mapping[str, str], files: Places) -> tuple
     masks = _mask_columns(table, known, [name for name in possible["mask"] if name in free], free, files)
     taken, chosen = {image, *channels, *masks}, dict[str, str]()
     for role in ("label", "patient", "split"):
-        free = [name for name in possible[role] if name not in taken]
+        own = {image} if role == "patient" else set()  # `patientId` may be what the file of a patient is called
+        free = [name for name in possible[role] if name not in taken - own]
         chosen[role] = free[0] if free and not (role in known and len(free) > 1) else ""
         taken.add(chosen[role])
     if not table.named and not chosen["label"]:
@@ -76,9 +81,10 @@ def plan_columns(table: Table, known: Mapping[str, str], files: Places) -> tuple
         chosen["label"] = free[0] if len(free) == 1 else ""
     if not table.named:
         notes.append(f"{table.path.name} has no header: {image} names the images")
-    if chosen["label"] and len(possible["label"]) > 1:
-        others = ", ".join(name for name in possible["label"] if name != chosen["label"])
-        notes.append(f"the class is taken from the column '{chosen['label']}' (others: {others})")
+    others = [name for name in possible["label"] if name != chosen["label"]]
+    if chosen["label"] and "label" not in known and (others or chosen["label"].casefold() in WIDE):
+        more = f" (others: {', '.join(others)})" if others else ""
+        notes.append(f"the class is taken from the column '{chosen['label']}'{more}: --label-column names another")
     return Plan(image=image, channels=channels, masks=masks, **chosen), notes
 
 
@@ -100,7 +106,7 @@ def _image_columns(
         return image, tuple(name for name in further if _names_all(table, name, files.images)), []
     others = [name for name in table.header if table.named and name not in possible]
     image = _most(table, others, files.images)
-    if image and _names_all(table, image, files.images):
+    if image and _names_most(table, image, files.images):
         return image, (), [f"the column '{image}' names the images"]
     raise _nobodys_files(table, possible, files)
 
@@ -109,6 +115,12 @@ def _names_all(table: Table, column: str, files: Files) -> bool:
     """Whether every cell of a column that is not empty names a file."""
     filled = [text for text in table.column(column) if text]
     return bool(filled) and all(map(files.has, filled))
+
+
+def _names_most(table: Table, column: str, files: Files) -> bool:
+    """Whether most cells of a column name a file, or most files are named by it: not all may be there."""
+    hits = [text for text in table.column(column) if files.has(text)]
+    return 2 * len(hits) > len(table.rows) or 2 * len(set(hits)) > len(files) > 1
 
 
 def _nobodys_files(table: Table, possible: Sequence[str], files: Places) -> DataError:

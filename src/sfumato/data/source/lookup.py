@@ -35,7 +35,7 @@ class Files:
 
     def __init__(self, entries: Sequence[Entry], root: Path, *, follow: Path | None = None) -> None:
         self.root = root.absolute().as_posix().rstrip("/") + "/"
-        self.follow = follow
+        self.follow, self.known = follow, len(entries)
         self.outside: dict[str, str] = {}
         self.by_path = {entry.where: entry.locator for entry in entries}
         self.by_path |= {folder: self.root + folder for folder in _folders(entries)}
@@ -44,6 +44,10 @@ class Files:
             name = bare(where)
             for key in {name, ENDING.sub("", name) or name}:
                 self.by_name[folded(key)].append((where, locator))
+
+    def __len__(self) -> int:
+        """How many files are known."""
+        return self.known
 
     def candidates(self, text: str) -> list[str]:
         """Locators of the files that a text may mean; one if all is well.

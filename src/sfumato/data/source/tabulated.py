@@ -273,24 +273,18 @@ def _described(
     """The cases with what their rows say.
 
     Raises:
-        DataError: rows of one image have different classes.
+        DataError: rows of one image have different classes, patients or splits.
     """
     rows: dict[str, list[int]] = defaultdict(list)
     for place, image in enumerate(images):
         rows[image].append(place)
-    clashes = [
-        f"{Path(image).name}: {', '.join(f'{labels[place]} (row {table.rows[place].number})' for place in places)}"
-        for image, places in rows.items()
-        if len({labels[place] for place in places}) > 1
-    ]
-    if clashes:
-        raise DataError(
-            f"{table.path}: {len(clashes)} images have rows with different classes:\n{listed(clashes)}",
-            expected="one class per image",
-            remedy="keep one row for each image",
-            code="DATA-053",
-        )
     patients = _patients(table, plan)
+    for what, values in (
+        ("class", labels),
+        ("patient", [spelling(name) or None for name in patients]),
+        ("split", splits),
+    ):
+        _refuse_clashes(table, rows, what, values)
     columns = _others(table, plan, keep_split=not any(splits))
     described = []
     for image, case in cases.items():
@@ -308,6 +302,29 @@ def _described(
             )
         )
     return described
+
+
+def _refuse_clashes(table: Table, rows: Mapping[str, Sequence[int]], what: str, values: Sequence[str | None]) -> None:
+    """Refuse rows of one image that say different things of it.
+
+    Args:
+        table: the table.
+        rows: the places of the rows of each image.
+        what: what is said.
+        values: by each row.
+    """
+    clashes = [
+        f"{Path(image).name}: {', '.join(f'{values[place]} (row {table.rows[place].number})' for place in places)}"
+        for image, places in rows.items()
+        if len({values[place] for place in places}) > 1
+    ]
+    if clashes:
+        raise DataError(
+            f"{table.path}: {len(clashes)} images have rows with different values of the {what}:\n{listed(clashes)}",
+            expected=f"one {what} per image",
+            remedy="keep one row for each image",
+            code="DATA-053",
+        )
 
 
 def _patients(table: Table, plan: Plan) -> list[str]:

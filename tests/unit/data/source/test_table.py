@@ -353,6 +353,37 @@ def test_columns_that_say_whose_an_image_is(tmp_path: Path, column: str) -> None
     assert any(f"said by the column '{column}': 2 patients" in note for note in found.notes)
 
 
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [("patient", ("x", "y")), ("split", ("train", "test")), ("class", ("x", "y"))],
+)
+def test_rows_of_an_image_that_contradict_each_other(tmp_path: Path, header: str, rows: tuple[str, str]) -> None:
+    path = written(images(tmp_path, "a.png", "b.png") / "t.csv", f"image,{header}", *(f"a,{value}" for value in rows))
+    with pytest.raises(DataError, match=f"different values of the {header}") as caught:
+        find_cases(path)
+    assert caught.value.code == "DATA-053"
+
+
+def test_a_column_that_is_a_class_only_by_a_wide_word_is_said(tmp_path: Path) -> None:
+    found = find_cases(written(images(tmp_path, "a.png", "b.png") / "t.csv", "image,level", "a,0", "b,2"))
+    assert labels(found) == {"a": "0", "b": "2"} and any(
+        "taken from the column 'level'" in note for note in found.notes
+    )
+
+
+def test_a_patient_may_be_what_his_file_is_called(tmp_path: Path) -> None:
+    path = written(images(tmp_path, "p1.png", "p2.png") / "t.csv", "patientId,x,Target", "p1,4,1", "p1,9,1", "p2,,0")
+    found = find_cases(path)
+    assert [(case.patient, case.label) for case in found.cases] == [("p1", "1"), ("p2", "0")]
+
+
+def test_a_column_of_another_name_may_lack_some_files(tmp_path: Path) -> None:
+    path = written(images(tmp_path, "a.png", "b.png") / "t.csv", "photo,label", "a.png,x", "b.png,y", "c.png,y")
+    assert labels(find_cases(path, hints=Hints(drop_unpaired=True))) == {"a": "x", "b": "y"}
+    with pytest.raises(DataError, match="1 of 3 rows have no file"):
+        find_cases(path)
+
+
 def test_masks_beside_that_no_name_joins_are_said(tmp_path: Path) -> None:
     images(tmp_path, "images/a.png", "images/b.png", "masks/x1.png", "masks/x2.png")
     found = find_cases(written(tmp_path / "t.csv", "image,label", "a.png,x", "b.png,y"))
