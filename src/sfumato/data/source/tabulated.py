@@ -191,7 +191,7 @@ def _in_row(table: Table, number: int, error: DataError) -> DataError:
 def _without_file(table: Table, column: str, missing: Sequence[str]) -> DataError:
     return DataError(
         f"{table.path}: {len(missing)} of {len(table.rows)} rows have no file (column '{column}'):\n{listed(missing)}",
-        expected="names of files below the folder of the images, with or without ending",
+        expected="paths of images or volumes, or names of files below the folder, with or without ending",
         remedy="mend these rows, or leave them out with --drop-unpaired",
         code="DATA-051",
     )
