@@ -64,9 +64,9 @@ TABLES = (
     ),
     Bad("table with a missing file", table("image,label\n0,a\n1,b\n7,a\n"), "DATA-051", ("labels.csv", "row 4: 7")),
     Bad(
-        "table that leads out",
+        "table that leads to nothing",
         table("image,label\n0.png,a\n../../x.png,b\n"),
-        "DATA-017",
+        "DATA-051",
         ("labels.csv", "../../x.png"),
     ),
     Bad("table without a class", table("image,label\n0,a\n1,\n2,b\n3,b\n"), "DATA-052", ("labels.csv", "row 3")),

@@ -29,6 +29,7 @@ def build_hints(data: Data) -> Hints:
         slice_axis=source.slice_axis,
         component=source.component,
         fold=data.split.fold,
+        keep_split=source.keep_split,
     )
 
 

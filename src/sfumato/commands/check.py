@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sfumato.atomic import write_atomic
 from sfumato.commands.flags.numbers import Count
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find_with_problems
 from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, console, say
 from sfumato.commands.output.folder import claim_output, claim_output_file
@@ -74,13 +74,18 @@ def check(
     folder = None if out is None else claim_output(out, overwrite=overwrite, inputs=inputs)
     copy = None if fix_into is None else claim_output(fix_into, overwrite=overwrite, inputs=inputs)
     settings = [*flags.settings(), "data.source.drop_unpaired=true"]
-    found = find(source, load_recipe("segment", settings=settings))
+    found = find_with_problems(source, load_recipe("segment", settings=settings))
     if dry_run:
         written = ", ".join(str(path) for path in (report, out, fix_into) if path) or "nothing"
         say(f"would read {told(found.cases)} and write {written}")
         return {"source": str(source), "cases": len(found.cases)}
     facts = _measured(found, workers or os.cpu_count() or 1)
-    inspection = inspect(found, facts, unpaired="note" if flags.drop_unpaired else "error")
+    inspection = inspect(
+        found,
+        facts,
+        unpaired="note" if flags.drop_unpaired else "error",
+        torn="warning" if flags.keep_split else "error",
+    )
     numbers = fingerprint(found, facts, copies=inspection.copies)
     _tell(source, found, inspection)
     short = seen_from(*inputs)

@@ -3,9 +3,6 @@
 The cases of one patient or volume, and copies of one picture, form a block that is never divided; every class is
 divided in the same proportions; a split that the source brings along is kept. What goes where depends on a seed and
 the ids of the cases through a hash, so the order of files, the machine and the process do not matter.
-
-`splits_final.json` is nnU-Net's form: for each fold the names of the cases (volumes, where there are any) to train and
-to validate on.
 """
 
 from collections import Counter, defaultdict
@@ -13,20 +10,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from sfumato.data.folds import Fold, name_of
 from sfumato.data.manifest import SPLITS, Case
 from sfumato.diffusion.process import derive_seed
-from sfumato.errors import UsageError
 
 Rows = Sequence[int]
 """Cases by their place in the set."""
-
-Fold = Mapping[str, str]
-"""The split of each case or volume by its name."""
-
-
-def name_of(case: Case) -> str:
-    """By what a case is called in the lists of folds: its volume, else itself."""
-    return case.volume or case.id
 
 
 def split_cases(
@@ -66,8 +55,9 @@ def split_cases(
     free = [block for block in blocks if all(cases[row].split in (None, "train") for row in block)]
     chosen = _divide(cases, free, shares, seed=seed, strata=strata or _labels(cases))
     for block in blocks:
-        for row in block:
-            chosen.setdefault(row, cases[row].split or "train")
+        splits = sorted({split for row in block if (split := cases[row].split)}, key=SPLITS.index)
+        for row in block:  # a case without split goes where its patient is tested, so that no patient is torn here
+            chosen.setdefault(row, cases[row].split or (splits[-1] if splits else "train"))
     return [replace(case, split=chosen[row]) for row, case in enumerate(cases)]
 
 
@@ -115,22 +105,6 @@ def split_into_folds(
     )
     parts = {row: "validation" if place == str(fold) else "train" for row, place in chosen.items()}
     return Folds([replace(case, split=parts.get(row, "test")) for row, case in enumerate(held)], folds)
-
-
-def follow(cases: Sequence[Case], folds: Sequence[Fold], fold: int) -> list[Case]:
-    """The cases with the split that they have in a fold of the source; cases that it does not name keep what they have.
-
-    The names are those of volumes or cases, or else of patients.
-
-    Raises:
-        UsageError: there is no such fold.
-    """
-    if not 0 <= fold < len(folds):
-        raise UsageError(f"there is no fold {fold}", expected=f"0 to {len(folds) - 1}")
-    splits = folds[fold]
-    named = [name_of(case) for case in cases]
-    keys = named if splits.keys() & set(named) else [case.patient or "" for case in cases]
-    return [replace(case, split=splits.get(key, case.split)) for case, key in zip(cases, keys, strict=True)]
 
 
 def as_fold(cases: Sequence[Case]) -> Fold:

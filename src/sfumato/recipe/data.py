@@ -31,8 +31,11 @@ class Source(Part):
     table: str | None = Field(None, description="CSV or TSV file about the images of a folder")
     columns: Columns = Columns()
     drop_unpaired: bool = Field(False, description="leave out images without mask and masks without image")
+    keep_split: bool = Field(False, description="keep a split of the source that has one patient in several parts")
     group_by: str | None = Field(
-        None, description="column, or regular expression with one group on the id, that keeps cases in one split"
+        None,
+        description="what keeps cases in one split: a column, a regular expression with one group on the id, parent "
+        "(the folder), PatientID or StudyInstanceUID (DICOM); none: each stands alone",
     )
     class_level: Whole = Field(0, ge=0, description="which folder names the class, from 1; 0: the first that differs")
     slice_axis: Literal["auto", "axial", "coronal", "sagittal"] = Field(

@@ -11,9 +11,9 @@ from hypothesis import given as drawn
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from sfumato.data.folds import SPLITS_NAME, write_splits
+from sfumato.data.folds import SPLITS_NAME, follow, write_splits
 from sfumato.data.manifest import Case
-from sfumato.data.split import follow, split_cases, split_into_folds, split_notes
+from sfumato.data.split import split_cases, split_into_folds, split_notes
 from sfumato.errors import UsageError
 
 

@@ -11,7 +11,7 @@ from sfumato.builder.data import build_hints
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import say
 from sfumato.data.source import Found, Hints, find_cases
-from sfumato.errors import DataError, collected
+from sfumato.errors import DataError, collected, raise_together
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.wording import counted
 
@@ -29,9 +29,11 @@ class SourceFlags:
         label_column: Column with the class.
         patient_column: Column that says whose image it is.
         split_column: Column with train, validation or test.
-        group_by: Column, or regular expression with one group on the id, that keeps cases in one split.
+        group_by: What keeps cases in one split: a column, a regular expression with one group on the id, parent (the
+            folder), PatientID or StudyInstanceUID (DICOM), or none.
         class_level: Which folder names the class, counted from 1; 0 takes the first that differs.
         drop_unpaired: Leave out images without mask and masks without image, instead of refusing them.
+        keep_split: Keep a split of the source that has one patient in several parts, instead of refusing it.
         slice_axis: Along which axis volumes are cut: auto, axial, coronal or sagittal.
         component: Which component of volumes with several is the image.
         fold: Which fold of a splits_final.json divides the cases.
@@ -47,6 +49,7 @@ class SourceFlags:
     group_by: str | None = None
     class_level: Index | None = None
     drop_unpaired: Annotated[bool, Parameter(negative="")] = False
+    keep_split: Annotated[bool, Parameter(negative="")] = False
     slice_axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
     component: Index | None = None
     fold: Index | None = None
@@ -64,6 +67,7 @@ class SourceFlags:
             "source.group_by": self.group_by,
             "source.class_level": self.class_level,
             "source.drop_unpaired": self.drop_unpaired or None,
+            "source.keep_split": self.keep_split or None,
             "source.slice_axis": self.slice_axis,
             "source.component": self.component,
             "split.fold": self.fold,
@@ -81,7 +85,18 @@ AS_FOUND = SourceFlags()
 
 
 def find(source: Path, recipe: Recipe) -> Found:
-    """The cases of a source, read as a recipe says."""
+    """The cases of a source, read as a recipe says.
+
+    Raises:
+        DataError: there is something wrong with them.
+    """
+    found = find_with_problems(source, recipe)
+    raise_together(found.problems)
+    return found
+
+
+def find_with_problems(source: Path, recipe: Recipe) -> Found:
+    """As `find`, for who tells what is wrong with the source (`Found.problems`) together with its files."""
     return _found(source, recipe, build_hints(recipe.data))
 
 
@@ -102,9 +117,12 @@ def find_to_read(source: Path, recipe: Recipe) -> Found:
     if problems or not 0 < len(found.unpaired) < len(found.cases):
         raise early
     say(f"{counted(len(found.unpaired), 'file has', 'files have')} no partner: the others are read to tell all at once")
-    return found._replace(problems=(early,))
+    return found._replace(problems=(early, *found.problems))
 
 
 def _found(source: Path, recipe: Recipe, hints: Hints) -> Found:
     masks = recipe.data.source.masks
-    return find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)
+    found = find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)
+    if found.outside:
+        say(f"paths of the table lead out of its folder: {'; '.join(found.outside)}")
+    return found

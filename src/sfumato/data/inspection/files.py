@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
@@ -17,6 +18,9 @@ NAMELESS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 """Volumes in these formats have no tags for the patient."""
 
 
+TORN = "DATA-082"
+
+
 def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
     """Files that cannot be read, have no partner, are misnamed, or tell more than they should."""
     if found.unpaired:
@@ -25,6 +29,7 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
             text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner",
             fix="rename them alike, or leave them out with --drop-unpaired",
         )  # fmt: skip
+    yield from _of_source(found)
     yield from _unreadable(found, facts)
     stored = {locator: storage for locator, storage in _storages(found, facts) if storage is not None}
     named = tuple(locator for locator, storage in stored.items() if not storage.ending)
@@ -49,6 +54,14 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
         )  # fmt: skip
     yield from _patient_tags(found)
     yield from (Finding(code="", severity="note", text=note) for note in found.notes)
+
+
+def _of_source(found: Found) -> Iterator[Finding]:
+    """What is wrong with the source as a whole; patients torn by splits are told by `inspection.splits`, with files."""
+    torn = in_several_splits(found.cases, of_patients(found.cases))
+    for problem in found.problems:
+        if problem.code != TORN or not torn:
+            yield Finding(code=problem.code, severity="error", text=problem.finding, fix=problem.remedy)
 
 
 def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:

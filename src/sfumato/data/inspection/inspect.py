@@ -54,19 +54,22 @@ class Inspection(NamedTuple):
         return tuple(finding for finding in self.findings if finding.severity == severity)
 
 
-def inspect(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity = "error") -> Inspection:
+def inspect(
+    found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity = "error", torn: Severity = "error"
+) -> Inspection:
     """What is wrong with a source, and what is worth knowing.
 
     Args:
         found: the source; found with `Hints.drop_unpaired`, so that files without a partner are named here.
         facts: of its cases, in their order.
         unpaired: how bad files without a partner are.
+        torn: how bad patients in several splits are.
     """
     meaning, copies = read_meaning(found, masks_of(found, facts)), find_copies(found.cases, facts)
     findings = [
         *find_in_files(found, facts, unpaired=unpaired),
         *find_in_masks(found, facts, meaning),
-        *find_in_splits(found, copies),
+        *find_in_splits(found, copies, torn=torn),
         *find_in_images(found, facts),
     ]
     findings.sort(key=lambda finding: ORDER.index(finding.severity))

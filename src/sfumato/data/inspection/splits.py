@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sfumato.data.copies import Copies, Rows, in_several_splits, of_patients
-from sfumato.data.inspection.finding import Finding
+from sfumato.data.inspection.finding import Finding, Severity
 from sfumato.data.source import Found
 from sfumato.data.source.classes import alike_but_for_case, told_alike
 from sfumato.wording import counted
@@ -19,8 +19,14 @@ IMBALANCE = 5
 """So many times more images in the largest class than in the smallest are pointed out."""
 
 
-def find_in_splits(found: Found, copies: Copies) -> Iterator[Finding]:
-    """Copies, what must not be in two splits, and classes with few images."""
+def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") -> Iterator[Finding]:
+    """Copies, what must not be in two splits, and classes with few images.
+
+    Args:
+        found: the source.
+        copies: pictures that it has more than once.
+        torn: how bad a patient in several splits is.
+    """
     for groups, kind, code in ((copies.exact, "more than once", "DATA-079"), (copies.near, "nearly twice", "DATA-080")):
         if groups:
             yield Finding(
@@ -38,14 +44,19 @@ def find_in_splits(found: Found, copies: Copies) -> Iterator[Finding]:
             fix="find out which class is right, and remove the other copy",
         )  # fmt: skip
     patients = tuple(of_patients(found.cases))
-    for groups, what, code in ((both, "picture", "DATA-081"), (patients, "patient", "DATA-082")):
+    moved = "remove the split, so that prepare makes one; --fix-into moves them all to train"
+    severities: dict[str, Severity] = {"DATA-081": "error", "DATA-082": torn}
+    for groups, what, code, fix in (
+        (both, "picture", "DATA-081", moved),
+        (patients, "patient", "DATA-082", f"{moved}; --keep-split keeps it"),
+    ):
         if leaks := in_several_splits(found.cases, groups):
             names = "" if what == "picture" else f" ({_few(_patients(found, leaks))})"
             yield Finding(
-                code=code, severity="error", files=_files(found, leaks),
+                code=code, severity=severities[code], files=_files(found, leaks),
                 text=f"{counted(len(leaks), f'{what} is', f'{what}s are')} in several splits{names}: "
                 "scores will be too good",
-                fix="remove the split, so that prepare makes one; --fix-into moves them all to train",
+                fix=fix,
             )  # fmt: skip
     yield from _classes(found)
 

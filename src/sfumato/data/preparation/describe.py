@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from sfumato.data.copies import Copies
 from sfumato.data.facts import CaseFacts, ImageFacts
-from sfumato.data.folds import SPLITS_NAME, write_splits
+from sfumato.data.folds import SPLITS_NAME, Fold, follow, write_splits
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.volume import named_place
 from sfumato.data.intensity import Intensity, decide_intensity
@@ -22,7 +22,7 @@ from sfumato.data.preparation.settings import Settings
 from sfumato.data.preparation.store import FORMAT
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
-from sfumato.data.split import Fold, as_fold, follow, split_cases, split_into_folds, split_notes
+from sfumato.data.split import as_fold, split_cases, split_into_folds, split_notes
 from sfumato.diffusion.process import derive_seed
 from sfumato.errors import DataError, collected, raise_together
 

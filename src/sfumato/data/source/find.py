@@ -18,7 +18,6 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -46,9 +45,10 @@ from sfumato.data.source.listing import (
     left_out,
 )
 from sfumato.data.source.nnunet import find_in_nnunet, is_nnunet
-from sfumato.data.source.scans import list_scans
-from sfumato.data.source.tabulated import find_table, tabulate
+from sfumato.data.source.patients import with_patients
+from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
+from sfumato.data.source.which_table import find_table, names_all_files, read_for
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import what_is
 
@@ -72,9 +72,9 @@ def find_cases(
         UsageError: there is no such factory, it gives something else, or columns are named and no table was read.
     """
     if not isinstance(source, Path | str):
-        return _grouped(_of_python(source, "the iterable"), hints)
+        return with_patients(_of_python(source, "the iterable"), None, hints)
     if isinstance(source, str) and FACTORY.fullmatch(source) and not Path(source).exists():
-        return _grouped(_of_python(_made(source), source), hints)
+        return with_patients(_of_python(_made(source), source), None, hints)
     source, masks = Path(source), None if masks is None else Path(masks)
     for path in (source, masks, hints.table):
         if path is not None:
@@ -84,7 +84,8 @@ def find_cases(
     found = _from_folder(source, entries, hints) if source.is_dir() else _from_file(source, entries, hints)
     _refuse_unused_columns(source, found, hints)
     said = () if beside is None else left_out(beside, [])
-    return _grouped(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), hints)
+    found = found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said)))
+    return with_patients(found, source, hints)
 
 
 def _refuse_nothing(path: Path) -> None:
@@ -160,7 +161,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
     if ending == ".zip" and masks is None:
         return find_in_bundle(path, hints)
     if ending in TABLES:
-        return _by_table(path, path.parent, files_below(path.parent), masks, hints)
+        return _of_table(path, masks, hints)
     entry = Entry(str(path.absolute()), (path.name,))
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
@@ -193,18 +194,38 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         apart = set(map(_real, masks))
         listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
-        return _by_table(hints.table, source, listing, masks, hints)
+        return _by_table(hints.table, source, listing, masks, hints, follow=True)
+    _refuse_table_alone(source, listing, hints)
     kind, files, others = _main_kind(source, listing)
     table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
                               source, hints)  # fmt: skip
     if table is not None:
-        found = _by_table(table, source, listing, masks, hints)
+        found = _by_table(table, source, listing, masks, hints, follow=False)
     else:
         found = _of_kind(kind, files, masks, hints)
         notes += left_out(listing, others, what=kind)
         if not found.has_masks and not hints.images_only:
             refuse_contours(others)
     return found._replace(notes=(*notes, *_about_json(others), *found.notes))
+
+
+def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:
+    """A folder with a table and no images: its images lie elsewhere, where only a table that a person names leads.
+
+    Raises:
+        DataError: it is one.
+    """
+    tables = [entry for entry in listing.entries if entry.name.lower().endswith((".csv", ".tsv"))]
+    if len(tables) != 1 or any(test(entry) for entry in listing.entries for test in KINDS.values()):
+        return
+    path = Path(tables[0].locator)
+    read_for(path, [], hints)  # what is wrong with the table comes first
+    raise DataError(
+        f"{source} holds no images, but the table {path.name}",
+        expected="images below the folder: a table that nobody named leads to no other",
+        remedy=f"give the table itself, and its paths are followed: {path}",
+        code="DATA-002",
+    )
 
 
 def _masks_in(masks: Path) -> Listing:
@@ -260,21 +281,36 @@ def _concluded(arranged: Arranged, *, form: str = "folders") -> Found:
     return conclude(arranged.cases, arranged.notes, form=form, unpaired=arranged.unpaired)
 
 
-def _by_table(table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints) -> Found:
-    """The images or volumes that a table describes."""
-    kind, files, others = _main_kind(root, listing)
-    if kind == "arrays":
-        raise DataError(
-            f"{root} holds arrays, {table.name} is about files",
-            expected="a table about images or volumes",
-            remedy="put the labels into the NPZ file as 'labels', one for each image",
-            code="DATA-050",
-        )
-    scans = list_scans(files) if kind == "volumes" else None
-    arranged = tabulate(table, scans.entries if scans else files, root, masks=masks, hints=hints)
+def _by_table(
+    table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints, *, follow: bool
+) -> Found:
+    """The images or volumes that a table describes; nothing else is looked into.
+
+    Args:
+        table: the table.
+        root: the folder that its paths are told from.
+        listing: the files there.
+        masks: the masks, if they are in a folder of their own.
+        hints: what the files leave open.
+        follow: whether its paths may lead elsewhere: a person named it.
+    """
+    images, others = divided(listing.entries, lambda entry: is_picture(entry) or is_scan(entry))
+    told = tabulate(table, images, root, masks=masks, hints=hints, follow=follow)
     others = [entry for entry in others if entry.locator != str(table.absolute())]
-    arranged = arranged._replace(notes=[*left_out(listing, others, what=kind), *arranged.notes])
-    return cut(arranged, hints, form="table", headers=scans.headers) if scans else _concluded(arranged, form="table")
+    arranged = told.arranged._replace(notes=[*left_out(listing, others), *told.arranged.notes])
+    if told.are_volumes:
+        found = cut(arranged, hints, form="table", headers=told.headers)
+    else:
+        found = _concluded(arranged, form="table")
+    return found._replace(outside=told.outside)
+
+
+def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
+    """A table that a person named, with the files beside it - or without them, where all its paths lead to files."""
+    alone = Listing([], 0)
+    if masks is not None or names_all_files(table, hints):
+        return _by_table(table, table.parent, alone, masks, hints, follow=True)
+    return _by_table(table, table.parent, files_below(table.parent), masks, hints, follow=True)
 
 
 def _about_json(others: Sequence[Entry]) -> list[str]:
@@ -286,46 +322,3 @@ def _about_json(others: Sequence[Entry]) -> list[str]:
         f"what {count} JSON files say is not read; to use it, write a CSV table with the columns image and label "
         "(and patient, ...) beside the images"
     ]
-
-
-def _grouped(found: Found, hints: Hints) -> Found:
-    """Cases with the patient that `Hints.group_by` says.
-
-    Raises:
-        DataError: there is no such column, or ids on which the expression is not found (all are listed).
-    """
-    wanted = hints.group_by
-    if wanted is None or (wanted == "patient" and any(case.patient for case in found.cases)):
-        return found
-    columns = {column for case in found.cases for column in case.more}
-    column = next((name for name in (wanted, f"source_{wanted}") if name in columns), None)
-    if column is not None:
-        groups = [case.more.get(column) or None for case in found.cases]
-    else:
-        groups = _matched(wanted, found.cases, columns)
-    if bare := [case.id for case, group in zip(found.cases, groups, strict=True) if group is None]:
-        raise DataError(
-            f"{len(bare)} of {len(found.cases)} cases have no group by '{wanted}':\n{listed(bare)}",
-            expected="a group for every case",
-            remedy="mend the column, or give another --group-by",
-            code="DATA-054",
-        )
-    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
-    note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
-    return found._replace(cases=cases, notes=(*found.notes, note))
-
-
-def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> list[str | None]:
-    """The first group of a regular expression in each id."""
-    try:
-        pattern = re.compile(expression)
-    except re.error as error:
-        raise DataError(f"--group-by '{expression}' is no regular expression: {error}", code="DATA-054") from error
-    if pattern.groups != 1:
-        named = ", ".join(sorted(columns)) or "(none)"
-        raise DataError(
-            f"--group-by '{expression}' is no column, and no regular expression with one group",
-            expected=f"a column ({named}), or an expression such as '(.*)_slice'",
-            code="DATA-054",
-        )
-    return [found[1] if (found := pattern.search(case.id)) else None for case in cases]

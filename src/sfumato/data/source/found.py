@@ -25,12 +25,13 @@ class Hints:
         table: a CSV or TSV file about the images of a folder.
         drop_unpaired: leave out images without a mask and masks without an image; otherwise they are an error.
         images_only: masks are not wanted, as when a model is used: every image is a case, with or without a mask.
-        group_by: what keeps cases together in one split: a column of the table, or a regular expression whose first
-            group is found in the id.
+        group_by: what keeps cases together in one split: a column of the table, a regular expression whose first
+            group is found in the id, `parent` (the folder), `PatientID`, `StudyInstanceUID` (DICOM), or `none`.
         class_level: which folder below the source names the class, counted from 1; 0 takes the first that differs.
         slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
         component: which component of volumes with several is the image.
         fold: which fold of a `splits_final.json` divides the cases.
+        keep_split: keep a split of the source also where it has one patient in several parts.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -42,6 +43,7 @@ class Hints:
     slice_axis: Axis | Literal["auto"] = "auto"
     component: int | None = None
     fold: int = 0
+    keep_split: bool = False
 
 
 NOTHING_SAID = Hints()
@@ -62,6 +64,7 @@ class Found(NamedTuple):
         unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
         folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
         problems: what is wrong with the source, to be told together with what is wrong with its files.
+        outside: folders that a table leads to, for the person alone: what is written names no place of this machine.
     """
 
     cases: tuple[Case, ...]
@@ -75,6 +78,7 @@ class Found(NamedTuple):
     unpaired: tuple[str, ...] = ()
     folds: tuple[Mapping[str, str], ...] = ()
     problems: tuple[DataError, ...] = ()
+    outside: tuple[str, ...] = ()
 
     @property
     def has_masks(self) -> bool:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,19 @@ EMPTY = {"", "nan", "na", "null", "<na>"}
 
 DOUBTFUL = {"n/a", "none", "unknown", "missing", "-", "?"}
 """What people write there, or call a class."""
+PAIRS = {
+    frozenset(pair)
+    for pair in (
+        ("benign", "malignant"), ("normal", "abnormal"), ("positive", "negative"), ("healthy", "diseased"),
+        ("healthy", "disease"), ("yes", "no"), ("normal", "pneumonia"), ("control", "patient"),
+    )
+}  # fmt: skip
+"""Two columns that are classes, and no sides or sexes."""
+
+TRIED = 20_000
+"""Steps of the search for columns that exclude each other."""
+
+CHOOSE = "name them with --label-column, with commas between them"
 BITS = re.compile(r"[01]{2,}")
 LIST = re.compile(r"\[.*\]|\(.*\)|\{.*\}")
 
@@ -66,15 +80,62 @@ def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequenc
     return Labels(names, notes, dropped=any(empty))
 
 
-def one_hot_columns(columns: Mapping[str, Sequence[str]]) -> Labels | None:
-    """Classes from columns of 0 and 1 of which each row has a single 1; None where there are no such columns."""
-    bits = {name: values for name, values in columns.items() if {_number(value) for value in values} <= {"0", "1"}}
-    rows = list(zip(*bits.values(), strict=True))
-    if len(bits) < 2 or not rows or any(sum(_number(value) == "1" for value in row) != 1 for row in rows):
+def one_hot_columns(columns: Mapping[str, Sequence[str]], *, told: Sequence[str] = ()) -> Labels | None:
+    """Classes from columns of 0 and 1: the largest set of which each row has a single 1.
+
+    Two columns alone are classes where their names say so or a person does: `left` and `right` exclude each other too.
+
+    Args:
+        columns: the columns that may be classes.
+        told: those that a person named; then all of them are.
+
+    Returns:
+        None where no two columns exclude each other.
+    """
+    bits = {name: _ones(values) for name, values in columns.items()}
+    ones = {name: rows for name, rows in bits.items() if rows}
+    rows_in_all = len(next(iter(columns.values()), ()))
+    found = _exclusive(ones, (1 << rows_in_all) - 1) if len(ones) > 1 else []
+    if not found:
         return None
-    names = list(bits)
-    labels: list[str | None] = [names[[_number(value) for value in row].index("1")] for row in rows]
-    return Labels(labels, [f"the class is the column that has a 1: {', '.join(names)}"])
+    largest, *others = found
+    if others and len(others[0]) == len(largest):
+        either = " or ".join(", ".join(names) for names in (largest, others[0]))
+        return Labels([None] * rows_in_all, [f"the classes may be the columns {either}: no classes; {CHOOSE}"])
+    if len(largest) == 2 and not told and not PAIRS & {frozenset(map(str.casefold, largest))}:
+        shown = " and ".join(f"'{name}'" for name in largest)
+        choose = f"if they are the classes, --label-column '{','.join(largest)}'"
+        return Labels(
+            [None] * rows_in_all, [f"the columns {shown} exclude each other; no classes were made of them: {choose}"]
+        )
+    names: list[str | None] = [next(name for name in largest if ones[name] >> row & 1) for row in range(rows_in_all)]
+    rest = [name for name, rows in bits.items() if rows is not None and name not in largest]
+    left = f"; not taken: {', '.join(rest)}" if rest else ""
+    return Labels(names, [f"the class is the column that has a 1: {', '.join(largest)}{left}"])
+
+
+def _ones(values: Sequence[str]) -> int | None:
+    """The rows with a 1 as bits of a number; None for a column of something else than 0 and 1."""
+    numbers = [_number(value) for value in values]
+    if not set(numbers) <= {"0", "1"}:
+        return None
+    return int("".join(number or "" for number in reversed(numbers)) or "0", 2)
+
+
+def _exclusive(ones: Mapping[str, int], every: int) -> list[tuple[str, ...]]:
+    """Sets of columns of which each row has a single 1, the largest first; at most `TRIED` steps are taken."""
+    found, steps = list[tuple[str, ...]](), count()
+    waiting: list[tuple[tuple[str, ...], int]] = [((), 0)]
+    while waiting and next(steps) < TRIED:
+        chosen, covered = waiting.pop()
+        if covered == every:
+            found.append(tuple(name for name in ones if name in chosen))
+            continue
+        first = ~covered & (covered + 1)
+        waiting += [
+            ((*chosen, name), covered | rows) for name, rows in ones.items() if rows & first and not rows & covered
+        ]
+    return sorted((names for names in found if len(names) > 1), key=len, reverse=True)
 
 
 def _names(path: Path, column: str, values: Sequence[str]) -> tuple[dict[str, str], list[str]]:

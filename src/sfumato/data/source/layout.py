@@ -193,9 +193,7 @@ def _cases(
     groups, notes = _own_groups(images), list[str]()
     folders = {group[0] for group in groups if group}
     patients = bool(folders) and bool(owned) and all(image.nested for image in images)
-    if patients:
-        notes.append(f"folders with images and masks each, taken as patients (kept together): {len(folders)}")
-    elif folders and not class_level and not all(groups):
+    if folders and not patients and not class_level and not all(groups):
         notes.append(f"images beside the class folders, in none of them: {sum(not group for group in groups)}")
     labels = _labels(images, class_level) if class_level else [None if patients else _first(group) for group in groups]
     cases = [

@@ -1,60 +1,141 @@
 """Which file a table means: paths, names, and names without ending, in the spelling of any system.
 
-A path is looked up below the folder first; then the name alone decides, if one file has it. Where none has, upper and
-lower case do not count, nor how accents are stored: the table may come from a system that does not tell them apart.
+A path is looked up below the folder first. A table that a person named is then followed wherever its paths lead; one
+that was merely found stays below. Last, a path of another machine is the file with the longest tail in common, if one
+file alone has it. Where none has, upper and lower case do not count, nor how accents are stored: the table may come
+from a system that does not tell them apart.
 """
 
+import os
 import re
 from collections import defaultdict
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Sequence
+from itertools import takewhile
+from pathlib import Path
 
+from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import folded
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import ENDING, Entry, is_picture
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError
 
+Spelling = Callable[[str], str]
+"""What makes names equal: themselves, or themselves without case and ways to store accents."""
+
 
 class Files:
-    """The files that a table may name, found by whatever it calls them."""
+    """The files (or folders of DICOM files) that a table may name, found by whatever it calls them.
 
-    def __init__(self, entries: Sequence[Entry], root: Path) -> None:
+    Args:
+        entries: the files that are known.
+        root: the folder that they lie in.
+        follow: the folder of the table, where a person named it: its paths may lead elsewhere.
+    """
+
+    def __init__(self, entries: Sequence[Entry], root: Path, *, follow: Path | None = None) -> None:
         self.root = root.absolute().as_posix().rstrip("/") + "/"
+        self.follow, self.known = follow, len(entries)
+        self.outside: dict[str, str] = {}
         self.by_path = {entry.where: entry.locator for entry in entries}
-        self.by_name: dict[str, list[str]] = defaultdict(list)
-        self.by_folded: dict[str, list[str]] = defaultdict(list)
-        for entry in entries:
-            for name in {entry.name, entry.stem}:
-                self.by_name[name].append(entry.locator)
-            for name in {folded(entry.where), folded(entry.name), folded(entry.stem)}:
-                self.by_folded[name].append(entry.locator)
+        self.by_path |= {folder: self.root + folder for folder in _folders(entries)}
+        self.by_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        for where, locator in self.by_path.items():
+            name = bare(where)
+            for key in {name, ENDING.sub("", name) or name}:
+                self.by_name[folded(key)].append((where, locator))
+
+    def __len__(self) -> int:
+        """How many files are known."""
+        return self.known
 
     def candidates(self, text: str) -> list[str]:
         """Locators of the files that a text may mean; one if all is well.
 
         Raises:
-            DataError: the text leads out of the folder.
+            DataError: the text leads out of the folder, and the table may not.
         """
         path = text.replace("\\", "/")
         path = path.removeprefix(self.root) if path.startswith("/") else path
-        if path.startswith("/") or ".." in PurePosixPath(path).parts or re.match(r"[A-Za-z]:", path):
-            raise DataError(
-                f"'{text}' lies outside the folder of the images, {self.root}",
-                expected="file names below that folder",
-                remedy="write the names alone, or paths relative to the folder",
-                code="DATA-017",
-            )
         path = path.removeprefix("./")
         if path in self.by_path:
             return [self.by_path[path]]
-        if not (named := self.by_name.get(bare(path), [])):
-            return self.by_folded.get(folded(path)) or self.by_folded.get(folded(bare(path)), [])
-        ending = [locator for locator in named if "/" in path and locator.endswith(f"/{path}")]
-        return ending if len(ending) == 1 else named
+        if led := self._elsewhere(text, path):
+            return [led]
+        found = self._by_tail(path)
+        if not found and self.follow is None and _leads_out(path):
+            raise DataError(
+                f"'{text}' lies outside the folder of the images, {self.root}",
+                expected="file names below that folder, since nobody named this table",
+                remedy="name the table on the command line, or write the names alone",
+                code="DATA-017",
+            )
+        return found
+
+    def _elsewhere(self, text: str, path: str) -> str | None:
+        """The file at a path that leads out of what is known, where the table is followed."""
+        if self.follow is None or "\0" in text or not text:
+            return None
+        for place in dict.fromkeys((self.follow / text, self.follow / path, Path(self.root) / path)):
+            there = os.path.normpath(place)
+            if there not in self.outside and _is_data(Path(there)):
+                self.outside[there] = there
+            if there in self.outside:
+                return there
+        return None
+
+    def _by_tail(self, path: str) -> list[str]:
+        """The files with the longest tail in common with a path: its folders from the last on, as far as they go."""
+        parts = [part for part in re.split(r"/+", path) if part not in ("", ".", "..")]
+        if not parts:
+            return []
+        named = self.by_name.get(folded(parts[-1]), [])
+        for spelt in (str, folded):
+            if called := [item for item in named if _is_called(bare(item[0]), parts[-1], spelt)]:
+                return _longest(called, parts, spelt)
+        return []
 
     def has(self, text: str) -> bool:
         """Whether a text means a single file."""
+        return self._count(text) == 1
+
+    def may_have(self, text: str) -> bool:
+        """Whether a text means some file."""
+        return self._count(text) > 0
+
+    def _count(self, text: str) -> int:
         try:
-            return len(self.candidates(text)) == 1
+            return len(self.candidates(text))
         except DataError:
-            return False
+            return 0
+
+
+def _is_called(name: str, text: str, spelt: Spelling) -> bool:
+    return spelt(text) in (spelt(name), spelt(ENDING.sub("", name) or name))
+
+
+def _longest(found: Iterable[tuple[str, str]], parts: Sequence[str], spelt: Spelling) -> list[str]:
+    """The files whose last folders agree with most of the last parts of a path."""
+    lengths: dict[int, list[str]] = defaultdict(list)
+    for where, locator in found:
+        pairs = zip(reversed(where.split("/")[:-1]), reversed(parts[:-1]), strict=False)
+        same = takewhile(lambda pair: spelt(pair[0]) == spelt(pair[1]), pairs)
+        lengths[len(list(same))].append(locator)
+    return lengths[max(lengths)]
+
+
+def _folders(entries: Iterable[Entry]) -> set[str]:
+    """Folders that a table may name in place of a DICOM series: those with files that are no pictures."""
+    return {"/".join(entry.parts[:-1]) for entry in entries if len(entry.parts) > 1 and not is_picture(entry)}
+
+
+def _leads_out(path: str) -> bool:
+    return path.startswith("/") or ".." in path.split("/") or re.match(r"[A-Za-z]:", path) is not None
+
+
+def _is_data(path: Path) -> bool:
+    """Whether a path is an image, a volume or a folder that may hold a series."""
+    try:
+        return path.is_dir() or (path.is_file() and (path.suffix.lower() in SUFFIXES or is_volume(path)))
+    except OSError:
+        return False

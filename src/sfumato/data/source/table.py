@@ -1,8 +1,9 @@
 """Read a table (CSV, TSV or text) whoever wrote it: its encoding, delimiter, header, and what its columns are for.
 
-Encodings are UTF-8 and, with a byte order mark, UTF-16; delimiters are comma, semicolon, tab or, in text files, spaces.
-A table without header is one whose first row names a file itself. What a column is for is said by its name (below) or
-by the person; of several that could name the image, the one with the most files wins. Values are kept as they are
+Encodings are UTF-8 and, with a byte order mark, UTF-16. The delimiter (comma, semicolon, tab, bar or, in text files,
+spaces) is the one that cuts most rows into as many fields as the first, whatever commas free texts have; a first line
+`sep=;` says it. A table without header is one whose first row names a file itself and has no name of a column. What a
+column is for is said by its name (below) or by the person (`sfumato.data.source.columns`). Values are kept as they are
 written, but for the apostrophe that marks text which begins like a formula (`sfumato.escape`); how they become cases is
 told in `sfumato.data.source.tabulated`.
 """
@@ -11,8 +12,8 @@ import csv
 import difflib
 import io
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,19 +26,91 @@ MAX_BYTES = 2**29
 """Larger tables are refused before they are read."""
 
 MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
-DELIMITERS = ",;\t"
+DELIMITERS = ",;\t|"
+SAID = re.compile(r"sep=(.)\r?\n")
+"""How spreadsheets say the delimiter in a line of its own."""
+
+LOOKED_AT = 200
+"""Rows from which the delimiter is told."""
+
 ROLES = ("image", "mask", "label", "patient", "split")
 NAMES: Mapping[str, tuple[str, ...]] = {
     "image": (
         *("image", "image_name", "image_id", "image_path", "image_file", "img", "img_name", "img_id", "img_path"),
         *("isic_id", "file", "filename", "file_name", "filepath", "file_path", "path", "name", "id"),
+        *("images", "image_index", "image_file_path", "files", "scan", "scan_path"),
     ),
-    "mask": ("mask", "mask_path", "mask_name", "mask_file", "segmentation", "seg", "annotation", "mask_id"),
-    "label": ("label", "labels", "class", "class_name", "target", "dx", "diagnosis", "category", "benign_malignant"),
-    "patient": ("patient", "patient_id", "patientid", "subject", "subject_id", "subjectid", "lesion_id", "lesion"),
+    "mask": (
+        "mask",
+        "mask_path",
+        "mask_name",
+        "mask_file",
+        "segmentation",
+        "seg",
+        "annotation",
+        "mask_id",
+        "masks",
+        "roi_mask_file_path",
+    ),
+    "label": (
+        "label",
+        "labels",
+        "class",
+        "class_name",
+        "target",
+        "dx",
+        "diagnosis",
+        "category",
+        "benign_malignant",
+        "diagnostic",
+        "class_label",
+        "label_name",
+        "pathology",
+        "level",
+        "grade",
+    ),
+    "patient": (
+        *(
+            "patient",
+            "patient_id",
+            "patient_no",
+            "patient_nr",
+            "patient_number",
+            "patient_num",
+            "patients",
+            "pid",
+            "ptid",
+        ),
+        *("participant_id", "participant", "subject_id", "subject", "subject_no", "subject_key", "person_id", "person"),
+        *("mrn", "medical_record_number", "donor_id", "donor", "animal_id", "animal", "mouse_id", "case_id", "case"),
+        *(
+            "record_id",
+            "eid",
+            "rid",
+            "lesion_id",
+            "lesion",
+            "study_instance_uid",
+            "study_id",
+            "study",
+            "accession_number",
+        ),
+    ),
     "split": ("split", "set", "subset", "partition", "fold"),
 }
-"""Names of columns by their role, the most telling first; case, spaces and dashes do not matter."""
+"""Names of columns by their role, the most telling first; case, spaces, dashes and underscores do not matter."""
+
+NUMBERED = {
+    "image": re.compile(r"(?:image|img|channel|image_?path|image_?file)_?(\d+)", re.IGNORECASE),
+    "mask": re.compile(
+        r"(?:mask|seg|segmentation|label_?path|reader|rater|annotator|mask_?path|mask_?file|mask_?reader)_?(\d+)",
+        re.IGNORECASE,
+    ),
+}
+"""Columns for the channels of an image, or for the masks of its readers."""
+
+
+UNKNOWN = {"", "nan", "na", "n/a", "none", "null", "unknown", "anonymous", "anon", "anonymized", "anonymised", "-", "?"}
+"""What stands for a patient where there is none."""
 
 
 class Row(NamedTuple):
@@ -88,9 +161,15 @@ def read_table(path: Path, *, known: Mapping[str, str], files: frozenset[str]) -
         finding = f"{path}: {len(uneven)} rows have another number of fields than the first:\n{rows}"
         raise DataError(finding, expected=f"{width} fields in every row: {', '.join(lines[0].fields)}", code="DATA-016")
     first = [field.strip() for field in lines[0].fields]
-    named = bool(set(known.values()) & set(first)) or not any(field and bare(field) in files for field in first)
+    named = bool(set(known.values()) & set(first)) or not _names_a_file(first, files)
     header = _distinct(first) if named else tuple(f"column {number}" for number in range(1, width + 1))
     return Table(path, header, lines[1:] if named else lines, named=named)
+
+
+def _names_a_file(first: Sequence[str], files: frozenset[str]) -> bool:
+    """Whether a first row is no header: a field is a file, and none is what columns are called."""
+    words = {_plain(name) for names in NAMES.values() for name in names}
+    return not words & set(map(_plain, first)) and any(field and bare(field) in files for field in first)
 
 
 def bare(name: str) -> str:
@@ -108,7 +187,7 @@ def roles(table: Table, known: Mapping[str, str]) -> dict[str, list[str]]:
     Raises:
         DataError: a column that was named is not there.
     """
-    for role, column in known.items():
+    for role, column in ((role, column) for role, given in known.items() for column in columns_of(given, table.header)):
         if column not in table.header:
             near = difflib.get_close_matches(column, table.header, n=1)
             raise DataError(
@@ -116,19 +195,31 @@ def roles(table: Table, known: Mapping[str, str]) -> dict[str, list[str]]:
                 expected=f"the column of the {role}" + (f"; did you mean '{near[0]}'?" if near else ""),
                 code="DATA-050",
             )
-    taken = set(known.values())
+    taken = {column for given in known.values() for column in columns_of(given, table.header)}
     plain = {_plain(name): name for name in reversed(table.header) if name not in taken}
     found: dict[str, list[str]] = {}
     for role in ROLES:
         if role in known:
-            found[role] = [known[role]]
+            found[role] = columns_of(known[role], table.header)
         else:
-            found[role] = [plain[name] for name in NAMES[role] if name in plain]
+            names = dict.fromkeys(map(_plain, NAMES[role]))
+            found[role] = [plain[name] for name in names if name in plain]
     return found
 
 
+def columns_of(given: str, header: Sequence[str]) -> list[str]:
+    """The columns that a person named: one, or several with commas between them."""
+    return [given] if given in header or "," not in given else [name.strip() for name in given.split(",")]
+
+
+def numbered(role: str, header: Sequence[str]) -> list[str]:
+    """The columns of a table that are called `image_0`, `image_1` ... or `mask_0`, `mask_1` ..., by their numbers."""
+    found = [(int(match[1]), name) for name in header if (match := NUMBERED[role].fullmatch(name.strip()))]
+    return [name for _, name in sorted(found)]
+
+
 def _plain(name: str) -> str:
-    return re.sub(r"[\s-]+", "_", name.strip().lower())
+    return re.sub(r"[\W_]+", "", name.lower())
 
 
 def _text(path: Path) -> str:
@@ -159,14 +250,18 @@ def _encoding(path: Path, why: str) -> DataError:
 
 def _parsed(path: Path, text: str) -> list[Row]:
     """The rows with something in them."""
-    delimiter = _delimiter(text, spaces=path.suffix.lower() == ".txt")
+    said = SAID.match(text)
+    text = text[said.end() :] if said else text
+    delimiter = said[1] if said else _delimiter(text, spaces=path.suffix.lower() == ".txt")
     if delimiter == " ":
         fields = [line.split() for line in text.splitlines()]
         return [Row(number, tuple(row)) for number, row in enumerate(fields, start=1) if row]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         return [
-            Row(reader.line_num, tuple(map(from_cell, row))) for row in reader if any(field.strip() for field in row)
+            Row(reader.line_num + bool(said), tuple(map(from_cell, row)))
+            for row in reader
+            if any(field.strip() for field in row)
         ]
     except csv.Error as error:
         raise DataError(
@@ -177,19 +272,28 @@ def _parsed(path: Path, text: str) -> list[Row]:
 
 
 def _delimiter(text: str, *, spaces: bool) -> str:
-    """The delimiter that cuts most of the first lines into the same number of fields, the more the better."""
-    sample = "\n".join(text.splitlines()[:20])
-    widths = {}
-    for delimiter in DELIMITERS:
-        try:
-            rows = [row for row in csv.reader(io.StringIO(sample), delimiter=delimiter) if row]
-        except csv.Error:
-            continue
-        widths[delimiter] = Counter(len(row) for row in rows).most_common(1)[0][0] if rows else 0
-    best = max(widths, key=lambda delimiter: widths[delimiter], default=",")
-    if widths.get(best, 0) < 2:
+    """The delimiter that cuts most of the first rows into as many fields as the first; the more fields the better."""
+    fits = {delimiter: _fit(text, delimiter) for delimiter in DELIMITERS}
+    best = max(fits, key=lambda delimiter: fits[delimiter])
+    if fits[best].width < 2:
         return " " if spaces else ","
     return best
+
+
+class _Fit(NamedTuple):
+    """The share of rows that have as many fields as the first, and that number."""
+
+    share: float
+    width: int
+
+
+def _fit(text: str, delimiter: str) -> _Fit:
+    try:
+        rows = [row for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), LOOKED_AT) if row]
+    except csv.Error:
+        return _Fit(0, 0)
+    width = len(rows[0]) if rows else 0
+    return _Fit(sum(len(row) == width for row in rows) / len(rows), width) if width > 1 else _Fit(0, width)
 
 
 def _distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -8,43 +8,58 @@ masks beside the images) holds where the table says nothing.
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from sfumato.data.manifest import COLUMNS, MEASURED, Case
+from sfumato.data.formats.volume import Header
+from sfumato.data.manifest import COLUMNS, MEASURED, Case, folded
+from sfumato.data.source.columns import Places, Plan, counts, plan_columns
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labels import Labels, one_hot_columns, read_labels
 from sfumato.data.source.layout import SPLITS, Arranged, arrange, sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lookup import Files
-from sfumato.data.source.table import ROLES, Table, read_table, roles
-from sfumato.errors import DataError, listed, raise_together
+from sfumato.data.source.persons import spelling
+from sfumato.data.source.pointed import volumes_at
+from sfumato.data.source.table import UNKNOWN, Table, columns_of
+from sfumato.data.source.which_table import read_for
+from sfumato.errors import DataError, collected, listed, raise_together
+from sfumato.wording import counted
 
 RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASURED))}")
 """Names that columns of a manifest have already."""
-
-MAX_BYTES_TO_LOOK = 2**26
-"""Larger tables in a folder are not looked into unless a person names them."""
 
 DROPPED = re.compile(r"(?:unnamed(?::? ?\d+)?|index|column 1)?", re.IGNORECASE)
 """Columns of this name that only number the rows say nothing."""
 
 
-class Plan(NamedTuple):
-    """Which column has which role; empty where none has."""
+class Tabulated(NamedTuple):
+    """What a table says.
 
-    image: str
-    mask: str
-    label: str
-    patient: str
-    split: str
+    Attributes:
+        arranged: its cases.
+        headers: of the DICOM volumes among its files, by locator.
+        are_volumes: whether its images are volumes.
+        outside: where its paths lead, where that is not below its folder; for the person alone, never stored.
+    """
+
+    arranged: Arranged
+    headers: Mapping[str, Header]
+    are_volumes: bool
+    outside: tuple[str, ...]
 
 
 def tabulate(
-    path: Path, entries: Sequence[Entry], root: Path, *, masks: Sequence[Entry] | None, hints: Hints
-) -> Arranged:
+    path: Path,
+    entries: Sequence[Entry],
+    root: Path,
+    *,
+    masks: Sequence[Entry] | None,
+    hints: Hints,
+    follow: bool,
+) -> Tabulated:
     """The cases of a table.
 
     Args:
@@ -53,122 +68,94 @@ def tabulate(
         root: the folder that they lie in.
         masks: the masks, if they are in a folder of their own.
         hints: names of columns, and what to do with rows that lack a file or class.
+        follow: whether its paths may lead out of `root`: a person named it.
 
     Raises:
         DataError: columns are missing or unclear, rows have no file (all are listed), classes contradict each other.
     """
-    table, known = _read(path, entries, hints)
-    images = [picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries)
-    files, every = Files(images, root), Files([*entries, *(masks or ())], root)
-    plan, notes = _plan(table, known, files, every)
-    arranged = arrange(images if plan.mask else entries, masks=None if plan.mask else masks, hints=hints)
-    cases = {case.image: case for case in arranged.cases}
-    located, missing = _located(table, plan.image, files, cases)
+    table, known = read_for(path, entries, hints)
+    here = path.parent if follow else None
+    beside = [picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries)
+    files = Places(Files(beside, root, follow=here), Files([*entries, *(masks or ())], root, follow=here))
+    plan, notes = plan_columns(table, known, files)
+    located, missing = _located(table, plan.image, files)
     if missing and not hints.drop_unpaired:
         raise _without_file(table, plan.image, missing)
     if missing:
         notes.append(f"rows of the table without a file, left out: {len(missing)}")
-    if unnamed := [Path(image).name for image in cases if image not in set(located.values())]:
-        shown = ", ".join(unnamed[:5]) + (" ..." if len(unnamed) > 5 else "")
-        notes.append(f"images without a row in {path.name}, left out: {len(unnamed)} ({shown})")
     kept = table._replace(rows=[row for row in table.rows if row.number in located])
-    labels = _labels(kept, plan, hints)
-    splits = _splits(kept, plan, known)
-    described = _described(kept, plan, located, cases, labels.names, splits.names, _masks(kept, plan, every))
+    images = [located[row.number] for row in kept.rows]
+    channels, readers = _cells(kept, plan.channels, files.images), _cells(kept, plan.masks, files.every)
+    volumes = volumes_at([*images, *(cell for cells in (*channels, *readers) for cell in cells)], root)
+    images = [volumes.of(locator) for locator in images]
+    channels = [tuple(map(volumes.of, cells)) for cells in channels]
+    readers = [tuple(map(volumes.of, cells)) for cells in readers]
+    named = dict(zip(images, channels, strict=True))
+    arranged = _arranged(volumes.entries(named, entries), entries, masks, plan, hints)
+    if unnamed := [entry.name for entry in beside if entry.locator not in volumes.used(images, channels)]:
+        shown = ", ".join(unnamed[:5]) + (" ..." if len(unnamed) > 5 else "")
+        notes.append(f"files without a row in {path.name}, left out: {len(unnamed)} ({shown})")
+    labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
+    cases = {case.image: replace(case, channels=named[case.image]) for case in arranged.cases}
+    described = _described(kept, plan, images, cases, labels.names, splits.names, readers)
     if hints.images_only:
         described = [replace(case, masks=()) for case in described]
     if labels.dropped:
         described = [case for case in described if case.label is not None]
-    return Arranged(described, [*arranged.notes, *notes, *labels.notes, *splits.notes], [*arranged.unpaired, *missing])
+    notes = [*arranged.notes, *notes, *labels.notes, *splits.notes, *_about_columns(table, plan, described)]
+    return Tabulated(
+        arranged._replace(cases=described, notes=notes, unpaired=[*arranged.unpaired, *missing]),
+        volumes.headers,
+        volumes.are_images(images),
+        files.outside(root),
+    )
 
 
-def find_table(
-    tables: Sequence[Entry], entries: Sequence[Entry], root: Path, hints: Hints
-) -> tuple[Path | None, list[str]]:
-    """The one table that names most of the images, or a note about several."""
-    images = [picture.entry for picture in sort_roles(entries)[0]]
-    files, hits = Files(images, root), list[Path]()
-    for entry in tables[:20]:
-        path = Path(entry.locator)
-        if path.stat().st_size <= MAX_BYTES_TO_LOOK and 2 * _named_images(path, entries, files, hints) > len(images):
-            hits.append(path)
-    if len(hits) > 1:
-        names = ", ".join(path.name for path in hits)
-        return None, [f"several tables name the images ({names}): none was read, choose one with --labels"]
-    return (hits[0], [f"the table {hits[0].name} was read"]) if hits else (None, [])
-
-
-def _named_images(path: Path, entries: Sequence[Entry], files: Files, hints: Hints) -> int:
-    """How many images a table names; 0 for what is no table."""
-    try:
-        table, known = _read(path, entries, hints)
-        plan, _ = _plan(table, known, files, files)
-        return len({files.candidates(text)[0] for text in table.column(plan.image) if files.has(text)})
-    except DataError:
-        return 0
-
-
-def _read(path: Path, entries: Sequence[Entry], hints: Hints) -> tuple[Table, dict[str, str]]:
-    """The table, and the columns that the person named."""
-    known = {role: column for role, column in hints.columns.items() if role in ROLES}
-    names = frozenset(name for entry in entries for name in (entry.name, entry.stem))
-    return read_table(path, known=known, files=names), known
-
-
-def _plan(table: Table, known: Mapping[str, str], files: Files, every: Files) -> tuple[Plan, list[str]]:
-    """Which column is for what, and what had to be guessed.
+def _arranged(
+    named: Sequence[Entry], entries: Sequence[Entry], masks: Sequence[Entry] | None, plan: Plan, hints: Hints
+) -> Arranged:
+    """What the folders of the files that a table names say of them; the masks beside them, where it names none.
 
     Raises:
-        DataError: no column names the images.
+        DataError: some of them have a mask and others have none.
     """
-    possible = roles(table, known)
-    if not table.named:
-        possible = {**possible, "image": list(table.header), "mask": list(table.header)}
-    image = _most(table, possible["image"], files) or (possible["image"][0] if "image" in known else "")
-    if not image:
+    taken = {entry.locator for entry in named}
+    others = [picture.entry for picture in sort_roles(entries)[1]] if masks is None else masks
+    free = [] if plan.masks or hints.images_only else [entry for entry in others if entry.locator not in taken]
+    lenient = replace(hints, drop_unpaired=True)
+    try:
+        arranged = arrange(named, masks=free, hints=lenient)
+    except DataError as error:
+        if error.code != "DATA-010" or masks is not None:
+            raise
+        alone = arrange(named, masks=[], hints=lenient)
+        unlike = f"{counted(len(free), 'file that looks like a mask has', 'files that look like masks have')}"
+        note = f"{unlike} no name of an image in the table, not used: name masks in a column mask"
+        return alone._replace(notes=[*alone.notes, note])
+    bare = taken - {case.image for case in arranged.cases}
+    if bare and not hints.drop_unpaired:
         raise DataError(
-            f"{table.path}: no column names the images; the columns are: {', '.join(table.header)}",
-            expected="a column image, file, id ... with names of files below its folder",
-            remedy="name it with --image-column; file names may lack their ending",
-            code="DATA-050",
+            f"{counted(len(bare), 'image that the table names has', 'images that the table names have')} no mask:\n"
+            f"{listed(sorted(bare))}",
+            expected="a mask for every image, or for none",
+            remedy="name the masks in a column, or leave these images out with --drop-unpaired",
+            code="DATA-010",
         )
-    mask = known.get("mask") or _most(table, [name for name in possible["mask"] if name != image], every)
-    chosen = {"image": image, "mask": mask}
-    for role in ("label", "patient", "split"):
-        free = [name for name in possible[role] if name not in chosen.values()]
-        chosen[role] = free[0] if free else ""
-    if not table.named and not chosen["label"]:
-        free = [name for name in table.header if name not in chosen.values() and not _counts(table.column(name))]
-        chosen["label"] = free[0] if len(free) == 1 else ""
-    notes = [] if table.named else [f"{table.path.name} has no header: {image} names the images"]
-    if len(possible["label"]) > 1:
-        others = ", ".join(name for name in possible["label"] if name != chosen["label"])
-        notes.append(f"the class is taken from the column '{chosen['label']}' (others: {others})")
-    return Plan(**chosen), notes
+    return arranged._replace(unpaired=sorted(bare))
 
 
-def _most(table: Table, columns: Sequence[str], files: Files) -> str:
-    """The column that names most files; none if none does."""
-    hits = {name: sum(map(files.has, table.column(name))) for name in columns}
-    best = max(hits, key=lambda name: hits[name], default="")
-    return best if best and hits[best] else ""
-
-
-def _counts(values: Sequence[str]) -> bool:
-    """Whether values number the rows."""
-    return any(list(values) == [str(row + start) for row in range(len(values))] for start in (0, 1))
-
-
-def _located(table: Table, column: str, files: Files, cases: Mapping[str, Case]) -> tuple[dict[int, str], list[str]]:
+def _located(table: Table, column: str, files: Places) -> tuple[dict[int, str], list[str]]:
     """The image of each row by the row's number, and rows without one.
 
     Raises:
-        DataError: rows name files out of the folder, or fit several files (all are listed).
+        DataError: rows name files out of the folder, fit several files, or name different files of which one is here
+            (all are listed).
     """
     located, missing, problems = dict[int, str](), list[str](), list[DataError]()
+    called: dict[str, str] = {}
     for row, text in zip(table.rows, table.column(column), strict=True):
         try:
-            found = files.candidates(text) if text else []
+            found = (files.images.candidates(text) or files.every.candidates(text)) if text else []
         except DataError as error:
             problems.append(_in_row(table, row.number, error))
             continue
@@ -177,14 +164,23 @@ def _located(table: Table, column: str, files: Files, cases: Mapping[str, Case])
                 f"{table.path}, row {row.number}: '{text}' may be {len(found)} files, such as {found[0]}, {found[1]}"
             )
             problems.append(DataError(finding, expected="a path that one file has", code="DATA-051"))
-        elif found and found[0] in cases:
-            located[row.number] = found[0]
-        else:
+        elif not found:
             missing.append(f"row {row.number}: {text or '(empty)'}")
+        elif _differ(called.setdefault(found[0], text), text):
+            finding = f"{table.path}, row {row.number}: '{text}' and '{called[found[0]]}' are both {found[0]}"
+            problems.append(DataError(finding, expected="a file for each of two paths", code="DATA-051"))
+        else:
+            located[row.number] = found[0]
     raise_together(problems)
     if not located:
         raise _without_file(table, column, missing)
     return located, missing
+
+
+def _differ(one: str, other: str) -> bool:
+    """Whether two texts are paths of two files: neither ends as the other."""
+    parts = [re.split(r"[/\\]+", folded(text)) for text in (one, other)]
+    return min(map(len, parts)) > 1 and any(a != b for a, b in zip(*(reversed(p[:-1]) for p in parts), strict=False))
 
 
 def _in_row(table: Table, number: int, error: DataError) -> DataError:
@@ -195,19 +191,28 @@ def _in_row(table: Table, number: int, error: DataError) -> DataError:
 def _without_file(table: Table, column: str, missing: Sequence[str]) -> DataError:
     return DataError(
         f"{table.path}: {len(missing)} of {len(table.rows)} rows have no file (column '{column}'):\n{listed(missing)}",
-        expected="names of files below the folder of the images, with or without ending",
+        expected="paths of images or volumes, or names of files below the folder, with or without ending",
         remedy="mend these rows, or leave them out with --drop-unpaired",
         code="DATA-051",
     )
 
 
-def _labels(table: Table, plan: Plan, hints: Hints) -> Labels:
+def _labels(table: Table, plan: Plan, hints: Hints, known: Mapping[str, str]) -> Labels:
     """The class of each row, from the column for it or from one-hot columns."""
     if plan.label:
         numbers = [row.number for row in table.rows]
         return read_labels(table.path, plan.label, table.column(plan.label), numbers, drop_empty=hints.drop_unpaired)
-    free = [name for name in table.header if name not in plan and not _counts(table.column(name))]
-    return one_hot_columns({name: table.column(name) for name in free}) or Labels([None] * len(table.rows), [])
+    told = columns_of(known["label"], table.header) if "label" in known else []
+    free = told or [name for name in table.header if name not in plan.used and not counts(table.column(name))]
+    found = one_hot_columns({name: table.column(name) for name in free}, told=told)
+    if told and (found is None or None in found.names):
+        raise DataError(
+            f"{table.path}: the columns {', '.join(told)} are no classes: not every row has a single 1 in them",
+            expected="columns of 0 and 1, of which each row has a single 1",
+            remedy="name one column of classes with --label-column",
+            code="DATA-052",
+        )
+    return found or Labels([None] * len(table.rows), [])
 
 
 def _splits(table: Table, plan: Plan, known: Mapping[str, str]) -> Labels:
@@ -227,57 +232,59 @@ def _splits(table: Table, plan: Plan, known: Mapping[str, str]) -> Labels:
     return Labels([SPLITS.get(value) for value in values], [])
 
 
-def _masks(table: Table, plan: Plan, files: Files) -> list[str]:
-    """The mask of each row; empty where there is none.
+def _cells(table: Table, columns: Sequence[str], files: Files) -> list[tuple[str, ...]]:
+    """The files that some columns of each row name; empty cells name none.
 
     Raises:
-        DataError: a mask is not there, or out of the folder (all are listed).
+        DataError: a file is not there, or out of the folder (all are listed).
     """
-    found, problems = list[str](), list[DataError]()
-    for row, text in zip(table.rows, table.column(plan.mask) if plan.mask else [""] * len(table.rows), strict=True):
-        try:
-            masks = files.candidates(text) if text else []
-        except DataError as error:
-            problems.append(_in_row(table, row.number, error))
-            continue
-        if text and len(masks) != 1:
-            finding = f"{table.path}, row {row.number}: {len(masks) or 'no'} files are the mask '{text}'"
-            problems.append(DataError(finding, expected="a path that one file has", code="DATA-051"))
-        found.append(masks[0] if masks else "")
+    cells: list[list[str]] = [[] for _ in table.rows]
+    problems = list[DataError]()
+    for column in columns:
+        for row, text, found in zip(table.rows, table.column(column), cells, strict=True):
+            with collected(problems):
+                found += _cell(table, row.number, column, text, files)
     raise_together(problems)
+    return list(map(tuple, cells))
+
+
+def _cell(table: Table, number: int, column: str, text: str, files: Files) -> list[str]:
+    if not text:
+        return []
+    try:
+        found = files.candidates(text)
+    except DataError as error:
+        raise _in_row(table, number, error) from error
+    if len(found) != 1:
+        finding = f"{table.path}, row {number}: {len(found) or 'no'} files are the {column} '{text}'"
+        raise DataError(finding, expected="a path that one file has", code="DATA-051")
     return found
 
 
 def _described(
     table: Table,
     plan: Plan,
-    located: Mapping[int, str],
+    images: Sequence[str],
     cases: Mapping[str, Case],
     labels: Sequence[str | None],
     splits: Sequence[str | None],
-    masks: Sequence[str],
+    masks: Sequence[Sequence[str]],
 ) -> list[Case]:
     """The cases with what their rows say.
 
     Raises:
-        DataError: rows of one image have different classes.
+        DataError: rows of one image have different classes, patients or splits.
     """
     rows: dict[str, list[int]] = defaultdict(list)
-    for place, row in enumerate(table.rows):
-        rows[located[row.number]].append(place)
-    clashes = [
-        f"{Path(image).name}: {', '.join(f'{labels[place]} (row {table.rows[place].number})' for place in places)}"
-        for image, places in rows.items()
-        if len({labels[place] for place in places}) > 1
-    ]
-    if clashes:
-        raise DataError(
-            f"{table.path}: {len(clashes)} images have rows with different classes:\n{listed(clashes)}",
-            expected="one class per image",
-            remedy="keep one row for each image",
-            code="DATA-053",
-        )
-    patients = table.column(plan.patient) if plan.patient else [""] * len(table.rows)
+    for place, image in enumerate(images):
+        rows[image].append(place)
+    patients = _patients(table, plan)
+    for what, values in (
+        ("class", labels),
+        ("patient", [spelling(name) or None for name in patients]),
+        ("split", splits),
+    ):
+        _refuse_clashes(table, rows, what, values)
     columns = _others(table, plan, keep_split=not any(splits))
     described = []
     for image, case in cases.items():
@@ -290,11 +297,54 @@ def _described(
                 label=labels[first] if labels[first] is not None else case.label,
                 split=splits[first] or case.split,
                 patient=patients[first] or case.patient,
-                masks=tuple(dict.fromkeys(masks[place] for place in places if masks[place])) or case.masks,
+                masks=tuple(dict.fromkeys(mask for place in places for mask in masks[place])) or case.masks,
                 more={name: table.rows[first].fields[place].strip() for name, place in columns.items()},
             )
         )
     return described
+
+
+def _refuse_clashes(table: Table, rows: Mapping[str, Sequence[int]], what: str, values: Sequence[str | None]) -> None:
+    """Refuse rows of one image that say different things of it.
+
+    Args:
+        table: the table.
+        rows: the places of the rows of each image.
+        what: what is said.
+        values: by each row.
+    """
+    clashes = [
+        f"{Path(image).name}: {', '.join(f'{values[place]} (row {table.rows[place].number})' for place in places)}"
+        for image, places in rows.items()
+        if len({values[place] for place in places}) > 1
+    ]
+    if clashes:
+        raise DataError(
+            f"{table.path}: {len(clashes)} images have rows with different values of the {what}:\n{listed(clashes)}",
+            expected=f"one {what} per image",
+            remedy="keep one row for each image",
+            code="DATA-053",
+        )
+
+
+def _patients(table: Table, plan: Plan) -> list[str]:
+    """Whose each row is; empty where it says that nobody knows."""
+    given = table.column(plan.patient) if plan.patient else [""] * len(table.rows)
+    return ["" if text.casefold() in UNKNOWN else text for text in given]
+
+
+def _about_columns(table: Table, plan: Plan, cases: Sequence[Case]) -> Iterator[str]:
+    """Which column says whose the images are, and which ones say nothing to sfumato."""
+    if plan.patient and (people := {spelling(case.patient) for case in cases if case.patient}):
+        yield f"whose the images are is said by the column '{plan.patient}': {counted(len(people), 'patient')}"
+    hot = {case.label for case in cases} if not plan.label else set()
+    unused = [
+        name
+        for name in table.header
+        if name not in plan.used and name not in hot and not (DROPPED.fullmatch(name) and counts(table.column(name)))
+    ]
+    if unused:
+        yield f"columns of {table.path.name} that are kept and not used: {', '.join(unused)}"
 
 
 def _others(table: Table, plan: Plan, *, keep_split: bool) -> dict[str, int]:
@@ -302,12 +352,12 @@ def _others(table: Table, plan: Plan, *, keep_split: bool) -> dict[str, int]:
 
     The column of the patient goes along too: a person may want to group by its name.
     """
-    used = {plan.image, plan.mask, plan.label, "" if keep_split else plan.split, "patient"} - {""}
+    used = plan._replace(patient="", split="" if keep_split else plan.split).used | {"patient"}
     others = {}
     for place, name in enumerate(table.header):
         if name in used:
             continue
-        if DROPPED.fullmatch(name) and _counts(table.column(name)):
+        if DROPPED.fullmatch(name) and counts(table.column(name)):
             continue
         named = name or "unnamed"
         others[f"source_{named}" if RESERVED.fullmatch(named) else named] = place

@@ -360,6 +360,10 @@ def test_splits_that_leak(clean: Path) -> None:
     assert one(findings, "DATA-081").severity == one(findings, "DATA-082").severity == "error"
     assert names(one(findings, "DATA-081")) == ["case03.png", "case09.png"]
     assert "2 patients" in one(findings, "DATA-082").text and "p0" in one(findings, "DATA-082").text
+    kept = inspect(found._replace(cases=tuple(cases)), list(measure(cases)), torn="warning").findings
+    assert one(kept, "DATA-082").severity == "warning" and "--keep-split" in one(kept, "DATA-082").fix
+    by_fold = found._replace(problems=(DataError("1 torn", code="DATA-082"),))
+    assert one(look(clean, found=by_fold), "DATA-082").text == "1 torn", "torn by a fold, not by a split"
     alone = [replace(case, split=None) for case in cases]
     assert codes(look(clean, found=found._replace(cases=tuple(alone)))) == {"DATA-079"}
 

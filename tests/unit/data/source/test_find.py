@@ -143,7 +143,9 @@ def test_a_flat_folder_is_images_only(tmp_path: Path) -> None:
         "hidden files or folders passed over: 2",
         "of what is hidden, not used, named like images: 1 (.hidden.png); without the dot they would be read",
         "files that are no images, not used: 1 (notes.txt)",
+        found.notes[3],
     )
+    assert found.notes[3].startswith("nobody said whose")
 
 
 def test_names_that_do_not_match_are_all_listed(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 import json
+import re
+import unicodedata
 from pathlib import Path
 
 import pytest
 
 from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source.labels import Labels, one_hot_columns
 from sfumato.errors import DataError
 
 HEADER = "image_id,dx,lesion_id,age\n"
@@ -38,7 +41,6 @@ def labels(found: Found) -> dict[str, str | None]:
         "path,label\nC\\pictures\\a.png,x\nb.png,y\n",
         "id,image,label\n7,a.png,x\n8,b.png,y\n",
         "a.png,x\nb.png,y\n",
-        "image,x,y\na,1,0\nb,0.0,1.0\n",
     ],
 )
 def test_tables_as_people_write_them(tmp_path: Path, text: str | bytes) -> None:
@@ -55,14 +57,17 @@ def test_tables_as_people_write_them(tmp_path: Path, text: str | bytes) -> None:
         ("image,label\na,10\nb,11\n", {"a": "10", "b": "11"}, ""),
         ('image,label\na,"lung, left"\nb,none\n', {"a": "lung, left", "b": "none"}, "empty these cells"),
         ('image,label\na,"lung, left"\nb,heart\n', {"a": "lung, left", "b": "heart"}, ""),
-        ("image,age\na,1\nb,0\n", {"a": None, "b": None}, ""),
+        ("image,age\na,1\nb,0\n", {"a": None, "b": None}, "not used: age"),
+        ("image,benign,malignant\na,1,0\nb,0.0,1.0\n", {"a": "benign", "b": "malignant"}, "a 1: benign, malignant"),
         ("image,target,dx\na,1,nv\nb,0,mel\n", {"a": "1", "b": "0"}, "others: dx"),
     ],
 )
 def test_classes_are_read_alike(tmp_path: Path, text: str, classes: dict[str, str], note: str) -> None:
     found = find_cases(table(images(tmp_path, "a.png", "b.png"), text, "labels.txt"))
     assert labels(found) == classes
-    assert note in "\n".join(found.notes) and bool(note) == bool([text for text in found.notes if "header" not in text])
+    assert note in "\n".join(found.notes) and bool(note) == bool(
+        [text for text in found.notes if not re.search("header|nobody", text)]
+    )
 
 
 def test_roles_of_columns_and_what_else_goes_along(tmp_path: Path) -> None:
@@ -115,9 +120,9 @@ REFUSED = {
     "unknown column": ("image,lable\na,x\n", {"label": "label"}, "DATA-050", "did you mean 'lable'"),
     "missing files": ("image,label\na,x\nq,x\nr.png,y\n", {}, "DATA-051", "2 of 3 rows have no file"),
     "ambiguous": ("image,label\ntwice,x\na,x\n", {}, "DATA-051", "2 files"),
-    "outside": ("image,label\na,x\n../../etc/passwd,x\n", {}, "DATA-017", "row 3"),
-    "absolute": ("image,label\na,x\n/etc/passwd,x\n", {}, "DATA-017", "/etc/passwd"),
-    "drive": ("image,label\na,x\nC:\\x\\a.png,x\n", {}, "DATA-017", "row 3"),
+    "outside": ("image,label\na,x\n../../etc/passwd,x\n", {}, "DATA-051", "row 3"),
+    "absolute": ("image,label\na,x\n/etc/passwd,x\n", {}, "DATA-051", "/etc/passwd"),
+    "two drives": ("image,label\nC:\\y\\a.png,x\nC:\\x\\a.png,x\n", {}, "DATA-051", "row 3"),
     "several classes": ("image,label\na,x\nb,x|y\n", {}, "DATA-052", "row 3: 'x|y'"),
     "a list of classes": ("image,label\na,x\nb,\"x, y\"\n", {}, "DATA-052", "x, y"),
     "bits": ("a 10010\nb 00001\n", {}, "DATA-052", "10010"),
@@ -169,3 +174,221 @@ def test_names_that_are_marked_as_text_are_found(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"")
     table(tmp_path, "image,label\n'=a.png,'+5 mm\n-b.png,'x\n")
     assert {case.id: case.label for case in find_cases(tmp_path).cases} == {"=a": "+5 mm", "-b": "'x"}
+
+
+def written(path: Path, *rows: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def test_a_table_that_is_named_is_followed_and_nothing_beside_it_is_looked_into(tmp_path: Path) -> None:
+    far = images(tmp_path / "far", "scans/p1/a.png", "scans/p2/a.png", "outlines/1.png", "outlines/2.png")
+    lists = images(tmp_path / "lists", "x.npz", "orphan_mask.png", "other.png")
+    (lists / "gone").symlink_to(tmp_path / "nowhere")
+    rows = [f"{far}/scans/p{k}/a.png,{far}/outlines/{k}.png,17" for k in (1, 2)]
+    found = find_cases(written(lists / "t.csv", "file,mask,age", *rows))
+    assert [Path(case.image).parent.name for case in found.cases] == ["p1", "p2"] and found.has_masks
+    assert found.outside == (f"{far}/outlines: 2 files", f"{far}/scans/p1: 1 file", f"{far}/scans/p2: 1 file")
+    assert not any(str(tmp_path) in note for note in found.notes), "what is stored names no place of this machine"
+    assert any("kept and not used: age" in note for note in found.notes)
+    up = find_cases(
+        written(tmp_path / "sub/t.csv", "image,label", "../far/scans/p1/a.png,x", "../far/scans/p2/a.png,y")
+    )
+    assert up.classes == ("x", "y") and up.outside
+    beside = find_cases(images(tmp_path / "s", "b.png"), hints=Hints(table=tmp_path / "sub/t.csv"))
+    assert len(beside.cases) == 2
+
+
+def test_a_table_that_is_merely_found_stays_below_its_folder(tmp_path: Path) -> None:
+    images(tmp_path, "far/a.png", "src/b.png", "src/c.png", "src/d.png")
+    written(tmp_path / "src/t.csv", "image,label", f"{tmp_path}/far/a.png,x", "b.png,x", "c.png,y")
+    with pytest.raises(DataError, match="nobody named this table") as caught:
+        find_cases(tmp_path / "src")
+    assert caught.value.code == "DATA-017"
+    written(tmp_path / "alone/t.csv", "image,label", "../far/a.png,x")
+    with pytest.raises(DataError, match=r"(?s)but the table t\.csv.*give the table itself"):
+        find_cases(tmp_path / "alone")
+    assert len(find_cases(tmp_path / "alone/t.csv").cases) == 1
+
+
+@pytest.mark.parametrize("place", ["D:\\studies\\skin\\", "/mnt/lab/skin/", "\\\\server\\share\\"])
+def test_paths_of_another_machine_are_found_by_their_longest_tail(tmp_path: Path, place: str) -> None:
+    images(tmp_path, *(f"s{k}/images/im.png" for k in range(3)), "s0/old/im.png")
+    turn = "\\" if "\\" in place else "/"
+    rows = [f"{place}{turn.join((f's{k}', 'images', 'im.png'))},{k}" for k in range(3)]
+    found = find_cases(written(tmp_path / "t.csv", "path,label", *rows))
+    assert {case.label: Path(case.image).relative_to(tmp_path).as_posix() for case in found.cases} == {
+        str(k): f"s{k}/images/im.png" for k in range(3)
+    }
+    with pytest.raises(DataError, match=r"may be 3 files") as caught:
+        find_cases(written(tmp_path / "u.csv", "path,label", f"{place}images{turn}im.png,1"))
+    assert caught.value.code == "DATA-051"
+
+
+def test_two_paths_of_which_one_file_is_here_are_refused(tmp_path: Path) -> None:
+    images(tmp_path, "a/1.png")
+    with pytest.raises(DataError, match=r"row 3: '/x/b/1\.png' and '/x/a/1\.png' are both"):
+        find_cases(written(tmp_path / "t.csv", "path", "/x/a/1.png", "/x/b/1.png"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image;dx;finding\na.png;x;dark, 4,5 mm, left\nb.png;y;pale, 2,5 mm, left\n",
+        "image,dx,finding\na.png,x,dark; left; seen\nb.png,y,pale; left; new\n",
+        "sep=;\nimage;dx\na.png;x\nb.png;y\n",
+        "image|dx\na.png|x\nb.png|y\n",
+        'image;dx;note\na.png;x;"two\nlines, here"\nb.png;y;none\n',
+        "image\tdx, first\tage\na.png\tx\t1,5\nb.png\ty\t2,5\n",
+    ],
+)
+def test_the_delimiter_is_the_one_that_cuts_all_rows_alike(tmp_path: Path, text: str) -> None:
+    folder = images(tmp_path, "a.png", "b.png")
+    table(folder, text)
+    hints = Hints(columns={"label": "dx, first"} if "first" in text else {})
+    for source in (folder, folder / "labels.csv"):
+        assert labels(find_cases(source, hints=hints)) == {"a": "x", "b": "y"}
+
+
+def test_channels_and_readers_of_a_table(tmp_path: Path) -> None:
+    images(
+        tmp_path, *(f"i/{k}{c}.png" for k in range(3) for c in "tf"), *(f"m/{k}{r}.png" for k in range(3) for r in "xy")
+    )
+    rows = [f"i/{k}t.png,i/{k}f.png,m/{k}x.png,{f'm/{k}y.png' if k else ''}" for k in range(3)]
+    written(tmp_path / "t.csv", "image_0,image_1,mask_0,mask_1", *rows)
+    for source in (tmp_path / "t.csv", tmp_path):
+        found = find_cases(source)
+        assert [[Path(name).name for name in case.channels] for case in found.cases] == [
+            ["0f.png"],
+            ["1f.png"],
+            ["2f.png"],
+        ]
+        assert [len(case.masks) for case in found.cases] == [1, 2, 2] and found.form == "table"
+    written(tmp_path / "u.csv", "T1,FLAIR,mask", *(f"i/{k}t.png,i/{k}f.png,m/{k}x.png" for k in range(3)))
+    found = find_cases(tmp_path / "u.csv", hints=Hints(columns={"image": "T1,FLAIR"}))
+    assert [len(case.channels) for case in found.cases] == [1, 1, 1] and found.has_masks
+
+
+def test_names_in_composed_and_decomposed_letters(tmp_path: Path) -> None:
+    names = ["Läsion é1", "Läsion é2"]
+    images(tmp_path, *(unicodedata.normalize("NFD", f"{name}.png") for name in names))
+    found = find_cases(written(tmp_path / "t.csv", "image,label", f"{names[0]}.png,x", f"{names[1]},y"))
+    assert sorted(case.label or "" for case in found.cases) == ["x", "y"]
+
+
+def test_a_header_is_no_file_because_a_folder_is_called_like_it(tmp_path: Path) -> None:
+    images(tmp_path, "image/a.png", "image/image.png")
+    assert labels(find_cases(written(tmp_path / "t.csv", "image,label", "a.png,x", "image.png,y"))) == {
+        "a": "x",
+        "image": "y",
+    }
+
+
+def test_a_numeric_column_that_is_nobodys_file_is_compared_aloud(tmp_path: Path) -> None:
+    images(tmp_path, "im00.png", "im01.png")
+    path = written(tmp_path / "t.csv", "id,label", "100,x", "101,y")
+    with pytest.raises(DataError, match=r"(?s)column 'id': 100, 101.*files: im00\.png, im01\.png"):
+        find_cases(path)
+    assert any("names none of the images" in note and "100, 101" in note for note in find_cases(tmp_path).notes)
+    named = find_cases(written(tmp_path / "t.csv", "id,label,picture", "100,x,im00", "101,y,im01"))
+    assert labels(named) == {"im00": "x", "im01": "y"} and any("column 'picture' names" in note for note in named.notes)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("image,dx\na,x\nb,y,z\n", "another number"), (b"image,dx\na,\xe4\nb,y\n", "UTF-8")]
+)
+def test_a_found_table_about_the_images_that_cannot_be_parsed_is_an_error(
+    tmp_path: Path, text: str | bytes, reason: str
+) -> None:
+    path = table(images(tmp_path, "a.png", "b.png"), text)
+    with pytest.raises(DataError, match=reason):
+        find_cases(tmp_path)
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).rename(tmp_path / f"other{name}")
+    assert any("not read as a table" in note for note in find_cases(tmp_path).notes)
+    for name in ("a.png", "b.png"):
+        (tmp_path / f"other{name}").unlink()
+    for source in (tmp_path, path):
+        with pytest.raises(DataError, match=reason):
+            find_cases(source)
+
+
+def hot(**columns: str) -> Labels | None:
+    return one_hot_columns({name: list(bits) for name, bits in columns.items()})
+
+
+def test_classes_are_the_largest_columns_that_exclude_each_other() -> None:
+    found = hot(mel="100100", hair="110010", nv="010010", bcc="001001", ruler="000000")
+    assert found is not None and found.names == ["mel", "nv", "bcc"] * 2
+    assert "mel, nv, bcc; not taken: hair, ruler" in found.notes[0]
+    sides = hot(left="1010", right="0101")
+    assert sides is not None and set(sides.names) == {None} and "--label-column 'left,right'" in sides.notes[0]
+    assert hot(a="1100", b="0111") is None and hot(a="1111") is None
+    assert (found := hot(benign="10", malignant="01")) is not None and found.names == ["benign", "malignant"]
+    two = hot(a="100", b="010", c="001", d="010", e="100")
+    assert two is not None and set(two.names) == {None} and "may be the columns" in two.notes[0]
+
+
+def test_columns_of_classes_may_be_named_together(tmp_path: Path) -> None:
+    rows = ("image,left,right,x", "a,1,0,1", "b,0,1,1", "c,0,1,1")
+    path = written(images(tmp_path, "a.png", "b.png", "c.png") / "t.csv", *rows)
+    assert set(labels(find_cases(path)).values()) == {None}
+    assert labels(find_cases(path, hints=Hints(columns={"label": "left,right"}))) == {
+        "a": "left",
+        "b": "right",
+        "c": "right",
+    }
+    with pytest.raises(DataError, match="left, x are no classes"):
+        find_cases(path, hints=Hints(columns={"label": "left,x"}))
+
+
+@pytest.mark.parametrize(
+    "column", ["participant_id", "Case ID", "MRN", "Subject", "StudyInstanceUID", "PatientID", "PTID"]
+)
+def test_columns_that_say_whose_an_image_is(tmp_path: Path, column: str) -> None:
+    path = written(images(tmp_path, "a.png", "b.png", "c.png") / "t.csv", f"image,{column}", "a,7", "b,7", "c,9")
+    found = find_cases(path)
+    assert [case.patient for case in found.cases] == ["7", "7", "9"]
+    assert any(f"said by the column '{column}': 2 patients" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("header", "rows"),
+    [("patient", ("x", "y")), ("split", ("train", "test")), ("class", ("x", "y"))],
+)
+def test_rows_of_an_image_that_contradict_each_other(tmp_path: Path, header: str, rows: tuple[str, str]) -> None:
+    path = written(images(tmp_path, "a.png", "b.png") / "t.csv", f"image,{header}", *(f"a,{value}" for value in rows))
+    with pytest.raises(DataError, match=f"different values of the {header}") as caught:
+        find_cases(path)
+    assert caught.value.code == "DATA-053"
+
+
+def test_a_column_that_is_a_class_only_by_a_wide_word_is_said(tmp_path: Path) -> None:
+    found = find_cases(written(images(tmp_path, "a.png", "b.png") / "t.csv", "image,level", "a,0", "b,2"))
+    assert labels(found) == {"a": "0", "b": "2"} and any(
+        "taken from the column 'level'" in note for note in found.notes
+    )
+
+
+def test_a_patient_may_be_what_his_file_is_called(tmp_path: Path) -> None:
+    path = written(images(tmp_path, "p1.png", "p2.png") / "t.csv", "patientId,x,Target", "p1,4,1", "p1,9,1", "p2,,0")
+    found = find_cases(path)
+    assert [(case.patient, case.label) for case in found.cases] == [("p1", "1"), ("p2", "0")]
+
+
+def test_a_column_of_another_name_may_lack_some_files(tmp_path: Path) -> None:
+    path = written(images(tmp_path, "a.png", "b.png") / "t.csv", "photo,label", "a.png,x", "b.png,y", "c.png,y")
+    assert labels(find_cases(path, hints=Hints(drop_unpaired=True))) == {"a": "x", "b": "y"}
+    with pytest.raises(DataError, match="1 of 3 rows have no file"):
+        find_cases(path)
+
+
+def test_masks_beside_that_no_name_joins_are_said(tmp_path: Path) -> None:
+    images(tmp_path, "images/a.png", "images/b.png", "masks/x1.png", "masks/x2.png")
+    found = find_cases(written(tmp_path / "t.csv", "image,label", "a.png,x", "b.png,y"))
+    assert not found.has_masks and any("2 files that look like masks have" in note for note in found.notes)
+    images(tmp_path, "masks/a.png")
+    with pytest.raises(DataError, match=r"(?s)1 image that the table names has no mask.*b\.png") as caught:
+        find_cases(tmp_path / "t.csv")
+    assert caught.value.code == "DATA-010"

@@ -1,8 +1,12 @@
 """What a DICOM file says of itself, without its pixels: what it is, how its numbers are stored, and its frames.
 
-The UIDs that hold the files of a series together stay in memory; they are in no locator, message or output.
+The UIDs that hold the files of a series together stay in memory; they are in no locator, message or output. Who the
+patient is is remembered as hashes with a key that ends with the process: they tell whether two files are of one
+patient, and nothing else.
 """
 
+import hashlib
+import secrets
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,12 +28,32 @@ TAGS = (
     *ENCODING_TAGS,
     *FRAME_TAGS,
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
-    "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence", "ImageType", "StudyInstanceUID",
-    "FrameOfReferenceUID",
+    "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence", "ImageType", "FrameOfReferenceUID",
+    "PatientID", "IssuerOfPatientID", "StudyInstanceUID",
 )  # fmt: skip
 MAX_FRAMES = 2**20
 NO_IMAGES = ("RTDOSE",)
 """Modalities of files that have pixels, but no image."""
+
+
+NOBODY = {"", "0", "none", "null", "nan", "na", "n/a", "unknown", "anonymous", "anonymized", "anonymised", "anon", "-"}
+"""What stands in the place of a patient's number where it was taken out."""
+
+_KEY = secrets.token_bytes(32)
+
+
+class Owner(NamedTuple):
+    """Whose a file is, as hashes that mean nothing outside of this process; None where the file does not say it.
+
+    Attributes:
+        patient: of PatientID, in which case and spaces do not count.
+        issuer: of IssuerOfPatientID, who gave that number.
+        study: of StudyInstanceUID.
+    """
+
+    patient: bytes | None
+    issuer: bytes | None
+    study: bytes | None
 
 
 class Encoding(NamedTuple):
@@ -77,6 +101,7 @@ class Facts(NamedTuple):
         segmentation: "BINARY", "LABELMAP" or "FRACTIONAL".
         segments: numbers and labels of the segments.
         notes: what a person should know.
+        owner: whose it is.
         localizer: whether it says that it is one (a scout, a topogram).
         study: UID of its study; never shown.
         space: UID of the frame of reference in which it lies; never shown.
@@ -93,6 +118,7 @@ class Facts(NamedTuple):
     segmentation: str | None
     segments: tuple[tuple[int, str], ...]
     notes: tuple[str, ...]
+    owner: Owner
     localizer: bool = False
     study: str = ""
     space: str = ""
@@ -155,6 +181,7 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
             (int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.get("SegmentSequence") or ()
         ),
         notes=(*_notes(path, encoding, frames), *_zero_spacings(dataset)),
+        owner=Owner(*(_hidden(dataset, tag) for tag in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"))),
         localizer="LOCALIZER" in _words(dataset.get("ImageType")),
         study=str(dataset.get("StudyInstanceUID", "")),
         space=str(dataset.get("FrameOfReferenceUID", "")),
@@ -164,6 +191,12 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
 def _words(value: Any) -> tuple[str, ...]:
     """The values of a tag that may have one, several or none."""
     return () if not value else (value,) if isinstance(value, str) else tuple(map(str, value))
+
+
+def _hidden(dataset: Dataset, tag: str) -> bytes | None:
+    """What a tag says, as a hash; None where it says nothing."""
+    text = "".join(str(dataset.get(tag) or "").split()).casefold()
+    return None if text in NOBODY else hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).digest()
 
 
 def _sop_name(dataset: Dataset) -> str:

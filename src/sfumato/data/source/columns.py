@@ -1,0 +1,171 @@
+"""Which column of a table is for what: its image (and further channels), masks, class, patient and split.
+
+A column is known by its name, or named by the person; of several that could name the images, the one with the most
+files wins. Where no column names files, the error says which values were compared with which files.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from sfumato.data.source.lookup import Files
+from sfumato.data.source.table import Table, numbered, roles
+from sfumato.errors import DataError, listed
+from sfumato.wording import counted
+
+ASKED = 100
+"""Rows whose cells are looked up to tell whether a column names channels, or files that several fit."""
+
+SHOWN = 5
+"""Values and files that an error names."""
+
+
+WIDE = {"level", "grade", "pathology", "diagnostic", "category", "target"}
+"""Names of columns that are classes often, but not always: which one was taken is said."""
+
+
+class Plan(NamedTuple):
+    """Which columns have which role; empty where none has. `channels`: further files of the image."""
+
+    image: str
+    channels: tuple[str, ...]
+    masks: tuple[str, ...]
+    label: str
+    patient: str
+    split: str
+
+    @property
+    def used(self) -> set[str]:
+        """All columns that have a role."""
+        return {self.image, *self.channels, *self.masks, self.label, self.patient, self.split} - {""}
+
+
+class Places(NamedTuple):
+    """The files that may be images, and all."""
+
+    images: Files
+    every: Files
+
+    def has(self, text: str) -> bool:
+        """Whether a text means a single image."""
+        return self.images.has(text)
+
+    def outside(self, root: Path) -> tuple[str, ...]:
+        """Folders out of the root that the table led to."""
+        led = {*self.images.outside, *self.every.outside}
+        folders = Counter(str(Path(path).parent) for path in led if not Path(path).is_relative_to(root.absolute()))
+        return tuple(f"{folder}: {counted(number, 'file')}" for folder, number in sorted(folders.items()))
+
+
+def plan_columns(table: Table, known: Mapping[str, str], files: Places) -> tuple[Plan, list[str]]:
+    """Which column is for what, and what had to be guessed.
+
+    Raises:
+        DataError: no column names the images.
+    """
+    possible = roles(table, known)
+    if not table.named:
+        possible = {**possible, "image": list(table.header), "mask": list(table.header)}
+    image, channels, notes = _image_columns(table, known, possible["image"], files)
+    free = [name for name in table.header if name not in (image, *channels)]
+    masks = _mask_columns(table, known, [name for name in possible["mask"] if name in free], free, files)
+    taken, chosen = {image, *channels, *masks}, dict[str, str]()
+    for role in ("label", "patient", "split"):
+        own = {image} if role == "patient" else set()  # `patientId` may be what the file of a patient is called
+        free = [name for name in possible[role] if name not in taken - own]
+        chosen[role] = free[0] if free and not (role in known and len(free) > 1) else ""
+        taken.add(chosen[role])
+    if not table.named and not chosen["label"]:
+        free = [name for name in table.header if name not in taken and not counts(table.column(name))]
+        chosen["label"] = free[0] if len(free) == 1 else ""
+    if not table.named:
+        notes.append(f"{table.path.name} has no header: {image} names the images")
+    others = [name for name in possible["label"] if name != chosen["label"]]
+    if chosen["label"] and "label" not in known and (others or chosen["label"].casefold() in WIDE):
+        more = f" (others: {', '.join(others)})" if others else ""
+        notes.append(f"the class is taken from the column '{chosen['label']}'{more}: --label-column names another")
+    return Plan(image=image, channels=channels, masks=masks, **chosen), notes
+
+
+def _image_columns(
+    table: Table, known: Mapping[str, str], possible: Sequence[str], files: Places
+) -> tuple[str, tuple[str, ...], list[str]]:
+    """The column of the image, those of its further channels, and what was guessed.
+
+    Raises:
+        DataError: no column names the images.
+    """
+    if "image" in known:
+        return possible[0], tuple(possible[1:]), []
+    several = numbered("image", table.header)
+    if len(several) > 1 and all(files.has(text) for name in several for text in table.column(name)[:ASKED] if text):
+        return several[0], tuple(several[1:]), [f"channels of each image: {', '.join(several)}"]
+    if image := _most(table, possible, files.images):
+        further = numbered("image", [name for name in table.header if name != image])
+        return image, tuple(name for name in further if _names_all(table, name, files.images)), []
+    others = [name for name in table.header if table.named and name not in possible]
+    image = _most(table, others, files.images)
+    if image and _names_most(table, image, files.images):
+        return image, (), [f"the column '{image}' names the images"]
+    raise _nobodys_files(table, possible, files)
+
+
+def _names_all(table: Table, column: str, files: Files) -> bool:
+    """Whether every cell of a column that is not empty names a file."""
+    filled = [text for text in table.column(column) if text]
+    return bool(filled) and all(map(files.has, filled))
+
+
+def _names_most(table: Table, column: str, files: Files) -> bool:
+    """Whether most cells of a column name a file, or most files are named by it: not all may be there."""
+    hits = [text for text in table.column(column) if files.has(text)]
+    return 2 * len(hits) > len(table.rows) or 2 * len(set(hits)) > len(files) > 1
+
+
+def _nobodys_files(table: Table, possible: Sequence[str], files: Places) -> DataError:
+    """The error where no column names files, with what was compared."""
+    compared = [f"column '{name}': {_some(table.column(name))}" for name in (possible or table.header)]
+    there = _some(list(files.images.by_path)) or "none"
+    return DataError(
+        f"{table.path}: no column names the images; the columns are: {', '.join(table.header)}\n"
+        f"{listed([*compared, f'files: {there}'])}",
+        expected="a column image, file, id ... with names of files, with or without ending and folders",
+        remedy="name it with --image-column, or write a column with the names of the files",
+        code="DATA-050",
+    )
+
+
+def _some(values: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(values))
+    return ", ".join(distinct[:SHOWN]) + (f" ... ({len(distinct)} in all)" if len(distinct) > SHOWN else "")
+
+
+def _mask_columns(
+    table: Table, known: Mapping[str, str], possible: Sequence[str], free: Sequence[str], files: Places
+) -> tuple[str, ...]:
+    """The columns of masks, one for each reader."""
+    if "mask" in known:
+        return tuple(possible)
+    several = [name for name in numbered("mask", free) if _names_all(table, name, files.every)]
+    if len(several) > 1:
+        return tuple(several)
+    mask = _most(table, possible, files.every)
+    return (mask,) if mask else ()
+
+
+def _most(table: Table, columns: Sequence[str], files: Files) -> str:
+    """The column that names most files, be it that several files fit; none if none does."""
+    hits = {name: _hits(table.column(name), files) for name in columns}
+    best = max(hits, key=lambda name: hits[name], default="")
+    return best if best and any(hits[best]) else ""
+
+
+def _hits(texts: Sequence[str], files: Files) -> tuple[int, int]:
+    """How many texts mean a single file, and how many of the first ones mean any."""
+    return sum(map(files.has, texts)), sum(files.may_have(text) for text in texts[:ASKED])
+
+
+def counts(values: Sequence[str]) -> bool:
+    """Whether values number the rows."""
+    return any(list(values) == [str(row + start) for row in range(len(values))] for start in (0, 1))

@@ -1,0 +1,91 @@
+"""Cases kept together as a person says: `--group-by` a column, an expression, a folder, a DICOM tag, or nothing."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sfumato.data.formats.archive import Locator
+from sfumato.data.manifest import Case
+from sfumato.data.source.found import Found
+from sfumato.data.source.owners import TAGS, patients_by_tag
+from sfumato.data.source.persons import Name, parent_of
+from sfumato.errors import DataError, listed
+
+PARENT, NOBODY = "parent", "none"
+
+LAST = 4
+"""Parts of a path that are looked at where a file lies outside of the source."""
+
+
+def grouped_by(found: Found, source: Path | None, wanted: str) -> Found:
+    """Cases with the patient that a person names."""
+    if wanted == "patient" and any(case.patient for case in found.cases):
+        return found
+    columns = {column for case in found.cases for column in case.more}
+    column = next((name for name in (wanted, f"source_{wanted}") if name in columns), None)
+    if column is not None:
+        groups: Sequence[str | None] = [case.more.get(column) or None for case in found.cases]
+    elif wanted == NOBODY:
+        return _each_alone(found)
+    elif wanted == PARENT and source is not None:
+        groups = [parent_of(name_of(case, source)) or None for case in found.cases]
+    elif wanted in TAGS:
+        groups = patients_by_tag(found.cases, wanted)
+    else:
+        groups = _matched(wanted, found.cases, columns)
+    if bare := [case.id for case, group in zip(found.cases, groups, strict=True) if group is None]:
+        raise DataError(
+            f"{len(bare)} of {len(found.cases)} cases have no group by '{wanted}':\n{listed(bare)}",
+            expected="a group for every case",
+            remedy="mend the column, or give another --group-by",
+            code="DATA-054",
+        )
+    found = _without_labels_of(found, groups)
+    cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
+    note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _each_alone(found: Found) -> Found:
+    cases = tuple(replace(case, patient=case.volume) for case in found.cases)
+    what = "volume" if any(case.volume for case in cases) else "image"
+    return found._replace(cases=cases, notes=(*found.notes, f"each {what} stands alone, as --group-by {NOBODY} says"))
+
+
+def _without_labels_of(found: Found, groups: Sequence[str | None]) -> Found:
+    """Folders that a person calls patients are no classes."""
+    labels = [case.label for case in found.cases]
+    one_each = len(set(zip(labels, groups, strict=True))) == len(set(labels)) == len(set(groups))
+    if not one_each or not all(label in (group or "").split("/") for label, group in zip(labels, groups, strict=True)):
+        return found
+    return found._replace(cases=tuple(replace(case, label=None) for case in found.cases), classes=())
+
+
+def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> list[str | None]:
+    """The first group of a regular expression in each id."""
+    try:
+        pattern = re.compile(expression)
+    except re.error as error:
+        raise DataError(f"--group-by '{expression}' is no regular expression: {error}", code="DATA-054") from error
+    if pattern.groups != 1:
+        named = ", ".join(sorted(columns)) or "(none)"
+        raise DataError(
+            f"--group-by '{expression}' is no column, and no regular expression with one group",
+            expected=f"a column ({named}), an expression such as '(.*)_slice', {PARENT}, {', '.join(TAGS)} or {NOBODY}",
+            code="DATA-054",
+        )
+    return [found[1] if (found := pattern.search(case.id)) else None for case in cases]
+
+
+def name_of(case: Case, source: Path) -> Name:
+    """The path of a case below the source; of what lies elsewhere, the last folders."""
+    target = Locator.parse(case.image)
+    if target.path.suffix.lower() == ".zip":
+        return Name.of(re.split(r"[/\\]+", target.member))
+    folder = f"{(source if source.is_dir() else source.parent).absolute()}{os.sep}"
+    path = str(target.path)
+    below = path.removeprefix(folder)
+    parts = Path(below).parts
+    return Name.of(parts if below != path else parts[-LAST:])

@@ -1,0 +1,240 @@
+"""Who the patient of each case is: said by a person, a table, DICOM tags or names, or known to nobody, which is told.
+
+    --group-by              a column, an expression, `parent`, `PatientID`, `StudyInstanceUID`, or `none`
+    a column of a table     `sfumato.data.source.tabulated`
+    DICOM                   PatientID with its issuer, else StudyInstanceUID
+    names                   `sfumato.data.source.persons`, and folders with images and masks each
+
+Cases of one patient stay in one split. Folders that would be classes and look like persons are none: what says that it
+is a person becomes the patient, what may be one is asked about, since a generator told patients as classes leaks them.
+
+Of a DICOM tag nothing is kept (`sfumato.data.source.owners`).
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sfumato.data.folds import torn_patients
+from sfumato.data.manifest import Case
+from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.grouping import NOBODY, PARENT, grouped_by, name_of
+from sfumato.data.source.owners import patients_by_tag
+from sfumato.data.source.persons import (
+    Name,
+    are_data_sets,
+    grouped_by_names,
+    look_at,
+    offers,
+    said_by_names,
+    spelling,
+)
+from sfumato.data.source.table import UNKNOWN
+from sfumato.errors import DataError, listed
+from sfumato.wording import counted
+
+SHOWN = 3
+"""Patients that a line names."""
+
+FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
+"""Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
+
+
+def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
+    """The cases with whose they are, what was guessed of it, and what is wrong with it.
+
+    Args:
+        found: a source.
+        source: its folder or file; None for cases of a program.
+        hints: what the files leave open.
+
+    Raises:
+        DataError: `Hints.group_by` is no column, expression or tag, or leaves cases without a group.
+    """
+    if hints.images_only:
+        return found
+    if hints.group_by is not None:
+        found = grouped_by(found, source, hints.group_by)
+        if source is not None and found.form != "manifest":
+            names = [name_of(case, source) for case in found.cases]
+            found = _without_people_as_classes(found, names, hints)
+    elif source is not None and found.form != "manifest":
+        found = _guessed(found, source, hints)
+    return _without_tears(_with_one_spelling(found), hints)
+
+
+def _guessed(found: Found, source: Path, hints: Hints) -> Found:
+    """Whose the cases are where no person said it: a table before tags, tags before names, names before folders."""
+    names = [name_of(case, source) for case in found.cases]
+    if found.form != "table":
+        found = _without_data_sets_as_people(found)
+    nested = {name for case in found.cases if (name := _known(case))}
+    found = _without_people_as_classes(found, names, hints)
+    told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
+    several = len({case.volume or case.id for case in found.cases}) > 1
+    speaking = found.form in FORMS and len(set(names)) > 1
+    named: Sequence[str | None] = said_by_names(names) if speaking else [None] * len(names)
+    order = [told, tags, named] if found.form == "table" else [tags, named, told]
+    if speaking and not any(map(any, order)):
+        order = [named := grouped_by_names(names)]
+    patients = [next(filter(None, said), None) for said in zip(*order, strict=True)]
+    guessed = [
+        name if name == patient and name != one else None
+        for name, patient, one in zip(named, patients, told, strict=True)
+    ]
+    notes = [*_about_tags(tags, several), *_about_names(guessed, patients)]
+    if found.form != "table" and (folders := nested & set(patients)):
+        notes += [f"folders with images and masks each, taken as patients (kept together): {len(folders)}"]
+    if several and not any(patients):
+        notes.append(_nobody(found, names, speaking=speaking))
+    cases = [replace(case, patient=new or case.patient) for case, new in zip(found.cases, patients, strict=True)]
+    return found._replace(cases=tuple(cases), notes=(*found.notes, *notes))
+
+
+def _known(case: Case) -> str | None:
+    """Whose a case is, where that is known: a volume is not its own patient."""
+    patient = case.patient
+    return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN else patient
+
+
+def _about_tags(tags: Sequence[str | None], several: bool) -> Iterator[str]:
+    number = len(set(tags) - {None})
+    if number:
+        one = "; if these numbers were blanked, --group-by StudyInstanceUID" if number == 1 and several else ""
+        yield (
+            "whose the DICOM files are is taken from PatientID, else StudyInstanceUID "
+            f"({_patients(number)}); no tag is kept{one}"
+        )
+
+
+def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None]) -> Iterator[str]:
+    """What was guessed from names.
+
+    Args:
+        guessed: the patient of each case whose name alone says it.
+        patients: of each case.
+    """
+    people = {spelling(name): name for name in guessed if name is not None}
+    if not people:
+        return
+    alone = sum(patient is None for patient in patients)
+    rest = f"; {counted(alone, 'case')} without such a name stand alone" if alone else ""
+    shown = ", ".join(list(people.values())[:SHOWN])
+    yield (
+        f"whose the images are is guessed from their names ({_patients(len(people))}, such as {shown}{rest}): "
+        f"--group-by says it otherwise, --group-by {NOBODY} keeps each by itself"
+    )
+
+
+def _without_data_sets_as_people(found: Found) -> Found:
+    """A few large folders with images and masks each, which no name makes persons, are data sets."""
+    folders = [name for case in found.cases if (name := _known(case))]
+    if len(folders) < len(found.cases) or not are_data_sets(folders):
+        return found
+    cases = tuple(replace(case, patient=None) for case in found.cases)
+    names = ", ".join(sorted(set(folders)))
+    note = f"folders with images and masks each, taken as data sets ({names}); --group-by {PARENT} if each is a patient"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _patients(number: int) -> str:
+    return counted(number, "patient")
+
+
+def _nobody(found: Found, names: Sequence[Name], *, speaking: bool) -> str:
+    """The line where no patient is known, with what would help."""
+    if not speaking:
+        return (
+            "nobody said whose the images are: each stands alone. Where one patient has several, give files whose "
+            "names or folders tell it, or a table with a column patient"
+        )
+    ids = [case.volume or case.id for case in found.cases]
+    fitting = [f"--group-by '{column}' ({number} groups)" for column, number in _columns(found.cases)]
+    fitting += map(str, offers(names, ids, classes=len(found.classes)))
+    other = "--group-by with an expression of one group, such as '(.*)_', or a table with a column patient"
+    helping = ", or ".join(fitting) or other
+    alone = "volume" if all(case.volume for case in found.cases) else "image"
+    return f"nobody said whose the {alone}s are: each stands alone. Where one patient has several, {helping}"
+
+
+def _columns(cases: Sequence[Case]) -> Iterator[tuple[str, int]]:
+    """Columns that may tell patients: some values are there more than once, none is in half of the cases."""
+    for column in {name: None for case in cases for name in case.more}:
+        sizes = Counter(case.more.get(column, "") for case in cases)
+        telling = re.search(
+            r"(?:^|[ _-])(?:id|no|nr|number|code|key|name|case|exam|accession)$|id$", column, re.IGNORECASE
+        )
+        if telling and "" not in sizes and 1 < len(sizes) < len(cases) and 2 * max(sizes.values()) <= len(cases):
+            yield column, len(sizes)
+
+
+def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints) -> Found:
+    """Folders that look like persons are no classes: patients where their names say so, else a question."""
+    by_folder = all(case.label in name.folders for case, name in zip(found.cases, names, strict=True))
+    if hints.class_level or not by_folder or not found.cases:
+        return found
+    folders = [case.label or "" for case in found.cases]
+    looks = look_at(folders)
+    if not looks.people and not looks.doubtful:
+        return found
+    level = names[0].folders.index(folders[0]) + 1
+    named = hints.group_by is None
+    cases = tuple(
+        replace(case, label=None, patient=(_known(case) or case.label) if named else case.patient)
+        for case in found.cases
+    )
+    found = found._replace(cases=cases, classes=())
+    number = len(set(folders))
+    if looks.people:
+        note = f"folders {'taken as patients' if named else 'of patients'}, not as classes, by their names: {number}"
+        note += f"; --class-level {level} makes them classes"
+        return found._replace(notes=(*found.notes, note))
+    return found._replace(problems=(*found.problems, _question(folders, level)))
+
+
+def _question(folders: Sequence[str], level: int) -> DataError:
+    sizes = Counter(folders)
+    shown = listed([f"{name}: {counted(count, 'image')}" for name, count in sizes.items()])
+    return DataError(
+        f"{len(sizes)} folders of {counted(len(folders), 'image')} in all may be patients or classes:\n{shown}",
+        expected="classes with many images, or patients: a generator that is told patients as classes gives them away",
+        remedy=f"--group-by {PARENT} if each folder is a patient, --class-level {level} if each is a class",
+        code="DATA-068",
+    )
+
+
+def _with_one_spelling(found: Found) -> Found:
+    """Patients whose names differ by case and spaces alone are one."""
+    counts = Counter(case.patient for case in found.cases if case.patient)
+    spellings: dict[str, list[str]] = defaultdict(list)
+    for name, _ in sorted(counts.most_common(), key=lambda item: (-item[1], item[0])):
+        spellings[spelling(name)].append(name)
+    several = [names for names in spellings.values() if len(names) > 1]
+    if not several:
+        return found
+    one = {name: names[0] for names in several for name in names}
+    cases = tuple(replace(case, patient=one.get(case.patient or "", case.patient)) for case in found.cases)
+    shown = "; ".join(" and ".join(f"'{name}'" for name in names) for names in several[:3])
+    note = f"patients whose names differ by spaces or upper and lower case alone are one each: {len(several)} ({shown})"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _without_tears(found: Found, hints: Hints) -> Found:
+    """A split of the source that has one patient in several parts is a problem, or is told."""
+    torn = torn_patients(found.cases, found.folds)
+    if not torn:
+        return found
+    text = f"{counted(len(torn), 'patient is', 'patients are')} in several splits of the source"
+    if hints.keep_split:
+        note = f"{text}, kept as --keep-split says: scores will be too good"
+        return found._replace(notes=(*found.notes, note))
+    problem = DataError(
+        f"{text}:\n{listed(torn)}",
+        expected="all cases of a patient in one split: scores will be too good otherwise",
+        remedy="correct the split, let check --fix-into move them to train, or keep it with --keep-split; if these are "
+        "several people, say who is who with --group-by",
+        code="DATA-082",
+    )
+    return found._replace(problems=(*found.problems, problem))

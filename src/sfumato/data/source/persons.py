@@ -1,0 +1,266 @@
+"""Whose image a file is, as far as names of files and folders say so; nothing is opened.
+
+    sub-01/ses-02/anat/sub-01_ses-02_T1w.nii.gz     a word for a person and a number     sub-01
+    patient00007/study1/view1_frontal.png                                                patient00007
+    TCGA_CS_4943_20000902_11.tif                    numbers of public collections        TCGA_CS_4943
+    LUNG-0001_slice003.png                          a part of something                  LUNG-0001
+    Image_01L.jpg, Image_01R.jpg                    one of two sides                     Image_01
+    xy17_t1.nii.gz, xy17_t2.nii.gz                  one of several sequences             xy17
+
+All of this is a guess, which `sfumato.data.source.patients` tells. The first two kinds hold for each name by itself,
+the others only where the set as a whole bears them out.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
+from typing import NamedTuple
+
+from sfumato.data.manifest import folded
+from sfumato.data.source.listing import ENDING
+
+APART = r"[ _.\-]"
+PERSON = re.compile(
+    rf"(?:^|(?<={APART}))(?P<who>"
+    rf"sub-(?!folder|set|dir)[0-9a-z]+"
+    rf"|(?:subject|subj|sub|patient|pat|pt|pid|participant|person|proband|volunteer|donor|case|animal|mouse|rat)"
+    rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
+    rf"|p[_-]?\d{{2,}}"
+    rf")(?![0-9])",
+    re.IGNORECASE,
+)
+"""A word for a person with a number, as a whole or at the start of a part of a name."""
+
+COLLECTIONS = re.compile(
+    rf"(?:^|(?<={APART}))(?P<who>"
+    r"TCGA[-_.][0-9A-Z]{2}[-_.][0-9A-Z]{4}"
+    r"|BraTS-[A-Z]+-\d{5}"
+    r"|\d{3}_S_\d{4}"
+    r"|OAS\d_?\d{4,5}"
+    r"|IXI\d{3}"
+    r"|LIDC-IDRI-\d{4}"
+    r")(?![0-9])"
+)
+"""How persons are numbered in public collections whose names also tell a date, a time point or a sequence."""
+
+PART = re.compile(
+    rf"(?P<who>.+?){APART}*(?:(?<={APART})|(?<=[0-9]))"
+    r"(?:slice|slc|sl|frame|frm|plane|tile|patch|crop|layer|section|image|img|view|z)[ _.\-#]*\d+(?![0-9]).*",
+    re.IGNORECASE,
+)
+"""Something, and the number of a part of it."""
+
+SIDE = re.compile(
+    rf"(?P<who>.*\d){APART}?(?P<which>L|R|OD|OS|left|right)(?:{APART}(?:CC|MLO|ML|LM))?(?:{APART}\d)?", re.IGNORECASE
+)
+SEQUENCE = re.compile(
+    rf"(?P<who>.*\d.*?){APART}(?P<which>t1|t1w|t1ce|t1c|t1gd|t1n|t2|t2w|t2f|flair|dwi|adc|pd|pdw|swi|bold|ct|cbct|pet|mr"
+    r"|mri|dce|asl)",
+    re.IGNORECASE,
+)
+VISIT = re.compile(
+    r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*", re.IGNORECASE
+)
+"""Folders of one person's visits and series."""
+
+ROLES = re.compile(
+    r"images?(?:Tr|Ts)?|imgs?|masks?|labels?(?:Tr|Ts)?|seg(?:mentation)?s?|gt|train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?",
+    re.IGNORECASE,
+)
+"""Folders that say what is in them, not whose it is."""
+
+CLASS_WORD = re.compile(
+    r"(?:class(?:es)?|grades?|types?|stages?|labels?|categor(?:y|ies)|clusters?|bi-?rads|scores?|levels?|groups?|cat|kl"
+    r"|who|gleason|tnm|phase|cohort|site|cent(?:er|re)|fold|part|batch|set)[ _-]?\w{0,3}",
+    re.IGNORECASE,
+)
+NUMBERED = re.compile(r"(?=.*\d)[0-9a-z]{1,12}(?:[ _.\-][0-9a-z]{1,12}){0,4}|(?=.*\d)[0-9a-f-]{8,}", re.IGNORECASE)
+"""What a number of a person may look like, and a lot else."""
+
+MANY = 5
+"""So many folders that look like persons are asked about; fewer are not, where a number is all that they have."""
+
+SMALL = {1: 20, 3: 200}
+"""Images of a folder on average, up to which it may be one person's, by the digits that its name has in a row."""
+
+TINY = (20, 5)
+"""So many folders of so few images each are asked about whatever they are called."""
+
+FEW, LARGE = 5, 10
+"""Folders with images and masks each are data sets where there are no more, of at least so many images on average."""
+
+CLASS_COUNTS = {0: 10, 1: 7}
+"""Folders that count from 0 (digits, stages) or 1 (grades) up to so many are classes."""
+
+PATTERNS = (
+    r"^(.+?)[ _.-]+(?:slice|frame|img|image)?[ _.-]*\d+$",
+    r"^(.*?\d+)[ _.-]",
+    r"^([^_]+)_",
+    r"^([^-]+)-",
+    r"^([A-Za-z]+\d+)",
+)
+"""Patterns with a group that are offered, where they fit the names of a set."""
+
+
+class Name(NamedTuple):
+    """Where an image lies: the folders below the source, and its name without ending."""
+
+    folders: tuple[str, ...]
+    stem: str
+
+    @classmethod
+    def of(cls, parts: Sequence[str]) -> "Name":
+        """From the parts of a path."""
+        return cls(tuple(parts[:-1]), ENDING.sub("", parts[-1]) or parts[-1])
+
+
+def is_person(folder: str) -> bool:
+    """Whether the name of a folder says that it is a person's, whatever follows behind a mark: `TCGA_CS_4941_1996`."""
+    found = COLLECTIONS.match(folder) or PERSON.match(folder)
+    return found is not None and re.fullmatch(rf"(?:{APART}.*)?", folder[found.end() :]) is not None
+
+
+def spelling(name: str) -> str:
+    """What is left of the name of a person when case, spaces and how accents are stored do not count."""
+    return "".join(folded(name).split())
+
+
+def said_by_names(names: Sequence[Name]) -> list[str | None]:
+    """The person whom each name says by itself, its folders first; None where it does not."""
+    return [_said(name) for name in names]
+
+
+def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
+    """Whose each image may be, where the names of all together bear it out: sides, sequences or parts of one thing."""
+    names = _below_common(names)
+    for pattern in (SIDE, SEQUENCE):
+        if _bears_out(found := [pattern.fullmatch(name.stem) for name in names]):
+            return [_in(name, match["who"]) if match else None for name, match in zip(names, found, strict=True)]
+    parts = [PART.fullmatch(name.stem) for name in names]
+    groups = [_in(name, match["who"]) if match else None for name, match in zip(names, parts, strict=True)]
+    return groups if _is_grouping(groups) else [None] * len(names)
+
+
+def _said(name: Name) -> str | None:
+    """A person whom a name says by itself; the same person wherever the folder lies."""
+    for text in (*name.folders, name.stem):
+        if found := COLLECTIONS.search(text) or PERSON.search(text):
+            return found["who"]
+    return None
+
+
+def _below_common(names: Sequence[Name]) -> list[Name]:
+    """Names without the folders that all lie in: those only wrap."""
+    levels = zip(*(name.folders for name in names), strict=False)
+    common = len(list(takewhile(lambda folders: len(set(folders)) == 1, levels)))
+    return [name._replace(folders=name.folders[common:]) for name in names]
+
+
+def _in(name: Name, who: str) -> str:
+    """A name that means something in its folder alone: slices of `1` in two folders are not one person's."""
+    return "/".join((*(folder for folder in name.folders if not ROLES.fullmatch(folder)), who))
+
+
+def _bears_out(found: Sequence[re.Match[str] | None]) -> bool:
+    """Whether at least half of the names go on in more than one way."""
+    ways: dict[str, set[str]] = defaultdict(set)
+    for match in found:
+        if match:
+            ways[match["who"]].add(match["which"].casefold())
+    return 2 * sum(len(which) > 1 for which in ways.values()) >= max(1, len(ways)) and 2 * len(ways) <= len(found)
+
+
+def _is_grouping(groups: Sequence[str | None]) -> bool:
+    """Whether groups are more than one, and no single one is most of the set: `image_001` is nobody's slice."""
+    sizes = Counter(group for group in groups if group is not None)
+    return len(sizes) > 1 and 2 * max(sizes.values()) <= len(groups) + 1 and len(sizes) < len(groups)
+
+
+def parent_of(name: Name) -> str:
+    """The folder that an image lies in, above those that tell a role, a split or a visit."""
+    folders = [folder for folder in name.folders if not ROLES.fullmatch(folder)]
+    while folders and VISIT.fullmatch(folders[-1]) and len(folders) > 1:
+        folders.pop()
+    return "/".join(folders)
+
+
+class Folders(NamedTuple):
+    """What folders that would be classes look like: `people` by their names, or `doubtful`."""
+
+    people: bool
+    doubtful: bool
+
+
+def look_at(folders: Iterable[str]) -> Folders:
+    """Whether folders look like persons.
+
+    Args:
+        folders: the folder of each image.
+    """
+    sizes = Counter(folders)
+    people = sum(map(is_person, sizes))
+    if 2 * people > len(sizes):
+        return Folders(people=True, doubtful=False)
+    mean = sizes.total() / len(sizes)
+    numbered = [name for name in sizes if _may_be_number(name, mean)]
+    many = len(sizes) >= MANY and 2 * len(numbered) > len(sizes) and not _count(sizes)
+    return Folders(people=False, doubtful=many or (len(sizes) >= TINY[0] and mean <= TINY[1]))
+
+
+def are_data_sets(folders: Iterable[str]) -> bool:
+    """Whether folders that no name makes persons are few and large, as data sets are that lie side by side.
+
+    Args:
+        folders: the folder of each image.
+    """
+    sizes = Counter(folders)
+    named = [name for name in sizes if is_person(name) or _may_be_number(name, 0)]
+    return 2 * len(named) < len(sizes) <= FEW and sizes.total() >= LARGE * len(sizes)
+
+
+def _may_be_number(name: str, mean: float) -> bool:
+    """Whether a name may be the number of a person with so many images."""
+    if not NUMBERED.fullmatch(name) or CLASS_WORD.fullmatch(name):
+        return False
+    digits = max(map(len, re.findall(r"\d+", name)))
+    return mean <= max(limit for least, limit in SMALL.items() if digits >= least)
+
+
+def _count(names: Iterable[str]) -> bool:
+    """Whether names count from 0 or 1, and not far, as classes do."""
+    numbers = sorted(int(name) if name.isdecimal() and len(name) < 3 else -9 for name in names)
+    first, most = numbers[0], CLASS_COUNTS.get(numbers[0], 0)
+    return len(numbers) <= most and numbers == list(range(first, first + len(numbers)))
+
+
+class Offer(NamedTuple):
+    """What may be given to `--group-by`, and how many groups it makes."""
+
+    by: str
+    groups: int
+
+    def __str__(self) -> str:
+        return f"--group-by {self.by} ({self.groups} groups)"
+
+
+def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> Iterator[Offer]:
+    """What would keep images together, where names bear it out: the folder they lie in, a pattern that fits the ids.
+
+    Args:
+        names: of the images.
+        ids: of the images, in which a pattern is looked for.
+        classes: how many there are; groups that are no more than these are the classes again.
+    """
+    parents = {parent_of(name) for name in names}
+    by_folder = max(1, classes) < len(parents) and 2 * len(parents) <= len(names)
+    if by_folder:
+        yield Offer("parent", len(parents))
+    for pattern in PATTERNS:
+        found = [match[1] if (match := re.search(pattern, name)) else None for name in ids]
+        groups = len(set(found))
+        if by_folder and groups == len(parents):
+            continue
+        if None not in found and classes < groups and 2 * groups <= len(found) and _is_grouping(found):
+            yield Offer(f"'{pattern}'", groups)
+            return

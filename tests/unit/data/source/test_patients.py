@@ -1,0 +1,293 @@
+"""Who the patient is: tags, names, folders, what a person says, and what is said where nobody knows."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian, generate_uid
+
+from sfumato.data.manifest import Case
+from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source.persons import Name, are_data_sets, grouped_by_names, look_at, said_by_names
+from sfumato.data.split import split_cases
+from sfumato.errors import DataError, raise_together
+
+
+def touch(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    return folder
+
+
+def xray(path: Path, **tags: Any) -> Path:
+    """A radiograph of no known position."""
+    meta = FileMetaDataset()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(prefix=None)
+    ds = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    ds.SOPClassUID, ds.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    ds.SeriesInstanceUID, ds.Modality, ds.PixelSpacing = generate_uid(prefix=None), "CR", [1, 1]
+    ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = 2, 2, 1, "MONOCHROME2"
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
+    ds.PixelData = np.arange(4, dtype=np.uint8).tobytes()
+    for keyword, value in tags.items():
+        setattr(ds, keyword, value)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def together(found: Found) -> set[frozenset[str]]:
+    """The ids of the cases of each patient."""
+    groups = defaultdict[str | None, set[str]](set)
+    for case in found.cases:
+        groups[case.patient].add(case.id)
+    return {frozenset(group) for group in groups.values()}
+
+
+def test_a_dicom_patient_is_his_number_with_its_issuer_and_no_tag_is_kept(tmp_path: Path) -> None:
+    tags: Mapping[str, dict[str, str]] = {
+        "a": {"PatientID": "MRN 7781", "StudyInstanceUID": "1.2.1"},
+        "b": {"PatientID": "mrn7781", "StudyInstanceUID": "1.2.2"},
+        "c": {"PatientID": "5", "IssuerOfPatientID": "North", "StudyInstanceUID": "1.2.3"},
+        "d": {"PatientID": "5", "IssuerOfPatientID": "South", "StudyInstanceUID": "1.2.4"},
+        "e": {"PatientID": "", "StudyInstanceUID": "1.2.4"},
+        "f": {"PatientID": "ANONYMOUS", "StudyInstanceUID": "1.2.5"},
+        "g": {"PatientID": "anonymous", "StudyInstanceUID": "1.2.6"},
+        "h": {"StudyInstanceUID": "1.2.6"},
+    }
+    for name, given_tags in tags.items():
+        xray(tmp_path / f"{name}.dcm", **given_tags)
+    found = find_cases(tmp_path)
+    assert together(found) == {frozenset(ids) for ids in ("ab", "c", "de", "f", "gh")}
+    assert not re.search(r"7781|North|South|1\.2\.\d", repr(found._replace(cases=())) + repr(found.cases))
+    assert any("5 patients" in note and "no tag is kept" in note for note in found.notes)
+    assert [case.patient for case in find_cases(tmp_path).cases] == [case.patient for case in found.cases]
+
+
+def test_dicom_tags_come_before_folders_and_a_table_before_tags(tmp_path: Path) -> None:
+    for name, number in (("p1/a", "1"), ("p2/b", "1"), ("p3/c", "2")):
+        xray(tmp_path / f"{name}.dcm", PatientID=number)
+    assert together(find_cases(tmp_path)) == {frozenset({"a", "b"}), frozenset({"c"})}
+    (tmp_path / "t.csv").write_text("image,patient\na.dcm,x\nb.dcm,y\nc.dcm,y\n")
+    assert together(find_cases(tmp_path / "t.csv")) == {frozenset({"a"}), frozenset({"b", "c"})}
+    by_tag = find_cases(tmp_path / "t.csv", hints=Hints(group_by="PatientID"))
+    assert together(by_tag) == {frozenset({"a", "b"}), frozenset({"c"})}
+
+
+def test_one_number_for_all_is_said_and_studies_may_be_asked_for(tmp_path: Path) -> None:
+    for name in "abc":
+        xray(tmp_path / f"{name}.dcm", PatientID="ID0", StudyInstanceUID=f"1.2.{ord(name) // 2}")
+    found = find_cases(tmp_path)
+    assert len(together(found)) == 1 and any("--group-by StudyInstanceUID" in note for note in found.notes)
+    by_study = find_cases(tmp_path, hints=Hints(group_by="StudyInstanceUID"))
+    assert together(by_study) == {frozenset({"a"}), frozenset({"b", "c"})}
+    with pytest.raises(DataError, match="have no group by 'PatientID'"):
+        find_cases(touch(tmp_path / "png", "a.png", "b.png"), hints=Hints(group_by="PatientID"))
+
+
+NAMES = {
+    "sub-01/ses-02/anat/sub-01_ses-02_T1w.nii.gz": "sub-01",
+    "patient00007/study1/view1_frontal.png": "patient00007",
+    "benign/Patient 12 - 3.png": "Patient 12",
+    "subj3_img2.png": "subj3",
+    "case_0012_slice_003.png": "case_0012",
+    "Mass-Training_P_00041_LEFT_CC.png": "P_00041",
+    "TCGA_CS_4943_20000902_11.tif": "TCGA_CS_4943",
+    "BraTS-GLI-00005-001-t1c.nii.gz": "BraTS-GLI-00005",
+    "002_S_0413_T1.png": "002_S_0413",
+    "image_0012.png": None,
+    "ISIC_0000123.png": None,
+    "patients/a1.png": None,
+    "sub-folder/3.png": None,
+    "substance12.png": None,
+}
+
+
+@pytest.mark.parametrize("path", NAMES)
+def test_whom_a_name_says_by_itself(path: str) -> None:
+    assert said_by_names([Name.of(path.split("/"))]) == [NAMES[path]]
+
+
+GROUPED = [
+    (
+        ("LUNG-1_slice01", "LUNG-1_slice02", "LUNG-2_slice01", "LUNG-2_slice02"),
+        ("LUNG-1", "LUNG-1", "LUNG-2", "LUNG-2"),
+    ),
+    (("Image_01L", "Image_01R", "Image_02L", "Image_02R"), ("Image_01", "Image_01", "Image_02", "Image_02")),
+    (("x7_t1", "x7_t2", "x9_t1", "x9_t2"), ("x7", "x7", "x9", "x9")),
+    (("7_L_CC", "7_R_CC", "7_L_MLO", "7_R_MLO"), ("7", "7", "7", "7")),
+    (("image_1", "image_2", "image_3", "image_4"), (None,) * 4),
+    (("scan_slice1", "scan_slice2", "scan_slice3", "scan_slice4"), (None,) * 4),
+    (("grade1_L", "grade2_L", "grade3_L", "grade4_L"), (None,) * 4),
+]
+
+
+@pytest.mark.parametrize(("stems", "groups"), GROUPED)
+def test_whom_the_names_of_all_bear_out(stems: tuple[str, ...], groups: tuple[str | None, ...]) -> None:
+    assert tuple(grouped_by_names([Name(("all",), stem) for stem in stems])) == groups
+
+
+def test_a_number_in_two_folders_is_two_things_and_a_patient_in_two_is_one() -> None:
+    names = [Name((folder,), f"{who}_slice{k}") for folder in "ab" for who in "12" for k in "12"]
+    assert grouped_by_names(names)[::2] == ["a/1", "a/2", "b/1", "b/2"]
+    assert len(set(said_by_names([Name((folder,), "patient1_2") for folder in "ab"]))) == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    word=st.sampled_from(["patient", "Subject_", "sub-", "case ", "pt-", "P_0"]),
+    form=st.sampled_from(["{}/study{}/x.png", "{}_{}.png", "{}-slice{}.png", "{}/img{}.png", "{} ({}).png"]),
+    wrap=st.sampled_from(["", "data/", "train/", "a/b/"]),
+    patients=st.integers(2, 6),
+    each=st.integers(1, 5),
+)
+def test_people_are_kept_together_in_trees_of_known_habits(
+    word: str, form: str, wrap: str, patients: int, each: int
+) -> None:
+    truth = {(wrap + form.format(f"{word}{who:02d}", part)): who for who in range(patients) for part in range(each)}
+    said = said_by_names([Name.of(path.split("/")) for path in truth])
+    assert len(set(said)) == patients and len(set(zip(said, truth.values(), strict=True))) == patients
+
+
+def test_where_nobody_is_known_a_line_says_what_helps(tmp_path: Path) -> None:
+    numbers = touch(tmp_path / "n", *(f"{300 + who}_{part}.png" for who in range(4) for part in range(3)))
+    (line,) = find_cases(numbers).notes
+    offered = re.search(r"--group-by '(.+?)' \(4 groups\)", line)
+    assert "nobody said whose" in line and offered
+    assert len(together(find_cases(numbers, hints=Hints(group_by=offered[1])))) == 4
+    (numbers / "t.csv").write_text(
+        "image,exam_no,age\n" + "\n".join(f"{300 + who}_{part},e{who},{part}" for who in range(4) for part in range(3))
+    )
+    found = find_cases(numbers)
+    assert any("--group-by 'exam_no' (4 groups)" in note for note in found.notes)
+    assert len(together(find_cases(numbers, hints=Hints(group_by="exam_no")))) == 4
+    deep = touch(tmp_path / "d", *(f"{who}/{view}/{part}.png" for who in "xyz" for view in "ab" for part in range(4)))
+    assert any("--group-by parent (6 groups)" in note for note in find_cases(deep).notes)
+    assert len(together(find_cases(deep, hints=Hints(group_by="parent")))) == 6
+    assert not find_cases(touch(tmp_path / "one", "a.png")).notes
+    assert not find_cases(numbers, hints=Hints(images_only=True)).cases[0].patient
+
+
+def test_a_guess_from_names_can_be_undone(tmp_path: Path) -> None:
+    touch(tmp_path, "case1_1.png", "case1_2.png", "case2_1.png", "other.png")
+    found = find_cases(tmp_path)
+    assert [case.patient for case in found.cases] == ["case1", "case1", "case2", None]
+    assert any("guessed" in note and "1 case without such a name" in note for note in found.notes)
+    alone = find_cases(tmp_path, hints=Hints(group_by="none"))
+    assert {case.patient for case in alone.cases} == {None}
+
+
+def test_folders_of_people_are_no_classes(tmp_path: Path) -> None:
+    people = touch(tmp_path / "a", *(f"patient{who}/{part}.png" for who in range(3) for part in range(2)))
+    found = find_cases(people)
+    assert found.classes == () and {case.patient for case in found.cases} == {"patient0", "patient1", "patient2"}
+    assert any("--class-level 1" in note for note in found.notes)
+    assert find_cases(people, hints=Hints(class_level=1)).classes == ("patient0", "patient1", "patient2")
+    both = touch(
+        tmp_path / "b", *(f"{kind}/pat_{who}/{part}.png" for kind in "xy" for who in range(3) for part in "12")
+    )
+    found = find_cases(both)
+    assert found.classes == ("x", "y") and len({case.patient for case in found.cases}) == 3
+
+
+def test_folders_that_may_be_people_are_asked_about(tmp_path: Path) -> None:
+    numbers = ("00017", "00403", "01022", "20394", "55512")
+    doubtful = touch(tmp_path, *(f"data/{who}/{part}.png" for who in numbers for part in range(3)))
+    found = find_cases(doubtful)
+    with pytest.raises(DataError, match=r"(?s)00403: 3 images.*--group-by parent.*--class-level 2") as caught:
+        raise_together(found.problems)
+    assert caught.value.code == "DATA-068" and found.classes == ()
+    as_people = find_cases(doubtful, hints=Hints(group_by="parent"))
+    assert not as_people.problems and as_people.classes == () and len(together(as_people)) == 5
+    assert find_cases(doubtful, hints=Hints(group_by=r"_(\d)$")).problems, "grouped by something else"
+    as_classes = find_cases(doubtful, hints=Hints(class_level=2))
+    assert not as_classes.problems and as_classes.classes == numbers
+
+
+@pytest.mark.parametrize(
+    ("names", "each", "doubtful"),
+    [
+        ("0 1 2 3 4 5 6 7 8 9", 3, False),
+        ("1 2 3 4 5", 3, False),
+        ("1 2 3 4 5 6 7 8 9 10 11 12", 3, True),
+        ("grade1 grade2 grade3 grade4 grade5", 3, False),
+        ("BI-RADS_1 BI-RADS_2 BI-RADS_3 BI-RADS_4 BI-RADS_5", 3, False),
+        ("cat dog horse bird fish", 3, False),
+        ("A013 A199 B220 B231 C007", 9, True),
+        ("A013 A199 B220 B231 C007", 900, False),
+        ("3fa9c1e07b12 91be02c4d7aa 77aa0b1c2d3e 0c4f5a6b7d8e 5e6f7a8b9c0d", 4, True),
+    ],
+)
+def test_which_folders_may_be_people(names: str, each: int, doubtful: bool) -> None:
+    assert look_at(name for name in names.split() for _ in range(each)) == (False, doubtful)
+
+
+def test_folders_of_people_may_go_on_behind_their_names(tmp_path: Path) -> None:
+    people = ("TCGA_CS_4941_19960909", "TCGA_CS_4942_19970222", "TCGA_CS_4942_19980101")
+    found = find_cases(touch(tmp_path, *(f"{who}/{who}_{part}.png" for who in people for part in range(3))))
+    assert found.classes == () and not found.problems
+    assert {case.patient for case in found.cases} == {"TCGA_CS_4941", "TCGA_CS_4942"}
+
+
+def test_many_tiny_folders_may_be_people_whatever_they_are_called() -> None:
+    names = [a + b for a in "aeiou" for b in "bdfgk"]
+    assert look_at(name for name in names for _ in range(2)).doubtful
+    assert not look_at(name for name in names for _ in range(9)).doubtful
+
+
+def test_data_sets_side_by_side_are_not_patients(tmp_path: Path) -> None:
+    assert are_data_sets(["Kvasir"] * 12 + ["CVC-612"] * 12 + ["ETIS"] * 12)
+    assert not are_data_sets(["Kvasir"] * 2 + ["ETIS"] * 2) and not are_data_sets(["p01"] * 50 + ["p02"] * 50)
+    sets = ("Kvasir", "ETIS")
+    touch(tmp_path, *(f"{name}/{part}/{k}.png" for name in sets for part in ("images", "masks") for k in range(11)))
+    found = find_cases(tmp_path)
+    assert not any(case.patient for case in found.cases) and any(
+        "data sets (ETIS, Kvasir)" in note for note in found.notes
+    )
+    assert len(together(find_cases(tmp_path, hints=Hints(group_by="parent")))) == 2
+
+
+def test_spellings_of_a_patient_are_one(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{k}.png" for k in range(5)))
+    (tmp_path / "t.csv").write_text("image,mrn\n0,P 01\n1,p01\n2,P01\n3,P01\n4,unknown\n")
+    found = find_cases(tmp_path)
+    assert [case.patient for case in found.cases] == ["P01"] * 4 + [None]
+    assert any("'P01' and 'P 01' and 'p01'" in note for note in found.notes)
+
+
+def test_a_split_that_tears_a_patient_is_a_problem_unless_it_is_kept(tmp_path: Path) -> None:
+    touch(tmp_path, "train/case1_1.png", "train/case2_1.png", "test/case1_2.png", "test/case3_1.png")
+    found = find_cases(tmp_path)
+    with pytest.raises(DataError, match=r"(?s)1 patient is in several.*case1: train, test.*--keep-split") as caught:
+        raise_together(found.problems)
+    assert caught.value.code == "DATA-082"
+    kept = find_cases(tmp_path, hints=Hints(keep_split=True))
+    assert not kept.problems and any("kept as --keep-split says" in note for note in kept.notes)
+    assert not find_cases(tmp_path, hints=Hints(group_by="none")).problems
+
+
+def test_a_fold_that_tears_a_patient_is_a_problem() -> None:
+    cases = [Case(id=f"c{k}", image=f"{k}.png", patient=f"p{k // 2}") for k in range(4)]
+    from sfumato.data.folds import torn_patients
+
+    whole = [{"c0": "train", "c1": "train", "c2": "validation", "c3": "validation"}]
+    torn = [*whole, {"c0": "train", "c1": "validation", "c2": "train", "c3": "train"}]
+    assert torn_patients(cases, whole) == [] and torn_patients(cases, torn) == ["p0: train, validation"]
+
+
+def test_a_case_without_split_goes_where_its_patient_is_tested() -> None:
+    cases = [Case(id=f"c{k}", image="", patient=f"p{k // 2}", split=split) for k, split in enumerate(
+        ["test", None, "train", None, "train", "train", "validation", None]
+    )]  # fmt: skip
+    parts = [case.split for case in split_cases(cases)]
+    assert parts == ["test", "test", "train", "train", "train", "train", "validation", "validation"]
