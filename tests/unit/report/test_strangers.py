@@ -76,7 +76,10 @@ def test_a_changed_summary_gives_a_page_or_words(kind: str, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("name", ["plan.json", "provenance.json", "hardware.json", "recipe.yaml"])
-@pytest.mark.parametrize("content", ["{", "[" * 5000, "3", '"x"', "[3]", '{"a": 1, "a": 2}', "null", "\0"])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[" * 5000, "3", '"x"', "[3]", '{"a": 1, "a": 2}', "null", "\0", '[{"choice": NaN, "reason": [1]}]'],
+)
 def test_other_files_of_a_run_give_a_page_or_words(name: str, content: str, run: Path, tmp_path: Path) -> None:
     (run / "log.jsonl").unlink()
     (run / name).write_text(content)
