@@ -83,7 +83,8 @@ def reading(
     if constant is not None and not learnt:
         yield constant.told()
     of_whole = [measure for measure in measures if measure.group == whole]
-    if learnt or constant.mean > 0 or _noticed(of_whole):
+    never_differ = constant is not None and constant.mean == 0
+    if not never_differ or _noticed(of_whole):
         yield _verdict(of_whole, spaces)
     if not learnt:
         return
