@@ -27,6 +27,7 @@ from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_de
 from sfumato.data.formats.scan import is_volume, read_header, read_plane
 from sfumato.data.formats.tiff import encode_tiff, is_tiff
 from sfumato.data.formats.tiff_pixels import decode_tiff
+from sfumato.data.formats.webp import decode_webp, is_webp
 from sfumato.errors import DataError, SfumatoError, listed
 from sfumato.escape import visible
 from sfumato.shortage import raise_shortage, reading
@@ -184,6 +185,8 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> Decoded:
                 return of_colours(pixels)
         if is_tiff(content):
             return decode_tiff(path, content, palette=palette)
+        if is_webp(content):
+            return decode_webp(path, content, palette=palette)
         return decode_pillow(path, content, palette=palette)
     except SfumatoError:
         raise
