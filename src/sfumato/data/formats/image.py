@@ -23,6 +23,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin, UnidentifiedImageErro
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
 from sfumato.data.formats.content import opened
+from sfumato.data.formats.joined import is_joined, read_joined
 from sfumato.data.formats.jpeg import check_jpeg
 from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.picture import open_picture
@@ -80,11 +81,15 @@ def read_image(locator: str) -> Pixels:
 def read_mask(locator: str) -> Plane:
     """A mask as stored, height x width: class or palette indices, or grey values. 1-bit masks are 0/255.
 
-    Numbers stored as floats are given back as integers if that is what they are (0.99999997 is 1).
+    A mask of several files (`formats.joined`) is put together. Numbers stored as floats are given back as integers if that is what they are (0.99999997 is 1).
 
     Raises:
         DataError: as for `read_image`, and for a mask in colours.
     """
+    return read_joined(locator, _one_mask) if is_joined(locator) else _one_mask(locator)
+
+
+def _one_mask(locator: str) -> Plane:
     with reading(locator):
         pixels = _finite(_stored(Locator.parse(locator), palette=True), locator)
         if pixels.ndim == 3:

@@ -26,6 +26,7 @@ from sfumato.data.formats.image import SUFFIXES
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import find_in_array_files, find_in_arrays
+from sfumato.data.source.byhand import is_pattern
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
@@ -63,7 +64,7 @@ def find_cases(
 
     Args:
         source: a file or folder; cases; or "module:factory", a function without arguments that gives cases.
-        masks: folder of the masks, when they are not below `source`.
+        masks: folder of the masks, when they are not below `source`; or a pattern (`source.byhand`).
         hints: what the files leave open.
 
     Raises:
@@ -74,7 +75,10 @@ def find_cases(
         return _grouped(_of_python(source, "the iterable"), hints)
     if isinstance(source, str) and FACTORY.fullmatch(source) and not Path(source).exists():
         return _grouped(_of_python(_made(source), source), hints)
-    source, masks = Path(source), None if masks is None else Path(masks)
+    source = Path(source)
+    if masks is not None and is_pattern(str(masks)) and not Path(masks).exists():
+        hints, masks = replace(hints, masks=str(masks)), None
+    masks = None if masks is None else Path(masks)
     for path in (source, masks, hints.table):
         if path is not None:
             _refuse_nothing(path)
@@ -254,7 +258,7 @@ def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, h
 
 
 def _concluded(arranged: Arranged, *, form: str = "folders") -> Found:
-    return conclude(arranged.cases, arranged.notes, form=form, unpaired=arranged.unpaired)
+    return arranged.found(form)
 
 
 def _by_table(table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints) -> Found:
