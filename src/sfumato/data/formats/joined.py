@@ -124,7 +124,7 @@ def _painted(mask: str, parts: Iterable[tuple[Part, Raw]]) -> Raw:
             whole = np.maximum(whole, raw)
     assert whole is not None
     if outside:
-        whole = np.where(np.logical_or.reduce(outside), OUTSIDE, whole).astype(np.int32)
+        whole = np.where(np.logical_or.reduce(outside), OUTSIDE, whole.astype(np.int32))
     return whole
 
 

@@ -24,8 +24,8 @@ ENOUGH = 24
 ON, BESIDE = 0.5, 0.1
 """Shares of the smaller object: from the first on two lie on one another, up to the second beside one another."""
 
-ALIKE = 0.75
-"""Dice from which on two masks show the same."""
+ALIKE, NEAR, NESTED = 0.75, 0.25, 0.97
+"""Dice from which on two masks show the same, and from which on if neither holds the other; share that holds it."""
 
 MOST = 0.9
 """Share of the pairs that speaks for all."""
@@ -61,7 +61,8 @@ class Overlap(NamedTuple):
     @property
     def alike(self) -> bool:
         """Whether they show the same, as readers do and classes do not."""
-        return float(np.median(self.dice)) >= ALIKE
+        dice, share = float(np.median(self.dice)), float(np.median(self.shares))
+        return dice >= ALIKE or (dice >= NEAR and share < NESTED)
 
     def told(self) -> str:
         """In words."""

@@ -10,6 +10,7 @@ Names alone do not tell readers from parts, so how far the masks of an image lie
 of the set (`source.overlap`). What stays open is refused, with the flag that decides it.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from sfumato.data.source.overlap import are_views, overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.words import (
     BESIDE,
+    CHUNK,
     FILLERS,
     IMAGES,
     MASKS,
@@ -40,6 +42,9 @@ from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
 SILENT = MASKS | READERS | VIEWS | BESIDE | SPLITS.keys() | IMAGES
+
+RARE = 0.1
+"""Share of the masks up to which names among numbers are chance: `0f7e`, `beef`."""
 
 FLAGS = (
     "say what they are: --join-masks (parts of one mask), --readers-by folder or suffix (readers), --classes-by folder "
@@ -203,7 +208,8 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
     named = [kind for kind in kinds if kind.name]
     if len(named) == len(kinds) and names:
         return _of_names(owned, several, names, hints)
-    if 0 < len(named) < len(kinds):
+    words = [kind for kind in named if not any(letter.isdigit() for letter in kind.name)]
+    if len(named) < len(kinds) and len(words) >= RARE * len(kinds):
         raise _unclear(several, "some have names, and others none")
     measured = overlap(several)
     if measured is None:
@@ -333,11 +339,11 @@ def _by_readers(owned: Masks, by: str) -> Readings:
     """A reader for each folder or suffix; several files of one reader are parts."""
     masks = dict[str, tuple[str, ...]]()
     for image, of_image in owned.items():
-        readers = defaultdict[tuple[object, ...], list[Part]](list)
+        readers = defaultdict[str, list[Part]](list)
         for mask in sorted(of_image, key=_order):
             text = mask.folder if by == "folder" else mask.rest
-            readers[natural(text)].append(Part("", mask.entry.locator))
-        masks[image] = tuple(joined(parts) for _, parts in sorted(readers.items()))
+            readers[text].append(Part("", mask.entry.locator))
+        masks[image] = tuple(joined(readers[text]) for text in sorted(readers, key=natural))
     most = max(map(len, masks.values()))
     return Readings(masks, told=f"readers by {by}: {most}")
 
@@ -359,7 +365,8 @@ def _order(mask: Owned) -> tuple[object, ...]:
 def _kind(folder: str, rest: str) -> Kind:
     below, own = tokens(folder), tokens(rest)
     both = (*own, *below)
-    of_folder, of_name = _words(folder, below), _words(rest, own)
+    of_folder = next((words for part in reversed(folder.split("/")) if (words := _words(part))), "")
+    of_name = _words(rest)
     reads = any(token.text in READERS or token.text[-2:] in ("st", "nd", "rd", "th") for token in both) or (
         any(token.text == "manual" for token in both) and any(token.number is not None for token in both)
     )
@@ -375,15 +382,20 @@ def kind_of(mask: Owned) -> Kind:
     return _kind(mask.folder, mask.rest)
 
 
-def _words(text: str, words: Sequence[Token]) -> str:
-    """The words that name something, as they are written, with the numbers between and behind them."""
-    kept = [token for token in words if token.text not in SILENT and (token.number is None or token.text[-1].isalpha())]
-    kept = [token for token in kept if token.text[-2:] not in ("st", "nd", "rd", "th") or token.number is None]
+def _words(text: str) -> str:
+    """The words of a name that mean something, as they are written, with the numbers between and behind them."""
+    kept = [token for token in tokens(text) if _means_something(text, token)]
     kept = [token for token in kept if token.text not in FILLERS] or kept
     if not kept:
         return ""
-    last = [token for token in words if token.end > kept[0].start and token.text not in SILENT]
-    return text[kept[0].start : last[-1].end]
+    behind = [token for token in tokens(text) if token.start >= kept[0].start and token.text not in SILENT]
+    return text[kept[0].start : behind[-1].end]
+
+
+def _means_something(text: str, token: Token) -> bool:
+    """Whether a token is a word of its own, with a number behind it at most, and no word for masks."""
+    chunk = next(found[0] for found in CHUNK.finditer(text) if found.start() <= token.start < found.end())
+    return token.text not in SILENT and token.number is None and re.search(r"\d.*[^\W\d]|\d{3}", chunk) is None
 
 
 def _place(mask: Owned) -> str:
