@@ -29,6 +29,12 @@ def build_hints(data: Data) -> Hints:
         slice_axis=source.slice_axis,
         component=source.component,
         fold=data.split.fold,
+        images=source.images,
+        masks=None if source.masks == source.masks_folder else source.masks,
+        class_names=source.class_names,
+        readers_by=source.readers_by,
+        classes_by=source.classes_by,
+        join_masks=source.join_masks,
     )
 
 

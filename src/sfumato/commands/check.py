@@ -69,7 +69,7 @@ def check(
         overwrite: Replace what is there.
         dry_run: Only say what would be read and written.
     """
-    inputs = [path for path in (source, flags.masks) if path]
+    inputs = [path for path in (source, flags.masks_folder) if path]
     page = None if report is None else claim_output_file(report, overwrite=overwrite)
     folder = None if out is None else claim_output(out, overwrite=overwrite, inputs=inputs)
     copy = None if fix_into is None else claim_output(fix_into, overwrite=overwrite, inputs=inputs)

@@ -51,7 +51,7 @@ def convert(
     sides = _sides(size)
     if crop and sides is None:
         raise UsageError("--crop needs a shape", expected="--size with it", remedy="--size 256 --crop")
-    inputs = {"source": source, **({"masks": flags.masks} if flags.masks else {})}
+    inputs = {"source": source, **({"masks": flags.masks_folder} if flags.masks_folder else {})}
     claim = _claim(out, to, overwrite=overwrite, inputs=list(inputs.values()))
     found = flags.find(source, to_read=not dry_run)
     result: dict[str, Any] = {"out": str(out), "form": to, "cases": len(found.cases)}

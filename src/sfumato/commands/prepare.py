@@ -75,7 +75,7 @@ def prepare(
     settings += [f"data.split.{name}={share}" for name, share in zip(SPLITS, _shares(split), strict=True)]
     settings += [f"data.split.seed={seed}", f"data.split.folds={folds}"]
     recipe = load_recipe("segment", settings=settings)
-    claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks) if path])
+    claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks_folder) if path])
     found = find(source, recipe) if dry_run else find_to_read(source, recipe)
     if dry_run:
         resolved, _ = plan_size(recipe, found, device="cpu")

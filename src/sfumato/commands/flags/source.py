@@ -11,7 +11,9 @@ from sfumato.builder.data import build_hints
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import say
 from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.spec import Spec
 from sfumato.errors import DataError, collected
+from sfumato.files import is_pattern
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.wording import counted
 
@@ -22,7 +24,14 @@ class SourceFlags:
     """Where the files of a source leave a choice.
 
     Args:
-        masks: The masks, if they are in a folder of their own.
+        images: Pattern of the images' paths below the source, such as '*/images/{id}_training.tif'; {id} is what an image
+            and its masks have in common, {channel} tells the files of an image apart; re: and a regular expression too.
+        masks: The masks, if they are in a folder of their own; or a pattern such as '*/1st_manual/{id}_manual{reader}.gif',
+            with {reader} or {class} for what tells several masks of an image apart.
+        readers_by: Several masks of an image are of readers, told apart by their folder or by the end of their name.
+        classes_by: Several masks of an image are of classes, told apart likewise.
+        join_masks: Several masks of an image are parts of one.
+        class_names: Names of the values of masks, such as liver,tumour (for 1 and 2) or 128=liver,255=tumour.
         labels: A table (CSV or TSV) about the images of a folder.
         image_column: Column of the table with the file or id of the image.
         mask_column: Column with the file of the mask.
@@ -37,7 +46,12 @@ class SourceFlags:
         fold: Which fold of a splits_final.json divides the cases.
     """
 
-    masks: Path | None = None
+    images: str | None = None
+    masks: str | None = None
+    readers_by: Literal["folder", "suffix"] | None = None
+    classes_by: Literal["folder", "suffix"] | None = None
+    join_masks: Annotated[bool, Parameter(negative="")] = False
+    class_names: str | None = None
     labels: Path | None = None
     image_column: str | None = None
     mask_column: str | None = None
@@ -54,7 +68,12 @@ class SourceFlags:
     def settings(self) -> list[str]:
         """The flags that were given, as settings of a recipe."""
         given = {
+            "source.images": self.images,
             "source.masks": self.masks and str(self.masks),
+            "source.readers_by": self.readers_by,
+            "source.classes_by": self.classes_by,
+            "source.join_masks": self.join_masks or None,
+            "source.class_names": self.class_names and [name.strip() for name in self.class_names.split(",")],
             "source.table": self.labels and str(self.labels),
             "source.columns.image": self.image_column,
             "source.columns.mask": self.mask_column,
@@ -70,6 +89,11 @@ class SourceFlags:
         }
         return [f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
+    @property
+    def masks_folder(self) -> Path | None:
+        """The folder of the masks; None where a pattern says which they are."""
+        return None if self.masks is None or is_pattern(str(self.masks)) else Path(self.masks)
+
     def find(self, source: Path, *, to_read: bool = False) -> Found:
         """The cases of a source, read as these flags say; `to_read`: see `find_to_read`."""
         recipe = load_recipe("segment", settings=self.settings())
@@ -78,6 +102,12 @@ class SourceFlags:
 
 AS_FOUND = SourceFlags()
 """Nothing said: files speak for themselves."""
+
+
+def as_taught(spec: Spec) -> Hints:
+    """How a model is given new images: alone, cut and put together as those that it was trained on."""
+    axis = spec.slice_axis or "auto"
+    return Hints(images_only=True, slice_axis=axis, component=spec.component, channels=spec.channel_files)
 
 
 def find(source: Path, recipe: Recipe) -> Found:
@@ -106,5 +136,5 @@ def find_to_read(source: Path, recipe: Recipe) -> Found:
 
 
 def _found(source: Path, recipe: Recipe, hints: Hints) -> Found:
-    masks = recipe.data.source.masks
+    masks = recipe.data.source.masks_folder
     return find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)

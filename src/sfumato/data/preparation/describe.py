@@ -136,6 +136,7 @@ def decide_spec(
         readers=max(len(case.masks) for case in cases),
         slice_axis=cut and cut.axis,
         component=cut and cut.component,
+        channel_files=() if settings.grey else found.channels,
     )
 
 
@@ -190,6 +191,7 @@ def write_description(
     facts: Sequence[CaseFacts],
     notes: Sequence[str],
     described: Mapping[str, Any],
+    reading: Mapping[str, Any],
 ) -> None:
     """Write all files of the set but the arrays.
 
@@ -200,6 +202,7 @@ def write_description(
         facts: of the cases, in their order.
         notes: what a person should know.
         described: the fingerprint.
+        reading: what a person said of images and masks.
     """
     images = [fact.image for fact in facts if fact.image is not None]
     extra: dict[str, list[Any]] = {
@@ -211,6 +214,7 @@ def write_description(
         extra["column_mm"] = [image.spacing[1] if image.spacing else "" for image in images]
     write_manifest(folder / "manifest.csv", division.cases, extra=extra)
     entry = {"format": FORMAT, "spec": spec.to_dict(), "cases": len(division.cases), "notes": list(notes)}
+    entry |= {"reading": dict(reading)} if reading else {}
     for name, content in (("dataset.json", entry), ("fingerprint.json", described)):
         (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
     write_splits(folder / SPLITS_NAME, division.folds)

@@ -33,11 +33,6 @@ class Taken(NamedTuple):
     names: dict[str, str]
 
 
-def is_pattern(text: str) -> bool:
-    """Whether a text is a pattern of files, and no name of one."""
-    return text.startswith("re:") or any(sign in text for sign in "*?{")
-
-
 def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
     """The regular expression of a pattern.
 
@@ -192,9 +187,7 @@ def _images(entries: Sequence[Entry], pattern: str) -> dict[str, list[Taken]]:
             remedy="put {id} for the folder that tells them apart too: --images '{id}/{id}.png'; or {channel}",
             code="DATA-068",
         )
-    return {
-        name: sorted(files, key=lambda one: natural(one.names.get("channel", ""))) for name, files in found.items()
-    }
+    return {name: sorted(files, key=lambda one: natural(one.names.get("channel", ""))) for name, files in found.items()}
 
 
 def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:

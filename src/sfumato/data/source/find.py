@@ -26,7 +26,6 @@ from sfumato.data.formats.image import SUFFIXES
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import find_in_array_files, find_in_arrays
-from sfumato.data.source.byhand import is_pattern
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
@@ -45,14 +44,17 @@ from sfumato.data.source.listing import (
     is_scan,
     left_out,
 )
-from sfumato.data.source.nnunet import find_in_nnunet, is_nnunet
+from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
 from sfumato.data.source.scans import list_scans
 from sfumato.data.source.tabulated import find_table, tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.files import what_is
+from sfumato.files import is_pattern, what_is
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names")
+"""What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
+
 KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
 """What the files of a folder may be; the kind that most are of decides, the first where two are equal."""
 
@@ -72,11 +74,11 @@ def find_cases(
         UsageError: there is no such factory, it gives something else, or columns are named and no table was read.
     """
     if not isinstance(source, Path | str):
-        return _grouped(_of_python(source, "the iterable"), hints)
+        return _as_said(_of_python(source, "the iterable"), hints)
     if isinstance(source, str) and FACTORY.fullmatch(source) and not Path(source).exists():
-        return _grouped(_of_python(_made(source), source), hints)
+        return _as_said(_of_python(_made(source), source), hints)
     source = Path(source)
-    if masks is not None and is_pattern(str(masks)) and not Path(masks).exists():
+    if masks is not None and is_pattern(str(masks)):
         hints, masks = replace(hints, masks=str(masks)), None
     masks = None if masks is None else Path(masks)
     for path in (source, masks, hints.table):
@@ -87,7 +89,16 @@ def find_cases(
     found = _from_folder(source, entries, hints) if source.is_dir() else _from_file(source, entries, hints)
     _refuse_unused_columns(source, found, hints)
     said = () if beside is None else left_out(beside, [])
-    return _grouped(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), hints)
+    return _as_said(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), hints)
+
+
+def _as_said(found: Found, hints: Hints) -> Found:
+    """The same with the groups and the names of classes that a person said, and with what was said."""
+    names = hints.names_of_classes
+    if names and found.has_masks and not set(names.values()) <= set(found.mask_names.values()):
+        found = found._replace(mask_names={0: "background", **names})
+    said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
+    return _grouped(found._replace(reading=said), hints)
 
 
 def _refuse_nothing(path: Path) -> None:
@@ -184,8 +195,8 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
             cases = read_manifest(source / "manifest.csv")
             refuse_hidden(source, (case.image for case in cases))
             return conclude(cases, [], form="manifest")
-        if is_nnunet(source):
-            return find_in_nnunet(source, hints)
+        if root := nnunet_root(source):
+            return find_in_nnunet(root, hints)
         if is_bundle(source):
             return find_in_bundle(source, hints)
     listing = files_below(source)

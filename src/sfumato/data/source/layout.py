@@ -19,6 +19,7 @@ Folders that hold images are classes; folders that hold an `images` and a `masks
 arrays of one case each are arranged by the same rules. Which mask belongs to which image: `source.pairing`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import takewhile
@@ -27,8 +28,8 @@ from typing import NamedTuple
 
 from sfumato.data.manifest import Case, folded
 from sfumato.data.order import natural
-from sfumato.data.source.byhand import as_meant, by_patterns
-from sfumato.data.source.channels import channel_names, channel_of
+from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
+from sfumato.data.source.channels import channel_names, channel_of, put_together
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
@@ -87,6 +88,8 @@ def arrange(
             nobody can know what they are; no folder at the level that is to name the class.
     """
     known = known or {}
+    if hints.images_only and hints.channels and (taught := _as_taught(entries, known, hints, anywhere=anywhere)):
+        return Arranged(taught, [], [])
     if hints.images is not None or hints.masks is not None:
         hints = as_meant(hints)
         parted = by_patterns(entries, masks, hints)
@@ -108,6 +111,21 @@ def arrange(
     return Arranged(
         cases, [*told, *parted.notes, *left, *readings.notes, *notes], unpaired, readings.names, readings.ignore, names
     )
+
+
+def _as_taught(entries: Sequence[Entry], known: Mapping[Entry, str], hints: Hints, *, anywhere: bool) -> list[Case]:
+    """The cases of files that are called after the channels of a model; none where no file is."""
+    images = [entry for entry in entries if entry not in known and not is_called_a_mask(entry, anywhere=anywhere)]
+    found = put_together(images, hints.channels)
+    often = Counter(folded(name) for name, _ in found)
+    return [
+        Case(
+            id=name if often[folded(name)] == 1 else "_".join((*first.parts[:-1], name)),
+            image=first.locator,
+            channels=tuple(entry.locator for entry in others),
+        )
+        for name, (first, *others) in found
+    ]
 
 
 def _bare(parted: Parted, readings: Readings) -> list[str]:
@@ -171,7 +189,9 @@ def sort_roles(
     if not look:
         return images, [], []
     seen = masks_by_pixels(images)
-    notes = [f"taken for masks, since they have few values and are named like images: {seen.told}"] if seen.masks else []
+    notes = (
+        [f"taken for masks, since they have few values and are named like images: {seen.told}"] if seen.masks else []
+    )
     return seen.images, seen.masks, notes
 
 
@@ -255,9 +275,7 @@ def _roles(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
 def _without_roles(picture: Picture) -> Picture:
     """The same picture where no folder is one of masks: those that looked like it are part of the group."""
     group = [
-        part
-        for part in picture.entry.parts[:-1]
-        if part.lower() not in SPLITS and not _is_plain_image_folder(part)
+        part for part in picture.entry.parts[:-1] if part.lower() not in SPLITS and not _is_plain_image_folder(part)
     ]
     return picture._replace(group=tuple(group), role="", below=0, folder="", nested=False)
 

@@ -21,8 +21,6 @@ from sfumato.data.formats.joined import each_part, parts_of
 from sfumato.data.formats.scan import check_same_grid, read_header
 from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
 from sfumato.data.manifest import Case
-from sfumato.data.source.byhand import is_called_a_mask
-from sfumato.data.source.channels import put_together
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry, divided
@@ -58,8 +56,6 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
         _refuse_unclear({image: dict(zip(drawn, [[Path(mask).name] for mask in drawn], strict=True))
                          for image, drawn in several(scans.drawn_on).items()})  # fmt: skip
     separate, images = divided(scans.entries, lambda entry: entry.locator in apart)
-    if hints.images_only and hints.channels and (cases := _of_channels(images, hints)):
-        return cut(Arranged(cases, scans.notes, []), hints, headers=scans.headers)
     drawn_on = {entry: scans.drawn_on[entry.locator] for entry in scans.entries if entry.locator in scans.drawn_on}
     if masks is not None:  # what was not drawn on one of the images may have the name of one
         drawn_on = {mask: image for mask, image in drawn_on.items() if image}
@@ -67,15 +63,6 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
     images, notes = _without_series_in_time(images)
     arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True)
     return cut(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)
-
-
-def _of_channels(entries: Sequence[Entry], hints: Hints) -> list[Case]:
-    """The cases of files that are called after the channels of a model."""
-    images = [entry for entry in entries if not is_called_a_mask(entry, anywhere=True)]
-    return [
-        Case(id=name, image=first.locator, channels=tuple(entry.locator for entry in others))
-        for name, (first, *others) in put_together(images, hints.channels)
-    ]
 
 
 def _without_series_in_time(entries: list[Entry]) -> tuple[list[Entry], list[str]]:

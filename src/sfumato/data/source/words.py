@@ -11,24 +11,148 @@ from functools import lru_cache
 from typing import NamedTuple
 
 MASKS = frozenset(
-    "mask masks masked label labels labelled labeled labelmap labelmaps labelling labeling labelids gt gts gtfine "
-    "gtcoarse truth truths groundtruth groundtruths goldstandard gold goldtruth seg segs segm segmented segmentation "
-    "segmentations segmask segmasks gmseg wmseg scseg annotation annotations annot annots anno annotated manual "
-    "manuals outline outlines contour contours delineation delineations trimap trimaps roi rois segmentationclass "
-    "segmentationobject segmentationmap".split()
+    [
+        "mask",
+        "masks",
+        "masked",
+        "label",
+        "labels",
+        "labelled",
+        "labeled",
+        "labelmap",
+        "labelmaps",
+        "labelling",
+        "labeling",
+        "labelids",
+        "gt",
+        "gts",
+        "gtfine",
+        "gtcoarse",
+        "truth",
+        "truths",
+        "groundtruth",
+        "groundtruths",
+        "goldstandard",
+        "gold",
+        "goldtruth",
+        "seg",
+        "segs",
+        "segm",
+        "segmented",
+        "segmentation",
+        "segmentations",
+        "segmask",
+        "segmasks",
+        "gmseg",
+        "wmseg",
+        "scseg",
+        "annotation",
+        "annotations",
+        "annot",
+        "annots",
+        "anno",
+        "annotated",
+        "manual",
+        "manuals",
+        "outline",
+        "outlines",
+        "contour",
+        "contours",
+        "delineation",
+        "delineations",
+        "trimap",
+        "trimaps",
+        "roi",
+        "rois",
+        "segmentationclass",
+        "segmentationobject",
+        "segmentationmap",
+    ]
 )
 LINES = frozenset({"centerline", "centreline"})
 """What is drawn in volumes too; it also says what is drawn."""
-READERS = frozenset("expert experts rater raters reader readers annotator annotators observer observers grader".split())
+READERS = frozenset(
+    [
+        "expert",
+        "experts",
+        "rater",
+        "raters",
+        "reader",
+        "readers",
+        "annotator",
+        "annotators",
+        "observer",
+        "observers",
+        "grader",
+    ]
+)
 IMAGES = frozenset(
-    "image images img imgs input inputs frame frames fram photo photos picture pictures pic original originals orig "
-    "scan scans volume volumes vol vols imaging leftimg8bit im".split()
+    [
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "input",
+        "inputs",
+        "frame",
+        "frames",
+        "fram",
+        "photo",
+        "photos",
+        "picture",
+        "pictures",
+        "pic",
+        "original",
+        "originals",
+        "orig",
+        "scan",
+        "scans",
+        "volume",
+        "volumes",
+        "vol",
+        "vols",
+        "imaging",
+        "leftimg8bit",
+        "im",
+    ]
 )
 PLAIN_IMAGES = frozenset({"image", "images", "img", "imgs", "input", "inputs"})
 """Folders of these names are never classes."""
 MODALITIES = frozenset(
-    "ct cta cbct cect ncct mr mri pet us t1 t1w t2 t2w t1ce t1gd t1c t1n t2f pd pdw flair dwi adc dce swi bold asl mra "
-    "training test fundus oct".split()
+    [
+        "ct",
+        "cta",
+        "cbct",
+        "cect",
+        "ncct",
+        "mr",
+        "mri",
+        "pet",
+        "us",
+        "t1",
+        "t1w",
+        "t2",
+        "t2w",
+        "t1ce",
+        "t1gd",
+        "t1c",
+        "t1n",
+        "t2f",
+        "pd",
+        "pdw",
+        "flair",
+        "dwi",
+        "adc",
+        "dce",
+        "swi",
+        "bold",
+        "asl",
+        "mra",
+        "training",
+        "test",
+        "fundus",
+        "oct",
+    ]
 )
 """What may stand behind the name of an image beside a mask that lacks it."""
 VIEWS = frozenset({"fov", "fieldofview", "fovmask"})
@@ -42,9 +166,52 @@ SIDES = frozenset({"left", "right", "l", "r", "lt", "rt", "sin", "dex"})
 SECONDARY = frozenset({"color", "colour", "colors", "instance", "instances", "instanceids", "object", "objects",
                        "segmentationobject", "overlay", "edge", "edges", "border", "borders"})  # fmt: skip
 """Further pictures of the same masks, in colours or by object: the masks beside them are meant."""
-BESIDE = frozenset("ho ids id class classes fine coarse binary bin png final corrected tr ts".split()) | SECONDARY
+BESIDE = (
+    frozenset(
+        [
+            "ho",
+            "ids",
+            "id",
+            "class",
+            "classes",
+            "fine",
+            "coarse",
+            "binary",
+            "bin",
+            "png",
+            "final",
+            "corrected",
+            "tr",
+            "ts",
+        ]
+    )
+    | SECONDARY
+)
 """What may stand beside a word for a mask, and says nothing by itself."""
-FILLERS = frozenset("set data dataset folder files file jpeg jpg png tif tiff nii nifti the and of a b c d".split())
+FILLERS = frozenset(
+    [
+        "set",
+        "data",
+        "dataset",
+        "folder",
+        "files",
+        "file",
+        "jpeg",
+        "jpg",
+        "png",
+        "tif",
+        "tiff",
+        "nii",
+        "nifti",
+        "the",
+        "and",
+        "of",
+        "a",
+        "b",
+        "c",
+        "d",
+    ]
+)
 JOINED = {
     ("ground", "truth"): "groundtruth",
     ("ground", "truths"): "groundtruth",
@@ -132,7 +299,7 @@ def without_image_words(name: str) -> tuple[Stripped, ...]:
         tail, head = _tail(words, known), _head(words, known)
         ways += [_cut(name, words, 0, tail)] * bool(tail)
         ways += [_cut(name, words, head, 0)] * (0 < head < len(words))
-        ways += [_cut(name, words, head, tail)] * (0 < head and 0 < tail and head + tail < len(words))
+        ways += [_cut(name, words, head, tail)] * (head > 0 and tail > 0 and head + tail < len(words))
     if len(words) > 1 and re.fullmatch(r"0\d{3}", words[-1].text):
         ways.append(_cut(name, words, 0, 1))
     return tuple(dict.fromkeys(ways))

@@ -1,6 +1,5 @@
 """Names and folders as well-known data sets have them: what is read, against what they hold in truth."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -256,7 +255,11 @@ def test_a_class_whose_file_is_missing_is_told(tmp_path: Path) -> None:
         ({"{n}_mask.png": ONE, "{n}_lesion_mask.png": TWO}, "DATA-064", "some have names, and others none"),
         ({"expert1/{n}.png": ONE, "expert2/{n}.png": TWO}, "DATA-064", "called after readers, but never lie on one"),
         ({"{n}_mask_1.png": ONE, "{n}_mask_2.png": disc(6, 9, 3)}, "DATA-064", "of 4 pairs that were compared"),
-        ({"masks/{n}_a1.png": VESSELS, "masks/{n}_b2.png": disc(12, 9, 2) | disc(12, 16, 2)}, "DATA-064", "are these r"),
+        (
+            {"masks/{n}_a1.png": VESSELS, "masks/{n}_b2.png": disc(12, 9, 2) | disc(12, 16, 2)},
+            "DATA-064",
+            "are these r",
+        ),
     ],
 )
 def test_what_nobody_can_know_is_refused_and_can_be_said(
@@ -269,8 +272,8 @@ def test_what_nobody_can_know_is_refused_and_can_be_said(
     both = {"masks": 2, "labels": 2}
     joined = find_cases(tmp_path, hints=Hints(join_masks=True))
     assert {len(parts_of(case.masks[0])) for case in joined.cases} == {2}
-    by: dict[str, object] = {"readers_by": "folder" if next(iter(masks)).split("/")[0] in both and code == "DATA-011"
-                             and "labels/{n}.png" in masks or "expert1/{n}.png" in masks else "suffix"}  # fmt: skip
+    by: dict[str, object] = {"readers_by": "folder" if (next(iter(masks)).split("/")[0] in both and code == "DATA-011"
+                             and "labels/{n}.png" in masks) or "expert1/{n}.png" in masks else "suffix"}  # fmt: skip
     assert {len(case.masks) for case in find_cases(tmp_path, hints=Hints(**by)).cases} == {2}  # type: ignore[arg-type]
 
 
@@ -288,7 +291,9 @@ def test_a_folder_of_masks_is_no_class(tmp_path: Path) -> None:
         save(tmp_path, f"benign/b{n}.png", noise(n))
         save(tmp_path, f"malignant/m{n}.png", noise(n + 9))
         save(tmp_path, f"outlined/x{n}.png", ONE)
-    with pytest.raises(DataError, match=r"1 of 3 folders hold pictures of few values.*\n.*outlined/\*\.png|x") as caught:
+    with pytest.raises(
+        DataError, match=r"1 of 3 folders hold pictures of few values.*\n.*outlined/\*\.png|x"
+    ) as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-068"
     found = find_cases(tmp_path, hints=Hints(images="**/{id}.png"))
