@@ -24,9 +24,10 @@ class SourceFlags:
     """Where the files of a source leave a choice.
 
     Args:
-        images: Pattern of the images' paths below the source, such as '*/images/{id}_training.tif'; {id} is what an image
-            and its masks have in common, {channel} tells the files of an image apart; re: and a regular expression too.
-        masks: The masks, if they are in a folder of their own; or a pattern such as '*/1st_manual/{id}_manual{reader}.gif',
+        images: Pattern of the images' paths below the source, such as '*/images/{id}_training.tif': {id} is what an
+            image and its masks have in common, {channel} tells the files of an image apart. Or re: and a regular
+            expression.
+        masks: The masks, if they are in a folder of their own; or a pattern such as '*/manual/{id}_manual{reader}.gif',
             with {reader} or {class} for what tells several masks of an image apart.
         readers_by: Several masks of an image are of readers, told apart by their folder or by the end of their name.
         classes_by: Several masks of an image are of classes, told apart likewise.

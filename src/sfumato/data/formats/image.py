@@ -81,7 +81,8 @@ def read_image(locator: str) -> Pixels:
 def read_mask(locator: str) -> Plane:
     """A mask as stored, height x width: class or palette indices, or grey values. 1-bit masks are 0/255.
 
-    A mask of several files (`formats.joined`) is put together. Numbers stored as floats are given back as integers if that is what they are (0.99999997 is 1).
+    A mask of several files (`formats.joined`) is put together. Numbers stored as floats are given back as integers if
+    that is what they are (0.99999997 is 1).
 
     Raises:
         DataError: as for `read_image`, and for a mask in colours.

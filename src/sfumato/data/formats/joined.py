@@ -98,7 +98,7 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
 
 @lru_cache(maxsize=2)
 def _painted_volume(mask: str, axis: Axis, _changed: tuple[int, ...], read: Read) -> Raw:
-    """All planes of the files of a mask, put together; the latest are remembered, since planes are asked for in turn."""
+    """All planes of the files of a mask, put together; the latest are remembered: planes come in turn."""
 
     def planes(part: Part) -> Raw:
         path = Locator.parse(part.locator).path

@@ -1,4 +1,4 @@
-"""Images and masks as a person says: patterns of paths below the source, such as
+"""Images and masks as a person says, by patterns of paths below the source.
 
     --images '*/images/{id}_training.tif' --masks '*/1st_manual/{id}_manual{reader}.gif'
 
@@ -166,8 +166,8 @@ def _picture(name: str, file: Taken) -> Picture:
 def _group(entry: Entry) -> tuple[tuple[str, ...], str | None]:
     """The folders of a file that say neither a role nor a split, and the split."""
     said = [(part, read_folder(part)) for part in entry.parts[:-1]]
-    splits = [folder.split for _, folder in said if folder.split]
-    return tuple(part for part, folder in said if not folder.role and not folder.split), (splits or [None])[-1]
+    split = next((folder.split for _, folder in reversed(said) if folder.split), None)
+    return tuple(part for part, folder in said if not folder.role and not folder.split), split
 
 
 def _images(entries: Sequence[Entry], pattern: str) -> dict[str, list[Taken]]:

@@ -12,8 +12,8 @@ than those that only say a role or a split) and, for masks, what their path has 
 
 Role folders are known by the words of `source.words` alone, so a folder `busi_masks` says nothing about its files. Only
 where no mask is found that way is a folder with such a word at one end of its name (`ISIC_GroundTruth`), or one called
-after a reader (`rater1`), taken for one of masks - if most of its files have the name of an image elsewhere. Where names
-say nothing, the pixels of a few files do (`source.witness`).
+after a reader (`rater1`), taken for one of masks - if most of its files have the name of an image elsewhere. Where
+names say nothing, the pixels of a few files do (`source.witness`).
 
 Folders that hold images are classes; folders that hold an `images` and a `masks` folder each are patients. Volumes and
 arrays of one case each are arranged by the same rules. Which mask belongs to which image: `source.pairing`.
@@ -189,10 +189,8 @@ def sort_roles(
     if not look:
         return images, [], []
     seen = masks_by_pixels(images)
-    notes = (
-        [f"taken for masks, since they have few values and are named like images: {seen.told}"] if seen.masks else []
-    )
-    return seen.images, seen.masks, notes
+    note = f"taken for masks, since they have few values and are named like images: {seen.told}"
+    return seen.images, seen.masks, [note] if seen.masks else []
 
 
 def partners(images: Sequence[Picture], masks: Sequence[Picture]) -> int:

@@ -119,9 +119,9 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
     owned: dict[str, list[Owned]] = defaultdict(list)
     channels, taken = dict[str, tuple[Picture, ...]](), set[str]()
     orphans = [mask.locator for mask, image in known.items() if not image]
-    for mask, image in known.items():
+    for entry, image in known.items():
         if image:
-            owned[image].append(Owned(mask, "", mask.name))
+            owned[image].append(Owned(entry, "", entry.name))
             taken.add(image)
     hits = [(mask, index.find(mask)) for mask in masks]
     lone = _beside_one_image(images, [mask for mask, hit in hits if hit is None])
@@ -169,13 +169,13 @@ class Index:
 
     def find(self, mask: Picture) -> Hit | None:
         """The image of a mask, by the most specific rule that finds one."""
-        variants = [(mask.stem, ""), *((way.stem, _taken(mask.stem, way.stem)) for way in _ways(mask.stem))]
+        variants = [(mask.stem, ""), *((stem, _taken(mask.stem, stem)) for stem in _ways(mask.stem))]
         for stem, rest in variants:
             for group, folder in _places(mask):
                 if found := self.exact.get((mask.split, group, stem)):
                     return _hit(found[:1], folder, rest)
-            if stem and len(found := self.names.get(stem, [])) == 1:
-                return _hit(found, _inner(mask, mask.below), rest)
+            if stem and len(named := self.names.get(stem, [])) == 1:
+                return _hit(named, _inner(mask, mask.below), rest)
         for stem, rest in variants:
             if hit := self._by_words(mask, folded(stem), rest):
                 return hit
@@ -202,8 +202,8 @@ class Index:
             for group, folder in _places(mask):
                 if found := self.exact.get((mask.split, group, stem)):
                     return _hit(found[:1], folder, rest)
-            if len(found := self.names.get(stem, [])) == 1:
-                return _hit(found, _inner(mask, mask.below), rest)
+            if len(named := self.names.get(stem, [])) == 1:
+                return _hit(named, _inner(mask, mask.below), rest)
         return None
 
     def _has_numbers(self) -> bool:
@@ -239,16 +239,12 @@ def _hit(images: Sequence[Picture], folder: str, rest: str) -> Hit:
     return Hit(tuple(images), folder, rest)
 
 
-def _ways(stem: str) -> Iterator["_Way"]:
+def _ways(stem: str) -> Iterator[str]:
     """A mask's name without its words; of BIDS also without the entities that only masks have."""
     for way in without_mask_words(stem):
-        yield _Way(way.stem)
+        yield way.stem
         if (shorter := re.sub(r"_(?:desc|label|space|res|dseg)-[^_]*", "", way.stem)) != way.stem:
-            yield _Way(shorter)
-
-
-class _Way(NamedTuple):
-    stem: str
+            yield shorter
 
 
 def _taken(name: str, stem: str) -> str:

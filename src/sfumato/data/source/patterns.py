@@ -1,9 +1,9 @@
 """The files that were found, as patterns with counts: `*/images/*_training.tif (40)`."""
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import takewhile
 
 from sfumato.data.source.listing import Entry
 
@@ -39,9 +39,14 @@ def pattern(paths: Sequence[tuple[str, ...]]) -> str:
 def _common(names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
-    start = os.path.commonprefix(names)
-    end = os.path.commonprefix([name[len(start) :][::-1] for name in names])[::-1]
+    start = _common_start(names)
+    end = _common_start([name[len(start) :][::-1] for name in names])[::-1]
     return f"{_whole_words(start)}*{_whole_words(end[::-1])[::-1]}"
+
+
+def _common_start(names: Sequence[str]) -> str:
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in alike)
 
 
 def _whole_words(text: str) -> str:

@@ -245,9 +245,9 @@ def _of_names(owned: Masks, several: Masks, names: Sequence[str], hints: Hints) 
     measured = overlap(several)
     if measured is not None and measured.alike:
         raise _unclear(several, f"they are nearly alike ({measured.told()}): are these readers?")
-    if words & SIDES and len({_without_sides(name) for name in names}) == 1 and len(names) == 2:
-        if measured is None or measured.apart:
-            return _join(owned, what=f"sides ({', '.join(names)}), joined")
+    are_sides = bool(words & SIDES) and len(names) == 2 and len({_without_sides(name) for name in names}) == 1
+    if are_sides and (measured is None or measured.apart):
+        return _join(owned, what=f"sides ({', '.join(names)}), joined")
     return _of_classes(owned, names, hints)
 
 

@@ -10,208 +10,56 @@ import unicodedata
 from functools import lru_cache
 from typing import NamedTuple
 
-MASKS = frozenset(
-    [
-        "mask",
-        "masks",
-        "masked",
-        "label",
-        "labels",
-        "labelled",
-        "labeled",
-        "labelmap",
-        "labelmaps",
-        "labelling",
-        "labeling",
-        "labelids",
-        "gt",
-        "gts",
-        "gtfine",
-        "gtcoarse",
-        "truth",
-        "truths",
-        "groundtruth",
-        "groundtruths",
-        "goldstandard",
-        "gold",
-        "goldtruth",
-        "seg",
-        "segs",
-        "segm",
-        "segmented",
-        "segmentation",
-        "segmentations",
-        "segmask",
-        "segmasks",
-        "gmseg",
-        "wmseg",
-        "scseg",
-        "annotation",
-        "annotations",
-        "annot",
-        "annots",
-        "anno",
-        "annotated",
-        "manual",
-        "manuals",
-        "outline",
-        "outlines",
-        "contour",
-        "contours",
-        "delineation",
-        "delineations",
-        "trimap",
-        "trimaps",
-        "roi",
-        "rois",
-        "segmentationclass",
-        "segmentationobject",
-        "segmentationmap",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+MASKS = _words(
+    """
+    mask masks masked segmask segmasks label labels labelled labeled labelling labeling labelmap labelmaps labelids
+    gt gts gtfine gtcoarse truth truths groundtruth groundtruths goldstandard gold goldtruth
+    seg segs segm segmented segmentation segmentations gmseg wmseg scseg segmentationclass segmentationobject
+    segmentationmap annotation annotations annot annots anno annotated manual manuals
+    outline outlines contour contours delineation delineations trimap trimaps roi rois
+    """
 )
-LINES = frozenset({"centerline", "centreline"})
+LINES = _words("centerline centreline")
 """What is drawn in volumes too; it also says what is drawn."""
-READERS = frozenset(
-    [
-        "expert",
-        "experts",
-        "rater",
-        "raters",
-        "reader",
-        "readers",
-        "annotator",
-        "annotators",
-        "observer",
-        "observers",
-        "grader",
-    ]
+READERS = _words("expert experts rater raters reader readers annotator annotators observer observers grader graders")
+IMAGES = _words(
+    """
+    image images img imgs im input inputs frame frames fram photo photos picture pictures pic
+    original originals orig scan scans volume volumes vol vols imaging leftimg8bit
+    """
 )
-IMAGES = frozenset(
-    [
-        "image",
-        "images",
-        "img",
-        "imgs",
-        "input",
-        "inputs",
-        "frame",
-        "frames",
-        "fram",
-        "photo",
-        "photos",
-        "picture",
-        "pictures",
-        "pic",
-        "original",
-        "originals",
-        "orig",
-        "scan",
-        "scans",
-        "volume",
-        "volumes",
-        "vol",
-        "vols",
-        "imaging",
-        "leftimg8bit",
-        "im",
-    ]
-)
-PLAIN_IMAGES = frozenset({"image", "images", "img", "imgs", "input", "inputs"})
+PLAIN_IMAGES = _words("image images img imgs input inputs")
 """Folders of these names are never classes."""
-MODALITIES = frozenset(
-    [
-        "ct",
-        "cta",
-        "cbct",
-        "cect",
-        "ncct",
-        "mr",
-        "mri",
-        "pet",
-        "us",
-        "t1",
-        "t1w",
-        "t2",
-        "t2w",
-        "t1ce",
-        "t1gd",
-        "t1c",
-        "t1n",
-        "t2f",
-        "pd",
-        "pdw",
-        "flair",
-        "dwi",
-        "adc",
-        "dce",
-        "swi",
-        "bold",
-        "asl",
-        "mra",
-        "training",
-        "test",
-        "fundus",
-        "oct",
-    ]
+MODALITIES = _words(
+    """
+    ct cta cbct cect ncct mr mri mra pet us oct fundus t1 t1w t1n t1c t1ce t1gd t2 t2w t2f pd pdw flair dwi adc dce swi
+    bold asl training test
+    """
 )
 """What may stand behind the name of an image beside a mask that lacks it."""
-VIEWS = frozenset({"fov", "fieldofview", "fovmask"})
+VIEWS = _words("fov fieldofview fovmask")
 """Masks of what the camera sees: pixels outside say nothing."""
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-SIDES = frozenset({"left", "right", "l", "r", "lt", "rt", "sin", "dex"})
-SECONDARY = frozenset({"color", "colour", "colors", "instance", "instances", "instanceids", "object", "objects",
-                       "segmentationobject", "overlay", "edge", "edges", "border", "borders"})  # fmt: skip
+SIDES = _words("left right l r lt rt sin dex")
+SECONDARY = _words(
+    """
+    color colour colors instance instances instanceids object objects segmentationobject overlay edge edges border
+    borders
+    """
+)
 """Further pictures of the same masks, in colours or by object: the masks beside them are meant."""
-BESIDE = (
-    frozenset(
-        [
-            "ho",
-            "ids",
-            "id",
-            "class",
-            "classes",
-            "fine",
-            "coarse",
-            "binary",
-            "bin",
-            "png",
-            "final",
-            "corrected",
-            "tr",
-            "ts",
-        ]
-    )
-    | SECONDARY
-)
+BESIDE = _words("ho ids id class classes fine coarse binary bin png final corrected tr ts") | SECONDARY
 """What may stand beside a word for a mask, and says nothing by itself."""
-FILLERS = frozenset(
-    [
-        "set",
-        "data",
-        "dataset",
-        "folder",
-        "files",
-        "file",
-        "jpeg",
-        "jpg",
-        "png",
-        "tif",
-        "tiff",
-        "nii",
-        "nifti",
-        "the",
-        "and",
-        "of",
-        "a",
-        "b",
-        "c",
-        "d",
-    ]
-)
+FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti the and of a b c d")
 JOINED = {
     ("ground", "truth"): "groundtruth",
     ("ground", "truths"): "groundtruth",

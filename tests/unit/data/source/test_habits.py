@@ -1,6 +1,8 @@
 """Names and folders as well-known data sets have them: what is read, against what they hold in truth."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -52,15 +54,16 @@ class Habit(NamedTuple):
     """
 
     images: tuple[str, ...]
-    masks: dict[str, np.ndarray]
+    masks: Mapping[str, np.ndarray]
     readers: int = 1
     classes: tuple[str, ...] = ()
     files: int = 1
-    others: dict[str, np.ndarray] = {}
+    others: Mapping[str, np.ndarray] = MappingProxyType({})
 
 
 HABITS = {
-    "CHASE_DB1": Habit(("Image_{n:02}L.jpg",), {"Image_{n:02}L_1stHO.png": VESSELS, "Image_{n:02}L_2ndHO.png": VESSELS}, 2),
+    "CHASE_DB1": Habit(("Image_{n:02}L.jpg",),
+                       {"Image_{n:02}L_1stHO.png": VESSELS, "Image_{n:02}L_2ndHO.png": VESSELS}, 2),
     "DRIVE": Habit(
         ("training/images/{n}_training.tif",),
         {"training/1st_manual/{n}_manual1.gif": VESSELS, "training/mask/{n}_training_mask.gif": VIEW}, files=2,
@@ -70,10 +73,12 @@ HABITS = {
         {"test/1st_manual/{n:02}_manual1.gif": VESSELS, "test/2nd_manual/{n:02}_manual2.gif": VESSELS,
          "test/mask/{n:02}_test_mask.gif": VIEW}, readers=2, files=2,
     ),
-    "HRF": Habit(("images/{n:02}_dr.jpg",), {"manual1/{n:02}_dr.tif": VESSELS, "mask/{n:02}_dr_mask.tif": VIEW}, files=2),
+    "HRF": Habit(("images/{n:02}_dr.jpg",),
+                 {"manual1/{n:02}_dr.tif": VESSELS, "mask/{n:02}_dr_mask.tif": VIEW}, files=2),
     "ISIC 2018": Habit(("ISIC2018_Task1-2_Training_Input/ISIC_{n:07}.jpg",),
                        {"ISIC2018_Task1_Training_GroundTruth/ISIC_{n:07}_segmentation.png": ONE}),
-    "BUSI": Habit(("benign/benign ({n}).png",), {"benign/benign ({n})_mask.png": ONE, "benign/benign ({n})_mask_1.png": TWO},
+    "BUSI": Habit(("benign/benign ({n}).png",),
+                  {"benign/benign ({n})_mask.png": ONE, "benign/benign ({n})_mask_1.png": TWO},
                   files=2),
     "nuclei": Habit(("stage1/{n}f{n}a/images/{n}f{n}a.png",),
                     {"stage1/{n}f{n}a/masks/{n}9e1b.png": ONE, "stage1/{n}f{n}a/masks/{n}77ac.png": TWO}, files=2),
@@ -110,7 +115,8 @@ HABITS = {
     "BTCV": Habit(("img/img{n:04}.nii.gz",), {"label/label{n:04}.nii.gz": ONE}),
     "LiTS": Habit(("volume-{n}.nii.gz",), {"segmentation-{n}.nii.gz": ONE}),
     "KiTS": Habit(("case_{n:05}/imaging.nii.gz",), {"case_{n:05}/segmentation.nii.gz": ONE}),
-    "ACDC": Habit(("patient{n:03}/patient{n:03}_frame01.nii.gz",), {"patient{n:03}/patient{n:03}_frame01_gt.nii.gz": ONE},
+    "ACDC": Habit(("patient{n:03}/patient{n:03}_frame01.nii.gz",),
+                  {"patient{n:03}/patient{n:03}_frame01_gt.nii.gz": ONE},
                   others={"patient{n:03}/patient{n:03}_4d.nii.gz": ONE}),
     "BraTS": Habit(
         ("B_{n:03}/B_{n:03}_flair.nii.gz", "B_{n:03}/B_{n:03}_t1.nii.gz", "B_{n:03}/B_{n:03}_t1ce.nii.gz"),
@@ -186,7 +192,7 @@ STARE = Habit(
 
 def test_readers_that_only_have_initials_are_asked_about(tmp_path: Path) -> None:
     build(tmp_path, STARE)
-    with pytest.raises(DataError, match="nearly alike.*are these readers") as caught:
+    with pytest.raises(DataError, match=r"nearly alike.*are these readers") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-064" and "--readers-by folder" in str(caught.value)
     found = find_cases(tmp_path, hints=Hints(readers_by="folder"))
