@@ -16,6 +16,7 @@ from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, console, say
 from sfumato.commands.output.folder import claim_output, claim_output_file
 from sfumato.data.facts import CaseFacts
+from sfumato.data.formats.joined import told as told_mask
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import Inspection, inspect, measure
@@ -123,7 +124,7 @@ def _lines(finding: Finding, *, below: str) -> list[str]:
     """What was found, a few names (short where they lie below a folder), what to do."""
     lines = [line.replace(below, "") for line in shortened(for_terminal(finding.text)).split("\n")]
     if finding.severity != "note":
-        lines += [f"  {file.removeprefix(below)}" for file in finding.files[:NAMES]]
+        lines += [f"  {told_mask(file).replace(below, '')}" for file in finding.files[:NAMES]]
         if len(finding.files) > NAMES:
             lines.append(f"  ... and {len(finding.files) - NAMES} more")
     if finding.fix:

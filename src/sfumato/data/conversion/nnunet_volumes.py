@@ -11,6 +11,7 @@ from sfumato.data.conversion.setting import Conversion, Step, refuse_other_size
 from sfumato.data.formats import nifti
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.joined import at_member, told
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
 from sfumato.data.formats.volume import Volume, as_stored, count_planes
 from sfumato.data.manifest import Case, file_names
@@ -100,17 +101,18 @@ def _component(locator: str) -> Volume:
 def _labels(conversion: Conversion, case: Case) -> Volume:
     """The label volume of the first reader as class indices, on the grid of the image."""
     assert conversion.meaning is not None
-    locator, image = Locator.parse(case.masks[0]), read_volume(Locator.parse(case.image).path)
-    stack = np.stack([label_indices(read_mask(str(plane)), conversion.meaning) for plane in _axial(locator)])
-    refuse_other_size(case, str(locator.path), stack, image.planes("axial").shape[:3])
+    mask, image = case.masks[0], read_volume(Locator.parse(case.image).path)
+    stack = np.stack([label_indices(read_mask(plane), conversion.meaning) for plane in _axial(mask)])
+    refuse_other_size(case, told(at_member(mask, "")), stack, image.planes("axial").shape[:3])
     return Volume(voxels=as_stored(stack, "axial", image.affine), affine=image.affine)
 
 
-def _axial(locator: Locator) -> Iterator[Locator]:
+def _axial(mask: str) -> Iterator[str]:
     """All axial planes of the volume (and component) that a plane belongs to."""
+    locator = Locator.parse(mask)
     component = locator.member.split("/")[2:]
     for number in range(count_planes(read_header(locator.path), "axial")):
-        yield locator._replace(member="/".join(["axial", str(number), *component]))
+        yield at_member(mask, "/".join(["axial", str(number), *component]))
 
 
 def _channels(conversion: Conversion) -> tuple[str, ...]:

@@ -68,6 +68,12 @@ def each_part(mask: str, change: Callable[[str], str]) -> str:
     return joined([part._replace(locator=change(part.locator)) for part in parts_of(mask)])
 
 
+def told(mask: str) -> str:
+    """A mask for people: its files, with the class of each."""
+    names = [f"{part.role} {part.locator}" if part.role else part.locator for part in parts_of(mask)]
+    return " + ".join(names)
+
+
 def at_member(mask: str, member: str) -> str:
     """The same files at another place, such as `axial/17`."""
     return each_part(mask, lambda locator: str(Locator(Locator.parse(locator).path, member)))

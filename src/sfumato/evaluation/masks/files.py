@@ -13,6 +13,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.grid import differences
 from sfumato.data.formats.image import read_image, read_mask
+from sfumato.data.formats.joined import at_member
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
 from sfumato.data.formats.volume import grid_of, place_in
 from sfumato.data.mask import MaskRule
@@ -40,7 +41,7 @@ def _planes(unit: Unit, reader: int) -> list[str]:
         return locators
     volume = read_volume(first.path)
     axis = place_in(volume, first).axis
-    return [f"{first.path}::{axis}/{number}" for number in range(len(volume.planes(axis)))]
+    return [at_member(locators[0], f"{axis}/{number}") for number in range(len(volume.planes(axis)))]
 
 
 def read_predicted(file: str, unit: Unit, rule: MaskRule) -> np.ndarray:
@@ -58,7 +59,7 @@ def read_predicted(file: str, unit: Unit, rule: MaskRule) -> np.ndarray:
         planes = _at(path, places)
     else:
         members = (place.member or _only(path) for place in places)
-        planes = np.stack([rule.apply(read_mask(f"{path}::{member}")) for member in members])
+        planes = np.stack([rule.apply(read_mask(at_member(file, member))) for member in members])
     return planes if is_whole_volume(unit) else planes[0]
 
 
