@@ -77,6 +77,8 @@ def check(
     settings = [*flags.settings(), "data.source.drop_unpaired=true"]
     found = find(source, load_recipe("segment", settings=settings))
     if dry_run:
+        for note in found.notes:
+            say(f"note: {note}")
         written = ", ".join(str(path) for path in (report, out, fix_into) if path) or "nothing"
         say(f"would read {told(found.cases)} and write {written}")
         return {"source": str(source), "cases": len(found.cases)}

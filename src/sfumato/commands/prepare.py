@@ -78,6 +78,8 @@ def prepare(
     claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks_folder) if path])
     found = find(source, recipe) if dry_run else find_to_read(source, recipe)
     if dry_run:
+        for note in found.notes:
+            say(f"note: {note}")
         resolved, _ = plan_size(recipe, found, device="cpu")
         say(f"would prepare {told(found.cases)} at {resolved[0]} x {resolved[1]} pixels into {out}")
         return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}

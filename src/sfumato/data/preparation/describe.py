@@ -120,9 +120,10 @@ def decide_spec(
     raise_together(spec_problems(rows, cases, settings, guess=guess))
     images, modality = [_image(row) for row in rows], _modality(settings, guess)
     cut = next((place for case in cases if (place := named_place(Locator.parse(case.image).member))), None)
+    channels = _channels(cases, rows, grey=settings.grey)
     return Spec(
         size=settings.size,
-        channels=_channels(cases, rows, grey=settings.grey),
+        channels=channels,
         dtype=Counter(image.dtype for image in images).most_common(1)[0][0],
         intensity=_intensity(rows, cases, settings, guess=guess),
         modality=None if modality == "unknown" else modality,
@@ -136,7 +137,7 @@ def decide_spec(
         readers=max(len(case.masks) for case in cases),
         slice_axis=cut and cut.axis,
         component=cut and cut.component,
-        channel_files=() if settings.grey else found.channels,
+        channel_files=found.channels if channels >= len(found.channels) else (),
     )
 
 

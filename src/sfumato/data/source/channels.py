@@ -34,17 +34,16 @@ def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Pictur
     }
     names = sorted({name for of_image in found.values() for name in of_image}, key=natural)
     if uneven := [f"{where}: {', '.join(has)}" for where, has in found.items() if sorted(has, key=natural) != names]:
-        raise lack_channels(uneven, names)
+        raise _lack(uneven, names, "name the files that are meant: --images 'PLACE/{id}_{channel}.nii.gz' --masks "
+                    "'PLACE/{id}_seg.nii.gz'")  # fmt: skip
     return tuple(names)
 
 
-def lack_channels(uneven: Sequence[str], names: Sequence[str]) -> DataError:
-    """The error for images without all of their channels."""
+def _lack(uneven: Sequence[str], names: Sequence[str], remedy: str) -> DataError:
     return DataError(
         f"{len(uneven)} images lack channels, or have others:\n{listed(uneven)}",
         expected=f"a file for each of the channels {', '.join(names)}",
-        remedy="complete these images, take them away, or name the files that are meant: "
-        "--images 'PLACE/{id}_{channel}.nii.gz' --masks 'PLACE/{id}_seg.nii.gz'",
+        remedy=f"complete these images, take them away, or {remedy}",
         code="DATA-065",
     )
 
@@ -81,7 +80,7 @@ def put_together(entries: Sequence[Entry], names: Sequence[str]) -> list[tuple[s
     ]
     uneven += [f"{entry.where}: called after no channel" for entry in strange]
     if uneven:
-        raise lack_channels(uneven, names)
+        raise _lack(uneven, names, "give a folder that holds all files of each image, named as the model was taught")
     return [
         (stem or (folder[-1] if folder else files[names[0]].stem), tuple(files[name] for name in names))
         for (folder, stem), files in groups.items()

@@ -146,8 +146,8 @@ HABITS = {
 
 def build(folder: Path, habit: Habit) -> None:
     for n in range(1, COUNT + 1):
-        for name in habit.images:
-            save(folder, name.format(n=n), noise(n))
+        for place, name in enumerate(habit.images):
+            save(folder, name.format(n=n), noise(10 * n + place))
         for name, content in {**habit.masks, **habit.others}.items():
             save(folder, name.format(n=n), content)
 
