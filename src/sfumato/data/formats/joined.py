@@ -20,8 +20,8 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.formats.volume import Axis, flat_axis, named_place
 from sfumato.errors import DataError
 
-OUTSIDE = 2**16 - 1
-"""The stored value of pixels outside of what the camera sees."""
+OUTSIDE = 2**31 - 1
+"""The stored value of pixels outside of what the camera sees: one that no file has."""
 
 WITHIN = "within"
 

@@ -1,5 +1,6 @@
 """Names and folders as well-known data sets have them: what is read, against what they hold in truth."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -8,11 +9,12 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
+from sfumato.data.facts import case_facts
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.formats.joined import OUTSIDE, parts_of
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.source import Found, Hints, find_cases
-from sfumato.errors import DataError
+from sfumato.errors import DataError, UsageError
 
 SIDE = 24
 AXIAL = np.diag([1.0, 1, 4, 1])
@@ -327,3 +329,89 @@ def test_channels_are_told_and_remembered_by_name(tmp_path: Path) -> None:
     found = find_cases(tmp_path)
     assert found.channels == ("flair", "t1", "t1ce") and "channels: flair, t1, t1ce" in found.notes[0]
     assert {case.volume for case in found.cases} == {f"B_{n:03}" for n in range(1, COUNT + 1)}
+
+
+def test_readers_agree_on_what_lies_in_the_field_of_view(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["DRIVE with two readers"])
+    save(tmp_path, "test/2nd_manual/01_manual2.gif", disc(12, 8, 2))
+    facts = case_facts(find_cases(tmp_path).cases[0])
+    assert facts.agreement is not None and facts.agreement.areas == ((VESSELS > 0).sum(), (disc(12, 8, 2) > 0).sum())
+
+
+def by_hand(folder: Path) -> Path:
+    for n in range(1, COUNT + 1):
+        save(folder, f"scans/{n}/shot.png", noise(n))
+        save(folder, f"scans/{n}/drawn_by_a.png", ONE)
+        save(folder, f"scans/{n}/drawn_by_b.png", TWO)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "readers", "files"),
+    [
+        ("scans/{id}/shot.png", "scans/{id}/drawn_by_a.png", 1, 1),
+        ("scans/{id}/shot.png", "scans/{id}/drawn_by_{reader}.png", 2, 1),
+        ("scans/{id}/shot.png", "scans/{id}/drawn_by_{class}.png", 1, 2),
+        ("**/{id}/shot.*", "**/{id}/drawn_by_{reader}.p?g", 2, 1),
+        (r"re:scans/(?P<id>\d)/shot\.png", r"re:scans/(?P<id>\d)/drawn_by_(?P<reader>.)\.png", 2, 1),
+    ],
+)
+def test_patterns_by_hand(tmp_path: Path, images: str, masks: str, readers: int, files: int) -> None:
+    found = find_cases(by_hand(tmp_path), masks=masks, hints=Hints(images=images))
+    assert [case.id for case in found.cases] == [str(n) for n in range(1, COUNT + 1)]
+    assert {len(case.masks) for case in found.cases} == {readers}
+    assert {len(parts_of(mask)) for case in found.cases for mask in case.masks} == {files}
+    assert dict(found.reading) == {"images": images, "masks": masks}
+    assert tuple(found.mask_names.values()) == (("background", "a", "b") if "{class}" in masks else ())
+
+
+def test_a_pattern_of_masks_alone(tmp_path: Path) -> None:
+    build(tmp_path, Habit(("all/{n}.png",), {"all/{n}_p1.png": ONE, "all/{n}_p2.png": TWO}))
+    found = find_cases(tmp_path, masks="all/{id}_p1.png", hints=Hints(drop_unpaired=True))
+    assert {len(case.masks) for case in found.cases} == {1} and len(found.cases) == COUNT
+
+
+def test_channels_by_hand(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["unknown channels"])
+    found = find_cases(tmp_path, hints=Hints(images=r"re:(?P<id>p\d)/p\d_(?P<channel>early|late)\.nii\.gz",
+                                             masks="{id}/*_seg.nii.gz"))  # fmt: skip
+    assert found.channels == ("early", "late") and {len(case.channels) for case in found.cases} == {1}
+    assert {case.volume for case in found.cases} == {f"p{n}" for n in range(1, COUNT + 1)}
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "finding"),
+    [
+        ({"images": "scans/*/shot.png"}, UsageError, "does not say what an image and its masks have in common"),
+        ({"images": "{id}/{name}.png"}, UsageError, "{name} is not known"),
+        ({"images": "re:(?P<id>["}, UsageError, "no regular expression"),
+        ({"images": "nowhere/{id}.png"}, DataError, "fits none of 12 files"),
+        ({"images": "scans/*/{id}.png"}, DataError, "gives 3 ids to several images"),
+        ({"images": "scans/{id}/shot.png", "masks": "scans/{id}/{reader}_by_{class}.png"}, UsageError, "and a class"),
+        ({"images": "scans/{id}/shot.png", "masks": "scans/{id}/nothing.png"}, DataError, "fits none of 8 files"),
+    ],
+)
+def test_patterns_that_say_nothing_are_refused(
+    tmp_path: Path, said: dict[str, str], error: type[Exception], finding: str
+) -> None:
+    with pytest.raises(error, match=re.escape(finding)):
+        find_cases(by_hand(tmp_path), hints=Hints(**said))  # type: ignore[arg-type]
+
+
+def test_classes_get_names_by_their_values(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["Kvasir"])
+    found = find_cases(tmp_path, hints=Hints(class_names=("255=polyp",)))
+    assert dict(found.mask_names) == {0: "background", 255: "polyp"}
+    with pytest.raises(UsageError, match="given twice"):
+        find_cases(tmp_path, hints=Hints(class_names=("1=a", "1=b")))
+
+
+def test_new_cases_are_put_together_as_a_model_was_taught(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["nnU-Net without json"])
+    taught = Hints(images_only=True, channels=("0000", "0001"))
+    cases = find_cases(tmp_path / "imagesTr", hints=taught).cases
+    assert {case.volume for case in cases} == {f"a_{n:03}" for n in range(1, COUNT + 1)}
+    assert {Path(file_of(case.channels[0])).name for case in cases} == {f"a_{n:03}_0001.nii.gz" for n in range(1, 5)}
+    with pytest.raises(DataError, match=r"1 images lack channels.*\n.*a_001: 0000"):
+        find_cases(tmp_path / "imagesTr/a_001_0000.nii.gz", hints=taught)
+    assert {len(case.channels) for case in find_cases(tmp_path, hints=taught).cases} == {1}
