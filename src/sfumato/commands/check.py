@@ -11,7 +11,7 @@ from rich.text import Text
 
 from sfumato.atomic import write_atomic
 from sfumato.commands.flags.numbers import Count
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.source import AS_READ, ReadingFlags, find
 from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, console, say
 from sfumato.commands.output.folder import claim_output, claim_output_file
@@ -50,7 +50,7 @@ def check(
     source: Path,
     /,
     *,
-    flags: SourceFlags = AS_FOUND,
+    flags: ReadingFlags = AS_READ,
     report: Path | None = None,
     out: Path | None = None,
     fix_into: Path | None = None,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags
+from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, say
@@ -30,7 +30,7 @@ def convert(
     *,
     to: Form,
     out: Path,
-    flags: SourceFlags = AS_FOUND,
+    flags: ReadingFlags = AS_READ,
     size: str | None = None,
     crop: bool = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,

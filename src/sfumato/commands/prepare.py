@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find, find_to_read
+from sfumato.commands.flags.source import AS_READ, ReadingFlags, find, find_to_read
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.claim import home_of
 from sfumato.commands.output.console import say
@@ -27,7 +27,7 @@ def prepare(
     /,
     *,
     out: Path,
-    flags: SourceFlags = AS_FOUND,
+    flags: ReadingFlags = AS_READ,
     size: str = "auto",
     keep_aspect: bool = False,
     crop: bool = False,

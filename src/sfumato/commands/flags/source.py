@@ -24,9 +24,6 @@ class SourceFlags:
     """Where the files of a source leave a choice.
 
     Args:
-        images: Pattern of the images' paths below the source, such as '*/images/{id}_training.tif': {id} is what an
-            image and its masks have in common, {channel} tells the files of an image apart. Or re: and a regular
-            expression.
         masks: The masks, if they are in a folder of their own; or a pattern such as '*/manual/{id}_manual{reader}.gif',
             with {reader} or {class} for what tells several masks of an image apart.
         readers_by: Several masks of an image are of readers, told apart by their folder or by the end of their name.
@@ -47,8 +44,7 @@ class SourceFlags:
         fold: Which fold of a splits_final.json divides the cases.
     """
 
-    images: str | None = None
-    masks: str | None = None
+    masks: str | Path | None = None
     readers_by: Literal["folder", "suffix"] | None = None
     classes_by: Literal["folder", "suffix"] | None = None
     join_masks: Annotated[bool, Parameter(negative="")] = False
@@ -69,7 +65,6 @@ class SourceFlags:
     def settings(self) -> list[str]:
         """The flags that were given, as settings of a recipe."""
         given = {
-            "source.images": self.images,
             "source.masks": self.masks and str(self.masks),
             "source.readers_by": self.readers_by,
             "source.classes_by": self.classes_by,
@@ -101,8 +96,30 @@ class SourceFlags:
         return find_to_read(source, recipe) if to_read else find(source, recipe)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ReadingFlags(SourceFlags):
+    """The same with a pattern of the images, for verbs whose `--images` is no number of them.
+
+    Args:
+        images: Pattern of the images' paths below the source, such as '*/images/{id}_training.tif': {id} is what an
+            image and its masks have in common, {channel} tells the files of an image apart. Or re: and a regular
+            expression.
+    """
+
+    images: str | None = None
+
+    def settings(self) -> list[str]:
+        """The flags that were given, as settings of a recipe."""
+        pattern = [] if self.images is None else [f"data.source.images={json.dumps(self.images)}"]
+        return [*super().settings(), *pattern]
+
+
 AS_FOUND = SourceFlags()
 """Nothing said: files speak for themselves."""
+
+AS_READ = ReadingFlags()
+"""The same for verbs that only read."""
 
 
 def as_taught(spec: Spec) -> Hints:

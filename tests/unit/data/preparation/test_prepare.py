@@ -16,6 +16,7 @@ import torch
 
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case
+from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.placement import restore
 from sfumato.data.preparation import chunk as chunks
@@ -144,7 +145,7 @@ import sys
 from pathlib import Path
 from sfumato.data.preparation.chunk import Chunk, Job, count_mask_values, decode
 from sfumato.data.manifest import Case
-from sfumato.data.mask import IGNORED, MaskRule
+from sfumato.data.mask import MaskRule
 from sfumato.data.placement import Canvas
 from sfumato.data.preparation.store import fill
 raw, case = Path(sys.argv[1]), Case(id="0", image=f"{sys.argv[1]}/000.tif", masks=(f"{sys.argv[1]}/000_mask.png",))
@@ -256,6 +257,7 @@ def test_where_a_reader_is_missing_nothing_is_copied(tmp_path: Path) -> None:
     cases[1] = replace(cases[1], masks=(cases[1].masks[0], cases[2].masks[0]))
     run(cases, tmp_path / "set", size=(20, 24))
     masks = np.load(tmp_path / "set/masks.npy")
+    nothing = np.full_like(masks[0, 0], IGNORED)
     expected = [(0, None), (1, 2), (2, None), (3, None)]
     assert all(
         (masks[row, reader] == IGNORED).all()
