@@ -257,7 +257,6 @@ def test_where_a_reader_is_missing_nothing_is_copied(tmp_path: Path) -> None:
     cases[1] = replace(cases[1], masks=(cases[1].masks[0], cases[2].masks[0]))
     run(cases, tmp_path / "set", size=(20, 24))
     masks = np.load(tmp_path / "set/masks.npy")
-    nothing = np.full_like(masks[0, 0], IGNORED)
     expected = [(0, None), (1, 2), (2, None), (3, None)]
     assert all(
         (masks[row, reader] == IGNORED).all()
