@@ -22,23 +22,23 @@ arrays of one case each are arranged by the same rules. Which mask belongs to wh
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import takewhile
 from types import MappingProxyType
 from typing import NamedTuple
 
 from sfumato.data.manifest import Case, folded
 from sfumato.data.order import natural
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
-from sfumato.data.source.channels import channel_names, channel_of, put_together
+from sfumato.data.source.channels import channel_names, put_together
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
+from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.listing import Entry
+from sfumato.data.source.making import make_cases
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.several import Readings, kind_of, read_several
+from sfumato.data.source.several import Readings, read_several
 from sfumato.data.source.witness import masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
 from sfumato.data.source.words import SPLITS as SPLITS
-from sfumato.errors import DataError, listed
 
 
 class Arranged(NamedTuple):
@@ -96,7 +96,7 @@ def arrange(
     else:
         parted = _by_names([entry for entry in entries if entry not in known], masks, known, hints, anywhere=anywhere)
     if hints.images_only:
-        cases, notes = _cases(parted.images, {}, {}, hints.class_level)
+        cases, notes = make_cases(parted.images, {}, {}, hints.class_level)
         return Arranged(cases, [*parted.notes, *notes], [])
     readings = read_several(parted.matched.owned, hints)
     matched = parted.matched._replace(bare=_bare(parted, readings)) if parted.has_masks else parted.matched
@@ -105,7 +105,7 @@ def arrange(
     if (unpaired and not hints.drop_unpaired) or not images:
         raise matched.complaint(kept=len(images))
     names = channel_names(images, matched.channels)
-    cases, notes = _cases(images, readings.masks, matched.channels, hints.class_level)
+    cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level)
     told = [_told(images, matched, readings, names)] if parted.has_masks else []
     left = [f"left out because they have no partner: {matched.counts()}"] if unpaired else []
     return Arranged(
@@ -292,79 +292,3 @@ def _told(images: Sequence[Picture], matched: Matched, readings: Readings, chann
     masks = told_files([mask.entry for mask in owned], [kind_of(mask)[1:4] for mask in owned])
     more = [f"channels: {', '.join(channels)}"] if channels else []
     return "; ".join([f"images: {pictures}", *more, f"masks: {masks}", *([readings.told] if readings.told else [])])
-
-
-def _cases(
-    images: Sequence[Picture],
-    masks: Mapping[str, tuple[str, ...]],
-    channels: Mapping[str, tuple[Picture, ...]],
-    class_level: int,
-) -> tuple[list[Case], list[str]]:
-    images = [_called_alike(image, channels) for image in images]
-    groups, notes = _own_groups(images), list[str]()
-    folders = {group[0] for group in groups if group}
-    patients = bool(folders) and bool(masks) and all(image.nested for image in images)
-    if patients:
-        notes.append(f"folders with images and masks each, taken as patients (kept together): {len(folders)}")
-    elif folders and not class_level and not all(groups):
-        notes.append(f"images beside the class folders, in none of them: {sum(not group for group in groups)}")
-    labels = _labels(images, class_level) if class_level else [None if patients else _first(group) for group in groups]
-    cases = [
-        Case(
-            id=name,
-            image=image.entry.locator,
-            channels=tuple(other.entry.locator for other in channels.get(image.entry.locator, ())[1:]),
-            masks=masks.get(image.entry.locator, ()),
-            label=label,
-            patient=_first(group) if patients else None,
-            split=image.split,
-        )
-        for image, group, name, label in zip(images, groups, unique_ids(images, groups), labels, strict=True)
-    ]
-    return cases, notes
-
-
-def _called_alike(image: Picture, channels: Mapping[str, tuple[Picture, ...]]) -> Picture:
-    """An image of several files is called after what their names have in common, or after their folder."""
-    if image.entry.locator not in channels:
-        return image
-    stem = image.stem[: -len(channel_of(image.stem))].rstrip(" _-.")
-    return image._replace(stem=stem or (image.group[-1] if image.group else image.stem))
-
-
-def _first(group: tuple[str, ...]) -> str | None:
-    return group[0] if group else None
-
-
-def _labels(images: Sequence[Picture], level: int) -> list[str]:
-    """The folder at a level below the source, for each image."""
-    if shallow := [image.entry.where for image in images if len(image.entry.parts) <= level]:
-        raise DataError(
-            f"{len(shallow)} of {len(images)} images lie in fewer than {level} folders:\n{listed(shallow)}",
-            expected=f"a class folder at level {level} below the source",
-            remedy="give a smaller --class-level",
-            code="DATA-067",
-        )
-    return [image.entry.parts[level - 1] for image in images]
-
-
-def _own_groups(images: Sequence[Picture]) -> list[tuple[str, ...]]:
-    """Groups without the folders that are common to all images: those only wrap."""
-    levels = zip(*(image.group for image in images), strict=False)
-    common = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
-    return [image.group[common:] for image in images]
-
-
-def unique_ids(images: Sequence[Picture], groups: Sequence[tuple[str, ...]]) -> list[str]:
-    """Unique names, with as little added to the stem as needed: the group, the split, the ending, a number."""
-    stems = [image.entry.stem if image.stem == composed(image.entry.stem) else image.stem for image in images]
-    plain = ["_".join((*group, stem)) for stem, group in zip(stems, groups, strict=True)]
-    with_split = [f"{image.split}_{name}" if image.split else name for image, name in zip(images, plain, strict=True)]
-    with_ending = [
-        f"{name}_{image.entry.name[len(image.entry.stem) + 1 :]}"
-        for image, name in zip(images, with_split, strict=True)
-    ]
-    for names in (stems, plain, with_split, with_ending):
-        if len({folded(name) for name in names}) == len(names):
-            return names
-    return [f"{name}_{number}" for number, name in enumerate(with_ending)]

@@ -10,38 +10,21 @@ Names alone do not tell readers from parts, so how far the masks of an image lie
 of the set (`source.overlap`). What stays open is refused, with the flag that decides it.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import combinations
 from pathlib import PurePath
-from typing import NamedTuple
 
 from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, Part, joined, parts_of
 from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
+from sfumato.data.source.kinds import kind_of, name_by, order_of
 from sfumato.data.source.overlap import are_views, overlap
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.words import (
-    BESIDE,
-    CHUNK,
-    FILLERS,
-    IMAGES,
-    MASKS,
-    READERS,
-    SECONDARY,
-    SIDES,
-    SPLITS,
-    VIEWS,
-    Token,
-    tokens,
-)
+from sfumato.data.source.words import SIDES, tokens
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
-
-SILENT = MASKS | READERS | VIEWS | BESIDE | SPLITS.keys() | IMAGES
 
 RARE = 0.1
 """Share of the masks up to which names among numbers are chance: `0f7e`, `beef`."""
@@ -52,30 +35,6 @@ FLAGS = (
 )
 
 Masks = Mapping[str, list[Owned]]
-
-
-class Kind(NamedTuple):
-    """What the path of a mask says beyond that of its image.
-
-    Attributes:
-        name: its words but those for masks; "" for none.
-        number: its number.
-        reads: whether it is called after a reader.
-        family: the words for masks in it, those of its folder with `/` behind.
-        view: whether it is called after the field of view.
-        secondary: whether it is called after what further pictures of the same masks show.
-        folder: what its folder says of the name.
-        suffix: what its own name says of it.
-    """
-
-    name: str
-    number: int | None
-    reads: bool
-    family: tuple[str, ...]
-    view: bool
-    secondary: bool
-    folder: str
-    suffix: str
 
 
 @dataclass(frozen=True)
@@ -263,14 +222,14 @@ def _checked_readers(owned: Masks, several: Masks) -> Readings:
 
 
 def _as_readers(owned: Masks) -> Readings:
-    masks = {image: tuple(mask.entry.locator for mask in sorted(of, key=_order)) for image, of in owned.items()}
+    masks = {image: tuple(mask.entry.locator for mask in sorted(of, key=order_of)) for image, of in owned.items()}
     most = max((len(of_image) for of_image in masks.values()), default=0)
     return Readings(masks, told=f"readers: {most}" if most > 1 else "")
 
 
 def _join(owned: Masks, *, what: str = "") -> Readings:
     masks = {
-        image: (joined([Part("", mask.entry.locator) for mask in sorted(of_image, key=_order)]),)
+        image: (joined([Part("", mask.entry.locator) for mask in sorted(of_image, key=order_of)]),)
         for image, of_image in owned.items()
     }
     joined_images = sum(len(of_image) > 1 for of_image in owned.values())
@@ -299,9 +258,9 @@ def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "nam
     values = {name: value for value, name in enumerate(wanted, start=1)}
     masks, lacking, unused = dict[str, tuple[str, ...]](), 0, list[Owned]()
     for image, of_image in owned.items():
-        parts = [(values.get(_named(mask, by), 0), mask) for mask in of_image]
+        parts = [(values.get(name_by(mask, by), 0), mask) for mask in of_image]
         unused += [mask for value, mask in parts if not value]
-        kept = sorted(((value, mask) for value, mask in parts if value), key=lambda part: (part[0], _order(part[1])))
+        kept = sorted(((value, mask) for value, mask in parts if value), key=lambda part: (part[0], order_of(part[1])))
         if kept:
             masks[image] = (joined([Part(str(value), mask.entry.locator) for value, mask in kept]),)
         lacking += len({value for value, _ in kept}) < len(values)
@@ -324,7 +283,7 @@ def _as_said(owned: Masks, hints: Hints, notes: tuple[str, ...], unused: tuple[O
         readings = _join(owned, what="parts of one mask, joined as asked")
     elif hints.classes_by is not None:
         by = hints.classes_by
-        names = sorted({_named(mask, by) for masks in owned.values() for mask in masks}, key=natural)
+        names = sorted({name_by(mask, by) for masks in owned.values() for mask in masks}, key=natural)
         if "" in names:
             raise _nameless(owned, by, "class")
         readings = _of_classes(owned, names, hints, by)
@@ -340,62 +299,12 @@ def _by_readers(owned: Masks, by: str) -> Readings:
     masks = dict[str, tuple[str, ...]]()
     for image, of_image in owned.items():
         readers = defaultdict[str, list[Part]](list)
-        for mask in sorted(of_image, key=_order):
+        for mask in sorted(of_image, key=order_of):
             text = mask.folder if by == "folder" else mask.rest
             readers[text].append(Part("", mask.entry.locator))
         masks[image] = tuple(joined(readers[text]) for text in sorted(readers, key=natural))
     most = max(map(len, masks.values()))
     return Readings(masks, told=f"readers by {by}: {most}")
-
-
-def _named(mask: Owned, by: str) -> str:
-    kind = kind_of(mask)
-    if by == "folder":
-        return kind.folder or mask.folder
-    return kind.suffix or mask.rest.strip(" _-.") if by == "suffix" else kind.name
-
-
-def _order(mask: Owned) -> tuple[object, ...]:
-    """Readers and parts by their numbers, those without first."""
-    number = kind_of(mask).number
-    return (-1 if number is None else number, natural(mask.entry.where))
-
-
-@lru_cache(maxsize=65536)
-def _kind(folder: str, rest: str) -> Kind:
-    below, own = tokens(folder), tokens(rest)
-    both = (*own, *below)
-    of_folder = next((words for part in reversed(folder.split("/")) if (words := _words(part))), "")
-    of_name = _words(rest)
-    reads = any(token.text in READERS or token.text[-2:] in ("st", "nd", "rd", "th") for token in both) or (
-        any(token.text == "manual" for token in both) and any(token.number is not None for token in both)
-    )
-    number = next((token.number for token in both if token.number is not None), None)
-    family = [f"{token.text.removesuffix('s')}{'/' * (token in below)}" for token in both if token.marks_mask]
-    name = of_folder or of_name
-    view, secondary = (any(token.text in words for token in both) for words in (VIEWS, SECONDARY))
-    return Kind(name, number, reads, tuple(family), view, secondary, of_folder, of_name)
-
-
-def kind_of(mask: Owned) -> Kind:
-    """What the path of a mask says beyond that of its image."""
-    return _kind(mask.folder, mask.rest)
-
-
-def _words(text: str) -> str:
-    """The words of a name that mean something, as they are written, with the numbers between and behind them."""
-    kept = [token for token in tokens(text) if _means_something(text, token)]
-    kept = [token for token in kept if token.text not in FILLERS] or kept
-    if not kept:
-        return ""
-    behind = [token for token in tokens(text) if token.start >= kept[0].start and token.text not in SILENT]
-    return text[kept[0].start : behind[-1].end]
-
-
-def _means_something(text: str, token: Token) -> bool:
-    """Whether a token is a word of its own, with a number behind it at most, and no word for masks."""
-    chunk = next(found[0] for found in CHUNK.finditer(text) if found.start() <= token.start < found.end())
-    return token.text not in SILENT and token.number is None and re.search(r"\d.*[^\W\d]|\d{3}", chunk) is None
 
 
 def _place(mask: Owned) -> str:
@@ -427,7 +336,7 @@ def _unclear(several: Masks, why: str) -> DataError:
 
 
 def _nameless(owned: Masks, by: str, what: str) -> DataError:
-    bare = [mask.entry.where for masks in owned.values() for mask in masks if not _named(mask, by)]
+    bare = [mask.entry.where for masks in owned.values() for mask in masks if not name_by(mask, by)]
     return DataError(
         f"{counted(len(bare), 'mask has', 'masks have')} no {what} in the {by}:\n{listed(bare)}",
         expected=f"a {what} in every {by}",
