@@ -59,7 +59,7 @@ def _kind(folder: str, rest: str) -> Kind:
     both = (*own, *below)
     of_folder = next((words for part in reversed(folder.split("/")) if (words := _words(part))), "")
     of_name = _words(rest)
-    reads = any(token.text in READERS or token.text[-2:] in ("st", "nd", "rd", "th") for token in both) or (
+    reads = any(token.text in READERS or _counts(token) for token in both) or (
         any(token.text == "manual" for token in both) and any(token.number is not None for token in both)
     )
     number = next((token.number for token in both if token.number is not None), None)
@@ -67,6 +67,11 @@ def _kind(folder: str, rest: str) -> Kind:
     name = of_folder or of_name
     view, secondary = (any(token.text in words for token in both) for words in (VIEWS, SECONDARY))
     return Kind(name, number, reads, tuple(family), view, secondary, of_folder, of_name)
+
+
+def _counts(token: Token) -> bool:
+    """Whether a token is a number that counts, such as `2nd`."""
+    return token.number is not None and token.text[-1].isalpha()
 
 
 def kind_of(mask: Owned) -> Kind:

@@ -36,7 +36,7 @@ from sfumato.data.source.making import make_cases
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.several import Readings, read_several
-from sfumato.data.source.witness import masks_by_pixels
+from sfumato.data.source.witness import looks_like_masks, masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
 from sfumato.data.source.words import SPLITS as SPLITS
 
@@ -189,6 +189,10 @@ def sort_roles(
     if not look:
         return images, [], []
     seen = masks_by_pixels(images)
+    marked = [picture for picture in images if picture.is_marked]
+    rest = [picture for picture in images if not picture.is_marked]
+    if marked and rest and not seen.masks and looks_like_masks(marked) and looks_like_masks(rest) is False:
+        return rest, [_as_mask(picture) for picture in marked], []  # none of them has an image, which is told
     note = f"taken for masks, since they have few values and are named like images: {seen.told}"
     return seen.images, seen.masks, [note] if seen.masks else []
 

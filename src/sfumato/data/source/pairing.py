@@ -156,10 +156,12 @@ class Index:
         self.exact: dict[Key, list[Picture]] = defaultdict(list)
         self.plain: dict[Key, list[Picture]] = defaultdict(list)
         self.by_plain: dict[str, list[Picture]] = defaultdict(list)
+        self.groups: dict[tuple[str | None, tuple[str, ...]], list[Picture]] = defaultdict(list)
         self._channels: dict[Key, list[Picture]] | None = None
         self._numbered: bool | None = None
         for image in images:
             self.names[image.stem].append(image)
+            self.groups[image.split, image.group].append(image)
             self.exact[image.split, image.group, image.stem].append(image)
             ways = {folded(way.stem) for way in without_image_words(image.stem)} | {folded(image.stem)}
             for stem in ways:
@@ -179,7 +181,7 @@ class Index:
         for stem, rest in variants:
             if hit := self._by_words(mask, folded(stem), rest):
                 return hit
-        return self._continued(mask) or self._of_channels(mask, variants)
+        return self._continued(mask) or self._of_channels(mask, variants) or self._only_one(mask, variants)
 
     def _by_words(self, mask: Picture, stem: str, rest: str) -> Hit | None:
         for group, folder in _places(mask):
@@ -213,6 +215,13 @@ class Index:
             self._numbered = any(start in self.names and start != stem for start, stem in zip(starts, self.names,
                                                                                               strict=True))  # fmt: skip
         return self._numbered
+
+    def _only_one(self, mask: Picture, variants: Sequence[tuple[str, str]]) -> Hit | None:
+        """The only image in the folder of a mask whose name has nothing but words for masks."""
+        found = self.groups.get((mask.split, mask.group), [])
+        if not mask.group or len(found) != 1:
+            return None
+        return next((_hit(found, mask.folder, rest) for stem, rest in variants if not stem), None)
 
     def _of_channels(self, mask: Picture, variants: Sequence[tuple[str, str]]) -> Hit | None:
         """Images in one folder whose names continue that of the mask by one word each."""

@@ -108,11 +108,16 @@ def _by_ending(pictures: Sequence[Picture]) -> dict[object, Series]:
 
 
 def _by_word(pictures: Sequence[Picture]) -> dict[object, Series]:
-    """By the word behind the name of another file, as `a` and `a_lesion`."""
-    paths = {"/".join((*picture.entry.parts[:-1], picture.stem)) for picture in pictures}
+    """By the word behind the name of another file, as `a` and `a_lesion`; in its folder unless names are unique."""
+    alone = len({picture.stem for picture in pictures}) == len(pictures)
+
+    def name(picture: Picture) -> str:
+        return picture.stem if alone else "/".join((*picture.entry.parts[:-1], picture.stem))
+
+    paths = set(map(name, pictures))
 
     def split(picture: Picture) -> tuple[object, str, Picture]:
-        path = "/".join((*picture.entry.parts[:-1], picture.stem))
+        path = name(picture)
         found = re.fullmatch(r"(.+)[ _.-]([^\W\d_]+)", path)
         return (found[2].lower(), found[1], picture) if found and found[1] in paths else ("", path, picture)
 

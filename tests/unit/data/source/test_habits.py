@@ -139,6 +139,21 @@ HABITS = {
     ),
     "nnU-Net without json": Habit(("imagesTr/a_{n:03}_0000.nii.gz", "imagesTr/a_{n:03}_0001.nii.gz"),
                                   {"labelsTr/a_{n:03}.nii.gz": ONE}),
+    "PH2": Habit(("PH2/IMD{n:03}/IMD{n:03}_Dermoscopic_Image/IMD{n:03}.bmp",),
+                 {"PH2/IMD{n:03}/IMD{n:03}_lesion/IMD{n:03}_lesion.bmp": ONE}),
+    "SegTHOR": Habit(("Patient_{n:02}/Patient_{n:02}.nii.gz",), {"Patient_{n:02}/GT.nii.gz": ONE}),
+    "EndoVis": Habit(
+        ("seq_1/left_frames/frame{n:03}.png",),
+        {"seq_1/ground_truth/Shaft_labels/frame{n:03}.png": ONE,
+         "seq_1/ground_truth/Wrist_labels/frame{n:03}.png": TWO},
+        classes=("Shaft", "Wrist"), files=2,
+    ),
+    "COVID-19 CT": Habit(("ct_scans/c{n}.nii.gz",), {"infection_mask/c{n}.nii.gz": CUP, "lung_mask/c{n}.nii.gz": ONE},
+                         classes=("infection", "lung"), files=2),
+    "two readers of several contrasts": Habit(
+        ("p{n}/FLAIR.nii.gz", "p{n}/T1.nii.gz"),
+        {"p{n}/ManualSegmentation_1.nii.gz": ONE, "p{n}/ManualSegmentation_2.nii.gz": ONE}, readers=2,
+    ),
     "same names, another ending": Habit(("all/{n}.jpg",), {"all/{n}.png": ONE}),
     "folders of no known name": Habit(("pics/{n}.png",), {"areas/{n}.png": ONE}),
     "words of no list": Habit(("all/x{n}.png",), {"all/x{n}_polyp.png": ONE}),
@@ -415,3 +430,11 @@ def test_new_cases_are_put_together_as_a_model_was_taught(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"1 images lack channels.*\n.*a_001: 0000"):
         find_cases(tmp_path / "imagesTr/a_001_0000.nii.gz", hints=taught)
     assert {len(case.channels) for case in find_cases(tmp_path, hints=taught).cases} == {1}
+
+
+def test_what_is_called_a_mask_and_looks_like_one_is_no_image(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"scan{n}.png", noise(n))
+        save(tmp_path, f"other{n}_mask.png", ONE)
+    with pytest.raises(DataError, match=r"4 images have no mask(.*\n)*.*4 masks have no image"):
+        find_cases(tmp_path)
