@@ -13,6 +13,7 @@ from sfumato.data.facts import case_facts
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.formats.joined import OUTSIDE, parts_of
 from sfumato.data.formats.nifti import write_volume
+from sfumato.data.inspection.inspect import inspect, measure
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.errors import DataError, UsageError
 
@@ -437,4 +438,21 @@ def test_what_is_called_a_mask_and_looks_like_one_is_no_image(tmp_path: Path) ->
         save(tmp_path, f"scan{n}.png", noise(n))
         save(tmp_path, f"other{n}_mask.png", ONE)
     with pytest.raises(DataError, match=r"4 images have no mask(.*\n)*.*4 masks have no image"):
+        find_cases(tmp_path)
+
+
+def test_readers_who_never_agree_are_not_nothing_to_do(tmp_path: Path) -> None:
+    build(tmp_path, Habit(("images/{n}.png",), {"masks/{n}_1.png": ONE, "masks/{n}_2.png": TWO}))
+    found = find_cases(tmp_path, hints=Hints(readers_by="suffix"))
+    findings = inspect(found, list(measure(found.cases))).findings
+    told = next(finding for finding in findings if finding.code == "DATA-096")
+    assert told.severity == "warning" and "--join-masks" in told.fix and "Dice of 0.00" in told.text
+
+
+def test_arrays_that_are_parts_of_one_mask_are_refused(tmp_path: Path) -> None:
+    for n in (1, 2):
+        np.save(tmp_path / f"a{n}.npy", noise(n))
+        for name in ("liver", "spleen"):
+            np.save(tmp_path / f"a{n}_{name}_mask.npy", ONE)
+    with pytest.raises(DataError, match=r"several arrays are one mask|are these readers"):
         find_cases(tmp_path)
