@@ -90,3 +90,8 @@ def _check(mode: int, path: Path) -> None:
     if found := what_is(mode):
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
         raise NotAFile(number, f"it is {found}, not a file", str(path))
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text is a pattern of files (`*/{id}.png`, `re:...`), and not the name of one that is there."""
+    return (text.startswith("re:") or any(sign in text for sign in "*?{")) and not Path(text).exists()

@@ -8,6 +8,7 @@ the notes of the data set.
 import math
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +24,15 @@ from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.recipe import Data, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.tasks.pairs import Layout
+from sfumato.tasks.readers import readers_of
 from sfumato.tasks.task import spread
 from sfumato.training.hardware import find_hardware, total_memory
 from sfumato.wording import as_setting, counted
 
 MEASURED_CASES = 200
+FEWEST_READ = 8
+"""Cases that several read, from which on their disagreement is that of the set."""
+
 DEFAULT_MINUTES = 30
 SMALL_SIDE = 40
 INTENSITIES = 32
@@ -341,14 +346,16 @@ def _critical(recipe: Recipe, pack: Pack) -> list[Choice]:
     """The log-SNR at which the readings of a mask separate: -ln(number of entries on which they differ)."""
     if getattr(recipe.process, "critical_log_snr", None) != "auto":
         return []
-    rows = spread(pack.rows("train"), MEASURED_CASES)
-    readers = [pack.masks(rows, [reader] * len(rows)).numpy() for reader in range(pack.spec.readers)]
-    if len(readers) > 1:
-        counts = [_differ(a, b).reshape(len(rows), -1).sum(1) for i, a in enumerate(readers) for b in readers[:i]]
-        what = "pixels on which two readers differ"
+    train = pack.rows("train")
+    several = [row for row in train if int(pack.readings([row])) > 1]
+    if len(several) >= min(FEWEST_READ, len(train)):
+        rows = spread(several, MEASURED_CASES)
+        pairs = [pair for row in rows for pair in combinations(readers_of(pack, row), 2)]
+        differing = np.array([_differ(one, other).sum() for one, other in pairs])
+        what = f"pixels on which two readers differ, of {len(several)} cases that several read,"
     else:
-        counts, what = [_border(readers[0])], "pixels on the border of a mask"
-    differing = np.concatenate(counts)
+        rows = spread(train, MEASURED_CASES)
+        differing, what = _border(pack.masks(rows).numpy()), "pixels on the border of a mask"
     typical = float(np.median(differing[differing > 0])) if (differing > 0).any() else 1.0
     value = round(-math.log(2 * typical), 2)  # each pixel is two entries of a one-hot mask
     return [Choice("process.critical_log_snr", value, f"-ln of twice the median number of {what}, {typical:.0f}")]

@@ -1,6 +1,7 @@
 """What smoothed Dirichlet diffusion is told of the data: number of classes, intensities, critical noise level."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,6 +28,26 @@ def pack() -> Pack:
     masks[:, :, :3] = 2
     cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
     return Pack(spec, cases, [Original((SIZE, SIZE))] * CASES, images, masks)
+
+
+def test_only_true_readings_say_how_far_readers_differ() -> None:
+    plain = pack()
+    masks = np.full((CASES, 2, SIZE, SIZE), 255, np.uint8)
+    masks[:, 0] = plain.masks(range(CASES)).numpy()
+    masks[:, 1, :2], masks[:, 1, 2:] = 1, masks[:, 0, 2:]  # they differ on two rows, and the border is one
+
+    def planned_for(several: int) -> float:
+        cases = [
+            replace(case, masks=("a.png", "b.png") if row < several else ("a.png",))
+            for row, case in enumerate(plain.cases)
+        ]
+        both = Pack(replace(plain.spec, readers=2), cases, [Original((SIZE, SIZE))] * CASES, plain._images, masks)
+        recipe, _ = plan_training(load_recipe("segment", settings=["process.kind=sdd"]), both, device="cpu")
+        assert isinstance(recipe.process, SDDProcess) and isinstance(recipe.process.critical_log_snr, float)
+        return recipe.process.critical_log_snr
+
+    border, differing = round(-math.log(2 * SIZE), 2), round(-math.log(4 * SIZE), 2)
+    assert planned_for(1) == border and planned_for(7) == border and planned_for(8) == differing
 
 
 def planned(task: TaskKind, *settings: str) -> tuple[SDDProcess, set[str]]:

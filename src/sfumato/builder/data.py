@@ -30,6 +30,12 @@ def build_hints(data: Data) -> Hints:
         component=source.component,
         fold=data.split.fold,
         keep_split=source.keep_split,
+        images=source.images,
+        masks=None if source.masks == source.masks_folder else source.masks,
+        class_names=source.class_names,
+        readers_by=source.readers_by,
+        classes_by=source.classes_by,
+        join_masks=source.join_masks,
     )
 
 

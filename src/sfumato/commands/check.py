@@ -11,11 +11,12 @@ from rich.text import Text
 
 from sfumato.atomic import write_atomic
 from sfumato.commands.flags.numbers import Count
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find_with_problems
+from sfumato.commands.flags.source import AS_READ, ReadingFlags, find_with_problems
 from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, console, say
 from sfumato.commands.output.folder import claim_output, claim_output_file
 from sfumato.data.facts import CaseFacts
+from sfumato.data.formats.joined import told as told_mask
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import Inspection, inspect, measure
@@ -49,7 +50,7 @@ def check(
     source: Path,
     /,
     *,
-    flags: SourceFlags = AS_FOUND,
+    flags: ReadingFlags = AS_READ,
     report: Path | None = None,
     out: Path | None = None,
     fix_into: Path | None = None,
@@ -69,13 +70,15 @@ def check(
         overwrite: Replace what is there.
         dry_run: Only say what would be read and written.
     """
-    inputs = [path for path in (source, flags.masks) if path]
+    inputs = [path for path in (source, flags.masks_folder) if path]
     page = None if report is None else claim_output_file(report, overwrite=overwrite)
     folder = None if out is None else claim_output(out, overwrite=overwrite, inputs=inputs)
     copy = None if fix_into is None else claim_output(fix_into, overwrite=overwrite, inputs=inputs)
     settings = [*flags.settings(), "data.source.drop_unpaired=true"]
     found = find_with_problems(source, load_recipe("segment", settings=settings))
     if dry_run:
+        for note in found.notes:
+            say(f"note: {note}")
         written = ", ".join(str(path) for path in (report, out, fix_into) if path) or "nothing"
         say(f"would read {told(found.cases)} and write {written}")
         return {"source": str(source), "cases": len(found.cases)}
@@ -128,7 +131,7 @@ def _lines(finding: Finding, *, below: str) -> list[str]:
     """What was found, a few names (short where they lie below a folder), what to do."""
     lines = [line.replace(below, "") for line in shortened(for_terminal(finding.text)).split("\n")]
     if finding.severity != "note":
-        lines += [f"  {file.removeprefix(below)}" for file in finding.files[:NAMES]]
+        lines += [f"  {told_mask(file).replace(below, '')}" for file in finding.files[:NAMES]]
         if len(finding.files) > NAMES:
             lines.append(f"  ... and {len(finding.files) - NAMES} more")
     if finding.fix:

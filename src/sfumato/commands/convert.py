@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags
+from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, say
@@ -30,7 +30,7 @@ def convert(
     *,
     to: Form,
     out: Path,
-    flags: SourceFlags = AS_FOUND,
+    flags: ReadingFlags = AS_READ,
     size: str | None = None,
     crop: bool = False,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
@@ -51,7 +51,7 @@ def convert(
     sides = _sides(size)
     if crop and sides is None:
         raise UsageError("--crop needs a shape", expected="--size with it", remedy="--size 256 --crop")
-    inputs = {"source": source, **({"masks": flags.masks} if flags.masks else {})}
+    inputs = {"source": source, **({"masks": flags.masks_folder} if flags.masks_folder else {})}
     claim = _claim(out, to, overwrite=overwrite, inputs=list(inputs.values()))
     found = flags.find(source, to_read=not dry_run)
     result: dict[str, Any] = {"out": str(out), "form": to, "cases": len(found.cases)}

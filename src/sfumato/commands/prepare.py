@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find, find_to_read
+from sfumato.commands.flags.source import AS_READ, ReadingFlags, find, find_to_read
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.claim import home_of
 from sfumato.commands.output.console import say
@@ -27,7 +27,7 @@ def prepare(
     /,
     *,
     out: Path,
-    flags: SourceFlags = AS_FOUND,
+    flags: ReadingFlags = AS_READ,
     size: str = "auto",
     keep_aspect: bool = False,
     crop: bool = False,
@@ -75,9 +75,11 @@ def prepare(
     settings += [f"data.split.{name}={share}" for name, share in zip(SPLITS, _shares(split), strict=True)]
     settings += [f"data.split.seed={seed}", f"data.split.folds={folds}"]
     recipe = load_recipe("segment", settings=settings)
-    claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks) if path])
+    claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks_folder) if path])
     found = find(source, recipe) if dry_run else find_to_read(source, recipe)
     if dry_run:
+        for note in found.notes:
+            say(f"note: {note}")
         resolved, _ = plan_size(recipe, found, device="cpu")
         say(f"would prepare {told(found.cases)} at {resolved[0]} x {resolved[1]} pixels into {out}")
         return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}

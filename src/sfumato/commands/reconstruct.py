@@ -10,6 +10,7 @@ import numpy as np
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.flags.overshoot import warn_of_overshoot
+from sfumato.commands.flags.source import as_taught
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
@@ -17,7 +18,7 @@ from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.pictures import spared
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import find_cases
 from sfumato.data.spec import read_input, to_data
 from sfumato.diffusion.process import Noise, derive_seed
 from sfumato.errors import UsageError
@@ -73,8 +74,7 @@ def reconstruct(
     draw = partial(loaded.sampler, sampler=sampler, grid=grid)
     drawn = draw(steps=steps).below(noise)
     warn_of_overshoot(loaded, drawn, again=lambda steps: draw(steps=steps).below(noise))
-    hints = Hints(images_only=True, slice_axis=loaded.spec.slice_axis or "auto", component=loaded.spec.component)
-    cases = spread(find_cases(source, hints=hints).cases, count)
+    cases = spread(find_cases(source, hints=as_taught(loaded.spec)).cases, count)
     claim = claim_output(out, overwrite=overwrite, inputs=[source], used=[model])
     result = {"reconstructions": str(out), "images": len(cases), "network_calls": drawn.calls}
     if dry_run:

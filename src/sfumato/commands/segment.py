@@ -16,6 +16,7 @@ from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, Index, NonNegative
 from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.review import Review, resolve_review
+from sfumato.commands.flags.source import as_taught
 from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.output.claim import free_name
 from sfumato.commands.output.console import bar, say
@@ -27,7 +28,7 @@ from sfumato.commands.output.summary import read_summary
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
-from sfumato.data.source import Hints, find_cases
+from sfumato.data.source import find_cases
 from sfumato.data.spec import Spec, read_input
 from sfumato.data.units import Form, Unit, told, units
 from sfumato.errors import DataError, UsageError, raise_together
@@ -188,8 +189,7 @@ def _check_model(model: Model, path: Path) -> None:
 
 def _cases(source: Path, split: Split | None, spec: Spec) -> list[Case]:
     """The cases to segment; volumes are cut as the training volumes were."""
-    hints = Hints(images_only=True, slice_axis=spec.slice_axis or "auto", component=spec.component)
-    cases = [case for case in find_cases(source, hints=hints).cases if split is None or case.split == split]
+    cases = [case for case in find_cases(source, hints=as_taught(spec)).cases if split is None or case.split == split]
     if not cases:
         raise DataError(
             f"{source} has no case in the split {split}", expected="a dataset with this split", code="DATA-020"

@@ -17,11 +17,12 @@ from jaxtyping import Bool, Int, Shaped
 from sfumato.data.channels import has_colour, read_case
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import Pixels, read_mask
+from sfumato.data.formats.joined import OUTSIDE
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.formats.volume import Axis, flat_axis, spacing
 from sfumato.data.likeness import checksum, digest, perceptual_hashes, shrunk, thumbnails
 from sfumato.data.manifest import Case
-from sfumato.data.mask import MaskRule, count_values, decide_mask_rule
+from sfumato.data.mask import IGNORED, MaskRule, count_values, decide_mask_rule
 from sfumato.data.statistics import Stats, counts_of_bytes, statistics_of_counts, stats_of
 from sfumato.data.storage import Storage, storage
 from sfumato.errors import DataError
@@ -356,13 +357,15 @@ def _same(raw: Raw, image: Pixels) -> bool:
 
 
 def _object(raw: Raw, values: Mapping[int, int], storage: Storage | None) -> Bool[np.ndarray, "_ _"]:
-    """What a mask shows as object by itself, before the rule of the whole set is known."""
+    """What a mask shows as object by itself, before the rule of the whole set is known; nothing out of its view."""
     if storage is not None and storage.format == "JPEG":
-        return HALF.apply(raw) > 0
+        return np.asarray((HALF.apply(raw) > 0) & (raw != OUTSIDE))
     try:
-        return np.asarray(decide_mask_rule(values).apply(raw) > 0)
+        rule = decide_mask_rule(values, ignore=OUTSIDE if OUTSIDE in values else None)
+        classes = rule.apply(raw)
+        return np.asarray((classes > 0) & (classes != IGNORED))
     except DataError:  # numbers of objects
-        return np.asarray(raw > 0)
+        return np.asarray((raw > 0) & (raw != OUTSIDE))
 
 
 def _agreement(shown: Mapping[int, Bool[np.ndarray, "..."]]) -> Agreement | None:

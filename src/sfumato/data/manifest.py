@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sfumato.data.formats.joined import Part, each_part, is_joined, joined, parts_of
 from sfumato.data.formats.locator import BETWEEN, Locator
 from sfumato.errors import DataError, listed
 from sfumato.local import FILE as LOCAL
@@ -240,6 +241,8 @@ def written(text: str, names: Names) -> str:
     """A locator as it stands in the tables of a folder: relative when the file lies below, else hidden."""
     if not text or text.startswith(MARK):
         return text
+    if is_joined(text):
+        return each_part(text, lambda part: written(part, names))
     locator = Locator.parse(text)
     return str(locator._replace(path=Path(names(locator.path))))
 
@@ -250,6 +253,8 @@ def _resolved(text: str, table: Path) -> str:
     Only a prepared data set, which says itself where it was made from, may name files outside its folder, and they are
     found where this machine knows them: a table from elsewhere must not be able to name any file of this machine.
     """
+    if is_joined(text):
+        return each_part(text, lambda part: _resolved(part, table))
     if "\0" in text:
         raise DataError(f"{table}: {text[:80]!r} is no path", expected="names of files", code="DATA-017")
     there = _meant(text, table.parent)
@@ -267,6 +272,10 @@ def _resolved(text: str, table: Path) -> str:
 
 def located(text: str, folder: Path) -> str | None:
     """What a locator in the tables of a folder means here; None where nobody knows."""
+    if is_joined(text):
+        parts = [(part.role, located(part.locator, folder)) for part in parts_of(text)]
+        known = [Part(role, part) for role, part in parts if part is not None]
+        return joined(known) if len(known) == len(parts) else None
     there = _meant(text, folder)
     return None if there is None else str(there)
 
@@ -297,6 +306,8 @@ def _is_below(path: Path, folder: Path) -> bool:
 
 def identity(locator: str) -> str:
     """What tells whether two locators are of one file, also where it is hidden from one of two data sets."""
+    if is_joined(locator):
+        return each_part(locator, identity)
     if locator.startswith(MARK):
         return locator
     file = Locator.parse(locator)
@@ -309,7 +320,7 @@ def refuse_hidden(folder: Path, locators: Iterable[str]) -> None:
     Raises:
         DataError: with how many.
     """
-    hidden = sum(locator.startswith(MARK) for locator in locators)
+    hidden = sum(any(part.locator.startswith(MARK) for part in parts_of(locator)) for locator in locators)
     if hidden:
         raise DataError(
             f"{folder}: where {hidden} of the original files lie is not known here (there is no {LOCAL} beside its "

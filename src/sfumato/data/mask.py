@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Integer, UInt8
 
+from sfumato.data.formats.joined import OUTSIDE
 from sfumato.errors import DataError
 
 MAX_CLASSES = 64
@@ -139,6 +140,8 @@ def mask_rule(counts: Mapping[int, int], names: Mapping[int, str], ignore: int |
 
 
 def _said(ignore: int | None) -> str:
+    if ignore == OUTSIDE:
+        return "; pixels outside of the field of view say nothing and are left out"
     return "" if ignore is None else f"; {ignore} says nothing and is left out"
 
 

@@ -54,6 +54,8 @@ class Pack:
         self.spec, self.cases, self.notes = spec, tuple(cases), tuple(notes)
         self._sizes, self._images, self._masks = tuple(sizes), images, masks
         index = {name: number for number, name in enumerate(spec.classes)}
+        most = max(1, spec.readers)
+        self._readings = torch.tensor([min(len(case.masks) or most, most) for case in cases], dtype=torch.int64)
         self._labels = torch.tensor([index.get(case.label or "", len(index)) for case in cases], dtype=torch.int64)
 
     @classmethod
@@ -107,13 +109,17 @@ class Pack:
 
         Args:
             rows: which cases.
-            readers: whose mask for each of them; the first reader's when not given.
+            readers: whose mask for each of them, below `readings`; the first reader's when not given.
             device: where the masks are wanted.
         """
         if self._masks is None:
             raise ValueError("a data set for generation has no masks")
         chosen = [0] * len(rows) if readers is None else list(readers)
         return torch.from_numpy(self._masks[list(rows), chosen]).to(device, non_blocking=True)
+
+    def readings(self, rows: Sequence[int]) -> Labels:
+        """How many readers outlined each case; the masks behind theirs say nothing (`mask.IGNORED`)."""
+        return self._readings[list(rows)]
 
     def labels(self, rows: Sequence[int]) -> Labels:
         """Class index of each case; the number of classes itself for a case without a class."""

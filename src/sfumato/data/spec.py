@@ -61,6 +61,7 @@ class Spec:
         readers: masks per image.
         slice_axis: along which axis volumes were cut; None without volumes.
         component: which component of volumes with several was taken.
+        channel_files: how the names of the files of an image of several end, in the order of its channels.
     """
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -80,6 +81,7 @@ class Spec:
     readers: int = 0
     slice_axis: Axis | None = None
     component: int | None = None
+    channel_files: tuple[str, ...] = ()
 
     @property
     def has_masks(self) -> bool:
@@ -103,6 +105,8 @@ class Spec:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON; `kind` is for version 0.1, which knows whether there are masks by it."""
         plain = {**vars(self), "intensity": self.intensity._asdict()}
+        if not self.channel_files:  # version 0.1 does not know the word
+            del plain["channel_files"]
         kind = "segment" if self.has_masks else "generate"
         return {"kind": kind, **plain, "mask_rule": self.mask_rule.to_dict() if self.mask_rule else None}
 
@@ -146,6 +150,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
         "readers": (spec.readers, 0, MOST_READERS),
         "component": (spec.component or 0, 0, MOST_CHANNELS),
         "classes": (len(spec.classes), 0, MOST_CLASSES),
+        "channel_files": (len(spec.channel_files), 0, spec.channels),
         "mask_classes": (len(spec.mask_classes), 0, IGNORED),
     }
     for name, (found, low, high) in numbers.items():
@@ -155,7 +160,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
         yield f"spacing {spec.spacing}"
     if not re.fullmatch(r"[a-z]+\d{0,3}", spec.dtype):
         yield f"dtype {shown(spec.dtype)}"
-    texts = (spec.modality or "", spec.intensity.text, *spec.classes, *spec.mask_classes)
+    texts = (spec.modality or "", spec.intensity.text, *spec.classes, *spec.mask_classes, *spec.channel_files)
     if (longest := max(map(len, texts))) > LONGEST_TEXT:
         yield f"a text of {longest} characters"
     yield from _impossible_numbers(spec.intensity, spec.mask_rule)

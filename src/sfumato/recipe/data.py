@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from sfumato.files import is_pattern
 from sfumato.recipe.part import Auto, Fraction, NonNegative, Part, Positive, Side, Whole
 
 Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscopy", "unknown"]
@@ -27,7 +28,22 @@ class Columns(Part):
 class Source(Part):
     """Where the files of a source leave a choice."""
 
-    masks: str | None = Field(None, description="folder of the masks, if they are not below the source")
+    masks: str | None = Field(
+        None, description="folder of the masks, if they are not below the source; or a pattern of their paths with {id}"
+    )
+    images: str | None = Field(
+        None, description="pattern of the images' paths below the source, such as */images/{id}_training.tif"
+    )
+    readers_by: Literal["folder", "suffix"] | None = Field(
+        None, description="several masks of an image are of readers, told apart by their folder or the end of the name"
+    )
+    classes_by: Literal["folder", "suffix"] | None = Field(
+        None, description="several masks of an image are of classes, told apart likewise"
+    )
+    join_masks: bool = Field(False, description="several masks of an image are parts of one")
+    class_names: tuple[str, ...] = Field(
+        (), description="names of the values of masks: [liver, tumour] for 1 and 2, or [128=liver, 255=tumour]"
+    )
     table: str | None = Field(None, description="CSV or TSV file about the images of a folder")
     columns: Columns = Columns()
     drop_unpaired: bool = Field(False, description="leave out images without mask and masks without image")
@@ -44,6 +60,11 @@ class Source(Part):
     component: Annotated[Whole, Field(ge=0)] | None = Field(
         None, description="which component of volumes with several is the image"
     )
+
+    @property
+    def masks_folder(self) -> str | None:
+        """The folder of the masks; None where a pattern says which they are."""
+        return None if self.masks is None or is_pattern(self.masks) else self.masks
 
 
 class Split(Part):

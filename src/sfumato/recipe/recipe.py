@@ -106,7 +106,8 @@ class Recipe(Part):
     def named(self, name: Callable[[str], str | None]) -> "Recipe":
         """The recipe with other words for the paths in it, which are those of the source's masks and table."""
         source = self.data.source
-        paths = {key: path for key in ("masks", "table") if (path := getattr(source, key)) is not None}
+        said = {"masks": source.masks_folder, "table": source.table}
+        paths = {key: path for key, path in said.items() if path is not None}
         words = {key: name(path) for key, path in paths.items()}
         data = self.data.model_copy(update={"source": source.model_copy(update=words)})
         return self.model_copy(update={"data": data})

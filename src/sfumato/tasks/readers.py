@@ -8,8 +8,9 @@ from sfumato.metrics.overlap import overlap
 
 
 def readers_of(pack: Pack, row: int) -> np.ndarray:
-    """The masks of all readers of a case (readers, h, w), in the model's own size."""
-    return np.concatenate([pack.masks([row], [reader]).numpy() for reader in range(pack.spec.readers)])
+    """The masks of those who outlined a case (readers, h, w), in the model's own size."""
+    readers = range(int(pack.readings([row])))
+    return pack.masks([row] * len(readers), readers).numpy()
 
 
 def reader_dice(mask: np.ndarray, readers: np.ndarray, classes: int) -> float:

@@ -106,7 +106,7 @@ class Segment:
         """The objective's terms of each item."""
         noise = batch_noise(self.seed, batch, self.device)
         t = self.process.times(stratified(noise, batch.slots, self.batch))
-        readers = (noise.uniform() * self.pack.spec.readers).long().tolist()
+        readers = (noise.uniform() * self.pack.readings(batch.rows)).long().tolist()
         images = self.pack.images(batch.rows, self.device)
         masks = self.pack.masks(batch.rows, readers, self.device)
         images, moved = apply(images, masks, draw(self.augment, noise, images))

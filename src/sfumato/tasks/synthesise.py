@@ -123,7 +123,7 @@ class Synthesise:
         """The mask of one reader for each item; None where masks are not looked at."""
         if not self.layout.paired:
             return None
-        readers = (noise.uniform() * self.pack.spec.readers).long().tolist()
+        readers = (noise.uniform() * self.pack.readings(batch.rows)).long().tolist()
         return self.pack.masks(batch.rows, readers, self.device)
 
     def _first_masks(self, rows: Sequence[int]) -> Masks | None:

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from sfumato.data.formats.joined import Part, joined
 from sfumato.data.manifest import Case, identity, located, read_manifest, write_manifest
 from sfumato.errors import DataError
 from sfumato.local import FILE, MARK
@@ -94,3 +95,15 @@ def test_bad_tables_are_refused(tmp_path: Path, text: str, finding: str) -> None
 def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
     (tmp_path / "manifest.csv").write_text("\ufeffid,image\r\na,x.png\r\n", encoding="utf-8")
     assert read_manifest(tmp_path / "manifest.csv")[0].id == "a"
+
+
+def test_masks_of_several_files_keep_their_parts_and_their_places(tmp_path: Path) -> None:
+    mask = joined([Part("1", f"{tmp_path}/liver.nii.gz::axial/2"), Part("within", f"{tmp_path}/view.png")])
+    write_manifest(tmp_path / "manifest.csv", [Case(id="a", image=f"{tmp_path}/a.png", masks=(mask,))])
+    assert "//1=liver.nii.gz::axial/2//within=view.png" in (tmp_path / "manifest.csv").read_text()
+    assert read_manifest(tmp_path / "manifest.csv")[0].masks == (mask,)
+    outside = (tmp_path / "manifest.csv").read_text().replace("view.png", "../view.png")
+    (tmp_path / "manifest.csv").write_text(outside)
+    with pytest.raises(DataError) as caught:
+        read_manifest(tmp_path / "manifest.csv")
+    assert caught.value.code == "DATA-017"

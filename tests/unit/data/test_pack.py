@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from sfumato.data.formats.image import read_image, write_image
+from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Intensity, Spec, model_input, read_input, to_data, with_channels
 from sfumato.data.statistics import statistics
 from sfumato.errors import DataError, ResourceError, UsageError
+from sfumato.tasks.readers import readers_of
 
 RANDOM = np.random.default_rng(0)
 
@@ -125,12 +127,13 @@ def test_copies_stay_together_and_are_told(tmp_path: Path) -> None:
     assert "pictures that occur more than once: 2 (in 20 cases)" in pack.notes
 
 
-def test_cases_with_fewer_readers_repeat_them(tmp_path: Path) -> None:
+def test_a_reader_who_is_missing_says_nothing(tmp_path: Path) -> None:
     source = blobs(tmp_path / "raw", count=4)
     (source / "masks/1/2.png").unlink()
     pack = prepared(source, tmp_path / "set")
-    assert torch.equal(pack.masks([2], [1]), pack.masks([2], [0]))
-    assert not pack.masks([1], [1]).any()
+    assert pack.readings([1, 2, 3]).tolist() == [2, 1, 2]
+    assert (pack.masks([2], [1]) == IGNORED).all() and not pack.masks([1], [1]).any()
+    assert len(readers_of(pack, 2)) == 1 and len(readers_of(pack, 3)) == 2
     assert any("number of masks per image differs" in note for note in pack.notes)
 
 

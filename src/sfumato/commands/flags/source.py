@@ -11,7 +11,9 @@ from sfumato.builder.data import build_hints
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import say
 from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.spec import Spec
 from sfumato.errors import DataError, collected, raise_together
+from sfumato.files import is_pattern
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.wording import counted
 
@@ -22,7 +24,12 @@ class SourceFlags:
     """Where the files of a source leave a choice.
 
     Args:
-        masks: The masks, if they are in a folder of their own.
+        masks: The masks, if they are in a folder of their own; or a pattern such as '*/manual/{id}_manual{reader}.gif',
+            with {reader} or {class} for what tells several masks of an image apart.
+        readers_by: Several masks of an image are of readers, told apart by their folder or by the end of their name.
+        classes_by: Several masks of an image are of classes, told apart likewise.
+        join_masks: Several masks of an image are parts of one.
+        class_names: Names of the values of masks, such as liver,tumour (for 1 and 2) or 128=liver,255=tumour.
         labels: A table (CSV or TSV) about the images of a folder.
         image_column: Column of the table with the file or id of the image.
         mask_column: Column with the file of the mask.
@@ -39,7 +46,11 @@ class SourceFlags:
         fold: Which fold of a splits_final.json divides the cases.
     """
 
-    masks: Path | None = None
+    masks: str | Path | None = None
+    readers_by: Literal["folder", "suffix"] | None = None
+    classes_by: Literal["folder", "suffix"] | None = None
+    join_masks: Annotated[bool, Parameter(negative="")] = False
+    class_names: str | None = None
     labels: Path | None = None
     image_column: str | None = None
     mask_column: str | None = None
@@ -58,6 +69,10 @@ class SourceFlags:
         """The flags that were given, as settings of a recipe."""
         given = {
             "source.masks": self.masks and str(self.masks),
+            "source.readers_by": self.readers_by,
+            "source.classes_by": self.classes_by,
+            "source.join_masks": self.join_masks or None,
+            "source.class_names": self.class_names and [name.strip() for name in self.class_names.split(",")],
             "source.table": self.labels and str(self.labels),
             "source.columns.image": self.image_column,
             "source.columns.mask": self.mask_column,
@@ -74,14 +89,47 @@ class SourceFlags:
         }
         return [f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
+    @property
+    def masks_folder(self) -> Path | None:
+        """The folder of the masks; None where a pattern says which they are."""
+        return None if self.masks is None or is_pattern(str(self.masks)) else Path(self.masks)
+
     def find(self, source: Path, *, to_read: bool = False) -> Found:
         """The cases of a source, read as these flags say; `to_read`: see `find_to_read`."""
         recipe = load_recipe("segment", settings=self.settings())
         return find_to_read(source, recipe) if to_read else find(source, recipe)
 
 
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ReadingFlags(SourceFlags):
+    """The same with a pattern of the images, for verbs whose `--images` is no number of them.
+
+    Args:
+        images: Pattern of the images' paths below the source, such as '*/images/{id}_training.tif': {id} is what an
+            image and its masks have in common, {channel} tells the files of an image apart. Or re: and a regular
+            expression.
+    """
+
+    images: str | None = None
+
+    def settings(self) -> list[str]:
+        """The flags that were given, as settings of a recipe."""
+        pattern = [] if self.images is None else [f"data.source.images={json.dumps(self.images)}"]
+        return [*super().settings(), *pattern]
+
+
 AS_FOUND = SourceFlags()
 """Nothing said: files speak for themselves."""
+
+AS_READ = ReadingFlags()
+"""The same for verbs that only read."""
+
+
+def as_taught(spec: Spec) -> Hints:
+    """How a model is given new images: alone, cut and put together as those that it was trained on."""
+    axis = spec.slice_axis or "auto"
+    return Hints(images_only=True, slice_axis=axis, component=spec.component, channels=spec.channel_files)
 
 
 def find(source: Path, recipe: Recipe) -> Found:
@@ -121,7 +169,7 @@ def find_to_read(source: Path, recipe: Recipe) -> Found:
 
 
 def _found(source: Path, recipe: Recipe, hints: Hints) -> Found:
-    masks = recipe.data.source.masks
+    masks = recipe.data.source.masks_folder
     found = find_cases(str(source), masks=None if masks is None else Path(masks), hints=hints)
     if found.outside:
         say(f"paths of the table lead out of its folder: {'; '.join(found.outside)}")

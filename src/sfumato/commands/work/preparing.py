@@ -23,7 +23,7 @@ def prepare_into(
     with bar("preparing", total=len(found.cases)) as progress:
         for prepared in prepare_cases(found, out, _settings(recipe, size, workers), spool=spool):
             progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
-    masks = recipe.data.source.masks
+    masks = recipe.data.source.masks_folder
     inputs = {"source": source, **({"masks": Path(masks)} if masks else {})}
     write_provenance(out, inputs=inputs, seed=recipe.data.split.seed)
     pack = Pack.open(out)

@@ -1,6 +1,7 @@
 """Volumes for nnU-Net: whole, in stored order, with their place in the patient, although cases are planes of them."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,9 +13,10 @@ from sfumato.data.formats import nifti
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.drawn import seg_offset
 from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.joined import at_member, each_part, told
 from sfumato.data.formats.laid import lay_mask
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
-from sfumato.data.formats.volume import Volume, as_stored
+from sfumato.data.formats.volume import Volume, as_stored, named_place
 from sfumato.data.manifest import Case, file_names
 from sfumato.errors import DataError, UsageError, listed
 
@@ -102,20 +104,28 @@ def _component(locator: str) -> Volume:
 def _labels(conversion: Conversion, case: Case) -> Volume:
     """The label volume of the first reader as class indices, on the grid of the image."""
     assert conversion.meaning is not None
-    locator, image = Locator.parse(case.masks[0]), read_volume(Locator.parse(case.image).path)
-    planes = _axial(Locator.parse(case.image).path, locator.path, len(image.planes("axial")))
+    mask, image = case.masks[0], read_volume(Locator.parse(case.image).path)
+    planes = _axial(Locator.parse(case.image).path, mask, len(image.planes("axial")))
     stack = np.stack([label_indices(read_mask(plane), conversion.meaning) for plane in planes])
-    refuse_other_size(case, str(locator.path), stack, image.planes("axial").shape[:3])
+    refuse_other_size(case, told(at_member(mask, "")), stack, image.planes("axial").shape[:3])
     return Volume(voxels=as_stored(stack, "axial", image.affine), affine=image.affine)
 
 
-def _axial(image: Path, mask: Path, count: int) -> list[str]:
-    """The planes of a mask on all axial planes of its image."""
-    if read_header(mask).modality == "SEG":
-        offset = seg_offset(image, mask, "axial")
-        return [f"{mask}::axial/{number - offset}" for number in range(count)]
-    laid = lay_mask(image, mask)
-    return [f"{mask}::{laid.member('axial', number)}" for number in range(count)]
+def _axial(image: Path, mask: str, count: int) -> Iterator[str]:
+    """The planes of a mask, and of each of its files, on all axial planes of its image."""
+    for number in range(count):
+        yield each_part(mask, partial(_axial_plane, image, number))
+
+
+def _axial_plane(image: Path, number: int, drawn: str) -> str:
+    """The plane of a file of a mask that lies on an axial plane of its image."""
+    locator = Locator.parse(drawn)
+    if read_header(locator.path).modality == "SEG":
+        return f"{locator.path}::axial/{number - seg_offset(image, locator.path, 'axial')}"
+    place = named_place(locator.member)
+    component = f"/{place.component}" if place and place.component is not None else ""
+    plane, _, laid = lay_mask(image, locator.path).member("axial", number).partition("@")
+    return f"{locator.path}::{plane}{component}{f'@{laid}' if laid else ''}"
 
 
 def _channels(conversion: Conversion) -> tuple[str, ...]:

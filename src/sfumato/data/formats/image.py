@@ -21,6 +21,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
 from sfumato.data.formats.colours import Colours, find_colours
 from sfumato.data.formats.content import opened
+from sfumato.data.formats.joined import is_joined, read_joined
 from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.pillow import WHOLE, Decoded, decode_pillow, of_colours, refuse_huge, refused, too_large
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
@@ -70,12 +71,17 @@ def is_in_colours(path: Path) -> bool:
 def read_mask(locator: str) -> Plane:
     """A mask as stored, height x width: class or palette indices, or grey values. 1-bit masks are 0/255.
 
-    Numbers stored as floats are given back as integers if that is what they are (0.99999997 is 1). So are those of a
-    volume that stores whole numbers with a slope, if they are whole within half a slope (0.9999 as 255 x 0.00392).
+    A mask of several files (`formats.joined`) is put together. Numbers stored as floats are given back as integers if
+    that is what they are (0.99999997 is 1). So are those of a volume that stores whole numbers with a slope, if they
+    are whole within half a slope (0.9999 as 255 x 0.00392).
 
     Raises:
         DataError: as for `read_image`, and for a mask in colours.
     """
+    return read_joined(locator, _one_mask) if is_joined(locator) else _one_mask(locator)
+
+
+def _one_mask(locator: str) -> Plane:
     with reading(locator):
         pixels = _finite(_stored(Locator.parse(locator), palette=True), locator)
         if pixels.ndim == 3:

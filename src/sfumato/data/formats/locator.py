@@ -21,6 +21,9 @@ _HOLDING = (
 )  # fmt: skip
 """How names of files end that hold several images."""
 
+PART = re.compile(r"//(\d*|within)=")
+"""What stands before each file of a mask of several (`sfumato.data.formats.joined`)."""
+
 _PLANE = re.compile(r"(?:axial|coronal|sagittal)/\d+")
 """How a member begins that is a plane of a volume, whatever the name of its file."""
 
@@ -33,7 +36,7 @@ class Locator(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Locator":
-        """From `path` or `path::member`; the latest are remembered, since a case asks several times."""
+        """From `path` or `path::member`, of a mask of several files the first; the latest are remembered."""
         return _parsed(text)
 
     def __str__(self) -> str:
@@ -42,6 +45,8 @@ class Locator(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> Locator:
+    if PART.match(text):
+        text = PART.split(text)[2]
     place = _place(text, [found.start() for found in re.finditer(f"(?={BETWEEN})", text)])
     return Locator(Path(text)) if place is None else Locator(Path(text[:place]), text[place + len(BETWEEN) :])
 

@@ -27,7 +27,8 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
         yield Finding(
             code="DATA-010", severity=unpaired, files=found.unpaired,
             text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner",
-            fix="rename them alike, or leave them out with --drop-unpaired",
+            fix="rename them alike, or say how their names go together (--images, --masks with {id})"
+            + (", or leave them out with --drop-unpaired" if len(found.unpaired) < len(found.cases) else ""),
         )  # fmt: skip
     yield from _of_source(found)
     yield from _unreadable(found, facts)

@@ -23,6 +23,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.channels import read_case, without_copies
 from sfumato.data.facts import CaseFacts, CaseSketch, finish, sketch_of, spacing_of
 from sfumato.data.formats.image import Pixels, Plane, read_mask
+from sfumato.data.formats.joined import told
 from sfumato.data.formats.locator import Locator
 from sfumato.data.intensity import case_stats
 from sfumato.data.manifest import Case
@@ -297,14 +298,14 @@ def _as_classes(locator: str, raw: Plane, job: Job, placement: Placement) -> byt
     try:
         classes = job.rule.apply(raw)
     except DataError as problem:
-        problem.finding = f"{locator}: {problem.finding}"
+        problem.finding = f"{told(locator)}: {problem.finding}"
         raise
     return np.ascontiguousarray(fit(classes, placement, job.canvas.size, nearest=True)).tobytes()
 
 
 def _other_size(image: str, image_shape: tuple[int, ...], mask: str, mask_shape: tuple[int, ...]) -> DataError:
     return DataError(
-        f"{mask} is {mask_shape[1]} x {mask_shape[0]} (width x height), "
+        f"{told(mask)} is {mask_shape[1]} x {mask_shape[0]} (width x height), "
         f"its image {image} is {image_shape[1]} x {image_shape[0]}",
         expected="a mask of the size of its image",
         remedy="export the mask again at the size of its image",

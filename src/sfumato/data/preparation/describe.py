@@ -120,9 +120,10 @@ def decide_spec(
     raise_together(spec_problems(rows, cases, settings, guess=guess))
     images, modality = [_image(row) for row in rows], _modality(settings, guess)
     cut = next((place for case in cases if (place := named_place(Locator.parse(case.image).member))), None)
+    channels = _channels(cases, rows, grey=settings.grey)
     return Spec(
         size=settings.size,
-        channels=_channels(cases, rows, grey=settings.grey),
+        channels=channels,
         dtype=Counter(image.dtype for image in images).most_common(1)[0][0],
         intensity=_intensity(rows, cases, settings, guess=guess),
         modality=None if modality == "unknown" else modality,
@@ -136,6 +137,7 @@ def decide_spec(
         readers=max(len(case.masks) for case in cases),
         slice_axis=cut and cut.axis,
         component=cut and cut.component,
+        channel_files=found.channels if channels >= len(found.channels) else (),
     )
 
 
@@ -190,6 +192,7 @@ def write_description(
     facts: Sequence[CaseFacts],
     notes: Sequence[str],
     described: Mapping[str, Any],
+    reading: Mapping[str, Any],
 ) -> None:
     """Write all files of the set but the arrays.
 
@@ -200,6 +203,7 @@ def write_description(
         facts: of the cases, in their order.
         notes: what a person should know.
         described: the fingerprint.
+        reading: what a person said of images and masks.
     """
     images = [fact.image for fact in facts if fact.image is not None]
     extra: dict[str, list[Any]] = {
@@ -211,6 +215,7 @@ def write_description(
         extra["column_mm"] = [image.spacing[1] if image.spacing else "" for image in images]
     write_manifest(folder / "manifest.csv", division.cases, extra=extra)
     entry = {"format": FORMAT, "spec": spec.to_dict(), "cases": len(division.cases), "notes": list(notes)}
+    entry |= {"reading": dict(reading)} if reading else {}
     for name, content in (("dataset.json", entry), ("fingerprint.json", described)):
         (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
     write_splits(folder / SPLITS_NAME, division.folds)

@@ -243,4 +243,4 @@ class _Work:
             *division.notes,
             *notes_about(spec, division.cases, facts, copies, left_out=kept.count(False)),
         ]
-        write_description(folder, spec, division, facts, notes, described)
+        write_description(folder, spec, division, facts, notes, described, found.reading)

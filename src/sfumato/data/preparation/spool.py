@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sfumato.atomic import write_atomic
+from sfumato.data.formats.joined import parts_of
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.lock import HOLDER, LOCK, FolderLock
@@ -35,8 +36,9 @@ def key_of(cases: Sequence[Case], what: object) -> str:
     digest = hashlib.blake2b(repr((FORM, what)).encode(), digest_size=16)
     times: dict[str, tuple[int, int] | None] = {}
     for case in cases:
-        locators = (case.image, *case.channels, *case.masks)
-        digest.update(repr((case.id, case.volume, locators)).encode())
+        masks = [part.locator for mask in case.masks for part in parts_of(mask)]
+        locators = (case.image, *case.channels, *masks)
+        digest.update(repr((case.id, case.volume, locators, case.masks)).encode())
         for locator in locators:
             file = str(Locator.parse(locator).path)
             if file not in times:

@@ -14,7 +14,7 @@ import numpy as np
 
 from sfumato.data.channels import with_channels
 from sfumato.data.intensity import Intensity, stored
-from sfumato.data.mask import MaskRule
+from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.preparation.chunk import Chunk, ChunkFiles, Row, chunk_files
 from sfumato.errors import ResourceError
 
@@ -35,7 +35,7 @@ class Form(NamedTuple):
         dtype: of the images, uint8 or uint16.
         intensity: how images get there.
         rule: by which the masks were made; None without masks.
-        readers: masks per image; cases with fewer repeat theirs.
+        readers: masks per image; where a case has fewer, those that are missing say nothing.
     """
 
     size: tuple[int, int]
@@ -190,8 +190,7 @@ def _fits(row: Row, form: Form) -> bool:
 
 
 def _masks(content: bytes, form: Form) -> bytes:
-    repeats = math.ceil(form.readers * math.prod(form.size) / len(content))
-    return (content * repeats)[: form.readers * math.prod(form.size)]
+    return content.ljust(form.readers * math.prod(form.size), bytes([IGNORED]))
 
 
 def parts_of(chunks: Sequence[Chunk], rows: Sequence[Sequence[Row]], kept: Sequence[bool]) -> list[Part]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.archive import Array, ArrayHeader, Locator, array_headers, read_array
+from sfumato.data.formats.joined import is_joined
 from sfumato.data.manifest import Case, is_safe_id
 from sfumato.data.order import natural
 from sfumato.data.source.axes import Axes, axes_beside, axes_of
@@ -95,6 +96,13 @@ def find_in_array_files(entries: Sequence[Entry], masks: Sequence[Entry] | None,
             code="DATA-018",
         )
     arranged = arrange(entries, masks=masks, hints=hints)
+    if any(is_joined(mask) for case in arranged.cases for mask in case.masks):
+        raise DataError(
+            f"{arranged.cases[0].image}: several arrays are one mask, which is not read",
+            expected="one array for each mask",
+            remedy="join them and save them again, or say that they are of readers: --readers-by suffix",
+            code="DATA-064",
+        )
     return _each(arranged.cases, arranged.notes, hints, alone=False)._replace(unpaired=tuple(arranged.unpaired))
 
 

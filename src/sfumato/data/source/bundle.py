@@ -55,8 +55,7 @@ def find_in_bundle(path: Path, hints: Hints) -> Found:
         raise DataError(f"{path} holds no images", expected="images, and a dataset.json", code="DATA-002")
     if not described:
         arranged = arrange(pictures, hints=hints)
-        notes = [*arranged.notes, *left_out(listing, others)]
-        return conclude(arranged.cases, notes, form="zip", unpaired=arranged.unpaired)
+        return arranged._replace(notes=[*arranged.notes, *left_out(listing, others)]).found("zip")
     if len(described) > 1:
         names = listed([entry.where for entry in described])
         raise DataError(f"{path} has {len(described)} files {NAME}:\n{names}", expected="one", code="DATA-058")

@@ -18,6 +18,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -44,15 +45,18 @@ from sfumato.data.source.listing import (
     is_scan,
     left_out,
 )
-from sfumato.data.source.nnunet import find_in_nnunet, is_nnunet
+from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_table, names_all_files, read_for
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.files import what_is
+from sfumato.files import is_pattern, what_is
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names")
+"""What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
+
 KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
 """What the files of a folder may be; the kind that most are of decides, the first where two are equal."""
 
@@ -64,7 +68,7 @@ def find_cases(
 
     Args:
         source: a file or folder; cases; or "module:factory", a function without arguments that gives cases.
-        masks: folder of the masks, when they are not below `source`.
+        masks: folder of the masks, when they are not below `source`; or a pattern (`source.byhand`).
         hints: what the files leave open.
 
     Raises:
@@ -72,10 +76,13 @@ def find_cases(
         UsageError: there is no such factory, it gives something else, or columns are named and no table was read.
     """
     if not isinstance(source, Path | str):
-        return with_patients(_of_python(source, "the iterable"), None, hints)
+        return _as_said(_of_python(source, "the iterable"), None, hints)
     if isinstance(source, str) and FACTORY.fullmatch(source) and not Path(source).exists():
-        return with_patients(_of_python(_made(source), source), None, hints)
-    source, masks = Path(source), None if masks is None else Path(masks)
+        return _as_said(_of_python(_made(source), source), None, hints)
+    source = Path(source)
+    if masks is not None and is_pattern(str(masks)):
+        hints, masks = replace(hints, masks=str(masks)), None
+    masks = None if masks is None else Path(masks)
     for path in (source, masks, hints.table):
         if path is not None:
             _refuse_nothing(path)
@@ -84,8 +91,16 @@ def find_cases(
     found = _from_folder(source, entries, hints) if source.is_dir() else _from_file(source, entries, hints)
     _refuse_unused_columns(source, found, hints)
     said = () if beside is None else left_out(beside, [])
-    found = found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said)))
-    return with_patients(found, source, hints)
+    return _as_said(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), source, hints)
+
+
+def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
+    """The same with the patients and the names of classes that a person said, and with what was said."""
+    names = hints.names_of_classes
+    if names and found.has_masks and not set(names.values()) <= set(found.mask_names.values()):
+        found = found._replace(mask_names={0: "background", **names})
+    said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
+    return with_patients(found._replace(reading=said), source, hints)
 
 
 def _refuse_nothing(path: Path) -> None:
@@ -182,8 +197,8 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
             cases = read_manifest(source / "manifest.csv")
             refuse_hidden(source, (case.image for case in cases))
             return conclude(cases, [], form="manifest")
-        if is_nnunet(source):
-            return find_in_nnunet(source, hints)
+        if root := nnunet_root(source):
+            return find_in_nnunet(root, hints)
         if is_bundle(source):
             return find_in_bundle(source, hints)
     listing = files_below(source)
@@ -278,7 +293,7 @@ def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, h
 
 
 def _concluded(arranged: Arranged, *, form: str = "folders") -> Found:
-    return conclude(arranged.cases, arranged.notes, form=form, unpaired=arranged.unpaired)
+    return arranged.found(form)
 
 
 def _by_table(

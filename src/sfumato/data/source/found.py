@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from sfumato.data.formats.volume import Axis
 from sfumato.data.manifest import Case, refuse_unsafe_ids
 from sfumato.data.order import natural
 from sfumato.data.source.classes import with_one_spelling
 from sfumato.data.source.colours import colour_names
-from sfumato.errors import DataError, listed
+from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted
 
 
@@ -32,6 +32,13 @@ class Hints:
         component: which component of volumes with several is the image.
         fold: which fold of a `splits_final.json` divides the cases.
         keep_split: keep a split of the source also where it has one patient in several parts.
+        images: a pattern of the files that are images (`sfumato.data.source.byhand`), where a person gives it.
+        masks: a pattern of those that are masks.
+        class_names: names of the values of masks: `1=liver`, or `liver` for the next value from 1 on.
+        readers_by: several masks of an image are of readers, told apart by their folder or by what follows in the name.
+        classes_by: several masks of an image are of classes, told apart likewise.
+        join_masks: several masks of an image are parts of one.
+        channels: how the names of the files of an image of several end, as a model was taught.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -44,6 +51,46 @@ class Hints:
     component: int | None = None
     fold: int = 0
     keep_split: bool = False
+    images: str | None = None
+    masks: str | None = None
+    class_names: tuple[str, ...] = ()
+    readers_by: Literal["folder", "suffix"] | None = None
+    classes_by: Literal["folder", "suffix"] | None = None
+    join_masks: bool = False
+    channels: tuple[str, ...] = ()
+
+    @property
+    def is_said_of_masks(self) -> bool:
+        """Whether a person said what several masks of an image are."""
+        return self.join_masks or self.readers_by is not None or self.classes_by is not None
+
+    @property
+    def names_of_classes(self) -> Mapping[int, str]:
+        """The names of classes by their values.
+
+        Raises:
+            UsageError: a value is no whole number, or is named twice.
+        """
+        return class_values(self.class_names)
+
+
+def class_values(names: Sequence[str]) -> dict[int, str]:
+    """Names of classes by their values: those without a value count on from 1, or from the one before.
+
+    Raises:
+        UsageError: a value is no whole number, or is named twice.
+    """
+    values: dict[int, str] = {}
+    for text in names:
+        number, equals, name = text.partition("=")
+        value = max(values, default=0) + 1 if not equals else int(number) if number.strip().isdecimal() else -1
+        if value < 0 or value in values or not (name if equals else number).strip():
+            raise UsageError(
+                f"--class-names {','.join(names)}: '{text}' is no name, or its value is given twice",
+                expected="names such as liver,tumour or 0=background,128=liver,255=tumour",
+            )
+        values[value] = (name if equals else number).strip()
+    return values
 
 
 NOTHING_SAID = Hints()
@@ -65,6 +112,8 @@ class Found(NamedTuple):
         folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
         problems: what is wrong with the source, to be told together with what is wrong with its files.
         outside: folders that a table leads to, for the person alone: what is written names no place of this machine.
+        channels: how the names of the files of an image of several end, in their order.
+        reading: what a person said of images and masks, to be read so again.
     """
 
     cases: tuple[Case, ...]
@@ -79,6 +128,8 @@ class Found(NamedTuple):
     folds: tuple[Mapping[str, str], ...] = ()
     problems: tuple[DataError, ...] = ()
     outside: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+    reading: Mapping[str, Any] = MappingProxyType({})
 
     @property
     def has_masks(self) -> bool:

@@ -1,246 +1,298 @@
 """How folders of images are read: which file is an image, which a mask, and which class, patient and split they have.
 
 A picture has a *role* (image or mask), a *stem* (its name without ending), a *group* (the folders it lies in, other
-than those that only say a role, a split or a reader) and, for masks, a *reader*:
+than those that only say a role or a split) and, for masks, what their path has beyond that of their image:
 
     images/a.png           masks/a.png              stem a
     a.png                  a_mask.png               stem a
-    x/images/1.png         x/mask-0/1.png           group x, reader 0
+    x/images/1.png         x/mask-0/1.png           group x, masks of a reader or part 0
     Image_01L.jpg          Image_01L_1stHO.png      stem Image_01L, reader 1
+    images/a.png           masks/liver/a.png        a class, a reader or a part: `source.several` decides
     train/cat/a.png                                 group cat, split train
 
-Role folders are known by their whole name, so a folder `busi_masks` says nothing about its files. Only where no mask is
-found that way is a folder that ends in a mask word (`ISIC_GroundTruth`), or is called after a reader (`rater1`), taken
-for one of masks - if most of its files have the name of an image elsewhere; a note says so.
+Role folders are known by the words of `source.words` alone, so a folder `busi_masks` says nothing about its files. Only
+where no mask is found that way is a folder with such a word at one end of its name (`ISIC_GroundTruth`), or one called
+after a reader (`rater1`), taken for one of masks - if most of its files have the name of an image elsewhere. Where
+names say nothing, the pixels of a few files do (`source.witness`).
 
 Folders that hold images are classes; folders that hold an `images` and a `masks` folder each are patients. Volumes and
 arrays of one case each are arranged by the same rules. Which mask belongs to which image: `source.pairing`.
 """
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import takewhile
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sfumato.data.manifest import Case, folded
 from sfumato.data.order import natural
-from sfumato.data.source.found import NOTHING_SAID, Hints
+from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
+from sfumato.data.source.channels import channel_names, put_together
+from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
+from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.listing import Entry
-from sfumato.data.source.pairing import WORDS, Matched, Picture, Reader, match, partners, stem_of_image, stem_of_mask
-from sfumato.errors import DataError, listed
-
-SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
-IMAGE_FOLDER = re.compile(r"images?(?:Tr|Ts)?|imgs?|inputs?", re.IGNORECASE)
-MASK_FOLDER = re.compile(rf"(?:{WORDS}|labels(?:Tr|Ts))(?:[_-]?(?P<reader>\d+))?", re.IGNORECASE)
-READER = r"(?:reader|rater|annotator|expert)[ _-]?"
-READER_FOLDER = re.compile(rf"(?:mask[ _-]?|{READER})?(?P<reader>\d+)", re.IGNORECASE)
-PERHAPS_MASKS = re.compile(rf".+[ _-](?:{WORDS})|{READER}(?P<reader>\d+)", re.IGNORECASE)
+from sfumato.data.source.making import make_cases
+from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
+from sfumato.data.source.patterns import told_files
+from sfumato.data.source.several import Readings, read_several
+from sfumato.data.source.witness import looks_like_masks, masks_by_pixels
+from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
+from sfumato.data.source.words import SPLITS as SPLITS
 
 
 class Arranged(NamedTuple):
-    """Cases of a folder, what to know about them, and what was left out because it has no partner."""
+    """Cases of a folder, what to know about them, and what was left out because it has no partner.
+
+    Attributes:
+        cases: the cases.
+        notes: what to know.
+        unpaired: what was left out because it has no partner.
+        mask_names: names of the classes of masks that are a file for each class, by their values.
+        ignore: the value of pixels that say nothing, where masks of the field of view were found.
+        channels: how the names of the files of an image of several end, in their order.
+    """
 
     cases: list[Case]
     notes: list[str]
     unpaired: list[str]
+    mask_names: Mapping[int, str] = MappingProxyType({})
+    ignore: int | None = None
+    channels: tuple[str, ...] = ()
 
-
-class _Place(NamedTuple):
-    """What the folders of a picture say. `nested`: the role folder lies below the group."""
-
-    split: str | None
-    group: tuple[str, ...]
-    role: str
-    reader: int | None
-    reader_folder: str
-    nested: bool
+    def found(self, form: str) -> Found:
+        """The same as what was found in a source."""
+        found = conclude(self.cases, self.notes, form=form, unpaired=self.unpaired)
+        return found._replace(mask_names=self.mask_names, ignore=self.ignore, channels=self.channels)
 
 
 def arrange(
     entries: Sequence[Entry],
     *,
     masks: Sequence[Entry] | None = None,
-    known: Mapping[str, str] | None = None,
+    known: Mapping[Entry, str] | None = None,
     hints: Hints = NOTHING_SAID,
+    anywhere: bool = False,
 ) -> Arranged:
     """The cases among pictures (or volumes, or arrays).
 
     Args:
         entries: images, perhaps with masks among them.
         masks: the masks, if they are in a folder of their own; then all entries are images.
-        known: locators of masks with the locator of their image, where their content says so; "" for no image.
+        known: masks with the locator of their image, where their content says so; "" for no image.
         hints: what the files leave open.
+        anywhere: a word for masks counts wherever it stands in a name, as in those of volumes.
 
     Raises:
-        DataError: images without mask or masks without image (all are listed); two masks of one reader; no folder at
-            the level that is to name the class.
+        DataError: images without mask or masks without image (all are listed); several masks of an image of which
+            nobody can know what they are; no folder at the level that is to name the class.
     """
     known = known or {}
-    free = [entry for entry in entries if entry.locator not in known]
+    if hints.images_only and hints.channels and (taught := _as_taught(entries, known, hints, anywhere=anywhere)):
+        return Arranged(taught, [], [])
+    if hints.images is not None or hints.masks is not None:
+        hints = as_meant(hints)
+        parted = by_patterns(entries, masks, hints)
+    else:
+        parted = _by_names([entry for entry in entries if entry not in known], masks, known, hints, anywhere=anywhere)
+    if hints.images_only:
+        cases, notes = make_cases(parted.images, {}, {}, hints.class_level)
+        return Arranged(cases, [*parted.notes, *notes], [])
+    readings = read_several(parted.matched.owned, hints)
+    matched = parted.matched._replace(bare=_bare(parted, readings)) if parted.has_masks else parted.matched
+    unpaired = matched.unpaired if parted.has_masks else []
+    images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]
+    if (unpaired and not hints.drop_unpaired) or not images:
+        raise matched.complaint(kept=len(images))
+    names = channel_names(images, matched.channels)
+    cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level)
+    told = [_told(images, matched, readings, names)] if parted.has_masks else []
+    left = [f"left out because they have no partner: {matched.counts()}"] if unpaired else []
+    return Arranged(
+        cases, [*told, *parted.notes, *left, *readings.notes, *notes], unpaired, readings.names, readings.ignore, names
+    )
+
+
+def _as_taught(entries: Sequence[Entry], known: Mapping[Entry, str], hints: Hints, *, anywhere: bool) -> list[Case]:
+    """The cases of files that are called after the channels of a model; none where no file is."""
+    images = [entry for entry in entries if entry not in known and not is_called_a_mask(entry, anywhere=anywhere)]
+    found = put_together(images, hints.channels)
+    often = Counter(folded(name) for name, _ in found)
+    return [
+        Case(
+            id=name if often[folded(name)] == 1 else "_".join((*first.parts[:-1], name)),
+            image=first.locator,
+            channels=tuple(entry.locator for entry in others),
+        )
+        for name, (first, *others) in found
+    ]
+
+
+def _bare(parted: Parted, readings: Readings) -> list[str]:
+    """Images that no reading is left of, other than further channels."""
+    others = {image.entry.locator for group in parted.matched.channels.values() for image in group[1:]}
+    return [
+        image.entry.locator
+        for image in parted.images
+        if image.entry.locator not in readings.masks and image.entry.locator not in others
+    ]
+
+
+def _by_names(
+    free: Sequence[Entry],
+    masks: Sequence[Entry] | None,
+    known: Mapping[Entry, str],
+    hints: Hints,
+    *,
+    anywhere: bool,
+) -> Parted:
     notes = list[str]()
     if masks is None:
-        images, separate, notes = sort_roles(free)
+        images, separate, notes = sort_roles(free, anywhere=anywhere, look=not hints.images_only)
     else:
-        images, separate = _pictures(free, frozenset()), _pictures(masks, frozenset())
-    matched = match(images, separate, known)
-    unpaired = matched.unpaired if separate or known else []
+        images = _pictures(free, frozenset(), anywhere=anywhere)
+        separate = [_as_mask(picture) for picture in _pictures(masks, frozenset(), anywhere=anywhere)]
     if hints.images_only:
-        matched, unpaired = Matched({}, [], []), []
-    if unpaired and not hints.drop_unpaired:
-        raise matched.complaint()
-    if (separate or known) and not hints.images_only:
-        images = [image for image in images if image.entry.locator in matched.owned]
-    if unpaired:
-        notes.append(f"left out because they have no partner: {matched.counts()}")
-    if not images:
-        raise matched.complaint()
-    cases, more = _cases(images, matched.owned, hints.class_level)
-    return Arranged(cases, notes + more, unpaired)
+        return Parted(images, Matched({}, {}, [], []), notes, has_masks=False)
+    matched = match(images, separate, known)
+    return Parted(images, matched, notes, has_masks=bool(separate or known))
 
 
-def sort_roles(entries: Sequence[Entry]) -> tuple[list[Picture], list[Picture], list[str]]:
-    """Images, masks, and notes about folders whose role was guessed."""
-    images, masks = _roles(_pictures(entries, frozenset()))
-    perhaps = {part for entry in entries for part in entry.parts[:-1] if PERHAPS_MASKS.fullmatch(part)}
-    if masks or not perhaps:
+def _as_mask(picture: Picture) -> Picture:
+    """A picture of a folder of masks alone: all of its folders lie in that folder."""
+    return picture._replace(role="mask", below=len(picture.group))
+
+
+def sort_roles(
+    entries: Sequence[Entry], *, anywhere: bool = False, look: bool = False
+) -> tuple[list[Picture], list[Picture], list[str]]:
+    """Images, masks, and notes about those whose role was guessed.
+
+    Args:
+        entries: the files.
+        anywhere: see `arrange`.
+        look: whether to look at the pixels of a few where names say nothing.
+
+    Raises:
+        DataError: some look like masks, and nobody can know of what.
+    """
+    plain = _pictures(entries, frozenset(), anywhere=anywhere)
+    images, masks = _roles(plain)
+    perhaps = {part for folders in {entry.parts[:-1] for entry in entries} for part in folders if _may_be_masks(part)}
+    if masks or not (perhaps or look):
         return images, masks, []
-    guessed = _roles(_pictures(entries, frozenset(perhaps)))
-    if 2 * partners(*guessed) <= len(guessed[1]) or not guessed[1]:
-        return images, masks, []
-    note = f"folders taken for masks, since most of their files are named like images: {', '.join(sorted(perhaps))}"
-    return *guessed, [note]
+    if perhaps:
+        guessed = _roles(_pictures(entries, frozenset(perhaps), anywhere=anywhere))
+        if 2 * partners(*guessed) > len(guessed[1]) > 0:
+            note = "folders taken for masks, since most of their files are named like images: "
+            return *guessed, [note + ", ".join(sorted(perhaps))]
+    if not look:
+        return images, [], []
+    seen = masks_by_pixels(images)
+    marked = [picture for picture in images if picture.is_marked]
+    rest = [picture for picture in images if not picture.is_marked]
+    if marked and rest and not seen.masks and looks_like_masks(marked) and looks_like_masks(rest) is False:
+        return rest, [_as_mask(picture) for picture in marked], []  # none of them has an image, which is told
+    note = f"taken for masks, since they have few values and are named like images: {seen.told}"
+    return seen.images, seen.masks, [note] if seen.masks else []
 
 
-def is_in_mask_folder(entry: Entry) -> bool:
-    """Whether an entry lies in a folder of masks, by the folder's name."""
-    return _place(entry.parts[:-1], frozenset()).role == "mask"
+def partners(images: Sequence[Picture], masks: Sequence[Picture]) -> int:
+    """How many masks have an image."""
+    index = Index(images)
+    return sum(index.find(mask) is not None for mask in masks)
 
 
-def _pictures(entries: Sequence[Entry], perhaps: frozenset[str]) -> list[Picture]:
+def _may_be_masks(part: str) -> bool:
+    folder = read_folder(part)
+    return folder.role == "mask" and not folder.certain
+
+
+def _pictures(entries: Sequence[Entry], perhaps: frozenset[str], *, anywhere: bool) -> list[Picture]:
     pictures = []
     for entry in entries:
-        place = _place(entry.parts[:-1], perhaps)
+        place, stem = _place(entry.parts[:-1], perhaps), composed(entry.stem)
         pictures.append(
             Picture(
                 entry=entry,
-                stem=entry.stem,
-                marked=stem_of_mask(entry.stem),
+                stem=stem,
                 split=place.split,
                 group=place.group,
-                in_mask_folder=place.role == "mask",
-                in_image_folder=place.role == "image",
-                reader=place.reader,
-                reader_folder=place.reader_folder,
+                role=place.role,
+                below=place.below,
+                folder=place.folder,
                 nested=place.nested,
+                is_marked=says_mask(stem, anywhere=anywhere),
             )
         )
     return pictures
 
 
+class _Place(NamedTuple):
+    """What the folders of a picture say; see `Picture`."""
+
+    split: str | None = None
+    group: tuple[str, ...] = ()
+    role: str = ""
+    below: int = 0
+    folder: str = ""
+    nested: bool = False
+
+
 @lru_cache(maxsize=4096)
 def _place(folders: tuple[str, ...], perhaps: frozenset[str]) -> _Place:
     """What folders say; a class folder that is called `label_1` is put right in `_roles`."""
-    place = _Place(None, (), "", None, "", nested=False)
+    place = _Place()
     for part in folders:
-        if part.lower() in SPLITS:
-            place = place._replace(split=SPLITS[part.lower()])
-        elif found := MASK_FOLDER.fullmatch(part) or (PERHAPS_MASKS.fullmatch(part) if part in perhaps else None):
-            number = found["reader"]
-            place = place._replace(role="mask", reader=int(number) if number else None)
-        elif IMAGE_FOLDER.fullmatch(part):
-            place = place._replace(role="image")
-        elif place.role == "mask" and (found := READER_FOLDER.fullmatch(part)):
-            place = place._replace(reader=int(found["reader"]), reader_folder=part)
-        else:
-            place = place._replace(group=(*place.group, part))
-            continue
-        place = place._replace(nested=place.nested or bool(place.group and place.role))
+        said = read_folder(part)
+        place = place._replace(split=said.split or place.split)
+        inside_masks = place.role == "mask" and said.role == "mask"
+        if inside_masks and not said.certain:  # masks/reader_2
+            place = place._replace(group=(*place.group, part), below=place.below + 1)
+        elif said.role and (said.certain or part in perhaps or (said.role == "image" and perhaps)):
+            place = place._replace(role=said.role, folder=part, below=0, nested=bool(place.group))
+        elif not (said.split and not said.role):
+            below = place.below + (place.role == "mask")
+            place = place._replace(group=(*place.group, part), below=below)
     return place
 
 
 def _roles(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
     """Images and masks. Where nothing is an image beside the masks, all are images."""
-    images = [picture for picture in pictures if not picture.in_mask_folder and not picture.is_marked]
-    stems = {(image.split, image.group, stem) for image in images for stem in (image.stem, stem_of_image(image.stem))}
-    masks = [picture for picture in pictures if picture.in_mask_folder]
-    for picture in pictures:
-        if picture.in_mask_folder or not picture.is_marked:
-            continue
-        partner = (picture.split, picture.group, picture.marked.stem)
-        (images if picture.in_image_folder and partner not in stems else masks).append(picture)
-    matched = any((mask.split, mask.group, mask.marked.stem) in stems or mask.in_mask_folder for mask in masks)
-    if not images or not matched:
-        return [_without_mask_role(picture) for picture in pictures], []
+    images = [picture for picture in pictures if picture.role != "mask" and not picture.is_marked]
+    marked = [picture for picture in pictures if picture.role != "mask" and picture.is_marked]
+    masks = [picture for picture in pictures if picture.role == "mask"]
+    if not images and masks:
+        images, marked = [picture for picture in marked if picture.role == "image"], []
+    if not images:
+        return [_without_roles(picture) for picture in pictures], []
+    index = Index(images)
+    for picture in marked:
+        (images if picture.role == "image" and index.find(picture) is None else masks).append(picture)
+    if not any(mask.role == "mask" or index.find(mask) for mask in masks):
+        return [_without_roles(picture) for picture in pictures], []
     return sorted(images, key=lambda picture: natural(picture.entry.where)), masks
 
 
-def _without_mask_role(picture: Picture) -> Picture:
+def _without_roles(picture: Picture) -> Picture:
     """The same picture where no folder is one of masks: those that looked like it are part of the group."""
-    if not picture.in_mask_folder:
-        return picture
-    group = [part for part in picture.entry.parts[:-1] if part.lower() not in SPLITS]
-    return picture._replace(group=tuple(group), in_mask_folder=False, nested=False)
-
-
-def _cases(
-    images: Sequence[Picture], owned: Mapping[str, Mapping[Reader, str]], class_level: int
-) -> tuple[list[Case], list[str]]:
-    groups, notes = _own_groups(images), list[str]()
-    folders = {group[0] for group in groups if group}
-    patients = bool(folders) and bool(owned) and all(image.nested for image in images)
-    if folders and not patients and not class_level and not all(groups):
-        notes.append(f"images beside the class folders, in none of them: {sum(not group for group in groups)}")
-    labels = _labels(images, class_level) if class_level else [None if patients else _first(group) for group in groups]
-    cases = [
-        Case(
-            id=name,
-            image=image.entry.locator,
-            masks=tuple(mask for _, mask in sorted(owned.get(image.entry.locator, {}).items())),
-            label=label,
-            patient=_first(group) if patients else None,
-            split=image.split,
-        )
-        for image, group, name, label in zip(images, groups, unique_ids(images, groups), labels, strict=True)
+    group = [
+        part for part in picture.entry.parts[:-1] if part.lower() not in SPLITS and not _is_plain_image_folder(part)
     ]
-    return cases, notes
+    return picture._replace(group=tuple(group), role="", below=0, folder="", nested=False)
 
 
-def _first(group: tuple[str, ...]) -> str | None:
-    return group[0] if group else None
+def _is_plain_image_folder(part: str) -> bool:
+    return part.lower().removesuffix("tr").removesuffix("ts") in PLAIN_IMAGES
 
 
-def _labels(images: Sequence[Picture], level: int) -> list[str]:
-    """The folder at a level below the source, for each image."""
-    if shallow := [image.entry.where for image in images if len(image.entry.parts) <= level]:
-        raise DataError(
-            f"{len(shallow)} of {len(images)} images lie in fewer than {level} folders:\n{listed(shallow)}",
-            expected=f"a class folder at level {level} below the source",
-            remedy="give a smaller --class-level",
-            code="DATA-067",
-        )
-    return [image.entry.parts[level - 1] for image in images]
-
-
-def _own_groups(images: Sequence[Picture]) -> list[tuple[str, ...]]:
-    """Groups without the folders that are common to all images: those only wrap."""
-    levels = zip(*(image.group for image in images), strict=False)
-    common = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
-    return [image.group[common:] for image in images]
-
-
-def unique_ids(images: Sequence[Picture], groups: Sequence[tuple[str, ...]]) -> list[str]:
-    """Unique names, with as little added to the stem as needed: the group, the split, the ending, a number."""
-    plain = ["_".join((*group, image.stem)) for image, group in zip(images, groups, strict=True)]
-    with_split = [f"{image.split}_{name}" if image.split else name for image, name in zip(images, plain, strict=True)]
-    with_ending = [
-        f"{name}_{image.entry.name[len(image.stem) + 1 :]}" for image, name in zip(images, with_split, strict=True)
-    ]
-    for names in ([image.stem for image in images], plain, with_split, with_ending):
-        if len({folded(name) for name in names}) == len(names):
-            return names
-    return [f"{name}_{number}" for number, name in enumerate(with_ending)]
+def _told(images: Sequence[Picture], matched: Matched, readings: Readings, channels: Sequence[str]) -> str:
+    """The pairing that was found, in a line."""
+    files = {image.entry.locator: matched.channels.get(image.entry.locator, (image,)) for image in images}
+    kinds = [(channel.entry, place) for group in files.values() for place, channel in enumerate(group)]
+    pictures = told_files([entry for entry, _ in kinds], [place for _, place in kinds])
+    unused = set(readings.unused)
+    owned = [mask for image in files for mask in matched.owned.get(image, ()) if mask not in unused]
+    masks = told_files([mask.entry for mask in owned], [kind_of(mask)[1:4] for mask in owned])
+    more = [f"channels: {', '.join(channels)}"] if channels else []
+    return "; ".join([f"images: {pictures}", *more, f"masks: {masks}", *([readings.told] if readings.told else [])])

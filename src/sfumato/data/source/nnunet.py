@@ -14,7 +14,7 @@ images without `_0000`), and files named by a `dataset` entry.
 import json
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,8 @@ from sfumato.data.manifest import Case
 from sfumato.data.order import natural
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import Arranged
-from sfumato.data.source.listing import is_hidden
+from sfumato.data.source.listing import Entry, is_hidden
+from sfumato.data.source.patterns import told_files
 from sfumato.data.source.volumes import cut
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
@@ -67,6 +68,14 @@ def is_nnunet(folder: Path) -> bool:
         return (folder / "imagesTr").is_dir()
     named = isinstance(content, dict) and isinstance(content.get("labels"), dict)
     return named and ("dataset" in content or (folder / "imagesTr").is_dir())
+
+
+def nnunet_root(folder: Path) -> Path | None:
+    """The nnU-Net raw data set that a folder is, or that is all there is in it."""
+    if is_nnunet(folder):
+        return folder
+    inside = [path for path in folder.iterdir() if not is_hidden(path.name)]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() and is_nnunet(inside[0]) else None
 
 
 def read_words(folder: Path) -> Words | None:
@@ -111,12 +120,35 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     cases = _divided(arranged.cases, folds, hints.fold, arranged.notes)
     found = _expanded(arranged._replace(cases=cases), hints)
     return found._replace(
+        channels=_channels(parts["train"]),
+        notes=(*_told(folder, content, parts), *found.notes),
         mask_names=words.names,
         regions=words.regions,
         ignore=words.ignore,
         modality=_modality(content) or found.modality,
         folds=folds,
     )
+
+
+def _channels(part: Part) -> tuple[str, ...]:
+    """How the files of an image of several end."""
+    count = max(len(channels) for channels in part.images.values())
+    return tuple(f"{number:04d}" for number in range(count)) if count > 1 else ()
+
+
+def _told(folder: Path, content: Mapping[str, Any], parts: Mapping[str, Part]) -> Iterator[str]:
+    """The pairing, in a line."""
+
+    def entries(paths: Iterable[Path]) -> list[Entry]:
+        return [Entry(str(path), path.relative_to(folder).parts) for path in paths if path.is_relative_to(folder)]
+
+    images = [path for part in parts.values() for channels in part.images.values() for path in channels.values()]
+    masks = [path for part in parts.values() for path in part.labels.values()]
+    given = content.get("channel_names") or content.get("modality") or {}
+    numbered = given.items() if isinstance(given, dict) else ()
+    names = [f"{int(number):04d} is {name}" for number, name in numbered if str(number).isdecimal()]
+    named = f"; channels: {', '.join(names)}" if len(names) > 1 else ""
+    yield f"images: {told_files(entries(images))}{named}; masks: {told_files(entries(masks))}"
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -271,7 +303,8 @@ def _check_channels(images: Mapping[str, Mapping[int, Path]]) -> None:
 
 def _case(name: str, part: Part, split: str) -> Case:
     image, *channels = (str(path) for _, path in sorted(part.images[name].items()))
-    return Case(id=name, image=image, channels=tuple(channels), masks=(str(part.labels[name]),), split=split)
+    masks = (str(part.labels[name]),) if name in part.labels else ()
+    return Case(id=name, image=image, channels=tuple(channels), masks=masks, split=split)
 
 
 def _folds(folder: Path, cases: Sequence[Case], notes: list[str]) -> tuple[Mapping[str, str], ...]:

@@ -1,62 +1,65 @@
 """Which mask belongs to which image, by their names.
 
-A mask belongs to the image of the same split, group and stem; where stems are unique, the stem alone decides. The order
-of files never does. What has no partner is listed in full; two masks of one reader are refused.
+A mask belongs to the image of the same split, group and stem, once the words of `source.words` are taken off both;
+where stems are unique, the stem alone decides. The order of files never does. Where no stem fits, a mask whose name
+continues that of an image is one of it (`IDRiD_01` and `IDRiD_01_MA`), and masks in a folder beside a single image are
+its (`s0001/ct` and `s0001/segmentations/liver`). Several images that differ by what made them, and share a mask, are
+channels of one (`p1_t1`, `p1_flair` and `p1_seg`). What has no partner is listed in full.
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import PurePath
 from typing import NamedTuple
 
+from sfumato.data.manifest import folded
 from sfumato.data.source.listing import Entry
+from sfumato.data.source.words import tokens, without_image_words, without_mask_words
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-WORDS = "masks?|labels?|gts?|ground[ _-]?truths?|(?:gm|wm|sc)?seg|segmentations?|annotations?|manual"
-MASK_STEM = re.compile(
-    rf"(?:(?:mask|seg|gt|label)[_-])?(?P<stem>.+?)"
-    rf"(?:(?:[_-](?:{WORDS}))+(?:[_-]?(?P<reader>\d+))?|_(?P<observer>\d)(?:st|nd|rd|th)(?:HO|_manual))?",
-    re.IGNORECASE,
-)
-IMAGE_STEM = re.compile(r"(?P<stem>.+?)(?:[_-](?:image|img|frame|fram|input))?", re.IGNORECASE)
-
 Key = tuple[str | None, tuple[str, ...], str]
-Reader = tuple[int, int]
-
-
-class Marked(NamedTuple):
-    """The name of a mask without what says that it is one, and the number of its reader."""
-
-    stem: str
-    reader: int | None
 
 
 class Picture(NamedTuple):
-    """What the path of a picture says; the terms are explained in `sfumato.data.source.layout`."""
+    """What the path of a picture says; the terms are explained in `sfumato.data.source.layout`.
+
+    Attributes:
+        entry: the file.
+        stem: its name without ending.
+        split: "train", "validation", "test" or None.
+        group: the folders that say nothing else.
+        role: "mask" or "image" where a folder says so; else "".
+        below: how many of the last folders of the group lie in the folder of masks.
+        folder: the name of that folder.
+        nested: whether the folder with the role lies below the group.
+        is_marked: whether its name says that it is a mask.
+    """
 
     entry: Entry
     stem: str
-    marked: Marked
     split: str | None
     group: tuple[str, ...]
-    in_mask_folder: bool
-    in_image_folder: bool
-    reader: int | None
-    reader_folder: str
+    role: str
+    below: int
+    folder: str
     nested: bool
+    is_marked: bool
 
-    @property
-    def is_marked(self) -> bool:
-        """Whether the name says that it is a mask."""
-        return self.marked.stem != self.stem
+
+class Owned(NamedTuple):
+    """A mask of an image: its file, its folder below the group, and what its name has beyond that of the image."""
+
+    entry: Entry
+    folder: str
+    rest: str
 
 
 class Matched(NamedTuple):
-    """Masks of each image by reader (locators), and what has no partner."""
+    """Masks of each image, its channels (both by the locator of the image), and what has no partner."""
 
-    owned: Mapping[str, Mapping[Reader, str]]
+    owned: Mapping[str, list[Owned]]
+    channels: Mapping[str, tuple[Picture, ...]]
     bare: list[str]
     orphans: list[str]
 
@@ -71,96 +74,218 @@ class Matched(NamedTuple):
         orphans = counted(len(self.orphans), "mask without an image", "masks without an image")
         return ", ".join(text for text, names in ((bare, self.bare), (orphans, self.orphans)) if names)
 
-    def complaint(self) -> DataError:
-        """The error that lists them all."""
+    def complaint(self, *, kept: int) -> DataError:
+        """The error that lists them all; leaving them out helps where more is kept than lost."""
         parts = [
             f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}:\n{listed(names)}"
             for what, other, names in (("image", "mask", self.bare), ("mask", "image", self.orphans))
             if names
         ]
+        drop = ", or leave these out with --drop-unpaired" if len(self.unpaired) < kept else ""
         return DataError(
             "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
-            remedy="rename or move these files, give the folder of the masks with --masks, "
-            "or leave these out with --drop-unpaired",
+            remedy="give the folder of the masks with --masks, say how the names go together "
+            "(--images 'PLACE/{id}.png' --masks 'PLACE/{id}_outline.png')" + drop,
             code="DATA-010",
         )
 
 
-def stem_of_mask(stem: str) -> Marked:
-    """A name without what marks it as a mask: `a_mask_1` is a, reader 1; names of images stay as they are."""
-    found = MASK_STEM.fullmatch(stem)
-    if found is None:
-        return Marked(stem, None)
-    number = found["reader"] or found["observer"]
-    return Marked(found["stem"], int(number) if number else None)
+class Parted(NamedTuple):
+    """Images, and the masks that were found for them.
+
+    Attributes:
+        images: all of them.
+        matched: which masks they have.
+        notes: what was guessed.
+        has_masks: whether there are masks at all.
+    """
+
+    images: list[Picture]
+    matched: Matched
+    notes: list[str]
+    has_masks: bool
 
 
-def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[str, str]) -> Matched:
+def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[Entry, str]) -> Matched:
     """Find the image of each mask.
 
     Args:
         images: the images.
         masks: the masks.
-        known: locators of masks with the locator of their image, or "" for none.
-
-    Raises:
-        DataError: an image has two masks of one reader.
+        known: masks with the locator of their image, or "" for none.
     """
-    index = _index(images)
-    owned: dict[str, dict[Reader, str]] = defaultdict(dict)
-    orphans, doubles = [mask for mask, image in known.items() if not image], list[str]()
-    for mask, image in known.items():
+    index = Index(images)
+    owned: dict[str, list[Owned]] = defaultdict(list)
+    channels, taken = dict[str, tuple[Picture, ...]](), set[str]()
+    orphans = [mask.locator for mask, image in known.items() if not image]
+    for entry, image in known.items():
         if image:
-            owned[image][(-1, len(owned[image]))] = mask
-    for picture in masks:
-        hit = _partner(picture, index)
+            owned[image].append(Owned(entry, "", entry.name))
+            taken.add(image)
+    hits = [(mask, index.find(mask)) for mask in masks]
+    lone = _beside_one_image(images, [mask for mask, hit in hits if hit is None])
+    for mask, found in hits:
+        hit = found or lone.get(mask.entry.locator)
         if hit is None:
-            orphans.append(picture.entry.locator)
-        elif (other := owned[hit[0]].setdefault(hit[1], picture.entry.locator)) != picture.entry.locator:
-            doubles.append(f"{hit[0]}: {PurePath(other).name} and {picture.entry.name} in {PurePath(other).parent}")
-    if doubles:
-        finding = f"{len(doubles)} images have two masks of one reader:\n{listed(doubles)}"
-        raise DataError(finding, expected="one mask per image and reader", remedy="keep one of them", code="DATA-011")
-    bare = [image.entry.locator for image in images if image.entry.locator not in owned]
-    return Matched(dict(owned), bare, orphans)
+            orphans.append(mask.entry.locator)
+            continue
+        first = hit.images[0].entry.locator
+        owned[first].append(Owned(mask.entry, hit.folder, hit.rest))
+        taken.update(image.entry.locator for image in hit.images)
+        if len(hit.images) > 1:
+            channels[first] = hit.images
+    bare = [image.entry.locator for image in images if image.entry.locator not in taken]
+    return Matched(dict(owned), channels, bare, orphans)
 
 
-def partners(images: Sequence[Picture], masks: Sequence[Picture]) -> int:
-    """How many masks have an image."""
-    index = _index(images)
-    return sum(_partner(mask, index) is not None for mask in masks)
+class Hit(NamedTuple):
+    """The images that a mask belongs to (channels where several), and what its path has beyond theirs."""
+
+    images: tuple[Picture, ...]
+    folder: str
+    rest: str
 
 
-def _partner(mask: Picture, index: Mapping[Key, str]) -> tuple[str, Reader] | None:
-    return next(((index[key], reader) for key, reader in _candidates(mask) if key in index), None)
+class Index:
+    """Images by split, group and stem, with fewer and fewer words of their names."""
+
+    def __init__(self, images: Sequence[Picture]) -> None:
+        self.images = images
+        self.names: dict[str, list[Picture]] = defaultdict(list)
+        self.exact: dict[Key, list[Picture]] = defaultdict(list)
+        self.plain: dict[Key, list[Picture]] = defaultdict(list)
+        self.by_plain: dict[str, list[Picture]] = defaultdict(list)
+        self.groups: dict[tuple[str | None, tuple[str, ...]], list[Picture]] = defaultdict(list)
+        self._channels: dict[Key, list[Picture]] | None = None
+        self._numbered: bool | None = None
+        for image in images:
+            self.names[image.stem].append(image)
+            self.groups[image.split, image.group].append(image)
+            self.exact[image.split, image.group, image.stem].append(image)
+            ways = {folded(way.stem) for way in without_image_words(image.stem)} | {folded(image.stem)}
+            for stem in ways:
+                self.plain[image.split, image.group, stem].append(image)
+                if stem:
+                    self.by_plain[stem].append(image)
+
+    def find(self, mask: Picture) -> Hit | None:
+        """The image of a mask, by the most specific rule that finds one."""
+        variants = [(mask.stem, ""), *((stem, _taken(mask.stem, stem)) for stem in _ways(mask.stem))]
+        for stem, rest in variants:
+            for group, folder in _places(mask):
+                if found := self.exact.get((mask.split, group, stem)):
+                    return _hit(found[:1], folder, rest)
+            if stem and len(named := self.names.get(stem, [])) == 1:
+                return _hit(named, _inner(mask, mask.below), rest)
+        for stem, rest in variants:
+            if hit := self._by_words(mask, folded(stem), rest):
+                return hit
+        return self._continued(mask) or self._of_channels(mask, variants) or self._only_one(mask, variants)
+
+    def _by_words(self, mask: Picture, stem: str, rest: str) -> Hit | None:
+        for group, folder in _places(mask):
+            found = self.plain.get((mask.split, group, stem), [])
+            if _is_one(found, stem):
+                return _hit(found, folder, rest)
+        found = self.by_plain.get(stem, []) if stem else []
+        if found and len({(image.split, image.group) for image in found}) == 1 and _is_one(found, stem):
+            return _hit(found, _inner(mask, mask.below), rest)
+        return None
+
+    def _continued(self, mask: Picture) -> Hit | None:
+        """The image whose name the mask's continues, the longest."""
+        if mask.role != "mask" and not mask.is_marked:
+            return None
+        for cut in reversed([found.start() for found in re.finditer(r"[ _.-]+", mask.stem) if found.start()]):
+            stem, rest = mask.stem[:cut], mask.stem[cut:]
+            if not any(token.number is None for token in tokens(rest)) and self._has_numbers():
+                continue
+            for group, folder in _places(mask):
+                if found := self.exact.get((mask.split, group, stem)):
+                    return _hit(found[:1], folder, rest)
+            if len(named := self.names.get(stem, [])) == 1:
+                return _hit(named, _inner(mask, mask.below), rest)
+        return None
+
+    def _has_numbers(self) -> bool:
+        """Whether images continue the names of others by numbers: then a number behind a name means another image."""
+        if self._numbered is None:
+            starts = (re.sub(r"[ _.-]+\d+$", "", stem) for stem in self.names)
+            self._numbered = any(start in self.names and start != stem for start, stem in zip(starts, self.names,
+                                                                                              strict=True))  # fmt: skip
+        return self._numbered
+
+    def _only_one(self, mask: Picture, variants: Sequence[tuple[str, str]]) -> Hit | None:
+        """The only image in the folder of a mask whose name has nothing but words for masks."""
+        found = self.groups.get((mask.split, mask.group), [])
+        if not mask.group or len(found) != 1:
+            return None
+        return next((_hit(found, mask.folder, rest) for stem, rest in variants if not stem), None)
+
+    def _of_channels(self, mask: Picture, variants: Sequence[tuple[str, str]]) -> Hit | None:
+        """Images in one folder whose names continue that of the mask by one word each."""
+        if self._channels is None:
+            self._channels = defaultdict(list)
+            for image in self.images:
+                start, _, word = image.stem.rpartition("_") if "_" in image.stem else ("", "", image.stem)
+                if re.search(r"[^\W\d]", word):
+                    self._channels[image.split, image.group, folded(start)].append(image)
+        for stem, rest in variants:
+            for group, folder in _places(mask):
+                found = self._channels.get((mask.split, group, folded(stem)), [])
+                if len(found) > 1:
+                    return _hit(found, folder, rest)
+        return None
 
 
-def _index(images: Sequence[Picture]) -> dict[Key, str]:
-    """Locators of images by split, group and stem, and by stem alone where that is unique."""
-    index: dict[Key, str] = {}
-    for strip in (str, stem_of_image):
-        keys = [(image.split, image.group, strip(image.stem)) for image in images]
-        alone = Counter(stem for _, _, stem in keys)
-        for image, key in zip(images, keys, strict=True):
-            index.setdefault(key, image.entry.locator)
-            if alone[key[2]] == 1:
-                index.setdefault((None, ("*",), key[2]), image.entry.locator)
-    return index
+def _is_one(found: Sequence[Picture], stem: str) -> bool:
+    """Whether images are one: a single file, or the channels of one image."""
+    return len(found) == 1 or (len(found) > 1 and all(folded(image.stem) != stem for image in found))
 
 
-def stem_of_image(stem: str) -> str:
-    """A name without what marks it as an image: `a_fram` is a."""
-    found = IMAGE_STEM.fullmatch(stem)
-    return found["stem"] if found else stem
+def _hit(images: Sequence[Picture], folder: str, rest: str) -> Hit:
+    return Hit(tuple(images), folder, rest)
 
 
-def _candidates(mask: Picture) -> Iterator[tuple[Key, Reader]]:
-    """Under which keys an image of this mask may be found, the most specific first."""
-    folder = -1 if mask.reader is None else mask.reader
-    for stem, number in (Marked(mask.stem, None), mask.marked):
-        reader = (folder, -1 if number is None else number)
-        if mask.reader_folder:
-            yield (mask.split, (*mask.group, mask.reader_folder), stem), (-1, reader[1])
-        yield (mask.split, mask.group, stem), reader
-        yield (None, ("*",), stem), reader
+def _ways(stem: str) -> Iterator[str]:
+    """A mask's name without its words; of BIDS also without the entities that only masks have."""
+    for way in without_mask_words(stem):
+        yield way.stem
+        if (shorter := re.sub(r"_(?:desc|label|space|res|dseg)-[^_]*", "", way.stem)) != way.stem:
+            yield shorter
+
+
+def _taken(name: str, stem: str) -> str:
+    """What a name has beyond a stem."""
+    before, found, behind = name.partition(stem) if stem else ("", "", name)
+    return before + behind if found or not stem else name
+
+
+def _places(mask: Picture) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The groups in which the image of a mask may be, and what its folder is called beyond them."""
+    for dropped in range(mask.below + 1):
+        yield mask.group[: len(mask.group) - dropped], _inner(mask, dropped)
+
+
+def _inner(mask: Picture, dropped: int) -> str:
+    """The folder of a mask and those of the last folders that are no part of its image's group."""
+    return "/".join((mask.folder, *mask.group[len(mask.group) - dropped :])).strip("/")
+
+
+def _beside_one_image(images: Sequence[Picture], masks: Sequence[Picture]) -> dict[str, Hit]:
+    """Masks in folders of masks whose group has a single image, where neither image nor masks have other partners."""
+    groups: dict[tuple[str | None, tuple[str, ...]], list[Picture]] = defaultdict(list)
+    for image in images:
+        groups[image.split, image.group].append(image)
+    hits = dict[str, Hit]()
+    for mask in masks:
+        if mask.role != "mask":
+            continue
+        for group, folder in _places(mask):
+            beside = groups.get((mask.split, group), [])
+            if len(beside) == 1 and (group or len(images) == 1):
+                hits[mask.entry.locator] = _hit(beside, folder, mask.stem)
+                break
+    alone = len(images) == 1 and len(hits) == 1 and not images[0].group
+    return {} if alone else hits

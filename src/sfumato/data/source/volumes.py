@@ -1,15 +1,15 @@
 """Folders of volumes: which are images and which labels, and one case for each of their planes.
 
-Volumes are arranged like pictures (`source.layout`), and beside one another by longer names too: a volume whose
-name has a word such as `seg` or `label` belongs to the volume whose name it continues (`t2` and `t2_seg-manual`). Where
-several of different meaning continue one name, nobody can know which one is meant, and they are listed.
+Volumes are arranged like pictures (`source.layout`), and a word such as `seg` or `label` counts wherever it stands in a
+name: `t2_seg-manual` belongs to the volume whose name it continues. What a DICOM segmentation was drawn on, it says
+itself; where several were drawn on one image, nobody can know which one is meant, and they are listed.
 
 All volumes of a source are cut along one axis: the one that most of them have as that of the thickest slices.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,19 +17,18 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sfumato.data.formats.joined import each_part, parts_of
 from sfumato.data.formats.laid import Laid, check_same_grid, lay_mask
 from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
 from sfumato.data.manifest import Case
-from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
-from sfumato.data.source.layout import Arranged, arrange, is_in_mask_folder
+from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry, divided
 from sfumato.data.source.scans import list_scans, several
 from sfumato.errors import DataError, listed, raise_together
 
-TOKEN = re.compile(
-    r"(?:gm|wm|sc)?seg|segmentations?|masks?|labell?ed|labels?|gts?|manual|centerline|annotations?", re.IGNORECASE
-)
+IN_TIME = re.compile(r"(?:^|[ _.-])4d$", re.IGNORECASE)
 
 SHOWN = 10
 """Remarks on volumes that are told; the others are counted."""
@@ -42,8 +41,8 @@ class Scan(NamedTuple):
 
     case: Case
     header: Header
-    masks: tuple[Header, ...]
-    laid: tuple[Laid, ...] = ()
+    masks: Mapping[str, Header]
+    laid: Mapping[str, Laid]
 
 
 def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
@@ -59,49 +58,23 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
         _refuse_unclear({image: dict(zip(drawn, [[Path(mask).name] for mask in drawn], strict=True))
                          for image, drawn in several(scans.drawn_on).items()})  # fmt: skip
     separate, images = divided(scans.entries, lambda entry: entry.locator in apart)
-    named = [entry for entry in images if entry.locator not in scans.drawn_on]
-    known = {**({} if masks is not None else labels_beside(named, hints)), **scans.drawn_on}
+    drawn_on = {entry: scans.drawn_on[entry.locator] for entry in scans.entries if entry.locator in scans.drawn_on}
     if masks is not None:  # what was not drawn on one of the images may have the name of one
-        known = {mask: image for mask, image in known.items() if image}
-    rest = None if masks is None else [entry for entry in separate if entry.locator not in known]
-    arranged = arrange(images, masks=rest, known=known, hints=hints)
-    return cut(arranged._replace(notes=[*scans.notes, *arranged.notes]), hints, headers=scans.headers)
+        drawn_on = {mask: image for mask, image in drawn_on.items() if image}
+    rest = None if masks is None else [entry for entry in separate if entry not in drawn_on]
+    images, notes = _without_series_in_time(images)
+    arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True)
+    return cut(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)
 
 
-def labels_beside(entries: Sequence[Entry], hints: Hints = NOTHING_SAID) -> dict[str, str]:
-    """Which volumes are labels of which others in their folder, by locator; "" for labels of none.
-
-    Raises:
-        DataError: an image has several labels of different meaning.
-    """
-    folders: dict[tuple[str, ...], list[Entry]] = defaultdict(list)
-    for entry in entries:
-        if not is_in_mask_folder(entry):
-            folders[entry.parts[:-1]].append(entry)
-    marked = {entry.locator for beside in folders.values() for entry in beside if _is_marked(entry)}
-    if all(entry.locator in marked for beside in folders.values() for entry in beside):
-        return {}
-    owners, meanings = dict[str, str](), defaultdict[str, dict[str, list[str]]](lambda: defaultdict(list))
-    for beside in folders.values():
-        images = sorted((entry for entry in beside if entry.locator not in marked), key=lambda entry: len(entry.stem))
-        for entry in beside:
-            if entry.locator in marked:
-                owner = next((image for image in reversed(images) if _continues(entry.stem, image.stem)), None)
-                owners[entry.locator] = owner.locator if owner else ""
-                if owner:
-                    meaning = re.sub(r"\d+", "", entry.stem[len(owner.stem) :])
-                    meanings[owner.locator][meaning].append(entry.name)
-    if not hints.images_only:
-        _refuse_unclear(meanings)
-    return owners
-
-
-def _is_marked(entry: Entry) -> bool:
-    return any(TOKEN.fullmatch(part) for part in re.split(r"[_.-]|\d+", entry.stem))
-
-
-def _continues(name: str, start: str) -> bool:
-    return name.startswith(start) and name[len(start) :][:1] in ("_", "-", ".")
+def _without_series_in_time(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
+    """Volumes without those of all points in time (`p1_4d`) where some of these (`p1_frame01`) lie beside them."""
+    folders = Counter(entry.parts[:-1] for entry in entries)
+    whole = [entry for entry in entries if IN_TIME.search(entry.stem) and folders[entry.parts[:-1]] > 1]
+    if not whole or len(whole) == len(entries):
+        return entries, []
+    note = f"volumes of all points in time beside single ones, not used: {len(whole)} ({whole[0].where} ...)"
+    return [entry for entry in entries if entry not in set(whole)], [note]
 
 
 def _refuse_unclear(meanings: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
@@ -146,9 +119,8 @@ def cut(
     scans, said = _patients(scans) if by_folder else (scans, [])
     cases = [plane for scan in scans for plane in _planes(scan, axis, hints.component)]
     notes = [*arranged.notes, *said, *_notes(scans, cases, axis, chosen=hints.slice_axis != "auto")]
-    return conclude(cases, notes, form=form, unpaired=arranged.unpaired)._replace(
-        modality=_modality(scans), mask_names=_mask_names(scans)
-    )
+    found = arranged._replace(cases=cases, notes=notes).found(form)
+    return found._replace(modality=_modality(scans), mask_names=arranged.mask_names or _mask_names(scans))
 
 
 def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
@@ -160,15 +132,16 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
     image, *channels = (header(locator) for locator in (case.image, *case.channels))
     for locator, found in zip((case.image, *case.channels), (image, *channels), strict=True):
         _check_components(locator, found, hints.component)
-    masks = tuple(header(mask) for mask in case.masks)
-    for locator, found in zip(case.masks, masks, strict=True):
+    drawn = [part.locator for mask in case.masks for part in parts_of(mask)]
+    masks = {locator: header(locator) for locator in drawn}
+    for locator, found in masks.items():
         _check_components(locator, found, None)
     for channel in case.channels:
         check_same_grid(Path(case.image), Path(channel))
-    laid = tuple(
-        Laid() if _is_segmentation(found) else lay_mask(Path(case.image), Path(mask))
-        for mask, found in zip(case.masks, masks, strict=True)
-    )
+    laid = {
+        locator: Laid() if _is_segmentation(found) else lay_mask(Path(case.image), Path(locator))
+        for locator, found in masks.items()
+    }
     return Scan(case, image, masks, laid)
 
 
@@ -210,10 +183,11 @@ def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
     case, several = scan.case, len(scan.header.shape) > 3
     part = f"/{component}" if several and component is not None else ""
     count = count_planes(scan.header, axis)
-    alone = not any(map(_is_segmentation, scan.masks)) and not any(laid.codes or laid.box for laid in scan.laid)
+    alone = not any(map(_is_segmentation, scan.masks.values()))
+    alone = alone and not any(laid.codes or laid.box for laid in scan.laid.values())
     if 1 in scan.header.shape[:3] and not part and alone:
         return [case]
-    offsets = [_offset(case.image, mask, found, axis) for mask, found in zip(case.masks, scan.masks, strict=True)]
+    offsets = {mask: _offset(case.image, mask, found, axis) for mask, found in scan.masks.items()}
     digits = max(3, len(str(count - 1)))
     return [
         replace(
@@ -221,15 +195,17 @@ def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
             id=f"{case.id}_{number:0{digits}d}",
             image=f"{case.image}::{axis}/{number}{part}",
             channels=tuple(f"{channel}::{axis}/{number}{part}" for channel in case.channels),
-            masks=tuple(
-                f"{mask}::{laid.member(axis, number - offset)}"
-                for mask, laid, offset in zip(case.masks, scan.laid, offsets, strict=True)
-            ),
+            masks=tuple(each_part(mask, _at(scan, axis, number, offsets)) for mask in case.masks),
             volume=case.id,
             patient=case.patient or case.id,
         )
         for number in range(count)
     ]
+
+
+def _at(scan: Scan, axis: Axis, number: int, offsets: Mapping[str, int]) -> Callable[[str], str]:
+    """The plane of a mask's file that lies on a plane of the image."""
+    return lambda locator: f"{locator}::{scan.laid[locator].member(axis, number - offsets[locator])}"
 
 
 def _offset(image: str, mask: str, header: Header, axis: Axis) -> int:
@@ -249,8 +225,8 @@ def _notes(scans: Sequence[Scan], cases: Sequence[Case], axis: Axis, *, chosen: 
         notes.append(f"volumes, cut into {axis} planes: {len(scans)} ({len(cases)} planes){differing}")
     if labels := [scan.case.id for scan in scans if scan.header.label]:
         notes.append(f"volumes that say they hold labels, used as images: {len(labels)} ({', '.join(labels[:5])})")
-    said = Counter(note for scan in scans for header in (scan.header, *scan.masks) for note in header.notes)
-    said.update(laid.note for scan in scans for laid in scan.laid if laid.note)
+    said = Counter(note for scan in scans for header in (scan.header, *scan.masks.values()) for note in header.notes)
+    said.update(laid.note for scan in scans for laid in scan.laid.values() if laid.note)
     shown = [f"{note} ({count} volumes)" if count > 1 else note for note, count in said.most_common(SHOWN)]
     return [*notes, *shown, *([f"... and {len(said) - SHOWN} more remarks of this kind"] if len(said) > SHOWN else [])]
 
@@ -265,7 +241,7 @@ def _mask_names(scans: Iterable[Scan]) -> dict[int, str]:
     """Names of the labels, where the volumes that have them agree."""
     names: dict[int, set[str]] = defaultdict(set)
     for scan in scans:
-        for header in scan.masks:
+        for header in scan.masks.values():
             for value, name in (header.names or {}).items():
                 names[value].add(name)
     return {value: " or ".join(sorted(said)) for value, said in sorted(names.items())}

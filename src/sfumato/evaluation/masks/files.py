@@ -12,6 +12,7 @@ import numpy as np
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_image, read_mask
+from sfumato.data.formats.joined import at_member, parts_of
 from sfumato.data.formats.laid import Laid, find_laid
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
 from sfumato.data.formats.volume import named_place, place_in
@@ -43,9 +44,8 @@ def _planes(unit: Unit, reader: int) -> list[str]:
     if place.window is not None:
         return locators
     laid = f"@{place.codes}" if place.codes else ""
-    return [
-        f"{first.path}::{place.axis}/{number}{laid}" for number in range(len(volume.planes(place.axis, place.codes)))
-    ]
+    count = len(volume.planes(place.axis, place.codes))
+    return [at_member(locators[0], f"{place.axis}/{number}{laid}") for number in range(count)]
 
 
 def _places(unit: Unit) -> list[Locator]:
@@ -53,7 +53,7 @@ def _places(unit: Unit) -> list[Locator]:
 
     Planes of a segmentation that does not hold all of its image are numbered from its own first.
     """
-    locators = [Locator.parse(locator) for locator in _planes(unit, 0)]
+    locators = [Locator.parse(parts_of(mask)[0].locator) for mask in _planes(unit, 0)]
     place = named_place(locators[0].member)
     if (is_dicom(locators[0].path) or (place and place.window)) and all(case.image for case in unit.cases):
         return [Locator.parse(case.image) for case in unit.cases]
@@ -76,7 +76,7 @@ def read_predicted(file: str, unit: Unit, rule: MaskRule) -> np.ndarray:
     else:
         named = [named_place(place.member) or place_in(read_volume(path), Locator(path)) for place in places]
         members = (laid.member(place.axis, place.number) for place in named)
-        planes = np.stack([rule.apply(read_mask(f"{path}::{member}")) for member in members])
+        planes = np.stack([rule.apply(read_mask(at_member(file, member))) for member in members])
     return planes if is_whole_volume(unit) else planes[0]
 
 

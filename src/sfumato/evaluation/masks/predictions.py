@@ -15,10 +15,10 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import BaseModel
 
-from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.joined import at_member
 from sfumato.data.manifest import file_names
 from sfumato.data.source.listing import files_below
-from sfumato.data.source.pairing import stem_of_image, stem_of_mask
+from sfumato.data.source.words import shared_stem
 from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError, listed
 from sfumato.evaluation.masks.references import References, find_masks, is_whole_volume
@@ -222,7 +222,7 @@ def _of_masks(folder: Path, truth: References) -> _Read:
 def _mask_file(unit: Unit) -> str:
     """The file of a whole volume, or the locator of a single mask."""
     mask = unit.cases[0].masks[0]
-    return str(Locator.parse(mask).path) if is_whole_volume(unit) else mask
+    return at_member(mask, "") if is_whole_volume(unit) else mask
 
 
 def _paired(names: Iterable[str], truth: References, folder: Path) -> dict[str, str]:
@@ -250,7 +250,7 @@ def _paired(names: Iterable[str], truth: References, folder: Path) -> dict[str, 
 
 
 def _short(name: str) -> str:
-    return stem_of_image(stem_of_mask(name).stem)
+    return shared_stem(name)
 
 
 def _unique_short(ids: Iterable[str]) -> dict[str, str]:

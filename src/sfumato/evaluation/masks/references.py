@@ -18,6 +18,7 @@ from sfumato.data.conversion.setting import Meaning, decide_meaning
 from sfumato.data.crew import Crew
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.joined import at_member
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import Header, count_planes, flat_axis, named_place, spacing
 from sfumato.data.manifest import Case, is_prepared, refuse_hidden
@@ -159,7 +160,7 @@ def _planes(mask: str) -> list[str]:
     target = Locator.parse(mask)
     if target.member or not is_volume(target.path) or 1 in read_header(target.path).shape[:3]:
         return [mask]
-    return [f"{mask}::axial/{number}" for number in range(count_planes(read_header(target.path), "axial"))]
+    return [at_member(mask, f"axial/{number}") for number in range(count_planes(read_header(target.path), "axial"))]
 
 
 @lru_cache(maxsize=16)

@@ -30,6 +30,7 @@ from sfumato.errors import UsageError, listed
 from sfumato.metrics.overlap import overlap
 from sfumato.run import Model
 from sfumato.tasks.constant_mask import BesideConstant, beside, best_constant_mask, patients_of
+from sfumato.tasks.readers import readers_of
 from sfumato.tasks.segment import draw_masks
 from sfumato.tasks.task import Sampler, last
 from sfumato.typing import Data
@@ -196,8 +197,7 @@ def _next(rows: Sequence[int], place: int) -> int:
 def _real_dice(pack: Pack, row: int, mask: np.ndarray) -> float:
     """Mean over the readers of a case, each where he says something."""
     classes, scores = len(pack.spec.mask_classes), list[float]()
-    for reader in range(pack.spec.readers):
-        truth = pack.masks([row], [reader])[0].numpy()
+    for truth in readers_of(pack, row):
         scores.append(_dice(mask[truth != IGNORED], truth[truth != IGNORED], classes))
     return float(np.mean(scores))
 
@@ -207,5 +207,5 @@ def _dice(mask: np.ndarray, truth: np.ndarray, classes: int) -> float:
 
 
 def _is_empty(pack: Pack, row: int) -> bool:
-    masks = pack.masks([row] * pack.spec.readers, range(pack.spec.readers)).numpy()
+    masks = readers_of(pack, row)
     return bool(((masks == 0) | (masks == IGNORED)).all((1, 2)).any())

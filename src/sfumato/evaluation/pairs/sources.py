@@ -150,19 +150,16 @@ class Changed:
             raise UsageError(f"no training case has the class {image.label}, whose masks could be changed")
         for number in range(TRIES):
             noise = Noise([derive_seed("change", image.seed, number)])
-            row, reader = (int(u * n) for u, n in zip(noise.uniform(2)[0], (len(rows), self._readers), strict=True))
-            mask = self.pack.masks([rows[row]], [reader])
+            place, whose = noise.uniform(2)[0].tolist()
+            row = rows[int(place * len(rows))]
+            mask = self.pack.masks([row], [int(whose * int(self.pack.readings([row])))])
             moved = change(mask, self.ranges, noise)
             if _is_change(mask, moved):
-                return Given(moved[0].numpy(), f"changed {self.pack.cases[rows[row]].id}")
+                return Given(moved[0].numpy(), f"changed {self.pack.cases[row].id}")
         raise UsageError(
             f"{TRIES} changes of masks in turn changed nothing, or lost a class",
             expected=f"--change so that masks move and stay in sight, not {self.strength:g}",
         )
-
-    @property
-    def _readers(self) -> int:
-        return self.pack.spec.readers
 
 
 def changes(pack: Pack, strength: float) -> Ranges:

@@ -27,6 +27,7 @@ from sfumato.networks.classifier import make_classifier
 from sfumato.plan import plan_training
 from sfumato.recipe import parse_recipe
 from sfumato.tasks.classify import Classify, fit, probabilities
+from sfumato.tasks.readers import readers_of
 from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.task import last
 
@@ -107,10 +108,10 @@ def _dice(task: Segment, network: nn.Module, pack: Pack, tested: Sequence[int]) 
         images = pack.images(part, task.device)
         steps = draw_masks(task.process, network, task.sampler, images, task.classes, seeds=[0] * len(part))
         predicted = last(steps).x0.argmax(1).cpu().numpy()
-        for reader in range(pack.spec.readers):
-            truth = pack.masks(part, [reader] * len(part)).numpy()
-            for place, (mask, said) in enumerate(zip(predicted, truth, strict=True)):
+        for place, (row, mask) in enumerate(zip(part, predicted, strict=True)):
+            readers = readers_of(pack, row)
+            for said in readers:
                 known = said != IGNORED
-                scored = overlap(mask[known], said[known], classes=task.classes, case=pack.cases[part[place]].id)
-                answers[start + place] += scored.dice / pack.spec.readers
+                scored = overlap(mask[known], said[known], classes=task.classes, case=pack.cases[row].id)
+                answers[start + place] += scored.dice / len(readers)
     return answers

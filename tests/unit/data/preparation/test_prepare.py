@@ -16,6 +16,7 @@ import torch
 
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case
+from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.placement import restore
 from sfumato.data.preparation import chunk as chunks
@@ -251,14 +252,16 @@ def test_shapes_of_masks_are_measured_on_a_sample(tmp_path: Path, monkeypatch: p
     assert (masks["masks"], masks["measured"], masks["components"]["max"]) == (12, 3, 1)
 
 
-def test_fewer_readers_repeat_their_masks(tmp_path: Path) -> None:
+def test_where_a_reader_is_missing_nothing_is_copied(tmp_path: Path) -> None:
     cases = images(tmp_path / "raw", 4, MAKERS["uint8"], masks=square)
     cases[1] = replace(cases[1], masks=(cases[1].masks[0], cases[2].masks[0]))
     run(cases, tmp_path / "set", size=(20, 24))
     masks = np.load(tmp_path / "set/masks.npy")
-    expected = [(0, 0), (1, 2), (2, 2), (3, 3)]
+    expected = [(0, None), (1, 2), (2, None), (3, None)]
     assert all(
-        np.array_equal(masks[row, reader] * 255, square(which))
+        (masks[row, reader] == IGNORED).all()
+        if which is None
+        else np.array_equal(masks[row, reader] * 255, square(which))
         for row, pair in enumerate(expected)
         for reader, which in enumerate(pair)
     )

@@ -152,3 +152,14 @@ def test_missing_channels_and_damaged_json(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be read") as caught:
         find_cases(folder)
     assert caught.value.code == "DATA-065"
+
+
+def test_cases_without_labels_are_images_and_the_data_set_is_found_from_above(tmp_path: Path) -> None:
+    root = raw(tmp_path / "in/Dataset001_A", {**PLAIN, "channel_names": {"0": "T1", "1": "T2"}}, channels=2, test="de")
+    for name in "de":
+        (root / f"labelsTs/{name}.png").unlink()
+    found = find_cases(tmp_path / "in")
+    assert found.form == "nnU-Net raw" and found.channels == ("0000", "0001") and len(found.cases) == 3
+    assert "channels: 0000 is T1, 0001 is T2; masks: labelsTr/*.png (3)" in found.notes[0]
+    cases = find_cases(root, hints=Hints(images_only=True, channels=found.channels)).cases
+    assert [case.id for case in cases] == list("abcde") and {len(case.channels) for case in cases} == {1}

@@ -47,7 +47,7 @@ def test_labels_of_volumes(tmp_path: Path, image: str, mask: str) -> None:
 def test_labels_of_different_meaning_are_listed(tmp_path: Path) -> None:
     scans(tmp_path, "t2", "t2_seg", "t2_centerline-manual", "t2s", "t2s_seg")
     with pytest.raises(
-        DataError, match=r"1 volumes .*\n.*t2\.nii\.gz: t2_centerline-manual\.nii\.gz, t2_seg"
+        DataError, match=r"1 image has several masks.*\n.*t2\.nii\.gz: t2_centerline-manual\.nii\.gz, t2_seg"
     ) as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-064" and "--masks" in str(caught.value)
@@ -83,7 +83,7 @@ def test_volumes_without_partner(tmp_path: Path) -> None:
     found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
     assert {case.volume for case in found.cases} == {"b"} and len(found.unpaired) == 2
     scans(tmp_path / "flat", "t2", "t2_seg", "labels")
-    with pytest.raises(DataError, match=r"1 mask has no image:\n.*labels\.nii\.gz"):
+    with pytest.raises(DataError, match=r"masks of two kinds.*\n.*labels\.nii\.gz and t2_seg\.nii\.gz"):
         find_cases(tmp_path / "flat")
 
 

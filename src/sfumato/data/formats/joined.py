@@ -1,0 +1,170 @@
+"""A mask that is drawn in several files: how it is named, and how its files become one mask.
+
+    //=a_mask.png//=a_mask_1.png             parts of one reading: the larger value of each pixel
+    //1=liver.nii.gz//2=spleen.nii.gz        a file for each class: its object has this value
+    //=21_manual1.gif//within=21_mask.gif    where the last is 0, nothing is said (`OUTSIDE`)
+
+No path has `//` in it, so these are no names of files. Where classes overlap, the smaller object is on top: a cup that
+is drawn in its disc stays visible, whichever is read first. The files of a volume are put together once for all planes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Integer, Shaped
+
+from sfumato.data.formats.locator import PART, Locator
+from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.formats.volume import Axis, Place, flat_axis, named_place
+from sfumato.errors import DataError
+
+OUTSIDE = 2**31 - 1
+"""The stored value of pixels outside of what the camera sees: one that no file has."""
+
+WITHIN = "within"
+
+LARGEST_CLASS = 254
+
+Raw = Shaped[np.ndarray, "..."]
+Read = Callable[[str], Raw]
+
+
+class Part(NamedTuple):
+    """One of the files.
+
+    Attributes:
+        role: the value of its class, "" for a part of one reading, "within" for the field of view.
+        locator: where it is read.
+    """
+
+    role: str
+    locator: str
+
+
+def is_joined(mask: str) -> bool:
+    """Whether the name of a mask is that of several files."""
+    return PART.match(mask) is not None
+
+
+def joined(parts: Sequence[Part]) -> str:
+    """The name of a mask of these files; of a single part of a reading its own."""
+    if len(parts) == 1 and not parts[0].role:
+        return parts[0].locator
+    return "".join(f"//{part.role}={part.locator}" for part in parts)
+
+
+def parts_of(mask: str) -> list[Part]:
+    """The files of a mask; a mask of one file is its only part."""
+    if not is_joined(mask):
+        return [Part("", mask)]
+    _, *pieces = PART.split(mask)
+    return [Part(role, locator) for role, locator in zip(pieces[::2], pieces[1::2], strict=True)]
+
+
+def each_part(mask: str, change: Callable[[str], str]) -> str:
+    """A mask with the locators of its files changed."""
+    return joined([part._replace(locator=change(part.locator)) for part in parts_of(mask)])
+
+
+def told(mask: str) -> str:
+    """A mask for people: its files, with the class of each."""
+    names = [f"{part.role} {part.locator}" if part.role else part.locator for part in parts_of(mask)]
+    return " + ".join(names)
+
+
+def at_member(mask: str, member: str) -> str:
+    """The same files at another place, such as `axial/17`."""
+    return each_part(mask, lambda locator: str(Locator(Locator.parse(locator).path, member)))
+
+
+def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
+    """One mask from its files.
+
+    Args:
+        mask: its name.
+        read: reads a mask of one file.
+
+    Raises:
+        DataError: a file cannot be read, or the files have different sizes.
+    """
+    parts = parts_of(mask)
+    targets = [Locator.parse(part.locator) for part in parts]
+    if not all(is_volume(target.path) for target in targets):
+        return _painted(mask, ((part, read(part.locator)) for part in parts))
+    places = [named_place(target.member) for target in targets]
+    if any(place and place.window for place in places):  # each file has planes of its own
+        return _painted(mask, ((part, read(part.locator)) for part in parts))
+    volume = read_volume(targets[0].path)
+    axis = places[0].axis if places[0] else flat_axis(volume.voxels.shape, volume.affine)
+    firsts = [
+        part._replace(locator=str(Locator(target.path, _first(axis, place))))
+        for part, target, place in zip(parts, targets, places, strict=True)
+    ]
+    times = tuple(target.path.stat().st_mtime_ns for target in targets)
+    whole = _painted_volume(joined(firsts), times, read)
+    return np.asarray(whole[places[0].number if places[0] else 0])
+
+
+def _first(axis: Axis, place: Place | None) -> str:
+    """The first plane of a volume that is laid as another of its planes is."""
+    return f"{axis}/0{f'@{place.codes}' if place and place.codes else ''}"
+
+
+@lru_cache(maxsize=2)
+def _painted_volume(mask: str, _changed: tuple[int, ...], read: Read) -> Raw:
+    """All planes of the files of a mask, put together; the latest are remembered: planes come in turn."""
+
+    def planes(part: Part) -> Raw:
+        path, member = Locator.parse(part.locator)
+        place = named_place(member)
+        assert place is not None, "it is the first plane"
+        count = len(read_volume(path).planes(place.axis, place.codes))
+        return np.stack([read(str(Locator(path, member.replace("/0", f"/{number}", 1)))) for number in range(count)])
+
+    return _painted(mask, ((part, planes(part)) for part in parts_of(mask)))
+
+
+def _painted(mask: str, parts: Iterable[tuple[Part, Raw]]) -> Raw:
+    """What is put together, file by file."""
+    whole: Integer[np.ndarray, "..."] | None = None
+    sizes, outside = np.zeros(LARGEST_CLASS + 1, np.int64), list[Bool[np.ndarray, "..."]]()
+    for part, raw in parts:
+        whole = np.zeros(raw.shape, np.uint8) if whole is None else whole
+        if raw.shape != whole.shape:
+            raise _other_size(mask, part, raw.shape, whole.shape)
+        if part.role == WITHIN:
+            outside.append(raw == 0)
+        elif part.role:
+            _paint(whole, sizes, int(part.role), shown(part.locator, raw))
+        else:
+            whole = np.maximum(whole, raw)
+    assert whole is not None
+    if outside:
+        whole = np.where(np.logical_or.reduce(outside), OUTSIDE, whole.astype(np.int32))
+    return whole
+
+
+def _paint(whole: Raw, sizes: Raw, value: int, area: Bool[np.ndarray, "..."]) -> None:
+    """Give an area its value, but for where a smaller one lies."""
+    sizes[value] = area.sum()
+    whole[area & ((whole == 0) | (sizes[whole] > sizes[value]))] = value
+
+
+def shown(locator: str, raw: Raw) -> Bool[np.ndarray, "..."]:
+    """What a file with one object shows: all but 0; where it has greys, what is above the middle."""
+    top = int(raw.max(initial=0))
+    if locator.lower().endswith((".jpg", ".jpeg")):
+        return np.asarray(raw >= 128)
+    return np.asarray(raw > (top // 2 if top > 8 else 0))
+
+
+def _other_size(mask: str, part: Part, found: Sequence[int], first: Sequence[int]) -> DataError:
+    return DataError(
+        f"{part.locator} is {found[-1]} x {found[-2]} (width x height), the first file of its mask "
+        f"{parts_of(mask)[0].locator} is {first[-1]} x {first[-2]}",
+        expected="files of the size of their image",
+        remedy="export them again at the size of their image",
+        code="DATA-012",
+    )

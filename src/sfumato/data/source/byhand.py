@@ -1,0 +1,209 @@
+"""Images and masks as a person says, by patterns of paths below the source.
+
+    --images '*/images/{id}_training.tif' --masks '*/1st_manual/{id}_manual{reader}.gif'
+
+`*` and `?` stand for letters of one name, `**` for any folders. `{id}` is what an image and its masks have in common,
+within one name or, where it stands alone between slashes, a folder; a pattern with several joins them. `{reader}` and
+`{class}` tell masks of one image apart, `{channel}` the files of an image. `re:` and a regular expression with the
+groups `id`, `reader`, `class`, `channel` says the same.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from sfumato.data.order import natural
+from sfumato.data.source.found import Hints
+from sfumato.data.source.listing import Entry
+from sfumato.data.source.pairing import Matched, Owned, Parted, Picture, match
+from sfumato.data.source.words import composed, read_folder, says_mask
+from sfumato.errors import DataError, UsageError, listed
+
+NAMES = ("id", "reader", "class", "channel")
+PLACE = re.compile(r"\{(\w*)\}|(\*\*/?)|(\*)|(\?)|([^{*?]+|\{)")
+
+
+class Taken(NamedTuple):
+    """A file that a pattern fits, and what the names in the pattern are in its path."""
+
+    entry: Entry
+    id: str
+    names: dict[str, str]
+
+
+def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
+    """The regular expression of a pattern.
+
+    Args:
+        text: the pattern.
+        flag: where a person gave it, for errors.
+        needs_id: whether it must say what an image and its masks have in common.
+
+    Raises:
+        UsageError: it is no pattern, or lacks `{id}`.
+    """
+    try:
+        found = re.compile(text[3:] if text.startswith("re:") else _as_expression(text, flag))
+    except re.error as error:
+        raise UsageError(f"{flag} '{text}' is no regular expression: {error}") from error
+    if needs_id and not any(name == "id" or name.startswith("id_") for name in found.groupindex):
+        raise UsageError(
+            f"{flag} '{text}' does not say what an image and its masks have in common",
+            expected=f"{{id}} in the pattern, such as {flag} '*/images/{{id}}.png'",
+        )
+    return found
+
+
+def _as_expression(text: str, flag: str) -> str:
+    pieces, ids = list[str](), 0
+    for name, folders, star, one, plain in PLACE.findall(text):
+        if name and name not in NAMES:
+            raise UsageError(f"{flag} '{text}': {{{name}}} is not known", expected=f"one of {{{'}, {'.join(NAMES)}}}")
+        if name == "id":
+            pieces.append(f"(?P<id_{ids}>[^/]+?)")
+            ids += 1
+        elif name:
+            pieces.append(f"(?P<{name}>[^/]*?)")
+        else:
+            pieces.append(r"(?:.*/)?" if folders else "[^/]*" if star else "[^/]" if one else re.escape(plain))
+    return "".join(pieces)
+
+
+def as_meant(hints: Hints) -> Hints:
+    """The same with what `{reader}` and `{class}` in the pattern of the masks say of them.
+
+    Raises:
+        UsageError: the pattern has both.
+    """
+    pattern = hints.masks or ""
+    readers, classes = (f"{{{name}}}" in pattern or f"(?P<{name}>" in pattern for name in ("reader", "class"))
+    if readers and classes:
+        raise UsageError(f"--masks '{pattern}' has a reader and a class", expected="one of the two")
+    if hints.is_said_of_masks or not (readers or classes):
+        return hints
+    return replace(hints, readers_by="suffix") if readers else replace(hints, classes_by="suffix")
+
+
+def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Parted:
+    """Images and masks as the patterns say; where one is not given, names say it.
+
+    Args:
+        entries: the files.
+        masks: those of a folder of masks alone.
+        hints: the patterns.
+
+    Raises:
+        UsageError: a pattern is none.
+        DataError: a pattern fits no file, or several images have one id (all are listed).
+    """
+    if hints.images is None:
+        return _masks_by_pattern(entries, hints)
+    by_id = _images(entries, hints.images)
+    files = {name: [_picture(name, one) for one in found] for name, found in by_id.items()}
+    images = [found[0] for found in files.values()]
+    channels = {found[0].entry.locator: tuple(found) for found in files.values() if len(found) > 1}
+    if hints.masks is None:
+        return _masks_by_name(images, channels, masks)
+    chosen = {one.entry.locator for found in files.values() for one in found}
+    among = [entry for entry in entries if entry.locator not in chosen]
+    owned, orphans = defaultdict[str, list[Owned]](list), list[str]()
+    for mask in _fitting(among, hints.masks, "--masks"):
+        if mask.id in files:
+            says = mask.names.get("reader") or mask.names.get("class") or ""
+            owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", says or mask.entry.name))
+        else:
+            orphans.append(mask.entry.locator)
+    bare = [image.entry.locator for image in images if image.entry.locator not in owned]
+    return Parted(images, Matched(dict(owned), channels, bare, orphans), [], has_masks=True)
+
+
+def _masks_by_name(
+    images: list[Picture], channels: dict[str, tuple[Picture, ...]], masks: Sequence[Entry] | None
+) -> Parted:
+    """Images by a pattern, and the masks of a folder by their names; without one all are images."""
+    if masks is None:
+        return Parted(images, Matched({}, channels, [], []), [], has_masks=False)
+    drawn = [_mask(entry) for entry in masks]
+    matched = match(images, drawn, {})
+    return Parted(images, matched._replace(channels={**matched.channels, **channels}), [], has_masks=True)
+
+
+def _masks_by_pattern(entries: Sequence[Entry], hints: Hints) -> Parted:
+    """Masks by a pattern, and all other files that are no masks by their names are images."""
+    assert hints.masks is not None
+    chosen = _fitting(entries, hints.masks, "--masks", needs_id=False)
+    drawn = {one.entry.locator for one in chosen}
+    images = [
+        _picture(composed(entry.stem), Taken(entry, "", {}))
+        for entry in entries
+        if entry.locator not in drawn and not is_called_a_mask(entry)
+    ]
+    masks = [_mask(one.entry)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen]
+    return Parted(images, match(images, masks, {}), [], has_masks=True)
+
+
+def is_called_a_mask(entry: Entry, *, anywhere: bool = False) -> bool:
+    """Whether the folders or the name of a file say that it is a mask."""
+    in_folder = any(read_folder(part).role == "mask" and read_folder(part).certain for part in entry.parts[:-1])
+    return in_folder or says_mask(composed(entry.stem), anywhere=anywhere)
+
+
+def _mask(entry: Entry) -> Picture:
+    group, split = _group(entry)
+    folder = next((part for part in reversed(entry.parts[:-1]) if read_folder(part).role == "mask"), "")
+    return Picture(entry, composed(entry.stem), split, group, "mask", len(group), folder, nested=False, is_marked=True)
+
+
+def _picture(name: str, file: Taken) -> Picture:
+    """An image, called after its id and the name of its channel."""
+    group, split = _group(file.entry)
+    stem = "_".join((name, *filter(None, [file.names.get("channel")])))
+    return Picture(file.entry, stem, split, group, "image", 0, "", nested=False, is_marked=False)
+
+
+def _group(entry: Entry) -> tuple[tuple[str, ...], str | None]:
+    """The folders of a file that say neither a role nor a split, and the split."""
+    said = [(part, read_folder(part)) for part in entry.parts[:-1]]
+    split = next((folder.split for _, folder in reversed(said) if folder.split), None)
+    return tuple(part for part, folder in said if not folder.role and not folder.split), split
+
+
+def _images(entries: Sequence[Entry], pattern: str) -> dict[str, list[Taken]]:
+    """The files of each image by its id, channels in the order of their names."""
+    found: dict[str, list[Taken]] = defaultdict(list)
+    for file in _fitting(entries, pattern, "--images"):
+        found[file.id].append(file)
+    doubles = [
+        f"{name}: {', '.join(one.entry.where for one in files)}"
+        for name, files in found.items()
+        if len({one.names.get("channel") for one in files}) < len(files)
+    ]
+    if doubles:
+        raise DataError(
+            f"--images '{pattern}' gives {len(doubles)} ids to several images:\n{listed(doubles)}",
+            expected="an {id} for each image",
+            remedy="put {id} for the folder that tells them apart too: --images '{id}/{id}.png'; or {channel}",
+            code="DATA-061",
+        )
+    return {name: sorted(files, key=lambda one: natural(one.names.get("channel", ""))) for name, files in found.items()}
+
+
+def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
+    """The files that a pattern fits, at least one."""
+    expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
+    for entry in entries:
+        if hit := expression.fullmatch(composed(entry.where)):
+            groups = {name: text for name, text in hit.groupdict().items() if text is not None}
+            ids = [text for name, text in groups.items() if name == "id" or name.startswith("id_")]
+            names = {name: groups[name] for name in NAMES[1:] if name in groups}
+            found.append(Taken(entry, "_".join(dict.fromkeys(ids)), names))
+    if not found:
+        raise DataError(
+            f"{flag} '{pattern}' fits none of {len(entries)} files:\n{listed([entry.where for entry in entries])}",
+            expected="a pattern of paths below the source; * stands for letters of one name, ** for folders",
+            remedy="mend the pattern by the paths above",
+            code="DATA-061",
+        )
+    return found

@@ -1,0 +1,87 @@
+"""Images whose channels are a file each: `p1_t1.nii.gz` and `p1_flair.nii.gz`, `case_0000.png` and `case_0001.png`.
+
+Beside masks they are found by `source.pairing`. A model remembers how the names of its files ended, and new cases are
+put together by these endings.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from sfumato.data.manifest import folded
+from sfumato.data.order import natural
+from sfumato.data.source.listing import Entry
+from sfumato.data.source.pairing import Picture
+from sfumato.errors import DataError, listed
+
+
+def channel_of(stem: str) -> str:
+    """What the name of a channel's file says of it: what stands behind the last separator."""
+    return re.split(r"[ _.-]", stem)[-1]
+
+
+def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Picture, ...]]) -> tuple[str, ...]:
+    """The names of the channels, the same for all images; empty where each image is a file.
+
+    Raises:
+        DataError: images lack channels (all are listed).
+    """
+    if not channels:
+        return ()
+    found = {
+        image.entry.where: tuple(channel_of(one.stem) for one in channels.get(image.entry.locator, (image,)))
+        for image in images
+    }
+    names = sorted({name for of_image in found.values() for name in of_image}, key=natural)
+    if uneven := [f"{where}: {', '.join(has)}" for where, has in found.items() if sorted(has, key=natural) != names]:
+        raise _lack(uneven, names, "name the files that are meant: --images 'PLACE/{id}_{channel}.nii.gz' --masks "
+                    "'PLACE/{id}_seg.nii.gz'")  # fmt: skip
+    return tuple(names)
+
+
+def _lack(uneven: Sequence[str], names: Sequence[str], remedy: str) -> DataError:
+    return DataError(
+        f"{len(uneven)} images lack channels, or have others:\n{listed(uneven)}",
+        expected=f"a file for each of the channels {', '.join(names)}",
+        remedy=f"complete these images, take them away, or {remedy}",
+        code="DATA-065",
+    )
+
+
+def put_together(entries: Sequence[Entry], names: Sequence[str]) -> list[tuple[str, tuple[Entry, ...]]]:
+    """Files by image, each with the common part of its names and its files in the order of the channels.
+
+    Args:
+        entries: files of images.
+        names: how the names of the channels' files end.
+
+    Returns:
+        Nothing where no file is called after a channel.
+
+    Raises:
+        DataError: images lack channels, or files are called after none (all are listed).
+    """
+    known = {folded(name): name for name in names}
+    groups: dict[tuple[tuple[str, ...], str], dict[str, Entry]] = defaultdict(dict)
+    strange = list[Entry]()
+    for entry in entries:
+        channel = channel_of(entry.stem)
+        if folded(channel) in known:
+            stem = entry.stem[: len(entry.stem) - len(channel)].rstrip(" _-.")
+            groups[entry.parts[:-1], stem][known[folded(channel)]] = entry
+        else:
+            strange.append(entry)
+    if not groups:
+        return []
+    uneven = [
+        f"{'/'.join((*folder, stem))}: {', '.join(files)}"
+        for (folder, stem), files in groups.items()
+        if len(files) < len(names)
+    ]
+    uneven += [f"{entry.where}: called after no channel" for entry in strange]
+    if uneven:
+        raise _lack(uneven, names, "give a folder that holds all files of each image, named as the model was taught")
+    return [
+        (stem or (folder[-1] if folder else files[names[0]].stem), tuple(files[name] for name in names))
+        for (folder, stem), files in groups.items()
+    ]

@@ -1,0 +1,103 @@
+"""What the path of a mask says beyond that of its image: names of classes, numbers, readers, words for masks."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from sfumato.data.order import natural
+from sfumato.data.source.pairing import Owned
+from sfumato.data.source.words import (
+    BESIDE,
+    CHUNK,
+    FILLERS,
+    IMAGES,
+    MASKS,
+    READERS,
+    SECONDARY,
+    SPLITS,
+    VIEWS,
+    Token,
+    tokens,
+)
+
+SILENT = MASKS | READERS | VIEWS | BESIDE | SPLITS.keys() | IMAGES
+
+
+class Kind(NamedTuple):
+    """What the path of a mask says beyond that of its image.
+
+    Attributes:
+        name: its words but those for masks; "" for none.
+        number: its number.
+        reads: whether it is called after a reader.
+        family: the words for masks in it, those of its folder with `/` behind.
+        view: whether it is called after the field of view.
+        secondary: whether it is called after what further pictures of the same masks show.
+        folder: what its folder says of the name.
+        suffix: what its own name says of it.
+    """
+
+    name: str
+    number: int | None
+    reads: bool
+    family: tuple[str, ...]
+    view: bool
+    secondary: bool
+    folder: str
+    suffix: str
+
+
+def order_of(mask: Owned) -> tuple[object, ...]:
+    """Readers and parts by their numbers, those without first."""
+    number = kind_of(mask).number
+    return (-1 if number is None else number, natural(mask.entry.where))
+
+
+@lru_cache(maxsize=65536)
+def _kind(folder: str, rest: str) -> Kind:
+    below, own = tokens(folder), tokens(rest)
+    both = (*own, *below)
+    of_folder = next((words for part in reversed(folder.split("/")) if (words := _words(part))), "")
+    of_name = _words(rest)
+    reads = any(token.text in READERS or _counts(token) for token in both) or (
+        any(token.text == "manual" for token in both) and any(token.number is not None for token in both)
+    )
+    number = next((token.number for token in both if token.number is not None), None)
+    family = [f"{token.text.removesuffix('s')}{'/' * (token in below)}" for token in both if token.marks_mask]
+    name = of_folder or of_name
+    view, secondary = (any(token.text in words for token in both) for words in (VIEWS, SECONDARY))
+    return Kind(name, number, reads, tuple(family), view, secondary, of_folder, of_name)
+
+
+def _counts(token: Token) -> bool:
+    """Whether a token is a number that counts, such as `2nd`."""
+    return token.number is not None and token.text[-1].isalpha()
+
+
+def kind_of(mask: Owned) -> Kind:
+    """What the path of a mask says beyond that of its image."""
+    return _kind(mask.folder, mask.rest)
+
+
+def _words(text: str) -> str:
+    """The words of a name that mean something, as they are written, with the numbers between and behind them."""
+    kept = [token for token in tokens(text) if _means_something(text, token)]
+    kept = [token for token in kept if token.text not in FILLERS] or kept
+    if not kept:
+        return ""
+    behind = [token for token in tokens(text) if token.start >= kept[0].start and token.text not in SILENT]
+    return text[kept[0].start : behind[-1].end]
+
+
+def _means_something(text: str, token: Token) -> bool:
+    """Whether a token is a word of its own, with a number behind it at most, and no word for masks."""
+    chunk = next(found[0] for found in CHUNK.finditer(text) if found.start() <= token.start < found.end())
+    return token.text not in SILENT and token.number is None and re.search(r"\d.*[^\W\d]|\d{3}", chunk) is None
+
+
+def name_by(mask: Owned, by: str) -> str:
+    """What a mask is called after by its folder, its suffix or, for any other word, whichever says something."""
+    kind = kind_of(mask)
+    if by == "folder":
+        return kind.folder or mask.folder
+    return kind.suffix or mask.rest.strip(" _-.") if by == "suffix" else kind.name

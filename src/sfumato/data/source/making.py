@@ -1,0 +1,95 @@
+"""From images and their masks to cases: ids, classes, patients."""
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+
+from sfumato.data.manifest import Case, folded
+from sfumato.data.source.channels import channel_of
+from sfumato.data.source.pairing import Picture
+from sfumato.data.source.words import composed
+from sfumato.errors import DataError, listed
+
+
+def make_cases(
+    images: Sequence[Picture],
+    masks: Mapping[str, tuple[str, ...]],
+    channels: Mapping[str, tuple[Picture, ...]],
+    class_level: int,
+) -> tuple[list[Case], list[str]]:
+    """The cases, and what to know about them.
+
+    Args:
+        images: the first file of each image.
+        masks: of each image by its locator.
+        channels: all files of the images of several, by the locator of the first.
+        class_level: see `Hints`.
+
+    Raises:
+        DataError: images lie in fewer folders than the class needs.
+    """
+    images = [_called_alike(image, channels) for image in images]
+    groups, notes = _own_groups(images), list[str]()
+    folders = {group[0] for group in groups if group}
+    patients = bool(folders) and bool(masks) and all(image.nested for image in images)
+    if folders and not patients and not class_level and not all(groups):
+        notes.append(f"images beside the class folders, in none of them: {sum(not group for group in groups)}")
+    labels = _labels(images, class_level) if class_level else [None if patients else _first(group) for group in groups]
+    cases = [
+        Case(
+            id=name,
+            image=image.entry.locator,
+            channels=tuple(other.entry.locator for other in channels.get(image.entry.locator, ())[1:]),
+            masks=masks.get(image.entry.locator, ()),
+            label=label,
+            patient=_first(group) if patients else None,
+            split=image.split,
+        )
+        for image, group, name, label in zip(images, groups, unique_ids(images, groups), labels, strict=True)
+    ]
+    return cases, notes
+
+
+def _called_alike(image: Picture, channels: Mapping[str, tuple[Picture, ...]]) -> Picture:
+    """An image of several files is called after what their names have in common, or after their folder."""
+    if image.entry.locator not in channels:
+        return image
+    stem = image.stem[: -len(channel_of(image.stem))].rstrip(" _-.")
+    return image._replace(stem=stem or (image.group[-1] if image.group else image.stem))
+
+
+def _first(group: tuple[str, ...]) -> str | None:
+    return group[0] if group else None
+
+
+def _labels(images: Sequence[Picture], level: int) -> list[str]:
+    """The folder at a level below the source, for each image."""
+    if shallow := [image.entry.where for image in images if len(image.entry.parts) <= level]:
+        raise DataError(
+            f"{len(shallow)} of {len(images)} images lie in fewer than {level} folders:\n{listed(shallow)}",
+            expected=f"a class folder at level {level} below the source",
+            remedy="give a smaller --class-level",
+            code="DATA-067",
+        )
+    return [image.entry.parts[level - 1] for image in images]
+
+
+def _own_groups(images: Sequence[Picture]) -> list[tuple[str, ...]]:
+    """Groups without the folders that are common to all images: those only wrap."""
+    levels = zip(*(image.group for image in images), strict=False)
+    common = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))
+    return [image.group[common:] for image in images]
+
+
+def unique_ids(images: Sequence[Picture], groups: Sequence[tuple[str, ...]]) -> list[str]:
+    """Unique names, with as little added to the stem as needed: the group, the split, the ending, a number."""
+    stems = [image.entry.stem if image.stem == composed(image.entry.stem) else image.stem for image in images]
+    plain = ["_".join((*group, stem)) for stem, group in zip(stems, groups, strict=True)]
+    with_split = [f"{image.split}_{name}" if image.split else name for image, name in zip(images, plain, strict=True)]
+    with_ending = [
+        f"{name}_{image.entry.name[len(image.entry.stem) + 1 :]}"
+        for image, name in zip(images, with_split, strict=True)
+    ]
+    for names in (stems, plain, with_split, with_ending):
+        if len({folded(name) for name in names}) == len(names):
+            return names
+    return [f"{name}_{number}" for number, name in enumerate(with_ending)]

@@ -1,0 +1,118 @@
+"""How far the masks of an image lie on one another, measured on a sample of a set."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Bool
+
+from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.joined import shown
+from sfumato.data.formats.locator import Locator
+from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.source.pairing import Owned
+from sfumato.errors import DataError
+
+IMAGES, VOLUMES, MASKS = 32, 3, 6
+"""Images (or volumes) of a sample, and masks of each that are compared."""
+
+ENOUGH = 24
+"""Pairs of masks that both show something; with so many, no more images are looked at."""
+
+ON, BESIDE = 0.5, 0.1
+"""Shares of the smaller object: from the first on two lie on one another, up to the second beside one another."""
+
+ALIKE, NEAR, NESTED = 0.75, 0.25, 0.97
+"""Dice from which on two masks show the same, and from which on if neither holds the other; share that holds it."""
+
+MOST = 0.9
+"""Share of the pairs that speaks for all."""
+
+VIEW = 0.3
+"""Share of the image that a field of view has at least."""
+
+Item = TypeVar("Item", bound=Sequence[Owned])
+Shown = Bool[np.ndarray, "..."]
+
+
+class Overlap(NamedTuple):
+    """How far masks of an image lie on one another.
+
+    Attributes:
+        shares: for each pair that both show something, the share of the smaller object that lies on the larger.
+        dice: of the same pairs.
+    """
+
+    shares: tuple[float, ...]
+    dice: tuple[float, ...]
+
+    @property
+    def together(self) -> bool:
+        """Whether they lie on one another, as readers do."""
+        return float(np.mean([share >= ON for share in self.shares])) > 0.5
+
+    @property
+    def apart(self) -> bool:
+        """Whether they lie beside one another, as parts do."""
+        return float(np.mean([share <= BESIDE for share in self.shares])) >= MOST
+
+    @property
+    def alike(self) -> bool:
+        """Whether they show the same, as readers do and classes do not."""
+        dice, share = float(np.median(self.dice)), float(np.median(self.shares))
+        return dice >= ALIKE or (dice >= NEAR and share < NESTED)
+
+    def told(self) -> str:
+        """In words."""
+        beside = sum(share <= BESIDE for share in self.shares)
+        return (
+            f"of {len(self.shares)} pairs that were compared, {beside} lie beside one another, "
+            f"{sum(share >= ON for share in self.shares)} on one another; median Dice {np.median(self.dice):.2f}"
+        )
+
+
+def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
+    """How far the masks of images with several lie on one another; None where none could be compared."""
+    shares, dice = list[float](), list[float]()
+    for masks in _sample(list(several.values())):
+        drawn = [area for mask in masks[:MASKS] if (area := object_in(mask.entry.locator)) is not None and area.any()]
+        for one, other in combinations(drawn, 2):
+            if one.shape == other.shape:
+                both, sizes = int((one & other).sum()), (int(one.sum()), int(other.sum()))
+                shares.append(both / min(sizes))
+                dice.append(2 * both / sum(sizes))
+        if len(shares) >= ENOUGH:
+            break
+    return Overlap(tuple(shares), tuple(dice)) if shares else None
+
+
+def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
+    """Which of two kinds of masks shows the field of view: it is large and holds all of the other; None for neither."""
+    holds = [list[bool](), list[bool]()]
+    for one, other in _sample(pairs):
+        areas = [object_in(mask.entry.locator) for mask in (one, other)]
+        if areas[0] is None or areas[1] is None or areas[0].shape != areas[1].shape:
+            return None
+        for place, (outer, inner) in enumerate(((areas[0], areas[1]), (areas[1], areas[0]))):
+            held = (outer & inner).sum() >= 0.99 * inner.sum()
+            holds[place].append(bool(held and outer.mean() >= VIEW and outer.sum() >= 1.5 * inner.sum()))
+    return next((place for place, held in enumerate(holds) if held and all(held)), None)
+
+
+def _sample(items: Sequence[Item]) -> Sequence[Item]:
+    """Some, spread over all; more are there than are looked at when nothing can be compared."""
+    count = VOLUMES if is_volume(Locator.parse(items[0][0].entry.locator).path) else IMAGES
+    return items[:: max(1, -(-len(items) // count))]
+
+
+def object_in(locator: str) -> Shown | None:
+    """What a mask shows as object; None where it cannot be read, which is told when it is decoded."""
+    target = Locator.parse(locator)
+    try:
+        if not target.member and is_volume(target.path):
+            return shown(locator, np.asarray(read_volume(Path(locator)).voxels))
+        return shown(locator, read_mask(locator))
+    except DataError:
+        return None

@@ -1,0 +1,54 @@
+"""The files that were found, as patterns with counts: `*/images/*_training.tif (40)`."""
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import takewhile
+
+from sfumato.data.source.listing import Entry
+
+MOST = 6
+"""Patterns that are told; the others are counted."""
+
+
+def told_files(entries: Sequence[Entry], kinds: Sequence[object] | None = None) -> str:
+    """Patterns of files with how many have each.
+
+    Args:
+        entries: the files.
+        kinds: what sorts them; each gets a pattern of its own, where they are few.
+    """
+    groups: dict[object, list[tuple[str, ...]]] = defaultdict(list)
+    for entry, kind in zip(entries, kinds or [None] * len(entries), strict=True):
+        groups[kind, len(entry.parts)].append(entry.parts)
+    patterns: dict[str, int] = defaultdict(int)
+    for paths in groups.values():
+        patterns[pattern(paths)] += len(paths)
+    if len(patterns) > MOST and kinds:
+        return told_files(entries)
+    shown = [f"{name} ({count})" for name, count in sorted(patterns.items())]
+    more = [f"{len(shown) - MOST} more"] if len(shown) > MOST else []
+    return ", ".join([*shown[:MOST], *more])
+
+
+def pattern(paths: Sequence[tuple[str, ...]]) -> str:
+    """What paths of one depth have in common, with `*` where they differ."""
+    return "/".join(_common(sorted(set(names))) for names in zip(*paths, strict=True))
+
+
+def _common(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    start = _common_start(names)
+    end = _common_start([name[len(start) :][::-1] for name in names])[::-1]
+    return f"{_whole_words(start)}*{_whole_words(end[::-1])[::-1]}"
+
+
+def _common_start(names: Sequence[str]) -> str:
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    return "".join(letters[0] for letters in alike)
+
+
+def _whole_words(text: str) -> str:
+    """A beginning without the letters and digits behind its last separator."""
+    return re.sub(r"(?:\d+|(?<=[ _.-])[^\W_]+|^[^\W_]{1,2})$", "", text)

@@ -1,0 +1,345 @@
+"""What several mask files of one image are: readers, parts of one reading, classes, sides, or the field of view.
+
+    masks of readers       lie on one another           rater1/a.png, rater2/a.png; a_1stHO, a_2ndHO; mask-0, mask-1
+    parts of one reading   lie beside one another       a_mask.png, a_mask_1.png; a file for each nucleus: joined
+    sides                  parts that are called so     leftMask/a.png, rightMask/a.png: joined
+    classes                have names that come again   segmentations/liver.nii.gz; IDRiD_01_MA.tif: a value for each
+    the field of view      holds all that is drawn      mask/21_training_mask.gif beside 1st_manual/21_manual1.gif
+
+Names alone do not tell readers from parts, so how far the masks of an image lie on one another is measured on a sample
+of the set (`source.overlap`). What stays open is refused, with the flag that decides it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from pathlib import PurePath
+
+from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, Part, joined, parts_of
+from sfumato.data.order import natural
+from sfumato.data.source.found import Hints
+from sfumato.data.source.kinds import kind_of, name_by, order_of
+from sfumato.data.source.overlap import are_views, overlap
+from sfumato.data.source.pairing import Owned
+from sfumato.data.source.words import SIDES, tokens
+from sfumato.errors import DataError, listed
+from sfumato.wording import counted
+
+RARE = 0.1
+"""Share of the masks up to which names among numbers are chance: `0f7e`, `beef`."""
+
+FLAGS = (
+    "say what they are: --join-masks (parts of one mask), --readers-by folder or suffix (readers), --classes-by folder "
+    "or suffix (a class each), or which files are meant (--masks 'PLACE/{id}_mask.png')"
+)
+
+Masks = Mapping[str, list[Owned]]
+
+
+@dataclass(frozen=True)
+class Readings:
+    """What the masks of a set are.
+
+    Attributes:
+        masks: of each image by its locator, one for each reader; images without any are missing.
+        names: names of the classes by their values, where each has a file of its own.
+        ignore: the value of pixels that say nothing.
+        told: what was made of several masks of an image, for the line that tells the pairing.
+        notes: what was left out.
+        unused: masks that are left out.
+    """
+
+    masks: Mapping[str, tuple[str, ...]]
+    names: Mapping[int, str] = field(default_factory=dict)
+    ignore: int | None = None
+    told: str = ""
+    notes: tuple[str, ...] = ()
+    unused: tuple[Owned, ...] = ()
+
+
+def read_several(owned: Masks, hints: Hints) -> Readings:
+    """Decide what the masks of each image are.
+
+    Args:
+        owned: the mask files of each image.
+        hints: what a person said about them.
+
+    Raises:
+        DataError: nobody can know.
+    """
+    owned, unused, notes = _without_secondary(owned)
+    if hints.is_said_of_masks:
+        return _as_said(owned, hints, notes, unused)
+    owned, views, said = _without_views(owned)
+    readings = _decided(owned, hints)
+    notes = (*notes, *said, *readings.notes)
+    return _within(Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)),
+                   views)  # fmt: skip
+
+
+def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[str, ...]]:
+    """Masks in colours or by object are left out where there are others."""
+    unused = list[Owned]()
+    kept: dict[str, list[Owned]] = {}
+    for image, masks in owned.items():
+        plain = [mask for mask in masks if not kind_of(mask).secondary] if len(masks) > 1 else masks
+        kept[image] = plain or masks
+        unused += [mask for mask in masks if mask not in kept[image]] if plain else []
+    told = (f"masks in colours or by object beside others, not used: {len(unused)}",) if unused else ()
+    return kept, tuple(unused), told
+
+
+def _without_views(owned: Masks) -> tuple[Masks, Mapping[str, list[Owned]], tuple[str, ...]]:
+    """The masks without those of the field of view, those, and a sentence.
+
+    Raises:
+        DataError: masks of two kinds compete.
+    """
+    family = _family_of_views(owned)
+    if not family:
+        return owned, {}, ()
+    views = {
+        image: [mask for mask in masks if _is_view(mask, family)]
+        for image, masks in owned.items()
+        if any(_is_view(mask, family) for mask in masks)
+    }
+    rest = {image: [mask for mask in masks if mask not in views.get(image, ())] for image, masks in owned.items()}
+    rest = {image: masks for image, masks in rest.items() if masks}
+    where = sorted({_place(mask) for masks in views.values() for mask in masks})
+    note = (
+        f"masks of the field of view, in which all that is drawn lies: {', '.join(where[:3])} ({len(views)}); pixels "
+        "outside do not count. If that is wrong, name the masks that are meant with --masks"
+    )
+    return rest, views, (note,)
+
+
+def _is_view(mask: Owned, family: tuple[str, ...]) -> bool:
+    kind = kind_of(mask)
+    return kind.view or (kind.family == family and not kind.name and not kind.reads)
+
+
+def _family_of_views(owned: Masks) -> tuple[str, ...]:
+    """The words of the masks that show the field of view; empty where there are none."""
+    named = [kind_of(mask).family for masks in owned.values() for mask in masks if kind_of(mask).view]
+    if named:
+        return named[0]
+    pairs = defaultdict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Owned, Owned]]](list)
+    for masks in owned.values():
+        plain = [mask for mask in masks if not kind_of(mask).name]
+        first = {kind_of(mask).family: mask for mask in reversed(plain)}
+        for one, other in combinations(sorted(first), 2):
+            pairs[one, other].append((first[one], first[other]))
+    for both in pairs.values():
+        kinds = [kind_of(mask) for mask in both[0]]
+        if all(kind.reads for kind in kinds):
+            continue
+        found = are_views(both)
+        if found is None:
+            raise _competing(both)
+        return kind_of(both[0][found]).family
+    return ()
+
+
+def _within(readings: Readings, views: Mapping[str, list[Owned]]) -> Readings:
+    """The same where pixels outside of the field of view say nothing."""
+    if not views:
+        return readings
+    masks = {
+        image: tuple(
+            joined([*parts_of(mask), *(Part(WITHIN, view.entry.locator) for view in views.get(image, ()))])
+            for mask in of_image
+        )
+        for image, of_image in readings.masks.items()
+    }
+    return Readings(masks, readings.names, OUTSIDE, readings.told, readings.notes, readings.unused)
+
+
+def _decided(owned: Masks, hints: Hints) -> Readings:
+    """What several masks are where nobody said it."""
+    several = {image: masks for image, masks in owned.items() if len(masks) > 1}
+    names = _names(owned)
+    if not several:
+        return _of_classes(owned, names, hints) if _is_one_of_several_classes(owned, names) else _as_readers(owned)
+    kinds = [kind_of(mask) for masks in several.values() for mask in masks]
+    if all(kind.reads for kind in kinds):
+        return _checked_readers(owned, several)
+    named = [kind for kind in kinds if kind.name]
+    if len(named) == len(kinds) and names:
+        return _of_names(owned, several, names, hints)
+    words = [kind for kind in named if not any(letter.isdigit() for letter in kind.name)]
+    if len(named) < len(kinds) and len(words) >= RARE * len(kinds):
+        raise _unclear(several, "some have names, and others none")
+    measured = overlap(several)
+    if measured is None:
+        return _as_readers(owned) if all(kind.number is not None or not kind.name for kind in kinds) else _join(owned)
+    if measured.apart:
+        return _join(owned)
+    if measured.together:
+        return _as_readers(owned)
+    raise _unclear(several, measured.told())
+
+
+def _names(owned: Masks) -> list[str]:
+    """Names of masks that come again with other images, in natural order; none where they are names of objects."""
+    holders: Counter[str] = Counter()
+    for masks in owned.values():
+        holders.update({kind_of(mask).name for mask in masks} - {""})
+    if not holders:
+        return []
+    again = [name for name, count in holders.items() if count > 1]
+    alone = len(owned) == 1 and all(not any(character.isdigit() for character in name) for name in holders)
+    if alone or 2 * len(again) > len(holders):
+        return sorted(holders, key=natural)
+    return []
+
+
+def _is_one_of_several_classes(owned: Masks, names: Sequence[str]) -> bool:
+    """Whether each image has a file of one class, and these differ."""
+    return len(names) > 1 and all(kind_of(mask).name for masks in owned.values() for mask in masks)
+
+
+def _of_names(owned: Masks, several: Masks, names: Sequence[str], hints: Hints) -> Readings:
+    words = {token.text for name in names for token in tokens(name)}
+    measured = overlap(several)
+    if measured is not None and measured.alike:
+        raise _unclear(several, f"they are nearly alike ({measured.told()}): are these readers?")
+    are_sides = bool(words & SIDES) and len(names) == 2 and len({_without_sides(name) for name in names}) == 1
+    if are_sides and (measured is None or measured.apart):
+        return _join(owned, what=f"sides ({', '.join(names)}), joined")
+    return _of_classes(owned, names, hints)
+
+
+def _without_sides(name: str) -> tuple[str, ...]:
+    return tuple(token.text for token in tokens(name) if token.text not in SIDES)
+
+
+def _checked_readers(owned: Masks, several: Masks) -> Readings:
+    measured = overlap(several)
+    if measured is not None and measured.apart:
+        raise _unclear(several, f"they are called after readers, but never lie on one another ({measured.told()})")
+    return _as_readers(owned)
+
+
+def _as_readers(owned: Masks) -> Readings:
+    masks = {image: tuple(mask.entry.locator for mask in sorted(of, key=order_of)) for image, of in owned.items()}
+    most = max((len(of_image) for of_image in masks.values()), default=0)
+    return Readings(masks, told=f"readers: {most}" if most > 1 else "")
+
+
+def _join(owned: Masks, *, what: str = "") -> Readings:
+    masks = {
+        image: (joined([Part("", mask.entry.locator) for mask in sorted(of_image, key=order_of)]),)
+        for image, of_image in owned.items()
+    }
+    joined_images = sum(len(of_image) > 1 for of_image in owned.values())
+    parts = what or "parts of one mask (they lie beside one another), joined"
+    told = f"{parts} in {counted(joined_images, 'image')} (else --readers-by or --classes-by)" if joined_images else ""
+    return Readings(masks, told=told)
+
+
+def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "name") -> Readings:
+    """A value for each name.
+
+    Raises:
+        DataError: a class that was named has no file, or there are too many.
+    """
+    wanted = [name for value, name in hints.names_of_classes.items() if value] or list(names)
+    if missing := [name for name in wanted if name not in names]:
+        raise DataError(
+            f"no mask is called after the class {', '.join(missing)}",
+            expected=f"names among: {', '.join(names[:20])}",
+            remedy="give other --class-names",
+            code="DATA-064",
+        )
+    if len(wanted) > LARGEST_CLASS:
+        raise DataError(f"masks of {len(wanted)} classes", expected=f"at most {LARGEST_CLASS}",
+                        remedy="choose some with --class-names", code="DATA-014")  # fmt: skip
+    values = {name: value for value, name in enumerate(wanted, start=1)}
+    masks, lacking, unused = dict[str, tuple[str, ...]](), 0, list[Owned]()
+    for image, of_image in owned.items():
+        parts = [(values.get(name_by(mask, by), 0), mask) for mask in of_image]
+        unused += [mask for value, mask in parts if not value]
+        kept = sorted(((value, mask) for value, mask in parts if value), key=lambda part: (part[0], order_of(part[1])))
+        if kept:
+            masks[image] = (joined([Part(str(value), mask.entry.locator) for value, mask in kept]),)
+        lacking += len({value for value, _ in kept}) < len(values)
+    notes = [f"images that lack a file for some class, taken for having none of it: {lacking}"] if lacking else []
+    notes += [f"masks of other classes, not used: {len(unused)}"] if unused else []
+    told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''} (else --join-masks or "
+    return Readings(
+        masks, {0: "background", **{value: name for name, value in values.items()}}, None, f"{told}--readers-by)",
+        tuple(notes), tuple(unused),
+    )  # fmt: skip
+
+
+def _as_said(owned: Masks, hints: Hints, notes: tuple[str, ...], unused: tuple[Owned, ...]) -> Readings:
+    """What the masks are by the words of a person.
+
+    Raises:
+        DataError: they are not so.
+    """
+    if hints.join_masks:
+        readings = _join(owned, what="parts of one mask, joined as asked")
+    elif hints.classes_by is not None:
+        by = hints.classes_by
+        names = sorted({name_by(mask, by) for masks in owned.values() for mask in masks}, key=natural)
+        if "" in names:
+            raise _nameless(owned, by, "class")
+        readings = _of_classes(owned, names, hints, by)
+    else:
+        by = hints.readers_by or "suffix"
+        readings = _by_readers(owned, by)
+    return Readings(readings.masks, readings.names, None, readings.told, (*notes, *readings.notes),
+                    (*unused, *readings.unused))  # fmt: skip
+
+
+def _by_readers(owned: Masks, by: str) -> Readings:
+    """A reader for each folder or suffix; several files of one reader are parts."""
+    masks = dict[str, tuple[str, ...]]()
+    for image, of_image in owned.items():
+        readers = defaultdict[str, list[Part]](list)
+        for mask in sorted(of_image, key=order_of):
+            text = mask.folder if by == "folder" else mask.rest
+            readers[text].append(Part("", mask.entry.locator))
+        masks[image] = tuple(joined(readers[text]) for text in sorted(readers, key=natural))
+    most = max(map(len, masks.values()))
+    return Readings(masks, told=f"readers by {by}: {most}")
+
+
+def _place(mask: Owned) -> str:
+    return "/".join(("*", mask.folder, f"*{mask.rest}")) if mask.folder else f"*{mask.rest}"
+
+
+def _competing(both: Sequence[tuple[Owned, Owned]]) -> DataError:
+    one, other = both[0]
+    shown = listed([f"{a.entry.where} and {PurePath(b.entry.where).name} in {PurePath(b.entry.where).parent}"
+                    for a, b in both])  # fmt: skip
+    return DataError(
+        f"{counted(len(both), 'image has', 'images have')} masks of two kinds, {_place(one)} and {_place(other)}:\n"
+        f"{shown}",
+        expected="one mask per image and reader",
+        remedy=f"{FLAGS}; or take one of them away",
+        code="DATA-011",
+    )
+
+
+def _unclear(several: Masks, why: str) -> DataError:
+    shown = [f"{image}: {', '.join(mask.entry.name for mask in masks)}" for image, masks in several.items()]
+    return DataError(
+        f"{counted(len(several), 'image has', 'images have')} several masks, and what they are is not clear: {why}\n"
+        f"{listed(shown)}",
+        expected="readers, who draw the same, or parts that lie beside one another, or names of classes",
+        remedy=FLAGS,
+        code="DATA-064",
+    )
+
+
+def _nameless(owned: Masks, by: str, what: str) -> DataError:
+    bare = [mask.entry.where for masks in owned.values() for mask in masks if not name_by(mask, by)]
+    return DataError(
+        f"{counted(len(bare), 'mask has', 'masks have')} no {what} in the {by}:\n{listed(bare)}",
+        expected=f"a {what} in every {by}",
+        remedy=FLAGS,
+        code="DATA-064",
+    )

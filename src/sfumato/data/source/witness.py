@@ -1,0 +1,190 @@
+"""What the pixels say where names do not: files of few values, named like others, are their masks.
+
+Files are sorted into series: by folder, by ending, by the word behind their names, and, of volumes, by the name that
+comes again in the folder of each case. Of a series that has the names of another one a few files are read. A series of
+few values beside one of many is taken for the masks of that one. A class folder of nothing but such pictures, beside
+classes of real images, is no class: it is refused until a person says what it is.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.data.formats.image import read_image
+from sfumato.data.formats.locator import Locator
+from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.source.pairing import Picture
+from sfumato.data.source.patterns import told_files
+from sfumato.errors import DataError, listed
+
+SAMPLE = 4
+"""Files of a series that are read."""
+
+SERIES = 48
+"""Series that are looked at; where there are more, they are no habit of naming."""
+
+FEW = 8
+"""Up to so many whole numbers are values of a picture of masks; of a label volume, four times as many."""
+
+SOFT = 0.98
+"""Share of the pixels near black and white in masks that were blurred by JPEG."""
+
+
+class Seen(NamedTuple):
+    """Images, masks, and the patterns of the masks."""
+
+    images: list[Picture]
+    masks: list[Picture]
+    told: str = ""
+
+
+class Series(NamedTuple):
+    """Files that are called alike; `stems` are what their names have in common with those of other series."""
+
+    pictures: dict[str, Picture]
+
+    def begins(self, other: "Series") -> bool:
+        """Whether most of its files are called like files of another series."""
+        return 2 * len(self.pictures.keys() & other.pictures.keys()) > len(self.pictures)
+
+
+def masks_by_pixels(pictures: Sequence[Picture]) -> Seen:
+    """Sort pictures into images and masks where their names say nothing.
+
+    Raises:
+        DataError: a class folder holds pictures of few values alone, and none is called like an image.
+    """
+    for ways in (_by_ending, _by_word, _by_name, _by_folder):
+        series = ways(pictures)
+        masks = _masks_among(series) if 1 < len(series) <= SERIES else []
+        if masks:
+            return _sorted(pictures, masks, nameless=ways is _by_name)
+    _refuse_masks_as_class(pictures)
+    return Seen(list(pictures), [])
+
+
+def _sorted(pictures: Sequence[Picture], masks: Sequence[Series], *, nameless: bool) -> Seen:
+    chosen = {picture.entry.locator for series in masks for picture in series.pictures.values()}
+    images = [picture for picture in pictures if picture.entry.locator not in chosen]
+    drawn = [picture for picture in pictures if picture.entry.locator in chosen]
+    roles = [
+        picture._replace(role="mask", below=len(picture.group), folder="", stem="" if nameless else picture.stem)
+        for picture in drawn
+    ]
+    return Seen(images, roles, told_files([picture.entry for picture in drawn]))
+
+
+def _masks_among(series: Mapping[object, Series]) -> list[Series]:
+    """Series of few values whose files are called like those of a series of many."""
+    partners = {
+        key: [other for name, other in series.items() if name != key and one.begins(other)]
+        for key, one in series.items()
+    }
+    looked = {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items() if partners[key]}
+    looked |= {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items()
+               if key not in looked and any(one in others for others in partners.values())}  # fmt: skip
+    known = {id(series[key]): found for key, found in looked.items()}
+    return [
+        one
+        for key, one in series.items()
+        if looked.get(key) and any(known.get(id(other)) is False for other in partners[key])
+    ]
+
+
+def _by_folder(pictures: Sequence[Picture]) -> dict[object, Series]:
+    return _grouped((picture.entry.parts[:-1], picture.stem, picture) for picture in pictures)
+
+
+def _by_ending(pictures: Sequence[Picture]) -> dict[object, Series]:
+    """By ending, as `a.jpg` and `a.png`: the names of a series are their paths without it."""
+    return _grouped(
+        (Path(picture.entry.name).suffix.lower(), "/".join((*picture.entry.parts[:-1], picture.stem)), picture)
+        for picture in pictures
+    )
+
+
+def _by_word(pictures: Sequence[Picture]) -> dict[object, Series]:
+    """By the word behind the name of another file, as `a` and `a_lesion`; in its folder unless names are unique."""
+    alone = len({picture.stem for picture in pictures}) == len(pictures)
+
+    def name(picture: Picture) -> str:
+        return picture.stem if alone else "/".join((*picture.entry.parts[:-1], picture.stem))
+
+    paths = set(map(name, pictures))
+
+    def split(picture: Picture) -> tuple[object, str, Picture]:
+        path = name(picture)
+        found = re.fullmatch(r"(.+)[ _.-]([^\W\d_]+)", path)
+        return (found[2].lower(), found[1], picture) if found and found[1] in paths else ("", path, picture)
+
+    return _grouped(map(split, pictures))
+
+
+def _by_name(pictures: Sequence[Picture]) -> dict[object, Series]:
+    """By the whole name, where it comes again in many folders: a file of each kind in the folder of each case."""
+    if not pictures or not is_volume(Locator.parse(pictures[0].entry.locator).path):
+        return {}
+    return _grouped((picture.stem.lower(), "/".join(picture.entry.parts[:-1]), picture) for picture in pictures)
+
+
+def _grouped(sorted_pictures: object) -> dict[object, Series]:
+    groups: dict[object, dict[str, Picture]] = defaultdict(dict)
+    for key, stem, picture in sorted_pictures:  # type: ignore[attr-defined]
+        groups[key][stem] = picture
+    return {key: Series(members) for key, members in groups.items()}
+
+
+def looks_like_masks(pictures: Sequence[Picture]) -> bool | None:
+    """Whether a few of the files have few values; None where none can be read, or where all are of one value."""
+    step = max(1, len(pictures) // SAMPLE)
+    found = [_is_like_a_mask(picture.entry.locator) for picture in pictures[::step][:SAMPLE]]
+    decided = [answer for answer in found if answer is not None]
+    return all(decided) if decided else None
+
+
+def _is_like_a_mask(locator: str) -> bool | None:
+    """Whether a file has few values; None where it cannot be read, or has one value alone."""
+    target = Locator.parse(locator)
+    try:
+        in_volume = not target.member and is_volume(target.path)
+        values = np.asarray(read_volume(target.path).voxels) if in_volume else read_image(locator)
+    except DataError:
+        return None
+    if not in_volume and values.shape[2] == 3:
+        if (values.max(2).astype(int) - values.min(2) > FEW).any():
+            return False
+        values = values[..., 0]
+    if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
+        return False
+    distinct = np.unique(values)
+    if len(distinct) == 1:
+        return None
+    if distinct[0] >= 0 and len(distinct) <= (4 * FEW if in_volume else FEW):
+        return True
+    near = (values <= 15) | (values >= 240)
+    return bool(not in_volume and values.dtype == np.uint8 and near.mean() >= SOFT and (values >= 240).any())
+
+
+def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
+    """Refuse class folders of which some hold pictures of few values and the others images."""
+    folders: dict[tuple[str, ...], list[Picture]] = defaultdict(list)
+    for picture in pictures:
+        folders[picture.group[:1]].append(picture)
+    if not 1 < len(folders) <= SERIES:
+        return
+    looked = {folder: looks_like_masks(members) for folder, members in folders.items()}
+    masks = [folder for folder, found in looked.items() if found]
+    if masks and any(found is False for found in looked.values()):
+        named = [f"{'/'.join(folder) or '.'}: {told_files([one.entry for one in folders[folder]])}" for folder in masks]
+        raise DataError(
+            f"{len(masks)} of {len(folders)} folders hold pictures of few values, as masks have, beside images:\n"
+            f"{listed(named)}",
+            expected="folders of images, each a class, or masks that are called like their images",
+            remedy="say what are images and what masks: --images 'PLACE/{id}.png' --masks 'PLACE/{id}.png'; all are "
+            "images with --images '**/{id}.*' alone",
+            code="DATA-068",
+        )

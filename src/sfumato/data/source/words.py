@@ -1,0 +1,258 @@
+"""The words by which people mark what is an image and what a mask, in names of files and of folders.
+
+One list serves pictures, volumes and arrays. A word counts before or after the rest of a name, behind a separator, at a
+digit or where a capital follows a small letter: `seg_a`, `a-labelled`, `label0001`, `a_1stHO`, `leftMask`. What is left
+of a name without such words is what an image and its masks have in common.
+"""
+
+import re
+import unicodedata
+from functools import lru_cache
+from typing import NamedTuple
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+MASKS = _words(
+    """
+    mask masks masked segmask segmasks label labels labelled labeled labelling labeling labelmap labelmaps labelids
+    gt gts gtfine gtcoarse truth truths groundtruth groundtruths goldstandard gold goldtruth
+    seg segs segm segmented segmentation segmentations gmseg wmseg scseg segmentationclass segmentationobject
+    segmentationmap annotation annotations annot annots anno annotated manual manuals
+    outline outlines contour contours delineation delineations trimap trimaps roi rois
+    """
+)
+LINES = _words("centerline centreline")
+"""What is drawn in volumes too; it also says what is drawn."""
+READERS = _words("expert experts rater raters reader readers annotator annotators observer observers grader graders")
+IMAGES = _words(
+    """
+    image images img imgs im input inputs frame frames fram photo photos picture pictures pic
+    original originals orig scan scans volume volumes vol vols imaging leftimg8bit
+    """
+)
+PLAIN_IMAGES = _words("image images img imgs input inputs")
+"""Folders of these names are never classes."""
+MODALITIES = _words(
+    """
+    ct cta cbct cect ncct mr mri mra pet us oct fundus t1 t1w t1n t1c t1ce t1gd t2 t2w t2f pd pdw flair dwi adc dce swi
+    bold asl training test
+    """
+)
+"""What may stand behind the name of an image beside a mask that lacks it."""
+VIEWS = _words("fov fieldofview fovmask")
+"""Masks of what the camera sees: pixels outside say nothing."""
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+SIDES = _words("left right l r lt rt sin dex")
+SECONDARY = _words(
+    """
+    color colour colors instance instances instanceids object objects segmentationobject overlay edge edges border
+    borders
+    """
+)
+"""Further pictures of the same masks, in colours or by object: the masks beside them are meant."""
+BESIDE = _words("ho ids id class classes fine coarse binary bin png final corrected tr ts") | SECONDARY
+"""What may stand beside a word for a mask, and says nothing by itself."""
+FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti the and of a b c d")
+JOINED = {
+    ("ground", "truth"): "groundtruth",
+    ("ground", "truths"): "groundtruth",
+    ("gold", "standard"): "goldstandard",
+    ("field", "of", "view"): "fov",
+}
+CHUNK = re.compile(r"[^\W_]+")
+PIECE = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
+KNOWN = MASKS | READERS | IMAGES | VIEWS | MODALITIES
+
+
+class Token(NamedTuple):
+    """A word or number of a name, in small letters, and where it stands."""
+
+    text: str
+    start: int
+    end: int
+
+    @property
+    def number(self) -> int | None:
+        """The number that it is, or counts: `2` and `2nd`."""
+        found = ORDINAL.fullmatch(self.text)
+        digits = found[1] if found else self.text
+        return int(digits) if digits.isascii() and digits.isdigit() else None
+
+    @property
+    def marks_mask(self) -> bool:
+        """Whether it says that something is a mask."""
+        return self.text in MASKS or self.text in READERS or self.text in VIEWS
+
+
+@lru_cache(maxsize=65536)
+def tokens(name: str) -> tuple[Token, ...]:
+    """The words and numbers of a name."""
+    found = list[Token]()
+    for chunk in CHUNK.finditer(name):
+        text = chunk[0].lower()
+        if text in KNOWN:
+            found.append(Token(text, chunk.start(), chunk.end()))
+        else:
+            found += [
+                Token(piece[0].lower(), chunk.start() + piece.start(), chunk.start() + piece.end())
+                for piece in PIECE.finditer(chunk[0])
+            ]
+    return tuple(_joined(found))
+
+
+def _joined(found: list[Token]) -> list[Token]:
+    """Words that are written apart, as one."""
+    for words, whole in JOINED.items():
+        for place in range(len(found) - len(words) + 1):
+            part = found[place : place + len(words)]
+            if tuple(token.text for token in part) == words:
+                found[place : place + len(words)] = [Token(whole, part[0].start, part[-1].end)]
+    return found
+
+
+class Stripped(NamedTuple):
+    """A name without words at its ends: what is left, and the words and numbers that were taken off."""
+
+    stem: str
+    taken: tuple[Token, ...]
+
+
+@lru_cache(maxsize=65536)
+def without_mask_words(name: str) -> tuple[Stripped, ...]:
+    """The ways to take off what marks a mask, the most likely first: behind, before, both; empty for other names."""
+    words = tokens(name)
+    tail, head = _tail_of_mask(words), _head(words, MASKS | READERS | VIEWS)
+    ways = [_cut(name, words, 0, tail)] if tail else []
+    if head and head < len(words):
+        ways.append(_cut(name, words, head, 0))
+    if head and tail and head + tail < len(words):
+        ways.append(_cut(name, words, head, tail))
+    return tuple(dict.fromkeys(ways))
+
+
+@lru_cache(maxsize=65536)
+def without_image_words(name: str) -> tuple[Stripped, ...]:
+    """The same for what marks an image; then without what made it (`_ct`, `_t1w`), or the number of its channel."""
+    words = tokens(name)
+    ways = list[Stripped]()
+    for known in (IMAGES, IMAGES | MODALITIES):
+        tail, head = _tail(words, known), _head(words, known)
+        ways += [_cut(name, words, 0, tail)] * bool(tail)
+        ways += [_cut(name, words, head, 0)] * (0 < head < len(words))
+        ways += [_cut(name, words, head, tail)] * (head > 0 and tail > 0 and head + tail < len(words))
+    if len(words) > 1 and re.fullmatch(r"0\d{3}", words[-1].text):
+        ways.append(_cut(name, words, 0, 1))
+    return tuple(dict.fromkeys(ways))
+
+
+def _cut(name: str, words: tuple[Token, ...], head: int, tail: int) -> Stripped:
+    """A name without its first and last tokens, and the separators beside them."""
+    kept = words[head : len(words) - tail]
+    if not kept:
+        return Stripped("", words)
+    start = kept[0].start if head else 0
+    end = len(name) if not tail else words[len(words) - tail].start
+    return Stripped(name[start:end].strip(" _-.") if head or tail else name, words[:head] + words[len(words) - tail :])
+
+
+def _head(words: tuple[Token, ...], known: frozenset[str]) -> int:
+    count = 0
+    while count < len(words) and words[count].text in known:
+        count += 1
+    return count
+
+
+def _tail(words: tuple[Token, ...], known: frozenset[str]) -> int:
+    count = 0
+    while count < len(words) and words[-1 - count].text in known:
+        count += 1
+    return count
+
+
+def _tail_of_mask(words: tuple[Token, ...]) -> int:
+    """How many tokens at the end say that it is a mask, and whose: `_mask_1`, `_gtFine_labelIds`, `_1st_manual`."""
+    count, marked = 0, False
+    for place in range(len(words) - 1, -1, -1):
+        token = words[place]
+        before = words[place - 1] if place else None
+        after_word = before is not None and (before.marks_mask or before.text in BESIDE)
+        if token.marks_mask:
+            marked = True
+        elif ORDINAL.fullmatch(token.text):
+            marked = marked or count > 0
+        elif token.number is not None:
+            if not (after_word and count == 0):
+                break
+        elif token.text not in BESIDE and not (token.text in SPLITS and count):
+            break
+        if token.text in SPLITS and not after_word:
+            break
+        count += 1
+    while count and not (words[-count].marks_mask or ORDINAL.fullmatch(words[-count].text)):
+        count -= 1
+    return count if marked else 0
+
+
+def says_mask(name: str, *, anywhere: bool = False) -> bool:
+    """Whether a name says that it is that of a mask, by a word at one of its ends or anywhere."""
+    if without_mask_words(name):
+        return True
+    return anywhere and any(token.text in MASKS | LINES for token in tokens(name)[1:])
+
+
+def shared_stem(name: str) -> str:
+    """What is left of a name without all words for images and masks at its ends."""
+    ways = without_mask_words(name)
+    stem = ways[0].stem if ways else name
+    plain = [way.stem for way in without_image_words(stem) if all(token.text in IMAGES for token in way.taken)]
+    return plain[0] if plain else stem
+
+
+class Folder(NamedTuple):
+    """What the name of a folder says.
+
+    Attributes:
+        role: "mask", "image" or "".
+        certain: nothing else stands in its name.
+        split: "train", "validation", "test", or None.
+    """
+
+    role: str
+    certain: bool
+    split: str | None
+
+
+@lru_cache(maxsize=8192)
+def read_folder(name: str) -> Folder:
+    """What the name of a folder says about the files in it."""
+    words = [token.text for token in tokens(name) if token.number is None]
+    numbered = len(words) < len(tokens(name))
+    known = all(word in KNOWN - MODALITIES or word in SPLITS or word in FILLERS | BESIDE for word in words)
+    split = next((SPLITS[word] for word in words if word in SPLITS), None) if known else None
+    masks = [word in MASKS | VIEWS for word in words]
+    reads = any(word in READERS for word in words)
+    images = [word in IMAGES for word in words]
+    if any(masks) and known:
+        return Folder("mask", certain=True, split=split)
+    if any(images) and known and not reads:
+        return Folder("image", certain=True, split=split)
+    if masks and (masks[0] or masks[-1]):
+        return Folder("mask", certain=False, split=split)
+    if reads and (numbered or len(words) > 1):
+        return Folder("mask", certain=False, split=split)
+    if images and (images[0] or images[-1]):
+        return Folder("image", certain=False, split=split)
+    return Folder("", certain=bool(split), split=split)
+
+
+def composed(name: str) -> str:
+    """A name with its accents composed with their letters."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)

@@ -1,0 +1,458 @@
+"""Names and folders as well-known data sets have them: what is read, against what they hold in truth."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from sfumato.data.facts import case_facts
+from sfumato.data.formats.image import read_mask, write_image
+from sfumato.data.formats.joined import OUTSIDE, parts_of
+from sfumato.data.formats.nifti import write_volume
+from sfumato.data.inspection.inspect import inspect, measure
+from sfumato.data.source import Found, Hints, find_cases
+from sfumato.errors import DataError, UsageError
+
+SIDE = 24
+AXIAL = np.diag([1.0, 1, 4, 1])
+COUNT = 4
+
+
+def disc(row: int, column: int, radius: int, value: int = 255) -> np.ndarray:
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    return np.where((rows - row) ** 2 + (columns - column) ** 2 <= radius**2, value, 0).astype(np.uint8)
+
+
+def noise(number: int) -> np.ndarray:
+    return np.random.default_rng(number).integers(20, 230, (SIDE, SIDE)).astype(np.uint8)
+
+
+ONE, TWO, CUP, VIEW = disc(6, 6, 3), disc(17, 17, 4), disc(6, 6, 1), disc(12, 12, 11)
+VESSELS = disc(12, 8, 2) | disc(12, 16, 2)
+
+
+def save(folder: Path, name: str, content: np.ndarray) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if name.endswith(".nii.gz"):
+        write_volume(path, np.repeat(content[..., None], 3, axis=2).astype(np.int16), AXIAL)
+    else:
+        write_image(path, content)
+
+
+class Habit(NamedTuple):
+    """A layout: names of image and masks of case `n` with `{n}`, and what is to be found.
+
+    Attributes:
+        images: files of the image; several are channels.
+        masks: files of masks with what they show.
+        readers: masks that each case has in the end.
+        classes: names of the classes of pixels that are a file each.
+        files: files of each mask.
+        others: further files that are no part of a case.
+    """
+
+    images: tuple[str, ...]
+    masks: Mapping[str, np.ndarray]
+    readers: int = 1
+    classes: tuple[str, ...] = ()
+    files: int = 1
+    others: Mapping[str, np.ndarray] = MappingProxyType({})
+
+
+HABITS = {
+    "CHASE_DB1": Habit(("Image_{n:02}L.jpg",),
+                       {"Image_{n:02}L_1stHO.png": VESSELS, "Image_{n:02}L_2ndHO.png": VESSELS}, 2),
+    "DRIVE": Habit(
+        ("training/images/{n}_training.tif",),
+        {"training/1st_manual/{n}_manual1.gif": VESSELS, "training/mask/{n}_training_mask.gif": VIEW}, files=2,
+    ),
+    "DRIVE with two readers": Habit(
+        ("test/images/{n:02}_test.tif",),
+        {"test/1st_manual/{n:02}_manual1.gif": VESSELS, "test/2nd_manual/{n:02}_manual2.gif": VESSELS,
+         "test/mask/{n:02}_test_mask.gif": VIEW}, readers=2, files=2,
+    ),
+    "HRF": Habit(("images/{n:02}_dr.jpg",),
+                 {"manual1/{n:02}_dr.tif": VESSELS, "mask/{n:02}_dr_mask.tif": VIEW}, files=2),
+    "ISIC 2018": Habit(("ISIC2018_Task1-2_Training_Input/ISIC_{n:07}.jpg",),
+                       {"ISIC2018_Task1_Training_GroundTruth/ISIC_{n:07}_segmentation.png": ONE}),
+    "BUSI": Habit(("benign/benign ({n}).png",),
+                  {"benign/benign ({n})_mask.png": ONE, "benign/benign ({n})_mask_1.png": TWO},
+                  files=2),
+    "nuclei": Habit(("stage1/{n}f{n}a/images/{n}f{n}a.png",),
+                    {"stage1/{n}f{n}a/masks/{n}9e1b.png": ONE, "stage1/{n}f{n}a/masks/{n}77ac.png": TWO}, files=2),
+    "IDRiD": Habit(
+        ("A. Segmentation/1. Original Images/a. Training Set/IDRiD_{n:02}.jpg",),
+        {"A. Segmentation/2. All Segmentation Groundtruths/a. Training Set/1. Microaneurysms/IDRiD_{n:02}_MA.tif": ONE,
+         "A. Segmentation/2. All Segmentation Groundtruths/a. Training Set/3. Hard Exudates/IDRiD_{n:02}_EX.tif": TWO},
+        classes=("Hard Exudates", "Microaneurysms"), files=2,
+    ),
+    "disc and cup": Habit(("images/g{n}.jpg",), {"masks/g{n}_disc.png": ONE, "masks/g{n}_cup.png": CUP},
+                          classes=("cup", "disc"), files=2),
+    "Montgomery": Habit(
+        ("MontgomerySet/CXR_png/MCUCXR_{n:04}_0.png",),
+        {"MontgomerySet/ManualMask/leftMask/MCUCXR_{n:04}_0.png": ONE,
+         "MontgomerySet/ManualMask/rightMask/MCUCXR_{n:04}_0.png": TWO}, files=2,
+    ),
+    "Kvasir": Habit(("Kvasir-SEG/images/cju{n}ab.jpg",), {"Kvasir-SEG/masks/cju{n}ab.jpg": ONE}),
+    "CVC": Habit(("CVC/Original/{n}.tif",), {"CVC/Ground Truth/{n}.tif": ONE}),
+    "Pascal VOC": Habit(("VOC/JPEGImages/2007_{n:06}.jpg",), {"VOC/SegmentationClass/2007_{n:06}.png": ONE},
+                        others={"VOC/SegmentationObject/2007_{n:06}.png": ONE}),
+    "Cityscapes": Habit(
+        ("leftImg8bit/train/aachen/aachen_{n:06}_000019_leftImg8bit.png",),
+        {"gtFine/train/aachen/aachen_{n:06}_000019_gtFine_labelIds.png": ONE},
+        others={"gtFine/train/aachen/aachen_{n:06}_000019_gtFine_color.png": ONE,
+                "gtFine/train/aachen/aachen_{n:06}_000019_gtFine_instanceIds.png": ONE},
+    ),
+    "QuPath": Habit(("tiles/S {n} [x=1,y=0].png",), {"tiles/S {n} [x=1,y=0]-labelled.png": ONE}),
+    "Carvana": Habit(("train_images/{n}.png",), {"train_masks/{n}_mask.gif": ONE}),
+    "LabelMe": Habit(("JPEGImages/{n}.jpg",), {"SegmentationClassPNG/{n}.png": ONE}),
+    "GoldStandard": Habit(("im/{n}.png",), {"GoldStandard/{n}.png": ONE}),
+    "experts": Habit(("data/{n}.png",), {"expert1/{n}.png": ONE, "expert2/{n}.png": ONE}, 2),
+    "LIDC": Habit(("P{n}/nodule-0/images/slice-1.png",),
+                  {"P{n}/nodule-0/mask-0/slice-1.png": ONE, "P{n}/nodule-0/mask-1/slice-1.png": ONE}, 2),
+    "BTCV": Habit(("img/img{n:04}.nii.gz",), {"label/label{n:04}.nii.gz": ONE}),
+    "LiTS": Habit(("volume-{n}.nii.gz",), {"segmentation-{n}.nii.gz": ONE}),
+    "KiTS": Habit(("case_{n:05}/imaging.nii.gz",), {"case_{n:05}/segmentation.nii.gz": ONE}),
+    "ACDC": Habit(("patient{n:03}/patient{n:03}_frame01.nii.gz",),
+                  {"patient{n:03}/patient{n:03}_frame01_gt.nii.gz": ONE},
+                  others={"patient{n:03}/patient{n:03}_4d.nii.gz": ONE}),
+    "BraTS": Habit(
+        ("B_{n:03}/B_{n:03}_flair.nii.gz", "B_{n:03}/B_{n:03}_t1.nii.gz", "B_{n:03}/B_{n:03}_t1ce.nii.gz"),
+        {"B_{n:03}/B_{n:03}_seg.nii.gz": ONE},
+    ),
+    "BraTS 2023": Habit(("B-{n:05}-000/B-{n:05}-000-t1n.nii.gz", "B-{n:05}-000/B-{n:05}-000-t2f.nii.gz"),
+                        {"B-{n:05}-000/B-{n:05}-000-seg.nii.gz": ONE}),
+    "contrasts alone in a folder": Habit(("p{n}/flair.nii.gz", "p{n}/t1.nii.gz"), {"p{n}/mask.nii.gz": ONE}),
+    "unknown channels": Habit(("p{n}/p{n}_early.nii.gz", "p{n}/p{n}_late.nii.gz"), {"p{n}/p{n}_seg.nii.gz": ONE}),
+    "BIDS": Habit(
+        ("sub-0{n}/anat/sub-0{n}_FLAIR.nii.gz", "sub-0{n}/anat/sub-0{n}_T1w.nii.gz"),
+        {"derivatives/lesions/sub-0{n}/anat/sub-0{n}_desc-lesion_mask.nii.gz": ONE},
+    ),
+    "TotalSegmentator": Habit(
+        ("s{n:04}/ct.nii.gz",),
+        {"s{n:04}/segmentations/liver.nii.gz": ONE, "s{n:04}/segmentations/kidney_left.nii.gz": TWO},
+        classes=("kidney_left", "liver"), files=2,
+    ),
+    "nnU-Net without json": Habit(("imagesTr/a_{n:03}_0000.nii.gz", "imagesTr/a_{n:03}_0001.nii.gz"),
+                                  {"labelsTr/a_{n:03}.nii.gz": ONE}),
+    "PH2": Habit(("PH2/IMD{n:03}/IMD{n:03}_Dermoscopic_Image/IMD{n:03}.bmp",),
+                 {"PH2/IMD{n:03}/IMD{n:03}_lesion/IMD{n:03}_lesion.bmp": ONE}),
+    "SegTHOR": Habit(("Patient_{n:02}/Patient_{n:02}.nii.gz",), {"Patient_{n:02}/GT.nii.gz": ONE}),
+    "EndoVis": Habit(
+        ("seq_1/left_frames/frame{n:03}.png",),
+        {"seq_1/ground_truth/Shaft_labels/frame{n:03}.png": ONE,
+         "seq_1/ground_truth/Wrist_labels/frame{n:03}.png": TWO},
+        classes=("Shaft", "Wrist"), files=2,
+    ),
+    "COVID-19 CT": Habit(("ct_scans/c{n}.nii.gz",), {"infection_mask/c{n}.nii.gz": CUP, "lung_mask/c{n}.nii.gz": ONE},
+                         classes=("infection", "lung"), files=2),
+    "two readers of several contrasts": Habit(
+        ("p{n}/FLAIR.nii.gz", "p{n}/T1.nii.gz"),
+        {"p{n}/ManualSegmentation_1.nii.gz": ONE, "p{n}/ManualSegmentation_2.nii.gz": ONE}, readers=2,
+    ),
+    "same names, another ending": Habit(("all/{n}.jpg",), {"all/{n}.png": ONE}),
+    "folders of no known name": Habit(("pics/{n}.png",), {"areas/{n}.png": ONE}),
+    "words of no list": Habit(("all/x{n}.png",), {"all/x{n}_polyp.png": ONE}),
+    "volumes of no known name": Habit(("c{n}/early.nii.gz", "c{n}/late.nii.gz"), {"c{n}/lesion.nii.gz": ONE}),
+}  # fmt: skip
+
+
+def build(folder: Path, habit: Habit) -> None:
+    for n in range(1, COUNT + 1):
+        for place, name in enumerate(habit.images):
+            save(folder, name.format(n=n), noise(10 * n + place))
+        for name, content in {**habit.masks, **habit.others}.items():
+            save(folder, name.format(n=n), content)
+
+
+def truth(folder: Path, habit: Habit) -> dict[str, set[str]]:
+    """The masks of each image, by their files."""
+    return {
+        str(folder / habit.images[0].format(n=n)): {str(folder / name.format(n=n)) for name in habit.masks}
+        for n in range(1, COUNT + 1)
+    }
+
+
+def file_of(locator: str) -> str:
+    return locator.partition("::")[0]
+
+
+def pairing(found: Found) -> dict[str, set[str]]:
+    return {
+        file_of(case.image): {file_of(part.locator) for mask in case.masks for part in parts_of(mask)}
+        for case in found.cases
+    }
+
+
+@pytest.mark.parametrize("name", HABITS)
+def test_habits(tmp_path: Path, name: str) -> None:
+    habit = HABITS[name]
+    build(tmp_path, habit)
+    found = find_cases(tmp_path)
+    assert pairing(found) == truth(tmp_path, habit)
+    assert {len(case.masks) for case in found.cases} == {habit.readers}
+    assert {len(parts_of(mask)) for case in found.cases for mask in case.masks} == {habit.files}
+    assert tuple(found.mask_names.values()) == (("background", *habit.classes) if habit.classes else ())
+    assert {1 + len(case.channels) for case in found.cases} == {len(habit.images)}
+    assert all(read_mask(case.masks[0]).shape == (SIDE, SIDE) for case in found.cases)
+    assert any(note.startswith("images: ") and f"({COUNT})" in note for note in found.notes)
+
+
+STARE = Habit(
+    ("stare-images/im{n:04}.png",), {"labels-ah/im{n:04}.ah.png": VESSELS, "labels-vk/im{n:04}.vk.png": VESSELS}, 2
+)
+
+
+def test_readers_that_only_have_initials_are_asked_about(tmp_path: Path) -> None:
+    build(tmp_path, STARE)
+    with pytest.raises(DataError, match=r"nearly alike.*are these readers") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-064" and "--readers-by folder" in str(caught.value)
+    found = find_cases(tmp_path, hints=Hints(readers_by="folder"))
+    assert pairing(found) == truth(tmp_path, STARE) and {len(case.masks) for case in found.cases} == {2}
+
+
+def first_mask(folder: Path, habit: Habit, **said: object) -> np.ndarray:
+    build(folder, habit)
+    return read_mask(find_cases(folder, hints=Hints(**said)).cases[0].masks[0])  # type: ignore[arg-type]
+
+
+def test_parts_are_joined_and_a_second_lesion_of_few_images_is_no_reader(tmp_path: Path) -> None:
+    assert np.array_equal(first_mask(tmp_path, HABITS["BUSI"]), ONE | TWO)
+    for n in range(2, COUNT + 1):
+        (tmp_path / f"benign/benign ({n})_mask_1.png").unlink()
+    found = find_cases(tmp_path)
+    assert [len(parts_of(case.masks[0])) for case in found.cases] == [2, 1, 1, 1]
+    assert "joined in 1 image" in found.notes[0]
+
+
+def test_pixels_outside_of_the_field_of_view_say_nothing(tmp_path: Path) -> None:
+    mask = first_mask(tmp_path, HABITS["DRIVE"])
+    assert np.array_equal(mask == OUTSIDE, VIEW == 0) and np.array_equal(mask == 255, VESSELS > 0)
+    found = find_cases(tmp_path)
+    assert found.ignore == OUTSIDE and any("field of view" in note and "--masks" in note for note in found.notes)
+
+
+def test_images_with_nothing_but_a_field_of_view_have_no_mask(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["DRIVE"])
+    for n in (1, 2):
+        save(tmp_path, f"test/images/{n:02}_test.tif", noise(n))
+        save(tmp_path, f"test/mask/{n:02}_test_mask.gif", VIEW)
+    with pytest.raises(DataError, match=r"2 images have no mask:\n.*01_test\.tif"):
+        find_cases(tmp_path)
+    assert len(find_cases(tmp_path, hints=Hints(drop_unpaired=True)).cases) == COUNT
+
+
+def test_of_classes_that_overlap_the_smaller_is_on_top(tmp_path: Path) -> None:
+    mask = first_mask(tmp_path, HABITS["disc and cup"])
+    assert np.array_equal(mask, np.where(CUP > 0, 1, np.where(ONE > 0, 2, 0)))
+
+
+def test_classes_of_volumes_are_read_plane_by_plane(tmp_path: Path) -> None:
+    mask = first_mask(tmp_path, HABITS["TotalSegmentator"])
+    kidney, liver = (
+        read_mask(f"{tmp_path}/s0001/segmentations/{name}.nii.gz::axial/0") > 0 for name in ("kidney_left", "liver")
+    )
+    assert np.array_equal(mask, kidney + 2 * liver)
+    found = find_cases(tmp_path, hints=Hints(class_names=("liver",)))
+    assert dict(found.mask_names) == {0: "background", 1: "liver"} and any("not used: 4" in n for n in found.notes)
+    with pytest.raises(DataError, match="called after the class lung"):
+        find_cases(tmp_path, hints=Hints(class_names=("lung",)))
+
+
+def test_a_class_whose_file_is_missing_is_told(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["TotalSegmentator"])
+    (tmp_path / "s0002/segmentations/liver.nii.gz").unlink()
+    assert any("lack a file for some class, taken for having none of it: 1" in n for n in find_cases(tmp_path).notes)
+
+
+@pytest.mark.parametrize(
+    ("masks", "code", "finding"),
+    [
+        ({"masks/{n}.png": ONE, "labels/{n}.png": TWO}, "DATA-011", "masks of two kinds, .*labels.* and .*masks"),
+        ({"masks/{n}.png": ONE, "masks/{n}_mask.png": TWO}, "DATA-011", "masks of two kinds"),
+        ({"{n}_mask.png": ONE, "{n}_lesion_mask.png": TWO}, "DATA-064", "some have names, and others none"),
+        ({"expert1/{n}.png": ONE, "expert2/{n}.png": TWO}, "DATA-064", "called after readers, but never lie on one"),
+        ({"{n}_mask_1.png": ONE, "{n}_mask_2.png": disc(6, 9, 3)}, "DATA-064", "of 4 pairs that were compared"),
+        (
+            {"masks/{n}_a1.png": VESSELS, "masks/{n}_b2.png": disc(12, 9, 2) | disc(12, 16, 2)},
+            "DATA-064",
+            "are these r",
+        ),
+    ],
+)
+def test_what_nobody_can_know_is_refused_and_can_be_said(
+    tmp_path: Path, masks: dict[str, np.ndarray], code: str, finding: str
+) -> None:
+    build(tmp_path, Habit(("images/{n}.png",) if "/" in next(iter(masks)) else ("{n}.png",), masks))
+    with pytest.raises(DataError, match=finding) as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == code and "--join-masks" in str(caught.value)
+    both = {"masks": 2, "labels": 2}
+    joined = find_cases(tmp_path, hints=Hints(join_masks=True))
+    assert {len(parts_of(case.masks[0])) for case in joined.cases} == {2}
+    by: dict[str, object] = {"readers_by": "folder" if (next(iter(masks)).split("/")[0] in both and code == "DATA-011"
+                             and "labels/{n}.png" in masks) or "expert1/{n}.png" in masks else "suffix"}  # fmt: skip
+    assert {len(case.masks) for case in find_cases(tmp_path, hints=Hints(**by)).cases} == {2}  # type: ignore[arg-type]
+
+
+def test_masks_that_are_too_few_are_no_reason_to_drop_all_others(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["Kvasir"])
+    for n in range(2, COUNT + 1):
+        (tmp_path / f"Kvasir-SEG/masks/cju{n}ab.jpg").unlink()
+    with pytest.raises(DataError, match="3 images have no mask") as caught:
+        find_cases(tmp_path)
+    assert "--drop-unpaired" not in str(caught.value) and "--images" in str(caught.value)
+
+
+def test_a_folder_of_masks_is_no_class(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"benign/b{n}.png", noise(n))
+        save(tmp_path, f"malignant/m{n}.png", noise(n + 9))
+        save(tmp_path, f"outlined/x{n}.png", ONE)
+    with pytest.raises(
+        DataError, match=r"1 of 3 folders hold pictures of few values.*\n.*outlined/\*\.png|x"
+    ) as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-068"
+    found = find_cases(tmp_path, hints=Hints(images="**/{id}.png"))
+    assert found.classes == ("benign", "malignant", "outlined") and not found.has_masks
+
+
+def test_images_of_few_values_alone_are_images(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"a/{n}.png", ONE)
+        save(tmp_path, f"b/{n}.png", TWO)
+    found = find_cases(tmp_path)
+    assert found.classes == ("a", "b") and not found.has_masks
+
+
+def test_a_case_that_lacks_a_channel_is_refused(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["BraTS"])
+    (tmp_path / "B_002/B_002_t1.nii.gz").unlink()
+    with pytest.raises(DataError, match=r"1 images lack channels.*\n.*B_002.*flair, t1ce") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-065"
+
+
+def test_channels_are_told_and_remembered_by_name(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["BraTS"])
+    found = find_cases(tmp_path)
+    assert found.channels == ("flair", "t1", "t1ce") and "channels: flair, t1, t1ce" in found.notes[0]
+    assert {case.volume for case in found.cases} == {f"B_{n:03}" for n in range(1, COUNT + 1)}
+
+
+def test_readers_agree_on_what_lies_in_the_field_of_view(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["DRIVE with two readers"])
+    save(tmp_path, "test/2nd_manual/01_manual2.gif", disc(12, 8, 2))
+    facts = case_facts(find_cases(tmp_path).cases[0])
+    assert facts.agreement is not None and facts.agreement.areas == ((VESSELS > 0).sum(), (disc(12, 8, 2) > 0).sum())
+
+
+def by_hand(folder: Path) -> Path:
+    for n in range(1, COUNT + 1):
+        save(folder, f"scans/{n}/shot.png", noise(n))
+        save(folder, f"scans/{n}/drawn_by_a.png", ONE)
+        save(folder, f"scans/{n}/drawn_by_b.png", TWO)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "readers", "files"),
+    [
+        ("scans/{id}/shot.png", "scans/{id}/drawn_by_a.png", 1, 1),
+        ("scans/{id}/shot.png", "scans/{id}/drawn_by_{reader}.png", 2, 1),
+        ("scans/{id}/shot.png", "scans/{id}/drawn_by_{class}.png", 1, 2),
+        ("**/{id}/shot.*", "**/{id}/drawn_by_{reader}.p?g", 2, 1),
+        (r"re:scans/(?P<id>\d)/shot\.png", r"re:scans/(?P<id>\d)/drawn_by_(?P<reader>.)\.png", 2, 1),
+    ],
+)
+def test_patterns_by_hand(tmp_path: Path, images: str, masks: str, readers: int, files: int) -> None:
+    found = find_cases(by_hand(tmp_path), masks=masks, hints=Hints(images=images))
+    assert [case.id for case in found.cases] == [str(n) for n in range(1, COUNT + 1)]
+    assert {len(case.masks) for case in found.cases} == {readers}
+    assert {len(parts_of(mask)) for case in found.cases for mask in case.masks} == {files}
+    assert dict(found.reading) == {"images": images, "masks": masks}
+    assert tuple(found.mask_names.values()) == (("background", "a", "b") if "{class}" in masks else ())
+
+
+def test_a_pattern_of_masks_alone(tmp_path: Path) -> None:
+    build(tmp_path, Habit(("all/{n}.png",), {"all/{n}_p1.png": ONE, "all/{n}_p2.png": TWO}))
+    found = find_cases(tmp_path, masks="all/{id}_p1.png", hints=Hints(drop_unpaired=True))
+    assert {len(case.masks) for case in found.cases} == {1} and len(found.cases) == COUNT
+
+
+def test_channels_by_hand(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["unknown channels"])
+    found = find_cases(tmp_path, hints=Hints(images=r"re:(?P<id>p\d)/p\d_(?P<channel>early|late)\.nii\.gz",
+                                             masks="{id}/*_seg.nii.gz"))  # fmt: skip
+    assert found.channels == ("early", "late") and {len(case.channels) for case in found.cases} == {1}
+    assert {case.volume for case in found.cases} == {f"p{n}" for n in range(1, COUNT + 1)}
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "finding"),
+    [
+        ({"images": "scans/*/shot.png"}, UsageError, "does not say what an image and its masks have in common"),
+        ({"images": "{id}/{name}.png"}, UsageError, "{name} is not known"),
+        ({"images": "re:(?P<id>["}, UsageError, "no regular expression"),
+        ({"images": "nowhere/{id}.png"}, DataError, "fits none of 12 files"),
+        ({"images": "scans/*/{id}.png"}, DataError, "gives 3 ids to several images"),
+        ({"images": "scans/{id}/shot.png", "masks": "scans/{id}/{reader}_by_{class}.png"}, UsageError, "and a class"),
+        ({"images": "scans/{id}/shot.png", "masks": "scans/{id}/nothing.png"}, DataError, "fits none of 8 files"),
+    ],
+)
+def test_patterns_that_say_nothing_are_refused(
+    tmp_path: Path, said: dict[str, str], error: type[Exception], finding: str
+) -> None:
+    with pytest.raises(error, match=re.escape(finding)):
+        find_cases(by_hand(tmp_path), hints=Hints(**said))  # type: ignore[arg-type]
+
+
+def test_classes_get_names_by_their_values(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["Kvasir"])
+    found = find_cases(tmp_path, hints=Hints(class_names=("255=polyp",)))
+    assert dict(found.mask_names) == {0: "background", 255: "polyp"}
+    with pytest.raises(UsageError, match="given twice"):
+        find_cases(tmp_path, hints=Hints(class_names=("1=a", "1=b")))
+
+
+def test_new_cases_are_put_together_as_a_model_was_taught(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["nnU-Net without json"])
+    taught = Hints(images_only=True, channels=("0000", "0001"))
+    cases = find_cases(tmp_path / "imagesTr", hints=taught).cases
+    assert {case.volume for case in cases} == {f"a_{n:03}" for n in range(1, COUNT + 1)}
+    assert {Path(file_of(case.channels[0])).name for case in cases} == {f"a_{n:03}_0001.nii.gz" for n in range(1, 5)}
+    with pytest.raises(DataError, match=r"1 images lack channels.*\n.*a_001: 0000"):
+        find_cases(tmp_path / "imagesTr/a_001_0000.nii.gz", hints=taught)
+    assert {len(case.channels) for case in find_cases(tmp_path, hints=taught).cases} == {1}
+
+
+def test_what_is_called_a_mask_and_looks_like_one_is_no_image(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"scan{n}.png", noise(n))
+        save(tmp_path, f"other{n}_mask.png", ONE)
+    with pytest.raises(DataError, match=r"4 images have no mask(.*\n)*.*4 masks have no image"):
+        find_cases(tmp_path)
+
+
+def test_readers_who_never_agree_are_not_nothing_to_do(tmp_path: Path) -> None:
+    build(tmp_path, Habit(("images/{n}.png",), {"masks/{n}_1.png": ONE, "masks/{n}_2.png": TWO}))
+    found = find_cases(tmp_path, hints=Hints(readers_by="suffix"))
+    findings = inspect(found, list(measure(found.cases))).findings
+    told = next(finding for finding in findings if finding.code == "DATA-096")
+    assert told.severity == "warning" and "--join-masks" in told.fix and "Dice of 0.00" in told.text
+
+
+def test_arrays_that_are_parts_of_one_mask_are_refused(tmp_path: Path) -> None:
+    for n in (1, 2):
+        np.save(tmp_path / f"a{n}.npy", noise(n))
+        for name in ("liver", "spleen"):
+            np.save(tmp_path / f"a{n}_{name}_mask.npy", ONE)
+    with pytest.raises(DataError, match=r"several arrays are one mask|are these readers"):
+        find_cases(tmp_path)
