@@ -74,6 +74,15 @@ class Names:
             self._ours[first] = _is_ours(first)
         return self._ours[first]
 
+    def may_follow(self, name: str) -> bool:
+        """Whether a name that leads out of the folder may be followed: whoever made the table may be a stranger.
+
+        It may where this machine's own record tells it, and into other folders that sfumato wrote.
+        """
+        if recalled(name, self.folder) is not None:
+            return True
+        return not Path(name).is_absolute() and self._names_ours_alone(os.path.normpath(name), plain(self.folder))
+
     def keep(self, **more: str) -> None:
         """Write what was hidden into `local.json`, beside what it says already."""
         if not self.hidden and not more:
@@ -209,8 +218,13 @@ def _known(folder: Path) -> dict[str, Any]:
 @lru_cache(maxsize=8)
 def _parsed(file: Path, _changed: int) -> dict[str, Any]:
     known = json.loads(read_text(file))
-    if not isinstance(known, dict) or not isinstance(known.get("place"), str):
+    if not isinstance(known, dict) or not _is_path_of_ours(known.get("place")):
         return {}
     paths = known.get("paths")
-    are_texts = isinstance(paths, dict) and all(isinstance(path, str) for path in paths.values())
-    return {**known, "paths": paths if are_texts else {}}
+    are_paths = isinstance(paths, dict) and all(map(_is_path_of_ours, paths.values()))
+    return {**known, "paths": paths if are_paths else {}}
+
+
+def _is_path_of_ours(value: object) -> bool:
+    """Whether it is a path as this file has them: absolute, and one that there can be."""
+    return isinstance(value, str) and Path(value).is_absolute() and "\0" not in value

@@ -103,7 +103,20 @@ def test_a_second_table_adds_to_what_is_known(out: Path, tmp_path: Path) -> None
     assert known["command"] == "two" and known["place"] == str(out)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"place": 3}', '{"place": "/x", "paths": {"local:1": 2}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{",
+        '{"place": 3}',
+        '{"place": "/x", "paths": {"local:1": 2}}',
+        '{"place": "/x", "paths": {"../x": ""}}',
+        '{"place": "", "paths": {"../x": "/a"}}',
+        '{"place": "/x", "paths": {"../x": "../y"}}',
+        '{"place": "/x", "paths": {"../x": "/a\\u0000b"}}',
+    ],
+)
 def test_a_damaged_file_knows_nothing(out: Path, text: str) -> None:
     (out / FILE).write_text(text)
     assert found("local:1", out) is None and found("../x", out) == out / "../x"

@@ -245,22 +245,24 @@ def written(text: str, names: Names) -> str:
 
 
 def _resolved(text: str, table: Path) -> str:
-    """The absolute locator of a table's entry.
+    """The absolute locator of a table's entry; its token where nobody knows here where it lies.
 
-    Only a prepared data set, which says itself where it was made from, may point outside its folder: a table from
-    elsewhere must not be able to name any file of this machine.
+    Only a prepared data set, which says itself where it was made from, may name files outside its folder, and they are
+    found where this machine knows them: a table from elsewhere must not be able to name any file of this machine.
     """
     if "\0" in text:
         raise DataError(f"{table}: {text[:80]!r} is no path", expected="names of files", code="DATA-017")
     there = _meant(text, table.parent)
-    is_below = there is not None and there.path.resolve().is_relative_to(table.parent.resolve())
+    is_below = there is not None and _is_below(there.path, table.parent)
     if not is_below and not is_prepared(table.parent):
         raise DataError(
             f"{table}: '{text}' lies outside the folder of the table",
             expected="file names relative to the table, below its folder",
             code="DATA-017",
         )
-    return text if there is None else str(there._replace(path=there.path.resolve()))
+    if there is not None:
+        return str(there._replace(path=there.path.resolve()))
+    return text if text.startswith(MARK) else identity(str(_taken_literally(text, table.parent)))
 
 
 def located(text: str, folder: Path) -> str | None:
@@ -270,16 +272,27 @@ def located(text: str, folder: Path) -> str | None:
 
 
 def _meant(text: str, folder: Path) -> Locator | None:
+    """The file of a table's entry: below the folder, or where `Names.may_follow` lets a name lead out of it."""
     if text.startswith(MARK):
         name, _, member = text.partition(BETWEEN)
     else:
-        locator = Locator.parse(os.path.join(folder, text))  # noqa: PTH118 - a Path would change names within archives
+        locator = _taken_literally(text, folder)
         member = locator.member
         name = text.removesuffix(f"{BETWEEN}{member}") if member else text
-        if ".." not in Path(name).parts:
+        if ".." not in Path(name).parts and _is_below(locator.path, folder):
             return locator
+        if not Names(folder).may_follow(name):
+            return None
     there = found(name, folder)
     return None if there is None else Locator(there, member)
+
+
+def _taken_literally(text: str, folder: Path) -> Locator:
+    return Locator.parse(os.path.join(folder, text))  # noqa: PTH118 - a Path would change names within archives
+
+
+def _is_below(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
 
 
 def identity(locator: str) -> str:

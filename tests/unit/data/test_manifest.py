@@ -1,9 +1,11 @@
+import json
 from pathlib import Path
 
 import pytest
 
-from sfumato.data.manifest import Case, read_manifest, write_manifest
+from sfumato.data.manifest import Case, identity, located, read_manifest, write_manifest
 from sfumato.errors import DataError
+from sfumato.local import FILE, MARK
 
 
 def cases(count: int, **facts: object) -> list[Case]:
@@ -31,6 +33,46 @@ def test_tables_may_not_name_files_outside_their_folder(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"outside the folder") as caught:
         read_manifest(tmp_path / "manifest.csv")
     assert caught.value.code == "DATA-017"
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Path:
+    """A folder that says that it is a prepared data set, with a link in it, beside a picture of somebody else."""
+    (tmp_path / "secret.png").touch()
+    (tmp_path / "dataset").mkdir()
+    for name in ("dataset.json", "images.npy", "manifest.csv"):
+        (tmp_path / "dataset" / name).touch()
+    (tmp_path / "dataset" / "link.png").symlink_to(tmp_path / "secret.png")
+    return tmp_path / "dataset"
+
+
+@pytest.mark.parametrize(
+    "name", ["{}/secret.png", "../secret.png", "a/../../secret.png", "link.png", "{}/s.nii::axial/0"]
+)
+def test_a_prepared_dataset_of_a_stranger_names_no_file_of_this_machine(prepared: Path, name: str) -> None:
+    name = name.format(prepared.parent)
+    (prepared / "manifest.csv").write_text(f"id,image,mask\na,{name},{name}\n")
+    (case,) = read_manifest(prepared / "manifest.csv")
+    assert case.image.startswith(MARK) and case.masks == (case.image,), "told as a file that nobody knows here"
+    assert located(name, prepared) is None
+    assert identity(case.image) == case.image
+
+
+@pytest.mark.parametrize("name", ["../secret.png", "{}/secret.png"])
+def test_what_this_machine_remembers_is_found(prepared: Path, name: str) -> None:
+    secret, name = prepared.parent / "secret.png", name.format(prepared.parent)
+    (prepared / FILE).write_text(json.dumps({"place": str(prepared), "paths": {name: str(secret)}}))
+    assert located(name, prepared) == str(secret)
+    (prepared / "manifest.csv").write_text(f"id,image\na,{name}\n")
+    assert read_manifest(prepared / "manifest.csv")[0].image == str(secret)
+
+
+def test_a_folder_beside_it_that_sfumato_wrote_is_found(prepared: Path) -> None:
+    toy = prepared.parent / "toy"
+    toy.mkdir()
+    assert located("../toy/a.png", prepared) is None
+    (toy / "provenance.json").write_text(json.dumps({"versions": {"sfumato": "0"}}))
+    assert Path(located("../toy/a.png", prepared) or "").resolve() == toy / "a.png"
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,18 @@ def test_held_out_images_that_are_nearly_training_images_make_the_threshold_blun
         assert ("only exact copies reach it" in cut.why) == blunt
 
 
+def test_where_held_out_images_correlate_alike_no_threshold_parts_them() -> None:
+    def calibrated(score: list[float]):  # type: ignore[no-untyped-def]
+        count = len(score)
+        zeros = np.zeros(count, np.int64)
+        return _calibrated(Matches(np.array(score), zeros, (View(),) * count, np.linspace(0, 0.5, count)), 0.01)
+
+    black = calibrated([0.0] * 24)
+    assert black.score is None and black.rate is None and "24 of 24 correlate alike" in black.why
+    tied = calibrated([0.1] * 16 + [0.6] * 4)
+    assert tied.score == 0.6 and tied.rate is not None and tied.rate.value == 4 / 21, "each of the four is reached"
+
+
 def test_the_share_of_false_alarms_follows_its_law() -> None:
     rng, rates = np.random.default_rng(0), []
     for _ in range(400):

@@ -118,3 +118,16 @@ def test_a_scan_that_is_named_as_a_whole_is_shown_in_the_plane_of_the_reference(
     reference, prediction = volume(tmp_path / "l.nii.gz", labels((2, 5))), volume(tmp_path / "d.nii.gz", labels((2, 5)))
     picture, pixels = shown(tmp_path, scan, f"{reference}::axial/0", prediction)
     assert picture.caption.endswith("axial plane 5") and np.ptp(pixels[:, views(pixels)[0]]) > 200
+
+
+@pytest.mark.parametrize("name", ["{}/secret.png", "../secret.png", "link.png"])
+def test_no_file_of_this_machine_is_shown_that_a_strangers_table_names(tmp_path: Path, name: str) -> None:
+    scores = tmp_path / "scores"
+    scores.mkdir()
+    for file in (tmp_path / "secret.png", scores / "mask.png"):
+        write_image(file, np.full((SIDE, SIDE), 200, np.uint8))
+    (scores / "link.png").symlink_to(tmp_path / "secret.png")
+    row = {"id": "a", "dice": "0.5", "image": name.format(tmp_path), "reference": "mask.png", "prediction": "mask.png"}
+    picture = extreme_cases(scores, [row])[0].pictures[0]
+    assert not picture.light and "not known here" in picture.caption
+    assert extreme_cases(scores, [row | {"image": "mask.png"}])[0].pictures[0].light

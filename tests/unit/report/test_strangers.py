@@ -76,7 +76,10 @@ def test_a_changed_summary_gives_a_page_or_words(kind: str, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("name", ["plan.json", "provenance.json", "hardware.json", "recipe.yaml"])
-@pytest.mark.parametrize("content", ["{", "[" * 5000, "3", '"x"', "[3]", '{"a": 1, "a": 2}', "null", "\0"])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[" * 5000, "3", '"x"', "[3]", '{"a": 1, "a": 2}', "null", "\0"],
+)
 def test_other_files_of_a_run_give_a_page_or_words(name: str, content: str, run: Path, tmp_path: Path) -> None:
     (run / "log.jsonl").unlink()
     (run / name).write_text(content)
@@ -84,6 +87,12 @@ def test_other_files_of_a_run_give_a_page_or_words(name: str, content: str, run:
         write_report([run], tmp_path / "page.html")
     except SfumatoError as error:
         assert error.exit_code in (2, 3, 5) and run.name in str(error)
+
+
+def test_a_plan_of_other_than_words_is_shown(run: Path, tmp_path: Path) -> None:
+    (run / "plan.json").write_text('[{"choice": 3.5, "value": 1, "reason": null}]')
+    write_report([run], tmp_path / "page.html")
+    assert "<td>3.5</td><td>1</td><td>None</td>" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize(

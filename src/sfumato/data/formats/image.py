@@ -30,6 +30,7 @@ from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_de
 from sfumato.data.formats.scan import is_volume, read_plane
 from sfumato.data.formats.strips import UNPACKED, check_strips
 from sfumato.data.formats.tiff import encode_tiff, has_opacity, is_tiff
+from sfumato.data.formats.webp import ROOM, canvas, is_webp
 from sfumato.errors import DataError, SfumatoError
 from sfumato.shortage import raise_shortage, reading
 from sfumato.wording import beginning
@@ -182,6 +183,8 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> _Decoded:
                 return _of_colours(pixels)
         if is_tiff(content):
             return _decode_tiff(path, content, palette=palette)
+        if is_webp(content):
+            return _decode_webp(path, content, palette=palette)
         return _decode_pillow(path, content, palette=palette)
     except SfumatoError:
         raise
@@ -231,6 +234,21 @@ def _decode_pillow(path: Path, content: bytes, *, palette: bool) -> _Decoded:
             raise _frames(path, frames)
         image.load()
         return _of_colours(np.asarray(_plain(ImageOps.exif_transpose(image), palette=palette)))
+
+
+def _decode_webp(path: Path, content: bytes, *, palette: bool) -> _Decoded:
+    """WebP through Pillow, whose words for too little memory are those for damage.
+
+    Raises:
+        MemoryError: there is no room for what its decoder needs.
+    """
+    width, height = canvas(content)
+    _refuse_huge(path, width, height)
+    try:
+        return _decode_pillow(path, content, palette=palette)
+    except OSError:
+        np.empty((height, width, ROOM), np.uint8)
+        raise
 
 
 def _decode_jpeg(image: Image.Image, content: bytes) -> np.ndarray:

@@ -259,6 +259,10 @@ def _calibrated(held_out: Matches, false_alarms: float) -> _Calibrated:
         return _Calibrated(None, math.inf, None, why)
     above = max(1, int(false_alarms * (count + 1)))
     score, lead = _cut(held_out.score, held_out.lead, above)
+    above = int(((held_out.score >= score) | (held_out.lead >= lead)).sum())  # more than were cut off, where some tie
+    if above > count / 2:
+        why = f"held-out real images cannot be told apart: {above} of {count} correlate alike with a training image"
+        return _Calibrated(None, math.inf, None, why)
     law = stats.beta(above, count + 1 - above)
     rate = Range(above / (count + 1), *map(float, law.interval(LEVEL)))
     also = "" if math.isinf(lead) else f" or are {lead:.0%} nearer to it than to the next"

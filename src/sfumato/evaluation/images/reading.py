@@ -42,11 +42,16 @@ class BesideMean(NamedTuple):
 
     @property
     def is_nearer(self) -> bool:
-        """Whether the generated images are; where no real image differs from another, nobody can be."""
-        return self.generated < self.mean or self.mean == 0
+        """Whether the generated images are."""
+        return self.generated < self.mean
 
     def told(self) -> str:
-        """That they are not."""
+        """That they are not; or that nobody can be, where no real image differs from another."""
+        if self.mean == 0:
+            return (
+                "The training images, or the real ones, do not differ from each other in the space of coarse pixels: "
+                "that images are as near to them as they are to each other says nothing."
+            )
         return (
             "The images lie no nearer to real ones than the mean of the training images does, the same for every image "
             f"(Fréchet distances {self.generated:.3g} and {self.mean:.3g} in the space of coarse pixels): nothing else "
@@ -63,7 +68,8 @@ def reading(
 ) -> Iterator[str]:
     """Sentences: the verdict on the whole set, on classes, on diversity, and what limits them.
 
-    Of images that are no nearer to real ones than their mean, only this is said, and what tells them from real ones.
+    Of images that are no nearer to real ones than their mean, only this is said, and what tells them from real ones;
+    so of any images where real ones never differ.
 
     Args:
         measures: rows of `metrics.csv`.
@@ -76,7 +82,10 @@ def reading(
     learnt = constant is None or constant.is_nearer
     if constant is not None and not learnt:
         yield constant.told()
-    yield _verdict([measure for measure in measures if measure.group == whole], spaces)
+    of_whole = [measure for measure in measures if measure.group == whole]
+    never_differ = constant is not None and constant.mean == 0
+    if not never_differ or _noticed(of_whole):
+        yield _verdict(of_whole, spaces)
     if not learnt:
         return
     if other_shares:

@@ -1,6 +1,7 @@
 """The tables that an evaluation writes: `scores.csv`, a row for each case, target and model, and `patients.csv`."""
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -73,7 +74,12 @@ def _cell(number: float) -> str:
 
 
 def _image_of(predictions: Predictions, name: str) -> str:
-    """The image of a prediction, where its manifest says it and it is there; else nothing."""
-    said = predictions.rows.get(name, {}).get("image", "")
-    image = located(said, predictions.folder) if said else None
+    """The image of a prediction, where its manifest says it and it is there; else nothing.
+
+    A manifest of another program may name images in folders beside its own, and none further away.
+    """
+    said, folder = predictions.rows.get(name, {}).get("image", ""), predictions.folder.absolute()
+    if not said:
+        return ""
+    image = located(said, folder) or located(os.path.normpath(f"{folder.name}/{said}"), folder.parent)
     return image if image and Locator.parse(image).path.exists() else ""

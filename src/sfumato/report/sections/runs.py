@@ -110,7 +110,8 @@ def _plan(file: Path) -> tuple[Block, ...]:
         return ()
     columns = ("choice", "value", "reason")
     rows = tuple(
-        (entry.get("choice", UNKNOWN), as_setting(entry.get("value")), entry.get("reason", "")) for entry in plan
+        (str(entry.get("choice", UNKNOWN)), as_setting(entry.get("value")), str(entry.get("reason", "")))
+        for entry in plan
     )
     caption = "What was decided from the data, and why."
     return (Table(title="Automatic choices", columns=columns, rows=rows, caption=caption),)

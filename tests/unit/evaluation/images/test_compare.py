@@ -1,5 +1,6 @@
 """Each way in which images can be wrong is noticed by a space; fresh real images by none. And the sentences."""
 
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 
@@ -15,7 +16,7 @@ from sfumato.evaluation.images.compare import Compared, compare
 from sfumato.evaluation.images.draws import MATCHED, POOLED, Sets, plan_groups
 from sfumato.evaluation.images.panel import Measure, Sides, measure_classes, measure_images, measure_space, z_score
 from sfumato.evaluation.images.read import Images, of_pack, real_images
-from sfumato.evaluation.images.reading import Dimensions, reading
+from sfumato.evaluation.images.reading import BesideMean, Dimensions, reading
 from sfumato.evaluation.images.spaces import Space, Wish, make_space
 from sfumato.typing import Data
 
@@ -131,6 +132,14 @@ def test_a_comparison_whole(pack: Pack):
 
 def row(metric: str, z: float, *, space: str = "pixels", group: str = POOLED, value: float = 0.0) -> Measure:
     return Measure(space, group, metric, value, 0.0, 0.0, 0.5, 0.1, z, 400)
+
+
+def test_where_real_images_never_differ_being_near_them_is_no_merit():
+    say = partial(reading, spaces=[Dimensions("own", 64)], other_shares=False, constant=BesideMean(0.0, 0.0))
+    (only,) = say([row("kid", 0.0, space="own"), row("kid", 0.0, space="own", group="a")])
+    assert "says nothing" in only
+    told, verdict = say([row("kid", math.inf, space="own")])
+    assert told == only and verdict.startswith("Different from real images")
 
 
 def test_sentences():
