@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.data.formats import image as module
+from sfumato.data.formats import pillow as module
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.webp import canvas
 from sfumato.errors import DataError, ResourceError
