@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.data.formats.pillow import Decoded, decode_pillow, refuse_huge
+from sfumato.shortage import raise_shortage
 
 ROOM = 16
 """Bytes for each pixel while a picture is decoded: two canvases, the frame, and what is handed over."""
@@ -54,6 +55,7 @@ def decode_webp(path: Path, content: bytes, *, palette: bool) -> Decoded:
     refuse_huge(path, width, height)
     try:
         return decode_pillow(path, content, palette=palette)
-    except OSError:
+    except OSError as error:
+        raise_shortage(error, reading=path)
         np.empty((height, width, ROOM), np.uint8)
         raise

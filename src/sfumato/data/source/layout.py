@@ -63,7 +63,8 @@ class Arranged(NamedTuple):
     def found(self, form: str) -> Found:
         """The same as what was found in a source."""
         found = conclude(self.cases, self.notes, form=form, unpaired=self.unpaired)
-        return found._replace(mask_names=self.mask_names or found.mask_names, ignore=self.ignore, channels=self.channels)
+        names = self.mask_names or found.mask_names
+        return found._replace(mask_names=names, ignore=self.ignore, channels=self.channels)
 
 
 def arrange(
