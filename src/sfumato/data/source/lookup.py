@@ -19,6 +19,7 @@ from sfumato.data.manifest import folded
 from sfumato.data.source.listing import ENDING, Entry, is_picture
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError
+from sfumato.shortage import raise_shortage
 
 Spelling = Callable[[str], str]
 """What makes names equal: themselves, or themselves without case and ways to store accents."""
@@ -137,5 +138,6 @@ def _is_data(path: Path) -> bool:
     """Whether a path is an image, a volume or a folder that may hold a series."""
     try:
         return path.is_dir() or (path.is_file() and (path.suffix.lower() in SUFFIXES or is_volume(path)))
-    except OSError:
+    except OSError as error:
+        raise_shortage(error, reading=path)
         return False

@@ -71,11 +71,34 @@ def read_several(owned: Masks, hints: Hints) -> Readings:
     owned, unused, notes = _without_secondary(owned)
     if hints.is_said_of_masks:
         return _as_said(owned, hints, notes, unused)
+    _refuse_copies(owned)
     owned, views, said = _without_views(owned)
     readings = _decided(owned, hints)
     notes = (*notes, *said, *readings.notes)
     return _within(Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)),
                    views)  # fmt: skip
+
+
+def _refuse_copies(owned: Masks) -> None:
+    """Refuse masks of one image that differ in their ending alone: nothing says which is meant.
+
+    Raises:
+        DataError: there are such masks (all are listed).
+    """
+    copies = list[str]()
+    for masks in owned.values():
+        seen: dict[tuple[tuple[str, ...], str], Owned] = {}
+        for mask in masks:
+            first = seen.setdefault((mask.entry.parts[:-1], mask.entry.stem), mask)
+            if first is not mask:
+                copies.append(f"{first.entry.where} and {mask.entry.name}")
+    if copies:
+        raise DataError(
+            f"{counted(len(copies), 'image has', 'images have')} two masks of one name:\n{listed(copies)}",
+            expected="one mask per image and reader",
+            remedy="keep one of them, or say which are meant: --masks 'PLACE/{id}.png'",
+            code="DATA-011",
+        )
 
 
 def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[str, ...]]:
