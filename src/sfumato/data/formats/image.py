@@ -246,7 +246,8 @@ def _decode_webp(path: Path, content: bytes, *, palette: bool) -> _Decoded:
     _refuse_huge(path, width, height)
     try:
         return _decode_pillow(path, content, palette=palette)
-    except OSError:
+    except OSError as error:
+        raise_shortage(error, reading=path)
         np.empty((height, width, ROOM), np.uint8)
         raise
 
