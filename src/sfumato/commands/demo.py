@@ -47,7 +47,7 @@ class Length(NamedTuple):
 SEGMENT = Length(steps=300, least=100, share=0.28)
 """The twin is trained as long again, for as many steps as the model that it is compared with."""
 
-GENERATE = Length(steps=600, least=240, share=0.44)
+GENERATE = Length(steps=600, least=480, share=0.44)
 
 
 class Extent(NamedTuple):
