@@ -1,6 +1,6 @@
 """Volumes for nnU-Net: whole, in stored order, with their place in the patient, although cases are planes of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from sfumato.data.formats import nifti
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.drawn import seg_offset
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import at_member, each_part, told
+from sfumato.data.formats.joined import at_member, each_part, parts_of, told
 from sfumato.data.formats.laid import lay_mask
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
 from sfumato.data.formats.volume import Volume, as_stored, named_place
@@ -113,19 +113,25 @@ def _labels(conversion: Conversion, case: Case) -> Volume:
 
 def _axial(image: Path, mask: str, count: int) -> Iterator[str]:
     """The planes of a mask, and of each of its files, on all axial planes of its image."""
+    planes = {part.locator: _planes_of(image, part.locator, count) for part in parts_of(mask)}
     for number in range(count):
-        yield each_part(mask, partial(_axial_plane, image, number))
+        yield each_part(mask, partial(_one_of, planes, number))
 
 
-def _axial_plane(image: Path, number: int, drawn: str) -> str:
-    """The plane of a file of a mask that lies on an axial plane of its image."""
+def _one_of(planes: Mapping[str, Sequence[str]], number: int, drawn: str) -> str:
+    return planes[drawn][number]
+
+
+def _planes_of(image: Path, drawn: str, count: int) -> list[str]:
+    """The planes of a file of a mask that lie on the axial planes of its image."""
     locator = Locator.parse(drawn)
     if read_header(locator.path).modality == "SEG":
-        return f"{locator.path}::axial/{number - seg_offset(image, locator.path, 'axial')}"
-    place = named_place(locator.member)
+        offset = seg_offset(image, locator.path, "axial")
+        return [f"{locator.path}::axial/{number - offset}" for number in range(count)]
+    place, laid = named_place(locator.member), lay_mask(image, locator.path)
     component = f"/{place.component}" if place and place.component is not None else ""
-    plane, _, laid = lay_mask(image, locator.path).member("axial", number).partition("@")
-    return f"{locator.path}::{plane}{component}{f'@{laid}' if laid else ''}"
+    members = [laid.member("axial", number).partition("@") for number in range(count)]
+    return [f"{locator.path}::{plane}{component}{at}{how}" for plane, at, how in members]
 
 
 def _channels(conversion: Conversion) -> tuple[str, ...]:

@@ -125,9 +125,10 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
             taken.add(image)
     hits = [(mask, index.find(mask)) for mask in masks]
     lone = _beside_one_image(images, [mask for mask, hit in hits if hit is None])
+    at_home = {hit.images[0].entry.locator for mask, hit in hits if hit and _is_at_home(mask, hit)}
     for mask, found in hits:
         hit = found or lone.get(mask.entry.locator)
-        if hit is None:
+        if hit is None or (hit.images[0].entry.locator in at_home and not _is_at_home(mask, hit)):
             orphans.append(mask.entry.locator)
             continue
         first = hit.images[0].entry.locator
@@ -137,6 +138,12 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
             channels[first] = hit.images
     bare = [image.entry.locator for image in images if image.entry.locator not in taken]
     return Matched(dict(owned), channels, bare, orphans)
+
+
+def _is_at_home(mask: Picture, hit: "Hit") -> bool:
+    """Whether a mask lies in the folders of its image: what lies in those of others is no second mask of it."""
+    image = hit.images[0]
+    return mask.split in (image.split, None) and set(image.group) <= set(mask.group)
 
 
 class Hit(NamedTuple):

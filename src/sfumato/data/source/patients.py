@@ -13,7 +13,7 @@ Of a DICOM tag nothing is kept (`sfumato.data.source.owners`).
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,7 +69,7 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     """Whose the cases are where no person said it: a table before tags, tags before names, names before folders."""
     names = [name_of(case, source) for case in found.cases]
     if found.form != "table":
-        found = _without_data_sets_as_people(found)
+        found = _without_data_sets_as_people(found, names)
     nested = {name for case in found.cases if (name := _known(case))}
     found = _without_people_as_classes(found, names, hints)
     told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
@@ -86,7 +86,8 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     ]
     notes = [*_about_tags(tags, several), *_about_names(guessed, patients)]
     if found.form != "table" and (folders := nested & set(patients)):
-        notes += [f"folders with images and masks each, taken as patients (kept together): {len(folders)}"]
+        level = _level(names, folders)
+        notes += [f"folders taken as patients (kept together): {len(folders)}; {level} if each is a class"]
     if several and not any(patients):
         notes.append(_nobody(found, names, speaking=speaking))
     cases = [replace(case, patient=new or case.patient) for case, new in zip(found.cases, patients, strict=True)]
@@ -128,15 +129,23 @@ def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None]) 
     )
 
 
-def _without_data_sets_as_people(found: Found) -> Found:
+def _without_data_sets_as_people(found: Found, paths: Sequence[Name]) -> Found:
     """A few large folders with images and masks each, which no name makes persons, are data sets."""
     folders = [name for case in found.cases if (name := _known(case))]
     if len(folders) < len(found.cases) or not are_data_sets(folders):
         return found
     cases = tuple(replace(case, patient=None) for case in found.cases)
     names = ", ".join(sorted(set(folders)))
-    note = f"folders with images and masks each, taken as data sets ({names}); --group-by {PARENT} if each is a patient"
+    level = _level(paths, set(folders))
+    note = f"folders with images and masks each, taken as data sets ({names}): --group-by {PARENT} if each is a "
+    note += f"patient, {level} if each is a class"
     return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _level(names: Sequence[Name], folders: Collection[str]) -> str:
+    """The flag by which folders are classes, as far as one of them lies in the way to each image."""
+    levels = {place for name in names for place, folder in enumerate(name.folders, start=1) if folder in folders}
+    return f"--class-level {min(levels, default='N')}"
 
 
 def _patients(number: int) -> str:

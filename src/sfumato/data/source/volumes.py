@@ -172,7 +172,7 @@ def _patients(scans: list[Scan]) -> tuple[list[Scan], list[str]]:
     if len(scans) < 2 or None in folders or max(folders.values()) > 1:
         return scans, []
     named = [scan._replace(case=replace(scan.case, label=None, patient=scan.case.label)) for scan in scans]
-    return named, [f"folders with one volume each are no classes: {len(scans)}; each volume is taken as one patient"]
+    return named, [f"folders with one volume each are no classes: {len(scans)}"]
 
 
 def _common_axis(scans: Sequence[Scan]) -> Axis:

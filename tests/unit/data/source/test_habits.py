@@ -456,3 +456,21 @@ def test_arrays_that_are_parts_of_one_mask_are_refused(tmp_path: Path) -> None:
             np.save(tmp_path / f"a{n}_{name}_mask.npy", ONE)
     with pytest.raises(DataError, match=r"several arrays are one mask|are these readers"):
         find_cases(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("place", "stray"),
+    [
+        ("{kind}/p{n}/s{n}.png", "masks/p9/s1.png"),
+        ("{n}/{kind}/s{n}.png", "9/masks/s1.png"),
+        ("train/{kind}/s{n}.png", "test/masks/s1.png"),
+    ],
+)
+def test_a_mask_in_the_folder_of_another_case_is_no_second_mask(tmp_path: Path, place: str, stray: str) -> None:
+    for n in range(COUNT):
+        save(tmp_path, place.format(kind="images", n=n), noise(n))
+        save(tmp_path, place.format(kind="masks", n=n), ONE)
+    save(tmp_path, stray, TWO)
+    with pytest.raises(DataError) as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-010" and stray in str(caught.value)

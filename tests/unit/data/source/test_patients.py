@@ -178,6 +178,15 @@ def test_where_nobody_is_known_a_line_says_what_helps(tmp_path: Path) -> None:
     assert not find_cases(numbers, hints=Hints(images_only=True)).cases[0].patient
 
 
+def test_what_numbers_planes_or_pictures_in_a_name_is_no_patient(tmp_path: Path) -> None:
+    """Else the planes of one person would be those of several, and lie in several splits."""
+    for kind in ("p{:02}", "case{}"):
+        names = [f"{who}_{kind.format(number)}.png" for who in ("Anna", "Berta", "Carla") for number in range(3)]
+        found = find_cases(touch(tmp_path / kind[:1], *names))
+        assert {case.patient for case in found.cases} == {None} and "--group-by" in found.notes[-1]
+    assert said_by_names([Name((), "p07_1"), Name((), "case7_1")]) == ["p07", "case7"]
+
+
 def test_a_guess_from_names_can_be_undone(tmp_path: Path) -> None:
     touch(tmp_path, "case1_1.png", "case1_2.png", "case2_1.png", "other.png")
     found = find_cases(tmp_path)
