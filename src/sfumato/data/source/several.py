@@ -14,7 +14,6 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
-from pathlib import PurePath
 
 from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, Part, joined, parts_of
 from sfumato.data.order import natural
@@ -22,19 +21,13 @@ from sfumato.data.source.found import Hints
 from sfumato.data.source.kinds import kind_of, name_by, order_of
 from sfumato.data.source.overlap import are_views, overlap
 from sfumato.data.source.pairing import Owned
+from sfumato.data.source.undecided import Masks, competing, nameless, place_of, refuse_copies, unclear
 from sfumato.data.source.words import SIDES, tokens
-from sfumato.errors import DataError, listed
+from sfumato.errors import DataError
 from sfumato.wording import counted
 
 RARE = 0.1
 """Share of the masks up to which names among numbers are chance: `0f7e`, `beef`."""
-
-FLAGS = (
-    "say what they are: --join-masks (parts of one mask), --readers-by folder or suffix (readers), --classes-by folder "
-    "or suffix (a class each), or which files are meant (--masks 'PLACE/{id}_mask.png')"
-)
-
-Masks = Mapping[str, list[Owned]]
 
 
 @dataclass(frozen=True)
@@ -71,34 +64,12 @@ def read_several(owned: Masks, hints: Hints) -> Readings:
     owned, unused, notes = _without_secondary(owned)
     if hints.is_said_of_masks:
         return _as_said(owned, hints, notes, unused)
-    _refuse_copies(owned)
+    refuse_copies(owned)
     owned, views, said = _without_views(owned)
     readings = _decided(owned, hints)
     notes = (*notes, *said, *readings.notes)
     return _within(Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)),
                    views)  # fmt: skip
-
-
-def _refuse_copies(owned: Masks) -> None:
-    """Refuse masks of one image that differ in their ending alone: nothing says which is meant.
-
-    Raises:
-        DataError: there are such masks (all are listed).
-    """
-    copies = list[str]()
-    for masks in owned.values():
-        seen: dict[tuple[tuple[str, ...], str], Owned] = {}
-        for mask in masks:
-            first = seen.setdefault((mask.entry.parts[:-1], mask.entry.stem), mask)
-            if first is not mask:
-                copies.append(f"{first.entry.where} and {mask.entry.name}")
-    if copies:
-        raise DataError(
-            f"{counted(len(copies), 'image has', 'images have')} two masks of one name:\n{listed(copies)}",
-            expected="one mask per image and reader",
-            remedy="keep one of them, or say which are meant: --masks 'PLACE/{id}.png'",
-            code="DATA-011",
-        )
 
 
 def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[str, ...]]:
@@ -129,7 +100,7 @@ def _without_views(owned: Masks) -> tuple[Masks, Mapping[str, list[Owned]], tupl
     }
     rest = {image: [mask for mask in masks if mask not in views.get(image, ())] for image, masks in owned.items()}
     rest = {image: masks for image, masks in rest.items() if masks}
-    where = sorted({_place(mask) for masks in views.values() for mask in masks})
+    where = sorted({place_of(mask) for masks in views.values() for mask in masks})
     note = (
         f"masks of the field of view, in which all that is drawn lies: {', '.join(where[:3])} ({len(views)}); pixels "
         "outside do not count. If that is wrong, name the masks that are meant with --masks"
@@ -159,7 +130,7 @@ def _family_of_views(owned: Masks) -> tuple[str, ...]:
             continue
         found = are_views(both)
         if found is None:
-            raise _competing(both)
+            raise competing(both)
         return kind_of(both[0][found]).family
     return ()
 
@@ -192,7 +163,7 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
         return _of_names(owned, several, names, hints)
     words = [kind for kind in named if not any(letter.isdigit() for letter in kind.name)]
     if len(named) < len(kinds) and len(words) >= RARE * len(kinds):
-        raise _unclear(several, "some have names, and others none")
+        raise unclear(several, "some have names, and others none")
     measured = overlap(several)
     if measured is None:
         return _as_readers(owned) if all(kind.number is not None or not kind.name for kind in kinds) else _join(owned)
@@ -200,7 +171,7 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
         return _join(owned)
     if measured.together:
         return _as_readers(owned)
-    raise _unclear(several, measured.told())
+    raise unclear(several, measured.told())
 
 
 def _names(owned: Masks) -> list[str]:
@@ -226,7 +197,7 @@ def _of_names(owned: Masks, several: Masks, names: Sequence[str], hints: Hints) 
     words = {token.text for name in names for token in tokens(name)}
     measured = overlap(several)
     if measured is not None and measured.alike:
-        raise _unclear(several, f"they are nearly alike ({measured.told()}): are these readers?")
+        raise unclear(several, f"they are nearly alike ({measured.told()}): are these readers?")
     are_sides = bool(words & SIDES) and len(names) == 2 and len({_without_sides(name) for name in names}) == 1
     if are_sides and (measured is None or measured.apart):
         return _join(owned, what=f"sides ({', '.join(names)}), joined")
@@ -240,7 +211,7 @@ def _without_sides(name: str) -> tuple[str, ...]:
 def _checked_readers(owned: Masks, several: Masks) -> Readings:
     measured = overlap(several)
     if measured is not None and measured.apart:
-        raise _unclear(several, f"they are called after readers, but never lie on one another ({measured.told()})")
+        raise unclear(several, f"they are called after readers, but never lie on one another ({measured.told()})")
     return _as_readers(owned)
 
 
@@ -308,7 +279,7 @@ def _as_said(owned: Masks, hints: Hints, notes: tuple[str, ...], unused: tuple[O
         by = hints.classes_by
         names = sorted({name_by(mask, by) for masks in owned.values() for mask in masks}, key=natural)
         if "" in names:
-            raise _nameless(owned, by, "class")
+            raise nameless(owned, by, "class")
         readings = _of_classes(owned, names, hints, by)
     else:
         by = hints.readers_by or "suffix"
@@ -328,41 +299,3 @@ def _by_readers(owned: Masks, by: str) -> Readings:
         masks[image] = tuple(joined(readers[text]) for text in sorted(readers, key=natural))
     most = max(map(len, masks.values()))
     return Readings(masks, told=f"readers by {by}: {most}")
-
-
-def _place(mask: Owned) -> str:
-    return "/".join(("*", mask.folder, f"*{mask.rest}")) if mask.folder else f"*{mask.rest}"
-
-
-def _competing(both: Sequence[tuple[Owned, Owned]]) -> DataError:
-    one, other = both[0]
-    shown = listed([f"{a.entry.where} and {PurePath(b.entry.where).name} in {PurePath(b.entry.where).parent}"
-                    for a, b in both])  # fmt: skip
-    return DataError(
-        f"{counted(len(both), 'image has', 'images have')} masks of two kinds, {_place(one)} and {_place(other)}:\n"
-        f"{shown}",
-        expected="one mask per image and reader",
-        remedy=f"{FLAGS}; or take one of them away",
-        code="DATA-011",
-    )
-
-
-def _unclear(several: Masks, why: str) -> DataError:
-    shown = [f"{image}: {', '.join(mask.entry.name for mask in masks)}" for image, masks in several.items()]
-    return DataError(
-        f"{counted(len(several), 'image has', 'images have')} several masks, and what they are is not clear: {why}\n"
-        f"{listed(shown)}",
-        expected="readers, who draw the same, or parts that lie beside one another, or names of classes",
-        remedy=FLAGS,
-        code="DATA-064",
-    )
-
-
-def _nameless(owned: Masks, by: str, what: str) -> DataError:
-    bare = [mask.entry.where for masks in owned.values() for mask in masks if not name_by(mask, by)]
-    return DataError(
-        f"{counted(len(bare), 'mask has', 'masks have')} no {what} in the {by}:\n{listed(bare)}",
-        expected=f"a {what} in every {by}",
-        remedy=FLAGS,
-        code="DATA-064",
-    )
