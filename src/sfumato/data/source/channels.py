@@ -13,6 +13,7 @@ from sfumato.data.order import natural
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.pairing import Picture
 from sfumato.errors import DataError, listed
+from sfumato.wording import counted
 
 
 def channel_of(stem: str) -> str:
@@ -41,7 +42,8 @@ def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Pictur
 
 def _lack(uneven: Sequence[str], names: Sequence[str], remedy: str) -> DataError:
     return DataError(
-        f"{len(uneven)} images lack channels, or have others:\n{listed(uneven)}",
+        f"{counted(len(uneven), 'image lacks channels, or has others', 'images lack channels, or have others')}:\n"
+        f"{listed(uneven)}",
         expected=f"a file for each of the channels {', '.join(names)}",
         remedy=f"complete these images, take them away, or {remedy}",
         code="DATA-065",

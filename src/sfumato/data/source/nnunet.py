@@ -33,6 +33,7 @@ from sfumato.data.source.volumes import cut
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
+from sfumato.wording import counted
 
 NAME = "dataset.json"
 PARTS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
@@ -294,7 +295,7 @@ def _check_channels(images: Mapping[str, Mapping[int, Path]]) -> None:
         if sorted(channels) != list(range(count))
     ]:
         raise DataError(
-            f"{len(uneven)} cases lack channels:\n{listed(uneven)}",
+            f"{counted(len(uneven), 'case lacks', 'cases lack')} channels:\n{listed(uneven)}",
             expected=f"the channels 0000 to {count - 1:04d} of each case",
             remedy="complete the data set, or take these cases out of it",
             code="DATA-065",

@@ -335,7 +335,7 @@ def test_images_of_few_values_alone_are_images(tmp_path: Path) -> None:
 def test_a_case_that_lacks_a_channel_is_refused(tmp_path: Path) -> None:
     build(tmp_path, HABITS["BraTS"])
     (tmp_path / "B_002/B_002_t1.nii.gz").unlink()
-    with pytest.raises(DataError, match=r"1 images lack channels.*\n.*B_002.*flair, t1ce") as caught:
+    with pytest.raises(DataError, match=r"1 image lacks channels.*\n.*B_002.*flair, t1ce") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-065"
 
@@ -428,7 +428,7 @@ def test_new_cases_are_put_together_as_a_model_was_taught(tmp_path: Path) -> Non
     cases = find_cases(tmp_path / "imagesTr", hints=taught).cases
     assert {case.volume for case in cases} == {f"a_{n:03}" for n in range(1, COUNT + 1)}
     assert {Path(file_of(case.channels[0])).name for case in cases} == {f"a_{n:03}_0001.nii.gz" for n in range(1, 5)}
-    with pytest.raises(DataError, match=r"1 images lack channels.*\n.*a_001: 0000"):
+    with pytest.raises(DataError, match=r"1 image lacks channels.*\n.*a_001: 0000"):
         find_cases(tmp_path / "imagesTr/a_001_0000.nii.gz", hints=taught)
     assert {len(case.channels) for case in find_cases(tmp_path, hints=taught).cases} == {1}
 

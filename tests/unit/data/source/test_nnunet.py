@@ -145,7 +145,7 @@ def test_descriptions_that_are_refused(tmp_path: Path, described: Any, words: st
 def test_missing_channels_and_damaged_json(tmp_path: Path) -> None:
     folder = raw(tmp_path, channels=2)
     (folder / "imagesTr/b_0001.png").unlink()
-    with pytest.raises(DataError, match="1 cases lack channels:\n    b: 0000") as caught:
+    with pytest.raises(DataError, match="1 case lacks channels:\n    b: 0000") as caught:
         find_cases(folder)
     assert caught.value.code == "DATA-065"
     (folder / "dataset.json").write_text("{")
