@@ -1,9 +1,12 @@
-"""The masks of all readers of a case, and how a mask agrees with them."""
+"""The masks of all readers of a case, one of them drawn, and how a mask agrees with them."""
+
+from collections.abc import Sequence
 
 import numpy as np
 
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
+from sfumato.diffusion.process import Noise
 from sfumato.metrics.overlap import overlap
 
 
@@ -11,6 +14,12 @@ def readers_of(pack: Pack, row: int) -> np.ndarray:
     """The masks of those who outlined a case (readers, h, w), in the model's own size."""
     readers = range(int(pack.readings([row])))
     return pack.masks([row] * len(readers), readers).numpy()
+
+
+def drawn_readers(pack: Pack, rows: Sequence[int], noise: Noise) -> list[int]:
+    """One of those who outlined it for each case, drawn from its own noise."""
+    drawn: list[int] = (noise.on("cpu").uniform() * pack.readings(rows)).long().tolist()  # where the counts are
+    return drawn
 
 
 def reader_dice(mask: np.ndarray, readers: np.ndarray, classes: int) -> float:

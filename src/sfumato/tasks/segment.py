@@ -35,6 +35,7 @@ from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Proces
 from sfumato.metrics.overlap import overlap, summarise
 from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
 from sfumato.tasks.objective import Answer, Ignored, Objective
+from sfumato.tasks.readers import drawn_readers
 from sfumato.tasks.task import (
     Sampler,
     Scores,
@@ -106,7 +107,7 @@ class Segment:
         """The objective's terms of each item."""
         noise = batch_noise(self.seed, batch, self.device)
         t = self.process.times(stratified(noise, batch.slots, self.batch))
-        readers = (noise.uniform() * self.pack.readings(batch.rows)).long().tolist()
+        readers = drawn_readers(self.pack, batch.rows, noise)
         images = self.pack.images(batch.rows, self.device)
         masks = self.pack.masks(batch.rows, readers, self.device)
         images, moved = apply(images, masks, draw(self.augment, noise, images))

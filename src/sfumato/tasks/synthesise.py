@@ -32,6 +32,7 @@ from sfumato.networks.uncertainty import weigh
 from sfumato.recipe import Pairs
 from sfumato.tasks.judge import Judge
 from sfumato.tasks.pairs import Beside, Joined, Layout
+from sfumato.tasks.readers import drawn_readers
 from sfumato.tasks.task import (
     Sampler,
     Scores,
@@ -123,8 +124,7 @@ class Synthesise:
         """The mask of one reader for each item; None where masks are not looked at."""
         if not self.layout.paired:
             return None
-        readers = (noise.uniform() * self.pack.readings(batch.rows)).long().tolist()
-        return self.pack.masks(batch.rows, readers, self.device)
+        return self.pack.masks(batch.rows, drawn_readers(self.pack, batch.rows, noise), self.device)
 
     def _first_masks(self, rows: Sequence[int]) -> Masks | None:
         """The mask of the first reader, for what must be the same each time."""

@@ -16,8 +16,9 @@ from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Intensity, Spec, model_input, read_input, to_data, with_channels
 from sfumato.data.statistics import statistics
+from sfumato.diffusion.process import Noise
 from sfumato.errors import DataError, ResourceError, UsageError
-from sfumato.tasks.readers import readers_of
+from sfumato.tasks.readers import drawn_readers, readers_of
 
 RANDOM = np.random.default_rng(0)
 
@@ -135,6 +136,9 @@ def test_a_reader_who_is_missing_says_nothing(tmp_path: Path) -> None:
     assert (pack.masks([2], [1]) == IGNORED).all() and not pack.masks([1], [1]).any()
     assert len(readers_of(pack, 2)) == 1 and len(readers_of(pack, 3)) == 2
     assert any("number of masks per image differs" in note for note in pack.notes)
+    rows = [2, 3] * 20
+    drawn = drawn_readers(pack, rows, Noise(range(len(rows)), "meta"))  # whatever device the numbers are for
+    assert set(zip(rows, drawn, strict=True)) == {(2, 0), (3, 0), (3, 1)}
 
 
 def test_all_problems_are_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:
