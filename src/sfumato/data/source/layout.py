@@ -36,7 +36,7 @@ from sfumato.data.source.making import make_cases
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.several import Readings, read_several
-from sfumato.data.source.witness import looks_like_masks, masks_by_pixels
+from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
 from sfumato.data.source.words import SPLITS as SPLITS
 
@@ -184,7 +184,7 @@ def sort_roles(
         return images, masks, []
     if perhaps:
         guessed = _roles(_pictures(entries, frozenset(perhaps), anywhere=anywhere))
-        if 2 * partners(*guessed) > len(guessed[1]) > 0:
+        if 2 * partners(*guessed) > len(guessed[1]) > 0 and not (look and hardly_masks(guessed[1])):
             note = "folders taken for masks, since most of their files are named like images: "
             return *guessed, [note + ", ".join(sorted(perhaps))]
     if not look:

@@ -24,14 +24,14 @@ APART = r"[ _.\-]"
 PERSON = re.compile(
     rf"(?:^|(?<={APART}))(?P<who>"
     rf"sub-(?!folder|set|dir)[0-9a-z]+"
-    rf"|(?:subject|subj|sub|patient|pat|pt|pid|participant|person|proband|volunteer|donor|animal|mouse|rat)"
+    rf"|(?:subject|subj|sub|patient|pat|pt|pid|participant|person|proband|volunteer|donor|animal|mouse|rat|video|vid|clip)"
     rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
     rf"|(?<![\s\S])(?:case{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+|p[_-]?\d{{2,}})"
     rf"|p[_-]?\d{{4,}}"
     rf")(?![0-9])",
     re.IGNORECASE,
 )
-"""A word for a person with a number, as a whole or at the start of a part of a name.
+"""A word for a person, or a film of one, with a number, as a whole or at the start of a part of a name.
 
 `p07` and `case7` count at the start of a name alone: behind it they number planes and pictures of a person too
 (`P_00041` does not).

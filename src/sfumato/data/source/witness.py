@@ -69,10 +69,19 @@ def masks_by_pixels(pictures: Sequence[Picture]) -> Seen:
 
 def _sorted(pictures: Sequence[Picture], masks: Sequence[Series], *, nameless: bool) -> Seen:
     chosen = {picture.entry.locator for series in masks for picture in series.pictures.values()}
-    images = [picture for picture in pictures if picture.entry.locator not in chosen]
+    images = [
+        picture._replace(nested=picture.nested or nameless)  # a folder for each case is a patient's
+        for picture in pictures
+        if picture.entry.locator not in chosen
+    ]
     drawn = [picture for picture in pictures if picture.entry.locator in chosen]
     roles = [
-        picture._replace(role="mask", below=len(picture.group), folder="", stem="" if nameless else picture.stem)
+        picture._replace(
+            role="mask",
+            below=len(picture.group),
+            folder=picture.stem if nameless else "",
+            stem="" if nameless else picture.stem,
+        )
         for picture in drawn
     ]
     return Seen(images, roles, told_files([picture.entry for picture in drawn]))
@@ -126,9 +135,8 @@ def _by_word(pictures: Sequence[Picture]) -> dict[object, Series]:
 
 def _by_name(pictures: Sequence[Picture]) -> dict[object, Series]:
     """By the whole name, where it comes again in many folders: a file of each kind in the folder of each case."""
-    if not pictures or not is_volume(Locator.parse(pictures[0].entry.locator).path):
-        return {}
-    return _grouped((picture.stem.lower(), "/".join(picture.entry.parts[:-1]), picture) for picture in pictures)
+    named = _grouped((picture.stem.lower(), "/".join(picture.entry.parts[:-1]), picture) for picture in pictures)
+    return {name: series for name, series in named.items() if len(series.pictures) > 1}
 
 
 def _grouped(sorted_pictures: object) -> dict[object, Series]:
@@ -140,10 +148,20 @@ def _grouped(sorted_pictures: object) -> dict[object, Series]:
 
 def looks_like_masks(pictures: Sequence[Picture]) -> bool | None:
     """Whether a few of the files have few values; None where none can be read, or where all are of one value."""
-    step = max(1, len(pictures) // SAMPLE)
-    found = [_is_like_a_mask(picture.entry.locator) for picture in pictures[::step][:SAMPLE]]
-    decided = [answer for answer in found if answer is not None]
+    decided = [answer for answer in _looked_at(pictures) if answer is not None]
     return all(decided) if decided else None
+
+
+def hardly_masks(pictures: Sequence[Picture]) -> bool:
+    """Whether not one of a few files looks like a mask."""
+    found = _looked_at(pictures)
+    return False in found and True not in found
+
+
+def _looked_at(pictures: Sequence[Picture]) -> list[bool | None]:
+    """What a few of the files look like."""
+    step = max(1, len(pictures) // SAMPLE)
+    return [_is_like_a_mask(picture.entry.locator) for picture in pictures[::step][:SAMPLE]]
 
 
 def _is_like_a_mask(locator: str) -> bool | None:

@@ -433,6 +433,23 @@ def test_new_cases_are_put_together_as_a_model_was_taught(tmp_path: Path) -> Non
     assert {len(case.channels) for case in find_cases(tmp_path, hints=taught).cases} == {1}
 
 
+def test_files_of_a_kind_in_the_folder_of_each_case_are_known_by_their_pixels(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        for name, content in (("image", noise(n)), ("lung_left", ONE), ("lung_right", TWO)):
+            save(tmp_path, f"{n}/{name}.png", content)
+    found = find_cases(tmp_path)
+    assert [(len(case.masks), len(parts_of(case.masks[0]))) for case in found.cases] == [(1, 2)] * COUNT
+    assert found.classes == () and {case.patient for case in found.cases} == set("0123")
+    assert any("taken for masks" in note for note in found.notes)
+
+
+def test_a_class_folder_with_a_word_for_masks_holds_images_by_their_pixels(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        for folder in ("gt_positive", "negative"):
+            save(tmp_path, f"{folder}/{n}.png", noise(n))
+    assert find_cases(tmp_path).classes == ("gt_positive", "negative")
+
+
 def test_what_is_called_a_mask_and_looks_like_one_is_no_image(tmp_path: Path) -> None:
     for n in range(COUNT):
         save(tmp_path, f"scan{n}.png", noise(n))

@@ -187,6 +187,11 @@ def test_what_numbers_planes_or_pictures_in_a_name_is_no_patient(tmp_path: Path)
     assert said_by_names([Name((), "p07_1"), Name((), "case7_1")]) == ["p07", "case7"]
 
 
+def test_films_are_no_classes(tmp_path: Path) -> None:
+    found = find_cases(touch(tmp_path, *(f"vid{number // 3}/{number}.png" for number in range(6))))
+    assert found.classes == () and {case.patient for case in found.cases} == {"vid0", "vid1"}
+
+
 def test_a_guess_from_names_can_be_undone(tmp_path: Path) -> None:
     touch(tmp_path, "case1_1.png", "case1_2.png", "case2_1.png", "other.png")
     found = find_cases(tmp_path)
