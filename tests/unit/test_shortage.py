@@ -319,7 +319,8 @@ def test_a_library_that_cannot_be_loaded_where_memory_is_limited(kind: type[Exce
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def test_preparing_loads_no_statistics() -> None:
-    """They are large, and memory may be limited."""
-    program = "import sys, sfumato.commands.prepare; sys.exit('scipy.stats' in sys.modules)"
+@pytest.mark.parametrize(("verb", "library"), [("prepare", "scipy.stats"), ("check", "torch"), ("report", "torch")])
+def test_a_verb_loads_no_library_that_it_does_not_need(verb: str, library: str) -> None:
+    """They are large and slow to load, and memory may be limited."""
+    program = f"import sys, sfumato.commands.{verb}; sys.exit('{library}' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

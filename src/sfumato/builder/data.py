@@ -4,7 +4,6 @@ from pathlib import Path
 
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
-from sfumato.data.pack import Pack
 from sfumato.data.source import Hints
 from sfumato.errors import UsageError
 from sfumato.recipe import (
@@ -37,11 +36,6 @@ def build_hints(data: Data) -> Hints:
         classes_by=source.classes_by,
         join_masks=source.join_masks,
     )
-
-
-def build_pack(recipe: Recipe, pack: Pack) -> Pack:
-    """A data set as the recipe looks at it: without its classes, where an image is told none."""
-    return pack.without_classes() if recipe.data.labels == "none" else pack
 
 
 def build_augment(recipe: Recipe) -> Ranges | Pipe:

@@ -27,6 +27,11 @@ JUDGED_AGAINST = 256
 """Held-out images at most that drawn ones are compared with while a model trains."""
 
 
+def build_pack(recipe: Recipe, pack: Pack) -> Pack:
+    """A data set as the recipe looks at it: without its classes, where an image is told none."""
+    return pack.without_classes() if recipe.data.labels == "none" else pack
+
+
 def build_task(
     recipe: Recipe, pack: Pack, process: Process, *, device: str, discriminator: nn.Module | None = None
 ) -> Task:

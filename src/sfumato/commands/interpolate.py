@@ -21,7 +21,6 @@ from cyclopts import Parameter
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Several
 from sfumato.commands.flags.overshoot import warn_of_overshoot
-from sfumato.commands.flags.source import as_taught
 from sfumato.commands.flags.wishes import known_classes, parse_seeds
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import say
@@ -161,7 +160,7 @@ def _between_images(
     model: Model, sampler: Sampler, images: tuple[Path, Path], weights: Sequence[float], *, seed: int
 ) -> Data:
     """Both images, mixed and noised with the same noise: the mixture of the noised images."""
-    cases = [find_cases(image, hints=as_taught(model.spec)).cases[0] for image in images]
+    cases = [find_cases(image, hints=model.spec.as_taught()).cases[0] for image in images]
     first, second = to_data(np.stack([read_input(case, model.spec).array for case in cases]), model.spec, model.device)
     mixed = torch.stack([torch.lerp(first, second, w) for w in weights])
     return model.process.corrupt(mixed, sampler.times[0], noise_of(model, [seed] * len(weights)))

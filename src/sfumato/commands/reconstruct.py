@@ -10,7 +10,6 @@ import numpy as np
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.flags.overshoot import warn_of_overshoot
-from sfumato.commands.flags.source import as_taught
 from sfumato.commands.generate import load_generator
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output
@@ -74,7 +73,7 @@ def reconstruct(
     draw = partial(loaded.sampler, sampler=sampler, grid=grid)
     drawn = draw(steps=steps).below(noise)
     warn_of_overshoot(loaded, drawn, again=lambda steps: draw(steps=steps).below(noise))
-    cases = spread(find_cases(source, hints=as_taught(loaded.spec)).cases, count)
+    cases = spread(find_cases(source, hints=loaded.spec.as_taught()).cases, count)
     claim = claim_output(out, overwrite=overwrite, inputs=[source], used=[model])
     result = {"reconstructions": str(out), "images": len(cases), "network_calls": drawn.calls}
     if dry_run:

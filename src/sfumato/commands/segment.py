@@ -16,7 +16,6 @@ from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, Index, NonNegative
 from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.review import Review, resolve_review
-from sfumato.commands.flags.source import as_taught
 from sfumato.commands.flags.steps import Steps, resolve_steps
 from sfumato.commands.output.claim import free_name
 from sfumato.commands.output.console import bar, say
@@ -189,7 +188,7 @@ def _check_model(model: Model, path: Path) -> None:
 
 def _cases(source: Path, split: Split | None, spec: Spec) -> list[Case]:
     """The cases to segment; volumes are cut as the training volumes were."""
-    cases = [case for case in find_cases(source, hints=as_taught(spec)).cases if split is None or case.split == split]
+    cases = [case for case in find_cases(source, hints=spec.as_taught()).cases if split is None or case.split == split]
     if not cases:
         raise DataError(
             f"{source} has no case in the split {split}", expected="a dataset with this split", code="DATA-020"

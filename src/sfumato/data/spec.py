@@ -23,6 +23,7 @@ from sfumato.data.intensity import FULL, Intensity, case_stats, stored, stored_d
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.placement import Canvas, Placement, fit, no_spacing
+from sfumato.data.source.found import Hints
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError
 from sfumato.plain import shaped, shown
@@ -87,6 +88,11 @@ class Spec:
     def has_masks(self) -> bool:
         """Whether the images have masks. What is done with the data is another matter: `Recipe.task`."""
         return self.readers > 0
+
+    def as_taught(self) -> Hints:
+        """How a model is given new images: alone, cut and put together as those that it was trained on."""
+        axis = self.slice_axis or "auto"
+        return Hints(images_only=True, slice_axis=axis, component=self.component, channels=self.channel_files)
 
     def without_masks(self) -> "Spec":
         """The same of the images alone."""

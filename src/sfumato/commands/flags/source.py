@@ -11,7 +11,6 @@ from sfumato.builder.data import build_hints
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import say
 from sfumato.data.source import Found, Hints, find_cases
-from sfumato.data.spec import Spec
 from sfumato.errors import DataError, collected, raise_together
 from sfumato.files import is_pattern
 from sfumato.recipe import Recipe, load_recipe
@@ -124,12 +123,6 @@ AS_FOUND = SourceFlags()
 
 AS_READ = ReadingFlags()
 """The same for verbs that only read."""
-
-
-def as_taught(spec: Spec) -> Hints:
-    """How a model is given new images: alone, cut and put together as those that it was trained on."""
-    axis = spec.slice_axis or "auto"
-    return Hints(images_only=True, slice_axis=axis, component=spec.component, channels=spec.channel_files)
 
 
 def find(source: Path, recipe: Recipe) -> Found:

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
-from sfumato.builder.data import build_pack
 from sfumato.builder.process import build_process
-from sfumato.builder.task import build_task
+from sfumato.builder.task import build_pack, build_task
 from sfumato.builder.track import build_trackers
 from sfumato.builder.training import build_parts
 from sfumato.commands.flags.source import find_to_read

@@ -11,9 +11,8 @@ from pathlib import Path
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from sfumato.builder.data import build_pack
 from sfumato.builder.process import build_process
-from sfumato.builder.task import build_task
+from sfumato.builder.task import build_pack, build_task
 from sfumato.builder.training import build_parts, build_settings, build_stream
 from sfumato.commands.output.console import say
 from sfumato.data.augmentation import augment, nonleaking
