@@ -41,6 +41,8 @@ def find_table(
     Raises:
         DataError: a table that has the names of most images cannot be read.
     """
+    if not tables:
+        return None, []
     images = [picture.entry for picture in sort_roles(entries)[0]]
     files, hits, notes = Files(images, root), list[Path](), list[str]()
     for entry in tables[:20]:
