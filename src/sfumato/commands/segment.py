@@ -34,6 +34,7 @@ from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.inference import predict
 from sfumato.metrics.ensemble import review_rank
 from sfumato.provenance import write_provenance
+from sfumato.report.sections.predictions import BY_CHANCE, ranks_by_chance
 from sfumato.run import TWIN, Model, load_model
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
@@ -281,7 +282,8 @@ def _first(arm: _Arm, rows: Sequence[Row]) -> list[str]:
 
 def _look_first(summary: Mapping[str, Any]) -> str:
     if summary["review_first"]:
-        return f"look first at {', '.join(summary['review_first'])}"
+        by = BY_CHANCE if ranks_by_chance(summary["review"]) else ""
+        return f"look first at {', '.join(summary['review_first'])}{by}"
     return f"no case is to be looked at before another: {summary['review']['why']}"
 
 

@@ -298,3 +298,26 @@ def test_nothing_sticks_out_in_a_browser(folders: list[Path], tmp_path: Path) ->
     done = subprocess.run([*command, (tmp_path / "probe.html").as_uri()], capture_output=True, timeout=120, check=True)
     found = done.stdout.decode()
     assert re.findall(r'data-w\d+="([^"]*)"', found) == ["true 0 0 0 0"] * 2
+
+
+@pytest.mark.parametrize(
+    ("spearman", "first", "limit"),
+    [
+        (0.61, "Look first at", "rank correlation 0.61 (1 is perfect): it holds for images like those"),
+        (0.0, "than a random one on the validation", "0.00 (1 is perfect): no better than a random order there"),
+        (
+            -0.92,
+            "than a random one on the validation",
+            "-0.92 (1 is perfect): no better than a random order",
+        ),
+        (None, "Look first at", "14 validation cases: whether it finds the worst is not known"),
+    ],
+)
+def test_an_order_of_review_says_no_more_than_its_correlation(
+    predictions: Path, report: Callable[..., Page], spearman: float | None, first: str, limit: str
+) -> None:
+    review = {"by": "expected_error", "validation_cases": 14, "spearman": spearman, "why": "..."}
+    (predictions / "summary.json").write_text(json.dumps({"cases": 9, "samples": 8, "review": review}))
+    page = report(predictions)
+    assert first in page.text and limit in page.text
+    assert ("holds for images like those" in page.text) == (spearman == 0.61)

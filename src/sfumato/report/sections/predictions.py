@@ -1,8 +1,9 @@
 """The section of segmented images: which cases deserve a second look, and all of them in a table."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,9 @@ FILMS = 3
 
 PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
 """Columns of the manifest that hold pictures, and what they show."""
+
+BY_CHANCE = ", by an order that was no better than a random one on the validation cases"
+"""What follows the cases to look at first, where their order did not find the worst of other cases."""
 
 FILES = ("image", "input", "mask")
 """Columns that name files, by which the table would be wide, and say how somebody sorts their disks."""
@@ -72,7 +76,8 @@ def _reading(folder: Path, rows: Sequence[Row]) -> tuple[str, ...]:
     if _is_unordered(folder):
         return (f"No case is to be looked at before another: {read_json(folder / 'summary.json')['review']['why']}.",)
     first = ", ".join(f"{row['id']}{_expected(row)}" for row in rows[:3])
-    return (f"Look first at {first}.",) if first else ()
+    by = BY_CHANCE if ranks_by_chance((read_json(folder / "summary.json") or {}).get("review", {})) else ""
+    return (f"Look first at {first}{by}.",) if first else ()
 
 
 def _is_unordered(folder: Path) -> bool:
@@ -81,13 +86,24 @@ def _is_unordered(folder: Path) -> bool:
     return "review_first" in about and not about["review_first"]
 
 
+def ranks_by_chance(review: Mapping[str, Any]) -> bool:
+    """Whether what a summary's `review` expected of validation cases told nothing of their errors."""
+    correlation = review.get("spearman")
+    return isinstance(correlation, int | float) and correlation <= 0
+
+
 def _limits(folder: Path) -> tuple[str, ...]:
     """What the order of review rests on."""
     about = (read_json(folder / "summary.json") or {}).get("review", {})
+    if _is_unordered(folder):
+        return ()
     if about.get("by") == "expected_error":
         agrees = "" if about["spearman"] is None else f", with rank correlation {about['spearman']:.2f} (1 is perfect)"
+        holds = "it holds for images like those" if agrees else "whether it finds the worst is not known"
+        if ranks_by_chance(about):
+            holds = "no better than a random order there, and perhaps here"
         cases = counted(about["validation_cases"], "validation case")
-        return (f"The order of review rests on {cases}{agrees}: it holds for images like those.",)
+        return (f"The order of review rests on {cases}{agrees}: {holds}.",)
     return (f"The order of review rests on plain uncertainty: {about['why']}.",) if about else ()
 
 
