@@ -260,3 +260,10 @@ def test_equations_have_the_numbers_of_the_code(letter: str, module: str) -> Non
 def test_all_equations_have_a_module() -> None:
     letters = {letter for letter, _ in equation_modules()}
     assert letters == set(re.findall(r"\(([A-Z])\d\)", theory())) and len(letters) == len(equation_modules())
+
+
+def test_lines_of_the_readme_can_be_typed_one_after_the_other() -> None:
+    """None writes what another wrote, which would be refused."""
+    lines = [line for page, line in sfumato_commands() if page == "README.md"]
+    written = [word for line in lines for word in re.findall(r"--(?:out|report) (\S+)", line)]
+    assert len(written) > 10 and len(set(written)) == len(written)

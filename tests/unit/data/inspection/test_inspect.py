@@ -464,7 +464,7 @@ def test_a_worker_loads_no_torch() -> None:
 
 def test_a_killed_worker_is_told(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sfumato.data.inspection.inspect.CHUNK", 1)
-    facts = measure(find_cases(clean).cases, workers=2)
+    facts = measure(find_cases(clean).cases * 50, workers=2)  # more than are under way at once, however fast they are
     next(facts)
     for process in multiprocessing.active_children():
         process.kill()
