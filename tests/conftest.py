@@ -1,15 +1,32 @@
-"""Shapes are checked in every test: jaxtyping + beartype wrap the package on import. Nothing waits for the disk."""
+"""Shapes are checked: jaxtyping + beartype wrap the modules that state any on import. Nothing waits for the disk."""
 
 import os
+import re
 import signal
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
 
 import jaxtyping
 import pytest
 import torch
 from jaxtyping import install_import_hook
 
-install_import_hook("sfumato", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+def stating_shapes() -> list[str]:
+    """The modules of the package that import shapes, by their dotted names; the types of all others are mypy's."""
+    root = Path(find_spec("sfumato").origin).parent
+    imports = re.compile(r"^from (jaxtyping|sfumato\.typing) import", re.MULTILINE)
+    stating = [path for path in sorted(root.rglob("*.py")) if imports.search(path.read_text("utf-8"))]
+    return [".".join(path.relative_to(root.parent).with_suffix("").parts) for path in stating]
+
+
+install_import_hook(stating_shapes(), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+"""Compiled once, not at each of the many starts of the command line: containers often come with this set."""
 
 torch.set_num_threads(1)
 
