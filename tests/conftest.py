@@ -8,8 +8,12 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
-import jaxtyping
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Set before NumPy and torch are loaded: threads of two workers that wait for each other cost twice the time."""
+
+import jaxtyping
 import torch
 from jaxtyping import install_import_hook
 
@@ -24,11 +28,11 @@ def stating_shapes() -> list[str]:
 
 install_import_hook(stating_shapes(), "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
+torch.set_num_threads(1)
+
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 """Compiled once, not at each of the many starts of the command line: containers often come with this set."""
-
-torch.set_num_threads(1)
 
 os.fsync = lambda _: None
 """It guards against power cuts, which no test makes; what a process wrote survives its death without."""

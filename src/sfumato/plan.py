@@ -19,6 +19,7 @@ from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
+from sfumato.data.placement import size_within
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
@@ -131,14 +132,13 @@ def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, 
         return recipe.data.size, []
     median: np.ndarray = np.median(_shapes(found, spacing=recipe.data.spacing), axis=0)
     limit = LARGEST_SIDE.get(device, LARGEST_SIDE["cuda"])
-    scale = min(1.0, limit / median.max())
-    height, width = (max(8, int(math.ceil(side * scale / 4) * 4)) for side in median)
+    size = size_within(median.tolist(), limit)
     resampled = f" at {recipe.data.spacing:g} mm" if recipe.data.spacing else ""
     reason = (
         f"the images' median size{resampled} is {median[0]:.0f} x {median[1]:.0f}; sides are at most {limit} on "
         f"{device} and divisible by 4"
     )
-    return (height, width), [Choice("data.size", [height, width], reason)]
+    return size, [Choice("data.size", list(size), reason)]
 
 
 def _shapes(found: Found, *, spacing: float | None) -> np.ndarray:
@@ -174,7 +174,7 @@ def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, l
     train = pack.rows("train")
     recipe, counted = in_images(recipe, len(train))
     choices = [
-        *_prepared(recipe.data, pack.spec),
+        *_prepared(recipe.data, pack),
         *(Choice(*each) for each in counted),
         *_length(recipe),
         *_metric(recipe),
@@ -219,15 +219,18 @@ def _refuse_other_data(data: Data, spec: Spec) -> None:
         )
 
 
-def _prepared(data: Data, spec: Spec) -> list[Choice]:
-    """What was decided when the data were prepared."""
-    choices = [
+def _prepared(data: Data, pack: Pack) -> list[Choice]:
+    """What was decided when the data were prepared, and what the size costs."""
+    spec, choices = pack.spec, []
+    if pack.sharpness is not None and pack.sharpness.dice < 1:
+        choices.append(Choice("data.size", list(spec.size), f"as prepared; {pack.sharpness.told}"))
+    choices += [
         Choice("data.intensity", spec.intensity.kind, spec.intensity.text),
         Choice("data.modality", spec.modality or "unknown", "what the files say, or look like"),
     ]
     if spec.slice_axis:
         choices.append(Choice("data.source.slice_axis", spec.slice_axis, "across the thickest slices of most volumes"))
-    auto = {"data.intensity": data.intensity, "data.modality": data.modality}
+    auto = {"data.intensity": data.intensity, "data.modality": data.modality, "data.size": "auto"}
     return [choice for choice in choices if auto.get(choice.choice, data.source.slice_axis) == "auto"]
 
 

@@ -25,6 +25,7 @@ from sfumato.data.formats.pillow import MAX_PIXELS
 from sfumato.data.manifest import Case, read_manifest
 from sfumato.data.placement import Placement
 from sfumato.data.preparation.store import FORMAT
+from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError
 from sfumato.plain import read_object, shaped, shown
@@ -50,8 +51,9 @@ class Pack:
         images: np.ndarray,
         masks: np.ndarray | None,
         notes: Sequence[str] = (),
+        sharpness: Sharpness | None = None,
     ) -> None:
-        self.spec, self.cases, self.notes = spec, tuple(cases), tuple(notes)
+        self.spec, self.cases, self.notes, self.sharpness = spec, tuple(cases), tuple(notes), sharpness
         self._sizes, self._images, self._masks = tuple(sizes), images, masks
         index = {name: number for number, name in enumerate(spec.classes)}
         most = max(1, spec.readers)
@@ -79,12 +81,12 @@ class Pack:
         if images.dtype != spec.stored_dtype:
             finding = f"{folder}: the images are stored as {images.dtype}"
             raise DataError(finding, expected=f"{spec.stored_dtype}", code="DATA-021")
-        return cls(spec, cases, [_original(folder, row) for row in rows], images, masks, entry.notes)
+        return cls(spec, cases, [_original(folder, row) for row in rows], images, masks, entry.notes, entry.sharpness)
 
     def without_classes(self) -> "Pack":
         """The same data, of whose classes nothing is told: those who look at them see an unlabelled data set."""
         spec = replace(self.spec, classes=())
-        return Pack(spec, self.cases, self._sizes, self._images, self._masks, self.notes)
+        return Pack(spec, self.cases, self._sizes, self._images, self._masks, self.notes, self.sharpness)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -143,6 +145,7 @@ class _Entry(BaseModel):
     format: int
     spec: Any = None
     notes: tuple[str, ...] = ()
+    sharpness: Sharpness | None = None
 
 
 def _original(folder: Path, row: Mapping[str, str]) -> Original:

@@ -1,14 +1,17 @@
 """Where a resized image sits in the model's canvas, and the way back to the original size.
 
-Images are resized with an anti-aliased linear filter. Masks keep to their classes: shrinking gives each pixel the class
-that covers most of its area, enlarging repeats.
+Images are resized with an anti-aliased linear filter. Masks keep to their classes: shrinking keeps the area of each
+object (`sfumato.data.shrinking`), enlarging repeats.
 """
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 
+from sfumato.data.shrinking import shrink
 from sfumato.errors import DataError
 
 Array = Shaped[np.ndarray, "h w *c"]
@@ -65,6 +68,13 @@ class Canvas(NamedTuple):
         fitting = [side / length for side, length in zip(self.size, original, strict=True)]
         scale = max(fitting) if self.crop else min(fitting)
         return scale, scale
+
+
+def size_within(shape: Sequence[float], side: int) -> tuple[int, int]:
+    """The size at which images of a shape have at most this longer side; its sides are divisible by 4."""
+    scale = min(1.0, side / max(shape))
+    height, width = (max(8, math.ceil(length * scale / 4) * 4) for length in shape)
+    return height, width
 
 
 class _Shared(NamedTuple):
@@ -137,14 +147,15 @@ def _resize_values(array: Array, size: tuple[int, int]) -> Resized:
 
 
 def _resize_classes(array: Array, size: tuple[int, int]) -> Resized:
-    import torch
-    from torch.nn import functional
+    if size[0] < array.shape[0] or size[1] < array.shape[1]:
+        return shrink(array, size)
+    rows, columns = (_nearest(*sides) for sides in zip(array.shape[:2], size, strict=True))
+    return np.asarray(array[rows[:, None], columns])
 
-    classes, index = np.unique(array, return_inverse=True)
-    planes = torch.from_numpy(index.reshape(array.shape)) == torch.arange(len(classes)).view(-1, 1, 1)
-    shrinks = size[0] < array.shape[0] or size[1] < array.shape[1]
-    cover = functional.interpolate(planes[None].float(), size, mode="area" if shrinks else "nearest-exact")
-    return np.asarray(classes[cover[0].argmax(0).numpy()])
+
+def _nearest(length: int, target: int) -> Int[np.ndarray, " target"]:
+    """The pixel of a side in which the middle of each target pixel lies."""
+    return (2 * np.arange(target) + 1) * length // (2 * target)
 
 
 def no_spacing(what: str, wanted: float) -> DataError:

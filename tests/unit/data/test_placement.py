@@ -26,12 +26,18 @@ def test_masks_come_back_at_their_size(size: tuple[int, int], *, keep_aspect: bo
     assert (back == mask).mean() > 0.93
 
 
-def test_shrunk_masks_keep_the_larger_part_not_a_sample() -> None:
+def test_shrunk_masks_keep_the_area_of_what_they_show() -> None:
     stripes = np.zeros((64, 64), np.uint8)
     stripes[:, ::4] = 5  # a quarter of each block
-    assert not fit(stripes, (16, 16), keep_aspect=False, nearest=True)[0].any()
-    stripes[:, 1::4] = stripes[:, 2::4] = 5
+    assert (fit(stripes, (16, 16), keep_aspect=False, nearest=True)[0] == 5).mean() == 0.25
+    stripes[:, 1::4] = stripes[:, 2::4] = stripes[:, 3::4] = 5
     assert (fit(stripes, (16, 16), keep_aspect=False, nearest=True)[0] == 5).all()
+
+
+def test_enlarged_masks_repeat_the_pixel_in_which_the_middle_lies() -> None:
+    mask = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    grown = fit(mask, (5, 7), keep_aspect=False, nearest=True)[0]
+    assert grown[0].tolist() == [0, 0, 1, 1, 1, 2, 2] and grown[:, 0].tolist() == [0, 0, 3, 3, 3]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

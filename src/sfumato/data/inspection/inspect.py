@@ -21,6 +21,7 @@ from sfumato.data.inspection.finding import Finding, Severity
 from sfumato.data.inspection.images import find_in_images
 from sfumato.data.inspection.masks import find_in_masks
 from sfumato.data.inspection.meaning import Meaning, masks_of, read_meaning
+from sfumato.data.inspection.sizes import find_in_sizes
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
@@ -71,6 +72,7 @@ def inspect(
         *find_in_masks(found, facts, meaning),
         *find_in_splits(found, copies, torn=torn),
         *find_in_images(found, facts),
+        *find_in_sizes(found, facts, meaning),
     ]
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
     return Inspection(tuple(findings), tuple(facts), meaning, copies)

@@ -20,6 +20,7 @@ from sfumato.data.mask import MaskRule, class_names
 from sfumato.data.preparation.chunk import Row
 from sfumato.data.preparation.settings import Settings
 from sfumato.data.preparation.store import FORMAT
+from sfumato.data.sharpness import Sharpness
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.data.split import as_fold, split_cases, split_into_folds, split_notes
@@ -185,27 +186,31 @@ def _channels(cases: Sequence[Case], rows: Sequence[Row], *, grey: bool) -> int:
     return 1 if grey else most
 
 
-def write_description(
-    folder: Path,
-    spec: Spec,
-    division: Division,
-    facts: Sequence[CaseFacts],
-    notes: Sequence[str],
-    described: Mapping[str, Any],
-    reading: Mapping[str, Any],
-) -> None:
-    """Write all files of the set but the arrays.
+class Description(NamedTuple):
+    """All that is written about a set.
 
-    Args:
-        folder: where.
+    Attributes:
         spec: what a model must know.
         division: the cases with their splits.
         facts: of the cases, in their order.
         notes: what a person should know.
         described: the fingerprint.
         reading: what a person said of images and masks.
+        sharpness: what the size costs; None without masks.
     """
-    images = [fact.image for fact in facts if fact.image is not None]
+
+    spec: Spec
+    division: Division
+    facts: Sequence[CaseFacts]
+    notes: Sequence[str]
+    described: Mapping[str, Any]
+    reading: Mapping[str, Any]
+    sharpness: Sharpness | None
+
+
+def write_description(folder: Path, about: Description) -> None:
+    """Write all files of the set but the arrays into the folder."""
+    images = [fact.image for fact in about.facts if fact.image is not None]
     extra: dict[str, list[Any]] = {
         "height": [image.size[0] for image in images],
         "width": [image.size[1] for image in images],
@@ -213,9 +218,11 @@ def write_description(
     if any(image.spacing for image in images):
         extra["row_mm"] = [image.spacing[0] if image.spacing else "" for image in images]
         extra["column_mm"] = [image.spacing[1] if image.spacing else "" for image in images]
-    write_manifest(folder / "manifest.csv", division.cases, extra=extra)
-    entry = {"format": FORMAT, "spec": spec.to_dict(), "cases": len(division.cases), "notes": list(notes)}
-    entry |= {"reading": dict(reading)} if reading else {}
-    for name, content in (("dataset.json", entry), ("fingerprint.json", described)):
+    cases = about.division.cases
+    write_manifest(folder / "manifest.csv", cases, extra=extra)
+    entry = {"format": FORMAT, "spec": about.spec.to_dict(), "cases": len(cases), "notes": list(about.notes)}
+    entry |= {"reading": dict(about.reading)} if about.reading else {}
+    entry |= {"sharpness": about.sharpness._asdict()} if about.sharpness else {}
+    for name, content in (("dataset.json", entry), ("fingerprint.json", about.described)):
         (folder / name).write_text(json.dumps(content, indent=1), encoding="utf-8")
-    write_splits(folder / SPLITS_NAME, division.folds)
+    write_splits(folder / SPLITS_NAME, about.division.folds)

@@ -19,7 +19,10 @@ from typing import Any, NamedTuple
 
 from sfumato.data.copies import find_copies
 from sfumato.data.crew import Crew, processors
+from sfumato.data.facts import spacing_of
+from sfumato.data.formats.image import read_mask
 from sfumato.data.inspection.fingerprint import fingerprint, modality_of
+from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, decide_mask_rule, named_mask_rule
 from sfumato.data.preparation.chunk import (
     MEASURED,
@@ -35,11 +38,19 @@ from sfumato.data.preparation.chunk import (
     is_whole,
     read_facts,
 )
-from sfumato.data.preparation.describe import decide_spec, divide, kept_cases, spec_problems, write_description
+from sfumato.data.preparation.describe import (
+    Description,
+    decide_spec,
+    divide,
+    kept_cases,
+    spec_problems,
+    write_description,
+)
 from sfumato.data.preparation.notes import notes_about
 from sfumato.data.preparation.settings import Settings as Settings
 from sfumato.data.preparation.spool import key_of, opened_spool, spool_folder
 from sfumato.data.preparation.store import Filling, Form, create, fill, parts_of, require_space
+from sfumato.data.sharpness import Original, rows_to_measure, sharpness
 from sfumato.data.source import Found
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.shortage import shortages_told
@@ -238,9 +249,19 @@ class _Work:
         filling = Filling(self.spool, form, create(folder, len(rows), form))
         for _ in self.crew.each(fill, filling, parts_of(self.chunks, self.rows, kept)):
             pass
+        sharp = next(iter(sharpness(self._originals(found.cases), [self.settings.canvas])), None)
         notes = [
             *found.notes,
             *division.notes,
             *notes_about(spec, division.cases, facts, copies, left_out=kept.count(False)),
+            *([sharp.told] if sharp is not None and sharp.dice < 1 else []),
         ]
-        write_description(folder, spec, division, facts, notes, described, found.reading)
+        write_description(folder, Description(spec, division, facts, notes, described, found.reading, sharp))
+
+    def _originals(self, cases: Sequence[Case]) -> Iterator[Original]:
+        """Masks spread over the set, as classes at their own sizes."""
+        if self.rule is None:
+            return
+        for case in (cases[row] for row in rows_to_measure(cases)):
+            spacing = spacing_of(case.image) if self.settings.spacing is not None else None
+            yield Original(self.rule.apply(read_mask(case.masks[0])), spacing)

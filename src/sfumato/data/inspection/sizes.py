@@ -1,0 +1,62 @@
+"""What the sizes at which people train would cost the masks of a set."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from sfumato.data.facts import CaseFacts
+from sfumato.data.formats.image import read_mask
+from sfumato.data.inspection.finding import Finding
+from sfumato.data.inspection.meaning import Meaning
+from sfumato.data.placement import Canvas, size_within
+from sfumato.data.sharpness import Original, rows_to_measure, sharpness
+from sfumato.data.source import Found
+from sfumato.errors import DataError
+from sfumato.wording import counted
+
+SIDES = (64, 128, 256)
+"""Longer sides in pixels; the first is that of a training without a GPU."""
+
+BLURRED = 0.9
+"""A Dice below this at the first of them is worth a larger size."""
+
+
+def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
+    """How sharp a mask can be at each of the usual sizes that are smaller than the images."""
+    sizes = [fact.image.size for fact in facts if fact.image is not None]
+    if not (found.has_masks and sizes):
+        return
+    median: tuple[float, float] = tuple(np.median(sizes, axis=0).tolist())
+    canvases = [Canvas(size_within(median, side)) for side in SIDES if side < max(median)]
+    sharp = sharpness(_originals(found, facts, meaning), canvases)
+    if not sharp:
+        return
+    first, reached = sharp[0], ", ".join(f"{each.dice:.2f} at {max(each.size)}" for each in sharp)
+    gone = []
+    if first.lost:
+        gone.append(f"{first.lost} of {counted(first.objects, 'object')} are lost")
+    if first.emptied:
+        gone.append(f"{first.emptied} of {counted(first.masks, 'mask')} come out empty")
+    costly = first.dice < BLURRED or first.emptied > 0
+    yield Finding(
+        code="DATA-104",
+        severity="warning" if costly else "note",
+        text=f"a perfect mask, brought to a smaller size and back, reaches Dice {reached} pixels "
+        f"({counted(first.masks, 'mask')} measured)"
+        + (f"; at {max(first.size)} pixels {' and '.join(gone)}" if gone else ""),
+        fix="choose the size by it (--size); without one it is 64 on a CPU and 128 on a GPU" if costly else "",
+    )
+
+
+def _originals(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Original]:
+    """Masks spread over the set, as classes; those that are found to be wrong elsewhere are left out."""
+    for row in rows_to_measure(found.cases):
+        image = facts[row].image
+        if image is None or facts[row].masks[0] is None:
+            continue
+        try:
+            mask = meaning.apply(read_mask(found.cases[row].masks[0]), row, 0)
+        except DataError:
+            continue
+        if mask.shape == image.size:
+            yield Original(mask)

@@ -1,0 +1,147 @@
+"""What a size costs: masks brought to it and back, beside themselves.
+
+No model at that size can draw sharper: the mean Dice of such masks is a ceiling for its own.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from scipy import ndimage
+
+from sfumato.data.formats.locator import Locator
+from sfumato.data.manifest import Case
+from sfumato.data.mask import IGNORED
+from sfumato.data.placement import Canvas, fit, restore
+from sfumato.wording import counted
+
+MEASURED = 50
+"""Masks that are brought to a size and back."""
+
+MOST_PIXELS = 50_000_000
+"""Of large masks fewer are, but five at least."""
+
+FEWEST = 5
+
+FILES, PLANES = 10, 10
+"""Of volumes and archives so many are opened, and so many of their planes looked at."""
+
+Item = TypeVar("Item")
+
+Plane = UInt8[np.ndarray, "h w"]
+"""A mask of class indices."""
+
+
+class Original(NamedTuple):
+    """A mask of class indices at its own size, and its millimetres between rows and columns where they are known."""
+
+    mask: Plane
+    spacing: tuple[float, float] | None = None
+
+
+class Sharpness(NamedTuple):
+    """What masks lose at a size.
+
+    Attributes:
+        size: height and width of the canvas in pixels.
+        masks: how many were measured; those that show nothing are left out.
+        dice: mean Dice of a mask with itself brought to the size and back; of several classes the mean over them.
+        emptied: masks that show nothing at this size.
+        objects: connected regions of a class, of all the masks.
+        lost: those of them that are gone.
+    """
+
+    size: tuple[int, int]
+    masks: int
+    dice: float
+    emptied: int
+    objects: int
+    lost: int
+
+    @property
+    def told(self) -> str:
+        """In a sentence."""
+        height, width = self.size
+        measured = counted(self.masks, "mask")
+        text = f"at {width} x {height} a perfect mask reaches Dice {self.dice:.2f} ({measured} measured)"
+        if self.lost:
+            text += f"; {self.lost} of {counted(self.objects, 'object')} are lost"
+        if self.emptied:
+            text += f"; {self.emptied} of {measured} come out empty"
+        return text
+
+
+class _Loss(NamedTuple):
+    """Of one mask."""
+
+    dice: float
+    emptied: bool
+    objects: int
+    lost: int
+
+
+def rows_to_measure(cases: Sequence[Case]) -> list[int]:
+    """Rows spread over the cases that have masks, and few files where many cases share one."""
+    files = dict[Path, list[int]]()
+    for row, case in enumerate(cases):
+        if case.masks:
+            files.setdefault(Locator.parse(case.masks[0]).path, []).append(row)
+    shared = any(len(rows) > 1 for rows in files.values())
+    opened = _spread(list(files.values()), FILES if shared else MEASURED)
+    return [row for rows in opened for row in _spread(rows, max(PLANES, MEASURED // len(opened)))]
+
+
+def _spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` items from the middles of as many equal parts."""
+    if len(items) <= count:
+        return list(items)
+    return [items[(2 * part + 1) * len(items) // (2 * count)] for part in range(count)]
+
+
+def sharpness(originals: Iterable[Original], canvases: Sequence[Canvas]) -> list[Sharpness]:
+    """What masks lose in each canvas; nothing where no mask shows anything.
+
+    Args:
+        originals: masks spread over a set (`rows_to_measure`); `MEASURED` of them at most, fewer where they are large.
+        canvases: where they are brought.
+    """
+    losses, pixels = list[list[_Loss]](), 0
+    for original in originals:
+        if _shown(original.mask).any():
+            losses.append([_loss(original, canvas) for canvas in canvases])
+            pixels += original.mask.size
+        if len(losses) >= MEASURED or (len(losses) >= FEWEST and pixels > MOST_PIXELS):
+            break
+    return [_summary(canvas, [each[place] for each in losses]) for place, canvas in enumerate(canvases) if losses]
+
+
+def _summary(canvas: Canvas, losses: Sequence[_Loss]) -> Sharpness:
+    return Sharpness(
+        size=canvas.size,
+        masks=len(losses),
+        dice=float(np.mean([loss.dice for loss in losses])),
+        emptied=sum(loss.emptied for loss in losses),
+        objects=sum(loss.objects for loss in losses),
+        lost=sum(loss.lost for loss in losses),
+    )
+
+
+def _loss(original: Original, canvas: Canvas) -> _Loss:
+    mask = original.mask
+    placement = canvas.place((mask.shape[0], mask.shape[1]), original.spacing)
+    small = fit(mask, placement, canvas.size, nearest=True)
+    back = restore(small, placement, nearest=True)
+    says, scores, objects, lost = mask != IGNORED, list[float](), 0, 0
+    for value in np.unique(mask[_shown(mask)]):
+        one, two = mask == value, (back == value) & says
+        scores.append(2 * int((one & two).sum()) / (int(one.sum()) + int(two.sum())))
+        labels, count = ndimage.label(one, np.ones((3, 3)))
+        objects += count
+        lost += count - len(np.setdiff1d(labels[two], [0]))
+    return _Loss(float(np.mean(scores)), not _shown(small).any(), objects, lost)
+
+
+def _shown(mask: Plane) -> Bool[np.ndarray, "h w"]:
+    return np.asarray((mask > 0) & (mask != IGNORED))
