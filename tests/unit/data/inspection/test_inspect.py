@@ -532,3 +532,18 @@ def test_an_error_survives_the_way_from_a_process() -> None:
 def test_mask_facts_of_an_empty_mask() -> None:
     facts = mask_facts(np.zeros((5, 5), np.uint8))
     assert facts.components == 0 and facts.outline == 0 and facts.values == {0: 25}
+
+
+def test_what_the_usual_sizes_cost_is_told_and_small_objects_are_worth_a_warning(tmp_path: Path) -> None:
+    speckled = np.zeros((160, 160), np.uint8)
+    speckled[::12, ::16] = 255
+    for seed in range(6):
+        save(tmp_path / "images" / f"case{seed}.png", picture(seed, side=160))
+        save(tmp_path / "masks" / f"case{seed}.png", speckled)
+    (found,) = [finding for finding in look(tmp_path) if finding.code == "DATA-104"]
+    assert found.severity == "warning" and "(6 masks measured)" in found.text and "--size" in found.fix
+    assert "at 64 pixels" in found.text and "objects are lost" in found.text and " at 128 pixels" in found.text
+    for seed in range(6):
+        save(tmp_path / "masks" / f"case{seed}.png", np.pad(np.kron(disc(seed), np.ones((3, 3), np.uint8)), 8))
+    (found,) = [finding for finding in look(tmp_path) if finding.code == "DATA-104"]
+    assert found.severity == "note" and not found.fix

@@ -375,3 +375,13 @@ def test_grey_and_colour_mix_and_other_numbers_of_channels_do_not(tmp_path: Path
     two = replace(grey[0], channels=(grey[1].image,))
     with pytest.raises(DataError, match="different numbers of channels"):
         run([two, replace(grey[1], id="x")], tmp_path / "other")
+
+
+def test_what_the_size_costs_is_measured_kept_and_told(tmp_path: Path) -> None:
+    pack = run(images(tmp_path / "source", 8, noise(np.uint8, 0, 255), masks=square), tmp_path / "out", size=(5, 6))
+    assert pack.sharpness is not None and pack.sharpness.size == (5, 6) and pack.sharpness.masks == 8
+    assert 0.5 < pack.sharpness.dice < 1 and pack.sharpness.told in pack.notes
+    whole = run(images(tmp_path / "source", 8, noise(np.uint8, 0, 255), masks=square), tmp_path / "w", size=(20, 24))
+    assert whole.sharpness is not None and whole.sharpness.dice == 1
+    assert not any("perfect mask" in note for note in whole.notes)
+    assert run(images(tmp_path / "bare", 4, noise(np.uint8, 0, 255)), tmp_path / "b").sharpness is None
