@@ -106,7 +106,7 @@ def check(
         say(f"a corrected copy is in {fix_into}; what was changed is in changes.csv there")
     result = _result(source, found, inspection, numbers, place)
     if copy is None:
-        _refuse(source, found, inspection, place, result)
+        _refuse(source, found, inspection, result)
     return result
 
 
@@ -190,8 +190,11 @@ def _result(
     }
 
 
-def _refuse(source: Path, found: Found, inspection: Inspection, page: Path | None, result: dict[str, Any]) -> None:
+def _refuse(source: Path, found: Found, inspection: Inspection, result: dict[str, Any]) -> None:
     """Raise when there are errors; the result travels with the error."""
+    from sfumato.data.inspection.fix import can_fix
+
+    page = result["report"]
     errors, warnings = len(inspection.of("error")), len(inspection.of("warning"))
     if not errors:
         return
@@ -199,7 +202,7 @@ def _refuse(source: Path, found: Found, inspection: Inspection, page: Path | Non
         f"{counted(errors, 'error')}, {counted(warnings, 'warning')} in {source}" + (f"; see {page}" if page else ""),
         expected="no errors",
         remedy="mend what is named above"
-        + ("" if found.form == "volumes" else ", or write a corrected copy: --fix-into DIR"),
+        + (", or write a corrected copy: --fix-into DIR" if can_fix(found, inspection) else ""),
         code="DATA-070",
     )
     refusal.result = result

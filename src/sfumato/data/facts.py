@@ -271,7 +271,8 @@ def finish(sketches: Sequence[CaseSketch]) -> list[CaseFacts]:
 def _mask(locator: str, raw: Raw, image: Pixels | None, *, shapes: bool) -> MaskFacts:
     if shapes:
         return mask_facts(raw, image=image, storage=storage(locator))
-    return MaskFacts(size=(raw.shape[0], raw.shape[1]), values=count_values(raw))
+    values = count_values(raw)
+    return MaskFacts(size=(raw.shape[0], raw.shape[1]), values=values, copies_image=_copies(raw, values, image))
 
 
 def image_facts(locator: str, pixels: Pixels, *, thorough: bool = True) -> ImageFacts:
@@ -340,7 +341,7 @@ def mask_facts(raw: Raw, *, image: Pixels | None = None, storage: Storage | None
         gaps=_regions(~shown) if shown.mean() > 0.5 else None,
         outline=int((shown[1:] != shown[:-1]).sum() + (shown[:, 1:] != shown[:, :-1]).sum()),
         rim=float(rim.mean()),
-        copies_image=image is not None and len(values) > 2 and _same(raw, image),
+        copies_image=_copies(raw, values, image),
         storage=storage,
     )
 
@@ -352,8 +353,11 @@ def _regions(shown: Bool[np.ndarray, "_ _"]) -> int:
     return int(ndimage.label(shown, np.ones((3, 3)))[1])
 
 
-def _same(raw: Raw, image: Pixels) -> bool:
-    return raw.shape == image.shape[:2] and bool((image == raw[..., None]).all())
+def _copies(raw: Raw, values: Mapping[int, int], image: Pixels | None) -> bool:
+    """Whether a mask is its image; one of two values may look like it."""
+    if image is None or len(values) <= 2 or raw.shape != image.shape[:2]:
+        return False
+    return bool((image == raw[..., None]).all())
 
 
 def _object(raw: Raw, values: Mapping[int, int], storage: Storage | None) -> Bool[np.ndarray, "_ _"]:

@@ -47,7 +47,9 @@ class Source(Part):
     table: str | None = Field(None, description="CSV or TSV file about the images of a folder")
     columns: Columns = Columns()
     drop_unpaired: bool = Field(False, description="leave out images without mask and masks without image")
-    keep_split: bool = Field(False, description="keep a split of the source that has one patient in several parts")
+    keep_split: bool = Field(
+        False, description="keep a split of the source that has one patient or picture in several parts"
+    )
     group_by: str | None = Field(
         None,
         description="what keeps cases in one split: a column, a regular expression with one group on the id, parent "

@@ -39,7 +39,7 @@ class SourceFlags:
             folder), PatientID or StudyInstanceUID (DICOM), or none.
         class_level: Which folder names the class, counted from 1; 0 takes the first that differs.
         drop_unpaired: Leave out images without mask and masks without image, instead of refusing them.
-        keep_split: Keep a split of the source that has one patient in several parts, instead of refusing it.
+        keep_split: Keep a split of the source that has one patient or picture in several parts, instead of refusing it.
         slice_axis: Along which axis volumes are cut: auto, axial, coronal or sagittal.
         component: Which component of volumes with several is the image.
         fold: Which fold of a splits_final.json divides the cases.

@@ -51,5 +51,6 @@ def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Set
         seed=split.seed,
         folds=split.folds,
         fold=split.fold,
+        keep_split=data.source.keep_split,
         workers=workers,
     )

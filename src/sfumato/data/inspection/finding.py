@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.joined import told
 from sfumato.data.formats.scan import is_volume
+from sfumato.errors import DataError, listed
 
 KINDS = 8
 """Kinds that a finding names."""
@@ -35,6 +37,11 @@ class Finding:
     text: str
     files: tuple[str, ...] = ()
     fix: str = ""
+
+    def as_error(self) -> DataError:
+        """The same for a verb that cannot go on."""
+        names = f":\n{listed([told(file) for file in self.files])}" if self.files else ""
+        return DataError(self.text + names, remedy=self.fix, code=self.code)
 
 
 def files_of(locators: Iterable[str]) -> tuple[str, ...]:

@@ -63,9 +63,7 @@ def fix(found: Found, inspection: Inspection, out: Path, *, short: Callable[[str
         UsageError: the source has volumes.
         DataError: no case is left.
     """
-    volumes = any(is_volume(Locator.parse(case.image).path) for case in found.cases)
-    if volumes or found.ignore is not None:
-        what = "volumes are" if volumes else "a source with ignored pixels is"
+    if what := _never_written(found):
         raise UsageError(f"{what} not written anew", expected="image files or arrays", remedy="mend what is named")
     changes = [Change(file, "it has no partner", "left out") for file in found.unpaired]
     kept: list[Case] = []
@@ -84,6 +82,45 @@ def fix(found: Found, inspection: Inspection, out: Path, *, short: Callable[[str
     write_table(out / "changes.csv", ["file", "what was wrong", "what was done"], told)
 
 
+def can_fix(found: Found, inspection: Inspection) -> bool:
+    """Whether a corrected copy would hold any case."""
+    return not _never_written(found) and any(
+        fact.image is not None
+        and (not case.masks or any(_fault(inspection, row, reader) is None for reader in range(len(case.masks))))
+        for row, (case, fact) in enumerate(zip(found.cases, inspection.facts, strict=True))
+    )
+
+
+def _never_written(found: Found) -> str:
+    """What keeps a source from being written anew; empty if nothing does."""
+    if any(is_volume(Locator.parse(case.image).path) for case in found.cases):
+        return "volumes are"
+    return "a source with ignored pixels is" if found.ignore is not None else ""
+
+
+def _fault(inspection: Inspection, row: int, reader: int) -> DataError | None:
+    """Why a mask cannot be put right without guessing; None if it can."""
+    image, mask, meaning = inspection.facts[row].image, inspection.facts[row].masks[reader], inspection.meaning
+    if image is None or mask is None:
+        return DataError("it cannot be read", code="DATA-006")
+    if mask.copies_image:
+        return DataError("it is the image itself", code="DATA-078")
+    if meaning.rule is None:
+        return DataError("the values of the masks have no meaning", code="DATA-014")
+    if any((each.row, each.reader) == (row, reader) for each in meaning.strange):
+        return DataError("it has values of no class", code="DATA-075")
+    if mask.size == image.size:
+        return None
+    if mask.size == image.size[::-1]:
+        if image.storage is None or image.storage.turned not in TURNS:
+            return DataError("it fits its image only when turned, and nothing says which way", code="DATA-072")
+    elif abs(mask.size[0] * image.size[1] / (mask.size[1] * image.size[0]) - 1) > SAME_SHAPE:
+        return DataError(
+            f"its shape, {_size(mask.size)}, is not that of its image, {_size(image.size)}", code="DATA-012"
+        )
+    return None
+
+
 class _Writer:
     """Writes cases, and notes what it changes."""
 
@@ -96,7 +133,6 @@ class _Writer:
         copies = (*inspection.copies.exact, *inspection.copies.near)
         leaks = in_several_splits(found.cases, (*copies, *of_patients(found.cases)))
         self.leaking = {row for rows in leaks for row in rows}
-        self.strange = {(mask.row, mask.reader) for mask in inspection.meaning.strange}
 
     def write(self, row: int, case: Case) -> Case | None:
         """Write a case; None where it has to be left out."""
@@ -163,10 +199,8 @@ class _Writer:
         Raises:
             DataError: that would be guessing.
         """
-        if mask.copies_image:
-            raise DataError("it is the image itself", code="DATA-078")
-        if (row, reader) in self.strange:
-            raise DataError("it has values of no class", code="DATA-075")
+        if fault := _fault(self.inspection, row, reader):
+            raise fault
         meaning, changes = self.inspection.meaning, []
         raw = read_mask(locator)
         index = meaning.apply(raw, row, reader)
@@ -189,13 +223,10 @@ def _fitted(
     if mask.shape == size:
         return mask, []
     if mask.shape == size[::-1]:
-        if storage is None or storage.turned not in TURNS:
-            raise DataError("it fits its image only when turned, and nothing says which way", code="DATA-072")
+        assert storage is not None, "`_fault` has looked"
         quarters, diagonal = TURNS[storage.turned]
         turned = np.rot90(mask, quarters)
         return np.ascontiguousarray(turned.T if diagonal else turned), [("not turned as its image", "turned")]
-    if abs(mask.shape[0] * size[1] / (mask.shape[1] * size[0]) - 1) > SAME_SHAPE:
-        raise DataError(f"its shape, {_size(mask.shape)}, is not that of its image, {_size(size)}", code="DATA-012")
     done = f"resized to {_size(size)} without new values"
     return resize(mask, size, nearest=True), [(f"size {_size(mask.shape)}, unlike its image", done)]
 

@@ -25,6 +25,7 @@ from sfumato.data.inspection.sizes import find_in_sizes
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
+from sfumato.errors import DataError
 
 CHUNK = 16
 """Image files that a process takes at a time."""
@@ -64,7 +65,7 @@ def inspect(
         found: the source; found with `Hints.drop_unpaired`, so that files without a partner are named here.
         facts: of its cases, in their order.
         unpaired: how bad files without a partner are.
-        torn: how bad patients in several splits are.
+        torn: how bad patients and pictures in several splits are.
     """
     meaning, copies = read_meaning(found, masks_of(found, facts)), find_copies(found.cases, facts)
     findings = [
@@ -76,6 +77,20 @@ def inspect(
     ]
     findings.sort(key=lambda finding: ORDER.index(finding.severity))
     return Inspection(tuple(findings), tuple(facts), meaning, copies)
+
+
+def refused(found: Found, facts: Sequence[CaseFacts], *, scaled: bool) -> Iterator[DataError]:
+    """What `inspect` calls an error though every file can be read: no verb goes on with it.
+
+    Args:
+        found: the source.
+        facts: of its cases, in their order.
+        scaled: numbers of several kinds are no fault, since a person said how each image becomes black and white.
+    """
+    findings = [*find_in_masks(found, facts, read_meaning(found, masks_of(found, facts)))]
+    if not scaled:
+        findings += find_in_images(found, facts)
+    yield from (finding.as_error() for finding in findings if finding.severity == "error")
 
 
 def measure(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFacts]:

@@ -25,7 +25,7 @@ def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") ->
     Args:
         found: the source.
         copies: pictures that it has more than once.
-        torn: how bad a patient in several splits is.
+        torn: how bad a patient or a picture in several splits is.
     """
     for groups, kind, code in ((copies.exact, "more than once", "DATA-079"), (copies.near, "nearly twice", "DATA-080")):
         if groups:
@@ -44,16 +44,12 @@ def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") ->
             fix="find out which class is right, and remove the other copy",
         )  # fmt: skip
     patients = tuple(of_patients(found.cases))
-    moved = "remove the split, so that prepare makes one; --fix-into moves them all to train"
-    severities: dict[str, Severity] = {"DATA-081": "error", "DATA-082": torn}
-    for groups, what, code, fix in (
-        (both, "picture", "DATA-081", moved),
-        (patients, "patient", "DATA-082", f"{moved}; --keep-split keeps it"),
-    ):
+    fix = "remove the split, so that prepare makes one; --fix-into moves them all to train; --keep-split keeps it"
+    for groups, what, code in ((both, "picture", "DATA-081"), (patients, "patient", "DATA-082")):
         if leaks := in_several_splits(found.cases, groups):
             names = "" if what == "picture" else f" ({_few(_patients(found, leaks))})"
             yield Finding(
-                code=code, severity=severities[code], files=_files(found, leaks),
+                code=code, severity=torn, files=_files(found, leaks),
                 text=f"{counted(len(leaks), f'{what} is', f'{what}s are')} in several splits{names}: "
                 "scores will be too good",
                 fix=fix,

@@ -22,6 +22,8 @@ from sfumato.data.crew import Crew, processors
 from sfumato.data.facts import spacing_of
 from sfumato.data.formats.image import read_mask
 from sfumato.data.inspection.fingerprint import fingerprint, modality_of
+from sfumato.data.inspection.inspect import refused
+from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, decide_mask_rule, named_mask_rule
 from sfumato.data.preparation.chunk import (
@@ -182,14 +184,16 @@ class _Work:
                 self.known.update(enumerate(read_facts(facts).rows, chunk.first))
 
     def _refuse(self) -> None:
-        """Raise all problems at once, also those that show only where the cases stand side by side.
+        """Raise all problems at once, also those that show only where the cases stand side by side, as in `check`.
 
         Raises:
             DataError: there are some.
         """
-        if not self.problems:
-            return
         rows = [self.known[row] for row in sorted(self.known)]
+        if not self.problems:
+            scaled = self.settings.intensity != "auto" or self.settings.window is not None
+            raise_together([*refused(self.found, [row.facts for row in rows], scaled=scaled)])
+            return
         cases = [replace(self.found.cases[row], split="train") for row in sorted(self.known)]
         guess = modality_of(self.found, [row.facts for row in rows]).modality
         others = spec_problems(rows, cases, self.settings, guess=guess) if rows else []
@@ -242,6 +246,9 @@ class _Work:
         )
         facts = [row.facts for row in rows]
         copies = find_copies(found.cases, facts)
+        if not self.settings.keep_split:
+            torn = [finding for finding in find_in_splits(found, copies) if finding.code == "DATA-081"]
+            raise_together([finding.as_error() for finding in torn])
         described = fingerprint(found, facts, copies=copies, as_stored=True)
         division = divide(found, facts, copies, self.rule, self.settings)
         spec = decide_spec(found, rows, division.cases, self.rule, self.settings, guess=described["modality"])

@@ -24,6 +24,7 @@ class Settings:
         seed: of the split.
         folds: number of folds for cross-validation; 0 for a single division.
         fold: the fold to validate on.
+        keep_split: keep a split of the source that has one picture in several parts.
         workers: processes; None for as many as there are processors and work for.
     """
 
@@ -40,6 +41,7 @@ class Settings:
     seed: int = 0
     folds: int = 0
     fold: int = 0
+    keep_split: bool = False
     workers: int | None = None
 
     @property

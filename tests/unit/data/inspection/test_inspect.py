@@ -15,8 +15,10 @@ from sfumato.data.copies import find_copies
 from sfumato.data.facts import CaseFacts, case_facts, image_facts, mask_facts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint, guess_modality
+from sfumato.data.inspection.fix import can_fix, fix
 from sfumato.data.inspection.inspect import inspect, measure
 from sfumato.data.manifest import Case
+from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import Found, find_cases
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError, ResourceError
@@ -251,6 +253,29 @@ def test_a_planted_defect_is_found(
     assert codes(others) == set()
 
 
+@pytest.mark.parametrize(
+    "plant", [plant for plant, _, severity, _ in PLANTS if severity == "error"], ids=lambda plant: plant.__name__
+)
+def test_prepare_goes_on_with_no_error_and_the_corrected_copy_has_none(
+    clean: Path, tmp_path_factory: pytest.TempPathFactory, plant: Callable[[Path], None]
+) -> None:
+    plant(clean)
+    found = find_cases(clean)
+    with pytest.raises(DataError):
+        list(prepare(found, tmp_path_factory.mktemp("prepared"), Settings(size=(16, 16))))
+    inspection, copy = inspect(found, list(measure(found.cases))), tmp_path_factory.mktemp("copy")
+    assert can_fix(found, inspection)
+    list(fix(found, inspection, copy, short=str))
+    assert not [finding for finding in look(copy) if finding.severity == "error"]
+
+
+def test_no_copy_is_offered_where_nothing_would_be_left(clean: Path) -> None:
+    for seed in range(COUNT):
+        (clean / "masks" / f"case{seed:02d}.png").write_bytes((clean / "images" / f"case{seed:02d}.png").read_bytes())
+    found = find_cases(clean, masks=clean / "masks")
+    assert not can_fix(found, inspect(found, list(measure(found.cases))))
+
+
 def test_a_finding_names_the_one_file_and_no_other(clean: Path) -> None:
     plant_inverted(clean), plant_wrong_ending(clean)
     findings = look(clean)
@@ -361,7 +386,8 @@ def test_splits_that_leak(clean: Path) -> None:
     assert names(one(findings, "DATA-081")) == ["case03.png", "case09.png"]
     assert "2 patients" in one(findings, "DATA-082").text and "p0" in one(findings, "DATA-082").text
     kept = inspect(found._replace(cases=tuple(cases)), list(measure(cases)), torn="warning").findings
-    assert one(kept, "DATA-082").severity == "warning" and "--keep-split" in one(kept, "DATA-082").fix
+    assert one(kept, "DATA-081").severity == one(kept, "DATA-082").severity == "warning"
+    assert "--keep-split" in one(kept, "DATA-081").fix == one(kept, "DATA-082").fix
     by_fold = found._replace(problems=(DataError("1 torn", code="DATA-082"),))
     assert one(look(clean, found=by_fold), "DATA-082").text == "1 torn", "torn by a fold, not by a split"
     alone = [replace(case, split=None) for case in cases]

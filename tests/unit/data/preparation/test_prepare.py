@@ -343,7 +343,7 @@ def test_folds_are_made_kept_and_written(tmp_path: Path) -> None:
 def test_intensities_are_those_of_the_training_cases(tmp_path: Path) -> None:
     cases = images(tmp_path / "raw", 6, lambda row: np.full((4, 5), 100 * row + np.arange(5), np.uint16))
     split = [replace(case, split="test" if row > 3 else "train") for row, case in enumerate(cases)]
-    pack = run(split, tmp_path / "set", modality="xray", fractions=(0.8, 0.0, 0.2))
+    pack = run(split, tmp_path / "set", modality="xray", fractions=(0.8, 0.0, 0.2), keep_split=True)
     assert pack.spec.intensity[:3] == ("window", 0, 304) and pack.spec.modality == "xray"
 
 
@@ -385,3 +385,14 @@ def test_what_the_size_costs_is_measured_kept_and_told(tmp_path: Path) -> None:
     assert whole.sharpness is not None and whole.sharpness.dice == 1
     assert not any("perfect mask" in note for note in whole.notes)
     assert run(images(tmp_path / "bare", 4, noise(np.uint8, 0, 255)), tmp_path / "b").sharpness is None
+
+
+def test_a_split_that_has_a_picture_twice_is_refused_unless_it_is_to_be_kept(tmp_path: Path) -> None:
+    cases = images(tmp_path / "raw", 6, noise(np.uint8, 0, 255))
+    Path(cases[5].image).write_bytes(Path(cases[0].image).read_bytes())
+    split = [replace(case, split="test" if row > 3 else "train") for row, case in enumerate(cases)]
+    with pytest.raises(DataError, match="in several splits") as refusal:
+        run(split, tmp_path / "refused", modality="xray")
+    assert refusal.value.code == "DATA-081" and "--keep-split" in refusal.value.remedy
+    kept = run(split, tmp_path / "kept", modality="xray", keep_split=True)
+    assert any("more than one split: 1" in note for note in kept.notes)
