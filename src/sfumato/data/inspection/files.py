@@ -10,6 +10,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.finding import Finding, Severity, files_of, most_frequent
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
+from sfumato.data.source.nearest import alike_among
 from sfumato.data.storage import Storage
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -20,13 +21,18 @@ NAMELESS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 TORN = "DATA-082"
 
+PAIRS = 3
+"""Files without a partner that may be meant for each other, of which so many pairs are named."""
+
 
 def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
     """Files that cannot be read, have no partner, are misnamed, or tell more than they should."""
     if found.unpaired:
+        alike = alike_among(found.unpaired)[:PAIRS]
         yield Finding(
             code="DATA-010", severity=unpaired, files=found.unpaired,
-            text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner",
+            text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
+            + (f"; much alike are {', '.join(alike)}" if alike else ""),
             fix="rename them alike, or say how their names go together (--images, --masks with {id})"
             + (", or leave them out with --drop-unpaired" if len(found.unpaired) < len(found.cases) else ""),
         )  # fmt: skip

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import Entry
+from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.words import tokens, without_image_words, without_mask_words
-from sfumato.errors import DataError, listed
+from sfumato.errors import DataError
 from sfumato.wording import counted
 
 Key = tuple[str | None, tuple[str, ...], str]
@@ -77,8 +78,11 @@ class Matched(NamedTuple):
     def complaint(self, *, kept: int) -> DataError:
         """The error that lists them all; leaving them out helps where more is kept than lost."""
         parts = [
-            f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}:\n{listed(names)}"
-            for what, other, names in (("image", "mask", self.bare), ("mask", "image", self.orphans))
+            f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}:\n{with_nearest(names, others)}"
+            for what, other, names, others in (
+                ("image", "mask", self.bare, self.orphans),
+                ("mask", "image", self.orphans, self.bare),
+            )
             if names
         ]
         drop = ", or leave these out with --drop-unpaired" if len(self.unpaired) < kept else ""
