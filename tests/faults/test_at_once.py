@@ -123,6 +123,11 @@ def test_where_most_files_have_no_partner_nothing_is_read(tmp_path: Path, capsys
     assert codes(told) == {"DATA-010"} and "are read" not in told
 
 
-def test_what_would_be_prepared_is_not_read(source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    told = refused(capsys, "prepare", source.root, "--out", tmp_path / "set", "--dry-run")
-    assert codes(told) == {"DATA-010"}
+def test_a_dry_run_refuses_what_the_real_one_would(
+    source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in (("prepare",), ("train", "segment"), ("convert", "--to", "folder")):
+        for words in ((), ("--dry-run",)):
+            told = refused(capsys, *verb, source.root, "--out", tmp_path / f"out{words}", *words)
+            assert {"DATA-010", "DATA-012", "DATA-013"} <= codes(told), (verb, words)
+    assert not (tmp_path / "out('--dry-run',)").exists()

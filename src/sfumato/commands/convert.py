@@ -3,7 +3,7 @@
 import json
 from collections.abc import Generator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
@@ -12,14 +12,16 @@ from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.claim import Claim
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.folder import claim_output, claim_output_file
-from sfumato.data.conversion.convert import Converted, Form, prepared_meaning
+from sfumato.data.conversion.convert import Form, prepared_meaning
 from sfumato.data.conversion.convert import convert as convert_cases
 from sfumato.data.conversion.nnunet import refuse_name
-from sfumato.data.conversion.setting import Step
+from sfumato.data.conversion.setting import Step, take_stock
 from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
 from sfumato.provenance import write_provenance
 from sfumato.wording import counted
+
+Result = TypeVar("Result")
 
 SUFFIXES = {"zip": ".zip", "npz": ".npz"}
 
@@ -46,16 +48,17 @@ def convert(
         size: Height and width in pixels to resize to, e.g. 256 or 96x128; without it nothing is resized.
         crop: Cut the centre out at the shape of --size first, instead of stretching.
         overwrite: Replace what is there.
-        dry_run: Only say what would be read and written.
+        dry_run: Read everything, refuse files that cannot be used, say what would be written, and write nothing.
     """
     sides = _sides(size)
     if crop and sides is None:
         raise UsageError("--crop needs a shape", expected="--size with it", remedy="--size 256 --crop")
     inputs = {"source": source, **({"masks": flags.masks_folder} if flags.masks_folder else {})}
     claim = _claim(out, to, overwrite=overwrite, inputs=list(inputs.values()))
-    found = flags.find(source, to_read=not dry_run)
+    found = flags.find(source, to_read=True)
     result: dict[str, Any] = {"out": str(out), "form": to, "cases": len(found.cases)}
     if dry_run:
+        _driven(take_stock(found, meaning=prepared_meaning(source), size=sides, crop=crop), total=2 * len(found.cases))
         say(f"would write {counted(len(found.cases), 'case')} as {to} to {out}")
         return result
     notes = list(found.notes)
@@ -95,13 +98,13 @@ def _claim(out: Path, to: Form, *, overwrite: bool, inputs: list[Path]) -> Claim
     return claim_output_file(out, overwrite=overwrite, inputs=inputs)
 
 
-def _driven(steps: Generator[Step, None, Converted], *, total: int) -> Converted:
+def _driven(steps: Generator[Step, None, Result], *, total: int) -> Result:
     """Run to the end with a bar; what came of it."""
     with bar("converting", total=total) as progress:
         while True:
             try:
                 step = next(steps)
             except StopIteration as end:
-                converted: Converted = end.value
-                return converted
+                result: Result = end.value
+                return result
             progress.update(step.done, note=step.name[:30])

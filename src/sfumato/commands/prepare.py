@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
-from sfumato.commands.flags.source import AS_READ, ReadingFlags, find, find_to_read
+from sfumato.commands.flags.source import AS_READ, ReadingFlags, find_to_read
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.claim import home_of
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
-from sfumato.commands.work.preparing import prepare_into
+from sfumato.commands.work.preparing import prepare_into, rehearse
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.data.units import told
 from sfumato.errors import UsageError
 from sfumato.numerals import decimal
-from sfumato.plan import plan_size
 from sfumato.recipe import Modality, load_recipe
 from sfumato.training.signals import going_on_later
 
@@ -65,7 +64,7 @@ def prepare(
         seed: Of the split.
         workers: Processes that decode; all cores by default.
         overwrite: Replace a folder that is not empty.
-        dry_run: Only say what would be read and written.
+        dry_run: Read everything, refuse what would be refused, say what would be written, and write nothing.
     """
     settings = flags.settings()
     settings += [f"data.size={parse_size(size)}", f"data.keep_aspect={keep_aspect}", f"data.crop={crop}"]
@@ -76,11 +75,11 @@ def prepare(
     settings += [f"data.split.seed={seed}", f"data.split.folds={folds}"]
     recipe = load_recipe("segment", settings=settings)
     claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks_folder) if path])
-    found = find(source, recipe) if dry_run else find_to_read(source, recipe)
+    found = find_to_read(source, recipe)
     if dry_run:
-        for note in found.notes:
+        resolved, notes = rehearse(recipe, found, workers=workers)
+        for note in notes:
             say(f"note: {note}")
-        resolved, _ = plan_size(recipe, found, device="cpu")
         say(f"would prepare {told(found.cases)} at {resolved[0]} x {resolved[1]} pixels into {out}")
         return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}
     spool = spool_folder(home_of(claim.out) / claim.out.name)

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find_to_read
 from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import say
 from sfumato.commands.work.branch import branch, chosen
 from sfumato.commands.work.dataset import check_dataset, record_dataset
+from sfumato.commands.work.preparing import rehearse
 from sfumato.commands.work.session import Validation
 from sfumato.commands.work.starting import Start, begin
 from sfumato.commands.work.telling import beside_twin, following
@@ -70,7 +71,7 @@ def segment(
         twin: Also train the deterministic twin for as many steps, in RUN/twin: the baseline for every number.
         seed: Of weights, data order and noise.
         device: Where to work.
-        dry_run: Only say what would be trained.
+        dry_run: Read the data, refuse what would be refused, say what would be trained, and write nothing.
     """
     choose_device(device)
     length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
@@ -132,7 +133,7 @@ def generate(
         epochs: Length in walks through the training images.
         seed: Of weights, data order and noise.
         device: Where to work.
-        dry_run: Only say what would be trained.
+        dry_run: Read the data, refuse what would be refused, say what would be trained, and write nothing.
     """
     choose_device(device)
     length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
@@ -266,9 +267,10 @@ def _preview_plan(recipe: Recipe, run: Run, source: Path, start: Start | None = 
         pack = Pack.open(source)
         cases, (_, choices) = len(pack), plan_training(recipe, pack, device=device)
     else:
-        found = find(source, recipe)
+        found = find_to_read(source, recipe)
+        _, notes = rehearse(recipe, found)
         cases, choices = len(found.cases), preview(recipe, found, device=device)
-        for note in found.notes:
+        for note in notes:
             say(f"note: {note}")
     choices = [*(start.choices(recipe) if start else ()), *choices]
     say(f"would train {recipe.task} on {cases} cases into {run.folder}")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sfumato.commands.output.console import bar, say
 from sfumato.data.manifest import SPLITS
@@ -14,15 +15,16 @@ from sfumato.plan import Choice, plan_size
 from sfumato.provenance import write_provenance
 from sfumato.recipe import Recipe
 
+REHEARSED = (8, 8)
+"""Pixels of the images of a preparation of which nothing is kept."""
+
 
 def prepare_into(
     out: Path, recipe: Recipe, found: Found, *, source: Path, spool: Path, workers: int | None = None
 ) -> list[Choice]:
     """Prepare cases as the recipe says, with a bar and notes; the choices that were made."""
     size, choices = plan_size(recipe, found, device="cpu")
-    with bar("preparing", total=len(found.cases)) as progress:
-        for prepared in prepare_cases(found, out, _settings(recipe, size, workers), spool=spool):
-            progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
+    _prepare(found, out, _settings(recipe, size, workers), spool=spool)
     masks = recipe.data.source.masks_folder
     inputs = {"source": source, **({"masks": Path(masks)} if masks else {})}
     write_provenance(out, inputs=inputs, seed=recipe.data.split.seed)
@@ -33,6 +35,28 @@ def prepare_into(
     parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
     say(f"{told(pack.cases)} at {size[0]} x {size[1]}: {parts}")
     return choices
+
+
+def rehearse(recipe: Recipe, found: Found, *, workers: int | None = None) -> tuple[tuple[int, int], tuple[str, ...]]:
+    """Everything that preparing does, into a folder that is thrown away, with images of a few pixels.
+
+    Returns:
+        The size at which the cases would be prepared, and the notes.
+
+    Raises:
+        DataError: what the preparation would refuse.
+    """
+    size, _ = plan_size(recipe, found, device="cpu")
+    with TemporaryDirectory(prefix="sfumato-") as folder:
+        _prepare(found, Path(folder) / "set", _settings(recipe, REHEARSED, workers), spool=Path(folder) / "spool")
+        pack = Pack.open(Path(folder) / "set")
+    return size, tuple(note for note in pack.notes if pack.sharpness is None or note != pack.sharpness.told)
+
+
+def _prepare(found: Found, out: Path, settings: Settings, *, spool: Path) -> None:
+    with bar("preparing", total=len(found.cases)) as progress:
+        for prepared in prepare_cases(found, out, settings, spool=spool):
+            progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
 
 
 def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Settings:
