@@ -39,6 +39,10 @@ def test_pixels_that_say_nothing_do_not_count() -> None:
     mask[:, 32:] = IGNORED
     (cost,) = sharpness([Original(mask)], [Canvas((8, 8))])
     assert cost.dice == 1 and cost.objects == 2
+    mask[:], mask[:, 48:] = 1, IGNORED
+    (cost,) = sharpness([Original(mask)], [Canvas((2, 2))])
+    seen, drawn = 64 * 48, 64 * 32 + 32 * 16  # three of four pixels; of the third the part that says something
+    assert cost.dice == pytest.approx(2 * drawn / (seen + drawn))
 
 
 def test_large_masks_are_measured_less_often(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sfumato.data.shrinking import MOST_OBJECTS, shrink
+from sfumato.data.shrinking import MOST_OBJECTS, _whole, shrink
 
 
 def disc(side: int, centre: tuple[float, float], radius: float) -> np.ndarray:
@@ -83,8 +83,21 @@ def test_of_a_line_the_pixels_that_stay_are_spread_along_it() -> None:
     mask = np.zeros((64, 64), np.uint8)
     mask[20, 2:62] = 1
     small = shrink(mask, (32, 32))
-    gaps = np.diff(np.flatnonzero(small[10]))
-    assert small.sum() == 15 and gaps.max() <= 3
+    places = np.flatnonzero(small[10])
+    assert small.sum() == len(places) == 15 and np.diff(places).max() <= 3 and np.ptp(places) > 25
+
+
+def test_a_slanted_line_is_one_object() -> None:
+    """Else each of its pixels would be given one of the small mask, at the cost of the large objects."""
+    mask = disc(128, (90, 90), 20)
+    mask[range(40), range(40)] = 1
+    small = shrink(mask, (32, 32))
+    assert abs(int(small[16:, 16:].sum()) - mask[64:, 64:].sum() / 16) <= 2
+
+
+def test_a_pixel_is_given_first_to_the_largest_object_without_and_taken_from_none_with_one() -> None:
+    assert _whole(np.array([2.0, 0.2, 0.6]), 0.0).tolist() == [1, 0, 1]
+    assert _whole(np.array([3.0, 0.2, 0.6]), 0.0).tolist() == [1, 1, 1]
 
 
 def test_one_axis_may_grow() -> None:

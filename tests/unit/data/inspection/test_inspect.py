@@ -274,6 +274,19 @@ def test_no_copy_is_offered_where_nothing_would_be_left(clean: Path) -> None:
         (clean / "masks" / f"case{seed:02d}.png").write_bytes((clean / "images" / f"case{seed:02d}.png").read_bytes())
     found = find_cases(clean, masks=clean / "masks")
     assert not can_fix(found, inspect(found, list(measure(found.cases))))
+    for seed in range(COUNT):
+        values = np.random.default_rng(seed).integers(1000, 60000, (SIDE, SIDE)).astype(np.uint16)
+        save(clean / "masks" / f"case{seed:02d}.png", values)
+    assert not can_fix(found, inspect(found, list(measure(found.cases))))
+
+
+def test_prepare_knows_an_image_among_the_masks_also_where_it_measures_no_shapes(
+    clean: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant_image_as_mask(clean)
+    monkeypatch.setattr("sfumato.data.preparation.prepare.MEASURED", 1)
+    with pytest.raises(DataError, match="masks that are the image itself"):
+        list(prepare(find_cases(clean), tmp_path_factory.mktemp("prepared"), Settings(size=(16, 16))))
 
 
 def test_a_finding_names_the_one_file_and_no_other(clean: Path) -> None:
