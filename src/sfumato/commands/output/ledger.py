@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -24,7 +25,7 @@ from sfumato.commands.output.claim import Claim, home_of, resolved
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
 from sfumato.errors import UsageError, listed
-from sfumato.files import read_file
+from sfumato.files import append_to, read_file
 from sfumato.local import plain, token
 from sfumato.lock import FolderLock
 from sfumato.plain import in_form, ours, parse_json, read_object
@@ -204,7 +205,7 @@ class Work:
             todo = [item for item in self.items[shard.number :: shard.total] if item not in finished]
             if finished:
                 say(f"{len(finished)} of {len(self.items)} are finished already: {len(todo)} are left to this process")
-            with (ours / LEDGER).open("ab") as ledger:
+            with BufferedWriter(append_to(ours / LEDGER)) as ledger:
                 yield Share(files=self.place / "files", aside=self.place / "aside", todo=todo, ledger=ledger)
 
     @contextmanager

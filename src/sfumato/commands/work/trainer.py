@@ -14,6 +14,7 @@ from sfumato.builder.track import build_trackers
 from sfumato.builder.training import build_parts
 from sfumato.commands.flags.source import find_to_read
 from sfumato.commands.output.console import say
+from sfumato.commands.output.folder import check_kept_folder
 from sfumato.commands.output.journal import Journal
 from sfumato.commands.work.dataset import check_dataset, record_dataset
 from sfumato.commands.work.preparing import prepare_into
@@ -60,6 +61,7 @@ def training(
     Returns:
         the result of the run.
     """
+    check_kept_folder(run.folder, source)
     if not run.exists() and run.folder.is_dir() and not all(map(_is_begun, run.folder.iterdir())):
         raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
     dataset, choices = prepared(source, wanted, run.folder)
