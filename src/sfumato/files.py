@@ -14,6 +14,7 @@ import errno
 import io
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 _CAREFUL = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -58,10 +59,8 @@ def append_to(path: Path) -> io.FileIO:
         OSError: it may not be written.
     """
     check_no_link(path)
-    try:
+    with suppress(FileNotFoundError):
         check_regular(path)
-    except FileNotFoundError:
-        pass
     descriptor = os.open(path, APPENDING, 0o666)
     try:
         _check(os.fstat(descriptor).st_mode, path)

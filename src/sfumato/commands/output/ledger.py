@@ -190,11 +190,24 @@ class Work:
     def share(self, shard: Shard) -> Iterator[Share]:
         """A share of what is left, held by this process; what other commands began is dropped.
 
+        Where it fails before anybody has finished an item, nothing stays.
+
         Raises:
             UsageError: another process is at this shard.
         """
         for other in self._others():
             _drop(other)
+        try:
+            with self._held(shard) as share:
+                yield share
+        except BaseException:
+            with suppress(UsageError, OSError):
+                if not self.finished():
+                    _drop(self.place)
+            raise
+
+    @contextmanager
+    def _held(self, shard: Shard) -> Iterator[Share]:
         ours = self.place / shard.folder
         with FolderLock(ours, work="is at this shard"), going_on_later(self.told), shortages_told(self.out):
             for folder in ("files", "aside"):
