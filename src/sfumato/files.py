@@ -58,9 +58,7 @@ def append_to(path: Path) -> io.FileIO:
         NotAFile: it is a link, folder, pipe, socket or device.
         OSError: it may not be written.
     """
-    check_no_link(path)
-    with suppress(FileNotFoundError):
-        check_regular(path)
+    check_free_or_file(path)
     descriptor = os.open(path, APPENDING, 0o666)
     try:
         _check(os.fstat(descriptor).st_mode, path)
@@ -68,6 +66,17 @@ def append_to(path: Path) -> io.FileIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def check_free_or_file(path: Path) -> None:
+    """Refuse to write, for libraries that open the file themselves, what is there and is no regular file.
+
+    Raises:
+        NotAFile: it is a link, folder, pipe, socket or device.
+    """
+    check_no_link(path)
+    with suppress(FileNotFoundError):
+        check_regular(path)
 
 
 def check_no_link(path: Path) -> None:
