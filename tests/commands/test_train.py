@@ -296,3 +296,10 @@ def test_a_training_is_not_made_of_a_file_nor_where_its_source_is_read(
     with pytest.raises(UsageError, match="is a file" if out.name == "out" else "lies within the input"):
         tune.generate(source, out=out, trials=1, steps_per_trial=1)
     assert sorted(source.rglob("*")) == before
+
+
+def test_a_source_that_cannot_be_read_leaves_no_folder(toy: Path, tmp_path: Path) -> None:
+    for settings in (["data={source: {masks: nowhere}}"], ["data={source: {group_by: '(x+)y'}}"]):
+        with pytest.raises(DataError):
+            train.generate(toy, out=tmp_path / "run", steps=1, set=settings)
+        assert not (tmp_path / "run").exists()

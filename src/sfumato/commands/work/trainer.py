@@ -93,10 +93,9 @@ def prepared(source: Path, wanted: Recipe, folder: Path) -> tuple[Path, list[Cho
         return source.resolve(), []
     dataset, choices = folder / "dataset", list[Choice]()
     if rank() == 0 and not is_prepared(dataset):
+        there = find_to_read(source, wanted)
         folder.mkdir(parents=True, exist_ok=True)
-        choices = prepare_into(
-            dataset, wanted, find_to_read(source, wanted), source=source, spool=spool_folder(dataset)
-        )
+        choices = prepare_into(dataset, wanted, there, source=source, spool=spool_folder(dataset))
     wait_for_all()
     return dataset, choices
 
