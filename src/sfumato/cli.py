@@ -182,7 +182,7 @@ def _of_the_machine(error: Exception) -> SfumatoError | None:
     place = error.filename or "a file"
     if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
         return ResourceError(f"{place}: {error.strerror}", remedy="check the permissions, or give another --out")
-    if error.errno in {errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP}:
+    if error.errno in {errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP, errno.EEXIST}:
         return UsageError(f"{place}: {error.strerror}", remedy="another path")
     return None
 

@@ -1,8 +1,11 @@
-"""The one door through which files are opened for reading: regular files, and nothing that looks like one.
+"""The one door through which files are opened: regular files, and nothing that looks like one.
 
 A named pipe waits for a writer that never comes, a device may have no end, a socket is no data. Links are followed to
 what they point at. What a path names is looked at before it is opened, since opening a device can do things, and again
 when it is open, since it may have been exchanged meanwhile; no opening waits (`O_NONBLOCK`, where the system has it).
+
+Written are files of a name that nothing has (`sfumato.atomic` lets them take the place of others); and logs, which are
+added to. There too a folder may be a stranger's: a link in it could lead to any file of this machine.
 
 Every fault is an `OSError` whose `strerror` says what there is, so that readers word it like any other.
 """
@@ -11,9 +14,12 @@ import errno
 import io
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
-FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+_CAREFUL = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+FLAGS = os.O_RDONLY | _CAREFUL
+APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | _CAREFUL
 
 KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -43,6 +49,44 @@ def open_file(path: Path) -> io.BufferedReader:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def append_to(path: Path) -> io.FileIO:
+    """A regular file at its end, made if it is not there; what is written is not held back.
+
+    Raises:
+        NotAFile: it is a link, folder, pipe, socket or device.
+        OSError: it may not be written.
+    """
+    check_free_or_file(path)
+    descriptor = os.open(path, APPENDING, 0o666)
+    try:
+        _check(os.fstat(descriptor).st_mode, path)
+        return io.FileIO(descriptor, "ab")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def check_free_or_file(path: Path) -> None:
+    """Refuse to write, for libraries that open the file themselves, what is there and is no regular file.
+
+    Raises:
+        NotAFile: it is a link, folder, pipe, socket or device.
+    """
+    check_no_link(path)
+    with suppress(FileNotFoundError):
+        check_regular(path)
+
+
+def check_no_link(path: Path) -> None:
+    """Refuse to write through a link.
+
+    Raises:
+        NotAFile: it is one.
+    """
+    if path.is_symlink():
+        raise NotAFile(errno.ELOOP, "it is a link, not a file", str(path))
 
 
 def check_regular(path: Path) -> None:

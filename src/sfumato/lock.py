@@ -9,7 +9,9 @@ from types import TracebackType
 
 from filelock import FileLock, Timeout
 
+from sfumato.atomic import write_atomic
 from sfumato.errors import UsageError
+from sfumato.files import check_no_link, read_text
 
 LOCK, HOLDER = ".lock", ".lock-holder"
 """The file that is locked, and the one that says by whom: Windows lets nobody else read a locked file."""
@@ -36,6 +38,7 @@ class FolderLock:
 
     def __enter__(self) -> "FolderLock":  # noqa: PYI034 - jaxtyping checks methods one by one, where Self has no meaning
         self._folder.mkdir(parents=True, exist_ok=True)
+        check_no_link(self._folder / LOCK)  # older filelocks empty what it leads to
         try:
             self._lock.acquire()
         except NotImplementedError as error:  # how older filelocks say it
@@ -47,7 +50,7 @@ class FolderLock:
                 remedy="wait for it or stop it, or choose another --out",
             ) from None
         with suppress(OSError):  # a full disk: the lock counts, not the note
-            (self._folder / HOLDER).write_text(f"{os.getpid()}\n", encoding="ascii")
+            write_atomic(self._folder / HOLDER, f"{os.getpid()}\n", sync=False)
         return self
 
     def __exit__(
@@ -65,6 +68,6 @@ class FolderLock:
                 self._folder.rmdir()
 
     def _holder(self) -> str:
-        with suppress(OSError):
-            return (self._folder / HOLDER).read_text(encoding="ascii").strip() or "unknown"
+        with suppress(OSError, UnicodeDecodeError):
+            return read_text(self._folder / HOLDER, encoding="ascii").strip()[:20] or "unknown"
         return "unknown"

@@ -11,19 +11,29 @@ SHOWN = 5
 SPARED = 2
 """So few more are shown too, in place of a line that counts them."""
 
+LONGEST = 2000
+"""Characters of a line that are shown: no path of ours is longer, a name that somebody made up may be."""
+
 DEPTH = 4
 """The indentation from which lines are items."""
 
 
 def shortened(text: str) -> str:
-    """The text with the first five items of each long list, and the number of those that were left out."""
-    lines = text.split("\n")
+    """The text with the first five items of each long list, and the number of those that were left out.
+
+    A line of a length that nobody reads is cut.
+    """
+    lines = list(map(_readable, text.split("\n")))
     shown, place = list[str](), 0
     while place < len(lines):
         end = _end(lines, place)
         shown += _cut(lines[place:end]) if end > place else [lines[place]]
         place = max(end, place + 1)
     return "\n".join(shown)
+
+
+def _readable(line: str) -> str:
+    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ... and {len(line) - LONGEST:,} characters more"
 
 
 def _end(lines: Sequence[str], start: int) -> int:

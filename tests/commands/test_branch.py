@@ -155,3 +155,23 @@ def test_two_processes_go_on_together_and_are_refused_together(whole: Path, tmp_
     done = subprocess.run([*command, "--until-steps", "12"], env=environment, capture_output=True, text=True)
     assert done.returncode != 0 and "other pixels in 1 case: 000000" in done.stderr
     assert "process 0 of 2 (counted from 0) failed" in done.stderr and state(out) == before
+
+
+def test_what_a_stranger_laid_into_a_run_is_not_taken_along(
+    whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Links out of the run, and a file that a checkpoint does not list."""
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    record = {**Run(whole).record, "dataset": str(Run(whole).dataset)}
+    (run / "run.json").write_text(json.dumps(record))
+    (tmp_path / "private").write_text("private")
+    (run / "samples/step-1.png").symlink_to(tmp_path / "private")
+    (run / "samples/step-2.png").symlink_to("/dev/zero")
+    (run / "checkpoints/step-00000010/notes").symlink_to(tmp_path / "private")
+    train.resume(run, out=tmp_path / "new")
+    assert not [path for path in (tmp_path / "new").rglob("*") if path.is_file() and path.read_bytes() == b"private"]
+    assert capsys.readouterr().err.count("is a link and stays behind") == 2
+    os.mkfifo(run / "samples/step-3.png")
+    with pytest.raises(OSError, match="it is a named pipe, not a file"):
+        train.resume(run, out=tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -123,6 +123,18 @@ def test_duplicates_of_the_test_are_refused(real: Path, tmp_path: Path) -> None:
     samples = toys.write_folder(tmp_path / "samples", {"across": 4, "down": 4}, seed=2)  # begins as the test does
     with pytest.raises(DataError, match="pixel by pixel"):
         prove(real, samples, out=tmp_path / "proof", ratios="0.5", seeds=2, steps=1, workers=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["samples"], "what was begun for nothing is gone"
+
+
+def test_a_class_without_training_images_is_refused_before_a_model_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = toys.write_real(tmp_path / "data", train={"across": 8}, test=5)
+    samples = toys.write_folder(tmp_path / "samples", FEW, seed=3)
+    monkeypatch.setattr(proving, "run_unit", lambda *_: pytest.fail("a model is trained"))
+    with pytest.raises(DataError, match="class 'down', of which REAL has no training image"):
+        prove(real, samples, out=tmp_path / "proof", ratios="1", seeds=2, steps=1, workers=1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "samples"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
 from sfumato.commands import train
 from sfumato.commands.output.ledger import Shard, Work, own_shard
-from sfumato.errors import UsageError
+from sfumato.errors import DataError, UsageError
 from sfumato.local import FILE as LOCAL
 from sfumato.lock import FolderLock
 from sfumato.run import Run
@@ -182,6 +182,23 @@ def test_a_cut_line_counts_for_nothing_and_the_next_line_is_whole(tmp_path: Path
         assert second is None, "one process finishes"
         assert [facts.get("number") for facts in finished.facts] == [1, 2, None]
         assert not work.is_done()
+
+
+def test_what_fails_before_anything_is_finished_leaves_nothing(tmp_path: Path) -> None:
+    work = Work(out=tmp_path / "out", asked={"count": 2}, items=["a", "b"])
+    with pytest.raises(DataError), work.share(Shard(0, 1)) as share:
+        (share.files / "a.png").write_text("half")
+        raise DataError("it cannot be read")
+    assert not list(tmp_path.iterdir())
+    with FolderLock(work.place / "1-of-2", work="is at this shard"):
+        with pytest.raises(DataError), work.share(Shard(0, 2)):
+            raise DataError("it cannot be read")
+        assert work.place.is_dir(), "another process is at its share"
+    with work.share(Shard(0, 1)) as share:
+        share.note("a")
+    with pytest.raises(DataError), work.share(Shard(0, 1)):
+        raise DataError("it cannot be read")
+    assert list(work.finished()) == ["a"], "finished work stays"
 
 
 def test_work_is_kept_beside_a_folder_that_appeared(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from tests.commands.conftest import Make
 from tests.preloaded import Preloaded, Started
 
 from sfumato.commands import prepare as preparing
-from sfumato.commands import train
+from sfumato.commands import train, tune
 from sfumato.commands.work.trainer import training
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
@@ -277,3 +278,28 @@ def test_a_folder_of_somebody_is_no_run(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not empty and holds no run"):
         next(training(load_recipe("segment"), Run(tmp_path), dataset))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "within", "source"])
+def test_a_training_is_not_made_of_a_file_nor_where_its_source_is_read(
+    kind: str, toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Path(shutil.copytree(toy, tmp_path / "source"))
+    out = {"within": source / "run", "source": source}.get(kind, tmp_path / "out")
+    (tmp_path / "out").touch()
+    if kind == "pipe":
+        out.unlink()
+        os.mkfifo(out)
+    before = sorted(source.rglob("*"))
+    with pytest.raises(UsageError, match="is a file" if out.name == "out" else "lies within the input"):
+        train.generate(source, out=out, steps=1)
+    with pytest.raises(UsageError, match="is a file" if out.name == "out" else "lies within the input"):
+        tune.generate(source, out=out, trials=1, steps_per_trial=1)
+    assert sorted(source.rglob("*")) == before
+
+
+def test_a_source_that_cannot_be_read_leaves_no_folder(toy: Path, tmp_path: Path) -> None:
+    for settings in (["data={source: {masks: nowhere}}"], ["data={source: {group_by: '(x+)y'}}"]):
+        with pytest.raises(DataError):
+            train.generate(toy, out=tmp_path / "run", steps=1, set=settings)
+        assert not (tmp_path / "run").exists()

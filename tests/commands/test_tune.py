@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import os
 import re
 import signal
 import time
@@ -284,3 +285,13 @@ def test_a_folder_of_somebody_is_no_trial(dataset: Path, tmp_path: Path) -> None
     tune.segment(dataset, out=tmp_path / "study", trials=1, steps_per_trial=1, search=RATES, set=TINY)
     assert own.read_text() == "years"
     assert "holds no run" in rows(tmp_path / "study")[0]["note"]
+
+
+@pytest.mark.parametrize("what", ["link", "pipe"])
+def test_a_storage_that_is_no_file_is_not_opened(what: str, dataset: Path, tmp_path: Path) -> None:
+    study, theirs = tmp_path / "study", tmp_path / "theirs.db"
+    study.mkdir()
+    (study / "study.db").symlink_to(theirs) if what == "link" else os.mkfifo(study / "study.db")
+    with pytest.raises(OSError, match=f"it is a .*{what}, not a file"):
+        tune.segment(dataset, out=study, trials=1, steps_per_trial=1, search=RATES, set=TINY)
+    assert not theirs.exists()

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 
 import sfumato
-from sfumato.files import open_file, read_file, read_text
+from sfumato.commands.output.journal import NAME, Journal
+from sfumato.files import append_to, open_file, read_file, read_text
+from sfumato.lock import HOLDER, LOCK, FolderLock
+from sfumato.training.checkpoint import mark, sweep
+from sfumato.training.log import Log
 
 
 def pipe(path: Path) -> None:
@@ -53,6 +57,77 @@ def test_what_is_no_file_is_refused_in_words(make: Callable[[Path], None], told:
         with pytest.raises(OSError, match=f"it is {told}, not a file") as caught:
             read(tmp_path / "scan.png")
         assert caught.value.filename == str(tmp_path / "scan.png")
+
+
+def link_to_a_file(path: Path) -> None:
+    path.with_suffix(".theirs").write_text("theirs")
+    path.symlink_to(path.with_suffix(".theirs"))
+
+
+def link_to_nothing(path: Path) -> None:
+    path.symlink_to(path.with_suffix(".nothing"))
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (pipe, "a named pipe"), (link_to_pipe, "a link"), (folder, "a folder"), (device, "a link"), (bound, "a socket"),
+        (link_to_a_file, "a link"), (link_to_nothing, "a link"),
+    ],
+)  # fmt: skip
+def test_nothing_but_a_file_is_added_to(make: Callable[[Path], None], told: str, tmp_path: Path) -> None:
+    make(tmp_path / "log")
+    with pytest.raises(OSError, match=f"it is {told}, not a file"):
+        append_to(tmp_path / "log")
+    assert not (tmp_path / "log.nothing").exists()
+    for content in (b"a", b"b"):
+        with append_to(tmp_path / "other") as file:
+            file.write(content)
+    assert (tmp_path / "other").read_bytes() == b"ab"
+
+
+def write_log(folder: Path) -> None:
+    with Log(folder / "log.jsonl") as log:
+        log.write({"step": 1})
+
+
+def hold(folder: Path) -> None:
+    try:
+        with FolderLock(folder, work="trains"):
+            pass
+    except OSError as refused:
+        assert refused.strerror == "it is a link, not a file"
+
+
+WRITERS = {
+    LOCK: hold,
+    HOLDER: hold,
+    NAME: lambda folder: Journal(folder).note("a line"),
+    "log.jsonl": write_log,
+    ".staging-best": lambda folder: mark(folder, "best", folder / "step-1"),
+}  # fmt: skip
+"""Who writes in the folder of a run under names that may be there already."""
+
+
+@pytest.mark.parametrize("make", [link_to_a_file, link_to_nothing, pipe])
+@pytest.mark.parametrize("name", WRITERS)
+def test_in_the_folder_of_a_stranger_no_link_is_written_through_and_no_pipe_waited_for(
+    name: str, make: Callable[[Path], None], tmp_path: Path
+) -> None:
+    make(tmp_path / name)
+    theirs = {path: path.read_bytes() for path in tmp_path.iterdir() if path.suffix == ".theirs"}
+    if name != "log.jsonl" or make is not pipe:  # a pipe is refused when the log is read
+        WRITERS[name](tmp_path)
+    assert all(path.read_bytes() == content for path, content in theirs.items())
+    assert not (tmp_path / name).with_suffix(".nothing").exists()
+
+
+def test_a_link_to_a_folder_is_swept_and_the_folder_is_not(tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/.staging-1").symlink_to(tmp_path / "theirs")
+    sweep(tmp_path / "run")
+    assert (tmp_path / "theirs").is_dir() and not os.path.lexists(tmp_path / "run/.staging-1")
 
 
 def test_a_pipe_that_takes_the_place_of_a_file_is_not_waited_for(

@@ -262,6 +262,26 @@ def test_a_recipe_asks_for_no_more_than_memory_holds(monkeypatch: pytest.MonkeyP
     assert build_parts(load_recipe("generate", settings=[small, *words]), SPECS["generate"], device="cpu")
 
 
+HUGE = LEVELS.replace("channels: 4", "channels: 1000000000")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        *(f"{{kind: {kind}, {HUGE}, attention: []}}" for kind in ("unet", "ncsnpp", "ddpmpp", "adm", "edm2")),
+        "{kind: dit, patch: 2, width: 1000000000, depth: 1}",
+        f"{{kind: swin, {HUGE}, patch: 2, window: 2}}",
+        f"{{kind: maskhead, {LEVELS}, queries: 1000000000, width: 1000000000, layers: 1}}",
+    ],
+)
+def test_a_recipe_asks_for_no_more_than_can_be_counted(network: str) -> None:
+    task: Any = "segment" if "maskhead" in network or "swin" in network else "generate"
+    process = "{kind: none}" if task == "segment" else "{kind: edm, sigma_data: 0.5}"
+    words = [f"network={network}", f"process={process}", "data.augment=none", "train.batch=2"]
+    with pytest.raises((ResourceError, UsageError)):
+        build_parts(load_recipe(task, settings=words), SPECS[task], device="cpu")
+
+
 @pytest.mark.parametrize(
     ("turn", "told"),
     [

@@ -88,6 +88,6 @@ def test_a_disk_without_room_for_the_note_locks_all_the_same(tmp_path, monkeypat
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("sfumato.lock.write_atomic", full)
     with FolderLock(tmp_path, work="trains"), pytest.raises(UsageError, match="pid unknown"):
         FolderLock(tmp_path, work="trains").__enter__()

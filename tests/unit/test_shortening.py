@@ -48,6 +48,13 @@ def test_texts_without_lists_stay() -> None:
     assert shortened(text) == text
 
 
+def test_a_line_that_nobody_reads_is_cut_and_stands_in_the_file() -> None:
+    error = UsageError(f"no tensor {'x' * 1_000_000}", remedy="another model")
+    assert len(str(error)) < 2200 and "characters more" in str(error) and str(error).endswith("another model")
+    assert len(error.in_full()) > 1_000_000
+    assert shortened("x" * 2000) == "x" * 2000
+
+
 def problems() -> list[DataError]:
     damaged = [DataError(f"{name} is damaged", code="DATA-006", remedy="copy it") for name in names(12)]
     sizes = [DataError(f"{name} is too small", code="DATA-012") for name in names(3, "b")]

@@ -152,8 +152,19 @@ def refuse_larger_than_memory(recipe: Recipe, spec: Spec) -> None:
     )
     if not isinstance(recipe.network, OwnNetwork):  # what a person's own code makes, only it knows
         most = memory // BYTES
-        with within(Budget(MOST_TENSORS, most, most, error)):
+        with within(Budget(MOST_TENSORS, most, most, error)), _countable(error):
             build_network(recipe, spec, numbers=False)
+
+
+@contextmanager
+def _countable(error: SfumatoError) -> Iterator[None]:
+    """A size that torch cannot even count is too large."""
+    try:
+        yield
+    except (RuntimeError, OverflowError) as fault:
+        if "overflow" not in str(fault):
+            raise
+        raise error from fault
 
 
 @contextmanager

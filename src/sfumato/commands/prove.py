@@ -168,6 +168,8 @@ def _ask(
     )
     notes = [*([why] if why else []), *found.notes, *parts.notes, *stock.notes(ratios, classify=classify), origin.told]
     units = [Unit(arm, seed) for seed in range(seeds) for arm in stock.arms(ratios)]
+    for unit in units:
+        stock.rows(unit)  # what cannot be trained on is refused before anything is
     for note in notes:
         say(f"note: {note}")
     return Question(real, pack, parts, found, stock, job, {unit.key: unit for unit in units}, tuple(notes))

@@ -21,6 +21,7 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
 from sfumato.commands.output.console import hushed, say
+from sfumato.commands.output.folder import check_kept_folder
 from sfumato.commands.work.study import Attempt, Prune, Result, State, Study, turn
 from sfumato.commands.work.trainer import prepared, training
 from sfumato.data.contents import contents, digest_of
@@ -156,6 +157,7 @@ def _tune(
     own = load_recipe(task, file, settings=settings)
     length = _length(own, minutes=minutes, steps=steps)
     folder = out or Path("runs") / f"{source.stem}-tune-{task}"
+    check_kept_folder(folder, source)
     with turn(folder):
         dataset, _ = prepared(source, own, folder)
     base = load_recipe(task, file, settings=[*settings, *length])

@@ -132,6 +132,7 @@ def mark(folder: Path, name: str, path: Path) -> None:
     """Let a text file of the `checkpoints` folder (`last`, `best`, ...) name the checkpoint `path`, atomically."""
     draft = folder / f".staging-{name}"
     with _room(folder, 0):
+        draft.unlink(missing_ok=True)
         _write(draft, (path.name + "\n").encode())
         draft.replace(folder / name)
         sync_folder(folder)
@@ -147,11 +148,20 @@ def named(path: Path) -> Path | None:
     return found if found is not None and (found / MANIFEST).is_file() else None
 
 
+def listed_files(path: Path) -> list[str]:
+    """Names of the files of a checkpoint: its manifest, and what that lists.
+
+    Raises:
+        ModelError: the manifest is damaged.
+    """
+    return [MANIFEST, *_manifest(path).files]
+
+
 def sweep(folder: Path) -> None:
     """Delete what killed processes left half-written or half-deleted; only for who holds the run's lock."""
     for pattern in (".staging-*", ".trash-*"):
         for rest in folder.glob(pattern):
-            shutil.rmtree(rest) if rest.is_dir() else rest.unlink()
+            shutil.rmtree(rest) if rest.is_dir() and not rest.is_symlink() else rest.unlink()
 
 
 def newest(folder: Path) -> Checkpoint | None:
@@ -209,8 +219,8 @@ def _stage(
 
 
 def _write(path: Path, content: bytes) -> dict[str, Any]:
-    """Write and sync a file; its entry in the manifest."""
-    with path.open("wb") as file:
+    """Write and sync a new file; its entry in the manifest."""
+    with path.open("xb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

@@ -15,7 +15,7 @@ from typing import Any
 
 from sfumato.atomic import write_atomic
 from sfumato.errors import ModelError
-from sfumato.files import read_file
+from sfumato.files import append_to, read_file
 from sfumato.plain import parse_json
 from sfumato.shortage import raise_shortage
 
@@ -36,7 +36,7 @@ class Log:
     def __init__(self, path: Path, *, step: int = 0, warn: Callable[[str], object] = _silent) -> None:
         kept = [record for record in read_log(path) if record["step"] <= step]
         write_atomic(path, "".join(_line(record) for record in kept))
-        self._path, self._file = path, path.open("ab", buffering=0)
+        self._path, self._file = path, append_to(path)
         self._waiting, self._warn, self._warned = b"", warn, False
 
     def write(self, record: Mapping[str, Any]) -> None:

@@ -13,7 +13,7 @@ from sfumato.data.pack import Original, Pack
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError
 from sfumato.evaluation.copies import CopyDetector, audit, closest_pairs
-from sfumato.evaluation.copies.audit import rank_z
+from sfumato.evaluation.copies.audit import _distances, rank_z
 from sfumato.evaluation.copies.detector import _calibrated, _cut
 from sfumato.evaluation.copies.sheet import _order
 from sfumato.metrics.copies import Matches, View
@@ -112,6 +112,7 @@ def test_without_held_out_images_nothing_is_claimed(pack: Pack) -> None:
     assert {verdict.copy for verdict in found.verdicts} == {None}
     assert found.copies is None and found.share is None and found.chance is None
     assert found.reading[0].startswith("No verdict on copies: no held-out real images")
+    assert not [line for line in found.reading if "nearest training image" in line], "no number without its control"
     assert np.isnan(found.authenticity_real) and np.isnan(found.distance_z) and found.authenticity == 0
 
 
@@ -264,3 +265,17 @@ def test_pictures_of_other_channels_and_sizes_have_a_sheet() -> None:
 
 def test_a_detector_that_is_changed_keeps_the_rest(detector: CopyDetector) -> None:
     assert replace(detector, threshold=None).verdicts(detector.held_out_matches)[0].copy is None
+
+
+def test_where_held_out_images_are_all_alike_distances_say_nothing() -> None:
+    grey = np.full((len(SPLITS), SIDE, SIDE, 1), 100, np.uint8)
+    detector = CopyDetector.of(pack_of(grey, SPLITS))
+    for images in (grey[:20], textures(20, seed=5)):
+        found = audit(detector, images)
+        assert found.copies is None
+        assert not [line for line in found.reading if "training images than" in line or "nearest training" in line]
+
+
+@pytest.mark.parametrize(("z", "told"), [(-2.8, "is not shown (z = -2.8; 3 is asked for)"), (3.1, "lie farther from")])
+def test_what_is_not_shown_is_not_said_to_be_equal(z: float, told: str) -> None:
+    assert told in _distances(z)

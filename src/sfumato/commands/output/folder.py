@@ -76,9 +76,7 @@ def claim_output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Pa
 
 def check_output(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] = (), used: Sequence[Path] = ()) -> None:
     """Refuse an output folder that is a file, overlaps with what is read, or is not empty; see `output_folder`."""
-    place = resolved(out)
-    if place.exists() and not place.is_dir():
-        raise UsageError(f"{out} is a file", expected="a folder to write", remedy="give another --out")
+    place = _place(out)
     for source in (*inputs, *used):
         if source.exists() and _overlap(place, source.resolve(), within=source in inputs):
             raise UsageError(
@@ -92,6 +90,31 @@ def check_output(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] =
 def numbered(name: str, *, subdirs: bool) -> str:
     """Where the file of a number lies: with `subdirs` 001234 in 001000, so that no folder has more than 1,000."""
     return f"{name[:-3]}000/{name}" if subdirs else name
+
+
+def check_kept_folder(out: Path, source: Path) -> None:
+    """Refuse a folder that is worked in over many commands if it is a file, or lies where its source is read.
+
+    Raises:
+        UsageError: it is, or does.
+    """
+    place, read = _place(out), source.resolve()
+    if read.is_dir() and (place == read or read in place.parents):
+        raise UsageError(
+            f"the output {out} lies within the input {source}", expected="a place outside", remedy="give another --out"
+        )
+
+
+def _place(out: Path) -> Path:
+    """The place of an output folder, links followed.
+
+    Raises:
+        UsageError: it is a file.
+    """
+    place = resolved(out)
+    if place.exists() and not place.is_dir():
+        raise UsageError(f"{out} is a file", expected="a folder to write", remedy="give another --out")
+    return place
 
 
 def _overlap(out: Path, source: Path, *, within: bool) -> bool:

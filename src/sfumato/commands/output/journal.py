@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from io import BufferedWriter
 from pathlib import Path
 from typing import Literal
 
 from sfumato.commands.output.console import say
 from sfumato.errors import DataError
 from sfumato.escape import visible
+from sfumato.files import append_to
 from sfumato.local import Names
 
 NAME = "train.log"
@@ -57,8 +59,8 @@ class Journal:
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         lines = [f"{now} {level:7} {visible(line)}\n" for line in self._without_places(text).splitlines()]
         try:
-            with (self._folder / NAME).open("a", encoding="utf-8") as file:
-                file.writelines(lines)
+            with BufferedWriter(append_to(self._folder / NAME)) as file:
+                file.write("".join(lines).encode())
         except OSError as problem:
             if not self._failed:
                 say(f"warning: lines are missing in {self._folder / NAME} ({problem.strerror}); training goes on")

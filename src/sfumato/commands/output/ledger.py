@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedWriter
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -24,7 +25,7 @@ from sfumato.commands.output.claim import Claim, home_of, resolved
 from sfumato.commands.output.console import say
 from sfumato.commands.output.folder import claim_output
 from sfumato.errors import UsageError, listed
-from sfumato.files import read_file
+from sfumato.files import append_to, read_file
 from sfumato.local import plain, token
 from sfumato.lock import FolderLock
 from sfumato.plain import in_form, ours, parse_json, read_object
@@ -189,11 +190,24 @@ class Work:
     def share(self, shard: Shard) -> Iterator[Share]:
         """A share of what is left, held by this process; what other commands began is dropped.
 
+        Where it fails before anybody has finished an item, nothing stays.
+
         Raises:
             UsageError: another process is at this shard.
         """
         for other in self._others():
             _drop(other)
+        try:
+            with self._held(shard) as share:
+                yield share
+        except BaseException:
+            with suppress(UsageError, OSError):
+                if not self.finished():
+                    _drop(self.place)
+            raise
+
+    @contextmanager
+    def _held(self, shard: Shard) -> Iterator[Share]:
         ours = self.place / shard.folder
         with FolderLock(ours, work="is at this shard"), going_on_later(self.told), shortages_told(self.out):
             for folder in ("files", "aside"):
@@ -204,7 +218,7 @@ class Work:
             todo = [item for item in self.items[shard.number :: shard.total] if item not in finished]
             if finished:
                 say(f"{len(finished)} of {len(self.items)} are finished already: {len(todo)} are left to this process")
-            with (ours / LEDGER).open("ab") as ledger:
+            with BufferedWriter(append_to(ours / LEDGER)) as ledger:
                 yield Share(files=self.place / "files", aside=self.place / "aside", todo=todo, ledger=ledger)
 
     @contextmanager

@@ -19,11 +19,12 @@ from sfumato.commands.work.dataset import CASES, record_dataset
 from sfumato.commands.work.starting import RECORD
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError, listed
+from sfumato.files import open_file
 from sfumato.plain import ours, read_list
 from sfumato.provenance import digest, write_provenance
 from sfumato.run import Run, write_recipe
 from sfumato.training.best import names_of
-from sfumato.training.checkpoint import MANIFEST, Checkpoint, load, mark, named, newest
+from sfumato.training.checkpoint import MANIFEST, Checkpoint, listed_files, load, mark, named, newest
 from sfumato.training.log import Log, read_log
 
 KEPT = ("samples", "snapshots", "averages")
@@ -102,11 +103,24 @@ def _copy(run: Run, path: Path, folder: Path, *, step: int) -> None:
             say(f"note: the checkpoint of step {best}, the best until then, is no longer kept")
     for record in (CASES, RECORD):
         if (run.folder / record).is_file():
-            shutil.copy(run.folder / record, folder / record)
+            _take_along(run.folder / record, folder / record)
     for name in KEPT:
         for file in _until(run.folder / name, step):
             (folder / name).mkdir(exist_ok=True)
-            shutil.copy(file, folder / name / file.name)
+            _take_along(file, folder / name / file.name)
+
+
+def _take_along(file: Path, place: Path) -> None:
+    """Copy a file. A link stays behind: in the run of a stranger it could bring along any file of this machine."""
+    if file.is_symlink():
+        say(f"note: {file} is a link and stays behind")
+        return
+    _copy_file(file, place)
+
+
+def _copy_file(file: Path, place: Path) -> None:
+    with open_file(file) as source, place.open("xb") as target:
+        shutil.copyfileobj(source, target)
 
 
 def _copied(path: Path, run: Run) -> Checkpoint:
@@ -114,8 +128,8 @@ def _copied(path: Path, run: Run) -> Checkpoint:
     found, place = load(path), run.checkpoints / path.name
     place.mkdir(parents=True)
     try:
-        for file in path.iterdir():
-            shutil.copy(file, place / file.name)
+        for name in listed_files(path):
+            _copy_file(path / name, place / name)
     except FileNotFoundError:
         raise ModelError(f"{path} went away while it was copied", expected="a checkpoint that its run keeps") from None
     return found

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sfumato.diffusion.process import derive_seed
 from sfumato.errors import SfumatoError, UsageError
-from sfumato.files import read_text
+from sfumato.files import check_free_or_file, read_text
 from sfumato.lock import FolderLock
 from sfumato.recipe.search import Options, Search, setting
 from sfumato.shortage import raise_shortage
@@ -104,6 +104,8 @@ class Study:
         self._lock = FolderLock(self._workers / self._worker, work="tunes")
         self._distributions = {search.field: _distribution(search) for search in searches}
         with turn(folder):
+            if storage is None:
+                check_free_or_file(folder / "study.db")
             self._study = _open(storage or f"sqlite:///{folder / 'study.db'}", name, _pruner(prune))
             self._begin(plan, baseline)
 

@@ -14,6 +14,7 @@ from sfumato.builder.track import build_trackers
 from sfumato.builder.training import build_parts
 from sfumato.commands.flags.source import find_to_read
 from sfumato.commands.output.console import say
+from sfumato.commands.output.folder import check_kept_folder
 from sfumato.commands.output.journal import Journal
 from sfumato.commands.work.dataset import check_dataset, record_dataset
 from sfumato.commands.work.preparing import prepare_into
@@ -60,6 +61,7 @@ def training(
     Returns:
         the result of the run.
     """
+    check_kept_folder(run.folder, source)
     if not run.exists() and run.folder.is_dir() and not all(map(_is_begun, run.folder.iterdir())):
         raise UsageError(f"{run.folder} is not empty and holds no run", remedy="give another --out")
     dataset, choices = prepared(source, wanted, run.folder)
@@ -91,10 +93,9 @@ def prepared(source: Path, wanted: Recipe, folder: Path) -> tuple[Path, list[Cho
         return source.resolve(), []
     dataset, choices = folder / "dataset", list[Choice]()
     if rank() == 0 and not is_prepared(dataset):
+        there = find_to_read(source, wanted)
         folder.mkdir(parents=True, exist_ok=True)
-        choices = prepare_into(
-            dataset, wanted, find_to_read(source, wanted), source=source, spool=spool_folder(dataset)
-        )
+        choices = prepare_into(dataset, wanted, there, source=source, spool=spool_folder(dataset))
     wait_for_all()
     return dataset, choices
 

@@ -47,11 +47,14 @@ from sfumato.data.source.listing import (
 )
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
 from sfumato.data.source.patients import with_patients
+from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_table, names_all_files, read_for
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import is_pattern, what_is
+from sfumato.provenance import is_written_by_us
+from sfumato.tables import read_columns
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names")
@@ -90,6 +93,8 @@ def find_cases(
     entries = None if beside is None else beside.entries
     found = _from_folder(source, entries, hints) if source.is_dir() else _from_file(source, entries, hints)
     _refuse_unused_columns(source, found, hints)
+    if masks is not None:
+        _refuse_unused_masks(masks, found)
     said = () if beside is None else left_out(beside, [])
     return _as_said(found._replace(notes=(*found.notes, *(f"masks: {note}" for note in said))), source, hints)
 
@@ -117,6 +122,18 @@ def _refuse_nothing(path: Path) -> None:
             expected="a file or folder of images",
             remedy="write what it gives into a file first",
             code="DATA-001",
+        )
+
+
+def _refuse_unused_masks(masks: Path, found: Found) -> None:
+    """Masks that a person named, where a table names others, must not be passed over."""
+    home = str(masks.resolve())
+    named = [mask for case in found.cases for mask in case.masks]
+    if named and not any(os.path.realpath(mask).startswith(home) for mask in named):
+        raise UsageError(
+            f"--masks {masks}: no image has its mask there: the {found.form} names others, such as {named[0]}",
+            expected="the masks of these images",
+            remedy="leave --masks out, or name the images alone as the source, without the table",
         )
 
 
@@ -193,7 +210,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
 
 def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
     if masks is None and hints.table is None:
-        if (source / "manifest.csv").is_file():
+        if _is_manifest(source / "manifest.csv"):
             cases = read_manifest(source / "manifest.csv")
             refuse_hidden(source, (case.image for case in cases))
             return conclude(cases, [], form="manifest")
@@ -258,6 +275,11 @@ def _real(entry: Entry) -> tuple[str, str]:
     """A file by the folder in which it lies in truth, whatever links lead there."""
     folder, _, name = entry.locator.rpartition(os.sep)
     return _real_folder(folder), name
+
+
+def _is_manifest(table: Path) -> bool:
+    """Whether a table is one of ours, all of whose columns are known: by whoever wrote it, or by their names."""
+    return table.is_file() and (is_written_by_us(table.parent) or not says_more(read_columns(table)))
 
 
 @lru_cache(maxsize=4096)

@@ -207,6 +207,16 @@ def roles(table: Table, known: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
+def says_more(header: Sequence[str]) -> bool:
+    """Whether a table like a manifest says more, under names that a manifest has not: `masks`, `seg_0`, `diagnosis`."""
+    own = ["mask" if re.fullmatch(r"mask_\d+", name) else name for name in header]
+    missing = {role for role in ROLES if role != "image" and role not in own}
+    others = {_plain(name) for name in header}
+    if "mask" in missing and numbered("mask", header):
+        return True
+    return any(others & set(map(_plain, NAMES[role])) for role in missing)
+
+
 def columns_of(given: str, header: Sequence[str]) -> list[str]:
     """The columns that a person named: one, or several with commas between them."""
     return [given] if given in header or "," not in given else [name.strip() for name in given.split(",")]

@@ -30,6 +30,9 @@ from sfumato.errors import DataError
 from sfumato.evaluation.copies.detector import LEVEL, CopyDetector, CopyVerdict, Pictures, Range
 from sfumato.metrics.copies import Matches
 
+SURE_DISTANCE = 3
+"""Standard scores from which distances to the training images are said to differ."""
+
 SURE = 0.01
 """Probability (1) below which false alarms do not explain the copies that were found."""
 
@@ -139,6 +142,8 @@ def _reading(detector: CopyDetector, found: CopyAudit) -> Iterator[str]:
     yield f"Threshold: {detector.why}."
     for note in detector.notes:
         yield f"Note: {note}."
+    if found.copies is None:  # where held-out images say nothing, neither do distances
+        return
     yield _authentic(found)
     if not math.isnan(found.distance_z):
         yield _distances(found.distance_z)
@@ -166,7 +171,10 @@ def _authentic(found: CopyAudit) -> str:
 
 
 def _distances(z: float) -> str:
-    if abs(z) < 3:
-        return f"Generated images lie as far from the training images as new real ones (z = {z:+.1f})."
+    if abs(z) < SURE_DISTANCE:
+        return (
+            "That generated images lie nearer to the training images than new real ones do, or farther, is not shown "
+            f"(z = {z:+.1f}; {SURE_DISTANCE} is asked for)."
+        )
     side = "nearer to" if z < 0 else "farther from"
     return f"Generated images lie {side} the training images than new real ones do (z = {z:+.1f})."

@@ -204,5 +204,4 @@ def _beside_mean(comparison: Comparison | None) -> dict[str, Any] | None:
     if comparison is None:
         return None
     found = comparison.constant
-    verdict = "better" if found.is_nearer else "no better"
-    return {"frechet": found.generated, "frechet_of_mean": found.mean, "verdict": verdict}
+    return {"frechet": found.generated, "frechet_of_mean": found.mean, "verdict": found.verdict}

@@ -45,6 +45,13 @@ class BesideMean(NamedTuple):
         """Whether the generated images are."""
         return self.generated < self.mean
 
+    @property
+    def verdict(self) -> str:
+        """Whether they are, in a word or two; none where no real image differs from another."""
+        if self.mean == 0 or not math.isfinite(self.generated + self.mean):
+            return "no verdict"
+        return "nearer than the mean image" if self.is_nearer else "no nearer than the mean image"
+
     def told(self) -> str:
         """That they are not; or that nobody can be, where no real image differs from another."""
         if self.mean == 0:

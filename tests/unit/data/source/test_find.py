@@ -330,3 +330,31 @@ def test_images_alone_are_every_image_with_or_without_a_mask(tmp_path: Path) -> 
     found = find_cases(tmp_path / "half", hints=Hints(images_only=True))
     assert [(case.id, case.masks) for case in found.cases] == [("a", ()), ("b", ())]
     assert not found.has_masks
+
+
+def test_masks_that_a_person_names_are_not_passed_over_for_those_of_a_table(tmp_path: Path) -> None:
+    for folder in ("set/images", "set/masks", "better", "linked"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("set/images/a.png", "set/masks/a_seg.png", "better/a_seg2.png"):
+        write_image(tmp_path / name, np.eye(8, dtype=np.uint8) * 255)
+    (tmp_path / "set/manifest.csv").write_text("id,image,mask\na,images/a.png,masks/a_seg.png\n")
+    with pytest.raises(UsageError, match="no image has its mask there"):
+        find_cases(tmp_path / "set", masks=tmp_path / "better")
+    (tmp_path / "linked/masks").symlink_to(tmp_path / "set/masks")
+    for same in (tmp_path / "set/masks", tmp_path / "linked/masks", tmp_path / "set/masks/a_seg.png"):
+        assert find_cases(tmp_path / "set", masks=same).has_masks
+
+
+@pytest.mark.parametrize("mask", ["masks", "Segmentation", "mask_path", "seg_0"])
+def test_a_table_called_manifest_says_what_it_says_under_other_names(mask: str, tmp_path: Path) -> None:
+    for folder in ("images", "outlines"):
+        (tmp_path / folder).mkdir()
+        for name in "ab":
+            write_image(tmp_path / folder / f"{name}.png", np.eye(8, dtype=np.uint8) * 255)
+    rows = "".join(
+        f"{name},images/{name}.png,outlines/{name}.png,{kind}\n" for name, kind in zip("ab", "xy", strict=True)
+    )
+    (tmp_path / "manifest.csv").write_text(f"id,image,{mask},diagnosis\n{rows}")
+    found = find_cases(tmp_path)
+    assert found.form == "table" and [case.label for case in found.cases] == ["x", "y"]
+    assert all(len(case.masks) == 1 for case in found.cases)

@@ -118,6 +118,25 @@ def test_adaptive_ends_at_the_lowest_level_and_not_a_rounding_above_it(schedule:
         assert ratios.log().diff().abs().min() > 1e-6
 
 
+@pytest.mark.parametrize(("factor", "shortened"), [(0.8075, True), (0.8125, False)])
+def test_adaptive_takes_a_step_again_whose_successor_would_be_shorter_than_0_81_of_it(factor: float, shortened: bool):
+    """Where x0 is ln s, the orders differ by h sinh(h / 2) over a width h: the tolerance decides about the factor."""
+    width = 0.05
+    error = width * math.sinh(width / 2)
+    times = ratio_grid(EDM(), torch.tensor([50.0, 1.0]))
+
+    def logarithm(x_t: Tensor, t: float, condition: Condition) -> Tensor:
+        alpha, sigma = EDM_PROCESS.coefficients(t)
+        return torch.full_like(x_t, math.log(sigma / alpha))
+
+    walked = dpm_adaptive(
+        EDM_PROCESS, logarithm, torch.ones(1, 1, 1, 2, dtype=torch.float64), Condition(), Noise([0]), times=times,
+        order=2, relative=0.0, absolute=error * (1 + math.tan(factor - 1)) ** 2,
+    )  # fmt: skip
+    alpha, sigma = EDM_PROCESS.coefficients(next(walked).t)
+    assert math.log(50.0 * alpha / sigma) == pytest.approx(width * factor if shortened else width, rel=1e-3)
+
+
 def test_adaptive_steps_do_not_depend_on_the_scale():
     def ratios(schedule: VP) -> list[float]:
         process = Gaussian(schedule=schedule, prediction="x0")

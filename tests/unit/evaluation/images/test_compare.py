@@ -142,6 +142,17 @@ def test_where_real_images_never_differ_being_near_them_is_no_merit():
     assert told == only and verdict.startswith("Different from real images")
 
 
+@pytest.mark.parametrize(
+    ("generated", "mean", "verdict"),
+    [
+        (1.0, 2.0, "nearer than the mean image"), (2.0, 2.0, "no nearer than the mean image"),
+        (0.0, 0.0, "no verdict"), (1.0, 0.0, "no verdict"), (math.nan, 2.0, "no verdict"),
+    ],
+)  # fmt: skip
+def test_the_verdict_beside_the_mean_image_says_nearer_to_what(generated: float, mean: float, verdict: str):
+    assert BesideMean(generated, mean).verdict == verdict
+
+
 def test_sentences():
     say = partial(reading, spaces=[Dimensions("pixels", 64), Dimensions("radiomics", 47)], other_shares=False)
     alike = [row("kid", 0.4), row("frechet", 2.9), row("kid", 1.0, space="radiomics"), row("coverage", 5.0)]
