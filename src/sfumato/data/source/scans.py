@@ -48,15 +48,17 @@ def list_scans(entries: Sequence[Entry]) -> Scans:
     series = Counter(volume.path.parent for volume in volumes if volume.header and len(volume.files) > 1)
     found, headers, drawn_on, notes = list[Entry](), dict[str, Header](), dict[str, str](), list[str]()
     for volume in volumes:
-        if volume.header is None:
+        if volume.kind == "skipped":
             notes += volume.notes
             continue
         entry = by_path[volume.path]
         alone = len(volume.files) > 1 and series[volume.path.parent] == 1
         found.append(_named_by_folder(entry) if alone else entry)
-        headers[entry.locator] = volume.header
+        if volume.header is not None:
+            headers[entry.locator] = volume.header
         if volume.kind == "label":
-            drawn_on[entry.locator] = next((str(path) for path in volume.header.reference), "")
+            reference = volume.header.reference if volume.header is not None else ()
+            drawn_on[entry.locator] = next(map(str, reference), "")
     return Scans(in_order([*files, *found]), headers, drawn_on, notes)
 
 

@@ -1,0 +1,94 @@
+"""Labels that files name themselves (DICOM segmentations, RTSTRUCT, `.seg.nrrd`), brought to one numbering of a set.
+
+A file numbers its segments as it likes: 1 may be the liver in one and the spleen in the next. Where the names say so,
+values are given by name. `--class-names liver,spleen` chooses some of them, and their order.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sfumato.data.formats.dicom.structures import CONTOURS
+from sfumato.data.formats.volume import Header
+from sfumato.data.order import natural
+from sfumato.data.source.found import Hints
+from sfumato.errors import DataError, listed
+from sfumato.escape import visible
+
+SHOWN = 8
+
+Pairs = tuple[tuple[int, int], ...]
+
+
+class Numbered(NamedTuple):
+    """One numbering of a set.
+
+    Attributes:
+        names: of its classes by their values; empty where the files agree and nothing was chosen.
+        notes: what was done.
+    """
+
+    names: Mapping[int, str]
+    notes: tuple[str, ...] = ()
+
+    def values(self, header: Header) -> Pairs:
+        """The stored values of a file, and those that they have in the set: of a file with none of them the 0 alone."""
+        meant = {name: value for value, name in self.names.items()}
+        found = [(stored, meant[name]) for stored, name in sorted(named(header).items()) if name in meant]
+        return tuple(found) or ((0, 0),)
+
+
+AS_STORED = Numbered({})
+
+
+def named(header: Header) -> Mapping[int, str]:
+    """The names of a file's labels, without the background."""
+    return {value: name for value, name in (header.names or {}).items() if value}
+
+
+def one_numbering(headers: Sequence[Header], hints: Hints) -> Numbered:
+    """How the labels of a set are numbered.
+
+    Args:
+        headers: of all masks.
+        hints: with the classes that a person named.
+
+    Raises:
+        DataError: none of the contours is called as a person named the classes.
+    """
+    if not headers or not all(named(header) for header in headers):
+        return AS_STORED
+    names = sorted({name for header in headers for name in named(header).values()}, key=natural)
+    wanted = {value: name for value, name in hints.names_of_classes.items() if value}
+    if wanted and set(wanted.values()) <= set(names):
+        return Numbered(wanted, _about(headers, wanted, names))
+    if wanted and any(header.modality == CONTOURS for header in headers):
+        missing = [visible(name) for name in wanted.values() if name not in names]
+        raise DataError(
+            f"no region is called {', '.join(missing)}; there are:\n{listed([visible(name) for name in names])}",
+            expected="--class-names among the names of the regions",
+            remedy="give other --class-names, or none to have all of them",
+            code="DATA-064",
+        )
+    if _agree(headers):
+        return AS_STORED
+    values = dict(enumerate(names, start=1))
+    renumbered = f"labels are numbered by their names, since files number them differently: {_some(names)}"
+    return Numbered(values, (renumbered, *_about(headers, values, names)))
+
+
+def _agree(headers: Sequence[Header]) -> bool:
+    """Whether each value has one name in all files, and each name one value."""
+    pairs = {pair for header in headers for pair in named(header).items()}
+    return len(pairs) == len({value for value, _ in pairs}) == len({name for _, name in pairs})
+
+
+def _about(headers: Sequence[Header], values: Mapping[int, str], names: Sequence[str]) -> tuple[str, ...]:
+    unused = [name for name in names if name not in values.values()]
+    lacking = sum(not set(values.values()) <= set(named(header).values()) for header in headers)
+    notes = [f"labels of other names, not used: {_some(unused)}"] if unused else []
+    notes += [f"masks that lack some label, taken for having none of it: {lacking}"] if lacking else []
+    return tuple(notes)
+
+
+def _some(names: Sequence[str]) -> str:
+    return f"{', '.join(visible(name) for name in names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
