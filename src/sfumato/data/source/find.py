@@ -46,6 +46,7 @@ from sfumato.data.source.listing import (
     left_out,
 )
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
+from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.volumes import cut, find_in_volumes
@@ -54,7 +55,7 @@ from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import is_pattern, what_is
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names")
+SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names", "pages")
 """What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
 
 KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
@@ -181,7 +182,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
     if ending in SUFFIXES:
-        return _concluded(arrange([entry], masks=masks, hints=hints))
+        return _concluded(arrange([entry], masks=masks, hints=hints), hints)
     if is_volume(path):
         return find_in_volumes([entry], masks, hints)
     raise DataError(
@@ -289,11 +290,11 @@ def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, h
         return find_in_volumes(files, masks, hints)
     if kind == "arrays":
         return find_in_array_files(files, masks, hints)
-    return _concluded(arrange(files, masks=masks, hints=hints))
+    return _concluded(arrange(files, masks=masks, hints=hints), hints)
 
 
-def _concluded(arranged: Arranged, *, form: str = "folders") -> Found:
-    return arranged.found(form)
+def _concluded(arranged: Arranged, hints: Hints, *, form: str = "folders") -> Found:
+    return paged(arranged, hints.pages).found(form)
 
 
 def _by_table(
@@ -316,7 +317,7 @@ def _by_table(
     if told.are_volumes:
         found = cut(arranged, hints, form="table", headers=told.headers)
     else:
-        found = _concluded(arranged, form="table")
+        found = _concluded(arranged, hints, form="table")
     return found._replace(outside=told.outside)
 
 
