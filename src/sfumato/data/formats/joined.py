@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
 from sfumato.data.formats.locator import PART, Locator
-from sfumato.data.formats.scan import is_volume, read_contours, read_volume
+from sfumato.data.formats.scan import FILES, is_volume, read_contours, read_volume
 from sfumato.data.formats.volume import Axis, Place, flat_axis, named_place
 from sfumato.errors import DataError
 
@@ -98,7 +98,8 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
     if not all(is_volume(target.path) for target in targets):
         return _painted(mask, ((part, read(part.locator)) for part in parts))
     places = [named_place(target.member) for target in targets]
-    if any(place and (place.window or place.values) for place in places):  # each has planes of its own
+    are_dicom = not all(target.path.name.lower().endswith(FILES) for target in targets)
+    if are_dicom or any(place and (place.window or place.values) for place in places):  # each has planes of its own
         return _painted(mask, ((part, read(part.locator)) for part in parts))
     volume = read_volume(targets[0].path)
     axis = places[0].axis if places[0] else flat_axis(volume.voxels.shape, volume.affine)

@@ -21,6 +21,9 @@ from sfumato.shortage import raise_shortage
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
 """How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
 
+FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""Endings of volumes that are a file each; all others are DICOM."""
+
 MAX_REMEMBERED = 2**29
 """Bytes of volumes that are remembered (the latest one always is): planes of one volume are asked for in turn."""
 

@@ -69,7 +69,7 @@ def one_numbering(headers: Sequence[Header], hints: Hints) -> Numbered:
             remedy="give other --class-names, or none to have all of them",
             code="DATA-064",
         )
-    if _agree(headers):
+    if _agree(headers) or (wanted and not set(wanted.values()) & set(names)):  # a person named the values
         return AS_STORED
     values = dict(enumerate(names, start=1))
     renumbered = f"labels are numbered by their names, since files number them differently: {_some(names)}"

@@ -2,7 +2,7 @@
 
 Volumes are arranged like pictures (`source.layout`), and a word such as `seg` or `label` counts wherever it stands in a
 name: `t2_seg-manual` belongs to the volume whose name it continues. What a DICOM segmentation was drawn on, it says
-itself; where several were drawn on one image, nobody can know which one is meant, and they are listed.
+itself; of several that were drawn on one image, the names of their labels tell classes (`source.several`).
 
 All volumes of a source are cut along one axis: the one that most of them have as that of the thickest slices.
 """
@@ -26,9 +26,9 @@ from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry, divided
-from sfumato.data.source.named import AS_STORED, Numbered, one_numbering
-from sfumato.data.source.scans import FILES, list_scans, several
-from sfumato.errors import DataError, listed, raise_together
+from sfumato.data.source.named import AS_STORED, Numbered, named, one_numbering
+from sfumato.data.source.scans import FILES, list_scans
+from sfumato.errors import DataError, raise_together
 
 IN_TIME = re.compile(r"(?:^|[ _.-])4d$", re.IGNORECASE)
 
@@ -56,16 +56,14 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
     """
     apart = {entry.locator for entry in masks or ()}
     scans = list_scans([*entries, *(masks or ())])
-    if not hints.images_only:
-        _refuse_unclear({image: dict(zip(drawn, [[Path(mask).name] for mask in drawn], strict=True))
-                         for image, drawn in several(scans.drawn_on).items()})  # fmt: skip
     separate, images = divided(scans.entries, lambda entry: entry.locator in apart)
     drawn_on = {entry: scans.drawn_on[entry.locator] for entry in scans.entries if entry.locator in scans.drawn_on}
     if masks is not None:  # what was not drawn on one of the images may have the name of one
         drawn_on = {mask: image for mask, image in drawn_on.items() if image}
     rest = None if masks is None else [entry for entry in separate if entry not in drawn_on]
     images, notes = _without_series_in_time(images)
-    arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True)
+    labels = {mask: frozenset(named(scans.headers[mask]).values()) for mask in scans.drawn_on if mask in scans.headers}
+    arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True, labels=labels)
     return cut(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)
 
 
@@ -77,22 +75,6 @@ def _without_series_in_time(entries: list[Entry]) -> tuple[list[Entry], list[str
         return entries, []
     note = f"volumes of all points in time beside single ones, not used: {len(whole)} ({whole[0].where} ...)"
     return [entry for entry in entries if entry not in set(whole)], [note]
-
-
-def _refuse_unclear(meanings: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-    unclear = [
-        f"{image}: {', '.join(name for names in of_image.values() for name in names)}"
-        for image, of_image in meanings.items()
-        if len(of_image) > 1
-    ]
-    if unclear:
-        raise DataError(
-            f"{len(unclear)} volumes have several labels of different meaning:\n{listed(unclear)}",
-            expected="one kind of labels for each volume",
-            remedy="choose: a folder with the labels that are meant (--masks), or a table with the columns image and "
-            "mask (--labels)",
-            code="DATA-064",
-        )
 
 
 def cut(
