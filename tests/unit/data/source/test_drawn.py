@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("pydicom")
-pytest.importorskip("highdicom")
+highdicom = pytest.importorskip("highdicom")
 
 from tests.unit.data.formats.dicom.structure_sets import box, write_contours, write_ct
 
@@ -23,6 +23,13 @@ def blob(left: int, top: int, planes: Sequence[int] = (1, 2), side: int = 6) -> 
     labels = np.zeros(SHAPE, np.uint8)
     labels[left : left + side, top : top + side, list(planes)] = 1
     return labels
+
+
+@pytest.fixture(autouse=True)
+def without_empty_planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Segmentations as most programs write them."""
+    whole = highdicom.seg.Segmentation
+    monkeypatch.setattr(highdicom.seg, "Segmentation", lambda **said: whole(**(said | {"omit_empty_frames": True})))
 
 
 def segmented(folder: Path, **drawn: tuple[str, np.ndarray]) -> Path:
