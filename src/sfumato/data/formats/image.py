@@ -21,6 +21,8 @@ from jaxtyping import Shaped
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from sfumato.atomic import write_atomic
+from sfumato.data.formats.annotations.read import OUTLINE, read_outline
+from sfumato.data.formats.annotations.read import SUFFIXES as OUTLINES
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
 from sfumato.data.formats.colours import Colours, find_colours
 from sfumato.data.formats.content import opened
@@ -110,6 +112,8 @@ def _stored(target: Locator, *, palette: bool) -> np.ndarray:
         return read_plane(target)
     elif target.member.startswith(PAGE) and target.path.suffix.lower() in TIFF:
         decoded = _page(target, palette=palette)
+    elif target.member.startswith(OUTLINE) and target.path.suffix.lower() in OUTLINES:
+        return read_outline(target)
     elif target.member:
         return read_member(target)
     else:

@@ -27,7 +27,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
-from sfumato.data.source.contours import refuse_contours
+from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
 from sfumato.data.source.found import Hints as Hints
@@ -222,7 +222,7 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         found = _of_kind(kind, files, masks, hints)
         notes += left_out(listing, others, what=kind)
         if not found.has_masks and not hints.images_only:
-            refuse_contours(others)
+            found = with_outlines(found, files, others, source, hints)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
 
 

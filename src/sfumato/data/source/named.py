@@ -46,22 +46,29 @@ def named(header: Header) -> Mapping[int, str]:
 
 
 def one_numbering(headers: Sequence[Header], hints: Hints) -> Numbered:
+    """How the labels of a set of volumes are numbered; see `numbered_names`."""
+    names = [named(header) for header in headers]
+    if not names or not all(names):
+        return AS_STORED
+    return numbered_names(names, hints, by_name=any(header.modality == CONTOURS for header in headers))
+
+
+def numbered_names(files: Sequence[Mapping[int, str]], hints: Hints, *, by_name: bool) -> Numbered:
     """How the labels of a set are numbered.
 
     Args:
-        headers: of all masks.
+        files: names by stored values, without the background, of each file.
         hints: with the classes that a person named.
+        by_name: whether nothing but names says what is drawn: values are numbers of this program.
 
     Raises:
-        DataError: none of the contours is called as a person named the classes.
+        DataError: not all classes that a person named are there, and nothing but names says what is drawn.
     """
-    if not headers or not all(named(header) for header in headers):
-        return AS_STORED
-    names = sorted({name for header in headers for name in named(header).values()}, key=natural)
+    names = sorted({name for of_file in files for name in of_file.values()}, key=natural)
     wanted = {value: name for value, name in hints.names_of_classes.items() if value}
     if wanted and set(wanted.values()) <= set(names):
-        return Numbered(wanted, _about(headers, wanted, names))
-    if wanted and any(header.modality == CONTOURS for header in headers):
+        return Numbered(wanted, _about(files, wanted, names))
+    if wanted and by_name:
         missing = [visible(name) for name in wanted.values() if name not in names]
         raise DataError(
             f"no region is called {', '.join(missing)}; there are:\n{listed([visible(name) for name in names])}",
@@ -69,22 +76,24 @@ def one_numbering(headers: Sequence[Header], hints: Hints) -> Numbered:
             remedy="give other --class-names, or none to have all of them",
             code="DATA-064",
         )
-    if _agree(headers) or (wanted and not set(wanted.values()) & set(names)):  # a person named the values
+    if wanted and not set(wanted.values()) & set(names):  # a person named the values
         return AS_STORED
     values = dict(enumerate(names, start=1))
+    if _agree(files):
+        return AS_STORED
     renumbered = f"labels are numbered by their names, since files number them differently: {_some(names)}"
-    return Numbered(values, (renumbered, *_about(headers, values, names)))
+    return Numbered(values, (renumbered, *_about(files, values, names)))
 
 
-def _agree(headers: Sequence[Header]) -> bool:
+def _agree(files: Sequence[Mapping[int, str]]) -> bool:
     """Whether each value has one name in all files, and each name one value."""
-    pairs = {pair for header in headers for pair in named(header).items()}
+    pairs = {pair for of_file in files for pair in of_file.items()}
     return len(pairs) == len({value for value, _ in pairs}) == len({name for _, name in pairs})
 
 
-def _about(headers: Sequence[Header], values: Mapping[int, str], names: Sequence[str]) -> tuple[str, ...]:
+def _about(files: Sequence[Mapping[int, str]], values: Mapping[int, str], names: Sequence[str]) -> tuple[str, ...]:
     unused = [name for name in names if name not in values.values()]
-    lacking = sum(not set(values.values()) <= set(named(header).values()) for header in headers)
+    lacking = sum(not set(values.values()) <= set(of_file.values()) for of_file in files)
     notes = [f"labels of other names, not used: {_some(unused)}"] if unused else []
     notes += [f"masks that lack some label, taken for having none of it: {lacking}"] if lacking else []
     return tuple(notes)
