@@ -23,6 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
@@ -220,9 +221,11 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         found = _by_table(table, source, listing, masks, hints, follow=False)
     else:
         found = _of_kind(kind, files, masks, hints)
-        notes += left_out(listing, others, what=kind)
         if not found.has_masks and not hints.images_only:
             found = with_outlines(found, files, others, source, hints)
+            outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
+            others = [entry for entry in others if entry.locator not in outlines]
+        notes += left_out(listing, others, what=kind)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
 
 

@@ -117,6 +117,7 @@ def test_outlines_are_masks(tmp_path: Path, tool: str) -> None:
     count = len(TOOLS[tool])
     told = f"outlines ({count} file{'s' * (count > 1)} of {tool}), read as masks: "
     assert any(note.startswith(told) and "of 2 classes in 2 images, none in 1" in note for note in found.notes)
+    assert not any("not used" in note or "not read" in note for note in found.notes)
     chosen = find_cases(tmp_path, hints=Hints(class_names=("nucleus",)))
     assert (
         np.array_equal(masks(chosen)[0], area(4, 3, 7, 6)) and "labels of other names, not used: lesion" in chosen.notes
