@@ -143,6 +143,14 @@ def test_parts_holes_and_runs(tmp_path: Path) -> None:
     assert np.array_equal(masks(find_cases(write(images(tmp_path / "3"), TOOLS["CVAT"])))[2], expected)
 
 
+def test_corners_are_counted_from_the_corner_of_the_first_pixel(tmp_path: Path) -> None:
+    """The centre of pixel 2 is 2.5: it lies between 2.4 and 5.6, as those of 3, 4 and 5 do."""
+    corners = [2.4, 1.6, 5.6, 1.6, 5.6, 4.4, 2.4, 4.4]
+    item = {"image_id": 7, "category_id": 9, "segmentation": [corners]}
+    found = find_cases(write(images(tmp_path), {"all.json": coco(annotations=[item])}))
+    assert np.array_equal(masks(found)[0], area(2, 2, 6, 4))
+
+
 def test_runs_of_coco_go_down_the_columns(tmp_path: Path) -> None:
     drawn = area(2, 1, 5, 9)
     flips = np.flatnonzero(np.diff(drawn.T.ravel(), prepend=0, append=0)).tolist()
