@@ -93,7 +93,7 @@ def contours_header(facts: Facts, whole: Header, space: str) -> Header:
         DataError: there are none that are closed; they lie in another space or between the planes of the image.
     """
     regions = _regions(facts.path, facts.path.stat().st_mtime_ns)
-    _, placed = _place(facts.path, regions, whole, space)
+    axis, placed = _place(facts.path, regions, whole, space)
     names = dict(facts.segments)
     return Header(
         shape=whole.shape[:3],
@@ -102,7 +102,7 @@ def contours_header(facts: Facts, whole: Header, space: str) -> Header:
         modality=CONTOURS,
         label=True,
         names=names,
-        notes=(RULE, *facts.notes, *_notes(placed)),
+        notes=(RULE, *facts.notes, *_notes(axis, placed, whole.shape)),
     )
 
 
@@ -202,12 +202,21 @@ def _touches(places: np.ndarray, size: int) -> bool:
     return bool(places.max() >= -0.5 and places.min() <= size - 0.5)
 
 
-def _notes(placed: Sequence[_Placed]) -> Iterator[str]:
+def _notes(axis: int, placed: Sequence[_Placed], shape: Sequence[int]) -> Iterator[str]:
     if beyond := [one.region.name for one in placed if one.beyond]:
         yield f"contours outside of the images, left out: {_some(beyond)}"
     gaps = [one.region.name for one in placed if one.planes and np.ptp(list(one.planes)) >= len(one.planes)]
     if gaps:
         yield f"regions that have planes without a contour between others, empty there: {_some(gaps)}"
+
+    size = [shape[other] for other in range(3) if other != axis]
+    thin = [
+        one.region.name
+        for one in placed
+        if one.planes and not any(filled(rings, *size).any() for rings in one.planes.values())
+    ]
+    if thin:
+        yield f"regions whose contours hold no pixel's centre, empty: {_some(thin)}"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -86,11 +86,13 @@ def test_a_mask_without_the_chosen_region_is_empty(tmp_path: Path) -> None:
 def test_what_is_told(tmp_path: Path) -> None:
     write_ct(tmp_path / "ct")
     beyond = [(0.0, box(1, 1, 5, 5)), (2.0, box(1, 1, 5, 5)), (6.0, box(1, 1, 5, 5)), (1.0, box(90, 1, 99, 5))]
-    write_contours(tmp_path / "rs.dcm", {"Liver": beyond, "Isocentre": []})
+    needle = [(1.0, box(2.1, 1, 2.9, 20))]
+    write_contours(tmp_path / "rs.dcm", {"Liver": beyond, "Isocentre": [], "Needle": needle})
     notes = find_cases(tmp_path).notes
     assert "contours outside of the images, left out: Liver" in notes
     assert "regions that have planes without a contour between others, empty there: Liver" in notes
     assert "regions without a closed contour, not used: Isocentre" in notes
+    assert "regions whose contours hold no pixel's centre, empty: Needle" in notes
 
 
 def test_several_structure_sets_go_to_the_series_that_they_name(tmp_path: Path) -> None:
