@@ -206,6 +206,7 @@ def _refuse_other_data(data: Data, spec: Spec) -> None:
         "intensity": (data.intensity, spec.intensity.kind),
         "modality": (data.modality, spec.modality or "unknown"),
         "source.slice_axis": (data.source.slice_axis, spec.slice_axis),
+        "source.pages": (data.source.pages, spec.pages),
     }
     other = [
         f"data.{name}: {there} in the data set, {wanted} now"

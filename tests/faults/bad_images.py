@@ -83,7 +83,12 @@ IMAGES = (
         ("bad.png", "git lfs pull"),
     ),
     Bad("animated GIF", beside_good("bad.gif", frames("GIF")), "DATA-008", ("bad.gif", "2 frames")),
-    Bad("TIFF of several pages", beside_good("bad.tif", frames("TIFF")), "DATA-008", ("bad.tif", "2 frames")),
+    Bad(
+        "TIFF of several pages",
+        beside_good("bad.tif", frames("TIFF")),
+        "DATA-008",
+        ("bad.tif", "2 pages", "--pages volume"),
+    ),
     Bad("TIFF with NaN", beside_good("bad.tif", tiff(with_value(np.nan))), "DATA-015", ("bad.tif", "row, column 3, 4")),
     Bad("TIFF with infinity", beside_good("bad.tif", tiff(with_value(np.inf))), "DATA-015", ("bad.tif", "1 values")),
     Bad(

@@ -27,6 +27,7 @@ def build_hints(data: Data) -> Hints:
         class_level=source.class_level,
         slice_axis=source.slice_axis,
         component=source.component,
+        pages=source.pages,
         fold=data.split.fold,
         keep_split=source.keep_split,
         images=source.images,

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -62,6 +62,7 @@ class Spec:
         readers: masks per image.
         slice_axis: along which axis volumes were cut; None without volumes.
         component: which component of volumes with several was taken.
+        pages: what the pages of TIFF files of several are; None where none were read.
         channel_files: how the names of the files of an image of several end, in the order of its channels.
     """
 
@@ -82,6 +83,7 @@ class Spec:
     readers: int = 0
     slice_axis: Axis | None = None
     component: int | None = None
+    pages: Literal["volume", "channels"] | None = None
     channel_files: tuple[str, ...] = ()
 
     @property
@@ -92,7 +94,9 @@ class Spec:
     def as_taught(self) -> Hints:
         """How a model is given new images: alone, cut and put together as those that it was trained on."""
         axis = self.slice_axis or "auto"
-        return Hints(images_only=True, slice_axis=axis, component=self.component, channels=self.channel_files)
+        return Hints(
+            images_only=True, slice_axis=axis, component=self.component, pages=self.pages, channels=self.channel_files
+        )
 
     def without_masks(self) -> "Spec":
         """The same of the images alone."""

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
+from sfumato.data.formats.volume import named_place
 from sfumato.data.manifest import Case
 from sfumato.wording import counted
 
@@ -41,13 +42,19 @@ def told(cases: Sequence[Case], what: str = "case") -> str:
 
 
 def units(cases: Sequence[Case], form: Form) -> list[Unit]:
-    """Cases by image or volume; in the form "png" every plane is an image."""
+    """Cases by image or volume; in the form "png", and of arrays and TIFF, every plane is an image."""
     if form == "png":
         return [Unit(case.id, (case,), None) for case in cases]
     members: dict[str, list[Case]] = {}
     for case in cases:
-        members.setdefault(case.volume or case.id, []).append(case)
+        members.setdefault(case.volume if case.volume and _is_of_volume_file(case) else case.id, []).append(case)
     return [Unit(name, tuple(planes), _volume_file(planes[0])) for name, planes in members.items()]
+
+
+def _is_of_volume_file(case: Case) -> bool:
+    """Whether a plane is one of a file that a mask of all planes can be written like; an array has no geometry."""
+    member = Locator.parse(case.image or case.masks[0]).member
+    return not member or named_place(member) is not None
 
 
 def _volume_file(case: Case) -> Path | None:

@@ -62,6 +62,9 @@ class Source(Part):
     component: Annotated[Whole, Field(ge=0)] | None = Field(
         None, description="which component of volumes with several is the image"
     )
+    pages: Literal["volume", "channels"] | None = Field(
+        None, description="what the pages of a TIFF of several are: planes of a volume, or channels of one image"
+    )
 
     @property
     def masks_folder(self) -> str | None:

@@ -42,6 +42,7 @@ class SourceFlags:
         keep_split: Keep a split of the source that has one patient or picture in several parts, instead of refusing it.
         slice_axis: Along which axis volumes are cut: auto, axial, coronal or sagittal.
         component: Which component of volumes with several is the image.
+        pages: What the pages of a TIFF of several are: planes of a volume, or channels of one image.
         fold: Which fold of a splits_final.json divides the cases.
     """
 
@@ -62,6 +63,7 @@ class SourceFlags:
     keep_split: Annotated[bool, Parameter(negative="")] = False
     slice_axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
     component: Index | None = None
+    pages: Literal["volume", "channels"] | None = None
     fold: Index | None = None
 
     def settings(self) -> list[str]:
@@ -84,6 +86,7 @@ class SourceFlags:
             "source.keep_split": self.keep_split or None,
             "source.slice_axis": self.slice_axis,
             "source.component": self.component,
+            "source.pages": self.pages,
             "split.fold": self.fold,
         }
         return [f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]

@@ -11,10 +11,11 @@ from sfumato.data.conversion.nnunet import describe, label_indices, open_part, r
 from sfumato.data.conversion.setting import Conversion, Step, refuse_other_size
 from sfumato.data.formats import nifti
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.dicom.contours import is_structure_set
 from sfumato.data.formats.dicom.drawn import seg_offset
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.joined import at_member, each_part, parts_of, told
-from sfumato.data.formats.laid import lay_mask
+from sfumato.data.formats.laid import Laid, lay_mask
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
 from sfumato.data.formats.volume import Volume, as_stored, named_place
 from sfumato.data.manifest import Case, file_names
@@ -125,12 +126,16 @@ def _one_of(planes: Mapping[str, Sequence[str]], number: int, drawn: str) -> str
 def _planes_of(image: Path, drawn: str, count: int) -> list[str]:
     """The planes of a file of a mask that lie on the axial planes of its image."""
     locator = Locator.parse(drawn)
-    if read_header(locator.path).modality == "SEG":
-        offset = seg_offset(image, locator.path, "axial")
-        return [f"{locator.path}::axial/{number - offset}" for number in range(count)]
-    place, laid = named_place(locator.member), lay_mask(image, locator.path)
+    place, offset = named_place(locator.member), 0
+    if is_structure_set(locator.path):
+        laid = Laid()
+    elif read_header(locator.path).modality == "SEG":
+        laid, offset = Laid(), seg_offset(image, locator.path, "axial")
+    else:
+        laid = lay_mask(image, locator.path)
+    laid = laid._replace(values=place.values if place else ())
     component = f"/{place.component}" if place and place.component is not None else ""
-    members = [laid.member("axial", number).partition("@") for number in range(count)]
+    members = [laid.member("axial", number - offset).partition("@") for number in range(count)]
     return [f"{locator.path}::{plane}{component}{at}{how}" for plane, at, how in members]
 
 

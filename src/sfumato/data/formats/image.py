@@ -11,13 +11,18 @@ says itself. Masks keep the index of a palette, since its colours mean nothing.
 
 import io
 import logging
+from collections.abc import Callable
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Shaped
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from sfumato.atomic import write_atomic
+from sfumato.data.formats.annotations.read import OUTLINE, read_outline
+from sfumato.data.formats.annotations.read import SUFFIXES as OUTLINES
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
 from sfumato.data.formats.colours import Colours, find_colours
 from sfumato.data.formats.content import opened
@@ -26,8 +31,8 @@ from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.pillow import WHOLE, Decoded, decode_pillow, of_colours, refuse_huge, refused, too_large
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
 from sfumato.data.formats.scan import is_volume, read_header, read_plane
-from sfumato.data.formats.tiff import encode_tiff, is_tiff
-from sfumato.data.formats.tiff_pixels import decode_tiff
+from sfumato.data.formats.tiff import ALL_PAGES, PAGE, Pages, count_pages, encode_tiff, is_tiff
+from sfumato.data.formats.tiff_pixels import decode_pages, decode_tiff
 from sfumato.data.formats.webp import decode_webp, is_webp
 from sfumato.errors import DataError, SfumatoError, listed
 from sfumato.escape import visible
@@ -38,8 +43,10 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong
 
 Pixels = Shaped[np.ndarray, "h w c"]
 Plane = Shaped[np.ndarray, "h w"]
+Made = TypeVar("Made")
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+TIFF = (".tif", ".tiff")
 GREY_TOLERANCE = 8
 """An RGB mask whose channels differ by no more is grey: JPEG leaves such traces."""
 
@@ -103,11 +110,33 @@ def _stored(target: Locator, *, palette: bool) -> np.ndarray:
         decoded = _decode(target.path, read_bytes(target), palette=palette)
     elif is_volume(target.path):
         return read_plane(target)
+    elif target.member.startswith(PAGE) and target.path.suffix.lower() in TIFF:
+        decoded = _page(target, palette=palette)
+    elif target.member.startswith(OUTLINE) and target.path.suffix.lower() in OUTLINES:
+        return read_outline(target)
     elif target.member:
         return read_member(target)
     else:
         decoded = _decode(target.path, _content(target.path), palette=palette)
     return _on_black(decoded.pixels) if decoded.opacity and not palette else decoded.pixels
+
+
+def _page(target: Locator, *, palette: bool) -> Decoded:
+    """A page of a TIFF, or all of them as channels."""
+    pages = _pages(target.path, target.path.stat().st_mtime_ns, palette=palette)
+    if target.member == ALL_PAGES:
+        channels = [_on_black(page.pixels) if page.opacity else page.pixels for page in pages]
+        return Decoded(np.concatenate([np.atleast_3d(pixels) for pixels in channels], axis=2), opacity=False)
+    number = int(target.member.removeprefix(PAGE))
+    if number >= len(pages):
+        raise DataError(f"{target}: it has {len(pages)} pages", expected="one of its pages", code="DATA-018")
+    return pages[number]
+
+
+@lru_cache(maxsize=2)
+def _pages(path: Path, _changed: int, *, palette: bool) -> list[Decoded]:
+    """All pages of a TIFF; those of the latest are remembered, since they are asked for in turn."""
+    return _decoded(path, _content(path), partial(decode_pages, palette=palette))
 
 
 def _single(pixels: Pixels, locator: str) -> Plane:
@@ -183,17 +212,26 @@ def _on_black(pixels: Pixels) -> Shaped[np.ndarray, "h w colours"]:
 
 def _decode(path: Path, content: bytes, *, palette: bool) -> Decoded:
     """An image file's pixels; `path` is for errors."""
+    return _decoded(path, content, partial(_by_kind, palette=palette))
+
+
+def _by_kind(path: Path, content: bytes, *, palette: bool) -> Decoded:
+    if content.startswith(SIGNATURE):
+        png = check_png(content)
+        refuse_huge(path, png.header.width, png.header.height)
+        if (pixels := decode_png(png, indices=palette)) is not None:
+            return of_colours(pixels)
+    if is_tiff(content):
+        return decode_tiff(path, content, palette=palette)
+    if is_webp(content):
+        return decode_webp(path, content, palette=palette)
+    return decode_pillow(path, content, palette=palette)
+
+
+def _decoded(path: Path, content: bytes, decode: Callable[[Path, bytes], Made]) -> Made:
+    """What a decoder gives; what it raises, whatever it is, becomes an error about the file."""
     try:
-        if content.startswith(SIGNATURE):
-            png = check_png(content)
-            refuse_huge(path, png.header.width, png.header.height)
-            if (pixels := decode_png(png, indices=palette)) is not None:
-                return of_colours(pixels)
-        if is_tiff(content):
-            return decode_tiff(path, content, palette=palette)
-        if is_webp(content):
-            return decode_webp(path, content, palette=palette)
-        return decode_pillow(path, content, palette=palette)
+        return decode(path, content)
     except SfumatoError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -203,6 +241,15 @@ def _decode(path: Path, content: bytes, *, palette: bool) -> Decoded:
     except Exception as error:  # decoders raise whatever they like on damaged files
         raise_shortage(error, reading=path)
         raise refused(path, f"is damaged: {error or type(error).__name__}", code="DATA-006") from error
+
+
+def pages_of(path: Path) -> Pages:
+    """The pages of a TIFF file.
+
+    Raises:
+        DataError: it cannot be read, or is no TIFF.
+    """
+    return _decoded(path, _content(path), lambda _, content: count_pages(content))
 
 
 def _content(path: Path) -> bytes:

@@ -3,12 +3,13 @@
     //=a_mask.png//=a_mask_1.png             parts of one reading: the larger value of each pixel
     //1=liver.nii.gz//2=spleen.nii.gz        a file for each class: its object has this value
     //=21_manual1.gif//within=21_mask.gif    where the last is 0, nothing is said (`OUTSIDE`)
+    //=rs.dcm::axial/17//on=ct/1.dcm         contours (RTSTRUCT) on the image that they are laid on
 
 No path has `//` in it, so these are no names of files. Where classes overlap, the smaller object is on top: a cup that
 is drawn in its disc stays visible, whichever is read first. The files of a volume are put together once for all planes.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,14 +17,14 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
 from sfumato.data.formats.locator import PART, Locator
-from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.formats.scan import FILES, is_volume, read_contours, read_volume
 from sfumato.data.formats.volume import Axis, Place, flat_axis, named_place
 from sfumato.errors import DataError
 
 OUTSIDE = 2**31 - 1
 """The stored value of pixels outside of what the camera sees: one that no file has."""
 
-WITHIN = "within"
+WITHIN, ON = "within", "on"
 
 LARGEST_CLASS = 254
 
@@ -35,7 +36,8 @@ class Part(NamedTuple):
     """One of the files.
 
     Attributes:
-        role: the value of its class, "" for a part of one reading, "within" for the field of view.
+        role: the value of its class, "" for a part of one reading, "within" for the field of view, "on" for the image
+            of the contours that stand before it.
         locator: where it is read.
     """
 
@@ -90,11 +92,14 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
         DataError: a file cannot be read, or the files have different sizes.
     """
     parts = parts_of(mask)
+    if any(part.role == ON for part in parts):
+        return _painted(mask, _on_images(parts, read))
     targets = [Locator.parse(part.locator) for part in parts]
     if not all(is_volume(target.path) for target in targets):
         return _painted(mask, ((part, read(part.locator)) for part in parts))
     places = [named_place(target.member) for target in targets]
-    if any(place and place.window for place in places):  # each file has planes of its own
+    are_dicom = not all(target.path.name.lower().endswith(FILES) for target in targets)
+    if are_dicom or any(place and (place.window or place.values) for place in places):  # each has planes of its own
         return _painted(mask, ((part, read(part.locator)) for part in parts))
     volume = read_volume(targets[0].path)
     axis = places[0].axis if places[0] else flat_axis(volume.voxels.shape, volume.affine)
@@ -105,6 +110,15 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
     times = tuple(target.path.stat().st_mtime_ns for target in targets)
     whole = _painted_volume(joined(firsts), times, read)
     return np.asarray(whole[places[0].number if places[0] else 0])
+
+
+def _on_images(parts: Sequence[Part], read: Read) -> Iterator[tuple[Part, Raw]]:
+    """The files of a mask with contours among them, each with the image behind it."""
+    for part, behind in zip(parts, [*parts[1:], None], strict=True):
+        if part.role != ON:
+            image = behind.locator if behind is not None and behind.role == ON else ""
+            target = Locator.parse(part.locator)
+            yield part, read_contours(target, Locator.parse(image).path) if image else read(part.locator)
 
 
 def _first(axis: Axis, place: Place | None) -> str:

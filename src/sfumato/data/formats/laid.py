@@ -37,22 +37,36 @@ class Laid(NamedTuple):
         codes: where the stored axes of the mask run to, if not to where its affine says.
         box: where it lies, if it is smaller than its image.
         note: what was assumed.
+        values: pairs of a stored value and the one that it stands for (`formats.volume.Place`).
     """
 
     codes: str = ""
     box: Box | None = None
     note: str = ""
+    values: tuple[tuple[int, int], ...] = ()
 
     def member(self, axis: Axis, number: int) -> str:
         """The plane of the mask that lies on a plane of its image, as a member of its locator."""
-        if self.box is None:
-            return f"{axis}/{number}{f'@{self.codes}' if self.codes else ''}"
+        how = f"@{self.codes}" if self.codes else ""
+        if self.box is not None:
+            number, how = number - self._first(axis)[0], f"@{self._window(axis)}"
+        values = ",".join(f"{stored}={value}" for stored, value in self.values)
+        return f"{axis}/{number}{how}{f'@values:{values}' if values else ''}"
+
+    def _first(self, axis: Axis) -> Three:
+        """The first plane, row and column of the box as planes are shown."""
+        assert self.box is not None
         (slices, rows, columns), flipped = AXES[axis]
         first = list(self.box.first)
         if flipped:
             first[rows] = self.box.whole[rows] - self.box.first[rows] - self.box.size[rows]
-        window = Window(first[rows], self.box.whole[rows], first[columns], self.box.whole[columns])
-        return f"{axis}/{number - first[slices]}@{window}"
+        return first[slices], first[rows], first[columns]
+
+    def _window(self, axis: Axis) -> Window:
+        assert self.box is not None
+        (_, rows, columns), _ = AXES[axis]
+        _, row, column = self._first(axis)
+        return Window(row, self.box.whole[rows], column, self.box.whole[columns])
 
 
 def lay_mask(image: Path, mask: Path) -> Laid:

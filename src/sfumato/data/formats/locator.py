@@ -2,7 +2,8 @@
 
 `scans.npz::images/17` (array `images`, row 17), `masks.npy::17/0` (row 17, then 0), `volumes.npy::3/:/17` (row 3, all
 planes, line 17: a cut along another axis), `t10k-images-idx3-ubyte.gz::17`, `set.zip::00000/x.png`,
-`scan.nii.gz::axial/17`.
+`scan.nii.gz::axial/17`, `stack.tif::page/17` (and `stack.tif::page/:`, all pages as channels),
+`coco.json::outline/17@512x640` (what was drawn on its image 17).
 
 Names of folders and files, and those within an archive, may have a `::` themselves. Then the longest beginning that is
 there is the file; where nothing is there any more, the first that is named like a file with something in it.
@@ -21,10 +22,10 @@ _HOLDING = (
 )  # fmt: skip
 """How names of files end that hold several images."""
 
-PART = re.compile(r"//(\d*|within)=")
+PART = re.compile(r"//(\d*|within|on)=")
 """What stands before each file of a mask of several (`sfumato.data.formats.joined`)."""
 
-_PLANE = re.compile(r"(?:axial|coronal|sagittal)/\d+")
+_PLANE = re.compile(r"(?:axial|coronal|sagittal)/\d+|page/(?:\d+|:)$|outline/\d+@")
 """How a member begins that is a plane of a volume, whatever the name of its file."""
 
 

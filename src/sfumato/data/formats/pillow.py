@@ -70,8 +70,14 @@ def too_large(path: Path, what: str) -> DataError:
     )
 
 
-def decode_pillow(path: Path, content: bytes, *, palette: bool) -> Decoded:
-    """A picture's pixels; `path` is for errors, `palette` keeps the index of a palette.
+def decode_pillow(path: Path, content: bytes, *, palette: bool, frame: int | None = None) -> Decoded:
+    """A picture's pixels.
+
+    Args:
+        path: for errors.
+        content: of the file.
+        palette: whether to keep the index of a palette.
+        frame: which one of several; None where there must be one.
 
     Raises:
         DataError: it is too large or has several frames.
@@ -81,7 +87,9 @@ def decode_pillow(path: Path, content: bytes, *, palette: bool) -> Decoded:
         refuse_huge(path, *image.size)
         if image.format in ("JPEG", "MPO"):  # MPO: a JPEG with a preview behind it
             return of_colours(_decode_jpeg(image, content))
-        if (count := getattr(image, "n_frames", 1)) > 1:
+        if frame is not None:
+            image.seek(frame)
+        elif (count := getattr(image, "n_frames", 1)) > 1:
             raise several_frames(path, count)
         image.load()
         return of_colours(np.asarray(_plain(ImageOps.exif_transpose(image), palette=palette)))
@@ -98,10 +106,15 @@ def _decode_jpeg(image: Image.Image, content: bytes) -> np.ndarray:
     return pixels
 
 
-def several_frames(path: Path, count: int) -> DataError:
-    """The error about a file with more than one picture."""
-    finding = f"{path} has {count} frames"
-    return DataError(finding, expected="one image", remedy="save each frame as a file", code="DATA-008")
+def several_frames(path: Path, count: int, *, pages: bool = False) -> DataError:
+    """The error about a file with more than one picture; `pages`: they are those of a TIFF, which a flag explains."""
+    say = "say what its pages are: --pages volume (a plane each) or --pages channels (of one image); or "
+    return DataError(
+        f"{path} has {count} {'pages' if pages else 'frames'}",
+        expected="one image",
+        remedy=f"{say if pages else ''}save each {'page' if pages else 'frame'} as a file",
+        code="DATA-008",
+    )
 
 
 def _plain(image: Image.Image, *, palette: bool) -> Image.Image:

@@ -5,6 +5,7 @@ of one volume are asked for in turn.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from threading import RLock
 from typing import Protocol, runtime_checkable
@@ -12,13 +13,16 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.volume import Header, Plane, Volume, flat_axis, named_place
+from sfumato.data.formats.volume import Header, Place, Plane, Volume, flat_axis, named_place
 from sfumato.errors import DataError
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
 """How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
+
+FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+"""Endings of volumes that are a file each; all others are DICOM."""
 
 MAX_REMEMBERED = 2**29
 """Bytes of volumes that are remembered (the latest one always is): planes of one volume are asked for in turn."""
@@ -55,13 +59,35 @@ def read_volume(path: Path) -> Volume:
     Raises:
         DataError: it is damaged or not whole, too large, or not understood.
     """
+    return _remember((path, _changed(path)), lambda: _reader(path).read_volume(path))
+
+
+def read_contours(locator: Locator, image: Path) -> np.ndarray:
+    """A plane of contours (RTSTRUCT) that are laid on an image; like volumes, the latest are remembered.
+
+    Raises:
+        DataError: a file cannot be read, or the contours do not lie on that image.
+    """
+    from sfumato.data.formats.dicom import contours
+
+    path, place = locator.path, named_place(locator.member)
+    values = place.values if place else ()
+    key = (path, image, values, _changed(path), _changed(image))
+    volume = _remember(key, lambda: contours.read_contours(path, image, values))
+    return _required(locator, volume, place and place._replace(values=()))
+
+
+def _changed(path: Path) -> int:
     try:
-        key = (path, path.stat().st_mtime_ns)
+        return path.stat().st_mtime_ns
     except OSError as error:
         raise_shortage(error, reading=path)
         raise DataError(f"{path} cannot be read: {error.strerror}", code="DATA-001") from error
+
+
+def _remember(key: Hashable, read: Callable[[], Volume]) -> Volume:
     with _lock:
-        found = _remembered.pop(key, None) or _volume_or_error(path)
+        found = _remembered.pop(key, None) or _volume_or_error(read)
         _remembered[key] = found
         while len(_remembered) > 1 and (
             len(_remembered) > _MANY or sum(map(_size, _remembered.values())) > MAX_REMEMBERED
@@ -75,13 +101,13 @@ def read_volume(path: Path) -> Volume:
 _MANY = 64
 """Volumes and errors that are remembered at most."""
 
-_remembered: OrderedDict[tuple[Path, int], Volume | DataError] = OrderedDict()
+_remembered: OrderedDict[Hashable, Volume | DataError] = OrderedDict()
 _lock = RLock()  # planes are read by several threads; the first decodes the volume for all
 
 
-def _volume_or_error(path: Path) -> Volume | DataError:
+def _volume_or_error(read: Callable[[], Volume]) -> Volume | DataError:
     try:
-        volume = _reader(path).read_volume(path)
+        volume = read()
     except DataError as error:  # a copy: the original keeps alive what was read of the file
         return DataError(error.finding, expected=error.expected, remedy=error.remedy, code=error.code)
     volume.voxels.flags.writeable = False
@@ -126,8 +152,12 @@ def read_plane(locator: Locator) -> np.ndarray:
     Raises:
         DataError: the volume cannot be read or has no such plane.
     """
-    volume = read_volume(locator.path)
-    plane = _plane(volume, locator.member)
+    place = named_place(locator.member)
+    return _required(locator, read_volume(locator.path), place)
+
+
+def _required(locator: Locator, volume: Volume, place: Place | None) -> np.ndarray:
+    plane = _plane(volume, place)
     if plane is None:
         raise DataError(
             f"{locator}: no such plane; the volume has the shape {volume.voxels.shape}",
@@ -137,11 +167,10 @@ def read_plane(locator: Locator) -> np.ndarray:
     return np.array(plane, order="C")
 
 
-def _plane(volume: Volume, member: str) -> Plane | None:
-    if not member and 1 in volume.voxels.shape[:3]:
-        return np.asarray(volume.planes(flat_axis(volume.voxels.shape, volume.affine))[0])
-    if not (place := named_place(member)):
-        return None
+def _plane(volume: Volume, place: Place | None) -> Plane | None:
+    if place is None:
+        flat = 1 in volume.voxels.shape[:3]
+        return np.asarray(volume.planes(flat_axis(volume.voxels.shape, volume.affine))[0]) if flat else None
     planes, index = volume.planes(place.axis, place.codes), place.number
     components = planes[..., None] if place.component is None else planes.reshape(*planes.shape[:3], -1)
     component = place.component or 0
@@ -153,4 +182,13 @@ def _plane(volume: Volume, member: str) -> Plane | None:
         plane = np.zeros(planes.shape[1:3], planes.dtype)
     else:
         return None
+    plane = with_values(plane, place.values) if place.values else plane
     return plane if place.window is None else place.window.pasted(plane)
+
+
+def with_values(labels: np.ndarray, values: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Labels with other values: pairs of the stored one and the one that it stands for; what is not named is 0."""
+    meant = np.zeros(labels.shape, np.uint8 if max(value for _, value in values) < 256 else np.uint16)
+    for stored, value in values:
+        meant[labels == stored] = value
+    return meant

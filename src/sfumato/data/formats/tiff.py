@@ -12,6 +12,7 @@ import io
 import json
 import math
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 import tifffile
@@ -19,6 +20,22 @@ from jaxtyping import Shaped
 
 XMP_TAG, BYTES = 700, tifffile.DATATYPE.BYTE
 OPACITY = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+
+PAGE, ALL_PAGES = "page/", "page/:"
+"""How members are named that are pages of a TIFF: `stack.tif::page/17`, and `stack.tif::page/:` for all as channels."""
+
+
+class Pages(NamedTuple):
+    """The pictures of a TIFF.
+
+    Attributes:
+        total: how many there are.
+        channels: how many of them are channels of one plane each, where it says that it has both; else 1.
+    """
+
+    total: int
+    channels: int
+
 
 UPRIGHT: Mapping[int, Callable[[np.ndarray], np.ndarray]] = {
     2: np.fliplr,
@@ -72,6 +89,19 @@ def frames_within(file: tifffile.TiffFile, page: tifffile.TiffPage) -> int:
     if len(file.pages) > 1 or not (file.is_imagej or file.is_shaped):
         return 1
     return max(1, int(math.prod(file.series[0].shape) // math.prod(page.shape)))
+
+
+def count_pages(content: bytes) -> Pages:
+    """The pictures of a TIFF, and the axes along which they lie where it says so."""
+    if not is_tiff(content):
+        return Pages(1, 1)
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page, *others = pictures(file)
+        count = (1 + len(others)) * frames_within(file, page)
+        series = file.series[0] if count > 1 else None
+        said = {} if series is None else dict(zip(series.axes, series.shape, strict=True))
+        channels = said.get("C", 1)
+        return Pages(count, channels if 1 < channels < count else 1)
 
 
 def light_is_high(pixels: np.ndarray) -> np.ndarray:

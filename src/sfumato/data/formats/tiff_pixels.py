@@ -1,4 +1,4 @@
-"""The pixels of a TIFF file: one picture, upright, more is brighter, by the library that keeps its numbers."""
+"""The pixels of a TIFF file, one picture or all pages: upright, more is brighter, by what keeps its numbers."""
 
 import io
 from pathlib import Path
@@ -19,14 +19,49 @@ def decode_tiff(path: Path, content: bytes, *, palette: bool) -> Decoded:
         page, *others = pictures(file)
         refuse_huge(path, page.imagewidth, page.imagelength)
         if (count := (1 + len(others)) * frames_within(file, page)) > 1:
-            raise several_frames(path, count)
-        check_strips(page, content)
-        if _is_for_pillow(page):
-            return _light_is_high(page, decode_pillow(path, content, palette=palette))
-        if page.dtype.kind == "c":
-            raise strange_numbers(path, str(page.dtype))
-        _refuse_packed(path, page)
-        pixels, opacity = page.asarray(), has_opacity(page)
+            raise several_frames(path, count, pages=True)
+        return _of_page(path, content, page, palette=palette)
+
+
+def decode_pages(path: Path, content: bytes, *, palette: bool) -> list[Decoded]:
+    """All pictures of a TIFF, which have one size.
+
+    Raises:
+        DataError: they have several sizes; or as for `decode_tiff`.
+    """
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        page, *others = pictures(file)
+        if len({(one.shape, one.dtype) for one in (page, *others)}) > 1:
+            raise DataError(
+                f"{path} has pages of several sizes or kinds",
+                expected="pages that are planes or channels of one image",
+                remedy="save each page as a file",
+                code="DATA-008",
+            )
+        refuse_huge(path, page.imagewidth, page.imagelength)
+        if (count := frames_within(file, page)) > 1:
+            stack = file.series[0].asarray().reshape(count, *page.shape)
+            return [_upright(page, pixels, palette=palette) for pixels in stack]
+        frames = [one.index for one in (page, *others)] if others else [None]
+        decoded = zip((page, *others), frames, strict=True)
+        return [_of_page(path, content, one, palette=palette, frame=frame) for one, frame in decoded]
+
+
+def _of_page(
+    path: Path, content: bytes, page: tifffile.TiffPage, *, palette: bool, frame: int | None = None
+) -> Decoded:
+    check_strips(page, content)
+    if _is_for_pillow(page):
+        return _light_is_high(page, decode_pillow(path, content, palette=palette, frame=frame))
+    if page.dtype.kind == "c":
+        raise strange_numbers(path, str(page.dtype))
+    _refuse_packed(path, page)
+    return _upright(page, page.asarray(), palette=palette)
+
+
+def _upright(page: tifffile.TiffPage, pixels: np.ndarray, *, palette: bool) -> Decoded:
+    """The pixels of a page as tifffile has them, turned and with more for brighter."""
+    opacity = has_opacity(page)
     if pixels.ndim == 3 and page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
         pixels = np.moveaxis(pixels, 0, -1)
     if is_premultiplied(page) and not palette:

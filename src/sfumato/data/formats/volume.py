@@ -17,6 +17,7 @@ those before and behind (`seg.dcm::axial/-2`) are read as empty masks; `formats.
 What follows an `@` says how a mask is laid on its image where the two do not lie on one grid by themselves (see
 `formats.laid`): `seg.nrrd::axial/-2@12of256x40of300` begins at row 12 of 256 and column 40 of 300, and its planes
 before the first and behind the last are empty; `mask.nii::axial/17@LAS` is cut as if its stored axes ran to L, A, S.
+`seg.dcm::axial/3@values:5=1,3=2` has the value 1 where the file says 5, 2 where it says 3, and 0 elsewhere.
 """
 
 import re
@@ -38,7 +39,11 @@ Voxels = Shaped[np.ndarray, "i j k *c"]
 Planes = Shaped[np.ndarray, "slices h w *c"]
 Plane = Shaped[np.ndarray, "h w *c"]
 
-_PLANE = re.compile(r"(axial|coronal|sagittal)/(-?\d+)(?:/(\d+))?(?:@(?:([LRAPSI]{3})|(\d+)of(\d+)x(\d+)of(\d+)))?")
+_PLANE = re.compile(
+    r"(?P<axis>axial|coronal|sagittal)/(?P<number>-?\d+)(?:/(?P<component>\d+))?"
+    r"(?:@(?:(?P<codes>[LRAPSI]{3})|(?P<window>\d+of\d+x\d+of\d+)))?"
+    r"(?:@values:(?P<values>\d+=\d+(?:,\d+=\d+)*))?"
+)
 
 AXES: Mapping[Axis, tuple[tuple[int, int, int], tuple[int, ...]]] = {
     "axial": ((2, 1, 0), ()),
@@ -189,6 +194,7 @@ class Place(NamedTuple):
         component: of several.
         codes: where the stored axes run to, if not to where the affine says.
         window: where it lies in the plane of its image, if it is smaller; then planes that are not there are empty.
+        values: pairs of a stored value and the one that it stands for, others for 0; empty where all stay.
     """
 
     axis: Axis
@@ -196,14 +202,28 @@ class Place(NamedTuple):
     component: int | None = None
     codes: str = ""
     window: Window | None = None
+    values: tuple[tuple[int, int], ...] = ()
 
 
 def named_place(member: str) -> Place | None:
     """The place that a locator's member names; None without one."""
     if not (named := _PLANE.fullmatch(member)):
         return None
-    window = Window(*(int(number) for number in named.groups()[4:])) if named[5] else None
-    return Place(cast(Axis, named[1]), int(named[2]), int(named[3]) if named[3] else None, named[4] or "", window)
+    component, window, values = named["component"], named["window"], named["values"]
+    return Place(
+        axis=cast(Axis, named["axis"]),
+        number=int(named["number"]),
+        component=int(component) if component else None,
+        codes=named["codes"] or "",
+        window=Window(*map(int, re.findall(r"\d+", window))) if window else None,
+        values=told_values(values) if values else (),
+    )
+
+
+def told_values(text: str) -> tuple[tuple[int, int], ...]:
+    """The pairs in `5=1,3=2`."""
+    stored, meant = ([int(number) for number in re.findall(side, text)] for side in (r"(\d+)=", r"=(\d+)"))
+    return tuple(zip(stored, meant, strict=True))
 
 
 def place_in(volume: Volume, locator: Locator) -> Place:

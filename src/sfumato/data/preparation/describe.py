@@ -138,6 +138,7 @@ def decide_spec(
         readers=max(len(case.masks) for case in cases),
         slice_axis=cut and cut.axis,
         component=cut and cut.component,
+        pages=found.reading.get("pages"),
         channel_files=found.channels if channels >= len(found.channels) else (),
     )
 

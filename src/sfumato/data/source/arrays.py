@@ -9,7 +9,7 @@ NPZ and NPY files with a single array, arranged in folders like pictures. What t
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +20,7 @@ from sfumato.data.manifest import Case, is_safe_id
 from sfumato.data.order import natural
 from sfumato.data.source.axes import Axes, axes_beside, axes_of
 from sfumato.data.source.found import Found, Hints, conclude
-from sfumato.data.source.layout import arrange
+from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError, listed
@@ -96,6 +96,15 @@ def find_in_array_files(entries: Sequence[Entry], masks: Sequence[Entry] | None,
             code="DATA-018",
         )
     arranged = arrange(entries, masks=masks, hints=hints)
+    return expand(arranged, hints)
+
+
+def expand(arranged: Arranged, hints: Hints) -> Found:
+    """The images in files of arrays, one or several in each.
+
+    Raises:
+        DataError: they have other names or shapes, or do not fit each other.
+    """
     if any(is_joined(mask) for case in arranged.cases for mask in case.masks):
         raise DataError(
             f"{arranged.cases[0].image}: several arrays are one mask, which is not read",
@@ -103,7 +112,8 @@ def find_in_array_files(entries: Sequence[Entry], masks: Sequence[Entry] | None,
             remedy="join them and save them again, or say that they are of readers: --readers-by suffix",
             code="DATA-064",
         )
-    return _each(arranged.cases, arranged.notes, hints, alone=False)._replace(unpaired=tuple(arranged.unpaired))
+    found = _each(arranged.cases, arranged.notes, hints, alone=False)
+    return found._replace(unpaired=tuple(arranged.unpaired), channels=arranged.channels)
 
 
 def _is_set(path: Path) -> bool:
@@ -218,13 +228,15 @@ def _each(cases: Sequence[Case], notes: Sequence[str], hints: Hints, *, alone: b
         image, inside = _single(Path(case.image))
         counted = None if alone and not inside and len(array_headers(image.path)) == 1 else False
         masks = [inside] if inside else [_single(Path(mask))[0] for mask in case.masks]
+        further = [_like(image, _single(Path(channel))[0]) for channel in case.channels]
         axes = axes_beside(image.shape, masks[0].shape, counted=False) if masks else None
         axes = axes or axes_of(str(image), image.shape, counted=counted, slice_axis=hints.slice_axis)
         said[str(axes)] = said.get(str(axes), 0) + 1
         for row in range(axes.cases):
             named = replace(case, id=f"{case.id}_{row:03d}") if axes.counted else case
             planes = [_planes(named, row, (image, axes), (mask, _mask_axes(image, axes, mask))) for mask in masks]
-            expanded += _together(planes) if planes else _planes(replace(named, masks=()), row, (image, axes), None)
+            own = _together(planes) if planes else _planes(replace(named, masks=()), row, (image, axes), None)
+            expanded += _with_channels(own, [_planes(named, row, (array, axes), None) for array in further])
     shapes = [f"{count} of {len(cases)} arrays: {text}" if len(cases) > 1 else text for text, count in said.items()]
     if len(shapes) > 5:
         shapes = [*shapes[:5], f"... and {len(shapes) - 5} more shapes of arrays"]
@@ -237,6 +249,21 @@ def _together(readers: Sequence[Sequence[Case]]) -> list[Case]:
         replace(planes[0], masks=tuple(mask for plane in planes for mask in plane.masks))
         for planes in zip(*readers, strict=True)
     ]
+
+
+def _like(image: Stored, channel: Stored) -> Stored:
+    """A further channel, which must be of the shape of its image."""
+    if channel.shape != image.shape:
+        finding = f"{channel} has the shape {channel.shape}, its image {image} {image.shape}"
+        raise DataError(finding, expected="channels of one shape", code="DATA-012")
+    return channel
+
+
+def _with_channels(cases: Sequence[Case], further: Sequence[Sequence[Case]]) -> Iterator[Case]:
+    """The same with the channels of further files behind their own."""
+    for number, case in enumerate(cases):
+        more = [locator for of_file in further for locator in (of_file[number].image, *of_file[number].channels)]
+        yield replace(case, channels=(*case.channels, *more))
 
 
 def _single(path: Path) -> tuple[Stored, Stored | None]:

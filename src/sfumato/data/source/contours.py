@@ -1,18 +1,32 @@
-"""Contours beside images: outlines that an annotation tool keeps as points. They are found and named, not read.
+"""Contours beside images: outlines that an annotation tool keeps as points.
 
-    COCO          .json       annotations with a segmentation
-    LabelMe       .json       shapes with points; .xml: objects with a polygon
+    COCO          .json       annotations with a segmentation: polygons, runs
+    LabelMe       .json       shapes with points
     CVAT          .xml        images with polygons or masks
     QuPath        .geojson    features that are polygons
+    LabelMe       .xml        objects with a polygon: found and named, not read
 
-Who has them and no masks would train without what was drawn, so that is an error where no mask is found.
+They are looked for where no mask was found, and make one for each image. Who has outlines that are not read would train
+without what was drawn, so that is an error.
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
+from sfumato.data.formats.annotations.read import SUFFIXES, Outline, read_annotations
+from sfumato.data.formats.annotations.shapes import Annotations, Drawn
+from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
-from sfumato.data.source.listing import Entry
+from sfumato.data.manifest import Case
+from sfumato.data.order import natural
+from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.listing import Entry, is_picture
+from sfumato.data.source.lookup import Files
+from sfumato.data.source.named import numbered_names
 from sfumato.errors import DataError, listed
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
@@ -29,33 +43,167 @@ MARKS: dict[str, tuple[bytes, ...]] = {
     "LabelMe": (rb'"shapes"\s*:', rb'"points"\s*:\s*\[\s*\['),
     "GeoJSON": (rb'"geometry"\s*:', rb'"(?:Multi)?Polygon"'),
     "CVAT": (rb"<annotations>", rb"<(?:polygon|mask)\s[^>]*label="),
-    "LabelMe, XML": (rb"<annotation>", rb"<polygon>.*?<pt>"),
+    "LabelMe-XML": (rb"<annotation>", rb"<polygon>.*?<pt>"),
 }
 """What the files of a tool have, all of it."""
 
-ENDINGS = (".json", ".geojson", ".xml")
+NOTHING_DRAWN: dict[str, tuple[bytes, ...]] = {
+    "LabelMe (empty)": (rb'"shapes"\s*:\s*\[\s*\]',),
+    "COCO (empty)": (rb'"images"\s*:', rb'"annotations"\s*:\s*\[\s*\]'),
+    "GeoJSON (empty)": (rb'"FeatureCollection"', rb'"features"\s*:\s*\[\s*\]'),
+}
+"""What they have for an image on which nothing is drawn."""
+
+UNREAD = "LabelMe-XML"
 
 
-def refuse_contours(others: Sequence[Entry]) -> None:
-    """Refuse a source whose images have contours and no masks.
+class _Of(NamedTuple):
+    """What was drawn on an image, and where: the file, its number there and the classes of the file."""
+
+    entry: Entry
+    number: int
+    drawn: Drawn
+    labels: tuple[str, ...]
+
+
+def with_outlines(found: Found, images: Sequence[Entry], others: Sequence[Entry], root: Path, hints: Hints) -> Found:
+    """The cases of images without masks, with the outlines beside them as masks.
 
     Args:
+        found: the cases.
+        images: their files.
         others: files of the source that are no images.
+        root: the folder of the source.
+        hints: what the files leave open.
 
     Raises:
-        DataError: there are contours.
+        DataError: outlines are not read, or do not belong to the images one by one.
     """
+    files = _files(others)
+    if not files:
+        return found
+    if UNREAD in files or not all(is_picture(entry) for entry in images):
+        raise _unread(files)
+    entries = [entry for of_kind in files.values() for entry in of_kind]
+    known = {entry: read_annotations(Path(entry.locator)) for entry in entries}
+    owned = _owned(known, Files(images, root))
+    cases, unpaired = _paired(found.cases, owned, hints)
+    labels = dict(enumerate(_labels(list(known.values())), start=1))
+    numbered = numbered_names([labels], hints, by_name=True)
+    named = numbered.names or labels
+    values = {name: value for value, name in named.items()}
+    drawn = tuple(replace(case, masks=(_mask(case, owned[case.image], values),)) for case in cases)
+    told = _told(files, [owned[case.image].drawn for case in cases])
+    left = [f"left out because they have no outlines, or no image: {len(unpaired)}"] if unpaired else []
+    return found._replace(
+        cases=drawn,
+        mask_names={0: "background", **named},
+        notes=(*found.notes, told, *numbered.notes, *left),
+        unpaired=(*found.unpaired, *unpaired),
+    )
+
+
+def _files(others: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """The files with contours, by the tool that wrote them; those of an ending are looked at if one of the first is."""
     found: dict[str, list[Entry]] = {}
-    for ending in ENDINGS:
+    for ending in SUFFIXES:
         files = [entry for entry in others if entry.name.lower().endswith(ending)]
-        kinds = [kind for entry in files[:LOOKED_AT] if (kind := _kind(Locator.parse(entry.locator)))]
-        if kinds:
-            found.setdefault(kinds[0], []).extend(files)
-    if not found:
-        return
-    told = ", ".join(f"{counted(len(files), 'file')} of {kind}" for kind, files in found.items())
-    names = [entry.where for files in found.values() for entry in files]
-    raise DataError(
+        if not any(_kind(entry) for entry in files[:LOOKED_AT]):
+            continue
+        for entry in files:
+            if kind := _kind(entry, empty=True):
+                found.setdefault(kind, []).append(entry)
+    return found
+
+
+def _labels(files: Sequence[Annotations]) -> list[str]:
+    """The classes of a set: in the order of the files where these agree, else by name."""
+    if all(one.labels == files[0].labels for one in files):
+        return list(files[0].labels)
+    return sorted({label for one in files for label in one.labels}, key=natural)
+
+
+def _owned(known: Mapping[Entry, Annotations], files: Files) -> dict[str, _Of]:
+    """What was drawn on each image, by its locator; that of images that are not there by their names.
+
+    Raises:
+        DataError: several files draw on one image.
+    """
+    owned, twice = dict[str, _Of](), list[str]()
+    for entry, found in known.items():
+        for number, drawn in enumerate(found.drawn):
+            locator = _image(entry, drawn, files) or drawn.names[-1]
+            if locator in owned:
+                twice.append(f"{locator}: {owned[locator].entry.where} and {entry.where}")
+            owned[locator] = _Of(entry, number, drawn, found.labels)
+    if twice:
+        raise DataError(
+            f"{counted(len(twice), 'image has', 'images have')} outlines in several places:\n{listed(twice)}",
+            expected="one place for the outlines of an image",
+            remedy="keep one of these files; several readers are read as masks that are pictures",
+            code="DATA-011",
+        )
+    return owned
+
+
+def _image(entry: Entry, drawn: Drawn, files: Files) -> str | None:
+    """The image that is meant: of a file for each image the one beside it, else by its name."""
+    beside = ["/".join((*entry.parts[:-1], drawn.names[0]))] if len(drawn.names) > 1 or drawn.size is None else []
+    for name in (*beside, *drawn.names):
+        try:
+            found = files.candidates(name)
+        except DataError:  # it leads out of the folder
+            continue
+        if len(found) == 1:
+            return found[0]
+    return None
+
+
+def _paired(cases: Sequence[Case], owned: Mapping[str, _Of], hints: Hints) -> tuple[list[Case], list[str]]:
+    """The cases with outlines, and what has no partner.
+
+    Raises:
+        DataError: something has no partner (all are listed).
+    """
+    images = {case.image for case in cases}
+    bare = [image for image in images if image not in owned]
+    orphans = [f"{one.entry.where}: {name}" for name, one in owned.items() if name not in images]
+    kept = [case for case in cases if case.image in owned]
+    if ((bare or orphans) and not hints.drop_unpaired) or not kept:
+        raise DataError(
+            f"{counted(len(bare), 'image has', 'images have')} no outlines, {len(orphans)} with outlines are not "
+            f"there:\n{listed(sorted([*bare, *orphans]))}",
+            expected="outlines for every image, if only an empty list",
+            remedy="complete them, or leave these out with --drop-unpaired",
+            code="DATA-010",
+        )
+    return kept, sorted([*bare, *orphans])
+
+
+def _mask(case: Case, one: _Of, values: Mapping[str, int]) -> str:
+    """The locator of a mask, with the values that the classes of its file have in the set."""
+    height, width = one.drawn.size or read_image(case.image).shape[:2]
+    pairs = tuple((number, values[name]) for number, name in enumerate(one.labels, start=1) if name in values)
+    return str(Locator(Path(one.entry.locator), str(Outline(one.number, (height, width), pairs or ((0, 0),)))))
+
+
+def _told(files: Mapping[str, Sequence[Entry]], drawn: Sequence[Drawn]) -> str:
+    """What was read, with counts."""
+    where = ", ".join(f"{counted(len(entries), 'file')} of {kind}" for kind, entries in files.items())
+    objects = Counter(shape.label for one in drawn for shape in one.shapes)
+    empty = sum(not one.shapes for one in drawn)
+    return (
+        f"outlines ({where}), read as masks: {counted(objects.total(), 'object')} of "
+        f"{counted(len(objects), 'class', 'classes')} in {counted(len(drawn) - empty, 'image')}"
+        f"{f', none in {empty}' if empty else ''}; pixels whose centres lie inside; where objects overlap, the smaller "
+        "one counts"
+    )
+
+
+def _unread(files: Mapping[str, Sequence[Entry]]) -> DataError:
+    told = ", ".join(f"{counted(len(entries), 'file')} of {kind}" for kind, entries in files.items())
+    names = [entry.where for entries in files.values() for entry in entries]
+    return DataError(
         f"contours found, not read: {told}, and no mask:\n{listed(names)}",
         expected="masks as pictures or label volumes beside the images",
         remedy="export masks with the tool that drew them (CVAT: Segmentation mask; LabelMe: labelme_export_json; "
@@ -64,8 +212,9 @@ def refuse_contours(others: Sequence[Entry]) -> None:
     )
 
 
-def _kind(target: Locator) -> str | None:
-    """Which tool's contours a file holds; files within archives are not looked at."""
+def _kind(entry: Entry, *, empty: bool = False) -> str | None:
+    """Which tool's contours a file holds, also where it has none yet, if `empty`; not those within archives."""
+    target = Locator.parse(entry.locator)
     if target.member:
         return None
     try:
@@ -74,7 +223,8 @@ def _kind(target: Locator) -> str | None:
     except OSError as error:
         raise_shortage(error, reading=target.path)
         return None
-    return next((kind for kind, marks in MARKS.items() if _has(content, marks)), None)
+    marks = MARKS | NOTHING_DRAWN if empty else MARKS
+    return next((kind.partition(" ")[0] for kind, needed in marks.items() if _has(content, needed)), None)
 
 
 def _has(content: bytes, marks: Sequence[bytes]) -> bool:

@@ -23,11 +23,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
-from sfumato.data.source.arrays import find_in_array_files, find_in_arrays
+from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
-from sfumato.data.source.contours import refuse_contours
+from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
 from sfumato.data.source.found import Hints as Hints
@@ -46,9 +47,11 @@ from sfumato.data.source.listing import (
     left_out,
 )
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
+from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
+from sfumato.data.source.texts import about_texts
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_table, names_all_files, read_for
 from sfumato.errors import DataError, UsageError, listed
@@ -57,7 +60,7 @@ from sfumato.provenance import is_written_by_us
 from sfumato.tables import read_columns
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names")
+SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names", "pages")
 """What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
 
 KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
@@ -198,7 +201,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
     if ending in SUFFIXES:
-        return _concluded(arrange([entry], masks=masks, hints=hints))
+        return _concluded(arrange([entry], masks=masks, hints=hints), hints)
     if is_volume(path):
         return find_in_volumes([entry], masks, hints)
     raise DataError(
@@ -235,10 +238,12 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         found = _by_table(table, source, listing, masks, hints, follow=False)
     else:
         found = _of_kind(kind, files, masks, hints)
-        notes += left_out(listing, others, what=kind)
         if not found.has_masks and not hints.images_only:
-            refuse_contours(others)
-    return found._replace(notes=(*notes, *_about_json(others), *found.notes))
+            found = with_outlines(found, files, others, source, hints)
+            outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
+            others = [entry for entry in others if entry.locator not in outlines]
+        notes += left_out(listing, others, what=kind)
+    return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
 
 
 def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:
@@ -311,11 +316,11 @@ def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, h
         return find_in_volumes(files, masks, hints)
     if kind == "arrays":
         return find_in_array_files(files, masks, hints)
-    return _concluded(arrange(files, masks=masks, hints=hints))
+    return _concluded(arrange(files, masks=masks, hints=hints), hints)
 
 
-def _concluded(arranged: Arranged, *, form: str = "folders") -> Found:
-    return arranged.found(form)
+def _concluded(arranged: Arranged, hints: Hints, *, form: str = "folders") -> Found:
+    return paged(arranged, hints.pages).found(form)
 
 
 def _by_table(
@@ -331,14 +336,16 @@ def _by_table(
         hints: what the files leave open.
         follow: whether its paths may lead elsewhere: a person named it.
     """
-    images, others = divided(listing.entries, lambda entry: is_picture(entry) or is_scan(entry))
+    images, others = divided(listing.entries, lambda entry: any(test(entry) for test in KINDS.values()))
     told = tabulate(table, images, root, masks=masks, hints=hints, follow=follow)
     others = [entry for entry in others if entry.locator != str(table.absolute())]
     arranged = told.arranged._replace(notes=[*left_out(listing, others), *told.arranged.notes])
-    if told.are_volumes:
+    if told.kind == "volumes":
         found = cut(arranged, hints, form="table", headers=told.headers)
+    elif told.kind == "arrays":
+        found = expand(arranged, hints)._replace(form="table")
     else:
-        found = _concluded(arranged, form="table")
+        found = _concluded(arranged, hints, form="table")
     return found._replace(outside=told.outside)
 
 
@@ -348,14 +355,3 @@ def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
     if masks is not None or names_all_files(table, hints):
         return _by_table(table, table.parent, alone, masks, hints, follow=True)
     return _by_table(table, table.parent, files_below(table.parent), masks, hints, follow=True)
-
-
-def _about_json(others: Sequence[Entry]) -> list[str]:
-    """JSON beside images is often their metadata, and no one form of it."""
-    count = sum(entry.name.lower().endswith(".json") for entry in others)
-    if count < 2:
-        return []
-    return [
-        f"what {count} JSON files say is not read; to use it, write a CSV table with the columns image and label "
-        "(and patient, ...) beside the images"
-    ]

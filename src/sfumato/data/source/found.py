@@ -30,6 +30,7 @@ class Hints:
         class_level: which folder below the source names the class, counted from 1; 0 takes the first that differs.
         slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
         component: which component of volumes with several is the image.
+        pages: what the pages of a TIFF of several are: planes of a volume, or channels of one image.
         fold: which fold of a `splits_final.json` divides the cases.
         keep_split: keep a split of the source also where it has one patient in several parts.
         images: a pattern of the files that are images (`sfumato.data.source.byhand`), where a person gives it.
@@ -49,6 +50,7 @@ class Hints:
     class_level: int = 0
     slice_axis: Axis | Literal["auto"] = "auto"
     component: int | None = None
+    pages: Literal["volume", "channels"] | None = None
     fold: int = 0
     keep_split: bool = False
     images: str | None = None

@@ -35,7 +35,7 @@ from sfumato.data.source.listing import Entry
 from sfumato.data.source.making import make_cases
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.several import Readings, read_several
+from sfumato.data.source.several import NO_LABELS, Readings, read_several
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
 from sfumato.data.source.words import SPLITS as SPLITS
@@ -74,6 +74,7 @@ def arrange(
     known: Mapping[Entry, str] | None = None,
     hints: Hints = NOTHING_SAID,
     anywhere: bool = False,
+    labels: Mapping[str, frozenset[str]] = NO_LABELS,
 ) -> Arranged:
     """The cases among pictures (or volumes, or arrays).
 
@@ -83,6 +84,7 @@ def arrange(
         known: masks with the locator of their image, where their content says so; "" for no image.
         hints: what the files leave open.
         anywhere: a word for masks counts wherever it stands in a name, as in those of volumes.
+        labels: see `read_several`.
 
     Raises:
         DataError: images without mask or masks without image (all are listed); several masks of an image of which
@@ -99,7 +101,7 @@ def arrange(
     if hints.images_only:
         cases, notes = make_cases(parted.images, {}, {}, hints.class_level)
         return Arranged(cases, [*parted.notes, *notes], [])
-    readings = read_several(parted.matched.owned, hints)
+    readings = read_several(parted.matched.owned, hints, labels)
     matched = parted.matched._replace(bare=_bare(parted, readings)) if parted.has_masks else parted.matched
     unpaired = matched.unpaired if parted.has_masks else []
     images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]

@@ -16,7 +16,7 @@ from pathlib import Path
 from sfumato.data.formats.image import SUFFIXES
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import folded
-from sfumato.data.source.listing import ENDING, Entry, is_picture
+from sfumato.data.source.listing import ARRAYS, ENDING, Entry, is_picture
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
@@ -135,9 +135,9 @@ def _leads_out(path: str) -> bool:
 
 
 def _is_data(path: Path) -> bool:
-    """Whether a path is an image, a volume or a folder that may hold a series."""
+    """Whether a path is an image, an array, a volume or a folder that may hold a series."""
     try:
-        return path.is_dir() or (path.is_file() and (path.suffix.lower() in SUFFIXES or is_volume(path)))
+        return path.is_dir() or (path.is_file() and (path.suffix.lower() in (*SUFFIXES, *ARRAYS) or is_volume(path)))
     except OSError as error:
         raise_shortage(error, reading=path)
         return False

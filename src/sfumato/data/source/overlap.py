@@ -8,6 +8,8 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Bool
 
+from sfumato.data.formats.dicom.drawn import on_image
+from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.joined import shown
 from sfumato.data.formats.locator import Locator
@@ -76,8 +78,10 @@ class Overlap(NamedTuple):
 def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
     """How far the masks of images with several lie on one another; None where none could be compared."""
     shares, dice = list[float](), list[float]()
+    images = {id(masks): image for image, masks in several.items()}
     for masks in _sample(list(several.values())):
-        drawn = [area for mask in masks[:MASKS] if (area := object_in(mask.entry.locator)) is not None and area.any()]
+        areas = [object_in(mask.entry.locator, images[id(masks)]) for mask in masks[:MASKS]]
+        drawn = [area for area in areas if area is not None and area.any()]
         for one, other in combinations(drawn, 2):
             if one.shape == other.shape:
                 both, sizes = int((one & other).sum()), (int(one.sum()), int(other.sum()))
@@ -107,10 +111,17 @@ def _sample(items: Sequence[Item]) -> Sequence[Item]:
     return items[:: max(1, -(-len(items) // count))]
 
 
-def object_in(locator: str) -> Shown | None:
-    """What a mask shows as object; None where it cannot be read, which is told when it is decoded."""
+def object_in(locator: str, image: str = "") -> Shown | None:
+    """What a mask shows as object; None where it cannot be read, which is told when it is decoded.
+
+    Args:
+        locator: of the mask.
+        image: that it was drawn on: DICOM segmentations have a grid of their own, and contours none.
+    """
     target = Locator.parse(locator)
     try:
+        if image and not target.member and is_dicom(target.path):
+            return shown(locator, on_image(Path(image), target.path))
         if not target.member and is_volume(target.path):
             return shown(locator, np.asarray(read_volume(Path(locator)).voxels))
         return shown(locator, read_mask(locator))

@@ -1,13 +1,14 @@
 """Volumes that a table points at: a file of a DICOM series stands for it, or the folder in which it is alone."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.formats.volume import Header
-from sfumato.data.source.listing import Entry, files_below, is_scan
+from sfumato.data.source.listing import ARRAYS, Entry, files_below, is_scan
 from sfumato.data.source.scans import FILES
 from sfumato.errors import DataError, listed
 
@@ -48,23 +49,29 @@ class Pointed(NamedTuple):
         """All files that are images or parts of one."""
         return {*images, *(channel for row in channels for channel in row), *self.members}
 
-    def are_images(self, images: Sequence[str]) -> bool:
-        """Whether the images are volumes.
+    def kind(self, images: Sequence[str]) -> str:
+        """What the images are: "pictures", "volumes" or "arrays".
 
         Raises:
-            DataError: some are, and some are not.
+            DataError: some are one thing, and some another.
         """
-        scans = [image for image in images if is_volume(Path(image))]
-        if scans and len(scans) < len(images):
-            pictures = next(image for image in images if image not in set(scans))
+        first = {_kind(image): image for image in reversed(images)}
+        counts = Counter(map(_kind, images))
+        if len(counts) > 1:
+            told = " and ".join(f"{kind} ({count})" for kind, count in counts.items())
             raise DataError(
-                f"the table names {len(scans)} volumes and {len(images) - len(scans)} pictures:\n"
-                f"{listed([scans[0], pictures])}",
-                expected="a table of volumes, or one of pictures",
+                f"the table names {told}:\n{listed([first[kind] for kind in counts])}",
+                expected="a table of volumes, of arrays, or of pictures",
                 remedy="write a table for each",
                 code="DATA-050",
             )
-        return bool(scans)
+        return next(iter(counts))
+
+
+def _kind(image: str) -> str:
+    if image.lower().endswith(ARRAYS):
+        return "arrays"
+    return "volumes" if is_volume(Path(image)) else "pictures"
 
 
 def volumes_at(locators: Iterable[str], root: Path) -> Pointed:
@@ -91,7 +98,8 @@ def volumes_at(locators: Iterable[str], root: Path) -> Pointed:
         owner = {str(file): name for name, (_, own) in inside.items() for file in own}
         volumes |= {locator: owner[str(path)] for locator, path in files.items() if str(path) in owner}
         for name, (header, own) in inside.items():
-            headers[name] = header
+            if header is not None:  # contours have one on their image only
+                headers[name] = header
             members |= set(map(str, own))
             alone = len(own) > 1 and sum(len(other) > 1 for _, other in inside.values()) == 1
             names[name] = Path(name).parent if alone else Path(name)
@@ -102,7 +110,7 @@ def _is_dicom(path: Path) -> bool:
     return not path.name.lower().endswith(FILES) and is_volume(path)
 
 
-def _volumes_below(folder: Path, *, deep: bool) -> dict[str, tuple[Header, tuple[Path, ...]]]:
+def _volumes_below(folder: Path, *, deep: bool) -> dict[str, tuple[Header | None, tuple[Path, ...]]]:
     """The DICOM volumes of a folder by their locators, with their files; also those further below, if `deep`."""
     entries = files_below(folder).entries if deep else [
         Entry(str(path), (path.name,)) for path in sorted(folder.iterdir()) if path.is_file()
@@ -112,13 +120,16 @@ def _volumes_below(folder: Path, *, deep: bool) -> dict[str, tuple[Header, tuple
         return {}
     from sfumato.data.formats.dicom.series import list_volumes
 
-    return {str(one.path): (one.header, one.files) for one in list_volumes(scans) if one.header is not None}
+    volumes = [one for one in list_volumes(scans) if one.kind != "skipped"]
+    if deep and any(one.kind == "image" for one in volumes):  # a folder is named for the images in it
+        volumes = [one for one in volumes if one.kind == "image"]
+    return {str(one.path): (one.header, one.files) for one in volumes}
 
 
 def _only(folder: Path, inside: Mapping[str, object]) -> str:
     if len(inside) != 1:
         raise DataError(
-            f"{folder} holds {len(inside) or 'no'} DICOM volumes:\n{listed(sorted(inside))}",
+            f"{folder} holds {len(inside) or 'no'} DICOM volumes{':' * bool(inside)}\n{listed(sorted(inside))}".strip(),
             expected="a folder with one series, or the path of one of the files of a series",
             remedy="name a file of the series that is meant",
             code="DATA-051",

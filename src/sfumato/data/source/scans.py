@@ -4,16 +4,14 @@ A DICOM series is called after its folder if it is the only one there. What a DI
 from the file, whatever the names say.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sfumato.data.formats.scan import FILES as FILES
 from sfumato.data.formats.volume import Header
 from sfumato.data.source.listing import Entry, divided, in_order
-
-FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
-"""Endings of volumes that are a file each; all others are DICOM."""
 
 
 class Scans(NamedTuple):
@@ -48,27 +46,20 @@ def list_scans(entries: Sequence[Entry]) -> Scans:
     series = Counter(volume.path.parent for volume in volumes if volume.header and len(volume.files) > 1)
     found, headers, drawn_on, notes = list[Entry](), dict[str, Header](), dict[str, str](), list[str]()
     for volume in volumes:
-        if volume.header is None:
+        if volume.kind == "skipped":
             notes += volume.notes
             continue
         entry = by_path[volume.path]
         alone = len(volume.files) > 1 and series[volume.path.parent] == 1
         found.append(_named_by_folder(entry) if alone else entry)
-        headers[entry.locator] = volume.header
+        if volume.header is not None:
+            headers[entry.locator] = volume.header
         if volume.kind == "label":
-            drawn_on[entry.locator] = next((str(path) for path in volume.header.reference), "")
+            reference = volume.header.reference if volume.header is not None else ()
+            drawn_on[entry.locator] = next(map(str, reference), "")
     return Scans(in_order([*files, *found]), headers, drawn_on, notes)
 
 
 def _named_by_folder(entry: Entry) -> Entry:
     """An entry for a whole series, in the place of its folder."""
     return Entry(entry.locator, entry.parts[:-1] or (Path(entry.locator).parent.name,))
-
-
-def several(drawn_on: Mapping[str, str]) -> dict[str, list[str]]:
-    """Images with more than one segmentation, and those segmentations."""
-    owned = defaultdict[str, list[str]](list)
-    for mask, image in drawn_on.items():
-        if image:
-            owned[image].append(mask)
-    return {image: masks for image, masks in owned.items() if len(masks) > 1}

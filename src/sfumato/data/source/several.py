@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from types import MappingProxyType
 
 from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, Part, joined, parts_of
 from sfumato.data.order import natural
@@ -51,12 +52,16 @@ class Readings:
     unused: tuple[Owned, ...] = ()
 
 
-def read_several(owned: Masks, hints: Hints) -> Readings:
+NO_LABELS: Mapping[str, frozenset[str]] = MappingProxyType({})
+
+
+def read_several(owned: Masks, hints: Hints, labels: Mapping[str, frozenset[str]] = NO_LABELS) -> Readings:
     """Decide what the masks of each image are.
 
     Args:
         owned: the mask files of each image.
         hints: what a person said about them.
+        labels: names of what is drawn in a file, by its locator, where the files say so (DICOM).
 
     Raises:
         DataError: nobody can know.
@@ -66,7 +71,7 @@ def read_several(owned: Masks, hints: Hints) -> Readings:
         return _as_said(owned, hints, notes, unused)
     refuse_copies(owned)
     owned, views, said = _without_views(owned)
-    readings = _decided(owned, hints)
+    readings = _by_labels(owned, labels) or _decided(owned, hints)
     notes = (*notes, *said, *readings.notes)
     return _within(Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)),
                    views)  # fmt: skip
@@ -172,6 +177,37 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
     if measured.together:
         return _as_readers(owned)
     raise unclear(several, measured.told())
+
+
+def _by_labels(owned: Masks, labels: Mapping[str, frozenset[str]]) -> Readings | None:
+    """What several masks are by the names of what is drawn in them; None where these do not decide it.
+
+    Raises:
+        DataError: nobody can know.
+    """
+    several = {image: masks for image, masks in owned.items() if len(masks) > 1}
+    drawn = {image: [labels.get(mask.entry.locator) for mask in masks] for image, masks in owned.items()}
+    if not several or not all(all(names) for names in drawn.values()):
+        return None
+    each = [[names for names in drawn[image] if names] for image in several]
+    differ = all(not one & other for names in each for one, other in combinations(names, 2))
+    every = [name for of_image in drawn.values() for names in of_image for name in names or ()]
+    measured = overlap(several)
+    if differ and _come_again(every, owned) and not (measured is not None and measured.alike):
+        return _join(owned, what="files of different labels, put together; where these overlap, the later name counts,")
+    if measured is not None and measured.apart:
+        return _join(owned)
+    if measured is not None and measured.together and all(len(set(names)) == 1 for names in each):
+        return _as_readers(owned)
+    raise unclear(several, "nothing is drawn in them" if measured is None else measured.told())
+
+
+def _come_again(names: Sequence[str], owned: Masks) -> bool:
+    """Whether names are those of classes: of other images too, or of a single one without numbers."""
+    holders = Counter(names)
+    if len(owned) == 1:
+        return not any(character.isdigit() for name in holders for character in name)
+    return 2 * sum(count > 1 for count in holders.values()) > len(holders)
 
 
 def _names(owned: Masks) -> list[str]:

@@ -41,13 +41,13 @@ class Tabulated(NamedTuple):
     Attributes:
         arranged: its cases.
         headers: of the DICOM volumes among its files, by locator.
-        are_volumes: whether its images are volumes.
+        kind: what its images are: pictures, volumes or arrays.
         outside: where its paths lead, where that is not below its folder; for the person alone, never stored.
     """
 
     arranged: Arranged
     headers: Mapping[str, Header]
-    are_volumes: bool
+    kind: str
     outside: tuple[str, ...]
 
 
@@ -74,7 +74,7 @@ def tabulate(
         DataError: columns are missing or unclear, rows have no file (all are listed), classes contradict each other.
     """
     table, known = read_for(path, entries, hints)
-    here = path.parent if follow else None
+    here = path.parent.absolute() if follow else None
     beside = [picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries)
     files = Places(Files(beside, root, follow=here), Files([*entries, *(masks or ())], root, follow=here))
     plan, notes = plan_columns(table, known, files)
@@ -92,7 +92,8 @@ def tabulate(
     readers = [tuple(map(volumes.of, cells)) for cells in readers]
     named = dict(zip(images, channels, strict=True))
     arranged = _arranged(volumes.entries(named, entries), entries, masks, plan, hints)
-    if unnamed := [entry.name for entry in beside if entry.locator not in volumes.used(images, channels)]:
+    used = volumes.used(images, [*channels, *readers])
+    if unnamed := [entry.name for entry in beside if entry.locator not in used]:
         shown = ", ".join(unnamed[:5]) + (" ..." if len(unnamed) > 5 else "")
         notes.append(f"files without a row in {path.name}, left out: {len(unnamed)} ({shown})")
     labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
@@ -106,7 +107,7 @@ def tabulate(
     return Tabulated(
         arranged._replace(cases=described, notes=notes, unpaired=[*arranged.unpaired, *missing]),
         volumes.headers,
-        volumes.are_images(images),
+        volumes.kind(images),
         files.outside(root),
     )
 

@@ -2,14 +2,14 @@
 
 Volumes are arranged like pictures (`source.layout`), and a word such as `seg` or `label` counts wherever it stands in a
 name: `t2_seg-manual` belongs to the volume whose name it continues. What a DICOM segmentation was drawn on, it says
-itself; where several were drawn on one image, nobody can know which one is meant, and they are listed.
+itself; of several that were drawn on one image, the names of their labels tell classes (`source.several`).
 
 All volumes of a source are cut along one axis: the one that most of them have as that of the thickest slices.
 """
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.joined import each_part, parts_of
+from sfumato.data.formats.dicom.structures import CONTOURS
+from sfumato.data.formats.joined import ON, Part, joined, parts_of
 from sfumato.data.formats.laid import Laid, check_same_grid, lay_mask
 from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
@@ -25,8 +26,9 @@ from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry, divided
-from sfumato.data.source.scans import list_scans, several
-from sfumato.errors import DataError, listed, raise_together
+from sfumato.data.source.named import AS_STORED, Numbered, named, one_numbering
+from sfumato.data.source.scans import FILES, list_scans
+from sfumato.errors import DataError, raise_together
 
 IN_TIME = re.compile(r"(?:^|[ _.-])4d$", re.IGNORECASE)
 
@@ -54,16 +56,14 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
     """
     apart = {entry.locator for entry in masks or ()}
     scans = list_scans([*entries, *(masks or ())])
-    if not hints.images_only:
-        _refuse_unclear({image: dict(zip(drawn, [[Path(mask).name] for mask in drawn], strict=True))
-                         for image, drawn in several(scans.drawn_on).items()})  # fmt: skip
     separate, images = divided(scans.entries, lambda entry: entry.locator in apart)
     drawn_on = {entry: scans.drawn_on[entry.locator] for entry in scans.entries if entry.locator in scans.drawn_on}
     if masks is not None:  # what was not drawn on one of the images may have the name of one
         drawn_on = {mask: image for mask, image in drawn_on.items() if image}
     rest = None if masks is None else [entry for entry in separate if entry not in drawn_on]
     images, notes = _without_series_in_time(images)
-    arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True)
+    labels = {mask: frozenset(named(scans.headers[mask]).values()) for mask in scans.drawn_on if mask in scans.headers}
+    arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True, labels=labels)
     return cut(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)
 
 
@@ -75,22 +75,6 @@ def _without_series_in_time(entries: list[Entry]) -> tuple[list[Entry], list[str
         return entries, []
     note = f"volumes of all points in time beside single ones, not used: {len(whole)} ({whole[0].where} ...)"
     return [entry for entry in entries if entry not in set(whole)], [note]
-
-
-def _refuse_unclear(meanings: Mapping[str, Mapping[str, Sequence[str]]]) -> None:
-    unclear = [
-        f"{image}: {', '.join(name for names in of_image.values() for name in names)}"
-        for image, of_image in meanings.items()
-        if len(of_image) > 1
-    ]
-    if unclear:
-        raise DataError(
-            f"{len(unclear)} volumes have several labels of different meaning:\n{listed(unclear)}",
-            expected="one kind of labels for each volume",
-            remedy="choose: a folder with the labels that are meant (--masks), or a table with the columns image and "
-            "mask (--labels)",
-            code="DATA-064",
-        )
 
 
 def cut(
@@ -114,20 +98,36 @@ def cut(
         except DataError as error:
             problems.append(error)
     raise_together(problems)
+    numbered = AS_STORED if arranged.mask_names else _numbered(scans, hints)
+    scans = [_with_values(scan, numbered) for scan in scans]
     axis = _common_axis(scans) if hints.slice_axis == "auto" else hints.slice_axis
     by_folder = form == "volumes" and not hints.class_level
     scans, said = _patients(scans) if by_folder else (scans, [])
     cases = [plane for scan in scans for plane in _planes(scan, axis, hints.component)]
-    notes = [*arranged.notes, *said, *_notes(scans, cases, axis, chosen=hints.slice_axis != "auto")]
+    notes = [*arranged.notes, *said, *numbered.notes, *_notes(scans, cases, axis, chosen=hints.slice_axis != "auto")]
     found = arranged._replace(cases=cases, notes=notes).found(form)
-    return found._replace(modality=_modality(scans), mask_names=arranged.mask_names or _mask_names(scans))
+    return found._replace(
+        modality=_modality(scans), mask_names=arranged.mask_names or numbered.names or _mask_names(scans)
+    )
+
+
+def _numbered(scans: Sequence[Scan], hints: Hints) -> Numbered:
+    return one_numbering([header for scan in scans for header in scan.masks.values()], hints)
+
+
+def _with_values(scan: Scan, numbered: Numbered) -> Scan:
+    """A case whose masks have the values of the set."""
+    if not numbered.names:
+        return scan
+    laid = {mask: laid._replace(values=numbered.values(scan.masks[mask])) for mask, laid in scan.laid.items()}
+    return scan._replace(laid=laid)
 
 
 def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
     """The headers of a case, which must lie on one grid."""
 
     def header(locator: str) -> Header:
-        return headers.get(locator) or read_header(Path(locator))
+        return headers.get(locator) or _own_header(Path(case.image), Path(locator))
 
     image, *channels = (header(locator) for locator in (case.image, *case.channels))
     for locator, found in zip((case.image, *case.channels), (image, *channels), strict=True):
@@ -138,11 +138,23 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
         _check_components(locator, found, None)
     for channel in case.channels:
         check_same_grid(Path(case.image), Path(channel))
-    laid = {
-        locator: Laid() if _is_segmentation(found) else lay_mask(Path(case.image), Path(locator))
-        for locator, found in masks.items()
-    }
+    laid = {locator: _laid(Path(case.image), Path(locator), found) for locator, found in masks.items()}
     return Scan(case, image, masks, laid)
+
+
+def _own_header(image: Path, path: Path) -> Header:
+    """The header of a file; contours have one on their image only."""
+    if path != image and not path.name.lower().endswith(FILES):
+        from sfumato.data.formats.dicom.contours import header_on, is_structure_set
+
+        if is_structure_set(path):
+            return header_on(image, path)
+    return read_header(path)
+
+
+def _laid(image: Path, mask: Path, header: Header) -> Laid:
+    """How a mask lies on its image; what `_scan` has laid on it lies there."""
+    return Laid() if _is_segmentation(header) or header.modality == CONTOURS else lay_mask(image, mask)
 
 
 def _is_segmentation(header: Header) -> bool:
@@ -183,8 +195,8 @@ def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
     case, several = scan.case, len(scan.header.shape) > 3
     part = f"/{component}" if several and component is not None else ""
     count = count_planes(scan.header, axis)
-    alone = not any(map(_is_segmentation, scan.masks.values()))
-    alone = alone and not any(laid.codes or laid.box for laid in scan.laid.values())
+    alone = not any(header.modality in ("SEG", CONTOURS) for header in scan.masks.values())
+    alone = alone and not any(laid.codes or laid.box or laid.values for laid in scan.laid.values())
     if 1 in scan.header.shape[:3] and not part and alone:
         return [case]
     offsets = {mask: _offset(case.image, mask, found, axis) for mask, found in scan.masks.items()}
@@ -195,7 +207,7 @@ def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
             id=f"{case.id}_{number:0{digits}d}",
             image=f"{case.image}::{axis}/{number}{part}",
             channels=tuple(f"{channel}::{axis}/{number}{part}" for channel in case.channels),
-            masks=tuple(each_part(mask, _at(scan, axis, number, offsets)) for mask in case.masks),
+            masks=tuple(_at(scan, mask, (axis, number), offsets) for mask in case.masks),
             volume=case.id,
             patient=case.patient or case.id,
         )
@@ -203,9 +215,15 @@ def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
     ]
 
 
-def _at(scan: Scan, axis: Axis, number: int, offsets: Mapping[str, int]) -> Callable[[str], str]:
-    """The plane of a mask's file that lies on a plane of the image."""
-    return lambda locator: f"{locator}::{scan.laid[locator].member(axis, number - offsets[locator])}"
+def _at(scan: Scan, mask: str, plane: tuple[Axis, int], offsets: Mapping[str, int]) -> str:
+    """The planes of a mask's files that lie on a plane of the image; contours are followed by it."""
+    axis, number = plane
+    parts = list[Part]()
+    for role, locator in parts_of(mask):
+        parts.append(Part(role, f"{locator}::{scan.laid[locator].member(axis, number - offsets[locator])}"))
+        if scan.masks[locator].modality == CONTOURS:
+            parts.append(Part(ON, scan.case.image))
+    return joined(parts)
 
 
 def _offset(image: str, mask: str, header: Header, axis: Axis) -> int:

@@ -9,8 +9,9 @@ import numpy as np
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_image, read_mask
+from sfumato.data.formats.joined import ON, at_member, parts_of
 from sfumato.data.formats.scan import is_volume, read_volume
-from sfumato.data.formats.volume import Axis, named_place
+from sfumato.data.formats.volume import Axis, Place, named_place
 from sfumato.data.manifest import located
 from sfumato.errors import DataError
 from sfumato.report.content import Gallery, Image
@@ -124,17 +125,28 @@ def _plane(image: str, reference: str, prediction: str) -> _Shown:
         first = start  # nothing, or a scan as a whole: where the mask lies
     if first is None or start is None or drawn.member or not is_volume(drawn.path):
         return _Shown(image, reference, prediction)
-    areas, others = _areas(true.path, start.axis, start.codes), _areas(drawn.path, start.axis)
+    areas, others = _areas_of(reference, start, drawn.path), _areas(drawn.path, start.axis)
     number = int((areas if areas.any() else others).argmax())
     at = first._replace(number=first.number + number - start.number)
     component = "" if at.component is None else f"/{at.component}"
-    laid = f"@{start.codes or start.window}" if start.codes or start.window else ""
+    laid = "".join(true.member.partition("@")[1:])
     return _Shown(
         f"{seen.path}::{at.axis}/{at.number}{component}" if image else "",
-        f"{true.path}::{start.axis}/{number}{laid}",
+        at_member(reference, f"{start.axis}/{number}{laid}"),
         f"{drawn.path}::{start.axis}/{at.number if laid else number}",
         f" · {at.axis} plane {at.number}",
     )
+
+
+def _areas_of(reference: str, start: Place, drawn: Path) -> np.ndarray:
+    """The same for a reference; of contours, which have as many planes as what was drawn."""
+    true = Locator.parse(reference)
+    if all(part.role != ON for part in parts_of(reference)):
+        return _areas(true.path, start.axis, start.codes)
+    laid = "".join(true.member.partition("@")[1:])
+    count = len(read_volume(drawn).planes(start.axis))
+    planes = (read_mask(at_member(reference, f"{start.axis}/{number}{laid}")) for number in range(count))
+    return np.array([np.count_nonzero(plane) for plane in planes])
 
 
 def _areas(path: Path, axis: Axis, codes: str = "") -> np.ndarray:

@@ -9,7 +9,7 @@ import SimpleITK
 from monai.data import NibabelReader
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.laid import lay_mask
+from sfumato.data.formats.laid import Laid, lay_mask
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import read_header, read_volume
 from sfumato.data.formats.volume import Axis, as_stored
@@ -69,7 +69,7 @@ def test_a_mask_lies_on_its_scan_for_every_reader(tmp_path: Path, codes: tuple[i
     assert one.header.get_xyzt_units() == other.header.get_xyzt_units()
     assert all(np.array_equal(there, here) for there, here in zip(itk(image), itk(mask), strict=True))
     assert np.array_equal(monai(image), monai(mask))
-    assert lay_mask(image, mask) == ("", None, "")
+    assert lay_mask(image, mask) == Laid()
 
 
 @pytest.mark.parametrize(("shape", "kind"), [((5, 6), nibabel.Nifti1Image), (SHAPE, nibabel.Nifti2Image)])

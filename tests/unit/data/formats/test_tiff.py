@@ -126,7 +126,7 @@ def test_complex_numbers_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("how", [{"imagej": True}, {"imagej": True, "truncate": True}, {"truncate": True}])
 def test_stacks_with_one_directory_are_stacks(tmp_path: Path, how: dict[str, bool]) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 7), np.uint8), photometric="minisblack", **how)
-    with pytest.raises(DataError, match="5 frames") as caught:
+    with pytest.raises(DataError, match="5 pages") as caught:
         read_image(str(tmp_path / "a.tif"))
     assert caught.value.code == "DATA-008"
 

@@ -15,15 +15,16 @@ from typing import Any
 import numpy as np
 
 from sfumato.atomic import write_atomic
+from sfumato.data.formats.dicom.contours import is_structure_set, read_contours
 from sfumato.data.formats.dicom.file import is_dicom, library, quiet
 from sfumato.data.formats.dicom.linked import PATIENT, Linked, read_linked
 from sfumato.data.formats.dicom.places import JITTER
 from sfumato.data.formats.dicom.seg import Labels
 from sfumato.data.formats.dicom.series import is_uneven
-from sfumato.data.formats.grid import Grid, differences
+from sfumato.data.formats.grid import Grid, differences, to_lps
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, Origin
-from sfumato.data.formats.scan import read_header
-from sfumato.data.formats.volume import Axis, Header
+from sfumato.data.formats.scan import read_header, read_volume
+from sfumato.data.formats.volume import Axis, Header, as_stored, count_planes
 from sfumato.errors import DataError
 from sfumato.escape import visible
 
@@ -60,6 +61,25 @@ def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
             code="DATA-012",
         )
     return offset
+
+
+def on_image(image: Path, drawn: Path) -> Labels:
+    """A segmentation, or contours, as labels of the voxels of their image; of another label volume as it is.
+
+    Raises:
+        DataError: it does not lie on its image, or a file cannot be read.
+    """
+    if is_structure_set(drawn):
+        return read_contours(drawn, image).voxels
+    part = read_volume(drawn)
+    if not part.endless:
+        return part.voxels
+    axis = _LPS[to_lps(part.affine)[0].index(2)]  # frames lie along the third stored axis
+    whole, planes, offset = read_header(image), part.planes(axis), seg_offset(image, drawn, axis)
+    laid = np.zeros((count_planes(whole, axis), *planes.shape[1:]), planes.dtype)
+    first, behind = max(0, offset), min(len(laid), offset + len(planes))
+    laid[first:behind] = planes[first - offset : behind - offset]
+    return as_stored(laid, axis, whole.affine)
 
 
 def write_seg(

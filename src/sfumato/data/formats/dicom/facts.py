@@ -16,6 +16,7 @@ from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.file import Dataset, has_preamble, not_understood, quiet, read_dataset
 from sfumato.data.formats.dicom.frames import SPACINGS, Frame, read_frames
 from sfumato.data.formats.dicom.frames import TAGS as FRAME_TAGS
+from sfumato.data.formats.dicom.structures import CONTOURS, references, regions, space, unclosed
 from sfumato.data.formats.grid import MAX_VOXELS
 from sfumato.errors import DataError, SfumatoError
 from sfumato.shortage import raise_shortage
@@ -29,12 +30,12 @@ TAGS = (
     *FRAME_TAGS,
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
     "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence", "ImageType", "FrameOfReferenceUID",
-    "PatientID", "IssuerOfPatientID", "StudyInstanceUID",
+    "PatientID", "IssuerOfPatientID", "StudyInstanceUID", "ReferencedFrameOfReferenceSequence",
+    "StructureSetROISequence", "ROIContourSequence",
 )  # fmt: skip
 MAX_FRAMES = 2**20
 NO_IMAGES = ("RTDOSE",)
 """Modalities of files that have pixels, but no image."""
-
 
 NOBODY = {"", "0", "none", "null", "nan", "na", "n/a", "unknown", "anonymous", "anonymized", "anonymised", "anon", "-"}
 """What stands in the place of a patient's number where it was taken out."""
@@ -98,8 +99,8 @@ class Facts(NamedTuple):
         refers: UIDs of the files and series that it refers to; never shown.
         encoding: of its pixels; None where it has no image.
         frames: one per frame where they have functional groups, else one for all.
-        segmentation: "BINARY", "LABELMAP" or "FRACTIONAL".
-        segments: numbers and labels of the segments.
+        segmentation: "BINARY", "LABELMAP" or "FRACTIONAL"; or `CONTOURS`.
+        segments: numbers and labels of the segments, of contours those of `structures.closed_regions`.
         notes: what a person should know.
         owner: whose it is.
         localizer: whether it says that it is one (a scout, a topogram).
@@ -164,7 +165,8 @@ def _read_facts(path: Path, _changed: int) -> Facts:
 
 def _facts(path: Path, dataset: Dataset) -> Facts:
     encoding = _encoding(path, dataset)
-    segmentation = dataset.get("SegmentationType")
+    contours = dataset.get("Modality") == CONTOURS
+    segmentation = CONTOURS if contours else dataset.get("SegmentationType")
     _refuse_spacings(path, dataset)
     frames = tuple(read_frames(path, dataset, None if encoding is None else encoding.frame_count))
     return Facts(
@@ -173,19 +175,22 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
         modality=str(dataset.get("Modality") or "") or None,
         instance=str(dataset.get("SOPInstanceUID", "")),
         series=str(dataset.get("SeriesInstanceUID", "")),
-        refers=frozenset(_references(dataset)),
+        refers=frozenset(_references(dataset)) - {""},
         encoding=encoding,
         frames=frames,
         segmentation=None if segmentation is None else str(segmentation),
-        segments=tuple(
-            (int(item.SegmentNumber), str(item.SegmentLabel)) for item in dataset.get("SegmentSequence") or ()
-        ),
-        notes=(*_notes(path, encoding, frames), *_zero_spacings(dataset)),
+        segments=tuple(regions(dataset) if contours else _segments(dataset)),
+        notes=(*_notes(path, encoding, frames), *_zero_spacings(dataset), *unclosed(dataset)),
         owner=Owner(*(_hidden(dataset, tag) for tag in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"))),
         localizer="LOCALIZER" in _words(dataset.get("ImageType")),
         study=str(dataset.get("StudyInstanceUID", "")),
-        space=str(dataset.get("FrameOfReferenceUID", "")),
+        space=space(dataset) if contours else str(dataset.get("FrameOfReferenceUID", "")),
     )
+
+
+def _segments(dataset: Dataset) -> Iterator[tuple[int, str]]:
+    for item in dataset.get("SegmentSequence") or ():
+        yield int(item.SegmentNumber), str(item.SegmentLabel)
 
 
 def _words(value: Any) -> tuple[str, ...]:
@@ -215,6 +220,7 @@ def _references(dataset: Dataset) -> Iterator[str]:
         for derivation in frame.get("DerivationImageSequence") or ():
             for source in derivation.get("SourceImageSequence") or ():
                 yield str(source.get("ReferencedSOPInstanceUID", ""))
+    yield from references(dataset)
 
 
 def _encoding(path: Path, dataset: Dataset) -> Encoding | None:

@@ -114,7 +114,7 @@ def image_encoding(facts: Facts) -> Encoding:
         raise DataError(
             f"{facts.path} holds no image: it is {facts.sop}",
             expected="an image or a segmentation",
-            remedy="give the image files of the study; contours (RTSTRUCT) have to be exported as masks first",
+            remedy="give the image files of the study; contours (RTSTRUCT) are read as masks of these: give both",
             code="DATA-040",
         )
     return facts.encoding

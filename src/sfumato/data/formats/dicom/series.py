@@ -6,7 +6,8 @@ several frames, a segmentation, and an image of which no position is known (X-ra
 
     dicom_file     opens a file          dicom_pixels   its numbers
     dicom_facts    what it is            dicom_places   from places of slices to a regular grid
-    dicom_frames   its frames            dicom_seg      segmentations, read and written
+    dicom_frames   its frames            dicom_seg      segmentations
+    contours       RTSTRUCT, which needs the images that it was drawn on
 """
 
 from collections import defaultdict
@@ -18,11 +19,13 @@ import numpy as np
 from jaxtyping import Int
 
 from sfumato.data.formats.dicom.aside import apart
+from sfumato.data.formats.dicom.contours import contours_header
 from sfumato.data.formats.dicom.facts import Facts, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
 from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_values, stored_range, value_type
 from sfumato.data.formats.dicom.places import Slices, image_slices, places
 from sfumato.data.formats.dicom.seg import read_segments, segment_header
+from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.data.order import natural
 from sfumato.errors import DataError, listed, raise_together
@@ -47,8 +50,8 @@ class Listed(NamedTuple):
     Attributes:
         path: the file that stands for the volume: the first by natural name.
         files: all its files, by natural name.
-        header: of the volume; None for what is skipped.
-        kind: "label" for segmentations; "skipped" for files without an image, of one kind each.
+        header: of the volume; None for what is skipped, and for contours whose images are not among the files.
+        kind: "label" for segmentations and contours; "skipped" for files without an image, of one kind each.
         notes: what a person should know.
     """
 
@@ -83,12 +86,19 @@ def list_volumes(folder_files: Sequence[Path]) -> list[Listed]:
             volumes.append((files, _header(files)))
         except DataError as error:
             problems.append(error)
+    drawn = list[Listed]()
+    for fact in facts:
+        if fact.segmentation == CONTOURS and fact.segments:
+            try:
+                drawn.append(_contours(fact, volumes))
+            except DataError as error:
+                problems.append(error)
     raise_together(problems)
     groups = [files for files, _ in volumes]
     left = [
         Listed(facts[0].path, tuple(fact.path for fact in facts), None, "skipped", (note,)) for facts, note in aside
     ]
-    return [_listed(files, header, groups) for files, header in volumes] + left + list(_skipped(facts))
+    return [_listed(files, header, groups) for files, header in volumes] + drawn + left + list(_skipped(facts))
 
 
 def _by_name(path: Path) -> tuple[list[tuple[int, int, str]], str]:
@@ -111,6 +121,16 @@ def _listed(files: Sequence[Facts], header: Header, groups: Sequence[Sequence[Fa
     return Listed(paths[0], paths, header, "label" if header.label else "image", header.notes)
 
 
+def _contours(facts: Facts, volumes: Sequence[tuple[list[Facts], Header]]) -> Listed:
+    """Contours, with the header that they have on their images."""
+    reference = tuple(_drawn_on(facts, [files for files, _ in volumes]))
+    if not reference:
+        return Listed(facts.path, (facts.path,), None, "label")
+    (image, whole), *_ = [(files[0], header) for files, header in volumes if files[0].path == reference[0]]
+    header = contours_header(facts, whole, image.space)._replace(reference=reference)
+    return Listed(facts.path, (facts.path,), header, "label", header.notes)
+
+
 def _drawn_on(segmentation: Facts, groups: Sequence[Sequence[Facts]]) -> Iterator[Path]:
     """The volumes that a segmentation refers to: by their files, else their series, else the space they lie in."""
     images = [files for files in groups if files[0].segmentation is None]
@@ -127,7 +147,7 @@ def _skipped(facts: Sequence[Facts]) -> Iterator[Listed]:
     """Files without an image, counted by what they are."""
     kinds: dict[str, list[Path]] = defaultdict(list)
     for fact in facts:
-        if fact.encoding is None:
+        if fact.encoding is None and not (fact.segmentation == CONTOURS and fact.segments):
             kinds[fact.sop].append(fact.path)
     for sop, paths in sorted(kinds.items()):
         note = f"files without an image, left out: {len(paths)} ({sop}, such as {paths[0].name})"

@@ -1,0 +1,52 @@
+"""Texts beside images that are not read by themselves, and how what they say can be used.
+
+A `.txt` may be anything, so it is a table only where a person names it. Where it names the images, that is told.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from sfumato.data.formats.locator import Locator
+from sfumato.data.source.listing import Entry
+from sfumato.files import open_file
+from sfumato.shortage import raise_shortage
+
+BEGINNING = 2**16
+"""Bytes of a text that are looked at."""
+
+FIRST = re.compile(rb"^\s*\"?([^\s,;\"]+)", re.MULTILINE)
+"""The first word of each line."""
+
+
+def about_texts(others: Sequence[Entry], images: Sequence[Entry]) -> Iterator[str]:
+    """Notes about JSON and text files among those that are no images.
+
+    Args:
+        others: files that are no images.
+        images: the images.
+    """
+    texts = [entry for entry in others if entry.name.lower().endswith(".txt")]
+    stems = {entry.stem for entry in images}
+    each = [entry for entry in texts if entry.stem in stems]
+    for kind, count in (("JSON", sum(entry.name.lower().endswith(".json") for entry in others)), ("text", len(each))):
+        if count > 1:
+            yield (
+                f"what {count} {kind} files say is not read; to use it, write a CSV table with the columns image and "
+                "label (and patient, ...) beside the images"
+            )
+    if len(texts) == 1 and not each and _names_images(texts[0], {*stems, *(entry.name for entry in images)}):
+        yield f"{texts[0].name} names the images and is not read by itself; if it says their classes: --labels FILE"
+
+
+def _names_images(entry: Entry, names: set[str]) -> bool:
+    """Whether most lines of a text begin with an image."""
+    target = Locator.parse(entry.locator)
+    if target.member:
+        return False
+    try:
+        with open_file(target.path) as file:
+            words = FIRST.findall(file.read(BEGINNING))
+    except OSError as error:
+        raise_shortage(error, reading=target.path)
+        return False
+    return 2 * sum(word.decode(errors="replace").rpartition("/")[2] in names for word in words) > len(words)
