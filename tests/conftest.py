@@ -56,7 +56,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=5, help="SIGKILLs of each kill test; a fifth as many SIGTERMs")
+    parser.addoption("--kills", type=int, default=3, help="SIGKILLs of each kill test; a fifth as many SIGTERMs")
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.joined import parts_of, told
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
@@ -130,11 +131,11 @@ def _refuse_nothing(path: Path) -> None:
 
 def _refuse_unused_masks(masks: Path, found: Found) -> None:
     """Masks that a person named, where a table names others, must not be passed over."""
-    home = str(masks.resolve())
-    named = [mask for case in found.cases for mask in case.masks]
-    if named and not any(os.path.realpath(mask).startswith(home) for mask in named):
+    home, named = masks.resolve(), [mask for case in found.cases for mask in case.masks]
+    files = {Locator.parse(part.locator).path for mask in named for part in parts_of(mask)}
+    if files and not any(Path(os.path.realpath(file)).is_relative_to(home) for file in files):
         raise UsageError(
-            f"--masks {masks}: no image has its mask there: the {found.form} names others, such as {named[0]}",
+            f"--masks {masks}: no image has its mask there: the {found.form} names others, such as {told(named[0])}",
             expected="the masks of these images",
             remedy="leave --masks out, or name the images alone as the source, without the table",
         )

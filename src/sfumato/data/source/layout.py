@@ -212,9 +212,9 @@ def _may_be_masks(part: str) -> bool:
 
 
 def _pictures(entries: Sequence[Entry], perhaps: frozenset[str], *, anywhere: bool) -> list[Picture]:
-    pictures = []
+    pictures, cases = [], _folders_of_cases(entries, anywhere=anywhere)
     for entry in entries:
-        place, stem = _place(entry.parts[:-1], perhaps), composed(entry.stem)
+        place, stem = _place(entry.parts[:-1], perhaps, cases), composed(entry.stem)
         pictures.append(
             Picture(
                 entry=entry,
@@ -231,6 +231,25 @@ def _pictures(entries: Sequence[Entry], perhaps: frozenset[str], *, anywhere: bo
     return pictures
 
 
+def _folders_of_cases(entries: Sequence[Entry], *, anywhere: bool) -> frozenset[tuple[str, ...]]:
+    """Folders called after images by number that hold masks too: each is a case (`img02/image`, `img02/mask`)."""
+    cases = set[tuple[str, ...]]()
+    for entry in entries:
+        folders = entry.parts[:-1]
+        for depth in _numbered_images(folders):
+            below = any(read_folder(part).role == "mask" for part in folders[depth:])
+            if below or says_mask(composed(entry.stem), anywhere=anywhere):
+                cases.add(folders[:depth])
+    return frozenset(cases)
+
+
+@lru_cache(maxsize=4096)
+def _numbered_images(folders: tuple[str, ...]) -> tuple[int, ...]:
+    """Depths of the folders that are called after images by number."""
+    said = [read_folder(part) for part in folders]
+    return tuple(depth for depth, folder in enumerate(said, 1) if folder.role == "image" and folder.numbered)
+
+
 class _Place(NamedTuple):
     """What the folders of a picture say; see `Picture`."""
 
@@ -243,11 +262,14 @@ class _Place(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _place(folders: tuple[str, ...], perhaps: frozenset[str]) -> _Place:
+def _place(folders: tuple[str, ...], perhaps: frozenset[str], cases: frozenset[tuple[str, ...]]) -> _Place:
     """What folders say; a class folder that is called `label_1` is put right in `_roles`."""
     place = _Place()
-    for part in folders:
+    for depth, part in enumerate(folders, 1):
         said = read_folder(part)
+        if folders[:depth] in cases:
+            place = place._replace(group=(*place.group, part))
+            continue
         place = place._replace(split=said.split or place.split)
         inside_masks = place.role == "mask" and said.role == "mask"
         if inside_masks and not said.certain:  # masks/reader_2

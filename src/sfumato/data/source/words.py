@@ -223,11 +223,13 @@ class Folder(NamedTuple):
         role: "mask", "image" or "".
         certain: nothing else stands in its name.
         split: "train", "validation", "test", or None.
+        numbered: a number stands in its name.
     """
 
     role: str
     certain: bool
     split: str | None
+    numbered: bool = False
 
 
 @lru_cache(maxsize=8192)
@@ -243,13 +245,13 @@ def read_folder(name: str) -> Folder:
     if any(masks) and known:
         return Folder("mask", certain=True, split=split)
     if any(images) and known and not reads:
-        return Folder("image", certain=True, split=split)
+        return Folder("image", certain=True, split=split, numbered=numbered)
     if masks and (masks[0] or masks[-1]):
         return Folder("mask", certain=False, split=split)
     if reads and (numbered or len(words) > 1):
         return Folder("mask", certain=False, split=split)
     if images and (images[0] or images[-1]):
-        return Folder("image", certain=False, split=split)
+        return Folder("image", certain=False, split=split, numbered=numbered)
     return Folder("", certain=bool(split), split=split)
 
 
