@@ -1,10 +1,11 @@
 # make demo: installs into .venv, runs both jobs on toy data, ends in a report. make test: the tests; test-fast: within a
-# minute those of the mathematics and of single parts; test-portable: the mathematics as on a processor without AVX;
-# test-oldest: with the lowest versions that pyproject.toml allows.
+# minute those of the mathematics: processes, samplers, networks, metrics; test-portable: the same as on a processor
+# without AVX; test-oldest: with the lowest versions that pyproject.toml allows.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
+MATHEMATICS := diffusion metrics networks recipe
 
 .PHONY: demo test test-fast test-portable test-oldest check bench fuzz soak docs clean
 
@@ -25,7 +26,7 @@ test: $(VENV)/developing
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/developing
-	$(BIN)/python -m pytest -m 'not slow' tests/laws tests/golden tests/unit
+	$(BIN)/python -m pytest -m 'not slow' tests/laws tests/golden $(addprefix tests/unit/,$(MATHEMATICS))
 
 test-portable: $(VENV)/developing # compiled code has kernels of its own
 	ATEN_CPU_CAPABILITY=default $(BIN)/python -m pytest tests/golden tests/laws -k 'not one_graph'

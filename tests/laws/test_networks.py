@@ -89,6 +89,7 @@ def test_every_parameter_receives_a_gradient(name):
     assert without == []
 
 
+@pytest.mark.slow
 def test_a_fresh_network_learns(name):
     torch.manual_seed(0)
     network = NETWORKS[name].build(channels_in=2, channels_out=2)
@@ -149,6 +150,7 @@ for name in NETWORKS:
 """
 
 
+@pytest.mark.slow
 def test_one_graph_with_the_same_result():
     """Run apart, without the shape checks that the tests put in between."""
     environment = {**os.environ, "PYTHONSAFEPATH": ""}  # the program imports from these tests

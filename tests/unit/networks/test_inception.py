@@ -77,9 +77,12 @@ def test_other_files_are_refused(tmp_path: Path):
 
 def test_dinov2_of_a_folder(tmp_path: Path):
     transformers = pytest.importorskip("transformers")
+    torch.utils._device._device_constructors.cache_clear()  # as at the start of a process
     config = transformers.Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=224)
     transformers.Dinov2Model(config).save_pretrained(tmp_path / "dino")
     extractor = load_dinov2(str(tmp_path / "dino"))
+    with torch.device("meta"):
+        assert torch.linspace(0, 1, 3).is_meta, "networks are built without memory after it as before"
     features = extractor.features(torch.rand(2, 1, 30, 20) * 2 - 1)
     assert features.shape == (2, 16) and digest(extractor.file) is not None
     with pytest.raises(ModelError, match="cannot be read"):

@@ -86,6 +86,7 @@ assert compiled.uncertainty.bias.grad == 2
 """
 
 
+@pytest.mark.slow
 def test_it_is_found_through_a_compiled_network():
     """Run apart, without the shape checks that the tests put in between."""
     finished = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=False)

@@ -35,6 +35,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return Pack.open(folder / "dataset")
 
 
+@pytest.mark.slow
 def test_learns_what_distinguishes_the_classes_and_repeats_itself(pack: Pack):
     fitted = [fit_classifier(pack, augment=PRESETS["none"], steps=60, batch=16, seed=3) for _ in range(2)]
     rows = [*pack.rows("validation"), *pack.rows("test")]

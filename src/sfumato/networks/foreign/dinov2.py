@@ -49,6 +49,17 @@ class Dinov2(NamedTuple):
         return token
 
 
+def _learn_of_devices() -> None:
+    """Have torch look up which functions follow `with torch.device(...)` before transformers replaces one of them.
+
+    torch 2.13 looks once, at the first such block. transformers 5.24 puts another `torch.linspace` in place while it
+    loads a model; where its own block is the first, the real one follows no device for the rest of the process, and
+    networks that are built on the device "meta" are half on the CPU.
+    """
+    with torch.device("cpu"):
+        torch.empty(0)
+
+
 def load_dinov2(source: str, *, device: str = "cpu") -> Dinov2:
     """DINOv2 of a local folder, or of a hub id where the hub can be reached.
 
@@ -58,6 +69,7 @@ def load_dinov2(source: str, *, device: str = "cpu") -> Dinov2:
     """
     transformers = imported("transformers", extra="features")
     local = Path(source).is_dir()
+    _learn_of_devices()
     try:
         network = transformers.Dinov2Model.from_pretrained(
             source, local_files_only=local, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
