@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils import _device as devices
 
 from sfumato.errors import ModelError
 from sfumato.networks.foreign.dinov2 import load_dinov2
@@ -77,7 +78,7 @@ def test_other_files_are_refused(tmp_path: Path):
 
 def test_dinov2_of_a_folder(tmp_path: Path):
     transformers = pytest.importorskip("transformers")
-    torch.utils._device._device_constructors.cache_clear()  # as at the start of a process
+    devices._device_constructors.cache_clear()  # as at the start of a process
     config = transformers.Dinov2Config(hidden_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=224)
     transformers.Dinov2Model(config).save_pretrained(tmp_path / "dino")
     extractor = load_dinov2(str(tmp_path / "dino"))
