@@ -20,6 +20,7 @@ from sfumato.data.source.listing import Entry
 from sfumato.data.source.pairing import Matched, Owned, Parted, Picture, match
 from sfumato.data.source.words import composed, read_folder, says_mask
 from sfumato.errors import DataError, UsageError, listed
+from sfumato.wording import counted
 
 NAMES = ("id", "reader", "class", "channel")
 PLACE = re.compile(r"\{(\w*)\}|(\*\*/?)|(\*)|(\?)|([^{*?]+|\{)")
@@ -201,7 +202,8 @@ def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: boo
             found.append(Taken(entry, "_".join(dict.fromkeys(ids)), names))
     if not found:
         raise DataError(
-            f"{flag} '{pattern}' fits none of {len(entries)} files:\n{listed([entry.where for entry in entries])}",
+            f"{flag} '{pattern}' fits none of {counted(len(entries), 'file')}"
+            + (f":\n{listed([entry.where for entry in entries])}" if entries else " that no other pattern fits"),
             expected="a pattern of paths below the source; * stands for letters of one name, ** for folders",
             remedy="mend the pattern by the paths above",
             code="DATA-061",

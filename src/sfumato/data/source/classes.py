@@ -30,6 +30,15 @@ def with_one_spelling(cases: Sequence[Case]) -> tuple[tuple[Case, ...], list[str
     return tuple(_spelt(case) for case in cases), notes
 
 
+def without_folders_of_one(cases: Sequence[Case]) -> tuple[list[Case], list[str]]:
+    """The cases of a table; folders that nearly each of them has for itself are no classes."""
+    folders = {case.label for case in cases} - {None}
+    if not len(folders) > max(1, len(cases) // 2):
+        return list(cases), []
+    note = f"the folders of the files are no classes: {len(folders)} for {counted(len(cases), 'image')}"
+    return [replace(case, label=None) for case in cases], [note]
+
+
 def _spelt(case: Case) -> Case:
     if case.label is None or case.label == plain_name(case.label):
         return case

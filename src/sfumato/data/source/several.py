@@ -333,5 +333,5 @@ def _by_readers(owned: Masks, by: str) -> Readings:
             text = mask.folder if by == "folder" else mask.rest
             readers[text].append(Part("", mask.entry.locator))
         masks[image] = tuple(joined(readers[text]) for text in sorted(readers, key=natural))
-    most = max(map(len, masks.values()))
+    most = max(map(len, masks.values()), default=0)
     return Readings(masks, told=f"readers by {by}: {most}")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from sfumato.data.formats.volume import Header
 from sfumato.data.manifest import COLUMNS, MEASURED, Case, folded
+from sfumato.data.source.classes import without_folders_of_one
 from sfumato.data.source.columns import Places, Plan, counts, plan_columns
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labels import Labels, one_hot_columns, read_labels
@@ -30,6 +31,9 @@ from sfumato.wording import counted
 
 RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASURED))}")
 """Names that columns of a manifest have already."""
+
+RUNS = re.compile(r"\d+ \d+(?: \d+ \d+)+")
+"""Starts and lengths of runs of pixels, two of each at least."""
 
 DROPPED = re.compile(r"(?:unnamed(?::? ?\d+)?|index|column 1)?", re.IGNORECASE)
 """Columns of this name that only number the rows say nothing."""
@@ -101,6 +105,9 @@ def tabulate(
     described = _described(kept, plan, images, cases, labels.names, splits.names, readers)
     if hints.images_only:
         described = [replace(case, masks=()) for case in described]
+    if not any(labels.names):
+        described, told = without_folders_of_one(described)
+        notes = [*notes, *told]
     if labels.dropped:
         described = [case for case in described if case.label is not None]
     notes = [*arranged.notes, *notes, *labels.notes, *splits.notes, *_about_columns(table, plan, described)]
@@ -295,7 +302,7 @@ def _described(
         described.append(
             replace(
                 case,
-                label=labels[first] if labels[first] is not None else case.label,
+                label=labels[first] if any(labels) else case.label,
                 split=splits[first] or case.split,
                 patient=patients[first] or case.patient,
                 masks=tuple(dict.fromkeys(mask for place in places for mask in masks[place])) or case.masks,
@@ -346,6 +353,8 @@ def _about_columns(table: Table, plan: Plan, cases: Sequence[Case]) -> Iterator[
     ]
     if unused:
         yield f"columns of {table.path.name} that are kept and not used: {', '.join(unused)}"
+    if runs := [name for name in unused if any(RUNS.fullmatch(value.strip()) for value in table.column(name))]:
+        yield f"masks as run lengths are not read (the column {', '.join(runs)}): write them as a PNG for each image"
 
 
 def _others(table: Table, plan: Plan, *, keep_split: bool) -> dict[str, int]:

@@ -56,7 +56,8 @@ def masks_by_pixels(pictures: Sequence[Picture]) -> Seen:
     """Sort pictures into images and masks where their names say nothing.
 
     Raises:
-        DataError: a class folder holds pictures of few values alone, and none is called like an image.
+        DataError: a class folder holds pictures of few values alone, and none is called like an image; or files of
+            one name, each in a folder of its own, have few values, and others have many.
     """
     for ways in (_by_ending, _by_word, _by_name, _by_folder):
         series = ways(pictures)
@@ -64,6 +65,7 @@ def masks_by_pixels(pictures: Sequence[Picture]) -> Seen:
         if masks:
             return _sorted(pictures, masks, nameless=ways is _by_name)
     _refuse_masks_as_class(pictures)
+    _refuse_masks_by_name(pictures)
     return Seen(list(pictures), [])
 
 
@@ -185,6 +187,25 @@ def _is_like_a_mask(locator: str) -> bool | None:
         return True
     near = (values <= 15) | (values >= 240)
     return bool(not in_volume and values.dtype == np.uint8 and near.mean() >= SOFT and (values >= 240).any())
+
+
+def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
+    """Refuse files that have one name in the folder of each case, and few values, beside others that have many."""
+    series = {name: one for name, one in _by_name(pictures).items() if len(one.pictures) > 2}
+    if not 1 < len(series) <= SERIES:
+        return
+    looked = {name: looks_like_masks(list(one.pictures.values())) for name, one in series.items()}
+    masks = [name for name, found in looked.items() if found]
+    if masks and any(found is False for found in looked.values()):
+        named = [told_files([one.entry for one in series[name].pictures.values()]) for name in masks]
+        raise DataError(
+            f"files that come again in many folders have few values, as masks have, beside others that have many:\n"
+            f"{listed(named)}",
+            expected="masks that are called like their images, or lie beside them",
+            remedy="say what are images and what masks: --images '{id}/PLACE/NAME' --masks '{id}/NAME', and {channel} "
+            "where the files of an image differ; all are images with --images '**/{id}.*' alone",
+            code="DATA-068",
+        )
 
 
 def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:

@@ -491,3 +491,27 @@ def test_a_mask_in_the_folder_of_another_case_is_no_second_mask(tmp_path: Path, 
     with pytest.raises(DataError) as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-010" and stray in str(caught.value)
+
+
+def test_files_of_one_name_that_look_like_masks_are_no_images(tmp_path: Path) -> None:
+    """Of the WMH challenge: `pre/FLAIR.nii.gz` and, above it, `wmh.nii.gz`, which no word marks."""
+    for number in range(4):
+        save(tmp_path / str(number) / "pre", "FLAIR.nii.gz", noise(number))
+        save(tmp_path / str(number) / "pre", "T1.nii.gz", noise(9 + number))
+        save(tmp_path / str(number), "wmh.nii.gz", disc(8 + number, 9, 4, value=1))
+    with pytest.raises(DataError, match=r"(?s)few values, as masks have.*wmh\.nii\.gz \(4\)") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-068" and "--masks" in caught.value.remedy
+    said = Hints(images="{id}/pre/{channel}.nii.gz", masks="{id}/wmh.nii.gz")
+    found = find_cases(tmp_path, hints=said)
+    assert found.has_masks and {len(case.channels) for case in found.cases} == {1}
+
+
+def test_patterns_that_leave_every_mask_alone_are_told(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path / "markups", f"b_{number}.png", noise(number))
+        save(tmp_path / "vessel", f"a_{number}_BDP.png", ONE)
+        save(tmp_path / "vessel", f"a_{number}_BSS.png", ONE)
+    with pytest.raises(DataError, match="3 images have no mask") as caught:
+        find_cases(tmp_path, hints=Hints(images="markups/{id}.png", masks="vessel/{id}_{reader}.png"))
+    assert caught.value.code in ("DATA-010", "DATA-061")

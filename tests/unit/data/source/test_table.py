@@ -392,3 +392,25 @@ def test_masks_beside_that_no_name_joins_are_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"(?s)1 image that the table names has no mask.*b\.png") as caught:
         find_cases(tmp_path / "t.csv")
     assert caught.value.code == "DATA-010"
+
+
+def test_a_row_without_a_class_has_not_that_of_its_folder(tmp_path: Path) -> None:
+    """Of CheXpert and its like: files lie in folders of patients, and the column of a finding is often empty."""
+    names = [f"train/patient0000{n // 2}/study1/view{n}.jpg" for n in range(8)]
+    rows = "".join(f"{name},{('1', '', '0', '')[n % 4]}\n" for n, name in enumerate(names))
+    path = table(images(tmp_path, *names), f"Path,Pneumothorax\n{rows}")
+    found = find_cases(path, hints=Hints(columns={"label": "Pneumothorax"}, drop_unpaired=True))
+    assert sorted(case.label or "" for case in found.cases) == ["0", "0", "1", "1"]
+    assert set(found.classes) == {"0", "1"}
+
+
+def test_folders_that_each_image_has_for_itself_are_no_classes_and_run_lengths_are_told(tmp_path: Path) -> None:
+    names = [f"1.2.826.{n}/1.2.{n}.png" for n in range(4)]
+    rows = "".join(f"1.2.{n}, {'-1' if n % 2 else '7 3 12 4'}\n" for n in range(4))
+    found = find_cases(table(images(tmp_path, *names), f"ImageId, EncodedPixels\n{rows}"))
+    assert not found.classes and "the folders of the files are no classes: 4 for 4 images" in found.notes
+    assert any("run lengths are not read (the column EncodedPixels)" in note for note in found.notes)
+    kept = [f"benign/{n}.png" for n in range(3)] + [f"malignant/{n + 3}.png" for n in range(3)]
+    folder = images(tmp_path / "kept", *kept)
+    found = find_cases(table(folder, "image,age\n" + "".join(f"{n},{n}\n" for n in range(6))))
+    assert set(found.classes) == {"benign", "malignant"}
