@@ -9,7 +9,6 @@ from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from scipy import ndimage
 
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
@@ -129,6 +128,8 @@ def _summary(canvas: Canvas, losses: Sequence[_Loss]) -> Sharpness:
 
 
 def _loss(original: Original, canvas: Canvas) -> _Loss:
+    from scipy import ndimage
+
     mask = original.mask
     placement = canvas.place((mask.shape[0], mask.shape[1]), original.spacing)
     small = fit(mask, placement, canvas.size, nearest=True)

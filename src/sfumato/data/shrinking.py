@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer, Shaped
-from scipy import ndimage
 
 MOST_OBJECTS = 2000
 """With more, a class is a texture, and counts as one object."""
@@ -67,6 +66,8 @@ def shrink(mask: Classes, size: tuple[int, int]) -> Smaller:
 
 def _objects(shown: Shaped[np.ndarray, "h w"], value: int, size: tuple[int, int]) -> Iterator[_Object]:
     """The connected parts of a class (pixels that touch at a corner are connected), in the order of their rows."""
+    from scipy import ndimage
+
     labels, count = ndimage.label(shown, structure=np.ones((3, 3)))
     if count > MOST_OBJECTS:
         labels, count = shown.astype(np.uint8), 1
@@ -126,6 +127,8 @@ def _fill(small: Smaller, objects: list[_Object], left: Integer[np.ndarray, " ob
 
 def _candidates(number: int, found: _Object, width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """The object's number, and of each pixel that it covers in part: place, share, share of the surroundings."""
+    from scipy import ndimage
+
     rows, columns = np.nonzero(found.cover)
     surroundings = ndimage.uniform_filter(found.cover, 3, mode="constant")[rows, columns]
     place = (rows + found.corner[0]) * width + columns + found.corner[1]
