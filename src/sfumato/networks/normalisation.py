@@ -66,7 +66,9 @@ class NormaliseActivate(torch.autograd.Function):
         ctx.groups = groups
         ctx.save_for_backward(x, scale, shift, mean, inverse)
         z = torch.addcmul(per_channel(offset, like=x), x, per_channel(slope, like=x))
-        return functional.silu(z, inplace=True).to(x.dtype)
+        y = functional.silu(z, inplace=not torch.compiler.is_compiling())
+        # compiled by torch 2.11, what is changed in place or passed on as it is has a gradient of zero
+        return y if y.dtype == x.dtype else y.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:

@@ -44,7 +44,7 @@ def test_what_is_saved_comes_back(tmp_path):
     assert torch.equal(found.tensors["optimizer"]["weight"], torch.full((50,), 12000.0))
     manifest = json.loads((path / "MANIFEST.json").read_text())
     assert sorted(manifest["files"]) == sorted(FILES)
-    assert manifest["versions"]["torch"] == torch.__version__
+    assert manifest["versions"]["torch"].startswith(torch.__version__.partition("+")[0])
 
 
 def test_no_checkpoint_is_not_an_error(tmp_path):
