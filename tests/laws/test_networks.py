@@ -146,7 +146,8 @@ for name in NETWORKS:
         output.square().sum().backward()
         results.append([output.detach()] + [parameter.grad.clone() for parameter in network.parameters()])
     for plain, compiled in zip(*results, strict=True):
-        torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=1e-3, msg=lambda text: name + ": " + text)
+        rounding = 1e-4 * plain.abs().max().item()  # gradients of edm2 are 1e10; what cancels in them is float32
+        torch.testing.assert_close(compiled, plain, rtol=1e-3, atol=rounding, msg=lambda text: name + ": " + text)
 """
 
 
