@@ -222,17 +222,16 @@ def _refuse_other_data(data: Data, spec: Spec) -> None:
 
 def _prepared(data: Data, pack: Pack) -> list[Choice]:
     """What was decided when the data were prepared, and what the size costs."""
-    spec, choices = pack.spec, []
-    if pack.sharpness is not None and pack.sharpness.dice < 1:
-        choices.append(Choice("data.size", list(spec.size), f"as prepared; {pack.sharpness.told}"))
-    choices += [
+    spec, sharp = pack.spec, pack.sharpness
+    cost = [Choice("data.size", list(spec.size), f"as prepared; {sharp.told}")] if sharp and sharp.dice < 1 else []
+    choices = [
         Choice("data.intensity", spec.intensity.kind, spec.intensity.text),
         Choice("data.modality", spec.modality or "unknown", "what the files say, or look like"),
     ]
     if spec.slice_axis:
         choices.append(Choice("data.source.slice_axis", spec.slice_axis, "across the thickest slices of most volumes"))
-    auto = {"data.intensity": data.intensity, "data.modality": data.modality, "data.size": "auto"}
-    return [choice for choice in choices if auto.get(choice.choice, data.source.slice_axis) == "auto"]
+    auto = {"data.intensity": data.intensity, "data.modality": data.modality}
+    return [*cost, *(choice for choice in choices if auto.get(choice.choice, data.source.slice_axis) == "auto")]
 
 
 def _chosen(raw: dict[str, Any], choices: Sequence[Choice]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import pytest
 
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Original, Pack
+from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Intensity, Spec
 from sfumato.errors import UsageError
 from sfumato.plan import INTENSITIES, plan_training
@@ -48,6 +49,15 @@ def test_only_true_readings_say_how_far_readers_differ() -> None:
 
     border, differing = round(-math.log(2 * SIZE), 2), round(-math.log(4 * SIZE), 2)
     assert planned_for(1) == border and planned_for(7) == border and planned_for(8) == differing
+
+
+def test_what_the_size_costs_is_told_beside_it() -> None:
+    plain = pack()
+    sharp = Sharpness((SIZE, SIZE), masks=9, dice=0.5, emptied=1, objects=20, lost=3)
+    costly = Pack(plain.spec, plain.cases, [Original((SIZE, SIZE))] * CASES, plain._images, plain._masks, (), sharp)
+    for data, told in ((costly, [f"as prepared; {sharp.told}"]), (plain, [])):
+        _, choices = plan_training(load_recipe("segment"), data, device="cpu")
+        assert [choice.reason for choice in choices if choice.choice == "data.size"] == told
 
 
 def planned(task: TaskKind, *settings: str) -> tuple[SDDProcess, set[str]]:

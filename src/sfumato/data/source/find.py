@@ -338,16 +338,16 @@ def _by_table(
         follow: whether its paths may lead elsewhere: a person named it.
     """
     images, others = divided(listing.entries, lambda entry: any(test(entry) for test in KINDS.values()))
-    told = tabulate(table, images, root, masks=masks, hints=hints, follow=follow)
+    read = tabulate(table, images, root, masks=masks, hints=hints, follow=follow)
     others = [entry for entry in others if entry.locator != str(table.absolute())]
-    arranged = told.arranged._replace(notes=[*left_out(listing, others), *told.arranged.notes])
-    if told.kind == "volumes":
-        found = cut(arranged, hints, form="table", headers=told.headers)
-    elif told.kind == "arrays":
+    arranged = read.arranged._replace(notes=[*left_out(listing, others), *read.arranged.notes])
+    if read.kind == "volumes":
+        found = cut(arranged, hints, form="table", headers=read.headers)
+    elif read.kind == "arrays":
         found = expand(arranged, hints)._replace(form="table")
     else:
         found = _concluded(arranged, hints, form="table")
-    return found._replace(outside=told.outside)
+    return found._replace(outside=read.outside)
 
 
 def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:

@@ -199,11 +199,11 @@ def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
     if masks and any(found is False for found in looked.values()):
         named = [told_files([one.entry for one in series[name].pictures.values()]) for name in masks]
         raise DataError(
-            f"files that come again in many folders have few values, as masks have, beside others that have many:\n"
-            f"{listed(named)}",
+            "files that come again in many folders have few values, as masks have, beside others that have many:\n"
+            + listed(named),
             expected="masks that are called like their images, or lie beside them",
-            remedy="say what are images and what masks: --images '{id}/PLACE/NAME' --masks '{id}/NAME', and {channel} "
-            "where the files of an image differ; all are images with --images '**/{id}.*' alone",
+            remedy="say what are images and what masks: --images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'; "
+            "for images without masks --images alone",
             code="DATA-068",
         )
 

@@ -502,9 +502,11 @@ def test_files_of_one_name_that_look_like_masks_are_no_images(tmp_path: Path) ->
     with pytest.raises(DataError, match=r"(?s)few values, as masks have.*wmh\.nii\.gz \(4\)") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-068" and "--masks" in caught.value.remedy
-    said = Hints(images="{id}/pre/{channel}.nii.gz", masks="{id}/wmh.nii.gz")
-    found = find_cases(tmp_path, hints=said)
+    images = "**/{id}/pre/{channel}.*"
+    found = find_cases(tmp_path, hints=Hints(images=images, masks="**/{id}/wmh.*"))
     assert found.has_masks and {len(case.channels) for case in found.cases} == {1}
+    alone = find_cases(tmp_path, hints=Hints(images=images))
+    assert not alone.has_masks and {len(case.channels) for case in alone.cases} == {1}
 
 
 def test_patterns_that_leave_every_mask_alone_are_told(tmp_path: Path) -> None:
