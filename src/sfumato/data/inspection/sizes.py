@@ -15,7 +15,7 @@ from sfumato.errors import DataError
 from sfumato.wording import counted
 
 SIDES = (64, 128, 256)
-"""Longer sides in pixels; the first is that of a training without a GPU."""
+"""Longer sides in pixels; the first is that of a set that is prepared without `--size`."""
 
 BLURRED = 0.9
 """A Dice below this at the first of them is worth a larger size."""
@@ -44,7 +44,7 @@ def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) ->
         text=f"a perfect mask, brought to a smaller size and back, reaches Dice {reached} pixels "
         f"({counted(first.masks, 'mask')} measured)"
         + (f"; at {max(first.size)} pixels {' and '.join(gone)}" if gone else ""),
-        fix="choose the size by it (--size); without one it is 64 on a CPU and 128 on a GPU" if costly else "",
+        fix="choose the size by it (--size); without one the longer side is 64 pixels" if costly else "",
     )
 
 
