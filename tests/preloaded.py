@@ -3,8 +3,10 @@
 A command that is to be killed needs a process of its own, and a new interpreter spends seconds on importing torch.
 `Preloaded` starts this file as a program. It reads one JSON line for each request and answers with one number:
 
-    {"start": [words], "cwd": ..., "stderr": path}   a process that runs `sfumato WORDS`: its process id
-    {"poll": pid}, {"wait": pid}                     its exit code (negative: the signal), or null while it runs
+    {"start": [words], "processes": 1, "cwd": ..., "stderr": path}   a process that runs `sfumato WORDS`: its process id
+    {"poll": pid}, {"wait": pid}   its exit code (negative: the signal), or null while it runs
+
+With more `processes` it is torchrun's agent, which forks them, in place of starting interpreters, and minds them.
 """
 
 import json
@@ -57,11 +59,11 @@ class Preloaded:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def start(self, words: Sequence[object]) -> Started:
+    def start(self, words: Sequence[object], *, processes: int = 1) -> Started:
         self._count += 1
         stderr = self._folder / f"stderr-{self._count}"
-        pid = self.ask({"start": [str(word) for word in words], "cwd": str(Path.cwd()), "stderr": str(stderr)})
-        return Started(self, pid, stderr)
+        command = {"start": [str(word) for word in words], "processes": processes}
+        return Started(self, self.ask({**command, "cwd": str(Path.cwd()), "stderr": str(stderr)}), stderr)
 
     def ask(self, request: dict[str, object]) -> int | None:
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -69,8 +71,8 @@ class Preloaded:
         return json.loads(self._process.stdout.readline())
 
 
-def _started(words: list[str], cwd: str, stderr: str) -> int:
-    """Fork a process that runs a command as a shell would have started it."""
+def _started(words: list[str], processes: int, cwd: str, stderr: str) -> int:
+    """Fork a process that runs a command as a shell, or torchrun, would have started it."""
     child = os.fork()
     if child:
         return child
@@ -82,7 +84,7 @@ def _started(words: list[str], cwd: str, stderr: str) -> int:
         os.dup2(nothing, 1)
         os.dup2(os.open(stderr, os.O_WRONLY | os.O_CREAT), 2)
         sys.argv = ["sfumato", *words]
-        main()
+        main() if processes == 1 else _minded(processes)
         code = 0
     except SystemExit as stop:
         code = int(stop.code or 0)
@@ -90,6 +92,26 @@ def _started(words: list[str], cwd: str, stderr: str) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def _minded(processes: int) -> None:
+    """What `torchrun --standalone` does, with processes that are forked.
+
+    Raises:
+        ChildFailedError: one of them failed.
+    """
+    one_machine = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        run_id="tests",
+        start_method="fork",
+        max_restarts=0,
+        monitor_interval=0.1,
+    )
+    elastic_launch(one_machine, main)()
 
 
 def _ended(pid: int, *, wait: bool) -> int | None:
@@ -101,7 +123,7 @@ def _serve() -> None:
     for line in sys.stdin:
         request = json.loads(line)
         if "start" in request:
-            answer = _started(request["start"], request["cwd"], request["stderr"])
+            answer = _started(request["start"], request["processes"], request["cwd"], request["stderr"])
         else:
             ((how, pid),) = request.items()
             answer = _ended(pid, wait=how == "wait")
@@ -111,6 +133,7 @@ def _serve() -> None:
 if __name__ == "__main__":
     import torch
     import torch._dynamo  # optimisers import it at their first step
+    from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     import sfumato.commands.generate
     import sfumato.commands.segment

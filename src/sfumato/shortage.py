@@ -65,8 +65,8 @@ _KNOWN: dict[str, _Shortage] = {
 SHORTAGES = {getattr(errno, name): known for name, known in _KNOWN.items() if hasattr(errno, name)}
 """By error number."""
 
-_NUMBERED = re.compile(r"\(os error (\d+)\)$|: [A-Z][A-Za-z /]+ \((\d+)\)$")
-"""How programs in Rust and torch end what they say about an error of the system."""
+_NUMBERED = re.compile(r"\(os error (\d+)\)$|Os \{ code: (\d+),|: [A-Z][A-Za-z /]+ \((\d+)\)$")
+"""How programs in Rust (said, or its parts shown: safetensors 0.5) and torch tell an error of the system."""
 
 _IN_WORDS = {
     r"^\d+ requested and \d+ written$": "ENOSPC",
@@ -163,7 +163,7 @@ def _number(error: BaseException) -> int | None:
     if not any(kind.__name__ in _TALKATIVE for kind in type(error).__mro__):
         return None
     if numbered := _NUMBERED.search(str(error)):
-        return int(numbered[1] or numbered[2])
+        return int(numbered[numbered.lastindex or 0])
     name = next((name for words, name in _IN_WORDS.items() if re.search(words, str(error))), "")
     if name in ("ENOSPC", "EIO") and _limit("RLIMIT_FSIZE") is not None:
         name = "EFBIG"  # libraries that do not pass on why they could not write

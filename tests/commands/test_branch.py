@@ -3,13 +3,12 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.preloaded import Preloaded
 
 from sfumato.commands import info, train
 from sfumato.errors import ModelError, UsageError
@@ -133,28 +132,28 @@ def test_a_file_that_names_a_checkpoint_is_a_model(whole: Path, tmp_path: Path) 
 
 
 @pytest.mark.slow
-def test_two_processes_go_on_together_and_are_refused_together(whole: Path, tmp_path: Path) -> None:
+def test_two_processes_go_on_together_and_are_refused_together(
+    whole: Path, tmp_path: Path, preloaded: Preloaded
+) -> None:
     """From a chosen checkpoint, with the dataset in another place; the first process copies, checks and writes."""
     place, out = shutil.copytree(Run(whole).dataset, tmp_path / "scratch"), tmp_path / "new"
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "sfumato"]
-    command += ["resume", str(whole / "checkpoints" / "step-00000004"), "--out", str(out), "--dataset", str(place)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command = ["resume", whole / "checkpoints" / "step-00000004", "--out", out, "--dataset", place]
+    done = preloaded.start(command, processes=2)
+    assert done.wait() == 0, done.stderr.read_text()
     ours, theirs = newest(out / "checkpoints"), newest(whole / "checkpoints")
     assert ours is not None and theirs is not None and ours.step == theirs.step == 10
     for name, tensor in theirs.tensors["ema"].items():
         assert tensor.allclose(ours.tensors["ema"][name], atol=1e-5), name
     text = (out / "train.log").read_text()
     assert text.count("start: ") == text.count("resuming ") == 1 and "2 processes" in text
-    assert done.stderr.count("goes on from step 4") == 1 and Run(out).dataset == place
+    assert done.stderr.read_text().count("goes on from step 4") == 1 and Run(out).dataset == place
     images = np.load(place / "images.npy")
     images[0, 0, 0] ^= 1
     np.save(place / "images.npy", images)
     before = state(out)
-    done = subprocess.run([*command, "--until-steps", "12"], env=environment, capture_output=True, text=True)
-    assert done.returncode != 0 and "other pixels in 1 case: 000000" in done.stderr
-    assert "process 0 of 2 (counted from 0) failed" in done.stderr and state(out) == before
+    done = preloaded.start([*command, "--until-steps", "12"], processes=2)
+    assert done.wait() != 0 and "other pixels in 1 case: 000000" in (said := done.stderr.read_text())
+    assert "process 0 of 2 (counted from 0) failed" in said and state(out) == before
 
 
 def test_what_a_stranger_laid_into_a_run_is_not_taken_along(

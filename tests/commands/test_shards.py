@@ -4,13 +4,12 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.commands.conftest import TINY
+from tests.preloaded import Preloaded
 
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
@@ -108,11 +107,10 @@ def test_shares_in_any_order_are_the_whole(model: Path, whole: Path, tmp_path: P
     assert sum(result["images"].values()) == 18 and (out / "manifest.csv").stat().st_mtime_ns == before
 
 
-def test_processes_of_torchrun_are_shares(model: Path, whole: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "sfumato"]
-    words = ["generate", str(model), "--out", str(tmp_path / "samples"), "--count", "18", "--size", "24"]
-    done = subprocess.run([*command, *words], env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True)
-    assert done.returncode == 0, done.stderr.decode()
+def test_processes_of_torchrun_are_shares(model: Path, whole: Path, tmp_path: Path, preloaded: Preloaded) -> None:
+    words = ["generate", model, "--out", tmp_path / "samples", "--count", "18", "--size", "24"]
+    done = preloaded.start(words, processes=2)
+    assert done.wait() == 0, done.stderr.read_text()
     assert content(tmp_path / "samples") == content(whole)
 
 
