@@ -16,6 +16,7 @@ TINY = [
     "network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: []}",
     "validate.cases=4",
     "train.warmup=2",
+    "sample.steps=2",
 ]
 
 

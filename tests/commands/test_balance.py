@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.commands.conftest import TINY
 from tests.commands.test_shards import begun, content
 
 from sfumato.commands import generate as generating
@@ -77,7 +78,7 @@ def test_a_mixed_folder_is_a_balanced_dataset(mixed: Path, dataset: Path, tmp_pa
     prepared = Pack.open(tmp_path / "dataset")
     assert len(prepared) == len(cases) and len(prepared.rows("test")) == len(pack.rows("test"))
     assert [case.id for case in prepared.cases] == [case.id for case in cases]
-    train.generate(mixed, out=tmp_path / "run", size="16", steps=1, batch=4, set=["validate.cases=2"])
+    train.generate(mixed, out=tmp_path / "run", size="16", steps=1, batch=4, set=TINY)
 
 
 def test_the_report_counts_real_and_synthetic(mixed: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sfumato.commands import demo as showing
-from sfumato.commands.demo import GENERATE, SEGMENT, WHOLE, demo
+from sfumato.commands.demo import GENERATE, QUICK, SEGMENT, WHOLE, demo
 from sfumato.errors import UsageError
 from sfumato.run import Run
 from sfumato.training.log import read_log
@@ -18,6 +18,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(showing, "SEGMENT", SEGMENT._replace(least=3))
     monkeypatch.setattr(showing, "GENERATE", GENERATE._replace(least=4))
     monkeypatch.setattr(showing, "SIZE", "16")
+    monkeypatch.setattr(showing, "QUICK", (*QUICK, "network.channels=8", "network.blocks=1", "sample.steps=4"))
 
 
 @pytest.mark.slow

@@ -130,9 +130,9 @@ def test_a_run_goes_on_with_what_it_was_started_from(grey: Path, rgb: Path, tmp_
         with pytest.raises(UsageError, match="was started from"):
             train.generate(grey, out=run, init=other, steps=1, batch=4, set=STILL)
     plain = tmp_path / "plain"
-    train.generate(grey, out=plain, steps=1, batch=4, set=[*STILL, TINY[0]])
+    train.generate(grey, out=plain, steps=1, batch=4, set=[*STILL, *TINY])
     with pytest.raises(UsageError, match="without --init"):
-        train.generate(grey, out=plain, init=str(rgb), steps=1, batch=4, set=[*STILL, TINY[0]])
+        train.generate(grey, out=plain, init=str(rgb), steps=1, batch=4, set=[*STILL, *TINY])
 
 
 def test_a_model_that_changed_before_the_first_checkpoint_is_noticed(grey: Path, rgb: Path, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_our_own_run_is_tuned_on_other_classes(generate_run: Path, grey: Path, t
 def test_bare_tensors_need_the_recipe_they_were_trained_with(dataset: Path, generate_run: Path, tmp_path: Path) -> None:
     bare = tmp_path / "bare.safetensors"
     write_weights(bare, load_model(generate_run).network.state_dict(), {})
-    train.generate(dataset, out=tmp_path / "run", init=str(bare), steps=1, batch=4, set=[*STILL, TINY[0]])
+    train.generate(dataset, out=tmp_path / "run", init=str(bare), steps=1, batch=4, set=[*STILL, *TINY])
     new, old = (load_model(path).network.state_dict() for path in (tmp_path / "run", generate_run))
     for name, tensor in old.items():
         torch.testing.assert_close(new[name], tensor, rtol=0, atol=1e-12)

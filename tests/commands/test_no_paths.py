@@ -149,7 +149,7 @@ def test_paths_that_are_typed_from_here_are_hidden_too(
     monkeypatch.chdir(base / WHO)
     out = tmp_path / "out"
     source = ["--size", 16, "--out"]
-    short = ["--steps", 1, "--batch", 2, "--set", TINY[0]]
+    short = ["--steps", 1, "--batch", 2, "--set", TINY[0], "--set", "sample.steps=1"]
     call("prepare", "images", "--masks", f"../{WHO}/masks", *source, out / "dataset")
     call("train", "segment", "images", "--masks", "masks", *source, out / "run", *short)
     assert hits(out) == []
@@ -190,7 +190,7 @@ def test_a_run_finds_its_dataset_and_its_model(made: Path, base: Path, tmp_path:
     assert Run(project / "model").dataset == project / "classes", "what lies beside it is found without the file"
     far = tmp_path / "far" / "deep" / "dataset"
     shutil.copytree(made / "classes", far)
-    train.generate(far, out=tmp_path / "run", steps=1, batch=2, set=[TINY[0]])
+    train.generate(far, out=tmp_path / "run", steps=1, batch=2, set=TINY)
     assert Run(tmp_path / "run").dataset == far and "far" not in (tmp_path / "run" / "run.json").read_text()
     train.resume(tmp_path / "run", until_steps=2)
     assert load_model(made / "run").recipe.data.source.masks is None, "a model is passed on"

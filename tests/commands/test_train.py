@@ -5,8 +5,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -209,32 +207,21 @@ def test_nan_is_passed_over_or_stops_with_everything_saved(
 
 
 @pytest.mark.slow
-def test_two_processes_are_the_same_run_as_one(uninterrupted: Path, toy: Path, dataset: Path, tmp_path: Path) -> None:
+def test_two_processes_are_the_same_run_as_one(
+    uninterrupted: Path, toy: Path, preloaded: Preloaded, tmp_path: Path
+) -> None:
     """`torchrun` on the same command: the first process prepares, logs and saves; the mathematics is the same."""
     settings = [word for setting in [*REPEATABLE, "data.size=[16, 16]"] for word in ("--set", setting)]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", "-m", "sfumato"]
-    command += [
-        "train",
-        "segment",
-        str(toy),
-        "--out",
-        str(tmp_path / "run"),
-        "--steps",
-        "40",
-        "--batch",
-        "4",
-        *settings,
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    command = ["train", "segment", toy, "--out", tmp_path / "run", "--steps", "40", "--batch", "4", *settings]
+    done = preloaded.start(command, processes=2)
+    assert done.wait() == 0, done.stderr.read_text()
     ours, theirs = newest(tmp_path / "run" / "checkpoints"), newest(uninterrupted / "checkpoints")
     assert ours is not None and theirs is not None and ours.step == theirs.step == 40
     for name, tensor in theirs.tensors["ema"].items():
         assert tensor.allclose(ours.tensors["ema"][name], atol=1e-5), name
     records = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert len(records) == len((uninterrupted / "log.jsonl").read_text().splitlines())
-    assert done.stderr.count("cases at 16 x 16") == 1, "one process prepares, one speaks"
+    assert done.stderr.read_text().count("cases at 16 x 16") == 1, "one process prepares, one speaks"
 
 
 def test_patience_ends_a_run_for_good(dataset: Path, tmp_path: Path) -> None:
@@ -260,7 +247,7 @@ def test_the_best_checkpoint_is_named_after_a_kill_in_between(dataset: Path, tmp
 def test_a_twin_takes_as_many_steps_as_its_model(dataset: Path, tmp_path: Path) -> None:
     """Measured in minutes, the second of two trainings on a busy machine would be the worse baseline."""
     run = tmp_path / "run"
-    result = train.segment(dataset, out=run, minutes=0.02, batch=4, set=[TINY], twin=True)
+    result = train.segment(dataset, out=run, minutes=0.02, batch=4, set=[TINY, "sample.steps=1"], twin=True)
     assert result["step"] == result["twin"]["step"] > 0
     longer = train.resume(run, more_minutes=0.02)
     assert longer["step"] == longer["twin"]["step"] > result["step"]

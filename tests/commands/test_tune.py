@@ -41,7 +41,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 @pytest.mark.slow
 def test_ten_trials_improve_a_bad_learning_rate(dataset: Path, tmp_path: Path) -> None:
     folder = tmp_path / "study"
-    result = tune.segment(dataset, out=folder, trials=10, steps_per_trial=24, search=RATES, set=TINY)
+    result = tune.segment(dataset, out=folder, trials=10, steps_per_trial=14, search=RATES, set=TINY)
     assert result["trials"] == 10 and result["failed"] == 0
     assert result["best"]["score"] > result["baseline"] + 0.3
     assert float(rows(folder)[0]["train.learning_rate"]) == 1e-6

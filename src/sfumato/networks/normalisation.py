@@ -113,6 +113,8 @@ class Normalisation(nn.Module):
 
     def forward(self, x: Data, modulation: Float[Tensor, "b 2*c"] | None = None) -> Data:
         """`modulation` (b, 2 c) holds scale - 1 and shift of each item, on top of those learned here."""
+        if x.is_meta and not torch.is_grad_enabled():  # without numbers torch asks Python about each operation
+            return torch.empty_like(x)
         if modulation is None:
             scale, shift = self.scale[None], self.shift[None]
         else:
