@@ -1,5 +1,6 @@
 """Shapes are checked: jaxtyping + beartype wrap the modules that state any on import. Nothing waits for the disk."""
 
+import gc
 import os
 import re
 import signal
@@ -9,6 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+gc.disable()
+"""While tests are collected: among the objects of large libraries there is nothing to find, again and again."""
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Set before NumPy and torch are loaded: threads of two workers that wait for each other cost twice the time."""
@@ -41,6 +45,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 """A shell's job in the background ignores it, and so would all that the tests start, and wait to see interrupted."""
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def pytest_collection_finish() -> None:
+    """From here on what tests leave behind is found; what was loaded is not looked through for it."""
+    gc.enable()
+    gc.freeze()
+
 
 END_TO_END = ("/tests/commands/", "/tests/faults/")
 """Tests of whole commands, which take a sixth longer where each call in them is checked, as the others' are."""
