@@ -170,14 +170,14 @@ def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) ->
     values = tuple(sorted(counts))
     if len(values) <= 2:
         return _binary(values)
-    if _soft(counts):
+    if is_soft(counts):
         text = f"the masks have {len(values)} values, most near 0 or 255 (resized or JPEG): 128 and above is the object"
         return MaskRule((), 128, text)
     if len(values) > MAX_CLASSES or (values[-1] - values[0] >= MAX_CLASSES and len(values) > FEW):
         raise DataError(
             f"the masks have {len(values)} values ({_shown(values)}): are they numbers of objects instead of classes?",
             expected=f"0/255, or at most {MAX_CLASSES} class indices",
-            remedy="save masks that give each pixel its class",
+            remedy="make them one class with --join-masks, or save masks that give each pixel its class",
             code="DATA-014",
         )
     if values[-1] < MAX_CLASSES and len(values) > (values[-1] + 1) // 2 and values[0] in (0, 1):
@@ -198,7 +198,7 @@ def _binary(values: tuple[int, ...]) -> MaskRule:
     raise DataError("there is no mask", code="DATA-014")
 
 
-def _soft(counts: Mapping[int, int]) -> bool:
+def is_soft(counts: Mapping[int, int]) -> bool:
     """Whether the values are 0 and 255 with greys between: many values, most of the bright ones near white."""
     if len(counts) <= FEW or max(counts) > 255:
         return False

@@ -40,7 +40,7 @@ class Source(Part):
     classes_by: Literal["folder", "suffix"] | None = Field(
         None, description="several masks of an image are of classes, told apart likewise"
     )
-    join_masks: bool = Field(False, description="several masks of an image are parts of one")
+    join_masks: bool = Field(False, description="several masks of an image, or several values of one, are parts of one")
     class_names: tuple[str, ...] = Field(
         (), description="names of the values of masks: [liver, tumour] for 1 and 2, or [128=liver, 255=tumour]"
     )

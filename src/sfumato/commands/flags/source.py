@@ -27,7 +27,7 @@ class SourceFlags:
             with {reader} or {class} for what tells several masks of an image apart.
         readers_by: Several masks of an image are of readers, told apart by their folder or by the end of their name.
         classes_by: Several masks of an image are of classes, told apart likewise.
-        join_masks: Several masks of an image are parts of one.
+        join_masks: Several masks of an image are parts of one; of a single one, all values but 0.
         class_names: Names of the values of masks, such as liver,tumour (for 1 and 2) or 128=liver,255=tumour.
         labels: A table (CSV or TSV) about the images of a folder.
         image_column: Column of the table with the file or id of the image.

@@ -4,12 +4,14 @@
     //1=liver.nii.gz//2=spleen.nii.gz        a file for each class: its object has this value
     //=21_manual1.gif//within=21_mask.gif    where the last is 0, nothing is said (`OUTSIDE`)
     //=rs.dcm::axial/17//on=ct/1.dcm         contours (RTSTRUCT) on the image that they are laid on
+    //any=nuclei.png                         numbers of objects, which are one class: 1 where it is not 0
+    //as2.1-255.0=map.png                    other values for stored ones: 1 for 2, 0 for 255
 
 No path has `//` in it, so these are no names of files. Where classes overlap, the smaller object is on top: a cup that
 is drawn in its disc stays visible, whichever is read first. The files of a volume are put together once for all planes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -24,7 +26,7 @@ from sfumato.errors import DataError
 OUTSIDE = 2**31 - 1
 """The stored value of pixels outside of what the camera sees: one that no file has."""
 
-WITHIN, ON = "within", "on"
+WITHIN, ON, ANY, AS = "within", "on", "any", "as"
 
 LARGEST_CLASS = 254
 
@@ -37,7 +39,7 @@ class Part(NamedTuple):
 
     Attributes:
         role: the value of its class, "" for a part of one reading, "within" for the field of view, "on" for the image
-            of the contours that stand before it.
+            of the contours that stand before it, "any" for numbers of objects, `renamed` for other values.
         locator: where it is read.
     """
 
@@ -72,7 +74,9 @@ def each_part(mask: str, change: Callable[[str], str]) -> str:
 
 def told(mask: str) -> str:
     """A mask for people: its files, with the class of each."""
-    names = [f"{part.role} {part.locator}" if part.role else part.locator for part in parts_of(mask)]
+    parts = parts_of(mask)
+    names = [part.locator if part.role == ANY or part.role.startswith(AS) else f"{part.role} {part.locator}".strip()
+             for part in parts]  # fmt: skip
     return " + ".join(names)
 
 
@@ -150,6 +154,8 @@ def _painted(mask: str, parts: Iterable[tuple[Part, Raw]]) -> Raw:
             raise _other_size(mask, part, raw.shape, whole.shape)
         if part.role == WITHIN:
             outside.append(raw == 0)
+        elif part.role == ANY or part.role.startswith(AS):
+            whole = np.maximum(whole, _revalued(part.role, raw))
         elif part.role:
             _paint(whole, sizes, int(part.role), shown(part.locator, raw))
         else:
@@ -158,6 +164,22 @@ def _painted(mask: str, parts: Iterable[tuple[Part, Raw]]) -> Raw:
     if outside:
         whole = np.where(np.logical_or.reduce(outside), OUTSIDE, whole.astype(np.int32))
     return whole
+
+
+def renamed(values: Mapping[int, int]) -> str:
+    """The role of a file whose stored values have others; what is not among them stays as it is."""
+    return AS + "-".join(f"{stored}.{value}" for stored, value in sorted(values.items()))
+
+
+def _revalued(role: str, raw: Raw) -> Raw:
+    """The values that a file has in its mask."""
+    if role == ANY:
+        return np.asarray(raw != 0, np.uint8)
+    changed: Raw = raw.copy()
+    for pair in role.removeprefix(AS).split("-"):
+        stored, value = map(int, pair.split("."))
+        changed[raw == stored] = value
+    return changed
 
 
 def _paint(whole: Raw, sizes: Raw, value: int, area: Bool[np.ndarray, "..."]) -> None:

@@ -29,6 +29,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
+from sfumato.data.source.byhand import is_called_a_mask
 from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
@@ -42,6 +43,7 @@ from sfumato.data.source.listing import (
     Listing,
     divided,
     files_below,
+    in_order,
     is_array,
     is_picture,
     is_scan,
@@ -53,6 +55,7 @@ from sfumato.data.source.patients import with_patients
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.texts import about_texts
+from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_table, names_all_files, read_for
 from sfumato.errors import DataError, UsageError, listed
@@ -63,6 +66,9 @@ from sfumato.tables import read_columns
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names", "pages")
 """What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
+
+WHOLE = ":"
+"""What a locator says of an array that is one mask."""
 
 KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
 """What the files of a folder may be; the kind that most are of decides, the first where two are equal."""
@@ -105,9 +111,8 @@ def find_cases(
 
 def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     """The same with the patients and the names of classes that a person said, and with what was said."""
-    names = hints.names_of_classes
-    if names and found.has_masks and not set(names.values()) <= set(found.mask_names.values()):
-        found = found._replace(mask_names={0: "background", **names})
+    own = source is not None and source.is_dir() and is_written_by_us(source)
+    found = with_values(found, hints, look=not own)
     said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
     return with_patients(found._replace(reading=said), source, hints)
 
@@ -233,6 +238,8 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         return _by_table(hints.table, source, listing, masks, hints, follow=True)
     _refuse_table_alone(source, listing, hints)
     kind, files, others = _main_kind(source, listing)
+    if kind == "images" and masks is None:
+        files, others = _with_arrays_as_masks(files, others)
     table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
                               source, hints)  # fmt: skip
     if table is not None:
@@ -310,6 +317,15 @@ def _main_kind(source: Path, listing: Listing) -> tuple[str, list[Entry], list[E
             code="DATA-002",
         )
     return kind, files, others
+
+
+def _with_arrays_as_masks(files: list[Entry], others: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """The pictures of a folder with the NPY files that folders or names call masks, where no picture is called so."""
+    drawn, rest = divided(others, lambda entry: entry.name.lower().endswith(".npy") and is_called_a_mask(entry))
+    if not drawn or any(map(is_called_a_mask, files)):
+        return files, others
+    whole = (entry._replace(locator=str(Locator(Path(entry.locator), WHOLE))) for entry in drawn)
+    return in_order([*files, *whole]), rest
 
 
 def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:

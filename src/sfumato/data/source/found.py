@@ -38,7 +38,7 @@ class Hints:
         class_names: names of the values of masks: `1=liver`, or `liver` for the next value from 1 on.
         readers_by: several masks of an image are of readers, told apart by their folder or by what follows in the name.
         classes_by: several masks of an image are of classes, told apart likewise.
-        join_masks: several masks of an image are parts of one.
+        join_masks: several masks of an image, or several values of one, are parts of one.
         channels: how the names of the files of an image of several end, as a model was taught.
     """
 

@@ -1,0 +1,191 @@
+"""What a person says of the values of masks, and values that number objects: both are told before anything is decoded.
+
+    --class-names 1=gland,2=gland        values of one name are one class
+    --class-names 0=cup,255=background   a value that is called background becomes 0
+    --join-masks                         every value but 0 is one class
+    1 to N in each mask                  numbers of objects, where N differs, each value is one connected area, and no
+                                         value has a place and size of its own, as classes have: one class, with a note
+
+Only a sample is read, and of most sets only the first mask: its values do not count from 1.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.joined import ANY, Part, joined, parts_of, renamed
+from sfumato.data.formats.locator import Locator
+from sfumato.data.formats.scan import is_volume
+from sfumato.data.mask import count_values, is_soft
+from sfumato.data.source.found import Found, Hints
+from sfumato.errors import DataError
+
+SAMPLE = 24
+"""Masks that are looked at."""
+
+BACKGROUND = "background"
+
+GAPS = 1.25
+"""Numbers of objects reach so far at most, as a multiple of how many there are: some are lost when images are cut."""
+
+COUNTS, LARGE = 3, 8
+"""So many different counts of objects, or two of which one is larger than `LARGE`, are no habit of classes."""
+
+ONE_AREA = 0.9
+"""Share of the values that are one connected area each, where they number objects."""
+
+OWN = 0.5
+"""Share of the variance of a place or size that the value explains, from which on it is the value's own."""
+
+
+class Area(NamedTuple):
+    """What has one value in one mask: the value, in how many areas, and its place and size as shares of the mask."""
+
+    value: int
+    pieces: int
+    measures: tuple[float, float, float]
+
+
+def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
+    """The cases with masks whose values are those that a person named, or one for all numbers of objects.
+
+    Args:
+        found: a source.
+        hints: what a person said about it.
+        look: whether to look for numbers of objects: what this program wrote has none.
+
+    Raises:
+        UsageError: as for `Hints.names_of_classes`.
+    """
+    if not found.has_masks:
+        return found
+    names = hints.names_of_classes
+    if names and not set(names.values()) <= set(found.mask_names.values()):
+        return _as_named(found, names)
+    if found.mask_names or any(part.role.isdecimal() for mask in found.cases[0].masks for part in parts_of(mask)):
+        return found
+    if hints.join_masks:
+        return _joined_values(found)
+    highest = _numbers_of_objects(found) if look else 0
+    if not highest:
+        return found
+    note = (
+        f"the values of the masks number objects (1 to {highest}, another count in each image, each value one "
+        "connected area), which are one class here; if each number is a class, name them: --class-names 1=NAME,2=NAME"
+    )
+    return _with_role(found, ANY)._replace(notes=(*found.notes, note))
+
+
+def _as_named(found: Found, names: Mapping[int, str]) -> Found:
+    """Values of one name are one class, and the background is 0."""
+    values = _one_for_each(names)
+    named = {0: BACKGROUND, **{values[stored]: name for stored, name in names.items()}}
+    changed = {stored: value for stored, value in values.items() if stored != value}
+    if not changed:
+        return found._replace(mask_names=named)
+    told = ", ".join(f"{stored} as {value}" for stored, value in sorted(changed.items()))
+    note = f"values of masks, read as others so that each class has one and the background 0: {told}"
+    return _with_role(found, renamed(changed))._replace(mask_names=named, notes=(*found.notes, note))
+
+
+def _one_for_each(names: Mapping[int, str]) -> dict[int, int]:
+    """The value of each stored one: the first of its name, 0 for the background; what has 0 else takes its place."""
+    first: dict[str, int] = {}
+    for stored, name in sorted(names.items()):
+        first.setdefault(name, stored)
+    behind = next((name for name in first if name.casefold() == BACKGROUND), None)
+    if behind is not None and first[behind]:
+        free = first[behind]
+        first = {name: free if value == 0 else value for name, value in first.items()} | {behind: 0}
+    return {stored: first[name] for stored, name in names.items()}
+
+
+def _joined_values(found: Found) -> Found:
+    """Every value but 0 is one class, where masks of one file have more than black and white."""
+    counts = dict[int, int]()
+    for raw in _sampled(found):
+        for value, count in count_values(raw).items():
+            counts[value] = counts.get(value, 0) + count
+    if len(counts) <= 2 or is_soft(counts):
+        return found
+    note = "every value of the masks but 0 is one class, as --join-masks says"
+    return _with_role(found, ANY)._replace(notes=(*found.notes, note))
+
+
+def _with_role(found: Found, role: str) -> Found:
+    """The same with a role for all files that are parts of a reading."""
+
+    def changed(mask: str) -> str:
+        return joined([part if part.role else Part(role, part.locator) for part in parts_of(mask)])
+
+    cases = (replace(case, masks=tuple(map(changed, case.masks))) for case in found.cases)
+    return found._replace(cases=tuple(cases))
+
+
+def _sampled(found: Found) -> Iterator[Integer[np.ndarray, "h w"]]:
+    """Some of the files of masks, spread over all; what cannot be read is told when it is decoded."""
+    files = [part.locator for case in found.cases for mask in case.masks for part in parts_of(mask) if not part.role]
+    for locator in files[:: max(1, len(files) // SAMPLE)][:SAMPLE]:
+        try:
+            yield read_mask(locator)
+        except DataError:
+            continue
+
+
+def _numbers_of_objects(found: Found) -> int:
+    """The highest value where the values of masks number objects; 0 where they do not, and in volumes."""
+    if is_volume(Locator.parse(found.cases[0].masks[0]).path):
+        return 0
+    masks = list[list[Area]]()
+    for raw in _sampled(found):
+        values = [value for value in np.unique(raw).tolist() if value]
+        if values and not _count_on(values):
+            return 0
+        if values:
+            masks.append(_areas(raw, values))
+    areas = [area for of_mask in masks for area in of_mask]
+    counts = {len(of_mask) for of_mask in masks}
+    if len(counts) < 2 or (len(counts) < COUNTS and max(counts) <= LARGE):
+        return 0
+    if np.mean([area.pieces == 1 for area in areas]) < ONE_AREA or _have_places(areas):
+        return 0
+    return max(area.value for area in areas)
+
+
+def _count_on(values: Sequence[int]) -> bool:
+    """Whether values count from 1 on, with few gaps."""
+    return min(values) >= 1 and max(values) <= max(len(values), int(GAPS * len(values)))
+
+
+def _areas(raw: Integer[np.ndarray, "h w"], values: Sequence[int]) -> list[Area]:
+    from scipy import ndimage
+
+    areas = list[Area]()
+    boxes = ndimage.find_objects(raw.astype(np.int32))
+    for value in values:
+        box = boxes[value - 1]
+        shown = raw[box] == value
+        rows, columns = np.nonzero(shown)
+        place = (rows.mean() + box[0].start) / raw.shape[0], (columns.mean() + box[1].start) / raw.shape[1]
+        pieces = int(ndimage.label(shown, np.ones((3, 3)))[1])
+        areas.append(Area(value, pieces, (*place, float(np.log(shown.sum() / raw.size)))))
+    return areas
+
+
+def _have_places(areas: Sequence[Area]) -> bool:
+    """Whether two of row, column and size are those of the value, as an organ's are; numbers run down or by size."""
+    measures = np.array([area.measures for area in areas])
+    values = np.array([area.value for area in areas])
+    return sum(_explained(values, measures[:, column]) > OWN for column in range(3)) >= 2
+
+
+def _explained(values: Integer[np.ndarray, " n"], measure: Float[np.ndarray, " n"]) -> float:
+    """Share of the variance of a measure that is between values, put right for the number of values."""
+    kinds = np.unique(values)
+    within = sum(float(((measure[values == kind] - measure[values == kind].mean()) ** 2).sum()) for kind in kinds)
+    total, free = float(((measure - measure.mean()) ** 2).sum()), len(values) - len(kinds)
+    return 1 - (within / free) / (total / (len(values) - 1)) if free > 0 and total > 0 else 0.0

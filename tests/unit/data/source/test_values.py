@@ -1,0 +1,167 @@
+"""Values of masks that number objects, and values as a person names them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sfumato.data.formats.image import read_mask, write_image
+from sfumato.data.formats.joined import parts_of, told
+from sfumato.data.mask import decide_mask_rule
+from sfumato.data.source import Found, Hints, find_cases
+from sfumato.errors import DataError
+
+SIDE, COUNT = 48, 6
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+
+
+def disc(row: float, column: float, radius: float) -> np.ndarray:
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
+
+
+def objects(random: np.random.Generator, number: int) -> np.ndarray:
+    """Nuclei anywhere, numbered from 1 on."""
+    mask = np.zeros((SIDE, SIDE), np.uint16)
+    for value, place in enumerate(random.permutation(36)[: 3 + number], start=1):
+        mask[disc(4 + 8 * (place // 6), 4 + 8 * (place % 6), random.uniform(1, 3))] = value
+    return mask
+
+
+def from_above(random: np.random.Generator, number: int) -> np.ndarray:
+    """The same numbered row by row, as `label` does."""
+    mask, order = objects(random, number), np.zeros(40, np.uint16)
+    values = mask[mask > 0]
+    for value, old in enumerate(dict.fromkeys(values.tolist()), start=1):
+        order[old] = value
+    return order[mask]
+
+
+def organs(random: np.random.Generator, number: int) -> np.ndarray:
+    """Organs, each at its place, the last of which are not in every plane."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    for value in range(1, 3 + number % 4):
+        mask[disc(5 + 9 * value + random.uniform(-2, 2), 42 - 8 * value + random.uniform(-2, 2), 3)] = value
+    return mask
+
+
+def cups(random: np.random.Generator, number: int) -> np.ndarray:
+    """A disc, with its cup in most."""
+    row, column = random.uniform(15, 33, 2)
+    mask = disc(row, column, 9).astype(np.uint8)
+    mask[disc(row, column, 4) & (number % 3 > 0)] = 2
+    return mask
+
+
+def heart(random: np.random.Generator, number: int) -> np.ndarray:
+    """Three parts of a heart of any size anywhere; planes at its ends lack the first."""
+    row, column = random.uniform(14, 34, 2)
+    mask = np.where(disc(row, column, 8), 2, 0).astype(np.uint8)
+    mask[disc(row, column, 5)] = 3
+    mask[disc(row, column - 11, 3) & (number % 3 > 0)] = 1
+    return mask
+
+
+def scattered(random: np.random.Generator, number: int) -> np.ndarray:
+    """Kinds of tissue, each in many places."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    for place in random.permutation(36)[:20]:
+        mask[disc(4 + 8 * (place // 6), 4 + 8 * (place % 6), 2)] = random.integers(1, 3 + number % 3)
+    return mask
+
+
+def found_with(folder: Path, draw: Draw, ending: str = "png", hints: Hints | None = None) -> Found:
+    for number in range(COUNT):
+        random = np.random.default_rng(number)
+        save(folder / "images" / f"{number}.png", random.integers(0, 255, (SIDE, SIDE), np.uint8))
+        save(folder / "labels" / f"{number}.{ending}", draw(random, number))
+    return find_cases(folder, hints=hints or Hints())
+
+
+def save(path: Path, content: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, content.astype(np.int32))
+    else:
+        write_image(path, content)
+
+
+def values_in(found: Found) -> set[int]:
+    return {value for case in found.cases for mask in case.masks for value in np.unique(read_mask(mask)).tolist()}
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "npy"])
+@pytest.mark.parametrize("draw", [objects, from_above])
+def test_numbers_of_objects_are_one_class(tmp_path: Path, draw: Draw, ending: str) -> None:
+    found = found_with(tmp_path, draw, ending)
+    assert values_in(found) == {0, 1}
+    assert "number objects (1 to 8" in " ".join(found.notes)
+    mask = draw_again(draw, 0)
+    assert np.array_equal(read_mask(found.cases[0].masks[0]), mask > 0)
+
+
+def draw_again(draw: Draw, number: int) -> np.ndarray:
+    random = np.random.default_rng(number)
+    random.integers(0, 255, (SIDE, SIDE), np.uint8)
+    return draw(random, number)
+
+
+@pytest.mark.parametrize("draw", [organs, cups, heart, scattered])
+def test_classes_stay_classes(tmp_path: Path, draw: Draw) -> None:
+    found = found_with(tmp_path, draw)
+    assert max(values_in(found)) > 1
+    assert "number objects" not in " ".join(found.notes)
+
+
+def test_numbers_of_objects_are_classes_where_a_person_names_them(tmp_path: Path) -> None:
+    names = tuple(f"{value}=part {value}" for value in range(1, 9))
+    found = found_with(tmp_path, objects, hints=Hints(class_names=names))
+    assert values_in(found) == set(range(9))
+
+
+def test_values_are_joined_where_a_person_says_so(tmp_path: Path) -> None:
+    found = found_with(tmp_path, organs, hints=Hints(join_masks=True))
+    assert values_in(found) == {0, 1}
+    assert "as --join-masks says" in " ".join(found.notes)
+
+
+def test_grey_edges_are_no_objects_to_be_joined(tmp_path: Path) -> None:
+    def soft(random: np.random.Generator, number: int) -> np.ndarray:
+        return np.clip(128 + 40 * (9 - np.hypot(*(np.mgrid[:SIDE, :SIDE] - 24))), 0, 255).astype(np.uint8)
+
+    found = found_with(tmp_path, soft, hints=Hints(join_masks=True))
+    assert max(values_in(found)) == 255
+
+
+def test_what_cannot_be_classes_is_refused_with_a_flag_that_works(tmp_path: Path) -> None:
+    def far(random: np.random.Generator, number: int) -> np.ndarray:
+        return (objects(random, 9) * 901).astype(np.uint16)
+
+    counts = dict.fromkeys(range(0, 90000, 901), 5)
+    with pytest.raises(DataError) as refused:
+        decide_mask_rule(counts)
+    assert "--join-masks" in refused.value.remedy
+    assert values_in(found_with(tmp_path, far, hints=Hints(join_masks=True))) == {0, 1}
+
+
+def test_equal_names_are_one_class(tmp_path: Path) -> None:
+    found = found_with(tmp_path, heart, hints=Hints(class_names=("1=right", "2=left", "3=left")))
+    assert values_in(found) == {0, 1, 2}
+    assert found.mask_names == {0: "background", 1: "right", 2: "left"}
+    before = draw_again(heart, 1)
+    assert np.array_equal(read_mask(found.cases[1].masks[0]) == 2, before > 1)
+    assert "3 as 2" in " ".join(found.notes)
+    assert told(found.cases[1].masks[0]) == parts_of(found.cases[1].masks[0])[0].locator
+
+
+def test_a_value_called_background_is_class_0(tmp_path: Path) -> None:
+    def refuge(random: np.random.Generator, number: int) -> np.ndarray:
+        return np.array([255, 128, 0], np.uint8)[cups(random, number)]
+
+    names = ("255=background", "128=disc", "0=cup")
+    found = found_with(tmp_path, refuge, hints=Hints(class_names=names))
+    assert found.mask_names == {0: "background", 128: "disc", 255: "cup"}
+    before, after = draw_again(refuge, 1), read_mask(found.cases[1].masks[0])
+    for stored, value in ((255, 0), (128, 128), (0, 255)):
+        assert np.array_equal(before == stored, after == value)
