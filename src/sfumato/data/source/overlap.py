@@ -79,7 +79,7 @@ def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
     """How far the masks of images with several lie on one another; None where none could be compared."""
     shares, dice = list[float](), list[float]()
     images = {id(masks): image for image, masks in several.items()}
-    for masks in _sample(list(several.values())):
+    for masks in sampled(list(several.values())):
         areas = [object_in(mask.entry.locator, images[id(masks)]) for mask in masks[:MASKS]]
         drawn = [area for area in areas if area is not None and area.any()]
         for one, other in combinations(drawn, 2):
@@ -95,7 +95,7 @@ def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
 def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
     """Which of two kinds of masks shows the field of view: it is large and holds all of the other; None for neither."""
     holds = [list[bool](), list[bool]()]
-    for one, other in _sample(pairs):
+    for one, other in sampled(pairs):
         areas = [object_in(mask.entry.locator) for mask in (one, other)]
         if areas[0] is None or areas[1] is None or areas[0].shape != areas[1].shape:
             return None
@@ -105,7 +105,7 @@ def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
     return next((place for place, held in enumerate(holds) if held and all(held)), None)
 
 
-def _sample(items: Sequence[Item]) -> Sequence[Item]:
+def sampled(items: Sequence[Item]) -> Sequence[Item]:
     """Some, spread over all; more are there than are looked at when nothing can be compared."""
     count = VOLUMES if is_volume(Locator.parse(items[0][0].entry.locator).path) else IMAGES
     return items[:: max(1, -(-len(items) // count))]

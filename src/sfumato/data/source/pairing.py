@@ -136,12 +136,19 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
             orphans.append(mask.entry.locator)
             continue
         first = hit.images[0].entry.locator
-        owned[first].append(Owned(mask.entry, hit.folder, hit.rest))
+        owned[first].append(Owned(mask.entry, _beyond(hit.folder, hit.images[0]), hit.rest))
         taken.update(image.entry.locator for image in hit.images)
         if len(hit.images) > 1:
             channels[first] = hit.images
     bare = [image.entry.locator for image in images if image.entry.locator not in taken]
     return Matched(dict(owned), channels, bare, orphans)
+
+
+def _beyond(folder: str, image: Picture) -> str:
+    """The folders of a mask without those in which its image lies too: these tell classes of images, not of pixels."""
+    first, *inner = folder.split("/")
+    above = {part.casefold() for part in image.entry.parts[:-1]}
+    return "/".join([first, *(part for part in inner if part.casefold() not in above)])
 
 
 def _is_at_home(mask: Picture, hit: "Hit") -> bool:

@@ -22,6 +22,7 @@ from sfumato.data.source.found import Hints
 from sfumato.data.source.kinds import kind_of, name_by, order_of
 from sfumato.data.source.overlap import are_views, overlap
 from sfumato.data.source.pairing import Owned
+from sfumato.data.source.rivals import instead, not_of_one_class
 from sfumato.data.source.undecided import Masks, competing, nameless, place_of, refuse_copies, unclear
 from sfumato.data.source.words import SIDES, tokens
 from sfumato.errors import DataError
@@ -71,7 +72,7 @@ def read_several(owned: Masks, hints: Hints, labels: Mapping[str, frozenset[str]
         return _as_said(owned, hints, notes, unused)
     refuse_copies(owned)
     owned, views, said = _without_views(owned)
-    readings = _by_labels(owned, labels) or _decided(owned, hints)
+    readings = _by_labels(owned, labels) or _decided(_without_common_folder(owned), hints)
     notes = (*notes, *said, *readings.notes)
     return _within(Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)),
                    views)  # fmt: skip
@@ -87,6 +88,15 @@ def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[st
         unused += [mask for mask in masks if mask not in kept[image]] if plain else []
     told = (f"masks in colours or by object beside others, not used: {len(unused)}",) if unused else ()
     return kept, tuple(unused), told
+
+
+def _without_common_folder(owned: Masks) -> Masks:
+    """The masks without the folder that all lie in, where their own names say something: it tells none apart."""
+    every = [mask for masks in owned.values() for mask in masks]
+    if len({mask.folder for mask in every}) != 1 or not all(kind_of(mask).folder and kind_of(mask).suffix
+                                                            for mask in every):  # fmt: skip
+        return owned
+    return {image: [mask._replace(folder="") for mask in masks] for image, masks in owned.items()}
 
 
 def _without_views(owned: Masks) -> tuple[Masks, Mapping[str, list[Owned]], tuple[str, ...]]:
@@ -237,6 +247,8 @@ def _of_names(owned: Masks, several: Masks, names: Sequence[str], hints: Hints) 
     are_sides = bool(words & SIDES) and len(names) == 2 and len({_without_sides(name) for name in names}) == 1
     if are_sides and (measured is None or measured.apart):
         return _join(owned, what=f"sides ({', '.join(names)}), joined")
+    if not hints.class_names and (why := not_of_one_class(several)):
+        raise instead(several, why)
     return _of_classes(owned, names, hints)
 
 
@@ -296,10 +308,12 @@ def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "nam
         lacking += len({value for value, _ in kept}) < len(values)
     notes = [f"images that lack a file for some class, taken for having none of it: {lacking}"] if lacking else []
     notes += [f"masks of other classes, not used: {len(unused)}"] if unused else []
-    told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''} (else --join-masks or "
+    either = any(kind_of(mask).folder and kind_of(mask).suffix for masks in owned.values() for mask in masks)
+    other = "--classes-by suffix, " if by == "name" and either else ""
+    told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''}"
     return Readings(
-        masks, {0: "background", **{value: name for name, value in values.items()}}, None, f"{told}--readers-by)",
-        tuple(notes), tuple(unused),
+        masks, {0: "background", **{value: name for name, value in values.items()}}, None,
+        f"{told} (else {other}--join-masks or --readers-by)", tuple(notes), tuple(unused),
     )  # fmt: skip
 
 

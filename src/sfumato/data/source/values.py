@@ -9,6 +9,7 @@
 Only a sample is read, and of most sets only the first mask: its values do not count from 1.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -37,6 +38,9 @@ COUNTS, LARGE = 3, 8
 
 ONE_AREA = 0.9
 """Share of the values that are one connected area each, where they number objects."""
+
+FILLED, LEAST = 0.98, 3
+"""Share of the rim of a mask that has one value where it is the background, and masks that say so."""
 
 OWN = 0.5
 """Share of the variance of a place or size that the value explains, from which on it is the value's own."""
@@ -72,7 +76,7 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
         return _joined_values(found)
     highest = _numbers_of_objects(found) if look else 0
     if not highest:
-        return found
+        return _with_doubt_of_background(found) if look else found
     note = (
         f"the values of the masks number objects (1 to {highest}, another count in each image, each value one "
         "connected area), which are one class here; if each number is a class, name them: --class-names 1=NAME,2=NAME"
@@ -154,6 +158,32 @@ def _numbers_of_objects(found: Found) -> int:
     if np.mean([area.pieces == 1 for area in areas]) < ONE_AREA or _have_places(areas):
         return 0
     return max(area.value for area in areas)
+
+
+def _with_doubt_of_background(found: Found) -> Found:
+    """The same with a problem where a value other than 0 fills the rim of nearly all masks, and 0 lies within it."""
+    rims, seen = Counter[int](), set[int]()
+    for raw in _sampled(found):
+        rim = np.concatenate([raw[0], raw[-1], raw[1:-1, 0], raw[1:-1, -1]])
+        value, share = int(np.median(rim)), float((rim == np.median(rim)).mean())
+        if not value or share < FILLED:
+            return found
+        rims[value] += 1
+        seen |= set(np.unique(raw).tolist())
+    if len(rims) != 1 or rims.total() < LEAST or 0 not in seen or not 2 < len(seen) <= LARGE:
+        return found
+    (behind,) = rims
+    others = sorted(seen - {behind}, reverse=True)
+    names = ",".join([f"{behind}={BACKGROUND}", *(f"{value}=NAME" for value in others)])
+    as_stored = ",".join(f"{value}={f'class {value}' if value else BACKGROUND}" for value in sorted(seen))
+    problem = DataError(
+        f"the value {behind} fills the rim of all masks that were looked at ({rims.total()}), and 0 lies within: 0 "
+        "would be the background",
+        expected="0 for the background",
+        remedy=f"name the values: --class-names {names}; if 0 is the background, --class-names '{as_stored}'",
+        code="DATA-014",
+    )
+    return found._replace(problems=(*found.problems, problem))
 
 
 def _count_on(values: Sequence[int]) -> bool:

@@ -517,3 +517,50 @@ def test_patterns_that_leave_every_mask_alone_are_told(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="3 images have no mask") as caught:
         find_cases(tmp_path, hints=Hints(images="markups/{id}.png", masks="vessel/{id}_{reader}.png"))
     assert caught.value.code in ("DATA-010", "DATA-061")
+
+
+@pytest.mark.parametrize("by", ["suffix", "nothing"])
+def test_folders_of_a_diagnosis_above_the_images_are_no_classes_of_their_masks(tmp_path: Path, by: str) -> None:
+    for n in range(2 * COUNT):
+        place, name = "glaucoma" if n % 2 else "normal", f"r{n % 3}_Im{n:03}"
+        save(tmp_path, f"RIM_images/training_set/{place}/{name}.png", noise(n))
+        for word, shown in ({"": ONE} if by == "nothing" else {"-1-Cup-T": CUP, "-1-Disc-T": ONE}).items():
+            save(tmp_path, f"RIM_reference_segmentations/{place}/{name}{word}.png", shown)
+    found = find_cases(tmp_path)
+    assert found.classes == ("glaucoma", "normal") and len(found.cases) == 2 * COUNT
+    assert list(found.mask_names.values()) == ([] if by == "nothing" else ["background", "Cup-T", "Disc-T"])
+
+
+def test_folders_that_tell_classes_of_pixels_name_the_other_flag(tmp_path: Path) -> None:
+    build(tmp_path, HABITS["IDRiD"])
+    assert "--classes-by suffix" in find_cases(tmp_path).notes[0]
+    found = find_cases(tmp_path, hints=Hints(classes_by="suffix"))
+    assert list(found.mask_names.values()) == ["background", "EX", "MA"]
+
+
+LUNGS = (ONE > 0) + 2 * (TWO > 0)
+
+
+@pytest.mark.parametrize(
+    ("files", "why"),
+    [
+        ({"Infection": CUP > 0, "Lung": LUNGS, "Lung_and_Infection": LUNGS + 2 * (CUP > 0)}, "Lung has 2 values"),
+        ({"left": ONE, "right": TWO, "both": ONE | TWO}, "both shows what the others show together"),
+    ],
+)
+@pytest.mark.parametrize("ending", ["png", "nii.gz"])
+def test_rivals_are_no_classes(tmp_path: Path, files: dict[str, np.ndarray], why: str, ending: str) -> None:
+    masks = {f"{name}_Mask/c{{n}}.{ending}": shown.astype(np.uint8) for name, shown in files.items()}
+    build(tmp_path, Habit((f"scans/c{{n}}.{ending}",), masks))
+    with pytest.raises(DataError, match=why) as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-011"
+    ways = re.findall("--images '(.*?)' --masks '(.*?)'", caught.value.remedy)
+    assert len(ways) == 3
+    for (images, patterns), name in zip(ways, sorted(files), strict=True):
+        found = find_cases(tmp_path, hints=Hints(images=images, masks=patterns))
+        assert pairing(found) == {
+            str(tmp_path / f"scans/c{n}.{ending}"): {str(tmp_path / f"{name}_Mask/c{n}.{ending}")}
+            for n in range(1, COUNT + 1)
+        }
+    assert find_cases(tmp_path, hints=Hints(classes_by="folder")).mask_names

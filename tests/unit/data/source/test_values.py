@@ -1,5 +1,6 @@
 """Values of masks that number objects, and values as a person names them."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -160,6 +161,10 @@ def test_a_value_called_background_is_class_0(tmp_path: Path) -> None:
         return np.array([255, 128, 0], np.uint8)[cups(random, number)]
 
     names = ("255=background", "128=disc", "0=cup")
+    (problem,) = found_with(tmp_path, refuge).problems
+    assert problem.code == "DATA-014" and "255=background,128=NAME,0=NAME" in problem.remedy
+    as_stored = re.findall(r"--class-names '(.*)'", problem.remedy)[0].split(",")
+    assert not find_cases(tmp_path, hints=Hints(class_names=tuple(as_stored))).problems
     found = found_with(tmp_path, refuge, hints=Hints(class_names=names))
     assert found.mask_names == {0: "background", 128: "disc", 255: "cup"}
     before, after = draw_again(refuge, 1), read_mask(found.cases[1].masks[0])

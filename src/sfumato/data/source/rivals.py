@@ -1,0 +1,112 @@
+"""Masks of one image that are no files of a class each, though their names say so: each would do without the others.
+
+    Lung_Mask, Infection_Mask, Lung_and_Infection_Mask     one of them holds what the others show, and nothing else
+    organs.nii.gz beside tumour.nii.gz                     one of them has several classes
+
+As files of classes they would lose what their values say, or make a class without a pixel. So they are refused, with
+the patterns that choose one of them.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+from os import sep
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+import numpy as np
+
+from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.locator import Locator
+from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.source.kinds import kind_of
+from sfumato.data.source.overlap import sampled
+from sfumato.data.source.pairing import Owned
+from sfumato.data.source.undecided import FLAGS, Masks
+from sfumato.errors import DataError, listed
+from sfumato.wording import counted
+
+LARGEST = 32
+"""Values up to this one are several classes of a file; larger ones are greys, or numbers of objects."""
+
+
+class _Shown(NamedTuple):
+    """What a file shows: its values but 0, and where."""
+
+    name: str
+    values: frozenset[int]
+    area: np.ndarray
+
+
+def not_of_one_class(several: Masks) -> str:
+    """Why files with names are no files of a class each; empty where nothing speaks against it.
+
+    Args:
+        several: the mask files of images with several.
+    """
+    if any(Locator.parse(mask.entry.locator).member for masks in several.values() for mask in masks[:1]):
+        return ""
+    rich, held, seen = dict[str, int](), dict[str, bool](), dict[str, int]()
+    for masks in sampled(list(several.values())):
+        shown = list(_shown(masks))
+        for one in shown:
+            if len(one.values) > 1 and max(one.values) <= LARGEST:
+                rich[one.name] = max(rich.get(one.name, 0), len(one.values))
+            others = [other.area for other in shown if other is not one and other.area.shape == one.area.shape]
+            if len(others) > 1 and one.area.any():
+                same = bool((np.logical_or.reduce(others) == one.area).all())
+                held[one.name] = held.get(one.name, True) and same
+                seen[one.name] = seen.get(one.name, 0) + 1
+    if rich:
+        return f"{', '.join(f'{name} has {count} values' for name, count in rich.items())}, beside files of other names"
+    all_held = [name for name, same in held.items() if same and seen[name] > 1]
+    return f"{all_held[0]} shows what the others show together, and nothing else" if all_held else ""
+
+
+def _shown(masks: Sequence[Owned]) -> Iterator[_Shown]:
+    for mask in masks:
+        path = Path(mask.entry.locator)
+        try:
+            raw = np.asarray(read_volume(path).voxels) if is_volume(path) else read_mask(mask.entry.locator)
+        except DataError:
+            continue
+        yield _Shown(kind_of(mask).name, frozenset(np.unique(raw).tolist()) - {0}, raw != 0)
+
+
+def instead(several: Masks, why: str) -> DataError:
+    """The error about such masks, with the patterns of each kind of them."""
+    shown = [f"{image}: {', '.join(mask.entry.where for mask in masks)}" for image, masks in several.items()]
+    ways = "; ".join(_ways(several))
+    return DataError(
+        f"{counted(len(several), 'image has', 'images have')} several masks, and these are no files of a class each: "
+        f"{why}\n{listed(shown)}",
+        expected="one file of masks for each image, or a file for each class",
+        remedy=f"choose one: {ways}. With --classes-by folder or suffix each file is a class all the same"
+        if ways
+        else FLAGS,
+        code="DATA-011",
+    )
+
+
+def _ways(several: Masks) -> Iterator[str]:
+    """The patterns by which the masks of a kind are meant alone, where all images lie in one folder."""
+    image, masks = next(iter(several.items()))
+    if len({PurePath(one).parent for one in several}) == 1:
+        yield from filter(None, (_way(image, mask) for mask in masks))
+
+
+def _way(image: str, mask: Owned) -> str:
+    """The patterns by which masks like one are meant; empty where its name has nothing in common with its image's."""
+    root = mask.entry.locator.removesuffix(mask.entry.where.replace("/", sep))
+    places = Path(image.removeprefix(root)).as_posix(), mask.entry.where
+    stems = [place.rpartition("/")[2].partition(".")[0] for place in places]
+    same = len(list(takewhile(lambda both: both[0] == both[1], zip(*stems, strict=False))))
+    if not same:
+        return ""
+    patterns = [_pattern(place, same if len(set(stems)) > 1 else len(stems[0])) for place in places]
+    return f"--images '{patterns[0]}' --masks '{patterns[1]}'"
+
+
+def _pattern(place: str, length: int) -> str:
+    """A path with the beginning of its name, which image and mask have in common, as {id}."""
+    folder, slash, name = place.rpartition("/")
+    return f"{folder}{slash}{{id}}{name[length:]}"
