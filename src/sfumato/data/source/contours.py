@@ -4,7 +4,10 @@
     LabelMe       .json       shapes with points
     CVAT          .xml        images with polygons or masks
     QuPath        .geojson    features that are polygons
-    LabelMe       .xml        objects with a polygon: found and named, not read
+    Aperio        .xml        layers with regions of vertices (ImageScope)
+    others        .xml        LabelMe's, ASAP's, points within XML: found and named, not read
+
+Boxes (Pascal VOC) are no outlines, which a note says.
 
 They are looked for where no mask was found, and make one for each image. Who has outlines that are not read would train
 without what was drawn, so that is an error.
@@ -12,10 +15,12 @@ without what was drawn, so that is an error.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
 
 from sfumato.data.formats.annotations.read import SUFFIXES, Outline, read_annotations
 from sfumato.data.formats.annotations.shapes import Annotations, Drawn
@@ -43,18 +48,26 @@ MARKS: dict[str, tuple[bytes, ...]] = {
     "LabelMe": (rb'"shapes"\s*:', rb'"points"\s*:\s*\[\s*\['),
     "GeoJSON": (rb'"geometry"\s*:', rb'"(?:Multi)?Polygon"'),
     "CVAT": (rb"<annotations>", rb"<(?:polygon|mask)\s[^>]*label="),
+    "Aperio": (rb"<Annotations[\s>]", rb"<Region[\s>].*?<Vertex\s[^>]*X="),
     "LabelMe-XML": (rb"<annotation>", rb"<polygon>.*?<pt>"),
+    "ASAP": (rb"<ASAP_Annotations>", rb"<Coordinate\s[^>]*X="),
+    "points within XML": (rb"^\s*<", rb"\"points\"\s*:\s*\[\s*[\[{]"),
 }
 """What the files of a tool have, all of it."""
 
 NOTHING_DRAWN: dict[str, tuple[bytes, ...]] = {
     "LabelMe (empty)": (rb'"shapes"\s*:\s*\[\s*\]',),
     "COCO (empty)": (rb'"images"\s*:', rb'"annotations"\s*:\s*\[\s*\]'),
+    "Aperio (empty)": (rb"<Annotations[\s>]", rb"<Regions\b"),
+    "points within XML (empty)": (rb"^\s*<", rb"<svg>|<svg\s*/>"),
     "GeoJSON (empty)": (rb'"FeatureCollection"', rb'"features"\s*:\s*\[\s*\]'),
 }
 """What they have for an image on which nothing is drawn."""
 
-UNREAD = "LabelMe-XML"
+UNREAD = {"LabelMe-XML", "ASAP", "points within XML"}
+
+BOXES = (rb"<annotation\b", rb"<bndbox>.*?<xmin>")
+"""What a file of boxes has (Pascal VOC)."""
 
 
 class _Of(NamedTuple):
@@ -81,8 +94,8 @@ def with_outlines(found: Found, images: Sequence[Entry], others: Sequence[Entry]
     """
     files = _files(others)
     if not files:
-        return found
-    if UNREAD in files or not all(is_picture(entry) for entry in images):
+        return found._replace(notes=(*found.notes, *_about_boxes(others)))
+    if UNREAD & files.keys() or not all(is_picture(entry) for entry in images):
         raise _unread(files)
     entries = [entry for of_kind in files.values() for entry in of_kind]
     known = {entry: read_annotations(Path(entry.locator)) for entry in entries}
@@ -114,6 +127,13 @@ def _files(others: Sequence[Entry]) -> dict[str, list[Entry]]:
             if kind := _kind(entry, empty=True):
                 found.setdefault(kind, []).append(entry)
     return found
+
+
+def _about_boxes(others: Sequence[Entry]) -> Iterator[str]:
+    """A note about files of boxes."""
+    files = [entry for entry in others if entry.name.lower().endswith(".xml")]
+    if any(_has(_beginning(entry), BOXES) for entry in files[:LOOKED_AT]):
+        yield f"boxes are no masks, and are not used: {counted(len(files), 'file')} of Pascal VOC"
 
 
 def _labels(files: Sequence[Annotations]) -> list[str]:
@@ -182,9 +202,30 @@ def _paired(cases: Sequence[Case], owned: Mapping[str, _Of], hints: Hints) -> tu
 
 def _mask(case: Case, one: _Of, values: Mapping[str, int]) -> str:
     """The locator of a mask, with the values that the classes of its file have in the set."""
-    height, width = one.drawn.size or read_image(case.image).shape[:2]
+    height, width = one.drawn.size or _size(case, one)
     pairs = tuple((number, values[name]) for number, name in enumerate(one.labels, start=1) if name in values)
     return str(Locator(Path(one.entry.locator), str(Outline(one.number, (height, width), pairs or ((0, 0),)))))
+
+
+def _size(case: Case, one: _Of) -> tuple[int, int]:
+    """The size of an image whose outlines come without one.
+
+    Raises:
+        DataError: most of their corners lie outside of it, as those of a slide do on its thumbnail.
+    """
+    height, width = read_image(case.image).shape[:2]
+    rings = [ring for shape in one.drawn.shapes for ring in shape.rings]
+    corners = np.concatenate([np.zeros((0, 2)), *rings])
+    outside = ((corners < -1) | (corners > (width, height))).any(1)
+    if 2 * outside.sum() > len(corners):
+        raise DataError(
+            f"{one.entry.where}: {outside.sum()} of {len(corners)} corners lie outside of {case.image}, which is "
+            f"{width} x {height} (width x height)",
+            expected="outlines in pixels of their image",
+            remedy="take the image on which they were drawn, in its full size",
+            code="DATA-012",
+        )
+    return height, width
 
 
 def _told(files: Mapping[str, Sequence[Entry]], drawn: Sequence[Drawn]) -> str:
@@ -213,18 +254,23 @@ def _unread(files: Mapping[str, Sequence[Entry]]) -> DataError:
 
 
 def _kind(entry: Entry, *, empty: bool = False) -> str | None:
-    """Which tool's contours a file holds, also where it has none yet, if `empty`; not those within archives."""
+    """Which tool's contours a file holds, also where it has none yet, if `empty`."""
+    content = _beginning(entry)
+    marks = MARKS | NOTHING_DRAWN if empty else MARKS
+    return next((kind.partition(" (")[0] for kind, needed in marks.items() if _has(content, needed)), None)
+
+
+def _beginning(entry: Entry) -> bytes:
+    """The first bytes of a file; none of those within archives, and of what cannot be read."""
     target = Locator.parse(entry.locator)
     if target.member:
-        return None
+        return b""
     try:
         with open_file(target.path) as file:
-            content = file.read(BEGINNING)
+            return file.read(BEGINNING)
     except OSError as error:
         raise_shortage(error, reading=target.path)
-        return None
-    marks = MARKS | NOTHING_DRAWN if empty else MARKS
-    return next((kind.partition(" ")[0] for kind, needed in marks.items() if _has(content, needed)), None)
+        return b""
 
 
 def _has(content: bytes, marks: Sequence[bytes]) -> bool:

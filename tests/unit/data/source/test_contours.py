@@ -65,6 +65,29 @@ CVAT = f"""<annotations><version>1.1</version>
 <image id="2" name="a2.png" width="{WIDTH}" height="{HEIGHT}">
 <mask label="lesion" rle="1, 2, 3, 2" left="3" top="5" width="4" height="2"/></image></annotations>"""
 
+
+def aperio(*layers: tuple[str, list[list[list[int]]]], more: str = "") -> str:
+    """Layers with the regions of each."""
+    drawn = [
+        f'<Annotation Id="{number}" Name="{name}"><Regions>'
+        + "".join(
+            f'<Region Id="{place}" Type="0" NegativeROA="0"><Vertices>'
+            + "".join(f'<Vertex X="{x}" Y="{y}" Z="0"/>' for x, y in ring)
+            + "</Vertices></Region>"
+            for place, ring in enumerate(rings)
+        )
+        + f"{more}</Regions></Annotation>"
+        for number, (name, rings) in enumerate(layers, start=1)
+    ]
+    return f'<?xml version="1.0"?>\n<Annotations MicronsPerPixel="0.25">{"".join(drawn)}</Annotations>'
+
+
+ELLIPSE = '<Region Type="2"><Vertices><Vertex X="1" Y="1"/><Vertex X="5" Y="4"/></Vertices></Region>'
+HOLE = '<Region Type="0" NegativeROA="1"><Vertices/></Region>'
+VOC = "<annotation><object><name>x</name><bndbox><xmin>1</xmin><ymin>1</ymin></bndbox></object></annotation>"
+DDTI = '<case><mark><image>1</image><svg>[{"points": [{"x": 1, "y": 2}, {"x": 3, "y": 2}]}]</svg></mark></case>'
+ASAP = '<ASAP_Annotations><Annotation><Coordinate Order="0" X="1" Y="1"/></Annotation></ASAP_Annotations>'
+
 TOOLS: dict[str, Mapping[str, Any]] = {
     "COCO": {"instances.json": coco()},
     "LabelMe": {
@@ -78,6 +101,11 @@ TOOLS: dict[str, Mapping[str, Any]] = {
         "a2.geojson": [feature("lesion", INNER, SPECK), feature("lesion", SPECK, kind="MultiPolygon")],
     },
     "CVAT": {"annotations.xml": CVAT},
+    "Aperio": {
+        "a0.xml": aperio(("nucleus", [INNER]), ("lesion", [OUTER])),
+        "a1.xml": aperio(("lesion", [])),
+        "a2.xml": aperio(("lesion", [INNER, SPECK])),
+    },
 }
 
 
@@ -230,6 +258,15 @@ def test_other_files_beside_outlines_pass(tmp_path: Path) -> None:
             "DATA-069",
             "contours found, not read: 1 file of LabelMe-XML",
         ),
+        (
+            {"a0.xml": DDTI, "a1.xml": DDTI.replace("<svg>", "<x>")},
+            "DATA-069",
+            "not read: 2 files of points within XML",
+        ),
+        ({"a0.xml": ASAP}, "DATA-069", "not read: 1 file of ASAP"),
+        ({"a0.xml": aperio(("x", [OUTER]), more=ELLIPSE)}, "DATA-069", "ellipse (1)"),
+        ({"a0.xml": aperio(("x", [OUTER]), more=HOLE)}, "DATA-069", "region cut out of another (1)"),
+        ({f"a{n}.xml": aperio(("x", [[[64, 9], [90, 9], [90, 64]]])) for n in range(3)}, "DATA-012", "a0.xml"),
     ],
 )
 def test_what_is_not_read_is_refused(tmp_path: Path, files: Mapping[str, Any], code: str, words: str) -> None:
@@ -262,3 +299,14 @@ def test_contours_beside_masks_pass(tmp_path: Path, tool: str) -> None:
 def test_other_json_passes(tmp_path: Path, content: object) -> None:
     (images(tmp_path) / "a0.json").write_text(json.dumps(content))
     assert len(find_cases(tmp_path).cases) == 3
+
+
+def test_boxes_are_no_masks_which_is_told(tmp_path: Path) -> None:
+    found = find_cases(write(images(tmp_path), {f"a{number}.xml": VOC for number in range(3)}))
+    assert not found.has_masks
+    assert any(note == "boxes are no masks, and are not used: 3 files of Pascal VOC" for note in found.notes)
+
+
+def test_a_layer_without_a_name_is_called_by_its_number(tmp_path: Path) -> None:
+    found = find_cases(write(images(tmp_path), {f"a{number}.xml": aperio(("", [OUTER])) for number in range(3)}))
+    assert dict(found.mask_names) == {0: "background", 1: "layer 1"}

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from sfumato.data.formats.annotations.aperio import read_aperio
 from sfumato.data.formats.annotations.coco import read_coco
 from sfumato.data.formats.annotations.cvat import read_cvat
 from sfumato.data.formats.annotations.geojson import read_geojson
@@ -70,7 +71,7 @@ def _read(path: Path, _changed: int) -> Annotations:
 
 def _parsed(path: Path, content: bytes) -> Annotations:
     if path.suffix.lower() == ".xml":
-        return read_cvat(path, content)
+        return read_aperio(path, content) if b"<Annotations" in content else read_cvat(path, content)
     found = json.loads(content.decode("utf-8-sig"))
     if isinstance(found, dict) and "annotations" in found:
         return read_coco(path, found)
