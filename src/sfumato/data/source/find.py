@@ -49,6 +49,7 @@ from sfumato.data.source.listing import (
     is_scan,
     left_out,
 )
+from sfumato.data.source.lists import with_lists
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
@@ -250,6 +251,7 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
             found = with_outlines(found, files, others, source, hints)
             outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
             others = [entry for entry in others if entry.locator not in outlines]
+        found, others = with_lists(found, others)
         notes += left_out(listing, others, what=kind)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
 

@@ -6,7 +6,7 @@ from itertools import takewhile
 from sfumato.data.manifest import Case, folded
 from sfumato.data.source.channels import channel_of
 from sfumato.data.source.pairing import Picture
-from sfumato.data.source.words import composed
+from sfumato.data.source.words import PORTION, composed
 from sfumato.errors import DataError, listed
 
 
@@ -29,7 +29,11 @@ def make_cases(
     """
     images = [_called_alike(image, channels) for image in images]
     groups, notes = _own_groups(images), list[str]()
+    names = unique_ids(images, groups)
     folders = {group[0] for group in groups if group}
+    if folders and all(PORTION.fullmatch(folder) for folder in folders) and not class_level:
+        notes.append(f"folders of images by number, which are no classes: {len(folders)}")
+        groups, folders = [()] * len(groups), set()
     patients = bool(folders) and bool(masks) and all(image.nested for image in images)
     if folders and not patients and not class_level and not all(groups):
         notes.append(f"images beside the class folders, in none of them: {sum(not group for group in groups)}")
@@ -44,7 +48,7 @@ def make_cases(
             patient=_first(group) if patients else None,
             split=image.split,
         )
-        for image, group, name, label in zip(images, groups, unique_ids(images, groups), labels, strict=True)
+        for image, group, name, label in zip(images, groups, names, labels, strict=True)
     ]
     return cases, notes
 

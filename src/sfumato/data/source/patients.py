@@ -162,7 +162,9 @@ def _nobody(found: Found, names: Sequence[Name], *, speaking: bool) -> str:
     ids = [case.volume or case.id for case in found.cases]
     fitting = [f"--group-by '{column}' ({number} groups)" for column, number in _columns(found.cases)]
     fitting += map(str, offers(names, ids, classes=len(found.classes)))
-    other = "--group-by with an expression of one group, such as '(.*)_', or a table with a column patient"
+    other = (
+        "--group-by with an expression whose group is the patient, such as '(.*)_', or a table with a column patient"
+    )
     helping = ", or ".join(fitting) or other
     alone = "volume" if all(case.volume for case in found.cases) else "image"
     return f"nobody said whose the {alone}s are: each stands alone. Where one patient has several, {helping}"

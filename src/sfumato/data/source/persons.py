@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import ENDING
+from sfumato.data.source.words import PORTION, read_folder
 
 APART = r"[ _.\-]"
 PERSON = re.compile(
@@ -70,7 +71,7 @@ VISIT = re.compile(
 """Folders of one person's visits and series."""
 
 ROLES = re.compile(
-    r"images?(?:Tr|Ts)?|imgs?|masks?|labels?(?:Tr|Ts)?|seg(?:mentation)?s?|gt|train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?",
+    r"images?(?:Tr|Ts)?|imgs?|masks?|labels?(?:Tr|Ts)?|seg(?:mentation)?s?|gt|train(?:ing|val)?|val(?:id(?:ation)?)?|test(?:ing)?",
     re.IGNORECASE,
 )
 """Folders that say what is in them, not whose it is."""
@@ -106,6 +107,9 @@ PATTERNS = (
     r"^([A-Za-z]+\d+)",
 )
 """Patterns with a group that are offered, where they fit the names of a set."""
+
+BEHIND_CLASS = r"(\d+)[ _.-]+\d+$"
+"""The pattern of names that begin with the class: the number behind it, which may be in several classes."""
 
 
 class Name(NamedTuple):
@@ -184,10 +188,16 @@ def _is_grouping(groups: Sequence[str | None]) -> bool:
 
 def parent_of(name: Name) -> str:
     """The folder that an image lies in, above those that tell a role, a split or a visit."""
-    folders = [folder for folder in name.folders if not ROLES.fullmatch(folder)]
+    folders = [folder for folder in name.folders if not _says_what(folder)]
     while folders and VISIT.fullmatch(folders[-1]) and len(folders) > 1:
         folders.pop()
     return "/".join(folders)
+
+
+def _says_what(folder: str) -> bool:
+    """Whether the name of a folder says what is in it or of which split that is, and nothing else."""
+    said = read_folder(folder)
+    return ROLES.fullmatch(folder) is not None or (said.certain and not said.numbered)
 
 
 class Folders(NamedTuple):
@@ -258,14 +268,39 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         classes: how many there are; groups that are no more than these are the classes again.
     """
     parents = {parent_of(name) for name in names}
-    by_folder = max(1, classes) < len(parents) and 2 * len(parents) <= len(names)
+    chunks = all(PORTION.fullmatch(parent.rpartition("/")[2]) for parent in parents)
+    by_folder = max(1, classes) < len(parents) and 2 * len(parents) <= len(names) and not chunks
     if by_folder:
         yield Offer("parent", len(parents))
-    for pattern in PATTERNS:
-        found = [match[1] if (match := re.search(pattern, name)) else None for name in ids]
-        groups = len(set(found))
-        if by_folder and groups == len(parents):
+    patterns = (BEHIND_CLASS,) if all(map(_begins_with_folder, names)) else PATTERNS
+    for pattern in patterns:
+        found = [re.search(pattern, name) for name in ids]
+        matched = [match for match in found if match]
+        groups = [match[1] for match in matched]
+        if len(matched) < len(ids) or (by_folder and len(set(groups)) == len(parents)):
             continue
-        if None not in found and classes < groups and 2 * groups <= len(found) and _is_grouping(found):
-            yield Offer(f"'{pattern}'", groups)
+        if classes < len(set(groups)) and _is_grouping(groups) and _tell_persons(matched):
+            yield Offer(f"'{pattern}'", len(set(groups)))
             return
+
+
+def _begins_with_folder(name: Name) -> bool:
+    """Whether a file is called after its folder, as `CNV/CNV-1016042-1` is: that is its class, and not its person."""
+    return (
+        bool(name.folders) and re.match(rf"{re.escape(name.folders[-1])}{APART}", name.stem, re.IGNORECASE) is not None
+    )
+
+
+def _tell_persons(matched: Sequence[re.Match[str]]) -> bool:
+    """Whether groups have numbers, and what follows them has too: words alone (`01_dr`, `01_h`) may be of others.
+
+    Groups are few beside the images, or each counts its images from 1 on.
+    """
+    rests = [re.findall(r"\d+", match.string[match.end(1) :]) for match in matched]
+    if not all(re.search(r"\d", match[1]) for match in matched) or not any(rests):
+        return False
+    counts: dict[str, list[int]] = defaultdict(list)
+    for match, rest in zip(matched, rests, strict=True):
+        counts[match[1]].append(int(rest[-1]) if rest else 0)
+    count_on = all(sorted(numbers) == list(range(1, len(numbers) + 1)) for numbers in counts.values())
+    return count_on or 2 * len(counts) <= len(matched)

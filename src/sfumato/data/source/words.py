@@ -45,7 +45,7 @@ MODALITIES = _words(
 VIEWS = _words("fov fieldofview fovmask")
 """Masks of what the camera sees: pixels outside say nothing."""
 SPLITS = {
-    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("train", "training", "trainval"), "train"),
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
@@ -60,6 +60,8 @@ SECONDARY = _words(
 BESIDE = _words("ho ids id class classes fine coarse binary bin png final corrected tr ts") | SECONDARY
 """What may stand beside a word for a mask, and says nothing by itself."""
 FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti the and of a b c d")
+PORTION = re.compile(r"(?:images?|imgs?|pictures?|photos?)[ _.-]?\d+", re.IGNORECASE)
+"""Folders into which the images of a set were divided, as `images_001` is."""
 JOINED = {
     ("ground", "truth"): "groundtruth",
     ("ground", "truths"): "groundtruth",

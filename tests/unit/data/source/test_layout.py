@@ -85,3 +85,19 @@ def test_names_of_any_script_can_be_sorted(tmp_path: Path) -> None:
     names = ["a²", "a10", "a2", "ä", "٣", "-x", "a b"]
     assert sorted(names, key=natural).index("a2") < sorted(names, key=natural).index("a10")
     assert len(find_cases(touch(tmp_path, *(f"{name}.png" for name in names))).cases) == len(names)
+
+
+@pytest.mark.parametrize("form", ["{split}-{role}/{n}.png", "{split}/{role}s/{n}.png", "{role}s/{split}/{n}.png"])
+def test_trainval_is_a_split(tmp_path: Path, form: str) -> None:
+    places = [(split, role) for split in ("trainval", "test") for role in ("image", "mask")]
+    found = find_cases(
+        touch(tmp_path, *(form.format(split=split, role=role, n=n) for split, role in places for n in range(3)))
+    )
+    assert [case.split for case in found.cases].count("train") == 3 and len(found.cases) == 6
+    assert {case.split for case in found.cases} == {"train", "test"} and not found.classes
+
+
+def test_folders_of_images_by_number_are_no_classes(tmp_path: Path) -> None:
+    found = find_cases(touch(tmp_path, *(f"images_{part:03}/images/{part}{n}.png" for part in (1, 2) for n in "ab")))
+    assert not found.classes and any("folders of images by number, which are no classes: 2" in n for n in found.notes)
+    assert find_cases(tmp_path, hints=Hints(class_level=1)).classes == ("images_001", "images_002")

@@ -178,6 +178,40 @@ def test_where_nobody_is_known_a_line_says_what_helps(tmp_path: Path) -> None:
     assert not find_cases(numbers, hints=Hints(images_only=True)).cases[0].patient
 
 
+CLASSES = ("CNV", "DME", "NORMAL")
+
+
+@pytest.mark.parametrize(
+    ("names", "groups"),
+    [
+        ([f"{kind}/{kind}-{1016042 + 31 * who}-{n}.jpeg" for kind in CLASSES for who in range(4) for n in range(3)], 4),
+        ([f"{who}_{n}.jpg" for who in range(1, 9) for n in range(1, 2 + who % 2)], 8),  # a second image of some
+    ],
+)
+def test_the_pattern_that_is_offered_holds_the_number_of_a_person(
+    tmp_path: Path, names: list[str], groups: int
+) -> None:
+    """A person may have images in several classes, and one image alone."""
+    (line,) = find_cases(touch(tmp_path, *names)).notes
+    offered = re.search(rf"--group-by '(.+?)' \({groups} groups\)", line)
+    assert offered, line
+    assert len({case.patient for case in find_cases(tmp_path, hints=Hints(group_by=offered[1])).cases}) == groups
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [f"{number:02}_{kind}.jpg" for number in range(1, 6) for kind in ("dr", "g", "h")],
+        [f"{split}_{number}.bmp" for split in ("train", "testA", "testB") for number in range(1, 5)],
+        [f"{split}-image/{split}{number:04}.jpg" for split in ("trainval", "test") for number in range(4)],
+        [f"images_{part:03}/images/{part}{number:04}.png" for part in range(3) for number in range(4)],
+    ],
+)
+def test_no_pattern_is_offered_that_joins_different_people(tmp_path: Path, names: list[str]) -> None:
+    (line,) = (note for note in find_cases(touch(tmp_path, *names)).notes if "nobody said whose" in note)
+    assert "groups)" not in line and "--group-by with an expression" in line
+
+
 def test_what_numbers_planes_or_pictures_in_a_name_is_no_patient(tmp_path: Path) -> None:
     """Else the planes of one person would be those of several, and lie in several splits."""
     for kind in ("p{:02}", "case{}"):

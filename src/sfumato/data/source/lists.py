@@ -1,0 +1,136 @@
+"""Texts beside images that list those of a split: `train_val_list.txt`, `test_list.txt`, `ImageSets/train.txt`.
+
+A text counts where its name says a split and nothing else, and most of its lines begin with an image. Images of a list
+that says less (`trainval`) go where another one puts them; those of no list have no split, which is training.
+"""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from sfumato.data.formats.locator import Locator
+from sfumato.data.manifest import Case
+from sfumato.data.source.found import Found
+from sfumato.data.source.listing import ENDING, Entry
+from sfumato.data.source.words import FILLERS, IMAGES, SPLITS, tokens
+from sfumato.files import open_file
+from sfumato.shortage import raise_shortage
+from sfumato.wording import counted
+
+LARGEST = 2**26
+"""Bytes of a list; a text that goes on is none."""
+
+BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name", "ids", "id", "cases"}
+"""What may stand beside the word for a split in the name of a list."""
+
+PATH = re.compile(rb"^\s*\"?([^\s,;\"]+)(.*)$", re.MULTILINE)
+
+FORMS = ("folders", "volumes")
+
+
+class _List(NamedTuple):
+    """A text, its split, whether it says but one, the files that it names, and whether its lines say more."""
+
+    entry: Entry
+    split: str
+    exact: bool
+    names: tuple[str, ...]
+    more: bool
+
+
+def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry]]:
+    """The cases with the splits that texts give them, and the other files without these texts.
+
+    Args:
+        found: a source.
+        others: files that are no images.
+    """
+    texts = [entry for entry in others if entry.name.lower().endswith(".txt") and _split(entry)]
+    if not texts or found.form not in FORMS or any(case.split for case in found.cases):
+        return found, list(others)
+    images = _by_name(found.cases)
+    lists = [one for entry in texts if (one := _read(entry, images)) is not None]
+    if not lists:
+        return found, list(others)
+    told = ", ".join(one.entry.where for one in lists)
+    chosen, twice = _chosen(lists, images)
+    if twice:
+        note = f"{told} name the images of splits, not followed: {counted(twice, 'image')} would be in several"
+        return found._replace(notes=(*found.notes, note)), list(others)
+    cases = tuple(replace(case, split=chosen.get(_file(case))) for case in found.cases)
+    used = {one.entry for one in lists}
+    return found._replace(cases=cases, notes=(*found.notes, *_notes(lists, cases))), [
+        entry for entry in others if entry not in used
+    ]
+
+
+def _notes(lists: Sequence[_List], cases: Sequence[Case]) -> Iterator[str]:
+    sizes = Counter(case.split for case in cases)
+    parts = ", ".join(f"{split} {sizes[split]}" for split in ("train", "validation", "test") if sizes[split])
+    rest = f"; {counted(sizes[None], 'case')} of no list" if sizes[None] else ""
+    more = "; what else their lines say is not read" if any(one.more for one in lists) else ""
+    told = ", ".join(one.entry.where for one in lists)
+    yield f"the split is that of {told} ({parts}{rest}){more}; to divide afresh, take these files out of the folder"
+
+
+def _split(entry: Entry) -> str:
+    """The split that the name of a text says; empty for other texts. Of training and validation it is training."""
+    words = [token.text for token in tokens(entry.stem) if token.number is None]
+    said = {SPLITS[word] for word in words if word in SPLITS}
+    if not said or not all(word in SPLITS or word in BESIDE for word in words):
+        return ""
+    return said.pop() if len(said) == 1 else "train" if said == {"train", "validation"} else ""
+
+
+def _read(entry: Entry, images: Mapping[str, set[str]]) -> _List | None:
+    """A text whose lines begin with images, most of them."""
+    target = Locator.parse(entry.locator)
+    if target.member:
+        return None
+    try:
+        with open_file(target.path) as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise_shortage(error, reading=target.path)
+        return None
+    lines = [(name.decode(errors="replace"), rest.strip()) for name, rest in PATH.findall(content)]
+    names = tuple(key for name, _ in lines if (key := _key(name)) in images)
+    if len(content) > LARGEST or 2 * len(names) <= len(lines):
+        return None
+    said = [token.text for token in tokens(entry.stem) if token.text in SPLITS]
+    exact = len(said) == 1 and said != ["trainval"]
+    return _List(entry, _split(entry), exact, names, any(rest for _, rest in lines))
+
+
+def _chosen(lists: Sequence[_List], images: Mapping[str, set[str]]) -> tuple[dict[str, str], int]:
+    """The split of each file, and how many would have several or have a name that others have too."""
+    found: dict[str, dict[bool, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for one in lists:
+        for name in one.names:
+            found[name][one.exact].add(one.split)
+    chosen, twice = dict[str, str](), 0
+    for name, splits in found.items():
+        best = splits.get(True) or splits[False]
+        twice += len(best) > 1 or len(images[name]) > 1 or bool("test" in best and splits.get(False))
+        chosen |= dict.fromkeys(images[name], min(best))
+    return chosen, twice
+
+
+def _by_name(cases: Sequence[Case]) -> dict[str, set[str]]:
+    """The files of images by their names without ending."""
+    files: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        files[_key(_file(case))].add(_file(case))
+    return files
+
+
+def _file(case: Case) -> str:
+    return str(Locator.parse(case.image).path)
+
+
+def _key(path: str) -> str:
+    """The name of a file without its folders and its ending."""
+    name = re.split(r"[/\\]", path)[-1]
+    return ENDING.sub("", name) or name
