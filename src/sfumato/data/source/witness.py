@@ -17,6 +17,7 @@ import numpy as np
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
+from sfumato.data.source.listing import Entry
 from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import told_files
 from sfumato.errors import DataError, listed
@@ -160,10 +161,20 @@ def hardly_masks(pictures: Sequence[Picture]) -> bool:
     return False in found and True not in found
 
 
+def have_few_values(entries: Sequence[Entry]) -> bool:
+    """Whether a few of the files have few values, some of them more than one."""
+    decided = [answer for answer in _looked(entries) if answer is not None]
+    return bool(decided) and all(decided)
+
+
 def _looked_at(pictures: Sequence[Picture]) -> list[bool | None]:
+    return _looked([picture.entry for picture in pictures])
+
+
+def _looked(entries: Sequence[Entry]) -> list[bool | None]:
     """What a few of the files look like."""
-    step = max(1, len(pictures) // SAMPLE)
-    return [_is_like_a_mask(picture.entry.locator) for picture in pictures[::step][:SAMPLE]]
+    step = max(1, len(entries) // SAMPLE)
+    return [_is_like_a_mask(entry.locator) for entry in entries[::step][:SAMPLE]]
 
 
 def _is_like_a_mask(locator: str) -> bool | None:
