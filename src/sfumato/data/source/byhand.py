@@ -10,7 +10,7 @@ groups `id`, `reader`, `class`, `channel` says the same.
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted
 
 NAMES = ("id", "reader", "class", "channel")
+ID = "(?P<id_{}>[^/]+?)"
 PLACE = re.compile(r"\{(\w*)\}|(\*\*/?)|(\*)|(\?)|([^{*?]+|\{)")
 
 
@@ -63,7 +64,7 @@ def _as_expression(text: str, flag: str) -> str:
         if name and name not in NAMES:
             raise UsageError(f"{flag} '{text}': {{{name}}} is not known", expected=f"one of {{{'}, {'.join(NAMES)}}}")
         if name == "id":
-            pieces.append(f"(?P<id_{ids}>[^/]+?)")
+            pieces.append(ID.format(ids))
             ids += 1
         elif name:
             pieces.append(f"(?P<{name}>[^/]*?)")
@@ -110,7 +111,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
     chosen = {one.entry.locator for found in files.values() for one in found}
     among = [entry for entry in entries if entry.locator not in chosen]
     owned, orphans = defaultdict[str, list[Owned]](list), list[str]()
-    for mask in _fitting(among, hints.masks, "--masks"):
+    for mask in _with_ids_of(files, _fitting(among, hints.masks, "--masks"), hints.masks):
         if mask.id in files:
             says = mask.names.get("reader") or mask.names.get("class") or ""
             owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", says or mask.entry.name))
@@ -118,6 +119,26 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
             orphans.append(mask.entry.locator)
     bare = [image.entry.locator for image in images if image.entry.locator not in owned]
     return Parted(images, Matched(dict(owned), channels, bare, orphans), [], has_masks=True)
+
+
+def _with_ids_of(images: Collection[str], found: Sequence[Taken], pattern: str) -> Iterator[Taken]:
+    """Masks with the longest id that an image has, where their pattern leaves open how far `{id}` reaches."""
+    expression = compiled(pattern, "--masks").pattern
+    is_open = ID.format(0) in expression and ID.format(1) not in expression
+    for one in found:
+        yield (_with_longest(images, one, expression) if is_open else None) or one
+
+
+def _with_longest(images: Collection[str], one: Taken, expression: str) -> Taken | None:
+    where = composed(one.entry.where)
+    hit = re.fullmatch(expression, where)
+    for stop in range(len(where), hit.start("id_0"), -1) if hit else ():
+        name = where[hit.start("id_0") : stop] if hit else ""
+        if name in images:
+            fixed = expression.replace(ID.format(0), f"(?P<id_0>{re.escape(name)})")
+            if again := re.fullmatch(fixed, where):
+                return Taken(one.entry, name, {key: again[key] for key in one.names})
+    return None
 
 
 def _masks_by_name(

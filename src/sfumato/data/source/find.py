@@ -53,7 +53,7 @@ from sfumato.data.source.lists import with_lists
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
-from sfumato.data.source.stacks import refuse_stacks
+from sfumato.data.source.pictured import refuse_pictured
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.texts import about_texts
@@ -240,7 +240,7 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         return _by_table(hints.table, source, listing, masks, hints, follow=True)
     _refuse_table_alone(source, listing, hints)
     if masks is None and hints.images is None and not hints.images_only:
-        refuse_stacks(listing.entries)
+        refuse_pictured(listing.entries)
     kind, files, others = _main_kind(source, listing)
     if kind == "images" and masks is None:
         files, others = _with_arrays_as_masks(files, others)

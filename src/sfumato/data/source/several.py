@@ -11,7 +11,7 @@ of the set (`source.overlap`). What stays open is refused, with the flag that de
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from types import MappingProxyType
@@ -247,9 +247,25 @@ def _of_names(owned: Masks, several: Masks, names: Sequence[str], hints: Hints) 
     are_sides = bool(words & SIDES) and len(names) == 2 and len({_without_sides(name) for name in names}) == 1
     if are_sides and (measured is None or measured.apart):
         return _join(owned, what=f"sides ({', '.join(names)}), joined")
+    twice = dict(_twice_of_one_name(several))
+    if twice and (measured := overlap(twice)) is not None and measured.together:
+        error = unclear(several, f"those of one name lie on one another ({measured.told()}): are these readers?")
+        error.remedy += "; readers of one class alone: --images 'PLACE/{id}.tif' --masks 'PLACE/{id}_{reader}.tif'"
+        raise error
     if not hints.class_names and (why := not_of_one_class(several)):
         raise instead(several, why)
     return _of_classes(owned, names, hints)
+
+
+def _twice_of_one_name(several: Masks) -> Iterator[tuple[str, list[Owned]]]:
+    """The masks of each image that share a name, of one name each."""
+    for image, masks in several.items():
+        named = defaultdict[str, list[Owned]](list)
+        for mask in masks:
+            named[kind_of(mask).name].append(mask)
+        most = max(named.values(), key=len)
+        if len(most) > 1:
+            yield image, most
 
 
 def _without_sides(name: str) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
     --class-names 1=gland,2=gland        values of one name are one class
     --class-names 0=cup,255=background   a value that is called background becomes 0
     --join-masks                         every value but 0 is one class
-    1 to N in each mask                  numbers of objects, where N differs, each value is one connected area, and no
-                                         value has a place and size of its own, as classes have: one class, with a note
+    1 to N in each mask                  numbers of objects, where N differs, each value is one connected area, most
+                                         do not touch the next, as layers do, and none has a place and size of its
+                                         own, as organs have: one class, with a note
 
 Only a sample is read, and of most sets only the first mask: its values do not count from 1.
 """
@@ -41,6 +42,9 @@ ONE_AREA = 0.9
 
 FILLED, LEAST = 0.98, 3
 """Share of the rim of a mask that has one value where it is the background, and masks that say so."""
+
+LAYERS = 0.7
+"""Share of the values that touch the next one, from which on they are layers, or classes within one another."""
 
 OWN = 0.5
 """Share of the variance of a place or size that the value explains, from which on it is the value's own."""
@@ -144,16 +148,19 @@ def _numbers_of_objects(found: Found) -> int:
     """The highest value where the values of masks number objects; 0 where they do not, and in volumes."""
     if is_volume(Locator.parse(found.cases[0].masks[0]).path):
         return 0
-    masks = list[list[Area]]()
+    masks, touching = list[list[Area]](), list[bool]()
     for raw in _sampled(found):
         values = [value for value in np.unique(raw).tolist() if value]
         if values and not _count_on(values):
             return 0
         if values:
             masks.append(_areas(raw, values))
+            touching += _touching(raw, values)
     areas = [area for of_mask in masks for area in of_mask]
     counts = {len(of_mask) for of_mask in masks}
     if len(counts) < 2 or (len(counts) < COUNTS and max(counts) <= LARGE):
+        return 0
+    if touching and np.mean(touching) > LAYERS:
         return 0
     if np.mean([area.pieces == 1 for area in areas]) < ONE_AREA or _have_places(areas):
         return 0
@@ -204,6 +211,15 @@ def _areas(raw: Integer[np.ndarray, "h w"], values: Sequence[int]) -> list[Area]
         pieces = int(ndimage.label(shown, np.ones((3, 3)))[1])
         areas.append(Area(value, pieces, (*place, float(np.log(shown.sum() / raw.size)))))
     return areas
+
+
+def _touching(raw: Integer[np.ndarray, "h w"], values: Sequence[int]) -> list[bool]:
+    """Whether each value but the last touches the next one."""
+    pairs = set[int]()
+    for one, other in ((raw[1:], raw[:-1]), (raw[:, 1:], raw[:, :-1])):
+        lower, higher = np.minimum(one, other), np.maximum(one, other)
+        pairs |= set(np.unique(lower[higher == lower + 1]).tolist())
+    return [value in pairs for value in values[:-1]]
 
 
 def _have_places(areas: Sequence[Area]) -> bool:

@@ -564,3 +564,33 @@ def test_rivals_are_no_classes(tmp_path: Path, files: dict[str, np.ndarray], why
             for n in range(1, COUNT + 1)
         }
     assert find_cases(tmp_path, hints=Hints(classes_by="folder")).mask_names
+
+
+def test_readers_of_one_class_are_asked_about_and_can_be_said(tmp_path: Path) -> None:
+    """Letters of a diagnosis in the folders, two readers of vessels, discs of some: nothing of it is a class."""
+    second = VESSELS & ~disc(12, 8, 1)
+    for kind in "acd":
+        for n in range(COUNT):
+            name = f"aria_{kind}_{n}_{n + 3}"
+            save(tmp_path, f"aria_{kind}_markups/{name}.tif", noise(n))
+            save(tmp_path, f"aria_{kind}_markup_vessel/{name}_BDP.tif", VESSELS)
+            save(tmp_path, f"aria_{kind}_markup_vessel/{name}_BSS.tif", second)
+            if kind != "a":
+                save(tmp_path, f"aria_{kind}_markupdiscfovea/{name}_dfs.tif", TWO)
+    with pytest.raises(DataError, match=r"those of one name lie on one another .*are these readers") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-064" and "{id}_{reader}" in caught.value.remedy
+    said = Hints(images="aria_*_markups/{id}.tif", masks="aria_*_vessel/{id}_{reader}.tif")
+    found = find_cases(tmp_path, hints=said)
+    assert {len(case.masks) for case in found.cases} == {2} and len(found.cases) == 3 * COUNT
+    assert all(case.masks[0].endswith(f"{case.id}_BDP.tif") for case in found.cases)
+
+
+def test_an_id_reaches_as_far_as_that_of_an_image(tmp_path: Path) -> None:
+    for name in ("a", "a_1", "b_1"):
+        save(tmp_path, f"i/{name}.png", noise(len(name)))
+        for word in ("cup", "hard_exudate"):
+            save(tmp_path, f"m/{name}_{word}.png", CUP if word == "cup" else TWO)
+    found = find_cases(tmp_path, hints=Hints(images="i/{id}.png", masks="m/{id}_{class}.png"))
+    assert list(found.mask_names.values()) == ["background", "cup", "hard_exudate"]
+    assert {case.id: len(parts_of(case.masks[0])) for case in found.cases} == {"a": 2, "a_1": 2, "b_1": 2}

@@ -64,6 +64,25 @@ def heart(random: np.random.Generator, number: int) -> np.ndarray:
     return mask
 
 
+def nested(random: np.random.Generator, number: int) -> np.ndarray:
+    """Grades within one another, anywhere and of any size, of which some images lack the last."""
+    row, column = random.uniform(16, 32, 2)
+    mask, radius = np.zeros((SIDE, SIDE), np.uint8), random.uniform(10, 15)
+    for value in range(1, 2 + number % 4):
+        mask[disc(row, column, radius * (1 - 0.2 * value))] = value
+    return mask
+
+
+def layers(random: np.random.Generator, number: int) -> np.ndarray:
+    """Layers from above, at any height, of which some images lack the last."""
+    top, mask = int(random.integers(2, 12)), np.zeros((SIDE, SIDE), np.uint8)
+    for value in range(1, 4 + number % 4):
+        high = int(random.integers(2, 7))
+        mask[top : top + high] = value
+        top += high
+    return mask
+
+
 def scattered(random: np.random.Generator, number: int) -> np.ndarray:
     """Kinds of tissue, each in many places."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
@@ -108,7 +127,7 @@ def draw_again(draw: Draw, number: int) -> np.ndarray:
     return draw(random, number)
 
 
-@pytest.mark.parametrize("draw", [organs, cups, heart, scattered])
+@pytest.mark.parametrize("draw", [organs, cups, heart, nested, layers, scattered])
 def test_classes_stay_classes(tmp_path: Path, draw: Draw) -> None:
     found = found_with(tmp_path, draw)
     assert max(values_in(found)) > 1

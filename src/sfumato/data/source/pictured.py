@@ -19,7 +19,7 @@ LEAST = 2
 Folder = tuple[str, ...]
 
 
-def refuse_stacks(entries: Sequence[Entry]) -> None:
+def refuse_pictured(entries: Sequence[Entry]) -> None:
     """Refuse folders of pictures of few values beside folders of about as many DICOM slices.
 
     Raises:
