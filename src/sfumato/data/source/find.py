@@ -242,8 +242,9 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if masks is None and hints.images is None and not hints.images_only:
         refuse_pictured(listing.entries)
     kind, files, others = _main_kind(source, listing)
-    if kind == "images" and masks is None:
-        files, others = _with_arrays_as_masks(files, others)
+    if kind == "images":
+        files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
+        masks = None if masks is None else list(map(_whole, masks))
     table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
                               source, hints)  # fmt: skip
     if table is not None:
@@ -329,8 +330,13 @@ def _with_arrays_as_masks(files: list[Entry], others: list[Entry]) -> tuple[list
     drawn, rest = divided(others, lambda entry: entry.name.lower().endswith(".npy") and is_called_a_mask(entry))
     if not drawn or any(map(is_called_a_mask, files)):
         return files, others
-    whole = (entry._replace(locator=str(Locator(Path(entry.locator), WHOLE))) for entry in drawn)
-    return in_order([*files, *whole]), rest
+    return in_order([*files, *map(_whole, drawn)]), rest
+
+
+def _whole(mask: Entry) -> Entry:
+    """A mask beside a picture; an NPY file is the whole of it."""
+    is_npy = mask.name.lower().endswith(".npy")
+    return mask._replace(locator=str(Locator(Path(mask.locator), WHOLE))) if is_npy else mask
 
 
 def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:

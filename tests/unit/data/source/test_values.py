@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.formats.joined import parts_of, told
+from sfumato.data.manifest import write_manifest
 from sfumato.data.mask import decide_mask_rule
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.errors import DataError
+from sfumato.provenance import write_provenance
 
 SIDE, COUNT = 48, 6
 Draw = Callable[[np.random.Generator, int], np.ndarray]
@@ -119,6 +122,23 @@ def test_numbers_of_objects_are_one_class(tmp_path: Path, draw: Draw, ending: st
     assert "number objects (1 to 8" in " ".join(found.notes)
     mask = draw_again(draw, 0)
     assert np.array_equal(read_mask(found.cases[0].masks[0]), mask > 0)
+
+
+def test_arrays_of_a_folder_of_masks_lie_beside_pictures(tmp_path: Path) -> None:
+    found_with(tmp_path, heart, "npy")
+    found = find_cases(tmp_path / "images", masks=tmp_path / "labels")
+    assert values_in(found) == {0, 1, 2, 3}
+    assert np.array_equal(read_mask(found.cases[1].masks[0]), draw_again(heart, 1))
+
+
+def test_what_this_program_wrote_is_not_looked_at(tmp_path: Path) -> None:
+    """A set of masks that were drawn by a model may have any values."""
+    found = found_with(tmp_path, objects)
+    plain = tuple(replace(case, masks=(parts_of(case.masks[0])[0].locator,)) for case in found.cases)
+    write_manifest(tmp_path / "manifest.csv", plain)
+    assert values_in(find_cases(tmp_path)) == {0, 1}
+    write_provenance(tmp_path, inputs={})
+    assert max(values_in(find_cases(tmp_path))) == 8
 
 
 def draw_again(draw: Draw, number: int) -> np.ndarray:
