@@ -3,11 +3,11 @@
     --class-names 1=gland,2=gland        values of one name are one class
     --class-names 0=cup,255=background   a value that is called background becomes 0
     --join-masks                         every value but 0 is one class
-    1 to N in each mask                  numbers of objects, where N differs, each value is one connected area, most
+    1 to N in each mask, or many values  numbers of objects, where N differs, each value is one connected area, most
                                          do not touch the next, as layers do, and none has a place and size of its
                                          own, as organs have: one class, with a note
 
-Only a sample is read, and of most sets only the first mask: its values do not count from 1.
+Only a sample is read, and of most sets only the first mask: its only value is 255.
 """
 
 from collections import Counter
@@ -36,6 +36,12 @@ GAPS = 1.25
 
 COUNTS, LARGE = 3, 8
 """So many different counts of objects, or two of which one is larger than `LARGE`, are no habit of classes."""
+
+MANY, MOST = 20, 5000
+"""So many values of a set that do not count from 1 in each mask, as where images were cut; so many no mask has."""
+
+WHITE = 255
+"""The only value but 0 of most masks: then no more of them are read."""
 
 ONE_AREA = 0.9
 """Share of the values that are one connected area each, where they number objects."""
@@ -82,8 +88,9 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
     if not highest:
         return _with_doubt_of_background(found) if look else found
     note = (
-        f"the values of the masks number objects (1 to {highest}, another count in each image, each value one "
-        "connected area), which are one class here; if each number is a class, name them: --class-names 1=NAME,2=NAME"
+        f"the values of the masks number objects (up to {highest}, another count in each image, each value "
+        "one connected area), which are one class here; if each number is a class, name them: --class-names "
+        "1=NAME,2=NAME"
     )
     return _with_role(found, ANY)._replace(notes=(*found.notes, note))
 
@@ -151,7 +158,7 @@ def _numbers_of_objects(found: Found) -> int:
     masks, touching = list[list[Area]](), list[bool]()
     for raw in _sampled(found):
         values = [value for value in np.unique(raw).tolist() if value]
-        if values and not _count_on(values):
+        if values == [WHITE] or len(values) > MOST or min(values, default=1) < 0 or is_soft(count_values(raw)):
             return 0
         if values:
             masks.append(_areas(raw, values))
@@ -159,6 +166,9 @@ def _numbers_of_objects(found: Found) -> int:
     areas = [area for of_mask in masks for area in of_mask]
     counts = {len(of_mask) for of_mask in masks}
     if len(counts) < 2 or (len(counts) < COUNTS and max(counts) <= LARGE):
+        return 0
+    count_on = all(_count_on([area.value for area in of_mask]) for of_mask in masks)
+    if not count_on and len({area.value for area in areas}) < MANY:
         return 0
     if touching and np.mean(touching) > LAYERS:
         return 0
@@ -202,9 +212,8 @@ def _areas(raw: Integer[np.ndarray, "h w"], values: Sequence[int]) -> list[Area]
     from scipy import ndimage
 
     areas = list[Area]()
-    boxes = ndimage.find_objects(raw.astype(np.int32))
-    for value in values:
-        box = boxes[value - 1]
+    boxes = ndimage.find_objects(np.searchsorted([0, *values], raw))  # numbers may be far larger than there are
+    for value, box in zip(values, boxes, strict=True):
         shown = raw[box] == value
         rows, columns = np.nonzero(shown)
         place = (rows.mean() + box[0].start) / raw.shape[0], (columns.mean() + box[1].start) / raw.shape[1]
