@@ -99,7 +99,8 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
         return _painted(mask, ((part, read(part.locator)) for part in parts))
     places = [named_place(target.member) for target in targets]
     are_dicom = not all(target.path.name.lower().endswith(FILES) for target in targets)
-    if are_dicom or any(place and (place.window or place.values) for place in places):  # each has planes of its own
+    own = any(place and (place.window or place.values or place.component is not None) for place in places)
+    if are_dicom or own:  # each has planes of its own
         return _painted(mask, ((part, read(part.locator)) for part in parts))
     volume = read_volume(targets[0].path)
     axis = places[0].axis if places[0] else flat_axis(volume.voxels.shape, volume.affine)

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.labelled import about_cases
+from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.pairing import Matched, Owned, Parted, Picture, match
 from sfumato.data.source.words import composed, read_folder, says_mask
 from sfumato.errors import DataError, UsageError, listed
@@ -92,7 +93,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
 
     Args:
         entries: the files.
-        masks: those of a folder of masks alone.
+        masks: those of a folder of masks alone, or what a table of images does not name.
         hints: the patterns.
 
     Raises:
@@ -100,7 +101,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
         DataError: a pattern fits no file, or several images have one id (all are listed).
     """
     if hints.images is None:
-        return _masks_by_pattern(entries, hints)
+        return _masks_by_pattern([*entries, *(masks or ())], hints)
     by_id = _images(entries, hints.images)
     files = {name: [_picture(name, one) for one in found] for name, found in by_id.items()}
     images = [found[0] for found in files.values()]
@@ -108,7 +109,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
     if hints.masks is None:
         return _masks_by_name(images, channels, masks)
     chosen = {one.entry.locator for found in files.values() for one in found}
-    among = [entry for entry in entries if entry.locator not in chosen]
+    among = [entry for entry in (*entries, *(masks or ())) if entry.locator not in chosen]
     owned, orphans = defaultdict[str, list[Owned]](list), list[str]()
     for mask in _fitting(among, hints.masks, "--masks"):
         if mask.id in files:
@@ -135,20 +136,29 @@ def _masks_by_pattern(entries: Sequence[Entry], hints: Hints) -> Parted:
     """Masks by a pattern, and all other files that are no masks by their names are images."""
     assert hints.masks is not None
     chosen = _fitting(entries, hints.masks, "--masks", needs_id=False)
-    drawn = {one.entry.locator for one in chosen}
+    drawn, silent = {one.entry.locator for one in chosen}, about_cases(entries)
     images = [
         _picture(composed(entry.stem), Taken(entry, "", {}))
         for entry in entries
-        if entry.locator not in drawn and not is_called_a_mask(entry)
+        if entry.locator not in drawn and not is_called_a_mask(entry, silent)
     ]
     masks = [_mask(one.entry)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen]
     return Parted(images, match(images, masks, {}), [], has_masks=True)
 
 
-def is_called_a_mask(entry: Entry, *, anywhere: bool = False) -> bool:
-    """Whether the folders or the name of a file say that it is a mask."""
-    in_folder = any(read_folder(part).role == "mask" and read_folder(part).certain for part in entry.parts[:-1])
-    return in_folder or says_mask(composed(entry.stem), anywhere=anywhere)
+def is_called_a_mask(entry: Entry, silent: frozenset[Parts] = frozenset(), anywhere: bool = False) -> bool:
+    """Whether the folders or the name of a file say that it is a mask.
+
+    Args:
+        entry: the file.
+        silent: folders that say nothing of it (`source.labelled`).
+        anywhere: a word for masks counts wherever it stands in a name.
+    """
+    folders = [entry.parts[:depth] for depth in range(1, len(entry.parts))]
+    said = [read_folder(folder[-1]) for folder in folders if folder not in silent]
+    return any(folder.role == "mask" and folder.certain for folder in said) or says_mask(
+        composed(entry.stem), anywhere=anywhere
+    )
 
 
 def _mask(entry: Entry) -> Picture:

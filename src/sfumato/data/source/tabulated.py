@@ -129,6 +129,7 @@ def _arranged(
     """
     taken = {entry.locator for entry in named}
     others = [picture.entry for picture in sort_roles(entries)[1]] if masks is None else masks
+    others = entries if masks is None and hints.masks is not None else others  # a pattern finds them among all
     free = [] if plan.masks or hints.images_only else [entry for entry in others if entry.locator not in taken]
     lenient = replace(hints, drop_unpaired=True)
     try:
