@@ -28,6 +28,9 @@ WITHIN, ON = "within", "on"
 
 LARGEST_CLASS = 254
 
+ARRAYS = (".npy", ".npz")
+"""What holds numbers, and no greys."""
+
 Raw = Shaped[np.ndarray, "..."]
 Read = Callable[[str], Raw]
 
@@ -168,7 +171,9 @@ def _paint(whole: Raw, sizes: Raw, value: int, area: Bool[np.ndarray, "..."]) ->
 
 
 def shown(locator: str, raw: Raw) -> Bool[np.ndarray, "..."]:
-    """What a file with one object shows: all but 0; where it has greys, what is above the middle."""
+    """What a file with one object shows: all but 0; where a picture has greys, what is above the middle."""
+    if Locator.parse(locator).path.suffix.lower() in ARRAYS:
+        return np.asarray(raw != 0)
     top = int(raw.max(initial=0))
     if locator.lower().endswith((".jpg", ".jpeg")):
         return np.asarray(raw >= 128)
