@@ -18,7 +18,8 @@ from typing import NamedTuple
 BETWEEN = "::"
 
 _HOLDING = (
-    ".zip", ".npz", ".npy", ".gz", "-ubyte", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg",
+    ".zip", ".npz", ".npy", ".gz", "-ubyte", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm", ".dicom",
+    ".ima", ".seg",
 )  # fmt: skip
 """How names of files end that hold several images."""
 

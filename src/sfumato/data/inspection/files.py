@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.scan import is_volume
+from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.inspection.finding import Finding, Severity, files_of, most_frequent
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
@@ -15,9 +15,8 @@ from sfumato.data.storage import Storage
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
-NAMELESS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+NAMELESS = FILES
 """Volumes in these formats have no tags for the patient."""
-
 
 TORN = "DATA-082"
 

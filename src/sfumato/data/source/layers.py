@@ -2,8 +2,8 @@
 
 A channel shows something wherever it is not 0: 1, 255, or numbers that count objects. Channels are classes by
 themselves where no two of them show one pixel, or where one of them is the background: the first or last, if it shows
-just what no other does (the larger of both where both do). Channels that overlap may be classes, readers or parts, and a person says which. Where classes
-overlap, the smaller object is on top.
+just what no other does (the larger of both where both do). Channels that overlap may be classes, readers or parts, and
+a person says which. Where classes overlap, the smaller object is on top.
 
 Only a few cases are looked at; what a channel holds is checked wherever it is read.
 """

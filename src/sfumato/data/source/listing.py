@@ -33,7 +33,7 @@ TABLES = (".csv", ".tsv", ".txt")
 READ = (*SUFFIXES, *VOLUMES, *ARRAYS, *TABLES, ".json", ".zip", ".gz")
 """Endings of what is read, or of what is no folder."""
 
-HEADERS = (".mhd", ".nhdr")
+HEADERS = (".mhd", ".nhdr", ".hdr")
 VOXELS = re.compile(r"\.(?:z?raw|img|dat|bin)(?:\.gz)?$", re.IGNORECASE)
 """Endings of headers, and of the files beside them that hold their voxels."""
 
