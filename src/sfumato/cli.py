@@ -9,6 +9,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -165,7 +166,7 @@ def _with_values(words: Sequence[str]) -> list[str]:
 
 def _tell_of_dashes(error: CycloptsError, words: Sequence[str]) -> None:
     """Where a flag has no value, but is followed by a word that begins with a dash: how such a value is written."""
-    pairs = zip(words, words[1:], strict=False)
+    pairs = pairwise(words)
     named = next((pair for pair in pairs if PLAIN_FLAG.fullmatch(pair[0]) and pair[0] in str(error)), None)
     if isinstance(error, MissingArgumentError) and named is not None and named[1].startswith("-"):
         told = f"{named[0]}={shlex.quote(named[1])}"
