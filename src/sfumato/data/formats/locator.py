@@ -49,6 +49,8 @@ class Locator(NamedTuple):
 def _parsed(text: str) -> Locator:
     if PART.match(text):
         text = PART.split(text)[2]
+    if BETWEEN not in text:
+        return Locator(Path(text))
     place = _place(text, [found.start() for found in re.finditer(f"(?={BETWEEN})", text)])
     return Locator(Path(text)) if place is None else Locator(Path(text[:place]), text[place + len(BETWEEN) :])
 

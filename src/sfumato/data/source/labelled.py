@@ -5,7 +5,7 @@ and their masks lie in it together, it says something of the cases, and nothing 
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.words import composed, says_mask, tokens, without_mask_words
@@ -21,17 +21,15 @@ def about_cases(entries: Sequence[Entry], *, anywhere: bool = False) -> frozense
         entries: all files.
         anywhere: a word for masks counts wherever it stands in a name, as in those of volumes.
     """
-    named = {folder for entry in entries for folder in _above(entry) if _says(folder, LABELLED | UNLABELLED)}
+    places = {entry.parts[:-1] for entry in entries}
+    every = {place[:depth] for place in places for depth in range(1, len(place) + 1)}
+    named = {folder for folder in every if _says(folder, LABELLED | UNLABELLED)}
     if not named:
         return frozenset()
     without = {folder for folder in named if _says(folder, UNLABELLED)}
     beside = {folder[:-1] for folder in without}
     holding = {folder for folder in named - without if folder[:-1] in beside or _holds_both(folder, entries, anywhere)}
     return frozenset(holding | without)
-
-
-def _above(entry: Entry) -> Iterable[Parts]:
-    return (entry.parts[:depth] for depth in range(1, len(entry.parts)))
 
 
 def _says(folder: Parts, words: frozenset[str]) -> bool:

@@ -12,6 +12,7 @@ import re
 import stat
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -66,12 +67,17 @@ class Entry(NamedTuple):
     @property
     def stem(self) -> str:
         """The name without its ending; `.nii.gz` is one ending."""
-        return ENDING.sub("", self.name) or self.name
+        return _without_ending(self.parts[-1])
 
     @property
     def where(self) -> str:
         """The path below the source, for people."""
         return "/".join(self.parts)
+
+
+@lru_cache(maxsize=65536)
+def _without_ending(name: str) -> str:
+    return ENDING.sub("", name) or name
 
 
 class Listing(NamedTuple):
@@ -267,6 +273,8 @@ def is_array(entry: Entry) -> bool:
 
 def is_scan(entry: Entry) -> bool:
     """Whether an entry is a volume (NIfTI, NRRD, MHA, DICOM); those inside of an archive are not read."""
+    if is_picture(entry):
+        return False
     target = Locator.parse(entry.locator)
     return not target.member and is_volume(target.path)
 
