@@ -2,18 +2,21 @@
 
     --images '*/images/{id}_training.tif' --masks '*/1st_manual/{id}_manual{reader}.gif'
 
-`*` and `?` stand for letters of one name, `**` for any folders. `{id}` is what an image and its masks have in common,
-within one name or, where it stands alone between slashes, a folder; a pattern with several joins them. `{reader}` and
-`{class}` tell masks of one image apart, `{channel}` the files of an image. `re:` and a regular expression with the
-groups `id`, `reader`, `class`, `channel` says the same.
+`*` and `?` stand for letters of one name, `**` for any folders. A DICOM series goes by the path of its folder, or of
+its first file: `{id}/*.dcm`. `{id}` is what an image and its masks have in common, within one name or, where it stands
+alone between slashes, a folder; a pattern with several joins them. `{reader}` and `{class}` tell masks of one image
+apart, `{channel}` the files of an image. `re:` and a regular expression with the groups `id`, `reader`, `class`,
+`channel` says the same.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import NamedTuple
 
+from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labelled import about_cases
@@ -201,11 +204,17 @@ def _images(entries: Sequence[Entry], pattern: str) -> dict[str, list[Taken]]:
     return {name: sorted(files, key=lambda one: natural(one.names.get("channel", ""))) for name, files in found.items()}
 
 
+def _paths(entry: Entry) -> tuple[str, ...]:
+    """The paths that a pattern may fit: of a DICOM series that of its folder, and of its first file."""
+    file = PurePath(entry.locator).name
+    return (entry.where,) if file == entry.name or BETWEEN in entry.locator else (entry.where, f"{entry.where}/{file}")
+
+
 def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
-    """The files that a pattern fits, at least one."""
+    """The files that a pattern fits, at least one; a DICOM series by its folder, or by its first file."""
     expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
     for entry in entries:
-        if hit := expression.fullmatch(composed(entry.where)):
+        if hit := next(filter(None, (expression.fullmatch(composed(where)) for where in _paths(entry))), None):
             groups = {name: text for name, text in hit.groupdict().items() if text is not None}
             ids = [text for name, text in groups.items() if name == "id" or name.startswith("id_")]
             names = {name: groups[name] for name in NAMES[1:] if name in groups}

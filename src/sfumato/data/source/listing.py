@@ -10,7 +10,7 @@ says is said by that path, so folders and archives are understood by the same ru
 import os
 import re
 import stat
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -78,6 +78,12 @@ class Entry(NamedTuple):
 @lru_cache(maxsize=65536)
 def _without_ending(name: str) -> str:
     return ENDING.sub("", name) or name
+
+
+def ending_among(names: Iterable[str]) -> str:
+    """How most of some names of files end, for patterns: `.nii.gz`; `.*` where there are none."""
+    endings = Counter(name[len(_without_ending(name)) :] for name in names)
+    return endings.most_common(1)[0][0] if endings else ".*"
 
 
 class Listing(NamedTuple):

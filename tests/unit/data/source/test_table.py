@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.data.source.labels import Labels, one_hot_columns
-from sfumato.errors import DataError
+from sfumato.errors import DataError, UsageError
 
 HEADER = "image_id,dx,lesion_id,age\n"
 
@@ -434,3 +434,15 @@ def test_minus_one_is_no_class(tmp_path: Path) -> None:
     path.write_text("Path,Edema\na.png,-1\nb.png,-1\nc.png,\n")
     with pytest.raises(DataError, match="no row has a class in the column 'Edema'"):
         find_cases(path, hints=Hints(columns=columns, drop_unpaired=True))
+
+
+def test_a_folder_of_masks_beside_a_table_that_names_them(tmp_path: Path) -> None:
+    images(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/b.png")
+    table(tmp_path, "image,mask\nimages/a.png,masks/a.png\nimages/b.png,masks/b.png\n", "x.csv")
+    for source in (tmp_path, tmp_path / "x.csv"):
+        found = find_cases(source, masks=tmp_path / "masks")
+        assert found.form == "table"
+        assert [case.masks for case in found.cases] == [(f"{tmp_path}/masks/{name}.png",) for name in "ab"]
+    images(tmp_path, "others/a.png", "others/b.png")
+    with pytest.raises(UsageError, match="no image has its mask there: the table names others"):
+        find_cases(tmp_path / "x.csv", masks=tmp_path / "others")

@@ -264,3 +264,12 @@ def test_films_beside_their_frames(tmp_path: Path) -> None:
     (tmp_path / "p1/p1_2CH_ED.nii.gz").unlink()
     (tmp_path / "p1/p1_2CH_ED_gt.nii.gz").unlink()
     assert {case.volume for case in find_cases(tmp_path).cases} == {"p1_2CH_half_sequence"}
+
+
+def test_hints_show_the_ending_that_is_there(tmp_path: Path) -> None:
+    scans(tmp_path, "images/a", "images/b", "labels/c")
+    with pytest.raises(DataError, match=r"--images 'PLACE/\{id\}\.nii\.gz' --masks 'PLACE/\{id\}_outline\.nii\.gz'"):
+        find_cases(tmp_path)
+    scans(tmp_path / "several", "t2", "t2_seg", "t2_centerline-manual")
+    with pytest.raises(DataError, match=r"--masks 'PLACE/\{id\}_mask\.nii\.gz'"):
+        find_cases(tmp_path / "several")
