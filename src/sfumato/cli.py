@@ -22,6 +22,7 @@ from sfumato.commands.output.encoding import write_anything
 from sfumato.errors import DataError, ResourceError, SfumatoError, Stopped, UsageError
 from sfumato.escape import visible
 from sfumato.files import NotAFile
+from sfumato.local import led_by_others
 from sfumato.networks.factory import allow_code
 from sfumato.shortage import shortage
 from sfumato.terminal import lasting_streams
@@ -131,6 +132,9 @@ def _run(words: Sequence[str]) -> int:
         if flags["--json"] and (known := getattr(error, "result", None)) is not None:
             _write(json.dumps(known, indent=2, default=str), sys.stdout)
         return code
+    finally:
+        for line in led_by_others():
+            _write(f"note: {line}", sys.stderr)
     return 0
 
 
