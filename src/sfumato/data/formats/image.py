@@ -195,7 +195,7 @@ def _finite(pixels: np.ndarray, locator: str) -> np.ndarray:
     raise DataError(
         f"{locator}: {counted(len(bad), 'value is', 'values are')} not finite (first at row, column {first})",
         expected="finite numbers",
-        remedy="save it with numbers there, such as that of the background (numpy.nan_to_num), or take it out of the set",
+        remedy="save it with numbers there, such as that of the background (numpy.nan_to_num), or take it away",
         code="DATA-015",
     )
 
