@@ -10,6 +10,7 @@ import sys
 if sys.path[:1] in ([""], [os.getcwd()]):  # noqa: PTH109 - nothing may be imported for it
     del sys.path[0]
 
-from sfumato.cli import main
+if __name__ == "__main__":  # worker processes import this file too, and need nothing of the command line
+    from sfumato.cli import main
 
-main()
+    main()

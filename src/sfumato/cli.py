@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, MissingArgumentError
 
 from sfumato import __version__
 from sfumato.commands.flags.numbers import check_numbers
@@ -19,6 +22,7 @@ from sfumato.commands.output.encoding import write_anything
 from sfumato.errors import DataError, ResourceError, SfumatoError, Stopped, UsageError
 from sfumato.escape import visible
 from sfumato.files import NotAFile
+from sfumato.local import led_by_others
 from sfumato.networks.factory import allow_code
 from sfumato.shortage import shortage
 from sfumato.terminal import lasting_streams
@@ -34,6 +38,10 @@ yours. Exit codes: 0 ok, 1 bug, 2 usage, 3 data, 4 memory or disk, 5 model, 75 s
 by a signal, with nothing left behind.
 """
 ALLOW_CODE = "--allow-code"
+PLAIN_FLAG = re.compile(r"--[a-z][a-z-]*")
+DASHED = re.compile(r"-[^\w.-]")
+"""How a word begins that has a dash and is neither a flag nor a number."""
+
 BUG = "This is a bug in sfumato, not yours. Please report it with the lines above."
 
 app = App(
@@ -107,11 +115,12 @@ def _run(words: Sequence[str]) -> int:
     os.environ.setdefault("PYTHONSAFEPATH", "1")  # processes that are started look for no module in the current folder
     try:
         with ended_in_order():
-            left = _without_code([word for word in words if word not in flags])
+            left = _with_values(_without_code([word for word in words if word not in flags]))
             result = app(left, exit_on_error=False, print_error=True)
         if flags["--json"]:
             _write(json.dumps(result, indent=2, default=str), sys.stdout)
-    except CycloptsError:
+    except CycloptsError as error:
+        _tell_of_dashes(error, words)
         return 2
     except KeyboardInterrupt:
         return 130
@@ -123,6 +132,9 @@ def _run(words: Sequence[str]) -> int:
         if flags["--json"] and (known := getattr(error, "result", None)) is not None:
             _write(json.dumps(known, indent=2, default=str), sys.stdout)
         return code
+    finally:
+        for line in led_by_others():
+            _write(f"note: {line}", sys.stderr)
     return 0
 
 
@@ -143,6 +155,26 @@ def _without_code(words: Sequence[str]) -> list[str]:
             raise UsageError(f"{ALLOW_CODE} without a path", expected=f"{ALLOW_CODE} nets.py, or a folder of modules")
         allow_code(Path(path))
     return left
+
+
+def _with_values(words: Sequence[str]) -> list[str]:
+    """The words, each flag joined to a value that begins with a dash and is no flag, such as `-(x)-`."""
+    left = list[str]()
+    for word in words:
+        if left and PLAIN_FLAG.fullmatch(left[-1]) and DASHED.match(word):
+            left[-1] += f"={word}"
+        else:
+            left.append(word)
+    return left
+
+
+def _tell_of_dashes(error: CycloptsError, words: Sequence[str]) -> None:
+    """Where a flag has no value, but is followed by a word that begins with a dash: how such a value is written."""
+    pairs = pairwise(words)
+    named = next((pair for pair in pairs if PLAIN_FLAG.fullmatch(pair[0]) and pair[0] in str(error)), None)
+    if isinstance(error, MissingArgumentError) and named is not None and named[1].startswith("-"):
+        told = f"{named[0]}={shlex.quote(named[1])}"
+        _write(f"a value that begins with a dash is written behind an equals sign: {told}", sys.stderr)
 
 
 def _explain(error: Exception, *, debug: bool) -> int:

@@ -4,10 +4,13 @@ Folders are often called after patients. So what a command writes names a file b
 folder that sfumato wrote, by a relative path that names no further folder; any other by `local:` and a hash of its
 path. The path itself is in
 
-    FOLDER/local.json   mode 0600: {"place": where FOLDER lies, "paths": {name: path}, "command": as it was typed}
+    FOLDER/local.json   mode 0600: {"place": where FOLDER lies, "paths": {name: path}, "command": as it was typed,
+                        "maker": a hash of this machine and user}
 
 which no command copies, exports or reports, and which a person leaves out of what is passed on. Where it is there a
 file is found again, first where it lay as seen from FOLDER, so that folders which are moved together stay together.
+A folder of a stranger may hold one too, and lead to any file of this machine: what was found by the record of another
+machine or user is told (`led_by_others`).
 """
 
 import hashlib
@@ -15,6 +18,7 @@ import json
 import os
 import re
 import shlex
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,6 +32,9 @@ FILE = "local.json"
 
 MARK = "local:"
 """How the name of a path begins that may not be told."""
+
+SHOWN = 3
+"""Paths that are told."""
 
 STAGED = re.compile(r"\.(?P<name>.+)\.(?:staging|unfinished)-[^.]+")
 """The folder in which an output lies, as `files`, until it gets its name."""
@@ -89,7 +96,7 @@ class Names:
             return
         known = _known(self.folder)
         paths = {**known.get("paths", {}), **self.hidden}
-        record = {**known, "place": str(final(self.folder)), "paths": paths, **more}
+        record = {**known, "place": str(final(self.folder)), "paths": paths, **more, "maker": maker()}
         write_atomic(self.folder / FILE, json.dumps(record, indent=1) + "\n", mode=0o600)
 
 
@@ -119,7 +126,35 @@ def found(name: str, folder: Path) -> Path | None:
     if there is None:
         return None if name.startswith(MARK) else folder / name
     beside = plain(folder / os.path.relpath(there, known["place"]))
-    return beside if str(beside) == there or beside.exists() else Path(there)
+    led = beside if str(beside) == there or beside.exists() else Path(there)
+    if known.get("maker") != maker():
+        _LED.setdefault(plain(folder), {}).setdefault(led)
+    return led
+
+
+_LED: dict[Path, dict[Path, None]] = {}
+"""Paths that were found by the records of others, by the folders of these."""
+
+
+def led_by_others() -> list[str]:
+    """What to know of paths that were found since the last call by records that were not made here, in sentences."""
+    told = []
+    for folder, paths in _LED.items():
+        some = ", ".join(str(path) for path in list(paths)[:SHOWN]) + (" ..." if len(paths) > SHOWN else "")
+        told.append(f"{folder / FILE} was not written by you on this machine; it led to {some}")
+    _LED.clear()
+    return told
+
+
+@lru_cache(maxsize=1)
+def maker() -> str:
+    """Who writes here: a hash of this machine and this user."""
+    try:
+        machine = read_text(Path("/etc/machine-id")).strip()
+    except (OSError, ValueError):  # other systems, and containers
+        machine = f"{uuid.getnode():x}"
+    user = os.getuid() if hasattr(os, "getuid") else os.environ.get("USERNAME", "")
+    return hashlib.sha256(f"sfumato {machine} {user}".encode()).hexdigest()[:16]
 
 
 def recalled(name: str, folder: Path) -> Path | None:

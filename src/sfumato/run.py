@@ -151,13 +151,31 @@ def keep_curve(path: Path, sha256: str, curve: Mapping[str, Any]) -> Path:
     Returns:
         The file written.
     """
-    return keep_measured(path, sha256, {"curve": curve})
+    return keep_measured(path, sha256, _finite(path, {"curve": curve}))
 
 
 def keep_review(path: Path, sha256: str, way: str, calibration: Mapping[str, Any]) -> Path:
     """Keep what error to expect of masks drawn in a way beside the model; see `keep_curve`."""
     known = read_measured(path, sha256).get("review", {})
-    return keep_measured(path, sha256, {"review": {**known, way: calibration}})
+    return keep_measured(path, sha256, _finite(path, {"review": {**known, way: calibration}}))
+
+
+def _finite(path: Path, measured: dict[str, Any]) -> dict[str, Any]:
+    """What was measured, where it is what a reader takes: a number that is none would be within any tolerance.
+
+    Raises:
+        ModelError: it holds NaN or infinite numbers.
+    """
+
+    def fault(finding: str) -> ModelError:
+        return ModelError(
+            f"what was measured of {path} {finding}",
+            expected="finite numbers",
+            remedy="train it longer, or measure another checkpoint",
+        )
+
+    shaped(Measured.model_validate, measured, fault)
+    return measured
 
 
 def complete(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

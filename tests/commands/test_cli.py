@@ -246,3 +246,16 @@ def test_code_is_allowed_from_anywhere_in_a_command(
     Path("nets.py").touch()
     assert call("--version", *words) == 0 and allowed == [tmp_path / "nets.py"]
     assert call("--version", "--allow-code") == 2
+
+
+def test_a_value_may_begin_with_a_dash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "x"
+    images(folder)
+    for image in folder.glob("*.png"):
+        image.rename(folder / f"t-{image.stem[4:]}-v.png")
+    assert call("check", folder, "--group-by", r"-(\d)-") == 0
+    assert "4 groups" in capsys.readouterr().err
+    assert call("check", folder, "--group-by", r"-v(\d)") == 2
+    assert r"is written behind an equals sign: --group-by='-v(\d)'" in capsys.readouterr().err
+    assert call("check", folder, "--group-by") == 2
+    assert "equals sign" not in capsys.readouterr().err

@@ -323,3 +323,12 @@ def test_a_disk_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         Claim.of(tmp_path / "out")
         assert len(names(tmp_path)) == 1  # of the process at work: nobody can say that it is gone
     assert names(tmp_path) == {"out"}
+
+
+def test_of_two_that_claimed_a_name_at_once_the_second_is_refused(tmp_path: Path) -> None:
+    first, second = Claim.of(tmp_path / "out"), Claim.of(tmp_path / "out")
+    with first.folder() as folder:
+        (folder / "a").write_text("1")
+        with pytest.raises(UsageError, match=r"out: another process writes here"), second.folder():
+            pytest.fail("two write")
+    assert (tmp_path / "out/a").read_text() == "1" and [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -90,7 +90,12 @@ IMAGES = (
         ("bad.tif", "2 pages", "--pages volume"),
     ),
     Bad("TIFF with NaN", beside_good("bad.tif", tiff(with_value(np.nan))), "DATA-015", ("bad.tif", "row, column 3, 4")),
-    Bad("TIFF with infinity", beside_good("bad.tif", tiff(with_value(np.inf))), "DATA-015", ("bad.tif", "1 values")),
+    Bad(
+        "TIFF with infinity",
+        beside_good("bad.tif", tiff(with_value(np.inf))),
+        "DATA-015",
+        ("bad.tif", "1 value is", "numpy.nan_to_num"),
+    ),
     Bad(
         "LZW TIFF cut short",
         beside_good("bad.tif", encoded(PIXELS, "TIFF", compression="tiff_lzw")[:300]),

@@ -22,8 +22,9 @@ from sfumato.data.spec import Spec
 from sfumato.errors import AbsentError, ModelError, ResourceError, SfumatoError, UsageError
 from sfumato.header import HEADER_KEY, header
 from sfumato.inference import Wanted, make
+from sfumato.measured import keep_measured
 from sfumato.recipe import load_recipe
-from sfumato.run import load_model
+from sfumato.run import keep_curve, load_model
 from sfumato.training.weights import load_weights, write_weights
 
 from .words import changed
@@ -159,6 +160,9 @@ def test_headers_of_version_0_1_and_all_that_may_be_added_are_read(models: dict[
         (lambda about: {**about, "curve": {**CURVE, "points": []}}, "curve"),
         (lambda about: {**about, "curve": {**CURVE, "tolerance": {}}}, "curve"),
         (lambda about: {**about, "curve": {**CURVE, "points": [{**POINT, "steps": 0}]}}, "curve"),
+        (lambda about: {**about, "curve": {**CURVE, "points": [{**POINT, "values": {"kid": float("nan")}}]}},
+         "finite"),
+        (lambda about: {**about, "review": {"x": {**REVIEW, "spearman": float("inf")}}}, "finite"),
         (lambda about: {**about, "review": {"x": {**REVIEW, "empty_by": "__class__"}}}, "review"),
         (lambda about: {**about, "average": [1]}, "average"),
         (lambda about: {**about, "recipe": {**about["recipe"], "network": {"kind": "unet"}}}, "auto|network"),
@@ -183,6 +187,18 @@ def test_other_headers_are_refused_in_words(change: Callable[[Any], Any], told: 
         with pytest.raises(ModelError, match=rf"(?s){told}") as refused:
             use(file)
         assert file.name in str(refused.value) and len(str(refused.value)) < 1500
+
+
+def test_what_was_measured_is_finite(models: dict[str, Known]) -> None:
+    file = models["unet"].rewritten(models["unet"].about)
+    sha256 = load_model(file).sha256
+    curve = {**CURVE, "points": [{**POINT, "values": {"kid": float("nan")}}]}
+    with pytest.raises(ModelError, match=r"what was measured of .* finite"):
+        keep_curve(file, sha256, curve)
+    beside = keep_measured(file, sha256, {"curve": curve})
+    with pytest.raises(ModelError, match=r"(?s)what was measured of .* finite.*delete it"):
+        load_model(file)
+    beside.unlink()
 
 
 def test_a_file_without_a_header_is_no_model(tmp_path: Path) -> None:

@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.local import FILE, MARK, Names, final, found, portable, recalled, seen_from, token, without_paths
+from sfumato.local import (
+    FILE,
+    MARK,
+    Names,
+    final,
+    found,
+    led_by_others,
+    portable,
+    recalled,
+    seen_from,
+    token,
+    without_paths,
+)
 
 
 def ours(folder: Path) -> Path:
@@ -57,6 +69,21 @@ def test_what_was_hidden_is_found_again(out: Path, tmp_path: Path) -> None:
     assert found(hidden, out) == recalled(hidden, out) == scan and found(beside, out) == dataset
     assert found("a/b.png", out) == out / "a/b.png" and recalled("a/b.png", out) is None
     assert found(MARK + "0" * 16, out) is None
+
+
+def test_records_of_others_are_said_to_lead_somewhere(out: Path, tmp_path: Path) -> None:
+    scan = tmp_path / "ANNA" / "scan.png"
+    scan.parent.mkdir()
+    names = Names(out)
+    hidden = names(scan)
+    names.keep()
+    assert found(hidden, out) == scan and led_by_others() == []
+    for maker in ("0" * 16, None):
+        record = json.loads((out / FILE).read_text()) | {"maker": maker}
+        (out / FILE).write_text(json.dumps(record))
+        assert found(hidden, out) == scan
+        assert led_by_others() == [f"{out / FILE} was not written by you on this machine; it led to {scan}"]
+        assert led_by_others() == []
 
 
 def test_what_moves_together_stays_together(out: Path, tmp_path: Path) -> None:

@@ -4,13 +4,12 @@ No model at that size can draw sharper: the mean Dice of such masks is a ceiling
 """
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from sfumato.data.formats.locator import Locator
+from sfumato.data.formats.locator import BETWEEN, Locator
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.placement import Canvas, fit, restore
@@ -83,10 +82,11 @@ class _Loss(NamedTuple):
 
 def rows_to_measure(cases: Sequence[Case]) -> list[int]:
     """Rows spread over the cases that have masks, and few files where many cases share one."""
-    files = dict[Path, list[int]]()
+    files = dict[str, list[int]]()
     for row, case in enumerate(cases):
         if case.masks:
-            files.setdefault(Locator.parse(case.masks[0]).path, []).append(row)
+            mask = case.masks[0]
+            files.setdefault(str(Locator.parse(mask).path) if BETWEEN in mask else mask, []).append(row)
     shared = any(len(rows) > 1 for rows in files.values())
     opened = _spread(list(files.values()), FILES if shared else MEASURED)
     return [row for rows in opened for row in _spread(rows, max(PLANES, MEASURED // len(opened)))]

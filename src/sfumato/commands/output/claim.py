@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.errors import ResourceError, UsageError
-from sfumato.lock import FolderLock
+from sfumato.lock import HOLDER, FolderLock
 from sfumato.shortage import shortages_told
 
 CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
@@ -183,11 +183,47 @@ def _staging(out: Path) -> Iterator[Path]:
         with ExitStack() as held, shortages_told(out):
             with suppress(OSError):  # a disk without locks
                 held.enter_context(FolderLock(place, work="writes"))
+            _refuse_earlier(place, out)
             yield place
             for rest in ("files", "replaced"):
                 shutil.rmtree(place / rest, ignore_errors=True)
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def _refuse_earlier(place: Path, out: Path) -> None:
+    """Refuse to work beside a process that began to write there after both had claimed the name, and before this one.
+
+    Raises:
+        UsageError: there is one.
+    """
+    for rest in _stagings(place.parent, out):
+        with suppress(OSError):  # it is done, or nobody's, or a disk without locks
+            if _began(rest) < _began(place):
+                with _told_of(out, rest), FolderLock(rest, work="writes"):
+                    pass
+
+
+def _began(place: Path) -> tuple[int, str]:
+    """When a process took a folder to write in, and its name, so that of two processes one is the first."""
+    return (place / HOLDER).stat().st_mtime_ns, place.name
+
+
+def _stagings(home: Path, out: Path) -> list[Path]:
+    """The folders in which processes write, or wrote, what becomes an output."""
+    named = re.compile(rf"\.{re.escape(out.name)}\.staging-[0-9a-f]+")
+    beside = sorted(home.iterdir()) if home.is_dir() else []
+    return [rest for rest in beside if named.fullmatch(rest.name) and rest.is_dir() and not rest.is_symlink()]
+
+
+@contextmanager
+def _told_of(out: Path, rest: Path) -> Iterator[None]:
+    """What is refused in the block is told of the output, and not of the folder that it is written in."""
+    try:
+        yield
+    except UsageError as error:
+        error.finding = error.finding.replace(str(rest), str(out))
+        raise
 
 
 def _sweep(home: Path, out: Path) -> None:
@@ -196,23 +232,16 @@ def _sweep(home: Path, out: Path) -> None:
     Raises:
         UsageError: one of them is at work.
     """
-    named = re.compile(rf"\.{re.escape(out.name)}\.staging-[0-9a-f]+")
-    beside = sorted(home.iterdir()) if home.is_dir() else []
-    for rest in beside:
-        if named.fullmatch(rest.name) and rest.is_dir() and not rest.is_symlink():
-            with suppress(OSError):  # somebody else's, or a disk without locks
-                _settle(rest, out)
+    for rest in _stagings(home, out):
+        with suppress(OSError):  # somebody else's, or a disk without locks
+            _settle(rest, out)
 
 
 def _settle(rest: Path, out: Path) -> None:
-    try:
-        with FolderLock(rest, work="writes"):
-            replaced = rest / "replaced"
-            if replaced.exists() and (rest / "files").exists():  # killed between two renames
-                _keep_beside(replaced, out, rest.parent) if os.path.lexists(out) else replaced.rename(out)
-    except UsageError as error:
-        error.finding = error.finding.replace(str(rest), str(out))
-        raise
+    with _told_of(out, rest), FolderLock(rest, work="writes"):
+        replaced = rest / "replaced"
+        if replaced.exists() and (rest / "files").exists():  # killed between two renames
+            _keep_beside(replaced, out, rest.parent) if os.path.lexists(out) else replaced.rename(out)
     shutil.rmtree(rest, ignore_errors=True)
 
 

@@ -94,6 +94,24 @@ def beside(path: Path, name: str) -> Path:
     return found
 
 
+def voxels_of(path: Path) -> Path:
+    """The file of voxels of a header that names none (`a.hdr`): `a.img` or `a.img.gz` beside it.
+
+    Raises:
+        DataError: there is none.
+    """
+    names = [path.stem + ending for ending in (".img", ".img.gz", ".IMG")]
+    found = next((path.parent / name for name in names if (path.parent / name).is_file()), None)
+    if found is None:
+        raise DataError(
+            f"{path}: detached data: {names[0]}, the file of its voxels, is not beside it",
+            expected="header (.hdr) and voxels (.img) of one name in one folder",
+            remedy="put the two files into one folder, or save it as one file (.nii.gz)",
+            code="DATA-030",
+        )
+    return found
+
+
 def damaged(path: Path, what: str) -> DataError:
     """The error about a file that is not whole or contradicts itself."""
     return _refused(f"{path} is damaged: {what}", "a whole file", code="DATA-006")

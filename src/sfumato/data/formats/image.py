@@ -37,7 +37,7 @@ from sfumato.data.formats.webp import decode_webp, is_webp
 from sfumato.errors import DataError, SfumatoError, listed
 from sfumato.escape import visible
 from sfumato.shortage import raise_shortage, reading
-from sfumato.wording import beginning
+from sfumato.wording import beginning, counted
 
 logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong with a file is told by our errors
 
@@ -193,8 +193,9 @@ def _finite(pixels: np.ndarray, locator: str) -> np.ndarray:
     bad = np.argwhere(~np.isfinite(pixels))
     first = ", ".join(map(str, bad[0][:2]))
     raise DataError(
-        f"{locator}: {len(bad)} values are not finite (first at row, column {first})",
+        f"{locator}: {counted(len(bad), 'value is', 'values are')} not finite (first at row, column {first})",
         expected="finite numbers",
+        remedy="save it with numbers there, such as that of the background (numpy.nan_to_num), or take it away",
         code="DATA-015",
     )
 

@@ -30,6 +30,9 @@ WITHIN, ON, ANY, AS = "within", "on", "any", "as"
 
 LARGEST_CLASS = 254
 
+ARRAYS = (".npy", ".npz")
+"""What holds numbers, and no greys."""
+
 Raw = Shaped[np.ndarray, "..."]
 Read = Callable[[str], Raw]
 
@@ -103,7 +106,8 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
         return _painted(mask, ((part, read(part.locator)) for part in parts))
     places = [named_place(target.member) for target in targets]
     are_dicom = not all(target.path.name.lower().endswith(FILES) for target in targets)
-    if are_dicom or any(place and (place.window or place.values) for place in places):  # each has planes of its own
+    own = any(place and (place.window or place.values or place.component is not None) for place in places)
+    if are_dicom or own:  # each has planes of its own
         return _painted(mask, ((part, read(part.locator)) for part in parts))
     volume = read_volume(targets[0].path)
     axis = places[0].axis if places[0] else flat_axis(volume.voxels.shape, volume.affine)
@@ -189,7 +193,9 @@ def _paint(whole: Raw, sizes: Raw, value: int, area: Bool[np.ndarray, "..."]) ->
 
 
 def shown(locator: str, raw: Raw) -> Bool[np.ndarray, "..."]:
-    """What a file with one object shows: all but 0; where it has greys, what is above the middle."""
+    """What a file with one object shows: all but 0; where a picture has greys, what is above the middle."""
+    if Locator.parse(locator).path.suffix.lower() in ARRAYS:
+        return np.asarray(raw != 0)
     top = int(raw.max(initial=0))
     if locator.lower().endswith((".jpg", ".jpeg")):
         return np.asarray(raw >= 128)

@@ -45,13 +45,14 @@ class Laid(NamedTuple):
     note: str = ""
     values: tuple[tuple[int, int], ...] = ()
 
-    def member(self, axis: Axis, number: int) -> str:
-        """The plane of the mask that lies on a plane of its image, as a member of its locator."""
+    def member(self, axis: Axis, number: int, component: int | None = None) -> str:
+        """The plane of the mask that lies on a plane of its image, as the member of a locator, for one component."""
         how = f"@{self.codes}" if self.codes else ""
         if self.box is not None:
             number, how = number - self._first(axis)[0], f"@{self._window(axis)}"
         values = ",".join(f"{stored}={value}" for stored, value in self.values)
-        return f"{axis}/{number}{how}{f'@values:{values}' if values else ''}"
+        part = "" if component is None else f"/{component}"
+        return f"{axis}/{number}{part}{how}{f'@values:{values}' if values else ''}"
 
     def _first(self, axis: Axis) -> Three:
         """The first plane, row and column of the box as planes are shown."""

@@ -18,7 +18,8 @@ from typing import NamedTuple
 BETWEEN = "::"
 
 _HOLDING = (
-    ".zip", ".npz", ".npy", ".gz", "-ubyte", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg",
+    ".zip", ".npz", ".npy", ".gz", "-ubyte", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm", ".dicom",
+    ".ima", ".seg",
 )  # fmt: skip
 """How names of files end that hold several images."""
 
@@ -48,6 +49,8 @@ class Locator(NamedTuple):
 def _parsed(text: str) -> Locator:
     if PART.match(text):
         text = PART.split(text)[2]
+    if BETWEEN not in text:
+        return Locator(Path(text))
     place = _place(text, [found.start() for found in re.finditer(f"(?={BETWEEN})", text)])
     return Locator(Path(text)) if place is None else Locator(Path(text[:place]), text[place + len(BETWEEN) :])
 

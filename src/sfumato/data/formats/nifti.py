@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from sfumato.atomic import write_atomic
-from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened, take
+from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened, take, voxels_of
 from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, check_geometry
 from sfumato.data.formats.lengths import IGNORING, scaled, scaled_note
 from sfumato.data.formats.origin import INTENT, Origin
@@ -64,10 +64,11 @@ def read_header(path: Path) -> Header:
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
     with opened(path, expected=WHOLE) as file:
+        stored = _stored(path, gunzipped(file) if is_gzip(file) else file)
+    with opened(stored.data, expected=WHOLE) as file:
         stream = gunzipped(file) if is_gzip(file) else file
-        stored = _stored(path, stream)
         stream.seek(stored.offset)
-        content = take(stream, stored.size, path)
+        content = take(stream, stored.size, stored.data)
     count = math.prod(stored.shape[3:])
     voxels: Shaped[np.ndarray, "..."] = np.frombuffer(content, stored.dtype)
     voxels = voxels.reshape((*stored.shape[:3], count), order="F")
@@ -82,6 +83,7 @@ class _Stored(NamedTuple):
     """How a file stores its voxels.
 
     Attributes:
+        data: the file in which they lie.
         shape: along the three axes and those that follow.
         dtype: of the stored numbers; of colours, with the names R, G, B.
         offset: bytes before the first voxel.
@@ -90,6 +92,7 @@ class _Stored(NamedTuple):
         header: what it is to others.
     """
 
+    data: Path
     shape: tuple[int, ...]
     dtype: np.dtype
     offset: int
@@ -115,7 +118,7 @@ def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
     except Exception as error:  # nibabel raises whatever it likes on damaged headers
         raise_shortage(error, reading=path)
         raise damaged(path, f"its header cannot be understood ({error})") from error
-    dtype = _dtype(path, fields)
+    dtype = stored_dtype(path, fields)
     shape = (*sizes, *[1] * (3 - len(sizes)))
     check_geometry(path, shape, affine)
     components = math.prod(shape[3:]) * (3 if dtype.names else 1)
@@ -129,13 +132,20 @@ def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
         alternatives=_alternatives(fields, affine, unit),
         step=0.0 if float(slope).is_integer() else abs(slope),
     )
-    offset = max(int(fields["vox_offset"]), fields.single_vox_offset)
-    stored = _Stored(shape, dtype, offset, slope, inter, header)
-    check_claim(path, offset + stored.size, compressed=isinstance(stream, gzip.GzipFile))
+    apart = fields["magic"].item() == fields.pair_magic
+    offset = max(int(fields["vox_offset"]), 0 if apart else fields.single_vox_offset)
+    stored = _Stored(voxels_of(path) if apart else path, shape, dtype, offset, slope, inter, header)
+    compressed = stored.data.suffix.lower() == ".gz" if apart else isinstance(stream, gzip.GzipFile)
+    check_claim(stored.data, offset + stored.size, compressed=compressed)
     return stored
 
 
-def _dtype(path: Path, fields: Any) -> np.dtype:
+def stored_dtype(path: Path, fields: Any) -> np.dtype:
+    """The kind of the stored numbers, by the code in a header.
+
+    Raises:
+        DataError: nobody knows it, or nibabel cannot read it.
+    """
     from nibabel.nifti1 import data_type_codes
 
     code = int(fields["datatype"])
@@ -160,19 +170,30 @@ def _fields(path: Path, stream: BufferedIOBase) -> Any:
     if len(head) < size:
         raise damaged(path, f"it ends within its header, after {counted(len(head), 'byte')}")
     fields = kind(head[:size], check=False)
-    if (magic := fields["magic"].item()) == kind.pair_magic:
+    magic = fields["magic"].item()
+    if magic == kind.pair_magic and path.suffix.lower() == ".hdr":
+        fields = _pair(size)(head[:size], check=False)
+    elif magic == kind.pair_magic:
         raise DataError(
             f"{path}: detached data: its voxels lie in another file (.img)",
             expected="one file with header and voxels",
             remedy="save it as .nii.gz",
             code="DATA-030",
         )
-    if magic != kind.single_magic:
+    elif magic != kind.single_magic:
         raise _foreign(path, f"its magic string is {beginning(magic)}")
     if not np.isfinite(fields["vox_offset"]) or fields["vox_offset"] < 0:
         raise damaged(path, f"its voxels start at byte {fields['vox_offset']}")
     fields.check_fix(logger=_MENDS, error_level=50)
     return fields
+
+
+def _pair(size: int) -> Any:
+    """The header of voxels in another file, by its bytes."""
+    from nibabel.nifti1 import Nifti1PairHeader
+    from nibabel.nifti2 import Nifti2PairHeader
+
+    return Nifti1PairHeader if size == Nifti1PairHeader.sizeof_hdr else Nifti2PairHeader
 
 
 def _foreign(path: Path, what: str) -> DataError:

@@ -21,7 +21,7 @@ from sfumato.shortage import raise_shortage
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
 """How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
 
-FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 """Endings of volumes that are a file each; all others are DICOM."""
 
 MAX_REMEMBERED = 2**29
@@ -29,17 +29,23 @@ MAX_REMEMBERED = 2**29
 
 
 def is_volume(path: Path) -> bool:
-    """Whether a file is a volume (NIfTI, NRRD, MHA, DICOM), by its name or, without ending, by its first bytes."""
+    """Whether a file is a volume (NIfTI, NRRD, MHA, Analyze, DICOM), by its name.
+
+    Without ending, and as `.hdr`, which is a name of many things, by its first bytes.
+    """
     name = path.name.lower()
     if name.endswith(SUFFIXES):
         return True
+    if name.endswith(".hdr"):
+        from sfumato.data.formats import analyze
+
+        return analyze.is_analyze(path)
     if "." in name[1:] and not name.rsplit(".", 1)[1].isdigit():  # DICOM files are often called 1.2.840.113
         return False
     try:
         with open_file(path) as file:
             return file.read(132)[128:] == b"DICM"
     except OSError as error:
-        raise_shortage(error, reading=path)
         raise_shortage(error, reading=path)
         return False
 
@@ -141,6 +147,10 @@ def _reader(path: Path) -> _Reader:
         from sfumato.data.formats import metaimage
 
         return metaimage
+    if name.endswith(".hdr"):
+        from sfumato.data.formats import analyze
+
+        return analyze
     from sfumato.data.formats.dicom import series as dicom
 
     return dicom

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.scan import is_volume
-from sfumato.data.inspection.finding import Finding, Severity, files_of, most_frequent
+from sfumato.data.formats.scan import FILES, is_volume
+from sfumato.data.inspection.finding import Finding, Severity, files_of, is_picture, most_frequent
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
 from sfumato.data.source.nearest import alike_among
@@ -15,9 +15,8 @@ from sfumato.data.storage import Storage
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
-NAMELESS = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd")
+NAMELESS = FILES
 """Volumes in these formats have no tags for the patient."""
-
 
 TORN = "DATA-082"
 
@@ -100,7 +99,8 @@ def _patient_tags(found: Found) -> Iterator[Finding]:
     """What DICOM files tell about the patient; of a series, one file stands for all."""
     risky: dict[str, str] = {}
     kinds: dict[str, None] = {}
-    for path in dict.fromkeys(Locator.parse(case.image).path for case in found.cases):
+    volumes = (case.image for case in found.cases if not is_picture(case.image))
+    for path in dict.fromkeys(Locator.parse(image).path for image in volumes):
         if not is_volume(path) or path.name.lower().endswith(NAMELESS):
             continue
         from sfumato.data.formats.dicom.series import risks

@@ -43,8 +43,11 @@ def _by_volume(images: Images) -> Images:
     first: dict[str, ImageFacts] = {}
     for name, image in images:
         (file,) = files_of([name])
-        first.setdefault(file, replace(image, coloured=file in coloured))
-    return list(first.items())
+        first.setdefault(file, image)
+    return [
+        (file, image if image.coloured == (file in coloured) else replace(image, coloured=True))
+        for file, image in first.items()
+    ]
 
 
 def _mixed(images: Images) -> Iterator[Finding]:

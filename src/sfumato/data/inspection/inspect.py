@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from sfumato.data.copies import Copies, find_copies
 from sfumato.data.crew import Crew
-from sfumato.data.facts import CaseFacts, case_facts
+from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.files import find_in_files
@@ -23,6 +23,7 @@ from sfumato.data.inspection.masks import find_in_masks
 from sfumato.data.inspection.meaning import Meaning, masks_of, read_meaning
 from sfumato.data.inspection.sizes import find_in_sizes
 from sfumato.data.inspection.splits import find_in_splits
+from sfumato.data.inspection.worker import measure_chunk
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
 from sfumato.errors import DataError
@@ -105,15 +106,11 @@ def measure(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFacts]:
     """
     early, due = dict[int, list[CaseFacts]](), 0
     with Crew(workers) as crew:
-        for (number, _), facts in crew.each(_measure, None, enumerate(_chunks(cases))):
+        for (number, _), facts in crew.each(measure_chunk, None, enumerate(_chunks(cases))):
             early[number] = facts
             while due in early:
                 yield from early.pop(due)
                 due += 1
-
-
-def _measure(_: None, chunk: tuple[int, list[Case]]) -> list[CaseFacts]:
-    return [case_facts(case) for case in chunk[1]]
 
 
 def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:

@@ -9,7 +9,7 @@ After the axis that counts the cases, if there is one, a case is
     (d, h, w, c)    a volume in colours, by the same rule; (c, d, h, w) likewise
 
 Masks beside an image say more than these rules: of an image of three axes whose masks have two, the third axis is that
-of the channels, however many there are.
+of the channels, however many there are. So it is where both have three, and agree in all but the last.
 
 Where both rules hold (3 x 3 x 3), nobody can know, and it is refused. A single array of three axes with nothing beside
 it is a stack of images along its first axis, or a volume where a slice axis is asked for. Arrays have no geometry:
@@ -125,8 +125,12 @@ def axes_beside(shape: tuple[int, ...], masks: tuple[int, ...], *, counted: bool
     case, mask = shape[start:], masks[start:]
     if len(mask) == 3 and 1 in (mask[0], mask[-1]):  # an axis of one channel
         mask = mask[:-1] if mask[-1] == 1 else mask[1:]
+    if len(case) != 3 or shape[:start] != masks[:start]:
+        return None
+    if len(mask) == 3 and case[:2] == mask[:2] and case[2] != mask[2]:  # channels of both
+        return Axes(shape, counted=counted, spatial=2, first=0, cut=0)
     last, first = case[:-1] == mask, case[1:] == mask
-    if len(case) != 3 or len(mask) != 2 or shape[:start] != masks[:start] or last == first:
+    if len(mask) != 2 or last == first:
         return None
     return Axes(shape, counted=counted, spatial=2, first=case[0] if first else 0, cut=0)
 

@@ -2,21 +2,25 @@
 
     --images '*/images/{id}_training.tif' --masks '*/1st_manual/{id}_manual{reader}.gif'
 
-`*` and `?` stand for letters of one name, `**` for any folders. `{id}` is what an image and its masks have in common,
-within one name or, where it stands alone between slashes, a folder; a pattern with several joins them. `{reader}` and
-`{class}` tell masks of one image apart, `{channel}` the files of an image. `re:` and a regular expression with the
-groups `id`, `reader`, `class`, `channel` says the same.
+`*` and `?` stand for letters of one name, `**` for any folders. A DICOM series goes by the path of its folder, or of
+its first file: `{id}/*.dcm`. `{id}` is what an image and its masks have in common, within one name or, where it stands
+alone between slashes, a folder; a pattern with several joins them. `{reader}` and `{class}` tell masks of one image
+apart, `{channel}` the files of an image. `re:` and a regular expression with the groups `id`, `reader`, `class`,
+`channel` says the same.
 """
 
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from pathlib import PurePath
 from typing import NamedTuple
 
+from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.labelled import about_cases
+from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.pairing import Matched, Owned, Parted, Picture, match
 from sfumato.data.source.words import composed, read_folder, says_mask
 from sfumato.errors import DataError, UsageError, listed
@@ -93,7 +97,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
 
     Args:
         entries: the files.
-        masks: those of a folder of masks alone.
+        masks: those of a folder of masks alone, or what a table of images does not name.
         hints: the patterns.
 
     Raises:
@@ -101,7 +105,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
         DataError: a pattern fits no file, or several images have one id (all are listed).
     """
     if hints.images is None:
-        return _masks_by_pattern(entries, hints)
+        return _masks_by_pattern([*entries, *(masks or ())], hints)
     by_id = _images(entries, hints.images)
     files = {name: [_picture(name, one) for one in found] for name, found in by_id.items()}
     images = [found[0] for found in files.values()]
@@ -109,7 +113,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
     if hints.masks is None:
         return _masks_by_name(images, channels, masks)
     chosen = {one.entry.locator for found in files.values() for one in found}
-    among = [entry for entry in entries if entry.locator not in chosen]
+    among = [entry for entry in (*entries, *(masks or ())) if entry.locator not in chosen]
     owned, orphans = defaultdict[str, list[Owned]](list), list[str]()
     for mask in _with_ids_of(files, _fitting(among, hints.masks, "--masks"), hints.masks):
         if mask.id in files:
@@ -156,20 +160,29 @@ def _masks_by_pattern(entries: Sequence[Entry], hints: Hints) -> Parted:
     """Masks by a pattern, and all other files that are no masks by their names are images."""
     assert hints.masks is not None
     chosen = _fitting(entries, hints.masks, "--masks", needs_id=False)
-    drawn = {one.entry.locator for one in chosen}
+    drawn, silent = {one.entry.locator for one in chosen}, about_cases(entries)
     images = [
         _picture(composed(entry.stem), Taken(entry, "", {}))
         for entry in entries
-        if entry.locator not in drawn and not is_called_a_mask(entry)
+        if entry.locator not in drawn and not is_called_a_mask(entry, silent)
     ]
     masks = [_mask(one.entry)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen]
     return Parted(images, match(images, masks, {}), [], has_masks=True)
 
 
-def is_called_a_mask(entry: Entry, *, anywhere: bool = False) -> bool:
-    """Whether the folders or the name of a file say that it is a mask."""
-    in_folder = any(read_folder(part).role == "mask" and read_folder(part).certain for part in entry.parts[:-1])
-    return in_folder or says_mask(composed(entry.stem), anywhere=anywhere)
+def is_called_a_mask(entry: Entry, silent: frozenset[Parts] = frozenset(), anywhere: bool = False) -> bool:
+    """Whether the folders or the name of a file say that it is a mask.
+
+    Args:
+        entry: the file.
+        silent: folders that say nothing of it (`source.labelled`).
+        anywhere: a word for masks counts wherever it stands in a name.
+    """
+    folders = [entry.parts[:depth] for depth in range(1, len(entry.parts))]
+    said = [read_folder(folder[-1]) for folder in folders if folder not in silent]
+    return any(folder.role == "mask" and folder.certain for folder in said) or says_mask(
+        composed(entry.stem), anywhere=anywhere
+    )
 
 
 def _mask(entry: Entry) -> Picture:
@@ -212,11 +225,17 @@ def _images(entries: Sequence[Entry], pattern: str) -> dict[str, list[Taken]]:
     return {name: sorted(files, key=lambda one: natural(one.names.get("channel", ""))) for name, files in found.items()}
 
 
+def _paths(entry: Entry) -> tuple[str, ...]:
+    """The paths that a pattern may fit: of a DICOM series that of its folder, and of its first file."""
+    file = PurePath(entry.locator).name
+    return (entry.where,) if file == entry.name or BETWEEN in entry.locator else (entry.where, f"{entry.where}/{file}")
+
+
 def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
-    """The files that a pattern fits, at least one."""
+    """The files that a pattern fits, at least one; a DICOM series by its folder, or by its first file."""
     expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
     for entry in entries:
-        if hit := expression.fullmatch(composed(entry.where)):
+        if hit := next(filter(None, (expression.fullmatch(composed(where)) for where in _paths(entry))), None):
             groups = {name: text for name, text in hit.groupdict().items() if text is not None}
             ids = [text for name, text in groups.items() if name == "id" or name.startswith("id_")]
             names = {name: groups[name] for name in NAMES[1:] if name in groups}

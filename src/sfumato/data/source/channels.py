@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from sfumato.data.manifest import folded
 from sfumato.data.order import natural
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.pairing import Picture
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
@@ -35,8 +35,9 @@ def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Pictur
     }
     names = sorted({name for of_image in found.values() for name in of_image}, key=natural)
     if uneven := [f"{where}: {', '.join(has)}" for where, has in found.items() if sorted(has, key=natural) != names]:
-        raise _lack(uneven, names, "name the files that are meant: --images 'PLACE/{id}_{channel}.nii.gz' --masks "
-                    "'PLACE/{id}_seg.nii.gz'")  # fmt: skip
+        ending = ending_among(image.entry.name for image in images)
+        raise _lack(uneven, names, f"name the files that are meant: --images 'PLACE/{{id}}_{{channel}}{ending}' "
+                    f"--masks 'PLACE/{{id}}_seg{ending}'")  # fmt: skip
     return tuple(names)
 
 

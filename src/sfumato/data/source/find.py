@@ -2,7 +2,7 @@
 
     folders of pictures    layout.py      images and masks, class folders, patients, readers, train/val/test
     tables                 tabulated.py   CSV, TSV or text about images; also one table among the images
-    volumes                volumes.py     NIfTI, NRRD, MHA and DICOM, with label volumes
+    volumes                volumes.py     NIfTI, NRRD, MHA, Analyze and DICOM, with label volumes
     arrays                 arrays.py      NPZ and NPY; idx.py for IDX pairs
     EDM-style bundles      bundle.py      ZIP, or a folder with dataset.json
     nnU-Net raw            nnunet.py      labels, regions, folds
@@ -214,7 +214,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
         return find_in_volumes([entry], masks, hints)
     raise DataError(
         f"{path} is not understood",
-        expected="a folder, image, volume (NIfTI, NRRD, MHA, DICOM), NPZ, NPY or IDX file, ZIP archive or table",
+        expected="a folder, image, volume (NIfTI, NRRD, MHA, Analyze, DICOM), NPZ, NPY or IDX file, ZIP or table",
         code="DATA-002",
     )
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from sfumato.data.formats.archive import Locator, idx_header, read_array
 from sfumato.data.manifest import Case
-from sfumato.data.source.arrays import class_names
 from sfumato.data.source.found import Found, conclude
 from sfumato.data.source.listing import Entry
+from sfumato.data.source.stacks import class_names
 from sfumato.errors import DataError, listed
 
 NAME = re.compile(

@@ -56,6 +56,9 @@ def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequenc
     empty = [value.lower() in EMPTY for value in values]
     if all(empty):
         return Labels([None] * len(values), [f"the column '{column}' is empty: no classes"] if values else [])
+    unsure = _unsure(values, empty)
+    if any(unsure):
+        return _without_unsure(path, column, values, numbers, unsure, drop_empty=drop_empty)
     filled = [(number, value) for number, value, none in zip(numbers, values, empty, strict=True) if not none]
     given = [value for _, value in filled]
     _refuse_several(path, column, filled)
@@ -78,6 +81,48 @@ def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequenc
         notes.append(f"rows without a class in the column '{column}', left out: {sum(empty)}")
     names = [None if none else mapping[value] for value, none in zip(values, empty, strict=True)]
     return Labels(names, notes, dropped=any(empty))
+
+
+def _unsure(values: Sequence[str], empty: Sequence[bool]) -> list[bool]:
+    """Which values are the -1 of a column of numbers."""
+    numbers = [None if none else _number(value) for value, none in zip(values, empty, strict=True)]
+    if any(number is None and not none for number, none in zip(numbers, empty, strict=True)):
+        return [False] * len(values)
+    return [number == "-1" for number in numbers]
+
+
+def _without_unsure(
+    path: Path, column: str, values: Sequence[str], numbers: Sequence[int], unsure: Sequence[bool], *, drop_empty: bool
+) -> Labels:
+    """Classes where -1 is none: CheXpert and MIMIC-CXR write it where a report leaves a finding open.
+
+    Raises:
+        DataError: nobody said that these rows may go, and as for `read_labels`.
+    """
+    rows = [f"row {number}" for number, open_ in zip(numbers, unsure, strict=True) if open_]
+    meaning = "CheXpert and MIMIC-CXR write -1 for a finding that is uncertain"
+    if not drop_empty:
+        raise DataError(
+            f"{path}: {counted(len(rows), 'row has', 'rows have')} -1 in the column '{column}', which is taken for no "
+            f"class ({meaning}):\n{listed(rows)}",
+            expected="a class in every row",
+            remedy="leave these rows out, and those without a class, with --drop-unpaired; or write a word where -1 is "
+            "a class",
+            code="DATA-052",
+        )
+    told = f"rows with -1 in the column '{column}', left out: {len(rows)} ({meaning}; write a word where it is a class)"
+    left = [place for place, open_ in enumerate(unsure) if not open_]
+    if all(values[place].lower() in EMPTY for place in left):
+        raise DataError(
+            f"{path}: no row has a class in the column '{column}': it is -1 or empty",
+            expected="two classes at least",
+            remedy="name another column with --label-column, or write a word where -1 is a class",
+            code="DATA-052",
+        )
+    found = read_labels(path, column, [values[place] for place in left], [numbers[place] for place in left],
+                        drop_empty=drop_empty)  # fmt: skip
+    names = iter(found.names)
+    return Labels([None if open_ else next(names) for open_ in unsure], [told, *found.notes], dropped=True)
 
 
 def one_hot_columns(columns: Mapping[str, Sequence[str]], *, told: Sequence[str] = ()) -> Labels | None:

@@ -31,7 +31,8 @@ from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.kinds import kind_of
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.labelled import about_cases
+from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.making import make_cases
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
@@ -118,7 +119,8 @@ def arrange(
 
 def _as_taught(entries: Sequence[Entry], known: Mapping[Entry, str], hints: Hints, *, anywhere: bool) -> list[Case]:
     """The cases of files that are called after the channels of a model; none where no file is."""
-    images = [entry for entry in entries if entry not in known and not is_called_a_mask(entry, anywhere=anywhere)]
+    silent = about_cases(entries, anywhere=anywhere)
+    images = [entry for entry in entries if entry not in known and not is_called_a_mask(entry, silent, anywhere)]
     found = put_together(images, hints.channels)
     often = Counter(folded(name) for name, _ in found)
     return [
@@ -213,8 +215,9 @@ def _may_be_masks(part: str) -> bool:
 
 def _pictures(entries: Sequence[Entry], perhaps: frozenset[str], *, anywhere: bool) -> list[Picture]:
     pictures, cases = [], _folders_of_cases(entries, anywhere=anywhere)
+    silent = about_cases(entries, anywhere=anywhere)
     for entry in entries:
-        place, stem = _place(entry.parts[:-1], perhaps, cases), composed(entry.stem)
+        place, stem = _place(entry.parts[:-1], perhaps, cases, silent), composed(entry.stem)
         pictures.append(
             Picture(
                 entry=entry,
@@ -231,9 +234,9 @@ def _pictures(entries: Sequence[Entry], perhaps: frozenset[str], *, anywhere: bo
     return pictures
 
 
-def _folders_of_cases(entries: Sequence[Entry], *, anywhere: bool) -> frozenset[tuple[str, ...]]:
+def _folders_of_cases(entries: Sequence[Entry], *, anywhere: bool) -> frozenset[Parts]:
     """Folders called after images by number that hold masks too: each is a case (`img02/image`, `img02/mask`)."""
-    cases = set[tuple[str, ...]]()
+    cases = set[Parts]()
     for entry in entries:
         folders = entry.parts[:-1]
         for depth in _numbered_images(folders):
@@ -262,7 +265,9 @@ class _Place(NamedTuple):
 
 
 @lru_cache(maxsize=4096)
-def _place(folders: tuple[str, ...], perhaps: frozenset[str], cases: frozenset[tuple[str, ...]]) -> _Place:
+def _place(
+    folders: tuple[str, ...], perhaps: frozenset[str], cases: frozenset[Parts], silent: frozenset[Parts]
+) -> _Place:
     """What folders say; a class folder that is called `label_1` is put right in `_roles`."""
     place = _Place()
     for depth, part in enumerate(folders, 1):
@@ -271,6 +276,8 @@ def _place(folders: tuple[str, ...], perhaps: frozenset[str], cases: frozenset[t
             place = place._replace(group=(*place.group, part))
             continue
         place = place._replace(split=said.split or place.split)
+        if folders[:depth] in silent:
+            continue
         inside_masks = place.role == "mask" and said.role == "mask"
         if inside_masks and not said.certain:  # masks/reader_2
             place = place._replace(group=(*place.group, part), below=place.below + 1)

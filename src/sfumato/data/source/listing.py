@@ -10,8 +10,9 @@ says is said by that path, so folders and archives are understood by the same ru
 import os
 import re
 import stat
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +34,7 @@ TABLES = (".csv", ".tsv", ".txt")
 READ = (*SUFFIXES, *VOLUMES, *ARRAYS, *TABLES, ".json", ".zip", ".gz")
 """Endings of what is read, or of what is no folder."""
 
-HEADERS = (".mhd", ".nhdr")
+HEADERS = (".mhd", ".nhdr", ".hdr")
 VOXELS = re.compile(r"\.(?:z?raw|img|dat|bin)(?:\.gz)?$", re.IGNORECASE)
 """Endings of headers, and of the files beside them that hold their voxels."""
 
@@ -66,12 +67,23 @@ class Entry(NamedTuple):
     @property
     def stem(self) -> str:
         """The name without its ending; `.nii.gz` is one ending."""
-        return ENDING.sub("", self.name) or self.name
+        return _without_ending(self.parts[-1])
 
     @property
     def where(self) -> str:
         """The path below the source, for people."""
         return "/".join(self.parts)
+
+
+@lru_cache(maxsize=65536)
+def _without_ending(name: str) -> str:
+    return ENDING.sub("", name) or name
+
+
+def ending_among(names: Iterable[str]) -> str:
+    """How most of some names of files end, for patterns: `.nii.gz`; `.*` where there are none."""
+    endings = Counter(name[len(_without_ending(name)) :] for name in names)
+    return endings.most_common(1)[0][0] if endings else ".*"
 
 
 class Listing(NamedTuple):
@@ -267,6 +279,8 @@ def is_array(entry: Entry) -> bool:
 
 def is_scan(entry: Entry) -> bool:
     """Whether an entry is a volume (NIfTI, NRRD, MHA, DICOM); those inside of an archive are not read."""
+    if is_picture(entry):
+        return False
     target = Locator.parse(entry.locator)
     return not target.member and is_volume(target.path)
 

@@ -14,7 +14,7 @@ from itertools import takewhile
 from pathlib import Path
 
 from sfumato.data.formats.image import SUFFIXES
-from sfumato.data.formats.scan import is_volume
+from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import ARRAYS, ENDING, Entry, is_picture
 from sfumato.data.source.table import bare
@@ -39,7 +39,7 @@ class Files:
         self.follow, self.known = follow, len(entries)
         self.outside: dict[str, str] = {}
         self.by_path = {entry.where: entry.locator for entry in entries}
-        self.by_path |= {folder: self.root + folder for folder in _folders(entries)}
+        self.by_path |= {folder: alone or self.root + folder for folder, alone in _folders(entries).items()}
         self.by_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for where, locator in self.by_path.items():
             name = bare(where)
@@ -125,9 +125,23 @@ def _longest(found: Iterable[tuple[str, str]], parts: Sequence[str], spelt: Spel
     return lengths[max(lengths)]
 
 
-def _folders(entries: Iterable[Entry]) -> set[str]:
-    """Folders that a table may name in place of a DICOM series: those with files that are no pictures."""
-    return {"/".join(entry.parts[:-1]) for entry in entries if len(entry.parts) > 1 and not is_picture(entry)}
+def _folders(entries: Iterable[Entry]) -> dict[str, str]:
+    """Folders that a table may name in place of what is in them: a DICOM series (""), or the only volume there."""
+    inside: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        if len(entry.parts) > 1 and not is_picture(entry):
+            inside["/".join(entry.parts[:-1])].append(entry)
+    volumes = {name: [entry for entry in there if _is_one_file(entry)] for name, there in inside.items()}
+    return {
+        name: volumes[name][0].locator if len(there) == 1 and volumes[name] else ""
+        for name, there in inside.items()
+        if len(there) == 1 or len(volumes[name]) < len(there)
+    }
+
+
+def _is_one_file(entry: Entry) -> bool:
+    """Whether a file is a volume by itself, or arrays, and no part of a DICOM series."""
+    return entry.name.lower().endswith((*FILES, *ARRAYS))
 
 
 def _leads_out(path: str) -> bool:

@@ -10,10 +10,11 @@ channels of one (`p1_t1`, `p1_flair` and `p1_seg`). What has no partner is liste
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePath
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.words import tokens, without_image_words, without_mask_words
 from sfumato.errors import DataError
@@ -85,12 +86,13 @@ class Matched(NamedTuple):
             )
             if names
         ]
+        ending = ending_among([PurePath(name).name for name in (*self.bare, *self.orphans)])
         drop = ", or leave these out with --drop-unpaired" if len(self.unpaired) < kept else ""
         return DataError(
             "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
             remedy="give the folder of the masks with --masks, say how the names go together "
-            "(--images 'PLACE/{id}.png' --masks 'PLACE/{id}_outline.png')" + drop,
+            f"(--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}')" + drop,
             code="DATA-010",
         )
 

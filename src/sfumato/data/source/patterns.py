@@ -3,7 +3,6 @@
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import takewhile
 
 from sfumato.data.source.listing import Entry
 
@@ -45,8 +44,9 @@ def _common(names: Sequence[str]) -> str:
 
 
 def _common_start(names: Sequence[str]) -> str:
-    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    return "".join(letters[0] for letters in alike)
+    first, last = min(names), max(names)  # what these share, all share
+    length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+    return first[:length]
 
 
 def _whole_words(text: str) -> str:

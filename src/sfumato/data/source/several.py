@@ -196,8 +196,10 @@ def _by_labels(owned: Masks, labels: Mapping[str, frozenset[str]]) -> Readings |
         DataError: nobody can know.
     """
     several = {image: masks for image, masks in owned.items() if len(masks) > 1}
+    if not several:
+        return None
     drawn = {image: [labels.get(mask.entry.locator) for mask in masks] for image, masks in owned.items()}
-    if not several or not all(all(names) for names in drawn.values()):
+    if not all(all(names) for names in drawn.values()):
         return None
     each = [[names for names in drawn[image] if names] for image in several]
     differ = all(not one & other for names in each for one, other in combinations(names, 2))

@@ -6,6 +6,7 @@ that name an image again may bring masks of further readers, but no other class.
 masks beside the images) holds where the table says nothing.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +81,8 @@ def tabulate(
     table, known = read_for(path, entries, hints)
     here = path.parent.absolute() if follow else None
     beside = [picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries)
-    files = Places(Files(beside, root, follow=here), Files([*entries, *(masks or ())], root, follow=here))
+    apart = [_seen_from(root, entry) for entry in masks or ()]
+    files = Places(Files(beside, root, follow=here), Files([*entries, *apart], root, follow=here))
     plan, notes = plan_columns(table, known, files)
     located, missing = _located(table, plan.image, files)
     if missing and not hints.drop_unpaired:
@@ -119,6 +121,15 @@ def tabulate(
     )
 
 
+def _seen_from(root: Path, entry: Entry) -> Entry:
+    """A mask of a folder of its own, with its path below the folder of the images where it lies there."""
+    home = f"{root.absolute()}{os.sep}"
+    if not entry.locator.startswith(home):
+        return entry
+    below = entry.locator.removeprefix(home).split(os.sep)  # noqa: PTH206 - a Path for each of 100,000 is slow
+    return entry._replace(parts=tuple(below))
+
+
 def _arranged(
     named: Sequence[Entry], entries: Sequence[Entry], masks: Sequence[Entry] | None, plan: Plan, hints: Hints
 ) -> Arranged:
@@ -129,6 +140,7 @@ def _arranged(
     """
     taken = {entry.locator for entry in named}
     others = [picture.entry for picture in sort_roles(entries)[1]] if masks is None else masks
+    others = entries if masks is None and hints.masks is not None else others  # a pattern finds them among all
     free = [] if plan.masks or hints.images_only else [entry for entry in others if entry.locator not in taken]
     lenient = replace(hints, drop_unpaired=True)
     try:

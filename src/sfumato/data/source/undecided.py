@@ -1,17 +1,22 @@
 """What is said where nobody can know what several masks of an image are, with the flags that decide it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
 from sfumato.data.source.kinds import name_by
+from sfumato.data.source.listing import ending_among
 from sfumato.data.source.pairing import Owned
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-FLAGS = (
-    "say what they are: --join-masks (parts of one mask), --readers-by folder or suffix (readers), --classes-by folder "
-    "or suffix (a class each), or which files are meant (--masks 'PLACE/{id}_mask.png')"
-)
+
+def _flags(masks: Iterable[Owned]) -> str:
+    ending = ending_among(mask.entry.name for mask in masks)
+    return (
+        "say what they are: --join-masks (parts of one mask), --readers-by folder or suffix (readers), --classes-by "
+        f"folder or suffix (a class each), or which files are meant (--masks 'PLACE/{{id}}_mask{ending}')"
+    )
+
 
 Masks = Mapping[str, list[Owned]]
 """The mask files of each image by its locator."""
@@ -34,7 +39,8 @@ def refuse_copies(owned: Masks) -> None:
         raise DataError(
             f"{counted(len(copies), 'image has', 'images have')} two masks of one name:\n{listed(copies)}",
             expected="one mask per image and reader",
-            remedy="keep one of them, or say which are meant: --masks 'PLACE/{id}.png'",
+            remedy="keep one of them, or say which are meant by their ending: --masks "
+            f"'PLACE/{{id}}{ending_among(mask.entry.name for masks in owned.values() for mask in masks)}'",
             code="DATA-011",
         )
 
@@ -53,7 +59,7 @@ def competing(both: Sequence[tuple[Owned, Owned]]) -> DataError:
         f"{counted(len(both), 'image has', 'images have')} masks of two kinds, {place_of(one)} and {place_of(other)}:\n"
         f"{shown}",
         expected="one mask per image and reader",
-        remedy=f"{FLAGS}; or take one of them away",
+        remedy=f"{_flags([one for pair in both for one in pair])}; or take one of them away",
         code="DATA-011",
     )
 
@@ -65,7 +71,7 @@ def unclear(several: Masks, why: str) -> DataError:
         f"{counted(len(several), 'image has', 'images have')} several masks, and what they are is not clear: {why}\n"
         f"{listed(shown)}",
         expected="readers, who draw the same, or parts that lie beside one another, or names of classes",
-        remedy=FLAGS,
+        remedy=_flags(mask for masks in several.values() for mask in masks),
         code="DATA-064",
     )
 
@@ -76,6 +82,6 @@ def nameless(owned: Masks, by: str, what: str) -> DataError:
     return DataError(
         f"{counted(len(bare), 'mask has', 'masks have')} no {what} in the {by}:\n{listed(bare)}",
         expected=f"a {what} in every {by}",
-        remedy=FLAGS,
+        remedy=_flags(mask for masks in owned.values() for mask in masks),
         code="DATA-064",
     )

@@ -4,7 +4,8 @@ Volumes are arranged like pictures (`source.layout`), and a word such as `seg` o
 name: `t2_seg-manual` belongs to the volume whose name it continues. What a DICOM segmentation was drawn on, it says
 itself; of several that were drawn on one image, the names of their labels tell classes (`source.several`).
 
-All volumes of a source are cut along one axis: the one that most of them have as that of the thickest slices.
+All volumes of a source are cut along one axis: the one that most of them have as that of the thickest slices. An image
+over time whose mask has as many frames is read frame by frame (`source.cine`).
 """
 
 import re
@@ -15,22 +16,23 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-import numpy as np
-
 from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.joined import ON, Part, joined, parts_of
 from sfumato.data.formats.laid import Laid, check_same_grid, lay_mask
 from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
 from sfumato.data.manifest import Case
+from sfumato.data.source import cine
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry, divided
 from sfumato.data.source.named import AS_STORED, Numbered, named, one_numbering
 from sfumato.data.source.scans import FILES, list_scans
+from sfumato.data.source.words import without_mask_words
 from sfumato.errors import DataError, raise_together
 
-IN_TIME = re.compile(r"(?:^|[ _.-])4d$", re.IGNORECASE)
+IN_TIME = re.compile(r"(?:^|[ _.-])(?:4d|(?:half[ _-]?)?sequence|seq|cine|movie|video|all[ _-]?frames)$", re.IGNORECASE)
+"""How names of volumes end that hold all points in time."""
 
 SHOWN = 10
 """Remarks on volumes that are told; the others are counted."""
@@ -39,12 +41,13 @@ NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
 
 
 class Scan(NamedTuple):
-    """A case whose files are volumes, and what their headers say."""
+    """A case whose files are volumes, what their headers say, and which of several components it is."""
 
     case: Case
     header: Header
     masks: Mapping[str, Header]
     laid: Mapping[str, Laid]
+    component: int | None = None
 
 
 def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
@@ -61,7 +64,8 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
     if masks is not None:  # what was not drawn on one of the images may have the name of one
         drawn_on = {mask: image for mask, image in drawn_on.items() if image}
     rest = None if masks is None else [entry for entry in separate if entry not in drawn_on]
-    images, notes = _without_series_in_time(images)
+    said = hints.images is not None or hints.masks is not None
+    images, notes = (images, []) if said else _without_series_in_time(images)
     labels = {mask: frozenset(named(scans.headers[mask]).values()) for mask in scans.drawn_on if mask in scans.headers}
     arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True, labels=labels)
     return cut(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)
@@ -69,12 +73,20 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
 
 def _without_series_in_time(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
     """Volumes without those of all points in time (`p1_4d`) where some of these (`p1_frame01`) lie beside them."""
-    folders = Counter(entry.parts[:-1] for entry in entries)
-    whole = [entry for entry in entries if IN_TIME.search(entry.stem) and folders[entry.parts[:-1]] > 1]
-    if not whole or len(whole) == len(entries):
+    single = {entry.parts[:-1] for entry in entries if not _is_in_time(entry)}
+    whole = [entry for entry in entries if entry.parts[:-1] in single and _is_in_time(entry)]
+    if not whole:
         return entries, []
-    note = f"volumes of all points in time beside single ones, not used: {len(whole)} ({whole[0].where} ...)"
+    note = (
+        f"volumes of all points in time beside single ones, not used: {len(whole)} ({whole[0].where} ...); --images "
+        "and --masks with a pattern name other files"
+    )
     return [entry for entry in entries if entry not in set(whole)], [note]
+
+
+def _is_in_time(entry: Entry) -> bool:
+    """Whether a volume, or the image of a mask, is called one of all points in time."""
+    return any(IN_TIME.search(stem) for stem in (entry.stem, *(way.stem for way in without_mask_words(entry.stem))))
 
 
 def cut(
@@ -91,20 +103,29 @@ def cut(
     Raises:
         DataError: as for `find_in_volumes`.
     """
-    scans, problems = list[Scan](), list[DataError]()
+    scans, frames, problems = list[Scan](), list[cine.Frames](), list[DataError]()
     for case in arranged.cases:
         try:
-            scans.append(_scan(case, hints, headers))
+            scan = _scan(case, hints, headers)
+            if cine.are_frames(scan.header, scan.masks):
+                frames.append(cine.frames_of(case.image, scan.masks, hints.component))
+                scans += _by_frames(scan, frames[-1], alone=hints.component is not None)
+            else:
+                scans.append(scan)
         except DataError as error:
             problems.append(error)
     raise_together(problems)
+    if not scans:
+        raise _nothing_drawn(arranged.cases)
     numbered = AS_STORED if arranged.mask_names else _numbered(scans, hints)
     scans = [_with_values(scan, numbered) for scan in scans]
     axis = _common_axis(scans) if hints.slice_axis == "auto" else hints.slice_axis
     by_folder = form == "volumes" and not hints.class_level
     scans, said = _patients(scans) if by_folder else (scans, [])
-    cases = [plane for scan in scans for plane in _planes(scan, axis, hints.component)]
-    notes = [*arranged.notes, *said, *numbered.notes, *_notes(scans, cases, axis, chosen=hints.slice_axis != "auto")]
+    cases = [plane for scan in scans for plane in _planes(scan, axis)]
+    told = [] if hints.component is not None else cine.told(frames)
+    notes = [*arranged.notes, *said, *numbered.notes, *told]
+    notes += _notes(scans, cases, axis, chosen=hints.slice_axis != "auto")
     found = arranged._replace(cases=cases, notes=notes).found(form)
     return found._replace(
         modality=_modality(scans), mask_names=arranged.mask_names or numbered.names or _mask_names(scans)
@@ -130,16 +151,41 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
         return headers.get(locator) or _own_header(Path(case.image), Path(locator))
 
     image, *channels = (header(locator) for locator in (case.image, *case.channels))
-    for locator, found in zip((case.image, *case.channels), (image, *channels), strict=True):
-        _check_components(locator, found, hints.component)
     drawn = [part.locator for mask in case.masks for part in parts_of(mask)]
     masks = {locator: header(locator) for locator in drawn}
-    for locator, found in masks.items():
-        _check_components(locator, found, None)
+    over_time = cine.are_frames(image, masks)
+    for locator, found in zip((case.image, *case.channels), (image, *channels), strict=True):
+        _check_components(locator, found, hints.component, over_time=over_time)
+    if not over_time:
+        for locator, found in masks.items():
+            _check_mask(locator, found, case.image, image)
     for channel in case.channels:
         check_same_grid(Path(case.image), Path(channel))
     laid = {locator: _laid(Path(case.image), Path(locator), found) for locator, found in masks.items()}
-    return Scan(case, image, masks, laid)
+    return Scan(case, image, masks, laid, hints.component if len(image.shape) > 3 else None)
+
+
+def _by_frames(scan: Scan, frames: cine.Frames, *, alone: bool) -> list[Scan]:
+    """A scan for each frame, or the one that a person chose, which keeps its name."""
+    case, digits = scan.case, max(2, len(str(frames.total - 1)))
+    return [
+        scan._replace(
+            component=frame,
+            case=case if alone else replace(
+                case, id=f"{case.id}_t{frame:0{digits}d}", patient=case.patient or case.id
+            ),
+        )
+        for frame in frames.drawn
+    ]  # fmt: skip
+
+
+def _nothing_drawn(cases: Sequence[Case]) -> DataError:
+    return DataError(
+        f"no frame of a mask shows anything, such as {cases[0].masks[0]}",
+        expected="volumes over time with masks on some of their frames",
+        remedy="export the masks again; an empty frame is taken with --component",
+        code="DATA-063",
+    )
 
 
 def _own_header(image: Path, path: Path) -> Header:
@@ -162,13 +208,10 @@ def _is_segmentation(header: Header) -> bool:
     return header.label and header.modality == "SEG"
 
 
-def _are_colours(header: Header) -> bool:
-    return header.shape[3:] == (3,) and (header.colours or header.dtype == np.uint8)
-
-
-def _check_components(locator: str, header: Header, component: int | None) -> None:
+def _check_components(locator: str, header: Header, component: int | None, *, over_time: bool) -> None:
     count = header.shape[3] if len(header.shape) > 3 else 1
-    if (count > 1 and component is None and not _are_colours(header)) or (component or 0) >= count:
+    many = count > 1 and component is None and not over_time and not cine.are_colours(header)
+    if many or (component or 0) >= count:
         asked = "" if component is None else f"; number {component} was asked for, counted from 0"
         raise DataError(
             f"{locator} has {count} components (shape {' x '.join(map(str, header.shape))}){asked}",
@@ -178,22 +221,35 @@ def _check_components(locator: str, header: Header, component: int | None) -> No
         )
 
 
+def _check_mask(locator: str, header: Header, image: str, behind: Header) -> None:
+    """Refuse a mask with several values per voxel which are no frames of its image."""
+    if cine.components(header) > 1:
+        count = behind.shape[3] if len(behind.shape) > 3 else 1
+        raise DataError(
+            f"{locator} has {header.shape[3]} components (shape {' x '.join(map(str, header.shape))}), its image "
+            f"{image} has {count}",
+            expected="a mask with one value per voxel, or with a frame for each frame of its image",
+            remedy="save it with one number per voxel, the class; or take it out of the folder if it is no mask",
+            code="DATA-063",
+        )
+
+
 def _patients(scans: list[Scan]) -> tuple[list[Scan], list[str]]:
     """Folders that hold one volume each are no classes: they are patients."""
-    folders = Counter(scan.case.label for scan in scans)
-    if len(scans) < 2 or None in folders or max(folders.values()) > 1:
+    folders = Counter(label for label, _ in {(scan.case.label, scan.case.image) for scan in scans})
+    if sum(folders.values()) < 2 or None in folders or max(folders.values()) > 1:
         return scans, []
     named = [scan._replace(case=replace(scan.case, label=None, patient=scan.case.label)) for scan in scans]
-    return named, [f"folders with one volume each are no classes: {len(scans)}"]
+    return named, [f"folders with one volume each are no classes: {len(folders)}"]
 
 
 def _common_axis(scans: Sequence[Scan]) -> Axis:
     return Counter(thickest_axis(scan.header) for scan in scans).most_common(1)[0][0]
 
 
-def _planes(scan: Scan, axis: Axis, component: int | None) -> list[Case]:
-    case, several = scan.case, len(scan.header.shape) > 3
-    part = f"/{component}" if several and component is not None else ""
+def _planes(scan: Scan, axis: Axis) -> list[Case]:
+    case = scan.case
+    part = "" if scan.component is None else f"/{scan.component}"
     count = count_planes(scan.header, axis)
     alone = not any(header.modality in ("SEG", CONTOURS) for header in scan.masks.values())
     alone = alone and not any(laid.codes or laid.box or laid.values for laid in scan.laid.values())
@@ -220,7 +276,8 @@ def _at(scan: Scan, mask: str, plane: tuple[Axis, int], offsets: Mapping[str, in
     axis, number = plane
     parts = list[Part]()
     for role, locator in parts_of(mask):
-        parts.append(Part(role, f"{locator}::{scan.laid[locator].member(axis, number - offsets[locator])}"))
+        frame = scan.component if len(scan.masks[locator].shape) > 3 else None
+        parts.append(Part(role, f"{locator}::{scan.laid[locator].member(axis, number - offsets[locator], frame)}"))
         if scan.masks[locator].modality == CONTOURS:
             parts.append(Part(ON, scan.case.image))
     return joined(parts)
@@ -238,13 +295,15 @@ def _offset(image: str, mask: str, header: Header, axis: Axis) -> int:
 def _notes(scans: Sequence[Scan], cases: Sequence[Case], axis: Axis, *, chosen: bool) -> list[str]:
     notes = []
     if len(cases) > len(scans):
-        other = sum(thickest_axis(scan.header) != axis for scan in scans)
+        files = {scan.case.image: scan for scan in scans}
+        other = sum(thickest_axis(scan.header) != axis for scan in files.values())
         differing = f"; in {other} of them the slices along another axis are thicker" if other and not chosen else ""
-        notes.append(f"volumes, cut into {axis} planes: {len(scans)} ({len(cases)} planes){differing}")
+        notes.append(f"volumes, cut into {axis} planes: {len(files)} ({len(cases)} planes){differing}")
     if labels := [scan.case.id for scan in scans if scan.header.label]:
         notes.append(f"volumes that say they hold labels, used as images: {len(labels)} ({', '.join(labels[:5])})")
-    said = Counter(note for scan in scans for header in (scan.header, *scan.masks.values()) for note in header.notes)
-    said.update(laid.note for scan in scans for laid in scan.laid.values() if laid.note)
+    once = {scan.case.image: scan for scan in scans}.values()
+    said = Counter(note for scan in once for header in (scan.header, *scan.masks.values()) for note in header.notes)
+    said.update(laid.note for scan in once for laid in scan.laid.values() if laid.note)
     shown = [f"{note} ({count} volumes)" if count > 1 else note for note, count in said.most_common(SHOWN)]
     return [*notes, *shown, *([f"... and {len(said) - SHOWN} more remarks of this kind"] if len(said) > SHOWN else [])]
 

@@ -17,7 +17,7 @@ import numpy as np
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import told_files
 from sfumato.errors import DataError, listed
@@ -229,12 +229,13 @@ def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
     looked = {folder: looks_like_masks(members) for folder, members in folders.items()}
     masks = [folder for folder, found in looked.items() if found]
     if masks and any(found is False for found in looked.values()):
+        ending = ending_among(picture.entry.name for picture in pictures)
         named = [f"{'/'.join(folder) or '.'}: {told_files([one.entry for one in folders[folder]])}" for folder in masks]
         raise DataError(
             f"{len(masks)} of {len(folders)} folders hold pictures of few values, as masks have, beside images:\n"
             f"{listed(named)}",
             expected="folders of images, each a class, or masks that are called like their images",
-            remedy="say what are images and what masks: --images 'PLACE/{id}.png' --masks 'PLACE/{id}.png'; all are "
-            "images with --images '**/{id}.*' alone",
+            remedy=f"say what are images and what masks: --images 'PLACE/{{id}}{ending}' --masks "
+            f"'PLACE/{{id}}{ending}'; all are images with --images '**/{{id}}.*' alone",
             code="DATA-068",
         )

@@ -163,3 +163,109 @@ def test_labels_of_two_axes_beside_images_are_classes(tmp_path: Path) -> None:
     labels = np.eye(4, dtype=np.uint8)[[0, 1, 2, 3, 0, 1]]
     np.savez(tmp_path / "a.npz", images=np.zeros((6, 9, 8), np.uint8), labels=labels)
     assert not find_cases(tmp_path / "a.npz").has_masks
+
+
+def nuclei(folder: Path, *, count: int = 4, classes: int = 3, overlap: bool = False, background: bool = True) -> Path:
+    """A fold of PanNuke: a channel of numbered objects for each class, and one of the background."""
+    folder.mkdir(parents=True, exist_ok=True)
+    masks = np.zeros((count, 16, 20, classes + background))
+    for channel in range(classes):
+        masks[:, 4 * channel : 4 * channel + 3 + overlap * 2, 2:6, channel] = 7
+        masks[:, 4 * channel : 4 * channel + 3, 12:14, channel] = 40 + channel
+    if background:
+        masks[..., -1] = ~masks[..., :-1].any(-1)
+    np.save(folder / "images.npy", np.arange(count * 16 * 20 * 3).reshape(count, 16, 20, 3) % 251.0)
+    np.save(folder / "masks.npy", masks)
+    np.save(folder / "types.npy", np.array(["Breast", "Colon"] * (count // 2)))
+    return folder
+
+
+def test_channels_of_masks_are_classes(tmp_path: Path) -> None:
+    for lenient in (False, True):  # `check` leaves out what has no partner
+        found = find_cases(nuclei(tmp_path), hints=Hints(drop_unpaired=lenient))
+        assert [case.id for case in found.cases] == ["0", "1", "2", "3"] and found.unpaired == ()
+        mask = read_mask(found.cases[1].masks[0])
+        assert mask.shape == (16, 20) and [mask[4 * row, 3] for row in range(3)] == [1, 2, 3] and mask[15, 19] == 0
+        assert mask[0, 12] == 1 and mask[8, 12] == 3  # objects have numbers, which say nothing of the class
+        notes = " ".join(found.notes)
+        assert "3 channels of the masks is a class, 1 to 3; the last one is the background" in notes
+        assert "types (4 texts: Breast, Colon; called labels they would be the classes" in notes
+    (tmp_path / "types.npy").rename(tmp_path / "labels.npy")
+    assert find_cases(tmp_path).classes == ("Breast", "Colon")
+
+
+def test_channels_that_overlap(tmp_path: Path) -> None:
+    assert "the smaller object is on top" in " ".join(find_cases(nuclei(tmp_path, overlap=True)).notes)
+    nuclei(tmp_path, overlap=True, background=False)
+    with pytest.raises(DataError, match="3 channels that overlap, and what they are is not clear") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-064" and "--classes-by suffix" in str(caught.value)
+    readers = find_cases(tmp_path, hints=Hints(readers_by="suffix")).cases[0].masks
+    assert [read_mask(mask)[4, 3] for mask in readers] == [1, 1, 0]
+    parts = read_mask(find_cases(tmp_path, hints=Hints(join_masks=True)).cases[0].masks[0])
+    assert set(np.unique(parts)) == {0, 1} and parts[4, 3] == parts[8, 12] == 1
+    assert set(np.unique(read_mask(find_cases(tmp_path, hints=Hints(classes_by="suffix")).cases[0].masks[0]))) == {
+        *range(4)
+    }
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_one_hot_masks_in_a_file_each(tmp_path: Path, last: bool) -> None:
+    for number in range(3):
+        classes = np.zeros((12, 14), int)
+        classes[2:5, 3:9], classes[7:9, number] = 1, 2
+        hot = np.eye(3)[classes] if last else np.moveaxis(np.eye(3)[classes], 2, 0)
+        np.savez(tmp_path / f"{number}.npz", image=np.ones((12, 14), np.float32), mask=hot.astype(np.uint8))
+    found = find_cases(tmp_path)
+    assert np.array_equal(read_mask(found.cases[2].masks[0]), classes)
+    assert "each of 2 channels of the masks is a class, 1 to 2; the first one is the background" in found.notes
+
+
+def test_channels_of_masks_of_volumes_and_of_many_channels(tmp_path: Path) -> None:
+    classes = np.arange(2 * 5 * 6 * 7).reshape(2, 5, 6, 7) % 3
+    np.savez(tmp_path / "a.npz", volumes=VOLUMES, masks=np.eye(3, dtype=bool)[classes])
+    for axis, number in (("axial", 0), ("coronal", 1), ("sagittal", 2)):
+        case = find_cases(tmp_path / "a.npz", hints=Hints(slice_axis=axis)).cases[-1]
+        # 0, 1 and 2 are as frequent: the first channel is taken as the background
+        assert np.array_equal(read_mask(case.masks[0]), np.take(classes[1], -1, axis=number))
+    np.savez(
+        tmp_path / "b.npz",
+        images=np.ones((4, 9, 8, 12)),
+        masks=np.eye(3)[np.arange(72).reshape(9, 8) % 3][None].repeat(4, 0),
+    )
+    case = find_cases(tmp_path / "b.npz").cases[0]
+    assert read_case(case).shape == (9, 8, 12) and read_mask(case.masks[0]).max() == 2
+
+
+def test_grey_masks_of_three_channels_and_fractions(tmp_path: Path) -> None:
+    shows = np.zeros((2, 9, 8), np.uint8)
+    shows[:, 2:4, 3:5] = 2
+    np.savez(tmp_path / "grey.npz", images=shows, masks=shows[..., None].repeat(3, -1))
+    assert set(np.unique(read_mask(find_cases(tmp_path / "grey.npz").cases[0].masks[0]))) == {0, 2}
+    drawn = np.stack([shows == 0, shows > 0], -1)
+    np.savez(tmp_path / "two.npz", images=shows, masks=drawn)
+    assert np.array_equal(read_mask(find_cases(tmp_path / "two.npz").cases[0].masks[0]), shows[0] > 0)
+    np.savez(tmp_path / "turned.npz", images=shows, masks=drawn[..., ::-1])
+    with pytest.raises(DataError, match="which one is the background"):
+        find_cases(tmp_path / "turned.npz")
+    np.savez(tmp_path / "soft.npz", images=shows, masks=np.full((2, 9, 8, 4), 0.25))
+    with pytest.raises(DataError, match="4 channels of fractions"):
+        find_cases(tmp_path / "soft.npz")
+
+
+def test_parts_of_a_set_in_folders(tmp_path: Path) -> None:
+    for fold in (1, 2):
+        parts = nuclei(tmp_path / f"new{fold}", count=2)
+        for name, role in (("images", "images"), ("types", "images"), ("masks", "masks")):
+            place = tmp_path / f"Fold {fold}/{role}/fold{fold}/{name}.npy"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            (parts / f"{name}.npy").rename(place)
+        parts.rmdir()
+    found = find_cases(tmp_path)
+    assert [case.id for case in found.cases] == ["fold1_0", "fold1_1", "fold2_0", "fold2_1"] and not found.classes
+    assert read_mask(found.cases[3].masks[0]).max() == 3
+    for name in ("train", "test"):
+        np.save(nuclei(tmp_path / f"split/{name}") / "masks.npy", np.ones((4, 16, 20), np.uint8))
+    assert {case.id.split("_")[0]: case.split for case in find_cases(tmp_path / "split").cases} == {
+        "train": "train", "test": "test"
+    }  # fmt: skip

@@ -121,6 +121,8 @@ HABITS = {
     "ACDC": Habit(("patient{n:03}/patient{n:03}_frame01.nii.gz",),
                   {"patient{n:03}/patient{n:03}_frame01_gt.nii.gz": ONE},
                   others={"patient{n:03}/patient{n:03}_4d.nii.gz": ONE}),
+    "CAMUS": Habit(("p{n}/p{n}_2CH_ED.nii.gz",), {"p{n}/p{n}_2CH_ED_gt.nii.gz": ONE},
+                   others={"p{n}/p{n}_2CH_half_sequence.nii.gz": ONE, "p{n}/p{n}_2CH_half_sequence_gt.nii.gz": ONE}),
     "BraTS": Habit(
         ("B_{n:03}/B_{n:03}_flair.nii.gz", "B_{n:03}/B_{n:03}_t1.nii.gz", "B_{n:03}/B_{n:03}_t1ce.nii.gz"),
         {"B_{n:03}/B_{n:03}_seg.nii.gz": ONE},

@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.data.source.labels import Labels, one_hot_columns
-from sfumato.errors import DataError
+from sfumato.errors import DataError, UsageError
 
 HEADER = "image_id,dx,lesion_id,age\n"
 
@@ -414,3 +414,35 @@ def test_folders_that_each_image_has_for_itself_are_no_classes_and_run_lengths_a
     folder = images(tmp_path / "kept", *kept)
     found = find_cases(table(folder, "image,age\n" + "".join(f"{n},{n}\n" for n in range(6))))
     assert set(found.classes) == {"benign", "malignant"}
+
+
+def test_minus_one_is_no_class(tmp_path: Path) -> None:
+    images(tmp_path, *(f"{name}.png" for name in "abcde"))
+    path = table(tmp_path, "Path,Edema\na.png,1.0\nb.png,0.0\nc.png,-1.0\nd.png,\ne.png,-1\n")
+    columns = {"label": "Edema"}
+    said = r"2 rows have -1 in the column 'Edema'.* uncertain\):\n\s+row 4\n\s+row 6"
+    with pytest.raises(DataError, match=said) as caught:
+        find_cases(path, hints=Hints(columns=columns))
+    assert caught.value.code == "DATA-052" and "--drop-unpaired" in str(caught.value)
+    found = find_cases(path, hints=Hints(columns=columns, drop_unpaired=True))
+    assert labels(found) == {"a": "1", "b": "0"} and found.classes == ("0", "1")
+    assert any(note.startswith("rows with -1 in the column 'Edema', left out: 2") for note in found.notes)
+    assert "rows without a class in the column 'Edema', left out: 1" in found.notes
+    path.write_text(path.read_text().replace("-1.0", "uncertain").replace("-1", "uncertain"))
+    kept = find_cases(path, hints=Hints(columns=columns, drop_unpaired=True))
+    assert kept.classes == ("0.0", "1.0", "uncertain")
+    path.write_text("Path,Edema\na.png,-1\nb.png,-1\nc.png,\n")
+    with pytest.raises(DataError, match="no row has a class in the column 'Edema'"):
+        find_cases(path, hints=Hints(columns=columns, drop_unpaired=True))
+
+
+def test_a_folder_of_masks_beside_a_table_that_names_them(tmp_path: Path) -> None:
+    images(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "masks/b.png")
+    table(tmp_path, "image,mask\nimages/a.png,masks/a.png\nimages/b.png,masks/b.png\n", "x.csv")
+    for source in (tmp_path, tmp_path / "x.csv"):
+        found = find_cases(source, masks=tmp_path / "masks")
+        assert found.form == "table"
+        assert [case.masks for case in found.cases] == [(f"{tmp_path}/masks/{name}.png",) for name in "ab"]
+    images(tmp_path, "others/a.png", "others/b.png")
+    with pytest.raises(UsageError, match="no image has its mask there: the table names others"):
+        find_cases(tmp_path / "x.csv", masks=tmp_path / "others")

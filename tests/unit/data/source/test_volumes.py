@@ -177,3 +177,99 @@ def test_dicom_series_and_what_segmentations_were_drawn_on(tmp_path: Path, monke
     with pytest.raises(DataError, match=r"1\.dcm: liver\.dcm, spine\.dcm") as caught:
         find_cases(tmp_path)
     assert caught.value.code == "DATA-064"
+
+
+def over_time(folder: Path, name: str, drawn: tuple[int, ...], *, frames: int = 4, mask: str = "_gt") -> None:
+    """A film of a heart with a mask of as many frames, of which some show something."""
+    folder.mkdir(parents=True, exist_ok=True)
+    film = np.arange(5 * 6 * 2 * frames).reshape(5, 6, 2, frames).astype(np.int16)
+    shows = np.zeros(film.shape, np.uint8)
+    for frame in drawn:
+        shows[1:3, 1:4, :, frame] = 1 + (frame == 0)
+    write_volume(folder / f"{name}_sa.nii.gz", film, AXIAL)
+    write_volume(folder / f"{name}_sa{mask}.nii.gz", shows, AXIAL, label=True)
+
+
+def test_films_are_read_frame_by_frame(tmp_path: Path) -> None:
+    for name in ("A", "B"):
+        over_time(tmp_path / name, name, (0, 2))
+    found = find_cases(tmp_path)
+    assert [case.id for case in found.cases[:4]] == ["A_sa_t00_000", "A_sa_t00_001", "A_sa_t02_000", "A_sa_t02_001"]
+    assert [case.volume for case in found.cases[1:3]] == ["A_sa_t00", "A_sa_t02"]
+    assert {case.patient for case in found.cases} == {"A", "B"} and found.classes == ()
+    assert "2 volumes over time, read frame by frame: 4 frames with labels; frames without labels, left out: 4" in (
+        found.notes
+    )
+    film = np.arange(5 * 6 * 2 * 4).reshape(5, 6, 2, 4)
+    for case, frame in zip(found.cases[:4], (0, 0, 2, 2), strict=True):
+        image, mask = read_case(case)[..., 0], read_mask(case.masks[0])
+        assert set(np.unique(image)) < set(film[..., frame].ravel())
+        assert set(np.unique(mask)) == {0, 1 + (frame == 0)}
+
+
+def test_a_frame_that_a_person_chose(tmp_path: Path) -> None:
+    over_time(tmp_path / "A", "A", (0, 2))
+    chosen = find_cases(tmp_path, hints=Hints(component=2)).cases
+    assert [case.image.rpartition("::")[2] for case in chosen] == ["axial/0/2", "axial/1/2"]
+    assert [case.masks[0].rpartition("::")[2] for case in chosen] == ["axial/0/2", "axial/1/2"]
+    assert [case.id for case in chosen] == ["A_sa_000", "A_sa_001"]
+
+
+def test_components_of_masks_that_are_no_frames_are_refused(tmp_path: Path) -> None:
+    over_time(tmp_path / "empty", "A", ())
+    with pytest.raises(DataError, match=r"no frame of a mask shows anything"):
+        find_cases(tmp_path / "empty")
+    assert len(find_cases(tmp_path / "empty", hints=Hints(component=0)).cases) == 2
+    over_time(tmp_path / "classes", "A", ())
+    classes = np.zeros((5, 6, 2, 4), np.uint8)
+    for number in range(4):
+        classes[number, ..., number] = 1
+    write_volume(tmp_path / "classes/A_sa_gt.nii.gz", classes, AXIAL, label=True)
+    with pytest.raises(DataError, match=r"they may be classes, and no frames"):
+        find_cases(tmp_path / "classes")
+    write_volume(tmp_path / "classes/A_sa.nii.gz", classes[..., 0], AXIAL)
+    with pytest.raises(
+        DataError, match=r"A_sa_gt\.nii\.gz has 4 components .*, its image .*A_sa\.nii\.gz has 1"
+    ) as caught:
+        find_cases(tmp_path / "classes")
+    assert "--component" not in str(caught.value)  # it does not help where a mask has them
+
+
+def test_films_in_several_masks(tmp_path: Path) -> None:
+    over_time(tmp_path, "A", (0, 2), mask="_left_gt")
+    over_time(tmp_path, "A", (1, 2), mask="_right_gt")
+    found = find_cases(tmp_path, hints=Hints(classes_by="suffix"))
+    assert [case.volume for case in found.cases] == ["A_sa_t00"] * 2 + ["A_sa_t01"] * 2 + ["A_sa_t02"] * 2
+    assert [read_mask(case.masks[0]).max() for case in found.cases[::2]] == [1, 2, 1]
+
+
+def test_a_table_may_name_the_folder_of_a_volume(tmp_path: Path) -> None:
+    for part, name in (("Training/Labeled", "A"), ("Training/Labeled", "B"), ("Testing", "C")):
+        over_time(tmp_path / part / name, name, (0, 2))
+    scans(tmp_path / "Training/Unlabeled/D", "D_sa", shape=(5, 6, 2, 4))
+    (tmp_path / "info.csv").write_text("External code,Vendor\nA,X\nB,Y\nC,X\nD,Y\n")
+    for hints in (Hints(drop_unpaired=True), Hints(drop_unpaired=True, images="**/{id}_sa.*", masks="**/{id}_sa_gt.*")):
+        found = find_cases(tmp_path, hints=hints)
+        assert found.form == "table" and found.unpaired == (f"{tmp_path}/Training/Unlabeled/D/D_sa.nii.gz",)
+        assert {case.id[0]: case.more["Vendor"] for case in found.cases} == {"A": "X", "B": "Y", "C": "X"}
+        assert {case.split for case in found.cases} == {"train", "test"} and found.classes == ()
+
+
+def test_films_beside_their_frames(tmp_path: Path) -> None:
+    for name in ("p1_2CH_ED", "p1_2CH_half_sequence"):
+        scans(tmp_path / "p1", name, f"{name}_gt")
+    assert {case.volume for case in find_cases(tmp_path).cases} == {"p1_2CH_ED"}
+    chosen = Hints(images="**/{id}_sequence.nii.gz", masks="**/{id}_sequence_gt.nii.gz")
+    assert {case.volume for case in find_cases(tmp_path, hints=chosen).cases} == {"p1_2CH_half"}
+    (tmp_path / "p1/p1_2CH_ED.nii.gz").unlink()
+    (tmp_path / "p1/p1_2CH_ED_gt.nii.gz").unlink()
+    assert {case.volume for case in find_cases(tmp_path).cases} == {"p1_2CH_half_sequence"}
+
+
+def test_hints_show_the_ending_that_is_there(tmp_path: Path) -> None:
+    scans(tmp_path, "images/a", "images/b", "labels/c")
+    with pytest.raises(DataError, match=r"--images 'PLACE/\{id\}\.nii\.gz' --masks 'PLACE/\{id\}_outline\.nii\.gz'"):
+        find_cases(tmp_path)
+    scans(tmp_path / "several", "t2", "t2_seg", "t2_centerline-manual")
+    with pytest.raises(DataError, match=r"--masks 'PLACE/\{id\}_mask\.nii\.gz'"):
+        find_cases(tmp_path / "several")

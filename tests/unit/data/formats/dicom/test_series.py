@@ -18,7 +18,7 @@ from sfumato.data.formats.dicom import series as dicom
 from sfumato.data.formats.dicom.drawn import seg_offset, write_seg
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.scan import read_header, read_plane, read_volume
-from sfumato.data.source import find_cases
+from sfumato.data.source import Hints, find_cases
 from sfumato.errors import DataError
 
 pydicom = pytest.importorskip("pydicom")
@@ -771,3 +771,13 @@ def test_frames_count_more_than_a_distance_that_contradicts_them(tmp_path: Path)
     del ds.PerFrameFunctionalGroupsSequence
     ds.save_as(tmp_path / "bare.dcm")
     refused(tmp_path / "bare.dcm", "DATA-046", "do not say where they lie")
+
+
+@pytest.mark.parametrize("pattern", ["**/{id}/ct", "**/{id}/ct/*.dcm", "{id}/*/*.dcm"])
+def test_patterns_reach_series(tmp_path: Path, pattern: str) -> None:
+    for name in ("p1", "p2"):
+        write_series(tmp_path / f"{name}/ct", SeriesInstanceUID=f"1.2.{name[1]}")
+    found = find_cases(tmp_path, hints=Hints(images=pattern))
+    assert {case.volume for case in found.cases} == {"p1", "p2"} and len(found.cases) == 8
+    with pytest.raises(DataError, match=r"fits none of 2 files:\n\s+p1/ct\n"):
+        find_cases(tmp_path, hints=Hints(images="{id}/mr/*.dcm"))

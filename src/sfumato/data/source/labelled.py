@@ -1,0 +1,51 @@
+"""Folders that say whether somebody labelled the cases in them: `Labeled` and `Unlabeled` are no folders of masks.
+
+A folder called `Labeled` holds masks where it lies beside one of images. Beside one called `Unlabeled`, or where images
+and their masks lie in it together, it says something of the cases, and nothing of what is image and what is mask.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.words import composed, says_mask, tokens, without_mask_words
+
+LABELLED = frozenset(["labeled", "labelled", "annotated"])
+UNLABELLED = frozenset(["unlabeled", "unlabelled", "unannotated"])
+
+
+def about_cases(entries: Sequence[Entry], *, anywhere: bool = False) -> frozenset[Parts]:
+    """The folders, each with those above it, that say whether cases are labelled.
+
+    Args:
+        entries: all files.
+        anywhere: a word for masks counts wherever it stands in a name, as in those of volumes.
+    """
+    places = {entry.parts[:-1] for entry in entries}
+    every = {place[:depth] for place in places for depth in range(1, len(place) + 1)}
+    named = {folder for folder in every if _says(folder, LABELLED | UNLABELLED)}
+    if not named:
+        return frozenset()
+    without = {folder for folder in named if _says(folder, UNLABELLED)}
+    beside = {folder[:-1] for folder in without}
+    holding = {folder for folder in named - without if folder[:-1] in beside or _holds_both(folder, entries, anywhere)}
+    return frozenset(holding | without)
+
+
+def _says(folder: Parts, words: frozenset[str]) -> bool:
+    return any(token.text in words for token in tokens(folder[-1]))
+
+
+def _holds_both(folder: Parts, entries: Sequence[Entry], anywhere: bool) -> bool:
+    """Whether a file below a folder is called a mask of another that lies in the same place."""
+    stems: dict[Parts, set[str]] = defaultdict(set)
+    for entry in entries:
+        if entry.parts[: len(folder)] == folder:
+            stems[entry.parts[:-1]].add(composed(entry.stem))
+    return any(
+        way.stem in names
+        for names in stems.values()
+        for stem in names
+        if says_mask(stem, anywhere=anywhere)
+        for way in without_mask_words(stem)
+    )
