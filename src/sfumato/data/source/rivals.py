@@ -21,7 +21,7 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.overlap import sampled
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.undecided import FLAGS, Masks
+from sfumato.data.source.undecided import Masks, flags_for
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -82,7 +82,7 @@ def instead(several: Masks, why: str) -> DataError:
         expected="one file of masks for each image, or a file for each class",
         remedy=f"choose one: {ways}. With --classes-by folder or suffix each file is a class all the same"
         if ways
-        else FLAGS,
+        else flags_for(mask for masks in several.values() for mask in masks),
         code="DATA-011",
     )
 

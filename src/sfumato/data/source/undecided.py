@@ -10,7 +10,8 @@ from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
 
-def _flags(masks: Iterable[Owned]) -> str:
+def flags_for(masks: Iterable[Owned]) -> str:
+    """The flags that say what several masks of an image are, with the ending of such files."""
     ending = ending_among(mask.entry.name for mask in masks)
     return (
         "say what they are: --join-masks (parts of one mask), --readers-by folder or suffix (readers), --classes-by "
@@ -59,7 +60,7 @@ def competing(both: Sequence[tuple[Owned, Owned]]) -> DataError:
         f"{counted(len(both), 'image has', 'images have')} masks of two kinds, {place_of(one)} and {place_of(other)}:\n"
         f"{shown}",
         expected="one mask per image and reader",
-        remedy=f"{_flags([one for pair in both for one in pair])}; or take one of them away",
+        remedy=f"{flags_for([one for pair in both for one in pair])}; or take one of them away",
         code="DATA-011",
     )
 
@@ -71,7 +72,7 @@ def unclear(several: Masks, why: str) -> DataError:
         f"{counted(len(several), 'image has', 'images have')} several masks, and what they are is not clear: {why}\n"
         f"{listed(shown)}",
         expected="readers, who draw the same, or parts that lie beside one another, or names of classes",
-        remedy=_flags(mask for masks in several.values() for mask in masks),
+        remedy=flags_for(mask for masks in several.values() for mask in masks),
         code="DATA-064",
     )
 
@@ -82,6 +83,6 @@ def nameless(owned: Masks, by: str, what: str) -> DataError:
     return DataError(
         f"{counted(len(bare), 'mask has', 'masks have')} no {what} in the {by}:\n{listed(bare)}",
         expected=f"a {what} in every {by}",
-        remedy=_flags(mask for masks in owned.values() for mask in masks),
+        remedy=flags_for(mask for masks in owned.values() for mask in masks),
         code="DATA-064",
     )
