@@ -35,6 +35,7 @@ def notes_about(
     for group in alike_but_for_case(case.label for case in cases):
         yield f"{told_alike(group)}; name them alike if they are one"
     yield from _about_copies(cases, copies)
+    yield from _about_splits(cases)
 
 
 def _about_images(spec: Spec, images: Sequence[ImageFacts]) -> Iterator[str]:
@@ -73,6 +74,16 @@ def _about_masks(rule: MaskRule, facts: Sequence[CaseFacts]) -> Iterator[str]:
     share = pixels[True] / max(1, pixels.total())
     if share > 0.8:
         yield f"{share:.0%} of all mask pixels are foreground: is the mask inverted?"
+
+
+def _about_splits(cases: Sequence[Case]) -> Iterator[str]:
+    counts = Counter(case.split for case in cases)
+    if lacking := [split for split in ("validation", "test") if not counts[split]]:
+        groups = len({case.patient or case.volume or case.id for case in cases})
+        yield (
+            f"warning: no case is left for {' and '.join(lacking)}: patients ({groups}, or images of nobody known) and "
+            "pictures that are nearly the same stay together; without them nothing is measured on cases that are new"
+        )
 
 
 def _about_copies(cases: Sequence[Case], copies: Copies) -> Iterator[str]:

@@ -117,8 +117,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
     owned, orphans = defaultdict[str, list[Owned]](list), list[str]()
     for mask in _with_ids_of(files, _fitting(among, hints.masks, "--masks"), hints.masks):
         if mask.id in files:
-            says = mask.names.get("reader") or mask.names.get("class") or ""
-            owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", says or mask.entry.name))
+            owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", _says(mask) or mask.entry.name))
         else:
             orphans.append(mask.entry.locator)
     bare = [image.entry.locator for image in images if image.entry.locator not in owned]
@@ -167,7 +166,17 @@ def _masks_by_pattern(entries: Sequence[Entry], hints: Hints) -> Parted:
         if entry.locator not in drawn and not is_called_a_mask(entry, silent)
     ]
     masks = [_mask(one.entry)._replace(stem=one.id or composed(one.entry.stem)) for one in chosen]
-    return Parted(images, match(images, masks, {}), [], has_masks=True)
+    matched, says = match(images, masks, {}), {one.entry: said for one in chosen if (said := _says(one))}
+    owned = {
+        image: [Owned(mask.entry, "", says[mask.entry]) if mask.entry in says else mask for mask in of_image]
+        for image, of_image in matched.owned.items()
+    }
+    return Parted(images, matched._replace(owned=owned), [], has_masks=True)
+
+
+def _says(mask: Taken) -> str:
+    """The reader or class that a pattern finds in the name of a mask."""
+    return mask.names.get("reader") or mask.names.get("class") or ""
 
 
 def is_called_a_mask(entry: Entry, silent: frozenset[Parts] = frozenset(), anywhere: bool = False) -> bool:

@@ -6,7 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sfumato.data.manifest import Case
+from sfumato.escape import visible
 from sfumato.wording import counted
+
+SHOWN = 8
+"""Classes that are named in a line."""
 
 
 def plain_name(name: str) -> str:
@@ -37,6 +41,16 @@ def without_folders_of_one(cases: Sequence[Case]) -> tuple[list[Case], list[str]
         return list(cases), []
     note = f"the folders of the files are no classes: {len(folders)} for {counted(len(cases), 'image')}"
     return [replace(case, label=None) for case in cases], [note]
+
+
+def told_classes(cases: Sequence[Case]) -> list[str]:
+    """A line with the classes of the images, largest first: folders that mean something else are seen in it."""
+    counts = Counter(case.label for case in cases if case.label is not None)
+    if not counts:
+        return []
+    shown = ", ".join(f"{visible(name)} ({count})" for name, count in counts.most_common(SHOWN))
+    more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
+    return [f"classes of images: {shown}{more}"]
 
 
 def _spelt(case: Case) -> Case:

@@ -30,6 +30,7 @@ from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
 from sfumato.data.source.byhand import is_called_a_mask
+from sfumato.data.source.classes import told_classes
 from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
@@ -51,6 +52,7 @@ from sfumato.data.source.listing import (
 )
 from sfumato.data.source.lists import with_lists
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
+from sfumato.data.source.outlined import about_outlines
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
@@ -116,7 +118,8 @@ def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     own = source is not None and source.is_dir() and is_written_by_us(source)
     found = with_values(found, hints, look=not own)
     said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
-    return with_patients(found._replace(reading=said), source, hints)
+    found = with_patients(found._replace(reading=said), source, hints)
+    return found if own else found._replace(notes=(*found.notes, *told_classes(found.cases), *about_outlines(found)))
 
 
 def _refuse_nothing(path: Path) -> None:
@@ -316,13 +319,21 @@ def _main_kind(source: Path, listing: Listing) -> tuple[str, list[Entry], list[E
     kind = max(sorted_out, key=lambda kind: len(sorted_out[kind][0]))
     files, others = sorted_out[kind]
     if not files:
-        raise DataError(
-            f"{source} holds no images",
-            expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
-            remedy="give the folder that holds them (sub-folders are searched)",
-            code="DATA-002",
-        )
+        raise _no_images(source, others)
     return kind, files, others
+
+
+def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
+    """The error about a folder without images, with the endings of what it holds instead."""
+    endings = Counter("".join(Path(entry.name).suffixes[-2:]).lower() for entry in others if Path(entry.name).suffix)
+    held = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
+    return DataError(
+        f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
+        expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
+        remedy="write them as one of these, such as PNG or NPZ" if held
+        else "give the folder that holds them (sub-folders are searched)",
+        code="DATA-002",
+    )  # fmt: skip
 
 
 def _with_arrays_as_masks(files: list[Entry], others: list[Entry]) -> tuple[list[Entry], list[Entry]]:

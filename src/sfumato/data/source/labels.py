@@ -30,6 +30,7 @@ TRIED = 20_000
 CHOOSE = "name them with --label-column, with commas between them"
 BITS = re.compile(r"[01]{2,}")
 LIST = re.compile(r"\[.*\]|\(.*\)|\{.*\}")
+LIST_OF_ONE = re.compile(r"[\[({]\s*(['\"]?)([^,;|'\"\[\](){}]+)\1\s*,?\s*[\])}]")
 
 
 class Labels(NamedTuple):
@@ -53,6 +54,7 @@ def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequenc
     Raises:
         DataError: several classes in one value, measurements instead of classes, or rows without a class.
     """
+    values = _out_of_lists(values)
     empty = [value.lower() in EMPTY for value in values]
     if all(empty):
         return Labels([None] * len(values), [f"the column '{column}' is empty: no classes"] if values else [])
@@ -81,6 +83,15 @@ def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequenc
         notes.append(f"rows without a class in the column '{column}', left out: {sum(empty)}")
     names = [None if none else mapping[value] for value, none in zip(values, empty, strict=True)]
     return Labels(names, notes, dropped=any(empty))
+
+
+def _out_of_lists(values: Sequence[str]) -> Sequence[str]:
+    """The values without brackets, where each is a list of one, as Python writes them: `['N']`."""
+    inside = {value: LIST_OF_ONE.fullmatch(value.strip()) for value in values if value.lower() not in EMPTY}
+    if not all(inside.values()):
+        return values
+    alone = {value: match[2].strip() for value, match in inside.items() if match}
+    return [alone.get(value, value) for value in values]
 
 
 def _unsure(values: Sequence[str], empty: Sequence[bool]) -> list[bool]:

@@ -32,6 +32,9 @@ ALIKE, NEAR, NESTED = 0.75, 0.25, 0.97
 MOST = 0.9
 """Share of the pairs that speaks for all."""
 
+FULL = 0.95
+"""Share of the rim of a picture that an inverted mask covers at least."""
+
 VIEW = 0.3
 """Share of the image that a field of view has at least."""
 
@@ -45,10 +48,14 @@ class Overlap(NamedTuple):
     Attributes:
         shares: for each pair that both show something, the share of the smaller object that lies on the larger.
         dice: of the same pairs.
+        doubled: share of what is drawn that lies in several masks.
+        filled: share of the masks whose rim is all but filled, as that of an inverted one is.
     """
 
     shares: tuple[float, ...]
     dice: tuple[float, ...]
+    doubled: float = 0.0
+    filled: float = 0.0
 
     @property
     def together(self) -> bool:
@@ -77,11 +84,16 @@ class Overlap(NamedTuple):
 
 def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
     """How far the masks of images with several lie on one another; None where none could be compared."""
-    shares, dice = list[float](), list[float]()
+    shares, dice, filled = list[float](), list[float](), list[bool]()
+    drawn_at_all = drawn_twice = 0
     images = {id(masks): image for image, masks in several.items()}
     for masks in sampled(list(several.values())):
         areas = [object_in(mask.entry.locator, images[id(masks)]) for mask in masks[:MASKS]]
         drawn = [area for area in areas if area is not None and area.any()]
+        filled += [_fills_rim(area) for area in drawn]
+        if len(drawn) > 1 and len({area.shape for area in drawn}) == 1:
+            times = np.sum(drawn, axis=0)
+            drawn_at_all, drawn_twice = drawn_at_all + int((times > 0).sum()), drawn_twice + int((times > 1).sum())
         for one, other in combinations(drawn, 2):
             if one.shape == other.shape:
                 both, sizes = int((one & other).sum()), (int(one.sum()), int(other.sum()))
@@ -89,7 +101,14 @@ def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
                 dice.append(2 * both / sum(sizes))
         if len(shares) >= ENOUGH:
             break
-    return Overlap(tuple(shares), tuple(dice)) if shares else None
+    doubled = drawn_twice / max(1, drawn_at_all)
+    return Overlap(tuple(shares), tuple(dice), doubled, float(np.mean(filled))) if shares else None
+
+
+def _fills_rim(area: Shown) -> bool:
+    """Whether an object covers nearly all of the border of a picture."""
+    rim = [area[0], area[-1], area[:, 0], area[:, -1]] if area.ndim == 2 else [np.zeros(1, bool)]
+    return bool(np.concatenate(rim).mean() >= FULL)
 
 
 def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:

@@ -28,6 +28,9 @@ from sfumato.data.source.words import SIDES, tokens
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
+NOTICED, MOST_INVERTED = 0.01, 0.5
+"""Shares from which on pixels of several classes, and files that look inverted, are told."""
+
 RARE = 0.1
 """Share of the masks up to which names among numbers are chance: `0f7e`, `beef`."""
 
@@ -326,6 +329,7 @@ def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "nam
         lacking += len({value for value, _ in kept}) < len(values)
     notes = [f"images that lack a file for some class, taken for having none of it: {lacking}"] if lacking else []
     notes += [f"masks of other classes, not used: {len(unused)}"] if unused else []
+    notes += _about_overlap(owned)
     either = any(kind_of(mask).folder and kind_of(mask).suffix for masks in owned.values() for mask in masks)
     other = "--classes-by suffix, " if by == "name" and either else ""
     told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''}"
@@ -333,6 +337,25 @@ def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "nam
         masks, {0: "background", **{value: name for name, value in values.items()}}, None,
         f"{told} (else {other}--join-masks or --readers-by)", tuple(notes), tuple(unused),
     )  # fmt: skip
+
+
+def _about_overlap(owned: Masks) -> Iterator[str]:
+    """What a mask of one class for each pixel cannot hold of files of several, and files that look inverted."""
+    several = {image: masks for image, masks in owned.items() if len(masks) > 1}
+    measured = overlap(several) if several else None
+    if measured is None:
+        return
+    if measured.filled >= MOST_INVERTED:
+        yield (
+            f"{measured.filled:.0%} of the files of classes are filled along the rim: are they inverted? If so, swap 0 "
+            "and 255 in the files; of a single class that is named with --masks, check --fix-into does it"
+        )
+    elif measured.doubled >= NOTICED:
+        yield (
+            f"{measured.doubled:.0%} of what is drawn lies in files of several classes: each pixel has one, that of "
+            "the smaller object (a cup within its disc); where both are to count, train on one class at a time, named "
+            "with --masks"
+        )
 
 
 def _as_said(owned: Masks, hints: Hints, notes: tuple[str, ...], unused: tuple[Owned, ...]) -> Readings:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from sfumato.data.formats.joined import Part, joined
 from sfumato.data.formats.volume import Header
 from sfumato.data.manifest import COLUMNS, MEASURED, Case, folded
 from sfumato.data.source.classes import without_folders_of_one
@@ -27,7 +28,7 @@ from sfumato.data.source.persons import spelling
 from sfumato.data.source.pointed import volumes_at
 from sfumato.data.source.table import UNKNOWN, Table, columns_of
 from sfumato.data.source.which_table import read_for
-from sfumato.errors import DataError, collected, listed, raise_together
+from sfumato.errors import DataError, UsageError, collected, listed, raise_together
 from sfumato.wording import counted
 
 RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASURED))}")
@@ -105,6 +106,7 @@ def tabulate(
     labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
     cases = {case.image: replace(case, channels=named[case.image]) for case in arranged.cases}
     described = _described(kept, plan, images, cases, labels.names, splits.names, readers)
+    described = _as_said(described, plan, hints)
     if hints.images_only:
         described = [replace(case, masks=()) for case in described]
     if not any(labels.names):
@@ -180,10 +182,7 @@ def _located(table: Table, column: str, files: Places) -> tuple[dict[int, str], 
             problems.append(_in_row(table, row.number, error))
             continue
         if len(found) > 1:
-            finding = (
-                f"{table.path}, row {row.number}: '{text}' may be {len(found)} files, such as {found[0]}, {found[1]}"
-            )
-            problems.append(DataError(finding, expected="a path that one file has", code="DATA-051"))
+            problems.append(_several_files(table, row.number, text, found))
         elif not found:
             missing.append(f"row {row.number}: {text or '(empty)'}")
         elif _differ(called.setdefault(found[0], text), text):
@@ -250,6 +249,17 @@ def _splits(table: Table, plan: Plan, known: Mapping[str, str]) -> Labels:
         note = f"the column '{plan.split}' holds no splits ({', '.join(strange[:5])}): kept as it is"
         return Labels([None] * len(table.rows), [note])
     return Labels([SPLITS.get(value) for value in values], [])
+
+
+def _several_files(table: Table, number: int, text: str, found: Sequence[str]) -> DataError:
+    """The error about a name that several files have; the folder of one of them tells it apart."""
+    return DataError(
+        f"{table.path}, row {number}: '{text}' may be {len(found)} files, such as {found[0]}, {found[1]}",
+        expected="a path that one file has",
+        remedy=f"write the folder too, such as {Path(found[0]).parent.name}/{text}; or give the folder that is meant "
+        f"as the source, and the table with --labels {table.path}",
+        code="DATA-051",
+    )
 
 
 def _cells(table: Table, columns: Sequence[str], files: Files) -> list[tuple[str, ...]]:
@@ -322,6 +332,24 @@ def _described(
             )
         )
     return described
+
+
+def _as_said(cases: Sequence[Case], plan: Plan, hints: Hints) -> list[Case]:
+    """The cases with the masks of all columns and rows of an image as parts of one, where a person said so.
+
+    Raises:
+        UsageError: a person said that they are classes.
+    """
+    if hints.classes_by is not None and plan.masks:
+        raise UsageError(
+            f"--classes-by {hints.classes_by}: the table names the masks, in the column {', '.join(plan.masks)}",
+            expected="masks beside the images, told apart by their folders or names",
+            remedy="leave --classes-by out; or give the folder with --images and --masks and no table",
+        )
+    if not hints.join_masks or not plan.masks:
+        return list(cases)
+    return [replace(case, masks=(joined([Part("", mask) for mask in case.masks]),) if case.masks else ())
+            for case in cases]  # fmt: skip
 
 
 def _refuse_clashes(table: Table, rows: Mapping[str, Sequence[int]], what: str, values: Sequence[str | None]) -> None:

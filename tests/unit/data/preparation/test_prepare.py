@@ -396,3 +396,11 @@ def test_a_split_that_has_a_picture_twice_is_refused_unless_it_is_to_be_kept(tmp
     assert refusal.value.code == "DATA-081" and "--keep-split" in refusal.value.remedy
     kept = run(split, tmp_path / "kept", modality="xray", keep_split=True)
     assert any("more than one split: 1" in note for note in kept.notes)
+
+
+def test_a_division_without_validation_and_test_is_told(tmp_path: Path) -> None:
+    """All cases are of one patient; with several nothing is said."""
+    cases = images(tmp_path / "in", 12, noise(np.uint8, 0, 255))
+    alone = run([replace(case, patient="one") for case in cases], tmp_path / "alone")
+    assert any("no case is left for validation and test: patients (1," in note for note in alone.notes)
+    assert not any("no case is left" in note for note in run(cases, tmp_path / "many").notes)

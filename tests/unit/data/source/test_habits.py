@@ -596,3 +596,67 @@ def test_an_id_reaches_as_far_as_that_of_an_image(tmp_path: Path) -> None:
     found = find_cases(tmp_path, hints=Hints(images="i/{id}.png", masks="m/{id}_{class}.png"))
     assert list(found.mask_names.values()) == ["background", "cup", "hard_exudate"]
     assert {case.id: len(parts_of(case.masks[0])) for case in found.cases} == {"a": 2, "a_1": 2, "b_1": 2}
+
+
+def classes_of_files(folder: Path, **shown: np.ndarray) -> Found:
+    for number in range(COUNT):
+        save(folder, f"images/{number}.png", noise(number))
+        for name, mask in shown.items():
+            save(folder, f"masks/{name}/{number}.png", mask)
+    return find_cases(folder, hints=Hints(classes_by="folder"))
+
+
+def test_what_lies_in_files_of_several_classes_is_told(tmp_path: Path) -> None:
+    """Attributes of ISIC 2018 overlap, and a pixel has one class; of files that are apart nothing is said."""
+    both = classes_of_files(tmp_path / "over", network=disc(12, 10, 5), streaks=disc(12, 14, 5))
+    (note,) = (note for note in both.notes if "lies in files of several classes" in note)
+    over = np.stack([disc(12, 10, 5), disc(12, 14, 5)]) > 0
+    assert note.startswith(f"{over.all(0).sum() / over.any(0).sum():.0%} of what is drawn")
+    apart = classes_of_files(tmp_path / "apart", liver=ONE, spleen=TWO)
+    assert not any("several classes" in note or "inverted" in note for note in apart.notes)
+
+
+def test_files_of_classes_that_are_inverted_are_told(tmp_path: Path) -> None:
+    """PALM draws in black on white."""
+    found = classes_of_files(tmp_path, disc=255 - ONE, atrophy=255 - TWO)
+    assert any(note.startswith("100% of the files of classes are filled along the rim") for note in found.notes)
+
+
+def test_a_class_in_a_pattern_of_masks_alone_is_one(tmp_path: Path) -> None:
+    for number in range(COUNT):
+        save(tmp_path, f"input/ISIC_{number}.png", noise(number))
+        for name, mask in (("globules", ONE), ("streaks", TWO)):
+            save(tmp_path, f"truth/ISIC_{number}_attribute_{name}.png", mask)
+    found = find_cases(tmp_path, hints=Hints(masks="truth/{id}_attribute_{class}.png"))
+    assert found.mask_names == {0: "background", 1: "globules", 2: "streaks"} and len(found.cases) == COUNT
+    read = find_cases(tmp_path, hints=Hints(masks="truth/{id}_attribute_{reader}.png"))
+    assert {len(case.masks) for case in read.cases} == {2}
+
+
+def test_masks_that_are_outlines_are_told(tmp_path: Path) -> None:
+    """HC18 draws a line around the head; a ring of muscle, a filled object and vessels are none."""
+    rows, columns = np.mgrid[:64, :64]
+    radius = np.hypot(rows - 32, columns - 32)
+    shown = {
+        "line": np.abs(radius - 20) < 0.8,
+        "ring": np.abs(radius - 18) < 4,
+        "filled": radius < 20,
+        "vessels": (rows % 16 == 8) | (columns % 16 == 8),
+    }
+    for name, mask in shown.items():
+        for number in range(COUNT):
+            picture = np.random.default_rng(number).integers(20, 230, (64, 64)).astype(np.uint8)
+            save(tmp_path / name, f"images/{number}.png", picture)
+            save(tmp_path / name, f"masks/{number}.png", np.where(mask, 255, 0).astype(np.uint8))
+    told = {name: any("are outlines" in note for note in find_cases(tmp_path / name).notes) for name in shown}
+    assert told == {"line": True, "ring": False, "filled": False, "vessels": False}
+
+
+def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:
+    """A folder of centres or folds that became classes is seen."""
+    for number in range(12):
+        save(tmp_path, f"{'Center_01' if number < 8 else 'Center_07'}/{number}.png", noise(number))
+    assert "classes of images: Center_01 (8), Center_07 (4)" in find_cases(tmp_path).notes
+    for number in range(12):
+        save(tmp_path / "flat", f"{number}.png", noise(number))
+    assert not any("classes of images" in note for note in find_cases(tmp_path / "flat").notes)

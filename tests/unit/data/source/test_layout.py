@@ -101,3 +101,12 @@ def test_folders_of_images_by_number_are_no_classes(tmp_path: Path) -> None:
     found = find_cases(touch(tmp_path, *(f"images_{part:03}/images/{part}{n}.png" for part in (1, 2) for n in "ab")))
     assert not found.classes and any("folders of images by number, which are no classes: 2" in n for n in found.notes)
     assert find_cases(tmp_path, hints=Hints(class_level=1)).classes == ("images_001", "images_002")
+
+
+def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
+    """STARE is packed (`.ppm.gz`), PCam is HDF5."""
+    for name in ("im0001.ppm.gz", "im0002.ppm.gz", "train.h5"):
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds no images, but files of other forms: 2 \.ppm\.gz, 1 \.h5") as error:
+        find_cases(tmp_path)
+    assert error.value.code == "DATA-002" and "PNG or NPZ" in error.value.remedy

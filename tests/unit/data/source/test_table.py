@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from sfumato.data.formats.joined import parts_of
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.data.source.labels import Labels, one_hot_columns
 from sfumato.errors import DataError, UsageError
@@ -66,7 +67,7 @@ def test_classes_are_read_alike(tmp_path: Path, text: str, classes: dict[str, st
     found = find_cases(table(images(tmp_path, "a.png", "b.png"), text, "labels.txt"))
     assert labels(found) == classes
     assert note in "\n".join(found.notes) and bool(note) == bool(
-        [text for text in found.notes if not re.search("header|nobody", text)]
+        [text for text in found.notes if not re.search("header|nobody|classes of images", text)]
     )
 
 
@@ -446,3 +447,38 @@ def test_a_folder_of_masks_beside_a_table_that_names_them(tmp_path: Path) -> Non
     images(tmp_path, "others/a.png", "others/b.png")
     with pytest.raises(UsageError, match="no image has its mask there: the table names others"):
         find_cases(tmp_path / "x.csv", masks=tmp_path / "others")
+
+
+def test_a_list_of_one_class_is_that_class(tmp_path: Path) -> None:
+    """As Python writes it: the table of ODIR-5K has `['N']`."""
+    pictures = images(tmp_path, "a.png", "b.png", "c.png")
+    text = "image,label\na,\"['N']\"\nb,\"['D']\"\nc,\"('N',)\"\n"
+    assert labels(find_cases(table(pictures, text))) == {"a": "N", "b": "D", "c": "N"}
+    with pytest.raises(DataError, match="several classes in one value") as error:
+        find_cases(table(pictures, text.replace("'D'", "'D', 'N'")))
+    assert error.value.code == "DATA-052"
+
+
+def test_masks_of_columns_and_rows_are_joined_where_a_person_says_so(tmp_path: Path) -> None:
+    """Two lesions of one mammogram (CBIS-DDSM): in two columns, or in two rows of one image."""
+    folder = images(tmp_path, "i/a.png", "i/b.png", "m/a1.png", "m/a2.png", "m/b1.png")
+    by_column = table(folder, "image,mask_0,mask_1\ni/a.png,m/a1.png,m/a2.png\ni/b.png,m/b1.png,\n", "columns.csv")
+    by_row = table(folder, "image,mask\ni/a.png,m/a1.png\ni/a.png,m/a2.png\ni/b.png,m/b1.png\n", "rows.csv")
+    for said in (by_column, by_row):
+        found = find_cases(said, hints=Hints(join_masks=True))
+        assert [[len(parts_of(mask)) for mask in case.masks] for case in found.cases] == [[2], [1]]
+        assert [len(case.masks) for case in find_cases(said).cases] == [2, 1]
+        with pytest.raises(UsageError, match="the table names the masks, in the column mask"):
+            find_cases(said, hints=Hints(classes_by="suffix"))
+
+
+def test_a_name_of_two_files_is_told_apart_by_its_folder(tmp_path: Path) -> None:
+    """HC18 counts its images from 0 in training and test; both remedies are tried."""
+    folder = images(tmp_path, "train/a.png", "train/b.png", "test/a.png")
+    said = table(folder, "image,label\na.png,x\nb.png,y\n")
+    with pytest.raises(DataError, match="may be 2 files") as error:
+        find_cases(said)
+    assert "test/a.png" in error.value.remedy and f"--labels {said}" in error.value.remedy
+    assert len(find_cases(folder / "train", hints=Hints(table=said)).cases) == 2
+    said.write_text("image,label\ntrain/a.png,x\ntrain/b.png,y\n")
+    assert labels(find_cases(said)) == {"a": "x", "b": "y"}

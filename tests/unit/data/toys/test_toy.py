@@ -19,7 +19,8 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_toy_data_is_a_source(toy: Path) -> None:
     found = find_cases(toy)
-    assert found.has_masks and found.classes == ("grade 0", "grade 1", "grade 2") and not found.notes
+    assert found.has_masks and found.classes == ("grade 0", "grade 1", "grade 2")
+    assert found.notes == ("classes of images: grade 0 (10), grade 1 (10), grade 2 (10)",)
     assert len(found.cases) == 30 and {len(case.masks) for case in found.cases} == {4}
     assert {case.origin for case in found.cases} == {"synthetic"}
     assert 15 <= len({case.patient for case in found.cases}) <= 20
