@@ -13,6 +13,9 @@ from sfumato.wording import counted
 GREY, WHITE = 128, 255
 """Where soft masks are cut, and what their objects are where they are sharp."""
 
+SAME = 0.995
+"""Dice from which on readers draw the same, as people never do."""
+
 APART = 0.1
 """Mean Dice up to which masks are hardly of readers who drew the same."""
 
@@ -43,12 +46,13 @@ def _readers(facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
         dice = sum(agreement.dice for agreement in agreements) / len(agreements)
         partly = sum(agreement.is_partly_empty for agreement in agreements)
         turned = ", inverted masks put right" if meaning.inverted else ""
-        apart = dice < APART
+        apart, same = dice < APART, dice > SAME
         yield Finding(
-            code="DATA-096", severity="warning" if apart else "note",
+            code="DATA-096", severity="warning" if apart or same else "note",
             text=f"readers agree with a mean Dice of {dice:.2f}{turned}; in {partly} of "
             f"{counted(len(agreements), 'image')} some found nothing and others something",
             fix="are these parts of one mask (--join-masks), or a class each (--classes-by folder or suffix)?" if apart
+            else "are these copies of one mask? If so, name those that are meant with --masks and {id}" if same
             else "nothing to do: train on all readers, so that the model shows how far they differ",
         )  # fmt: skip
 

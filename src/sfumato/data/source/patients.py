@@ -68,6 +68,8 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
 def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     """Whose the cases are where no person said it: a table before tags, tags before names, names before folders."""
     names = [name_of(case, source) for case in found.cases]
+    if hints.class_level:
+        found = _without_classes_as_people(found)
     if found.form != "table":
         found = _without_data_sets_as_people(found, names)
     nested = {name for case in found.cases if (name := _known(case))}
@@ -142,6 +144,12 @@ def _without_data_sets_as_people(found: Found, paths: Sequence[Name]) -> Found:
     return found._replace(cases=cases, notes=(*found.notes, note))
 
 
+def _without_classes_as_people(found: Found) -> Found:
+    """Folders that a person calls classes are no patients."""
+    cases = tuple(replace(case, patient=None) if case.patient == case.label else case for case in found.cases)
+    return found._replace(cases=cases)
+
+
 def _level(names: Sequence[Name], folders: Collection[str]) -> str:
     """The flag by which folders are classes, as far as one of them lies in the way to each image."""
     levels = {place for name in names for place, folder in enumerate(name.folders, start=1) if folder in folders}
@@ -202,6 +210,10 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
         note = f"folders {'taken as patients' if named else 'of patients'}, not as classes, by their names: {number}"
         note += f"; --class-level {level} makes them classes"
         return found._replace(notes=(*found.notes, note))
+    if hints.group_by == PARENT:  # also where each has folders of its own
+        cases = tuple(replace(case, patient=folder) for case, folder in zip(found.cases, folders, strict=True))
+        note = f"folders of patients, as --group-by {PARENT} says: {number}"
+        return found._replace(cases=cases, notes=(*found.notes, note))
     return found._replace(problems=(*found.problems, _question(folders, level)))
 
 

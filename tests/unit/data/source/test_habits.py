@@ -468,6 +468,29 @@ def test_readers_who_never_agree_are_not_nothing_to_do(tmp_path: Path) -> None:
     assert told.severity == "warning" and "--join-masks" in told.fix and "Dice of 0.00" in told.text
 
 
+def test_readers_who_draw_the_same_may_be_copies(tmp_path: Path) -> None:
+    """MMOTU has each mask three times: in colours and as two forms of black and white."""
+    build(tmp_path, Habit(("images/{n}.png",), {"masks/{n}_1.png": ONE, "masks/{n}_2.png": ONE}))
+    found = find_cases(tmp_path, hints=Hints(readers_by="suffix"))
+    told = next(each for each in inspect(found, list(measure(found.cases))).findings if each.code == "DATA-096")
+    assert told.severity == "warning" and "copies of one mask" in told.fix and "Dice of 1.00" in told.text
+    alone = find_cases(tmp_path, hints=Hints(images="images/{id}.png", masks="masks/{id}_1.png"))
+    assert len(alone.cases) == COUNT and {len(case.masks) for case in alone.cases} == {1}
+
+
+def test_folders_that_a_person_calls_classes_are_no_patients(tmp_path: Path) -> None:
+    """COVID-QU-Ex: images and masks below each diagnosis, which comes again in every split."""
+    for split in ("Train", "Val", "Test"):
+        for kind in ("COVID-19", "Normal"):
+            for number in range(2):
+                save(tmp_path, f"{split}/{kind}/images/{split}{number}.png", noise(number))
+                save(tmp_path, f"{split}/{kind}/masks/{split}{number}.png", ONE)
+    note = next(note for note in find_cases(tmp_path).notes if "taken as patients" in note)
+    assert "--class-level 2 if each is a class" in note
+    found = find_cases(tmp_path, hints=Hints(class_level=2))
+    assert found.classes == ("COVID-19", "Normal") and {case.patient for case in found.cases} == {None}
+
+
 def test_arrays_that_are_parts_of_one_mask_are_refused(tmp_path: Path) -> None:
     for n in (1, 2):
         np.save(tmp_path / f"a{n}.npy", noise(n))

@@ -258,6 +258,10 @@ def test_folders_that_may_be_people_are_asked_about(tmp_path: Path) -> None:
     as_people = find_cases(doubtful, hints=Hints(group_by="parent"))
     assert not as_people.problems and as_people.classes == () and len(together(as_people)) == 5
     assert find_cases(doubtful, hints=Hints(group_by=r"_(\d)$")).problems, "grouped by something else"
+    deeper = touch(tmp_path / "gamma", *(f"{who}/{who}/{part}_image.png" for who in numbers for part in range(3)),
+                   *(f"{who}/{who}.png" for who in numbers))  # fmt: skip
+    people = find_cases(deeper, hints=Hints(group_by="parent"))
+    assert not people.problems and people.classes == () and len(together(people)) == 5
     as_classes = find_cases(doubtful, hints=Hints(class_level=2))
     assert not as_classes.problems and as_classes.classes == numbers
 
