@@ -19,7 +19,7 @@ from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import kind_of
-from sfumato.data.source.overlap import sampled
+from sfumato.data.source.overlap import MASKS, sampled
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.undecided import Masks, flags_for
 from sfumato.errors import DataError, listed
@@ -41,18 +41,18 @@ def not_of_one_class(several: Masks) -> str:
     """Why files with names are no files of a class each; empty where nothing speaks against it.
 
     Args:
-        several: the mask files of images with several.
+        several: the mask files of images with several; of each image, only a few are looked at.
     """
     if any(Locator.parse(mask.entry.locator).member for masks in several.values() for mask in masks[:1]):
         return ""
     rich, held, seen = dict[str, int](), dict[str, bool](), dict[str, int]()
     for masks in sampled(list(several.values())):
-        shown = list(_shown(masks))
+        shown = list(_shown(masks[:MASKS]))  # a hundred volumes of a scan are more than memory holds
         for one in shown:
             if len(one.values) > 1 and max(one.values) <= LARGEST:
                 rich[one.name] = max(rich.get(one.name, 0), len(one.values))
             others = [other.area for other in shown if other is not one and other.area.shape == one.area.shape]
-            if len(others) > 1 and one.area.any():
+            if 1 < len(others) == len(masks) - 1 and one.area.any():
                 same = bool((np.logical_or.reduce(others) == one.area).all())
                 held[one.name] = held.get(one.name, True) and same
                 seen[one.name] = seen.get(one.name, 0) + 1

@@ -13,8 +13,10 @@ from sfumato.data.facts import case_facts
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.formats.joined import OUTSIDE, parts_of
 from sfumato.data.formats.nifti import write_volume
+from sfumato.data.formats.scan import read_volume
 from sfumato.data.inspection.inspect import inspect, measure
-from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source import Found, Hints, find_cases, rivals
+from sfumato.data.source.overlap import MASKS
 from sfumato.errors import DataError, UsageError
 
 SIDE = 24
@@ -683,3 +685,18 @@ def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:
     for number in range(12):
         save(tmp_path / "flat", f"{number}.png", noise(number))
     assert not any("classes of images" in note for note in find_cases(tmp_path / "flat").notes)
+
+
+def test_of_many_masks_of_a_scan_few_are_read_to_know_what_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TotalSegmentator has 104 volumes of masks for each scan: together they are more than memory holds."""
+    organs = {f"organ_{letter}": disc(3 + 2 * place, 12, 1) for place, letter in enumerate("abcdefghij")}
+    for number in range(2):
+        save(tmp_path, f"s{number}/ct.nii.gz", noise(number))
+        for name, mask in organs.items():
+            save(tmp_path, f"s{number}/segmentations/{name}.nii.gz", mask)
+    read = list[Path]()
+    monkeypatch.setattr(rivals, "read_volume", lambda path: (read.append(path), read_volume(path))[1])
+    assert len(find_cases(tmp_path).mask_names) == 1 + len(organs)
+    assert 0 < len(read) <= 2 * MASKS
