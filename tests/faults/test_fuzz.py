@@ -205,7 +205,7 @@ def test_a_single_idx_file_is_a_source(tmp_path: Path) -> None:
     write(tmp_path, sound, sound.files[sound.target])
     (tmp_path / "y-labels-idx1-ubyte").write_bytes(b"of another set")
     found = find_cases(tmp_path / sound.target)
-    assert len(found.notes) == 1 and "nobody said whose" in found.notes[0]
+    assert "nobody said whose" in found.notes[0] and found.notes[1:] == ("classes of images: 0 (1), 1 (1), 2 (1)",)
     assert [(case.id, case.label) for case in found.cases] == [("x_0", "0"), ("x_1", "1"), ("x_2", "2")]
     assert np.array_equal(read_image(found.cases[1].image)[..., 0], STACK[1])
     (tmp_path / "x-labels-idx1-ubyte.gz").unlink()
