@@ -27,6 +27,7 @@ from typing import NamedTuple
 
 from sfumato.data.manifest import Case, folded
 from sfumato.data.order import natural
+from sfumato.data.source.beside import without_pictures_beside
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
@@ -37,6 +38,7 @@ from sfumato.data.source.making import make_cases
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
+from sfumato.data.source.unlabelled import without_unlabelled
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
 from sfumato.data.source.words import SPLITS as SPLITS
@@ -103,7 +105,13 @@ def arrange(
         cases, notes = make_cases(parted.images, {}, {}, hints.class_level)
         return Arranged(cases, [*parted.notes, *notes], [])
     readings = read_several(parted.matched.owned, hints, labels)
-    matched = parted.matched._replace(bare=_bare(parted, readings)) if parted.has_masks else parted.matched
+    matched, held = parted.matched, list[str]()
+    if parted.has_masks:
+        drawn = {image: masks for image, masks in matched.owned.items() if image in readings.masks}
+        matched = matched._replace(owned=drawn, bare=_bare(parted, readings))
+        matched, held = without_unlabelled(matched, parted.images)
+        matched, beside = without_pictures_beside(matched, parted.images)
+        held += beside
     unpaired = matched.unpaired if parted.has_masks else []
     images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]
     if (unpaired and not hints.drop_unpaired) or not images:
@@ -113,7 +121,12 @@ def arrange(
     told = [_told(images, matched, readings, names)] if parted.has_masks else []
     left = [f"left out because they have no partner: {matched.counts()}"] if unpaired else []
     return Arranged(
-        cases, [*told, *parted.notes, *left, *readings.notes, *notes], unpaired, readings.names, readings.ignore, names
+        cases,
+        [*told, *parted.notes, *left, *held, *readings.notes, *notes],
+        unpaired,
+        readings.names,
+        readings.ignore,
+        names,
     )
 
 

@@ -3,7 +3,7 @@
     Dataset004_Hippocampus/dataset.json
                            imagesTr/case_0000.nii.gz, case_0001.nii.gz (a file for each channel)
                            labelsTr/case.nii.gz
-                           imagesTs, labelsTs
+                           imagesVa, labelsVa, imagesTs, labelsTs
     splits_final.json      in the folder or beside it: `sfumato.data.folds`
 
 In `dataset.json`, `labels` maps names to values; a list of values is a region (a union of labels), and `ignore` is the
@@ -36,7 +36,11 @@ from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
 NAME = "dataset.json"
-PARTS = {"train": ("imagesTr", "labelsTr"), "test": ("imagesTs", "labelsTs")}
+PARTS = {
+    "train": ("imagesTr", "labelsTr"),
+    "validation": ("imagesVa", "labelsVa"),
+    "test": ("imagesTs", "labelsTs"),
+}
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "t1": "MR", "t1w": "MR", "t2": "MR", "t2w": "MR", "flair": "MR",
               "t1c": "MR", "t1ce": "MR", "t1gd": "MR", "adc": "MR", "dwi": "MR", "us": "US", "pet": "PT"}  # fmt: skip
@@ -110,7 +114,7 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     content = _content(folder / NAME)
     words = _words(folder / NAME, content)
     ending = str(content.get("file_ending", ""))
-    parts = {split: _part(folder, *names, ending) for split, names in PARTS.items()}
+    parts = _parts(folder, ending)
     if isinstance(content.get("dataset"), dict):
         parts["train"] = _listed_part(folder, content["dataset"])
     arranged = _arranged(parts, hints)
@@ -204,14 +208,22 @@ def _modality(content: Mapping[str, Any]) -> str | None:
     return known.pop() if len(known) == 1 else None
 
 
-def _part(folder: Path, images: str, labels: str, ending: str) -> Part:
-    """The files of two folders."""
+def _parts(folder: Path, ending: str) -> dict[str, Part]:
+    """The files of all folders. Where a label is called as an image is, numbers are those of cases: `amos_0001`."""
+    stems = {
+        split: [{_stem(path, ending): path for path in _files(folder / name, ending)} for name in names]
+        for split, names in PARTS.items()
+    }
+    are_channels = not any(images.keys() & labels.keys() for images, labels in stems.values())
+    return {split: Part(_by_case(images, are_channels), labels) for split, (images, labels) in stems.items()}
+
+
+def _by_case(images: Mapping[str, Path], are_channels: bool) -> dict[str, dict[int, Path]]:
     by_case: dict[str, dict[int, Path]] = defaultdict(dict)
-    for path in _files(folder / images, ending):
-        stem = _stem(path, ending)
-        found = CHANNEL.fullmatch(stem)
+    for stem, path in images.items():
+        found = CHANNEL.fullmatch(stem) if are_channels else None
         by_case[found["case"] if found else stem][int(found["channel"]) if found else 0] = path
-    return Part(dict(by_case), {_stem(path, ending): path for path in _files(folder / labels, ending)})
+    return dict(by_case)
 
 
 def _files(folder: Path, ending: str) -> list[Path]:
@@ -255,14 +267,14 @@ def _below(folder: Path, name: str) -> Path:
 
 
 def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
-    """Cases of both parts; cases for testing count only when they have labels."""
-    train, test = parts["train"], parts["test"]
+    """Cases of all parts; those that are not for training count only when they have labels."""
+    train = parts["train"]
     if not train.images:
         raise DataError("imagesTr holds no images", expected="imagesTr/case_0000.nii.gz ...", code="DATA-002")
-    _check_channels({**test.images, **train.images})
+    _check_channels({name: files for part in (*parts.values(), train) for name, files in part.images.items()})
     notes, unpaired = list[str](), list[str]()
     bare = [name for name in train.images if name not in train.labels]
-    orphans = [name for part in (train, test) for name in part.labels if name not in part.images]
+    orphans = [name for part in parts.values() for name in part.labels if name not in part.images]
     if hints.images_only:
         everyone = [_case(name, part, split) for split, part in parts.items() for name in part.images]
         return Arranged([replace(case, masks=()) for case in everyone], notes, unpaired)
@@ -281,8 +293,9 @@ def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
             )
         notes.append(f"left out because they have no partner: {len(bare)} images, {len(orphans)} labels")
         unpaired = [*bare, *orphans]
-    if unlabelled := len(set(test.images) - set(test.labels)):
-        notes.append(f"cases of imagesTs without labels, not used: {unlabelled}")
+    for split, (images, _) in PARTS.items():
+        if split != "train" and (unlabelled := len(parts[split].images.keys() - parts[split].labels.keys())):
+            notes.append(f"cases of {images} without labels, not used: {unlabelled}")
     cases = [_case(name, part, split) for split, part in parts.items() for name in part.images if name in part.labels]
     return Arranged(cases, notes, unpaired)
 

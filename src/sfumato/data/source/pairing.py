@@ -10,13 +10,14 @@ channels of one (`p1_t1`, `p1_flair` and `p1_seg`). What has no partner is liste
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from os.path import commonprefix
 from pathlib import PurePath
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
-from sfumato.data.source.words import tokens, without_image_words, without_mask_words
+from sfumato.data.source.words import MODALITIES, qualifier, tokens, without_image_words, without_mask_words
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
@@ -130,6 +131,8 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
             owned[image].append(Owned(entry, "", entry.name))
             taken.add(image)
     hits = [(mask, index.find(mask)) for mask in masks]
+    if not any(hit for _, hit in hits):
+        hits = _called_otherwise(index, masks) or hits
     lone = _beside_one_image(images, [mask for mask, hit in hits if hit is None])
     at_home = {hit.images[0].entry.locator for mask, hit in hits if hit and _is_at_home(mask, hit)}
     for mask, found in hits:
@@ -146,10 +149,41 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
     return Matched(dict(owned), channels, bare, orphans)
 
 
+def _called_otherwise(index: "Index", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
+    """The images of masks where another word stands before or behind all of their names: `bus_01-l`, `mask_01-l`.
+
+    Empty where most masks have none even so.
+    """
+    before, behind = _around([image.stem for image in index.images])
+    start, end = map(len, _around([mask.stem for mask in masks]))
+    hits = [
+        (mask, index.find(mask._replace(stem=before + mask.stem[start : len(mask.stem) - end] + behind)))
+        for mask in masks
+    ]
+    return hits if 2 * sum(hit is not None for _, hit in hits) > len(hits) else []
+
+
+def _around(names: Sequence[str]) -> tuple[str, str]:
+    """The words that stand before and behind all of several names; numbers tell cases apart."""
+    if len(names) < 2:
+        return "", ""
+    return _words_before(names), _words_before([name[::-1] for name in names])[::-1]
+
+
+def _words_before(names: Sequence[str]) -> str:
+    words = re.match(r"(?:[^\W\d_]+[ _.-]+)*", commonprefix(names))
+    return words[0] if words else ""
+
+
 def _beyond(folder: str, image: Picture) -> str:
-    """The folders of a mask without those in which its image lies too: these tell classes of images, not of pixels."""
+    """The folders of a mask without those in which its image lies too: these tell classes of images, not of pixels.
+
+    Nor does what the folders of both are called by beside their role: `images_C1` and `masks_C1`.
+    """
     first, *inner = folder.split("/")
     above = {part.casefold() for part in image.entry.parts[:-1]}
+    if qualifier(first) and qualifier(first) == qualifier(image.folder):
+        first = " ".join(token.text for token in tokens(first) if token.marks_mask)
     return "/".join([first, *(part for part in inner if part.casefold() not in above)])
 
 
@@ -195,7 +229,7 @@ class Index:
         for stem, rest in variants:
             for group, folder in _places(mask):
                 if found := self.exact.get((mask.split, group, stem)):
-                    return _hit(found[:1], folder, rest)
+                    return _hit([_of_the_same(found, mask)], folder, rest)
             if stem and len(named := self.names.get(stem, [])) == 1:
                 return _hit(named, _inner(mask, mask.below), rest)
         for stem, rest in variants:
@@ -254,9 +288,21 @@ class Index:
         for stem, rest in variants:
             for group, folder in _places(mask):
                 found = self._channels.get((mask.split, group, folded(stem)), [])
-                if len(found) > 1:
+                if len(found) > 1 and (stem or _are_of_several_kinds(found)):
                     return _hit(found, folder, rest)
         return None
+
+
+def _are_of_several_kinds(images: Sequence[Picture]) -> bool:
+    """Whether names differ by more than a number, or are those of modalities: `case 1` and `case 2` are two cases."""
+    names = {image.stem.lower() for image in images}
+    return names <= MODALITIES or len({re.sub(r"\d+", "", name) for name in names}) > 1
+
+
+def _of_the_same(found: Sequence[Picture], mask: Picture) -> Picture:
+    """Of images of one name the one whose folder is called by the same words: `Images_Square` and `Masks_Square`."""
+    same = [image for image in found if qualifier(image.folder) == qualifier(mask.folder)]
+    return (same or found)[0]
 
 
 def _is_one(found: Sequence[Picture], stem: str) -> bool:

@@ -75,19 +75,19 @@ def _shown(masks: Sequence[Owned]) -> Iterator[_Shown]:
 def instead(several: Masks, why: str) -> DataError:
     """The error about such masks, with the patterns of each kind of them."""
     shown = [f"{image}: {', '.join(mask.entry.where for mask in masks)}" for image, masks in several.items()]
-    ways = "; ".join(_ways(several))
+    choices = "; ".join(ways(several))
     return DataError(
         f"{counted(len(several), 'image has', 'images have')} several masks, and these are no files of a class each: "
         f"{why}\n{listed(shown)}",
         expected="one file of masks for each image, or a file for each class",
-        remedy=f"choose one: {ways}. With --classes-by folder or suffix each file is a class all the same"
-        if ways
+        remedy=f"choose one: {choices}. With --classes-by folder or suffix each file is a class all the same"
+        if choices
         else flags_for(mask for masks in several.values() for mask in masks),
         code="DATA-011",
     )
 
 
-def _ways(several: Masks) -> Iterator[str]:
+def ways(several: Masks) -> Iterator[str]:
     """The patterns by which the masks of a kind are meant alone, where all images lie in one folder."""
     image, masks = next(iter(several.items()))
     if len({PurePath(one).parent for one in several}) == 1:

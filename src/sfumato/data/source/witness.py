@@ -187,7 +187,7 @@ def _is_like_a_mask(locator: str) -> bool | None:
         return None
     if not in_volume and values.shape[2] == 3:
         if (values.max(2).astype(int) - values.min(2) > FEW).any():
-            return False
+            return _has_few_colours(values)
         values = values[..., 0]
     if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
         return False
@@ -198,6 +198,11 @@ def _is_like_a_mask(locator: str) -> bool | None:
         return True
     near = (values <= 15) | (values >= 240)
     return bool(not in_volume and values.dtype == np.uint8 and near.mean() >= SOFT and (values >= 240).any())
+
+
+def _has_few_colours(values: np.ndarray) -> bool:
+    """Whether a picture has a colour for each of few classes; a few of its pixels tell most photographs."""
+    return all(len(np.unique(some.reshape(-1, 3), axis=0)) <= FEW for some in (values[::16, ::16], values))
 
 
 def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:

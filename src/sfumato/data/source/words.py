@@ -257,6 +257,13 @@ def read_folder(name: str) -> Folder:
     return Folder("", certain=bool(split), split=split)
 
 
+@lru_cache(maxsize=8192)
+def qualifier(name: str) -> tuple[str, ...]:
+    """What the name of a folder says beside what lies in it: `c1` of `images_C1` and of `masks_C1`."""
+    silent = MASKS | IMAGES | VIEWS | SPLITS.keys()
+    return tuple(token.text for token in tokens(name) if token.text not in silent)
+
+
 def composed(name: str) -> str:
     """A name with its accents composed with their letters."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)

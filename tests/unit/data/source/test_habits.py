@@ -247,6 +247,13 @@ def test_images_with_nothing_but_a_field_of_view_have_no_mask(tmp_path: Path) ->
     for n in (1, 2):
         save(tmp_path, f"test/images/{n:02}_test.tif", noise(n))
         save(tmp_path, f"test/mask/{n:02}_test_mask.gif", VIEW)
+    found = find_cases(tmp_path)
+    assert len(found.cases) == COUNT and not found.unpaired
+    assert any(
+        note.startswith("images in folders without any mask, not used: test/images/*_test.tif (2)")
+        for note in found.notes
+    )
+    (tmp_path / "test").rename(tmp_path / "more")
     with pytest.raises(DataError, match=r"2 images have no mask:\n.*01_test\.tif"):
         find_cases(tmp_path)
     assert len(find_cases(tmp_path, hints=Hints(drop_unpaired=True)).cases) == COUNT

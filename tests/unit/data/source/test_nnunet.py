@@ -41,6 +41,20 @@ def test_images_with_channels_and_what_the_file_says(tmp_path: Path) -> None:
     assert (found.ignore, found.modality, found.has_masks) == (2, "CT", True)
 
 
+def test_numbers_of_cases_are_no_channels(tmp_path: Path) -> None:
+    for part, numbers in (("Tr", (1, 4)), ("Va", (8,)), ("Ts", (2,))):
+        for kind in ("images", "labels")[: 1 + (part != "Ts")]:
+            for number in numbers:
+                (tmp_path / f"{kind}{part}").mkdir(exist_ok=True)
+                write_image(tmp_path / f"{kind}{part}" / f"amos_{number:04d}.png", np.zeros((4, 4), np.uint8))
+    (tmp_path / "dataset.json").write_text(json.dumps({**PLAIN, "numTraining": 2}))
+    found = find_cases(tmp_path)
+    assert [(case.id, case.split) for case in found.cases] == [
+        ("amos_0001", "train"), ("amos_0004", "train"), ("amos_0008", "validation"),
+    ]  # fmt: skip
+    assert found.channels == () and "cases of imagesTs without labels, not used: 1" in found.notes
+
+
 def test_regions_and_the_decathlon(tmp_path: Path) -> None:
     labels = {"background": 0, "whole": [1, 2], "core": [2], "edema": 1}
     found = find_cases(raw(tmp_path / "a", {**PLAIN, "labels": labels, "numTraining": 5}))

@@ -1,0 +1,42 @@
+"""Images in folders of their own without any mask, as contests keep those of their test images to themselves.
+
+    Training/p1/p1_t1.nii.gz, p1_seg.nii.gz    ValidationData/p9/p9_t1.nii.gz
+    imagesTr/1.png, labelsTr/1.png             imagesTs/9.png
+
+They are no images whose masks were lost: they are left out, and told.
+"""
+
+from collections.abc import Sequence
+from pathlib import PurePath
+
+from sfumato.data.source.listing import Entry
+from sfumato.data.source.pairing import Matched, Picture
+from sfumato.data.source.patterns import told_files
+from sfumato.data.source.words import tokens
+
+HELD = {"test", "testing", "tests", "ts", "val", "valid", "validation", "va", "unlabelled", "unlabeled", "unannotated"}
+"""Words in the names of folders of images whose masks may be held back."""
+
+
+def without_unlabelled(matched: Matched, images: Sequence[Picture]) -> tuple[Matched, list[str]]:
+    """What was matched without images in folders of their own that hold no mask, and a note on these."""
+    bare = set(matched.bare)
+    perhaps = [(image.entry, held) for image in images if image.entry.locator in bare and (held := _held(image.entry))]
+    if not perhaps:
+        return matched, []
+    drawn = [mask.entry.locator for masks in matched.owned.values() for mask in masks]
+    with_masks = {folder for name in (*drawn, *matched.orphans, *matched.owned) for folder in PurePath(name).parents}
+    left = [entry for entry, held in perhaps if not with_masks.issuperset(held)]
+    if not left:
+        return matched, []
+    names = {entry.locator for entry in left}
+    note = (
+        f"images in folders without any mask, not used: {told_files(left)}; once there is a model, segment draws them"
+    )
+    return matched._replace(bare=[name for name in matched.bare if name not in names]), [note]
+
+
+def _held(entry: Entry) -> list[PurePath]:
+    """The folders of the source above an image that say what it is for."""
+    above = zip(reversed(entry.parts[:-1]), PurePath(entry.locator).parents, strict=False)
+    return [folder for part, folder in above if HELD & {token.text for token in tokens(part)}]

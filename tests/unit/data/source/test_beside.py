@@ -1,0 +1,112 @@
+"""Images and pictures beside those that have masks: held back, called otherwise, or shown in another form."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sfumato.data.formats.image import write_image
+from sfumato.data.source import Found, Hints, find_cases
+from sfumato.errors import DataError
+
+SIDE = 24
+
+
+def photo(number: int, side: int = SIDE) -> np.ndarray:
+    return np.random.default_rng(number).integers(20, 230, (side, side, 3)).astype(np.uint8)
+
+
+def drawn(number: int, side: int = SIDE) -> np.ndarray:
+    mask = np.zeros((side, side), np.uint8)
+    mask[4 : 8 + number, 4:9] = 255
+    return mask
+
+
+def save(folder: Path, files: dict[str, np.ndarray]) -> Path:
+    for name, pixels in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_image(folder / name, pixels)
+    return folder
+
+
+def pairs(found: Found) -> set[tuple[str, str]]:
+    return {(Path(case.image).name, Path(mask).name) for case in found.cases for mask in case.masks}
+
+
+def plain(images: str = "images", masks: str = "masks") -> dict[str, np.ndarray]:
+    return {f"{images}/{n}.png": photo(n) for n in range(4)} | {f"{masks}/{n}.png": drawn(n) for n in range(4)}
+
+
+@pytest.mark.parametrize("home", ["imagesTs", "Challenge_ValidationData/images", "unlabelled", "TestA/p1"])
+def test_images_whose_masks_are_held_back_are_told(tmp_path: Path, home: str) -> None:
+    save(tmp_path, plain("imagesTr", "labelsTr") | {f"{home}/{n}.png": photo(n) for n in range(7, 9)})
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 4 and not found.unpaired
+    assert f"images in folders without any mask, not used: {home}/*.png (2)" in "\n".join(found.notes)
+
+
+@pytest.mark.parametrize("home", ["imagesTr", "more", "Contest", "test_images"])
+def test_other_images_without_masks_are_not_passed_over(tmp_path: Path, home: str) -> None:
+    save(tmp_path, plain("imagesTr", "labelsTr") | {f"{home}/{n}.png": photo(n) for n in range(7, 9)})
+    if home == "test_images":  # some masks of the folder are there
+        save(tmp_path, {"test_masks/8.png": drawn(1)})
+    with pytest.raises(DataError, match="no mask"):
+        find_cases(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("bus_000{}-l", "mask_000{}-l"),
+        ("case {}", "label {}"),
+        ("fundus-{}_left", "vessels-{}_left"),
+        ("{}_colour_photo", "{}_drawn"),
+    ],
+)
+def test_another_word_before_or_behind_all_names(tmp_path: Path, image: str, mask: str) -> None:
+    save(tmp_path, {f"Images/{image.format(n)}.png": photo(n) for n in range(4)})
+    save(tmp_path, {f"Masks/{mask.format(n)}.png": drawn(n) for n in range(4)})
+    assert pairs(find_cases(tmp_path)) == {(f"{image.format(n)}.png", f"{mask.format(n)}.png") for n in range(4)}
+
+
+@pytest.mark.parametrize(("image", "mask"), [("p01_{}", "p02_{}"), ("scan_{}", "mask_1{}"), ("left{}", "right{}")])
+def test_numbers_before_names_tell_cases_apart(tmp_path: Path, image: str, mask: str) -> None:
+    save(tmp_path, {f"Images/{image.format(n)}.png": photo(n) for n in range(4)})
+    save(tmp_path, {f"Masks/{mask.format(n)}.png": drawn(n) for n in range(4)})
+    with pytest.raises(DataError, match="no mask"):
+        find_cases(tmp_path)
+
+
+def test_folders_of_images_and_masks_with_a_word_in_common(tmp_path: Path) -> None:
+    for home in ("A", "B"):
+        files = {f"images_{home}/{home}{n}.png": photo(n) for n in range(3)}
+        files |= {f"masks_{home}/{home}{n}_mask.png": drawn(n) for n in range(3)}
+        save(tmp_path / f"data_{home}", files)
+    found = find_cases(tmp_path)
+    assert pairs(found) == {(f"{home}{n}.png", f"{home}{n}_mask.png") for home in "AB" for n in range(3)}
+    assert not found.mask_names, "the word is that of the folder, and no class of pixels"
+
+
+def test_further_masks_of_the_same_images_are_chosen_from(tmp_path: Path) -> None:
+    coloured = {n: np.dstack([drawn(n), np.zeros((SIDE, SIDE), np.uint8), drawn(n)]) for n in range(4)}
+    further = {f"arteries/{n}.png": drawn(n + 1) for n in range(4)} | {f"both/{n}.png": coloured[n] for n in range(4)}
+    save(tmp_path, plain() | further)
+    with pytest.raises(DataError) as error:
+        find_cases(tmp_path)
+    assert all(f"{name}/*.png (4)" in error.value.finding for name in ("masks", "arteries", "both"))
+    images, masks = "images/{id}.png", "arteries/{id}.png"
+    assert f"--images '{images}' --masks '{masks}'" in error.value.remedy
+    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    assert len(found.cases) == 4 and all("arteries" in case.masks[0] for case in found.cases)
+
+
+def test_other_forms_of_the_same_pictures_are_told(tmp_path: Path) -> None:
+    cropped = {f"Images_Cropped/{n}.png": photo(n)[4:, 4:] for n in range(4)}
+    cropped |= {f"Masks_Cropped/{n}.png": drawn(n)[4:, 4:] for n in range(4)}
+    save(tmp_path, plain("Images", "Masks") | cropped)
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 4 and all("Cropped" not in case.image for case in found.cases)
+    note = "not used: Images_Cropped/*.png (4), Masks_Cropped/*.png (4); --images and --masks"
+    assert any(note in said for said in found.notes)
+    chosen = Hints(images="Images_Cropped/{id}.png", masks="Masks_Cropped/{id}.png")
+    assert all("Cropped" in case.image for case in find_cases(tmp_path, hints=chosen).cases)
