@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from sfumato.data.manifest import Case
+from sfumato.data.manifest import SPLITS, Case
 from sfumato.escape import visible
 from sfumato.wording import counted
 
@@ -51,6 +51,16 @@ def told_classes(cases: Sequence[Case]) -> list[str]:
     shown = ", ".join(f"{visible(name)} ({count})" for name, count in counts.most_common(SHOWN))
     more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
     return [f"classes of images: {shown}{more}"]
+
+
+def told_splits(cases: Sequence[Case]) -> list[str]:
+    """A line with the parts into which the source divides the images."""
+    counts = Counter(case.split for case in cases)
+    if counts.keys() <= {None}:
+        return []
+    shown = [f"{name} ({counts[name]})" for name in SPLITS if counts[name]]
+    shown += [f"nothing said of {counts[None]}"] if counts[None] else []
+    return [f"splits that the source brings: {', '.join(shown)}"]
 
 
 def _spelt(case: Case) -> Case:

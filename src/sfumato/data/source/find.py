@@ -30,7 +30,7 @@ from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
 from sfumato.data.source.byhand import is_called_a_mask
-from sfumato.data.source.classes import told_classes
+from sfumato.data.source.classes import told_classes, told_splits
 from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
@@ -59,6 +59,7 @@ from sfumato.data.source.pictured import refuse_pictured
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.texts import about_texts
+from sfumato.data.source.twins import without_twins
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_table, names_all_files, read_for
@@ -119,7 +120,13 @@ def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     found = with_values(found, hints, look=not own)
     said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
     found = with_patients(found._replace(reading=said), source, hints)
-    return found if own else found._replace(notes=(*found.notes, *told_classes(found.cases), *about_outlines(found)))
+    return (
+        found
+        if own
+        else found._replace(
+            notes=(*found.notes, *told_classes(found.cases), *told_splits(found.cases), *about_outlines(found))
+        )
+    )
 
 
 def _refuse_nothing(path: Path) -> None:
@@ -232,7 +239,7 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
             return find_in_nnunet(root, hints)
         if is_bundle(source):
             return find_in_bundle(source, hints)
-    listing = files_below(source)
+    listing = without_twins(files_below(source))
     if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
         found = find_idx(listing.entries)
         return found._replace(notes=(*left_out(listing, []), *found.notes))

@@ -5,7 +5,7 @@ that says less (`trainval`) go where another one puts them; those of no list hav
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -67,12 +67,11 @@ def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry
 
 
 def _notes(lists: Sequence[_List], cases: Sequence[Case]) -> Iterator[str]:
-    sizes = Counter(case.split for case in cases)
-    parts = ", ".join(f"{split} {sizes[split]}" for split in ("train", "validation", "test") if sizes[split])
-    rest = f"; {counted(sizes[None], 'case')} of no list" if sizes[None] else ""
+    rest = sum(case.split is None for case in cases)
+    without = f" ({counted(rest, 'case')} of no list)" if rest else ""
     more = "; what else their lines say is not read" if any(one.more for one in lists) else ""
     told = ", ".join(one.entry.where for one in lists)
-    yield f"the split is that of {told} ({parts}{rest}){more}; to divide afresh, take these files out of the folder"
+    yield f"the split is that of {told}{without}{more}; to divide afresh, take these files out of the folder"
 
 
 def _split(entry: Entry) -> str:

@@ -10,13 +10,13 @@ channels of one (`p1_t1`, `p1_flair` and `p1_seg`). What has no partner is liste
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from os.path import commonprefix
 from pathlib import PurePath
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
+from sfumato.data.source.patterns import common_start
 from sfumato.data.source.words import MODALITIES, qualifier, tokens, without_image_words, without_mask_words
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -171,7 +171,7 @@ def _around(names: Sequence[str]) -> tuple[str, str]:
 
 
 def _words_before(names: Sequence[str]) -> str:
-    words = re.match(r"(?:[^\W\d_]+[ _.-]+)*", commonprefix(names))
+    words = re.match(r"(?:[^\W\d_]+[ _.-]+)*", common_start(names))
     return words[0] if words else ""
 
 

@@ -176,3 +176,12 @@ def test_file_names_are_names_on_every_system() -> None:
 def test_plain_names() -> None:
     assert plain_name("  a \u00a0 b\t") == "a b"
     assert plain_name("e\u0301") == "\u00e9"
+
+
+def test_the_splits_of_a_source_are_told(tmp_path: Path) -> None:
+    for part, count in (("train", 3), ("test", 2), ("more", 1)):
+        for number in range(count):
+            picture(tmp_path / part / "a" / f"{part}{number}.png")
+    told = [note for note in find_cases(tmp_path).notes if note.startswith("splits")]
+    assert told == ["splits that the source brings: train (3), test (2), nothing said of 1"]
+    assert not any(note.startswith("splits") for note in find_cases(tmp_path / "train").notes)

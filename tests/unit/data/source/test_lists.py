@@ -30,7 +30,8 @@ def splits(found: Found) -> list[str | None]:
 def test_lists_name_the_split_which_is_told(tmp_path: Path) -> None:
     found = find(tmp_path, {"train_val_list.txt": NAMES[:6], "test_list.txt": NAMES[6:]})
     assert splits(found) == ["train"] * 6 + ["test"] * 2
-    assert any("test_list.txt, train_val_list.txt (train 6, test 2)" in note for note in found.notes)
+    assert any("the split is that of test_list.txt, train_val_list.txt; to divide" in note for note in found.notes)
+    assert "splits that the source brings: train (6), test (2)" in found.notes
     assert not any("not used" in note for note in found.notes) and not found.classes
 
 

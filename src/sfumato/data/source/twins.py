@@ -1,0 +1,56 @@
+"""Folders that lie in a source twice, the second time in a folder of their own, as archives that hold one leave them.
+
+kaggle_3m/TCGA_1/1.tif ...     lgg-mri-segmentation/kaggle_3m/TCGA_1/1.tif ...
+"""
+
+import filecmp
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from sfumato.data.source.listing import Entry, Listing, Parts
+from sfumato.wording import counted
+
+WITHIN = 2
+"""Folders at most in which a second one lies."""
+
+
+def without_twins(listing: Listing) -> Listing:
+    """The files of a source without those of folders that are there twice, file by file, and notes on these."""
+    below = defaultdict[Parts, list[Entry]](list)
+    for entry in listing.entries:
+        for depth in range(1, len(entry.parts)):
+            below[entry.parts[:depth]].append(entry)
+    twins = dict[Parts, Parts]()
+    for folder in sorted(below, key=len):
+        if any(folder[: len(twin)] == twin for twin in twins):
+            continue
+        for first in _without_outer(folder):
+            if len(below.get(first, ())) == len(below[folder]) and _are_equal(below[first], below[folder], len(first),
+                                                                              len(folder)):  # fmt: skip
+                twins[folder] = first
+                break
+    if not twins:
+        return listing
+    kept = [entry for entry in listing.entries if not any(entry.parts[: len(twin)] == twin for twin in twins)]
+    notes = [
+        f"{'/'.join(twin)} is {'/'.join(first)} once more, file by file, not used: {counted(len(below[twin]), 'file')}"
+        for twin, first in twins.items()
+    ]
+    return listing._replace(entries=kept, notes=(*listing.notes, *notes))
+
+
+def _without_outer(folder: Parts) -> Iterator[Parts]:
+    """The path of a folder without one or two of the folders in which it lies."""
+    for count in range(1, WITHIN + 1):
+        for start in range(len(folder) - count):
+            yield folder[:start] + folder[start + count :]
+
+
+def _are_equal(one: Sequence[Entry], other: Sequence[Entry], first: int, second: int) -> bool:
+    """Whether two folders, at these depths, hold the same files; all are compared once names and sizes agree."""
+    if [entry.parts[first:] for entry in one] != [entry.parts[second:] for entry in other]:
+        return False
+    both = [(a.locator, b.locator) for a, b in zip(one, other, strict=True)]
+    same_size = all(os.stat(a).st_size == os.stat(b).st_size for a, b in both)  # noqa: PTH116 - a Path each is slow
+    return same_size and all(filecmp.cmp(a, b, shallow=False) for a, b in both)
