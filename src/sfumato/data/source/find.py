@@ -52,7 +52,7 @@ from sfumato.data.source.listing import (
 )
 from sfumato.data.source.lists import with_lists
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
-from sfumato.data.source.outlined import about_outlines
+from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
@@ -68,7 +68,8 @@ from sfumato.provenance import is_written_by_us
 from sfumato.tables import read_columns
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names", "pages")
+SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "fill_outlines", "class_names",
+        "pages")  # fmt: skip
 """What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
 
 WHOLE = ":"
@@ -117,6 +118,7 @@ def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     """The same with the patients and the names of classes that a person said, and with what was said."""
     own = source is not None and source.is_dir() and is_written_by_us(source)
     found = with_values(found, hints, look=not own)
+    found = with_filled(found) if hints.fill_outlines and found.has_masks else found
     said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
     found = with_patients(found._replace(reading=said), source, hints)
     return found if own else found._replace(notes=(*found.notes, *told_classes(found.cases), *about_outlines(found)))

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import ANY, Part, joined, parts_of, renamed
+from sfumato.data.formats.joined import ANY, FILL, Part, joined, parts_of, renamed
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.mask import count_values, is_soft
@@ -80,7 +80,7 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
     names = hints.names_of_classes
     if names and not set(names.values()) <= set(found.mask_names.values()):
         return _as_named(found, names)
-    if found.mask_names or any(part.role.isdecimal() for mask in found.cases[0].masks for part in parts_of(mask)):
+    if found.mask_names or any(_is_of_a_class(part) for mask in found.cases[0].masks for part in parts_of(mask)):
         return found
     if hints.join_masks:
         return _joined_values(found)
@@ -93,6 +93,11 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
         "1=NAME,2=NAME"
     )
     return _with_role(found, ANY)._replace(notes=(*found.notes, note))
+
+
+def _is_of_a_class(part: Part) -> bool:
+    """Whether a file is that of a class, whatever its values."""
+    return part.role.removeprefix(FILL).isdecimal()
 
 
 def _as_named(found: Found, names: Mapping[int, str]) -> Found:
