@@ -36,7 +36,9 @@ from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.making import make_cases
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.previews import without_previews
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
+from sfumato.data.source.trees import refuse_trees
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
 from sfumato.data.source.words import SPLITS as SPLITS
@@ -159,8 +161,10 @@ def _by_names(
         separate = [_as_mask(picture) for picture in _pictures(masks, frozenset(), anywhere=anywhere)]
     if hints.images_only:
         return Parted(images, Matched({}, {}, [], []), notes, has_masks=False)
+    images, made = without_previews(images, drawn=bool(separate or known))
+    refuse_trees(images, separate)
     matched = match(images, separate, known)
-    return Parted(images, matched, notes, has_masks=bool(separate or known))
+    return Parted(images, matched, [*notes, *made], has_masks=bool(separate or known))
 
 
 def _as_mask(picture: Picture) -> Picture:

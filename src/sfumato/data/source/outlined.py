@@ -47,11 +47,7 @@ def with_filled(found: Found) -> Found:
     files = [part.locator for mask in masks for part in parts_of(mask) if _is_drawn(part)]
     if not files:  # a dataset that was filled
         return found
-    looked = [
-        (file, shape)
-        for file in files[:: -(-len(files) // FILLED)]
-        if (shape := _object_in(file)) is not None
-    ]
+    looked = [(file, shape) for file in files[:: -(-len(files) // FILLED)] if (shape := _object_in(file)) is not None]
     open_lines = [file for file, shape in looked if not _is_closed(shape)]
     if len(open_lines) == len(looked):
         raise DataError(

@@ -7,6 +7,7 @@ As files of classes they would lose what their values say, or make a class witho
 the patterns that choose one of them.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from os import sep
@@ -21,7 +22,8 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.overlap import MASKS, sampled
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.undecided import Masks, flags_for
+from sfumato.data.source.patterns import common_start
+from sfumato.data.source.undecided import Masks, flags_for, unclear
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -87,14 +89,34 @@ def instead(several: Masks, why: str) -> DataError:
     )
 
 
+def readers_of_classes(several: Masks, why: str) -> DataError:
+    """The error about files of several classes of several readers, with the pattern of the readers of each class."""
+    error = unclear(several, why)
+    image, masks = max(several.items(), key=lambda one: len(one[1]))
+    named = defaultdict[str, list[str]](list)
+    for mask in masks if len({PurePath(one).parent for one in several}) == 1 else ():
+        named[kind_of(mask).name].append(way(image, mask))
+    ways = list(filter(None, (with_reader(found) for found in named.values() if len(found) > 1)))
+    told = "; ".join(ways) or "--images 'PLACE/{id}.tif' --masks 'PLACE/{id}_{reader}.tif'"
+    error.remedy += f"; readers of one class alone: {told}"
+    return error
+
+
+def with_reader(ways: Sequence[str]) -> str:
+    """The patterns of the masks of an image as one, with {reader} where they differ."""
+    start = common_start(ways)
+    end = common_start([way[len(start) :][::-1] for way in ways])[::-1]
+    return f"{start}{{reader}}{end}" if "{id}" in start + end else ""
+
+
 def _ways(several: Masks) -> Iterator[str]:
     """The patterns by which the masks of a kind are meant alone, where all images lie in one folder."""
     image, masks = next(iter(several.items()))
     if len({PurePath(one).parent for one in several}) == 1:
-        yield from filter(None, (_way(image, mask) for mask in masks))
+        yield from filter(None, (way(image, mask) for mask in masks))
 
 
-def _way(image: str, mask: Owned) -> str:
+def way(image: str, mask: Owned) -> str:
     """The patterns by which masks like one are meant; empty where its name has nothing in common with its image's."""
     root = mask.entry.locator.removesuffix(mask.entry.where.replace("/", sep))
     places = Path(image.removeprefix(root)).as_posix(), mask.entry.where

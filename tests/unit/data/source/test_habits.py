@@ -731,6 +731,57 @@ def test_outlines_of_classes_are_filled_each(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_mask(mask), meant)
 
 
+@pytest.mark.parametrize("shift", [0, 1])
+def test_a_cup_that_all_but_fills_its_disc_is_a_class(tmp_path: Path, shift: int) -> None:
+    """RIM-ONE; other names may be those of readers."""
+    for n in range(COUNT):
+        for folder, names in (("rim", ("cup", "disc")), ("open", ("anna", "otto"))):
+            save(tmp_path / folder, f"images/g{n}.png", noise(n))
+            for name, radius in zip(names, (8, 9), strict=True):
+                save(tmp_path / folder, f"masks/g{n}_{name}.png", disc(12, 12 + shift, radius))
+    assert set(find_cases(tmp_path / "rim").mask_names.values()) == {"background", "cup", "disc"}
+    with pytest.raises(DataError, match="are these readers"):
+        find_cases(tmp_path / "open")
+
+
+@pytest.mark.parametrize("place", ["masks/g{n}_expert{r}_{c}", "masks/g{n}_Exp{r}_{c}", "expert{r}/{c}/g{n}"])
+def test_files_of_classes_of_readers_are_refused_with_patterns(tmp_path: Path, place: str) -> None:
+    """A reader for each file would be six; each pattern that is shown reads the readers of a class."""
+    for n in range(COUNT):
+        save(tmp_path, f"images/g{n}.png", noise(n))
+        for r in (1, 2, 3):
+            for c, radius in (("cup", 4), ("disc", 8)):
+                save(tmp_path, f"{place.format(n=n, r=r, c=c)}.png", disc(11 + r % 2, 12, radius))
+    with pytest.raises(DataError, match="each of several readers has files of several names") as refused:
+        find_cases(tmp_path)
+    ways = re.findall(r"--images '(images/[^']+)' --masks '([^']+)'", refused.value.remedy)
+    assert len(ways) == 2
+    for images, masks in ways:
+        found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+        assert [len(case.masks) for case in found.cases] == [3] * COUNT
+
+
+def test_short_words_for_readers_count_with_a_number_alone(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path / "read", f"images/Im{n}.png", noise(n))
+        save(tmp_path / "named", f"images/exp{n}.png", noise(n))
+        save(tmp_path / "named", f"masks/exp{n}.png", ONE)
+        for r in range(1, 6):
+            save(tmp_path / "read", f"masks/Im{n}-Exp{r}-Disc.png", disc(11 + r % 2, 12, 7))
+    assert [len(case.masks) for case in find_cases(tmp_path / "read").cases] == [5] * COUNT
+    assert [len(case.masks) for case in find_cases(tmp_path / "named").cases] == [1] * COUNT
+
+
+def test_a_folder_for_each_image_among_the_masks_says_nothing(tmp_path: Path) -> None:
+    """DRISHTI-GS: the disc and the cup lie in the folder of their image, below one for their kind."""
+    for n in range(COUNT):
+        save(tmp_path, f"Images/g_{n:03}.png", noise(n))
+        save(tmp_path, f"GT/g_{n:03}/SoftMap/g_{n:03}_ODsegSoftmap.png", disc(12, 12, 8))
+        save(tmp_path, f"GT/g_{n:03}/SoftMap/g_{n:03}_cupsegSoftmap.png", disc(12, 12, 4))
+    found = find_cases(tmp_path)
+    assert set(found.mask_names.values()) == {"background", "ODsegSoftmap", "cupsegSoftmap"}
+
+
 def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:
     """A folder of centres or folds that became classes is seen."""
     for number in range(12):
