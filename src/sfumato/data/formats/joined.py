@@ -46,8 +46,8 @@ class Part(NamedTuple):
 
     Attributes:
         role: the value of its class, "" for a part of one reading, "within" for the field of view, "on" for the image
-            of the contours that stand before it, "any" for numbers of objects, `renamed` for other values. "fill" stands
-            before these where the lines of a file enclose what is meant.
+            of the contours that stand before it, "any" for numbers of objects, `renamed` for other values. Before these
+            stands "fill" where the lines of a file enclose what is meant.
         locator: where it is read.
     """
 

@@ -59,6 +59,7 @@ from sfumato.data.source.pictured import refuse_pictured
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.texts import about_texts
+from sfumato.data.source.unread import MATLAB, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_table, names_all_files, read_for
@@ -255,11 +256,17 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if table is not None:
         found = _by_table(table, source, listing, masks, hints, follow=False)
     else:
+        if masks is None and hints.images is None and not hints.images_only:
+            refuse_lone_masks(files, others)
         found = _of_kind(kind, files, masks, hints)
         if not found.has_masks and not hints.images_only:
             found = with_outlines(found, files, others, source, hints)
             outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
             others = [entry for entry in others if entry.locator not in outlines]
+        if not found.has_masks and not hints.images_only:
+            others, said = without_yolo(files, others)
+            notes += said
+            refuse_unread(files, others, len(found.cases))
         found, others = with_lists(found, others)
         notes += left_out(listing, others, what=kind)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
@@ -329,10 +336,12 @@ def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
     """The error about a folder without images, with the endings of what it holds instead."""
     endings = Counter("".join(Path(entry.name).suffixes[-2:]).lower() for entry in others if Path(entry.name).suffix)
     held = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
+    first = next((entry for entry in others if entry.name.lower().endswith(MATLAB)), None)
+    inside = "" if first is None else told_inside(first)
     return DataError(
-        f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
+        f"{source} holds no images{f', but files of other forms: {held}' if held else ''}{f' ({inside})' if inside else ''}",
         expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
-        remedy="write them as one of these, such as PNG or NPZ" if held
+        remedy="write them as one of these, such as PNG, or NPZ with an image and a mask in each" if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
     )  # fmt: skip
