@@ -56,6 +56,7 @@ from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
+from sfumato.data.source.shares import with_shares
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.texts import about_texts
@@ -119,6 +120,7 @@ def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     """The same with the patients and the names of classes that a person said, and with what was said."""
     own = source is not None and source.is_dir() and is_written_by_us(source)
     found = with_values(found, hints, look=not own)
+    found = found if own else with_shares(found, hints)
     found = with_filled(found) if hints.fill_outlines and found.has_masks else found
     said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
     found = with_patients(found._replace(reading=said), source, hints)
@@ -245,9 +247,10 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if hints.table is not None:
         return _by_table(hints.table, source, listing, masks, hints, follow=True)
     _refuse_table_alone(source, listing, hints)
+    kind, files, others = _main_kind(source, listing)
     if masks is None and hints.images is None and not hints.images_only:
         refuse_pictured(listing.entries)
-    kind, files, others = _main_kind(source, listing)
+        refuse_lone_masks(files, others)
     if kind == "images":
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
@@ -256,20 +259,30 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if table is not None:
         found = _by_table(table, source, listing, masks, hints, follow=False)
     else:
-        if masks is None and hints.images is None and not hints.images_only:
-            refuse_lone_masks(files, others)
         found = _of_kind(kind, files, masks, hints)
         if not found.has_masks and not hints.images_only:
-            found = with_outlines(found, files, others, source, hints)
-            outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
-            others = [entry for entry in others if entry.locator not in outlines]
-        if not found.has_masks and not hints.images_only:
-            others, said = without_yolo(files, others)
-            notes += said
-            refuse_unread(files, others, len(found.cases))
+            found, others = _with_what_is_beside(found, files, others, source, hints)
         found, others = with_lists(found, others)
         notes += left_out(listing, others, what=kind)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
+
+
+def _with_what_is_beside(
+    found: Found, files: Sequence[Entry], others: Sequence[Entry], source: Path, hints: Hints
+) -> tuple[Found, list[Entry]]:
+    """Images without masks with the outlines beside them, and the files that are none of these.
+
+    Raises:
+        DataError: masks are beside them that are not read.
+    """
+    found = with_outlines(found, files, others, source, hints)
+    outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
+    others = [entry for entry in others if entry.locator not in outlines]
+    if found.has_masks:
+        return found, others
+    others, said = without_yolo(files, others)
+    refuse_unread(files, others, len(found.cases))
+    return found._replace(notes=(*said, *found.notes)), others
 
 
 def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:
@@ -337,11 +350,12 @@ def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
     endings = Counter("".join(Path(entry.name).suffixes[-2:]).lower() for entry in others if Path(entry.name).suffix)
     held = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
     first = next((entry for entry in others if entry.name.lower().endswith(MATLAB)), None)
-    inside = "" if first is None else told_inside(first)
+    inside = told_inside(first) if first is not None else ""
+    held += f" ({inside})" if inside else ""
     return DataError(
-        f"{source} holds no images{f', but files of other forms: {held}' if held else ''}{f' ({inside})' if inside else ''}",
+        f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
         expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
-        remedy="write them as one of these, such as PNG, or NPZ with an image and a mask in each" if held
+        remedy="write them as one of these, such as PNG or NPZ (image and mask in each)" if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
     )  # fmt: skip

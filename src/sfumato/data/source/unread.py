@@ -126,7 +126,7 @@ def told_inside(entry: Entry) -> str:
 
     try:
         with open_file(target.path) as file:
-            found = whosmat(file)
+            found = whosmat(file)  # type: ignore[arg-type]  # its stubs know paths alone
     except NotImplementedError:
         return f"{entry.name} is of MATLAB 7.3, which is HDF5"
     except Exception as error:  # whatever is raised on damaged files: they are not read anyway
