@@ -36,6 +36,7 @@ from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.making import make_cases
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.paired import way_of_paired
 from sfumato.data.source.previews import without_previews
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
 from sfumato.data.source.trees import refuse_trees
@@ -109,7 +110,7 @@ def arrange(
     unpaired = matched.unpaired if parted.has_masks else []
     images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]
     if (unpaired and not hints.drop_unpaired) or not images:
-        raise matched.complaint(kept=len(images))
+        raise matched.complaint(kept=len(images), way=way_of_paired(parted))
     names = channel_names(images, matched.channels)
     cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level)
     told = [_told(images, matched, readings, names)] if parted.has_masks else []

@@ -117,15 +117,21 @@ def _ways(several: Masks) -> Iterator[str]:
 
 
 def way(image: str, mask: Owned) -> str:
-    """The patterns by which masks like one are meant; empty where its name has nothing in common with its image's."""
+    """The flags by which masks like one are meant; empty where nothing says which belong to which image."""
+    patterns = patterns_of(image, mask)
+    return f"--images '{patterns[0]}' --masks '{patterns[1]}'" if patterns else ""
+
+
+def patterns_of(image: str, mask: Owned) -> tuple[str, str] | None:
+    """The patterns of an image and of masks like one; None where their names have nothing in common."""
     root = mask.entry.locator.removesuffix(mask.entry.where.replace("/", sep))
     places = Path(image.removeprefix(root)).as_posix(), mask.entry.where
     stems = [place.rpartition("/")[2].partition(".")[0] for place in places]
     same = len(list(takewhile(lambda both: both[0] == both[1], zip(*stems, strict=False))))
     if not same:
-        return ""
-    patterns = [_pattern(place, same if len(set(stems)) > 1 else len(stems[0])) for place in places]
-    return f"--images '{patterns[0]}' --masks '{patterns[1]}'"
+        return None
+    one, other = (_pattern(place, same if len(set(stems)) > 1 else len(stems[0])) for place in places)
+    return one, other
 
 
 def _pattern(place: str, length: int) -> str:

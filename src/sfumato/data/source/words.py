@@ -78,7 +78,7 @@ ABBREVIATED = _words("exp obs rad ann reviewer radiologist doctor")
 """Readers, where a number stands behind."""
 BESIDE = _words("ho ids id class classes fine coarse binary bin visible png final corrected tr ts") | SECONDARY
 """What may stand beside a word for a mask, and says nothing by itself."""
-FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti the and of a b c d")
+FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti tissue the and of a b c d")
 PORTION = re.compile(r"(?:images?|imgs?|pictures?|photos?)[ _.-]?\d+", re.IGNORECASE)
 """Folders into which the images of a set were divided, as `images_001` is."""
 JOINED = {
