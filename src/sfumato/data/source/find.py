@@ -60,7 +60,7 @@ from sfumato.data.source.shares import with_shares
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.texts import about_texts
-from sfumato.data.source.unread import MATLAB, refuse_lone_masks, refuse_unread, told_inside, without_yolo
+from sfumato.data.source.unread import MATLAB, as_png, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_table, names_all_files, read_for
@@ -352,10 +352,11 @@ def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
     first = next((entry for entry in others if entry.name.lower().endswith(MATLAB)), None)
     inside = told_inside(first) if first is not None else ""
     held += f" ({inside})" if inside else ""
+    way = f": {command}" if (command := as_png(others)) else ""
     return DataError(
         f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
         expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
-        remedy="write them as one of these, such as PNG or NPZ (image and mask in each)" if held
+        remedy=f"write them as one of these, such as PNG or NPZ (image and mask in each){way}" if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
     )  # fmt: skip

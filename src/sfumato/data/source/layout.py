@@ -34,9 +34,9 @@ from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.making import make_cases
+from sfumato.data.source.paired import way_of_paired
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.paired import way_of_paired
 from sfumato.data.source.previews import without_previews
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
 from sfumato.data.source.trees import refuse_trees

@@ -153,9 +153,9 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
 
 
 def _beyond(folder: str, image: Picture) -> str:
-    """The folders of a mask without those of its image: these tell images and classes of them, not of pixels."""
+    """The folders of a mask without those in which its image lies too: these tell classes of images, not of pixels."""
     first, *inner = folder.split("/")
-    above = {part.casefold() for part in (*image.entry.parts[:-1], image.stem)}
+    above = {part.casefold() for part in image.entry.parts[:-1]}
     return "/".join([first, *(part for part in inner if part.casefold() not in above)])
 
 

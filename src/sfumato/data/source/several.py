@@ -15,6 +15,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import PurePath
 from types import MappingProxyType
 
 from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, Part, joined, parts_of
@@ -73,7 +74,7 @@ def read_several(owned: Masks, hints: Hints, labels: Mapping[str, frozenset[str]
     Raises:
         DataError: nobody can know.
     """
-    owned, unused, notes = _without_secondary(owned)
+    owned, unused, notes = _without_secondary(_without_own_folders(owned))
     if hints.is_said_of_masks:
         return _as_said(owned, hints, notes, unused)
     refuse_copies(owned)
@@ -84,6 +85,21 @@ def read_several(owned: Masks, hints: Hints, labels: Mapping[str, frozenset[str]
     notes = (*notes, *said, *readings.notes)
     return _within(Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)),
                    views)  # fmt: skip
+
+
+def _without_own_folders(owned: Masks) -> Masks:
+    """The masks without the folder that is called after their image, where all lie in such a one: it tells images."""
+    if not all(_stem(image) in mask.folder.split("/") for image, masks in owned.items() for mask in masks):
+        return owned
+    return {image: [_outside(mask, _stem(image)) for mask in masks] for image, masks in owned.items()}
+
+
+def _stem(image: str) -> str:
+    return PurePath(image).name.partition(".")[0]
+
+
+def _outside(mask: Owned, folder: str) -> Owned:
+    return mask._replace(folder="/".join(part for part in mask.folder.split("/") if part != folder))
 
 
 def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[str, ...]]:
@@ -316,8 +332,8 @@ def _join(owned: Masks, *, what: str = "") -> Readings:
     }
     joined_images = sum(len(of_image) > 1 for of_image in owned.values())
     parts = what or "parts of one mask (they lie beside one another), joined"
-    told = f"{parts} in {counted(joined_images, 'image')} (else --readers-by or --classes-by)" if joined_images else ""
-    return Readings(masks, told=told)
+    told = f"{parts} in {counted(joined_images, 'image')} (else --readers-by or --classes-by folder or suffix)"
+    return Readings(masks, told=told if joined_images else "")
 
 
 def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "name") -> Readings:
@@ -354,7 +370,7 @@ def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "nam
     told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''}"
     return Readings(
         masks, {0: "background", **{value: name for name, value in values.items()}}, None,
-        f"{told} (else {other}--join-masks or --readers-by)", tuple(notes), tuple(unused),
+        f"{told} (else {other}--join-masks or --readers-by folder or suffix)", tuple(notes), tuple(unused),
     )  # fmt: skip
 
 

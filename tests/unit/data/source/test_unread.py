@@ -1,9 +1,15 @@
 """Masks, and images, of forms that are not read: refused in words where they would be passed over."""
 
+import gzip
+import io
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.io import savemat
 
 from sfumato.data.formats.image import write_image
@@ -104,3 +110,21 @@ def test_masks_whose_images_are_not_read_are_no_images(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"masks alone: .* 4 \.jp2"):
         find_cases(tmp_path)
     assert len(find_cases(tmp_path / "masks").cases) == COUNT
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_portable_pictures_come_with_the_command_that_writes_them_as_png(tmp_path: Path, packed: bool) -> None:
+    """STARE, as it is typed."""
+    files = list[str]()
+    for number in range(COUNT):
+        content = io.BytesIO()
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (9, 9, 3)).astype(np.uint8)).save(content, "PPM")
+        path = tmp_path / f"im{number}.ppm{'.gz' if packed else ''}"
+        path.write_bytes(gzip.compress(content.getvalue()) if packed else content.getvalue())
+        files.append(str(path))
+    with pytest.raises(DataError, match=r"holds no images, but files of other forms: 4 \.ppm") as refused:
+        find_cases(tmp_path)
+    command = shlex.split(refused.value.remedy.partition(": ")[2])
+    assert command[0] == "python" and command[-1] == "FILES"
+    subprocess.run([sys.executable, *command[1:-1], *files], check=True)
+    assert [case.id for case in find_cases(tmp_path).cases] == [f"im{number}" for number in range(COUNT)]
