@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato.builder.data import build_hints
 from sfumato.cli import main
 from sfumato.data.toys.messy import make_messy
+from sfumato.recipe import load_recipe
 
 EVIL = "x<img src=q onerror=alert(1)>"
 
@@ -148,3 +150,21 @@ def test_names_that_are_not_shown_are_in_a_file(
     assert "all of it" not in capsys.readouterr().err
     rows = (tmp_path / "out" / "findings.csv").read_text().splitlines()
     assert rows[0] == "severity,code,finding,file" and sum("DATA-003" in row for row in rows) == 6
+
+
+def test_outlines_are_filled_in_check_and_in_a_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """HC18: the foreground is what the line encloses, and the dataset keeps what was said."""
+    rows, columns = np.mgrid[:32, :32]
+    radius = np.hypot(rows - 16, columns - 16)
+    for number in range(6):
+        save(
+            tmp_path / "scans" / f"{number}_HC.png", np.random.default_rng(number).integers(0, 255, (32, 32), np.uint8)
+        )
+        line = np.where(np.abs(radius - 12) < 0.8, 255, 0).astype(np.uint8)
+        save(tmp_path / "scans" / f"{number}_HC_Annotation.png", line)
+    assert call("check", tmp_path / "scans", "--fill-outlines") == 0
+    assert "outlines are filled in 6 masks" in capsys.readouterr().err
+    assert build_hints(load_recipe("segment", settings=["data.source.fill_outlines=true"]).data).fill_outlines
+    assert call("prepare", tmp_path / "scans", "--fill-outlines", "--size", 32, "--out", tmp_path / "set") == 0
+    assert json.loads((tmp_path / "set/dataset.json").read_text(encoding="utf-8"))["reading"] == {"fill_outlines": True}
+    assert (np.load(tmp_path / "set/masks.npy").reshape(6, 32, 32) == (radius < 12.8)).all()

@@ -36,6 +36,7 @@ def build_hints(data: Data) -> Hints:
         readers_by=source.readers_by,
         classes_by=source.classes_by,
         join_masks=source.join_masks,
+        fill_outlines=source.fill_outlines,
     )
 
 

@@ -171,7 +171,10 @@ def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) ->
     if len(values) <= 2:
         return _binary(values)
     if is_soft(counts):
-        text = f"the masks have {len(values)} values, most near 0 or 255 (resized or JPEG): 128 and above is the object"
+        text = (
+            f"the masks have {len(values)} values, most near 0 or 255 (resized, JPEG, or shares of readers): 128 and "
+            "above is the object"
+        )
         return MaskRule((), 128, text)
     if len(values) > MAX_CLASSES or (values[-1] - values[0] >= MAX_CLASSES and len(values) > FEW):
         raise DataError(

@@ -41,6 +41,7 @@ class Source(Part):
         None, description="several masks of an image are of classes, told apart likewise"
     )
     join_masks: bool = Field(False, description="several masks of an image, or several values of one, are parts of one")
+    fill_outlines: bool = Field(False, description="the masks are closed lines around what is meant, which is filled")
     class_names: tuple[str, ...] = Field(
         (), description="names of the values of masks: [liver, tumour] for 1 and 2, or [128=liver, 255=tumour]"
     )

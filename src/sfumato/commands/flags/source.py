@@ -28,6 +28,7 @@ class SourceFlags:
         readers_by: Several masks of an image are of readers, told apart by their folder or by the end of their name.
         classes_by: Several masks of an image are of classes, told apart likewise.
         join_masks: Several masks of an image are parts of one; of a single one, all values but 0.
+        fill_outlines: The masks are closed lines around what is meant, which is filled.
         class_names: Names of the values of masks, such as liver,tumour (for 1 and 2) or 128=liver,255=tumour.
         labels: A table (CSV or TSV) about the images of a folder.
         image_column: Column of the table with the file or id of the image.
@@ -50,6 +51,7 @@ class SourceFlags:
     readers_by: Literal["folder", "suffix"] | None = None
     classes_by: Literal["folder", "suffix"] | None = None
     join_masks: Annotated[bool, Parameter(negative="")] = False
+    fill_outlines: Annotated[bool, Parameter(negative="")] = False
     class_names: str | None = None
     labels: Path | None = None
     image_column: str | None = None
@@ -73,6 +75,7 @@ class SourceFlags:
             "source.readers_by": self.readers_by,
             "source.classes_by": self.classes_by,
             "source.join_masks": self.join_masks or None,
+            "source.fill_outlines": self.fill_outlines or None,
             "source.class_names": self.class_names and [name.strip() for name in self.class_names.split(",")],
             "source.table": self.labels and str(self.labels),
             "source.columns.image": self.image_column,

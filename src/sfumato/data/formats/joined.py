@@ -6,6 +6,7 @@
     //=rs.dcm::axial/17//on=ct/1.dcm         contours (RTSTRUCT) on the image that they are laid on
     //any=nuclei.png                         numbers of objects, which are one class: 1 where it is not 0
     //as2.1-255.0=map.png                    other values for stored ones: 1 for 2, 0 for 255
+    //fill=a_outline.png//fill1=b.png        outlines, with what they enclose; before any role but the field of view
 
 No path has `//` in it, so these are no names of files. Where classes overlap, the smaller object is on top: a cup that
 is drawn in its disc stays visible, whichever is read first. The files of a volume are put together once for all planes.
@@ -26,9 +27,12 @@ from sfumato.errors import DataError
 OUTSIDE = 2**31 - 1
 """The stored value of pixels outside of what the camera sees: one that no file has."""
 
-WITHIN, ON, ANY, AS = "within", "on", "any", "as"
+WITHIN, ON, ANY, AS, FILL = "within", "on", "any", "as", "fill"
 
 LARGEST_CLASS = 254
+
+GREYS = 8
+"""More values than this in a picture of outlines are the greys of one line."""
 
 ARRAYS = (".npy", ".npz")
 """What holds numbers, and no greys."""
@@ -42,7 +46,8 @@ class Part(NamedTuple):
 
     Attributes:
         role: the value of its class, "" for a part of one reading, "within" for the field of view, "on" for the image
-            of the contours that stand before it, "any" for numbers of objects, `renamed` for other values.
+            of the contours that stand before it, "any" for numbers of objects, `renamed` for other values. Before these
+            stands "fill" where the lines of a file enclose what is meant.
         locator: where it is read.
     """
 
@@ -78,8 +83,9 @@ def each_part(mask: str, change: Callable[[str], str]) -> str:
 def told(mask: str) -> str:
     """A mask for people: its files, with the class of each."""
     parts = parts_of(mask)
-    names = [part.locator if part.role == ANY or part.role.startswith(AS) else f"{part.role} {part.locator}".strip()
-             for part in parts]  # fmt: skip
+    roles = [part.role.removeprefix(FILL) for part in parts]
+    names = [part.locator if role == ANY or role.startswith(AS) else f"{role} {part.locator}".strip()
+             for part, role in zip(parts, roles, strict=True)]  # fmt: skip
     return " + ".join(names)
 
 
@@ -156,12 +162,15 @@ def _painted(mask: str, parts: Iterable[tuple[Part, Raw]]) -> Raw:
         whole = np.zeros(raw.shape, np.uint8) if whole is None else whole
         if raw.shape != whole.shape:
             raise _other_size(mask, part, raw.shape, whole.shape)
-        if part.role == WITHIN:
+        role = part.role.removeprefix(FILL)
+        if role != part.role:
+            raw = with_insides(part.locator, raw)
+        if role == WITHIN:
             outside.append(raw == 0)
-        elif part.role == ANY or part.role.startswith(AS):
-            whole = np.maximum(whole, _revalued(part.role, raw))
-        elif part.role:
-            _paint(whole, sizes, int(part.role), shown(part.locator, raw))
+        elif role == ANY or role.startswith(AS):
+            whole = np.maximum(whole, _revalued(role, raw))
+        elif role:
+            _paint(whole, sizes, int(role), shown(part.locator, raw))
         else:
             whole = np.maximum(whole, raw)
     assert whole is not None
@@ -184,6 +193,23 @@ def _revalued(role: str, raw: Raw) -> Raw:
         stored, value = map(int, pair.split("."))
         changed[raw == stored] = value
     return changed
+
+
+def with_insides(locator: str, raw: Raw) -> Raw:
+    """Outlines with what they enclose, value by value and plane by plane; a smaller object lies on a larger one."""
+    from scipy import ndimage
+
+    values = [value for value in np.unique(raw).tolist() if value]
+    if len(values) > GREYS:
+        values = [max(values)]
+        raw = np.where(shown(locator, raw), np.asarray(values[0], raw.dtype), np.asarray(0, raw.dtype))
+    planes = raw.reshape(-1, *raw.shape[-2:])
+    filled = np.zeros_like(planes)
+    for lines, plane in zip(planes, filled, strict=True):
+        areas = [(ndimage.binary_fill_holes(lines == value), value) for value in values]
+        for area, value in sorted(areas, key=lambda one: -int(one[0].sum())):
+            plane[area] = value
+    return filled.reshape(raw.shape)
 
 
 def _paint(whole: Raw, sizes: Raw, value: int, area: Bool[np.ndarray, "..."]) -> None:

@@ -23,7 +23,7 @@ _HOLDING = (
 )  # fmt: skip
 """How names of files end that hold several images."""
 
-PART = re.compile(r"//(\d*|within|on|any|as\d[\d.-]*)=")
+PART = re.compile(r"//(within|on|(?:fill)?(?:\d*|any|as\d[\d.-]*))=")
 """What stands before each file of a mask of several (`sfumato.data.formats.joined`)."""
 
 _PLANE = re.compile(r"(?:axial|coronal|sagittal)/\d+|page/(?:\d+|:)$|outline/\d+@")

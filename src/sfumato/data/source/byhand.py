@@ -106,7 +106,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
     """
     if hints.images is None:
         return _masks_by_pattern([*entries, *(masks or ())], hints)
-    by_id = _images(entries, hints.images)
+    by_id = _images(_without_masks(entries, hints), hints.images)
     files = {name: [_picture(name, one) for one in found] for name, found in by_id.items()}
     images = [found[0] for found in files.values()]
     channels = {found[0].entry.locator: tuple(found) for found in files.values() if len(found) > 1}
@@ -114,14 +114,35 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
         return _masks_by_name(images, channels, masks)
     chosen = {one.entry.locator for found in files.values() for one in found}
     among = [entry for entry in (*entries, *(masks or ())) if entry.locator not in chosen]
-    owned, orphans = defaultdict[str, list[Owned]](list), list[str]()
+    owned, others = defaultdict[str, list[Owned]](list), list[Taken]()
     for mask in _with_ids_of(files, _fitting(among, hints.masks, "--masks"), hints.masks):
         if mask.id in files:
             owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", _says(mask) or mask.entry.name))
         else:
-            orphans.append(mask.entry.locator)
+            others.append(mask)
+    drawn = {name for name, found in files.items() if found[0].entry.locator in owned}
+    further = [mask for mask in others if _continues(mask.id, drawn)]
+    orphans = [mask.entry.locator for mask in others if mask not in further]
+    notes = [f"files that fit --masks, beside the mask of their image, not used: {len(further)}"] if further else []
     bare = [image.entry.locator for image in images if image.entry.locator not in owned]
-    return Parted(images, Matched(dict(owned), channels, bare, orphans), [], has_masks=True)
+    return Parted(images, Matched(dict(owned), channels, bare, orphans), notes, has_masks=True)
+
+
+def _without_masks(entries: Sequence[Entry], hints: Hints) -> list[Entry]:
+    """The files without those that fit the pattern of the masks with the id of an image: `{id}.png`, `{id}_gt.png`."""
+    if hints.masks is None or hints.images is None:
+        return list(entries)
+    ids = {one.entry: one.id for one in _fits(entries, hints.images, "--images")}
+    both = [one for one in _fits(entries, hints.masks, "--masks") if one.entry in ids]
+    known = set(ids.values())
+    masks = _with_ids_of(known, both, hints.masks)
+    drawn = {mask.entry for mask in masks if mask.id in known and mask.id != ids[mask.entry]}
+    return [entry for entry in entries if entry not in drawn]
+
+
+def _continues(name: str, names: Collection[str]) -> bool:
+    """Whether a name is another one and a word behind it, without a number: `1_binary` beside `1`."""
+    return any(name[: found.start()] in names for found in re.finditer(r"[ _.-](?=[^\d]+$)", name))
 
 
 def _with_ids_of(images: Collection[str], found: Sequence[Taken], pattern: str) -> Iterator[Taken]:
@@ -242,13 +263,7 @@ def _paths(entry: Entry) -> tuple[str, ...]:
 
 def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
     """The files that a pattern fits, at least one; a DICOM series by its folder, or by its first file."""
-    expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
-    for entry in entries:
-        if hit := next(filter(None, (expression.fullmatch(composed(where)) for where in _paths(entry))), None):
-            groups = {name: text for name, text in hit.groupdict().items() if text is not None}
-            ids = [text for name, text in groups.items() if name == "id" or name.startswith("id_")]
-            names = {name: groups[name] for name in NAMES[1:] if name in groups}
-            found.append(Taken(entry, "_".join(dict.fromkeys(ids)), names))
+    found = _fits(entries, pattern, flag, needs_id=needs_id)
     if not found:
         raise DataError(
             f"{flag} '{pattern}' fits none of {counted(len(entries), 'file')}"
@@ -257,4 +272,16 @@ def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: boo
             remedy="mend the pattern by the paths above",
             code="DATA-061",
         )
+    return found
+
+
+def _fits(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
+    """The files that a pattern fits."""
+    expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
+    for entry in entries:
+        if hit := next(filter(None, (expression.fullmatch(composed(where)) for where in _paths(entry))), None):
+            groups = {name: text for name, text in hit.groupdict().items() if text is not None}
+            ids = [text for name, text in groups.items() if name == "id" or name.startswith("id_")]
+            names = {name: groups[name] for name in NAMES[1:] if name in groups}
+            found.append(Taken(entry, "_".join(dict.fromkeys(ids)), names))
     return found

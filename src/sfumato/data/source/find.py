@@ -52,14 +52,16 @@ from sfumato.data.source.listing import (
 )
 from sfumato.data.source.lists import with_lists
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
-from sfumato.data.source.outlined import about_outlines
+from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
+from sfumato.data.source.shares import with_shares
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.twins import without_twins
+from sfumato.data.source.unread import MATLAB, as_png, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_table, names_all_files, read_for
@@ -69,7 +71,8 @@ from sfumato.provenance import is_written_by_us
 from sfumato.tables import read_columns
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "class_names", "pages")
+SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "fill_outlines", "class_names",
+        "pages")  # fmt: skip
 """What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
 
 WHOLE = ":"
@@ -118,15 +121,14 @@ def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     """The same with the patients and the names of classes that a person said, and with what was said."""
     own = source is not None and source.is_dir() and is_written_by_us(source)
     found = with_values(found, hints, look=not own)
+    found = found if own else with_shares(found, hints)
+    found = with_filled(found) if hints.fill_outlines and found.has_masks else found
     said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
     found = with_patients(found._replace(reading=said), source, hints)
-    return (
-        found
-        if own
-        else found._replace(
-            notes=(*found.notes, *told_classes(found.cases), *told_splits(found.cases), *about_outlines(found))
-        )
-    )
+    if own:
+        return found
+    told = (*told_classes(found.cases), *told_splits(found.cases), *about_outlines(found))
+    return found._replace(notes=(*found.notes, *told))
 
 
 def _refuse_nothing(path: Path) -> None:
@@ -249,9 +251,10 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if hints.table is not None:
         return _by_table(hints.table, source, listing, masks, hints, follow=True)
     _refuse_table_alone(source, listing, hints)
+    kind, files, others = _main_kind(source, listing)
     if masks is None and hints.images is None and not hints.images_only:
         refuse_pictured(listing.entries)
-    kind, files, others = _main_kind(source, listing)
+        refuse_lone_masks(files, others)
     if kind == "images":
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
@@ -262,12 +265,28 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     else:
         found = _of_kind(kind, files, masks, hints)
         if not found.has_masks and not hints.images_only:
-            found = with_outlines(found, files, others, source, hints)
-            outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
-            others = [entry for entry in others if entry.locator not in outlines]
+            found, others = _with_what_is_beside(found, files, others, source, hints)
         found, others = with_lists(found, others)
         notes += left_out(listing, others, what=kind)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
+
+
+def _with_what_is_beside(
+    found: Found, files: Sequence[Entry], others: Sequence[Entry], source: Path, hints: Hints
+) -> tuple[Found, list[Entry]]:
+    """Images without masks with the outlines beside them, and the files that are none of these.
+
+    Raises:
+        DataError: masks are beside them that are not read.
+    """
+    found = with_outlines(found, files, others, source, hints)
+    outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
+    others = [entry for entry in others if entry.locator not in outlines]
+    if found.has_masks:
+        return found, others
+    others, said = without_yolo(files, others)
+    refuse_unread(files, others, len(found.cases))
+    return found._replace(notes=(*said, *found.notes)), others
 
 
 def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:
@@ -334,10 +353,14 @@ def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
     """The error about a folder without images, with the endings of what it holds instead."""
     endings = Counter("".join(Path(entry.name).suffixes[-2:]).lower() for entry in others if Path(entry.name).suffix)
     held = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
+    first = next((entry for entry in others if entry.name.lower().endswith(MATLAB)), None)
+    inside = told_inside(first) if first is not None else ""
+    held += f" ({inside})" if inside else ""
+    way = f": {command}" if (command := as_png(others)) else ""
     return DataError(
         f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
         expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
-        remedy="write them as one of these, such as PNG or NPZ" if held
+        remedy=f"write them as one of these, such as PNG or NPZ (image and mask in each){way}" if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
     )  # fmt: skip

@@ -39,6 +39,7 @@ class Hints:
         readers_by: several masks of an image are of readers, told apart by their folder or by what follows in the name.
         classes_by: several masks of an image are of classes, told apart likewise.
         join_masks: several masks of an image, or several values of one, are parts of one.
+        fill_outlines: the masks are lines around what is meant, which is filled.
         channels: how the names of the files of an image of several end, as a model was taught.
     """
 
@@ -59,6 +60,7 @@ class Hints:
     readers_by: Literal["folder", "suffix"] | None = None
     classes_by: Literal["folder", "suffix"] | None = None
     join_masks: bool = False
+    fill_outlines: bool = False
     channels: tuple[str, ...] = ()
 
     @property

@@ -1,12 +1,14 @@
 """What the path of a mask says beyond that of its image: names of classes, numbers, readers, words for masks."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from sfumato.data.order import natural
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.words import (
+    ABBREVIATED,
     BESIDE,
     CHUNK,
     FILLERS,
@@ -62,6 +64,7 @@ def _kind(folder: str, rest: str) -> Kind:
     reads = any(token.text in READERS or _counts(token) for token in both) or (
         any(token.text == "manual" for token in both) and any(token.number is not None for token in both)
     )
+    reads = reads or any(_abbreviates(words, place) for words in (own, below) for place in range(len(words)))
     number = next((token.number for token in both if token.number is not None), None)
     family = [f"{token.text.removesuffix('s')}{'/' * (token in below)}" for token in both if token.marks_mask]
     name = of_folder or of_name
@@ -74,6 +77,11 @@ def _counts(token: Token) -> bool:
     return token.number is not None and token.text[-1].isalpha()
 
 
+def _abbreviates(words: Sequence[Token], place: int) -> bool:
+    """Whether a word is short for a reader, by the number behind it: `exp1`."""
+    return words[place].text in ABBREVIATED and place + 1 < len(words) and words[place + 1].number is not None
+
+
 def kind_of(mask: Owned) -> Kind:
     """What the path of a mask says beyond that of its image."""
     return _kind(mask.folder, mask.rest)
@@ -81,7 +89,9 @@ def kind_of(mask: Owned) -> Kind:
 
 def _words(text: str) -> str:
     """The words of a name that mean something, as they are written, with the numbers between and behind them."""
-    kept = [token for token in tokens(text) if _means_something(text, token)]
+    found = tokens(text)
+    silent = {place for place in range(len(found)) if _abbreviates(found, place)}
+    kept = [token for place, token in enumerate(found) if place not in silent and _means_something(text, token)]
     kept = [token for token in kept if token.text not in FILLERS] or kept
     if not kept:
         return ""

@@ -35,9 +35,12 @@ from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.making import make_cases
+from sfumato.data.source.paired import way_of_paired
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.previews import without_previews
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
+from sfumato.data.source.trees import refuse_trees
 from sfumato.data.source.unlabelled import without_unlabelled
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
@@ -115,7 +118,7 @@ def arrange(
     unpaired = matched.unpaired if parted.has_masks else []
     images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]
     if (unpaired and not hints.drop_unpaired) or not images:
-        raise matched.complaint(kept=len(images))
+        raise matched.complaint(kept=len(images), way=way_of_paired(parted))
     names = channel_names(images, matched.channels)
     cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level)
     told = [_told(images, matched, readings, names)] if parted.has_masks else []
@@ -172,8 +175,10 @@ def _by_names(
         separate = [_as_mask(picture) for picture in _pictures(masks, frozenset(), anywhere=anywhere)]
     if hints.images_only:
         return Parted(images, Matched({}, {}, [], []), notes, has_masks=False)
+    images, made = without_previews(images, drawn=bool(separate or known))
+    refuse_trees(images, separate)
     matched = match(images, separate, known)
-    return Parted(images, matched, notes, has_masks=bool(separate or known))
+    return Parted(images, matched, [*notes, *made], has_masks=bool(separate or known))
 
 
 def _as_mask(picture: Picture) -> Picture:

@@ -73,6 +73,11 @@ class Overlap(NamedTuple):
         dice, share = float(np.median(self.dice)), float(np.median(self.shares))
         return dice >= ALIKE or (dice >= NEAR and share < NESTED)
 
+    @property
+    def nested(self) -> bool:
+        """Whether of two the smaller lies in the larger, as a cup does in its disc."""
+        return float(np.mean([share >= NESTED or share <= BESIDE for share in self.shares])) >= MOST
+
     def told(self) -> str:
         """In words."""
         beside = sum(share <= BESIDE for share in self.shares)

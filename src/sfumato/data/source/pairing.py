@@ -77,8 +77,13 @@ class Matched(NamedTuple):
         orphans = counted(len(self.orphans), "mask without an image", "masks without an image")
         return ", ".join(text for text, names in ((bare, self.bare), (orphans, self.orphans)) if names)
 
-    def complaint(self, *, kept: int) -> DataError:
-        """The error that lists them all; leaving them out helps where more is kept than lost."""
+    def complaint(self, *, kept: int, way: str = "") -> DataError:
+        """The error that lists them all; leaving them out helps where more is kept than lost.
+
+        Args:
+            kept: how many images have masks.
+            way: the patterns of these alone, where what has none are further pictures of them.
+        """
         parts = [
             f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}:\n{with_nearest(names, others)}"
             for what, other, names, others in (
@@ -89,6 +94,7 @@ class Matched(NamedTuple):
         ]
         ending = ending_among([PurePath(name).name for name in (*self.bare, *self.orphans)])
         drop = ", or leave these out with --drop-unpaired" if len(self.unpaired) < kept else ""
+        drop += f"; if these are other pictures of images that have masks, name the images alone: {way}" if way else ""
         return DataError(
             "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",

@@ -7,6 +7,7 @@ As files of classes they would lose what their values say, or make a class witho
 the patterns that choose one of them.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from os import sep
@@ -21,7 +22,8 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.overlap import MASKS, sampled
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.undecided import Masks, flags_for
+from sfumato.data.source.patterns import common_start
+from sfumato.data.source.undecided import Masks, flags_for, unclear
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -87,23 +89,49 @@ def instead(several: Masks, why: str) -> DataError:
     )
 
 
+def readers_of_classes(several: Masks, why: str) -> DataError:
+    """The error about files of several classes of several readers, with the pattern of the readers of each class."""
+    error = unclear(several, why)
+    image, masks = max(several.items(), key=lambda one: len(one[1]))
+    named = defaultdict[str, list[str]](list)
+    for mask in masks if len({PurePath(one).parent for one in several}) == 1 else ():
+        named[kind_of(mask).name].append(way(image, mask))
+    patterns = list(filter(None, (with_reader(found) for found in named.values() if len(found) > 1)))
+    told = "; ".join(patterns) or "--images 'PLACE/{id}.tif' --masks 'PLACE/{id}_{reader}.tif'"
+    error.remedy += f"; readers of one class alone: {told}"
+    return error
+
+
+def with_reader(ways: Sequence[str]) -> str:
+    """The patterns of the masks of an image as one, with {reader} where they differ."""
+    start = common_start(ways)
+    end = common_start([way[len(start) :][::-1] for way in ways])[::-1]
+    return f"{start}{{reader}}{end}" if "{id}" in start + end else ""
+
+
 def ways(several: Masks) -> Iterator[str]:
     """The patterns by which the masks of a kind are meant alone, where all images lie in one folder."""
     image, masks = next(iter(several.items()))
     if len({PurePath(one).parent for one in several}) == 1:
-        yield from filter(None, (_way(image, mask) for mask in masks))
+        yield from filter(None, (way(image, mask) for mask in masks))
 
 
-def _way(image: str, mask: Owned) -> str:
-    """The patterns by which masks like one are meant; empty where its name has nothing in common with its image's."""
+def way(image: str, mask: Owned) -> str:
+    """The flags by which masks like one are meant; empty where nothing says which belong to which image."""
+    patterns = patterns_of(image, mask)
+    return f"--images '{patterns[0]}' --masks '{patterns[1]}'" if patterns else ""
+
+
+def patterns_of(image: str, mask: Owned) -> tuple[str, str] | None:
+    """The patterns of an image and of masks like one; None where their names have nothing in common."""
     root = mask.entry.locator.removesuffix(mask.entry.where.replace("/", sep))
     places = Path(image.removeprefix(root)).as_posix(), mask.entry.where
     stems = [place.rpartition("/")[2].partition(".")[0] for place in places]
     same = len(list(takewhile(lambda both: both[0] == both[1], zip(*stems, strict=False))))
     if not same:
-        return ""
-    patterns = [_pattern(place, same if len(set(stems)) > 1 else len(stems[0])) for place in places]
-    return f"--images '{patterns[0]}' --masks '{patterns[1]}'"
+        return None
+    one, other = (_pattern(place, same if len(set(stems)) > 1 else len(stems[0])) for place in places)
+    return one, other
 
 
 def _pattern(place: str, length: int) -> str:

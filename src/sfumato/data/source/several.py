@@ -3,6 +3,7 @@
     masks of readers       lie on one another           rater1/a.png, rater2/a.png; a_1stHO, a_2ndHO; mask-0, mask-1
     parts of one reading   lie beside one another       a_mask.png, a_mask_1.png; a file for each nucleus: joined
     sides                  parts that are called so     leftMask/a.png, rightMask/a.png: joined
+    encodings              show the same in other values labels/a.png, binary/a.png: one is used
     classes                have names that come again   segmentations/liver.nii.gz; IDRiD_01_MA.tif: a value for each
     the field of view      holds all that is drawn      mask/21_training_mask.gif beside 1st_manual/21_manual1.gif
 
@@ -14,17 +15,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import PurePath
 from types import MappingProxyType
 
 from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, Part, joined, parts_of
 from sfumato.data.order import natural
+from sfumato.data.source.encodings import without_encodings
 from sfumato.data.source.found import Hints
 from sfumato.data.source.kinds import kind_of, name_by, order_of
 from sfumato.data.source.overlap import are_views, overlap
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.rivals import instead, not_of_one_class
+from sfumato.data.source.patterns import told_files
+from sfumato.data.source.rivals import instead, not_of_one_class, readers_of_classes
 from sfumato.data.source.undecided import Masks, competing, nameless, place_of, refuse_copies, unclear
-from sfumato.data.source.words import SIDES, tokens
+from sfumato.data.source.words import SIDES, STRUCTURES, tokens
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
@@ -70,15 +74,32 @@ def read_several(owned: Masks, hints: Hints, labels: Mapping[str, frozenset[str]
     Raises:
         DataError: nobody can know.
     """
-    owned, unused, notes = _without_secondary(owned)
+    owned, unused, notes = _without_secondary(_without_own_folders(owned))
     if hints.is_said_of_masks:
         return _as_said(owned, hints, notes, unused)
     refuse_copies(owned)
+    owned, others, told = without_encodings(owned)
+    notes, unused = (*notes, *told), (*unused, *others)
     owned, views, said = _without_views(owned)
     readings = _by_labels(owned, labels) or _decided(_without_common_folder(owned), hints)
     notes = (*notes, *said, *readings.notes)
     return _within(Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)),
                    views)  # fmt: skip
+
+
+def _without_own_folders(owned: Masks) -> Masks:
+    """The masks without the folder that is called after their image, where all lie in such a one: it tells images."""
+    if not all(_stem(image) in mask.folder.split("/") for image, masks in owned.items() for mask in masks):
+        return owned
+    return {image: [_outside(mask, _stem(image)) for mask in masks] for image, masks in owned.items()}
+
+
+def _stem(image: str) -> str:
+    return PurePath(image).name.partition(".")[0]
+
+
+def _outside(mask: Owned, folder: str) -> Owned:
+    return mask._replace(folder="/".join(part for part in mask.folder.split("/") if part != folder))
 
 
 def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[str, ...]]:
@@ -89,7 +110,8 @@ def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[st
         plain = [mask for mask in masks if not kind_of(mask).secondary] if len(masks) > 1 else masks
         kept[image] = plain or masks
         unused += [mask for mask in masks if mask not in kept[image]] if plain else []
-    told = (f"masks in colours or by object beside others, not used: {len(unused)}",) if unused else ()
+    shown = told_files([mask.entry for mask in unused], [kind_of(mask)[1:4] for mask in unused])
+    told = (f"masks in colours, by object or by their borders beside others, not used: {shown}",) if unused else ()
     return kept, tuple(unused), told
 
 
@@ -175,6 +197,8 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
         return _of_classes(owned, names, hints) if _is_one_of_several_classes(owned, names) else _as_readers(owned)
     kinds = [kind_of(mask) for masks in several.values() for mask in masks]
     if all(kind.reads for kind in kinds):
+        if _are_of_classes_too(several):
+            raise readers_of_classes(several, "each of several readers has files of several names")
         return _checked_readers(owned, several)
     named = [kind for kind in kinds if kind.name]
     if len(named) == len(kinds) and names:
@@ -247,19 +271,30 @@ def _is_one_of_several_classes(owned: Masks, names: Sequence[str]) -> bool:
 def _of_names(owned: Masks, several: Masks, names: Sequence[str], hints: Hints) -> Readings:
     words = {token.text for name in names for token in tokens(name)}
     measured = overlap(several)
-    if measured is not None and measured.alike:
+    if measured is not None and measured.alike and not (measured.nested and _are_structures(names)):
         raise unclear(several, f"they are nearly alike ({measured.told()}): are these readers?")
     are_sides = bool(words & SIDES) and len(names) == 2 and len({_without_sides(name) for name in names}) == 1
     if are_sides and (measured is None or measured.apart):
         return _join(owned, what=f"sides ({', '.join(names)}), joined")
     twice = dict(_twice_of_one_name(several))
     if twice and (measured := overlap(twice)) is not None and measured.together:
-        error = unclear(several, f"those of one name lie on one another ({measured.told()}): are these readers?")
-        error.remedy += "; readers of one class alone: --images 'PLACE/{id}.tif' --masks 'PLACE/{id}_{reader}.tif'"
-        raise error
+        why = f"those of one name lie on one another ({measured.told()}): are these readers?"
+        raise readers_of_classes(several, why)
     if not hints.class_names and (why := not_of_one_class(several)):
         raise instead(several, why)
     return _of_classes(owned, names, hints)
+
+
+def _are_structures(names: Sequence[str]) -> bool:
+    """Whether all names have words for what is drawn, and these differ."""
+    said = [frozenset(token.text for token in tokens(name)) & STRUCTURES for name in names]
+    return all(said) and len(set(said)) == len(names)
+
+
+def _are_of_classes_too(several: Masks) -> bool:
+    """Whether the files of readers have names, each of which comes again with another reader."""
+    named = [Counter(kind_of(mask).name for mask in masks) for masks in several.values()]
+    return sum(len(names) > 1 and "" not in names and min(names.values()) > 1 for names in named) > len(named) / 2
 
 
 def _twice_of_one_name(several: Masks) -> Iterator[tuple[str, list[Owned]]]:
@@ -297,8 +332,8 @@ def _join(owned: Masks, *, what: str = "") -> Readings:
     }
     joined_images = sum(len(of_image) > 1 for of_image in owned.values())
     parts = what or "parts of one mask (they lie beside one another), joined"
-    told = f"{parts} in {counted(joined_images, 'image')} (else --readers-by or --classes-by)" if joined_images else ""
-    return Readings(masks, told=told)
+    told = f"{parts} in {counted(joined_images, 'image')} (else --readers-by or --classes-by folder or suffix)"
+    return Readings(masks, told=told if joined_images else "")
 
 
 def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "name") -> Readings:
@@ -335,7 +370,7 @@ def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "nam
     told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''}"
     return Readings(
         masks, {0: "background", **{value: name for name, value in values.items()}}, None,
-        f"{told} (else {other}--join-masks or --readers-by)", tuple(notes), tuple(unused),
+        f"{told} (else {other}--join-masks or --readers-by folder or suffix)", tuple(notes), tuple(unused),
     )  # fmt: skip
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import ANY, Part, joined, parts_of, renamed
+from sfumato.data.formats.joined import ANY, FILL, Part, joined, parts_of, renamed
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.mask import count_values, is_soft
@@ -80,7 +80,7 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
     names = hints.names_of_classes
     if names and not set(names.values()) <= set(found.mask_names.values()):
         return _as_named(found, names)
-    if found.mask_names or any(part.role.isdecimal() for mask in found.cases[0].masks for part in parts_of(mask)):
+    if found.mask_names or any(_is_of_a_class(part) for mask in found.cases[0].masks for part in parts_of(mask)):
         return found
     if hints.join_masks:
         return _joined_values(found)
@@ -93,6 +93,11 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
         "1=NAME,2=NAME"
     )
     return _with_role(found, ANY)._replace(notes=(*found.notes, note))
+
+
+def _is_of_a_class(part: Part) -> bool:
+    """Whether a file is that of a class, whatever its values."""
+    return part.role.removeprefix(FILL).isdecimal()
 
 
 def _as_named(found: Found, names: Mapping[int, str]) -> Found:
@@ -122,7 +127,7 @@ def _one_for_each(names: Mapping[int, str]) -> dict[int, int]:
 def _joined_values(found: Found) -> Found:
     """Every value but 0 is one class, where masks of one file have more than black and white."""
     counts = dict[int, int]()
-    for raw in _sampled(found):
+    for raw in sampled_masks(found):
         for value, count in count_values(raw).items():
             counts[value] = counts.get(value, 0) + count
     if len(counts) <= 2 or is_soft(counts):
@@ -141,7 +146,7 @@ def _with_role(found: Found, role: str) -> Found:
     return found._replace(cases=tuple(cases))
 
 
-def _sampled(found: Found) -> Iterator[Integer[np.ndarray, "h w"]]:
+def sampled_masks(found: Found) -> Iterator[Integer[np.ndarray, "h w"]]:
     """Some of the files of masks, spread over all; what cannot be read is told when it is decoded."""
     files = [part.locator for case in found.cases for mask in case.masks for part in parts_of(mask) if not part.role]
     for locator in files[:: max(1, len(files) // SAMPLE)][:SAMPLE]:
@@ -156,7 +161,7 @@ def _numbers_of_objects(found: Found) -> int:
     if is_volume(Locator.parse(found.cases[0].masks[0]).path):
         return 0
     masks, touching = list[list[Area]](), list[bool]()
-    for raw in _sampled(found):
+    for raw in sampled_masks(found):
         values = [value for value in np.unique(raw).tolist() if value]
         if values == [WHITE] or len(values) > MOST or min(values, default=1) < 0 or is_soft(count_values(raw)):
             return 0
@@ -180,7 +185,7 @@ def _numbers_of_objects(found: Found) -> int:
 def _with_doubt_of_background(found: Found) -> Found:
     """The same with a problem where a value other than 0 fills the rim of nearly all masks, and 0 lies within it."""
     rims, seen = Counter[int](), set[int]()
-    for raw in _sampled(found):
+    for raw in sampled_masks(found):
         rim = np.concatenate([raw[0], raw[-1], raw[1:-1, 0], raw[1:-1, -1]])
         value, share = int(np.median(rim)), float((rim == np.median(rim)).mean())
         if not value or share < FILLED:

@@ -50,16 +50,35 @@ SPLITS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 SIDES = _words("left right l r lt rt sin dex")
-SECONDARY = _words(
+COLOURS = _words("color colour colors colours colored coloured colorized colourized")
+PREVIEWS = _words(
     """
-    color colour colors instance instances instanceids object objects segmentationobject overlay edge edges border
-    borders
+    overlay overlays overlaid visualisation visualisations visualization visualizations preview previews superimposed
+    blended thumbnail thumbnails distance distances distancemap distancemaps
     """
 )
+"""Pictures made of masks, or of masks over their images: neither."""
+SECONDARY = (
+    _words("instance instances instanceids object objects segmentationobject edge edges border borders")
+    | COLOURS
+    | PREVIEWS
+)
 """Further pictures of the same masks, in colours or by object: the masks beside them are meant."""
-BESIDE = _words("ho ids id class classes fine coarse binary bin png final corrected tr ts") | SECONDARY
+STRUCTURES = _words(
+    """
+    cup disc disk optic od oc fovea macula vessel vessels artery arteries vein veins lesion lesions lung lungs heart
+    clavicle clavicles liver spleen kidney kidneys pancreas stomach bladder prostate tumor tumors tumour tumours core
+    edema oedema necrosis cyst nucleus nuclei cell cells gland glands stroma epithelium cytoplasm myocardium myo endo
+    endocardium epi epicardium ventricle atrium lv rv la ra aorta bone femur tibia cartilage skull brain head iris
+    pupil sclera lens retina infection consolidation
+    """
+)
+"""What is drawn: files that differ by such words are of classes, also where one all but fills the other."""
+ABBREVIATED = _words("exp obs rad ann reviewer radiologist doctor")
+"""Readers, where a number stands behind."""
+BESIDE = _words("ho ids id class classes fine coarse binary bin visible png final corrected tr ts") | SECONDARY
 """What may stand beside a word for a mask, and says nothing by itself."""
-FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti the and of a b c d")
+FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti tissue the and of a b c d")
 PORTION = re.compile(r"(?:images?|imgs?|pictures?|photos?)[ _.-]?\d+", re.IGNORECASE)
 """Folders into which the images of a set were divided, as `images_001` is."""
 JOINED = {
@@ -67,6 +86,8 @@ JOINED = {
     ("ground", "truths"): "groundtruth",
     ("gold", "standard"): "goldstandard",
     ("field", "of", "view"): "fov",
+    ("without", "border"): "border",
+    ("without", "borders"): "borders",
 }
 CHUNK = re.compile(r"[^\W_]+")
 PIECE = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")

@@ -684,6 +684,111 @@ def test_masks_that_are_outlines_are_told(tmp_path: Path) -> None:
     assert told == {"line": True, "ring": False, "filled": False, "vessels": False}
 
 
+def outlined(folder: Path, *, gaps: int, value: int = 255) -> list[np.ndarray]:
+    """Pictures with a line around a disc, of which `gaps` have a gap; what is meant of each."""
+    rows, columns = np.mgrid[:64, :64]
+    radius = np.hypot(rows - 32, columns - 32)
+    meant = list[np.ndarray]()
+    for number in range(COUNT):
+        save(folder, f"{number}_HC.png", np.random.default_rng(number).integers(20, 230, (64, 64)).astype(np.uint8))
+        line = np.abs(radius - 20) < 0.8
+        line[30:34, 32:] &= number >= gaps
+        save(folder, f"{number}_HC_Annotation.png", np.where(line, value, 0).astype(np.uint8))
+        meant.append(line if number < gaps else radius < 20.8)
+    return meant
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_outlines_are_filled_where_a_person_says_so(tmp_path: Path, value: int) -> None:
+    """The note names the flag also where a line is not closed, and what is filled is kept as what was said."""
+    meant = outlined(tmp_path, gaps=1, value=value)
+    assert any("--fill-outlines fills them" in note for note in find_cases(tmp_path).notes)
+    found = find_cases(tmp_path, hints=Hints(fill_outlines=True))
+    assert found.reading == {"fill_outlines": True}
+    told = next(note for note in found.notes if "filled in 4 masks" in note)
+    assert "the lines of 1 are not closed and stay lines: 0_HC_Annotation.png" in told and str(tmp_path) not in told
+    assert not any("are outlines" in note for note in found.notes)
+    for case, area in zip(found.cases, meant, strict=True):
+        np.testing.assert_array_equal(read_mask(case.masks[0]), np.where(area, value, 0))
+
+
+def test_lines_that_are_not_closed_are_refused(tmp_path: Path) -> None:
+    outlined(tmp_path, gaps=COUNT)
+    with pytest.raises(DataError, match=r"the lines of no mask are closed, of 4 masks") as refused:
+        find_cases(tmp_path, hints=Hints(fill_outlines=True))
+    assert "leave --fill-outlines out" in refused.value.remedy
+
+
+def test_outlines_of_classes_are_filled_each(tmp_path: Path) -> None:
+    """Of a cup in its disc both stay, in a file for each and in one of values."""
+    rows, columns = np.mgrid[:64, :64]
+    radius = np.hypot(rows - 32, columns - 32)
+    lines = {"disc": np.abs(radius - 20) < 0.8, "cup": np.abs(radius - 10) < 0.8}
+    for number in range(COUNT):
+        picture = np.random.default_rng(number).integers(20, 230, (64, 64)).astype(np.uint8)
+        for folder in ("files", "values"):
+            save(tmp_path / folder, f"images/{number}.png", picture)
+        for name, line in lines.items():
+            save(tmp_path / "files", f"masks/{number}_{name}.png", np.where(line, 255, 0).astype(np.uint8))
+        both = np.where(lines["cup"], 1, np.where(lines["disc"], 2, 0)).astype(np.uint8)
+        save(tmp_path / "values", f"masks/{number}.png", both)
+    meant = np.where(radius < 10.8, 1, np.where(radius < 20.8, 2, 0))
+    for folder in ("files", "values"):
+        mask = find_cases(tmp_path / folder, hints=Hints(fill_outlines=True)).cases[0].masks[0]
+        np.testing.assert_array_equal(read_mask(mask), meant)
+
+
+@pytest.mark.parametrize("shift", [0, 1])
+def test_a_cup_that_all_but_fills_its_disc_is_a_class(tmp_path: Path, shift: int) -> None:
+    """RIM-ONE; other names may be those of readers."""
+    for n in range(COUNT):
+        for folder, names in (("rim", ("cup", "disc")), ("open", ("anna", "otto"))):
+            save(tmp_path / folder, f"images/g{n}.png", noise(n))
+            for name, radius in zip(names, (8, 9), strict=True):
+                save(tmp_path / folder, f"masks/g{n}_{name}.png", disc(12, 12 + shift, radius))
+    assert set(find_cases(tmp_path / "rim").mask_names.values()) == {"background", "cup", "disc"}
+    with pytest.raises(DataError, match="are these readers"):
+        find_cases(tmp_path / "open")
+
+
+@pytest.mark.parametrize("place", ["masks/g{n}_expert{r}_{c}", "masks/g{n}_Exp{r}_{c}", "expert{r}/{c}/g{n}"])
+def test_files_of_classes_of_readers_are_refused_with_patterns(tmp_path: Path, place: str) -> None:
+    """A reader for each file would be six; each pattern that is shown reads the readers of a class."""
+    for n in range(COUNT):
+        save(tmp_path, f"images/g{n}.png", noise(n))
+        for r in (1, 2, 3):
+            for c, radius in (("cup", 4), ("disc", 8)):
+                save(tmp_path, f"{place.format(n=n, r=r, c=c)}.png", disc(11 + r % 2, 12, radius))
+    with pytest.raises(DataError, match="each of several readers has files of several names") as refused:
+        find_cases(tmp_path)
+    ways = re.findall(r"--images '(images/[^']+)' --masks '([^']+)'", refused.value.remedy)
+    assert len(ways) == 2
+    for images, masks in ways:
+        found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+        assert [len(case.masks) for case in found.cases] == [3] * COUNT
+
+
+def test_short_words_for_readers_count_with_a_number_alone(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path / "read", f"images/Im{n}.png", noise(n))
+        save(tmp_path / "named", f"images/exp{n}.png", noise(n))
+        save(tmp_path / "named", f"masks/exp{n}.png", ONE)
+        for r in range(1, 6):
+            save(tmp_path / "read", f"masks/Im{n}-Exp{r}-Disc.png", disc(11 + r % 2, 12, 7))
+    assert [len(case.masks) for case in find_cases(tmp_path / "read").cases] == [5] * COUNT
+    assert [len(case.masks) for case in find_cases(tmp_path / "named").cases] == [1] * COUNT
+
+
+def test_a_folder_for_each_image_among_the_masks_says_nothing(tmp_path: Path) -> None:
+    """DRISHTI-GS: the disc and the cup lie in the folder of their image, below one for their kind."""
+    for n in range(COUNT):
+        save(tmp_path, f"Images/g_{n:03}.png", noise(n))
+        save(tmp_path, f"GT/g_{n:03}/SoftMap/g_{n:03}_ODsegSoftmap.png", disc(12, 12, 8))
+        save(tmp_path, f"GT/g_{n:03}/SoftMap/g_{n:03}_cupsegSoftmap.png", disc(12, 12, 4))
+    found = find_cases(tmp_path)
+    assert set(found.mask_names.values()) == {"background", "ODsegSoftmap", "cupsegSoftmap"}
+
+
 def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:
     """A folder of centres or folds that became classes is seen."""
     for number in range(12):

@@ -219,3 +219,53 @@ def test_a_value_called_background_is_class_0(tmp_path: Path) -> None:
     before, after = draw_again(refuge, 1), read_mask(found.cases[1].masks[0])
     for stored, value in ((255, 0), (128, 128), (0, 255)):
         assert np.array_equal(before == stored, after == value)
+
+
+def save_all(folder: Path, mask: np.ndarray, name: str = "") -> None:
+    """Three images with this mask."""
+    for place in ("images", "masks"):
+        (folder / place).mkdir(exist_ok=True)
+    for number in range(3):
+        picture = np.random.default_rng(number).integers(0, 255, (48, 48)).astype(np.uint8)
+        write_image(folder / f"images/{number}.png", picture)
+        write_image(folder / f"masks/{number}{name}.png", mask)
+
+
+def soft(readers: int, values: tuple[int, ...] = (), size: int = 15) -> np.ndarray:
+    """How many of some readers drew a pixel of a disc, in shares of 255; or other values for the same rings."""
+    rows, columns = np.mgrid[:48, :48]
+    radius = np.hypot(rows - 24, columns - 24)
+    votes = np.sum([radius <= size + 0.7 * reader for reader in range(readers)], axis=0)
+    return np.asarray(values or [255 * vote // readers for vote in range(readers + 1)])[votes].astype(np.uint8)
+
+
+@pytest.mark.parametrize("readers", [3, 4, 6])
+def test_soft_maps_are_asked_about(tmp_path: Path, readers: int) -> None:
+    """What the remedy says makes a mask of more than half of the readers; named as classes they are read so."""
+    made = soft(readers)
+    save_all(tmp_path, made)
+    (problem,) = find_cases(tmp_path).problems
+    assert problem.code == "DATA-014" and "a soft map" in problem.finding
+    said, _, classes = problem.remedy.partition("(more than half)")
+    names = said.split("--class-names ")[1].strip().split(",")
+    found = find_cases(tmp_path, hints=Hints(class_names=tuple(names)))
+    assert not found.problems
+    assert found.mask_names == {0: "background", {3: 170, 4: 191, 6: 170}[readers]: "object"}
+    assert ((read_mask(found.cases[0].masks[0]) > 0) == (made > 127)).all()
+    names = [f"{name}{place}" for place, name in enumerate(classes.split("--class-names ")[1].split(","))]
+    assert len(find_cases(tmp_path, hints=Hints(class_names=tuple(names))).mask_names) == readers + 1
+
+
+@pytest.mark.parametrize("values", [(0, 1, 2, 3, 4), (0, 85, 86, 200, 255), (0, 255, 63, 127, 191)])
+def test_classes_are_no_soft_maps(tmp_path: Path, values: tuple[int, ...]) -> None:
+    """Numbers, uneven greys, and greys that are no thin rim."""
+    save_all(tmp_path, soft(4, values))
+    assert not any("soft map" in problem.finding for problem in find_cases(tmp_path).problems)
+
+
+def test_greys_in_files_of_classes_are_told(tmp_path: Path) -> None:
+    """DRISHTI-GS: a soft map for the disc and one for the cup; half of the readers decide."""
+    save_all(tmp_path, soft(4), "_disc")
+    save_all(tmp_path, soft(4, size=6), "_cup")
+    told = next(note for note in find_cases(tmp_path).notes if "hold greys" in note)
+    assert "(63, 127, 191, 255)" in told and "above half of the largest" in told

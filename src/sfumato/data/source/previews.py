@@ -1,0 +1,63 @@
+"""Pictures made of masks, or of masks over their images: they are called like images, and are none.
+
+    images/a.png, masks/a.png, overlay/a.png         a folder that is called so
+    a.png, a_mask.png, a_visualisation.png           a word behind the name of an image
+    images/a.png, masks/a.png, color/a.png           colours, where there are masks
+
+They are left out where an image of their name is there, and a line says so.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from sfumato.data.source.listing import Parts
+from sfumato.data.source.pairing import Picture
+from sfumato.data.source.patterns import told_files
+from sfumato.data.source.words import COLOURS, FILLERS, MASKS, PREVIEWS, shared_stem, tokens
+
+MAPS = frozenset(["map", "maps"])
+
+
+def without_previews(images: Sequence[Picture], *, drawn: bool) -> tuple[list[Picture], list[str]]:
+    """The images without pictures made of masks, and a line about these.
+
+    Args:
+        images: pictures that are no masks.
+        drawn: whether there are masks beside them.
+    """
+    words = PREVIEWS | COLOURS if drawn else PREVIEWS
+    stems = [_stem_of_preview(picture.entry.parts[:-1], picture.stem, words) for picture in images]
+    if not any(stems):
+        return list(images), []
+    known = {shared_stem(picture.stem) for picture, stem in zip(images, stems, strict=True) if not stem}
+    made = {picture: stem for picture, stem in zip(images, stems, strict=True) if stem and shared_stem(stem) in known}
+    if not made:
+        return list(images), []
+    where = told_files([picture.entry for picture in made], [picture.entry.parts[:-1] for picture in made])
+    first, stem = next(iter(made.items()))
+    pattern = "/".join((*first.entry.parts[:-1], first.entry.name.replace(stem, "{id}", 1)))
+    note = (
+        f"pictures made of masks or images, not used: {where}; images of their names are beside them. If these are the "
+        f"images: --images '{pattern}'"
+    )
+    return [picture for picture in images if picture not in made], [note]
+
+
+def _stem_of_preview(folders: Parts, name: str, words: frozenset[str]) -> str:
+    """What a preview is called without the word for it; empty for other pictures."""
+    if _is_of_previews(folders, words):
+        return name
+    found = tokens(name)
+    if len(found) > 1 and found[-1].text in words:
+        return name[: found[-1].start].rstrip(" _-.")
+    if len(found) > 1 and found[0].text in words:
+        return name[found[0].end :].lstrip(" _-.")
+    return ""
+
+
+@lru_cache(maxsize=4096)
+def _is_of_previews(folders: Parts, words: frozenset[str]) -> bool:
+    """Whether a folder is called after previews; after colours, and by nothing else."""
+    named = [{token.text for token in tokens(part)} for part in folders]
+    silent = words | FILLERS | MASKS | MAPS
+    return any(texts & PREVIEWS or (texts & words and texts <= silent) for texts in named if texts)

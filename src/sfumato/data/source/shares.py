@@ -1,0 +1,105 @@
+"""Soft maps: greys that say how many of several readers drew a pixel. They are no classes, and no mask as they stand.
+
+    0, 63, 127, 191, 255 of four readers, the greys a thin rim     asked about: the share that counts, or classes
+    greys in a file for each class                                 more than half of the largest counts, which is told
+
+Only a few files are read.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from sfumato.data.formats.image import read_mask
+from sfumato.data.formats.joined import FILL, parts_of
+from sfumato.data.mask import FEW, count_values
+from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.values import sampled_masks
+from sfumato.errors import DataError
+
+SAMPLE = 6
+"""Files of classes that are read."""
+
+READERS = range(3, 11)
+"""So many readers a soft map may be of; of two it is black, grey and white, as many masks of classes are."""
+
+WHITE = 255
+
+INDICES = 8
+"""Values up to this one are numbers, and no greys."""
+
+
+def with_shares(found: Found, hints: Hints) -> Found:
+    """The same with what is to be said of soft maps.
+
+    Args:
+        found: a source.
+        hints: what a person said about it.
+    """
+    if not found.has_masks:
+        return found
+    if greys := _greys_of_classes(found):
+        note = (
+            f"files of classes hold greys ({_some(greys)}), as soft maps of several readers and smoothed masks do: "
+            "what is above half of the largest is the object"
+        )
+        return found._replace(notes=(*found.notes, note))
+    if hints.class_names or hints.join_masks or found.mask_names:
+        return found
+    problem = _doubt(found)
+    return found if problem is None else found._replace(problems=(*found.problems, problem))
+
+
+def _greys_of_classes(found: Found) -> list[int]:
+    """The values of a few files of a class each, where one has several that are greys."""
+    parts = [part for case in found.cases for mask in case.masks for part in parts_of(mask)]
+    files = [part.locator for part in parts if part.role.removeprefix(FILL).isdecimal()]
+    for file in files[:: -(-len(files) // SAMPLE) or 1]:
+        if file.lower().endswith((".jpg", ".jpeg")):  # it has greys by nature
+            continue
+        try:
+            values = [value for value in np.unique(read_mask(file)).tolist() if value]
+        except DataError:  # told when it is decoded
+            continue
+        if len(values) > 1 and values[-1] > INDICES:
+            return values
+    return []
+
+
+def _doubt(found: Found) -> DataError | None:
+    """The question whether greys are shares of readers; None where they are not."""
+    counts = Counter[int]()
+    for raw in sampled_masks(found):
+        of_mask = count_values(raw)
+        if set(of_mask) == {0, WHITE}:
+            return None
+        counts.update(of_mask)
+    values = sorted(counts)
+    between = sum(count for value, count in counts.items() if 0 < value < WHITE)
+    if len(values) > FEW or not _are_shares(values) or between > counts[WHITE]:
+        return None
+    object_from = WHITE // 2 + 1
+    shares = ",".join(f"{value}={'object' if value >= object_from else 'background'}" for value in values)
+    classes = ",".join(f"{value}=NAME" for value in values if value)
+    return DataError(
+        f"the values of the masks ({_some(values)}) are even shares of {WHITE}, and those between are a rim around the "
+        "largest: how many of several readers drew a pixel (a soft map), or classes?",
+        expected="0/255, or class indices",
+        remedy=f"if they are shares, say which count: --class-names {shares} (more than half); if they are classes, "
+        f"name them: --class-names {classes}",
+        code="DATA-014",
+    )
+
+
+def _are_shares(values: Sequence[int]) -> bool:
+    """Whether greys are those of whole numbers of readers, with 0 and all, and two shares between at least."""
+    if len(values) < 4 or values[0] != 0 or values[-1] != WHITE:
+        return False
+    return any(
+        all(min(value * count % WHITE, -value * count % WHITE) <= count for value in values) for count in READERS
+    )
+
+
+def _some(values: Sequence[int]) -> str:
+    return ", ".join(map(str, values[:FEW])) + (f" ... {values[-1]}" if len(values) > FEW else "")
