@@ -31,11 +31,12 @@ def without_pictures_beside(matched: Matched, images: Sequence[Picture]) -> tupl
     """
     bare = set(matched.bare)
     paired = {folded(image.stem): image for image in images if image.entry.locator in matched.owned}
-    homes = {image.entry.parts[:-2] for image in paired.values()}
+    own = {image.entry.parts[:-1] for image in paired.values()}
+    beside_these = {folder[:-1] for folder in own if folder}
     found = defaultdict[Parts, list[Entry]](list)
-    for image in images:
-        if image.entry.locator in bare and image.entry.parts[:-2] in homes:
-            found[image.entry.parts[:-1]].append(image.entry)
+    for folder, image in ((image.entry.parts[:-1], image) for image in images):
+        if image.entry.locator in bare and folder and folder not in own and folder[:-1] in beside_these:
+            found[folder].append(image.entry)
     beside = {
         folder: entries
         for folder, entries in found.items()

@@ -232,8 +232,8 @@ def test_patterns_tell_images_from_masks_in_one_folder(tmp_path: Path) -> None:
     assert all(len(case.masks) == 1 for case in found.cases)
 
 
-def test_other_pictures_of_images_with_masks_are_refused_with_patterns(tmp_path: Path) -> None:
-    """Cut ones, or what a model made of them; not where they may be masks."""
+def test_other_pictures_of_images_with_masks(tmp_path: Path) -> None:
+    """Cut ones, or what a model made of them: told beside the images, refused with patterns elsewhere."""
     for number in range(1, COUNT + 1):
         for set_name, other in (
             ("cut", "Images_Cropped/img"),
@@ -243,11 +243,9 @@ def test_other_pictures_of_images_with_masks_are_refused_with_patterns(tmp_path:
             save(tmp_path / f"{set_name}/a/Images/{number}.png", photo(number))
             save(tmp_path / f"{set_name}/a/Masks/{number}_mask.png", black_and_white(number))
             save(tmp_path / f"{set_name}/a/{other}/{number}.png", photo(number)[8:40, 8:40])
-    for set_name in ("cut", "made"):
-        with pytest.raises(DataError, match="5 images have no mask") as refused:
-            find_cases(tmp_path / set_name)
-        (typed,) = as_typed(tmp_path / set_name, refused.value.remedy.partition("name the images alone")[2])
-        assert len(typed.cases) == COUNT and all("/Masks/" in case.masks[0] for case in typed.cases)
     with pytest.raises(DataError, match="5 images have no mask") as refused:
-        find_cases(tmp_path / "open")
-    assert "name the images alone" not in refused.value.remedy
+        find_cases(tmp_path / "cut")
+    (typed,) = as_typed(tmp_path / "cut", refused.value.remedy.partition("name the images alone")[2])
+    assert len(typed.cases) == COUNT and all("/Masks/" in case.masks[0] for case in typed.cases)
+    for set_name, other in (("made", "predictions"), ("open", "vessel-segmentations")):
+        assert f"not used: a/{other}/*.png (5)" in note_of(find_cases(tmp_path / set_name), "other pictures")
