@@ -122,6 +122,17 @@ class Volume:
         return _turned(self.voxels, order, signs, axis)
 
 
+def first_plane(volume: Volume, axis: Axis) -> Volume:
+    """The first plane along an axis, as a volume of this plane alone."""
+    order, signs = to_lps(volume.affine)
+    along = AXES[axis][0][0]
+    stored = order[along]
+    number = 0 if signs[along] > 0 else volume.voxels.shape[stored] - 1
+    affine = volume.affine.copy()
+    affine[:3, 3] += number * affine[:3, stored]
+    return Volume(voxels=volume.voxels.take([number], stored), affine=affine)
+
+
 def as_stored(planes: Planes, axis: Axis, affine: Affine) -> Voxels:
     """The inverse of `Volume.planes`: voxels in stored order, as a view."""
     order, signs = to_lps(affine)
