@@ -21,6 +21,12 @@ def channel_of(stem: str) -> str:
     return re.split(r"[ _.-]", stem)[-1]
 
 
+def called_after(files: Sequence[Picture]) -> tuple[str, ...]:
+    """What the names of the files of an image say of its channels: their ends, or the whole where these are alike."""
+    ends, whole = [channel_of(file.stem) for file in files], [file.stem for file in files]
+    return tuple(ends if len(set(ends)) == len(ends) else whole)
+
+
 def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Picture, ...]]) -> tuple[str, ...]:
     """The names of the channels, the same for all images; empty where each image is a file.
 
@@ -29,10 +35,7 @@ def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Pictur
     """
     if not channels:
         return ()
-    found = {
-        image.entry.where: tuple(channel_of(one.stem) for one in channels.get(image.entry.locator, (image,)))
-        for image in images
-    }
+    found = {image.entry.where: called_after(channels.get(image.entry.locator, (image,))) for image in images}
     names = sorted({name for of_image in found.values() for name in of_image}, key=natural)
     if uneven := [f"{where}: {', '.join(has)}" for where, has in found.items() if sorted(has, key=natural) != names]:
         ending = ending_among(image.entry.name for image in images)
@@ -68,7 +71,7 @@ def put_together(entries: Sequence[Entry], names: Sequence[str]) -> list[tuple[s
     groups: dict[tuple[tuple[str, ...], str], dict[str, Entry]] = defaultdict(dict)
     strange = list[Entry]()
     for entry in entries:
-        channel = channel_of(entry.stem)
+        channel = entry.stem if folded(entry.stem) in known else channel_of(entry.stem)
         if folded(channel) in known:
             stem = entry.stem[: len(entry.stem) - len(channel)].rstrip(" _-.")
             groups[entry.parts[:-1], stem][known[folded(channel)]] = entry

@@ -3,7 +3,8 @@
 A mask belongs to the image of the same split, group and stem, once the words of `source.words` are taken off both;
 where stems are unique, the stem alone decides. The order of files never does. Where no stem fits, a mask whose name
 continues that of an image is one of it (`IDRiD_01` and `IDRiD_01_MA`), and masks in a folder beside a single image are
-its (`s0001/ct` and `s0001/segmentations/liver`). Several images that differ by what made them, and share a mask, are
+its (`s0001/ct` and `s0001/segmentations/liver`), or those of several images of the same names in each folder of a case
+(`source.casefolders`). Several images that differ by what made them, and share a mask, are
 channels of one (`p1_t1`, `p1_flair` and `p1_seg`). What has no partner is listed in full.
 """
 
@@ -14,6 +15,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
+from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.words import tokens, without_image_words, without_mask_words
@@ -130,7 +132,15 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
             owned[image].append(Owned(entry, "", entry.name))
             taken.add(image)
     hits = [(mask, index.find(mask)) for mask in masks]
-    lone = _beside_one_image(images, [mask for mask, hit in hits if hit is None])
+    alone = [mask for mask, hit in hits if hit is None]
+    lone = _beside_one_image(images, alone)
+    if len(alone) == len(masks) and not lone:
+        beside = channels_beside(images, alone)
+        lone = {
+            mask.entry.locator: _hit(beside[mask.entry.locator], _inner(mask, mask.below), mask.stem)
+            for mask in alone
+            if mask.entry.locator in beside
+        }
     at_home = {hit.images[0].entry.locator for mask, hit in hits if hit and _is_at_home(mask, hit)}
     for mask, found in hits:
         hit = found or lone.get(mask.entry.locator)
@@ -272,7 +282,7 @@ def _ways(stem: str) -> Iterator[str]:
     """A mask's name without its words; of BIDS also without the entities that only masks have."""
     for way in without_mask_words(stem):
         yield way.stem
-        if (shorter := re.sub(r"_(?:desc|label|space|res|dseg)-[^_]*", "", way.stem)) != way.stem:
+        if (shorter := re.sub(r"_(?:desc|label|seg|atlas|space|res|dseg)-[^_]*", "", way.stem)) != way.stem:
             yield shorter
 
 

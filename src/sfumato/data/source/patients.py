@@ -205,7 +205,7 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
         for case in found.cases
     )
     found = found._replace(cases=cases, classes=())
-    number = len(set(folders))
+    number = len({said or folder for said, folder in zip(said_by_names(names), folders, strict=True)})
     if looks.people:
         note = f"folders {'taken as patients' if named else 'of patients'}, not as classes, by their names: {number}"
         note += f"; --class-level {level} makes them classes"
