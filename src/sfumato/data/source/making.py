@@ -54,9 +54,7 @@ def make_cases(
     return cases, notes
 
 
-def _undivided(
-    images: Sequence[Picture], groups: list[tuple[str, ...]]
-) -> tuple[list[tuple[str, ...]], list[str]]:
+def _undivided(images: Sequence[Picture], groups: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], list[str]]:
     """Groups without the first folders that only divide the set, as long as all are such, and a note of each level."""
     notes = list[str]()
     while (folders := {group[0] for group in groups if group}) and all(map(divides, folders)):

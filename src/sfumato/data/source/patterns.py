@@ -38,12 +38,13 @@ def pattern(paths: Sequence[tuple[str, ...]]) -> str:
 def _common(names: Sequence[str]) -> str:
     if len(names) == 1:
         return names[0]
-    start = _common_start(names)
-    end = _common_start([name[len(start) :][::-1] for name in names])[::-1]
+    start = common_start(names)
+    end = common_start([name[len(start) :][::-1] for name in names])[::-1]
     return f"{_whole_words(start)}*{_whole_words(end[::-1])[::-1]}"
 
 
-def _common_start(names: Sequence[str]) -> str:
+def common_start(names: Sequence[str]) -> str:
+    """The letters that all names begin with."""
     first, last = min(names), max(names)  # what these share, all share
     length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
     return first[:length]

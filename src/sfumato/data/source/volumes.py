@@ -19,15 +19,17 @@ from typing import NamedTuple
 
 from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.joined import ON, Part, joined, parts_of
-from sfumato.data.formats.laid import Laid, check_same_grid, lay_mask
+from sfumato.data.formats.laid import Laid, lay_mask
 from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
 from sfumato.data.manifest import Case
 from sfumato.data.source import cine, components
 from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.gridded import check_channels
 from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry, divided
 from sfumato.data.source.named import AS_STORED, Numbered, named, one_numbering
+from sfumato.data.source.persons import look_at
 from sfumato.data.source.scans import FILES, list_scans
 from sfumato.data.source.words import without_mask_words
 from sfumato.errors import DataError, listed, raise_together
@@ -186,8 +188,7 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, Header], named: int) -
     if not over_time:
         for locator, found in masks.items():
             _check_mask(locator, found, case.image, image)
-    for channel in case.channels:
-        check_same_grid(Path(case.image), Path(channel))
+    check_channels({case.image: image, **dict(zip(case.channels, channels, strict=True))}, masks)
     stacked = None if channels else components.channels_along(image, masks.values(), hints.component)
     if stacked:
         return Scan(case, image, masks, dict.fromkeys(masks, Laid()), stacked=stacked)
@@ -263,12 +264,17 @@ def _check_mask(locator: str, header: Header, image: str, behind: Header) -> Non
 
 
 def _patients(scans: list[Scan]) -> tuple[list[Scan], list[str]]:
-    """Folders that hold one volume each are no classes: they are patients."""
-    folders = Counter(label for label, _ in {(scan.case.label, scan.case.image) for scan in scans})
-    if sum(folders.values()) < 2 or None in folders or max(folders.values()) > 1:
+    """Folders that hold one volume each are no classes: they are patients. So are numbers of which most hold one."""
+    labels = [label for label, _ in {(scan.case.label, scan.case.image) for scan in scans}]
+    folders = Counter(label for label in labels if label is not None)
+    ones = sum(count == 1 for count in folders.values())
+    if len(labels) < 2 or folders.total() < len(labels):
+        return scans, []
+    if ones < len(folders) and (2 * ones <= len(folders) or not look_at(folders.elements()).doubtful):
         return scans, []
     named = [scan._replace(case=replace(scan.case, label=None, patient=scan.case.label)) for scan in scans]
-    return named, [f"folders with one volume each are no classes: {len(folders)}"]
+    each = "one volume each" if ones == len(folders) else "one volume each, as most of them have,"
+    return named, [f"folders with {each} are no classes: {len(folders)}"]
 
 
 def _common_axis(scans: Sequence[Scan]) -> Axis:
