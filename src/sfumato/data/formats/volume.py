@@ -81,6 +81,7 @@ class Header(NamedTuple):
         alternatives: where other programs take the voxels to lie: masks drawn in them lie there.
         colours: whether three components are the red, green and blue of a voxel, whatever their kind of number.
         step: between neighbouring values, where a slope that is no whole number makes them; else 0.
+        called_mask: whether an image is described as a mask (the SeriesDescription of DICOM).
     """
 
     shape: tuple[int, ...]
@@ -95,6 +96,7 @@ class Header(NamedTuple):
     alternatives: tuple[Alternative, ...] = ()
     step: float = 0.0
     colours: bool = False
+    called_mask: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,8 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
         name if name == patient and name != one else None
         for name, patient, one in zip(named, patients, told, strict=True)
     ]
-    notes = [*_about_tags(tags, several), *_about_names(guessed, patients)]
+    used = [tag if tag == patient else None for tag, patient in zip(tags, patients, strict=True)]
+    notes = [*_about_tags(used, several), *_about_names(guessed, patients)]
     if found.form != "table" and (folders := nested & set(patients)):
         level = _level(names, folders)
         notes += [f"folders taken as patients (kept together): {len(folders)}; {level} if each is a class"]

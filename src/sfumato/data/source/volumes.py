@@ -137,6 +137,8 @@ def cut(
     raise_together(problems)
     if not scans:
         raise _nothing_drawn(arranged.cases)
+    if form == "volumes" and hints.images is None:
+        _refuse_masks_as_images(scans)
     numbered = AS_STORED if arranged.mask_names else _numbered(scans, hints)
     scans = [_with_values(scan, numbered) for scan in scans]
     axis = _common_axis(scans) if hints.slice_axis == "auto" else hints.slice_axis
@@ -228,6 +230,24 @@ def _nothing_drawn(cases: Sequence[Case]) -> DataError:
         remedy="export the masks again; an empty frame is taken with --component",
         code="DATA-063",
     )
+
+
+def _refuse_masks_as_images(scans: Sequence[Scan]) -> None:
+    """Refuse masks that are stored as images, and were taken for such beside others: a generator would make them.
+
+    Raises:
+        DataError: some images, and not all, are described as masks.
+    """
+    images = {scan.case.image: scan.header.called_mask for scan in scans}
+    drawn = [image for image, called in images.items() if called]
+    if drawn and len(drawn) < len(images):
+        raise DataError(
+            f"{len(drawn)} of {len(images)} images are masks by the description of their series:\n{listed(drawn)}",
+            expected="masks that belong to images by their names, or by a table",
+            remedy="give the table that names the image and the mask of each row, as the source or with --labels; or "
+            "say by their paths which are meant: --images 'PLACE/{id}/*.dcm' --masks 'PLACE/{id}/*.dcm'",
+            code="DATA-068",
+        )
 
 
 def _own_header(image: Path, path: Path) -> Header:
