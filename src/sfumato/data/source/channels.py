@@ -12,6 +12,7 @@ from sfumato.data.manifest import folded
 from sfumato.data.order import natural
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.pairing import Picture
+from sfumato.data.source.patterns import common_start
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -22,9 +23,12 @@ def channel_of(stem: str) -> str:
 
 
 def called_after(files: Sequence[Picture]) -> tuple[str, ...]:
-    """What the names of the files of an image say of its channels: their ends, or the whole where these are alike."""
+    """What the names of the files of an image say of its channels: their ends, or all that differs if these do not."""
     ends, whole = [channel_of(file.stem) for file in files], [file.stem for file in files]
-    return tuple(ends if len(set(ends)) == len(ends) else whole)
+    if len(set(ends)) == len(ends):
+        return tuple(ends)
+    start = re.sub(r"[^ _.-]+$", "", common_start(whole))
+    return tuple(stem.removeprefix(start) for stem in whole)
 
 
 def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Picture, ...]]) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from sfumato.data.manifest import folded
 from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
+from sfumato.data.source.proposed import flags_of_cases
 from sfumato.data.source.words import tokens, without_image_words, without_mask_words
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -89,12 +90,13 @@ class Matched(NamedTuple):
             if names
         ]
         ending = ending_among([PurePath(name).name for name in (*self.bare, *self.orphans)])
+        by_name = f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}'"
+        patterns = flags_of_cases(self.bare, self.orphans) or by_name
         drop = ", or leave these out with --drop-unpaired" if len(self.unpaired) < kept else ""
         return DataError(
             "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
-            remedy="give the folder of the masks with --masks, say how the names go together "
-            f"(--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}')" + drop,
+            remedy=f"give the folder of the masks with --masks, say how the names go together ({patterns})" + drop,
             code="DATA-010",
         )
 

@@ -783,3 +783,40 @@ def test_persons_of_one_number_at_several_sites_are_several(tmp_path: Path) -> N
     for number in range(4):
         save(tmp_path / "unique", f"site{number % 2}/patient{number}/{number}.png", noise(number))
     assert {case.patient for case in find_cases(tmp_path / "unique").cases} == {f"patient{n}" for n in range(4)}
+
+
+def test_the_patterns_of_cases_that_are_folders_work_as_they_stand(tmp_path: Path) -> None:
+    """With a folder of raw images beside, nobody can know which are meant."""
+    for site in ("Center_01", "Center_07"):
+        for who in ("Patient_01", "Patient_02"):
+            ms_case(tmp_path, site, who)
+            save(tmp_path, f"Training/{site}/{who}/Raw_Data/T1.nii.gz", noise(3))
+    with pytest.raises(DataError, match="have no mask") as caught:
+        find_cases(tmp_path)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    assert images == "**/{id}/{id}/Preprocessed_Data/{channel}_preprocessed.nii.gz"
+    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    assert len({case.volume for case in found.cases}) == 4 and found.channels == ("FLAIR", "T1")
+    assert {(len(case.channels), len(case.masks)) for case in found.cases} == {(1, 2)}
+    for number in range(3):
+        save(tmp_path / "flat", f"train/images/a{number}.png", noise(number))
+        save(tmp_path / "flat", f"train/masks/b{number}.png", ONE)
+        save(tmp_path / "flat", f"val/images/c{number}.png", noise(number))
+        save(tmp_path / "flat", f"val/masks/d{number}.png", ONE)
+    with pytest.raises(DataError, match=r"'PLACE/\{id\}"):
+        find_cases(tmp_path / "flat")
+
+
+def test_a_consensus_beside_readers_is_no_reader(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path, f"images/{number}.png", noise(number))
+        save(tmp_path, f"masks/{number}_manual1.png", disc(12, 12, 5))
+        save(tmp_path, f"masks/{number}_manual2.png", disc(12, 12, 6))
+        save(tmp_path, f"masks/{number}_consensus.png", disc(12, 12, 5))
+    found = find_cases(tmp_path)
+    assert {len(case.masks) for case in found.cases} == {2}
+    assert any("beside those of readers, not used: 3" in note for note in found.notes)
+    for number in range(3):  # what is numbered lies beside one another: parts
+        save(tmp_path, f"masks/{number}_manual2.png", disc(2, 2, 2))
+    with pytest.raises(DataError, match="some have names, and others none"):
+        find_cases(tmp_path)
