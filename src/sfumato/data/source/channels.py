@@ -13,6 +13,7 @@ from sfumato.data.order import natural
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import common_start
+from sfumato.data.source.words import DATATYPES
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -78,7 +79,9 @@ def put_together(entries: Sequence[Entry], names: Sequence[str]) -> list[tuple[s
         channel = entry.stem if folded(entry.stem) in known else channel_of(entry.stem)
         if folded(channel) in known:
             stem = entry.stem[: len(entry.stem) - len(channel)].rstrip(" _-.")
-            groups[entry.parts[:-1], stem][known[folded(channel)]] = entry
+            folder = entry.parts[:-1]
+            place = folder[:-1] if folder and folder[-1] in DATATYPES else folder
+            groups[place, stem][known[folded(channel)]] = entry
         else:
             strange.append(entry)
     if not groups:

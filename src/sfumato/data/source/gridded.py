@@ -55,5 +55,5 @@ def _pattern(locator: str, channels: list[str]) -> str:
     common = common[: max(common.rfind("_"), common.rfind("-"), common.rfind("."), 0)]
     if not common or not path.name.startswith(common):
         return f"**/{{id}}/{path.name}"
-    folder = "" if path.parent == Path(channels[0]).parent else f"{path.parent.name}/"
+    folder = "" if path.parent.name in Path(channels[0]).parts else f"{path.parent.name}/"
     return f"**/{folder}{{id}}{path.name[len(common) :]}"

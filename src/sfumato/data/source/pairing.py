@@ -19,7 +19,7 @@ from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.proposed import flags_of_cases
-from sfumato.data.source.words import tokens, without_image_words, without_mask_words
+from sfumato.data.source.words import DATATYPES, tokens, without_image_words, without_mask_words
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
@@ -221,7 +221,7 @@ class Index:
             if _is_one(found, stem):
                 return _hit(found, folder, rest)
         found = self.by_plain.get(stem, []) if stem else []
-        if found and len({(image.split, image.group) for image in found}) == 1 and _is_one(found, stem):
+        if found and len({(image.split, _session(image)) for image in found}) == 1 and _is_one(found, stem):
             return _hit(found, _inner(mask, mask.below), rest)
         return None
 
@@ -269,6 +269,11 @@ class Index:
                 if len(found) > 1:
                     return _hit(found, folder, rest)
         return None
+
+
+def _session(image: Picture) -> tuple[str, ...]:
+    """The folders of an image without that which says how it was made, as in BIDS."""
+    return image.group[:-1] if image.group and image.group[-1] in DATATYPES else image.group
 
 
 def _is_one(found: Sequence[Picture], stem: str) -> bool:

@@ -28,6 +28,7 @@ from sfumato.data.source.persons import (
     grouped_by_names,
     look_at,
     offers,
+    parent_of,
     said_by_names,
     spelling,
 )
@@ -87,7 +88,7 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
         for name, patient, one in zip(named, patients, told, strict=True)
     ]
     used = [tag if tag == patient else None for tag, patient in zip(tags, patients, strict=True)]
-    notes = [*_about_tags(used, several), *_about_names(guessed, patients)]
+    notes = [*_about_tags(used, several), *_about_names(guessed, patients, names)]
     if found.form != "table" and (folders := nested & set(patients)):
         level = _level(names, folders)
         notes += [f"folders taken as patients (kept together): {len(folders)}; {level} if each is a class"]
@@ -113,12 +114,13 @@ def _about_tags(tags: Sequence[str | None], several: bool) -> Iterator[str]:
         )
 
 
-def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None]) -> Iterator[str]:
+def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None], names: Sequence[Name]) -> Iterator[str]:
     """What was guessed from names.
 
     Args:
         guessed: the patient of each case whose name alone says it.
         patients: of each case.
+        names: of each case.
     """
     people = {spelling(name): name for name in guessed if name is not None}
     if not people:
@@ -126,6 +128,14 @@ def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None]) 
     alone = sum(patient is None for patient in patients)
     rest = f"; {counted(alone, 'case')} without such a name stand alone" if alone else ""
     shown = ", ".join(list(people.values())[:SHOWN])
+    places = defaultdict[str, set[str]](set)
+    for name, who in zip(names, guessed, strict=True):
+        if who is not None:
+            places[spelling(who)].add(parent_of(name).partition(who)[0])
+    apart = sum(len(folders) > 1 for folders in places.values())
+    rest += (
+        f"; of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}" if apart else ""
+    )
     yield (
         f"whose the images are is guessed from their names ({_patients(len(people))}, such as {shown}{rest}): "
         f"--group-by says it otherwise, --group-by {NOBODY} keeps each by itself"

@@ -44,6 +44,8 @@ MODALITIES = _words(
     """
 )
 """What may stand behind the name of an image beside a mask that lacks it."""
+DATATYPES = _words("anat dwi func perf fmap pet")
+"""Folders of BIDS for the files of one session, by how they were made."""
 VIEWS = _words("fov fieldofview fovmask")
 """Masks of what the camera sees: pixels outside say nothing."""
 SPLITS = {

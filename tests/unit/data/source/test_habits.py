@@ -820,3 +820,52 @@ def test_a_consensus_beside_readers_is_no_reader(tmp_path: Path) -> None:
         save(tmp_path, f"masks/{number}_manual2.png", disc(2, 2, 2))
     with pytest.raises(DataError, match="some have names, and others none"):
         find_cases(tmp_path)
+
+
+def test_sequences_of_a_session_on_different_grids_say_which_to_take(tmp_path: Path) -> None:
+    """ISLES 2022: BIDS sorts the files of a session by how they were made."""
+    for number in range(3):
+        who = f"sub-{number}"
+        for folder, kind, size in (("dwi", "dwi", SIDE), ("dwi", "adc", SIDE), ("anat", "flair", SIDE // 2)):
+            save(tmp_path, f"{who}/ses-1/{folder}/{who}_ses-1_{kind}.nii.gz", noise(number)[:size, :size])
+        save(tmp_path, f"derivatives/{who}/ses-1/{who}_ses-1_msk.nii.gz", ONE)
+    with pytest.raises(DataError, match="lie on different grids") as caught:
+        find_cases(tmp_path)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    assert {case.patient for case in found.cases} == {"sub-0", "sub-1", "sub-2"}
+    for path in tmp_path.rglob("*_flair.nii.gz"):
+        path.unlink()
+    assert find_cases(tmp_path).channels == ("adc", "dwi")
+    for number in range(3):
+        who = f"sub-{number}"
+        save(tmp_path, f"{who}/ses-1/anat/{who}_ses-1_flair.nii.gz", noise(number))
+    found = find_cases(tmp_path)
+    taught = find_cases(tmp_path, hints=Hints(images_only=True, channels=found.channels))
+    assert len(found.cases[0].channels) == 2 and len({case.volume for case in taught.cases}) == 3
+
+
+def test_files_of_few_values_in_the_folder_of_each_case_are_told_with_patterns_that_work(tmp_path: Path) -> None:
+    """The white matter hyperintensities of MICCAI 2017."""
+    for site in ("Utrecht", "Lyon"):
+        for number in range(2):
+            save(tmp_path, f"{site}/{number}/pre/FLAIR.nii.gz", noise(number))
+            save(tmp_path, f"{site}/{number}/pre/T1.nii.gz", noise(number))
+            save(tmp_path, f"{site}/{number}/wmh.nii.gz", disc(12, 12, 4, 1))
+    with pytest.raises(DataError, match="files that come again in many folders have few values") as caught:
+        find_cases(tmp_path)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    assert len({case.volume for case in found.cases}) == 4 and found.channels == ("FLAIR", "T1")
+
+
+def test_persons_of_one_number_in_several_folders_are_told(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path, f"{'ab'[number % 2]}/patient{number // 4}/{number}.png", noise(number))
+    found = find_cases(tmp_path)
+    assert any("of one name in several folders, taken for one person: 2, else --group-by parent" in note
+               for note in found.notes)  # fmt: skip
+    assert len({case.patient for case in find_cases(tmp_path, hints=Hints(group_by="parent")).cases}) == 4
+    for number in range(8):
+        save(tmp_path / "visits", f"patient{number // 4}/visit{number % 2}/{number}.png", noise(number))
+    assert not any("several folders" in note for note in find_cases(tmp_path / "visits").notes)
