@@ -145,7 +145,10 @@ def cut(
     by_folder = form == "volumes" and not hints.class_level
     scans, said = _patients(scans) if by_folder else (scans, [])
     cases = [plane for scan in scans for plane in _planes(scan, axis)]
-    told = [] if hints.component is not None else [*cine.told(frames), *_told_channels(scans)]
+    told = [
+        *([] if frame is not None else cine.told(frames)),
+        *(_told_channels(scans) if hints.component is None else []),
+    ]
     notes = [*arranged.notes, *said, *numbered.notes, *told]
     notes += _notes(scans, cases, axis, chosen=hints.slice_axis != "auto")
     found = arranged._replace(cases=cases, notes=notes).found(form)

@@ -110,3 +110,12 @@ def test_three_planes_without_masks_are_a_volume(tmp_path: Path) -> None:
     assert len(find_cases(in_colours(tmp_path, masks=False)).cases) == 6
     found = find_cases(tmp_path, hints=Hints(component="planes", images_only=True))
     assert read_case(found.cases[0]).shape == (5, 4, 3)
+
+
+def test_frames_with_a_mask_each_stay_frames(tmp_path: Path) -> None:
+    volume(tmp_path / "images/a.nii.gz", (4, 5, 3, 2))
+    drawn(tmp_path / "masks/a.nii.gz", (4, 5, 3, 2))
+    for hints in (Hints(), Hints(component="all")):
+        found = find_cases(tmp_path, hints=hints)
+        assert len(found.cases) == 6 and not found.cases[0].channels
+        assert any("read frame by frame: 2 frames" in note for note in found.notes)
