@@ -724,8 +724,8 @@ def test_folders_that_differ_by_the_word_for_a_split_are_splits(tmp_path: Path) 
     """`dataset-verse19training` and `dataset-verse19test` became classes."""
     for number, split in enumerate(("training", "validation", "test")):
         who = f"sub-{number}"
-        save(tmp_path, f"set19{split}/rawdata/{who}/{who}_ct.nii.gz", noise(number))
-        save(tmp_path, f"set19{split}/derivatives/{who}/{who}_seg-vert_msk.nii.gz", disc(12, 12, 3, 1))
+        save(tmp_path, f"dataset-verse19{split}/rawdata/{who}/{who}_ct.nii.gz", noise(number))
+        save(tmp_path, f"dataset-verse19{split}/derivatives/{who}/{who}_seg-vert_msk.nii.gz", disc(12, 12, 3, 1))
     found = find_cases(tmp_path)
     assert not found.classes and {case.split for case in found.cases} == {"train", "validation", "test"}
     for number in range(2):
