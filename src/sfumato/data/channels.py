@@ -1,9 +1,13 @@
-"""The channels of an image: files of their own, grey and colour."""
+"""The channels of an image: files of their own, values or planes of one volume, grey and colour."""
+
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Shaped
 
 from sfumato.data.formats.image import Pixels, read_image
+from sfumato.data.formats.locator import Locator
+from sfumato.data.formats.volume import named_place
 from sfumato.data.manifest import Case
 from sfumato.errors import DataError
 
@@ -33,6 +37,15 @@ def read_case(case: Case) -> Pixels:
                 code="DATA-012",
             )
     return np.concatenate(parts, axis=2) if len(parts) > 1 else first
+
+
+def channels_within(case: Case) -> Literal["all", "planes"] | None:
+    """What of one volume the channels of an image are: all values of a voxel, all planes; None where they are not."""
+    target = Locator.parse(case.image)
+    place = named_place(target.member)
+    if place is None or all(Locator.parse(channel).path != target.path for channel in case.channels):
+        return None
+    return "planes" if place.component is None else "all"
 
 
 def has_colour(pixels: Pixels) -> bool:

@@ -61,7 +61,7 @@ class Spec:
         ignore: some pixels of masks say nothing (`sfumato.data.mask.IGNORED`).
         readers: masks per image.
         slice_axis: along which axis volumes were cut; None without volumes.
-        component: which component of volumes with several was taken.
+        component: which component of volumes with several was taken; "all" as channels; "planes": all planes were.
         pages: what the pages of TIFF files of several are; None where none were read.
         channel_files: how the names of the files of an image of several end, in the order of its channels.
     """
@@ -82,7 +82,7 @@ class Spec:
     ignore: bool = False
     readers: int = 0
     slice_axis: Axis | None = None
-    component: int | None = None
+    component: int | Literal["all", "planes"] | None = None
     pages: Literal["volume", "channels"] | None = None
     channel_files: tuple[str, ...] = ()
 
@@ -158,7 +158,7 @@ def _impossible(spec: Spec) -> Iterator[str]:
         "width": (spec.size[1], 1, LARGEST_SIDE),
         "channels": (spec.channels, 1, MOST_CHANNELS),
         "readers": (spec.readers, 0, MOST_READERS),
-        "component": (spec.component or 0, 0, MOST_CHANNELS),
+        "component": (spec.component if isinstance(spec.component, int) else 0, 0, MOST_CHANNELS),
         "classes": (len(spec.classes), 0, MOST_CLASSES),
         "channel_files": (len(spec.channel_files), 0, spec.channels),
         "mask_classes": (len(spec.mask_classes), 0, IGNORED),

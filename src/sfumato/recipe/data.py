@@ -60,8 +60,10 @@ class Source(Part):
     slice_axis: Literal["auto", "axial", "coronal", "sagittal"] = Field(
         "auto", description="along which volumes are cut; auto: across the thickest slices"
     )
-    component: Annotated[Whole, Field(ge=0)] | None = Field(
-        None, description="which component of volumes with several is the image"
+    component: Annotated[Whole, Field(ge=0)] | Literal["all", "planes"] | None = Field(
+        None,
+        description="which component of volumes with several is the image; all: each is a channel; planes: the planes "
+        "of a volume are channels of one image",
     )
     pages: Literal["volume", "channels"] | None = Field(
         None, description="what the pages of a TIFF of several are: planes of a volume, or channels of one image"

@@ -42,7 +42,8 @@ class SourceFlags:
         drop_unpaired: Leave out images without mask and masks without image, instead of refusing them.
         keep_split: Keep a split of the source that has one patient or picture in several parts, instead of refusing it.
         slice_axis: Along which axis volumes are cut: auto, axial, coronal or sagittal.
-        component: Which component of volumes with several is the image.
+        component: Which component of volumes with several is the image; all: each is a channel; planes: the planes of a
+            volume are channels of one image.
         pages: What the pages of a TIFF of several are: planes of a volume, or channels of one image.
         fold: Which fold of a splits_final.json divides the cases.
     """
@@ -64,7 +65,7 @@ class SourceFlags:
     drop_unpaired: Annotated[bool, Parameter(negative="")] = False
     keep_split: Annotated[bool, Parameter(negative="")] = False
     slice_axis: Literal["auto", "axial", "coronal", "sagittal"] | None = None
-    component: Index | None = None
+    component: Index | Literal["all", "planes"] | None = None
     pages: Literal["volume", "channels"] | None = None
     fold: Index | None = None
 

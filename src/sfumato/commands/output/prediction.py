@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from sfumato.commands.output.pictures import spared
+from sfumato.data.channels import channels_within
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.drawn import write_seg
 from sfumato.data.formats.dicom.file import is_dicom
@@ -25,7 +26,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import is_nifti, write_volume
 from sfumato.data.formats.origin import Origin
 from sfumato.data.formats.scan import read_volume
-from sfumato.data.formats.volume import Axis, Volume, as_stored, place_in
+from sfumato.data.formats.volume import Axis, Volume, as_stored, first_plane, place_in
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
 from sfumato.data.units import Form, Unit
@@ -144,7 +145,7 @@ class Writer:
             yield (name if self._binary else f"{name}_{mask_class}"), probability[index]
 
     def _mask_volume(self, name: str, source: Path, stack: "_Stack") -> str:
-        if self.form == "same" and is_dicom(source):
+        if self.form == "same" and is_dicom(source) and stack.is_whole:
             target = f"masks/{name}.dcm"
             planes, names = stack.stored(stack.mask), self.spec.mask_classes[1:]
             write_seg(self._at(target), planes, source, names=names, origin=self.origin, link=self.link)
@@ -156,7 +157,7 @@ class Writer:
         values = planes.astype(np.float32) if planes.dtype.kind == "f" else planes
         write_volume(
             self._at(target), stack.stored(values), stack.volume.affine, origin=self.origin,
-            like=stack.file if is_nifti(stack.file) else None,
+            like=stack.file if stack.is_whole and is_nifti(stack.file) else None,
         )  # fmt: skip
         return target
 
@@ -234,8 +235,9 @@ class _Stack:
 
     @classmethod
     def like(cls, file: Path, unit: Unit) -> "_Stack":
-        volume = read_volume(file)
-        axis = place_in(volume, Locator.parse(unit.cases[0].image)).axis
+        whole = read_volume(file)
+        axis = place_in(whole, Locator.parse(unit.cases[0].image)).axis
+        volume = first_plane(whole, axis) if channels_within(unit.cases[0]) == "planes" else whole
         shape = volume.planes(axis).shape[:3]
         empty = np.zeros((shape[0], 0, *shape[1:]), np.float16)
         return cls(
@@ -278,6 +280,11 @@ class _Stack:
     def doubt(self) -> _Doubt:
         """Mean over the planes with foreground; 0 where there is none."""
         return _Doubt(*np.mean(self.doubts, axis=0).tolist()) if self.doubts else _Doubt(0.0, 0.0)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the mask has the planes of the file, which an image whose channels they are has not."""
+        return self.volume.voxels.shape == read_volume(self.file).voxels.shape
 
     def stored(self, planes: np.ndarray) -> np.ndarray:
         """Planes as voxels in the order of the input file."""

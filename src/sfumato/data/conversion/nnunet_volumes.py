@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sfumato.data.channels import channels_within
 from sfumato.data.conversion.nnunet import describe, label_indices, open_part, refuse_without_masks
 from sfumato.data.conversion.setting import Conversion, Step, refuse_other_size
 from sfumato.data.formats import nifti
@@ -57,6 +58,12 @@ def write_nnunet_volumes(conversion: Conversion, folder: Path) -> Iterator[Step]
         remedy = "leave --size out; or convert the planes: --to folder"
         raise UsageError("volumes keep their size", expected="volumes as they are", remedy=remedy)
     refuse_without_masks(conversion.cases)
+    if any(channels_within(case) == "planes" for case in conversion.cases):
+        raise UsageError(
+            "the planes of these volumes are channels of images, which volumes cannot say",
+            expected="volumes whose planes lie one behind the other",
+            remedy="convert them as images: --to folder",
+        )
     scans = _scans(conversion.cases)
     assert conversion.meaning is not None
     done = len(conversion.cases)

@@ -95,23 +95,31 @@ def find_laid(whole: Header, drawn: Header) -> Laid | list[str]:
     return found
 
 
-def check_same_grid(image: Path, mask: Path) -> None:
-    """Refuse a mask, or a further channel, whose voxels do not lie where those of its image do.
-
-    Raises:
-        DataError: the grids differ, and in what; or a file cannot be read.
-    """
-    if found := differences(grid_of(read_header(mask)), grid_of(read_header(image))):
-        raise _other_grid(image, mask, found)
-
-
 def _other_grid(image: Path, mask: Path, found: Sequence[str]) -> DataError:
     return DataError(
         f"{mask} lies on another grid than its image {image}: {'; '.join(found)}",
         expected="a mask on the grid of its image: as many voxels, at the same places",
-        remedy="resample the mask onto the image (nearest neighbour), or export it anew",
+        remedy=_advice(*(grid_of(read_header(path)) for path in (mask, image))),
         code="DATA-012",
     )
+
+
+def _advice(drawn: Grid, whole: Grid) -> str:
+    """What helps where a mask does not lie on its image: resampling only where both show the same place."""
+    other = [axis for axis in range(3) if drawn.shape[axis] != whole.shape[axis]]
+    if [drawn.shape[axis] for axis in other] == [1]:
+        return (
+            f"the mask has one plane, and its image {whole.shape[other[0]]}: if these are channels or colours, "
+            "--component planes; if the mask was drawn on one of them, keep that plane of the image alone"
+        )
+    lengths = [np.array(grid.shape[:3]) * grid.spacing for grid in (drawn, whole)]
+    as_long = (np.abs(lengths[0] - lengths[1]) <= np.maximum(drawn.spacing, whole.spacing)).all()
+    if other and not as_long and (np.abs(drawn.spacing - whole.spacing) <= GRID_TOLERANCE * whole.spacing).all():
+        return (
+            "one of the two was cut out of a larger one, or padded: cut the image to the part that the mask shows, or "
+            "put the mask into an empty one of the image's size; or export it anew"
+        )
+    return "resample the mask onto the image (nearest neighbour), or export it anew"
 
 
 def _readings(whole: Header, drawn: Header) -> Iterator[tuple[Affine, str]]:

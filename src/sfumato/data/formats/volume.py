@@ -81,6 +81,7 @@ class Header(NamedTuple):
         alternatives: where other programs take the voxels to lie: masks drawn in them lie there.
         colours: whether three components are the red, green and blue of a voxel, whatever their kind of number.
         step: between neighbouring values, where a slope that is no whole number makes them; else 0.
+        called_mask: whether an image is described as a mask (the SeriesDescription of DICOM).
     """
 
     shape: tuple[int, ...]
@@ -95,6 +96,7 @@ class Header(NamedTuple):
     alternatives: tuple[Alternative, ...] = ()
     step: float = 0.0
     colours: bool = False
+    called_mask: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,6 +122,17 @@ class Volume:
         """
         order, signs = codes_to_lps(codes) if codes else to_lps(self.affine)
         return _turned(self.voxels, order, signs, axis)
+
+
+def first_plane(volume: Volume, axis: Axis) -> Volume:
+    """The first plane along an axis, as a volume of this plane alone."""
+    order, signs = to_lps(volume.affine)
+    along = AXES[axis][0][0]
+    stored = order[along]
+    number = 0 if signs[along] > 0 else volume.voxels.shape[stored] - 1
+    affine = volume.affine.copy()
+    affine[:3, 3] += number * affine[:3, stored]
+    return Volume(voxels=volume.voxels.take([number], stored), affine=affine)
 
 
 def as_stored(planes: Planes, axis: Axis, affine: Affine) -> Voxels:

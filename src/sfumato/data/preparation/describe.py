@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from sfumato.data.channels import channels_within
 from sfumato.data.copies import Copies
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.folds import SPLITS_NAME, Fold, follow, write_splits
@@ -121,6 +122,7 @@ def decide_spec(
     raise_together(spec_problems(rows, cases, settings, guess=guess))
     images, modality = [_image(row) for row in rows], _modality(settings, guess)
     cut = next((place for case in cases if (place := named_place(Locator.parse(case.image).member))), None)
+    within = next((what for case in cases if (what := channels_within(case))), None)
     channels = _channels(cases, rows, grey=settings.grey)
     return Spec(
         size=settings.size,
@@ -137,7 +139,7 @@ def decide_spec(
         ignore=rule is not None and rule.ignore is not None,
         readers=max(len(case.masks) for case in cases),
         slice_axis=cut and cut.axis,
-        component=cut and cut.component,
+        component=within or (cut and cut.component),
         pages=found.reading.get("pages"),
         channel_files=found.channels if channels >= len(found.channels) else (),
     )

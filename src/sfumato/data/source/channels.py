@@ -12,6 +12,8 @@ from sfumato.data.manifest import folded
 from sfumato.data.order import natural
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.pairing import Picture
+from sfumato.data.source.patterns import common_start
+from sfumato.data.source.words import DATATYPES
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -19,6 +21,15 @@ from sfumato.wording import counted
 def channel_of(stem: str) -> str:
     """What the name of a channel's file says of it: what stands behind the last separator."""
     return re.split(r"[ _.-]", stem)[-1]
+
+
+def called_after(files: Sequence[Picture]) -> tuple[str, ...]:
+    """What the names of the files of an image say of its channels: their ends, or all that differs if these do not."""
+    ends, whole = [channel_of(file.stem) for file in files], [file.stem for file in files]
+    if len(set(ends)) == len(ends):
+        return tuple(ends)
+    start = re.sub(r"[^ _.-]+$", "", common_start(whole))
+    return tuple(stem.removeprefix(start) for stem in whole)
 
 
 def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Picture, ...]]) -> tuple[str, ...]:
@@ -29,10 +40,7 @@ def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Pictur
     """
     if not channels:
         return ()
-    found = {
-        image.entry.where: tuple(channel_of(one.stem) for one in channels.get(image.entry.locator, (image,)))
-        for image in images
-    }
+    found = {image.entry.where: called_after(channels.get(image.entry.locator, (image,))) for image in images}
     names = sorted({name for of_image in found.values() for name in of_image}, key=natural)
     if uneven := [f"{where}: {', '.join(has)}" for where, has in found.items() if sorted(has, key=natural) != names]:
         ending = ending_among(image.entry.name for image in images)
@@ -68,10 +76,12 @@ def put_together(entries: Sequence[Entry], names: Sequence[str]) -> list[tuple[s
     groups: dict[tuple[tuple[str, ...], str], dict[str, Entry]] = defaultdict(dict)
     strange = list[Entry]()
     for entry in entries:
-        channel = channel_of(entry.stem)
+        channel = entry.stem if folded(entry.stem) in known else channel_of(entry.stem)
         if folded(channel) in known:
             stem = entry.stem[: len(entry.stem) - len(channel)].rstrip(" _-.")
-            groups[entry.parts[:-1], stem][known[folded(channel)]] = entry
+            folder = entry.parts[:-1]
+            place = folder[:-1] if folder and folder[-1] in DATATYPES else folder
+            groups[place, stem][known[folded(channel)]] = entry
         else:
             strange.append(entry)
     if not groups:

@@ -29,7 +29,8 @@ class Hints:
             group is found in the id, `parent` (the folder), `PatientID`, `StudyInstanceUID` (DICOM), or `none`.
         class_level: which folder below the source names the class, counted from 1; 0 takes the first that differs.
         slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
-        component: which component of volumes with several is the image.
+        component: which component of volumes with several is the image; "all": each is a channel of it; "planes": the
+            planes of a volume are (`sfumato.data.source.components`).
         pages: what the pages of a TIFF of several are: planes of a volume, or channels of one image.
         fold: which fold of a `splits_final.json` divides the cases.
         keep_split: keep a split of the source also where it has one patient in several parts.
@@ -50,7 +51,7 @@ class Hints:
     group_by: str | None = None
     class_level: int = 0
     slice_axis: Axis | Literal["auto"] = "auto"
-    component: int | None = None
+    component: int | Literal["all", "planes"] | None = None
     pages: Literal["volume", "channels"] | None = None
     fold: int = 0
     keep_split: bool = False

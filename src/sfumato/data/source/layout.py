@@ -30,6 +30,7 @@ from sfumato.data.order import natural
 from sfumato.data.source.beside import without_pictures_beside
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
+from sfumato.data.source.dividing import split_in, splitting
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.labelled import about_cases
@@ -233,9 +234,9 @@ def _may_be_masks(part: str) -> bool:
 
 def _pictures(entries: Sequence[Entry], perhaps: frozenset[str], *, anywhere: bool) -> list[Picture]:
     pictures, cases = [], _folders_of_cases(entries, anywhere=anywhere)
-    silent = about_cases(entries, anywhere=anywhere)
+    silent, splits = about_cases(entries, anywhere=anywhere), splitting(entries)
     for entry in entries:
-        place, stem = _place(entry.parts[:-1], perhaps, cases, silent), composed(entry.stem)
+        place, stem = _place(entry.parts[:-1], perhaps, cases, silent, splits), composed(entry.stem)
         pictures.append(
             Picture(
                 entry=entry,
@@ -284,7 +285,11 @@ class _Place(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _place(
-    folders: tuple[str, ...], perhaps: frozenset[str], cases: frozenset[Parts], silent: frozenset[Parts]
+    folders: tuple[str, ...],
+    perhaps: frozenset[str],
+    cases: frozenset[Parts],
+    silent: frozenset[Parts],
+    splits: frozenset[Parts],
 ) -> _Place:
     """What folders say; a class folder that is called `label_1` is put right in `_roles`."""
     place = _Place()
@@ -292,6 +297,9 @@ def _place(
         said = read_folder(part)
         if folders[:depth] in cases:
             place = place._replace(group=(*place.group, part))
+            continue
+        if folders[:depth] in splits:
+            place = place._replace(split=split_in(part))
             continue
         place = place._replace(split=said.split or place.split)
         if folders[:depth] in silent:

@@ -9,7 +9,8 @@ from a system that does not tell them apart.
 import os
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from sfumato.data.source.listing import ARRAYS, ENDING, Entry, is_picture
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
+
+UID = re.compile(r"\d+(?:\.\d+){3,}")
+"""Folders that are called after a series or study of DICOM."""
 
 Spelling = Callable[[str], str]
 """What makes names equal: themselves, or themselves without case and ways to store accents."""
@@ -63,7 +67,7 @@ class Files:
             return [self.by_path[path]]
         if led := self._elsewhere(text, path):
             return [led]
-        found = self._by_tail(path)
+        found = self._by_tail(path) or self._in_series(path)
         if not found and self.follow is None and _leads_out(path):
             raise DataError(
                 f"'{text}' lies outside the folder of the images, {self.root}",
@@ -95,6 +99,23 @@ class Files:
             if called := [item for item in named if _is_called(bare(item[0]), parts[-1], spelt)]:
                 return _longest(called, parts, spelt)
         return []
+
+    def _in_series(self, path: str) -> list[str]:
+        """The DICOM files in the folder of a path, where that is called after a series: programs name files anew."""
+        folder, _, name = path.rpartition("/")
+        if not name.lower().endswith(".dcm") or not UID.fullmatch(bare(folder)):
+            return []
+        named = {where for where, _ in self.by_name.get(folded(bare(folder)), [])}
+        return [locator for place in named for locator in self._inside.get(place, ())]
+
+    @cached_property
+    def _inside(self) -> Mapping[str, Sequence[str]]:
+        """The DICOM files that lie in each folder."""
+        inside: dict[str, list[str]] = defaultdict(list)
+        for where, locator in self.by_path.items():
+            if where.lower().endswith(".dcm"):
+                inside[where.rpartition("/")[0]].append(locator)
+        return inside
 
     def has(self, text: str) -> bool:
         """Whether a text means a single file."""

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from sfumato.data.manifest import Case, folded
-from sfumato.data.source.channels import channel_of
+from sfumato.data.order import natural
+from sfumato.data.source.channels import called_after
+from sfumato.data.source.dividing import divides
 from sfumato.data.source.pairing import Picture
-from sfumato.data.source.words import PORTION, composed
+from sfumato.data.source.words import composed
 from sfumato.errors import DataError, listed
 
 
@@ -27,13 +29,12 @@ def make_cases(
     Raises:
         DataError: images lie in fewer folders than the class needs.
     """
-    images = [_called_alike(image, channels) for image in images]
+    images = [_called_alike(image, channels) for image in _in_their_cases(images, channels)]
     groups, notes = _own_groups(images), list[str]()
     names = unique_ids(images, groups)
+    if not class_level:
+        groups, notes = _undivided(images, groups)
     folders = {group[0] for group in groups if group}
-    if folders and all(PORTION.fullmatch(folder) for folder in folders) and not class_level:
-        notes.append(f"folders of images by number, which are no classes: {len(folders)}")
-        groups, folders = [()] * len(groups), set()
     patients = bool(folders) and bool(masks) and all(image.nested for image in images)
     if folders and not patients and not class_level and not all(groups):
         notes.append(f"images beside the class folders, in none of them: {sum(not group for group in groups)}")
@@ -53,11 +54,35 @@ def make_cases(
     return cases, notes
 
 
+def _undivided(images: Sequence[Picture], groups: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Groups without the first folders that only divide the set, as long as all are such, and a note of each level."""
+    notes = list[str]()
+    while (folders := {group[0] for group in groups if group}) and all(map(divides, folders)):
+        level = min(image.entry.parts.index(group[0]) for image, group in zip(images, groups, strict=True) if group) + 1
+        shown = ", ".join(sorted(folders, key=natural)[:3]) + (" ..." if len(folders) > 3 else "")
+        notes.append(
+            f"folders that divide the set, which are no classes: {len(folders)} ({shown}); --class-level {level} if "
+            "each is a class"
+        )
+        groups = [group[1:] for group in groups]
+    return groups, notes
+
+
+def _in_their_cases(images: Sequence[Picture], channels: Mapping[str, tuple[Picture, ...]]) -> Sequence[Picture]:
+    """Images in the folder of their case, where all of it lies in a folder of one name below: that tells none apart."""
+    last = {image.group[-1:] for image in images}
+    whole = all(called_after(channels.get(image.entry.locator, (image,)))[0] == image.stem for image in images)
+    if not channels or not whole or len(images) < 2 or len(last) > 1 or any(len(image.group) < 2 for image in images):
+        return images
+    return [image._replace(group=image.group[:-1]) for image in images]
+
+
 def _called_alike(image: Picture, channels: Mapping[str, tuple[Picture, ...]]) -> Picture:
-    """An image of several files is called after what their names have in common, or after their folder."""
-    if image.entry.locator not in channels:
+    """An image of several files is called after what their names have in common, or after the folder of its case."""
+    files = channels.get(image.entry.locator)
+    if files is None:
         return image
-    stem = image.stem[: -len(channel_of(image.stem))].rstrip(" _-.")
+    stem = image.stem.removesuffix(called_after(files)[0]).rstrip(" _-.")
     return image._replace(stem=stem or (image.group[-1] if image.group else image.stem))
 
 
@@ -87,7 +112,8 @@ def _own_groups(images: Sequence[Picture]) -> list[tuple[str, ...]]:
 def unique_ids(images: Sequence[Picture], groups: Sequence[tuple[str, ...]]) -> list[str]:
     """Unique names, with as little added to the stem as needed: the group, the split, the ending, a number."""
     stems = [image.entry.stem if image.stem == composed(image.entry.stem) else image.stem for image in images]
-    plain = ["_".join((*group, stem)) for stem, group in zip(stems, groups, strict=True)]
+    plain = ["_".join(group if group[-1:] == (stem,) else (*group, stem))
+             for stem, group in zip(stems, groups, strict=True)]  # fmt: skip
     with_split = [f"{image.split}_{name}" if image.split else name for image, name in zip(images, plain, strict=True)]
     with_ending = [
         f"{name}_{image.entry.name[len(image.entry.stem) + 1 :]}"

@@ -7,8 +7,8 @@
     splits_final.json      in the folder or beside it: `sfumato.data.folds`
 
 In `dataset.json`, `labels` maps names to values; a list of values is a region (a union of labels), and `ignore` is the
-value of voxels that say nothing. Read too: the older form of the Medical Segmentation Decathlon (values to names, and
-images without `_0000`), and files named by a `dataset` entry.
+value of voxels that say nothing. Read too: the older form of the Medical Segmentation Decathlon (values to names,
+images without `_0000`, channels as values of a voxel), and files named by a `dataset` entry.
 """
 
 import json
@@ -123,7 +123,7 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
         arranged.notes.append(f"{NAME} says numTraining {expected}, {there} cases are there")
     folds = _folds(folder, arranged.cases, arranged.notes)
     cases = _divided(arranged.cases, folds, hints.fold, arranged.notes)
-    found = _expanded(arranged._replace(cases=cases), hints)
+    found = _expanded(arranged._replace(cases=cases), hints, _named_channels(content, parts["train"]))
     return found._replace(
         channels=_channels(parts["train"]),
         notes=(*_told(folder, content, parts), *found.notes),
@@ -139,6 +139,12 @@ def _channels(part: Part) -> tuple[str, ...]:
     """How the files of an image of several end."""
     count = max(len(channels) for channels in part.images.values())
     return tuple(f"{number:04d}" for number in range(count)) if count > 1 else ()
+
+
+def _named_channels(content: Mapping[str, Any], part: Part) -> int:
+    """How many channels `dataset.json` names where each image is a single file; 0 for none, or a file for each."""
+    given = content.get("channel_names") or content.get("modality")
+    return len(given) if isinstance(given, dict) and not _channels(part) else 0
 
 
 def _told(folder: Path, content: Mapping[str, Any], parts: Mapping[str, Part]) -> Iterator[str]:
@@ -357,7 +363,7 @@ def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: in
     return divided
 
 
-def _expanded(arranged: Arranged, hints: Hints) -> Found:
+def _expanded(arranged: Arranged, hints: Hints, channels: int) -> Found:
     if is_volume(Path(arranged.cases[0].image)):
-        return cut(arranged, hints, form="nnU-Net raw")
+        return cut(arranged, hints, form="nnU-Net raw", channels=channels)
     return conclude(arranged.cases, arranged.notes, form="nnU-Net raw", unpaired=arranged.unpaired)

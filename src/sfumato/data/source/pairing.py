@@ -3,7 +3,8 @@
 A mask belongs to the image of the same split, group and stem, once the words of `source.words` are taken off both;
 where stems are unique, the stem alone decides. The order of files never does. Where no stem fits, a mask whose name
 continues that of an image is one of it (`IDRiD_01` and `IDRiD_01_MA`), and masks in a folder beside a single image are
-its (`s0001/ct` and `s0001/segmentations/liver`). Several images that differ by what made them, and share a mask, are
+its (`s0001/ct` and `s0001/segmentations/liver`), or those of several images of the same names in each folder of a case
+(`source.casefolders`). Several images that differ by what made them, and share a mask, are
 channels of one (`p1_t1`, `p1_flair` and `p1_seg`). What has no partner is listed in full.
 """
 
@@ -14,10 +15,19 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
+from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import common_start
-from sfumato.data.source.words import MODALITIES, qualifier, tokens, without_image_words, without_mask_words
+from sfumato.data.source.proposed import flags_of_cases
+from sfumato.data.source.words import (
+    DATATYPES,
+    MODALITIES,
+    qualifier,
+    tokens,
+    without_image_words,
+    without_mask_words,
+)
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
@@ -93,13 +103,14 @@ class Matched(NamedTuple):
             if names
         ]
         ending = ending_among([PurePath(name).name for name in (*self.bare, *self.orphans)])
+        by_name = f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}'"
+        patterns = flags_of_cases(self.bare, self.orphans) or by_name
         drop = ", or leave these out with --drop-unpaired" if len(self.unpaired) < kept else ""
         drop += f"; if these are other pictures of images that have masks, name the images alone: {way}" if way else ""
         return DataError(
             "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
-            remedy="give the folder of the masks with --masks, say how the names go together "
-            f"(--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}')" + drop,
+            remedy=f"give the folder of the masks with --masks, say how the names go together ({patterns})" + drop,
             code="DATA-010",
         )
 
@@ -139,7 +150,15 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
     hits = [(mask, index.find(mask)) for mask in masks]
     if not any(hit for _, hit in hits):
         hits = _called_otherwise(index, masks) or hits
-    lone = _beside_one_image(images, [mask for mask, hit in hits if hit is None])
+    alone = [mask for mask, hit in hits if hit is None]
+    lone = _beside_one_image(images, alone)
+    if len(alone) == len(masks) and not lone:
+        beside = channels_beside(images, alone)
+        lone = {
+            mask.entry.locator: _hit(beside[mask.entry.locator], _inner(mask, mask.below), mask.stem)
+            for mask in alone
+            if mask.entry.locator in beside
+        }
     at_home = {hit.images[0].entry.locator for mask, hit in hits if hit and _is_at_home(mask, hit)}
     for mask, found in hits:
         hit = found or lone.get(mask.entry.locator)
@@ -249,7 +268,7 @@ class Index:
             if _is_one(found, stem):
                 return _hit(found, folder, rest)
         found = self.by_plain.get(stem, []) if stem else []
-        if found and len({(image.split, image.group) for image in found}) == 1 and _is_one(found, stem):
+        if found and len({(image.split, _session(image)) for image in found}) == 1 and _is_one(found, stem):
             return _hit(found, _inner(mask, mask.below), rest)
         return None
 
@@ -299,6 +318,11 @@ class Index:
         return None
 
 
+def _session(image: Picture) -> tuple[str, ...]:
+    """The folders of an image without that which says how it was made, as in BIDS."""
+    return image.group[:-1] if image.group and image.group[-1] in DATATYPES else image.group
+
+
 def _are_of_several_kinds(images: Sequence[Picture]) -> bool:
     """Whether names differ by more than a number, or are those of modalities: `case 1` and `case 2` are two cases."""
     names = {image.stem.lower() for image in images}
@@ -324,7 +348,7 @@ def _ways(stem: str) -> Iterator[str]:
     """A mask's name without its words; of BIDS also without the entities that only masks have."""
     for way in without_mask_words(stem):
         yield way.stem
-        if (shorter := re.sub(r"_(?:desc|label|space|res|dseg)-[^_]*", "", way.stem)) != way.stem:
+        if (shorter := re.sub(r"_(?:desc|label|seg|atlas|space|res|dseg)-[^_]*", "", way.stem)) != way.stem:
             yield shorter
 
 

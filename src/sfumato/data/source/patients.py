@@ -28,6 +28,7 @@ from sfumato.data.source.persons import (
     grouped_by_names,
     look_at,
     offers,
+    parent_of,
     said_by_names,
     spelling,
 )
@@ -86,7 +87,8 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
         name if name == patient and name != one else None
         for name, patient, one in zip(named, patients, told, strict=True)
     ]
-    notes = [*_about_tags(tags, several), *_about_names(guessed, patients)]
+    used = [tag if tag == patient else None for tag, patient in zip(tags, patients, strict=True)]
+    notes = [*_about_tags(used, several), *_about_names(guessed, patients, names)]
     if found.form != "table" and (folders := nested & set(patients)):
         level = _level(names, folders)
         notes += [f"folders taken as patients (kept together): {len(folders)}; {level} if each is a class"]
@@ -112,12 +114,13 @@ def _about_tags(tags: Sequence[str | None], several: bool) -> Iterator[str]:
         )
 
 
-def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None]) -> Iterator[str]:
+def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None], names: Sequence[Name]) -> Iterator[str]:
     """What was guessed from names.
 
     Args:
         guessed: the patient of each case whose name alone says it.
         patients: of each case.
+        names: of each case.
     """
     people = {spelling(name): name for name in guessed if name is not None}
     if not people:
@@ -125,6 +128,14 @@ def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None]) 
     alone = sum(patient is None for patient in patients)
     rest = f"; {counted(alone, 'case')} without such a name stand alone" if alone else ""
     shown = ", ".join(list(people.values())[:SHOWN])
+    places = defaultdict[str, set[str]](set)
+    for name, who in zip(names, guessed, strict=True):
+        if who is not None:
+            places[spelling(who)].add(parent_of(name).partition(who)[0])
+    apart = sum(len(folders) > 1 for folders in places.values())
+    rest += (
+        f"; of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}" if apart else ""
+    )
     yield (
         f"whose the images are is guessed from their names ({_patients(len(people))}, such as {shown}{rest}): "
         f"--group-by says it otherwise, --group-by {NOBODY} keeps each by itself"
@@ -205,7 +216,7 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
         for case in found.cases
     )
     found = found._replace(cases=cases, classes=())
-    number = len(set(folders))
+    number = len({said or folder for said, folder in zip(said_by_names(names), folders, strict=True)})
     if looks.people:
         note = f"folders {'taken as patients' if named else 'of patients'}, not as classes, by their names: {number}"
         note += f"; --class-level {level} makes them classes"

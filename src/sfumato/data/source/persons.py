@@ -18,8 +18,9 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
+from sfumato.data.source.dividing import PORTION, SITE
 from sfumato.data.source.listing import ENDING
-from sfumato.data.source.words import PORTION, read_folder
+from sfumato.data.source.words import read_folder
 
 APART = r"[ _.\-]"
 PERSON = re.compile(
@@ -136,8 +137,19 @@ def spelling(name: str) -> str:
 
 
 def said_by_names(names: Sequence[Name]) -> list[str | None]:
-    """The person whom each name says by itself, its folders first; None where it does not."""
-    return [_said(name) for name in names]
+    """The person whom each name says by itself, its folders first; None where it does not.
+
+    A person of one name at several sites is several.
+    """
+    said = [_said(name) for name in names]
+    sites = [_site(name) for name in names]
+    places = defaultdict[str, set[str]](set)
+    for who, site in zip(said, sites, strict=True):
+        if who:
+            places[who].add(site)
+    return [
+        f"{site}/{who}" if who and site and len(places[who]) > 1 else who for who, site in zip(said, sites, strict=True)
+    ]
 
 
 def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
@@ -157,6 +169,11 @@ def _said(name: Name) -> str | None:
         if found := COLLECTIONS.search(text) or PERSON.search(text):
             return found["who"]
     return None
+
+
+def _site(name: Name) -> str:
+    """The folder of the site at which an image was made; empty without one."""
+    return next((folder for folder in name.folders if SITE.fullmatch(folder)), "")
 
 
 def _below_common(names: Sequence[Name]) -> list[Name]:

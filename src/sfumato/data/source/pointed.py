@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from sfumato.data.formats.scan import is_volume
+from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import Header
 from sfumato.data.source.listing import ARRAYS, Entry, files_below, is_scan
 from sfumato.data.source.scans import FILES
@@ -104,6 +104,15 @@ def volumes_at(locators: Iterable[str], root: Path) -> Pointed:
             alone = len(own) > 1 and sum(len(other) > 1 for _, other in inside.values()) == 1
             names[name] = Path(name).parent if alone else Path(name)
     return Pointed(root, volumes, headers, names, frozenset(members))
+
+
+def as_large_as(image: str, found: Sequence[str]) -> list[str]:
+    """Of several DICOM files those as large as an image: a mask may lie beside the part of the image that it shows."""
+    paths = [Path(image), *map(Path, found)]
+    if not all(path.is_file() and _is_dicom(path) for path in paths):
+        return list(found)
+    size, *sizes = (read_header(path).shape[:2] for path in paths)
+    return [file for file, other in zip(found, sizes, strict=True) if other == size]
 
 
 def _is_dicom(path: Path) -> bool:

@@ -205,6 +205,8 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
         return _of_names(owned, several, names, hints)
     words = [kind for kind in named if not any(letter.isdigit() for letter in kind.name)]
     if len(named) < len(kinds) and len(words) >= RARE * len(kinds):
+        if readings := _readers_beside_others(owned):
+            return readings
         raise unclear(several, "some have names, and others none")
     measured = overlap(several)
     if measured is None:
@@ -214,6 +216,27 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
     if measured.together:
         return _as_readers(owned)
     raise unclear(several, measured.told())
+
+
+def _readers_beside_others(owned: Masks) -> Readings | None:
+    """The numbered readers of each image, where other files beside theirs have names: a consensus, the brain.
+
+    None where an image has no two of them, or they do not lie on one another.
+    """
+    readers = {image: list(filter(_is_numbered_reader, masks)) for image, masks in owned.items()}
+    measured = overlap(readers) if all(len(of_image) > 1 for of_image in readers.values()) else None
+    if measured is None or not measured.together:
+        return None
+    others = tuple(mask for masks in owned.values() for mask in masks if not _is_numbered_reader(mask))
+    where = ", ".join(sorted({place_of(mask) for mask in others})[:3])
+    readings = _as_readers(readers)
+    note = f"masks of other names beside those of readers, not used: {len(others)} ({where}); --masks with a pattern "
+    return Readings(readings.masks, told=readings.told, notes=(note + "names what is meant",), unused=others)
+
+
+def _is_numbered_reader(mask: Owned) -> bool:
+    kind = kind_of(mask)
+    return kind.reads and kind.number is not None and not kind.name
 
 
 def _by_labels(owned: Masks, labels: Mapping[str, frozenset[str]]) -> Readings | None:

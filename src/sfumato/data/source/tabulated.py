@@ -24,8 +24,10 @@ from sfumato.data.source.labels import Labels, one_hot_columns, read_labels
 from sfumato.data.source.layout import SPLITS, Arranged, arrange, sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lookup import Files
+from sfumato.data.source.overlap import overlap
+from sfumato.data.source.pairing import Owned
 from sfumato.data.source.persons import spelling
-from sfumato.data.source.pointed import volumes_at
+from sfumato.data.source.pointed import as_large_as, volumes_at
 from sfumato.data.source.table import UNKNOWN, Table, columns_of
 from sfumato.data.source.which_table import read_for
 from sfumato.errors import DataError, UsageError, collected, listed, raise_together
@@ -92,7 +94,8 @@ def tabulate(
         notes.append(f"rows of the table without a file, left out: {len(missing)}")
     kept = table._replace(rows=[row for row in table.rows if row.number in located])
     images = [located[row.number] for row in kept.rows]
-    channels, readers = _cells(kept, plan.channels, files.images), _cells(kept, plan.masks, files.every)
+    channels = _cells(kept, plan.channels, files.images, images)
+    readers = _cells(kept, plan.masks, files.every, images)
     volumes = volumes_at([*images, *(cell for cells in (*channels, *readers) for cell in cells)], root)
     images = [volumes.of(locator) for locator in images]
     channels = [tuple(map(volumes.of, cells)) for cells in channels]
@@ -106,7 +109,8 @@ def tabulate(
     labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
     cases = {case.image: replace(case, channels=named[case.image]) for case in arranged.cases}
     described = _described(kept, plan, images, cases, labels.names, splits.names, readers)
-    described = _as_said(described, plan, hints)
+    described, told = _as_said(described, plan, hints)
+    notes += told
     if hints.images_only:
         described = [replace(case, masks=()) for case in described]
     if not any(labels.names):
@@ -262,8 +266,8 @@ def _several_files(table: Table, number: int, text: str, found: Sequence[str]) -
     )
 
 
-def _cells(table: Table, columns: Sequence[str], files: Files) -> list[tuple[str, ...]]:
-    """The files that some columns of each row name; empty cells name none.
+def _cells(table: Table, columns: Sequence[str], files: Files, images: Sequence[str]) -> list[tuple[str, ...]]:
+    """The files that some columns of each row name, whose image is known; empty cells name none.
 
     Raises:
         DataError: a file is not there, or out of the folder (all are listed).
@@ -271,20 +275,21 @@ def _cells(table: Table, columns: Sequence[str], files: Files) -> list[tuple[str
     cells: list[list[str]] = [[] for _ in table.rows]
     problems = list[DataError]()
     for column in columns:
-        for row, text, found in zip(table.rows, table.column(column), cells, strict=True):
+        for row, text, found, image in zip(table.rows, table.column(column), cells, images, strict=True):
             with collected(problems):
-                found += _cell(table, row.number, column, text, files)
+                found += _cell(table, row.number, column, text, files, image)
     raise_together(problems)
     return list(map(tuple, cells))
 
 
-def _cell(table: Table, number: int, column: str, text: str, files: Files) -> list[str]:
+def _cell(table: Table, number: int, column: str, text: str, files: Files, image: str) -> list[str]:
     if not text:
         return []
     try:
         found = files.candidates(text)
     except DataError as error:
         raise _in_row(table, number, error) from error
+    found = as_large_as(image, found) if len(found) > 1 else found
     if len(found) != 1:
         finding = f"{table.path}, row {number}: {len(found) or 'no'} files are the {column} '{text}'"
         raise DataError(finding, expected="a path that one file has", code="DATA-051")
@@ -334,8 +339,10 @@ def _described(
     return described
 
 
-def _as_said(cases: Sequence[Case], plan: Plan, hints: Hints) -> list[Case]:
+def _as_said(cases: Sequence[Case], plan: Plan, hints: Hints) -> tuple[list[Case], list[str]]:
     """The cases with the masks of all columns and rows of an image as parts of one, where a person said so.
+
+    So are those of several rows that lie beside one another, a row for each lesion, which is told.
 
     Raises:
         UsageError: a person said that they are classes.
@@ -346,10 +353,27 @@ def _as_said(cases: Sequence[Case], plan: Plan, hints: Hints) -> list[Case]:
             expected="masks beside the images, told apart by their folders or names",
             remedy="leave --classes-by out; or give the folder with --images and --masks and no table",
         )
-    if not hints.join_masks or not plan.masks:
-        return list(cases)
-    return [replace(case, masks=(joined([Part("", mask) for mask in case.masks]),) if case.masks else ())
-            for case in cases]  # fmt: skip
+    several = [case for case in cases if len(case.masks) > 1]
+    beside = len(plan.masks) == 1 and not hints.is_said_of_masks and several and _lie_beside(several)
+    if not plan.masks or not (hints.join_masks or beside):
+        return list(cases), []
+    parts = [replace(case, masks=(joined([Part("", mask) for mask in case.masks]),) if case.masks else ())
+             for case in cases]  # fmt: skip
+    note = (
+        f"masks of several rows of an image are parts of one (they lie beside one another), joined in "
+        f"{counted(len(several), 'image')}: --readers-by suffix if each row is of a reader"
+    )
+    return parts, [note] if beside else []
+
+
+def _lie_beside(cases: Sequence[Case]) -> bool:
+    """Whether the masks of an image lie beside one another, on a sample of the set."""
+    owned = {
+        case.image: [Owned(Entry(mask, (Path(mask).name,)), "", Path(mask).name) for mask in case.masks]
+        for case in cases
+    }
+    measured = overlap(owned)
+    return measured is not None and measured.apart
 
 
 def _refuse_clashes(table: Table, rows: Mapping[str, Sequence[int]], what: str, values: Sequence[str | None]) -> None:

@@ -5,7 +5,8 @@ name: `t2_seg-manual` belongs to the volume whose name it continues. What a DICO
 itself; of several that were drawn on one image, the names of their labels tell classes (`source.several`).
 
 All volumes of a source are cut along one axis: the one that most of them have as that of the thickest slices. An image
-over time whose mask has as many frames is read frame by frame (`source.cine`).
+over time whose mask has as many frames is read frame by frame (`source.cine`); several values of a voxel that share a
+mask are channels (`source.components`).
 """
 
 import re
@@ -18,18 +19,20 @@ from typing import NamedTuple
 
 from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.joined import ON, Part, joined, parts_of
-from sfumato.data.formats.laid import Laid, check_same_grid, lay_mask
+from sfumato.data.formats.laid import Laid, lay_mask
 from sfumato.data.formats.scan import read_header
 from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
 from sfumato.data.manifest import Case
-from sfumato.data.source import cine
+from sfumato.data.source import cine, components
 from sfumato.data.source.found import Found, Hints
+from sfumato.data.source.gridded import check_channels
 from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry, divided
 from sfumato.data.source.named import AS_STORED, Numbered, named, one_numbering
+from sfumato.data.source.persons import look_at
 from sfumato.data.source.scans import FILES, list_scans
 from sfumato.data.source.words import without_mask_words
-from sfumato.errors import DataError, raise_together
+from sfumato.errors import DataError, listed, raise_together
 
 IN_TIME = re.compile(r"(?:^|[ _.-])(?:4d|(?:half[ _-]?)?sequence|seq|cine|movie|video|all[ _-]?frames)$", re.IGNORECASE)
 """How names of volumes end that hold all points in time."""
@@ -41,13 +44,23 @@ NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
 
 
 class Scan(NamedTuple):
-    """A case whose files are volumes, what their headers say, and which of several components it is."""
+    """A case whose files are volumes.
+
+    Attributes:
+        case: its files.
+        header: of the image.
+        masks: headers of its masks.
+        laid: how these lie on it.
+        components: which values of a voxel are read, a channel each; all at once where there are none.
+        stacked: along which axis its planes are channels of one image, where they are.
+    """
 
     case: Case
     header: Header
     masks: Mapping[str, Header]
     laid: Mapping[str, Laid]
-    component: int | None = None
+    components: Sequence[int] = ()
+    stacked: Axis | None = None
 
 
 def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
@@ -90,7 +103,12 @@ def _is_in_time(entry: Entry) -> bool:
 
 
 def cut(
-    arranged: Arranged, hints: Hints, *, form: str = "volumes", headers: Mapping[str, Header] = NO_HEADERS
+    arranged: Arranged,
+    hints: Hints,
+    *,
+    form: str = "volumes",
+    headers: Mapping[str, Header] = NO_HEADERS,
+    channels: int = 0,
 ) -> Found:
     """Turn cases that name volumes into cases that name planes.
 
@@ -99,17 +117,19 @@ def cut(
         hints: what the files leave open.
         form: what the source was taken for.
         headers: those that are known already, by locator.
+        channels: how many channels of an image the source names; 0 where it does not.
 
     Raises:
         DataError: as for `find_in_volumes`.
     """
+    frame = hints.component if isinstance(hints.component, int) else None
     scans, frames, problems = list[Scan](), list[cine.Frames](), list[DataError]()
     for case in arranged.cases:
         try:
-            scan = _scan(case, hints, headers)
+            scan = _scan(case, hints, headers, channels)
             if cine.are_frames(scan.header, scan.masks):
-                frames.append(cine.frames_of(case.image, scan.masks, hints.component))
-                scans += _by_frames(scan, frames[-1], alone=hints.component is not None)
+                frames.append(cine.frames_of(case.image, scan.masks, frame))
+                scans += _by_frames(scan, frames[-1], alone=frame is not None)
             else:
                 scans.append(scan)
         except DataError as error:
@@ -117,13 +137,18 @@ def cut(
     raise_together(problems)
     if not scans:
         raise _nothing_drawn(arranged.cases)
+    if form == "volumes" and hints.images is None:
+        _refuse_masks_as_images(scans)
     numbered = AS_STORED if arranged.mask_names else _numbered(scans, hints)
     scans = [_with_values(scan, numbered) for scan in scans]
     axis = _common_axis(scans) if hints.slice_axis == "auto" else hints.slice_axis
     by_folder = form == "volumes" and not hints.class_level
     scans, said = _patients(scans) if by_folder else (scans, [])
     cases = [plane for scan in scans for plane in _planes(scan, axis)]
-    told = [] if hints.component is not None else cine.told(frames)
+    told = [
+        *([] if frame is not None else cine.told(frames)),
+        *(_told_channels(scans) if hints.component is None else []),
+    ]
     notes = [*arranged.notes, *said, *numbered.notes, *told]
     notes += _notes(scans, cases, axis, chosen=hints.slice_axis != "auto")
     found = arranged._replace(cases=cases, notes=notes).found(form)
@@ -144,7 +169,13 @@ def _with_values(scan: Scan, numbered: Numbered) -> Scan:
     return scan._replace(laid=laid)
 
 
-def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
+def _told_channels(scans: Sequence[Scan]) -> list[str]:
+    once = {scan.case.image: scan for scan in scans}.values()
+    values = [len(scan.components) for scan in once if len(scan.components) > 1]
+    return components.told(values, sum(scan.stacked is not None for scan in once))
+
+
+def _scan(case: Case, hints: Hints, headers: Mapping[str, Header], named: int) -> Scan:
     """The headers of a case, which must lie on one grid."""
 
     def header(locator: str) -> Header:
@@ -154,15 +185,31 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, Header]) -> Scan:
     drawn = [part.locator for mask in case.masks for part in parts_of(mask)]
     masks = {locator: header(locator) for locator in drawn}
     over_time = cine.are_frames(image, masks)
-    for locator, found in zip((case.image, *case.channels), (image, *channels), strict=True):
-        _check_components(locator, found, hints.component, over_time=over_time)
+    said = 0 if over_time and not isinstance(hints.component, int) else hints.component
+    files = zip((case.image, *case.channels), (image, *channels), strict=True)
+    values, *others = (components.taken(locator, found, masks, said, named) for locator, found in files)
+    if any(len(other) != len(values) for other in others):
+        raise _other_components(case, image, channels)
     if not over_time:
         for locator, found in masks.items():
             _check_mask(locator, found, case.image, image)
-    for channel in case.channels:
-        check_same_grid(Path(case.image), Path(channel))
+    check_channels({case.image: image, **dict(zip(case.channels, channels, strict=True))}, masks)
+    stacked = None if channels else components.channels_along(image, masks.values(), hints.component)
+    if stacked:
+        return Scan(case, image, masks, dict.fromkeys(masks, Laid()), stacked=stacked)
     laid = {locator: _laid(Path(case.image), Path(locator), found) for locator, found in masks.items()}
-    return Scan(case, image, masks, laid, hints.component if len(image.shape) > 3 else None)
+    return Scan(case, image, masks, laid, values)
+
+
+def _other_components(case: Case, image: Header, channels: Sequence[Header]) -> DataError:
+    shapes = [" x ".join(map(str, header.shape)) for header in (image, *channels)]
+    files = [f"{locator}: {shape}" for locator, shape in zip((case.image, *case.channels), shapes, strict=True)]
+    return DataError(
+        f"{case.id} has files of one and of several components:\n{listed(files)}",
+        expected="as many values per voxel in each file of an image",
+        remedy="choose one with --component, or save each channel as a file of its own",
+        code="DATA-063",
+    )
 
 
 def _by_frames(scan: Scan, frames: cine.Frames, *, alone: bool) -> list[Scan]:
@@ -170,7 +217,7 @@ def _by_frames(scan: Scan, frames: cine.Frames, *, alone: bool) -> list[Scan]:
     case, digits = scan.case, max(2, len(str(frames.total - 1)))
     return [
         scan._replace(
-            component=frame,
+            components=(frame,),
             case=case if alone else replace(
                 case, id=f"{case.id}_t{frame:0{digits}d}", patient=case.patient or case.id
             ),
@@ -186,6 +233,24 @@ def _nothing_drawn(cases: Sequence[Case]) -> DataError:
         remedy="export the masks again; an empty frame is taken with --component",
         code="DATA-063",
     )
+
+
+def _refuse_masks_as_images(scans: Sequence[Scan]) -> None:
+    """Refuse masks that are stored as images, and were taken for such beside others: a generator would make them.
+
+    Raises:
+        DataError: some images, and not all, are described as masks.
+    """
+    images = {scan.case.image: scan.header.called_mask for scan in scans}
+    drawn = [image for image, called in images.items() if called]
+    if drawn and len(drawn) < len(images):
+        raise DataError(
+            f"{len(drawn)} of {len(images)} images are masks by the description of their series:\n{listed(drawn)}",
+            expected="masks that belong to images by their names, or by a table",
+            remedy="give the table that names the image and the mask of each row, as the source or with --labels; or "
+            "say by their paths which are meant: --images 'PLACE/{id}/*.dcm' --masks 'PLACE/{id}/*.dcm'",
+            code="DATA-068",
+        )
 
 
 def _own_header(image: Path, path: Path) -> Header:
@@ -208,19 +273,6 @@ def _is_segmentation(header: Header) -> bool:
     return header.label and header.modality == "SEG"
 
 
-def _check_components(locator: str, header: Header, component: int | None, *, over_time: bool) -> None:
-    count = header.shape[3] if len(header.shape) > 3 else 1
-    many = count > 1 and component is None and not over_time and not cine.are_colours(header)
-    if many or (component or 0) >= count:
-        asked = "" if component is None else f"; number {component} was asked for, counted from 0"
-        raise DataError(
-            f"{locator} has {count} components (shape {' x '.join(map(str, header.shape))}){asked}",
-            expected="a volume with one value per voxel",
-            remedy="choose one with --component, or take the file out of the folder if it is no image (a warp field)",
-            code="DATA-063",
-        )
-
-
 def _check_mask(locator: str, header: Header, image: str, behind: Header) -> None:
     """Refuse a mask with several values per voxel which are no frames of its image."""
     if cine.components(header) > 1:
@@ -235,12 +287,17 @@ def _check_mask(locator: str, header: Header, image: str, behind: Header) -> Non
 
 
 def _patients(scans: list[Scan]) -> tuple[list[Scan], list[str]]:
-    """Folders that hold one volume each are no classes: they are patients."""
-    folders = Counter(label for label, _ in {(scan.case.label, scan.case.image) for scan in scans})
-    if sum(folders.values()) < 2 or None in folders or max(folders.values()) > 1:
+    """Folders that hold one volume each are no classes: they are patients. So are numbers of which most hold one."""
+    labels = [label for label, _ in {(scan.case.label, scan.case.image) for scan in scans}]
+    folders = Counter(label for label in labels if label is not None)
+    ones = sum(count == 1 for count in folders.values())
+    if len(labels) < 2 or folders.total() < len(labels):
+        return scans, []
+    if ones < len(folders) and (2 * ones <= len(folders) or not look_at(folders.elements()).doubtful):
         return scans, []
     named = [scan._replace(case=replace(scan.case, label=None, patient=scan.case.label)) for scan in scans]
-    return named, [f"folders with one volume each are no classes: {len(folders)}"]
+    each = "one volume each" if ones == len(folders) else "one volume each, as most of them have,"
+    return named, [f"folders with {each} are no classes: {len(folders)}"]
 
 
 def _common_axis(scans: Sequence[Scan]) -> Axis:
@@ -249,20 +306,25 @@ def _common_axis(scans: Sequence[Scan]) -> Axis:
 
 def _planes(scan: Scan, axis: Axis) -> list[Case]:
     case = scan.case
-    part = "" if scan.component is None else f"/{scan.component}"
+    parts = [f"/{component}" for component in scan.components] or [""]
+    if scan.stacked:
+        numbers = range(count_planes(scan.header, scan.stacked))
+        image, *channels = (f"{case.image}::{scan.stacked}/{number}" for number in numbers)
+        return [replace(case, image=image, channels=tuple(channels))]
     count = count_planes(scan.header, axis)
     alone = not any(header.modality in ("SEG", CONTOURS) for header in scan.masks.values())
     alone = alone and not any(laid.codes or laid.box or laid.values for laid in scan.laid.values())
-    if 1 in scan.header.shape[:3] and not part and alone:
+    if 1 in scan.header.shape[:3] and not scan.components and alone:
         return [case]
     offsets = {mask: _offset(case.image, mask, found, axis) for mask, found in scan.masks.items()}
     digits = max(3, len(str(count - 1)))
+    files = [(file, part) for file in (case.image, *case.channels) for part in parts]
     return [
         replace(
             case,
             id=f"{case.id}_{number:0{digits}d}",
-            image=f"{case.image}::{axis}/{number}{part}",
-            channels=tuple(f"{channel}::{axis}/{number}{part}" for channel in case.channels),
+            image=f"{case.image}::{axis}/{number}{parts[0]}",
+            channels=tuple(f"{file}::{axis}/{number}{part}" for file, part in files[1:]),
             masks=tuple(_at(scan, mask, (axis, number), offsets) for mask in case.masks),
             volume=case.id,
             patient=case.patient or case.id,
@@ -276,7 +338,7 @@ def _at(scan: Scan, mask: str, plane: tuple[Axis, int], offsets: Mapping[str, in
     axis, number = plane
     parts = list[Part]()
     for role, locator in parts_of(mask):
-        frame = scan.component if len(scan.masks[locator].shape) > 3 else None
+        frame = scan.components[0] if len(scan.masks[locator].shape) > 3 else None
         parts.append(Part(role, f"{locator}::{scan.laid[locator].member(axis, number - offsets[locator], frame)}"))
         if scan.masks[locator].modality == CONTOURS:
             parts.append(Part(ON, scan.case.image))

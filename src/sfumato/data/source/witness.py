@@ -20,6 +20,7 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.proposed import flags_of_cases
 from sfumato.errors import DataError, listed
 
 SAMPLE = 4
@@ -214,12 +215,16 @@ def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
     masks = [name for name, found in looked.items() if found]
     if masks and any(found is False for found in looked.values()):
         named = [told_files([one.entry for one in series[name].pictures.values()]) for name in masks]
+        files = [
+            [one.entry.locator for name in series if looked[name] is drawn for one in series[name].pictures.values()]
+            for drawn in (False, True)
+        ]
+        patterns = flags_of_cases(*files) or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
         raise DataError(
             "files that come again in many folders have few values, as masks have, beside others that have many:\n"
             + listed(named),
             expected="masks that are called like their images, or lie beside them",
-            remedy="say what are images and what masks: --images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'; "
-            "for images without masks --images alone",
+            remedy=f"say what are images and what masks: {patterns}; for images without masks --images alone",
             code="DATA-068",
         )
 

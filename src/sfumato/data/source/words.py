@@ -20,10 +20,12 @@ MASKS = _words(
     mask masks masked segmask segmasks label labels labelled labeled labelling labeling labelmap labelmaps labelids
     gt gts gtfine gtcoarse truth truths groundtruth groundtruths goldstandard gold goldtruth
     seg segs segm segmented segmentation segmentations gmseg wmseg scseg segmentationclass segmentationobject
-    segmentationmap annotation annotations annot annots anno annotated manual manuals
+    segmentationmap annotation annotations annot annots anno annotated manual manuals msk msks dseg probseg
     outline outlines contour contours delineation delineations trimap trimaps roi rois
     """
 )
+NO_FOLDERS = _words("msk")
+"""What says a mask at the end of a name, as in BIDS; a folder of it may be one of muscles and bones."""
 LINES = _words("centerline centreline")
 """What is drawn in volumes too; it also says what is drawn."""
 READERS = _words("expert experts rater raters reader readers annotator annotators observer observers grader graders")
@@ -42,6 +44,8 @@ MODALITIES = _words(
     """
 )
 """What may stand behind the name of an image beside a mask that lacks it."""
+DATATYPES = _words("anat dwi func perf fmap pet")
+"""Folders of BIDS for the files of one session, by how they were made."""
 VIEWS = _words("fov fieldofview fovmask")
 """Masks of what the camera sees: pixels outside say nothing."""
 SPLITS = {
@@ -79,8 +83,6 @@ ABBREVIATED = _words("exp obs rad ann reviewer radiologist doctor")
 BESIDE = _words("ho ids id class classes fine coarse binary bin visible png final corrected tr ts") | SECONDARY
 """What may stand beside a word for a mask, and says nothing by itself."""
 FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti tissue the and of a b c d")
-PORTION = re.compile(r"(?:images?|imgs?|pictures?|photos?)[ _.-]?\d+", re.IGNORECASE)
-"""Folders into which the images of a set were divided, as `images_001` is."""
 JOINED = {
     ("ground", "truth"): "groundtruth",
     ("ground", "truths"): "groundtruth",
@@ -262,7 +264,7 @@ def read_folder(name: str) -> Folder:
     numbered = len(words) < len(tokens(name))
     known = all(word in KNOWN - MODALITIES or word in SPLITS or word in FILLERS | BESIDE for word in words)
     split = next((SPLITS[word] for word in words if word in SPLITS), None) if known else None
-    masks = [word in MASKS | VIEWS for word in words]
+    masks = [word in (MASKS - NO_FOLDERS) | VIEWS for word in words]
     reads = any(word in READERS for word in words)
     images = [word in IMAGES for word in words]
     if any(masks) and known:

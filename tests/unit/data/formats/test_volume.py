@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from sfumato.data.formats import nifti, scan
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.grid import differences
-from sfumato.data.formats.laid import check_same_grid
+from sfumato.data.formats.laid import lay_mask
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import is_volume, read_header, read_plane, read_volume
 from sfumato.data.formats.volume import Axis, Header, Volume, as_stored, count_planes, grid_of, spacing, thickest_axis
@@ -112,9 +112,9 @@ def test_masks_on_another_grid_are_refused(
 ) -> None:
     write_volume(tmp_path / "image.nii.gz", np.zeros(SHAPE, np.int16), affine_of(np.eye(3)))
     write_volume(tmp_path / "mask.nii.gz", np.zeros(shape, np.uint8), affine)
-    check_same_grid(tmp_path / "image.nii.gz", tmp_path / "image.nii.gz")
+    lay_mask(tmp_path / "image.nii.gz", tmp_path / "image.nii.gz")
     with pytest.raises(DataError, match=r"mask.*image.*") as caught:
-        check_same_grid(tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz")
+        lay_mask(tmp_path / "image.nii.gz", tmp_path / "mask.nii.gz")
     assert caught.value.code == "DATA-012"
     assert re.search(finding, caught.value.finding)
 

@@ -790,10 +790,10 @@ def test_a_folder_for_each_image_among_the_masks_says_nothing(tmp_path: Path) ->
 
 
 def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:
-    """A folder of centres or folds that became classes is seen."""
+    """A folder of places that became classes is seen."""
     for number in range(12):
-        save(tmp_path, f"{'Center_01' if number < 8 else 'Center_07'}/{number}.png", noise(number))
-    assert "classes of images: Center_01 (8), Center_07 (4)" in find_cases(tmp_path).notes
+        save(tmp_path, f"{'Rennes' if number < 8 else 'Lyon'}/{number}.png", noise(number))
+    assert "classes of images: Rennes (8), Lyon (4)" in find_cases(tmp_path).notes
     for number in range(12):
         save(tmp_path / "flat", f"{number}.png", noise(number))
     assert not any("classes of images" in note for note in find_cases(tmp_path / "flat").notes)
@@ -812,3 +812,172 @@ def test_of_many_masks_of_a_scan_few_are_read_to_know_what_they_are(
     monkeypatch.setattr(rivals, "read_volume", lambda path: (read.append(path), read_volume(path))[1])
     assert len(find_cases(tmp_path).mask_names) == 1 + len(organs)
     assert 0 < len(read) <= 2 * MASKS
+
+
+def test_bids_masks_are_paired_by_the_entities_of_their_images(tmp_path: Path) -> None:
+    """VerSe, and the masks of BIDS derivatives: entities that masks alone have tell no images apart."""
+    for number, ending in enumerate(("seg-vert_msk", "dseg", "label-GM_probseg", "T1w_seg-lesion_dseg", "msk")):
+        for who in ("sub-01", "sub-02", "sub-03"):
+            save(tmp_path, f"{number}/rawdata/{who}/{who}_T1w.nii.gz", noise(number))
+            save(tmp_path, f"{number}/derivatives/{who}/{who}_{ending}.nii.gz", disc(12, 12, 3, 1))
+        found = find_cases(tmp_path / str(number))
+        assert len(found.cases) == 9 and all(f"/{case.patient}_{ending}" in case.masks[0] for case in found.cases)
+        assert not found.classes and {case.patient for case in found.cases} == {"sub-01", "sub-02", "sub-03"}
+        assert any(f"masks: derivatives/sub-*/sub-*_{ending}.nii.gz (3)" in note for note in found.notes)
+
+
+def test_a_folder_of_muscles_and_bones_is_a_class(tmp_path: Path) -> None:
+    for number in range(4):
+        save(tmp_path, f"{'MSK' if number % 2 else 'abdomen'}/{number}.png", noise(number))
+    assert find_cases(tmp_path).classes == ("MSK", "abdomen")
+
+
+def test_folders_that_differ_by_the_word_for_a_split_are_splits(tmp_path: Path) -> None:
+    """`dataset-verse19training` and `dataset-verse19test` became classes."""
+    for number, split in enumerate(("training", "validation", "test")):
+        who = f"sub-{number}"
+        save(tmp_path, f"dataset-verse19{split}/rawdata/{who}/{who}_ct.nii.gz", noise(number))
+        save(tmp_path, f"dataset-verse19{split}/derivatives/{who}/{who}_seg-vert_msk.nii.gz", disc(12, 12, 3, 1))
+    found = find_cases(tmp_path)
+    assert not found.classes and {case.split for case in found.cases} == {"train", "validation", "test"}
+    for number in range(2):
+        save(tmp_path / "alone", f"{'crash test' if number else 'road'}/{number}.png", noise(number))
+    assert find_cases(tmp_path / "alone").classes == ("crash test", "road")
+
+
+def test_folders_that_divide_a_set_are_no_classes(tmp_path: Path) -> None:
+    for number in range(4):
+        save(tmp_path / "folds", f"fold{number % 2}/{'ab'[number // 2]}/{number}.png", noise(number))
+        save(tmp_path / "sites", f"Center_0{number % 2}/{number}.png", noise(number))
+    found = find_cases(tmp_path / "sites")
+    assert not found.classes
+    assert any("which are no classes: 2 (Center_00, Center_01); --class-level 1" in note for note in found.notes)
+    assert find_cases(tmp_path / "sites", hints=Hints(class_level=1)).classes == ("Center_00", "Center_01")
+    assert find_cases(tmp_path / "folds").classes == ("a", "b")
+
+
+def ms_case(folder: Path, site: str, who: str, *, lesions: tuple[int, ...] = (5, 6)) -> None:
+    """A case of MSSEG-2016."""
+    for number, channel in enumerate(("FLAIR", "T1")):
+        save(folder, f"Training/{site}/{who}/Preprocessed_Data/{channel}_preprocessed.nii.gz", noise(number))
+    for reader, size in enumerate(lesions, start=1):
+        save(folder, f"Training/{site}/{who}/Masks/ManualSegmentation_{reader}.nii.gz", disc(12, 12, size, 1))
+    save(folder, f"Training/{site}/{who}/Masks/Consensus.nii.gz", disc(12, 12, 3, 1))
+    save(folder, f"Training/{site}/{who}/Masks/Brain_Mask.nii.gz", disc(12, 12, 9, 1))
+
+
+def test_channels_and_readers_in_the_folder_of_each_case(tmp_path: Path) -> None:
+    for site in ("Center_01", "Center_07"):
+        for who in ("Patient_01", "Patient_02"):
+            ms_case(tmp_path, site, who)
+    found = find_cases(tmp_path)
+    assert not found.classes and found.channels == ("FLAIR_preprocessed", "T1_preprocessed")
+    assert {case.patient for case in found.cases} == {
+        f"{site}/{who}" for site in ("Center_01", "Center_07") for who in ("Patient_01", "Patient_02")
+    }
+    assert {(len(case.channels), len(case.masks)) for case in found.cases} == {(1, 2)}
+    assert all("ManualSegmentation" in mask for case in found.cases for mask in case.masks)
+    assert any("not used: 8 (*/Masks/*Brain_Mask, */Masks/*Consensus)" in note for note in found.notes)
+    assert {case.volume for case in found.cases if "Center_01" in case.image} == {
+        "Center_01_Patient_01",
+        "Center_01_Patient_02",
+    }
+    taught = find_cases(tmp_path, hints=Hints(images_only=True, channels=found.channels))
+    assert len({case.volume or case.id for case in taught.cases}) == 4 and len(taught.cases[0].channels) == 1
+
+
+def test_persons_of_one_number_at_several_sites_are_several(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path, f"site{number % 2}/patient{number // 4}/{number}.png", noise(number))
+    assert {case.patient for case in find_cases(tmp_path).cases} == {
+        "site0/patient0", "site0/patient1", "site1/patient0", "site1/patient1"
+    }  # fmt: skip
+    for number in range(4):
+        save(tmp_path / "unique", f"site{number % 2}/patient{number}/{number}.png", noise(number))
+    assert {case.patient for case in find_cases(tmp_path / "unique").cases} == {f"patient{n}" for n in range(4)}
+
+
+def test_the_patterns_of_cases_that_are_folders_work_as_they_stand(tmp_path: Path) -> None:
+    """With a folder of raw images beside, nobody can know which are meant."""
+    for site in ("Center_01", "Center_07"):
+        for who in ("Patient_01", "Patient_02"):
+            ms_case(tmp_path, site, who)
+            save(tmp_path, f"Training/{site}/{who}/Raw_Data/T1.nii.gz", noise(3))
+    with pytest.raises(DataError, match="have no mask") as caught:
+        find_cases(tmp_path)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    assert images == "**/{id}/{id}/Preprocessed_Data/{channel}_preprocessed.nii.gz"
+    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    assert len({case.volume for case in found.cases}) == 4 and found.channels == ("FLAIR", "T1")
+    assert {(len(case.channels), len(case.masks)) for case in found.cases} == {(1, 2)}
+    for number in range(3):
+        save(tmp_path / "flat", f"train/images/a{number}.png", noise(number))
+        save(tmp_path / "flat", f"train/masks/b{number}.png", ONE)
+        save(tmp_path / "flat", f"val/images/c{number}.png", noise(number))
+        save(tmp_path / "flat", f"val/masks/d{number}.png", ONE)
+    with pytest.raises(DataError, match=r"'PLACE/\{id\}"):
+        find_cases(tmp_path / "flat")
+
+
+def test_a_consensus_beside_readers_is_no_reader(tmp_path: Path) -> None:
+    for number in range(3):
+        save(tmp_path, f"images/{number}.png", noise(number))
+        save(tmp_path, f"masks/{number}_manual1.png", disc(12, 12, 5))
+        save(tmp_path, f"masks/{number}_manual2.png", disc(12, 12, 6))
+        save(tmp_path, f"masks/{number}_consensus.png", disc(12, 12, 5))
+    found = find_cases(tmp_path)
+    assert {len(case.masks) for case in found.cases} == {2}
+    assert any("beside those of readers, not used: 3" in note for note in found.notes)
+    for number in range(3):  # what is numbered lies beside one another: parts
+        save(tmp_path, f"masks/{number}_manual2.png", disc(2, 2, 2))
+    with pytest.raises(DataError, match="some have names, and others none"):
+        find_cases(tmp_path)
+
+
+def test_sequences_of_a_session_on_different_grids_say_which_to_take(tmp_path: Path) -> None:
+    """ISLES 2022: BIDS sorts the files of a session by how they were made."""
+    for number in range(3):
+        who = f"sub-{number}"
+        for folder, kind, size in (("dwi", "dwi", SIDE), ("dwi", "adc", SIDE), ("anat", "flair", SIDE // 2)):
+            save(tmp_path, f"{who}/ses-1/{folder}/{who}_ses-1_{kind}.nii.gz", noise(number)[:size, :size])
+        save(tmp_path, f"derivatives/{who}/ses-1/{who}_ses-1_msk.nii.gz", ONE)
+    with pytest.raises(DataError, match="lie on different grids") as caught:
+        find_cases(tmp_path)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    assert {case.patient for case in found.cases} == {"sub-0", "sub-1", "sub-2"}
+    for path in tmp_path.rglob("*_flair.nii.gz"):
+        path.unlink()
+    assert find_cases(tmp_path).channels == ("adc", "dwi")
+    for number in range(3):
+        who = f"sub-{number}"
+        save(tmp_path, f"{who}/ses-1/anat/{who}_ses-1_flair.nii.gz", noise(number))
+    found = find_cases(tmp_path)
+    taught = find_cases(tmp_path, hints=Hints(images_only=True, channels=found.channels))
+    assert len(found.cases[0].channels) == 2 and len({case.volume for case in taught.cases}) == 3
+
+
+def test_files_of_few_values_in_the_folder_of_each_case_are_told_with_patterns_that_work(tmp_path: Path) -> None:
+    """The white matter hyperintensities of MICCAI 2017."""
+    for site in ("Utrecht", "Lyon"):
+        for number in range(2):
+            save(tmp_path, f"{site}/{number}/pre/FLAIR.nii.gz", noise(number))
+            save(tmp_path, f"{site}/{number}/pre/T1.nii.gz", noise(number))
+            save(tmp_path, f"{site}/{number}/wmh.nii.gz", disc(12, 12, 4, 1))
+    with pytest.raises(DataError, match="files that come again in many folders have few values") as caught:
+        find_cases(tmp_path)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    assert len({case.volume for case in found.cases}) == 4 and found.channels == ("FLAIR", "T1")
+
+
+def test_persons_of_one_number_in_several_folders_are_told(tmp_path: Path) -> None:
+    for number in range(8):
+        save(tmp_path, f"{'ab'[number % 2]}/patient{number // 4}/{number}.png", noise(number))
+    found = find_cases(tmp_path)
+    assert any("of one name in several folders, taken for one person: 2, else --group-by parent" in note
+               for note in found.notes)  # fmt: skip
+    assert len({case.patient for case in find_cases(tmp_path, hints=Hints(group_by="parent")).cases}) == 4
+    for number in range(8):
+        save(tmp_path / "visits", f"patient{number // 4}/visit{number % 2}/{number}.png", noise(number))
+    assert not any("several folders" in note for note in find_cases(tmp_path / "visits").notes)

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import numpy as np
@@ -273,3 +274,40 @@ def test_hints_show_the_ending_that_is_there(tmp_path: Path) -> None:
     scans(tmp_path / "several", "t2", "t2_seg", "t2_centerline-manual")
     with pytest.raises(DataError, match=r"--masks 'PLACE/\{id\}_mask\.nii\.gz'"):
         find_cases(tmp_path / "several")
+
+
+def test_channels_on_different_grids_say_which_to_take(tmp_path: Path) -> None:
+    """Sequences of one examination, as PI-CAI has them: masks lie on one of them, and the patterns of it work."""
+    fine, coarse = (4, 6, 3), (2, 3, 3)
+    for fold, study in ((0, "10_1001"), (0, "10_1002"), (1, "11_1003"), (1, "12_1004"), (1, "13_1005"), (1, "14_1006")):
+        place = f"images/fold{fold}/{study[:2]}/{study}"
+        scans(tmp_path, f"{place}_t2w", f"labels/expert/{study}", shape=fine)
+        scans(tmp_path, f"{place}_adc", shape=coarse, affine=np.diag([2.0, 2, 4, 1]))
+    with pytest.raises(DataError, match="are channels of one image, and lie on different grids") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-012" and "resample the mask" not in str(caught.value)
+    images, masks = re.findall(r"--(?:images|masks) '([^']+)'", caught.value.remedy or "")
+    assert (images, masks) == ("**/{id}_t2w.nii.gz", "**/expert/{id}.nii.gz")
+    found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+    assert {case.volume for case in found.cases} == {f"1{n}_100{m}" for n, m in zip("001234", "123456", strict=True)}
+    assert {case.patient for case in found.cases} == {"10", "11", "12", "13", "14"} and not found.classes
+
+
+@pytest.mark.parametrize(
+    ("image", "mask", "steps", "advice"),
+    [
+        ((6, 6, 3), (3, 3, 3), (2.0, 2.0, 4.0), "resample the mask onto the image"),
+        ((6, 6, 3), (4, 5, 3), (1.0, 1.0, 4.0), "one of the two was cut out of a larger one"),
+        ((6, 6, 5), (6, 6, 1), (1.0, 1.0, 1.0), "the mask has one plane, and its image 5"),
+    ],
+)
+def test_masks_on_other_grids_are_told_what_helps(
+    tmp_path: Path, image: tuple[int, ...], mask: tuple[int, ...], steps: tuple[float, ...], advice: str
+) -> None:
+    scans(tmp_path, "images/a", shape=image)
+    scans(tmp_path, "labels/a", shape=mask, affine=np.diag([*steps, 1]))
+    with pytest.raises(DataError, match="another grid") as caught:
+        find_cases(tmp_path)
+    assert (caught.value.remedy or "").startswith(advice)
+    if "--component planes" in str(caught.value):
+        assert read_case(find_cases(tmp_path, hints=Hints(component="planes")).cases[0]).shape == (6, 6, 5)

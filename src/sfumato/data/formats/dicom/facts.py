@@ -6,6 +6,7 @@ patient, and nothing else.
 """
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
@@ -31,8 +32,11 @@ TAGS = (
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
     "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence", "ImageType", "FrameOfReferenceUID",
     "PatientID", "IssuerOfPatientID", "StudyInstanceUID", "ReferencedFrameOfReferenceSequence",
-    "StructureSetROISequence", "ROIContourSequence",
+    "StructureSetROISequence", "ROIContourSequence", "SeriesDescription",
 )  # fmt: skip
+MASK = re.compile(r"\b(?:roi|binary|seg\w*|labels?|lesion|tumou?r|organ)[ _-]*masks?\b", re.IGNORECASE)
+"""How series of masks are described that are stored as images; the mask of an angiography is none."""
+
 MAX_FRAMES = 2**20
 NO_IMAGES = ("RTDOSE",)
 """Modalities of files that have pixels, but no image."""
@@ -106,6 +110,7 @@ class Facts(NamedTuple):
         localizer: whether it says that it is one (a scout, a topogram).
         study: UID of its study; never shown.
         space: UID of the frame of reference in which it lies; never shown.
+        called_mask: whether its series is described as one of masks.
     """
 
     path: Path
@@ -123,6 +128,7 @@ class Facts(NamedTuple):
     localizer: bool = False
     study: str = ""
     space: str = ""
+    called_mask: bool = False
 
     @property
     def is_slice(self) -> bool:
@@ -185,6 +191,7 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
         localizer="LOCALIZER" in _words(dataset.get("ImageType")),
         study=str(dataset.get("StudyInstanceUID", "")),
         space=space(dataset) if contours else str(dataset.get("FrameOfReferenceUID", "")),
+        called_mask=MASK.search(str(dataset.get("SeriesDescription") or "")) is not None,
     )
 
 

@@ -219,6 +219,7 @@ def _header(files: Sequence[Facts]) -> Header:
         notes=(*_counted_notes(files), *slices.notes),
         window=_window(one),
         colours=bool(colours),
+        called_mask=files[0].called_mask,
     )
 
 

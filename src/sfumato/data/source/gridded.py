@@ -1,0 +1,59 @@
+"""Channels of an image that are a volume each: all must lie on one grid, or one of them is the image.
+
+Sequences of one examination have grids of their own (T2 of 0.5 mm, ADC of 2 mm), and a mask was drawn on one of them.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from sfumato.data.formats.grid import differences
+from sfumato.data.formats.laid import Laid, find_laid
+from sfumato.data.formats.volume import Header, grid_of
+from sfumato.data.source.patterns import common_start
+from sfumato.errors import DataError
+
+
+def check_channels(channels: Mapping[str, Header], masks: Mapping[str, Header]) -> None:
+    """Refuse channels on different grids, with the patterns of that one on which the masks lie.
+
+    Args:
+        channels: headers of the files of an image by their locators.
+        masks: those of its masks.
+
+    Raises:
+        DataError: the grids differ, and in what.
+    """
+    first, *others = channels
+    for channel in others:
+        if found := differences(grid_of(channels[channel]), grid_of(channels[first])):
+            raise DataError(
+                f"{channel} and {first} are channels of one image, and lie on different grids: {'; '.join(found)}",
+                expected="channels on one grid: as many voxels, at the same places",
+                remedy=_remedy(channels, masks),
+                code="DATA-012",
+            )
+
+
+def _remedy(channels: Mapping[str, Header], masks: Mapping[str, Header]) -> str:
+    """What to type for the image of one sequence, if masks lie on one."""
+    drawn_on = [
+        channel
+        for channel, header in channels.items()
+        if masks and all(isinstance(find_laid(header, mask), Laid) for mask in masks.values())
+    ]
+    chosen, why = (drawn_on[0], ", on whose grid the masks lie") if drawn_on else (next(iter(channels)), "")
+    flags = f"--images '{_pattern(chosen, list(channels))}'"
+    if masks:
+        flags += f" --masks '{_pattern(next(iter(masks)), list(channels))}'"
+    return f"take those like {Path(chosen).name} alone{why}: {flags}; or resample all channels onto one grid"
+
+
+def _pattern(locator: str, channels: list[str]) -> str:
+    """The pattern of files like one: what the names of the channels have in common is {id}, else their folder is."""
+    path, names = Path(locator), [Path(channel).name for channel in channels]
+    common = common_start(names)
+    common = common[: max(common.rfind("_"), common.rfind("-"), common.rfind("."), 0)]
+    if not common or not path.name.startswith(common):
+        return f"**/{{id}}/{path.name}"
+    folder = "" if path.parent.name in Path(channels[0]).parts else f"{path.parent.name}/"
+    return f"**/{folder}{{id}}{path.name[len(common) :]}"
