@@ -385,7 +385,7 @@ def _by_table(
         found = expand(arranged, hints)._replace(form="table")
     else:
         found = _concluded(arranged, hints, form="table")
-    return found._replace(outside=read.outside)
+    return found._replace(outside=read.outside, patient_column=read.patient_column)
 
 
 def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:

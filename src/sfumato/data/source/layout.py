@@ -29,6 +29,7 @@ from sfumato.data.manifest import Case, folded
 from sfumato.data.order import natural
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
+from sfumato.data.source.divisions import without_drawn_over
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.labelled import about_cases
@@ -91,7 +92,9 @@ def arrange(
         DataError: images without mask or masks without image (all are listed); several masks of an image of which
             nobody can know what they are; no folder at the level that is to name the class.
     """
-    known = known or {}
+    known, shown = known or {}, list[str]()
+    if masks is None and hints.images is None and hints.masks is None:
+        entries, shown = without_drawn_over(entries)
     if hints.images_only and hints.channels and (taught := _as_taught(entries, known, hints, anywhere=anywhere)):
         return Arranged(taught, [], [])
     if hints.images is not None or hints.masks is not None:
@@ -101,7 +104,7 @@ def arrange(
         parted = _by_names([entry for entry in entries if entry not in known], masks, known, hints, anywhere=anywhere)
     if hints.images_only:
         cases, notes = make_cases(parted.images, {}, {}, hints.class_level)
-        return Arranged(cases, [*parted.notes, *notes], [])
+        return Arranged(cases, [*shown, *parted.notes, *notes], [])
     readings = read_several(parted.matched.owned, hints, labels)
     matched = parted.matched._replace(bare=_bare(parted, readings)) if parted.has_masks else parted.matched
     unpaired = matched.unpaired if parted.has_masks else []
@@ -113,7 +116,12 @@ def arrange(
     told = [_told(images, matched, readings, names)] if parted.has_masks else []
     left = [f"left out because they have no partner: {matched.counts()}"] if unpaired else []
     return Arranged(
-        cases, [*told, *parted.notes, *left, *readings.notes, *notes], unpaired, readings.names, readings.ignore, names
+        cases,
+        [*told, *shown, *parted.notes, *left, *readings.notes, *notes],
+        unpaired,
+        readings.names,
+        readings.ignore,
+        names,
     )
 
 
@@ -308,14 +316,21 @@ def _roles(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
 
 def _without_roles(picture: Picture) -> Picture:
     """The same picture where no folder is one of masks: those that looked like it are part of the group."""
-    group = [
-        part for part in picture.entry.parts[:-1] if part.lower() not in SPLITS and not _is_plain_image_folder(part)
-    ]
+    group = [part for part in picture.entry.parts[:-1] if not _is_plain_image_folder(part) and not _says_split(part)]
     return picture._replace(group=tuple(group), role="", below=0, folder="", nested=False)
 
 
 def _is_plain_image_folder(part: str) -> bool:
     return part.lower().removesuffix("tr").removesuffix("ts") in PLAIN_IMAGES
+
+
+def _says_split(part: str) -> bool:
+    """Whether a folder says a split of images and nothing else: `Testing Images`, `stage_2_test_images`.
+
+    `TRAIN007` is a case.
+    """
+    said = read_folder(part)
+    return part.lower() in SPLITS or (said.split is not None and said.certain and said.role == "image")
 
 
 def _told(images: Sequence[Picture], matched: Matched, readings: Readings, channels: Sequence[str]) -> str:

@@ -5,9 +5,9 @@ from itertools import takewhile
 
 from sfumato.data.manifest import Case, folded
 from sfumato.data.source.channels import channel_of
+from sfumato.data.source.levels import said_by_folders
 from sfumato.data.source.pairing import Picture
-from sfumato.data.source.words import PORTION, composed
-from sfumato.errors import DataError, listed
+from sfumato.data.source.words import composed
 
 
 def make_cases(
@@ -28,16 +28,8 @@ def make_cases(
         DataError: images lie in fewer folders than the class needs.
     """
     images = [_called_alike(image, channels) for image in images]
-    groups, notes = _own_groups(images), list[str]()
-    names = unique_ids(images, groups)
-    folders = {group[0] for group in groups if group}
-    if folders and all(PORTION.fullmatch(folder) for folder in folders) and not class_level:
-        notes.append(f"folders of images by number, which are no classes: {len(folders)}")
-        groups, folders = [()] * len(groups), set()
-    patients = bool(folders) and bool(masks) and all(image.nested for image in images)
-    if folders and not patients and not class_level and not all(groups):
-        notes.append(f"images beside the class folders, in none of them: {sum(not group for group in groups)}")
-    labels = _labels(images, class_level) if class_level else [None if patients else _first(group) for group in groups]
+    groups = _own_groups(images)
+    said = said_by_folders(images, groups, masks=bool(masks), class_level=class_level)
     cases = [
         Case(
             id=name,
@@ -45,12 +37,14 @@ def make_cases(
             channels=tuple(other.entry.locator for other in channels.get(image.entry.locator, ())[1:]),
             masks=masks.get(image.entry.locator, ()),
             label=label,
-            patient=_first(group) if patients else None,
+            patient=patient,
             split=image.split,
         )
-        for image, group, name, label in zip(images, groups, names, labels, strict=True)
+        for image, name, label, patient in zip(
+            images, unique_ids(images, groups), said.labels, said.patients, strict=True
+        )
     ]
-    return cases, notes
+    return cases, said.notes
 
 
 def _called_alike(image: Picture, channels: Mapping[str, tuple[Picture, ...]]) -> Picture:
@@ -59,22 +53,6 @@ def _called_alike(image: Picture, channels: Mapping[str, tuple[Picture, ...]]) -
         return image
     stem = image.stem[: -len(channel_of(image.stem))].rstrip(" _-.")
     return image._replace(stem=stem or (image.group[-1] if image.group else image.stem))
-
-
-def _first(group: tuple[str, ...]) -> str | None:
-    return group[0] if group else None
-
-
-def _labels(images: Sequence[Picture], level: int) -> list[str]:
-    """The folder at a level below the source, for each image."""
-    if shallow := [image.entry.where for image in images if len(image.entry.parts) <= level]:
-        raise DataError(
-            f"{len(shallow)} of {len(images)} images lie in fewer than {level} folders:\n{listed(shallow)}",
-            expected=f"a class folder at level {level} below the source",
-            remedy="give a smaller --class-level",
-            code="DATA-067",
-        )
-    return [image.entry.parts[level - 1] for image in images]
 
 
 def _own_groups(images: Sequence[Picture]) -> list[tuple[str, ...]]:

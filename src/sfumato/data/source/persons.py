@@ -18,25 +18,29 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
+from sfumato.data.source.divisions import is_division, is_origin, is_variant
 from sfumato.data.source.listing import ENDING
 from sfumato.data.source.words import PORTION, read_folder
 
 APART = r"[ _.\-]"
+NUMBER = rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
 PERSON = re.compile(
     rf"(?:^|(?<={APART}))(?P<who>"
     rf"sub-(?!folder|set|dir)[0-9a-z]+"
-    rf"|(?:subject|subj|sub|patient|pat|pt|pid|participant|person|proband|volunteer|donor|animal|mouse|rat|video|vid|clip)"
-    rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
-    rf"|(?<![\s\S])(?:case{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+|p[_-]?\d{{2,}})"
+    rf"|(?:subject|subj|patient|participant|person|proband|volunteer|donor|animal|mouse|video){NUMBER}"
+    rf"|(?<![\s\S])(?:(?:sub|pat|pt|pid|rat|vid|clip|case){NUMBER}|p[_-]?\d{{2,}})"
     rf"|p[_-]?\d{{4,}}"
     rf")(?![0-9])",
     re.IGNORECASE,
 )
 """A word for a person, or a film of one, with a number, as a whole or at the start of a part of a name.
 
-`p07` and `case7` count at the start of a name alone: behind it they number planes and pictures of a person too
-(`P_00041` does not).
+Short words, `p07` and `case7` count at the start of a name alone: behind it they number planes and pictures of a person
+too (`P_00041` does not), or say what is seen (`SOB_B_PT-14-22704`).
 """
+
+WITHIN = re.compile(rf"(?<={APART})(?P<who>(?:sub|pat|pt|pid|rat|vid|clip){NUMBER})(?![0-9])", re.IGNORECASE)
+"""Short words within a name: they count where the names of nearly all have one, and these differ."""
 
 COLLECTIONS = re.compile(
     rf"(?:^|(?<={APART}))(?P<who>"
@@ -65,6 +69,14 @@ SEQUENCE = re.compile(
     r"|mri|dce|asl)",
     re.IGNORECASE,
 )
+MAGNIFIED = re.compile(
+    rf"(?P<who>.*\d.*?){APART}(?P<which>(?:2|4|5|10|20|40|60|63|100|200|400|1000)x?)(?:{APART}\d+)?", re.IGNORECASE
+)
+"""A picture of a slide at one of several magnifications, and perhaps its number."""
+
+POWER = re.compile(r"x?\d+x", re.IGNORECASE)
+"""A folder of one magnification."""
+
 VISIT = re.compile(
     r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*", re.IGNORECASE
 )
@@ -83,6 +95,12 @@ CLASS_WORD = re.compile(
 )
 NUMBERED = re.compile(r"(?=.*\d)[0-9a-z]{1,12}(?:[ _.\-][0-9a-z]{1,12}){0,4}|(?=.*\d)[0-9a-f-]{8,}", re.IGNORECASE)
 """What a number of a person may look like, and a lot else."""
+
+NEARLY_ALL = 0.9
+"""Share of the names that speaks for the set."""
+
+FEWEST = 4
+"""Groups that are offered at least: a split has three parts."""
 
 MANY = 5
 """So many folders that look like persons are asked about; fewer are not, where a number is all that they have."""
@@ -136,26 +154,82 @@ def spelling(name: str) -> str:
 
 
 def said_by_names(names: Sequence[Name]) -> list[str | None]:
-    """The person whom each name says by itself, its folders first; None where it does not."""
-    return [_said(name) for name in names]
+    """The person whom each name says, its folders first; None where it does not.
+
+    Most say it by themselves; short words within names count where nearly all have one, and these differ.
+    """
+    said = [_said(name, (COLLECTIONS, PERSON)) for name in names]
+    within = [who or _said(name, (WITHIN,)) for who, name in zip(said, names, strict=True)]
+    many = len(set(within) - {None}) > 1 and sum(map(bool, within)) >= NEARLY_ALL * len(within)
+    return within if many else said
 
 
 def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
-    """Whose each image may be, where the names of all together bear it out: sides, sequences or parts of one thing."""
-    names = _below_common(names)
-    for pattern in (SIDE, SEQUENCE):
-        if _bears_out(found := [pattern.fullmatch(name.stem) for name in names]):
+    """Whose each image may be, where the names of all together bear it out.
+
+    That is the folder that names begin with, or sides, sequences, magnifications, parts or variants of one thing.
+    """
+    whole, names = names, without_variants(_below_common(names))
+    if _is_grouping(groups := [_begun_by(name) for name in names]) and None not in groups:
+        return groups
+    for pattern in (SIDE, SEQUENCE, MAGNIFIED):
+        found = [pattern.fullmatch(name.stem) for name in names]
+        if _bears_out(found) and (pattern is not MAGNIFIED or all(found)):
             return [_in(name, match["who"]) if match else None for name, match in zip(names, found, strict=True)]
     parts = [PART.fullmatch(name.stem) for name in names]
     groups = [_in(name, match["who"]) if match else None for name, match in zip(names, parts, strict=True)]
-    return groups if _is_grouping(groups) else [None] * len(names)
+    if _is_grouping(groups):
+        return groups
+    return [_in(name, name.stem) if many else None for name, many in zip(names, in_variants(whole), strict=True)]
 
 
-def _said(name: Name) -> str | None:
+def in_variants(names: Sequence[Name]) -> list[bool]:
+    """Whether there is a picture of each name in several variants."""
+    names = _below_common(names)
+    if not any(is_variant(folder) for name in names for folder in name.folders):
+        return [False] * len(names)
+    bare = without_variants(names)
+    sizes = Counter(bare)
+    return [sizes[name] > 1 for name in bare]
+
+
+def without_variants(names: Sequence[Name]) -> list[Name]:
+    """Names without the folders that say what was done to a picture: what is left is the same for all its variants.
+
+    Where no two names of one variant are the same, nothing but names tells pictures apart.
+    """
+    tags = [tuple(filter(is_variant, name.folders)) for name in names]
+    if not any(tags):
+        return list(names)
+    alone = len({(tag, name.stem) for tag, name in zip(tags, names, strict=True)}) == len(names)
+    return [Name(() if alone else tuple(folder for folder in name.folders if not is_variant(folder)), name.stem)
+            for name in names]  # fmt: skip
+
+
+def _begun_by(name: Name) -> str | None:
+    """The first folder with a number that a name begins with, but for separators: the slide of its magnifications.
+
+    A folder of parts (`fold0/fold0_001`) or a class (`grade1/grade1_001`) is none, nor is one that is the whole name.
+    """
+    stem = _letters(name.stem)
+    for depth, folder in enumerate(name.folders, start=1):
+        begins = stem.startswith(letters := _letters(folder)) and stem[len(letters) :].startswith("-")
+        if begins and re.search(r"\d", folder) and not CLASS_WORD.fullmatch(folder) and not is_division(folder):
+            return "/".join(_telling_apart(name.folders[:depth]))
+    return None
+
+
+def _letters(text: str) -> str:
+    """A name in small letters, with one sign for whatever separates its parts."""
+    return re.sub(rf"{APART}+", "-", text.casefold())
+
+
+def _said(name: Name, patterns: Sequence[re.Pattern[str]]) -> str | None:
     """A person whom a name says by itself; the same person wherever the folder lies."""
     for text in (*name.folders, name.stem):
-        if found := COLLECTIONS.search(text) or PERSON.search(text):
-            return found["who"]
+        for pattern in patterns:
+            if found := pattern.search(text):
+                return found["who"]
     return None
 
 
@@ -168,7 +242,20 @@ def _below_common(names: Sequence[Name]) -> list[Name]:
 
 def _in(name: Name, who: str) -> str:
     """A name that means something in its folder alone: slices of `1` in two folders are not one person's."""
-    return "/".join((*(folder for folder in name.folders if not ROLES.fullmatch(folder)), who))
+    return "/".join((*_telling_apart(name.folders), who))
+
+
+def _telling_apart(folders: Sequence[str]) -> list[str]:
+    """Folders in which one number may be two things; a role, a split, a fold or a magnification has the same in each.
+
+    Visits have, where they are somebody's.
+    """
+    telling = [
+        folder
+        for folder in folders
+        if not _says_what(folder) and not POWER.fullmatch(folder) and (is_origin(folder) or not is_division(folder))
+    ]
+    return [folder for folder in telling if not VISIT.fullmatch(folder)] or telling
 
 
 def _bears_out(found: Sequence[re.Match[str] | None]) -> bool:
@@ -218,7 +305,7 @@ def look_at(folders: Iterable[str]) -> Folders:
     if 2 * people > len(sizes):
         return Folders(people=True, doubtful=False)
     mean = sizes.total() / len(sizes)
-    numbered = [name for name in sizes if _may_be_number(name, mean)]
+    numbered = [name for name in sizes if may_be_number(name, mean)]
     many = len(sizes) >= MANY and 2 * len(numbered) > len(sizes) and not _count(sizes)
     return Folders(people=False, doubtful=many or (len(sizes) >= TINY[0] and mean <= TINY[1]))
 
@@ -230,11 +317,11 @@ def are_data_sets(folders: Iterable[str]) -> bool:
         folders: the folder of each image.
     """
     sizes = Counter(folders)
-    named = [name for name in sizes if is_person(name) or _may_be_number(name, 0)]
+    named = [name for path in sizes if is_person(name := path.rpartition("/")[2]) or may_be_number(name)]
     return 2 * len(named) < len(sizes) <= FEW and sizes.total() >= LARGE * len(sizes)
 
 
-def _may_be_number(name: str, mean: float) -> bool:
+def may_be_number(name: str, mean: float = 0) -> bool:
     """Whether a name may be the number of a person with so many images."""
     if not NUMBERED.fullmatch(name) or CLASS_WORD.fullmatch(name):
         return False
@@ -268,8 +355,8 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         classes: how many there are; groups that are no more than these are the classes again.
     """
     parents = {parent_of(name) for name in names}
-    chunks = all(PORTION.fullmatch(parent.rpartition("/")[2]) for parent in parents)
-    by_folder = max(1, classes) < len(parents) and 2 * len(parents) <= len(names) and not chunks
+    telling = {"/".join(filter(_tells, parent.split("/"))) for parent in parents}
+    by_folder = max(classes + 1, FEWEST) <= len(telling) and 2 * len(parents) <= len(names)
     if by_folder:
         yield Offer("parent", len(parents))
     patterns = (BEHIND_CLASS,) if all(map(_begins_with_folder, names)) else PATTERNS
@@ -279,9 +366,14 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         groups = [match[1] for match in matched]
         if len(matched) < len(ids) or (by_folder and len(set(groups)) == len(parents)):
             continue
-        if classes < len(set(groups)) and _is_grouping(groups) and _tell_persons(matched):
+        if max(classes + 1, FEWEST) <= len(set(groups)) and _is_grouping(groups) and _tell_persons(matched):
             yield Offer(f"'{pattern}'", len(set(groups)))
             return
+
+
+def _tells(folder: str) -> bool:
+    """Whether a folder may be a person's, other than one of a division of the set."""
+    return not PORTION.fullmatch(folder) and not is_division(folder)
 
 
 def _begins_with_folder(name: Name) -> bool:

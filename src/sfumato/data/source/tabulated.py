@@ -49,12 +49,14 @@ class Tabulated(NamedTuple):
         headers: of the DICOM volumes among its files, by locator.
         kind: what its images are: pictures, volumes or arrays.
         outside: where its paths lead, where that is not below its folder; for the person alone, never stored.
+        patient_column: the column that says whose the images are; empty without one.
     """
 
     arranged: Arranged
     headers: Mapping[str, Header]
     kind: str
     outside: tuple[str, ...]
+    patient_column: str
 
 
 def tabulate(
@@ -120,6 +122,7 @@ def tabulate(
         volumes.headers,
         volumes.kind(images),
         files.outside(root),
+        plan.patient,
     )
 
 
@@ -382,9 +385,7 @@ def _patients(table: Table, plan: Plan) -> list[str]:
 
 
 def _about_columns(table: Table, plan: Plan, cases: Sequence[Case]) -> Iterator[str]:
-    """Which column says whose the images are, and which ones say nothing to sfumato."""
-    if plan.patient and (people := {spelling(case.patient) for case in cases if case.patient}):
-        yield f"whose the images are is said by the column '{plan.patient}': {counted(len(people), 'patient')}"
+    """Which columns say nothing to sfumato."""
     hot = {case.label for case in cases} if not plan.label else set()
     unused = [
         name

@@ -678,10 +678,10 @@ def test_masks_that_are_outlines_are_told(tmp_path: Path) -> None:
 
 
 def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:
-    """A folder of centres or folds that became classes is seen."""
+    """Folders of what is no class are seen."""
     for number in range(12):
-        save(tmp_path, f"{'Center_01' if number < 8 else 'Center_07'}/{number}.png", noise(number))
-    assert "classes of images: Center_01 (8), Center_07 (4)" in find_cases(tmp_path).notes
+        save(tmp_path, f"{'Lyon' if number < 8 else 'Bern'}/{number}.png", noise(number))
+    assert "classes of images: Lyon (8), Bern (4)" in find_cases(tmp_path).notes
     for number in range(12):
         save(tmp_path / "flat", f"{number}.png", noise(number))
     assert not any("classes of images" in note for note in find_cases(tmp_path / "flat").notes)

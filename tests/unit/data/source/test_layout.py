@@ -46,7 +46,8 @@ def test_folders_that_only_sound_like_masks(tmp_path: Path, names: list[str]) ->
 
 def test_the_level_of_the_class(tmp_path: Path) -> None:
     touch(tmp_path, "site1/benign/p1/a.png", "site1/malignant/p2/b.png", "site2/benign/p3/c.png")
-    assert find_cases(tmp_path).classes == ("site1", "site2")
+    assert find_cases(tmp_path).classes == ("benign", "malignant")
+    assert find_cases(tmp_path, hints=Hints(class_level=1)).classes == ("site1", "site2")
     assert find_cases(tmp_path, hints=Hints(class_level=2)).classes == ("benign", "malignant")
     assert find_cases(tmp_path, hints=Hints(class_level=3)).classes == ("p1", "p2", "p3")
     with pytest.raises(DataError, match="3 of 3 images lie in fewer than 4 folders") as caught:

@@ -1,0 +1,95 @@
+"""Folders that say how images were divided, where they come from or what was done to them, and not what they show.
+
+    fold0, batch1, part_2, session1, stage_2_train_images     how they were divided
+    Center_01, site2, vendorA, Scanner1, Cirrus               where they come from
+    raw, processed, resized, derm and clinic                  what was done to them: variants of one picture
+    Overlay, visualisation                                    pictures of what is drawn on others
+
+None of these is a class, nor a person. A level of folders counts as such where all of its names do: a class `original`
+beside one called `forged` is one.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import zip_longest
+
+from sfumato.data.source.listing import Entry
+from sfumato.data.source.patterns import told_files
+from sfumato.data.source.words import (
+    BESIDE_SPLITS,
+    DRAWN_OVER,
+    FILLERS,
+    IMAGES,
+    ORIGINS,
+    PARTS,
+    SPLITS,
+    VARIANTS,
+    read_folder,
+    tokens,
+)
+
+
+@lru_cache(maxsize=8192)
+def _words(folder: str) -> frozenset[str]:
+    """The words of a name, without its numbers and single letters."""
+    return frozenset(token.text for token in tokens(folder) if token.number is None and len(token.text) > 1)
+
+
+def _says(folder: str, words: frozenset[str]) -> bool:
+    """Whether one of some words stands in the name of a folder, and nothing that means something else."""
+    said = _words(folder)
+    known = PARTS | ORIGINS | VARIANTS | DRAWN_OVER | BESIDE_SPLITS | SPLITS.keys() | FILLERS | IMAGES
+    return bool(said & words) and said <= known
+
+
+def is_origin(folder: str) -> bool:
+    """Whether a folder says where images come from: what is numbered in it may be numbered so elsewhere too."""
+    return _says(folder, ORIGINS)
+
+
+def is_variant(folder: str) -> bool:
+    """Whether a folder says what was done to images that lie elsewhere too."""
+    return _says(folder, VARIANTS)
+
+
+def is_division(folder: str) -> bool:
+    """Whether a folder says how images were divided, where they come from or what was done to them."""
+    return _says(folder, PARTS | ORIGINS | VARIANTS | DRAWN_OVER)
+
+
+def holds_images(folder: str) -> bool:
+    """Whether a folder says that of images, and nothing else: `preprocessed_images`, whatever lies beside it."""
+    return is_division(folder) and read_folder(folder).role == "image"
+
+
+def divided_levels(groups: Iterable[Sequence[str]]) -> frozenset[int]:
+    """The levels of folders, counted from 0, all of whose names say that they are divisions."""
+    levels = zip_longest(*set(map(tuple, groups)))
+    return frozenset(
+        level for level, names in enumerate(levels) if all(is_division(name) for name in names if name is not None)
+    )
+
+
+def without_drawn_over(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """Files without those of folders called `Overlay` and the like whose names are those of others, and a note."""
+    over = [entry for entry in entries if _is_drawn_over(entry)]
+    if not over or len(over) == len(entries):
+        return list(entries), []
+    left = set(over)
+    kept = [entry for entry in entries if entry not in left]
+    names = {entry.stem for entry in kept}
+    if not all(entry.stem in names for entry in over):
+        return list(entries), []
+    note = (
+        f"pictures of what is drawn on others, not used: {told_files(over)}; --images and --masks with a pattern name "
+        "other files"
+    )
+    return kept, [note]
+
+
+def _is_drawn_over(entry: Entry) -> bool:
+    """Whether a file lies in a folder of such pictures that is not one of masks."""
+    folders = entry.parts[:-1]
+    return any(_says(folder, DRAWN_OVER) for folder in folders) and not any(
+        read_folder(folder).role == "mask" for folder in folders
+    )
