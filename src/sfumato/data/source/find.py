@@ -17,7 +17,7 @@ import importlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -50,18 +50,18 @@ from sfumato.data.source.listing import (
     is_scan,
     left_out,
 )
-from sfumato.data.source.lists import with_lists
+from sfumato.data.source.lists import with_lists, with_named_splits
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
 from sfumato.data.source.outlined import about_outlines
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
 from sfumato.data.source.table import says_more
-from sfumato.data.source.tabulated import tabulate
+from sfumato.data.source.tabulated import tabulate_splits
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
-from sfumato.data.source.which_table import find_table, names_all_files, read_for
+from sfumato.data.source.which_table import find_tables, names_all_files, read_for, tables_above
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import is_pattern, what_is
 from sfumato.provenance import is_written_by_us
@@ -118,7 +118,7 @@ def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     own = source is not None and source.is_dir() and is_written_by_us(source)
     found = with_values(found, hints, look=not own)
     said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
-    found = with_patients(found._replace(reading=said), source, hints)
+    found = with_named_splits(with_patients(found._replace(reading=said), source, hints))
     return found if own else found._replace(notes=(*found.notes, *told_classes(found.cases), *about_outlines(found)))
 
 
@@ -240,7 +240,7 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         apart = set(map(_real, masks))
         listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
-        return _by_table(hints.table, source, listing, masks, hints, follow=True)
+        return _by_tables({hints.table: ""}, source, listing, masks, hints, follow=True)
     _refuse_table_alone(source, listing, hints)
     if masks is None and hints.images is None and not hints.images_only:
         refuse_pictured(listing.entries)
@@ -248,10 +248,10 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if kind == "images":
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
-    table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
-                              source, hints)  # fmt: skip
-    if table is not None:
-        found = _by_table(table, source, listing, masks, hints, follow=False)
+    tables, notes = find_tables([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
+                                source, hints)  # fmt: skip
+    if tables:
+        found = _by_tables(tables, source, listing, masks, hints, follow=False)
     else:
         found = _of_kind(kind, files, masks, hints)
         if not found.has_masks and not hints.images_only:
@@ -260,6 +260,8 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
             others = [entry for entry in others if entry.locator not in outlines]
         found, others = with_lists(found, others)
         notes += left_out(listing, others, what=kind)
+        if not found.classes and not hints.images_only:
+            notes += tables_above(files, source, hints)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
 
 
@@ -362,13 +364,19 @@ def _concluded(arranged: Arranged, hints: Hints, *, form: str = "folders") -> Fo
     return paged(arranged, hints.pages).found(form)
 
 
-def _by_table(
-    table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints, *, follow: bool
+def _by_tables(
+    tables: Mapping[Path, str],
+    root: Path,
+    listing: Listing,
+    masks: Sequence[Entry] | None,
+    hints: Hints,
+    *,
+    follow: bool,
 ) -> Found:
-    """The images or volumes that a table describes; nothing else is looked into.
+    """The images or volumes that tables describe; nothing else is looked into.
 
     Args:
-        table: the table.
+        tables: the table, or those of splits, with the split that each says.
         root: the folder that its paths are told from.
         listing: the files there.
         masks: the masks, if they are in a folder of their own.
@@ -376,21 +384,23 @@ def _by_table(
         follow: whether its paths may lead elsewhere: a person named it.
     """
     images, others = divided(listing.entries, lambda entry: any(test(entry) for test in KINDS.values()))
-    read = tabulate(table, images, root, masks=masks, hints=hints, follow=follow)
-    others = [entry for entry in others if entry.locator != str(table.absolute())]
-    arranged = read.arranged._replace(notes=[*left_out(listing, others), *read.arranged.notes])
+    read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow)
+    paths = {str(table.absolute()) for table in tables}
+    others = [entry for entry in others if entry.locator not in paths]
     if read.kind == "volumes":
-        found = cut(arranged, hints, form="table", headers=read.headers)
+        found = cut(read.arranged, hints, form="table", headers=read.headers)
     elif read.kind == "arrays":
-        found = expand(arranged, hints)._replace(form="table")
+        found = expand(read.arranged, hints)._replace(form="table")
     else:
-        found = _concluded(arranged, hints, form="table")
-    return found._replace(outside=read.outside, patient_column=read.patient_column)
+        found = _concluded(read.arranged, hints, form="table")
+    found, others = with_lists(found, others)
+    notes = (*left_out(listing, others), *found.notes)
+    return found._replace(notes=notes, outside=read.outside, patient_column=read.patient_column)
 
 
 def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
     """A table that a person named, with the files beside it - or without them, where all its paths lead to files."""
     alone = Listing([], 0)
     if masks is not None or names_all_files(table, hints):
-        return _by_table(table, table.parent, alone, masks, hints, follow=True)
-    return _by_table(table, table.parent, files_below(table.parent), masks, hints, follow=True)
+        return _by_tables({table: ""}, table.parent, alone, masks, hints, follow=True)
+    return _by_tables({table: ""}, table.parent, files_below(table.parent), masks, hints, follow=True)

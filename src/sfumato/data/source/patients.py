@@ -27,6 +27,7 @@ from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
     Name,
     are_data_sets,
+    are_numbers_of_names,
     grouped_by_names,
     in_variants,
     look_at,
@@ -120,7 +121,8 @@ def _about_people(
     if column and found.patient_column:
         yield f"whose the images are is said by the column '{found.patient_column}': {_patients(len(column))}"
     elif column:
-        level = f"; {_level(names, column)} if each is a class" if found.form != "table" else ""
+        asked = found.form == "table" or any("--class-level" in note for note in found.notes)
+        level = "" if asked else f"; {_level(names, column)} if each is a class"
         yield f"folders taken as patients (kept together): {len(column)}{level}"
     if tag:
         one = "; if these numbers were blanked, --group-by StudyInstanceUID" if len(tag) == 1 and several else ""
@@ -225,9 +227,10 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
         return found
     folders = [case.label or "" for case in found.cases]
     looks = look_at(folders)
-    if not looks.people and not looks.doubtful:
+    begun = are_numbers_of_names(folders, names)
+    if not looks.people and not looks.doubtful and not begun:
         return found
-    people = looks.people or all(said_by_names([Name((), folder) for folder in sorted(set(folders))]))
+    people = looks.people or begun or all(said_by_names([Name((), folder) for folder in sorted(set(folders))]))
     level = names[0].folders.index(folders[0]) + 1
     named = hints.group_by is None
     cases = tuple(

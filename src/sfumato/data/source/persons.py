@@ -310,6 +310,19 @@ def look_at(folders: Iterable[str]) -> Folders:
     return Folders(people=False, doubtful=many or (len(sizes) >= TINY[0] and mean <= TINY[1]))
 
 
+def are_numbers_of_names(folders: Sequence[str], names: Sequence[Name]) -> bool:
+    """Whether folders are long numbers with which the names in them begin: `10017/10017_1000017_t2w.mha`.
+
+    Args:
+        folders: the folder of each image that would be its class.
+        names: of the images.
+    """
+    return len(set(folders)) > 1 and all(
+        re.fullmatch(r"\d{3,}", folder) and _letters(name.stem).startswith(f"{folder}-")
+        for folder, name in zip(folders, names, strict=True)
+    )
+
+
 def are_data_sets(folders: Iterable[str]) -> bool:
     """Whether folders that no name makes persons are few and large, as data sets are that lie side by side.
 
