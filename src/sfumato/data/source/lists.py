@@ -78,7 +78,9 @@ def with_named_splits(found: Found) -> Found:
         return found
     cases = tuple(replace(case, split=said[_key(_file(case))]) for case in found.cases)
     if torn := torn_patients(cases, ()):
-        note = f"the names say splits ({_sizes(cases)}), not followed: {counted(len(torn), 'patient')} would be in several"
+        note = (
+            f"the names say splits ({_sizes(cases)}), not followed: {counted(len(torn), 'patient')} would be in several"
+        )
         return found._replace(notes=(*found.notes, note))
     note = f"the split is that of the names ({_sizes(cases)}); a table with a column split says it otherwise"
     return found._replace(cases=cases, notes=(*found.notes, note))

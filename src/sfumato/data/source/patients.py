@@ -24,17 +24,8 @@ from sfumato.data.source.divisions import is_variant
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.grouping import NOBODY, PARENT, grouped_by, name_of
 from sfumato.data.source.owners import patients_by_tag
-from sfumato.data.source.persons import (
-    Name,
-    are_data_sets,
-    are_numbers_of_names,
-    grouped_by_names,
-    in_variants,
-    look_at,
-    offers,
-    said_by_names,
-    spelling,
-)
+from sfumato.data.source.persons import Name, are_data_sets, look_at, offers, said_by_names, spelling
+from sfumato.data.source.pieces import are_numbers_of_names, grouped_by_names, in_variants
 from sfumato.data.source.table import UNKNOWN
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted

@@ -3,22 +3,18 @@
     sub-01/ses-02/anat/sub-01_ses-02_T1w.nii.gz     a word for a person and a number     sub-01
     patient00007/study1/view1_frontal.png                                                patient00007
     TCGA_CS_4943_20000902_11.tif                    numbers of public collections        TCGA_CS_4943
-    LUNG-0001_slice003.png                          a part of something                  LUNG-0001
-    Image_01L.jpg, Image_01R.jpg                    one of two sides                     Image_01
-    xy17_t1.nii.gz, xy17_t2.nii.gz                  one of several sequences             xy17
 
-All of this is a guess, which `sfumato.data.source.patients` tells. The first two kinds hold for each name by itself,
-the others only where the set as a whole bears them out.
+All of this is a guess, which `sfumato.data.source.patients` tells. It holds for each name by itself; what only the set
+as a whole bears out is in `sfumato.data.source.pieces`.
 """
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
-from sfumato.data.source.divisions import is_division, is_origin, is_variant
+from sfumato.data.source.divisions import is_division
 from sfumato.data.source.listing import ENDING
 from sfumato.data.source.words import PORTION, read_folder
 
@@ -53,29 +49,6 @@ COLLECTIONS = re.compile(
     r")(?![0-9])"
 )
 """How persons are numbered in public collections whose names also tell a date, a time point or a sequence."""
-
-PART = re.compile(
-    rf"(?P<who>.+?){APART}*(?:(?<={APART})|(?<=[0-9]))"
-    r"(?:slice|slc|sl|frame|frm|plane|tile|patch|crop|layer|section|image|img|view|z)[ _.\-#]*\d+(?![0-9]).*",
-    re.IGNORECASE,
-)
-"""Something, and the number of a part of it."""
-
-SIDE = re.compile(
-    rf"(?P<who>.*\d){APART}?(?P<which>L|R|OD|OS|left|right)(?:{APART}(?:CC|MLO|ML|LM))?(?:{APART}\d)?", re.IGNORECASE
-)
-SEQUENCE = re.compile(
-    rf"(?P<who>.*\d.*?){APART}(?P<which>t1|t1w|t1ce|t1c|t1gd|t1n|t2|t2w|t2f|flair|dwi|adc|pd|pdw|swi|bold|ct|cbct|pet|mr"
-    r"|mri|dce|asl)",
-    re.IGNORECASE,
-)
-MAGNIFIED = re.compile(
-    rf"(?P<who>.*\d.*?){APART}(?P<which>(?:2|4|5|10|20|40|60|63|100|200|400|1000)x?)(?:{APART}\d+)?", re.IGNORECASE
-)
-"""A picture of a slide at one of several magnifications, and perhaps its number."""
-
-POWER = re.compile(r"x?\d+x", re.IGNORECASE)
-"""A folder of one magnification."""
 
 VISIT = re.compile(
     r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*", re.IGNORECASE
@@ -164,66 +137,6 @@ def said_by_names(names: Sequence[Name]) -> list[str | None]:
     return within if many else said
 
 
-def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
-    """Whose each image may be, where the names of all together bear it out.
-
-    That is the folder that names begin with, or sides, sequences, magnifications, parts or variants of one thing.
-    """
-    whole, names = names, without_variants(_below_common(names))
-    if _is_grouping(groups := [_begun_by(name) for name in names]) and None not in groups:
-        return groups
-    for pattern in (SIDE, SEQUENCE, MAGNIFIED):
-        found = [pattern.fullmatch(name.stem) for name in names]
-        if _bears_out(found) and (pattern is not MAGNIFIED or all(found)):
-            return [_in(name, match["who"]) if match else None for name, match in zip(names, found, strict=True)]
-    parts = [PART.fullmatch(name.stem) for name in names]
-    groups = [_in(name, match["who"]) if match else None for name, match in zip(names, parts, strict=True)]
-    if _is_grouping(groups):
-        return groups
-    return [_in(name, name.stem) if many else None for name, many in zip(names, in_variants(whole), strict=True)]
-
-
-def in_variants(names: Sequence[Name]) -> list[bool]:
-    """Whether there is a picture of each name in several variants."""
-    names = _below_common(names)
-    if not any(is_variant(folder) for name in names for folder in name.folders):
-        return [False] * len(names)
-    bare = without_variants(names)
-    sizes = Counter(bare)
-    return [sizes[name] > 1 for name in bare]
-
-
-def without_variants(names: Sequence[Name]) -> list[Name]:
-    """Names without the folders that say what was done to a picture: what is left is the same for all its variants.
-
-    Where no two names of one variant are the same, nothing but names tells pictures apart.
-    """
-    tags = [tuple(filter(is_variant, name.folders)) for name in names]
-    if not any(tags):
-        return list(names)
-    alone = len({(tag, name.stem) for tag, name in zip(tags, names, strict=True)}) == len(names)
-    return [Name(() if alone else tuple(folder for folder in name.folders if not is_variant(folder)), name.stem)
-            for name in names]  # fmt: skip
-
-
-def _begun_by(name: Name) -> str | None:
-    """The first folder with a number that a name begins with, but for separators: the slide of its magnifications.
-
-    A folder of parts (`fold0/fold0_001`) or a class (`grade1/grade1_001`) is none, nor is one that is the whole name.
-    """
-    stem = _letters(name.stem)
-    for depth, folder in enumerate(name.folders, start=1):
-        begins = stem.startswith(letters := _letters(folder)) and stem[len(letters) :].startswith("-")
-        if begins and re.search(r"\d", folder) and not CLASS_WORD.fullmatch(folder) and not is_division(folder):
-            return "/".join(_telling_apart(name.folders[:depth]))
-    return None
-
-
-def _letters(text: str) -> str:
-    """A name in small letters, with one sign for whatever separates its parts."""
-    return re.sub(rf"{APART}+", "-", text.casefold())
-
-
 def _said(name: Name, patterns: Sequence[re.Pattern[str]]) -> str | None:
     """A person whom a name says by itself; the same person wherever the folder lies."""
     for text in (*name.folders, name.stem):
@@ -233,41 +146,7 @@ def _said(name: Name, patterns: Sequence[re.Pattern[str]]) -> str | None:
     return None
 
 
-def _below_common(names: Sequence[Name]) -> list[Name]:
-    """Names without the folders that all lie in: those only wrap."""
-    levels = zip(*(name.folders for name in names), strict=False)
-    common = len(list(takewhile(lambda folders: len(set(folders)) == 1, levels)))
-    return [name._replace(folders=name.folders[common:]) for name in names]
-
-
-def _in(name: Name, who: str) -> str:
-    """A name that means something in its folder alone: slices of `1` in two folders are not one person's."""
-    return "/".join((*_telling_apart(name.folders), who))
-
-
-def _telling_apart(folders: Sequence[str]) -> list[str]:
-    """Folders in which one number may be two things; a role, a split, a fold or a magnification has the same in each.
-
-    Visits have, where they are somebody's.
-    """
-    telling = [
-        folder
-        for folder in folders
-        if not _says_what(folder) and not POWER.fullmatch(folder) and (is_origin(folder) or not is_division(folder))
-    ]
-    return [folder for folder in telling if not VISIT.fullmatch(folder)] or telling
-
-
-def _bears_out(found: Sequence[re.Match[str] | None]) -> bool:
-    """Whether at least half of the names go on in more than one way."""
-    ways: dict[str, set[str]] = defaultdict(set)
-    for match in found:
-        if match:
-            ways[match["who"]].add(match["which"].casefold())
-    return 2 * sum(len(which) > 1 for which in ways.values()) >= max(1, len(ways)) and 2 * len(ways) <= len(found)
-
-
-def _is_grouping(groups: Sequence[str | None]) -> bool:
+def is_grouping(groups: Sequence[str | None]) -> bool:
     """Whether groups are more than one, and no single one is most of the set: `image_001` is nobody's slice."""
     sizes = Counter(group for group in groups if group is not None)
     return len(sizes) > 1 and 2 * max(sizes.values()) <= len(groups) + 1 and len(sizes) < len(groups)
@@ -275,13 +154,13 @@ def _is_grouping(groups: Sequence[str | None]) -> bool:
 
 def parent_of(name: Name) -> str:
     """The folder that an image lies in, above those that tell a role, a split or a visit."""
-    folders = [folder for folder in name.folders if not _says_what(folder)]
+    folders = [folder for folder in name.folders if not says_what(folder)]
     while folders and VISIT.fullmatch(folders[-1]) and len(folders) > 1:
         folders.pop()
     return "/".join(folders)
 
 
-def _says_what(folder: str) -> bool:
+def says_what(folder: str) -> bool:
     """Whether the name of a folder says what is in it or of which split that is, and nothing else."""
     said = read_folder(folder)
     return ROLES.fullmatch(folder) is not None or (said.certain and not said.numbered)
@@ -308,19 +187,6 @@ def look_at(folders: Iterable[str]) -> Folders:
     numbered = [name for name in sizes if may_be_number(name, mean)]
     many = len(sizes) >= MANY and 2 * len(numbered) > len(sizes) and not _count(sizes)
     return Folders(people=False, doubtful=many or (len(sizes) >= TINY[0] and mean <= TINY[1]))
-
-
-def are_numbers_of_names(folders: Sequence[str], names: Sequence[Name]) -> bool:
-    """Whether folders are long numbers with which the names in them begin: `10017/10017_1000017_t2w.mha`.
-
-    Args:
-        folders: the folder of each image that would be its class.
-        names: of the images.
-    """
-    return len(set(folders)) > 1 and all(
-        re.fullmatch(r"\d{3,}", folder) and _letters(name.stem).startswith(f"{folder}-")
-        for folder, name in zip(folders, names, strict=True)
-    )
 
 
 def are_data_sets(folders: Iterable[str]) -> bool:
@@ -379,7 +245,7 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         groups = [match[1] for match in matched]
         if len(matched) < len(ids) or (by_folder and len(set(groups)) == len(parents)):
             continue
-        if max(classes + 1, FEWEST) <= len(set(groups)) and _is_grouping(groups) and _tell_persons(matched):
+        if max(classes + 1, FEWEST) <= len(set(groups)) and is_grouping(groups) and _tell_persons(matched):
             yield Offer(f"'{pattern}'", len(set(groups)))
             return
 

@@ -154,9 +154,7 @@ def tabulate_splits(
         follow: as for `tabulate`.
     """
     each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow) for path in tables]
-    unnamed = [
-        name for locator, name in each[0].unnamed.items() if all(locator in read.unnamed for read in each[1:])
-    ]
+    unnamed = [name for locator, name in each[0].unnamed.items() if all(locator in read.unnamed for read in each[1:])]
     notes = list(dict.fromkeys(note for read in each for note in read.arranged.notes))
     if unnamed:
         shown = ", ".join(unnamed[:5]) + (" ..." if len(unnamed) > 5 else "")

@@ -117,7 +117,9 @@ def _chosen(hits: Sequence[_Hit], images: int, notes: list[str]) -> Tables:
         return Tables(splits, [*notes, f"the tables {named} were read, and the split is theirs"])
     if len(most) > 1:
         names = ", ".join(hit.path.name for hit in most)
-        return Tables({}, [*notes, f"several tables name the images ({names}): none was read, choose one with --labels"])
+        return Tables(
+            {}, [*notes, f"several tables name the images ({names}): none was read, choose one with --labels"]
+        )
     others = [hit for hit in hits if hit.named and hit not in most]
     if most:
         said = [f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used: it has not the columns of "
