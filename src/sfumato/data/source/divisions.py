@@ -10,8 +10,9 @@ beside one called `forged` is one.
 """
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
-from itertools import zip_longest
+from itertools import takewhile, zip_longest
 
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.patterns import told_files
@@ -62,12 +63,27 @@ def holds_images(folder: str) -> bool:
     return is_division(folder) and read_folder(folder).role == "image"
 
 
-def divided_levels(groups: Iterable[Sequence[str]]) -> frozenset[int]:
-    """The levels of folders, counted from 0, all of whose names say that they are divisions."""
+def divided_levels(groups: Iterable[Sequence[str]]) -> dict[int, dict[str, str]]:
+    """The levels of folders, counted from 0, all of whose names say that they are divisions.
+
+    Returns:
+        for each level what its names say, without the beginning that all have: `RETOUCH-Cirrus` and `RETOUCH-Topcon`.
+    """
     levels = zip_longest(*set(map(tuple, groups)))
-    return frozenset(
-        level for level, names in enumerate(levels) if all(is_division(name) for name in names if name is not None)
-    )
+    told = {
+        level: _without_beginning({name for name in names if name is not None}) for level, names in enumerate(levels)
+    }
+    return {level: names for level, names in told.items() if all(map(is_division, names.values()))}
+
+
+def _without_beginning(names: AbstractSet[str]) -> dict[str, str]:
+    """Names of one level without the words that all of them begin with."""
+    words = {name: tokens(name) for name in names}
+    firsts = zip(*([token.text for token in found] for found in words.values()), strict=False)
+    common = len(list(takewhile(lambda texts: len(set(texts)) == 1, firsts))) if len(names) > 1 else 0
+    plain = all(map(is_division, names))
+    return {name: name if plain or len(found) <= common else name[found[common].start :]
+            for name, found in words.items()}  # fmt: skip
 
 
 def without_drawn_over(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:

@@ -253,16 +253,28 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if tables:
         found = _by_tables(tables, source, listing, masks, hints, follow=False)
     else:
-        found = _of_kind(kind, files, masks, hints)
-        if not found.has_masks and not hints.images_only:
-            found = with_outlines(found, files, others, source, hints)
-            outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
-            others = [entry for entry in others if entry.locator not in outlines]
-        found, others = with_lists(found, others)
-        notes += left_out(listing, others, what=kind)
-        if not found.classes and not hints.images_only:
-            notes += tables_above(files, source, hints)
+        found, others = _without_table(source, listing, kind, files, others, masks, hints)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
+
+
+def _without_table(
+    source: Path,
+    listing: Listing,
+    kind: str,
+    files: Sequence[Entry],
+    others: list[Entry],
+    masks: Sequence[Entry] | None,
+    hints: Hints,
+) -> tuple[Found, list[Entry]]:
+    """What the files of a folder are by themselves, and the files that were not used."""
+    found = _of_kind(kind, files, masks, hints)
+    if not found.has_masks and not hints.images_only:
+        found = with_outlines(found, files, others, source, hints)
+        outlines = {str(Locator.parse(mask).path) for case in found.cases for mask in case.masks}
+        others = [entry for entry in others if entry.locator not in outlines]
+    found, others = with_lists(found, others)
+    above = [] if found.classes or hints.images_only else tables_above(files, source, hints)
+    return found._replace(notes=(*left_out(listing, others, what=kind), *above, *found.notes)), others
 
 
 def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:

@@ -7,7 +7,7 @@ Center_01/p07/images/1.png                 the patient Center_01/p07, since cent
 p07/visit2/images/1.png                    the patient p07
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sfumato.data.source.divisions import divided_levels, holds_images, is_origin
@@ -20,6 +20,7 @@ SHOWN = 3
 """Folders of a level that a line names."""
 
 Group = tuple[str, ...]
+Divided = Mapping[int, Mapping[str, str]]
 
 
 class Said(NamedTuple):
@@ -54,7 +55,7 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[Group], *, masks
         named, folders = [()] * len(groups), set()
     nested = bool(folders) and masks and all(image.nested for image in images)
     whose = _level_of_people(named) if nested else None
-    patients = [_person(group, alone, whose) for group, alone in zip(groups, named, strict=True)]
+    patients = [_person(group, alone, whose, divided) for group, alone in zip(groups, named, strict=True)]
     if class_level:
         return Said(list(_at_level(images, class_level)), patients, notes)
     if nested:
@@ -90,15 +91,15 @@ def _level_of_people(named: Sequence[Group]) -> int:
     return 0
 
 
-def _person(group: Group, named: Group, level: int | None) -> str | None:
+def _person(group: Group, named: Group, level: int | None, divided: Divided) -> str | None:
     """The patient by the folder at a level, with the place that numbered him."""
     if level is None or not named:
         return None
-    place = min(level, len(named) - 1)
-    return "/".join((*(name for name in group if is_origin(name) and name not in named), *named[: place + 1]))
+    places = [name for depth, name in enumerate(group) if depth in divided and is_origin(divided[depth][name])]
+    return "/".join((*places, *named[: min(level, len(named) - 1) + 1]))
 
 
-def _about_divisions(images: Sequence[Picture], groups: Sequence[Group], divided: frozenset[int]) -> Iterator[str]:
+def _about_divisions(images: Sequence[Picture], groups: Sequence[Group], divided: Divided) -> Iterator[str]:
     """A line about the folders that would be classes if they did not say that they are none."""
     if 0 in divided and (found := _level(images, [group[:1] for group in groups])):
         level, names = found

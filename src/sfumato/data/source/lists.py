@@ -8,7 +8,8 @@ Where nothing else says it, names that all begin or end with the word for a spli
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -103,10 +104,13 @@ def _notes(lists: Sequence[_List], cases: Sequence[Case]) -> Iterator[str]:
     rest = f"; {counted(free, 'case')} of no list" if free else ""
     more = "; what else their lines say is not read" if any(one.more for one in lists) else ""
     told = ", ".join(one.entry.where for one in lists)
-    yield f"the split is that of {told} ({_sizes(cases)}{rest}){more}; to divide afresh, take these files out of the folder"
+    yield (
+        f"the split is that of {told} ({_sizes(cases)}{rest}){more}; to divide afresh, take these files out of the "
+        "folder"
+    )
 
 
-def split_of(entry: Entry, beside: Set[str] = frozenset()) -> str:
+def split_of(entry: Entry, beside: AbstractSet[str] = frozenset()) -> str:
     """The split that the name of a list says; empty for other names. Of training and validation it is training.
 
     Args:

@@ -33,6 +33,9 @@ from sfumato.wording import counted
 SHOWN = 3
 """Patients that a line names."""
 
+PEOPLE = "folders of patients by their names, which are no classes"
+"""How a line about such folders begins."""
+
 FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
 """Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
 
@@ -112,7 +115,7 @@ def _about_people(
     if column and found.patient_column:
         yield f"whose the images are is said by the column '{found.patient_column}': {_patients(len(column))}"
     elif column:
-        asked = found.form == "table" or any("--class-level" in note for note in found.notes)
+        asked = found.form == "table" or any(note.startswith(PEOPLE) for note in found.notes)
         level = "" if asked else f"; {_level(names, column)} if each is a class"
         yield f"folders taken as patients (kept together): {len(column)}{level}"
     if tag:
@@ -231,7 +234,7 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
     found = found._replace(cases=cases, classes=())
     number = len(set(folders))
     if people:
-        note = f"folders of patients by their names, which are no classes: {number}; --class-level {level} makes them"
+        note = f"{PEOPLE}: {number}; --class-level {level} makes them"
         return found._replace(notes=(*found.notes, f"{note} classes"))
     if hints.group_by == PARENT:  # also where each has folders of its own
         cases = tuple(replace(case, patient=folder) for case, folder in zip(found.cases, folders, strict=True))

@@ -150,7 +150,7 @@ def _about_nameless(table: Table, images: Sequence[Entry], error: DataError) -> 
         if 2 * len(heads) > len(images) and 1 < len({match[1] for match in heads}) < len(images):
             mark = re.escape(heads[0][2])
             return [
-                f"{table.path.name} names none of the images, not used; its column '{column}' is how their names begin: "
+                f"{table.path.name} names none of the images, not used; its column '{column}' is how these begin: "
                 f"--group-by '^([^{mark}]+){mark}' keeps those of one value together, and with a column image (names "
                 "of files) the table is read"
             ]

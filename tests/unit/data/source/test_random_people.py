@@ -26,8 +26,8 @@ PEOPLE = (
     "S-14-{p:05}",
 )
 VISITS = ("", "ses-{v}", "visit{v}", "v{v}", "tp{v}", "2019{v:02}01", "week{v}")
-VIEWS = (("",), ("L", "R"), ("left", "right"), ("OD", "OS"), ("t1", "t2", "flair"), ("40", "100", "200"), ("40x", "100x"),
-         ("LEFT_CC", "LEFT_MLO", "RIGHT_CC"), ("axial", "coronal"))  # fmt: skip
+VIEWS = (("",), ("L", "R"), ("left", "right"), ("OD", "OS"), ("t1", "t2", "flair"), ("40", "100", "200"),
+         ("40x", "100x"), ("LEFT_CC", "LEFT_MLO", "RIGHT_CC"), ("axial", "coronal"))  # fmt: skip
 PARTS = ("", "slice{n:03}", "img{n}", "frame_{n:02}", "{n}", "{n:03}", "z{n:02}")
 ABOVE = ((), ("benign", "malignant"), ("fold0", "fold1"), ("Center_01", "Center_02"), ("batch1", "batch2", "batch3"))
 SEEN = ("nobody said whose", "stand alone")
