@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.folds import torn_patients
@@ -74,10 +75,11 @@ def with_named_splits(found: Found) -> Found:
     """The cases with the splits that all of their names say, unless these have a patient in several."""
     if found.form not in FORMS or found.folds or any(case.split for case in found.cases):
         return found
-    said = {name: _said_by(name) for name in {_key(_file(case)) for case in found.cases}}
-    if None in said.values() or not {"train"} < set(said.values()):
+    names = [_key(_file(case)) for case in found.cases]
+    said = list(takewhile(bool, map(_said_by, names)))
+    if len(said) < len(names) or not {"train"} < set(said):
         return found
-    cases = tuple(replace(case, split=said[_key(_file(case))]) for case in found.cases)
+    cases = tuple(replace(case, split=split) for case, split in zip(found.cases, said, strict=True))
     if torn := torn_patients(cases, ()):
         note = (
             f"the names say splits ({_sizes(cases)}), not followed: {counted(len(torn), 'patient')} would be in several"

@@ -700,3 +700,14 @@ def test_of_many_masks_of_a_scan_few_are_read_to_know_what_they_are(
     monkeypatch.setattr(rivals, "read_volume", lambda path: (read.append(path), read_volume(path))[1])
     assert len(find_cases(tmp_path).mask_names) == 1 + len(organs)
     assert 0 < len(read) <= 2 * MASKS
+
+
+def test_letters_in_names_make_no_classes(tmp_path: Path) -> None:
+    """ARIA: `aria_a_1_3.tif`, where a, c and d are groups of patients: a folder, a table or a flag makes classes."""
+    for group, number in ((group, number) for group in "acd" for number in range(4)):
+        name = f"aria_{group}_{number}_{number + 2}"
+        save(tmp_path, f"images/{name}.tif", noise(number))
+        for reader in ("BDP", "BSS"):
+            save(tmp_path, f"vessel/{name}_{reader}.tif", disc(8 + number, 12, 4))
+    found = find_cases(tmp_path, hints=Hints(images="images/{id}.tif", masks="vessel/{id}_{reader}.tif"))
+    assert found.classes == () and not found.mask_names and {len(case.masks) for case in found.cases} == {2}
