@@ -2,7 +2,7 @@
 
 `fingerprint.json` has these keys; what a set does not have is null or empty.
 
-    cases, volumes, patients          how many; volumes and patients 0 where the source names none
+    cases, volumes, patients          how many; volumes and patients 0 where none is known
     splits                            cases of each split of the source, "" for those without
     sizes                             min, median, max as [height, width], and histogram {"HxW": cases}
     dtypes                            images of each kind of number
@@ -75,7 +75,7 @@ def fingerprint(
     entry = {
         "cases": len(found.cases),
         "volumes": len({case.volume for case in found.cases} - {None}),
-        "patients": len({case.patient for case in found.cases} - {None}),
+        "patients": len({case.patient for case in found.cases} - {None}) if found.patients is None else found.patients,
         "splits": dict(Counter(case.split or "" for case in found.cases)),
         **_of_images(images),
         "modality": guess.modality,

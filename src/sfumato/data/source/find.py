@@ -17,7 +17,7 @@ import importlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -50,7 +50,7 @@ from sfumato.data.source.listing import (
     is_scan,
     left_out,
 )
-from sfumato.data.source.lists import with_lists
+from sfumato.data.source.lists import with_lists, with_named_splits
 from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
 from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
@@ -58,13 +58,13 @@ from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
 from sfumato.data.source.shares import with_shares
 from sfumato.data.source.table import says_more
-from sfumato.data.source.tabulated import tabulate
+from sfumato.data.source.tabulated import tabulate_splits
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.twins import without_twins
 from sfumato.data.source.unread import MATLAB, as_png, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
-from sfumato.data.source.which_table import find_table, names_all_files, read_for
+from sfumato.data.source.which_table import find_tables, names_all_files, read_for, tables_above
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import is_pattern, what_is
 from sfumato.provenance import is_written_by_us
@@ -124,7 +124,7 @@ def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     found = found if own else with_shares(found, hints)
     found = with_filled(found) if hints.fill_outlines and found.has_masks else found
     said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
-    found = with_patients(found._replace(reading=said), source, hints)
+    found = with_named_splits(with_patients(found._replace(reading=said), source, hints))
     if own:
         return found
     told = (*told_classes(found.cases), *told_splits(found.cases), *about_outlines(found))
@@ -249,7 +249,7 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         apart = set(map(_real, masks))
         listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
-        return _by_table(hints.table, source, listing, masks, hints, follow=True)
+        return _by_tables({hints.table: ""}, source, listing, masks, hints, follow=True)
     _refuse_table_alone(source, listing, hints)
     kind, files, others = _main_kind(source, listing)
     if masks is None and hints.images is None and not hints.images_only:
@@ -258,17 +258,31 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if kind == "images":
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
-    table, notes = find_table([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
-                              source, hints)  # fmt: skip
-    if table is not None:
-        found = _by_table(table, source, listing, masks, hints, follow=False)
+    tables, notes = find_tables([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
+                                source, hints)  # fmt: skip
+    if tables:
+        found = _by_tables(tables, source, listing, masks, hints, follow=False)
     else:
-        found = _of_kind(kind, files, masks, hints)
-        if not found.has_masks and not hints.images_only:
-            found, others = _with_what_is_beside(found, files, others, source, hints)
-        found, others = with_lists(found, others)
-        notes += left_out(listing, others, what=kind)
+        found, others = _without_table(source, listing, kind, files, others, masks, hints)
     return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
+
+
+def _without_table(
+    source: Path,
+    listing: Listing,
+    kind: str,
+    files: Sequence[Entry],
+    others: list[Entry],
+    masks: Sequence[Entry] | None,
+    hints: Hints,
+) -> tuple[Found, list[Entry]]:
+    """What the files of a folder are by themselves, and the files that were not used."""
+    found = _of_kind(kind, files, masks, hints)
+    if not found.has_masks and not hints.images_only:
+        found, others = _with_what_is_beside(found, files, others, source, hints)
+    found, others = with_lists(found, others)
+    above = [] if found.classes or hints.images_only else tables_above(files, source, hints)
+    return found._replace(notes=(*left_out(listing, others, what=kind), *above, *found.notes)), others
 
 
 def _with_what_is_beside(
@@ -392,13 +406,19 @@ def _concluded(arranged: Arranged, hints: Hints, *, form: str = "folders") -> Fo
     return paged(arranged, hints.pages).found(form)
 
 
-def _by_table(
-    table: Path, root: Path, listing: Listing, masks: Sequence[Entry] | None, hints: Hints, *, follow: bool
+def _by_tables(
+    tables: Mapping[Path, str],
+    root: Path,
+    listing: Listing,
+    masks: Sequence[Entry] | None,
+    hints: Hints,
+    *,
+    follow: bool,
 ) -> Found:
-    """The images or volumes that a table describes; nothing else is looked into.
+    """The images or volumes that tables describe; nothing else is looked into.
 
     Args:
-        table: the table.
+        tables: the table, or those of splits, with the split that each says.
         root: the folder that its paths are told from.
         listing: the files there.
         masks: the masks, if they are in a folder of their own.
@@ -406,21 +426,23 @@ def _by_table(
         follow: whether its paths may lead elsewhere: a person named it.
     """
     images, others = divided(listing.entries, lambda entry: any(test(entry) for test in KINDS.values()))
-    read = tabulate(table, images, root, masks=masks, hints=hints, follow=follow)
-    others = [entry for entry in others if entry.locator != str(table.absolute())]
-    arranged = read.arranged._replace(notes=[*left_out(listing, others), *read.arranged.notes])
+    read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow)
+    paths = {str(table.absolute()) for table in tables}
+    others = [entry for entry in others if entry.locator not in paths]
     if read.kind == "volumes":
-        found = cut(arranged, hints, form="table", headers=read.headers)
+        found = cut(read.arranged, hints, form="table", headers=read.headers)
     elif read.kind == "arrays":
-        found = expand(arranged, hints)._replace(form="table")
+        found = expand(read.arranged, hints)._replace(form="table")
     else:
-        found = _concluded(arranged, hints, form="table")
-    return found._replace(outside=read.outside)
+        found = _concluded(read.arranged, hints, form="table")
+    found, others = with_lists(found, others)
+    notes = (*left_out(listing, others), *found.notes)
+    return found._replace(notes=notes, outside=read.outside, patient_column=read.patient_column)
 
 
 def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
     """A table that a person named, with the files beside it - or without them, where all its paths lead to files."""
     alone = Listing([], 0)
     if masks is not None or names_all_files(table, hints):
-        return _by_table(table, table.parent, alone, masks, hints, follow=True)
-    return _by_table(table, table.parent, files_below(table.parent), masks, hints, follow=True)
+        return _by_tables({table: ""}, table.parent, alone, masks, hints, follow=True)
+    return _by_tables({table: ""}, table.parent, files_below(table.parent), masks, hints, follow=True)

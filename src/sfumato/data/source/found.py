@@ -119,6 +119,8 @@ class Found(NamedTuple):
         outside: folders that a table leads to, for the person alone: what is written names no place of this machine.
         channels: how the names of the files of an image of several end, in their order.
         reading: what a person said of images and masks, to be read so again.
+        patient_column: the column of the table that says whose the images are; empty without one.
+        patients: how many are known; None where nobody asked. A volume of nobody known is its own in the split alone.
     """
 
     cases: tuple[Case, ...]
@@ -135,6 +137,8 @@ class Found(NamedTuple):
     outside: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     reading: Mapping[str, Any] = MappingProxyType({})
+    patient_column: str = ""
+    patients: int | None = None
 
     @property
     def has_masks(self) -> bool:

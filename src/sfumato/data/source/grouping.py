@@ -10,7 +10,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found
 from sfumato.data.source.owners import TAGS, patients_by_tag
-from sfumato.data.source.persons import Name, parent_of
+from sfumato.data.source.persons import Name, parent_of, spelling
 from sfumato.errors import DataError, listed
 
 PARENT, NOBODY = "parent", "none"
@@ -44,7 +44,7 @@ def grouped_by(found: Found, source: Path | None, wanted: str) -> Found:
         )
     found = _without_labels_of(found, groups)
     cases = tuple(replace(case, patient=group) for case, group in zip(found.cases, groups, strict=True))
-    note = f"cases are kept together by '{wanted}': {len(set(groups))} groups"
+    note = f"cases are kept together by '{wanted}': {len(set(map(spelling, filter(None, groups))))} groups"
     return found._replace(cases=cases, notes=(*found.notes, note))
 
 

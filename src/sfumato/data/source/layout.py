@@ -334,14 +334,21 @@ def _roles(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
 
 def _without_roles(picture: Picture) -> Picture:
     """The same picture where no folder is one of masks: those that looked like it are part of the group."""
-    group = [
-        part for part in picture.entry.parts[:-1] if part.lower() not in SPLITS and not _is_plain_image_folder(part)
-    ]
+    group = [part for part in picture.entry.parts[:-1] if not _is_plain_image_folder(part) and not _says_split(part)]
     return picture._replace(group=tuple(group), role="", below=0, folder="", nested=False)
 
 
 def _is_plain_image_folder(part: str) -> bool:
     return part.lower().removesuffix("tr").removesuffix("ts") in PLAIN_IMAGES
+
+
+def _says_split(part: str) -> bool:
+    """Whether a folder says a split of images and nothing else: `Testing Images`, `stage_2_test_images`.
+
+    `TRAIN007` is a case.
+    """
+    said = read_folder(part)
+    return part.lower() in SPLITS or (said.split is not None and said.certain and said.role == "image")
 
 
 def _told(images: Sequence[Picture], matched: Matched, readings: Readings, channels: Sequence[str]) -> str:

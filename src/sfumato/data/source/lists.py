@@ -2,14 +2,19 @@
 
 A text counts where its name says a split and nothing else, and most of its lines begin with an image. Images of a list
 that says less (`trainval`) go where another one puts them; those of no list have no split, which is training.
+
+Where nothing else says it, names that all begin or end with the word for a split are one: `train_1.bmp`, `testA_1.bmp`.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from itertools import takewhile
 from typing import NamedTuple
 
+from sfumato.data.folds import torn_patients
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found
@@ -27,7 +32,7 @@ BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name"
 
 PATH = re.compile(rb"^\s*\"?([^\s,;\"]+)(.*)$", re.MULTILINE)
 
-FORMS = ("folders", "volumes")
+FORMS = ("folders", "volumes", "table")
 
 
 class _List(NamedTuple):
@@ -47,7 +52,7 @@ def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry
         found: a source.
         others: files that are no images.
     """
-    texts = [entry for entry in others if entry.name.lower().endswith(".txt") and _split(entry)]
+    texts = [entry for entry in others if entry.name.lower().endswith(".txt") and split_of(entry)]
     if not texts or found.form not in FORMS or any(case.split for case in found.cases):
         return found, list(others)
     images = _by_name(found.cases)
@@ -66,6 +71,36 @@ def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry
     ]
 
 
+def with_named_splits(found: Found) -> Found:
+    """The cases with the splits that all of their names say, unless these have a patient in several."""
+    if found.form not in FORMS or found.folds or any(case.split for case in found.cases):
+        return found
+    names = [_key(_file(case)) for case in found.cases]
+    said = list(takewhile(bool, map(_said_by, names)))
+    if len(said) < len(names) or not {"train"} < set(said):
+        return found
+    cases = tuple(replace(case, split=split) for case, split in zip(found.cases, said, strict=True))
+    if torn := torn_patients(cases, ()):
+        note = (
+            f"the names say splits ({_sizes(cases)}), not followed: {counted(len(torn), 'patient')} would be in several"
+        )
+        return found._replace(notes=(*found.notes, note))
+    note = "the split is that of the names; a table with a column split says it otherwise"
+    return found._replace(cases=cases, notes=(*found.notes, note))
+
+
+def _said_by(name: str) -> str | None:
+    """The split by the first or last word of a name; None where there is none, or several."""
+    words = [token.text for token in tokens(name)]
+    said = {SPLITS[word] for word in (words[:1] + words[-1:]) if word in SPLITS}
+    return said.pop() if len(said) == 1 else None
+
+
+def _sizes(cases: Sequence[Case]) -> str:
+    sizes = Counter(case.split for case in cases)
+    return ", ".join(f"{split} {sizes[split]}" for split in ("train", "validation", "test") if sizes[split])
+
+
 def _notes(lists: Sequence[_List], cases: Sequence[Case]) -> Iterator[str]:
     rest = sum(case.split is None for case in cases)
     without = f" ({counted(rest, 'case')} of no list)" if rest else ""
@@ -74,11 +109,16 @@ def _notes(lists: Sequence[_List], cases: Sequence[Case]) -> Iterator[str]:
     yield f"the split is that of {told}{without}{more}; to divide afresh, take these files out of the folder"
 
 
-def _split(entry: Entry) -> str:
-    """The split that the name of a text says; empty for other texts. Of training and validation it is training."""
+def split_of(entry: Entry, beside: AbstractSet[str] = frozenset()) -> str:
+    """The split that the name of a list says; empty for other names. Of training and validation it is training.
+
+    Args:
+        entry: a text, or a table.
+        beside: further words that may stand beside that for the split.
+    """
     words = [token.text for token in tokens(entry.stem) if token.number is None]
     said = {SPLITS[word] for word in words if word in SPLITS}
-    if not said or not all(word in SPLITS or word in BESIDE for word in words):
+    if not said or not all(word in SPLITS or word in BESIDE or word in beside for word in words):
         return ""
     return said.pop() if len(said) == 1 else "train" if said == {"train", "validation"} else ""
 
@@ -100,7 +140,7 @@ def _read(entry: Entry, images: Mapping[str, set[str]]) -> _List | None:
         return None
     said = [token.text for token in tokens(entry.stem) if token.text in SPLITS]
     exact = len(said) == 1 and said != ["trainval"]
-    return _List(entry, _split(entry), exact, names, any(rest for _, rest in lines))
+    return _List(entry, split_of(entry), exact, names, any(rest for _, rest in lines))
 
 
 def _chosen(lists: Sequence[_List], images: Mapping[str, set[str]]) -> tuple[dict[str, str], int]:

@@ -4,12 +4,10 @@ from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
 from sfumato.data.manifest import Case, folded
-from sfumato.data.order import natural
 from sfumato.data.source.channels import called_after
-from sfumato.data.source.dividing import divides
+from sfumato.data.source.levels import said_by_folders
 from sfumato.data.source.pairing import Picture
 from sfumato.data.source.words import composed
-from sfumato.errors import DataError, listed
 
 
 def make_cases(
@@ -30,15 +28,8 @@ def make_cases(
         DataError: images lie in fewer folders than the class needs.
     """
     images = [_called_alike(image, channels) for image in _in_their_cases(images, channels)]
-    groups, notes = _own_groups(images), list[str]()
-    names = unique_ids(images, groups)
-    if not class_level:
-        groups, notes = _undivided(images, groups)
-    folders = {group[0] for group in groups if group}
-    patients = bool(folders) and bool(masks) and all(image.nested for image in images)
-    if folders and not patients and not class_level and not all(groups):
-        notes.append(f"images beside the class folders, in none of them: {sum(not group for group in groups)}")
-    labels = _labels(images, class_level) if class_level else [None if patients else _first(group) for group in groups]
+    groups = _own_groups(images)
+    said = said_by_folders(images, groups, masks=bool(masks), class_level=class_level)
     cases = [
         Case(
             id=name,
@@ -46,26 +37,14 @@ def make_cases(
             channels=tuple(other.entry.locator for other in channels.get(image.entry.locator, ())[1:]),
             masks=masks.get(image.entry.locator, ()),
             label=label,
-            patient=_first(group) if patients else None,
+            patient=patient,
             split=image.split,
         )
-        for image, group, name, label in zip(images, groups, names, labels, strict=True)
-    ]
-    return cases, notes
-
-
-def _undivided(images: Sequence[Picture], groups: list[tuple[str, ...]]) -> tuple[list[tuple[str, ...]], list[str]]:
-    """Groups without the first folders that only divide the set, as long as all are such, and a note of each level."""
-    notes = list[str]()
-    while (folders := {group[0] for group in groups if group}) and all(map(divides, folders)):
-        level = min(image.entry.parts.index(group[0]) for image, group in zip(images, groups, strict=True) if group) + 1
-        shown = ", ".join(sorted(folders, key=natural)[:3]) + (" ..." if len(folders) > 3 else "")
-        notes.append(
-            f"folders that divide the set, which are no classes: {len(folders)} ({shown}); --class-level {level} if "
-            "each is a class"
+        for image, name, label, patient in zip(
+            images, unique_ids(images, groups), said.labels, said.patients, strict=True
         )
-        groups = [group[1:] for group in groups]
-    return groups, notes
+    ]
+    return cases, said.notes
 
 
 def _in_their_cases(images: Sequence[Picture], channels: Mapping[str, tuple[Picture, ...]]) -> Sequence[Picture]:
@@ -84,22 +63,6 @@ def _called_alike(image: Picture, channels: Mapping[str, tuple[Picture, ...]]) -
         return image
     stem = image.stem.removesuffix(called_after(files)[0]).rstrip(" _-.")
     return image._replace(stem=stem or (image.group[-1] if image.group else image.stem))
-
-
-def _first(group: tuple[str, ...]) -> str | None:
-    return group[0] if group else None
-
-
-def _labels(images: Sequence[Picture], level: int) -> list[str]:
-    """The folder at a level below the source, for each image."""
-    if shallow := [image.entry.where for image in images if len(image.entry.parts) <= level]:
-        raise DataError(
-            f"{len(shallow)} of {len(images)} images lie in fewer than {level} folders:\n{listed(shallow)}",
-            expected=f"a class folder at level {level} below the source",
-            remedy="give a smaller --class-level",
-            code="DATA-067",
-        )
-    return [image.entry.parts[level - 1] for image in images]
 
 
 def _own_groups(images: Sequence[Picture]) -> list[tuple[str, ...]]:

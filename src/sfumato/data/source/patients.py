@@ -16,28 +16,33 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from sfumato.data.folds import torn_patients
 from sfumato.data.manifest import Case
+from sfumato.data.source.divisions import is_variant
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.grouping import NOBODY, PARENT, grouped_by, name_of
 from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
     Name,
     are_data_sets,
-    grouped_by_names,
     look_at,
     offers,
     parent_of,
     said_by_names,
     spelling,
 )
+from sfumato.data.source.pieces import are_numbers_of_names, grouped_by_names, in_variants
 from sfumato.data.source.table import UNKNOWN
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
 SHOWN = 3
 """Patients that a line names."""
+
+PEOPLE = "folders of patients by their names, which are no classes"
+"""How a line about such folders begins."""
 
 FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
 """Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
@@ -63,7 +68,11 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
             found = _without_people_as_classes(found, names, hints)
     elif source is not None and found.form != "manifest":
         found = _guessed(found, source, hints)
-    return _without_tears(_with_one_spelling(found), hints)
+    found = _with_one_spelling(found)
+    if found.patients is None:
+        nobody = hints.group_by == NOBODY
+        found = found._replace(patients=0 if nobody else len({case.patient for case in found.cases} - {None}))
+    return _without_tears(found, hints)
 
 
 def _guessed(found: Found, source: Path, hints: Hints) -> Found:
@@ -73,7 +82,6 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
         found = _without_classes_as_people(found)
     if found.form != "table":
         found = _without_data_sets_as_people(found, names)
-    nested = {name for case in found.cases if (name := _known(case))}
     found = _without_people_as_classes(found, names, hints)
     told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
     several = len({case.volume or case.id for case in found.cases}) > 1
@@ -83,63 +91,87 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     if speaking and not any(map(any, order)):
         order = [named := grouped_by_names(names)]
     patients = [next(filter(None, said), None) for said in zip(*order, strict=True)]
-    guessed = [
-        name if name == patient and name != one else None
-        for name, patient, one in zip(named, patients, told, strict=True)
+    cases = [replace(case, patient=new or case.patient) for case, new in zip(found.cases, patients, strict=True)]
+    found = _with_one_spelling(found._replace(cases=tuple(cases)))
+    origin = [
+        _Origin(one == patient, tag == patient) if patient else None
+        for one, tag, patient in zip(told, tags, patients, strict=True)
     ]
-    used = [tag if tag == patient else None for tag, patient in zip(tags, patients, strict=True)]
-    notes = [*_about_tags(used, several), *_about_names(guessed, patients, names)]
-    if found.form != "table" and (folders := nested & set(patients)):
-        level = _level(names, folders)
-        notes += [f"folders taken as patients (kept together): {len(folders)}; {level} if each is a class"]
+    notes = [*_about_people(found, origin, names, several=several), *_about_variants(names, speaking=speaking)]
     if several and not any(patients):
         notes.append(_nobody(found, names, speaking=speaking))
-    cases = [replace(case, patient=new or case.patient) for case, new in zip(found.cases, patients, strict=True)]
-    return found._replace(cases=tuple(cases), notes=(*found.notes, *notes))
+    known = {case.patient for case, one in zip(found.cases, origin, strict=True) if one is not None}
+    return found._replace(notes=(*found.notes, *notes), patients=len(known))
+
+
+class _Origin(NamedTuple):
+    """Whether it is a table or folders that say who the patient of a case is, or a tag; else it is a name."""
+
+    told: bool
+    tag: bool
+
+
+def _about_people(
+    found: Found, origins: Sequence[_Origin | None], names: Sequence[Name], *, several: bool
+) -> Iterator[str]:
+    """What says who the patients are, each with how many it makes; all numbers are those of the cases as they stand."""
+    column, tag, name = dict[str, None](), dict[str, None](), dict[str, None]()
+    for case, origin in zip(found.cases, origins, strict=True):
+        if origin is not None and case.patient is not None:
+            (column if origin.told else tag if origin.tag else name)[case.patient] = None
+    alone = origins.count(None)
+    if column and found.patient_column:
+        yield f"whose the images are is said by the column '{found.patient_column}': {_patients(len(column))}"
+    elif column:
+        asked = found.form == "table" or any(note.startswith(PEOPLE) for note in found.notes)
+        level = "" if asked else f"; {_level(names, column)} if each is a class"
+        yield f"folders taken as patients (kept together): {len(column)}{level}"
+    if tag:
+        one = "; if these numbers were blanked, --group-by StudyInstanceUID" if len(tag) == 1 and several else ""
+        yield (
+            "whose the DICOM files are is taken from PatientID, else StudyInstanceUID "
+            f"({_patients(len(tag))}); no tag is kept{one}"
+        )
+    if name:
+        rest = f"; {counted(alone, 'case')} without such a name stand alone" if alone else ""
+        if apart := _in_several_folders(found, origins, names):
+            rest += f"; of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}"
+        yield (
+            f"whose the images are is guessed from their names ({_patients(len(name))}, such as "
+            f"{', '.join(list(name)[:SHOWN])}{rest}): --group-by says it otherwise, --group-by {NOBODY} keeps each by "
+            "itself"
+        )
+    every = {*column, *tag, *name}
+    if len([one for one in (column, tag, name) if one]) > 1:
+        yield f"patients in all: {len(every)}"
+
+
+def _in_several_folders(found: Found, origins: Sequence[_Origin | None], names: Sequence[Name]) -> int:
+    """How many persons that their names alone say lie below several folders."""
+    places = defaultdict[str, set[str]](set)
+    for case, origin, name in zip(found.cases, origins, names, strict=True):
+        if case.patient is not None and origin is not None and not (origin.told or origin.tag):
+            places[case.patient].add(parent_of(name).partition(case.patient)[0])
+    return sum(len(folders) > 1 for folders in places.values())
+
+
+def _about_variants(names: Sequence[Name], *, speaking: bool) -> Iterator[str]:
+    """A line where pictures are there in several variants: trained on, each counts as often."""
+    several = in_variants(names) if speaking else []
+    folders = sorted({folder for name, many in zip(names, several, strict=False) if many for folder in name.folders
+                      if is_variant(folder)})  # fmt: skip
+    if folders:
+        yield (
+            f"{counted(sum(several), 'image is a variant', 'images are variants')} of one of the same name elsewhere "
+            f"({', '.join(folders[:SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of one "
+            "folder"
+        )
 
 
 def _known(case: Case) -> str | None:
     """Whose a case is, where that is known: a volume is not its own patient."""
     patient = case.patient
     return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN else patient
-
-
-def _about_tags(tags: Sequence[str | None], several: bool) -> Iterator[str]:
-    number = len(set(tags) - {None})
-    if number:
-        one = "; if these numbers were blanked, --group-by StudyInstanceUID" if number == 1 and several else ""
-        yield (
-            "whose the DICOM files are is taken from PatientID, else StudyInstanceUID "
-            f"({_patients(number)}); no tag is kept{one}"
-        )
-
-
-def _about_names(guessed: Sequence[str | None], patients: Sequence[str | None], names: Sequence[Name]) -> Iterator[str]:
-    """What was guessed from names.
-
-    Args:
-        guessed: the patient of each case whose name alone says it.
-        patients: of each case.
-        names: of each case.
-    """
-    people = {spelling(name): name for name in guessed if name is not None}
-    if not people:
-        return
-    alone = sum(patient is None for patient in patients)
-    rest = f"; {counted(alone, 'case')} without such a name stand alone" if alone else ""
-    shown = ", ".join(list(people.values())[:SHOWN])
-    places = defaultdict[str, set[str]](set)
-    for name, who in zip(names, guessed, strict=True):
-        if who is not None:
-            places[spelling(who)].add(parent_of(name).partition(who)[0])
-    apart = sum(len(folders) > 1 for folders in places.values())
-    rest += (
-        f"; of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}" if apart else ""
-    )
-    yield (
-        f"whose the images are is guessed from their names ({_patients(len(people))}, such as {shown}{rest}): "
-        f"--group-by says it otherwise, --group-by {NOBODY} keeps each by itself"
-    )
 
 
 def _without_data_sets_as_people(found: Found, paths: Sequence[Name]) -> Found:
@@ -163,7 +195,8 @@ def _without_classes_as_people(found: Found) -> Found:
 
 def _level(names: Sequence[Name], folders: Collection[str]) -> str:
     """The flag by which folders are classes, as far as one of them lies in the way to each image."""
-    levels = {place for name in names for place, folder in enumerate(name.folders, start=1) if folder in folders}
+    last = {folder.rpartition("/")[2] for folder in folders}
+    levels = {place for name in names for place, folder in enumerate(name.folders, start=1) if folder in last}
     return f"--class-level {min(levels, default='N')}"
 
 
@@ -207,8 +240,10 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
         return found
     folders = [case.label or "" for case in found.cases]
     looks = look_at(folders)
-    if not looks.people and not looks.doubtful:
+    begun = are_numbers_of_names(folders, names)
+    if not looks.people and not looks.doubtful and not begun:
         return found
+    people = looks.people or begun or all(said_by_names([Name((), folder) for folder in sorted(set(folders))]))
     level = names[0].folders.index(folders[0]) + 1
     named = hints.group_by is None
     cases = tuple(
@@ -217,10 +252,9 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
     )
     found = found._replace(cases=cases, classes=())
     number = len({said or folder for said, folder in zip(said_by_names(names), folders, strict=True)})
-    if looks.people:
-        note = f"folders {'taken as patients' if named else 'of patients'}, not as classes, by their names: {number}"
-        note += f"; --class-level {level} makes them classes"
-        return found._replace(notes=(*found.notes, note))
+    if people:
+        note = f"{PEOPLE}: {number}; --class-level {level} makes them"
+        return found._replace(notes=(*found.notes, f"{note} classes"))
     if hints.group_by == PARENT:  # also where each has folders of its own
         cases = tuple(replace(case, patient=folder) for case, folder in zip(found.cases, folders, strict=True))
         note = f"folders of patients, as --group-by {PARENT} says: {number}"

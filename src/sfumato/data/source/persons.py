@@ -3,41 +3,40 @@
     sub-01/ses-02/anat/sub-01_ses-02_T1w.nii.gz     a word for a person and a number     sub-01
     patient00007/study1/view1_frontal.png                                                patient00007
     TCGA_CS_4943_20000902_11.tif                    numbers of public collections        TCGA_CS_4943
-    LUNG-0001_slice003.png                          a part of something                  LUNG-0001
-    Image_01L.jpg, Image_01R.jpg                    one of two sides                     Image_01
-    xy17_t1.nii.gz, xy17_t2.nii.gz                  one of several sequences             xy17
 
-All of this is a guess, which `sfumato.data.source.patients` tells. The first two kinds hold for each name by itself,
-the others only where the set as a whole bears them out.
+All of this is a guess, which `sfumato.data.source.patients` tells. It holds for each name by itself; what only the set
+as a whole bears out is in `sfumato.data.source.pieces`.
 """
 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
-from sfumato.data.source.dividing import PORTION, SITE
+from sfumato.data.source.divisions import is_division, is_origin
 from sfumato.data.source.listing import ENDING
-from sfumato.data.source.words import read_folder
+from sfumato.data.source.words import PORTION, read_folder
 
 APART = r"[ _.\-]"
+NUMBER = rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
 PERSON = re.compile(
     rf"(?:^|(?<={APART}))(?P<who>"
     rf"sub-(?!folder|set|dir)[0-9a-z]+"
-    rf"|(?:subject|subj|sub|patient|pat|pt|pid|participant|person|proband|volunteer|donor|animal|mouse|rat|video|vid|clip)"
-    rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
-    rf"|(?<![\s\S])(?:case{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+|p[_-]?\d{{2,}})"
+    rf"|(?:subject|subj|patient|participant|person|proband|volunteer|donor|animal|mouse|video){NUMBER}"
+    rf"|(?<![\s\S])(?:(?:sub|pat|pt|pid|rat|vid|clip|case){NUMBER}|p[_-]?\d{{2,}})"
     rf"|p[_-]?\d{{4,}}"
     rf")(?![0-9])",
     re.IGNORECASE,
 )
 """A word for a person, or a film of one, with a number, as a whole or at the start of a part of a name.
 
-`p07` and `case7` count at the start of a name alone: behind it they number planes and pictures of a person too
-(`P_00041` does not).
+Short words, `p07` and `case7` count at the start of a name alone: behind it they number planes and pictures of a person
+too (`P_00041` does not), or say what is seen (`SOB_B_PT-14-22704`).
 """
+
+WITHIN = re.compile(rf"(?<={APART})(?P<who>(?:sub|pat|pt|pid|rat|vid|clip){NUMBER})(?![0-9])", re.IGNORECASE)
+"""Short words within a name: they count where the names of nearly all have one, and these differ."""
 
 COLLECTIONS = re.compile(
     rf"(?:^|(?<={APART}))(?P<who>"
@@ -51,21 +50,6 @@ COLLECTIONS = re.compile(
 )
 """How persons are numbered in public collections whose names also tell a date, a time point or a sequence."""
 
-PART = re.compile(
-    rf"(?P<who>.+?){APART}*(?:(?<={APART})|(?<=[0-9]))"
-    r"(?:slice|slc|sl|frame|frm|plane|tile|patch|crop|layer|section|image|img|view|z)[ _.\-#]*\d+(?![0-9]).*",
-    re.IGNORECASE,
-)
-"""Something, and the number of a part of it."""
-
-SIDE = re.compile(
-    rf"(?P<who>.*\d){APART}?(?P<which>L|R|OD|OS|left|right)(?:{APART}(?:CC|MLO|ML|LM))?(?:{APART}\d)?", re.IGNORECASE
-)
-SEQUENCE = re.compile(
-    rf"(?P<who>.*\d.*?){APART}(?P<which>t1|t1w|t1ce|t1c|t1gd|t1n|t2|t2w|t2f|flair|dwi|adc|pd|pdw|swi|bold|ct|cbct|pet|mr"
-    r"|mri|dce|asl)",
-    re.IGNORECASE,
-)
 VISIT = re.compile(
     r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*", re.IGNORECASE
 )
@@ -84,6 +68,12 @@ CLASS_WORD = re.compile(
 )
 NUMBERED = re.compile(r"(?=.*\d)[0-9a-z]{1,12}(?:[ _.\-][0-9a-z]{1,12}){0,4}|(?=.*\d)[0-9a-f-]{8,}", re.IGNORECASE)
 """What a number of a person may look like, and a lot else."""
+
+NEARLY_ALL = 0.9
+"""Share of the names that speaks for the set."""
+
+FEWEST = 4
+"""Groups that are offered at least: a split has three parts."""
 
 MANY = 5
 """So many folders that look like persons are asked about; fewer are not, where a number is all that they have."""
@@ -137,12 +127,20 @@ def spelling(name: str) -> str:
 
 
 def said_by_names(names: Sequence[Name]) -> list[str | None]:
-    """The person whom each name says by itself, its folders first; None where it does not.
+    """The person whom each name says, its folders first; None where it does not.
 
-    A person of one name at several sites is several.
+    Most say it by themselves; short words within names count where nearly all have one, and these differ. A person of
+    one name at several sites is several.
     """
-    said = [_said(name) for name in names]
-    sites = [_site(name) for name in names]
+    said = [_said(name, (COLLECTIONS, PERSON)) for name in names]
+    within = [who or _said(name, (WITHIN,)) for who, name in zip(said, names, strict=True)]
+    many = len(set(within) - {None}) > 1 and sum(map(bool, within)) >= NEARLY_ALL * len(within)
+    return _at_their_sites(names, within if many else said)
+
+
+def _at_their_sites(names: Sequence[Name], said: Sequence[str | None]) -> list[str | None]:
+    """Persons with the folder of the site that numbered them, where one name comes again at several."""
+    sites = ["/".join(filter(is_origin, name.folders)) for name in names]
     places = defaultdict[str, set[str]](set)
     for who, site in zip(said, sites, strict=True):
         if who:
@@ -152,52 +150,16 @@ def said_by_names(names: Sequence[Name]) -> list[str | None]:
     ]
 
 
-def grouped_by_names(names: Sequence[Name]) -> list[str | None]:
-    """Whose each image may be, where the names of all together bear it out: sides, sequences or parts of one thing."""
-    names = _below_common(names)
-    for pattern in (SIDE, SEQUENCE):
-        if _bears_out(found := [pattern.fullmatch(name.stem) for name in names]):
-            return [_in(name, match["who"]) if match else None for name, match in zip(names, found, strict=True)]
-    parts = [PART.fullmatch(name.stem) for name in names]
-    groups = [_in(name, match["who"]) if match else None for name, match in zip(names, parts, strict=True)]
-    return groups if _is_grouping(groups) else [None] * len(names)
-
-
-def _said(name: Name) -> str | None:
+def _said(name: Name, patterns: Sequence[re.Pattern[str]]) -> str | None:
     """A person whom a name says by itself; the same person wherever the folder lies."""
     for text in (*name.folders, name.stem):
-        if found := COLLECTIONS.search(text) or PERSON.search(text):
-            return found["who"]
+        for pattern in patterns:
+            if found := pattern.search(text):
+                return found["who"]
     return None
 
 
-def _site(name: Name) -> str:
-    """The folder of the site at which an image was made; empty without one."""
-    return next((folder for folder in name.folders if SITE.fullmatch(folder)), "")
-
-
-def _below_common(names: Sequence[Name]) -> list[Name]:
-    """Names without the folders that all lie in: those only wrap."""
-    levels = zip(*(name.folders for name in names), strict=False)
-    common = len(list(takewhile(lambda folders: len(set(folders)) == 1, levels)))
-    return [name._replace(folders=name.folders[common:]) for name in names]
-
-
-def _in(name: Name, who: str) -> str:
-    """A name that means something in its folder alone: slices of `1` in two folders are not one person's."""
-    return "/".join((*(folder for folder in name.folders if not ROLES.fullmatch(folder)), who))
-
-
-def _bears_out(found: Sequence[re.Match[str] | None]) -> bool:
-    """Whether at least half of the names go on in more than one way."""
-    ways: dict[str, set[str]] = defaultdict(set)
-    for match in found:
-        if match:
-            ways[match["who"]].add(match["which"].casefold())
-    return 2 * sum(len(which) > 1 for which in ways.values()) >= max(1, len(ways)) and 2 * len(ways) <= len(found)
-
-
-def _is_grouping(groups: Sequence[str | None]) -> bool:
+def is_grouping(groups: Sequence[str | None]) -> bool:
     """Whether groups are more than one, and no single one is most of the set: `image_001` is nobody's slice."""
     sizes = Counter(group for group in groups if group is not None)
     return len(sizes) > 1 and 2 * max(sizes.values()) <= len(groups) + 1 and len(sizes) < len(groups)
@@ -205,13 +167,13 @@ def _is_grouping(groups: Sequence[str | None]) -> bool:
 
 def parent_of(name: Name) -> str:
     """The folder that an image lies in, above those that tell a role, a split or a visit."""
-    folders = [folder for folder in name.folders if not _says_what(folder)]
+    folders = [folder for folder in name.folders if not says_what(folder)]
     while folders and VISIT.fullmatch(folders[-1]) and len(folders) > 1:
         folders.pop()
     return "/".join(folders)
 
 
-def _says_what(folder: str) -> bool:
+def says_what(folder: str) -> bool:
     """Whether the name of a folder says what is in it or of which split that is, and nothing else."""
     said = read_folder(folder)
     return ROLES.fullmatch(folder) is not None or (said.certain and not said.numbered)
@@ -235,7 +197,7 @@ def look_at(folders: Iterable[str]) -> Folders:
     if 2 * people > len(sizes):
         return Folders(people=True, doubtful=False)
     mean = sizes.total() / len(sizes)
-    numbered = [name for name in sizes if _may_be_number(name, mean)]
+    numbered = [name for name in sizes if may_be_number(name, mean)]
     many = len(sizes) >= MANY and 2 * len(numbered) > len(sizes) and not _count(sizes)
     return Folders(people=False, doubtful=many or (len(sizes) >= TINY[0] and mean <= TINY[1]))
 
@@ -247,11 +209,11 @@ def are_data_sets(folders: Iterable[str]) -> bool:
         folders: the folder of each image.
     """
     sizes = Counter(folders)
-    named = [name for name in sizes if is_person(name) or _may_be_number(name, 0)]
+    named = [name for path in sizes if is_person(name := path.rpartition("/")[2]) or may_be_number(name)]
     return 2 * len(named) < len(sizes) <= FEW and sizes.total() >= LARGE * len(sizes)
 
 
-def _may_be_number(name: str, mean: float) -> bool:
+def may_be_number(name: str, mean: float = 0) -> bool:
     """Whether a name may be the number of a person with so many images."""
     if not NUMBERED.fullmatch(name) or CLASS_WORD.fullmatch(name):
         return False
@@ -285,8 +247,8 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         classes: how many there are; groups that are no more than these are the classes again.
     """
     parents = {parent_of(name) for name in names}
-    chunks = all(PORTION.fullmatch(parent.rpartition("/")[2]) for parent in parents)
-    by_folder = max(1, classes) < len(parents) and 2 * len(parents) <= len(names) and not chunks
+    telling = {"/".join(filter(_tells, parent.split("/"))) for parent in parents}
+    by_folder = max(classes + 1, FEWEST) <= len(telling) and 2 * len(parents) <= len(names)
     if by_folder:
         yield Offer("parent", len(parents))
     patterns = (BEHIND_CLASS,) if all(map(_begins_with_folder, names)) else PATTERNS
@@ -296,9 +258,14 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         groups = [match[1] for match in matched]
         if len(matched) < len(ids) or (by_folder and len(set(groups)) == len(parents)):
             continue
-        if classes < len(set(groups)) and _is_grouping(groups) and _tell_persons(matched):
+        if max(classes + 1, FEWEST) <= len(set(groups)) and is_grouping(groups) and _tell_persons(matched):
             yield Offer(f"'{pattern}'", len(set(groups)))
             return
+
+
+def _tells(folder: str) -> bool:
+    """Whether a folder may be a person's, other than one of a division of the set."""
+    return not PORTION.fullmatch(folder) and not is_division(folder)
 
 
 def _begins_with_folder(name: Name) -> bool:

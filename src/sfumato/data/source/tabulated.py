@@ -36,6 +36,13 @@ from sfumato.wording import counted
 RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASURED))}")
 """Names that columns of a manifest have already."""
 
+ABOUT_CLASSES = re.compile(
+    r"(?:^|[\W_]|case)(?:label|class|grade|diagnos\w*|finding|patholog\w*|type|subtype|severity|outcome|isup|bi-?rads|category"
+    r"|dx|target|cspca|malignan\w*)s?(?:$|[\W_])",
+    re.IGNORECASE,
+)
+"""Names of columns that may be the class."""
+
 RUNS = re.compile(r"\d+ \d+(?: \d+ \d+)+")
 """Starts and lengths of runs of pixels, two of each at least."""
 
@@ -51,12 +58,16 @@ class Tabulated(NamedTuple):
         headers: of the DICOM volumes among its files, by locator.
         kind: what its images are: pictures, volumes or arrays.
         outside: where its paths lead, where that is not below its folder; for the person alone, never stored.
+        patient_column: the column that says whose the images are; empty without one.
+        unnamed: names of the images that it does not name, by locator.
     """
 
     arranged: Arranged
     headers: Mapping[str, Header]
     kind: str
     outside: tuple[str, ...]
+    patient_column: str
+    unnamed: Mapping[str, str]
 
 
 def tabulate(
@@ -103,9 +114,7 @@ def tabulate(
     named = dict(zip(images, channels, strict=True))
     arranged = _arranged(volumes.entries(named, entries), entries, masks, plan, hints)
     used = volumes.used(images, [*channels, *readers])
-    if unnamed := [entry.name for entry in beside if entry.locator not in used]:
-        shown = ", ".join(unnamed[:5]) + (" ..." if len(unnamed) > 5 else "")
-        notes.append(f"files without a row in {path.name}, left out: {len(unnamed)} ({shown})")
+    unnamed = {entry.locator: entry.name for entry in beside if entry.locator not in used}
     labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
     cases = {case.image: replace(case, channels=named[case.image]) for case in arranged.cases}
     described = _described(kept, plan, images, cases, labels.names, splits.names, readers)
@@ -124,7 +133,59 @@ def tabulate(
         volumes.headers,
         volumes.kind(images),
         files.outside(root),
+        plan.patient,
+        unnamed,
     )
+
+
+def tabulate_splits(
+    tables: Mapping[Path, str],
+    entries: Sequence[Entry],
+    root: Path,
+    *,
+    masks: Sequence[Entry] | None,
+    hints: Hints,
+    follow: bool,
+) -> Tabulated:
+    """The cases of a table, or of one for each split; see `tabulate`.
+
+    Args:
+        tables: the tables, with the split that each says; empty for a single one.
+        entries: files that they may name.
+        root: the folder that these lie in.
+        masks: the masks, if they are in a folder of their own.
+        hints: as for `tabulate`.
+        follow: as for `tabulate`.
+    """
+    each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow) for path in tables]
+    unnamed = [name for locator, name in each[0].unnamed.items() if all(locator in read.unnamed for read in each[1:])]
+    notes = list(dict.fromkeys(note for read in each for note in read.arranged.notes))
+    if unnamed:
+        shown = ", ".join(unnamed[:5]) + (" ..." if len(unnamed) > 5 else "")
+        named = " and ".join(path.name for path in tables)
+        notes.append(f"files without a row in {named}, left out: {len(unnamed)} ({shown})")
+    arranged = each[0].arranged._replace(
+        cases=_of_splits(each, list(tables.values())),
+        notes=notes,
+        unpaired=[name for read in each for name in read.arranged.unpaired],
+    )
+    return each[0]._replace(
+        arranged=arranged,
+        headers={locator: header for read in each for locator, header in read.headers.items()},
+        outside=tuple(dict.fromkeys(place for read in each for place in read.outside)),
+    )
+
+
+def _of_splits(each: Sequence[Tabulated], splits: Sequence[str]) -> list[Case]:
+    """The cases of tables, with their splits; an id says the split where that of another table is the same."""
+    cases = [
+        replace(case, split=split or case.split)
+        for read, split in zip(each, splits, strict=True)
+        for case in read.arranged.cases
+    ]
+    if len({folded(case.id) for case in cases}) == len(cases):
+        return cases
+    return [replace(case, id=f"{case.split}_{case.id}") for case in cases]
 
 
 def _seen_from(root: Path, entry: Entry) -> Entry:
@@ -406,19 +467,38 @@ def _patients(table: Table, plan: Plan) -> list[str]:
 
 
 def _about_columns(table: Table, plan: Plan, cases: Sequence[Case]) -> Iterator[str]:
-    """Which column says whose the images are, and which ones say nothing to sfumato."""
-    if plan.patient and (people := {spelling(case.patient) for case in cases if case.patient}):
-        yield f"whose the images are is said by the column '{plan.patient}': {counted(len(people), 'patient')}"
+    """Which columns say nothing to sfumato."""
     hot = {case.label for case in cases} if not plan.label else set()
     unused = [
         name
         for name in table.header
         if name not in plan.used and name not in hot and not (DROPPED.fullmatch(name) and counts(table.column(name)))
     ]
+    if not any(case.label for case in cases):
+        yield from _about_classes(table, unused)
     if unused:
         yield f"columns of {table.path.name} that are kept and not used: {', '.join(unused)}"
     if runs := [name for name in unused if any(RUNS.fullmatch(value.strip()) for value in table.column(name))]:
         yield f"masks as run lengths are not read (the column {', '.join(runs)}): write them as a PNG for each image"
+
+
+def _about_classes(table: Table, unused: Sequence[str]) -> Iterator[str]:
+    """Which columns may be the class where none was taken for it, or why such a one is not."""
+    numbers, offers = [row.number for row in table.rows], list[str]()
+    for name in unused:
+        if not ABOUT_CLASSES.search(name):
+            continue
+        try:
+            found = read_labels(table.path, name, table.column(name), numbers, drop_empty=True)
+        except DataError as error:
+            why = error.finding.splitlines()[0].removeprefix(f"{table.path}: ").rstrip(":")
+            yield f"no class was taken from {table.path.name}: {why}"
+            continue
+        count = len(set(found.names) - {None})
+        if 1 < count <= len(numbers) // 2:
+            offers.append(f"--label-column '{name}' ({count} classes)")
+    if offers:
+        yield f"no column of {table.path.name} was taken for the class: {', or '.join(offers)}"
 
 
 def _others(table: Table, plan: Plan, *, keep_split: bool) -> dict[str, int]:

@@ -14,12 +14,16 @@ from sfumato.shortage import raise_shortage
 BEGINNING = 2**16
 """Bytes of a text that are looked at."""
 
+SHEETS = (".xlsx", ".xls", ".ods")
+SHOWN = 3
+"""Spreadsheets that a line names."""
+
 FIRST = re.compile(rb"^\s*\"?([^\s,;\"]+)", re.MULTILINE)
 """The first word of each line."""
 
 
 def about_texts(others: Sequence[Entry], images: Sequence[Entry]) -> Iterator[str]:
-    """Notes about JSON and text files among those that are no images.
+    """Notes about JSON and text files and spreadsheets among those that are no images.
 
     Args:
         others: files that are no images.
@@ -34,6 +38,11 @@ def about_texts(others: Sequence[Entry], images: Sequence[Entry]) -> Iterator[st
                 f"what {count} {kind} files say is not read; to use it, write a CSV table with the columns image and "
                 "label (and patient, ...) beside the images"
             )
+    if sheets := [entry.name for entry in others if entry.name.lower().endswith(SHEETS)]:
+        yield (
+            f"spreadsheets are not read ({', '.join(sheets[:SHOWN])}): a sheet about the images, saved as CSV (UTF-8) "
+            "beside them, is, or wherever it lies with --labels FILE.csv"
+        )
     if len(texts) == 1 and not each and _names_images(texts[0], {*stems, *(entry.name for entry in images)}):
         yield f"{texts[0].name} names the images and is not read by itself; if it says their classes: --labels FILE"
 

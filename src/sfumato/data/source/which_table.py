@@ -1,19 +1,38 @@
-"""Which table is about the images of a folder, and whether one that a person named needs the folder at all."""
+"""Which table is about the images of a folder, and whether one that a person named needs the folder at all.
 
+Tables that are called after splits (`train.csv`, `test.csv`) are one, where they have the same columns and no image in
+common. What a table that is not read would say, and how it is read, is told.
+"""
+
+import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from sfumato.data.source.columns import Places, plan_columns
+from sfumato.data.source.columns import Places, Plan, plan_columns
 from sfumato.data.source.found import Hints
 from sfumato.data.source.layout import sort_roles
 from sfumato.data.source.listing import Entry
+from sfumato.data.source.lists import split_of
 from sfumato.data.source.lookup import Files
 from sfumato.data.source.table import ROLES, Table, read_table, roles
 from sfumato.errors import DataError
 from sfumato.files import read_file
+from sfumato.shortage import raise_shortage
+from sfumato.wording import counted
 
 MAX_BYTES_TO_LOOK = 2**26
 """Larger tables in a folder are not looked into unless a person names them."""
+
+MAX_BYTES_ABOVE = 2**23
+"""The same of tables in the folder above."""
+
+LABELS = frozenset({"labels", "label", "classes", "annotations", "metadata", "meta", "df"})
+"""What may stand beside the word for a split in the name of a table."""
+
+HEAD = re.compile(r"([^ _.\-]+)([ _.\-])")
+"""How a name begins, and what follows."""
 
 
 def names_all_files(path: Path, hints: Hints) -> bool:
@@ -33,18 +52,36 @@ def names_all_files(path: Path, hints: Hints) -> bool:
     return named and (bool(plan.masks) or hints.images_only)
 
 
-def find_table(
-    tables: Sequence[Entry], entries: Sequence[Entry], root: Path, hints: Hints
-) -> tuple[Path | None, list[str]]:
-    """The one table that names most of the images, or notes about several, or about what is no table.
+class Tables(NamedTuple):
+    """The tables that are read, with the split that each says (empty for none), and notes about those that are not."""
+
+    chosen: Mapping[Path, str]
+    notes: list[str]
+
+
+class _Hit(NamedTuple):
+    """A table, its columns, the columns for its images, and the images that it names."""
+
+    entry: Entry
+    header: tuple[str, ...]
+    plan: Plan
+    named: frozenset[str]
+
+    @property
+    def path(self) -> Path:
+        return Path(self.entry.locator)
+
+
+def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, hints: Hints) -> Tables:
+    """The one table that names most of the images, or those of splits, or none; and what to know of the others.
 
     Raises:
         DataError: a table that has the names of most images cannot be read.
     """
     if not tables:
-        return None, []
+        return Tables({}, [])
     images = [picture.entry for picture in sort_roles(entries)[0]]
-    files, hits, notes = Files(images, root), list[Path](), list[str]()
+    files, hits, notes = Files(images, root), list[_Hit](), list[str]()
     for entry in tables[:20]:
         path = Path(entry.locator)
         if path.stat().st_size > MAX_BYTES_TO_LOOK:
@@ -62,16 +99,104 @@ def find_table(
             )
             continue
         try:
-            if 2 * _named_files(table, known, files) > len(images):
-                hits.append(path)
+            plan, _ = plan_columns(table, known, Places(files, files))
         except DataError as error:
-            if roles(table, {})["image"] and any(roles(table, {})[role] for role in ("label", "patient", "split")):
-                compared = "; ".join(line.strip() for line in error.finding.splitlines()[1:])
-                notes.append(f"{path.name} names none of the images, not used ({compared})")
-    if len(hits) > 1:
-        names = ", ".join(path.name for path in hits)
-        return None, [*notes, f"several tables name the images ({names}): none was read, choose one with --labels"]
-    return (hits[0], [*notes, f"the table {hits[0].name} was read"]) if hits else (None, notes)
+            notes += _about_nameless(table, images, error)
+            continue
+        hits.append(_Hit(entry, table.header, plan, _named_files(table, plan, files)))
+        notes += _about_doubles(table, plan, files) if not hits[-1].named else []
+    return _chosen(hits, len(images), notes)
+
+
+def _chosen(hits: Sequence[_Hit], images: int, notes: list[str]) -> Tables:
+    """The table or tables that name most of the images."""
+    most = [hit for hit in hits if 2 * len(hit.named) > images]
+    splits = {hit.path: split_of(hit.entry, LABELS) for hit in hits if hit.named}
+    if _are_of_splits([hit for hit in hits if hit.named], splits, images):
+        named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
+        return Tables(splits, [*notes, f"the tables {named} were read, and the split is theirs"])
+    if len(most) > 1:
+        names = ", ".join(hit.path.name for hit in most)
+        return Tables(
+            {}, [*notes, f"several tables name the images ({names}): none was read, choose one with --labels"]
+        )
+    others = [hit for hit in hits if hit.named and hit not in most]
+    if most:
+        said = [f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used: it has not the columns of "
+                f"{most[0].path.name}, or images of it" for hit in others]  # fmt: skip
+        return Tables({most[0].path: ""}, [*notes, *said, f"the table {most[0].path.name} was read"])
+    said = [
+        f"{hit.path.name} names {len(hit.named)} of {images} images (column '{hit.plan.image}'), not used: --labels "
+        f"{hit.path} takes these alone"
+        for hit in others
+    ]
+    return Tables({}, [*notes, *said])
+
+
+def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str], images: int) -> bool:
+    """Whether tables are those of the splits of one set."""
+    names = [name for hit in hits for name in hit.named]
+    apart = len(names) == len(set(names)) and 2 * len(names) > images
+    alike = len({frozenset(hit.header) for hit in hits}) == 1
+    differ = len(set(splits.values())) == len(hits) > 1
+    return apart and alike and differ and "" not in splits.values() and not any(hit.plan.split for hit in hits)
+
+
+def _about_nameless(table: Table, images: Sequence[Entry], error: DataError) -> list[str]:
+    """A note about a table no column of which names the images; none about one that speaks of something else."""
+    for column in table.header:
+        values = set(table.column(column))
+        heads = [match for entry in images if (match := HEAD.match(entry.stem)) and match[1] in values]
+        if 2 * len(heads) > len(images) and 1 < len({match[1] for match in heads}) < len(images):
+            mark = re.escape(heads[0][2])
+            return [
+                f"{table.path.name} names none of the images, not used; its column '{column}' is how these begin: "
+                f"--group-by '^([^{mark}]+){mark}' keeps those of one value together, and with a column image (names "
+                "of files) the table is read"
+            ]
+    if roles(table, {})["image"] and any(roles(table, {})[role] for role in ("label", "patient", "split")):
+        compared = "; ".join(line.strip() for line in error.finding.splitlines()[1:])
+        return [f"{table.path.name} names none of the images, not used ({compared})"]
+    return []
+
+
+def _about_doubles(table: Table, plan: Plan, files: Files) -> list[str]:
+    """A note about a table each of whose names several files have."""
+    for text in table.column(plan.image):
+        if len(found := files.candidates(text)) > 1:
+            return [
+                f"{table.path.name} names files of which there are several, such as {text}, not used: give the folder "
+                f"that is meant as the source, such as {Path(found[0]).parent}, with --labels {table.path}"
+            ]
+    return []
+
+
+def tables_above(images: Sequence[Entry], root: Path, hints: Hints) -> list[str]:
+    """Notes about tables in the folder above that name most of the images and say more of them."""
+    try:
+        places = sorted(entry.path for entry in os.scandir(root.absolute().parent) if _is_small_table(entry))
+    except OSError as error:
+        raise_shortage(error, reading=root.absolute().parent)
+        return []
+    notes, files = list[str](), Files(images, root)
+    for path in map(Path, places[:20]):
+        try:
+            table, known = read_for(path, images, hints)
+            plan, _ = plan_columns(table, known, Places(files, files))
+        except DataError:
+            continue
+        says = [role for role, column in (("class", plan.label), ("patient", plan.patient)) if column]
+        if says and 2 * len(_named_files(table, plan, files)) > len(images):
+            notes.append(
+                f"{path.name} in the folder above names the images, and says the {' and the '.join(says)}; not used: "
+                f"--labels {path} reads it"
+            )
+    return notes
+
+
+def _is_small_table(entry: os.DirEntry[str]) -> bool:
+    small = entry.name.lower().endswith((".csv", ".tsv")) and entry.is_file()
+    return small and entry.stat().st_size <= MAX_BYTES_ABOVE
 
 
 def _speaks_of(path: Path, images: Sequence[Entry]) -> bool:
@@ -81,15 +206,10 @@ def _speaks_of(path: Path, images: Sequence[Entry]) -> bool:
     return 2 * sum(entry.stem.encode().lower() in content for entry in asked) > len(asked)
 
 
-def _named_files(table: Table, known: Mapping[str, str], files: Files) -> int:
-    """How many files a table names, of images and masks.
-
-    Raises:
-        DataError: no column names the images.
-    """
-    plan, _ = plan_columns(table, known, Places(files, files))
+def _named_files(table: Table, plan: Plan, files: Files) -> frozenset[str]:
+    """The files that a table names, of images and masks."""
     cells = {text for column in (plan.image, *plan.channels, *plan.masks) for text in table.column(column)}
-    return len({files.candidates(text)[0] for text in cells if files.has(text)})
+    return frozenset(files.candidates(text)[0] for text in cells if files.has(text))
 
 
 def read_for(path: Path, entries: Sequence[Entry], hints: Hints) -> tuple[Table, dict[str, str]]:

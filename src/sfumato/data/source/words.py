@@ -83,6 +83,34 @@ ABBREVIATED = _words("exp obs rad ann reviewer radiologist doctor")
 BESIDE = _words("ho ids id class classes fine coarse binary bin visible png final corrected tr ts") | SECONDARY
 """What may stand beside a word for a mask, and says nothing by itself."""
 FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti tissue the and of a b c d")
+PARTS = _words(
+    """
+    fold folds cv split splits subset subsets partition partitions batch batches part parts chunk chunks shard shards
+    visit visits session sessions ses timepoint timepoints
+    """
+)
+"""How the images of a set were divided."""
+ORIGINS = _words(
+    """
+    center centers centre centres site sites hospital hospitals institution institutions vendor vendors manufacturer
+    manufacturers device devices scanner scanners camera cameras machine machines research
+    siemens philips ge toshiba canon hitachi fuji hologic samsung mindray
+    cirrus zeiss spectralis heidelberg topcon nidek optovue bosch forus remidio
+    aperio hamamatsu leica ventana
+    """
+)
+"""Where they come from: places, devices and their makers."""
+VARIANTS = _words(
+    """
+    raw processed preprocessed unprocessed resized rescaled cropped square squared padded original originals enhanced normalized normalised
+    denoised augmented derm dermoscopy dermoscopic clinic
+    """
+)
+"""What was done to a picture that is there otherwise too, or which camera took it."""
+BESIDE_SPLITS = _words("stage phase round release version")
+"""What may stand beside the word for a split, and is a class alone (`stage_2`)."""
+PORTION = re.compile(r"(?:images?|imgs?|pictures?|photos?)[ _.-]?\d+", re.IGNORECASE)
+"""Folders into which the images of a set were divided, as `images_001` is."""
 JOINED = {
     ("ground", "truth"): "groundtruth",
     ("ground", "truths"): "groundtruth",
@@ -262,7 +290,9 @@ def read_folder(name: str) -> Folder:
     """What the name of a folder says about the files in it."""
     words = [token.text for token in tokens(name) if token.number is None]
     numbered = len(words) < len(tokens(name))
-    known = all(word in KNOWN - MODALITIES or word in SPLITS or word in FILLERS | BESIDE for word in words)
+    beside = FILLERS | BESIDE | PARTS | VARIANTS
+    beside = beside | BESIDE_SPLITS if any(word in SPLITS for word in words) else beside
+    known = all(word in KNOWN - MODALITIES or word in SPLITS or word in beside for word in words)
     split = next((SPLITS[word] for word in words if word in SPLITS), None) if known else None
     masks = [word in (MASKS - NO_FOLDERS) | VIEWS for word in words]
     reads = any(word in READERS for word in words)

@@ -101,12 +101,12 @@ def test_further_masks_of_the_same_images_are_chosen_from(tmp_path: Path) -> Non
 
 
 def test_other_forms_of_the_same_pictures_are_told(tmp_path: Path) -> None:
-    cropped = {f"Images_Cropped/{n}.png": photo(n)[4:, 4:] for n in range(4)}
-    cropped |= {f"Masks_Cropped/{n}.png": drawn(n)[4:, 4:] for n in range(4)}
+    cropped = {f"Images_Alt/{n}.png": photo(n)[4:, 4:] for n in range(4)}
+    cropped |= {f"Masks_Alt/{n}.png": drawn(n)[4:, 4:] for n in range(4)}
     save(tmp_path, plain("Images", "Masks") | cropped)
     found = find_cases(tmp_path)
-    assert len(found.cases) == 4 and all("Cropped" not in case.image for case in found.cases)
-    note = "not used: Images_Cropped/*.png (4), Masks_Cropped/*.png (4); --images and --masks"
+    assert len(found.cases) == 4 and all("Alt" not in case.image for case in found.cases)
+    note = "not used: Images_Alt/*.png (4), Masks_Alt/*.png (4); --images and --masks"
     assert any(note in said for said in found.notes)
-    chosen = Hints(images="Images_Cropped/{id}.png", masks="Masks_Cropped/{id}.png")
-    assert all("Cropped" in case.image for case in find_cases(tmp_path, hints=chosen).cases)
+    chosen = Hints(images="Images_Alt/{id}.png", masks="Masks_Alt/{id}.png")
+    assert all("Alt" in case.image for case in find_cases(tmp_path, hints=chosen).cases)

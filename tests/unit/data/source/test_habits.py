@@ -790,10 +790,10 @@ def test_a_folder_for_each_image_among_the_masks_says_nothing(tmp_path: Path) ->
 
 
 def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:
-    """A folder of places that became classes is seen."""
+    """Folders of what is no class are seen."""
     for number in range(12):
-        save(tmp_path, f"{'Rennes' if number < 8 else 'Lyon'}/{number}.png", noise(number))
-    assert "classes of images: Rennes (8), Lyon (4)" in find_cases(tmp_path).notes
+        save(tmp_path, f"{'Lyon' if number < 8 else 'Bern'}/{number}.png", noise(number))
+    assert "classes of images: Lyon (8), Bern (4)" in find_cases(tmp_path).notes
     for number in range(12):
         save(tmp_path / "flat", f"{number}.png", noise(number))
     assert not any("classes of images" in note for note in find_cases(tmp_path / "flat").notes)
@@ -851,7 +851,7 @@ def test_folders_that_divide_a_set_are_no_classes(tmp_path: Path) -> None:
         save(tmp_path / "sites", f"Center_0{number % 2}/{number}.png", noise(number))
     found = find_cases(tmp_path / "sites")
     assert not found.classes
-    assert any("which are no classes: 2 (Center_00, Center_01); --class-level 1" in note for note in found.notes)
+    assert any("neither classes nor patients: Center_00, Center_01; --class-level 1" in note for note in found.notes)
     assert find_cases(tmp_path / "sites", hints=Hints(class_level=1)).classes == ("Center_00", "Center_01")
     assert find_cases(tmp_path / "folds").classes == ("a", "b")
 
@@ -981,3 +981,14 @@ def test_persons_of_one_number_in_several_folders_are_told(tmp_path: Path) -> No
     for number in range(8):
         save(tmp_path / "visits", f"patient{number // 4}/visit{number % 2}/{number}.png", noise(number))
     assert not any("several folders" in note for note in find_cases(tmp_path / "visits").notes)
+
+
+def test_letters_in_names_make_no_classes(tmp_path: Path) -> None:
+    """ARIA: `aria_a_1_3.tif`, where a, c and d are groups of patients: a folder, a table or a flag makes classes."""
+    for group, number in ((group, number) for group in "acd" for number in range(4)):
+        name = f"aria_{group}_{number}_{number + 2}"
+        save(tmp_path, f"images/{name}.tif", noise(number))
+        for reader in ("BDP", "BSS"):
+            save(tmp_path, f"vessel/{name}_{reader}.tif", disc(8 + number, 12, 4))
+    found = find_cases(tmp_path, hints=Hints(images="images/{id}.tif", masks="vessel/{id}_{reader}.tif"))
+    assert found.classes == () and not found.mask_names and {len(case.masks) for case in found.cases} == {2}

@@ -45,8 +45,9 @@ def test_folders_that_only_sound_like_masks(tmp_path: Path, names: list[str]) ->
 
 
 def test_the_level_of_the_class(tmp_path: Path) -> None:
-    touch(tmp_path, "north/benign/p1/a.png", "north/malignant/p2/b.png", "south/benign/p3/c.png")
-    assert find_cases(tmp_path).classes == ("north", "south")
+    touch(tmp_path, "site1/benign/p1/a.png", "site1/malignant/p2/b.png", "site2/benign/p3/c.png")
+    assert find_cases(tmp_path).classes == ("benign", "malignant")
+    assert find_cases(tmp_path, hints=Hints(class_level=1)).classes == ("site1", "site2")
     assert find_cases(tmp_path, hints=Hints(class_level=2)).classes == ("benign", "malignant")
     assert find_cases(tmp_path, hints=Hints(class_level=3)).classes == ("p1", "p2", "p3")
     with pytest.raises(DataError, match="3 of 3 images lie in fewer than 4 folders") as caught:
@@ -99,7 +100,7 @@ def test_trainval_is_a_split(tmp_path: Path, form: str) -> None:
 
 def test_folders_of_images_by_number_are_no_classes(tmp_path: Path) -> None:
     found = find_cases(touch(tmp_path, *(f"images_{part:03}/images/{part}{n}.png" for part in (1, 2) for n in "ab")))
-    assert not found.classes and any("folders that divide the set, which are no classes: 2" in n for n in found.notes)
+    assert not found.classes and any("folders of images by number, which are no classes: 2" in n for n in found.notes)
     assert find_cases(tmp_path, hints=Hints(class_level=1)).classes == ("images_001", "images_002")
 
 

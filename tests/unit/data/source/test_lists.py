@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import write_image
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import Found, Hints, find_cases
 
 NAMES = [f"0000000{patient}_00{number}.png" for patient in range(1, 5) for number in range(2)]
 
@@ -66,3 +66,47 @@ def test_names_that_several_images_have_are_not_followed(tmp_path: Path) -> None
 def test_other_texts_are_no_lists(tmp_path: Path, name: str) -> None:
     lines = ["what", "was", "drawn"] if name == "train.txt" else NAMES
     assert set(splits(find(tmp_path, {name: lines}))) == {None}
+
+
+def test_lists_beside_a_table_name_the_split(tmp_path: Path) -> None:
+    """NIH: `Data_Entry_2017.csv` says whose the images are, two lists say the split."""
+    names = [f"{who:08}_{number:03}.png" for who in range(6) for number in range(2)]
+    for name in names:
+        (tmp_path / name).touch()
+    rows = [f"{name},{['Hernia', 'Mass'][int(name[:8]) % 2]},{int(name[:8])}" for name in names]
+    (tmp_path / "Data_Entry.csv").write_text("\n".join(["Image Index,Finding Labels,Patient ID", *rows]))
+    (tmp_path / "train_val_list.txt").write_text("\n".join(names[:8]))
+    (tmp_path / "test_list.txt").write_text("\n".join(names[8:]))
+    found = find_cases(tmp_path)
+    assert found.form == "table" and found.patients == 6
+    assert [case.split for case in found.cases] == ["train"] * 8 + ["test"] * 4
+    assert not any("not used: 2" in note for note in found.notes)
+    (line,) = [note for note in found.notes if "taken for the class" in note]
+    assert "--label-column 'Finding Labels' (2 classes)" in line
+    hints = Hints(columns={"label": "Finding Labels"})
+    assert find_cases(tmp_path, hints=hints).classes == ("Hernia", "Mass")
+
+
+@pytest.mark.parametrize("form", ["{split}_{number}.png", "{split}A_{number}.png", "images/{number}_{split}ing.png"])
+def test_names_that_all_say_a_split_are_one(tmp_path: Path, form: str) -> None:
+    for split, count in (("train", 5), ("test", 3)):
+        for number in range(count):
+            path = tmp_path / form.format(split=split, number=number)
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+    found = find_cases(tmp_path)
+    assert sorted(case.split or "" for case in found.cases) == ["test"] * 3 + ["train"] * 5
+    assert any(note.startswith("the split is that of the names; ") for note in found.notes)
+    assert "splits that the source brings: train (5), test (3)" in found.notes
+    (path.parent / "other.png").touch()
+    assert {case.split for case in find_cases(tmp_path).cases} == {None}
+
+
+def test_a_split_of_names_that_tears_a_patient_is_told_and_not_followed(tmp_path: Path) -> None:
+    names = [f"{split}_{number}.png" for split in ("train", "test") for number in range(3)]
+    for name in names:
+        (tmp_path / name).touch()
+    (tmp_path / "t.csv").write_text("\n".join(["image,patient", *(f"{name},{name[-5]}" for name in names)]))
+    found = find_cases(tmp_path)
+    assert {case.split for case in found.cases} == {None} and not found.problems
+    assert any("not followed: 3 patients would be in several" in note for note in found.notes)

@@ -15,7 +15,8 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found, Hints, find_cases
-from sfumato.data.source.persons import Name, are_data_sets, grouped_by_names, look_at, said_by_names
+from sfumato.data.source.persons import Name, are_data_sets, look_at, said_by_names
+from sfumato.data.source.pieces import grouped_by_names
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, raise_together
 
@@ -343,3 +344,46 @@ def test_a_case_without_split_goes_where_its_patient_is_tested() -> None:
     )]  # fmt: skip
     parts = [case.split for case in split_cases(cases)]
     assert parts == ["test", "test", "train", "train", "train", "train", "validation", "validation"]
+
+
+SLIDES = {"benign": ("PT-14-22549AB", "TA-14-9133", "TA-14-9134"), "malignant": ("DC-14-2523", "LC-14-12204")}
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{label}/SOB/SOB_{folder}/{mag}X/SOB_{slide}-{mag}-{n:03}.png",
+        "{label}/SOB_{slide}-{mag}-{n:03}.png",
+        "{label}/{mag}X/SOB_{slide}-{mag}x-{n:03}.png",
+    ],
+)
+def test_a_slide_is_one_at_all_magnifications(tmp_path: Path, form: str) -> None:
+    """BreakHis: its subtype PT is no patient, and the number behind a slide is how much it was magnified."""
+    for label, slides in SLIDES.items():
+        for slide in slides:
+            folder = slide.replace("-", "_", 1)
+            names = (form.format(label=label, slide=slide, folder=folder, mag=mag, n=n)
+                     for mag in (40, 100, 200, 400) for n in (1, 2, 3))  # fmt: skip
+            touch(tmp_path, *names)
+    found = find_cases(tmp_path)
+    groups = {frozenset(name.split("-4")[0].split("-1")[0] for name in group) for group in together(found)}
+    assert len(together(found)) == 5 == found.patients
+    assert all(len(group) == 12 for group in together(found)), groups
+
+
+def test_names_that_only_count_are_no_magnifications(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"s{scan}_{number}.png" for scan in range(4) for number in (10, 20, 30, 40)))
+    assert not any(case.patient for case in find_cases(tmp_path).cases)
+
+
+def test_a_short_word_within_names_counts_where_nearly_all_have_one(tmp_path: Path) -> None:
+    assert said_by_names([Name((), f"scan_pt{n}_1") for n in range(9)]) == [f"pt{n}" for n in range(9)]
+    few = [Name((), f"scan_{'pt' if n < 2 else 'dc'}-{n}_1") for n in range(9)]
+    assert said_by_names(few) == said_by_names([Name((), "SOB_B_PT-14-22704-40-001")] * 3 + few)[3:] == [None] * 9
+
+
+def test_no_grouping_is_offered_that_makes_hardly_a_group(tmp_path: Path) -> None:
+    """RETOUCH has three vendors of 24 volumes: together each they are no split."""
+    touch(tmp_path, *(f"{maker}/{maker[0]}{n:02}.png" for maker in ("North", "West", "East") for n in range(12)))
+    found = find_cases(tmp_path, hints=Hints(class_level=1))
+    assert not any("--group-by parent" in note for note in found.notes)

@@ -1,0 +1,127 @@
+"""Tables that lie about: those of splits are read together, and what others would say is told with the words for it."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from sfumato.data.source import Found, Hints, find_cases
+
+ROWS = [(f"im{number}", str(number % 2), f"p{number // 2}") for number in range(10)]
+
+
+def images(folder: Path, *names: str) -> Path:
+    for name in names or [f"images/{name}.png" for name, _, _ in ROWS]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def table(path: Path, header: str, rows: list[tuple[str, ...]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *(",".join(row) for row in rows)]))
+
+
+def about(found: Found, words: str) -> str:
+    (note,) = [note for note in found.notes if words in note]
+    return note
+
+
+def as_told(note: str) -> Path:
+    """The table that a note names behind --labels."""
+    return Path(re.findall(r"--labels (\S+)", note)[-1])
+
+
+def test_tables_of_splits_are_read_together(tmp_path: Path) -> None:
+    table(images(tmp_path) / "train.csv", "id,dx,patient", ROWS[:6])
+    table(tmp_path / "test_labels.csv", "id,dx,patient", ROWS[6:8])
+    found = find_cases(tmp_path)
+    assert [
+        (case.id, case.split, case.label, case.patient) for case in sorted(found.cases, key=lambda case: case.id)
+    ] == [(name, "train" if place < 6 else "test", label, who) for place, (name, label, who) in enumerate(ROWS[:8])]
+    assert found.patients == 4
+    about(found, "the tables test_labels.csv (test), train.csv (train) were read, and the split is theirs")
+    about(found, "left out: 2 (im8.png, im9.png)")
+
+
+def test_images_of_one_name_in_two_splits_have_ids_of_their_own(tmp_path: Path) -> None:
+    images(tmp_path, *(f"{split}/{n}.png" for split in ("train", "val") for n in "123"))
+    for split in ("train", "val"):
+        table(tmp_path / f"{split}.csv", "path,label", [(f"{split}/{n}.png", n) for n in "123"])
+    found = find_cases(tmp_path)
+    assert {case.id for case in found.cases} == {f"{s}_{n}" for s in ("train", "validation") for n in "123"}
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "why"),
+    [
+        ("id", [row[:1] for row in ROWS[6:]], "has not the columns of train.csv, or images of it"),
+        ("id,dx,patient", ROWS[4:], "images of it"),
+    ],
+)
+def test_tables_that_do_not_go_together_are_told(
+    tmp_path: Path, header: str, rows: list[tuple[str, ...]], why: str
+) -> None:
+    table(images(tmp_path) / "train.csv", "id,dx,patient", ROWS[:6] if len(rows[0]) == 1 else ROWS)
+    table(tmp_path / "test.csv", header, rows)
+    found = find_cases(tmp_path)
+    if len(rows) == 4:
+        assert why in about(found, "test.csv names 4 images too, not used")
+        assert len(found.cases) == 6 and {case.split for case in found.cases} == {None}
+    else:
+        about(found, "several tables name the images")
+
+
+def test_a_table_of_some_images_says_how_it_is_read(tmp_path: Path) -> None:
+    rows = [(str(place + 70), f"images/{name}.png", dx) for place, (name, dx, _) in enumerate(ROWS[:4])]
+    table(images(tmp_path) / "meta/meta.csv", "case_num,derm,diagnosis", rows)
+    note = about(find_cases(tmp_path), "meta.csv names 4 of 10 images (column 'derm'), not used: --labels ")
+    found = find_cases(tmp_path, hints=Hints(table=as_told(note.removesuffix(" takes these alone"))))
+    assert found.classes == ("0", "1") and len(found.cases) == 4
+
+
+def test_a_table_of_names_that_several_files_have_says_what_to_give(tmp_path: Path) -> None:
+    images(tmp_path, *(f"{folder}/{n}_left.jpg" for folder in ("processed", "raw") for n in range(6)))
+    table(tmp_path / "df.csv", "filename,labels", [(f"{n}_left.jpg", "ND"[n % 2]) for n in range(6)])
+    note = about(find_cases(tmp_path), "df.csv names files of which there are several, such as 0_left.jpg, not used")
+    (folder,) = re.findall(r"such as (\S+), with --labels", note)
+    assert find_cases(Path(folder), hints=Hints(table=as_told(note))).classes == ("D", "N")
+
+
+def test_a_table_above_says_how_it_is_read(tmp_path: Path) -> None:
+    images(tmp_path / "set")
+    table(tmp_path / "metadata.csv", "img_id,patient_id,diagnostic", [(name, who, dx) for name, dx, who in ROWS])
+    table(tmp_path / "prices.csv", "fruit,price", [("pear", "3"), ("apple", "4")])
+    note = about(
+        find_cases(tmp_path / "set"), "metadata.csv in the folder above names the images, and says the class and"
+    )
+    found = find_cases(tmp_path / "set", hints=Hints(table=as_told(note.removesuffix(" reads it"))))
+    assert found.classes == ("0", "1") and found.patients == 5
+
+
+def test_a_table_of_how_names_begin_says_how_it_helps(tmp_path: Path) -> None:
+    """PI-CAI: files are called `10005_1000005.mha`, its `marksheet.csv` has a patient and a study."""
+    images(tmp_path, *(f"images/{1000 + n // 2}_{1000000 + n}.png" for n in range(8)))
+    rows = [(str(1000 + n // 2), str(1000000 + n), "YES") for n in range(8)]
+    table(tmp_path / "marksheet.csv", "patient_id,study_id,case_csPCa", rows)
+    note = about(find_cases(tmp_path), "its column 'patient_id' is how these begin")
+    (pattern,) = re.findall(r"--group-by '(.+?)'", note)
+    assert find_cases(tmp_path, hints=Hints(group_by=pattern)).patients == 4
+
+
+def test_spreadsheets_are_told(tmp_path: Path) -> None:
+    (images(tmp_path) / "labels.xlsx").touch()
+    about(find_cases(tmp_path), "spreadsheets are not read (labels.xlsx)")
+
+
+def test_a_column_that_may_be_the_class_is_told_with_its_flag(tmp_path: Path) -> None:
+    rows = [(name, f"grade {dx}", "61", who) for name, dx, who in ROWS]
+    table(images(tmp_path) / "t.csv", "image,tumour type,age,patient", rows)
+    note = about(find_cases(tmp_path), "no column of t.csv was taken for the class: --label-column 'tumour type' (2 cl")
+    assert "age" not in note
+    found = find_cases(tmp_path, hints=Hints(columns={"label": "tumour type"}))
+    assert found.classes == ("grade 0", "grade 1")
+    table(
+        tmp_path / "t.csv", "image,findings", [(name, "Mass|Hernia" if dx == "0" else "Mass") for name, dx, _ in ROWS]
+    )
+    about(find_cases(tmp_path), "no class was taken from t.csv: the column 'findings' has several classes in one value")
