@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import write_image
+from sfumato.data.formats.nifti import write_volume
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import measure
 from sfumato.data.source import Found, Hints, find_cases
@@ -156,7 +157,7 @@ def test_a_single_folder_beside_images_is_no_class(tmp_path: Path) -> None:
 
 
 def test_numbers_of_patients_are_the_same_wherever_they_are_told(tmp_path: Path) -> None:
-    for number in range(8):
+    for number in range(12):
         for view in ("LEFT_CC", "RIGHT_MLO"):
             paint(tmp_path / f"views/Mass-Training_P_{number:05}_{view}/1-1.png")
         for name in (f"Patient {number}", f"patient{number}"):
@@ -164,8 +165,44 @@ def test_numbers_of_patients_are_the_same_wherever_they_are_told(tmp_path: Path)
     for name in ("views", "spelt"):
         found = find_cases(tmp_path / name)
         assert not found.problems
-        assert len({case.patient for case in found.cases}) == found.patients == 8
-        assert sum("8 patients" in note or "(kept together): 8" in note for note in found.notes) == 1
-        assert not [note for note in found.notes if "16 patients" in note or "nobody" in note]
+        assert len({case.patient for case in found.cases}) == found.patients == 12
+        assert sum("12 patients" in note or "(kept together): 12" in note for note in found.notes) == 1
+        assert not [note for note in found.notes if "24 patients" in note or "nobody" in note]
         facts = list(measure(found.cases, workers=1))
-        assert fingerprint(found, facts)["patients"] == 8
+        assert fingerprint(found, facts)["patients"] == 12
+
+
+def test_volumes_of_nobody_are_no_patients(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_volume(tmp_path / f"{name}.nii.gz", np.ones((4, 4, 3), np.int16), np.eye(4))
+    found = find_cases(tmp_path)
+    assert about(found, "nobody said whose the volumes are") and found.patients == 0
+    assert fingerprint(found, list(measure(found.cases, workers=1)))["patients"] == 0
+
+
+def test_makers_behind_a_common_beginning_and_what_they_number(tmp_path: Path) -> None:
+    """RETOUCH: a folder for each vendor, in which volumes have the same numbers."""
+    for maker in ("RETOUCH-Cirrus", "RETOUCH-Topcon"):
+        for number in range(3):
+            paint(tmp_path / f"{maker}/0{number}7/images/{number}.png")
+            paint(tmp_path / f"{maker}/0{number}7/masks/{number}.png", mask=True)
+    found = find_cases(tmp_path)
+    assert about(found, "neither classes nor patients: RETOUCH-Cirrus, RETOUCH-Topcon;")
+    assert {case.patient for case in found.cases} == {f"RETOUCH-{m}/0{n}7" for m in ("Cirrus", "Topcon") for n in "012"}
+
+
+def test_folders_of_data_sets_are_not_offered_as_groups(tmp_path: Path) -> None:
+    for folder in ("North", "West", "East"):
+        for number in range(12):
+            paint(tmp_path / f"{folder}/images/{folder}{number}.png")
+            paint(tmp_path / f"{folder}/masks/{folder}{number}.png", mask=True)
+    assert not about(find_cases(tmp_path), "several, --group-by parent")
+
+
+def test_long_numbers_with_which_names_begin_are_patients(tmp_path: Path) -> None:
+    for who in range(1000, 1003):
+        touch(tmp_path, *(f"{who}/{who}_{study}{who}_{kind}.png" for study in "12" for kind in ("t2w", "adc")))
+    found = find_cases(tmp_path)
+    assert found.classes == () and found.patients == 3
+    assert about(found, "--class-level 1 makes them classes")
+    assert len(find_cases(tmp_path, hints=Hints(class_level=1)).classes) == 3

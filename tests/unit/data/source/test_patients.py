@@ -382,8 +382,10 @@ def test_a_short_word_within_names_counts_where_nearly_all_have_one(tmp_path: Pa
     assert said_by_names(few) == said_by_names([Name((), "SOB_B_PT-14-22704-40-001")] * 3 + few)[3:] == [None] * 9
 
 
-def test_no_grouping_is_offered_that_makes_hardly_a_group(tmp_path: Path) -> None:
-    """RETOUCH has three vendors of 24 volumes: together each they are no split."""
-    touch(tmp_path, *(f"{maker}/{maker[0]}{n:02}.png" for maker in ("North", "West", "East") for n in range(12)))
-    found = find_cases(tmp_path, hints=Hints(class_level=1))
-    assert not any("--group-by parent" in note for note in found.notes)
+def test_the_folder_that_names_begin_with_is_one_thing(tmp_path: Path) -> None:
+    ends = ("top", "rest", "rim")
+    touch(
+        tmp_path,
+        *(f"{label}/S_{n}-7/S-{n}-7_{end}.png" for label, n in zip("xyxy", "1234", strict=True) for end in ends),
+    )
+    assert together(find_cases(tmp_path)) == {frozenset(f"S-{n}-7_{end}" for end in ends) for n in "1234"}
