@@ -102,7 +102,8 @@ ORIGINS = _words(
 """Where they come from: places, devices and their makers."""
 VARIANTS = _words(
     """
-    raw processed preprocessed unprocessed resized rescaled cropped square squared padded original originals enhanced normalized normalised
+    raw processed preprocessed unprocessed resized rescaled cropped square squared padded original originals
+    enhanced normalized normalised
     denoised augmented derm dermoscopy dermoscopic clinic
     """
 )
