@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from sfumato.errors import ResourceError, SfumatoError
 from sfumato.memory import out_of_memory
+from sfumato.wording import told_size
 
 
 class _Shortage(NamedTuple):
@@ -182,7 +183,7 @@ def _left_no_room_to_load(error: BaseException) -> bool:
 def _told(known: _Shortage, error: BaseException, *, during: str, disk: Path | None) -> ResourceError:
     parts = [f"{known.words} {during}".rstrip()]
     if disk is not None and known.where:
-        parts.append(f"{_free(disk) / 1e9:.2f} GB are free at {disk}" if known.room else str(disk))
+        parts.append(f"{told_size(_free(disk))} are free at {disk}" if known.room else str(disk))
     if (limit := _limit(known.limit)) is not None:
         parts.append(f"the limit is {limit:,}")
     if said := str(error):

@@ -15,6 +15,14 @@ def counted(number: int, one: str, many: str = "") -> str:
     return f"{number} {one if number == 1 else many or f'{one}s'}"
 
 
+def told_size(number: float) -> str:
+    """A number of bytes with three digits and the unit that suits it: the 38 kB of a full disk are no 0.00 GB."""
+    for unit, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f} bytes"
+
+
 def beginning(content: bytes) -> str:
     """How a file begins: its first twelve letters in quotes, or its first four bytes where they are no text."""
     text = content[:12]

@@ -37,6 +37,7 @@ from sfumato.shortage import raise_shortage, shortage
 from sfumato.training.marks import STEP
 from sfumato.training.marks import marked as marked
 from sfumato.training.weights import load_weights, plain
+from sfumato.wording import told_size
 
 FORMAT = 1
 """Version of the layout; a reader refuses a newer one."""
@@ -351,7 +352,7 @@ def _room(folder: Path, need: int) -> Iterator[None]:
 def _disk_full(folder: Path, disk: Path, need: int) -> ResourceError:
     free = shutil.disk_usage(disk).free
     return ResourceError(
-        f"{folder}: the disk is full, a checkpoint needs {need / 1e6:.1f} MB and {free / 1e6:.1f} MB are free",
+        f"{folder}: the disk is full, a checkpoint needs {told_size(need)} and {told_size(free)} are free",
         expected="room for one more checkpoint; the older ones are untouched",
         remedy="free some space, then resume the run",
     )

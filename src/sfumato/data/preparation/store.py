@@ -17,6 +17,7 @@ from sfumato.data.intensity import Intensity, stored
 from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.preparation.chunk import Chunk, ChunkFiles, Row, chunk_files
 from sfumato.errors import ResourceError
+from sfumato.wording import told_size
 
 FORMAT = 2
 """Version of the form of a prepared folder; readers refuse any other."""
@@ -84,7 +85,7 @@ def require_space(spool: Path, files: ChunkFiles, *, share: float) -> None:
     need = int(written * (2 / share - 1))
     free = shutil.disk_usage(spool).free
     if need > free:
-        finding = f"the disk is full: need {need / 1e9:.2f} GB, have {free / 1e9:.2f} GB at {spool.parent}"
+        finding = f"the disk is full: need {told_size(need)}, have {told_size(free)} at {spool.parent}"
         raise ResourceError(finding, remedy="free some space, or write to another disk")
 
 
