@@ -63,7 +63,7 @@ def test_a_disk_without_room_is_refused_and_then_goes_on(small_disk: Path) -> No
     for step in (1, 2):
         save(folder, step)
     fill(small_disk, leave=MB)
-    with pytest.raises(ResourceError, match=r"disk is full, a checkpoint needs 1\.0 MB") as caught:
+    with pytest.raises(ResourceError, match=r"disk is full, a checkpoint needs 1\.\d+ MB") as caught:
         save(folder, 3)
     assert caught.value.exit_code == 4
     assert_two_are_left(folder)
