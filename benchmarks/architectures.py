@@ -21,9 +21,9 @@ from images import Spaces, draw_labels, generate
 from masks import score
 from sfumato.builder.network import build_call
 from sfumato.data.pack import Pack
-from sfumato.inference import predict
+from sfumato.experiment.inference import predict
 from sfumato.networks.measure import count_flops, count_parameters
-from sfumato.run import Model, load_model
+from sfumato.experiment.run import Model, load_model
 from sfumato.training.log import read_log
 
 NETWORKS = {

@@ -20,9 +20,9 @@ from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.pack import Pack
 from sfumato.diffusion.process import derive_seed
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
-from sfumato.inference import Wanted, make_steps
+from sfumato.experiment.inference import Wanted, make_steps
 from sfumato.metrics.fidelity import PixelSpace, kid
-from sfumato.run import Model, load_model
+from sfumato.experiment.run import Model, load_model
 from sfumato.tasks.classify import OwnSpace, fit_classifier
 from sfumato.tasks.task import Sampler
 from sfumato.typing import Data

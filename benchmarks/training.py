@@ -40,7 +40,7 @@ from sfumato.commands.prepare import prepare
 from sfumato.commands.toy import toy
 from sfumato.data.pack import Pack
 from sfumato.diffusion.process import Condition
-from sfumato.plan import plan_training
+from sfumato.experiment.plan import plan_training
 from sfumato.recipe import load_recipe
 from sfumato.tasks.task import Task
 from sfumato.training.ema import EMA

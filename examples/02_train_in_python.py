@@ -14,7 +14,7 @@ from sfumato.data.preparation.prepare import Settings as Preparation
 from sfumato.data.preparation.prepare import prepare
 from sfumato.data.source import find_cases
 from sfumato.data.toys.toy import make_toy
-from sfumato.plan import plan_training
+from sfumato.experiment.plan import plan_training
 from sfumato.recipe import load_recipe
 from sfumato.report.figures import grid, overlay
 from sfumato.training.ema import EMA

@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sfumato.data.source import find_cases as find_cases
-    from sfumato.inference import in_original_size as in_original_size
-    from sfumato.inference import make as make
-    from sfumato.inference import predict as predict
+    from sfumato.experiment.inference import in_original_size as in_original_size
+    from sfumato.experiment.inference import make as make
+    from sfumato.experiment.inference import predict as predict
     from sfumato.networks.factory import network_factory as network_factory
-    from sfumato.run import load_model as load_model
+    from sfumato.experiment.run import load_model as load_model
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "find_cases": "sfumato.data.source",
-    "in_original_size": "sfumato.inference",
-    "load_model": "sfumato.run",
-    "make": "sfumato.inference",
+    "in_original_size": "sfumato.experiment.inference",
+    "load_model": "sfumato.experiment.run",
+    "make": "sfumato.experiment.inference",
     "network_factory": "sfumato.networks.factory",
-    "predict": "sfumato.inference",
+    "predict": "sfumato.experiment.inference",
 }
 
 

@@ -38,7 +38,7 @@ class _Part(BaseModel):
 
 
 class Point(_Part):
-    """Quality at a number of steps; see `sfumato.calls`."""
+    """Quality at a number of steps; see `sfumato.experiment.fewest_steps`."""
 
     steps: PositiveInt
     calls: PositiveInt

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sfumato.commands import exchange, info, train
-from sfumato.run import load_guide, load_model
+from sfumato.experiment.run import load_guide, load_model
 from sfumato.tasks.segment import Segment
 from sfumato.training.checkpoint import newest
 

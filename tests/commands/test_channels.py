@@ -14,9 +14,9 @@ from sfumato.data.formats.image import read_image
 from sfumato.data.formats.told import read_origin
 from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
-from sfumato.inference import make
+from sfumato.experiment.inference import make
 from sfumato.report.page import write_report
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 
 CHANNELS, SIDE, CASES = 4, 16, 24
 

@@ -7,7 +7,7 @@ import pytest
 from sfumato.commands import demo as showing
 from sfumato.commands.demo import GENERATE, QUICK, SEGMENT, WHOLE, demo
 from sfumato.errors import UsageError
-from sfumato.run import Run
+from sfumato.experiment.run import Run
 from sfumato.training.log import read_log
 
 NO_TIME = 1e-6

@@ -9,7 +9,7 @@ import torch
 from sfumato.cli import COMMANDS, main
 from sfumato.commands import generate as generating
 from sfumato.errors import ResourceError, UsageError
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 from sfumato.training import processes
 from sfumato.training.processes import choose_device, own_device
 

@@ -11,7 +11,7 @@ from sfumato.commands import train
 from sfumato.commands.ema import ema
 from sfumato.commands.info import info
 from sfumato.errors import ModelError, UsageError
-from sfumato.run import Model, Run, load_guide, load_model
+from sfumato.experiment.run import Model, Run, load_guide, load_model
 from sfumato.training.averages import kept_averages
 from sfumato.training.checkpoint import newest
 

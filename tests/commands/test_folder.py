@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.commands.output.claim import Claim, census
-from sfumato.commands.output.folder import claim_output, claim_output_file, output_file, output_folder
+from sfumato.experiment.claim import Claim, census
+from sfumato.experiment.output_folder import claim_output, claim_output_file, output_file, output_folder
 from sfumato.errors import ResourceError, UsageError
 from sfumato.lock import FolderLock
 from sfumato.provenance import write_provenance
@@ -273,7 +273,7 @@ def test_work_is_kept_where_the_name_cannot_be_given(tmp_path: Path, monkeypatch
 
 def killed(code: str, out: Path) -> None:
     """Run some lines that kill themselves."""
-    lines = "import os, signal\nfrom pathlib import Path\nfrom sfumato.commands.output.folder import *\n"
+    lines = "import os, signal\nfrom pathlib import Path\nfrom sfumato.experiment.output_folder import *\n"
     lines += f"out = Path({str(out)!r})\n{code}\n"
     done = subprocess.run([sys.executable, "-c", lines], capture_output=True, check=False)
     assert done.returncode == -9, done.stderr
@@ -289,7 +289,7 @@ def test_a_killed_command_is_cleared_up_by_the_next(tmp_path: Path) -> None:
 
 def test_a_command_killed_between_two_renames_loses_nothing(tmp_path: Path) -> None:
     out = result(tmp_path / "out")
-    code = "import sfumato.commands.output.claim as claim\n"
+    code = "import sfumato.experiment.claim as claim\n"
     code += "claim._rename = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)\n"
     code += "with output_folder(out, overwrite=True) as folder:\n    pass"
     killed(code, out)

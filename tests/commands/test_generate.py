@@ -12,9 +12,9 @@ from sfumato.commands import generate as generating
 from sfumato.commands import prepare as preparing
 from sfumato.commands import report
 from sfumato.commands.flags.wishes import parse_seeds, plan_images
-from sfumato.commands.work.samples import enlarged
+from sfumato.commands.output.samples import enlarged
 from sfumato.errors import UsageError
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 
 
 @pytest.fixture(scope="module")

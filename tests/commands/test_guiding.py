@@ -11,7 +11,7 @@ from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.commands.flags.guiding import parse_interval
 from sfumato.errors import UsageError
-from sfumato.run import Run, load_guide, load_model
+from sfumato.experiment.run import Run, load_guide, load_model
 
 from .conftest import TINY
 

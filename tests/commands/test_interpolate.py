@@ -11,7 +11,7 @@ from sfumato.commands import generate as generating
 from sfumato.commands.interpolate import _between_seeds, interpolate
 from sfumato.data.manifest import read_manifest
 from sfumato.errors import UsageError
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 
 
 def pixels(path: Path) -> np.ndarray:

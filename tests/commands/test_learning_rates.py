@@ -8,7 +8,7 @@ import torch
 from sfumato.builder.network import build_network
 from sfumato.commands import train
 from sfumato.errors import UsageError
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 from sfumato.training.checkpoint import newest
 
 SETTINGS = [

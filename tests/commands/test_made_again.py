@@ -17,7 +17,7 @@ from sfumato.commands import reconstruct as rebuilding
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.data.formats.told import read_origin
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 
 from .conftest import TINY
 

@@ -11,7 +11,7 @@ from sfumato.commands import audit, train, tune
 from sfumato.commands.flags.source import SourceFlags
 from sfumato.errors import ModelError, UsageError
 from sfumato.local import recalled
-from sfumato.run import Run
+from sfumato.experiment.run import Run
 
 from .test_train import TINY, same_weights
 

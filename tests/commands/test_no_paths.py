@@ -22,7 +22,7 @@ from sfumato.errors import DataError
 from sfumato.evaluation.prove.origin import trace
 from sfumato.local import FILE
 from sfumato.recipe import load_recipe
-from sfumato.run import Run, load_model
+from sfumato.experiment.run import Run, load_model
 
 from .conftest import TINY
 

@@ -14,7 +14,7 @@ from sfumato.commands.pair import pair
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError
 from sfumato.evaluation.pairs.check import Check
-from sfumato.run import Run, load_model
+from sfumato.experiment.run import Run, load_model
 from sfumato.tasks.task import to_uint8
 
 from .conftest import TINY

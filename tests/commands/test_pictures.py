@@ -12,8 +12,9 @@ from sfumato.commands import reconstruct as reconstructing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.commands.output import prediction
-from sfumato.commands.output.pictures import spared
-from sfumato.commands.work import samples, session
+from sfumato.experiment.pictures import spared
+from sfumato.commands.output import samples
+from sfumato.experiment import session
 from sfumato.report.page import write_report
 from sfumato.report.sections import runs
 from sfumato.training.log import read_log

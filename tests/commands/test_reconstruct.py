@@ -9,7 +9,7 @@ from PIL import Image
 from sfumato.commands.reconstruct import reconstruct
 from sfumato.data.manifest import read_manifest
 from sfumato.errors import UsageError
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 
 KINDS = ("input", "corrupted", "reconstructed", "difference")
 

@@ -14,9 +14,9 @@ from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
-from sfumato.inference import Twin, predict
+from sfumato.experiment.inference import Twin, predict
 from sfumato.recipe import SDDProcess
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 
 from .conftest import TINY
 

@@ -11,8 +11,8 @@ from sfumato.commands.flags.wishes import parse_seeds, plan_images
 from sfumato.data.manifest import read_manifest
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
-from sfumato.inference import predict
-from sfumato.run import load_model
+from sfumato.experiment.inference import predict
+from sfumato.experiment.run import load_model
 
 Pictures = dict[tuple[str, str | None], bytes]
 

@@ -14,8 +14,8 @@ from sfumato.commands import segment as segmenting
 from sfumato.data.formats.image import read_mask
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError
-from sfumato.inference import predict
-from sfumato.run import Run, load_model
+from sfumato.experiment.inference import predict
+from sfumato.experiment.run import Run, load_model
 
 
 def rows(path: Path) -> list[dict[str, str]]:

@@ -10,7 +10,7 @@ from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.data.formats.image import read_image
 from sfumato.errors import UsageError
-from sfumato.run import Run, load_model
+from sfumato.experiment.run import Run, load_model
 
 TINY = "network={kind: unet, channels: 8, multipliers: [1, 2], blocks: 1, attention: []}"
 

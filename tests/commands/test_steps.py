@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from sfumato import calls
+from sfumato.experiment import fewest_steps as calls
 from sfumato.commands import exchange
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.errors import UsageError
 from sfumato.measured import FILE, keep_measured, read_measured
 from sfumato.provenance import digest
-from sfumato.run import HEADER_KEY, Run, load_model
+from sfumato.experiment.run import HEADER_KEY, Run, load_model
 from sfumato.training.weights import load_weights, write_weights
 
 
@@ -53,7 +53,7 @@ def test_masks(segment_run: Path, dataset: Path, tmp_path: Path, monkeypatch: py
     def fails(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("sfumato.commands.flags.steps.measure", fails)
+    monkeypatch.setattr("sfumato.experiment.resolve_steps.measure", fails)
     exchange.export(run, to="safetensors", out=tmp_path / "lone.safetensors")
     assert load_model(tmp_path / "lone.safetensors").sha256 == before.sha256
     for model, out in [(run, "b"), (tmp_path / "lone.safetensors", "c")]:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sfumato.commands.output.journal import Journal
-from sfumato.commands.work.telling import tell_trackers
+from sfumato.experiment.journal import Journal
+from sfumato.experiment.training_log import tell_trackers
 from sfumato.recipe import Track
 
 

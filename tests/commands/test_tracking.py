@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sfumato.commands import train
-from sfumato.commands.work import trainer
+from sfumato.experiment import trainer
 from sfumato.errors import Stopped
 from sfumato.recipe.track import Word
 from sfumato.training import track
@@ -67,7 +67,7 @@ def test_a_tracker_that_fails_changes_no_bit(
 
 def test_a_stopped_run_is_told_of_once(dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Begun without a tracker, stopped, resumed with one, stopped again, resumed: every step once."""
-    from sfumato.commands.work.session import Session
+    from sfumato.experiment.session import Session
 
     real, stops = Session._steps, [5, 12]
 

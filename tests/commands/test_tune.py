@@ -16,10 +16,10 @@ from tests.preloaded import Preloaded, Started
 
 from sfumato.commands import train, tune
 from sfumato.commands.output.console import say
-from sfumato.commands.work.session import Validation
+from sfumato.experiment.session import Validation
 from sfumato.errors import DataError, Stopped, UsageError
 from sfumato.recipe import Recipe, load_recipe
-from sfumato.run import Run, load_model
+from sfumato.experiment.run import Run, load_model
 from sfumato.training.loop import Diverged
 
 TINY = [

@@ -12,7 +12,7 @@ from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.recipe import load_recipe
 from sfumato.report.card import model_card
-from sfumato.run import load_model
+from sfumato.experiment.run import load_model
 
 from .conftest import TINY
 from .test_train import losses, same_weights
@@ -69,8 +69,8 @@ def test_it_goes_on_as_it_was_and_not_otherwise(run: Path, dataset: Path, tmp_pa
 
 
 def test_it_can_be_measured_and_timed(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sfumato.calls.STEPS", (2, 3))
-    monkeypatch.setattr("sfumato.calls.IMAGES", 4)
+    monkeypatch.setattr("sfumato.experiment.fewest_steps.STEPS", (2, 3))
+    monkeypatch.setattr("sfumato.experiment.fewest_steps.IMAGES", 4)
     assert generating.generate(run, out=tmp_path / "out", steps="auto", count=2)["images"] == {"unconditional": 2}
     assert bench.bench("sample", run, seconds=0.05)
 

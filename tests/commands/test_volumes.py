@@ -24,8 +24,8 @@ from sfumato.data.pack import Pack
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases
 from sfumato.data.units import Form, units
-from sfumato.inference import Ensemble
-from sfumato.run import load_model
+from sfumato.experiment.inference import Ensemble
+from sfumato.experiment.run import load_model
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 from tests.commands.conftest import TINY
 
 from sfumato.commands import train
-from sfumato.commands.work.session import Session
+from sfumato.experiment.session import Session
 from sfumato.report.content import Note
 from sfumato.report.sections.runs import run_section
 from sfumato.tasks.synthesise import Synthesise

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sfumato.commands.output.prediction import Writer
-from sfumato.commands.work.samples import _safe_names
+from sfumato.commands.output.samples import _safe_names
 from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, file_names, is_safe_id, read_manifest
@@ -17,7 +17,7 @@ from sfumato.data.source import Hints, find_cases
 from sfumato.data.spec import Spec
 from sfumato.data.units import units
 from sfumato.errors import DataError
-from sfumato.inference import Ensemble, Wanted
+from sfumato.experiment.inference import Ensemble, Wanted
 
 from .bad import PIXELS, png
 from .sound import npz, zipped

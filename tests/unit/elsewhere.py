@@ -95,7 +95,7 @@ def work(here: Path) -> None:
     """What every command stands on."""
     import torch
 
-    from sfumato.commands.output.folder import output_folder
+    from sfumato.experiment.output_folder import output_folder
     from sfumato.commands.prepare import prepare
     from sfumato.commands.toy import toy
     from sfumato.lock import FolderLock

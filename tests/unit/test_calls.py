@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from sfumato.calls import Curve, Point
+from sfumato.experiment.fewest_steps import Curve, Point
 
 
 def curve(*values: tuple[int, float, float]) -> Curve:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import sfumato
-from sfumato.commands.output.journal import NAME, Journal
+from sfumato.experiment.journal import NAME, Journal
 from sfumato.files import append_to, open_file, read_file, read_text
 from sfumato.lock import HOLDER, LOCK, FolderLock
 from sfumato.training.checkpoint import mark, sweep

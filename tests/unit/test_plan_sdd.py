@@ -11,7 +11,7 @@ from sfumato.data.pack import Original, Pack
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Intensity, Spec
 from sfumato.errors import UsageError
-from sfumato.plan import INTENSITIES, plan_training
+from sfumato.experiment.plan import INTENSITIES, plan_training
 from sfumato.recipe import SDDProcess, TaskKind, load_recipe
 
 CASES, SIZE = 50, 8

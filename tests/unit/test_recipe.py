@@ -87,7 +87,7 @@ def test_the_plan_measures_what_is_auto(tmp_path: Path) -> None:
     from sfumato.commands import prepare as preparing
     from sfumato.commands import toy as toys
     from sfumato.data.pack import Pack
-    from sfumato.plan import plan_training
+    from sfumato.experiment.plan import plan_training
 
     toys.toy(tmp_path / "toy", cases=12, size=32, classes=2, readers=3)
     preparing.prepare(tmp_path / "toy", out=tmp_path / "dataset", size="24")

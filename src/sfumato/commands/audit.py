@@ -10,7 +10,7 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.drawing import load_twin
 from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.console import bar, say
-from sfumato.commands.output.folder import claim_output
+from sfumato.experiment.output_folder import claim_output
 from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.verdict import refuse_constant
 from sfumato.data.pack import Pack
@@ -23,7 +23,7 @@ from sfumato.numerals import whole
 from sfumato.provenance import write_provenance
 from sfumato.report.meaning import heading
 from sfumato.report.reading import UNKNOWN
-from sfumato.run import Model, Run, load_model
+from sfumato.experiment.run import Model, Run, load_model
 from sfumato.tables import write_table
 from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
 from sfumato.tasks.task import spread

@@ -21,7 +21,7 @@ from sfumato.commands.flags.numbers import Count, Positive
 from sfumato.commands.flags.words import words_of
 from sfumato.commands.output.console import say
 from sfumato.commands.output.layout import show_facts
-from sfumato.commands.work.workload import Workload, set_up_workload
+from sfumato.experiment.workload import Workload, set_up_workload
 from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError

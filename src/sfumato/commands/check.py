@@ -12,9 +12,9 @@ from rich.text import Text
 from sfumato.atomic import write_atomic
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.flags.source import AS_READ, ReadingFlags, find_with_problems
-from sfumato.commands.output.claim import Claim
+from sfumato.experiment.claim import Claim
 from sfumato.commands.output.console import bar, console, say
-from sfumato.commands.output.folder import claim_output, claim_output_file
+from sfumato.experiment.output_folder import claim_output, claim_output_file
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.joined import told as told_mask
 from sfumato.data.inspection.finding import Finding

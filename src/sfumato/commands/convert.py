@@ -9,9 +9,9 @@ from cyclopts import Parameter
 
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
-from sfumato.commands.output.claim import Claim
+from sfumato.experiment.claim import Claim
 from sfumato.commands.output.console import bar, say
-from sfumato.commands.output.folder import claim_output, claim_output_file
+from sfumato.experiment.output_folder import claim_output, claim_output_file
 from sfumato.data.conversion.convert import Form, prepared_meaning
 from sfumato.data.conversion.convert import convert as convert_cases
 from sfumato.data.conversion.nnunet import refuse_name

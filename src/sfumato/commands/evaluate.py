@@ -7,7 +7,7 @@ from typing import Any
 
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, say
-from sfumato.commands.output.folder import claim_output
+from sfumato.experiment.output_folder import claim_output
 from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.scores import tables
 from sfumato.data.manifest import written

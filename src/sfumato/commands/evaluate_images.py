@@ -11,10 +11,10 @@ from cyclopts import Parameter
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import claim_output
+from sfumato.experiment.output_folder import claim_output
 from sfumato.commands.output.layout import show_table
-from sfumato.commands.output.pictures import spared
-from sfumato.commands.work.opening import opened
+from sfumato.experiment.pictures import spared
+from sfumato.experiment.dataset import opened
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import is_prepared

@@ -10,9 +10,9 @@ import torch
 from sfumato.builder.network import build_network
 from sfumato.commands.flags.words import parse_size
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import claim_output, claim_output_file
-from sfumato.commands.work.donors import Donor, read_donor
-from sfumato.commands.work.starting import implant, told
+from sfumato.experiment.output_folder import claim_output, claim_output_file
+from sfumato.experiment.pretrained_models import Donor, read_donor
+from sfumato.experiment.pretrained import implant, told
 from sfumato.data.intensity import Intensity
 from sfumato.data.spec import LARGEST_SIDE, Spec
 from sfumato.diffusion.family.gaussian import Gaussian
@@ -27,7 +27,7 @@ from sfumato.plain import shown
 from sfumato.provenance import write_provenance
 from sfumato.recipe import DEFAULTS, GaussianProcess, Recipe, merge, parse_recipe
 from sfumato.recipe.scheduler import scheduler_words
-from sfumato.run import Model, complete, load_model
+from sfumato.experiment.run import Model, complete, load_model
 from sfumato.training.weights import write_weights
 
 EIGHT_BITS = Intensity("unit", 0.0, 255.0, "pipelines of diffusers take -1 for black and 1 for white")

@@ -23,7 +23,7 @@ from sfumato.report.figures import NOT_A_METRIC
 from sfumato.report.meaning import heading
 from sfumato.report.page import CHECKED, section_of
 from sfumato.report.reading import read_json, shown
-from sfumato.run import ModelFile, Run, read_model
+from sfumato.experiment.run import ModelFile, Run, read_model
 from sfumato.training.checkpoint import named
 from sfumato.training.log import read_log
 from sfumato.wording import counted

@@ -19,7 +19,7 @@ from sfumato.commands.flags.numbers import Count, Index, NonNegative
 from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.wishes import known_class
 from sfumato.commands.output.console import bar, say
-from sfumato.commands.output.ledger import Facts, Shard, Share, Work, asked_by
+from sfumato.experiment.sharded_job import Facts, Shard, Share, Work, asked_by
 from sfumato.commands.output.pairs import SHOWN, facts_of, item_of, write_pair, write_tables
 from sfumato.commands.output.summary import read_summary
 from sfumato.commands.output.verdict import refuse_constant
@@ -29,9 +29,9 @@ from sfumato.errors import ModelError, UsageError
 from sfumato.evaluation.pairs.check import Check, check_fits
 from sfumato.evaluation.pairs.making import Maker
 from sfumato.evaluation.pairs.sources import Changed, Drawn, MaskSource
-from sfumato.inference import Wanted
+from sfumato.experiment.inference import Wanted
 from sfumato.provenance import digest, write_provenance
-from sfumato.run import Model, Run, load_model
+from sfumato.experiment.run import Model, Run, load_model
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted

@@ -7,10 +7,10 @@ from typing import Any, Literal
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
 from sfumato.commands.flags.source import AS_READ, ReadingFlags, find_to_read
 from sfumato.commands.flags.words import parse_size
-from sfumato.commands.output.claim import home_of
+from sfumato.experiment.claim import home_of
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import claim_output
-from sfumato.commands.work.preparing import prepare_into, rehearse
+from sfumato.experiment.output_folder import claim_output
+from sfumato.experiment.dataset import prepare_into, rehearse
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder

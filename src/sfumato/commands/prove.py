@@ -13,7 +13,7 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.layout import show_table
-from sfumato.commands.output.ledger import Shard, Share, Work, asked_by
+from sfumato.experiment.sharded_job import Shard, Share, Work, asked_by
 from sfumato.commands.output.summary import read_summary
 from sfumato.data.crew import Crew, processors
 from sfumato.data.pack import Pack

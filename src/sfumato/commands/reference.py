@@ -5,8 +5,8 @@ from typing import Any
 
 from sfumato.commands.flags.device import Device
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import output_file
-from sfumato.commands.work.opening import opened
+from sfumato.experiment.output_folder import output_file
+from sfumato.experiment.dataset import opened
 from sfumato.errors import UsageError
 from sfumato.evaluation.images.read import Part, real_images
 from sfumato.evaluation.images.spaces import make_space, parse_features

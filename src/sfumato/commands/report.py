@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import output_file
+from sfumato.experiment.output_folder import output_file
 from sfumato.errors import UsageError
 from sfumato.report.page import write_report
 

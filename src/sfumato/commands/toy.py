@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import claim_output
+from sfumato.experiment.output_folder import claim_output
 from sfumato.data.toys.messy import make_messy
 from sfumato.data.toys.toy import make_toy
 from sfumato.data.toys.volume import make_toy_volumes

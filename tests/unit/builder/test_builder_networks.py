@@ -12,7 +12,7 @@ from sfumato.errors import UsageError
 from sfumato.networks.dit import DiT
 from sfumato.networks.maskhead import MaskHead
 from sfumato.networks.swin import SwinUNet
-from sfumato.plan import PLACES, SHAPES
+from sfumato.experiment.plan import PLACES, SHAPES
 from sfumato.recipe import TaskKind, load_recipe
 
 LOGITS = "process={kind: gaussian, prediction: logits, critical_log_snr: -5}"

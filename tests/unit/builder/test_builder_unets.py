@@ -11,7 +11,7 @@ from sfumato.diffusion.process import Condition
 from sfumato.networks.magnitude import MagnitudeUNet
 from sfumato.networks.measure import count_parameters
 from sfumato.networks.score import ADM, DDPMPP, NCSNPP, ScoreUNet
-from sfumato.plan import PLACES, SHAPES
+from sfumato.experiment.plan import PLACES, SHAPES
 from sfumato.recipe import load_recipe
 
 KINDS = {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM, "edm2": None}

@@ -20,7 +20,7 @@ from sfumato.data.toys.toy import make_toy
 from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.errors import UsageError
 from sfumato.networks.measure import count_flops
-from sfumato.plan import plan_training
+from sfumato.experiment.plan import plan_training
 from sfumato.recipe import Pairs, load_recipe
 from sfumato.tasks.judge import Judge
 from sfumato.tasks.pairs import Layout

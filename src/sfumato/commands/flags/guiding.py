@@ -6,7 +6,7 @@ from pathlib import Path
 from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
 from sfumato.numerals import decimal
-from sfumato.run import Model, load_guide
+from sfumato.experiment.run import Model, load_guide
 
 
 def build_flags(

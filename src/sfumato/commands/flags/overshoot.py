@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from sfumato.commands.output.console import say
-from sfumato.run import Model
+from sfumato.experiment.run import Model
 from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
 from sfumato.tasks.task import Sampler
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sfumato.data.source.classes import plain_name
 from sfumato.errors import UsageError
-from sfumato.inference import Wanted
+from sfumato.experiment.inference import Wanted
 from sfumato.numerals import whole
 
 UNCONDITIONAL = "unconditional"

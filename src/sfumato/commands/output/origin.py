@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sfumato.data.formats.origin import Kind, Origin
 from sfumato.diffusion.guidance import EVERYWHERE, UNGUIDED, Guidance
-from sfumato.run import Model
+from sfumato.experiment.run import Model
 from sfumato.tasks.task import Sampler
 
 

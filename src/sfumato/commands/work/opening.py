@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sfumato.commands.flags.source import find_to_read
-from sfumato.commands.work.preparing import prepare_into
+from sfumato.experiment.dataset import prepare_into
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.recipe import load_recipe

@@ -13,8 +13,8 @@ from sfumato.diffusion.process import Denoise, Noise, derive_seed
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.errors import UsageError
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
-from sfumato.inference import Twin
-from sfumato.run import Model
+from sfumato.experiment.inference import Twin
+from sfumato.experiment.run import Model
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
 

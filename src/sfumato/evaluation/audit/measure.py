@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.calls import ensembles
+from sfumato.experiment.fewest_steps import ensembles
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.evaluation.audit.arms import Arm

@@ -16,7 +16,7 @@ from sfumato.evaluation.masks.references import References, read_references, val
 from sfumato.evaluation.masks.scoring import CaseScores, Manner, Piece, UnitScores, score_unit
 from sfumato.metrics.ensemble import Among
 from sfumato.metrics.masks import METRICS, Empty
-from sfumato.run import TWIN
+from sfumato.experiment.run import TWIN
 
 MILLIMETRES, PIXELS = 2.0, 1.0
 """Tolerance of the NSD where none is given."""

@@ -12,8 +12,8 @@ from sfumato.data.mask import MaskRule
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.evaluation.pairs.check import Check
 from sfumato.evaluation.pairs.sources import MaskSource
-from sfumato.inference import Made, Wanted, make
-from sfumato.run import Model
+from sfumato.experiment.inference import Made, Wanted, make
+from sfumato.experiment.run import Model
 from sfumato.tasks.task import Sampler
 
 JOINT = "joint"

@@ -18,8 +18,8 @@ from sfumato.data.augmentation.ranges import Ranges, choose
 from sfumato.data.pack import Pack
 from sfumato.diffusion.process import Noise, derive_seed
 from sfumato.errors import UsageError
-from sfumato.inference import Wanted, make
-from sfumato.run import Model
+from sfumato.experiment.inference import Wanted, make
+from sfumato.experiment.run import Model
 from sfumato.tasks.task import Sampler
 
 TRIES = 100

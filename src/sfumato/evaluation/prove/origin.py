@@ -13,7 +13,7 @@ from sfumato.errors import DataError, listed
 from sfumato.local import found
 from sfumato.plain import in_form, ours
 from sfumato.provenance import read_provenance
-from sfumato.run import Run
+from sfumato.experiment.run import Run
 
 RUN_DEPTH = 3
 """A model lies at most so deep in its run: RUN/checkpoints/step-000100/ema.safetensors."""

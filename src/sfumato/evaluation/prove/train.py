@@ -24,7 +24,7 @@ from sfumato.evaluation.prove.arms import Stock, Unit
 from sfumato.evaluation.prove.job import Job
 from sfumato.metrics.overlap import overlap
 from sfumato.networks.classifier import make_classifier
-from sfumato.plan import plan_training
+from sfumato.experiment.plan import plan_training
 from sfumato.recipe import parse_recipe
 from sfumato.tasks.classify import Classify, fit, probabilities
 from sfumato.tasks.readers import readers_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sfumato.commands.flags.wishes import known_classes, plan_images
-from sfumato.commands.work.samples import files_of
+from sfumato.commands.output.samples import files_of
 from sfumato.data.copies import Copies
 from sfumato.data.formats.image import write_image
 from sfumato.data.inspection.splits import find_in_splits

@@ -13,7 +13,7 @@ from sfumato.evaluation.pairs import check as checking
 from sfumato.evaluation.pairs.check import Check, Reader, check_fits
 from sfumato.evaluation.pairs.making import Maker, stored_mask
 from sfumato.evaluation.pairs.sources import Changed, Drawn
-from sfumato.inference import Made, Wanted
+from sfumato.experiment.inference import Made, Wanted
 from sfumato.tasks.task import Sampler
 
 from .made import model_of, pack_of

@@ -22,7 +22,7 @@ from sfumato.plain import in_form, shaped
 from sfumato.provenance import digest
 from sfumato.recipe import GaussianProcess
 from sfumato.recipe.scheduler import Words, process_words
-from sfumato.run import Model, Run, load_model
+from sfumato.experiment.run import Model, Run, load_model
 from sfumato.training.checkpoint import named
 from sfumato.training.weights import check_weights, load_bin, load_weights
 

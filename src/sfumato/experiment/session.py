@@ -9,9 +9,9 @@ import numpy as np
 
 from sfumato.builder.training import build_every, build_settings, build_stream, build_until
 from sfumato.commands.output.console import bar
-from sfumato.commands.output.journal import Journal
-from sfumato.commands.output.pictures import spared
-from sfumato.commands.work.telling import Pace, ended, judged, validated
+from sfumato.experiment.journal import Journal
+from sfumato.experiment.pictures import spared
+from sfumato.experiment.training_log import Pace, ended, judged, validated
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import Stopped
@@ -20,7 +20,7 @@ from sfumato.metrics.gap import learned_by_heart
 from sfumato.recipe import Recipe
 from sfumato.report.card import write_card
 from sfumato.report.figures import grid, overlay
-from sfumato.run import Run
+from sfumato.experiment.run import Run
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average

@@ -20,7 +20,7 @@ from sfumato.errors import UsageError, listed
 from sfumato.local import Names
 from sfumato.plain import in_form, ours, read_object
 from sfumato.provenance import digest
-from sfumato.run import Run
+from sfumato.experiment.run import Run
 
 CASES = "cases.json"
 

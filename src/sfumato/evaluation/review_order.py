@@ -7,7 +7,7 @@ from sfumato.commands.flags.drawing import Draw
 from sfumato.commands.output.console import say
 from sfumato.data.pack import Pack
 from sfumato.evaluation.review import FEWEST, Calibration, measure, rows_of
-from sfumato.run import Model, Run, keep_review
+from sfumato.experiment.run import Model, Run, keep_review
 from sfumato.wording import counted
 
 

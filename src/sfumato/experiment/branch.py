@@ -14,15 +14,15 @@ from typing import Any
 
 from sfumato.atomic import write_atomic
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import output_folder
-from sfumato.commands.work.dataset import CASES, record_dataset
-from sfumato.commands.work.starting import RECORD
+from sfumato.experiment.output_folder import output_folder
+from sfumato.experiment.dataset_record import CASES, record_dataset
+from sfumato.experiment.pretrained import RECORD
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.files import open_file
 from sfumato.plain import ours, read_list
 from sfumato.provenance import digest, write_provenance
-from sfumato.run import Run, write_recipe
+from sfumato.experiment.run import Run, write_recipe
 from sfumato.training.best import names_of
 from sfumato.training.checkpoint import MANIFEST, Checkpoint, listed_files, load, mark, named, newest
 from sfumato.training.log import Log, read_log

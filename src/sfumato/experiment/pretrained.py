@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from sfumato.atomic import write_atomic
 from sfumato.builder.network import build_signature
 from sfumato.commands.output.console import say
-from sfumato.commands.work.donors import Donor, absolute, read_donor
+from sfumato.experiment.pretrained_models import Donor, absolute, read_donor
 from sfumato.data.spec import Spec
 from sfumato.errors import ModelError, UsageError
 from sfumato.local import MARK, Names, recalled, without_paths
@@ -26,9 +26,9 @@ from sfumato.networks.foreign import folder as foreign
 from sfumato.networks.surgery import PLACES, Report, Signature, transplant, unnamed
 from sfumato.networks.uncertainty import Weighted
 from sfumato.plain import ours, read_object, shaped
-from sfumato.plan import Choice
+from sfumato.experiment.plan import Choice
 from sfumato.recipe import Recipe, TaskKind, load_recipe
-from sfumato.run import Run
+from sfumato.experiment.run import Run
 from sfumato.training.parts import Parts
 from sfumato.training.processes import rank
 from sfumato.training.weights import check_numbers

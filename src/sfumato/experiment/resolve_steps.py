@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from sfumato.calls import STEPS, Curve, measure
+from sfumato.experiment.fewest_steps import STEPS, Curve, measure
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.console import bar, say
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError
-from sfumato.run import Model, Run, keep_curve
+from sfumato.experiment.run import Model, Run, keep_curve
 from sfumato.wording import counted
 
 Steps = Count | Literal["auto"]

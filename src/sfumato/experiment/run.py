@@ -57,7 +57,7 @@ class Model(NamedTuple):
         network: averaged weights, in evaluation mode.
         step: training steps done.
         sha256: of the weights file, of a run the checkpoint's.
-        curve: quality by network calls as JSON (`sfumato.calls`), if it was measured.
+        curve: quality by network calls as JSON (`sfumato.experiment.fewest_steps`), if it was measured.
         average: of a width, what it was made from, as JSON.
         weights: what the weights are among those of their run, in words, if it is known.
         review: what error to expect of its masks (`sfumato.evaluation.review`), as JSON by the way of drawing them.

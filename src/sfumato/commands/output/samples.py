@@ -14,11 +14,11 @@ import numpy as np
 from PIL import Image
 
 from sfumato.commands.flags.wishes import UNCONDITIONAL
-from sfumato.commands.output.folder import numbered
-from sfumato.commands.output.pictures import spared
+from sfumato.experiment.output_folder import numbered
+from sfumato.experiment.pictures import spared
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import file_names
-from sfumato.inference import Wanted
+from sfumato.experiment.inference import Wanted
 from sfumato.report.figures import grid
 
 GRIDS = (16, 36, 64)

@@ -11,7 +11,7 @@ from sfumato.data.preparation.prepare import Settings
 from sfumato.data.preparation.prepare import prepare as prepare_cases
 from sfumato.data.source import Found
 from sfumato.data.units import told
-from sfumato.plan import Choice, plan_size
+from sfumato.experiment.plan import Choice, plan_size
 from sfumato.provenance import write_provenance
 from sfumato.recipe import Recipe
 

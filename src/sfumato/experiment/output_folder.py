@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from sfumato.commands.output.claim import Claim, contents, home_of, refuse, resolved
+from sfumato.experiment.claim import Claim, contents, home_of, refuse, resolved
 from sfumato.errors import ResourceError, UsageError
 from sfumato.provenance import is_written_by_us
 

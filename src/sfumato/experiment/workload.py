@@ -22,12 +22,12 @@ from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
 from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError
-from sfumato.inference import Wanted, make_steps
+from sfumato.experiment.inference import Wanted, make_steps
 from sfumato.memory import out_of_memory
 from sfumato.networks.measure import UNCOUNTED
-from sfumato.plan import plan_training
+from sfumato.experiment.plan import plan_training
 from sfumato.recipe import Recipe, TaskKind, load_recipe
-from sfumato.run import Model, Run
+from sfumato.experiment.run import Model, Run
 from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import Sampler, batch_noise

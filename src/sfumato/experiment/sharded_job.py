@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from sfumato.atomic import write_atomic
-from sfumato.commands.output.claim import Claim, home_of, resolved
+from sfumato.experiment.claim import Claim, home_of, resolved
 from sfumato.commands.output.console import say
-from sfumato.commands.output.folder import claim_output
+from sfumato.experiment.output_folder import claim_output
 from sfumato.errors import UsageError, listed
 from sfumato.files import append_to, read_file
 from sfumato.local import plain, token

@@ -17,7 +17,7 @@ from sfumato.data.spec import Spec
 from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError
 from sfumato.evaluation.copies import CopyDetector, CopyVerdict
-from sfumato.inference import Made, Wanted
+from sfumato.experiment.inference import Made, Wanted
 from sfumato.wording import counted
 
 TRIES = 10

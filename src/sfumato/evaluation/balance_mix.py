@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.commands.work.judging import check_form
+from sfumato.evaluation.copies.rejection import check_form
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, is_prepared
 from sfumato.data.pack import Pack
