@@ -19,7 +19,7 @@ from sfumato.commands.work.dataset import CASES, record_dataset
 from sfumato.commands.work.starting import RECORD
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError, listed
-from sfumato.files import open_file
+from sfumato.files import matching, open_file
 from sfumato.plain import ours, read_list
 from sfumato.provenance import digest, write_provenance
 from sfumato.run import Run, write_recipe
@@ -43,7 +43,7 @@ def chosen(path: Path) -> tuple[Run, Path | None]:
     if path.parent != run.checkpoints or not run.exists():
         raise UsageError(f"{path} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
     if checkpoint is None:
-        there = sorted(place.name for place in run.checkpoints.glob("[!.]*"))
+        there = [place.name for place in matching(run.checkpoints, "[!.]*")]
         raise UsageError(f"{run.folder} has no checkpoint {path.name}", expected=f"one of these:\n{listed(there)}")
     return run, checkpoint
 
@@ -137,7 +137,7 @@ def _copied(path: Path, run: Run) -> Checkpoint:
 
 def _until(folder: Path, step: int) -> Iterator[Path]:
     """The files named after steps up to one."""
-    for file in sorted(folder.glob("step-*")):
+    for file in matching(folder, "step-*"):
         number = re.match(r"step-(\d+)", file.name)
         if number is not None and int(number[1]) <= step:
             yield file
