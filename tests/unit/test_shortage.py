@@ -254,7 +254,7 @@ def test_work_on_a_disk(tmp_path: Path) -> None:
 
 
 def test_a_thread_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
     start = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
