@@ -22,8 +22,8 @@ from masks import score
 from sfumato.builder.network import build_call
 from sfumato.data.pack import Pack
 from sfumato.experiment.inference import predict
-from sfumato.networks.measure import count_flops, count_parameters
 from sfumato.experiment.run import Model, load_model
+from sfumato.networks.measure import count_flops, count_parameters
 from sfumato.training.log import read_log
 
 NETWORKS = {

@@ -22,8 +22,8 @@ from sfumato.data.pack import Pack
 from sfumato.diffusion.process import derive_seed
 from sfumato.evaluation.copies import CopyDetector, audit, closest_pairs
 from sfumato.experiment.inference import Wanted, make_steps
-from sfumato.metrics.copies import nearest
 from sfumato.experiment.run import Model, load_model
+from sfumato.metrics.copies import nearest
 from sfumato.tasks.task import last, spread, to_uint8
 from sfumato.training.log import read_log
 

@@ -21,8 +21,8 @@ from sfumato.data.pack import Pack
 from sfumato.diffusion.process import derive_seed
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.experiment.inference import Wanted, make_steps
-from sfumato.metrics.fidelity import PixelSpace, kid
 from sfumato.experiment.run import Model, load_model
+from sfumato.metrics.fidelity import PixelSpace, kid
 from sfumato.tasks.classify import OwnSpace, fit_classifier
 from sfumato.tasks.task import Sampler
 from sfumato.typing import Data

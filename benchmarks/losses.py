@@ -30,11 +30,11 @@ from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.pack import Pack
 from sfumato.diffusion.loss import boundary, focal, generalised_dice, hausdorff, soft_dice
 from sfumato.experiment.inference import predict
+from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.ensemble import mean_probability
 from sfumato.metrics.overlap import overlap
 from sfumato.recipe import Recipe
 from sfumato.recipe.train import Loss
-from sfumato.experiment.run import Model, load_model
 from sfumato.tasks.objective import Objective, Term
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.task import spread

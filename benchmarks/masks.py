@@ -20,10 +20,10 @@ import torch
 
 from sfumato.data.pack import Pack
 from sfumato.experiment.inference import Twin, predict
+from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.calibration import band, ece, pooled, reliability
 from sfumato.metrics.ensemble import ged, matched_iou, mean_probability
 from sfumato.metrics.overlap import overlap
-from sfumato.experiment.run import Model, load_model
 from sfumato.tasks.task import spread
 
 BATCH = 32

@@ -70,6 +70,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=3, help="SIGKILLs of each kill test; a fifth as many SIGTERMs")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def heard() -> Iterator[None]:
+    """What commands say is written, as the command line writes it."""
+    from sfumato.commands.output.console import Terminal
+    from sfumato.progress import listening
+
+    with listening(Terminal()):
+        yield
+
+
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     return request.config.getoption("--kills")

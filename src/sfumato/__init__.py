@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from sfumato.experiment.inference import in_original_size as in_original_size
     from sfumato.experiment.inference import make as make
     from sfumato.experiment.inference import predict as predict
-    from sfumato.networks.factory import network_factory as network_factory
     from sfumato.experiment.run import load_model as load_model
+    from sfumato.networks.factory import network_factory as network_factory
 
 __version__ = "0.1.0"
 

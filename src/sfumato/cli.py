@@ -17,13 +17,14 @@ from cyclopts import App, CycloptsError, MissingArgumentError
 
 from sfumato import __version__
 from sfumato.commands.flags.numbers import check_numbers
-from sfumato.commands.output.console import SafeConsole
+from sfumato.commands.output.console import SafeConsole, Terminal
 from sfumato.commands.output.encoding import write_anything
 from sfumato.errors import DataError, ResourceError, SfumatoError, Stopped, UsageError
 from sfumato.escape import visible
 from sfumato.files import NotAFile
 from sfumato.local import led_by_others
 from sfumato.networks.factory import allow_code
+from sfumato.progress import listening
 from sfumato.shortage import shortage
 from sfumato.terminal import lasting_streams
 from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         write_anything(stream)
     words = list(sys.argv[1:] if arguments is None else arguments)
-    with lasting_streams():
+    with lasting_streams(), listening(Terminal()):
         code = _run(words)
     if code:
         sys.exit(code)

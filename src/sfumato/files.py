@@ -14,7 +14,9 @@ import errno
 import io
 import os
 import stat
+from collections.abc import Iterator
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 _CAREFUL = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -123,6 +125,37 @@ def read_text(path: Path, *, encoding: str = "utf-8", errors: str = "strict", ne
     """
     with io.TextIOWrapper(open_file(path), encoding=encoding, errors=errors, newline=newline) as file:
         return file.read()
+
+
+def matching(folder: Path, pattern: str) -> list[Path]:
+    """What lies in a folder under names that fit, sorted; nothing where there is no such folder.
+
+    `Path.glob` finds nothing either where a folder cannot be read (Python 3.13): a run would begin anew, and its best
+    checkpoint be thrown away.
+
+    Raises:
+        OSError: the folder is there and cannot be read.
+    """
+    try:
+        with os.scandir(folder) as items:
+            return sorted(Path(item.path) for item in items if fnmatchcase(item.name, pattern))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def matching_below(folder: Path, pattern: str) -> Iterator[Path]:
+    """The same for files at any depth.
+
+    Raises:
+        OSError: a folder is there and cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError | NotADirectoryError):
+            raise error
+
+    for root, _, names in os.walk(folder, onerror=refuse):
+        yield from (Path(root, name) for name in sorted(names) if fnmatchcase(name, pattern))
 
 
 def what_is(mode: int) -> str:

@@ -11,7 +11,7 @@ import pytest
 from sfumato.commands import audit as auditing
 from sfumato.commands import exchange, report
 from sfumato.commands import segment as segmenting
-from sfumato.evaluation import review_order as reviewing
+from sfumato.commands.flags import review as reviewing
 from sfumato.errors import UsageError
 from sfumato.evaluation import review
 from sfumato.experiment.run import Run, load_model

@@ -13,13 +13,13 @@ from tests.commands.test_shards import begun, content
 from sfumato.commands import generate as generating
 from sfumato.commands import prepare as preparing
 from sfumato.commands import report, train
-from sfumato.evaluation.copies import rejection as judging
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import read_manifest
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.evaluation.balance import Need, plan_balance
 from sfumato.evaluation.copies import CopyDetector, CopyVerdict
+from sfumato.evaluation.copies import rejection as judging
 from sfumato.experiment.inference import Made, Wanted
 from sfumato.tasks.task import to_uint8
 

@@ -7,8 +7,8 @@ import torch
 from tests.commands.conftest import TINY
 
 from sfumato.commands.bench import PARTS, bench
-from sfumato.experiment.workload import Workload, set_up_workload
 from sfumato.errors import UsageError
+from sfumato.experiment.workload import Workload, set_up_workload
 from sfumato.training.precision import resolve_precision
 from sfumato.training.speed import free_memory, kept_bytes, matmul_rate, peak_memory, time_in_turn
 

@@ -12,8 +12,8 @@ from tests.preloaded import Preloaded
 
 from sfumato.commands import info, train
 from sfumato.errors import ModelError, UsageError
-from sfumato.provenance import digest, read_provenance
 from sfumato.experiment.run import Run, load_model
+from sfumato.provenance import digest, read_provenance
 from sfumato.training.checkpoint import MANIFEST, newest
 
 from .test_train import TINY, losses, same_weights

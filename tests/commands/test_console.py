@@ -7,8 +7,9 @@ from rich.table import Table
 
 from sfumato import cli
 from sfumato.commands.output import console
-from sfumato.commands.output.console import Bar, SafeConsole, bar, say
+from sfumato.commands.output.console import DrawnBar, SafeConsole
 from sfumato.errors import DataError, listed, raise_together
+from sfumato.progress import bar, say
 
 EVIL = "a\x1b]0;owned\x07[red]b[/red]\x9b2J\u202e:smile:\nerror: fake"
 SEEN = r"a\x1b]0;owned\x07[red]b[/red]\x9b2J\u202e:smile:\nerror: fake"
@@ -41,7 +42,7 @@ def test_cells_and_titles_of_tables_hold_no_mark_up(written: io.StringIO) -> Non
 
 def test_notes_of_a_progress_bar_move_no_cursor(written: io.StringIO) -> None:
     with bar("checking [red]", total=2) as progress:
-        assert isinstance(progress, Bar)
+        assert isinstance(progress, DrawnBar)
         progress.update(1, note=EVIL)
     text = written.getvalue()
     assert SEEN in text and "checking [red]" in text and "\x1b]" not in text and "\x9b" not in text

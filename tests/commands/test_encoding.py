@@ -7,9 +7,10 @@ from contextlib import suppress
 import pytest
 
 from sfumato import cli
-from sfumato.commands.output.console import console, say
+from sfumato.commands.output.console import console
 from sfumato.commands.output.encoding import write_anything
 from sfumato.commands.output.layout import show_table
+from sfumato.progress import say
 
 
 def stream(encoding: str) -> io.TextIOWrapper:

@@ -11,9 +11,9 @@ from sfumato.commands import exchange, train
 from sfumato.diffusion.process import Condition, Noise
 from sfumato.errors import ModelError, UsageError
 from sfumato.experiment.inference import steps_from
+from sfumato.experiment.run import load_model
 from sfumato.recipe import GaussianProcess
 from sfumato.recipe.scheduler import process_words, scheduler_words
-from sfumato.experiment.run import load_model
 
 from .conftest import TINY
 from .pipelines import edit, make_unet, save_folder

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from sfumato.errors import ResourceError, UsageError
 from sfumato.experiment.claim import Claim, census
 from sfumato.experiment.output_folder import claim_output, claim_output_file, output_file, output_folder
-from sfumato.errors import ResourceError, UsageError
 from sfumato.lock import FolderLock
 from sfumato.provenance import write_provenance
 

@@ -51,8 +51,8 @@ def test_a_dataset_is_told_in_the_order_of_its_splits(dataset: Path, told: Told)
 
 
 def test_an_average_does_not_begin_with_its_parts(generate_run: Path, told: Told, tmp_path: Path) -> None:
-    from sfumato.header import header
     from sfumato.experiment.run import load_model
+    from sfumato.header import header
     from sfumato.training.weights import write_weights
 
     model = load_model(generate_run)

@@ -13,11 +13,11 @@ import safetensors.torch
 import torch
 
 from sfumato.commands import exchange, train
-from sfumato.experiment.pretrained import begin, read_donor
 from sfumato.diffusion.process import Condition
 from sfumato.errors import ModelError, UsageError
-from sfumato.local import recalled
+from sfumato.experiment.pretrained import begin, read_donor
 from sfumato.experiment.run import Run, load_model
+from sfumato.local import recalled
 from sfumato.training.weights import write_weights
 
 from .conftest import TINY

@@ -11,11 +11,11 @@ import pytest
 
 from sfumato.builder.training import build_parts
 from sfumato.commands import train
-from sfumato.experiment.journal import NAME, Journal
-from sfumato.experiment.training_log import beside_twin, ended, following, judged
 from sfumato.data.pack import Pack
-from sfumato.recipe import load_recipe, merge, parse_recipe
+from sfumato.experiment.journal import NAME, Journal
 from sfumato.experiment.run import Run
+from sfumato.experiment.training_log import beside_twin, ended, following, judged
+from sfumato.recipe import load_recipe, merge, parse_recipe
 from sfumato.tasks.segment import Segment
 from sfumato.training.loop import Diverged
 

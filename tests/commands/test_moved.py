@@ -10,8 +10,8 @@ import pytest
 from sfumato.commands import audit, train, tune
 from sfumato.commands.flags.source import SourceFlags
 from sfumato.errors import ModelError, UsageError
-from sfumato.local import recalled
 from sfumato.experiment.run import Run
+from sfumato.local import recalled
 
 from .test_train import TINY, same_weights
 

@@ -20,9 +20,9 @@ from sfumato.data.pack import Pack
 from sfumato.data.toys.messy import make_messy
 from sfumato.errors import DataError
 from sfumato.evaluation.prove.origin import trace
+from sfumato.experiment.run import Run, load_model
 from sfumato.local import FILE
 from sfumato.recipe import load_recipe
-from sfumato.experiment.run import Run, load_model
 
 from .conftest import TINY
 

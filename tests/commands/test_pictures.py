@@ -11,10 +11,9 @@ from sfumato.commands import interpolate as interpolating
 from sfumato.commands import reconstruct as reconstructing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
-from sfumato.commands.output import prediction
-from sfumato.experiment.pictures import spared
-from sfumato.commands.output import samples
+from sfumato.commands.output import prediction, samples
 from sfumato.experiment import session
+from sfumato.experiment.pictures import spared
 from sfumato.report.page import write_report
 from sfumato.report.sections import runs
 from sfumato.training.log import read_log

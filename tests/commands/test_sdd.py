@@ -15,8 +15,8 @@ from sfumato.commands import train
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Twin, predict
-from sfumato.recipe import SDDProcess
 from sfumato.experiment.run import load_model
+from sfumato.recipe import SDDProcess
 
 from .conftest import TINY
 

@@ -15,11 +15,11 @@ from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
 from sfumato.commands import train
-from sfumato.experiment.sharded_job import Shard, Work, own_shard
 from sfumato.errors import DataError, UsageError
+from sfumato.experiment.run import Run
+from sfumato.experiment.sharded_job import Shard, Work, own_shard
 from sfumato.local import FILE as LOCAL
 from sfumato.lock import FolderLock
-from sfumato.experiment.run import Run
 
 SECONDS = re.compile(rb",[\d.]+$|\"seconds_per_image\": [\d.]+", re.MULTILINE)
 """What a clock measured: the last column of a predictions manifest, and the summary's mean of it."""

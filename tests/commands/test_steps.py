@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from sfumato.experiment import fewest_steps as calls
 from sfumato.commands import exchange
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.errors import UsageError
+from sfumato.experiment import fewest_steps as calls
+from sfumato.experiment.run import HEADER_KEY, Run, load_model
 from sfumato.measured import FILE, keep_measured, read_measured
 from sfumato.provenance import digest
-from sfumato.experiment.run import HEADER_KEY, Run, load_model
 from sfumato.training.weights import load_weights, write_weights
 
 

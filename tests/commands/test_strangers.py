@@ -13,14 +13,14 @@ import torch
 
 from sfumato.builder.training import build_parts
 from sfumato.commands import exchange, info, train
+from sfumato.data.pack import Pack
+from sfumato.errors import DataError, ModelError, SfumatoError, UsageError
 from sfumato.experiment import pretrained_models as donors
 from sfumato.experiment.dataset_record import check_dataset
 from sfumato.experiment.pretrained import RECORD, begin, start_from
-from sfumato.data.pack import Pack
-from sfumato.errors import DataError, ModelError, SfumatoError, UsageError
+from sfumato.experiment.run import Run
 from sfumato.networks.foreign import folder as foreign
 from sfumato.networks.foreign.diffusers_unet import described
-from sfumato.experiment.run import Run
 from sfumato.training.weights import load_bin, write_weights
 
 BROKEN = ("{", "[" * 5000, "3", "[]", "null", '{"a": 1, "a": 2}', "\0", "")

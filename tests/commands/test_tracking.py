@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from sfumato.commands import train
-from sfumato.experiment import trainer
 from sfumato.errors import Stopped
+from sfumato.experiment import trainer
 from sfumato.recipe.track import Word
 from sfumato.training import track
 from sfumato.training.checkpoint import newest

@@ -14,11 +14,11 @@ from tests.preloaded import Preloaded, Started
 
 from sfumato.commands import prepare as preparing
 from sfumato.commands import train, tune
-from sfumato.experiment.trainer import training
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
-from sfumato.recipe import load_recipe
 from sfumato.experiment.run import Run, load_model
+from sfumato.experiment.trainer import training
+from sfumato.recipe import load_recipe
 from sfumato.training.checkpoint import newest
 
 TINY = "network={kind: unet, channels: 4, multipliers: [1, 2], blocks: 1, attention: []}"

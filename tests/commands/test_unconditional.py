@@ -10,9 +10,9 @@ from sfumato.commands import bench, evaluate_images, info, prepare, prove, train
 from sfumato.commands import generate as generating
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
+from sfumato.experiment.run import load_model
 from sfumato.recipe import load_recipe
 from sfumato.report.card import model_card
-from sfumato.experiment.run import load_model
 
 from .conftest import TINY
 from .test_train import losses, same_weights

@@ -95,9 +95,9 @@ def work(here: Path) -> None:
     """What every command stands on."""
     import torch
 
-    from sfumato.experiment.output_folder import output_folder
     from sfumato.commands.prepare import prepare
     from sfumato.commands.toy import toy
+    from sfumato.experiment.output_folder import output_folder
     from sfumato.lock import FolderLock
     from sfumato.provenance import write_provenance
     from sfumato.training import checkpoint, hardware, signals, speed

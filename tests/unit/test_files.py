@@ -1,7 +1,9 @@
 """Only regular files are opened, and no opening waits."""
 
 import ast
+import errno
 import os
+import re
 import socket
 import stat
 from collections.abc import Callable, Iterator
@@ -11,7 +13,7 @@ import pytest
 
 import sfumato
 from sfumato.experiment.journal import NAME, Journal
-from sfumato.files import append_to, open_file, read_file, read_text
+from sfumato.files import append_to, matching, matching_below, open_file, read_file, read_text
 from sfumato.lock import HOLDER, LOCK, FolderLock
 from sfumato.training.checkpoint import mark, sweep
 from sfumato.training.log import Log
@@ -203,3 +205,27 @@ def test_no_other_module_opens_files_for_reading() -> None:
     }
     others = {"Pack.open(", "archive.open(", "Image.open(", "importlib", "self._client", "os.open("}
     assert not {call for call in found if not any(other in call for other in others)}
+
+
+def test_what_matches_is_found_and_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("step-2", "step-10", ".step-3", "other", "below/step-4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [path.name for path in matching(tmp_path, "step-*")] == ["step-10", "step-2"]
+    assert [path.name for path in matching_below(tmp_path, "step-*")] == ["step-10", "step-2", "step-4"]
+    for path in (tmp_path / "nowhere", tmp_path / "other"):
+        assert matching(path, "*") == list(matching_below(path, "*")) == []
+
+    def no_more_files(_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "scandir", no_more_files)
+    for search in (matching, matching_below):
+        with pytest.raises(OSError, match="Too many open files"):
+            list(search(tmp_path, "*"))
+
+
+def test_no_module_searches_by_glob() -> None:
+    """`Path.glob` of Python 3.13 is silent about folders that cannot be read."""
+    sources = Path(sfumato.__file__).parent.rglob("*.py")
+    assert [path.name for path in sources if re.search(r"\.r?glob\(", path.read_text("utf-8"))] == []

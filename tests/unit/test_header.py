@@ -20,11 +20,11 @@ from sfumato.commands.info import info
 from sfumato.data.intensity import Intensity
 from sfumato.data.spec import Spec
 from sfumato.errors import AbsentError, ModelError, ResourceError, SfumatoError, UsageError
-from sfumato.header import HEADER_KEY, header
 from sfumato.experiment.inference import Wanted, make
+from sfumato.experiment.run import keep_curve, load_model
+from sfumato.header import HEADER_KEY, header
 from sfumato.measured import keep_measured
 from sfumato.recipe import load_recipe
-from sfumato.experiment.run import keep_curve, load_model
 from sfumato.training.weights import load_weights, write_weights
 
 from .words import changed

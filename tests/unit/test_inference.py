@@ -14,9 +14,9 @@ from sfumato.data.manifest import Case
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.experiment.inference import Twin, in_original_size, predict
+from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import mutual_information
 from sfumato.recipe import load_recipe
-from sfumato.experiment.run import Model
 
 SIZE = 16
 SPEC = Spec(

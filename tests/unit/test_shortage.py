@@ -254,10 +254,11 @@ def test_work_on_a_disk(tmp_path: Path) -> None:
 
 
 def test_a_thread_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(*_: object) -> None:
+    def refused(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(threading, "_start_new_thread", refused)
+    start = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
+    monkeypatch.setattr(threading, start, refused)
     assert shortage(raised(lambda _: threading.Thread(target=print).start(), Path())) is not None
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.commands.output.console import bar, console, say
+from sfumato.commands.output.console import console
+from sfumato.progress import bar, say
 from sfumato.terminal import lasting_streams
 
 

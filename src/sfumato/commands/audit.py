@@ -9,8 +9,6 @@ from typing import Any, Literal
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.drawing import load_twin
 from sfumato.commands.flags.numbers import Count, Index, Several
-from sfumato.commands.output.console import bar, say
-from sfumato.experiment.output_folder import claim_output
 from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.verdict import refuse_constant
 from sfumato.data.pack import Pack
@@ -18,12 +16,14 @@ from sfumato.errors import DataError, UsageError, listed
 from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN, arms_of
 from sfumato.evaluation.audit.measure import Row, measure
 from sfumato.evaluation.audit.reading import Audit, Line, bounds
+from sfumato.experiment.output_folder import claim_output
+from sfumato.experiment.run import Model, Run, load_model
 from sfumato.metrics.interval import Interval
 from sfumato.numerals import whole
+from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.report.meaning import heading
 from sfumato.report.reading import UNKNOWN
-from sfumato.experiment.run import Model, Run, load_model
 from sfumato.tables import write_table
 from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
 from sfumato.tasks.task import spread

@@ -19,12 +19,12 @@ import torch
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Positive
 from sfumato.commands.flags.words import words_of
-from sfumato.commands.output.console import say
 from sfumato.commands.output.layout import show_facts
-from sfumato.experiment.workload import Workload, set_up_workload
 from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError
+from sfumato.experiment.workload import Workload, set_up_workload
+from sfumato.progress import say
 from sfumato.recipe import TaskKind
 from sfumato.training.hardware import find_hardware
 from sfumato.training.processes import choose_device

@@ -11,10 +11,8 @@ from rich.text import Text
 
 from sfumato.atomic import write_atomic
 from sfumato.commands.flags.numbers import Count
-from sfumato.commands.flags.source import AS_READ, ReadingFlags, find_with_problems
-from sfumato.experiment.claim import Claim
-from sfumato.commands.output.console import bar, console, say
-from sfumato.experiment.output_folder import claim_output, claim_output_file
+from sfumato.commands.flags.source import AS_READ, ReadingFlags
+from sfumato.commands.output.console import console
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.joined import told as told_mask
 from sfumato.data.inspection.finding import Finding
@@ -24,7 +22,11 @@ from sfumato.data.source import Found
 from sfumato.data.units import told
 from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
+from sfumato.experiment.claim import Claim
+from sfumato.experiment.output_folder import claim_output, claim_output_file
+from sfumato.experiment.source import find_with_problems
 from sfumato.local import seen_from
+from sfumato.progress import bar, say
 from sfumato.provenance import called, write_provenance
 from sfumato.recipe import load_recipe
 from sfumato.shortening import shortened

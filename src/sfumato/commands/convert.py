@@ -9,15 +9,15 @@ from cyclopts import Parameter
 
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
-from sfumato.experiment.claim import Claim
-from sfumato.commands.output.console import bar, say
-from sfumato.experiment.output_folder import claim_output, claim_output_file
 from sfumato.data.conversion.convert import Form, prepared_meaning
 from sfumato.data.conversion.convert import convert as convert_cases
 from sfumato.data.conversion.nnunet import refuse_name
 from sfumato.data.conversion.setting import Step, take_stock
 from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
+from sfumato.experiment.claim import Claim
+from sfumato.experiment.output_folder import claim_output, claim_output_file
+from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.wording import counted
 

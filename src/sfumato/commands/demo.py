@@ -13,12 +13,12 @@ from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Positive
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import check_output
 from sfumato.commands.prepare import prepare
 from sfumato.errors import UsageError
-from sfumato.provenance import is_written_by_us, write_provenance
+from sfumato.experiment.output_folder import check_output
 from sfumato.experiment.run import Run
+from sfumato.progress import say
+from sfumato.provenance import is_written_by_us, write_provenance
 from sfumato.training.processes import choose_device
 
 SIZE = "48"

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from sfumato.commands.output.console import say
 from sfumato.commands.output.layout import show_facts
+from sfumato.progress import say
 from sfumato.training.hardware import attention_kernel, find_hardware, set_up
 from sfumato.training.precision import DTYPES, Precision, resolve_precision
 from sfumato.training.speed import free_memory

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.commands.flags.numbers import Count
-from sfumato.experiment.claim import Claim
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import claim_output_file
 from sfumato.errors import UsageError
-from sfumato.header import header
-from sfumato.recipe.train import NARROWEST, WIDEST
+from sfumato.experiment.claim import Claim
+from sfumato.experiment.output_folder import claim_output_file
 from sfumato.experiment.run import Run, load_model
+from sfumato.header import header
+from sfumato.progress import say
+from sfumato.recipe.train import NARROWEST, WIDEST
 from sfumato.training.averages import KeptFile, add_together, kept_averages
 from sfumato.training.profile import Kept, reconstruct
 from sfumato.training.weights import check_numbers, write_weights

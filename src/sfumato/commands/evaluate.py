@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.commands.flags.numbers import Count
-from sfumato.commands.output.console import bar, say
-from sfumato.experiment.output_folder import claim_output
 from sfumato.commands.output.layout import show_table
 from sfumato.commands.output.scores import tables
 from sfumato.data.manifest import written
@@ -18,9 +16,11 @@ from sfumato.evaluation.masks.predictions import Missing
 from sfumato.evaluation.masks.summary import summarise
 from sfumato.evaluation.masks.table import SEED
 from sfumato.evaluation.masks.write import write_patients, write_scores
+from sfumato.experiment.output_folder import claim_output
 from sfumato.local import Names, without_paths
 from sfumato.metrics.masks import METRICS, Empty
 from sfumato.numerals import decimal
+from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.wording import counted
 

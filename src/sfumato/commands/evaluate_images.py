@@ -10,11 +10,7 @@ from cyclopts import Parameter
 
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Index
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import claim_output
 from sfumato.commands.output.layout import show_table
-from sfumato.experiment.pictures import spared
-from sfumato.experiment.dataset import opened
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import is_prepared
@@ -33,7 +29,11 @@ from sfumato.evaluation.images.write import (
     write_sheets,
     write_summary,
 )
+from sfumato.experiment.dataset import opened
+from sfumato.experiment.output_folder import claim_output
+from sfumato.experiment.pictures import spared
 from sfumato.local import Names
+from sfumato.progress import say
 from sfumato.provenance import called, write_provenance
 from sfumato.report.meaning import heading
 from sfumato.report.reading import z_text

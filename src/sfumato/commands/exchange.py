@@ -9,25 +9,25 @@ import torch
 
 from sfumato.builder.network import build_network
 from sfumato.commands.flags.words import parse_size
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import claim_output, claim_output_file
-from sfumato.experiment.pretrained_models import Donor, read_donor
-from sfumato.experiment.pretrained import implant, told
 from sfumato.data.intensity import Intensity
 from sfumato.data.spec import LARGEST_SIDE, Spec
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.family.learned import LearnedVariance
 from sfumato.diffusion.level.schedule import Discrete
 from sfumato.errors import ModelError, UsageError
+from sfumato.experiment.output_folder import claim_output, claim_output_file
+from sfumato.experiment.pretrained import implant, told
+from sfumato.experiment.pretrained_models import Donor, read_donor
+from sfumato.experiment.run import Model, complete, load_model
 from sfumato.header import HEADER_KEY, header
 from sfumato.networks.foreign import DiffusersUNet
 from sfumato.networks.foreign.folder import SCHEDULER
 from sfumato.networks.foreign.pipeline import save_pipeline
 from sfumato.plain import shown
+from sfumato.progress import say
 from sfumato.provenance import write_provenance
 from sfumato.recipe import DEFAULTS, GaussianProcess, Recipe, merge, parse_recipe
 from sfumato.recipe.scheduler import scheduler_words
-from sfumato.experiment.run import Model, complete, load_model
 from sfumato.training.weights import write_weights
 
 EIGHT_BITS = Intensity("unit", 0.0, 255.0, "pipelines of diffusers take -1 for black and 1 for white")

@@ -15,15 +15,9 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, NonNegative
 from sfumato.commands.flags.overshoot import warn_of_overshoot
-from sfumato.experiment.resolve_steps import Steps, resolve_steps
+from sfumato.commands.flags.steps import Steps
 from sfumato.commands.flags.wishes import plan_images
-from sfumato.commands.output.console import bar, say
-from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
 from sfumato.commands.output.origin import drawn_by, made_by
-from sfumato.experiment.pictures import spared
-from sfumato.commands.output.summary import read_summary
-from sfumato.evaluation.copies.rejection import Outcome, build_detector, draw_kept, rejections, told
-from sfumato.evaluation.balance_mix import MADE, Mix
 from sfumato.commands.output.samples import (
     enlarged,
     files_of,
@@ -32,16 +26,23 @@ from sfumato.commands.output.samples import (
     pictured,
     write_sheets,
 )
+from sfumato.commands.output.summary import read_summary
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
 from sfumato.evaluation.balance import Level
+from sfumato.evaluation.balance_mix import MADE, Mix
 from sfumato.evaluation.copies import CopyDetector
+from sfumato.evaluation.copies.rejection import Outcome, build_detector, draw_kept, rejections, told
 from sfumato.experiment.inference import Made, Wanted, make, make_steps
+from sfumato.experiment.pictures import spared
+from sfumato.experiment.resolve_steps import resolve_steps
+from sfumato.experiment.run import Model, load_model
+from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
+from sfumato.progress import bar, say
 from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import film as film_pictures
-from sfumato.experiment.run import Model, load_model
 from sfumato.tables import write_records
 from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import Sampler, to_uint8

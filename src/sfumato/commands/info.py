@@ -9,7 +9,6 @@ from typing import Any
 
 from sfumato.builder.held import shapes_held
 from sfumato.builder.network import build_call
-from sfumato.commands.output.console import say
 from sfumato.commands.output.layout import show_facts
 from sfumato.commands.prepare import describe
 from sfumato.data.formats.told import read_origin
@@ -17,13 +16,14 @@ from sfumato.data.manifest import SPLITS, is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.statistics import read_reference
+from sfumato.experiment.run import ModelFile, Run, read_model
 from sfumato.networks.measure import count_flops
+from sfumato.progress import say
 from sfumato.recipe import OwnNetwork
 from sfumato.report.figures import NOT_A_METRIC
 from sfumato.report.meaning import heading
 from sfumato.report.page import CHECKED, section_of
 from sfumato.report.reading import read_json, shown
-from sfumato.experiment.run import ModelFile, Run, read_model
 from sfumato.training.checkpoint import named
 from sfumato.training.log import read_log
 from sfumato.wording import counted

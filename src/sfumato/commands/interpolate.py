@@ -23,10 +23,7 @@ from sfumato.commands.flags.numbers import Count, Several
 from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.wishes import known_classes, parse_seeds
 from sfumato.commands.generate import load_generator
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import claim_output
 from sfumato.commands.output.origin import drawn_by, made_by
-from sfumato.experiment.pictures import spared
 from sfumato.commands.reconstruct import check_level
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.formats.origin import Kind
@@ -37,9 +34,12 @@ from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Noise
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import blank, final, noise_of, steps_from
+from sfumato.experiment.output_folder import claim_output
+from sfumato.experiment.pictures import spared
+from sfumato.experiment.run import Model
+from sfumato.progress import say
 from sfumato.provenance import digest, write_provenance
 from sfumato.report.figures import animation, strip
-from sfumato.experiment.run import Model
 from sfumato.tasks.task import Sampler, spread, to_uint8
 from sfumato.training.processes import choose_device
 from sfumato.typing import Data

@@ -18,8 +18,6 @@ from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Index, NonNegative
 from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.flags.wishes import known_class
-from sfumato.commands.output.console import bar, say
-from sfumato.experiment.sharded_job import Facts, Shard, Share, Work, asked_by
 from sfumato.commands.output.pairs import SHOWN, facts_of, item_of, write_pair, write_tables
 from sfumato.commands.output.summary import read_summary
 from sfumato.commands.output.verdict import refuse_constant
@@ -30,8 +28,10 @@ from sfumato.evaluation.pairs.check import Check, check_fits
 from sfumato.evaluation.pairs.making import Maker
 from sfumato.evaluation.pairs.sources import Changed, Drawn, MaskSource
 from sfumato.experiment.inference import Wanted
-from sfumato.provenance import digest, write_provenance
 from sfumato.experiment.run import Model, Run, load_model
+from sfumato.experiment.sharded_job import Facts, Shard, Share, Work, asked_by
+from sfumato.progress import bar, say
+from sfumato.provenance import digest, write_provenance
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted

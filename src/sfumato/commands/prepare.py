@@ -5,18 +5,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
-from sfumato.commands.flags.source import AS_READ, ReadingFlags, find_to_read
+from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
-from sfumato.experiment.claim import home_of
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import claim_output
-from sfumato.experiment.dataset import prepare_into, rehearse
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.data.units import told
 from sfumato.errors import UsageError
+from sfumato.experiment.claim import home_of
+from sfumato.experiment.dataset import prepare_into, rehearse
+from sfumato.experiment.output_folder import claim_output
+from sfumato.experiment.source import find_to_read
 from sfumato.numerals import decimal
+from sfumato.progress import say
 from sfumato.recipe import Modality, load_recipe
 from sfumato.training.signals import going_on_later
 

@@ -11,9 +11,7 @@ import numpy as np
 from sfumato.atomic import write_atomic
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count
-from sfumato.commands.output.console import bar, say
 from sfumato.commands.output.layout import show_table
-from sfumato.experiment.sharded_job import Shard, Share, Work, asked_by
 from sfumato.commands.output.summary import read_summary
 from sfumato.data.crew import Crew, processors
 from sfumato.data.pack import Pack
@@ -26,9 +24,11 @@ from sfumato.evaluation.prove.proof import Proof
 from sfumato.evaluation.prove.statistics import Estimate
 from sfumato.evaluation.prove.train import BATCH, Subject, run_unit
 from sfumato.evaluation.prove.verdict import CALLED, signed
+from sfumato.experiment.sharded_job import Shard, Share, Work, asked_by
 from sfumato.networks.classifier import SMALL, make_classifier
 from sfumato.numerals import decimal
 from sfumato.plain import in_form, ours
+from sfumato.progress import bar, say
 from sfumato.provenance import digest, write_provenance
 from sfumato.tables import write_records
 from sfumato.training.hardware import set_up

@@ -11,10 +11,7 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.flags.overshoot import warn_of_overshoot
 from sfumato.commands.generate import load_generator
-from sfumato.commands.output.console import bar, say
-from sfumato.experiment.output_folder import claim_output
 from sfumato.commands.output.origin import drawn_by, made_by
-from sfumato.experiment.pictures import spared
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import find_cases
@@ -22,9 +19,12 @@ from sfumato.data.spec import read_input, to_data
 from sfumato.diffusion.process import Noise, derive_seed
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import final, steps_from
+from sfumato.experiment.output_folder import claim_output
+from sfumato.experiment.pictures import spared
+from sfumato.experiment.run import Model
+from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.report.figures import heat, strips
-from sfumato.experiment.run import Model
 from sfumato.tasks.film import visible
 from sfumato.tasks.task import Sampler, spread, to_uint8
 from sfumato.training.processes import choose_device

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.commands.flags.device import Device
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import output_file
-from sfumato.experiment.dataset import opened
 from sfumato.errors import UsageError
 from sfumato.evaluation.images.read import Part, real_images
 from sfumato.evaluation.images.spaces import make_space, parse_features
 from sfumato.evaluation.images.statistics import write_reference
+from sfumato.experiment.dataset import opened
+from sfumato.experiment.output_folder import output_file
+from sfumato.progress import say
 from sfumato.provenance import called
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device

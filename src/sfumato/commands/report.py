@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import output_file
 from sfumato.errors import UsageError
+from sfumato.experiment.output_folder import output_file
+from sfumato.progress import say
 from sfumato.report.page import write_report
 
 

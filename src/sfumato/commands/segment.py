@@ -15,12 +15,8 @@ from sfumato.commands.flags.drawing import Draw, Start, check_start, extras, loa
 from sfumato.commands.flags.guiding import build_flags
 from sfumato.commands.flags.numbers import Count, Fraction, Index, NonNegative
 from sfumato.commands.flags.overshoot import warn_of_overshoot
-from sfumato.evaluation.review_order import Review, resolve_review
-from sfumato.experiment.resolve_steps import Steps, resolve_steps
-from sfumato.experiment.claim import free_name
-from sfumato.commands.output.console import bar, say
-from sfumato.experiment.output_folder import check_output, output_folder
-from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
+from sfumato.commands.flags.review import Review, resolve_review
+from sfumato.commands.flags.steps import Steps
 from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.commands.output.prediction import Row, Writer
 from sfumato.commands.output.summary import read_summary
@@ -31,11 +27,16 @@ from sfumato.data.source import find_cases
 from sfumato.data.spec import Spec, read_input
 from sfumato.data.units import Form, Unit, told, units
 from sfumato.errors import DataError, UsageError, raise_together
+from sfumato.experiment.claim import free_name
 from sfumato.experiment.inference import predict
+from sfumato.experiment.output_folder import check_output, output_folder
+from sfumato.experiment.resolve_steps import resolve_steps
+from sfumato.experiment.run import TWIN, Model, load_model
+from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
 from sfumato.metrics.ensemble import review_rank
+from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.report.sections.predictions import BY_CHANCE, ranks_by_chance
-from sfumato.experiment.run import TWIN, Model, load_model
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.commands.flags.numbers import Count, Index, Several
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import claim_output
 from sfumato.data.toys.messy import make_messy
 from sfumato.data.toys.toy import make_toy
 from sfumato.data.toys.volume import make_toy_volumes
 from sfumato.errors import UsageError
+from sfumato.experiment.output_folder import claim_output
+from sfumato.progress import say
 from sfumato.provenance import write_provenance
 from sfumato.wording import counted
 

@@ -7,22 +7,23 @@ from typing import Any, NamedTuple
 
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
-from sfumato.commands.flags.source import AS_FOUND, SourceFlags, find_to_read
+from sfumato.commands.flags.source import AS_FOUND, SourceFlags
 from sfumato.commands.flags.words import words_of
-from sfumato.commands.output.console import say
-from sfumato.experiment.branch import branch, chosen
-from sfumato.experiment.dataset_record import check_dataset, record_dataset
-from sfumato.experiment.dataset import rehearse
-from sfumato.experiment.session import Validation
-from sfumato.experiment.pretrained import Start, begin
-from sfumato.experiment.training_log import beside_twin, following
-from sfumato.experiment.trainer import kind_of, training, work_on
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
+from sfumato.experiment.branch import branch, chosen
+from sfumato.experiment.dataset import rehearse
+from sfumato.experiment.dataset_record import check_dataset, record_dataset
 from sfumato.experiment.plan import plan_training, preview
-from sfumato.recipe import LENGTHS, Labels, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
+from sfumato.experiment.pretrained import Start, begin
 from sfumato.experiment.run import TWIN, Run, write_recipe
+from sfumato.experiment.session import Validation
+from sfumato.experiment.source import find_to_read
+from sfumato.experiment.trainer import kind_of, training, work_on
+from sfumato.experiment.training_log import beside_twin, following
+from sfumato.progress import say
+from sfumato.recipe import LENGTHS, Labels, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
 from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
 from sfumato.training.signals import going_on_later
 

@@ -20,19 +20,19 @@ from sfumato.atomic import write_atomic
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
-from sfumato.commands.output.console import hushed, say
-from sfumato.experiment.output_folder import check_kept_folder
-from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, State, Study, turn
-from sfumato.experiment.trainer import prepared, training
 from sfumato.data.contents import contents, digest_of
 from sfumato.data.pack import Pack
 from sfumato.errors import SfumatoError, Stopped, UsageError, listed
+from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, State, Study, turn
+from sfumato.experiment.output_folder import check_kept_folder
+from sfumato.experiment.run import Run, write_recipe
+from sfumato.experiment.trainer import prepared, training
+from sfumato.progress import hushed, say
 from sfumato.provenance import digest
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
 from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
 from sfumato.recipe.train import COUNTED, Train, Validate
 from sfumato.report.meaning import heading
-from sfumato.experiment.run import Run, write_recipe
 from sfumato.tables import table_line
 from sfumato.tasks.constant_mask import ConstantMask
 from sfumato.tasks.segment import constant_of

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.evaluation.copies.rejection import check_form
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
 from sfumato.errors import UsageError
 from sfumato.evaluation.balance import Level, Need, plan_balance
+from sfumato.evaluation.copies.rejection import check_form
 from sfumato.provenance import digest
 from sfumato.tasks.task import to_uint8
 from sfumato.wording import counted

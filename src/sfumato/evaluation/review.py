@@ -31,14 +31,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sfumato.experiment.fewest_steps import ensembles
 from sfumato.data.pack import Pack
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
+from sfumato.experiment.fewest_steps import ensembles
 from sfumato.experiment.inference import Twin
+from sfumato.experiment.run import Model
 from sfumato.metrics.calibration import Probability
 from sfumato.metrics.ensemble import Members, image_uncertainty, mean_probability, one_hot
 from sfumato.metrics.selective import spearman
-from sfumato.experiment.run import Model
 from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler, spread

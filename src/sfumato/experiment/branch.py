@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import output_folder
-from sfumato.experiment.dataset_record import CASES, record_dataset
-from sfumato.experiment.pretrained import RECORD
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError, listed
-from sfumato.files import open_file
-from sfumato.plain import ours, read_list
-from sfumato.provenance import digest, write_provenance
+from sfumato.experiment.dataset_record import CASES, record_dataset
+from sfumato.experiment.output_folder import output_folder
+from sfumato.experiment.pretrained import RECORD
 from sfumato.experiment.run import Run, write_recipe
+from sfumato.files import matching, open_file
+from sfumato.plain import ours, read_list
+from sfumato.progress import say
+from sfumato.provenance import digest, write_provenance
 from sfumato.training.best import names_of
 from sfumato.training.checkpoint import MANIFEST, Checkpoint, listed_files, load, mark, named, newest
 from sfumato.training.log import Log, read_log
@@ -43,7 +43,7 @@ def chosen(path: Path) -> tuple[Run, Path | None]:
     if path.parent != run.checkpoints or not run.exists():
         raise UsageError(f"{path} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
     if checkpoint is None:
-        there = sorted(place.name for place in run.checkpoints.glob("[!.]*"))
+        there = [place.name for place in matching(run.checkpoints, "[!.]*")]
         raise UsageError(f"{run.folder} has no checkpoint {path.name}", expected=f"one of these:\n{listed(there)}")
     return run, checkpoint
 
@@ -137,7 +137,7 @@ def _copied(path: Path, run: Run) -> Checkpoint:
 
 def _until(folder: Path, step: int) -> Iterator[Path]:
     """The files named after steps up to one."""
-    for file in sorted(folder.glob("step-*")):
+    for file in matching(folder, "step-*"):
         number = re.match(r"step-(\d+)", file.name)
         if number is not None and int(number[1]) <= step:
             yield file

@@ -1,19 +1,23 @@
-"""A source is decoded into a dataset: for `prepare`, and for verbs that are given a source as it is."""
+"""The data that a verb is given: the cases of a source, decoded into a dataset, or a dataset that is prepared."""
 
+import json
+import tempfile
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from sfumato.commands.output.console import bar, say
-from sfumato.data.manifest import SPLITS
+from sfumato.data.manifest import SPLITS, is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import Settings
 from sfumato.data.preparation.prepare import prepare as prepare_cases
 from sfumato.data.source import Found
 from sfumato.data.units import told
 from sfumato.experiment.plan import Choice, plan_size
+from sfumato.experiment.source import find_to_read
+from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
-from sfumato.recipe import Recipe
+from sfumato.recipe import Recipe, load_recipe
 
 REHEARSED = (8, 8)
 """Pixels of the images of a preparation of which nothing is kept."""
@@ -47,7 +51,7 @@ def rehearse(recipe: Recipe, found: Found, *, workers: int | None = None) -> tup
         DataError: what the preparation would refuse.
     """
     size, _ = plan_size(recipe, found, device="cpu")
-    with TemporaryDirectory(prefix="sfumato-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
         _prepare(found, Path(folder) / "set", _settings(recipe, REHEARSED, workers), spool=Path(folder) / "spool")
         pack = Pack.open(Path(folder) / "set")
     return size, tuple(note for note in pack.notes if pack.sharpness is None or note != pack.sharpness.told)
@@ -78,3 +82,26 @@ def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Set
         keep_split=data.source.keep_split,
         workers=workers,
     )
+
+
+@contextmanager
+def opened(source: Path, *, size: tuple[int, int] | None = None) -> Iterator[Pack]:
+    """The data set of a folder or file.
+
+    Args:
+        source: a prepared data set, or any source that `prepare` reads.
+        size: height and width to prepare a source at; by default the median of its images, within reason.
+    """
+    if is_prepared(source):
+        yield Pack.open(source)
+        return
+    recipe = load_recipe("segment", settings=_settings_of_size(size))
+    with tempfile.TemporaryDirectory(prefix="sfumato-") as folder:
+        out = Path(folder) / "dataset"
+        out.mkdir()
+        prepare_into(out, recipe, find_to_read(source, recipe), source=source, spool=Path(folder) / "spool")
+        yield Pack.open(out)
+
+
+def _settings_of_size(size: tuple[int, int] | None) -> Sequence[str]:
+    return [] if size is None else [f"data.size={json.dumps(list(size))}"]

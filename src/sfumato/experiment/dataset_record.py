@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
-from sfumato.commands.output.console import say
 from sfumato.data.contents import contents, differences, stamps
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError, listed
+from sfumato.experiment.run import Run
 from sfumato.local import Names
 from sfumato.plain import in_form, ours, read_object
+from sfumato.progress import say
 from sfumato.provenance import digest
-from sfumato.experiment.run import Run
 
 CASES = "cases.json"
 

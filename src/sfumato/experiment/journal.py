@@ -16,11 +16,11 @@ from io import BufferedWriter
 from pathlib import Path
 from typing import Literal
 
-from sfumato.commands.output.console import say
 from sfumato.errors import DataError
 from sfumato.escape import visible
 from sfumato.files import append_to
 from sfumato.local import Names
+from sfumato.progress import say
 
 NAME = "train.log"
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from sfumato.experiment.claim import Claim, contents, home_of, refuse, resolved
 from sfumato.errors import ResourceError, UsageError
+from sfumato.experiment.claim import Claim, contents, home_of, refuse, resolved
 from sfumato.provenance import is_written_by_us
 
 RUN = frozenset({"run.json", "study.db"})

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sfumato.commands.output.console import say
+from sfumato.progress import say
 
 
 @contextmanager

@@ -16,19 +16,19 @@ from torch import Tensor, nn
 
 from sfumato.atomic import write_atomic
 from sfumato.builder.network import build_signature
-from sfumato.commands.output.console import say
-from sfumato.experiment.pretrained_models import Donor, absolute, read_donor
 from sfumato.data.spec import Spec
 from sfumato.errors import ModelError, UsageError
+from sfumato.experiment.plan import Choice
+from sfumato.experiment.pretrained_models import Donor, absolute, read_donor
+from sfumato.experiment.run import Run
 from sfumato.local import MARK, Names, recalled, without_paths
 from sfumato.memory import out_of_memory
 from sfumato.networks.foreign import folder as foreign
 from sfumato.networks.surgery import PLACES, Report, Signature, transplant, unnamed
 from sfumato.networks.uncertainty import Weighted
 from sfumato.plain import ours, read_object, shaped
-from sfumato.experiment.plan import Choice
+from sfumato.progress import say
 from sfumato.recipe import Recipe, TaskKind, load_recipe
-from sfumato.experiment.run import Run
 from sfumato.training.parts import Parts
 from sfumato.training.processes import rank
 from sfumato.training.weights import check_numbers

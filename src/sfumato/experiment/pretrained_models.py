@@ -13,6 +13,7 @@ from torch import Tensor
 from sfumato.builder.held import budget_of, within
 from sfumato.builder.network import build_signature
 from sfumato.errors import ModelError
+from sfumato.experiment.run import Model, Run, load_model
 from sfumato.header import HEADER_KEY
 from sfumato.networks.foreign import folder as foreign
 from sfumato.networks.foreign.diffusers_unet import described
@@ -22,7 +23,6 @@ from sfumato.plain import in_form, shaped
 from sfumato.provenance import digest
 from sfumato.recipe import GaussianProcess
 from sfumato.recipe.scheduler import Words, process_words
-from sfumato.experiment.run import Model, Run, load_model
 from sfumato.training.checkpoint import named
 from sfumato.training.weights import check_weights, load_bin, load_weights
 

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from sfumato.experiment.fewest_steps import STEPS, Curve, measure
-from sfumato.commands.flags.numbers import Count
-from sfumato.commands.output.console import bar, say
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError
+from sfumato.experiment.fewest_steps import STEPS, Curve, measure
 from sfumato.experiment.run import Model, Run, keep_curve
+from sfumato.progress import bar, say
 from sfumato.wording import counted
 
-Steps = Count | Literal["auto"]
+Steps = int | Literal["auto"]
+"""How many; or as few as are as good as many."""
 
 
 def resolve_steps(

@@ -23,6 +23,7 @@ from sfumato.data.spec import Spec
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
+from sfumato.files import matching
 from sfumato.header import HEADER_KEY, About, Header, Measured, read_about, read_header
 from sfumato.local import MARK, Names, found
 from sfumato.measured import keep_measured, read_measured
@@ -295,7 +296,9 @@ def load_guide(words: str, model: Path, *, device: str = "cpu") -> Model:
     places = (run.snapshots / f"{step}.safetensors", run.checkpoints / step)
     found = next((place for place in places if place.exists()), None)
     if found is None:
-        steps = sorted({place.stem for folder in (run.snapshots, run.checkpoints) for place in folder.glob("step-*")})
+        steps = sorted(
+            {place.stem for folder in (run.snapshots, run.checkpoints) for place in matching(folder, "step-*")}
+        )
         raise UsageError(
             f"{model} has no snapshot or checkpoint of step {int(numbered[1])}",
             expected=", ".join(steps) or "a run folder with snapshots or checkpoints",

@@ -8,19 +8,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sfumato.builder.training import build_every, build_settings, build_stream, build_until
-from sfumato.commands.output.console import bar
-from sfumato.experiment.journal import Journal
-from sfumato.experiment.pictures import spared
-from sfumato.experiment.training_log import Pace, ended, judged, validated
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import Stopped
+from sfumato.experiment.journal import Journal
+from sfumato.experiment.pictures import spared
+from sfumato.experiment.run import Run
+from sfumato.experiment.training_log import Pace, ended, judged, validated
 from sfumato.header import header
 from sfumato.metrics.gap import learned_by_heart
+from sfumato.progress import bar
 from sfumato.recipe import Recipe
 from sfumato.report.card import write_card
 from sfumato.report.figures import grid, overlay
-from sfumato.experiment.run import Run
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average

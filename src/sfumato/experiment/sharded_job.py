@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from sfumato.atomic import write_atomic
-from sfumato.experiment.claim import Claim, home_of, resolved
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import claim_output
 from sfumato.errors import UsageError, listed
-from sfumato.files import append_to, read_file
+from sfumato.experiment.claim import Claim, home_of, resolved
+from sfumato.experiment.output_folder import claim_output
+from sfumato.files import append_to, matching, matching_below, read_file
 from sfumato.local import plain, token
 from sfumato.lock import FolderLock
 from sfumato.plain import in_form, ours, parse_json, read_object
+from sfumato.progress import say
 from sfumato.provenance import read_provenance
 from sfumato.shortage import shortages_told
 from sfumato.training.launch import adopt_slurm, started_rank, started_world
@@ -240,7 +240,7 @@ class Work:
                 yield None
                 return
             files = self.place / "files"
-            for draft in files.rglob(".*.part"):  # of files that were being written in the moment of a kill
+            for draft in matching_below(files, ".*.part"):  # of files that were being written in the moment of a kill
                 draft.unlink()
             with shortages_told(self.out):
                 yield Finished(files, self.place / "aside", [facts[item] for item in self.items])
@@ -272,12 +272,12 @@ class Work:
 
 def _words(place: Path) -> Iterator[Path]:
     """The files that say what is made; they come after the folder `files`."""
-    return place.glob(f"*-of-*/{ASKED}")
+    return (file for shard in matching(place, "*-of-*") for file in matching(shard, ASKED))
 
 
 def _finished(place: Path) -> dict[str, Facts]:
     finished: dict[str, Facts] = {}
-    for ledger in sorted(place.glob(f"*-of-*/{LEDGER}")):
+    for ledger in (file for shard in matching(place, "*-of-*") for file in matching(shard, LEDGER)):
         with in_form(ours(ledger)):
             for facts in (parse_json(line, ours(ledger)) for line in _whole_lines(ledger)):
                 finished[str(facts["id"])] = facts
@@ -298,7 +298,7 @@ def _mend(ledger: Path) -> None:
 
 def _drop(place: Path) -> None:
     """Remove what was begun, unless a process is at it."""
-    for shard in sorted(place.glob("*-of-*")):
+    for shard in matching(place, "*-of-*"):
         with FolderLock(shard, work="is at another command"):
             pass
     shutil.rmtree(place, ignore_errors=True)

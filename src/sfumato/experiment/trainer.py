@@ -12,26 +12,26 @@ from sfumato.builder.process import build_process
 from sfumato.builder.task import build_pack, build_task
 from sfumato.builder.track import build_trackers
 from sfumato.builder.training import build_parts
-from sfumato.commands.flags.source import find_to_read
-from sfumato.commands.output.console import say
-from sfumato.experiment.output_folder import check_kept_folder
-from sfumato.experiment.journal import Journal
-from sfumato.experiment.dataset_record import check_dataset, record_dataset
-from sfumato.experiment.dataset import prepare_into
-from sfumato.experiment.session import Session, Validation
-from sfumato.experiment.pretrained import RECORD, Start, start_from
-from sfumato.experiment.training_log import tell_hardware, tell_network, tell_start, tell_trackers
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import DataError, Stopped, UsageError, listed
+from sfumato.experiment.dataset import prepare_into
+from sfumato.experiment.dataset_record import check_dataset, record_dataset
+from sfumato.experiment.journal import Journal
+from sfumato.experiment.output_folder import check_kept_folder
+from sfumato.experiment.plan import Choice, plan_training
+from sfumato.experiment.pretrained import RECORD, Start, start_from
+from sfumato.experiment.run import Run, write_recipe
+from sfumato.experiment.session import Session, Validation
+from sfumato.experiment.source import find_to_read
+from sfumato.experiment.training_log import tell_hardware, tell_network, tell_start, tell_trackers
 from sfumato.local import FILE as LOCAL
 from sfumato.local import MARK, found, paths_in
 from sfumato.lock import FolderLock
-from sfumato.experiment.plan import Choice, plan_training
+from sfumato.progress import say
 from sfumato.provenance import write_provenance
 from sfumato.recipe import LENGTHS, Recipe, public_words
-from sfumato.experiment.run import Run, write_recipe
 from sfumato.training.checkpoint import newest
 from sfumato.training.hardware import set_up
 from sfumato.training.launch import cause_of

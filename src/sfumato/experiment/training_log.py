@@ -16,14 +16,14 @@ from torch import nn
 
 from sfumato.atomic import write_atomic
 from sfumato.builder.training import build_settings
-from sfumato.experiment.journal import Journal
 from sfumato.data.manifest import SPLITS
 from sfumato.data.pack import Pack
+from sfumato.experiment.journal import Journal
+from sfumato.experiment.plan import Choice
+from sfumato.experiment.run import TWIN, Run
 from sfumato.local import Names, portable
 from sfumato.plain import in_form, ours, read_list
-from sfumato.experiment.plan import Choice
 from sfumato.recipe import Recipe, Track
-from sfumato.experiment.run import TWIN, Run
 from sfumato.training.hardware import find_hardware, in_use
 from sfumato.training.loop import Progress
 from sfumato.training.parts import Parts

@@ -14,7 +14,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from sfumato.builder.process import build_process
 from sfumato.builder.task import build_pack, build_task
 from sfumato.builder.training import build_parts, build_settings, build_stream
-from sfumato.commands.output.console import say
 from sfumato.data.augmentation import augment, nonleaking
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.manifest import is_prepared
@@ -23,11 +22,12 @@ from sfumato.data.spec import Spec
 from sfumato.diffusion.process import Step
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Wanted, make_steps
+from sfumato.experiment.plan import plan_training
+from sfumato.experiment.run import Model, Run
 from sfumato.memory import out_of_memory
 from sfumato.networks.measure import UNCOUNTED
-from sfumato.experiment.plan import plan_training
+from sfumato.progress import say
 from sfumato.recipe import Recipe, TaskKind, load_recipe
-from sfumato.experiment.run import Model, Run
 from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import Sampler, batch_noise

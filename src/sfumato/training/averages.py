@@ -17,7 +17,7 @@ import safetensors
 from torch import Tensor
 
 from sfumato.errors import ModelError
-from sfumato.files import check_regular
+from sfumato.files import check_regular, matching
 from sfumato.shortage import raise_shortage
 from sfumato.training.ema import EMA
 from sfumato.training.processes import rank
@@ -63,7 +63,7 @@ def keep_average(folder: Path, average: EMA, *, step: int, metadata: Mapping[str
 
 def kept_averages(folder: Path) -> list[KeptFile]:
     """The averages in a folder, by step and width; none if there is no such folder."""
-    named = ((path, _NAME.fullmatch(path.name)) for path in folder.glob("step-*"))
+    named = ((path, _NAME.fullmatch(path.name)) for path in matching(folder, "step-*"))
     found = [KeptFile(path, int(name[1]), float(name[2])) for path, name in named if name]
     return sorted(found, key=lambda kept: (kept.step, kept.width))
 

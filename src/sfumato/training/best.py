@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.errors import ModelError
+from sfumato.files import matching
 from sfumato.plain import in_form, read_object
 from sfumato.training.checkpoint import STATE, marked
 
@@ -69,7 +70,7 @@ def names_of(best: Mapping[str, Any]) -> dict[str, int]:
 def told(checkpoint: Path) -> str:
     """What a checkpoint is among those of its run, in words: `best by dice and by loss`; empty for one of many."""
     folder = checkpoint.parent
-    named = [file.name for file in sorted(folder.glob(f"{BEST}*")) if marked(folder, file.name) == checkpoint]
+    named = [file.name for file in matching(folder, f"{BEST}*") if marked(folder, file.name) == checkpoint]
     by = [name.removeprefix(f"{BEST}-") for name in named if name != BEST]
     if BEST in named:
         by.insert(0, _metric(checkpoint / STATE))

@@ -31,7 +31,7 @@ from torch import Tensor
 
 from sfumato.atomic import sync_folder
 from sfumato.errors import ModelError, ResourceError, listed
-from sfumato.files import open_file
+from sfumato.files import matching, open_file
 from sfumato.plain import read_object, shaped
 from sfumato.shortage import raise_shortage, shortage
 from sfumato.training.marks import STEP
@@ -161,7 +161,7 @@ def listed_files(path: Path) -> list[str]:
 def sweep(folder: Path) -> None:
     """Delete what killed processes left half-written or half-deleted; only for who holds the run's lock."""
     for pattern in (".staging-*", ".trash-*"):
-        for rest in folder.glob(pattern):
+        for rest in matching(folder, pattern):
             shutil.rmtree(rest) if rest.is_dir() and not rest.is_symlink() else rest.unlink()
 
 
@@ -233,7 +233,7 @@ def _prune(folder: Path, *, newest: Path, keep: int, stays: Callable[[int], bool
 
     What a file `best` or `best-...` names, and what `stays` says, always stays.
     """
-    good, best = 1, {marked(folder, file.name) for file in folder.glob("best*")}
+    good, best = 1, {marked(folder, file.name) for file in matching(folder, "best*")}
     for path in _steps(folder):
         step = _step_of(path)
         if step >= _step_of(newest) or path in best or stays(step):
@@ -246,7 +246,7 @@ def _prune(folder: Path, *, newest: Path, keep: int, stays: Callable[[int], bool
 
 def _steps(folder: Path) -> list[Path]:
     """The checkpoint folders, newest first."""
-    named = (path for path in folder.glob("step-*") if STEP.fullmatch(path.name))
+    named = (path for path in matching(folder, "step-*") if STEP.fullmatch(path.name))
     return sorted(named, key=_step_of, reverse=True)
 
 

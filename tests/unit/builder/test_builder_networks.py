@@ -9,10 +9,10 @@ from sfumato.builder.network import build_network
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
+from sfumato.experiment.plan import PLACES, SHAPES
 from sfumato.networks.dit import DiT
 from sfumato.networks.maskhead import MaskHead
 from sfumato.networks.swin import SwinUNet
-from sfumato.experiment.plan import PLACES, SHAPES
 from sfumato.recipe import TaskKind, load_recipe
 
 LOGITS = "process={kind: gaussian, prediction: logits, critical_log_snr: -5}"

@@ -8,10 +8,10 @@ import torch
 from sfumato.builder.network import build_network
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
+from sfumato.experiment.plan import PLACES, SHAPES
 from sfumato.networks.magnitude import MagnitudeUNet
 from sfumato.networks.measure import count_parameters
 from sfumato.networks.score import ADM, DDPMPP, NCSNPP, ScoreUNet
-from sfumato.experiment.plan import PLACES, SHAPES
 from sfumato.recipe import load_recipe
 
 KINDS = {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM, "edm2": None}

@@ -8,7 +8,6 @@ import torch
 from tests.unit.test_inference import SPEC, Bright
 
 from sfumato.builder.process import build_process
-from sfumato.experiment.fewest_steps import reader_dice
 from sfumato.data.mask import IGNORED
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Denoise, Noise, Process
@@ -17,8 +16,9 @@ from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED
 from sfumato.evaluation.audit.measure import Row, score
 from sfumato.evaluation.audit.reading import Audit
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
-from sfumato.recipe import load_recipe
+from sfumato.experiment.fewest_steps import reader_dice
 from sfumato.experiment.run import Model
+from sfumato.recipe import load_recipe
 from sfumato.tasks.task import Sampler, last
 
 DRAWN = torch.rand(6, 8, 8, generator=torch.Generator().manual_seed(0)).gt(0.5).long()

@@ -17,10 +17,11 @@ from sfumato.data.pack import Pack
 from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.toys.toy import make_toy
+from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.errors import UsageError
-from sfumato.networks.measure import count_flops
 from sfumato.experiment.plan import plan_training
+from sfumato.networks.measure import count_flops
 from sfumato.recipe import Pairs, load_recipe
 from sfumato.tasks.judge import Judge
 from sfumato.tasks.pairs import Layout
@@ -53,27 +54,24 @@ class Watcher(nn.Module):
         return torch.zeros_like(x)
 
 
-class Bare:
+PROCESS = build_process(load_recipe("generate", settings=["process.sigma_data=0.5"]))
+
+
+class Bare(Gaussian):
     """A process that leaves data as they are, so that what the network sees is x0."""
 
-    def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
-        return getattr(PROCESS, name)
-
-    def corrupt(self, x0, t, noise):  # type: ignore[no-untyped-def]
+    def corrupt(self, x0, t, noise):
         return x0
 
-    def network_input(self, x_t, t):  # type: ignore[no-untyped-def]
+    def network_input(self, x_t, t):
         return x_t, t
-
-
-PROCESS = build_process(load_recipe("generate", settings=["process.sigma_data=0.5"]))
 
 
 def task(pack: Pack, pairs: Pairs, **changes) -> Synthesise:
     recipe = load_recipe("generate", settings=["process.sigma_data=0.5", "sample.steps=2", f"data.pairs={pairs}"])
     given = {"augment": Ranges(), "drop_label": 0.5, "guidance": UNGUIDED, **changes}
     return Synthesise(
-        pack=pack, process=Bare(), sampler=build_run_sampler(recipe, recipe.sample, pack.spec, PROCESS),
+        pack=pack, process=Bare(**vars(PROCESS)), sampler=build_run_sampler(recipe, recipe.sample, pack.spec, PROCESS),
         rows=pack.rows("test"), train_rows=pack.rows("train")[:3], batch=8, seed=1, pairs=pairs, **given,
     )  # fmt: skip
 

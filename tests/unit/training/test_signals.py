@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from sfumato.cli import main
-from sfumato.experiment.output_folder import output_folder
-from sfumato.experiment.sharded_job import Shard, Work
 from sfumato.errors import Stopped
+from sfumato.experiment.output_folder import output_folder
 from sfumato.experiment.run import Run
+from sfumato.experiment.sharded_job import Shard, Work
 from sfumato.training.signals import Terminated, ended_in_order, going_on_later, signals_to_stop
 
 ENDING = [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1]

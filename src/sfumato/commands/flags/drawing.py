@@ -4,14 +4,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from sfumato.experiment.resolve_steps import Steps
-from sfumato.commands.output.console import say
+from sfumato.commands.flags.steps import Steps
 from sfumato.commands.output.prediction import Extra
 from sfumato.data.units import Form
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Twin
 from sfumato.experiment.run import TWIN, Model, load_model
+from sfumato.progress import say
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
 

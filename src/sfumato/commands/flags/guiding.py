@@ -5,8 +5,8 @@ from pathlib import Path
 
 from sfumato.diffusion.guidance import Guidance
 from sfumato.errors import UsageError
-from sfumato.numerals import decimal
 from sfumato.experiment.run import Model, load_guide
+from sfumato.numerals import decimal
 
 
 def build_flags(

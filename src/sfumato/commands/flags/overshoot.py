@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from sfumato.commands.output.console import say
 from sfumato.experiment.run import Model
+from sfumato.progress import say
 from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
 from sfumato.tasks.task import Sampler
 

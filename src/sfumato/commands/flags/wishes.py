@@ -3,13 +3,11 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from sfumato.commands.output.samples import UNCONDITIONAL
 from sfumato.data.source.classes import plain_name
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Wanted
 from sfumato.numerals import whole
-
-UNCONDITIONAL = "unconditional"
-"""The word for 'no class'."""
 
 COUNT = 64
 """Images that are made where nothing is said."""

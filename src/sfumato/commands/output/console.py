@@ -7,7 +7,6 @@ a table or a progress bar, passes through one place where control characters are
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -37,28 +36,29 @@ console = SafeConsole(
 """Of several processes, the first one speaks."""
 
 
-_HUSHED = ContextVar("hushed", default=False)
-"""Whether nothing is said for a while."""
+class Terminal:
+    """A listener that writes lines and draws bars on the console (`sfumato.progress`)."""
 
-
-def say(text: str) -> None:
-    """One line for the person; further lines are indented."""
-    if not _HUSHED.get():
+    def say(self, text: str) -> None:
+        """One line for the person; further lines are indented."""
         console.print(for_terminal(text))
 
+    @contextmanager
+    def bar(self, title: str, total: float) -> Iterator["DrawnBar"]:
+        """A progress bar with count, time left and a note; nothing is drawn where stderr is not a terminal."""
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn() if isinstance(total, int) else TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+        )
+        with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+            yield DrawnBar(progress, progress.add_task(title, total=total, note=""))
 
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Nothing is said within the block, which is told in one line when it ends; progress bars are still drawn."""
-    before = _HUSHED.set(True)
-    try:
-        yield
-    finally:
-        _HUSHED.reset(before)
 
-
-class Bar:
-    """A progress bar; nothing is drawn where stderr is not a terminal."""
+class DrawnBar:
+    """A progress bar."""
 
     def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
@@ -66,17 +66,3 @@ class Bar:
     def update(self, done: float, *, note: str = "") -> None:
         """Set how much is done, in the units of the total, with a short note behind."""
         self._progress.update(self._task, completed=done, note=visible(note))
-
-
-@contextmanager
-def bar(title: str, total: float) -> Iterator[Bar]:
-    """A progress bar with count, time left and a note."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn() if isinstance(total, int) else TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", markup=False),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield Bar(progress, progress.add_task(title, total=total, note=""))

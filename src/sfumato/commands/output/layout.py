@@ -16,7 +16,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sfumato.commands.output.console import console, say
+from sfumato.commands.output.console import console
+from sfumato.progress import say
 
 GAP = 2
 """Columns of the terminal between two columns of a table."""

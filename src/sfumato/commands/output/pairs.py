@@ -15,14 +15,14 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.experiment.output_folder import numbered
-from sfumato.experiment.sharded_job import Facts, Finished
 from sfumato.commands.output.origin import drawn_by, made_by
-from sfumato.experiment.pictures import spared
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.evaluation.pairs.making import Maker, Pair, stored_mask
 from sfumato.experiment.inference import Wanted
+from sfumato.experiment.output_folder import numbered
+from sfumato.experiment.pictures import spared
+from sfumato.experiment.sharded_job import Facts, Finished
 from sfumato.report.sections.pairs import outlined
 from sfumato.wording import counted
 

@@ -17,7 +17,6 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from torch import Tensor
 
-from sfumato.experiment.pictures import spared
 from sfumato.data.channels import channels_within
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.drawn import write_seg
@@ -32,6 +31,7 @@ from sfumato.data.spec import Spec
 from sfumato.data.units import Form, Unit
 from sfumato.evaluation.review import Calibration, Signs, signs
 from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
+from sfumato.experiment.pictures import spared
 from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
 from sfumato.report.figures import film as film_pictures
 from sfumato.report.figures import overlay

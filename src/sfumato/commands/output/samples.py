@@ -13,13 +13,15 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from sfumato.commands.flags.wishes import UNCONDITIONAL
-from sfumato.experiment.output_folder import numbered
-from sfumato.experiment.pictures import spared
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import file_names
 from sfumato.experiment.inference import Wanted
+from sfumato.experiment.output_folder import numbered
+from sfumato.experiment.pictures import spared
 from sfumato.report.figures import grid
+
+UNCONDITIONAL = "unconditional"
+"""The word for 'no class'."""
 
 GRIDS = (16, 36, 64)
 """Preview grids: 4 x 4, 6 x 6 and 8 x 8."""

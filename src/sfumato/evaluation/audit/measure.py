@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.experiment.fewest_steps import ensembles
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.evaluation.audit.arms import Arm
+from sfumato.experiment.fewest_steps import ensembles
 from sfumato.metrics.calibration import Probability, band, brier, ece, nll, reliability
 from sfumato.metrics.ensemble import Members, Readers, ged, matched_iou, mean_probability, predictive_entropy
 from sfumato.metrics.selective import auroc

@@ -14,9 +14,10 @@ from sfumato.evaluation.masks.coding import Coding, decide_coding
 from sfumato.evaluation.masks.predictions import Missing, Predictions, is_of_segment, name_of, read_predictions
 from sfumato.evaluation.masks.references import References, read_references, values_of
 from sfumato.evaluation.masks.scoring import CaseScores, Manner, Piece, UnitScores, score_unit
+from sfumato.experiment.run import TWIN
+from sfumato.files import matching_below
 from sfumato.metrics.ensemble import Among
 from sfumato.metrics.masks import METRICS, Empty
-from sfumato.experiment.run import TWIN
 
 MILLIMETRES, PIXELS = 2.0, 1.0
 """Tolerance of the NSD where none is given."""
@@ -126,7 +127,7 @@ def _processes(folder: Path, workers: int | None) -> int:
     if workers is not None:
         return workers
     masks = folder / "masks" if (folder / "masks").is_dir() else folder
-    return max(1, min(processors(), sum(_pictures(file) for file in masks.rglob("*") if file.is_file()) // WORTH))
+    return max(1, min(processors(), sum(map(_pictures, matching_below(masks, "*"))) // WORTH))
 
 
 def _pictures(file: Path) -> int:

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from sfumato.data.manifest import Case, identity, is_prepared, read_manifest
 from sfumato.errors import DataError, listed
+from sfumato.experiment.run import Run
 from sfumato.local import found
 from sfumato.plain import in_form, ours
 from sfumato.provenance import read_provenance
-from sfumato.experiment.run import Run
 
 RUN_DEPTH = 3
 """A model lies at most so deep in its run: RUN/checkpoints/step-000100/ema.safetensors."""

@@ -22,9 +22,9 @@ from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.evaluation.prove.arms import Stock, Unit
 from sfumato.evaluation.prove.job import Job
+from sfumato.experiment.plan import plan_training
 from sfumato.metrics.overlap import overlap
 from sfumato.networks.classifier import make_classifier
-from sfumato.experiment.plan import plan_training
 from sfumato.recipe import parse_recipe
 from sfumato.tasks.classify import Classify, fit, probabilities
 from sfumato.tasks.readers import readers_of

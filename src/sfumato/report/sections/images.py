@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from sfumato.escape import visible
+from sfumato.files import matching
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, LINES, encoded, style
 from sfumato.report.labels import shortened
@@ -170,7 +171,7 @@ def _both(of: Mapping[tuple[str, str, str], Row], space: str, name: str) -> str:
 
 @spared
 def _sheets(folder: Path) -> tuple[Block, ...]:
-    files = sorted((folder / "sheets").glob("*.png"))
+    files = matching(folder / "sheets", "*.png")
     shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:SHEETS])
     left_out = len(files) - len(shots)
     caption = "Above real images, below synthetic ones." + f" {left_out} further classes are in sheets/." * (

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from sfumato.files import matching
 from sfumato.report.card import NAME, limits_of_run, read_card
 from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Note, Section, Table
 from sfumato.report.figures import INK, LIGHT_INK, NOT_A_METRIC, Panel, chart, panels
@@ -85,7 +86,7 @@ def _chart(panel: Panel) -> Image:
 @spared
 def _grids(folder: Path) -> tuple[Block, ...]:
     """Sample grids from the first to the last, evenly chosen; the file names hold the step with leading zeros."""
-    files = sorted(folder.glob("step-*.png"))
+    files = matching(folder, "step-*.png")
     if not files:
         return ()
     count = min(GRIDS, len(files))

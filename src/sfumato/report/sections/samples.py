@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from sfumato.data.manifest import SPLITS
+from sfumato.files import matching
 from sfumato.report.content import Block, Gallery, Note, Section, Table
 from sfumato.report.reading import STRIP, inside, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
@@ -84,7 +85,7 @@ def _rejected(folder: Path) -> tuple[Block, ...]:
 @spared
 def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
     """The largest preview grid; without one, the first images."""
-    grids = sorted((folder / "grids").glob("*.png"), key=lambda file: int(file.stem))
+    grids = sorted(matching(folder / "grids", "*.png"), key=lambda file: int(file.stem))
     if grids:
         shot = picture(grids[-1], counted(int(grids[-1].stem), "image"), limit=STRIP)
         return (Gallery(title="Samples", pictures=(shot,), size="sheet"),)
@@ -94,7 +95,7 @@ def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
 
 @spared
 def _classes(folder: Path) -> tuple[Block, ...]:
-    files = [*sorted(folder.glob("class_*.png")), *folder.glob("unconditional.png")]
+    files = [*matching(folder, "class_*.png"), *matching(folder, "unconditional.png")]
     pictures = tuple(picture(file, file.stem.removeprefix("class_")) for file in files)
     return (Gallery(title="One sheet for each class", pictures=pictures, size="wide"),) if pictures else ()
 

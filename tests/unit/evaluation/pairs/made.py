@@ -11,8 +11,8 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
 from sfumato.data.pack import Original, Pack
 from sfumato.data.spec import Spec
-from sfumato.recipe import load_recipe
 from sfumato.experiment.run import Model
+from sfumato.recipe import load_recipe
 
 RULE = MaskRule((0, 255), None, "0 is the background, 255 the object")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.commands.flags.drawing import Draw
-from sfumato.commands.output.console import say
 from sfumato.data.pack import Pack
 from sfumato.evaluation.review import FEWEST, Calibration, measure, rows_of
 from sfumato.experiment.run import Model, Run, keep_review
+from sfumato.progress import say
 from sfumato.wording import counted
 
 
