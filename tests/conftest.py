@@ -70,6 +70,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=3, help="SIGKILLs of each kill test; a fifth as many SIGTERMs")
 
 
+@pytest.fixture(autouse=True)
+def led_nowhere() -> Iterator[None]:
+    """What one test was led to by a record of others is not told by the next one."""
+    from sfumato.local import led_by_others
+
+    yield
+    led_by_others()
+
+
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     return request.config.getoption("--kills")
