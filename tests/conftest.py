@@ -80,6 +80,15 @@ def heard() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def led_nowhere() -> Iterator[None]:
+    """What one test was led to by a record of others is not told by the next one."""
+    from sfumato.local import led_by_others
+
+    yield
+    led_by_others()
+
+
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
     return request.config.getoption("--kills")

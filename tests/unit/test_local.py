@@ -77,7 +77,6 @@ def test_records_of_others_are_said_to_lead_somewhere(out: Path, tmp_path: Path)
     names = Names(out)
     hidden = names(scan)
     names.keep()
-    led_by_others()  # what tests before this one were led to
     assert found(hidden, out) == scan and led_by_others() == []
     for maker in ("0" * 16, None):
         record = json.loads((out / FILE).read_text()) | {"maker": maker}

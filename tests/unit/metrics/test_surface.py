@@ -120,11 +120,11 @@ def test_percentiles_are_directed_and_the_mean_is_pooled() -> None:
 
 
 def test_percentile_in_a_gap_is_exact() -> None:
-    """MONAI finds the place of the percentile in single precision, and is 1e-3 off where the next distance is far."""
+    """MONAI finds the place of the percentile in single precision: 1e-3 off in a wide gap (3e-4 with torch 2.15)."""
     lengths = np.repeat([12.0, 40.0], [990, 53])
     between = surface.Distances(to_reference=lengths, to_prediction=lengths)
     assert surface.hd95(between) == pytest.approx(12 + 0.9 * 28, rel=1e-12)
-    assert abs(float(torch.quantile(torch.from_numpy(lengths).float(), 0.95)) - (12 + 0.9 * 28)) > 5e-4
+    assert abs(float(torch.quantile(torch.from_numpy(lengths).float(), 0.95)) - (12 + 0.9 * 28)) > 1e-4
 
 
 def test_swapping_the_masks_changes_nothing() -> None:
