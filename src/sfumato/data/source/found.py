@@ -137,7 +137,7 @@ class Found(NamedTuple):
     outside: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     reading: Mapping[str, Any] = MappingProxyType({})
-    patient_column: str = ""
+    patients_by: str = ""
     patients: int | None = None
 
     @property

@@ -15,7 +15,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found, Hints, find_cases
-from sfumato.data.source.persons import Name, are_data_sets, look_at, said_by_names
+from sfumato.data.source.persons import Name, look_at, said_by_names
 from sfumato.data.source.pieces import grouped_by_names
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, raise_together
