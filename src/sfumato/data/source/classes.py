@@ -37,7 +37,7 @@ def with_one_spelling(cases: Sequence[Case]) -> tuple[tuple[Case, ...], list[str
 
 def without_folders_of_one(cases: Sequence[Case]) -> tuple[list[Case], list[str]]:
     """The cases of a table; folders that most of them have for themselves (nearly all, of words) are no classes."""
-    folders = {case.label for case in cases} - {None}
+    folders = {case.label for case in cases if case.label is not None}
     if len(folders) < 2 or len(folders) <= (NEARLY_ALL if are_words(folders) else 0.5) * len(cases):
         return list(cases), []
     note = f"the folders of the files are no classes: {len(folders)} for {counted(len(cases), 'image')}"

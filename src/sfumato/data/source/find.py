@@ -259,8 +259,11 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if kind == "images":
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
-    tables, notes, rows = find_tables([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
-                                source, hints)  # fmt: skip
+    beside = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
+    tables, notes, rows = find_tables(beside, files, source, hints)
+    if rows.table:
+        listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) != rows.table])
+        others = [entry for entry in others if Path(entry.locator) != rows.table]
     if tables:
         found = _by_tables(tables, source, listing, masks, hints, follow=False)
     else:

@@ -15,7 +15,7 @@ Each choice among several levels is told, with the `--class-level` of the others
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sfumato.data.source.dividing import split_in
@@ -25,7 +25,7 @@ from sfumato.data.source.pairing import Picture
 from sfumato.data.source.persons import (
     NEARLY_ALL,
     VISIT,
-    Name,
+    Folders,
     are_classes,
     are_counted,
     are_words,
@@ -33,7 +33,7 @@ from sfumato.data.source.persons import (
     look_at,
     may_be_number,
 )
-from sfumato.data.source.pieces import NOBODY, are_numbers_of_names
+from sfumato.data.source.pieces import NOBODY
 from sfumato.data.source.words import PORTION
 from sfumato.errors import DataError, listed
 
@@ -103,7 +103,7 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[Group], *, masks
         named = [()] * len(groups)
     elif beside and folders:
         notes.append(f"images beside the class folders, in none of them: {beside}")
-    level = _level_of_classes(images, named)
+    level = _level_of_classes(named)
     notes += [*_about_levels(images, named, level), *_about_splits(named, level)]
     return Said([group[level] if group else None for group in named], patients, notes)
 
@@ -154,25 +154,25 @@ def _about_one(images: Sequence[Picture], folder: str, beside: int) -> str:
     return f"the folder {folder} is no class, since the other images ({beside}) lie in none{flag}"
 
 
-def _level_of_classes(images: Sequence[Picture], named: Sequence[Group]) -> int:
-    """The level whose folders are the classes: names that come again, else the folders that hold images, else the first.
+def _level_of_classes(named: Sequence[Group]) -> int:
+    """The level of the classes: names that come again, else the folders that hold images, else the first.
 
-    Folders that a person is to be asked about are the first.
+    Below persons are their files, of whatever kind: nothing there is a class unless a person says so.
     """
-    depth, first = min(map(len, named), default=0), [group[0] for group in named if group]
-    if depth < 2:
-        return 0
-    begun = are_numbers_of_names(first, [Name((), image.stem) for image in images])
-    looks = look_at(first)
-    if looks.doubtful and not begun:
-        return 0
-    levels = [level for level in range(depth) if _may_be_classes([group[level] for group in named])]
+    depth = min(map(len, named), default=0)
+    by_level = [[group[level] for group in named] for level in range(depth)]
+    free = next((level for level, folders in enumerate(by_level) if _hold_people(folders)), depth)
+    levels = [level for level in range(free) if _may_be_classes(by_level[level])]
     if again := [level for level in levels if _comes_again(named, level)]:
         return again[-1]
     last = depth - 1
-    alone = any(_are_of_people([group[level] for group in named]) for level in range(last))
-    holds = last in levels and all(len(group) == depth for group in named) and not alone
-    return last if holds and are_words({group[last] for group in named}) else 0
+    holds = last in levels and all(len(group) == depth for group in named)
+    return last if holds and are_words(set(by_level[last])) else 0
+
+
+def _hold_people(folders: Sequence[str]) -> bool:
+    """Whether folders, one for each image, are persons, may be, or are mere numbers."""
+    return look_at(folders) != Folders(people=False, doubtful=False) or _are_numbers(set(folders))
 
 
 def _may_be_classes(folders: Sequence[str]) -> bool:
@@ -194,9 +194,10 @@ def _are_of_people(folders: Iterable[str]) -> bool:
     return 2 * theirs > len(names) and not are_counted(names)
 
 
-def _are_numbers(names: Sequence[str]) -> bool:
-    """Whether most names are persons or mere numbers: archives above classes (`CRC-100K`) have numbers too."""
-    return 2 * sum(is_person(name) or not LETTERS.search(name) for name in names) > len(names)
+def _are_numbers(names: Collection[str]) -> bool:
+    """Whether most names are mere numbers: archives above classes (`CRC-100K`) have numbers too."""
+    telling = [name for name in names if re.search(r"\d", name) and not LETTERS.search(name)]
+    return 2 * len(telling) > len(names) and not are_counted(names)
 
 
 def _comes_again(named: Sequence[Group], level: int) -> bool:
@@ -213,12 +214,17 @@ def _about_levels(images: Sequence[Picture], named: Sequence[Group], chosen: int
         return
     others = list[str]()
     for depth in range(min(map(len, named))):
-        found = _level(images, [group[depth : depth + 1] for group in named])
+        folders = [group[depth] for group in named]
+        found = _level(images, [(folder,) for folder in folders])
         if depth == chosen or not found or len(found[1]) < 2:
             continue
-        if not (_are_numbers(found[1]) if depth < chosen else _are_of_people(found[1])):
+        if not (_hold_people(folders) if depth < chosen else _are_of_people(folders)):
             others.append(f"--class-level {found[0]} takes those of level {found[0]} ({_some(found[1])})")
-    if others:
+    if not others:
+        return
+    if _hold_people([group[chosen] for group in named]):
+        yield f"folders below those of level {taken[0]} ({_some(taken[1])}) that may be classes: {'; '.join(others)}"
+    else:
         yield f"the classes are the folders of level {taken[0]} ({_some(taken[1])}); {'; '.join(others)}"
 
 
@@ -228,8 +234,8 @@ def _about_splits(named: Sequence[Group], chosen: int) -> Iterator[str]:
         names = sorted({group[level] for group in named})
         if said := [name for name in names if split_in(name)]:
             yield (
-                f"a split is not read from the folders {_some(names)}, since {_some(said)} alone may say one: call them "
-                "train, validation and test to have it"
+                f"a split is not read from the folders {_some(names)}, since {_some(said)} alone may say one: call "
+                "them train, validation and test to have it"
             )
 
 

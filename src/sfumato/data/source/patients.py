@@ -31,6 +31,7 @@ from sfumato.data.source.persons import (
     parent_of,
     said_by_names,
     spelling,
+    without_classes,
 )
 from sfumato.data.source.pieces import are_numbers_of_names, grouped_by_names, in_variants
 from sfumato.data.source.table import UNKNOWN
@@ -204,7 +205,8 @@ def _nobody(found: Found, names: Sequence[Name], *, speaking: bool) -> str:
             "nobody said whose the images are: each stands alone. Where one patient has several, give files whose "
             "names or folders tell it, or a table with a column patient"
         )
-    once = {case.volume or case.id: name for case, name in zip(found.cases, names, strict=True)}
+    above = without_classes(names, [case.label for case in found.cases])
+    once = {case.volume or case.id: name for case, name in zip(found.cases, above, strict=True)}
     fitting = [f"--group-by '{column}' ({number} groups)" for column, number in _columns(found.cases)]
     fitting += map(str, offers(list(once.values()), list(once), classes=len(found.classes)))
     other = (

@@ -168,6 +168,18 @@ def is_grouping(groups: Sequence[str | None]) -> bool:
     return len(sizes) > 1 and 2 * max(sizes.values()) <= len(groups) + 1 and len(sizes) < len(groups)
 
 
+def without_classes(names: Sequence[Name], labels: Sequence[str | None]) -> list[Name]:
+    """Names without the folder of the class, where that is the last and comes again below several: `p07/benign`."""
+    bare = [name._replace(folders=tuple(folder for folder in name.folders if not says_what(folder))) for name in names]
+    above = [name._replace(folders=name.folders[:-1]) for name in bare]
+    places = defaultdict[str, set[tuple[str, ...]]](set)
+    for name, rest, label in zip(bare, above, labels, strict=True):
+        if label is None or not rest.folders or name.folders[-1] != label:
+            return list(names)
+        places[label].add(rest.folders)
+    return above if 2 * sum(len(found) > 1 for found in places.values()) > len(places) else list(names)
+
+
 def parent_of(name: Name) -> str:
     """The folder that an image lies in, above those that tell a role, a split or a visit."""
     folders = [folder for folder in name.folders if not says_what(folder)]

@@ -13,13 +13,14 @@ from sfumato.data.source.table import Table, numbered
 
 
 class Rowwise(NamedTuple):
-    """The patient of each image by its locator, and what says it; empty without such a table."""
+    """The patient of each image by its locator, and the table that says it, as a path and in words; empty without."""
 
     patients: Mapping[str, str]
+    table: Path | None
     told: str
 
 
-NONE = Rowwise({}, "")
+NONE = Rowwise({}, None, "")
 
 
 def said_by_rows(table: Table, files: Files) -> Rowwise:
@@ -37,7 +38,8 @@ def said_by_rows(table: Table, files: Files) -> Rowwise:
         return NONE
     patients = {files.candidates(text)[0]: ENDING.sub("", Path(row[0]).name) for row in filled for text in row}
     one_each = len(patients) == len(named) and len(set(patients.values())) == len(filled)
-    return Rowwise(patients, f"the rows of {table.path.name} (columns {', '.join(table.header)})") if one_each else NONE
+    told = f"the rows of {table.path.name} (columns {', '.join(table.header)})"
+    return Rowwise(patients, table.path, told) if one_each else NONE
 
 
 def with_rows(found: Found, said: Rowwise) -> Found:
