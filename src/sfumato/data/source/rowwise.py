@@ -9,7 +9,7 @@ from sfumato.data.formats.locator import Locator
 from sfumato.data.source.found import Found
 from sfumato.data.source.listing import ENDING
 from sfumato.data.source.lookup import Files
-from sfumato.data.source.table import Table, numbered
+from sfumato.data.source.table import Table, numbered, roles
 
 
 class Rowwise(NamedTuple):
@@ -26,13 +26,15 @@ NONE = Rowwise({}, None, "")
 def said_by_rows(table: Table, files: Files) -> Rowwise:
     """The patients by the rows of a table all of whose columns name images, each image once.
 
-    A patient goes by the name of his first image. Columns that are numbered alike (`image_0`, `image_1`) are channels.
+    A patient goes by the name of his first image. Columns that are numbered alike (`image_0`, `image_1`) are channels,
+    and one that is called a mask is one.
     """
     width = len(table.header)
     filled = [[text.strip() for text in row.fields if text.strip()] for row in table.rows]
     named = [text for row in filled for text in row]
     whole = sum(len(row) == width for row in filled)
-    if width < 2 or len(numbered("image", table.header)) > 1 or 2 * whole <= len(filled):
+    otherwise = roles(table, {})["mask"] or len(numbered("image", table.header)) > 1 or numbered("mask", table.header)
+    if width < 2 or not table.named or otherwise or 2 * whole <= len(filled):
         return NONE
     if not all(map(files.has, named)):
         return NONE

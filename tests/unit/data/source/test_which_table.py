@@ -160,6 +160,9 @@ def test_rows_that_name_all_images_of_a_patient(tmp_path: Path) -> None:
         assert not any("not used" in note or "nobody" in note for note in found.notes)
     (tmp_path / "pairs.csv").write_text("\n".join(["left;right", *map(";".join, eyes), "im0.png;im51.png"]))
     assert find_cases(tmp_path).patients != 6, "an image of two rows"
+    for header in ("image;mask", "image_0;image_1", "im0.png;im50.png"):
+        (tmp_path / "pairs.csv").write_text("\n".join([header, *map(";".join, eyes)]))
+        assert not any("said by the rows" in note for note in find_cases(tmp_path).notes)
 
 
 def test_a_column_whose_last_word_is_one_for_a_class_is_taken_where_it_is_alone(tmp_path: Path) -> None:
