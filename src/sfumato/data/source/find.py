@@ -56,6 +56,7 @@ from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import refuse_pictured
+from sfumato.data.source.rowwise import with_rows
 from sfumato.data.source.shares import with_shares
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate_splits
@@ -258,13 +259,16 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if kind == "images":
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
-    tables, notes = find_tables([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
-                                source, hints)  # fmt: skip
+    beside = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
+    tables, notes, rows = find_tables(beside, files, source, hints)
+    if rows.table:
+        listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) != rows.table])
+        others = [entry for entry in others if Path(entry.locator) != rows.table]
     if tables:
         found = _by_tables(tables, source, listing, masks, hints, follow=False)
     else:
         found, others = _without_table(source, listing, kind, files, others, masks, hints)
-    return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
+    return with_rows(found, rows)._replace(notes=(*notes, *about_texts(others, files), *found.notes))
 
 
 def _without_table(
@@ -437,7 +441,8 @@ def _by_tables(
         found = _concluded(read.arranged, hints, form="table")
     found, others = with_lists(found, others)
     notes = (*left_out(listing, others), *found.notes)
-    return found._replace(notes=notes, outside=read.outside, patient_column=read.patient_column)
+    column = f"the column '{read.patient_column}'" if read.patient_column else ""
+    return found._replace(notes=notes, outside=read.outside, patients_by=column)
 
 
 def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:

@@ -30,7 +30,7 @@ from sfumato.data.order import natural
 from sfumato.data.source.beside import without_pictures_beside
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
-from sfumato.data.source.dividing import split_in, splitting
+from sfumato.data.source.dividing import VERSION, split_in, splitting
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.labelled import about_cases
@@ -44,7 +44,7 @@ from sfumato.data.source.several import NO_LABELS, Readings, read_several
 from sfumato.data.source.trees import refuse_trees
 from sfumato.data.source.unlabelled import without_unlabelled
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
-from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
+from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask, tokens
 from sfumato.data.source.words import SPLITS as SPLITS
 
 
@@ -343,12 +343,13 @@ def _is_plain_image_folder(part: str) -> bool:
 
 
 def _says_split(part: str) -> bool:
-    """Whether a folder says a split of images and nothing else: `Testing Images`, `stage_2_test_images`.
+    """Whether a folder says a split of images and nothing else: `Testing Images`, `stage_2_test_images`, `Test Set`.
 
     `TRAIN007` is a case.
     """
     said = read_folder(part)
-    return part.lower() in SPLITS or (said.split is not None and said.certain and said.role == "image")
+    numbered = any(token.number is not None for token in tokens(VERSION.sub("", part)))
+    return said.split is not None and said.certain and (said.role == "image" or not (said.role or numbered))
 
 
 def _told(images: Sequence[Picture], matched: Matched, readings: Readings, channels: Sequence[str]) -> str:

@@ -12,9 +12,11 @@ from pathlib import PurePath
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.pairing import Matched, Picture
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.words import tokens
+from sfumato.data.source.words import SPLITS, tokens
 
-HELD = {"test", "testing", "tests", "ts", "val", "valid", "validation", "va", "unlabelled", "unlabeled", "unannotated"}
+HELD = {word for word, split in SPLITS.items() if split != "train"} | {
+    *("tests", "ts", "va", "unlabelled", "unlabeled", "unannotated")
+}
 """Words in the names of folders of images whose masks may be held back."""
 
 
