@@ -157,7 +157,26 @@ def draw_again(draw: Draw, number: int) -> np.ndarray:
     return draw(random, number)
 
 
-@pytest.mark.parametrize("draw", [organs, cups, heart, nested, layers, scattered])
+def as_many(random: np.random.Generator, number: int) -> np.ndarray:
+    """Glands anywhere, as many in each image."""
+    return objects(random, 9)
+
+
+def rows(random: np.random.Generator, number: int) -> np.ndarray:
+    """Twelve structures in each image, from above to below."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    for value in range(12):
+        mask[4 * value + 1 : 4 * value + 3, (start := int(random.integers(40))) : start + 3] = value + 1
+    return mask
+
+
+def test_as_many_objects_in_each_image_are_one_class(tmp_path: Path) -> None:
+    found = found_with(tmp_path, as_many)
+    assert values_in(found) == {0, 1} and "number objects (up to 12" in " ".join(found.notes)
+    assert "another count" not in " ".join(found.notes)
+
+
+@pytest.mark.parametrize("draw", [organs, cups, heart, nested, layers, scattered, rows])
 def test_classes_stay_classes(tmp_path: Path, draw: Draw) -> None:
     found = found_with(tmp_path, draw)
     assert max(values_in(found)) > 1
