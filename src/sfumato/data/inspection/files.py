@@ -11,6 +11,7 @@ from sfumato.data.inspection.finding import Finding, Severity, files_of, is_pict
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
 from sfumato.data.source.nearest import alike_among
+from sfumato.data.source.pairing import told_kept
 from sfumato.data.storage import Storage
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -33,7 +34,7 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
             text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
             + (f"; much alike are {', '.join(alike)}" if alike else ""),
             fix="rename them alike, or say how their names go together (--images, --masks with {id})"
-            + (", or leave them out with --drop-unpaired" if len(found.unpaired) < len(found.cases) else ""),
+            + _without_unpaired(found),
         )  # fmt: skip
     yield from _of_source(found)
     yield from _unreadable(found, facts)
@@ -60,6 +61,14 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
         )  # fmt: skip
     yield from _patient_tags(found)
     yield from (Finding(code="", severity="note", text=note) for note in found.notes)
+
+
+def _without_unpaired(found: Found) -> str:
+    """The way to leave out what has no partner, where more is kept than lost, or every mask has its image."""
+    kept = len({case.volume or case.id for case in found.cases})
+    if len(found.unpaired) < kept:
+        return ", or leave them out with --drop-unpaired"
+    return f", or {told_kept(kept, len(found.unpaired))}" if found.bare_alone else ""
 
 
 def _of_source(found: Found) -> Iterator[Finding]:

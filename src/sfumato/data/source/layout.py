@@ -58,6 +58,7 @@ class Arranged(NamedTuple):
         mask_names: names of the classes of masks that are a file for each class, by their values.
         ignore: the value of pixels that say nothing, where masks of the field of view were found.
         channels: how the names of the files of an image of several end, in their order.
+        bare_alone: whether all that was left out are images without a mask.
     """
 
     cases: list[Case]
@@ -66,12 +67,15 @@ class Arranged(NamedTuple):
     mask_names: Mapping[int, str] = MappingProxyType({})
     ignore: int | None = None
     channels: tuple[str, ...] = ()
+    bare_alone: bool = False
 
     def found(self, form: str) -> Found:
         """The same as what was found in a source."""
         found = conclude(self.cases, self.notes, form=form, unpaired=self.unpaired)
         names = self.mask_names or found.mask_names
-        return found._replace(mask_names=names, ignore=self.ignore, channels=self.channels)
+        return found._replace(
+            mask_names=names, ignore=self.ignore, channels=self.channels, bare_alone=self.bare_alone
+        )
 
 
 def arrange(
@@ -131,6 +135,7 @@ def arrange(
         readings.names,
         readings.ignore,
         names,
+        bare_alone=bool(unpaired) and not matched.orphans,
     )
 
 

@@ -23,6 +23,7 @@ from sfumato.data.source.proposed import flags_of_cases
 from sfumato.data.source.words import (
     DATATYPES,
     MODALITIES,
+    SIDES,
     qualifier,
     tokens,
     without_image_words,
@@ -105,7 +106,7 @@ class Matched(NamedTuple):
         ending = ending_among([PurePath(name).name for name in (*self.bare, *self.orphans)])
         by_name = f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}'"
         patterns = flags_of_cases(self.bare, self.orphans) or by_name
-        drop = ", or leave these out with --drop-unpaired" if len(self.unpaired) < kept else ""
+        drop = self._without_these(kept)
         drop += f"; if these are other pictures of images that have masks, name the images alone: {way}" if way else ""
         return DataError(
             "\n  ".join(parts),
@@ -113,6 +114,19 @@ class Matched(NamedTuple):
             remedy=f"give the folder of the masks with --masks, say how the names go together ({patterns})" + drop,
             code="DATA-010",
         )
+
+
+    def _without_these(self, kept: int) -> str:
+        """The way to leave out what has no partner: with masks for all, even where more is left out than kept."""
+        if len(self.unpaired) < kept:
+            return ", or leave these out with --drop-unpaired"
+        return "" if self.orphans or not kept else f", or {told_kept(kept, len(self.bare))}"
+
+
+def told_kept(kept: int, bare: int) -> str:
+    """The way to go on with images that have masks, where more have none."""
+    with_masks = counted(kept, "image that has a mask", "images that have a mask")
+    return f"go on with --drop-unpaired, which keeps the {with_masks}, and leaves {bare} out"
 
 
 class Parted(NamedTuple):
@@ -175,12 +189,14 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
 
 
 def _called_otherwise(index: "Index", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
-    """The images of masks where another word stands before or behind all of their names: `bus_01-l`, `mask_01-l`.
+    """The images of masks where another word stands before or behind all names: `bus_01-l`, `mask_01-l`; `1`, `p1`.
 
     Empty where most masks have none even so.
     """
-    before, behind = _around([image.stem for image in index.images])
-    start, end = map(len, _around([mask.stem for mask in masks]))
+    homes = [{picture.entry.parts[:-1] for picture in pictures} for pictures in (index.images, masks)]
+    apart = homes[0].isdisjoint(homes[1])
+    before, behind = _around([image.stem for image in index.images], letters=apart)
+    start, end = map(len, _around([mask.stem for mask in masks], letters=apart))
     hits = [
         (mask, index.find(mask._replace(stem=before + mask.stem[start : len(mask.stem) - end] + behind)))
         for mask in masks
@@ -188,16 +204,31 @@ def _called_otherwise(index: "Index", masks: Sequence[Picture]) -> list[tuple[Pi
     return hits if 2 * sum(hit is not None for _, hit in hits) > len(hits) else []
 
 
-def _around(names: Sequence[str]) -> tuple[str, str]:
-    """The words that stand before and behind all of several names; numbers tell cases apart."""
+def _around(names: Sequence[str], *, letters: bool) -> tuple[str, str]:
+    """The words that stand before and behind all of several names; numbers tell cases apart.
+
+    Args:
+        names: of files without their endings.
+        letters: whether letters before the numbers of all count too, as where masks have folders of their own.
+    """
     if len(names) < 2:
         return "", ""
-    return _words_before(names), _words_before([name[::-1] for name in names])[::-1]
+    before = _words_before(names)
+    before += _letters_before_numbers(names, before) if letters else ""
+    return before, _words_before([name[::-1] for name in names])[::-1]
 
 
 def _words_before(names: Sequence[str]) -> str:
     words = re.match(r"(?:[^\W\d_]+[ _.-]+)*", common_start(names))
     return words[0] if words else ""
+
+
+def _letters_before_numbers(names: Sequence[str], before: str) -> str:
+    """The letters between words and the number of each name; sides tell images apart."""
+    found = re.match(r"[^\W\d_]+", common_start(names)[len(before) :])
+    letters = found[0] if found else ""
+    numbered = all(name[len(before) + len(letters) :][:1].isdigit() for name in names)
+    return letters if numbered and letters.lower() not in SIDES else ""
 
 
 def _beyond(folder: str, image: Picture) -> str:

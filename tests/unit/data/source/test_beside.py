@@ -61,6 +61,9 @@ def test_other_images_without_masks_are_not_passed_over(tmp_path: Path, home: st
         ("case {}", "label {}"),
         ("fundus-{}_left", "vessels-{}_left"),
         ("{}_colour_photo", "{}_drawn"),
+        ("{}", "p{}"),
+        ("frame_{}", "frame_p{}"),
+        ("slide{}", "p{}"),
     ],
 )
 def test_another_word_before_or_behind_all_names(tmp_path: Path, image: str, mask: str) -> None:
@@ -69,7 +72,8 @@ def test_another_word_before_or_behind_all_names(tmp_path: Path, image: str, mas
     assert pairs(find_cases(tmp_path)) == {(f"{image.format(n)}.png", f"{mask.format(n)}.png") for n in range(4)}
 
 
-@pytest.mark.parametrize(("image", "mask"), [("p01_{}", "p02_{}"), ("scan_{}", "mask_1{}"), ("left{}", "right{}")])
+@pytest.mark.parametrize(("image", "mask"), [("p01_{}", "p02_{}"), ("scan_{}", "mask_1{}"), ("left{}", "right{}"), ("{}", "l{}"),
+                                               ("1{}", "p2{}")])  # fmt: skip
 def test_numbers_before_names_tell_cases_apart(tmp_path: Path, image: str, mask: str) -> None:
     save(tmp_path, {f"Images/{image.format(n)}.png": photo(n) for n in range(4)})
     save(tmp_path, {f"Masks/{mask.format(n)}.png": drawn(n) for n in range(4)})
@@ -98,6 +102,31 @@ def test_further_masks_of_the_same_images_are_chosen_from(tmp_path: Path) -> Non
     assert f"--images '{images}' --masks '{masks}'" in error.value.remedy
     found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
     assert len(found.cases) == 4 and all("arteries" in case.masks[0] for case in found.cases)
+
+
+def test_pictures_with_a_word_behind_the_names_of_images_are_told(tmp_path: Path) -> None:
+    save(tmp_path, plain() | {f"images/{n}_superpixels.png": photo(n + 9) for n in range(4)})
+    found = find_cases(tmp_path)
+    assert pairs(found) == {(f"{n}.png", f"{n}.png") for n in range(4)}
+    assert any("not used: images/*_superpixels.png (4); --images and --masks" in said for said in found.notes)
+    hints = Hints(images="images/{id}_superpixels.png", masks="masks/{id}.png")
+    assert all("superpixels" in case.image for case in find_cases(tmp_path, hints=hints).cases)
+
+
+@pytest.mark.parametrize(("word", "count"), [("superpixels", 2), ("left", 4), ("2", 4)])
+def test_few_pictures_or_other_sides_and_numbers_are_not_passed_over(tmp_path: Path, word: str, count: int) -> None:
+    save(tmp_path, plain() | {f"images/{n}_{word}.png": photo(n + 9) for n in range(count)})
+    with pytest.raises(DataError, match="no mask"):
+        find_cases(tmp_path)
+
+
+def test_masks_with_a_word_behind_the_names_of_images_are_chosen_from(tmp_path: Path) -> None:
+    save(tmp_path, plain() | {f"images/{n}_vessel.png": drawn(n + 1) for n in range(4)})
+    with pytest.raises(DataError) as error:
+        find_cases(tmp_path)
+    images, masks = "images/{id}.png", "images/{id}_vessel.png"
+    assert f"--images '{images}' --masks '{masks}'" in error.value.remedy
+    assert all("_vessel" in case.masks[0] for case in find_cases(tmp_path, hints=Hints(images=images, masks=masks)).cases)
 
 
 def test_other_forms_of_the_same_pictures_are_told(tmp_path: Path) -> None:
