@@ -318,6 +318,11 @@ def test_masks_that_are_too_few_are_no_reason_to_drop_all_others(tmp_path: Path)
         (tmp_path / f"Kvasir-SEG/masks/cju{n}ab.jpg").unlink()
     with pytest.raises(DataError, match="3 images have no mask") as caught:
         find_cases(tmp_path)
+    assert "--drop-unpaired, which keeps the 1 image that has a mask, and leaves 3 out" in caught.value.remedy
+    assert len(find_cases(tmp_path, hints=Hints(drop_unpaired=True)).cases) == 1
+    save(tmp_path, "Kvasir-SEG/masks/stray.jpg", ONE)
+    with pytest.raises(DataError, match="3 images have no mask") as caught:
+        find_cases(tmp_path)
     assert "--drop-unpaired" not in str(caught.value) and "--images" in str(caught.value)
 
 
@@ -787,6 +792,29 @@ def test_a_folder_for_each_image_among_the_masks_says_nothing(tmp_path: Path) ->
         save(tmp_path, f"GT/g_{n:03}/SoftMap/g_{n:03}_cupsegSoftmap.png", disc(12, 12, 4))
     found = find_cases(tmp_path)
     assert set(found.mask_names.values()) == {"background", "ODsegSoftmap", "cupsegSoftmap"}
+
+
+def test_folders_of_one_meaning_among_the_masks_say_nothing(tmp_path: Path) -> None:
+    """DRISHTI-GS as it is divided: the folder of masks is called otherwise in each part."""
+    for part, home in (("Training", "GT"), ("Test", "Test_GT")):
+        for n in range(COUNT):
+            name = f"{part[:2]}_{n:03}"
+            save(tmp_path, f"{part}/Images/{name}.png", noise(n))
+            save(tmp_path, f"{part}/{home}/{name}/SoftMap/{name}_ODsegSoftmap.png", disc(12, 12, 8))
+            save(tmp_path, f"{part}/{home}/{name}/SoftMap/{name}_cupsegSoftmap.png", disc(12, 12, 4))
+    found = find_cases(tmp_path)
+    assert set(found.mask_names.values()) == {"background", "ODsegSoftmap", "cupsegSoftmap"}
+
+
+def test_patterns_with_several_ids_make_no_classes_of_numbers(tmp_path: Path) -> None:
+    """Cell Tracking Challenge: the numbers of frames come again in each sequence."""
+    for sequence in ("01", "02"):
+        for n in range(COUNT):
+            save(tmp_path, f"{sequence}/t{n:03}.tif", noise(n))
+            save(tmp_path, f"{sequence}_ST/SEG/man_seg{n:03}.tif", ONE)
+    hints = Hints(images="{id}/t{id}.tif", masks="{id}_ST/SEG/man_seg{id}.tif")
+    found = find_cases(tmp_path, hints=hints)
+    assert len(found.cases) == 2 * COUNT and not found.mask_names
 
 
 def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:
