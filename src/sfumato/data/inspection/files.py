@@ -1,11 +1,13 @@
 """What is wrong with the files of a set: unreadable, without partner, misnamed, or telling more than they should."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.colours import TABLE, way_with_table
+from sfumato.data.formats.image import colours_of
 from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.inspection.finding import Finding, Severity, files_of, is_picture, most_frequent
 from sfumato.data.manifest import Case
@@ -19,6 +21,9 @@ from sfumato.wording import counted
 NAMELESS = FILES
 """Volumes in these formats have no tags for the patient."""
 
+COLOURED = 64
+"""Masks in colours that are looked at for the table of these."""
+
 TORN = "DATA-082"
 
 PAIRS = 3
@@ -28,7 +33,7 @@ PAIRS = 3
 def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
     """Files that cannot be read, have no partner, are misnamed, or tell more than they should."""
     if found.unpaired:
-        alike = alike_among(found.unpaired)[:PAIRS]
+        alike = [] if found.bare_alone else alike_among(found.unpaired)[:PAIRS]
         yield Finding(
             code="DATA-010", severity=unpaired, files=found.unpaired,
             text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
@@ -92,7 +97,7 @@ def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
         more += f" (and {len(problems) - 1} more of this kind)" if len(problems) > 1 else ""
         yield Finding(
             code=code, severity="error", text=first.finding + more,
-            fix=first.remedy or "mend these files, or take them out of the folder",
+            fix=_remedy(problems.values()) or "mend these files, or take them out of the folder",
             files=files_of(locator for _, locator in problems.values()),
         )  # fmt: skip
 
@@ -102,6 +107,14 @@ def _storages(found: Found, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, S
         yield case.image, fact.image and fact.image.storage
         for locator, mask in zip(case.masks, fact.masks, strict=True):
             yield locator, mask and mask.storage
+
+
+def _remedy(problems: Collection[tuple[DataError, str]]) -> str:
+    """What to do about problems of one code; masks in colours need one table for the colours of all."""
+    in_colours = [locator for problem, locator in problems if TABLE in problem.remedy]
+    if not in_colours:
+        return next(iter(problems))[0].remedy
+    return way_with_table(colours_of(in_colours[:: max(1, len(in_colours) // COLOURED)]))
 
 
 def _patient_tags(found: Found) -> Iterator[Finding]:
