@@ -11,6 +11,7 @@ pictures are left out, and told: as cases of their own they would show a patient
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from sfumato.data.formats.image import read_image
@@ -19,7 +20,7 @@ from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.pairing import Matched, Owned, Picture
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.rivals import ways
-from sfumato.data.source.undecided import Masks
+from sfumato.data.source.undecided import Masks, flags_for
 from sfumato.data.source.witness import have_few_values
 from sfumato.data.source.words import SIDES, shared_stem
 from sfumato.errors import DataError, listed
@@ -37,11 +38,16 @@ class Further(NamedTuple):
     image: Picture | None
 
 
-def without_pictures_beside(matched: Matched, images: Sequence[Picture]) -> tuple[Matched, list[str]]:
+def without_pictures_beside(matched: Matched, images: Sequence[Picture], *, said: bool) -> tuple[Matched, list[str]]:
     """What was matched without further forms of its images, and a note on these.
 
+    Args:
+        matched: which masks the images have.
+        images: all of them.
+        said: whether a person said which masks are meant.
+
     Raises:
-        DataError: some are masks of the same images.
+        DataError: some are masks of the same images, and nobody said which are meant.
     """
     bare = set(matched.bare)
     alone = [image.entry for image in images if image.entry.locator in bare]
@@ -51,7 +57,7 @@ def without_pictures_beside(matched: Matched, images: Sequence[Picture]) -> tupl
     beside = [*_in_folders_beside(alone, paired), *_with_a_word_behind(alone, paired)]
     if not beside:
         return matched, []
-    masks = [pictures for pictures in beside if _are_masks(pictures, matched)]
+    masks = [] if said else [pictures for pictures in beside if _are_masks(pictures, matched)]
     if masks:
         raise _compete(masks, matched)
     kinds = {further.entry: kind for kind, pictures in enumerate(beside) for further in pictures}
@@ -106,14 +112,17 @@ def _are_masks(pictures: Sequence[Further], matched: Matched) -> bool:
 def _compete(kinds: Sequence[Sequence[Further]], matched: Matched) -> DataError:
     """The error about further masks, with the patterns of each kind."""
     several: Masks = {image: list(masks) for image, masks in matched.owned.items()}
-    for entry, image in (further for pictures in kinds for further in pictures):
-        if image is not None:
-            several[image.entry.locator].append(Owned(entry, entry.parts[-2], ""))
-    every = [mask.entry for masks in several.values() for mask in masks]
+    kind_of_each = {mask.entry: 0 for masks in several.values() for mask in masks}
+    for kind, pictures in enumerate(kinds, start=1):
+        for entry, image in pictures:
+            kind_of_each[entry] = kind
+            if image is not None:
+                several[image.entry.locator].append(Owned(entry, "", ""))
+    shown = told_files(list(kind_of_each), list(kind_of_each.values())).split(", ")
     return DataError(
-        f"{counted(len(several), 'image has', 'images have')} pictures of few values, as masks have, in several "
-        f"folders:\n{listed(told_files(every, [entry.parts[-2] for entry in every]).split(', '))}",
+        f"{counted(len(several), 'image has', 'images have')} pictures of few values, as masks have, of several "
+        f"kinds:\n{listed(shown)}",
         expected="one kind of masks, or folders that are called after what they show below one of masks",
-        remedy=f"choose one: {'; '.join(ways(several))}",
+        remedy=f"choose one: {'; '.join(ways(several)) or flags_for(chain.from_iterable(several.values()))}",
         code="DATA-011",
     )

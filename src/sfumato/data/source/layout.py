@@ -39,6 +39,7 @@ from sfumato.data.source.making import make_cases
 from sfumato.data.source.paired import way_of_paired
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.proposed import flags_for_pairs
 from sfumato.data.source.previews import without_previews
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
 from sfumato.data.source.trees import refuse_trees
@@ -118,12 +119,16 @@ def arrange(
         drawn = {image: masks for image, masks in matched.owned.items() if image in readings.masks}
         matched = matched._replace(owned=drawn, bare=_bare(parted, readings))
         matched, held = without_unlabelled(matched, parted.images)
-        matched, beside = without_pictures_beside(matched, parted.images)
+        matched, beside = without_pictures_beside(matched, parted.images, said=hints.masks is not None)
         held += beside
     unpaired = matched.unpaired if parted.has_masks else []
     images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]
     if (unpaired and not hints.drop_unpaired) or not images:
-        raise matched.complaint(kept=len(images), way=way_of_paired(parted))
+        every = [*entries, *(masks or ())]
+        bare, orphans = ([entry for entry in every if entry.locator in names]
+                         for names in map(set, (matched.bare, matched.orphans)))  # fmt: skip
+        pairs = "" if masks is not None else flags_for_pairs(bare, orphans, entries, kept=len(images))
+        raise matched.complaint(kept=len(images), pairs=pairs, way=way_of_paired(parted))
     names = channel_names(images, matched.channels)
     cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level)
     told = [_told(images, matched, readings, names)] if parted.has_masks else []

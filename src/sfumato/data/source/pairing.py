@@ -19,7 +19,6 @@ from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import common_start
-from sfumato.data.source.proposed import flags_of_cases
 from sfumato.data.source.words import (
     DATATYPES,
     MODALITIES,
@@ -88,11 +87,12 @@ class Matched(NamedTuple):
         orphans = counted(len(self.orphans), "mask without an image", "masks without an image")
         return ", ".join(text for text, names in ((bare, self.bare), (orphans, self.orphans)) if names)
 
-    def complaint(self, *, kept: int, way: str = "") -> DataError:
+    def complaint(self, *, kept: int, pairs: str = "", way: str = "") -> DataError:
         """The error that lists them all; leaving them out helps where more is kept than lost.
 
         Args:
             kept: how many images have masks.
+            pairs: the flags that pair what has no partner.
             way: the patterns of these alone, where what has none are further pictures of them.
         """
         parts = [
@@ -105,13 +105,12 @@ class Matched(NamedTuple):
         ]
         ending = ending_among([PurePath(name).name for name in (*self.bare, *self.orphans)])
         by_name = f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}'"
-        patterns = flags_of_cases(self.bare, self.orphans) or by_name
         drop = self._without_these(kept)
         drop += f"; if these are other pictures of images that have masks, name the images alone: {way}" if way else ""
         return DataError(
             "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
-            remedy=f"give the folder of the masks with --masks, say how the names go together ({patterns})" + drop,
+            remedy=f"give the folder of the masks with --masks, say how the names go together ({pairs or by_name})" + drop,
             code="DATA-010",
         )
 

@@ -20,7 +20,7 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.proposed import flags_of_cases
+from sfumato.data.source.proposed import flags_for_pairs
 from sfumato.errors import DataError, listed
 
 SAMPLE = 4
@@ -215,11 +215,11 @@ def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
     masks = [name for name, found in looked.items() if found]
     if masks and any(found is False for found in looked.values()):
         named = [told_files([one.entry for one in series[name].pictures.values()]) for name in masks]
-        files = [
-            [one.entry.locator for name in series if looked[name] is drawn for one in series[name].pictures.values()]
-            for drawn in (False, True)
-        ]
-        patterns = flags_of_cases(*files) or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
+        images, drawn = (
+            [one.entry for name in series if looked[name] is few for one in series[name].pictures.values()]
+            for few in (False, True)
+        )
+        patterns = flags_for_pairs(images, drawn, [picture.entry for picture in pictures]) or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
         raise DataError(
             "files that come again in many folders have few values, as masks have, beside others that have many:\n"
             + listed(named),

@@ -126,7 +126,10 @@ def test_masks_with_a_word_behind_the_names_of_images_are_chosen_from(tmp_path: 
         find_cases(tmp_path)
     images, masks = "images/{id}.png", "images/{id}_vessel.png"
     assert f"--images '{images}' --masks '{masks}'" in error.value.remedy
-    assert all("_vessel" in case.masks[0] for case in find_cases(tmp_path, hints=Hints(images=images, masks=masks)).cases)
+    for hints in (Hints(images=images, masks=masks), Hints(images=images, masks="masks/{id}.png")):
+        found = find_cases(tmp_path, hints=hints)
+        kind = str(hints.masks).replace("{id}", "{}")
+        assert [case.masks[0].endswith(kind.format(n)) for n, case in enumerate(found.cases)] == [True] * 4
 
 
 def test_other_forms_of_the_same_pictures_are_told(tmp_path: Path) -> None:

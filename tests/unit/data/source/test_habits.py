@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -815,6 +816,55 @@ def test_patterns_with_several_ids_make_no_classes_of_numbers(tmp_path: Path) ->
     hints = Hints(images="{id}/t{id}.tif", masks="{id}_ST/SEG/man_seg{id}.tif")
     found = find_cases(tmp_path, hints=hints)
     assert len(found.cases) == 2 * COUNT and not found.mask_names
+
+
+def proposed(remedy: str) -> list[Hints]:
+    """The patterns that an error proposes, as they would be typed."""
+    return [Hints(images=images, masks=masks) for images, masks in re.findall(r"--images '(.+?)' --masks '(.+?)'", remedy)]
+
+
+def test_frames_of_sequences_are_no_channels_and_no_readers(tmp_path: Path) -> None:
+    """EndoVis 2017: a folder of masks for each instrument, and frames of which those of one side were drawn on."""
+    for s, tools in ((1, ("Left_Forceps", "Other")), (2, ("Forceps", "Other")), (3, ("Forceps", "Scissors", "Other"))):
+        for n in range(3):
+            for side in ("left", "right"):
+                save(tmp_path, f"set_{s}/{side}_frames/frame{n:03}.png", noise(100 * s + n))
+            for place, tool in enumerate(tools):
+                save(tmp_path, f"set_{s}/truth/{tool}_labels/frame{n:03}.png", disc(4 + 7 * place, 9, 3, 20))
+    with pytest.raises(DataError, match="18 images have no mask") as caught:
+        find_cases(tmp_path)
+    assert not {"{channel}", "{reader}"} & set(re.findall(r"\{\w+\}", caught.value.remedy))
+    left, right = proposed(caught.value.remedy)
+    assert left.images == "set_{id}/left_frames/frame{id}.png" and "/right_frames/" in str(right.images)
+    found = find_cases(tmp_path, hints=left)
+    assert len(found.cases) == 9 and {"Left_Forceps", "Scissors"} < set(found.mask_names.values())
+
+
+def test_each_kind_of_truth_of_a_sequence_is_proposed(tmp_path: Path) -> None:
+    """Cell Tracking Challenge: gold truth of some frames, silver truth of all, and markers."""
+    for s in ("01", "02"):
+        for n in range(COUNT):
+            save(tmp_path, f"{s}/t{n:03}.tif", noise(n))
+            save(tmp_path, f"{s}_ST/SEG/man_seg{n:03}.tif", ONE)
+            save(tmp_path, f"{s}_GT/TRA/man_track{n:03}.tif", CUP)
+        save(tmp_path, f"{s}_GT/SEG/man_seg{int(s):03}.tif", ONE)
+    with pytest.raises(DataError, match="8 images have no mask") as caught:
+        find_cases(tmp_path)
+    kinds = {str(hints.masks): hints for hints in proposed(caught.value.remedy)}
+    silver = find_cases(tmp_path, hints=kinds.pop("{id}_ST/SEG/man_seg{id}.tif"))
+    assert len(silver.cases) == 2 * COUNT
+    gold = kinds.pop("{id}_GT/SEG/man_seg{id}.tif")
+    assert len(find_cases(tmp_path, hints=replace(gold, drop_unpaired=True)).cases) == 2
+    assert list(kinds) == ["{id}_GT/TRA/man_track{id}.tif"]
+
+
+def test_patterns_that_pair_nothing_are_not_proposed(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"images/a{n}.png", noise(n))
+        save(tmp_path, f"masks/b{n + 40}.png", ONE)
+    with pytest.raises(DataError, match="4 images have no mask") as caught:
+        find_cases(tmp_path)
+    assert "PLACE/{id}.png" in caught.value.remedy and len(proposed(caught.value.remedy)) == 1
 
 
 def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:

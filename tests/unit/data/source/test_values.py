@@ -288,3 +288,13 @@ def test_greys_in_files_of_classes_are_told(tmp_path: Path) -> None:
     save_all(tmp_path, soft(4, size=6), "_cup")
     told = next(note for note in find_cases(tmp_path).notes if "hold greys" in note)
     assert "(63, 127, 191, 255)" in told and "above half of the largest" in told
+
+
+def test_numbers_of_parts_in_files_of_classes_all_count(tmp_path: Path) -> None:
+    """EndoVis: a file for each instrument, whose values are its parts."""
+    made = soft(3, (0, 10, 20, 30))
+    save_all(tmp_path, made, "_forceps")
+    save_all(tmp_path, made[::-1, ::-1], "_scissors")
+    found = find_cases(tmp_path, hints=Hints(images="images/{id}.png", masks="masks/{id}_{class}.png"))
+    assert any("several values (10, 20, 30)" in note and "all but 0 are it" in note for note in found.notes)
+    assert ((read_mask(found.cases[0].masks[0]) > 0) == ((made > 0) | (made[::-1, ::-1] > 0))).all()
