@@ -276,6 +276,11 @@ def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: boo
     return found
 
 
+def how_many_fit(entries: Sequence[Entry], pattern: str | None) -> int:
+    """How many files a pattern of images fits; none without one."""
+    return len(_fits(entries, pattern, "--images")) if pattern is not None else 0
+
+
 def _fits(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
     """The files that a pattern fits."""
     expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
