@@ -39,11 +39,12 @@ from sfumato.data.source.making import make_cases
 from sfumato.data.source.paired import way_of_paired
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.pooled import without_pools
+from sfumato.data.source.previews import lies_among_previews, without_previews
 from sfumato.data.source.proposed import flags_for_pairs
-from sfumato.data.source.previews import without_previews
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
 from sfumato.data.source.trees import refuse_trees
-from sfumato.data.source.unlabelled import without_unlabelled
+from sfumato.data.source.unlabelled import without_encrypted, without_unlabelled
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
 from sfumato.data.source.words import SPLITS as SPLITS
@@ -74,9 +75,7 @@ class Arranged(NamedTuple):
         """The same as what was found in a source."""
         found = conclude(self.cases, self.notes, form=form, unpaired=self.unpaired)
         names = self.mask_names or found.mask_names
-        return found._replace(
-            mask_names=names, ignore=self.ignore, channels=self.channels, bare_alone=self.bare_alone
-        )
+        return found._replace(mask_names=names, ignore=self.ignore, channels=self.channels, bare_alone=self.bare_alone)
 
 
 def arrange(
@@ -178,15 +177,21 @@ def _by_names(
     *,
     anywhere: bool,
 ) -> Parted:
-    notes = list[str]()
+    free, notes = without_encrypted(free)
     if masks is None:
-        images, separate, notes = sort_roles(free, anywhere=anywhere, look=not hints.images_only)
+        images, separate, guessed = sort_roles(free, anywhere=anywhere, look=not hints.images_only)
+        notes += guessed
     else:
         images = _pictures(free, frozenset(), anywhere=anywhere)
         separate = [_as_mask(picture) for picture in _pictures(masks, frozenset(), anywhere=anywhere)]
     if hints.images_only:
         return Parted(images, Matched({}, {}, [], []), notes, has_masks=False)
-    images, made = without_previews(images, drawn=bool(separate or known))
+    previews = [picture for picture in separate if lies_among_previews(picture)]
+    separate = [picture for picture in separate if picture not in set(previews)]
+    images, made = without_previews([*images, *previews], drawn=bool(separate or known))
+    if separate:
+        images, copies = without_pools(images)
+        made += copies
     refuse_trees(images, separate)
     matched = match(images, separate, known)
     return Parted(images, matched, [*notes, *made], has_masks=bool(separate or known))

@@ -110,10 +110,10 @@ class Matched(NamedTuple):
         return DataError(
             "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
-            remedy=f"give the folder of the masks with --masks, say how the names go together ({pairs or by_name})" + drop,
+            remedy=f"give the folder of the masks with --masks, say how the names go together ({pairs or by_name})"
+            + drop,
             code="DATA-010",
         )
-
 
     def _without_these(self, kept: int) -> str:
         """The way to leave out what has no partner: with masks for all, even where more is left out than kept."""
@@ -267,6 +267,7 @@ class Index:
         self.by_plain: dict[str, list[Picture]] = defaultdict(list)
         self.groups: dict[tuple[str | None, tuple[str, ...]], list[Picture]] = defaultdict(list)
         self._channels: dict[Key, list[Picture]] | None = None
+        self._begun = defaultdict[str, set[tuple[str | None, tuple[str, ...]]]](set)
         self._numbered: bool | None = None
         for image in images:
             self.names[image.stem].append(image)
@@ -289,7 +290,7 @@ class Index:
                 return _hit(named, _inner(mask, mask.below), rest)
         for stem, rest in variants:
             if hit := self._by_words(mask, folded(stem), rest):
-                return hit
+                return self._with_other_channels(mask, hit, (stem, rest))
         return self._continued(mask) or self._of_channels(mask, variants) or self._only_one(mask, variants)
 
     def _by_words(self, mask: Picture, stem: str, rest: str) -> Hit | None:
@@ -301,6 +302,15 @@ class Index:
         if found and len({(image.split, _session(image)) for image in found}) == 1 and _is_one(found, stem):
             return _hit(found, _inner(mask, mask.below), rest)
         return None
+
+    def _with_other_channels(self, mask: Picture, hit: Hit, variant: tuple[str, str]) -> Hit:
+        """The same image with those beside it that have other words, where its own is a modality: `1_T2`, `1_C0`.
+
+        Beside a mask that its name marks, other words may be those of further masks.
+        """
+        words = len(hit.images) == 1 and not mask.is_marked and folded(hit.images[0].stem) != folded(variant[0])
+        channels = self._of_channels(mask, [variant]) if words else None
+        return channels if channels is not None and hit.images[0] in channels.images else hit
 
     def _continued(self, mask: Picture) -> Hit | None:
         """The image whose name the mask's continues, the longest."""
@@ -333,18 +343,23 @@ class Index:
         return next((_hit(found, mask.folder, rest) for stem, rest in variants if not stem), None)
 
     def _of_channels(self, mask: Picture, variants: Sequence[tuple[str, str]]) -> Hit | None:
-        """Images in one folder whose names continue that of the mask by one word each."""
+        """Images in one folder whose names continue that of the mask by one word each, wherever no others do."""
         if self._channels is None:
             self._channels = defaultdict(list)
             for image in self.images:
                 start, _, word = image.stem.rpartition("_") if "_" in image.stem else ("", "", image.stem)
                 if re.search(r"[^\W\d]", word):
                     self._channels[image.split, image.group, folded(start)].append(image)
+                    self._begun[folded(start)].add((image.split, image.group))
         for stem, rest in variants:
             for group, folder in _places(mask):
                 found = self._channels.get((mask.split, group, folded(stem)), [])
                 if len(found) > 1 and (stem or _are_of_several_kinds(found)):
                     return _hit(found, folder, rest)
+            if stem and len(homes := self._begun.get(folded(stem), set())) == 1:
+                found = self._channels[(*next(iter(homes)), folded(stem))]
+                if len(found) > 1:
+                    return _hit(found, _inner(mask, mask.below), rest)
         return None
 
 

@@ -818,9 +818,44 @@ def test_patterns_with_several_ids_make_no_classes_of_numbers(tmp_path: Path) ->
     assert len(found.cases) == 2 * COUNT and not found.mask_names
 
 
+def sequences(root: Path, word: str = "gd") -> None:
+    """Three sequences of each patient, and the truth in a folder beside theirs, which no word marks."""
+    for n in range(1, 5):
+        for channel in ("C0", "DE", "T2"):
+            save(root, f"MyoPS 2020/train25/training_10{n}_{channel}.nii.gz", noise(n))
+            save(root, f"MyoPS 2020/test20/test_20{n}_{channel}.nii.gz", noise(n + 9))
+        save(root, f"MyoPS 2020/train25_myops_{word}/training_10{n}_{word}.nii.gz", ONE.astype(np.int16) * 2)
+
+
+def test_truth_of_several_sequences_by_its_values(tmp_path: Path) -> None:
+    """MyoPS 2020: `gd` is no word for masks; the truth of the test is encrypted."""
+    sequences(tmp_path)
+    for n in range(1, 5):
+        save(tmp_path, f"MyoPS 2020/EvaluateByYourself/test_data_gd/test_20{n}_gdencrypt.nii.gz", noise(n + 20))
+    found = find_cases(tmp_path)
+    assert found.channels == ("C0", "DE", "T2") and len({case.volume for case in found.cases}) == 4
+    assert all("train25_myops_gd" in case.masks[0] for case in found.cases)
+    assert any("called encrypted, not used" in note and "_gdencrypt.nii.gz (4)" in note for note in found.notes)
+    assert any("without any mask, not used" in note and "test20/" in note for note in found.notes)
+
+
+def test_folders_of_few_values_below_a_common_one_are_no_classes(tmp_path: Path) -> None:
+    """What the error proposes works as it is typed."""
+    for n in range(1, 5):
+        save(tmp_path, f"set/scans/p{n}/scan_p{n}.nii.gz", noise(n))
+        save(tmp_path, f"set/drawings/p{n}/tumour{n}.nii.gz", disc(6, 6, 3, 1))
+    with pytest.raises(DataError, match=r"(?s)1 of 2 folders hold pictures of few values.*set/drawings") as caught:
+        find_cases(tmp_path)
+    hints = proposed(caught.value.remedy)[0]
+    found = find_cases(tmp_path, hints=hints)
+    assert len({case.volume for case in found.cases}) == 4 and all("drawings" in case.masks[0] for case in found.cases)
+
+
 def proposed(remedy: str) -> list[Hints]:
     """The patterns that an error proposes, as they would be typed."""
-    return [Hints(images=images, masks=masks) for images, masks in re.findall(r"--images '(.+?)' --masks '(.+?)'", remedy)]
+    return [
+        Hints(images=images, masks=masks) for images, masks in re.findall(r"--images '(.+?)' --masks '(.+?)'", remedy)
+    ]
 
 
 def test_frames_of_sequences_are_no_channels_and_no_readers(tmp_path: Path) -> None:
