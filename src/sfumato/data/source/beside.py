@@ -26,7 +26,6 @@ from sfumato.data.source.words import SIDES, shared_stem
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-
 BEHIND = re.compile(r"(.+)[ _.-]([^\W\d_]+)")
 """A name, and a word behind it."""
 

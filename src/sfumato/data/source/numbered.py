@@ -78,7 +78,9 @@ def _patterns(image: Series, mask: Series) -> Iterator[tuple[str, str]]:
     if not kept[0] or 2 * sum(numbers in known for numbers in named[1]) <= len(named[1]):
         return
     both = [_filled(one, places) for one, places in zip((image, mask), kept, strict=True)]
-    common = len(list(takewhile(lambda parts: parts[0] == parts[1], zip(*(parts[:-1] for parts in both), strict=False))))
+    common = len(
+        list(takewhile(lambda parts: parts[0] == parts[1], zip(*(parts[:-1] for parts in both), strict=False)))
+    )
     for cut in range(common, -1, -1):
         images, masks = ("**/" * (cut > 0) + "/".join(parts[cut:]) for parts in both)
         if "{id}" in images and "{id}" in masks:

@@ -1,9 +1,9 @@
 """Patterns that pair images with masks where names do not: what is told was tried on the files before.
 
-    p1/raw/T1.nii.gz, p1/raw/T2.nii.gz, p1/Masks/Manual_1.nii.gz ...      in the folder of each case
-    --images '**/{id}/raw/{channel}.nii.gz' --masks '**/{id}/Masks/Manual_{reader}.nii.gz'
+p1/raw/T1.nii.gz, p1/raw/T2.nii.gz, p1/Masks/Manual_1.nii.gz ...      in the folder of each case
+--images '**/{id}/raw/{channel}.nii.gz' --masks '**/{id}/Masks/Manual_{reader}.nii.gz'
 
-    01/t000.tif, 01_ST/SEG/man_seg000.tif ...                             by numbers (`source.numbered`)
+01/t000.tif, 01_ST/SEG/man_seg000.tif ...                             by numbers (`source.numbered`)
 """
 
 import os
