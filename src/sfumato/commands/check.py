@@ -137,7 +137,7 @@ def _lines(finding: Finding, *, below: str) -> list[str]:
         if len(finding.files) > NAMES:
             lines.append(f"  ... and {len(finding.files) - NAMES} more")
     if finding.fix:
-        lines.append(f"fix: {finding.fix}")
+        lines += for_terminal(f"fix: {finding.fix}").split("\n")
     return [visible(line) for line in lines]
 
 

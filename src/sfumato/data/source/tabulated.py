@@ -129,7 +129,12 @@ def tabulate(
         described = [case for case in described if case.label is not None]
     notes = [*arranged.notes, *notes, *labels.notes, *splits.notes, *_about_columns(table, plan, described)]
     return Tabulated(
-        arranged._replace(cases=described, notes=notes, unpaired=[*arranged.unpaired, *missing]),
+        arranged._replace(
+            cases=described,
+            notes=notes,
+            unpaired=[*arranged.unpaired, *missing],
+            bare_alone=arranged.bare_alone and not missing,
+        ),
         volumes.headers,
         volumes.kind(images),
         files.outside(root),

@@ -58,7 +58,7 @@ COLOURS = _words("color colour colors colours colored coloured colorized colouri
 PREVIEWS = _words(
     """
     overlay overlays overlaid visualisation visualisations visualization visualizations preview previews superimposed
-    blended thumbnail thumbnails distance distances distancemap distancemaps
+    blended thumbnail thumbnails distance distances distancemap distancemaps bbox bboxes
     """
 )
 """Pictures made of masks, or of masks over their images: neither."""
