@@ -252,15 +252,15 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if hints.table is not None:
         return _by_tables({hints.table: ""}, source, listing, masks, hints, follow=True)
     _refuse_table_alone(source, listing, hints)
-    kind, files, others, beside = _main_kind(source, listing, hints)
+    kind, files, others, previews = _main_kind(source, listing, hints)
     if masks is None and hints.images is None and not hints.images_only:
         refuse_pictured(listing.entries)
         refuse_lone_masks(files, others)
     if kind == "images":
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
-    beside = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
-    tables, notes, rows = find_tables(beside, files, source, hints)
+    perhaps = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
+    tables, notes, rows = find_tables(perhaps, files, source, hints)
     if rows.table:
         listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) != rows.table])
         others = [entry for entry in others if Path(entry.locator) != rows.table]
@@ -268,7 +268,7 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         found = _by_tables(tables, source, listing, masks, hints, follow=False)
     else:
         found, others = _without_table(source, listing, kind, files, others, masks, hints)
-    return with_rows(found, rows)._replace(notes=(*notes, *beside, *about_texts(others, files), *found.notes))
+    return with_rows(found, rows)._replace(notes=(*notes, *previews, *about_texts(others, files), *found.notes))
 
 
 def _without_table(
