@@ -128,6 +128,29 @@ def test_files_without_partner(source: Path, capsys: pytest.CaptureFixture[str])
     assert call("check", source, "--drop-unpaired") == 0
 
 
+def test_a_table_behind_a_flag_is_named_as_it_is_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "my scans"
+    for number in range(6):
+        save(folder / f"{number}.png", np.full((16, 16), 40 * number, np.uint8))
+    for name in ("one", "two"):
+        rows = [f"{number},{number % 2}" for number in range(6)]
+        (folder / f"{name}.csv").write_text("\n".join(["id,label", *rows]))
+    call("check", folder)
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"choose one with --labels '{folder}/one.csv' or --labels '{folder}/two.csv'" in told
+    assert call("check", folder, "--labels", folder / "one.csv") == 0
+
+
+def test_few_masks_of_many_images_are_kept_with_a_flag(source: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in sorted((source / "masks").iterdir())[1:]:
+        name.unlink()
+    assert call("check", source) == 3
+    told = " ".join(capsys.readouterr().err.split())
+    assert "--drop-unpaired, which keeps the 1 image that has a mask, and leaves 6 out" in told
+    assert "much alike" not in told
+    assert call("check", source, "--drop-unpaired") == 0
+
+
 def test_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("check", tmp_path / "gone") == 3
     assert "does not exist" in capsys.readouterr().err

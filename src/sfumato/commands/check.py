@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -131,13 +132,14 @@ def _tell(source: Path, found: Found, inspection: Inspection) -> None:
 
 def _lines(finding: Finding, *, below: str) -> list[str]:
     """What was found, a few names (short where they lie below a folder), what to do."""
-    lines = [line.replace(below, "") for line in shortened(for_terminal(finding.text)).split("\n")]
+    inside = re.compile(rf"(?<!--labels )(?<!--labels '){re.escape(below)}")  # a flag is typed as it stands
+    lines = [inside.sub("", line) for line in shortened(for_terminal(finding.text)).split("\n")]
     if finding.severity != "note":
         lines += [f"  {told_mask(file).replace(below, '')}" for file in finding.files[:NAMES]]
         if len(finding.files) > NAMES:
             lines.append(f"  ... and {len(finding.files) - NAMES} more")
     if finding.fix:
-        lines.append(f"fix: {finding.fix}")
+        lines += for_terminal(f"fix: {finding.fix}").split("\n")
     return [visible(line) for line in lines]
 
 

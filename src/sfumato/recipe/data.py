@@ -56,7 +56,7 @@ class Source(Part):
         description="what keeps cases in one split: a column, a regular expression with one group on the id, parent "
         "(the folder), PatientID or StudyInstanceUID (DICOM); none: each stands alone",
     )
-    class_level: Whole = Field(0, ge=0, description="which folder names the class, from 1; 0: the first that differs")
+    class_level: Whole = Field(0, ge=0, description="which folder names the class, from 1; 0: chosen, and told")
     slice_axis: Literal["auto", "axial", "coronal", "sagittal"] = Field(
         "auto", description="along which volumes are cut; auto: across the thickest slices"
     )

@@ -35,7 +35,7 @@ class SourceFlags:
         split_column: Column with train, validation or test.
         group_by: What keeps cases in one split: a column, a regular expression with one group on the id, parent (the
             folder), PatientID or StudyInstanceUID (DICOM), or none.
-        class_level: Which folder names the class, counted from 1; 0 takes the first that differs.
+        class_level: Which folder names the class, counted from 1; 0 chooses, and tells others.
         drop_unpaired: Leave out images without mask and masks without image, instead of refusing them.
         keep_split: Keep a split of the source that has one patient or picture in several parts, instead of refusing it.
         slice_axis: Along which axis volumes are cut: auto, axial, coronal or sagittal.

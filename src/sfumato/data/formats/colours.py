@@ -22,6 +22,9 @@ TABLE = "labelmap.txt"
 ABOVE = 3
 """How many folders above that of a mask the table may lie: masks/, SegmentationClass/, train/masks/."""
 
+MOST = 24
+"""Colours that may be classes; smooth edges and JPEG make far more."""
+
 _LINE = re.compile(r"(?P<name>[^:]+):(?P<red>\d{1,3}),(?P<green>\d{1,3}),(?P<blue>\d{1,3})(?::.*)?")
 
 
@@ -51,7 +54,7 @@ class Colours(NamedTuple):
         """The colours that the table does not name, the most frequent first."""
         codes, counts = np.unique(_coded(pixels), return_counts=True)
         ranked = [int(code) for code in codes[np.argsort(-counts)] if code not in self.codes]
-        return [f"{code >> 16},{code >> 8 & 255},{code & 255}" for code in ranked]
+        return list(map(_told, ranked))
 
 
 def find_colours(path: Path) -> Colours | None:
@@ -64,6 +67,26 @@ def find_colours(path: Path) -> Colours | None:
         if (table := folder / TABLE).is_file():
             return _read(table)
     return None
+
+
+def colours_in(pixels: Shaped[np.ndarray, "h w 3"]) -> frozenset[int]:
+    """The colours of a mask, each as one number."""
+    return frozenset(np.unique(_coded(pixels)).tolist())
+
+
+def way_with_table(colours: frozenset[int]) -> str:
+    """How to have masks in colours read: with the lines of a table for them, where they are few enough to be classes.
+
+    Args:
+        colours: those that were found (`colours_in`).
+    """
+    drawn = sorted(colours - {0}, reverse=True)
+    lines = ["background:0,0,0::", *(f"colour_{n}:{_told(code)}::" for n, code in enumerate(drawn, start=1))]
+    named = f", your names for colour_1 ...:\n{listed(lines)}" if 0 < len(drawn) <= MOST else ": name:red,green,blue::"
+    return (
+        "save it as a grey or palette image whose values are the classes; or write what its colours mean into "
+        f"{TABLE} beside it, a line each{named}"
+    )
 
 
 def _read(table: Path) -> Colours | None:
@@ -84,6 +107,10 @@ def _read(table: Path) -> Colours | None:
             code="DATA-013",
         )
     return Colours(table, tuple(name for name, _ in rows), codes)
+
+
+def _told(code: int) -> str:
+    return f"{code >> 16},{code >> 8 & 255},{code & 255}"
 
 
 def _one_number(red: int, green: int, blue: int) -> int:

@@ -11,7 +11,7 @@ says itself. Masks keep the index of a palette, since its colours mean nothing.
 
 import io
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,7 +24,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.formats.annotations.read import OUTLINE, read_outline
 from sfumato.data.formats.annotations.read import SUFFIXES as OUTLINES
 from sfumato.data.formats.archive import Locator, read_bytes, read_member
-from sfumato.data.formats.colours import Colours, find_colours
+from sfumato.data.formats.colours import Colours, colours_in, find_colours, way_with_table
 from sfumato.data.formats.content import opened
 from sfumato.data.formats.joined import is_joined, read_joined
 from sfumato.data.formats.origin import XMP_KEY
@@ -155,10 +155,27 @@ def _single(pixels: Pixels, locator: str) -> Plane:
     raise DataError(
         f"{locator}: the mask has {kind}",
         expected="one number per pixel: 0/255, class indices, or a palette",
-        remedy="save it as a grey or palette image whose values are the classes; or write what its colours mean into "
-        "labelmap.txt beside it, a line each: name:red,green,blue::",
+        remedy=way_with_table(_colours_of(pixels)),
         code="DATA-013",
     )
+
+
+def colours_of(locators: Iterable[str]) -> frozenset[int]:
+    """The colours of several masks; what cannot be read has none."""
+    found = frozenset[int]()
+    for locator in locators:
+        try:
+            found |= _colours_of(_stored(Locator.parse(locator), palette=True))
+        except SfumatoError:
+            continue
+    return found
+
+
+def _colours_of(pixels: np.ndarray) -> frozenset[int]:
+    """The colours of a mask of 8 bits; of other pixels none."""
+    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
+        return frozenset()
+    return colours_in(pixels[..., :3])
 
 
 def _unknown_colours(locator: str, table: Colours, pixels: Pixels) -> DataError:

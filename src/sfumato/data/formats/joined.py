@@ -34,6 +34,9 @@ LARGEST_CLASS = 254
 GREYS = 8
 """More values than this in a picture of outlines are the greys of one line."""
 
+NUMBERS = 63
+"""Values up to this one are numbers of parts, and no greys."""
+
 ARRAYS = (".npy", ".npz")
 """What holds numbers, and no greys."""
 
@@ -225,7 +228,7 @@ def shown(locator: str, raw: Raw) -> Bool[np.ndarray, "..."]:
     top = int(raw.max(initial=0))
     if locator.lower().endswith((".jpg", ".jpeg")):
         return np.asarray(raw >= 128)
-    return np.asarray(raw > (top // 2 if top > 8 else 0))
+    return np.asarray(raw > (top // 2 if top > NUMBERS else 0))
 
 
 def _other_size(mask: str, part: Part, found: Sequence[int], first: Sequence[int]) -> DataError:

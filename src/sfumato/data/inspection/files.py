@@ -1,22 +1,28 @@
 """What is wrong with the files of a set: unreadable, without partner, misnamed, or telling more than they should."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.colours import TABLE, way_with_table
+from sfumato.data.formats.image import colours_of
 from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.inspection.finding import Finding, Severity, files_of, is_picture, most_frequent
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
 from sfumato.data.source.nearest import alike_among
+from sfumato.data.source.pairing import told_kept
 from sfumato.data.storage import Storage
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
 NAMELESS = FILES
 """Volumes in these formats have no tags for the patient."""
+
+COLOURED = 64
+"""Masks in colours that are looked at for the table of these."""
 
 TORN = "DATA-082"
 
@@ -27,13 +33,13 @@ PAIRS = 3
 def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
     """Files that cannot be read, have no partner, are misnamed, or tell more than they should."""
     if found.unpaired:
-        alike = alike_among(found.unpaired)[:PAIRS]
+        alike = [] if found.bare_alone else alike_among(found.unpaired)[:PAIRS]
         yield Finding(
             code="DATA-010", severity=unpaired, files=found.unpaired,
             text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
             + (f"; much alike are {', '.join(alike)}" if alike else ""),
             fix="rename them alike, or say how their names go together (--images, --masks with {id})"
-            + (", or leave them out with --drop-unpaired" if len(found.unpaired) < len(found.cases) else ""),
+            + _without_unpaired(found),
         )  # fmt: skip
     yield from _of_source(found)
     yield from _unreadable(found, facts)
@@ -62,6 +68,14 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
     yield from (Finding(code="", severity="note", text=note) for note in found.notes)
 
 
+def _without_unpaired(found: Found) -> str:
+    """The way to leave out what has no partner, where more is kept than lost, or every mask has its image."""
+    kept = len({case.volume or case.id for case in found.cases})
+    if len(found.unpaired) < kept:
+        return ", or leave them out with --drop-unpaired"
+    return f", or {told_kept(kept, len(found.unpaired))}" if found.bare_alone else ""
+
+
 def _of_source(found: Found) -> Iterator[Finding]:
     """What is wrong with the source as a whole; patients torn by splits are told by `inspection.splits`, with files."""
     torn = in_several_splits(found.cases, of_patients(found.cases))
@@ -83,7 +97,7 @@ def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
         more += f" (and {len(problems) - 1} more of this kind)" if len(problems) > 1 else ""
         yield Finding(
             code=code, severity="error", text=first.finding + more,
-            fix=first.remedy or "mend these files, or take them out of the folder",
+            fix=_remedy(problems.values()) or "mend these files, or take them out of the folder",
             files=files_of(locator for _, locator in problems.values()),
         )  # fmt: skip
 
@@ -93,6 +107,14 @@ def _storages(found: Found, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, S
         yield case.image, fact.image and fact.image.storage
         for locator, mask in zip(case.masks, fact.masks, strict=True):
             yield locator, mask and mask.storage
+
+
+def _remedy(problems: Collection[tuple[DataError, str]]) -> str:
+    """What to do about problems of one code; masks in colours need one table for the colours of all."""
+    in_colours = [locator for problem, locator in problems if TABLE in problem.remedy]
+    if not in_colours:
+        return next(iter(problems))[0].remedy
+    return way_with_table(colours_of(in_colours[:: max(1, len(in_colours) // COLOURED)]))
 
 
 def _patient_tags(found: Found) -> Iterator[Finding]:

@@ -2,13 +2,17 @@
 
     images/1.png   masks/1_mask.gif   arteries/1.png   veins/1.png        further masks: which are meant?
     Images/1.jpg   Masks/1.png        Images_Cropped/1.jpg   Masks_Cropped/1.png    the same pictures in another form
+    images/1.jpg   masks/1.png        images/1_superpixels.png                      also with a word behind their names
 
 Further masks on the same grid compete with those that were found, so a person must choose. Other forms of the same
 pictures are left out, and told: as cases of their own they would show a patient twice.
 """
 
+import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
 
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import folded
@@ -16,73 +20,108 @@ from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.pairing import Matched, Owned, Picture
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.rivals import ways
-from sfumato.data.source.undecided import Masks
+from sfumato.data.source.undecided import Masks, flags_for
 from sfumato.data.source.witness import have_few_values
-from sfumato.data.source.words import shared_stem
+from sfumato.data.source.words import SIDES, shared_stem
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
+BEHIND = re.compile(r"(.+)[ _.-]([^\W\d_]+)")
+"""A name, and a word behind it."""
 
-def without_pictures_beside(matched: Matched, images: Sequence[Picture]) -> tuple[Matched, list[str]]:
+
+class Further(NamedTuple):
+    """A picture without a mask, and the image with one whose name it has."""
+
+    entry: Entry
+    image: Picture | None
+
+
+def without_pictures_beside(matched: Matched, images: Sequence[Picture], *, said: bool) -> tuple[Matched, list[str]]:
     """What was matched without further forms of its images, and a note on these.
 
+    Args:
+        matched: which masks the images have.
+        images: all of them.
+        said: whether a person said which masks are meant.
+
     Raises:
-        DataError: some are masks of the same images.
+        DataError: some are masks of the same images, and nobody said which are meant.
     """
     bare = set(matched.bare)
-    paired = {folded(image.stem): image for image in images if image.entry.locator in matched.owned}
-    own = {image.entry.parts[:-1] for image in paired.values()}
-    beside_these = {folder[:-1] for folder in own if folder}
-    found = defaultdict[Parts, list[Entry]](list)
-    for folder, image in ((image.entry.parts[:-1], image) for image in images):
-        if image.entry.locator in bare and folder and folder not in own and folder[:-1] in beside_these:
-            found[folder].append(image.entry)
-    beside = {
-        folder: entries
-        for folder, entries in found.items()
-        if 2 * sum(_name(entry) in paired for entry in entries) > len(entries)
-    }
+    alone = [image.entry for image in images if image.entry.locator in bare]
+    paired = [image for image in images if image.entry.locator in matched.owned]
+    if not alone or not paired:
+        return matched, []
+    beside = [*_in_folders_beside(alone, paired), *_with_a_word_behind(alone, paired)]
     if not beside:
         return matched, []
-    masks = [entries for entries in beside.values() if _are_masks(entries, matched, paired)]
+    masks = [] if said else [pictures for pictures in beside if _are_masks(pictures, matched)]
     if masks:
-        raise _compete(masks, matched, paired)
-    left = [entry for entries in beside.values() for entry in entries]
-    names = {entry.locator for entry in left}
+        raise _compete(masks, matched)
+    kinds = {further.entry: kind for kind, pictures in enumerate(beside) for further in pictures}
+    names = {entry.locator for entry in kinds}
     note = (
-        f"other pictures with the names of images, not used: {told_files(left, [entry.parts[-2] for entry in left])}; "
+        f"other pictures with the names of images, not used: {told_files(list(kinds), list(kinds.values()))}; "
         "--images and --masks with a pattern choose them"
     )
     return matched._replace(bare=[name for name in matched.bare if name not in names]), [note]
 
 
-def _name(entry: Entry) -> str:
-    return folded(shared_stem(entry.stem))
+def _in_folders_beside(alone: Sequence[Entry], paired: Sequence[Picture]) -> Iterator[list[Further]]:
+    """Pictures in folders beside those of images, most of which are called like these."""
+    named = {folded(image.stem): image for image in paired}
+    own = {image.entry.parts[:-1] for image in paired}
+    beside_these = {folder[:-1] for folder in own if folder}
+    found = defaultdict[Parts, list[Further]](list)
+    for entry in alone:
+        folder = entry.parts[:-1]
+        if folder and folder not in own and folder[:-1] in beside_these:
+            found[folder].append(Further(entry, named.get(folded(shared_stem(entry.stem)))))
+    yield from (
+        pictures
+        for pictures in found.values()
+        if 2 * sum(further.image is not None for further in pictures) > len(pictures)
+    )
 
 
-def _are_masks(entries: Sequence[Entry], matched: Matched, paired: dict[str, Picture]) -> bool:
+def _with_a_word_behind(alone: Sequence[Entry], paired: Sequence[Picture]) -> Iterator[list[Further]]:
+    """Pictures called after images in their folder, with one word behind that is there for most of these images."""
+    named = {(image.entry.parts[:-1], folded(image.stem)): image for image in paired}
+    found = defaultdict[str, list[Further]](list)
+    for entry in alone:
+        parts = BEHIND.fullmatch(folded(entry.stem))
+        image = named.get((entry.parts[:-1], parts[1])) if parts else None
+        if parts and image is not None and parts[2] not in SIDES:
+            found[parts[2]].append(Further(entry, image))
+    yield from (pictures for pictures in found.values() if 2 * len(pictures) > len(paired))
+
+
+def _are_masks(pictures: Sequence[Further], matched: Matched) -> bool:
     """Whether pictures have few values and lie on the grid of the masks of their image."""
-    entry = next(entry for entry in entries if _name(entry) in paired)
-    mask = matched.owned[paired[_name(entry)].entry.locator][0]
+    entry, image = next((entry, image) for entry, image in pictures if image is not None)
+    mask = matched.owned[image.entry.locator][0]
     try:
         sizes = {read_image(one.locator).shape[:2] for one in (entry, mask.entry)}
     except DataError:
         return False
-    return len(sizes) == 1 and have_few_values(entries)
+    return len(sizes) == 1 and have_few_values([entry for entry, _ in pictures])
 
 
-def _compete(kinds: Sequence[Sequence[Entry]], matched: Matched, paired: dict[str, Picture]) -> DataError:
+def _compete(kinds: Sequence[Sequence[Further]], matched: Matched) -> DataError:
     """The error about further masks, with the patterns of each kind."""
     several: Masks = {image: list(masks) for image, masks in matched.owned.items()}
-    for entries in kinds:
-        for entry in entries:
-            if _name(entry) in paired:
-                several[paired[_name(entry)].entry.locator].append(Owned(entry, entry.parts[-2], ""))
-    every = [mask.entry for masks in several.values() for mask in masks]
+    kind_of_each = {mask.entry: 0 for masks in several.values() for mask in masks}
+    for kind, pictures in enumerate(kinds, start=1):
+        for entry, image in pictures:
+            kind_of_each[entry] = kind
+            if image is not None:
+                several[image.entry.locator].append(Owned(entry, "", ""))
+    shown = told_files(list(kind_of_each), list(kind_of_each.values())).split(", ")
     return DataError(
-        f"{counted(len(several), 'image has', 'images have')} pictures of few values, as masks have, in several "
-        f"folders:\n{listed(told_files(every, [entry.parts[-2] for entry in every]).split(', '))}",
+        f"{counted(len(several), 'image has', 'images have')} pictures of few values, as masks have, of several "
+        f"kinds:\n{listed(shown)}",
         expected="one kind of masks, or folders that are called after what they show below one of masks",
-        remedy=f"choose one: {'; '.join(ways(several))}",
+        remedy=f"choose one: {'; '.join(ways(several)) or flags_for(chain.from_iterable(several.values()))}",
         code="DATA-011",
     )

@@ -32,11 +32,12 @@ PLACE = re.compile(r"\{(\w*)\}|(\*\*/?)|(\*)|(\?)|([^{*?]+|\{)")
 
 
 class Taken(NamedTuple):
-    """A file that a pattern fits, and what the names in the pattern are in its path."""
+    """A file that a pattern fits, what the names in the pattern are in its path, and its name without `{id}`."""
 
     entry: Entry
     id: str
     names: dict[str, str]
+    rest: str = ""
 
 
 def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
@@ -117,7 +118,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
     owned, others = defaultdict[str, list[Owned]](list), list[Taken]()
     for mask in _with_ids_of(files, _fitting(among, hints.masks, "--masks"), hints.masks):
         if mask.id in files:
-            owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", _says(mask) or mask.entry.name))
+            owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", _says(mask) or mask.rest))
         else:
             others.append(mask)
     drawn = {name for name, found in files.items() if found[0].entry.locator in owned}
@@ -161,7 +162,7 @@ def _with_longest(images: Collection[str], one: Taken, expression: str) -> Taken
         if name in images:
             fixed = expression.replace(ID.format(0), f"(?P<id_0>{re.escape(name)})")
             if again := re.fullmatch(fixed, where):
-                return Taken(one.entry, name, {key: again[key] for key in one.names})
+                return _as_taken(one.entry, again)
     return None
 
 
@@ -275,13 +276,26 @@ def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: boo
     return found
 
 
+def how_many_fit(entries: Sequence[Entry], pattern: str | None) -> int:
+    """How many files a pattern of images fits; none without one."""
+    return len(_fits(entries, pattern, "--images")) if pattern is not None else 0
+
+
 def _fits(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
     """The files that a pattern fits."""
     expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
     for entry in entries:
         if hit := next(filter(None, (expression.fullmatch(composed(where)) for where in _paths(entry))), None):
-            groups = {name: text for name, text in hit.groupdict().items() if text is not None}
-            ids = [text for name, text in groups.items() if name == "id" or name.startswith("id_")]
-            names = {name: groups[name] for name in NAMES[1:] if name in groups}
-            found.append(Taken(entry, "_".join(dict.fromkeys(ids)), names))
+            found.append(_as_taken(entry, hit))
     return found
+
+
+def _as_taken(entry: Entry, hit: re.Match[str]) -> Taken:
+    groups = {name: text for name, text in hit.groupdict().items() if text is not None}
+    ids = [name for name in groups if name == "id" or name.startswith("id_")]
+    names = {name: groups[name] for name in NAMES[1:] if name in groups}
+    start, rest = len(composed(entry.where)) - len(composed(entry.name)), composed(entry.stem)
+    for name in sorted(ids, key=hit.start, reverse=True):
+        if hit.start(name) >= start:
+            rest = rest[: hit.start(name) - start] + rest[hit.end(name) - start :]
+    return Taken(entry, "_".join(dict.fromkeys(groups[name] for name in ids)), names, rest)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from sfumato.data.manifest import SPLITS, Case
+from sfumato.data.source.persons import NEARLY_ALL, are_words
 from sfumato.escape import visible
 from sfumato.wording import counted
 
@@ -35,9 +36,9 @@ def with_one_spelling(cases: Sequence[Case]) -> tuple[tuple[Case, ...], list[str
 
 
 def without_folders_of_one(cases: Sequence[Case]) -> tuple[list[Case], list[str]]:
-    """The cases of a table; folders that nearly each of them has for itself are no classes."""
-    folders = {case.label for case in cases} - {None}
-    if not len(folders) > max(1, len(cases) // 2):
+    """The cases of a table; folders that most of them have for themselves (nearly all, of words) are no classes."""
+    folders = {case.label for case in cases if case.label is not None}
+    if len(folders) < 2 or len(folders) <= (NEARLY_ALL if are_words(folders) else 0.5) * len(cases):
         return list(cases), []
     note = f"the folders of the files are no classes: {len(folders)} for {counted(len(cases), 'image')}"
     return [replace(case, label=None) for case in cases], [note]

@@ -9,8 +9,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from sfumato.data.source.labels import read_labels
 from sfumato.data.source.lookup import Files
 from sfumato.data.source.table import Table, numbered, roles
+from sfumato.data.source.words import tokens
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -23,6 +25,12 @@ SHOWN = 5
 
 WIDE = {"level", "grade", "pathology", "diagnostic", "category", "target"}
 """Names of columns that are classes often, but not always: which one was taken is said."""
+
+LAST = {"label", "labels", "class", "classes", "grade", "diagnosis", "finding", "findings", "pathology", "dx"}
+"""Last words of the names of columns that are taken for the class where they are alone and have few values."""
+
+MOST = 50
+"""Classes of such a column."""
 
 
 class Plan(NamedTuple):
@@ -70,7 +78,7 @@ def plan_columns(table: Table, known: Mapping[str, str], files: Places) -> tuple
     image, channels, notes = _image_columns(table, known, possible["image"], files)
     free = [name for name in table.header if name not in (image, *channels)]
     masks = _mask_columns(table, known, [name for name in possible["mask"] if name in free], free, files)
-    taken, chosen = {image, *channels, *masks}, dict[str, str]()
+    taken, chosen, guessed = {image, *channels, *masks}, dict[str, str](), ""
     for role in ("label", "patient", "split"):
         own = {image} if role == "patient" else set()  # `patientId` may be what the file of a patient is called
         free = [name for name in possible[role] if name not in taken - own]
@@ -79,13 +87,28 @@ def plan_columns(table: Table, known: Mapping[str, str], files: Places) -> tuple
     if not table.named and not chosen["label"]:
         free = [name for name in table.header if name not in taken and not counts(table.column(name))]
         chosen["label"] = free[0] if len(free) == 1 else ""
+    elif not chosen["label"] and "label" not in known:
+        called = [name for name in table.header if name not in taken and _is_called_a_class(table, name)]
+        guessed = chosen["label"] = called[0] if len(called) == 1 else ""
     if not table.named:
         notes.append(f"{table.path.name} has no header: {image} names the images")
     others = [name for name in possible["label"] if name != chosen["label"]]
-    if chosen["label"] and "label" not in known and (others or chosen["label"].casefold() in WIDE):
+    if chosen["label"] and "label" not in known and (others or guessed or chosen["label"].casefold() in WIDE):
         more = f" (others: {', '.join(others)})" if others else ""
         notes.append(f"the class is taken from the column '{chosen['label']}'{more}: --label-column names another")
     return Plan(image=image, channels=channels, masks=masks, **chosen), notes
+
+
+def _is_called_a_class(table: Table, column: str) -> bool:
+    """Whether the last word of the name of a column is one for a class, and each row has one of a few."""
+    words, values = tokens(column), table.column(column)
+    if not words or words[-1].text not in LAST or not all(values):
+        return False
+    try:
+        names = read_labels(table.path, column, values, [row.number for row in table.rows], drop_empty=False).names
+    except DataError:
+        return False
+    return None not in names and 1 < len(set(names)) <= min(MOST, len(names) // 2)
 
 
 def _image_columns(

@@ -1,10 +1,17 @@
-"""Folders that are splits, since their names differ by the word for it alone: `verse19training` and `verse19test`."""
+"""Folders that are splits, since their names differ by the word for it alone: `verse19training` and `verse19test`.
 
+Versions do not count: `ISIC-2017_Training_Data` lies beside `ISIC-2017_Test_v2_Data`.
+"""
+
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 
 from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.words import SPLITS, read_folder, tokens
+
+VERSION = re.compile(r"[ _-]?(?:(?<![^\W_])v\d+(?:\.\d+)*|\d+(?:\.\d+)+)(?![^\W_])", re.IGNORECASE)
+"""Versions in names: `v2`, `1.0.0`."""
 
 
 def split_in(folder: str) -> str | None:
@@ -19,6 +26,7 @@ def splitting(entries: Iterable[Entry]) -> frozenset[Parts]:
     alike: dict[tuple[Parts, tuple[str, ...]], dict[Parts, str]] = defaultdict(dict)
     for folder in every:
         if (split := split_in(folder[-1])) and not read_folder(folder[-1]).role:
-            rest = tuple(token.text for token in tokens(folder[-1]) if token.text not in SPLITS)
+            plain = VERSION.sub("", folder[-1])
+            rest = tuple(token.text for token in tokens(plain) if token.text not in SPLITS)
             alike[folder[:-1], rest][folder] = split
     return frozenset(folder for splits in alike.values() if len(set(splits.values())) > 1 for folder in splits)

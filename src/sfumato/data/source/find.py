@@ -29,7 +29,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
-from sfumato.data.source.byhand import is_called_a_mask
+from sfumato.data.source.byhand import how_many_fit, is_called_a_mask
 from sfumato.data.source.classes import told_classes, told_splits
 from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
@@ -55,7 +55,8 @@ from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
 from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
-from sfumato.data.source.pictured import refuse_pictured
+from sfumato.data.source.pictured import are_previews, refuse_pictured, told_previews
+from sfumato.data.source.rowwise import with_rows
 from sfumato.data.source.shares import with_shares
 from sfumato.data.source.table import says_more
 from sfumato.data.source.tabulated import tabulate_splits
@@ -251,20 +252,23 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
     if hints.table is not None:
         return _by_tables({hints.table: ""}, source, listing, masks, hints, follow=True)
     _refuse_table_alone(source, listing, hints)
-    kind, files, others = _main_kind(source, listing)
+    kind, files, others, previews = _main_kind(source, listing, hints)
     if masks is None and hints.images is None and not hints.images_only:
         refuse_pictured(listing.entries)
         refuse_lone_masks(files, others)
     if kind == "images":
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
-    tables, notes = find_tables([entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))], files,
-                                source, hints)  # fmt: skip
+    perhaps = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
+    tables, notes, rows = find_tables(perhaps, files, source, hints)
+    if rows.table:
+        listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) != rows.table])
+        others = [entry for entry in others if Path(entry.locator) != rows.table]
     if tables:
         found = _by_tables(tables, source, listing, masks, hints, follow=False)
     else:
         found, others = _without_table(source, listing, kind, files, others, masks, hints)
-    return found._replace(notes=(*notes, *about_texts(others, files), *found.notes))
+    return with_rows(found, rows)._replace(notes=(*notes, *previews, *about_texts(others, files), *found.notes))
 
 
 def _without_table(
@@ -349,18 +353,27 @@ def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _main_kind(source: Path, listing: Listing) -> tuple[str, list[Entry], list[Entry]]:
-    """What most files of a folder are, these files, and all others.
+def _main_kind(source: Path, listing: Listing, hints: Hints) -> tuple[str, list[Entry], list[Entry], tuple[str, ...]]:
+    """What most files of a folder are, these files, all others that are not told yet, and a note on those that are.
+
+    Files that fit a person's pattern decide; pictures beside volumes are previews of these.
 
     Raises:
         DataError: there is nothing that could be an image.
     """
     sorted_out = {kind: divided(listing.entries, test) for kind, test in KINDS.items()}
     kind = max(sorted_out, key=lambda kind: len(sorted_out[kind][0]))
+    meant = {kind: how_many_fit(files, hints.images) for kind, (files, _) in sorted_out.items()}
+    if any(meant.values()):
+        kind = max(meant, key=lambda kind: meant[kind])
+    elif kind == "images" and are_previews(sorted_out["images"][0], sorted_out["volumes"][0]):
+        previews = sorted_out["images"][0]
+        others = [entry for entry in sorted_out["volumes"][1] if not is_picture(entry)]
+        return "volumes", sorted_out["volumes"][0], others, (told_previews(previews),)
     files, others = sorted_out[kind]
     if not files:
         raise _no_images(source, others)
-    return kind, files, others
+    return kind, files, others, ()
 
 
 def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
@@ -437,7 +450,8 @@ def _by_tables(
         found = _concluded(read.arranged, hints, form="table")
     found, others = with_lists(found, others)
     notes = (*left_out(listing, others), *found.notes)
-    return found._replace(notes=notes, outside=read.outside, patient_column=read.patient_column)
+    column = f"the column '{read.patient_column}'" if read.patient_column else ""
+    return found._replace(notes=notes, outside=read.outside, patients_by=column)
 
 
 def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:

@@ -27,7 +27,7 @@ class Hints:
         images_only: masks are not wanted, as when a model is used: every image is a case, with or without a mask.
         group_by: what keeps cases together in one split: a column of the table, a regular expression whose first
             group is found in the id, `parent` (the folder), `PatientID`, `StudyInstanceUID` (DICOM), or `none`.
-        class_level: which folder below the source names the class, counted from 1; 0 takes the first that differs.
+        class_level: which folder below the source names the class, counted from 1; 0 chooses, and tells others.
         slice_axis: along which axis volumes are cut; auto takes the one with the thickest slices.
         component: which component of volumes with several is the image; "all": each is a channel of it; "planes": the
             planes of a volume are (`sfumato.data.source.components`).
@@ -114,12 +114,13 @@ class Found(NamedTuple):
         regions: names of unions of classes by their stored values (nnU-Net), where the source has them.
         modality: "CT", "MR", ... where the source says so.
         unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
+        bare_alone: whether all of these are images without a mask.
         folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
         problems: what is wrong with the source, to be told together with what is wrong with its files.
         outside: folders that a table leads to, for the person alone: what is written names no place of this machine.
         channels: how the names of the files of an image of several end, in their order.
         reading: what a person said of images and masks, to be read so again.
-        patient_column: the column of the table that says whose the images are; empty without one.
+        patients_by: what of a table says whose the images are, in words; empty without one.
         patients: how many are known; None where nobody asked. A volume of nobody known is its own in the split alone.
     """
 
@@ -132,12 +133,13 @@ class Found(NamedTuple):
     regions: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     modality: str | None = None
     unpaired: tuple[str, ...] = ()
+    bare_alone: bool = False
     folds: tuple[Mapping[str, str], ...] = ()
     problems: tuple[DataError, ...] = ()
     outside: tuple[str, ...] = ()
     channels: tuple[str, ...] = ()
     reading: Mapping[str, Any] = MappingProxyType({})
-    patient_column: str = ""
+    patients_by: str = ""
     patients: int | None = None
 
     @property

@@ -10,7 +10,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found
 from sfumato.data.source.owners import TAGS, patients_by_tag
-from sfumato.data.source.persons import Name, parent_of, spelling
+from sfumato.data.source.persons import Name, parent_of, spelling, without_classes
 from sfumato.errors import DataError, listed
 
 PARENT, NOBODY = "parent", "none"
@@ -30,7 +30,8 @@ def grouped_by(found: Found, source: Path | None, wanted: str) -> Found:
     elif wanted == NOBODY:
         return _each_alone(found)
     elif wanted == PARENT and source is not None:
-        groups = [parent_of(name_of(case, source)) or None for case in found.cases]
+        names = [name_of(case, source) for case in found.cases]
+        groups = [parent_of(name) or None for name in without_classes(names, [case.label for case in found.cases])]
     elif wanted in TAGS:
         groups = patients_by_tag(found.cases, wanted)
     else:

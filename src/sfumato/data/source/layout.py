@@ -30,7 +30,7 @@ from sfumato.data.order import natural
 from sfumato.data.source.beside import without_pictures_beside
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
-from sfumato.data.source.dividing import split_in, splitting
+from sfumato.data.source.dividing import VERSION, split_in, splitting
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.labelled import about_cases
@@ -39,12 +39,14 @@ from sfumato.data.source.making import make_cases
 from sfumato.data.source.paired import way_of_paired
 from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.previews import without_previews
+from sfumato.data.source.pooled import without_pools
+from sfumato.data.source.previews import lies_among_previews, without_previews
+from sfumato.data.source.proposed import flags_for_pairs
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
 from sfumato.data.source.trees import refuse_trees
-from sfumato.data.source.unlabelled import without_unlabelled
+from sfumato.data.source.unlabelled import without_encrypted, without_unlabelled
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
-from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask
+from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask, tokens
 from sfumato.data.source.words import SPLITS as SPLITS
 
 
@@ -58,6 +60,7 @@ class Arranged(NamedTuple):
         mask_names: names of the classes of masks that are a file for each class, by their values.
         ignore: the value of pixels that say nothing, where masks of the field of view were found.
         channels: how the names of the files of an image of several end, in their order.
+        bare_alone: whether all that was left out are images without a mask.
     """
 
     cases: list[Case]
@@ -66,12 +69,13 @@ class Arranged(NamedTuple):
     mask_names: Mapping[int, str] = MappingProxyType({})
     ignore: int | None = None
     channels: tuple[str, ...] = ()
+    bare_alone: bool = False
 
     def found(self, form: str) -> Found:
         """The same as what was found in a source."""
         found = conclude(self.cases, self.notes, form=form, unpaired=self.unpaired)
         names = self.mask_names or found.mask_names
-        return found._replace(mask_names=names, ignore=self.ignore, channels=self.channels)
+        return found._replace(mask_names=names, ignore=self.ignore, channels=self.channels, bare_alone=self.bare_alone)
 
 
 def arrange(
@@ -114,12 +118,16 @@ def arrange(
         drawn = {image: masks for image, masks in matched.owned.items() if image in readings.masks}
         matched = matched._replace(owned=drawn, bare=_bare(parted, readings))
         matched, held = without_unlabelled(matched, parted.images)
-        matched, beside = without_pictures_beside(matched, parted.images)
+        matched, beside = without_pictures_beside(matched, parted.images, said=hints.masks is not None)
         held += beside
     unpaired = matched.unpaired if parted.has_masks else []
     images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]
     if (unpaired and not hints.drop_unpaired) or not images:
-        raise matched.complaint(kept=len(images), way=way_of_paired(parted))
+        every = [*entries, *(masks or ())]
+        bare, orphans = ([entry for entry in every if entry.locator in names]
+                         for names in map(set, (matched.bare, matched.orphans)))  # fmt: skip
+        pairs = "" if masks is not None else flags_for_pairs(bare, orphans, entries, kept=len(images))
+        raise matched.complaint(kept=len(images), pairs=pairs, way=way_of_paired(parted))
     names = channel_names(images, matched.channels)
     cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level)
     told = [_told(images, matched, readings, names)] if parted.has_masks else []
@@ -131,6 +139,7 @@ def arrange(
         readings.names,
         readings.ignore,
         names,
+        bare_alone=bool(unpaired) and not matched.orphans,
     )
 
 
@@ -168,15 +177,21 @@ def _by_names(
     *,
     anywhere: bool,
 ) -> Parted:
-    notes = list[str]()
+    free, notes = without_encrypted(free)
     if masks is None:
-        images, separate, notes = sort_roles(free, anywhere=anywhere, look=not hints.images_only)
+        images, separate, guessed = sort_roles(free, anywhere=anywhere, look=not hints.images_only)
+        notes += guessed
     else:
         images = _pictures(free, frozenset(), anywhere=anywhere)
         separate = [_as_mask(picture) for picture in _pictures(masks, frozenset(), anywhere=anywhere)]
     if hints.images_only:
         return Parted(images, Matched({}, {}, [], []), notes, has_masks=False)
-    images, made = without_previews(images, drawn=bool(separate or known))
+    previews = [picture for picture in separate if lies_among_previews(picture)]
+    separate = [picture for picture in separate if picture not in set(previews)]
+    images, made = without_previews([*images, *previews], drawn=bool(separate or known))
+    if separate:
+        images, copies = without_pools(images)
+        made += copies
     refuse_trees(images, separate)
     matched = match(images, separate, known)
     return Parted(images, matched, [*notes, *made], has_masks=bool(separate or known))
@@ -343,12 +358,13 @@ def _is_plain_image_folder(part: str) -> bool:
 
 
 def _says_split(part: str) -> bool:
-    """Whether a folder says a split of images and nothing else: `Testing Images`, `stage_2_test_images`.
+    """Whether a folder says a split of images and nothing else: `Testing Images`, `stage_2_test_images`, `Test Set`.
 
     `TRAIN007` is a case.
     """
     said = read_folder(part)
-    return part.lower() in SPLITS or (said.split is not None and said.certain and said.role == "image")
+    numbered = any(token.number is not None for token in tokens(VERSION.sub("", part)))
+    return said.split is not None and said.certain and (said.role == "image" or not (said.role or numbered))
 
 
 def _told(images: Sequence[Picture], matched: Matched, readings: Readings, channels: Sequence[str]) -> str:

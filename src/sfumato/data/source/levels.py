@@ -1,23 +1,50 @@
 """Which level of folders names the class of an image, which the patient, and what is said of the others.
 
-benign/SOB/adenosis/14-22549/40X/1.png     the class is benign; that adenosis may be one is told
+lower-tract/findings/polyps/1.jpg          the class is polyps, the folder that holds the images
+archive-7K/ADI/1.tif, archive-100K/ADI/2.tif    ADI, which comes again below several folders
+benign/SOB/adenosis/14-22549/40X/1.png     benign: slides and magnifications hold the images; adenosis is told
 fold0/benign/1.png                         folds are no classes: benign is
+R001/sub-r001s002/anat/1.nii.gz            none: above the persons of BIDS are sites
+COVID/images/1.png, Normal/images/1.png    few folders with images and masks each, called by words: classes
 Center_01/images/1.png                     neither class nor patient
 Center_01/p07/images/1.png                 the patient Center_01/p07, since centres number theirs alike
 p07/visit2/images/1.png                    the patient p07
+
+Each choice among several levels is told, with the `--class-level` of the others.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from sfumato.data.source.dividing import split_in
 from sfumato.data.source.divisions import divided_levels, holds_images, is_origin
+from sfumato.data.source.grouping import PARENT
 from sfumato.data.source.pairing import Picture
-from sfumato.data.source.persons import is_person, may_be_number
+from sfumato.data.source.persons import (
+    NEARLY_ALL,
+    VISIT,
+    Folders,
+    are_classes,
+    are_counted,
+    are_words,
+    is_person,
+    look_at,
+    may_be_number,
+)
+from sfumato.data.source.pieces import NOBODY
 from sfumato.data.source.words import PORTION
 from sfumato.errors import DataError, listed
 
 SHOWN = 3
 """Folders of a level that a line names."""
+
+BIDS = re.compile(r"sub-(?!folder|set|dir)[0-9a-z]+", re.IGNORECASE)
+"""Folders of persons as BIDS calls them."""
+
+LETTERS = re.compile(r"[^\W\d_]{2}")
+"""What a mere number has not."""
 
 Group = tuple[str, ...]
 Divided = Mapping[int, Mapping[str, str]]
@@ -56,9 +83,19 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[Group], *, masks
     nested = bool(folders) and masks and all(image.nested for image in images)
     whose = _level_of_people(named) if nested else None
     patients = [_person(group, alone, whose, divided) for group, alone in zip(groups, named, strict=True)]
+    if len(set(patients)) < 3 and None in patients:
+        patients = [None] * len(named)  # one folder beside images in none is nobody's
     if class_level:
         return Said(list(_at_level(images, class_level)), patients, notes)
-    if nested:
+    if all(any(map(BIDS.fullmatch, group)) for group in named):
+        return Said([None] * len(named), patients, [*notes, *_about_sites(images, named)])
+    if whose == 0 and are_classes(group[0] for group in named if group):
+        patients, names = [None] * len(named), sorted(folders)
+        notes.append(
+            f"folders with images and masks each, taken as classes ({_some(names)}): --group-by {PARENT} if each is a "
+            "patient, --set data.labels=none if they are data sets"
+        )
+    elif nested:
         return Said([group[0] if whose else None for group in named], patients, notes)
     beside = sum(not group for group in named)
     if beside and len(folders) == 1:
@@ -66,8 +103,9 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[Group], *, masks
         named = [()] * len(groups)
     elif beside and folders:
         notes.append(f"images beside the class folders, in none of them: {beside}")
-    notes += _about_levels(images, named)
-    return Said([group[0] if group else None for group in named], patients, notes)
+    level = _level_of_classes(named)
+    notes += [*_about_levels(images, named, level), *_about_splits(named, level)]
+    return Said([group[level] if group else None for group in named], patients, notes)
 
 
 def _at_level(images: Sequence[Picture], level: int) -> Iterator[str]:
@@ -116,18 +154,102 @@ def _about_one(images: Sequence[Picture], folder: str, beside: int) -> str:
     return f"the folder {folder} is no class, since the other images ({beside}) lie in none{flag}"
 
 
-def _about_levels(images: Sequence[Picture], named: Sequence[Group]) -> Iterator[str]:
+def _level_of_classes(named: Sequence[Group]) -> int:
+    """The level of the classes: names that come again, else the folders that hold images, else the first.
+
+    Below persons are their files, of whatever kind: nothing there is a class unless a person says so.
+    """
+    depth = min(map(len, named), default=0)
+    by_level = [[group[level] for group in named] for level in range(depth)]
+    free = next((level for level, folders in enumerate(by_level) if _hold_people(folders)), depth)
+    levels = [level for level in range(free) if _may_be_classes(by_level[level])]
+    if again := [level for level in levels if _comes_again(named, level)]:
+        return again[-1]
+    last = depth - 1
+    holds = last in levels and all(len(group) == depth for group in named)
+    return last if holds and are_words(set(by_level[last])) else 0
+
+
+def _hold_people(folders: Sequence[str]) -> bool:
+    """Whether folders, one for each image, are persons, may be, or are mere numbers."""
+    return look_at(folders) != Folders(people=False, doubtful=False) or _are_numbers(set(folders))
+
+
+def _may_be_classes(folders: Sequence[str]) -> bool:
+    """Whether the folders of a level may be classes: several, not one for nearly each image, and not of people.
+
+    Args:
+        folders: the folder of each image.
+    """
+    return 1 < len(set(folders)) <= NEARLY_ALL * len(folders) and not _are_of_people(folders)
+
+
+def _are_of_people(folders: Iterable[str]) -> bool:
+    """Whether most folders of a level may be persons, or their visits, sides, sequences or magnifications."""
+    names = set(folders)
+    theirs = sum(
+        is_person(name) or may_be_number(name) or bool(VISIT.fullmatch(name) or NOBODY.fullmatch(name))
+        for name in names
+    )
+    return 2 * theirs > len(names) and not are_counted(names)
+
+
+def _are_numbers(names: Collection[str]) -> bool:
+    """Whether most names are mere numbers: archives above classes (`CRC-100K`) have numbers too."""
+    telling = [name for name in names if re.search(r"\d", name) and not LETTERS.search(name)]
+    return 2 * len(telling) > len(names) and not are_counted(names)
+
+
+def _comes_again(named: Sequence[Group], level: int) -> bool:
+    """Whether most names of a level lie below several folders."""
+    above = defaultdict[str, set[Group]](set)
+    for group in named:
+        above[group[level]].add(group[:level])
+    return 2 * sum(len(places) > 1 for places in above.values()) > len(above)
+
+
+def _about_levels(images: Sequence[Picture], named: Sequence[Group], chosen: int) -> Iterator[str]:
     """A line about further levels of folders that may be classes."""
-    first = _level(images, [group[:1] for group in named])
-    if first is None:
+    if not (taken := _level(images, [group[chosen : chosen + 1] for group in named])):
         return
-    for depth in range(1, min(map(len, named))):
-        found = _level(images, [group[depth : depth + 1] for group in named])
-        if found and len(found[1]) > 1 and not any(map(may_be_number, found[1])):
+    others = list[str]()
+    for depth in range(min(map(len, named))):
+        folders = [group[depth] for group in named]
+        found = _level(images, [(folder,) for folder in folders])
+        if depth == chosen or not found or len(found[1]) < 2:
+            continue
+        if not (_hold_people(folders) if depth < chosen else _are_of_people(folders)):
+            others.append(f"--class-level {found[0]} takes those of level {found[0]} ({_some(found[1])})")
+    if not others:
+        return
+    if _hold_people([group[chosen] for group in named]):
+        yield f"folders below those of level {taken[0]} ({_some(taken[1])}) that may be classes: {'; '.join(others)}"
+    else:
+        yield f"the classes are the folders of level {taken[0]} ({_some(taken[1])}); {'; '.join(others)}"
+
+
+def _about_splits(named: Sequence[Group], chosen: int) -> Iterator[str]:
+    """A line about folders above the classes some of which say a split, and others none."""
+    for level in range(min(chosen, min(map(len, named), default=0))):
+        names = sorted({group[level] for group in named})
+        if said := [name for name in names if split_in(name)]:
             yield (
-                f"the classes are the folders of level {first[0]} ({_some(first[1])}); --class-level {found[0]} takes "
-                f"those of level {found[0]} ({_some(found[1])})"
+                f"a split is not read from the folders {_some(names)}, since {_some(said)} alone may say one: call "
+                "them train, validation and test to have it"
             )
+
+
+def _about_sites(images: Sequence[Picture], named: Sequence[Group]) -> Iterator[str]:
+    """A line about the folders above the persons of BIDS, where these would be classes."""
+    above = [tuple(group[: next(n for n, name in enumerate(group) if BIDS.fullmatch(name))]) for group in named]
+    for depth in range(min(map(len, above), default=0)):
+        found = _level(images, [group[depth : depth + 1] for group in above])
+        if found and len(found[1]) > 1:
+            yield (
+                f"folders above those of persons (sub-...) are no classes: {_some(found[1])}; --class-level {found[0]} "
+                "makes them classes"
+            )
+            return
 
 
 def _level(images: Sequence[Picture], folders: Sequence[Group]) -> tuple[int, list[str]] | None:

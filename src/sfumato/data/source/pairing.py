@@ -19,10 +19,10 @@ from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import common_start
-from sfumato.data.source.proposed import flags_of_cases
 from sfumato.data.source.words import (
     DATATYPES,
     MODALITIES,
+    SIDES,
     qualifier,
     tokens,
     without_image_words,
@@ -87,11 +87,12 @@ class Matched(NamedTuple):
         orphans = counted(len(self.orphans), "mask without an image", "masks without an image")
         return ", ".join(text for text, names in ((bare, self.bare), (orphans, self.orphans)) if names)
 
-    def complaint(self, *, kept: int, way: str = "") -> DataError:
+    def complaint(self, *, kept: int, pairs: str = "", way: str = "") -> DataError:
         """The error that lists them all; leaving them out helps where more is kept than lost.
 
         Args:
             kept: how many images have masks.
+            pairs: the flags that pair what has no partner.
             way: the patterns of these alone, where what has none are further pictures of them.
         """
         parts = [
@@ -104,15 +105,27 @@ class Matched(NamedTuple):
         ]
         ending = ending_among([PurePath(name).name for name in (*self.bare, *self.orphans)])
         by_name = f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}_outline{ending}'"
-        patterns = flags_of_cases(self.bare, self.orphans) or by_name
-        drop = ", or leave these out with --drop-unpaired" if len(self.unpaired) < kept else ""
+        drop = self._without_these(kept)
         drop += f"; if these are other pictures of images that have masks, name the images alone: {way}" if way else ""
         return DataError(
             "\n  ".join(parts),
             expected="the same name for an image and its mask, but for the ending and _mask, _gt, _segmentation ...",
-            remedy=f"give the folder of the masks with --masks, say how the names go together ({patterns})" + drop,
+            remedy=f"give the folder of the masks with --masks, say how the names go together ({pairs or by_name})"
+            + drop,
             code="DATA-010",
         )
+
+    def _without_these(self, kept: int) -> str:
+        """The way to leave out what has no partner: with masks for all, even where more is left out than kept."""
+        if len(self.unpaired) < kept:
+            return ", or leave these out with --drop-unpaired"
+        return "" if self.orphans or not kept else f", or {told_kept(kept, len(self.bare))}"
+
+
+def told_kept(kept: int, bare: int) -> str:
+    """The way to go on with images that have masks, where more have none."""
+    with_masks = counted(kept, "image that has a mask", "images that have a mask")
+    return f"go on with --drop-unpaired, which keeps the {with_masks}, and leaves {bare} out"
 
 
 class Parted(NamedTuple):
@@ -175,12 +188,14 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
 
 
 def _called_otherwise(index: "Index", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
-    """The images of masks where another word stands before or behind all of their names: `bus_01-l`, `mask_01-l`.
+    """The images of masks where another word stands before or behind all names: `bus_01-l`, `mask_01-l`; `1`, `p1`.
 
     Empty where most masks have none even so.
     """
-    before, behind = _around([image.stem for image in index.images])
-    start, end = map(len, _around([mask.stem for mask in masks]))
+    homes = [{picture.entry.parts[:-1] for picture in pictures} for pictures in (index.images, masks)]
+    apart = homes[0].isdisjoint(homes[1])
+    before, behind = _around([image.stem for image in index.images], letters=apart)
+    start, end = map(len, _around([mask.stem for mask in masks], letters=apart))
     hits = [
         (mask, index.find(mask._replace(stem=before + mask.stem[start : len(mask.stem) - end] + behind)))
         for mask in masks
@@ -188,16 +203,31 @@ def _called_otherwise(index: "Index", masks: Sequence[Picture]) -> list[tuple[Pi
     return hits if 2 * sum(hit is not None for _, hit in hits) > len(hits) else []
 
 
-def _around(names: Sequence[str]) -> tuple[str, str]:
-    """The words that stand before and behind all of several names; numbers tell cases apart."""
+def _around(names: Sequence[str], *, letters: bool) -> tuple[str, str]:
+    """The words that stand before and behind all of several names; numbers tell cases apart.
+
+    Args:
+        names: of files without their endings.
+        letters: whether letters before the numbers of all count too, as where masks have folders of their own.
+    """
     if len(names) < 2:
         return "", ""
-    return _words_before(names), _words_before([name[::-1] for name in names])[::-1]
+    before = _words_before(names)
+    before += _letters_before_numbers(names, before) if letters else ""
+    return before, _words_before([name[::-1] for name in names])[::-1]
 
 
 def _words_before(names: Sequence[str]) -> str:
     words = re.match(r"(?:[^\W\d_]+[ _.-]+)*", common_start(names))
     return words[0] if words else ""
+
+
+def _letters_before_numbers(names: Sequence[str], before: str) -> str:
+    """The letters between words and the number of each name; sides tell images apart."""
+    found = re.match(r"[^\W\d_]+", common_start(names)[len(before) :])
+    letters = found[0] if found else ""
+    numbered = all(name[len(before) + len(letters) :][:1].isdigit() for name in names)
+    return letters if numbered and letters.lower() not in SIDES else ""
 
 
 def _beyond(folder: str, image: Picture) -> str:
@@ -237,6 +267,7 @@ class Index:
         self.by_plain: dict[str, list[Picture]] = defaultdict(list)
         self.groups: dict[tuple[str | None, tuple[str, ...]], list[Picture]] = defaultdict(list)
         self._channels: dict[Key, list[Picture]] | None = None
+        self._begun = defaultdict[str, set[tuple[str | None, tuple[str, ...]]]](set)
         self._numbered: bool | None = None
         for image in images:
             self.names[image.stem].append(image)
@@ -259,7 +290,7 @@ class Index:
                 return _hit(named, _inner(mask, mask.below), rest)
         for stem, rest in variants:
             if hit := self._by_words(mask, folded(stem), rest):
-                return hit
+                return self._with_other_channels(mask, hit, (stem, rest))
         return self._continued(mask) or self._of_channels(mask, variants) or self._only_one(mask, variants)
 
     def _by_words(self, mask: Picture, stem: str, rest: str) -> Hit | None:
@@ -271,6 +302,15 @@ class Index:
         if found and len({(image.split, _session(image)) for image in found}) == 1 and _is_one(found, stem):
             return _hit(found, _inner(mask, mask.below), rest)
         return None
+
+    def _with_other_channels(self, mask: Picture, hit: Hit, variant: tuple[str, str]) -> Hit:
+        """The same image with those beside it that have other words, where its own is a modality: `1_T2`, `1_C0`.
+
+        Beside a mask that its name marks, other words may be those of further masks.
+        """
+        words = len(hit.images) == 1 and not mask.is_marked and folded(hit.images[0].stem) != folded(variant[0])
+        channels = self._of_channels(mask, [variant]) if words else None
+        return channels if channels is not None and hit.images[0] in channels.images else hit
 
     def _continued(self, mask: Picture) -> Hit | None:
         """The image whose name the mask's continues, the longest."""
@@ -303,18 +343,23 @@ class Index:
         return next((_hit(found, mask.folder, rest) for stem, rest in variants if not stem), None)
 
     def _of_channels(self, mask: Picture, variants: Sequence[tuple[str, str]]) -> Hit | None:
-        """Images in one folder whose names continue that of the mask by one word each."""
+        """Images in one folder whose names continue that of the mask by one word each, wherever no others do."""
         if self._channels is None:
             self._channels = defaultdict(list)
             for image in self.images:
                 start, _, word = image.stem.rpartition("_") if "_" in image.stem else ("", "", image.stem)
                 if re.search(r"[^\W\d]", word):
                     self._channels[image.split, image.group, folded(start)].append(image)
+                    self._begun[folded(start)].add((image.split, image.group))
         for stem, rest in variants:
             for group, folder in _places(mask):
                 found = self._channels.get((mask.split, group, folded(stem)), [])
                 if len(found) > 1 and (stem or _are_of_several_kinds(found)):
                     return _hit(found, folder, rest)
+            if stem and len(homes := self._begun.get(folded(stem), set())) == 1:
+                found = self._channels[(*next(iter(homes)), folded(stem))]
+                if len(found) > 1:
+                    return _hit(found, _inner(mask, mask.below), rest)
         return None
 
 

@@ -26,12 +26,12 @@ from sfumato.data.source.grouping import NOBODY, PARENT, grouped_by, name_of
 from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
     Name,
-    are_data_sets,
     look_at,
     offers,
     parent_of,
     said_by_names,
     spelling,
+    without_classes,
 )
 from sfumato.data.source.pieces import are_numbers_of_names, grouped_by_names, in_variants
 from sfumato.data.source.table import UNKNOWN
@@ -41,8 +41,8 @@ from sfumato.wording import counted
 SHOWN = 3
 """Patients that a line names."""
 
-PEOPLE = "folders of patients by their names, which are no classes"
-"""How a line about such folders begins."""
+ASKED = "DATA-068"
+"""The question whether folders are patients or classes, beside which none of them is told to be patients."""
 
 FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
 """Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
@@ -65,7 +65,7 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
         found = grouped_by(found, source, hints.group_by)
         if source is not None and found.form != "manifest":
             names = [name_of(case, source) for case in found.cases]
-            found = _without_people_as_classes(found, names, hints)
+            found, _ = _without_people_as_classes(found, names, hints)
     elif source is not None and found.form != "manifest":
         found = _guessed(found, source, hints)
     found = _with_one_spelling(found)
@@ -80,14 +80,12 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     names = [name_of(case, source) for case in found.cases]
     if hints.class_level:
         found = _without_classes_as_people(found)
-    if found.form != "table":
-        found = _without_data_sets_as_people(found, names)
-    found = _without_people_as_classes(found, names, hints)
+    found, level = _without_people_as_classes(found, names, hints)
     told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
     several = len({case.volume or case.id for case in found.cases}) > 1
     speaking = found.form in FORMS and len(set(names)) > 1
     named: Sequence[str | None] = said_by_names(names) if speaking else [None] * len(names)
-    order = [told, tags, named] if found.form == "table" else [tags, named, told]
+    order = [told, tags, named] if found.form == "table" or found.patients_by else [tags, named, told]
     if speaking and not any(map(any, order)):
         order = [named := grouped_by_names(names)]
     patients = [next(filter(None, said), None) for said in zip(*order, strict=True)]
@@ -97,7 +95,7 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
         _Origin(one == patient, tag == patient) if patient else None
         for one, tag, patient in zip(told, tags, patients, strict=True)
     ]
-    notes = [*_about_people(found, origin, names, several=several), *_about_variants(names, speaking=speaking)]
+    notes = [*_about_people(found, origin, names, level, several=several), *_about_variants(names, speaking=speaking)]
     if several and not any(patients):
         notes.append(_nobody(found, names, speaking=speaking))
     known = {case.patient for case, one in zip(found.cases, origin, strict=True) if one is not None}
@@ -112,20 +110,28 @@ class _Origin(NamedTuple):
 
 
 def _about_people(
-    found: Found, origins: Sequence[_Origin | None], names: Sequence[Name], *, several: bool
+    found: Found, origins: Sequence[_Origin | None], names: Sequence[Name], level: int, *, several: bool
 ) -> Iterator[str]:
-    """What says who the patients are, each with how many it makes; all numbers are those of the cases as they stand."""
+    """What says who the patients are, each with how many it makes; all numbers are those of the cases as they stand.
+
+    Args:
+        found: the cases.
+        origins: what says whose each is.
+        names: of the images.
+        level: that of folders that are patients by their names and would be classes; 0 without such.
+        several: whether there are several images or volumes.
+    """
     column, tag, name = dict[str, None](), dict[str, None](), dict[str, None]()
     for case, origin in zip(found.cases, origins, strict=True):
         if origin is not None and case.patient is not None:
             (column if origin.told else tag if origin.tag else name)[case.patient] = None
     alone = origins.count(None)
-    if column and found.patient_column:
-        yield f"whose the images are is said by the column '{found.patient_column}': {_patients(len(column))}"
-    elif column:
-        asked = found.form == "table" or any(note.startswith(PEOPLE) for note in found.notes)
-        level = "" if asked else f"; {_level(names, column)} if each is a class"
-        yield f"folders taken as patients (kept together): {len(column)}{level}"
+    if column and found.patients_by:
+        yield f"whose the images are is said by {found.patients_by}: {_patients(len(column))}"
+    elif column and not any(problem.code == ASKED for problem in found.problems):
+        flag = "" if found.form == "table" else f"; {_level(names, column)} if each is a class"
+        flag = f"; --class-level {level} makes them classes" if level else flag
+        yield f"folders taken as patients (kept together): {len(column)}{flag}"
     if tag:
         one = "; if these numbers were blanked, --group-by StudyInstanceUID" if len(tag) == 1 and several else ""
         yield (
@@ -136,6 +142,7 @@ def _about_people(
         rest = f"; {counted(alone, 'case')} without such a name stand alone" if alone else ""
         if apart := _in_several_folders(found, origins, names):
             rest += f"; of one name in several folders, taken for one person: {apart}, else --group-by {PARENT}"
+        rest += f"; --class-level {level} makes classes of their folders" if level else ""
         yield (
             f"whose the images are is guessed from their names ({_patients(len(name))}, such as "
             f"{', '.join(list(name)[:SHOWN])}{rest}): --group-by says it otherwise, --group-by {NOBODY} keeps each by "
@@ -174,19 +181,6 @@ def _known(case: Case) -> str | None:
     return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN else patient
 
 
-def _without_data_sets_as_people(found: Found, paths: Sequence[Name]) -> Found:
-    """A few large folders with images and masks each, which no name makes persons, are data sets."""
-    folders = [name for case in found.cases if (name := _known(case))]
-    if len(folders) < len(found.cases) or not are_data_sets(folders):
-        return found
-    cases = tuple(replace(case, patient=None) for case in found.cases)
-    names = ", ".join(sorted(set(folders)))
-    level = _level(paths, set(folders))
-    note = f"folders with images and masks each, taken as data sets ({names}): --group-by {PARENT} if each is a "
-    note += f"patient, {level} if each is a class"
-    return found._replace(cases=cases, notes=(*found.notes, note))
-
-
 def _without_classes_as_people(found: Found) -> Found:
     """Folders that a person calls classes are no patients."""
     cases = tuple(replace(case, patient=None) if case.patient == case.label else case for case in found.cases)
@@ -211,9 +205,10 @@ def _nobody(found: Found, names: Sequence[Name], *, speaking: bool) -> str:
             "nobody said whose the images are: each stands alone. Where one patient has several, give files whose "
             "names or folders tell it, or a table with a column patient"
         )
-    ids = [case.volume or case.id for case in found.cases]
+    above = without_classes(names, [case.label for case in found.cases])
+    once = {case.volume or case.id: name for case, name in zip(found.cases, above, strict=True)}
     fitting = [f"--group-by '{column}' ({number} groups)" for column, number in _columns(found.cases)]
-    fitting += map(str, offers(names, ids, classes=len(found.classes)))
+    fitting += map(str, offers(list(once.values()), list(once), classes=len(found.classes)))
     other = (
         "--group-by with an expression whose group is the patient, such as '(.*)_', or a table with a column patient"
     )
@@ -233,16 +228,20 @@ def _columns(cases: Sequence[Case]) -> Iterator[tuple[str, int]]:
             yield column, len(sizes)
 
 
-def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints) -> Found:
-    """Folders that look like persons are no classes: patients where their names say so, else a question."""
+def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints) -> tuple[Found, int]:
+    """Folders that look like persons are no classes: patients where their names say so, else a question.
+
+    Returns:
+        what was found, and the level of folders that are patients by their names; 0 without such.
+    """
     by_folder = all(case.label in name.folders for case, name in zip(found.cases, names, strict=True))
     if hints.class_level or not by_folder or not found.cases:
-        return found
+        return found, 0
     folders = [case.label or "" for case in found.cases]
     looks = look_at(folders)
     begun = are_numbers_of_names(folders, names)
     if not looks.people and not looks.doubtful and not begun:
-        return found
+        return found, 0
     people = looks.people or begun or all(said_by_names([Name((), folder) for folder in sorted(set(folders))]))
     level = names[0].folders.index(folders[0]) + 1
     named = hints.group_by is None
@@ -251,15 +250,18 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
         for case in found.cases
     )
     found = found._replace(cases=cases, classes=())
-    number = len({said or folder for said, folder in zip(said_by_names(names), folders, strict=True)})
+    if people and named:
+        return found, level
     if people:
-        note = f"{PEOPLE}: {number}; --class-level {level} makes them"
-        return found._replace(notes=(*found.notes, f"{note} classes"))
+        number = len({said or folder for said, folder in zip(said_by_names(names), folders, strict=True)})
+        note = f"folders of patients by their names, which are no classes: {number}; --class-level {level} makes them"
+        return found._replace(notes=(*found.notes, f"{note} classes")), level
     if hints.group_by == PARENT:  # also where each has folders of its own
         cases = tuple(replace(case, patient=folder) for case, folder in zip(found.cases, folders, strict=True))
+        number = len(set(folders))
         note = f"folders of patients, as --group-by {PARENT} says: {number}"
-        return found._replace(cases=cases, notes=(*found.notes, note))
-    return found._replace(problems=(*found.problems, _question(folders, level)))
+        return found._replace(cases=cases, notes=(*found.notes, note)), 0
+    return found._replace(problems=(*found.problems, _question(folders, level))), 0
 
 
 def _question(folders: Sequence[str], level: int) -> DataError:
@@ -269,7 +271,7 @@ def _question(folders: Sequence[str], level: int) -> DataError:
         f"{len(sizes)} folders of {counted(len(folders), 'image')} in all may be patients or classes:\n{shown}",
         expected="classes with many images, or patients: a generator that is told patients as classes gives them away",
         remedy=f"--group-by {PARENT} if each folder is a patient, --class-level {level} if each is a class",
-        code="DATA-068",
+        code=ASKED,
     )
 
 

@@ -10,7 +10,7 @@ as a whole bears out is in `sfumato.data.source.pieces`.
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
@@ -82,10 +82,13 @@ SMALL = {1: 20, 3: 200}
 """Images of a folder on average, up to which it may be one person's, by the digits that its name has in a row."""
 
 TINY = (20, 5)
-"""So many folders of so few images each are asked about whatever they are called."""
+"""So many folders of so few images each are asked about, unless they are called by words."""
 
 FEW, LARGE = 5, 10
-"""Folders with images and masks each are data sets where there are no more, of at least so many images on average."""
+"""Folders with images and masks each are no persons where there are no more, of at least so many images on average."""
+
+WORD, SEVERAL = re.compile(r"[^\W\d_]{5}"), 3
+"""What makes a name a word and no initials; folders called so are no persons from so many images on average."""
 
 CLASS_COUNTS = {0: 10, 1: 7}
 """Folders that count from 0 (digits, stages) or 1 (grades) up to so many are classes."""
@@ -165,6 +168,18 @@ def is_grouping(groups: Sequence[str | None]) -> bool:
     return len(sizes) > 1 and 2 * max(sizes.values()) <= len(groups) + 1 and len(sizes) < len(groups)
 
 
+def without_classes(names: Sequence[Name], labels: Sequence[str | None]) -> list[Name]:
+    """Names without the folder of the class, where that is the last and comes again below several: `p07/benign`."""
+    bare = [name._replace(folders=tuple(folder for folder in name.folders if not says_what(folder))) for name in names]
+    above = [name._replace(folders=name.folders[:-1]) for name in bare]
+    places = defaultdict[str, set[tuple[str, ...]]](set)
+    for name, rest, label in zip(bare, above, labels, strict=True):
+        if label is None or not rest.folders or name.folders[-1] != label:
+            return list(names)
+        places[label].add(rest.folders)
+    return above if 2 * sum(len(found) > 1 for found in places.values()) > len(places) else list(names)
+
+
 def parent_of(name: Name) -> str:
     """The folder that an image lies in, above those that tell a role, a split or a visit."""
     folders = [folder for folder in name.folders if not says_what(folder)]
@@ -198,19 +213,28 @@ def look_at(folders: Iterable[str]) -> Folders:
         return Folders(people=True, doubtful=False)
     mean = sizes.total() / len(sizes)
     numbered = [name for name in sizes if may_be_number(name, mean)]
-    many = len(sizes) >= MANY and 2 * len(numbered) > len(sizes) and not _count(sizes)
-    return Folders(people=False, doubtful=many or (len(sizes) >= TINY[0] and mean <= TINY[1]))
+    many = len(sizes) >= MANY and 2 * len(numbered) > len(sizes) and not are_counted(sizes)
+    tiny = len(sizes) >= TINY[0] and mean <= TINY[1] and not are_words(sizes)
+    return Folders(people=False, doubtful=many or tiny)
 
 
-def are_data_sets(folders: Iterable[str]) -> bool:
-    """Whether folders that no name makes persons are few and large, as data sets are that lie side by side.
+def are_words(names: Collection[str]) -> bool:
+    """Whether most names are words, which have no number."""
+    return 2 * sum(WORD.search(name) is not None and not re.search(r"\d", name) for name in names) > len(names)
+
+
+def are_classes(folders: Iterable[str]) -> bool:
+    """Whether folders with images and masks each are classes: few and large, or words for several images each.
 
     Args:
         folders: the folder of each image.
     """
     sizes = Counter(folders)
-    named = [name for path in sizes if is_person(name := path.rpartition("/")[2]) or may_be_number(name)]
-    return 2 * len(named) < len(sizes) <= FEW and sizes.total() >= LARGE * len(sizes)
+    named = [name for name in sizes if is_person(name) or may_be_number(name)]
+    if len(sizes) < 2 or 2 * len(named) >= len(sizes):
+        return False
+    large = len(sizes) <= FEW and sizes.total() >= LARGE * len(sizes)
+    return large or (len(sizes) < TINY[0] and are_words(sizes) and sizes.total() >= SEVERAL * len(sizes))
 
 
 def may_be_number(name: str, mean: float = 0) -> bool:
@@ -221,7 +245,7 @@ def may_be_number(name: str, mean: float = 0) -> bool:
     return mean <= max(limit for least, limit in SMALL.items() if digits >= least)
 
 
-def _count(names: Iterable[str]) -> bool:
+def are_counted(names: Iterable[str]) -> bool:
     """Whether names count from 0 or 1, and not far, as classes do."""
     numbers = sorted(int(name) if name.isdecimal() and len(name) < 3 else -9 for name in names)
     first, most = numbers[0], CLASS_COUNTS.get(numbers[0], 0)
@@ -278,9 +302,12 @@ def _begins_with_folder(name: Name) -> bool:
 def _tell_persons(matched: Sequence[re.Match[str]]) -> bool:
     """Whether groups have numbers, and what follows them has too: words alone (`01_dr`, `01_h`) may be of others.
 
-    Groups are few beside the images, or each counts its images from 1 on.
+    Groups are few beside the images, or each counts its images from 1 on. Letters with a number behind them
+    (`ALWI_001`) may be of persons with several images each.
     """
     rests = [re.findall(r"\d+", match.string[match.end(1) :]) for match in matched]
+    if all(rests) and all(re.fullmatch(r"[^\W\d_]+", match[1]) for match in matched):
+        return min(Counter(match[1] for match in matched).values()) > 1
     if not all(re.search(r"\d", match[1]) for match in matched) or not any(rests):
         return False
     counts: dict[str, list[int]] = defaultdict(list)

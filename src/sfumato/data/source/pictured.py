@@ -1,20 +1,30 @@
-"""Masks as pictures of the slices of a DICOM series: `DICOM_anon/*.dcm` beside `Ground/*.png`, one for each slice.
+"""Pictures beside volumes: masks of the slices of a DICOM series, and previews.
+
+    DICOM_anon/*.dcm, Ground/*.png          a picture for each slice
+    RAW/s1.hdr, s1_sag_66.gif               a picture called after a volume in its folder: a preview
 
 Nothing in a picture says on which slice it was drawn, and from which end its folder counts, so it is not read. Left
-alone the images would be without masks, or the masks would be taken for images; so that is refused.
+alone the images would be without masks, or the masks would be taken for images; so that is refused. Previews are not
+used, and told.
 """
 
-from collections import Counter
+import re
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 from sfumato.data.formats.scan import FILES
 from sfumato.data.source.listing import Entry, divided, is_picture, is_scan
+from sfumato.data.source.patterns import told_files
 from sfumato.data.source.witness import have_few_values
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
 LEAST = 2
 """Slices of a series."""
+
+ENDS = re.compile(r"[ _.-]|$")
+"""Where the name of a volume may end in that of a picture."""
 
 Folder = tuple[str, ...]
 
@@ -50,6 +60,30 @@ def refuse_pictured(entries: Sequence[Entry]) -> None:
         remedy="write the pictures of each series into one label volume of its grid beside it (mask.nii.gz in the "
         "folder above both), and take them out of the folder; without them, the series are images alone",
         code="DATA-069",
+    )
+
+
+def are_previews(pictures: Sequence[Entry], volumes: Sequence[Entry]) -> bool:
+    """Whether most pictures are called after a volume in their folder, and a word or number behind."""
+    names = defaultdict[Folder, set[str]](set)
+    for volume in volumes:
+        names[volume.parts[:-1]].add(volume.stem)
+    called = sum(
+        any(picture.stem[: found.start()] in names[picture.parts[:-1]] for found in ENDS.finditer(picture.stem))
+        for picture in pictures
+        if picture.parts[:-1] in names
+    )
+    return 2 * called > len(pictures)
+
+
+def told_previews(pictures: Sequence[Entry]) -> str:
+    """A line about pictures beside volumes."""
+    endings = Counter(PurePath(picture.name).suffix for picture in pictures)
+    again = len({picture.name for picture in pictures}) < len(pictures)
+    pattern = f"**/{'{id}/' * again}{{id}}{endings.most_common(1)[0][0]}"
+    return (
+        f"pictures beside volumes of their names, taken for previews of these and not used: {told_files(pictures)}. If "
+        f"the pictures are meant: --images '{pattern}'"
     )
 
 

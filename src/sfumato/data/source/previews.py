@@ -1,6 +1,7 @@
 """Pictures made of masks, or of masks over their images: they are called like images, and are none.
 
     images/a.png, masks/a.png, overlay/a.png         a folder that is called so
+    images/a.png, masks/a.png, bbox/a_mask_bbox.png  also with a word for masks in their names
     a.png, a_mask.png, a_visualisation.png           a word behind the name of an image
     images/a.png, masks/a.png, color/a.png           colours, where there are masks
 
@@ -30,9 +31,16 @@ def without_previews(images: Sequence[Picture], *, drawn: bool) -> tuple[list[Pi
     if not any(stems):
         return list(images), []
     known = {shared_stem(picture.stem) for picture, stem in zip(images, stems, strict=True) if not stem}
-    made = {picture: stem for picture, stem in zip(images, stems, strict=True) if stem and shared_stem(stem) in known}
+    called = {picture: stem for picture, stem in zip(images, stems, strict=True) if stem}
+    made = {picture: stem for picture, stem in called.items() if shared_stem(stem) in known}
     if not made:
         return list(images), []
+    homes = {picture.entry.parts[:-1] for picture in made if _is_of_previews(picture.entry.parts[:-1], words)}
+    made |= {
+        picture: stem  # of an image that is lost, by its folder and by its name
+        for picture, stem in called.items()
+        if picture.entry.parts[:-1] in homes and stem != picture.stem
+    }
     where = told_files([picture.entry for picture in made], [picture.entry.parts[:-1] for picture in made])
     first, stem = next(iter(made.items()))
     pattern = "/".join((*first.entry.parts[:-1], first.entry.name.replace(stem, "{id}", 1)))
@@ -45,14 +53,17 @@ def without_previews(images: Sequence[Picture], *, drawn: bool) -> tuple[list[Pi
 
 def _stem_of_preview(folders: Parts, name: str, words: frozenset[str]) -> str:
     """What a preview is called without the word for it; empty for other pictures."""
-    if _is_of_previews(folders, words):
-        return name
     found = tokens(name)
     if len(found) > 1 and found[-1].text in words:
         return name[: found[-1].start].rstrip(" _-.")
     if len(found) > 1 and found[0].text in words:
         return name[found[0].end :].lstrip(" _-.")
-    return ""
+    return name if _is_of_previews(folders, words) else ""
+
+
+def lies_among_previews(picture: Picture) -> bool:
+    """Whether a picture that no folder calls a mask lies in a folder of previews, whatever its own name says."""
+    return picture.role != "mask" and _is_of_previews(picture.entry.parts[:-1], PREVIEWS)
 
 
 @lru_cache(maxsize=4096)

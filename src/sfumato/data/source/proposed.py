@@ -1,7 +1,9 @@
-"""Patterns that pair images with masks in the folder of each case, where names have nothing in common.
+"""Patterns that pair images with masks where names do not: what is told was tried on the files before.
 
-p1/raw/T1.nii.gz, p1/raw/T2.nii.gz, p1/Masks/Manual_1.nii.gz ...
+p1/raw/T1.nii.gz, p1/raw/T2.nii.gz, p1/Masks/Manual_1.nii.gz ...      in the folder of each case
 --images '**/{id}/raw/{channel}.nii.gz' --masks '**/{id}/Masks/Manual_{reader}.nii.gz'
+
+01/t000.tif, 01_ST/SEG/man_seg000.tif ...                             by numbers (`source.numbered`)
 """
 
 import os
@@ -11,15 +13,49 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
-from sfumato.data.source.listing import ending_among
+from sfumato.data.source.byhand import by_patterns
+from sfumato.data.source.found import Hints
+from sfumato.data.source.listing import Entry, ending_among
+from sfumato.data.source.numbered import patterns_by_numbers
 from sfumato.data.source.patterns import common_start
+from sfumato.errors import DataError, UsageError
 
 NUMBER = re.compile(r"(.*?[^\d])\d+")
 """A name that ends in a number."""
 
+SHOWN = 4
+"""Proposals that are told."""
 
-def flags_of_cases(images: Sequence[str], masks: Sequence[str]) -> str:
-    """The flags that pair images with masks by the folders in which both lie; empty where they share none.
+Patterns = tuple[str, str]
+
+
+def flags_for_pairs(images: Sequence[Entry], masks: Sequence[Entry], among: Sequence[Entry], *, kept: int = 0) -> str:
+    """The flags that pair images with masks, as tried on the files; empty where none do.
+
+    Args:
+        images: those without a mask.
+        masks: those without an image.
+        among: all files of the source, to which patterns apply.
+        kept: how many images have masks already: patterns that find fewer are no way.
+    """
+    ways = [[found]] if (found := patterns_of_cases([one.locator for one in images], [one.locator for one in masks])
+                         ) else patterns_by_numbers(images, masks)  # fmt: skip
+    works = [next((one for one in several if _pairs(one, among) > max(1, kept)), None) for several in ways]
+    told = [f"--images '{one[0]}' --masks '{one[1]}'" for one in works if one is not None]
+    return ", or ".join(told[:SHOWN])
+
+
+def _pairs(patterns: Patterns, among: Sequence[Entry]) -> int:
+    """How many images patterns find masks for; none where most masks have no image."""
+    try:
+        matched = by_patterns(among, None, Hints(images=patterns[0], masks=patterns[1])).matched
+    except (DataError, UsageError):
+        return 0
+    return len(matched.owned) if len(matched.orphans) < sum(map(len, matched.owned.values())) else 0
+
+
+def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> Patterns | None:
+    """The patterns that pair images with masks by the folders in which both lie; None where they share none.
 
     The names of both must come again in the folders of other cases.
 
@@ -28,7 +64,7 @@ def flags_of_cases(images: Sequence[str], masks: Sequence[str]) -> str:
         masks: locators of masks without an image.
     """
     if not images or not masks or any(BETWEEN in locator for locator in (*images, *masks)):
-        return ""
+        return None
     root, drawn = len(Path(os.path.commonpath([*images, *masks])).parts), _of_readers(masks)
     image, mask = (Path(locator).parts[root:] for locator in (images[0], drawn))
     shared = 0
@@ -37,10 +73,12 @@ def flags_of_cases(images: Sequence[str], masks: Sequence[str]) -> str:
     beside = [name for folder, name in map(os.path.split, images) if folder == os.path.dirname(images[0])]  # noqa: PTH120
     again = Counter(map(os.path.basename, (*images, drawn, *masks)))
     if not shared or any(again[name] < 2 for name in beside) or again[mask[-1]] < 3:
-        return ""
+        return None
+    if len(beside) > 1 and len({re.sub(r"\d+", "", name) for name in beside}) == 1 and mask[-1] in beside:
+        return None  # frames, whose masks have their numbers
     case, names = "{id}/" * shared, [_channels(beside), _readers(mask[-1], masks)]
     rest = ["/".join((*parts[shared:-1], name)) for parts, name in zip((image, mask), names, strict=True)]
-    return f"--images '**/{case}{rest[0]}' --masks '**/{case}{rest[1]}'"
+    return f"**/{case}{rest[0]}", f"**/{case}{rest[1]}"
 
 
 def _of_readers(masks: Sequence[str]) -> str:

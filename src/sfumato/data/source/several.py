@@ -116,10 +116,9 @@ def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[st
 
 
 def _without_common_folder(owned: Masks) -> Masks:
-    """The masks without the folder that all lie in, where their own names say something: it tells none apart."""
-    every = [mask for masks in owned.values() for mask in masks]
-    if len({mask.folder for mask in every}) != 1 or not all(kind_of(mask).folder and kind_of(mask).suffix
-                                                            for mask in every):  # fmt: skip
+    """The masks without their folder where that of all is called alike, and their own names say something."""
+    kinds = [kind_of(mask) for masks in owned.values() for mask in masks]
+    if len({kind.folder for kind in kinds}) != 1 or not all(kind.folder and kind.suffix for kind in kinds):
         return owned
     return {image: [mask._replace(folder="") for mask in masks] for image, masks in owned.items()}
 

@@ -2,6 +2,7 @@
 
     0, 63, 127, 191, 255 of four readers, the greys a thin rim     asked about: the share that counts, or classes
     greys in a file for each class                                 more than half of the largest counts, which is told
+    10, 20, 30 in a file for each class                            numbers of parts: all of them count, which is told
 
 Only a few files are read.
 """
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import FILL, parts_of
+from sfumato.data.formats.joined import FILL, NUMBERS, parts_of
 from sfumato.data.mask import FEW, count_values
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.values import sampled_masks
@@ -26,9 +27,6 @@ READERS = range(3, 11)
 
 WHITE = 255
 
-INDICES = 8
-"""Values up to this one are numbers, and no greys."""
-
 
 def with_shares(found: Found, hints: Hints) -> Found:
     """The same with what is to be said of soft maps.
@@ -39,10 +37,12 @@ def with_shares(found: Found, hints: Hints) -> Found:
     """
     if not found.has_masks:
         return found
-    if greys := _greys_of_classes(found):
+    if values := _values_of_classes(found):
         note = (
-            f"files of classes hold greys ({_some(greys)}), as soft maps of several readers and smoothed masks do: "
+            f"files of classes hold greys ({_some(values)}), as soft maps of several readers and smoothed masks do: "
             "what is above half of the largest is the object"
+            if values[-1] > NUMBERS
+            else f"files of classes hold several values ({_some(values)}), as parts of an object have: all but 0 are it"
         )
         return found._replace(notes=(*found.notes, note))
     if hints.class_names or hints.join_masks or found.mask_names:
@@ -51,8 +51,8 @@ def with_shares(found: Found, hints: Hints) -> Found:
     return found if problem is None else found._replace(problems=(*found.problems, problem))
 
 
-def _greys_of_classes(found: Found) -> list[int]:
-    """The values of a few files of a class each, where one has several that are greys."""
+def _values_of_classes(found: Found) -> list[int]:
+    """The values of a few files of a class each, where one has several."""
     parts = [part for case in found.cases for mask in case.masks for part in parts_of(mask)]
     files = [part.locator for part in parts if part.role.removeprefix(FILL).isdecimal()]
     for file in files[:: -(-len(files) // SAMPLE) or 1]:
@@ -62,7 +62,7 @@ def _greys_of_classes(found: Found) -> list[int]:
             values = [value for value in np.unique(read_mask(file)).tolist() if value]
         except DataError:  # told when it is decoded
             continue
-        if len(values) > 1 and values[-1] > INDICES:
+        if len(values) > 1:
             return values
     return []
 

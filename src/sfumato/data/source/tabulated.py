@@ -26,7 +26,7 @@ from sfumato.data.source.listing import Entry
 from sfumato.data.source.lookup import Files
 from sfumato.data.source.overlap import overlap
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.persons import spelling
+from sfumato.data.source.persons import NEARLY_ALL, spelling
 from sfumato.data.source.pointed import as_large_as, volumes_at
 from sfumato.data.source.table import UNKNOWN, Table, columns_of
 from sfumato.data.source.which_table import read_for
@@ -37,7 +37,7 @@ RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASUR
 """Names that columns of a manifest have already."""
 
 ABOUT_CLASSES = re.compile(
-    r"(?:^|[\W_]|case)(?:label|class|grade|diagnos\w*|finding|patholog\w*|type|subtype|severity|outcome|isup|bi-?rads|category"
+    r"(?:^|[\W_]|case)(?:label|class|classification|grade|diagnos\w*|finding|patholog\w*|type|subtype|severity|outcome|isup|bi-?rads|category"
     r"|dx|target|cspca|malignan\w*)s?(?:$|[\W_])",
     re.IGNORECASE,
 )
@@ -129,7 +129,12 @@ def tabulate(
         described = [case for case in described if case.label is not None]
     notes = [*arranged.notes, *notes, *labels.notes, *splits.notes, *_about_columns(table, plan, described)]
     return Tabulated(
-        arranged._replace(cases=described, notes=notes, unpaired=[*arranged.unpaired, *missing]),
+        arranged._replace(
+            cases=described,
+            notes=notes,
+            unpaired=[*arranged.unpaired, *missing],
+            bare_alone=arranged.bare_alone and not missing,
+        ),
         volumes.headers,
         volumes.kind(images),
         files.outside(root),
@@ -468,13 +473,14 @@ def _patients(table: Table, plan: Plan) -> list[str]:
 
 def _about_columns(table: Table, plan: Plan, cases: Sequence[Case]) -> Iterator[str]:
     """Which columns say nothing to sfumato."""
-    hot = {case.label for case in cases} if not plan.label else set()
+    labels = {case.label for case in cases}
+    hot = labels & set(table.header) if not plan.label else set()
     unused = [
         name
         for name in table.header
         if name not in plan.used and name not in hot and not (DROPPED.fullmatch(name) and counts(table.column(name)))
     ]
-    if not any(case.label for case in cases):
+    if not plan.label and not hot:
         yield from _about_classes(table, unused)
     if unused:
         yield f"columns of {table.path.name} that are kept and not used: {', '.join(unused)}"
@@ -495,7 +501,7 @@ def _about_classes(table: Table, unused: Sequence[str]) -> Iterator[str]:
             yield f"no class was taken from {table.path.name}: {why}"
             continue
         count = len(set(found.names) - {None})
-        if 1 < count <= len(numbers) // 2:
+        if 1 < count < NEARLY_ALL * len(numbers):
             offers.append(f"--label-column '{name}' ({count} classes)")
     if offers:
         yield f"no column of {table.path.name} was taken for the class: {', or '.join(offers)}"

@@ -3,19 +3,37 @@
     Training/p1/p1_t1.nii.gz, p1_seg.nii.gz    ValidationData/p9/p9_t1.nii.gz
     imagesTr/1.png, labelsTr/1.png             imagesTs/9.png
 
-They are no images whose masks were lost: they are left out, and told.
+They are no images whose masks were lost: they are left out, and told. So is truth that a contest gives encrypted, which
+is noise in the shape of masks (`test_201_gdencrypt.nii.gz`).
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.pairing import Matched, Picture
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.words import tokens
+from sfumato.data.source.words import SPLITS, tokens
 
-HELD = {"test", "testing", "tests", "ts", "val", "valid", "validation", "va", "unlabelled", "unlabeled", "unannotated"}
+HELD = {word for word, split in SPLITS.items() if split != "train"} | {
+    *("tests", "ts", "va", "unlabelled", "unlabeled", "unannotated")
+}
 """Words in the names of folders of images whose masks may be held back."""
+
+
+ENCRYPTED = re.compile(r"encrypt(?:ed)?$", re.IGNORECASE)
+
+
+def without_encrypted(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+    """The files without those that are called encrypted, and a note on these."""
+    left = [entry for entry in entries if ENCRYPTED.search(entry.stem)]
+    if not left or len(left) == len(entries):
+        return list(entries), []
+    note = (
+        f"files that are called encrypted, not used: {told_files(left)}; --images and --masks with a pattern name them"
+    )
+    return [entry for entry in entries if not ENCRYPTED.search(entry.stem)], [note]
 
 
 def without_unlabelled(matched: Matched, images: Sequence[Picture]) -> tuple[Matched, list[str]]:

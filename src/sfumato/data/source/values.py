@@ -3,9 +3,10 @@
     --class-names 1=gland,2=gland        values of one name are one class
     --class-names 0=cup,255=background   a value that is called background becomes 0
     --join-masks                         every value but 0 is one class
-    1 to N in each mask, or many values  numbers of objects, where N differs, each value is one connected area, most
-                                         do not touch the next, as layers do, and none has a place and size of its
-                                         own, as organs have: one class, with a note
+    1 to N in each mask, or many values  numbers of objects, where N differs (or is large, and values say nothing of
+                                         place and size), each value is one connected area, most do not touch the next,
+                                         as layers do, and none has a place and size of its own, as organs have: one
+                                         class, with a note
 
 Only a sample is read, and of most sets only the first mask: its only value is 255.
 """
@@ -55,6 +56,9 @@ LAYERS = 0.7
 OWN = 0.5
 """Share of the variance of a place or size that the value explains, from which on it is the value's own."""
 
+NOTHING = 0.2
+"""The same, up to which a value says nothing of it."""
+
 
 class Area(NamedTuple):
     """What has one value in one mask: the value, in how many areas, and its place and size as shares of the mask."""
@@ -88,8 +92,8 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
     if not highest:
         return _with_doubt_of_background(found) if look else found
     note = (
-        f"the values of the masks number objects (up to {highest}, another count in each image, each value "
-        "one connected area), which are one class here; if each number is a class, name them: --class-names "
+        f"the values of the masks number objects (up to {highest}, each value one connected area without a place or "
+        "size of its own), which are one class here; if each number is a class, name them: --class-names "
         "1=NAME,2=NAME"
     )
     return _with_role(found, ANY)._replace(notes=(*found.notes, note))
@@ -170,7 +174,8 @@ def _numbers_of_objects(found: Found) -> int:
             touching += _touching(raw, values)
     areas = [area for of_mask in masks for area in of_mask]
     counts = {len(of_mask) for of_mask in masks}
-    if len(counts) < 2 or (len(counts) < COUNTS and max(counts) <= LARGE):
+    differ = len(counts) >= COUNTS or (len(counts) > 1 and max(counts) > LARGE)
+    if not counts or not (differ or (min(counts) > LARGE and len(masks) >= LEAST and _say_nothing(areas))):
         return 0
     count_on = all(_count_on([area.value for area in of_mask]) for of_mask in masks)
     if not count_on and len({area.value for area in areas}) < MANY:
@@ -238,9 +243,18 @@ def _touching(raw: Integer[np.ndarray, "h w"], values: Sequence[int]) -> list[bo
 
 def _have_places(areas: Sequence[Area]) -> bool:
     """Whether two of row, column and size are those of the value, as an organ's are; numbers run down or by size."""
-    measures = np.array([area.measures for area in areas])
-    values = np.array([area.value for area in areas])
-    return sum(_explained(values, measures[:, column]) > OWN for column in range(3)) >= 2
+    return sum(share > OWN for share in _shares(areas)) >= 2
+
+
+def _say_nothing(areas: Sequence[Area]) -> bool:
+    """Whether values say nothing of row, column and size: where each mask has as many, only this tells objects."""
+    return all(share <= NOTHING for share in _shares(areas))
+
+
+def _shares(areas: Sequence[Area]) -> list[float]:
+    """Share of the variance of row, column and size that the value explains."""
+    measures, values = np.array([area.measures for area in areas]), np.array([area.value for area in areas])
+    return [_explained(values, measures[:, column]) for column in range(3)]
 
 
 def _explained(values: Integer[np.ndarray, " n"], measure: Float[np.ndarray, " n"]) -> float:

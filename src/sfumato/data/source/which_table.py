@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from sfumato.data.source.columns import Places, Plan, plan_columns
@@ -16,7 +17,10 @@ from sfumato.data.source.layout import sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lists import split_of
 from sfumato.data.source.lookup import Files
+from sfumato.data.source.rowwise import NONE as NO_ROWS
+from sfumato.data.source.rowwise import Rowwise, said_by_rows
 from sfumato.data.source.table import ROLES, Table, read_table, roles
+from sfumato.data.source.words import SPLITS
 from sfumato.errors import DataError
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
@@ -53,23 +57,37 @@ def names_all_files(path: Path, hints: Hints) -> bool:
 
 
 class Tables(NamedTuple):
-    """The tables that are read, with the split that each says (empty for none), and notes about those that are not."""
+    """The tables that are read, with the split that each says (empty for none), and notes about those that are not.
+
+    Attributes:
+        chosen: the tables that describe the images.
+        notes: what to know of the others.
+        rows: the patients by a table that says nothing else.
+    """
 
     chosen: Mapping[Path, str]
     notes: list[str]
+    rows: Rowwise = NO_ROWS
 
 
 class _Hit(NamedTuple):
-    """A table, its columns, the columns for its images, and the images that it names."""
+    """A table, its columns, the columns for its images, the images that it names, and whether it divides them."""
 
     entry: Entry
     header: tuple[str, ...]
     plan: Plan
     named: frozenset[str]
+    divides: bool
 
     @property
     def path(self) -> Path:
         return Path(self.entry.locator)
+
+    @property
+    def says(self) -> list[str]:
+        """What it says of its images."""
+        said = {"class": self.plan.label, "patient": self.plan.patient, "split": self.divides}
+        return [what for what, column in said.items() if column]
 
 
 def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, hints: Hints) -> Tables:
@@ -81,7 +99,7 @@ def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, h
     if not tables:
         return Tables({}, [])
     images = [picture.entry for picture in sort_roles(entries)[0]]
-    files, hits, notes = Files(images, root), list[_Hit](), list[str]()
+    files, hits, notes, rows = Files(images, root), list[_Hit](), list[str](), NO_ROWS
     for entry in tables[:20]:
         path = Path(entry.locator)
         if path.stat().st_size > MAX_BYTES_TO_LOOK:
@@ -98,14 +116,17 @@ def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, h
                 f"{path.name} was not read as a table: {error.finding.splitlines()[0]}".replace(f"{path}", path.name)
             )
             continue
+        if (said := said_by_rows(table, files)).patients and not hints.columns:
+            rows = said
+            continue
         try:
             plan, _ = plan_columns(table, known, Places(files, files))
         except DataError as error:
             notes += _about_nameless(table, images, error)
             continue
-        hits.append(_Hit(entry, table.header, plan, _named_files(table, plan, files)))
+        hits.append(_Hit(entry, table.header, plan, _named_files(table, plan, files), _divides(table, plan)))
         notes += _about_doubles(table, plan, files) if not hits[-1].named else []
-    return _chosen(hits, len(images), notes)
+    return _chosen(hits, len(images), notes)._replace(rows=rows)
 
 
 def _chosen(hits: Sequence[_Hit], images: int, notes: list[str]) -> Tables:
@@ -116,10 +137,7 @@ def _chosen(hits: Sequence[_Hit], images: int, notes: list[str]) -> Tables:
         named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
         return Tables(splits, [*notes, f"the tables {named} were read, and the split is theirs"])
     if len(most) > 1:
-        names = ", ".join(hit.path.name for hit in most)
-        return Tables(
-            {}, [*notes, f"several tables name the images ({names}): none was read, choose one with --labels"]
-        )
+        return _of_several(most, notes)
     others = [hit for hit in hits if hit.named and hit not in most]
     if most:
         said = [f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used: it has not the columns of "
@@ -127,10 +145,30 @@ def _chosen(hits: Sequence[_Hit], images: int, notes: list[str]) -> Tables:
         return Tables({most[0].path: ""}, [*notes, *said, f"the table {most[0].path.name} was read"])
     said = [
         f"{hit.path.name} names {len(hit.named)} of {images} images (column '{hit.plan.image}'), not used: --labels "
-        f"{hit.path} takes these alone"
+        f"{quote(str(hit.path))} takes these alone"
         for hit in others
     ]
     return Tables({}, [*notes, *said])
+
+
+def _of_several(most: Sequence[_Hit], notes: list[str]) -> Tables:
+    """The one table of several about the same images that says all that others say, and more; else none."""
+    names = ", ".join(hit.path.name for hit in most)
+    for hit in most:
+        if all(set(hit.says) > set(other.says) for other in most if other is not hit):
+            other = next(other for other in most if other is not hit)
+            note = (
+                f"of several tables that name the images ({names}), {hit.path.name} was read, which says most (the "
+                f"{' and the '.join(hit.says)}): --labels {quote(str(other.path))} reads another"
+            )
+            return Tables({hit.path: ""}, [*notes, note])
+    ways = " or ".join(f"--labels {quote(str(hit.path))}" for hit in most)
+    return Tables({}, [*notes, f"several tables name the images ({names}): none was read, choose one with {ways}"])
+
+
+def _divides(table: Table, plan: Plan) -> bool:
+    """Whether a table says splits."""
+    return bool(plan.split) and any(value.lower() in SPLITS for value in table.column(plan.split))
 
 
 def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str], images: int) -> bool:
@@ -166,7 +204,7 @@ def _about_doubles(table: Table, plan: Plan, files: Files) -> list[str]:
         if len(found := files.candidates(text)) > 1:
             return [
                 f"{table.path.name} names files of which there are several, such as {text}, not used: give the folder "
-                f"that is meant as the source, such as {Path(found[0]).parent}, with --labels {table.path}"
+                f"that is meant as the source, such as {Path(found[0]).parent}, with --labels {quote(str(table.path))}"
             ]
     return []
 
@@ -189,7 +227,7 @@ def tables_above(images: Sequence[Entry], root: Path, hints: Hints) -> list[str]
         if says and 2 * len(_named_files(table, plan, files)) > len(images):
             notes.append(
                 f"{path.name} in the folder above names the images, and says the {' and the '.join(says)}; not used: "
-                f"--labels {path} reads it"
+                f"--labels {quote(str(path))} reads it"
             )
     return notes
 

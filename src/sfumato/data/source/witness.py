@@ -9,6 +9,7 @@ classes of real images, is no class: it is refused until a person says what it i
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.listing import Entry, ending_among
 from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.proposed import flags_of_cases
+from sfumato.data.source.proposed import flags_for_pairs
 from sfumato.errors import DataError, listed
 
 SAMPLE = 4
@@ -34,6 +35,10 @@ FEW = 8
 
 SOFT = 0.98
 """Share of the pixels near black and white in masks that were blurred by JPEG."""
+
+
+LAST_WORD = re.compile(r"(.+)[ _.-]([^\W_]*[^\W\d_][^\W_]*)")
+"""A name, and the word at its end, which may have digits: `C0`."""
 
 
 class Seen(NamedTuple):
@@ -61,11 +66,12 @@ def masks_by_pixels(pictures: Sequence[Picture]) -> Seen:
         DataError: a class folder holds pictures of few values alone, and none is called like an image; or files of
             one name, each in a folder of its own, have few values, and others have many.
     """
-    for ways in (_by_ending, _by_word, _by_name, _by_folder):
+    for ways in (_by_ending, _by_word, _by_name, _by_folder, _by_last_word):
         series = ways(pictures)
         masks = _masks_among(series) if 1 < len(series) <= SERIES else []
         if masks:
-            return _sorted(pictures, masks, nameless=ways is _by_name)
+            seen = _sorted(pictures, masks, nameless=ways is _by_name)
+            return seen if ways is not _by_last_word else seen._replace(masks=list(map(_without_last_word, seen.masks)))
     _refuse_masks_as_class(pictures)
     _refuse_masks_by_name(pictures)
     return Seen(list(pictures), [])
@@ -135,6 +141,17 @@ def _by_word(pictures: Sequence[Picture]) -> dict[object, Series]:
         return (found[2].lower(), found[1], picture) if found and found[1] in paths else ("", path, picture)
 
     return _grouped(map(split, pictures))
+
+
+def _by_last_word(pictures: Sequence[Picture]) -> dict[object, Series]:
+    """By the last word of names, wherever they lie, as `train/1_C0`, `train/1_T2` and `train_gd/1_gd`."""
+    named = ((LAST_WORD.fullmatch(picture.stem), picture) for picture in pictures)
+    return _grouped((found[2].lower(), found[1], picture) for found, picture in named if found)
+
+
+def _without_last_word(picture: Picture) -> Picture:
+    found = LAST_WORD.fullmatch(picture.stem)
+    return picture._replace(stem=found[1]) if found else picture
 
 
 def _by_name(pictures: Sequence[Picture]) -> dict[object, Series]:
@@ -215,11 +232,14 @@ def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
     masks = [name for name, found in looked.items() if found]
     if masks and any(found is False for found in looked.values()):
         named = [told_files([one.entry for one in series[name].pictures.values()]) for name in masks]
-        files = [
-            [one.entry.locator for name in series if looked[name] is drawn for one in series[name].pictures.values()]
-            for drawn in (False, True)
-        ]
-        patterns = flags_of_cases(*files) or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
+        images, drawn = (
+            [one.entry for name in series if looked[name] is few for one in series[name].pictures.values()]
+            for few in (False, True)
+        )
+        patterns = (
+            flags_for_pairs(images, drawn, [picture.entry for picture in pictures])
+            or "--images '**/{id}/PLACE/{channel}.*' --masks '**/{id}/NAME.*'"
+        )
         raise DataError(
             "files that come again in many folders have few values, as masks have, beside others that have many:\n"
             + listed(named),
@@ -231,9 +251,12 @@ def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
 
 def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
     """Refuse class folders of which some hold pictures of few values and the others images."""
+    groups = [picture.group for picture in pictures]
+    levels = zip(*groups, strict=False)
+    common = len(list(takewhile(lambda names: len(set(names)) == 1, levels)))  # folders that only wrap
     folders: dict[tuple[str, ...], list[Picture]] = defaultdict(list)
     for picture in pictures:
-        folders[picture.group[:1]].append(picture)
+        folders[picture.group[: common + 1]].append(picture)
     if not 1 < len(folders) <= SERIES:
         return
     looked = {folder: looks_like_masks(members) for folder, members in folders.items()}
@@ -241,11 +264,16 @@ def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
     if masks and any(found is False for found in looked.values()):
         ending = ending_among(picture.entry.name for picture in pictures)
         named = [f"{'/'.join(folder) or '.'}: {told_files([one.entry for one in folders[folder]])}" for folder in masks]
+        images, drawn = (
+            [one.entry for folder, found in looked.items() if found is few for one in folders[folder]]
+            for few in (False, True)
+        )
+        patterns = flags_for_pairs(images, drawn, [picture.entry for picture in pictures])
+        patterns = patterns or f"--images 'PLACE/{{id}}{ending}' --masks 'PLACE/{{id}}{ending}'"
         raise DataError(
             f"{len(masks)} of {len(folders)} folders hold pictures of few values, as masks have, beside images:\n"
             f"{listed(named)}",
             expected="folders of images, each a class, or masks that are called like their images",
-            remedy=f"say what are images and what masks: --images 'PLACE/{{id}}{ending}' --masks "
-            f"'PLACE/{{id}}{ending}'; all are images with --images '**/{{id}}.*' alone",
+            remedy=f"say what are images and what masks: {patterns}; all are images with --images '**/{{id}}.*' alone",
             code="DATA-068",
         )

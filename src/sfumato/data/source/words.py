@@ -49,16 +49,16 @@ DATATYPES = _words("anat dwi func perf fmap pet")
 VIEWS = _words("fov fieldofview fovmask")
 """Masks of what the camera sees: pixels outside say nothing."""
 SPLITS = {
-    **dict.fromkeys(("train", "training", "trainval"), "train"),
-    **dict.fromkeys(("val", "valid", "validation"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("train", "training", "trainval", "trainset", "trainingset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "valset", "validationset", "tuning"), "validation"),
+    **dict.fromkeys(("test", "testing", "testset", "testingset"), "test"),
 }
 SIDES = _words("left right l r lt rt sin dex")
 COLOURS = _words("color colour colors colours colored coloured colorized colourized")
 PREVIEWS = _words(
     """
     overlay overlays overlaid visualisation visualisations visualization visualizations preview previews superimposed
-    blended thumbnail thumbnails distance distances distancemap distancemaps
+    blended thumbnail thumbnails distance distances distancemap distancemaps bbox bboxes
     """
 )
 """Pictures made of masks, or of masks over their images: neither."""
@@ -86,6 +86,7 @@ FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii n
 PARTS = _words(
     """
     fold folds cv split splits subset subsets partition partitions batch batches part parts chunk chunks shard shards
+    data dataset datasets set sets
     visit visits session sessions ses timepoint timepoints
     """
 )

@@ -7,9 +7,11 @@ import pytest
 from PIL import Image
 
 from sfumato.data.formats.image import read_mask
+from sfumato.data.inspection.inspect import inspect, measure
 from sfumato.data.source import find_cases
 from sfumato.errors import DataError
 
+RED, GREEN = (255, 0, 0), (0, 255, 0)
 POLYP, TOOL, BLACK, WHITE = (250, 50, 83), (36, 179, 83), (0, 0, 0), (255, 255, 255)
 
 
@@ -71,3 +73,35 @@ def test_a_source_has_the_names_of_the_table(tmp_path: Path, colours: bool) -> N
     assert found.mask_names == ({0: "background", 1: "polyp"} if colours else {})
     said = [note for note in found.notes if "labelmap.txt" in note]
     assert len(said) == 1 and ("not used" in said[0]) != colours
+
+
+def lines_of(remedy: str) -> list[str]:
+    return remedy.split("\n")[1:]
+
+
+def test_the_table_that_is_told_is_read_so(tmp_path: Path) -> None:
+    """The lines are pasted as they stand, with their indent; black is the background wherever it is not."""
+    file = mask(tmp_path / "a.png", [GREEN, RED, RED])
+    with pytest.raises(DataError, match="has colours") as caught:
+        read_mask(file)
+    (tmp_path / "labelmap.txt").write_text("\n".join(lines_of(caught.value.remedy)))
+    assert read_mask(file).tolist() == [[2, 1, 1]]
+
+
+def test_the_table_of_a_set_has_the_colours_of_all_masks(tmp_path: Path) -> None:
+    for number, colour in enumerate((RED, GREEN, RED, GREEN)):
+        mask(tmp_path / f"images/{number}.png", [WHITE, BLACK])
+        mask(tmp_path / f"masks/{number}.png", [BLACK, colour])
+    found = find_cases(tmp_path)
+    (wrong,) = inspect(found, list(measure(found.cases))).of("error")
+    assert wrong.code == "DATA-013"
+    table(tmp_path / "masks", *lines_of(wrong.fix))
+    named = find_cases(tmp_path)
+    assert named.mask_names == {0: "background", 1: "colour_1", 2: "colour_2"}
+    assert not inspect(named, list(measure(named.cases))).of("error")
+
+
+def test_colours_of_smooth_edges_make_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has colours") as caught:
+        read_mask(mask(tmp_path / "a.png", [(250, shade, 0) for shade in range(0, 200, 5)]))
+    assert caught.value.remedy.endswith("a line each: name:red,green,blue::")

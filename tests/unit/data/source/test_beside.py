@@ -61,6 +61,9 @@ def test_other_images_without_masks_are_not_passed_over(tmp_path: Path, home: st
         ("case {}", "label {}"),
         ("fundus-{}_left", "vessels-{}_left"),
         ("{}_colour_photo", "{}_drawn"),
+        ("{}", "p{}"),
+        ("frame_{}", "frame_p{}"),
+        ("slide{}", "p{}"),
     ],
 )
 def test_another_word_before_or_behind_all_names(tmp_path: Path, image: str, mask: str) -> None:
@@ -69,7 +72,10 @@ def test_another_word_before_or_behind_all_names(tmp_path: Path, image: str, mas
     assert pairs(find_cases(tmp_path)) == {(f"{image.format(n)}.png", f"{mask.format(n)}.png") for n in range(4)}
 
 
-@pytest.mark.parametrize(("image", "mask"), [("p01_{}", "p02_{}"), ("scan_{}", "mask_1{}"), ("left{}", "right{}")])
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [("p01_{}", "p02_{}"), ("scan_{}", "mask_1{}"), ("left{}", "right{}"), ("{}", "l{}"), ("1{}", "p2{}")],
+)
 def test_numbers_before_names_tell_cases_apart(tmp_path: Path, image: str, mask: str) -> None:
     save(tmp_path, {f"Images/{image.format(n)}.png": photo(n) for n in range(4)})
     save(tmp_path, {f"Masks/{mask.format(n)}.png": drawn(n) for n in range(4)})
@@ -100,6 +106,34 @@ def test_further_masks_of_the_same_images_are_chosen_from(tmp_path: Path) -> Non
     assert len(found.cases) == 4 and all("arteries" in case.masks[0] for case in found.cases)
 
 
+def test_pictures_with_a_word_behind_the_names_of_images_are_told(tmp_path: Path) -> None:
+    save(tmp_path, plain() | {f"images/{n}_superpixels.png": photo(n + 9) for n in range(4)})
+    found = find_cases(tmp_path)
+    assert pairs(found) == {(f"{n}.png", f"{n}.png") for n in range(4)}
+    assert any("not used: images/*_superpixels.png (4); --images and --masks" in said for said in found.notes)
+    hints = Hints(images="images/{id}_superpixels.png", masks="masks/{id}.png")
+    assert all("superpixels" in case.image for case in find_cases(tmp_path, hints=hints).cases)
+
+
+@pytest.mark.parametrize(("word", "count"), [("superpixels", 2), ("left", 4), ("2", 4)])
+def test_few_pictures_or_other_sides_and_numbers_are_not_passed_over(tmp_path: Path, word: str, count: int) -> None:
+    save(tmp_path, plain() | {f"images/{n}_{word}.png": photo(n + 9) for n in range(count)})
+    with pytest.raises(DataError, match="no mask"):
+        find_cases(tmp_path)
+
+
+def test_masks_with_a_word_behind_the_names_of_images_are_chosen_from(tmp_path: Path) -> None:
+    save(tmp_path, plain() | {f"images/{n}_vessel.png": drawn(n + 1) for n in range(4)})
+    with pytest.raises(DataError) as error:
+        find_cases(tmp_path)
+    images, masks = "images/{id}.png", "images/{id}_vessel.png"
+    assert f"--images '{images}' --masks '{masks}'" in error.value.remedy
+    for hints in (Hints(images=images, masks=masks), Hints(images=images, masks="masks/{id}.png")):
+        found = find_cases(tmp_path, hints=hints)
+        kind = str(hints.masks).replace("{id}", "{}")
+        assert [case.masks[0].endswith(kind.format(n)) for n, case in enumerate(found.cases)] == [True] * 4
+
+
 def test_other_forms_of_the_same_pictures_are_told(tmp_path: Path) -> None:
     cropped = {f"Images_Alt/{n}.png": photo(n)[4:, 4:] for n in range(4)}
     cropped |= {f"Masks_Alt/{n}.png": drawn(n)[4:, 4:] for n in range(4)}
@@ -110,3 +144,36 @@ def test_other_forms_of_the_same_pictures_are_told(tmp_path: Path) -> None:
     assert any(note in said for said in found.notes)
     chosen = Hints(images="Images_Alt/{id}.png", masks="Masks_Alt/{id}.png")
     assert all("Alt" in case.image for case in find_cases(tmp_path, hints=chosen).cases)
+
+
+def centres(root: Path) -> Path:
+    """PolypGen: images by centre, pictures of their boxes, and all images once more in a folder of their own."""
+    for home in ("C1", "C2"):
+        for n in range(3):
+            name = f"{home}_{n}"
+            save(root, {f"data_{home}/images_{home}/{name}.png": photo(n + len(home))})
+            save(root, {f"data_{home}/masks_{home}/{name}_mask.png": drawn(n)})
+            save(root, {f"data_{home}/bbox_image_{home}/{name}_mask_bbox.png": photo(n + 9)})
+            copied = (root / f"data_{home}/images_{home}/{name}.png").read_bytes()
+            (root / "all").mkdir(exist_ok=True)
+            (root / f"all/{name}.png").write_bytes(copied)
+    return root
+
+
+def test_copies_of_images_and_pictures_of_boxes_are_told(tmp_path: Path) -> None:
+    save(centres(tmp_path), {"data_C1/bbox_image_C1/lost_mask_bbox.png": photo(30)})
+    found = find_cases(tmp_path)
+    assert pairs(found) == {(f"C{c}_{n}.png", f"C{c}_{n}_mask.png") for c in (1, 2) for n in range(3)}
+    assert not any("/all/" in case.image for case in found.cases) and not found.unpaired
+    assert any("byte by byte, not used: all/*.png (6)" in note for note in found.notes)
+    assert any("pictures made of masks or images, not used" in note and "bbox" in note for note in found.notes)
+
+
+def test_images_that_are_no_copies_are_not_passed_over(tmp_path: Path) -> None:
+    """Of the same name and size, with one other pixel."""
+    path = centres(tmp_path) / "all/C1_0.png"
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="no mask"):
+        find_cases(tmp_path)

@@ -136,14 +136,180 @@ def test_pictures_of_what_is_drawn_on_others_are_no_images(tmp_path: Path) -> No
         find_cases(touch(tmp_path, "a/Overlay/alone.png"))  # of no other picture: nobody knows
 
 
-def test_the_level_of_classes_within_classes_is_told(tmp_path: Path) -> None:
+def test_the_folders_that_hold_images_are_classes_and_those_above_are_told(tmp_path: Path) -> None:
     kinds = (("benign", "adenosis"), ("benign", "fibroadenoma"), ("malignant", "ductal"), ("malignant", "lobular"))
     touch(tmp_path, *(f"breast/{label}/SOB/{kind}/{kind}{number}.png" for label, kind in kinds for number in range(3)))
     found = find_cases(tmp_path)
-    assert found.classes == ("benign", "malignant")
-    (note,) = about(found, "--class-level 4 takes those of level 4 (adenosis, ductal, fibroadenoma and 1 more)")
-    assert note.startswith("the classes are the folders of level 2 (benign, malignant)")
-    assert len(find_cases(tmp_path, hints=Hints(class_level=4)).classes) == 4
+    assert found.classes == ("adenosis", "ductal", "fibroadenoma", "lobular")
+    (note,) = about(found, "--class-level 2 takes those of level 2 (benign, malignant)")
+    assert note.startswith("the classes are the folders of level 4 (adenosis, ductal, fibroadenoma and 1 more)")
+    assert find_cases(tmp_path, hints=Hints(class_level=2)).classes == ("benign", "malignant")
+
+
+def test_classes_above_slides_and_magnifications(tmp_path: Path) -> None:
+    """BreaKHis: what holds the images is of a slide, and its magnification."""
+    kinds = (("benign", "adenosis", "22549AB"), ("benign", "adenosis", "22550CD"), ("malignant", "lobular", "12204"))
+    for label, kind, slide in kinds:
+        for power in ("40X", "100X"):
+            touch(
+                tmp_path,
+                *(f"{label}/SOB/{kind}/SOB_14-{slide}/{power}/SOB-14-{slide}-{power[:-1]}-{n}.png" for n in (1, 2)),
+            )
+    found = find_cases(tmp_path)
+    assert found.classes == ("benign", "malignant") and found.patients == 3
+    (note,) = about(found, "the classes are the folders")
+    assert note.endswith("; --class-level 3 takes those of level 3 (adenosis, lobular)")
+
+
+def test_names_that_come_again_are_classes_and_a_split_above_them_is_told(tmp_path: Path) -> None:
+    """NCT-CRC-HE-100K and CRC-VAL-HE-7K."""
+    archives = ("NCT-CRC-HE-100K", "CRC-VAL-HE-7K")
+    touch(tmp_path, *(f"{archive}/{label}/{label}-{archive[:2]}{n}.tif" for archive in archives
+                      for label in ("ADI", "LYM", "TUM") for n in "abc"))  # fmt: skip
+    found = find_cases(tmp_path)
+    assert found.classes == ("ADI", "LYM", "TUM") and {case.split for case in found.cases} == {None}
+    assert about(found, "--class-level 1 takes those of level 1 (CRC-VAL-HE-7K, NCT-CRC-HE-100K)")
+    assert about(found, "since CRC-VAL-HE-7K alone may say one: call them train, validation and test")
+    (tmp_path / archives[0]).rename(tmp_path / "train")
+    (tmp_path / archives[1]).rename(tmp_path / "validation")
+    assert {case.split for case in find_cases(tmp_path).cases} == {"train", "validation"}
+
+
+def test_many_classes_of_few_images_that_are_words(tmp_path: Path) -> None:
+    """HyperKvasir, whose table names the images too."""
+    tracts = {"lower": ("cecum", "polyps", "ileum", "hemorrhoids"), "upper": ("pylorus", "barretts", "z-line")}
+    names = [f"{tract}/findings-{tract}/{label}/{label}{n}.jpg" for tract, labels in tracts.items()
+             for label in labels for n in range(1 + (label == "polyps"))]  # fmt: skip
+    touch(tmp_path, *names)
+    rows = [f"{Path(name).stem},{Path(name).parent.name},{name.split('/')[0]}" for name in names]
+    (tmp_path / "labels.csv").write_text("\n".join(["Video file,Finding,Classification", *rows]))
+    found = find_cases(tmp_path)
+    assert found.form == "table" and len(found.classes) == 7 and not found.problems
+    assert about(found, "--label-column 'Classification' (2 classes)")
+
+
+def test_what_lies_below_persons_is_a_class_only_if_somebody_says_so(tmp_path: Path) -> None:
+    """IDC has a folder for each class in that of each patient; OASIS has one for each kind of file."""
+    for who in ("10253", "10254", "8863"):
+        touch(tmp_path / "idc", *(f"{who}/{label}/{who}_idx5_x{n}_y1_class{label}.png" for label in "01" for n in "12"))
+        touch(tmp_path / "oasis", *(f"OAS1_{who}/{kind}/{who}_{n}.png" for kind in ("PROC", "FSL") for n in "12"))
+        touch(tmp_path / "sites", *(f"Rome/patient{who}/{part}/{n}.png" for part in ("lung", "heart") for n in "12"))
+        touch(tmp_path / "sites", *(f"Oslo/patient{who}0/{part}/{n}.png" for part in ("lung", "heart") for n in "12"))
+    for name, level, people, classes in (("idc", 2, 3, "01"), ("oasis", 2, 3, ("FSL", "PROC"))):
+        found = find_cases(tmp_path / name)
+        assert found.classes == () and found.patients == people
+        assert about(found, "that may be classes: --class-level 2 takes those of level 2 (")
+        said = find_cases(tmp_path / name, hints=Hints(class_level=level, group_by="parent"))
+        assert said.classes == tuple(classes) and said.patients == people
+    found = find_cases(tmp_path / "sites")
+    assert found.classes == ("Oslo", "Rome") and found.patients == 6
+    assert about(found, "--class-level 3 takes those of level 3 (heart, lung)")
+    for number in range(6):
+        touch(
+            tmp_path / "doubt",
+            *(f"00{number}17/{label}/{n}{label}.png" for label in ("benign", "malignant") for n in "12"),
+        )
+    assert find_cases(tmp_path / "doubt").problems
+    said = find_cases(tmp_path / "doubt", hints=Hints(class_level=2, group_by="parent"))
+    assert len({case.patient for case in said.cases}) == 6 and said.classes == ("benign", "malignant")
+
+
+@pytest.mark.parametrize(
+    "names", ["{c}/S-14-2{n}/{k}.png", "{c}/AB{n}/{k}.png", "{c}/pat_{n}/{k}.png", "{c}/left/{n}{k}.png"]
+)
+def test_what_may_be_of_persons_is_no_class(tmp_path: Path, names: str) -> None:
+    touch(
+        tmp_path,
+        *(names.format(c=label, n=n, k=k) for n, label in enumerate(("benign", "malignant")) for k in range(12)),
+    )
+    assert find_cases(tmp_path).classes == ("benign", "malignant")
+
+
+def test_folders_above_the_persons_of_bids_are_no_classes(tmp_path: Path) -> None:
+    for site, number in (("R001", 1), ("R001", 2), ("R002", 1)):
+        who = f"sub-{site.lower()}s{number}"
+        touch(tmp_path / "plain", *(f"{site}/{who}/ses-1/anat/{who}_{n}.png" for n in "abc"))
+        paint(tmp_path / f"drawn/{site}/{who}/images/{who}.png")
+        paint(tmp_path / f"drawn/{site}/{who}/masks/{who}.png", mask=True)
+    for name in ("plain", "drawn"):
+        found = find_cases(tmp_path / name)
+        assert found.classes == () and found.patients == 3
+        assert about(
+            found, "folders above those of persons (sub-...) are no classes: R001, R002; --class-level 1 makes"
+        )
+        assert find_cases(tmp_path / name, hints=Hints(class_level=1)).classes == ("R001", "R002")
+
+
+def test_few_folders_with_masks_that_are_words_are_classes(tmp_path: Path) -> None:
+    """COVID-19 Radiography: a folder for each class, in it images and masks."""
+    sizes = {"COVID": 3, "Lung_Opacity": 4, "Normal": 5}
+    for name, count in sizes.items():
+        for number in range(count):
+            paint(tmp_path / f"words/{name}/images/{name}-{number}.png")
+            paint(tmp_path / f"words/{name}/masks/{name}-{number}.png", mask=True)
+            paint(tmp_path / f"initials/{name[:2]}/images/{number}.png")
+            paint(tmp_path / f"initials/{name[:2]}/masks/{number}.png", mask=True)
+    found = find_cases(tmp_path / "words")
+    assert found.classes == tuple(sizes) and found.patients == 0
+    assert about(found, "taken as classes (COVID, Lung_Opacity, Normal): --group-by parent if each is a patient")
+    people = find_cases(tmp_path / "words", hints=Hints(group_by="parent"))
+    assert people.classes == () and people.patients == 3
+    people = find_cases(tmp_path / "initials")
+    assert people.classes == () and people.patients == 3
+    assert about(people, "folders taken as patients (kept together): 3; --class-level 1 if each is a class")
+
+
+def test_data_of_centres_and_what_is_asked_about_are_told_once(tmp_path: Path) -> None:
+    for number in range(1, 7):
+        for image in range(3):
+            paint(tmp_path / f"centres/data_C{number}/images_C{number}/c{number}{image}.png")
+            paint(tmp_path / f"centres/data_C{number}/masks_C{number}/c{number}{image}_mask.png", mask=True)
+            paint(tmp_path / f"slides/Slide_0{number}/0{number}_{image}.png")
+            paint(tmp_path / f"slides/GT_0{number}/0{number}_{image}.png", mask=True)
+    found = find_cases(tmp_path / "centres")
+    assert found.patients == 0 and found.classes == ()
+    assert about(found, "neither classes nor patients: data_C1, data_C2, data_C3 and 3 more")
+    asked = find_cases(tmp_path / "slides")
+    assert [problem.code for problem in asked.problems] == ["DATA-068"]
+    assert not about(asked, "taken as patients") and not about(asked, "nobody said")
+    said = find_cases(tmp_path / "slides", hints=Hints(group_by="parent"))
+    assert said.patients == 6 and not said.problems
+
+
+def test_a_single_folder_beside_splits_is_no_patient(tmp_path: Path) -> None:
+    """FLARE22: labelled cases of training lie a folder deeper than those of tuning."""
+    for number in range(3):
+        paint(tmp_path / f"flare/Training/Labeled50/images/{number}.png")
+        paint(tmp_path / f"flare/Training/Labeled50/labels/{number}.png", mask=True)
+        paint(tmp_path / f"flare/Tuning/images/t{number}.png")
+        paint(tmp_path / f"flare/Tuning/labels/t{number}.png", mask=True)
+        paint(tmp_path / f"alone/more/deeper/images/{number}.png")
+        paint(tmp_path / f"alone/more/deeper/labels/{number}.png", mask=True)
+        paint(tmp_path / f"alone/more/images/t{number}.png")
+        paint(tmp_path / f"alone/more/labels/t{number}.png", mask=True)
+    found = find_cases(tmp_path / "flare")
+    assert sorted(case.split or "" for case in found.cases) == ["train"] * 3 + ["validation"] * 3
+    for name in ("flare", "alone"):
+        found = find_cases(tmp_path / name)
+        assert found.patients == 0 and not about(found, "taken as patients")
+
+
+def test_versions_and_sets_are_words_for_splits(tmp_path: Path) -> None:
+    """ISIC 2017, EMIDEC."""
+    for folder in ("ISIC_Training_Data", "ISIC_Validation_Data", "ISIC_Test_v2_Data"):
+        touch(tmp_path / "isic", *(f"{folder}/{folder[5:8]}{n}.jpg" for n in range(3)))
+    for folder in ("trainset-1.0.1", "valset", "testset-1.0.0"):
+        touch(tmp_path / "sets", *(f"{folder}/{folder[:3]}{n}.jpg" for n in range(3)))
+    for name in ("isic", "sets"):
+        found = find_cases(tmp_path / name)
+        assert found.classes == () and [case.split for case in found.cases].count("test") == 3
+        assert {case.split for case in found.cases} == {"train", "validation", "test"}
+    for number in range(3):
+        paint(tmp_path / f"emidec/emidec-dataset-1.0.1/Case_{number}/Images/Case_{number}.png")
+        paint(tmp_path / f"emidec/emidec-dataset-1.0.1/Case_{number}/Contours/Case_{number}.png", mask=True)
+        paint(tmp_path / f"emidec/emidec-segmentation-testset-1.0.0/Case_1{number}/Images/Case_1{number}.png")
+    found = find_cases(tmp_path / "emidec")
+    assert len(found.cases) == 3 and about(found, "images in folders without any mask, not used")
 
 
 def test_a_single_folder_beside_images_is_no_class(tmp_path: Path) -> None:

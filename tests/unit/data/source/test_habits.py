@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -316,6 +317,11 @@ def test_masks_that_are_too_few_are_no_reason_to_drop_all_others(tmp_path: Path)
     build(tmp_path, HABITS["Kvasir"])
     for n in range(2, COUNT + 1):
         (tmp_path / f"Kvasir-SEG/masks/cju{n}ab.jpg").unlink()
+    with pytest.raises(DataError, match="3 images have no mask") as caught:
+        find_cases(tmp_path)
+    assert "--drop-unpaired, which keeps the 1 image that has a mask, and leaves 3 out" in caught.value.remedy
+    assert len(find_cases(tmp_path, hints=Hints(drop_unpaired=True)).cases) == 1
+    save(tmp_path, "Kvasir-SEG/masks/stray.jpg", ONE)
     with pytest.raises(DataError, match="3 images have no mask") as caught:
         find_cases(tmp_path)
     assert "--drop-unpaired" not in str(caught.value) and "--images" in str(caught.value)
@@ -787,6 +793,113 @@ def test_a_folder_for_each_image_among_the_masks_says_nothing(tmp_path: Path) ->
         save(tmp_path, f"GT/g_{n:03}/SoftMap/g_{n:03}_cupsegSoftmap.png", disc(12, 12, 4))
     found = find_cases(tmp_path)
     assert set(found.mask_names.values()) == {"background", "ODsegSoftmap", "cupsegSoftmap"}
+
+
+def test_folders_of_one_meaning_among_the_masks_say_nothing(tmp_path: Path) -> None:
+    """DRISHTI-GS as it is divided: the folder of masks is called otherwise in each part."""
+    for part, home in (("Training", "GT"), ("Test", "Test_GT")):
+        for n in range(COUNT):
+            name = f"{part[:2]}_{n:03}"
+            save(tmp_path, f"{part}/Images/{name}.png", noise(n))
+            save(tmp_path, f"{part}/{home}/{name}/SoftMap/{name}_ODsegSoftmap.png", disc(12, 12, 8))
+            save(tmp_path, f"{part}/{home}/{name}/SoftMap/{name}_cupsegSoftmap.png", disc(12, 12, 4))
+    found = find_cases(tmp_path)
+    assert set(found.mask_names.values()) == {"background", "ODsegSoftmap", "cupsegSoftmap"}
+
+
+def test_patterns_with_several_ids_make_no_classes_of_numbers(tmp_path: Path) -> None:
+    """Cell Tracking Challenge: the numbers of frames come again in each sequence."""
+    for sequence in ("01", "02"):
+        for n in range(COUNT):
+            save(tmp_path, f"{sequence}/t{n:03}.tif", noise(n))
+            save(tmp_path, f"{sequence}_ST/SEG/man_seg{n:03}.tif", ONE)
+    hints = Hints(images="{id}/t{id}.tif", masks="{id}_ST/SEG/man_seg{id}.tif")
+    found = find_cases(tmp_path, hints=hints)
+    assert len(found.cases) == 2 * COUNT and not found.mask_names
+
+
+def sequences(root: Path, word: str = "gd") -> None:
+    """Three sequences of each patient, and the truth in a folder beside theirs, which no word marks."""
+    for n in range(1, 5):
+        for channel in ("C0", "DE", "T2"):
+            save(root, f"MyoPS 2020/train25/training_10{n}_{channel}.nii.gz", noise(n))
+            save(root, f"MyoPS 2020/test20/test_20{n}_{channel}.nii.gz", noise(n + 9))
+        save(root, f"MyoPS 2020/train25_myops_{word}/training_10{n}_{word}.nii.gz", ONE.astype(np.int16) * 2)
+
+
+def test_truth_of_several_sequences_by_its_values(tmp_path: Path) -> None:
+    """MyoPS 2020: `gd` is no word for masks; the truth of the test is encrypted."""
+    sequences(tmp_path)
+    for n in range(1, 5):
+        save(tmp_path, f"MyoPS 2020/EvaluateByYourself/test_data_gd/test_20{n}_gdencrypt.nii.gz", noise(n + 20))
+    found = find_cases(tmp_path)
+    assert found.channels == ("C0", "DE", "T2") and len({case.volume for case in found.cases}) == 4
+    assert all("train25_myops_gd" in case.masks[0] for case in found.cases)
+    assert any("called encrypted, not used" in note and "_gdencrypt.nii.gz (4)" in note for note in found.notes)
+    assert any("without any mask, not used" in note and "test20/" in note for note in found.notes)
+
+
+def test_folders_of_few_values_below_a_common_one_are_no_classes(tmp_path: Path) -> None:
+    """What the error proposes works as it is typed."""
+    for n in range(1, 5):
+        save(tmp_path, f"set/scans/p{n}/scan_p{n}.nii.gz", noise(n))
+        save(tmp_path, f"set/drawings/p{n}/tumour{n}.nii.gz", disc(6, 6, 3, 1))
+    with pytest.raises(DataError, match=r"(?s)1 of 2 folders hold pictures of few values.*set/drawings") as caught:
+        find_cases(tmp_path)
+    hints = proposed(caught.value.remedy)[0]
+    found = find_cases(tmp_path, hints=hints)
+    assert len({case.volume for case in found.cases}) == 4 and all("drawings" in case.masks[0] for case in found.cases)
+
+
+def proposed(remedy: str) -> list[Hints]:
+    """The patterns that an error proposes, as they would be typed."""
+    return [
+        Hints(images=images, masks=masks) for images, masks in re.findall(r"--images '(.+?)' --masks '(.+?)'", remedy)
+    ]
+
+
+def test_frames_of_sequences_are_no_channels_and_no_readers(tmp_path: Path) -> None:
+    """EndoVis 2017: a folder of masks for each instrument, and frames of which those of one side were drawn on."""
+    for s, tools in ((1, ("Left_Forceps", "Other")), (2, ("Forceps", "Other")), (3, ("Forceps", "Scissors", "Other"))):
+        for n in range(3):
+            for side in ("left", "right"):
+                save(tmp_path, f"set_{s}/{side}_frames/frame{n:03}.png", noise(100 * s + n))
+            for place, tool in enumerate(tools):
+                save(tmp_path, f"set_{s}/truth/{tool}_labels/frame{n:03}.png", disc(4 + 7 * place, 9, 3, 20))
+    with pytest.raises(DataError, match="18 images have no mask") as caught:
+        find_cases(tmp_path)
+    assert not {"{channel}", "{reader}"} & set(re.findall(r"\{\w+\}", caught.value.remedy))
+    left, right = proposed(caught.value.remedy)
+    assert left.images == "set_{id}/left_frames/frame{id}.png" and "/right_frames/" in str(right.images)
+    found = find_cases(tmp_path, hints=left)
+    assert len(found.cases) == 9 and {"Left_Forceps", "Scissors"} < set(found.mask_names.values())
+
+
+def test_each_kind_of_truth_of_a_sequence_is_proposed(tmp_path: Path) -> None:
+    """Cell Tracking Challenge: gold truth of some frames, silver truth of all, and markers."""
+    for s in ("01", "02"):
+        for n in range(COUNT):
+            save(tmp_path, f"{s}/t{n:03}.tif", noise(n))
+            save(tmp_path, f"{s}_ST/SEG/man_seg{n:03}.tif", ONE)
+            save(tmp_path, f"{s}_GT/TRA/man_track{n:03}.tif", CUP)
+        save(tmp_path, f"{s}_GT/SEG/man_seg{int(s):03}.tif", ONE)
+    with pytest.raises(DataError, match="8 images have no mask") as caught:
+        find_cases(tmp_path)
+    kinds = {str(hints.masks): hints for hints in proposed(caught.value.remedy)}
+    silver = find_cases(tmp_path, hints=kinds.pop("{id}_ST/SEG/man_seg{id}.tif"))
+    assert len(silver.cases) == 2 * COUNT
+    gold = kinds.pop("{id}_GT/SEG/man_seg{id}.tif")
+    assert len(find_cases(tmp_path, hints=replace(gold, drop_unpaired=True)).cases) == 2
+    assert list(kinds) == ["{id}_GT/TRA/man_track{id}.tif"]
+
+
+def test_patterns_that_pair_nothing_are_not_proposed(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"images/a{n}.png", noise(n))
+        save(tmp_path, f"masks/b{n + 40}.png", ONE)
+    with pytest.raises(DataError, match="4 images have no mask") as caught:
+        find_cases(tmp_path)
+    assert "PLACE/{id}.png" in caught.value.remedy and len(proposed(caught.value.remedy)) == 1
 
 
 def test_classes_of_images_are_told_with_their_numbers(tmp_path: Path) -> None:

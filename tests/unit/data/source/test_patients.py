@@ -15,7 +15,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found, Hints, find_cases
-from sfumato.data.source.persons import Name, are_data_sets, look_at, said_by_names
+from sfumato.data.source.persons import Name, are_classes, look_at, said_by_names
 from sfumato.data.source.pieces import grouped_by_names
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, raise_together
@@ -172,9 +172,10 @@ def test_where_nobody_is_known_a_line_says_what_helps(tmp_path: Path) -> None:
     found = find_cases(numbers)
     assert any("--group-by 'exam_no' (4 groups)" in note for note in found.notes)
     assert len(together(find_cases(numbers, hints=Hints(group_by="exam_no")))) == 4
-    deep = touch(tmp_path / "d", *(f"{who}/{view}/{part}.png" for who in "xyz" for view in "ab" for part in range(4)))
-    assert any("--group-by parent (6 groups)" in note for note in find_cases(deep).notes)
-    assert len(together(find_cases(deep, hints=Hints(group_by="parent")))) == 6
+    deep = touch(tmp_path / "d", *(f"{who}/{view}/{part}.png" for who in "vwxyz" for view in "ab" for part in range(4)))
+    assert any("--group-by parent (5 groups)" in note for note in find_cases(deep).notes)
+    by_parent = find_cases(deep, hints=Hints(group_by="parent"))
+    assert len(together(by_parent)) == 5 and by_parent.classes == ("a", "b"), "these come again: they are no patients"
     assert not find_cases(touch(tmp_path / "one", "a.png")).notes
     assert not find_cases(numbers, hints=Hints(images_only=True)).cases[0].patient
 
@@ -298,16 +299,40 @@ def test_many_tiny_folders_may_be_people_whatever_they_are_called() -> None:
     assert not look_at(name for name in names for _ in range(9)).doubtful
 
 
-def test_data_sets_side_by_side_are_not_patients(tmp_path: Path) -> None:
-    assert are_data_sets(["Kvasir"] * 12 + ["CVC-612"] * 12 + ["ETIS"] * 12)
-    assert not are_data_sets(["Kvasir"] * 2 + ["ETIS"] * 2) and not are_data_sets(["p01"] * 50 + ["p02"] * 50)
+def test_few_large_folders_with_masks_are_not_patients(tmp_path: Path) -> None:
+    assert are_classes(["Kvasir"] * 12 + ["CVC-612"] * 12 + ["ETIS"] * 12)
+    assert not are_classes(["Kvasir"] * 2 + ["ETIS"] * 2) and not are_classes(["p01"] * 50 + ["p02"] * 50)
     sets = ("Kvasir", "ETIS")
     touch(tmp_path, *(f"{name}/{part}/{k}.png" for name in sets for part in ("images", "masks") for k in range(11)))
     found = find_cases(tmp_path)
-    assert not any(case.patient for case in found.cases) and any(
-        "data sets (ETIS, Kvasir)" in note for note in found.notes
-    )
+    assert not any(case.patient for case in found.cases)
+    assert any("taken as classes (ETIS, Kvasir): --group-by parent" in note for note in found.notes)
     assert len(together(find_cases(tmp_path, hints=Hints(group_by="parent")))) == 2
+
+
+def test_letters_before_a_number_are_offered_where_each_has_several(tmp_path: Path) -> None:
+    """BUS-UCLM: the letters are the patient's."""
+    touch(tmp_path / "a", *(f"{who}_{n:03}.png" for who in ("ALWI", "ANFO", "CAZB", "HESN") for n in range(2)))
+    (line,) = [note for note in find_cases(tmp_path / "a").notes if "nobody" in note]
+    given = re.search(r"--group-by '(.+)' \(4 groups\)", line)
+    assert given and len(together(find_cases(tmp_path / "a", hints=Hints(group_by=given[1])))) == 4
+    touch(
+        tmp_path / "b", *(f"{who}_{n:03}.png" for n, who in enumerate(("ALWI", "ANFO", "CAZB", "HESN"))), "HESN_9.png"
+    )
+    assert not any("groups" in note for note in find_cases(tmp_path / "b").notes)
+
+
+def test_whose_images_are_is_told_once(tmp_path: Path) -> None:
+    """LGG and M&Ms-2: folders of persons that would be classes."""
+    for who in ("TCGA_CS_4941_19960909", "TCGA_DU_5851_19950428"):
+        touch(tmp_path / "lgg", *(f"{who}/{who}_{n}.png" for n in range(3)))
+    for who in ("001", "002", "003"):
+        touch(tmp_path / "mms", *(f"{who}/{who}_{view}_{time}.png" for view in ("LA", "SA") for time in ("ED", "ES")))
+    for name, number in (("lgg", 2), ("mms", 3)):
+        found = find_cases(tmp_path / name)
+        assert found.patients == number and found.classes == ()
+        (line,) = [note for note in found.notes if "patients" in note]
+        assert "--class-level 1 makes" in line and str(number) in line
 
 
 def test_spellings_of_a_patient_are_one(tmp_path: Path) -> None:

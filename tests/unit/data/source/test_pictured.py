@@ -1,4 +1,4 @@
-"""Masks as pictures of the slices of DICOM series: never images, never passed over."""
+"""Pictures beside volumes: masks of the slices of DICOM series, and previews; never images, never passed over."""
 
 import shutil
 from pathlib import Path
@@ -66,3 +66,28 @@ def test_previews_of_slices_are_no_masks(tmp_path: Path) -> None:
 def test_pictures_that_a_person_names_are_images(tmp_path: Path) -> None:
     found = find_cases(chaos(tmp_path, "DICOM_anon"), hints=Hints(images="{id}/Ground/{id}.png"))
     assert len(found.cases) == 2 * SLICES and not found.has_masks
+
+
+def test_pictures_called_after_volumes_are_previews(tmp_path: Path) -> None:
+    """OASIS: more pictures than volumes, in the folders of these; a pattern takes the pictures all the same."""
+    random = np.random.default_rng(0)
+    for session in ("s1", "s2", "s3"):
+        for name, views in (("mpr_1", ("sag_66",)), ("mpr_2", ("sag_66", "cor_20"))):
+            (tmp_path / session).mkdir(exist_ok=True)
+            grid = random.integers(0, 255, (12, 12, 3)).astype(np.int16)
+            write_volume(tmp_path / session / f"{session}_{name}.nii.gz", grid, np.diag([1.0, 1, 4, 1]))
+            for view in views:
+                picture = random.integers(0, 255, (12, 12), np.uint8)
+                write_image(tmp_path / session / f"{session}_{name}_{view}.png", picture)
+    found = find_cases(tmp_path)
+    assert found.form == "volumes" and len({case.volume for case in found.cases}) == 6
+    (note,) = [note for note in found.notes if "previews" in note]
+    assert "not used: */*.png (9)" in note and not any("are no volumes" in said for said in found.notes)
+    pattern = note.rpartition("--images '")[2].rstrip("'")
+    assert len(find_cases(tmp_path, hints=Hints(images=pattern)).cases) == 9
+
+
+def test_pictures_beside_a_volume_of_another_name_stay_images(tmp_path: Path) -> None:
+    pictures(tmp_path, grey=True)
+    write_volume(tmp_path / "atlas.nii.gz", np.ones((9, 9, 3), np.int16), np.eye(4))
+    assert find_cases(tmp_path).form == "folders"

@@ -157,7 +157,26 @@ def draw_again(draw: Draw, number: int) -> np.ndarray:
     return draw(random, number)
 
 
-@pytest.mark.parametrize("draw", [organs, cups, heart, nested, layers, scattered])
+def as_many(random: np.random.Generator, number: int) -> np.ndarray:
+    """Glands anywhere, as many in each image."""
+    return objects(random, 9)
+
+
+def rows(random: np.random.Generator, number: int) -> np.ndarray:
+    """Twelve structures in each image, from above to below."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    for value in range(12):
+        mask[4 * value + 1 : 4 * value + 3, (start := int(random.integers(40))) : start + 3] = value + 1
+    return mask
+
+
+def test_as_many_objects_in_each_image_are_one_class(tmp_path: Path) -> None:
+    found = found_with(tmp_path, as_many)
+    assert values_in(found) == {0, 1} and "number objects (up to 12" in " ".join(found.notes)
+    assert "another count" not in " ".join(found.notes)
+
+
+@pytest.mark.parametrize("draw", [organs, cups, heart, nested, layers, scattered, rows])
 def test_classes_stay_classes(tmp_path: Path, draw: Draw) -> None:
     found = found_with(tmp_path, draw)
     assert max(values_in(found)) > 1
@@ -269,3 +288,13 @@ def test_greys_in_files_of_classes_are_told(tmp_path: Path) -> None:
     save_all(tmp_path, soft(4, size=6), "_cup")
     told = next(note for note in find_cases(tmp_path).notes if "hold greys" in note)
     assert "(63, 127, 191, 255)" in told and "above half of the largest" in told
+
+
+def test_numbers_of_parts_in_files_of_classes_all_count(tmp_path: Path) -> None:
+    """EndoVis: a file for each instrument, whose values are its parts."""
+    made = soft(3, (0, 10, 20, 30))
+    save_all(tmp_path, made, "_forceps")
+    save_all(tmp_path, made[::-1, ::-1], "_scissors")
+    found = find_cases(tmp_path, hints=Hints(images="images/{id}.png", masks="masks/{id}_{class}.png"))
+    assert any("several values (10, 20, 30)" in note and "all but 0 are it" in note for note in found.notes)
+    assert ((read_mask(found.cases[0].masks[0]) > 0) == ((made > 0) | (made[::-1, ::-1] > 0))).all()

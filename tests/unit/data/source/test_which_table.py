@@ -125,3 +125,60 @@ def test_a_column_that_may_be_the_class_is_told_with_its_flag(tmp_path: Path) ->
         tmp_path / "t.csv", "image,findings", [(name, "Mass|Hernia" if dx == "0" else "Mass") for name, dx, _ in ROWS]
     )
     about(find_cases(tmp_path), "no class was taken from t.csv: the column 'findings' has several classes in one value")
+
+
+def test_of_tables_about_the_same_images_the_one_that_says_most_is_read(tmp_path: Path) -> None:
+    """BUS-BRA: two tables of folds beside that of classes and patients."""
+    table(images(tmp_path) / "data.csv", "id,Pathology,Case", ROWS)
+    for name in ("5-fold.csv", "10-fold.csv"):
+        table(tmp_path / "its folds" / name, "id,Pathology,kFold", [(name, label, "1") for name, label, _ in ROWS])
+    found = find_cases(tmp_path)
+    assert found.form == "table" and found.patients == 5 and found.classes == ("0", "1")
+    note = about(found, "data.csv was read, which says most (the class and the patient)")
+    given = re.search(r"--labels '(.+)' reads another", note)
+    assert given and find_cases(tmp_path, hints=Hints(table=Path(given[1]))).patients == 0
+    table(tmp_path / "visits.csv", "id,split", [(name, "train") for name, _, _ in ROWS])
+    note = about(find_cases(tmp_path), "none was read, choose one with --labels")
+    assert f"--labels {tmp_path}/data.csv" in note and f"--labels '{tmp_path}/its folds/5-fold.csv'" in note
+
+
+def test_rows_that_name_all_images_of_a_patient(tmp_path: Path) -> None:
+    """Messidor-2: a row for each person, with the left and the right eye."""
+    eyes = [(f"im{n}.png", f"im{n + 50}.png") for n in range(6)]
+    images(tmp_path, *(f"images/{eye}" for row in eyes for eye in row))
+    (tmp_path / "pairs.csv").write_text("\n".join(["left;right", *map(";".join, eyes)]))
+    for graded in (False, True):
+        if graded:
+            table(
+                tmp_path / "grades.csv",
+                "image_id,diagnosis",
+                [(eye, str(n % 2)) for n, row in enumerate(eyes) for eye in row],
+            )
+        found = find_cases(tmp_path)
+        assert found.patients == 6 and len(found.cases) == 12 and found.classes == (("0", "1") if graded else ())
+        about(found, "said by the rows of pairs.csv (columns left, right): 6 patients")
+        assert not any("not used" in note or "nobody" in note for note in found.notes)
+    (tmp_path / "pairs.csv").write_text("\n".join(["left;right", *map(";".join, eyes), "im0.png;im51.png"]))
+    assert find_cases(tmp_path).patients != 6, "an image of two rows"
+    for header in ("image;mask", "image_0;image_1", "im0.png;im50.png"):
+        (tmp_path / "pairs.csv").write_text("\n".join([header, *map(";".join, eyes)]))
+        assert not any("said by the rows" in note for note in find_cases(tmp_path).notes)
+
+
+def test_a_column_whose_last_word_is_one_for_a_class_is_taken_where_it_is_alone(tmp_path: Path) -> None:
+    """MHIST."""
+    table(
+        images(tmp_path) / "t.csv",
+        "Image Name,Majority Vote Label,Votes",
+        [(n, "HP" if c == "0" else "SSA", p) for n, c, p in ROWS],
+    )
+    found = find_cases(tmp_path)
+    assert found.classes == ("HP", "SSA")
+    about(found, "the class is taken from the column 'Majority Vote Label': --label-column names another")
+    for header, rows in (
+        ("id,first label,second label", [(name, label, label) for name, label, _ in ROWS]),
+        ("id,name,free finding", [(name, name, f"text {name}") for name, _, _ in ROWS]),
+        ("id,name,vote label", [(name, name, label if name != "im3" else "") for name, label, _ in ROWS]),
+    ):
+        table(tmp_path / "t.csv", header, rows)
+        assert find_cases(tmp_path).classes == ()

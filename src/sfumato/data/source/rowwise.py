@@ -1,0 +1,55 @@
+"""Tables that say nothing but which images are of one patient: a row names all of his (`left.jpg;right.jpg`)."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from sfumato.data.formats.locator import Locator
+from sfumato.data.source.found import Found
+from sfumato.data.source.listing import ENDING
+from sfumato.data.source.lookup import Files
+from sfumato.data.source.table import Table, numbered, roles
+
+
+class Rowwise(NamedTuple):
+    """The patient of each image by its locator, and the table that says it, as a path and in words; empty without."""
+
+    patients: Mapping[str, str]
+    table: Path | None
+    told: str
+
+
+NONE = Rowwise({}, None, "")
+
+
+def said_by_rows(table: Table, files: Files) -> Rowwise:
+    """The patients by the rows of a table all of whose columns name images, each image once.
+
+    A patient goes by the name of his first image. Columns that are numbered alike (`image_0`, `image_1`) are channels,
+    and one that is called a mask is one.
+    """
+    width = len(table.header)
+    filled = [[text.strip() for text in row.fields if text.strip()] for row in table.rows]
+    named = [text for row in filled for text in row]
+    whole = sum(len(row) == width for row in filled)
+    otherwise = roles(table, {})["mask"] or len(numbered("image", table.header)) > 1 or numbered("mask", table.header)
+    if width < 2 or not table.named or otherwise or 2 * whole <= len(filled):
+        return NONE
+    if not all(map(files.has, named)):
+        return NONE
+    patients = {files.candidates(text)[0]: ENDING.sub("", Path(row[0]).name) for row in filled for text in row}
+    one_each = len(patients) == len(named) and len(set(patients.values())) == len(filled)
+    told = f"the rows of {table.path.name} (columns {', '.join(table.header)})"
+    return Rowwise(patients, table.path, told) if one_each else NONE
+
+
+def with_rows(found: Found, said: Rowwise) -> Found:
+    """Cases of nobody known with the patients that rows of a table say."""
+    if not said.patients or found.patients_by:
+        return found
+    cases = tuple(
+        replace(case, patient=case.patient or said.patients.get(str(Locator.parse(case.image).path)))
+        for case in found.cases
+    )
+    return found._replace(cases=cases, patients_by=said.told)
