@@ -19,11 +19,11 @@ from scipy import ndimage
 
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
-from sfumato.diffusion.process import derive_seed
 from sfumato.evaluation.copies import CopyDetector, audit, closest_pairs
 from sfumato.experiment.inference import Wanted, make_steps
 from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.copies import nearest
+from sfumato.randomness import derive_seed
 from sfumato.tasks.task import last, spread, to_uint8
 from sfumato.training.log import read_log
 

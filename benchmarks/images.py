@@ -18,11 +18,11 @@ import torch
 
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.pack import Pack
-from sfumato.diffusion.process import derive_seed
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.experiment.inference import Wanted, make_steps
 from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.fidelity import PixelSpace, kid
+from sfumato.randomness import derive_seed
 from sfumato.tasks.classify import OwnSpace, fit_classifier
 from sfumato.tasks.task import Sampler
 from sfumato.typing import Data

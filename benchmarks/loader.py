@@ -43,7 +43,7 @@ from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Original, Pack
 from sfumato.data.spec import Spec
-from sfumato.diffusion.process import Noise, derive_seed
+from sfumato.randomness import Noise, derive_seed
 
 SIDE, BATCH, THREADS = 256, 16, 2
 KEYS = ("image", "mask")

@@ -26,12 +26,13 @@ from sfumato.diffusion.family.dirichlet import for_images
 from sfumato.diffusion.family.fading import geometric_grid
 from sfumato.diffusion.family.gaussian import Gaussian, Prediction
 from sfumato.diffusion.level.schedule import EDM, Schedule, linear, log_snr_grid, uniform_grid
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ablation import heun
 from sfumato.diffusion.sampler.ancestral import ancestral, ddim
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
 from sfumato.diffusion.sampler.multistep import dpmpp_2m
 from sfumato.diffusion.sampler.singlestep import Churn
+from sfumato.randomness import Noise
 
 SHAPES = [(1, 1, 32, 32), (16, 3, 32, 32)]
 STEPS = 20

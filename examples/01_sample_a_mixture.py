@@ -4,8 +4,9 @@ import torch
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, log_snr_grid
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.multistep import dpmpp_2m
+from sfumato.randomness import Noise
 
 points = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]]).view(4, 2, 1)
 process = Gaussian(schedule=EDM(), prediction="F", sigma_data=1.0)

@@ -7,8 +7,9 @@ import torch
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.level.schedule import log_snr_grid
-from sfumato.diffusion.process import Condition, Denoise, Noise
+from sfumato.diffusion.process import Condition, Denoise
 from sfumato.diffusion.sampler.multistep import dpmpp_2m
+from sfumato.randomness import Noise
 
 
 @dataclass(frozen=True)

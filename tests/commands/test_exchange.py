@@ -8,10 +8,11 @@ import safetensors.torch
 import torch
 
 from sfumato.commands import exchange, train
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.errors import ModelError, UsageError
 from sfumato.experiment.inference import steps_from
 from sfumato.experiment.run import load_model
+from sfumato.randomness import Noise
 from sfumato.recipe import GaussianProcess
 from sfumato.recipe.scheduler import process_words, scheduler_words
 

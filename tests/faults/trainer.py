@@ -19,9 +19,9 @@ import torch
 import torch._dynamo  # optimisers import it at their first step, which would take each life two seconds
 from torch import Tensor, nn
 
-from sfumato.diffusion.process import Noise, derive_seed
 from sfumato.errors import Stopped
 from sfumato.lock import FolderLock
+from sfumato.randomness import Noise, derive_seed
 from sfumato.training import checkpoint, watch
 from sfumato.training.ema import EMA
 from sfumato.training.log import Log

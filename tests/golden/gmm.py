@@ -18,7 +18,8 @@ from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import Discrete
-from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Step
+from sfumato.diffusion.process import Condition, Denoise, Network, Step
+from sfumato.randomness import Noise
 
 
 @cache

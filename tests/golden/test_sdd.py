@@ -22,7 +22,7 @@ from sfumato.diffusion.family.dirichlet import Dirichlet
 from sfumato.diffusion.family.divergence import smoothing_factor
 from sfumato.diffusion.family.fading import Fading, geometric_grid
 from sfumato.diffusion.family.moments import moments
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 
 from .gmm import arrays, close
 

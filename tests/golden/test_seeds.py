@@ -9,7 +9,7 @@ import math
 
 import torch
 
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 
 from .gmm import arrays
 

@@ -13,9 +13,10 @@ from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.family.learned import LearnedVariance
 from sfumato.diffusion.level.schedule import EDM, VE, VP, cosine, linear, log_snr_grid
-from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step
+from sfumato.diffusion.process import Condition, Denoise, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS as CATALOGUE
 from sfumato.diffusion.sampler.singlestep import Churn
+from sfumato.randomness import Noise
 
 Sampler = Callable[..., Iterator[Step]]
 

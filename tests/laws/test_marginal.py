@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Noise, Process
+from sfumato.diffusion.process import Process
+from sfumato.randomness import Noise
 
 from .families import CATEGORICALS, GAUSSIANS, PROCESSES
 

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import karras_grid
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
+from sfumato.randomness import Noise
 
 from .families import GAUSSIANS, ORDERS, SAMPLERS
 

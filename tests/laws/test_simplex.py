@@ -14,8 +14,9 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
 from sfumato.diffusion.family.fading import Fading, geometric_grid
 from sfumato.diffusion.level.schedule import critical_grid
-from sfumato.diffusion.process import Condition, Denoise, Noise
+from sfumato.diffusion.process import Condition, Denoise
 from sfumato.diffusion.sampler.ancestral import ancestral
+from sfumato.randomness import Noise
 
 from .families import ideal, sample
 

@@ -31,7 +31,6 @@ from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import find_cases
 from sfumato.data.spec import read_input, to_data
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Noise
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import blank, final, noise_of, steps_from
 from sfumato.experiment.output_folder import claim_output
@@ -39,6 +38,7 @@ from sfumato.experiment.pictures import spared
 from sfumato.experiment.run import Model
 from sfumato.progress import say
 from sfumato.provenance import digest, write_provenance
+from sfumato.randomness import Noise
 from sfumato.report.figures import animation, strip
 from sfumato.tasks.task import Sampler, spread, to_uint8
 from sfumato.training.processes import choose_device

@@ -16,7 +16,6 @@ from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import find_cases
 from sfumato.data.spec import read_input, to_data
-from sfumato.diffusion.process import Noise, derive_seed
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import final, steps_from
 from sfumato.experiment.output_folder import claim_output
@@ -24,6 +23,7 @@ from sfumato.experiment.pictures import spared
 from sfumato.experiment.run import Model
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
+from sfumato.randomness import Noise, derive_seed
 from sfumato.report.figures import heat, strips
 from sfumato.tasks.film import visible
 from sfumato.tasks.task import Sampler, spread, to_uint8

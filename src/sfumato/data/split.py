@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from sfumato.data.folds import Fold, name_of
 from sfumato.data.manifest import SPLITS, Case
-from sfumato.diffusion.process import derive_seed
+from sfumato.randomness import derive_seed
 
 Rows = Sequence[int]
 """Cases by their place in the set."""

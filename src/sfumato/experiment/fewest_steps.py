@@ -21,12 +21,13 @@ from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
-from sfumato.diffusion.process import Denoise, derive_seed
+from sfumato.diffusion.process import Denoise
 from sfumato.errors import DataError
 from sfumato.experiment.inference import Twin, Wanted, make_steps
 from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import ged, mean_probability
 from sfumato.metrics.fidelity import PixelSpace, frechet, kid
+from sfumato.randomness import derive_seed
 from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.segment import draw_masks

@@ -12,10 +12,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import SfumatoError, UsageError
 from sfumato.files import check_free_or_file, read_text
 from sfumato.lock import FolderLock
+from sfumato.randomness import derive_seed
 from sfumato.recipe.search import Options, Search, setting
 from sfumato.shortage import raise_shortage
 

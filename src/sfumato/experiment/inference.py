@@ -14,11 +14,12 @@ from sfumato.data.placement import Placement, restore
 from sfumato.data.spec import Input, Spec, read_input, stored_channels, to_data
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
-from sfumato.diffusion.process import Noise, Step, derive_seed
+from sfumato.diffusion.process import Step
 from sfumato.errors import ModelError
 from sfumato.experiment.run import Model
 from sfumato.memory import Portions
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
+from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.film import Film, Frame, film, watched
 from sfumato.tasks.pairs import Beside
 from sfumato.tasks.segment import draw_masks, one_hot

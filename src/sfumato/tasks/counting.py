@@ -10,8 +10,9 @@ import torch
 
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import Guidance
-from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process
+from sfumato.diffusion.process import Condition, Denoise, Network, Process
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
+from sfumato.randomness import Noise
 from sfumato.tasks.task import Sampler, last
 from sfumato.typing import Output, PerItem, State
 

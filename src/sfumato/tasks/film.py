@@ -11,7 +11,8 @@ from typing import NamedTuple
 from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Noise, Process, Step
+from sfumato.diffusion.process import Process, Step
+from sfumato.randomness import Noise
 from sfumato.typing import Data
 
 FRAMES = 9

@@ -12,8 +12,9 @@ cut that to black and white.
 import torch
 
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Condition, Noise, Process
+from sfumato.diffusion.process import Condition, Process
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
+from sfumato.randomness import Noise
 from sfumato.tasks.task import Sampler, last
 from sfumato.typing import Data, Output
 

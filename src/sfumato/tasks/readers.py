@@ -6,8 +6,8 @@ import numpy as np
 
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
-from sfumato.diffusion.process import Noise
 from sfumato.metrics.overlap import overlap
+from sfumato.randomness import Noise
 
 
 def readers_of(pack: Pack, row: int) -> np.ndarray:

@@ -31,8 +31,9 @@ from sfumato.data.pack import Pack
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.pieces import Pieces, piece_size
-from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
+from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.metrics.overlap import overlap, summarise
+from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.readers import drawn_readers

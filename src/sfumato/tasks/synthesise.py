@@ -25,10 +25,11 @@ from sfumato.data.pack import Pack
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import Guidance
 from sfumato.diffusion.pieces import Pieces, piece_size
-from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
+from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.metrics.gap import paired_gap
 from sfumato.networks.uncertainty import weigh
+from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import Pairs
 from sfumato.tasks.judge import Judge
 from sfumato.tasks.pairs import Beside, Joined, Layout

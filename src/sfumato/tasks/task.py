@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.diffusion.denoiser import Denoiser, SelfConditioned, shown
-from sfumato.diffusion.process import Condition, Denoise, Network, Noise, Process, Step, derive_seed
+from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
+from sfumato.randomness import Noise, derive_seed
 from sfumato.training.stream import Batch
 from sfumato.typing import Data, Output, PerItem, Times
 

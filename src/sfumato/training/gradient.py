@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sfumato.diffusion.process import derive_seed
+from sfumato.randomness import derive_seed
 from sfumato.training.adversary import DISCRIMINATOR
 from sfumato.training.precision import Precision, autocast
 from sfumato.training.processes import add_up, gather, rank

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import torch
 
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import DataError, UsageError
+from sfumato.randomness import derive_seed
 
 
 class Batch(NamedTuple):

@@ -14,10 +14,11 @@ from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.law import Centred
 from sfumato.diffusion.level.schedule import EDM
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.catalogue import SAMPLERS as CATALOGUE
 from sfumato.diffusion.sampler.singlestep import Churn
 from sfumato.errors import UsageError
+from sfumato.randomness import Noise
 from sfumato.recipe import TaskKind, load_recipe
 
 SPEC = Spec(

@@ -14,8 +14,9 @@ from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.dirichlet import KLUB, Dirichlet, for_images, for_masks
 from sfumato.diffusion.family.divergence import Divergence
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
+from sfumato.randomness import Noise
 from sfumato.recipe import SamplerName, TaskKind, load_recipe
 from sfumato.tasks.task import Sampler
 

@@ -16,8 +16,8 @@ from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Intensity, Spec, model_input, read_input, to_data, with_channels
 from sfumato.data.statistics import statistics
-from sfumato.diffusion.process import Noise
 from sfumato.errors import DataError, ResourceError, UsageError
+from sfumato.randomness import Noise
 from sfumato.tasks.readers import drawn_readers, readers_of
 
 RANDOM = np.random.default_rng(0)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from scipy import stats
 
-from sfumato.diffusion.gamma import log_gamma
-from sfumato.diffusion.process import Noise
+from sfumato.gamma import log_gamma
+from sfumato.randomness import Noise
 
 
 def rows(*seeds: int) -> list[torch.Generator]:

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from sfumato.diffusion.process import Condition, Noise, derive_seed, generator_of
+from sfumato.diffusion.process import Condition
+from sfumato.randomness import Noise, derive_seed, generator_of
 
 
 def test_seeds_differ_by_every_part_and_fit_a_generator():

@@ -10,7 +10,7 @@ from tests.unit.test_inference import SPEC, Bright
 from sfumato.builder.process import build_process
 from sfumato.data.mask import IGNORED
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Condition, Denoise, Noise, Process
+from sfumato.diffusion.process import Condition, Denoise, Process
 from sfumato.errors import UsageError
 from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, Arm, arms_of
 from sfumato.evaluation.audit.measure import Row, score
@@ -18,6 +18,7 @@ from sfumato.evaluation.audit.reading import Audit
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
 from sfumato.experiment.fewest_steps import reader_dice
 from sfumato.experiment.run import Model
+from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
 from sfumato.tasks.task import Sampler, last
 

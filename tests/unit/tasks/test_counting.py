@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from sfumato.builder.process import build_process, critical_log_snr
 from sfumato.builder.sampling import build_sampler
 from sfumato.diffusion.guidance import Guidance
-from sfumato.diffusion.process import Condition, Noise, Process
+from sfumato.diffusion.process import Condition, Process
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
+from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
 from sfumato.tasks.counting import count_calls
 from sfumato.tasks.segment import draw_masks

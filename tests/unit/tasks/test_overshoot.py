@@ -6,8 +6,9 @@ import torch
 from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
+from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
 from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
 from sfumato.tasks.task import Sampler, last

@@ -13,7 +13,8 @@ from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Original, Pack
 from sfumato.data.spec import Intensity, Spec
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
+from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective
 from sfumato.tasks.segment import Segment, draw_masks, one_hot

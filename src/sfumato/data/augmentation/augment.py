@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sfumato.data.augmentation.ranges import Ranges
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 from sfumato.typing import Data, Masks, PerItem
 
 Flips = Bool[Tensor, "b 2"]

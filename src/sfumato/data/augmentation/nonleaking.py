@@ -32,7 +32,7 @@ from torch.nn import functional
 from sfumato.data.augmentation.augment import Flips, flipped
 from sfumato.data.augmentation.pipe import COLOURS, WHOLE, Pipe
 from sfumato.data.augmentation.warp import Maps, warped
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 from sfumato.typing import Data, Masks, PerItem
 
 LARGEST_SHIFT = 1 / 8

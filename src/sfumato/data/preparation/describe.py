@@ -25,8 +25,8 @@ from sfumato.data.sharpness import Sharpness
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.data.split import as_fold, split_cases, split_into_folds, split_notes
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import DataError, collected, raise_together
+from sfumato.randomness import derive_seed
 
 
 def kept_cases(cases: Sequence[Case], rows: Sequence[Row], rule: MaskRule | None, settings: Settings) -> list[bool]:

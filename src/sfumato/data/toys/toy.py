@@ -29,8 +29,8 @@ from scipy import fft, ndimage
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.spec import with_channels
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError
+from sfumato.randomness import derive_seed
 
 DETAIL = 2
 """Pictures are drawn this many times larger, then averaged down: thin hairs stay smooth."""

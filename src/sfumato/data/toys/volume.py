@@ -17,8 +17,8 @@ from scipy import ndimage
 from sfumato.data.formats import nifti
 from sfumato.data.formats.volume import Affine
 from sfumato.data.toys.toy import refuse_filled
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError
+from sfumato.randomness import derive_seed
 
 WIDTH = 360.0
 """Millimetres from side to side."""

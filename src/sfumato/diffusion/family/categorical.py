@@ -37,7 +37,7 @@ from sfumato.diffusion.guidance import guide_one_hot
 from sfumato.diffusion.level.law import Law, Uniform, training_times
 from sfumato.diffusion.level.schedule import Schedule
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
 
 EARLIER = 0.95

@@ -11,7 +11,7 @@ import torch
 
 from sfumato.diffusion.guidance import guide_linear, guide_one_hot
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
 
 

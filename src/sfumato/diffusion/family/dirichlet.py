@@ -44,7 +44,7 @@ from sfumato.diffusion.family.fading import Fading
 from sfumato.diffusion.family.moments import moments
 from sfumato.diffusion.guidance import guide_one_hot, guide_unit
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, State, Times
 
 Grouped = Float[Tensor, "b groups k *space"]

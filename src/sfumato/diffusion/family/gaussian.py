@@ -33,7 +33,7 @@ from sfumato.diffusion.guidance import guide_linear, guide_one_hot
 from sfumato.diffusion.level.law import Law, Uniform, training_times
 from sfumato.diffusion.level.schedule import Schedule
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
 
 Prediction = Literal["eps", "score", "x0", "v", "F", "logits"]

@@ -24,7 +24,7 @@ from torch import Tensor
 from sfumato.diffusion.family.gaussian import Coefficient, Gaussian, broadcast
 from sfumato.diffusion.level.schedule import Discrete
 from sfumato.diffusion.loss import per_item_mean
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
 
 Objective = Literal["mse", "rescaled_mse", "kl", "rescaled_kl"]

@@ -22,8 +22,9 @@ from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import VE, VP, cosine
-from sfumato.diffusion.process import Condition, Denoise, Noise, Step
+from sfumato.diffusion.process import Condition, Denoise, Step
 from sfumato.diffusion.sampler.singlestep import CALM, X0, Churn, Form, Stage, Y, plan, time_at, walk
+from sfumato.randomness import Noise
 from sfumato.typing import Data
 
 PathSchedule = Literal["linear", "ve", "vp"]

@@ -15,7 +15,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Condition, Denoise, Noise, Process, Step
+from sfumato.diffusion.process import Condition, Denoise, Process, Step
+from sfumato.randomness import Noise
 from sfumato.typing import Data
 
 

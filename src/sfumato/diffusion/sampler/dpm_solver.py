@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Condition, Denoise, Noise, Step
+from sfumato.diffusion.process import Condition, Denoise, Step
 from sfumato.diffusion.sampler.ancestral import levels_at
 from sfumato.diffusion.sampler.singlestep import (
     X0,
@@ -31,6 +31,7 @@ from sfumato.diffusion.sampler.singlestep import (
     toward,
     walk,
 )
+from sfumato.randomness import Noise
 from sfumato.typing import Data
 
 FIRST_WIDTH = 0.05

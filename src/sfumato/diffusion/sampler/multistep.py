@@ -21,9 +21,10 @@ from typing import Literal
 import torch
 
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.process import Condition, Denoise, Noise, Step
+from sfumato.diffusion.process import Condition, Denoise, Step
 from sfumato.diffusion.sampler.ancestral import levels_at
 from sfumato.diffusion.sampler.coefficients import Curvature, Level, Row, Scheme
+from sfumato.randomness import Noise
 from sfumato.typing import Data
 
 

@@ -25,8 +25,9 @@ import torch
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import Levels
-from sfumato.diffusion.process import Condition, Denoise, Noise, Step
+from sfumato.diffusion.process import Condition, Denoise, Step
 from sfumato.diffusion.sampler.ancestral import levels_at
+from sfumato.randomness import Noise
 from sfumato.typing import Data
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from sfumato.diffusion.process import Denoise, Noise, derive_seed
+from sfumato.diffusion.process import Denoise
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.errors import UsageError
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
 from sfumato.experiment.inference import Twin
 from sfumato.experiment.run import Model
+from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
 

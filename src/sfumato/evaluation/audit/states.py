@@ -11,7 +11,8 @@ mask is visible any more; in (2) the state looks as the network is used to, but 
 
 from dataclasses import dataclass
 
-from sfumato.diffusion.process import Condition, Denoise, Noise, Process
+from sfumato.diffusion.process import Condition, Denoise, Process
+from sfumato.randomness import Noise
 from sfumato.typing import Data, Output
 
 

@@ -14,10 +14,10 @@ import numpy as np
 
 from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError
 from sfumato.evaluation.copies import CopyDetector, CopyVerdict
 from sfumato.experiment.inference import Made, Wanted
+from sfumato.randomness import derive_seed
 from sfumato.wording import counted
 
 TRIES = 10

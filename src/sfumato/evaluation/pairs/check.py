@@ -25,10 +25,10 @@ import torch
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.diffusion.loss import probabilities
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import UsageError, listed
 from sfumato.experiment.run import Model
 from sfumato.metrics.overlap import overlap
+from sfumato.randomness import derive_seed
 from sfumato.tasks.constant_mask import BesideConstant, beside, best_constant_mask, patients_of
 from sfumato.tasks.readers import readers_of
 from sfumato.tasks.segment import draw_masks

@@ -16,10 +16,10 @@ import torch
 from sfumato.data.augmentation.augment import apply, draw
 from sfumato.data.augmentation.ranges import Ranges, choose
 from sfumato.data.pack import Pack
-from sfumato.diffusion.process import Noise, derive_seed
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Wanted, make
 from sfumato.experiment.run import Model
+from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.task import Sampler
 
 TRIES = 100

@@ -24,8 +24,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from sfumato.diffusion.process import derive_seed
 from sfumato.errors import DataError
+from sfumato.randomness import derive_seed
 from sfumato.wording import counted
 
 Kind = Literal["real", "weights", "duplicates", "synthetic", "alone"]

@@ -7,7 +7,7 @@ import torch
 
 from sfumato.data.augmentation.augment import Parameters, apply, draw
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 
 GEOMETRY = Ranges(mirror=0.5, upend=0.5, angle=40, scale=0.2, aspect=0.2, shift=0.1, crop=0.3, elastic=1.5)
 EVERYTHING = GEOMETRY._replace(brightness=0.2, contrast=0.2, gamma=0.3, blur=1.0, noise=0.1)

@@ -6,8 +6,8 @@ import torch
 from sfumato.data.augmentation.nonleaking import Parameters, apply, apply_to_masks, decide, draw
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.warp import warped
-from sfumato.diffusion.process import Noise
 from sfumato.errors import UsageError
+from sfumato.randomness import Noise
 
 ALL = Pipe(
     probability=0.5, mirror=1, upend=1, turn=1, whole_shift=1, brightness=1, contrast=1, inversion=1, hue=1,

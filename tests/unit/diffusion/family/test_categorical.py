@@ -12,8 +12,9 @@ from sfumato.diffusion.guidance import guide_one_hot
 from sfumato.diffusion.level.law import Centred
 from sfumato.diffusion.level.schedule import VE, VP, Discrete, cosine, zero_terminal
 from sfumato.diffusion.loss import cross_entropy
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ancestral import ancestral
+from sfumato.randomness import Noise
 
 PROCESS = Categorical(schedule=cosine(250))
 CCDM = Categorical(schedule=Discrete(1 - (1 - cosine(250).betas) ** 2))

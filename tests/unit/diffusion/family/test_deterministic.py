@@ -4,8 +4,9 @@ import torch
 
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.deterministic import Deterministic
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ancestral import ancestral
+from sfumato.randomness import Noise
 
 X0 = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64).view(2, 2, 1, 1).expand(2, 2, 3, 3)
 

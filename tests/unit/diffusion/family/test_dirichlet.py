@@ -9,7 +9,8 @@ from sfumato.diffusion.family.dirichlet import Dirichlet, for_images, for_masks
 from sfumato.diffusion.family.divergence import Divergence
 from sfumato.diffusion.family.fading import Fading, geometric_grid
 from sfumato.diffusion.level.schedule import Levels, critical_grid, karras_grid, log_snr_grid, uniform_grid
-from sfumato.diffusion.process import Noise, Process
+from sfumato.diffusion.process import Process
+from sfumato.randomness import Noise
 
 MASKS = for_masks(2, 64)
 

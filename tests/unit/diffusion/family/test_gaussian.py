@@ -11,7 +11,7 @@ from torch import Tensor
 from sfumato.diffusion.family.gaussian import Gaussian, Prediction
 from sfumato.diffusion.level.law import Centred, LogNormal, LogUniform, Uniform
 from sfumato.diffusion.level.schedule import EDM, VE, VP, Schedule, cosine, linear, zero_terminal
-from sfumato.diffusion.process import Noise
+from sfumato.randomness import Noise
 
 SCHEDULES: dict[str, Schedule] = {"linear": linear(), "cosine": cosine(), "vp": VP(), "ve": VE(), "edm": EDM()}
 LINEAR: list[Prediction] = ["eps", "score", "x0", "v", "F"]

@@ -13,8 +13,9 @@ from sfumato.diffusion.family.learned import LearnedVariance, Objective
 from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.level.law import Uniform
 from sfumato.diffusion.level.schedule import EDM, cosine, linear, log_snr_grid
-from sfumato.diffusion.process import Condition, Noise, Process
+from sfumato.diffusion.process import Condition, Process
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
+from sfumato.randomness import Noise
 
 GAUSSIAN = Gaussian(schedule=cosine(100), prediction="v", training=Uniform(0.0))
 LEARNED = LearnedVariance(process=GAUSSIAN)

@@ -9,9 +9,10 @@ from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, cosine, log_snr_grid
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ablation import VP_END, Path, euler, fitted, heun, iddpm_ratios, path, vp_ratios
 from sfumato.diffusion.sampler.singlestep import X0, Y
+from sfumato.randomness import Noise
 
 LOW, HIGH = 0.002, 80.0
 

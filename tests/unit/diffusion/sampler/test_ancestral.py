@@ -10,12 +10,13 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.dirichlet import for_masks
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, cosine, linear, log_snr_grid, uniform_grid
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ablation import euler, heun
 from sfumato.diffusion.sampler.ancestral import ancestral, ddim
 from sfumato.diffusion.sampler.catalogue import SAMPLERS as CATALOGUE
 from sfumato.diffusion.sampler.multistep import dpmpp_3m
 from sfumato.diffusion.sampler.singlestep import Churn
+from sfumato.randomness import Noise
 
 LIKE = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
 SUITABLE = {name: entry for name, entry in CATALOGUE.items() if entry.suits(Gaussian(schedule=EDM(), prediction="x0"))}

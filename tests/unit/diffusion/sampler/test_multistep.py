@@ -9,9 +9,10 @@ from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, cosine, log_snr_grid, uniform_grid
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ablation import euler
 from sfumato.diffusion.sampler.multistep import deis, dpm_multistep, dpmpp_2m, dpmpp_3m, lms, unipc
+from sfumato.randomness import Noise
 
 LIKE = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
 PROCESS = Gaussian(schedule=cosine(), prediction="v")

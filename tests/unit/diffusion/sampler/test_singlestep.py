@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, VP, log_snr_grid, ratio_grid
-from sfumato.diffusion.process import Condition, Noise
+from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ancestral import ddim
 from sfumato.diffusion.sampler.dpm_solver import dpm_adaptive, dpm_fast
 from sfumato.diffusion.sampler.singlestep import (
@@ -22,6 +22,7 @@ from sfumato.diffusion.sampler.singlestep import (
     split,
     toward,
 )
+from sfumato.randomness import Noise
 
 EDM_PROCESS = Gaussian(schedule=EDM(), prediction="x0")
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from sfumato.data.pack import Pack
-from sfumato.diffusion.process import Noise
 from sfumato.errors import UsageError
 from sfumato.evaluation.pairs import sources
 from sfumato.evaluation.pairs.sources import Changed, Drawn, change, changes
 from sfumato.experiment.inference import Made, Wanted
+from sfumato.randomness import Noise
 from sfumato.tasks.task import Sampler
 
 from .made import model_of, pack_of
