@@ -20,11 +20,12 @@ from scipy import ndimage
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.evaluation.copies import CopyDetector, audit, closest_pairs
+from sfumato.evenly import evenly
 from sfumato.experiment.inference import Wanted, make_steps
 from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.copies import nearest
 from sfumato.randomness import derive_seed
-from sfumato.tasks.task import last, spread, to_uint8
+from sfumato.tasks.task import last, to_uint8
 from sfumato.training.log import read_log
 
 Change = Callable[[np.ndarray, np.random.Generator], np.ndarray]
@@ -71,7 +72,7 @@ def recall(folder: Path, *, count: int, device: str) -> dict[str, float]:
     began = time.perf_counter()
     detector = CopyDetector.of(pack, device=device)
     print(f"{folder}: {detector.why} ({time.perf_counter() - began:.1f} s)")
-    rows = spread(pack.rows("train"), count)
+    rows = pack.rows("train", at_most=count)
     images = (pack.images(rows).numpy() + 1) / 2
     found = {}
     for name, change in CHANGES.items():
@@ -89,8 +90,8 @@ def recall(folder: Path, *, count: int, device: str) -> dict[str, float]:
 def shortlist(folder: Path, *, count: int, references: int) -> None:
     """What the shortlist loses against comparing every pair exactly, on held-out images."""
     pack = Pack.open(folder)
-    train = pack.images(spread(pack.rows("train"), references))
-    queries = pack.images(spread([*pack.rows("validation"), *pack.rows("test")], count))
+    train = pack.images(pack.rows("train", at_most=references))
+    queries = pack.images(evenly([*pack.rows("validation"), *pack.rows("test")], count))
     every = nearest(queries, train, shortlist=len(train))
     for few in (4, 8, 16, 32):
         found = nearest(queries, train, shortlist=few)
@@ -111,7 +112,7 @@ def speed(*, count: int, side: int, device: str) -> dict[str, float]:
 def learn(source: Path, out: Path, *, known: int, settings: Sequence[str], steps: int, draw: int) -> None:
     """Train on some training images of a data set of grey images, draw, audit; validation and test are held out."""
     pack = Pack.open(source)
-    parts = {"train": spread(pack.rows("train"), known), "val": pack.rows("validation"), "test": pack.rows("test")}
+    parts = {"train": pack.rows("train", at_most=known), "val": pack.rows("validation"), "test": pack.rows("test")}
     arrays = {f"{part}_images": to_uint8(pack.images(rows)).squeeze(-1) for part, rows in parts.items()}
     arrays |= {f"{part}_labels": pack.labels(rows).numpy()[:, None] for part, rows in parts.items()}
     out.mkdir(parents=True)

@@ -37,7 +37,6 @@ from sfumato.recipe import Recipe
 from sfumato.recipe.train import Loss
 from sfumato.tasks.objective import Objective, Term
 from sfumato.tasks.segment import Segment
-from sfumato.tasks.task import spread
 from sfumato.training.adversary import DISCRIMINATOR
 from sfumato.training.stream import Batch, Stream
 
@@ -91,7 +90,7 @@ def measure(
     last = [f"validate.every_steps={steps}", f"checkpoint.every_steps={max(1, steps // 4)}"]
     train.segment(dataset, out=out / name, steps=steps, batch=BATCH, seed=seed, set=[*weights, *last])
     model, pack = load_model(out / name), Pack.open(dataset)
-    rows = spread(pack.rows("test"), cases)
+    rows = pack.rows("test", at_most=cases)
     seconds = [json.loads(line) for line in (out / name / "log.jsonl").read_text().splitlines()][-1]["seconds"]
     return {
         "arm": name, "steps": steps, "seed": seed, "cases": len(rows), "seconds_per_step": seconds / steps,

@@ -19,12 +19,12 @@ import numpy as np
 import torch
 
 from sfumato.data.pack import Pack
+from sfumato.evenly import evenly
 from sfumato.experiment.inference import Twin, predict
 from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.calibration import band, ece, pooled, reliability
 from sfumato.metrics.ensemble import ged, matched_iou, mean_probability
 from sfumato.metrics.overlap import overlap
-from sfumato.tasks.task import spread
 
 BATCH = 32
 BAND = 3
@@ -121,7 +121,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     pack = Pack.open(arguments.dataset)
-    rows = spread(pack.rows(arguments.split), arguments.cases)
+    rows = evenly(pack.rows(arguments.split), arguments.cases)
     calls = [int(number) for number in arguments.calls.split(",")]
     table = []
     for arm in arguments.arm:

@@ -14,6 +14,7 @@ from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
+from sfumato.evenly import evenly
 from sfumato.recipe import (
     Pairs,
     Recipe,
@@ -21,7 +22,7 @@ from sfumato.recipe import (
 from sfumato.tasks.judge import Judge
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.synthesise import Synthesise
-from sfumato.tasks.task import Task, spread
+from sfumato.tasks.task import Task
 
 JUDGED_AGAINST = 256
 """Held-out images at most that drawn ones are compared with while a model trains."""
@@ -40,7 +41,7 @@ def build_task(
     sampler = build_run_sampler(recipe, sample, pack.spec, process)
     _check_own_estimates(recipe, process)
     train = pack.rows("train")
-    held_out = spread(pack.rows("validation") or train, recipe.validate_.cases)
+    held_out = evenly(pack.rows("validation") or train, recipe.validate_.cases)
     augment = build_augment(recipe)
     if isinstance(augment, Pipe):
         augment.check(channels=pack.spec.channels, size=pack.spec.size)
@@ -62,7 +63,7 @@ def build_task(
             _check_masks(pairs, pack)
             return Synthesise(
                 pack=pack, process=process, sampler=sampler, guidance=guidance, rows=held_out,
-                train_rows=spread(train, len(held_out)), augment=augment, drop_label=recipe.train.drop_label,
+                train_rows=evenly(train, len(held_out)), augment=augment, drop_label=recipe.train.drop_label,
                 batch=recipe.train.global_batch, seed=recipe.train.seed, uncertainty=recipe.loss.uncertainty,
                 self_condition=recipe.train.self_condition, judge=_judge(recipe, pack),
                 metric="kid" if metric == "kid" else "loss", pairs=pairs, device=device,
@@ -92,8 +93,8 @@ def _judge(recipe: Recipe, pack: Pack) -> Judge | None:
     """
     if recipe.data.pairs == "mask":
         return None
-    train = spread(pack.rows("train"), JUDGED_AGAINST)
-    held_out = spread(pack.rows("validation"), JUDGED_AGAINST) or train
+    train = pack.rows("train", at_most=JUDGED_AGAINST)
+    held_out = pack.rows("validation", at_most=JUDGED_AGAINST) or train
     if min(len(train), len(held_out), recipe.validate_.images) >= 2:
         return Judge(pack, held_out, train, recipe.validate_.images)
     if recipe.validate_.metric == "kid":

@@ -16,6 +16,7 @@ from sfumato.errors import DataError, UsageError, listed
 from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN, arms_of
 from sfumato.evaluation.audit.measure import Row, measure
 from sfumato.evaluation.audit.reading import Audit, Line, bounds
+from sfumato.evenly import evenly
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.run import Model, Run, load_model
 from sfumato.metrics.interval import Interval
@@ -26,7 +27,6 @@ from sfumato.report.meaning import heading
 from sfumato.report.reading import UNKNOWN
 from sfumato.tables import write_table
 from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
-from sfumato.tasks.task import spread
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
@@ -87,7 +87,7 @@ def audit(
     arms = arms_of(model, load_twin(run, device=device), calls=numbers, members=members or model.recipe.sample.samples)
     origin = source or Run(run).found_dataset()
     pack = _opened(origin, model)
-    rows = spread(pack.rows(split), cases)
+    rows = evenly(pack.rows(split), cases)
     patients = patients_of(pack, rows)
     if len(set(patients)) < FEWEST:
         whose = f"{counted(len(rows), 'case')} of {counted(len(set(patients)), 'patient')}"

@@ -32,6 +32,7 @@ from sfumato.data.source import find_cases
 from sfumato.data.spec import read_input, to_data
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.errors import UsageError
+from sfumato.evenly import evenly
 from sfumato.experiment.inference import blank, final, noise_of, steps_from
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.pictures import spared
@@ -40,7 +41,7 @@ from sfumato.progress import say
 from sfumato.provenance import digest, write_provenance
 from sfumato.randomness import Noise
 from sfumato.report.figures import animation, strip
-from sfumato.tasks.task import Sampler, spread, to_uint8
+from sfumato.tasks.task import Sampler, to_uint8
 from sfumato.training.processes import choose_device
 from sfumato.typing import Data
 from sfumato.wording import counted
@@ -202,7 +203,7 @@ def _write(
 
 def _draw(folder: Path, made: Sequence[np.ndarray], labels: Sequence[str | None], weights: Sequence[float]) -> None:
     """Some frames side by side, and all of them there and back."""
-    shown = [*spread(range(len(made) - 1), SHOWN - 1), len(made) - 1]
+    shown = [*evenly(range(len(made) - 1), SHOWN - 1), len(made) - 1]
     labelled = [f"{weights[k]:.2f}" if labels[k] is None else f"{weights[k]:.2f} {labels[k]}" for k in shown]
     (folder / "strip.png").write_bytes(strip([made[k] for k in shown], labelled))
     there_and_back = [*made, *made[-2:0:-1]]

@@ -17,6 +17,7 @@ from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import find_cases
 from sfumato.data.spec import read_input, to_data
 from sfumato.errors import UsageError
+from sfumato.evenly import evenly
 from sfumato.experiment.inference import final, steps_from
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.pictures import spared
@@ -26,7 +27,7 @@ from sfumato.provenance import write_provenance
 from sfumato.randomness import Noise, derive_seed
 from sfumato.report.figures import heat, strips
 from sfumato.tasks.film import visible
-from sfumato.tasks.task import Sampler, spread, to_uint8
+from sfumato.tasks.task import Sampler, to_uint8
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
@@ -73,7 +74,7 @@ def reconstruct(
     draw = partial(loaded.sampler, sampler=sampler, grid=grid)
     drawn = draw(steps=steps).below(noise)
     warn_of_overshoot(loaded, drawn, again=lambda steps: draw(steps=steps).below(noise))
-    cases = spread(find_cases(source, hints=loaded.spec.as_taught()).cases, count)
+    cases = evenly(find_cases(source, hints=loaded.spec.as_taught()).cases, count)
     claim = claim_output(out, overwrite=overwrite, inputs=[source], used=[model])
     result = {"reconstructions": str(out), "images": len(cases), "network_calls": drawn.calls}
     if dry_run:

@@ -23,6 +23,7 @@ from sfumato.commands.flags.source import AS_FOUND, SourceFlags
 from sfumato.data.contents import contents, digest_of
 from sfumato.data.pack import Pack
 from sfumato.errors import SfumatoError, Stopped, UsageError, listed
+from sfumato.evenly import evenly
 from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, State, Study, turn
 from sfumato.experiment.output_folder import check_kept_folder
 from sfumato.experiment.run import Run, write_recipe
@@ -36,7 +37,6 @@ from sfumato.report.meaning import heading
 from sfumato.tables import table_line
 from sfumato.tasks.constant_mask import ConstantMask
 from sfumato.tasks.segment import constant_of
-from sfumato.tasks.task import spread
 from sfumato.training.log import read_log
 from sfumato.training.loop import Diverged
 from sfumato.training.processes import choose_device
@@ -334,7 +334,7 @@ def _constant(recipe: Recipe, pack: Pack) -> ConstantMask | None:
     """What one mask for all images reaches in a validation of a segmenter; None of images."""
     if recipe.task != "segment":
         return None
-    rows = spread(pack.rows("validation") or pack.rows("train"), recipe.validate_.cases)
+    rows = evenly(pack.rows("validation") or pack.rows("train"), recipe.validate_.cases)
     return constant_of(pack, rows, "iou" if recipe.validate_.metric == "iou" else "dice")
 
 

@@ -28,6 +28,7 @@ from sfumato.data.preparation.store import FORMAT
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Spec, to_data
 from sfumato.errors import DataError
+from sfumato.evenly import evenly
 from sfumato.plain import read_object, shaped, shown
 from sfumato.tables import read_rows
 from sfumato.typing import Data, Labels, Masks
@@ -91,9 +92,10 @@ class Pack:
     def __len__(self) -> int:
         return len(self.cases)
 
-    def rows(self, split: str) -> list[int]:
-        """Rows of the cases in "train", "validation" or "test"."""
-        return [row for row, case in enumerate(self.cases) if case.split == split]
+    def rows(self, split: str, *, at_most: int | None = None) -> list[int]:
+        """Rows of the cases in "train", "validation" or "test"; of many, `at_most` so many, equally spaced."""
+        rows = [row for row, case in enumerate(self.cases) if case.split == split]
+        return rows if at_most is None else evenly(rows, at_most)
 
     def real(self, rows: Sequence[int]) -> list[int]:
         """Those of the rows whose images count as real: marked so; all where none of the data set is, as with toys."""

@@ -88,11 +88,11 @@ def rows_to_measure(cases: Sequence[Case]) -> list[int]:
             mask = case.masks[0]
             files.setdefault(str(Locator.parse(mask).path) if BETWEEN in mask else mask, []).append(row)
     shared = any(len(rows) > 1 for rows in files.values())
-    opened = _spread(list(files.values()), FILES if shared else MEASURED)
-    return [row for rows in opened for row in _spread(rows, max(PLANES, MEASURED // len(opened)))]
+    opened = _of_middles(list(files.values()), FILES if shared else MEASURED)
+    return [row for rows in opened for row in _of_middles(rows, max(PLANES, MEASURED // len(opened)))]
 
 
-def _spread(items: Sequence[Item], count: int) -> list[Item]:
+def _of_middles(items: Sequence[Item], count: int) -> list[Item]:
     """At most `count` items from the middles of as many equal parts."""
     if len(items) <= count:
         return list(items)

@@ -41,7 +41,7 @@ from sfumato.metrics.ensemble import Members, image_uncertainty, mean_probabilit
 from sfumato.metrics.selective import spearman
 from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
-from sfumato.tasks.task import Sampler, spread
+from sfumato.tasks.task import Sampler
 
 CASES = 60
 """Validation cases that are drawn, at most."""
@@ -141,7 +141,7 @@ def _own_error(probability: Probability, size: float) -> float:
 
 def rows_of(pack: Pack) -> list[int]:
     """The validation cases to measure on; there may be fewer than it takes."""
-    return spread(pack.rows("validation"), CASES)
+    return pack.rows("validation", at_most=CASES)
 
 
 def measure(

@@ -23,6 +23,7 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Denoise
 from sfumato.errors import DataError
+from sfumato.evenly import evenly
 from sfumato.experiment.inference import Twin, Wanted, make_steps
 from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import ged, mean_probability
@@ -31,7 +32,7 @@ from sfumato.randomness import derive_seed
 from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.segment import draw_masks
-from sfumato.tasks.task import Sampler, last, spread
+from sfumato.tasks.task import Sampler, last
 from sfumato.tasks.views import turn, turn_back
 from sfumato.wording import counted
 
@@ -197,7 +198,7 @@ class _MaskQuality:
 
     def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
         self.model, self.pack, self.batch, self.seed = model, pack, batch, seed
-        self.rows = spread(pack.rows("validation"), CASES)
+        self.rows = pack.rows("validation", at_most=CASES)
         self.dice = np.zeros(len(self.rows))
         self.tolerance, self.guidance = TOLERANCE, UNGUIDED
         self.of = f"{counted(len(self.rows), 'case')} x {counted(MEMBERS, 'member')}"
@@ -231,7 +232,7 @@ class _ImageQuality:
     def __init__(self, model: Model, pack: Pack, batch: int, seed: int) -> None:
         self.model, self.batch, self.guidance = model, batch, model.guidance()
         train, rows = pack.rows("train"), pack.rows("validation")
-        self.space = PixelSpace.of(pack.images(spread(train, LARGEST_SPACE)).numpy())
+        self.space = PixelSpace.of(pack.images(evenly(train, LARGEST_SPACE)).numpy())
         self.held_out = self.space.features(pack.images(rows).numpy())
         cases = [pack.cases[row] for row in rows]
         labels = [case.label if case.label in model.spec.classes else None for case in cases] or [None]

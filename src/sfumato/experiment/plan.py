@@ -23,10 +23,10 @@ from sfumato.data.placement import size_within
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
+from sfumato.evenly import evenly
 from sfumato.recipe import Data, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.readers import readers_of
-from sfumato.tasks.task import spread
 from sfumato.training.hardware import find_hardware, total_memory
 from sfumato.wording import as_setting, counted
 
@@ -144,7 +144,7 @@ def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, 
 def _shapes(found: Found, *, spacing: float | None) -> np.ndarray:
     """Height and width of some images; unreadable ones are left to `prepare`, which lists them all."""
     shapes = []
-    for case in spread(found.cases, 20):
+    for case in evenly(found.cases, 20):
         with suppress(DataError):
             facts = image_facts(case.image, read_image(case.image))
             steps = facts.spacing if spacing and facts.spacing else (spacing or 1.0,) * 2
@@ -313,7 +313,7 @@ def _sigma_data(recipe: Recipe, pack: Pack) -> list[Choice]:
         return []
     if recipe.task == "segment":
         return [Choice("process.sigma_data", 1.0, "one-hot masks are -1 and 1")]
-    rows, layout = spread(pack.rows("train"), MEASURED_CASES), Layout.of(recipe.data.pairs, pack.spec)
+    rows, layout = pack.rows("train", at_most=MEASURED_CASES), Layout.of(recipe.data.pairs, pack.spec)
     data = layout.states(pack.images(rows), pack.masks(rows) if layout.paired else None)
     measured = round(float(data.std()), 3)
     reason = f"standard deviation of {len(rows)} training {layout.told} in [-1, 1]"
@@ -337,7 +337,7 @@ def _shares(recipe: Recipe, pack: Pack) -> list[Choice]:
             f"process.classes={process.classes}, but the masks have {classes}", remedy="--set process.classes=auto"
         )
     if recipe.task == "generate" and process.intensities == "auto":
-        means = pack.images(spread(pack.rows("train"), MEASURED_CASES)).flatten(1).mean(1).numpy()
+        means = pack.images(pack.rows("train", at_most=MEASURED_CASES)).flatten(1).mean(1).numpy()
         quantiles = np.quantile(means, (np.arange(INTENSITIES) + 0.5) / INTENSITIES)
         values = [round(float(value), 3) for value in quantiles]
         reason = f"quantiles of the mean intensity of {len(means)} training images, of no single one"
@@ -352,12 +352,12 @@ def _critical(recipe: Recipe, pack: Pack) -> list[Choice]:
     train = pack.rows("train")
     several = [row for row in train if int(pack.readings([row])) > 1]
     if len(several) >= min(FEWEST_READ, len(train)):
-        rows = spread(several, MEASURED_CASES)
+        rows = evenly(several, MEASURED_CASES)
         pairs = [pair for row in rows for pair in combinations(readers_of(pack, row), 2)]
         differing = np.array([_differ(one, other).sum() for one, other in pairs])
         what = f"pixels on which two readers differ, of {len(several)} cases that several read,"
     else:
-        rows = spread(train, MEASURED_CASES)
+        rows = evenly(train, MEASURED_CASES)
         differing, what = _border(pack.masks(rows).numpy()), "pixels on the border of a mask"
     typical = float(np.median(differing[differing > 0])) if (differing > 0).any() else 1.0
     value = round(-math.log(2 * typical), 2)  # each pixel is two entries of a one-hot mask

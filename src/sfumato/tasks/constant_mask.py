@@ -23,7 +23,6 @@ from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.tasks.readers import reader_dice, readers_of
-from sfumato.tasks.task import spread
 from sfumato.wording import counted
 
 USUAL = (0.1, 0.2, 0.3, 0.4, 0.5)
@@ -151,7 +150,7 @@ def _shares(pack: Pack) -> Float[np.ndarray, "classes h w"]:
     """How often each pixel has each class, over training cases and readers; background where nobody says anything."""
     classes = np.arange(len(pack.spec.mask_classes))[:, None, None]
     counts = np.zeros((len(classes), *pack.spec.size))
-    for row in spread(pack.rows("train"), LEARNED_FROM):
+    for row in pack.rows("train", at_most=LEARNED_FROM):
         for mask in readers_of(pack, row):
             counts += (mask == classes) & (mask != IGNORED)
     counts[0] += counts.sum(0) == 0

@@ -27,6 +27,7 @@ from sfumato.diffusion.guidance import Guidance
 from sfumato.diffusion.pieces import Pieces, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
+from sfumato.evenly import evenly
 from sfumato.metrics.gap import paired_gap
 from sfumato.networks.uncertainty import weigh
 from sfumato.randomness import Noise, derive_seed
@@ -42,7 +43,6 @@ from sfumato.tasks.task import (
     first_estimate,
     last,
     self_conditioned,
-    spread,
     stratified,
     to_uint8,
 )
@@ -151,7 +151,7 @@ class Synthesise:
         """The distance of real images, of as many from the training split; a loss has that on training images."""
         if self.metric != "kid" or self.judge is None:
             return None
-        return "real images", self.judge.distance(self.pack.images(spread(self.train_rows, self.judge.images)))
+        return "real images", self.judge.distance(self.pack.images(evenly(self.train_rows, self.judge.images)))
 
     def preview(self, network: nn.Module) -> Sequence[Shown]:
         """Samples, the classes in turn; images that are made from masks with these."""

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -170,13 +170,3 @@ def last(steps: Iterator[Step]) -> Step:
 def to_uint8(images: Data) -> np.ndarray:
     """Pictures (b, h, w, c) uint8 from [-1, 1], rounded as EDM does: clip(127.5 x + 128, 0, 255)."""
     return (images * 127.5 + 128).clamp(0, 255).to(torch.uint8).movedim(1, -1).cpu().numpy()
-
-
-Item = TypeVar("Item")
-
-
-def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` items, equally spaced."""
-    if len(items) <= count:
-        return list(items)
-    return [items[k * len(items) // count] for k in range(count)]

@@ -15,11 +15,12 @@ from sfumato.data.source import find_cases
 from sfumato.data.toys.toy import make_toy
 from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.loss import cross_entropy, probabilities, soft_dice
+from sfumato.evenly import evenly
 from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective, Term
 from sfumato.tasks.segment import Segment, one_hot
 from sfumato.tasks.synthesise import Synthesise
-from sfumato.tasks.task import spread, to_uint8
+from sfumato.tasks.task import to_uint8
 from sfumato.training.stream import Batch
 
 
@@ -136,7 +137,7 @@ def test_validation_of_masks_counts_dice(pack: Pack) -> None:
 
 
 def test_small_things() -> None:
-    assert spread(range(10), 3) == [0, 3, 6] and spread([1, 2], 3) == [1, 2]
+    assert evenly(range(10), 3) == [0, 3, 6] and evenly([1, 2], 3) == [1, 2]
     assert to_uint8(torch.tensor([[[[-1.5, -1, 0, 1, 2.0]]]])).ravel().tolist() == [0, 0, 128, 255, 255]
     assert probabilities(torch.tensor([[[-1.2, -1.0, 0.0, 1.0]]])).flatten().tolist() == [0, 0, 0.5, 1]
     masks = torch.tensor([[[0, 2], [1, 0]]])

@@ -27,8 +27,8 @@ from scipy import stats
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError
+from sfumato.evenly import evenly
 from sfumato.metrics.copies import Images, Matches, compared, nearest
-from sfumato.tasks.task import spread
 from sfumato.wording import counted
 
 FALSE_ALARMS = 0.01
@@ -218,7 +218,7 @@ def _held_out(pack: Pack, holdout: Pack | None) -> _HeldOut:
     every = other.real(split if holdout is None else range(len(other)))
     known = {name for row in pack.rows("train") for name in _persons(pack.cases[row])}
     rows = [row for row in every if not known & _persons(other.cases[row])]
-    return _HeldOut(other, spread(rows, HELD_OUT), tuple(_left_out(len(every), len(rows), patients=bool(known))))
+    return _HeldOut(other, evenly(rows, HELD_OUT), tuple(_left_out(len(every), len(rows), patients=bool(known))))
 
 
 def _persons(case: Case) -> set[tuple[str, str]]:

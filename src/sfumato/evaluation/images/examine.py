@@ -16,7 +16,8 @@ from sfumato.evaluation.images.panel import Measure
 from sfumato.evaluation.images.read import Images, Part, gathered, of_pack, plain_spec, real_images, sample_images
 from sfumato.evaluation.images.spaces import Space, Wish, learned_rows
 from sfumato.evaluation.images.statistics import Reference, measure_reference, reference_space
-from sfumato.tasks.task import spread, to_uint8
+from sfumato.evenly import evenly
+from sfumato.tasks.task import to_uint8
 
 TRAINING = 2000
 """Training images that are compared with the held-out ones beside the generated images, at most."""
@@ -155,7 +156,7 @@ def _compared(question: Question, real: RealData, generated: Images) -> Comparis
     chosen = real.part(question.part)
     ids = {case.id for case in chosen.cases} if real.holdout is None else set()
     learned = [row for row in learned_rows(real.pack) if real.pack.cases[row].id not in ids]
-    training = of_pack(real.pack, spread(learned, TRAINING), f"training part of {real.name}")
+    training = of_pack(real.pack, evenly(learned, TRAINING), f"training part of {real.name}")
     sets = Compared(pack=real.pack, real=chosen, generated=generated, training=training)
     return compare(sets, question.wishes, tell=question.tell, seed=question.seed, device=question.device)
 

@@ -25,13 +25,13 @@ from torch.nn import functional
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
+from sfumato.evenly import evenly
 from sfumato.metrics.fidelity import Features, PixelSpace
 from sfumato.metrics.radiomics import RadiomicsSpace
 from sfumato.networks.foreign.dinov2 import load_dinov2
 from sfumato.networks.foreign.inception import InceptionFile, load_inception
 from sfumato.provenance import digest
 from sfumato.tasks.classify import OwnSpace, fit_classifier
-from sfumato.tasks.task import spread
 from sfumato.typing import Data
 
 Kind = Literal["own", "radiomics", "pixels", "inception", "dinov2"]
@@ -108,7 +108,7 @@ def parse_features(text: str) -> tuple[Wish, ...]:
 
 def spanning_rows(pack: Pack) -> list[int]:
     """Rows of real training images to fit a space to."""
-    return spread(learned_rows(pack), SPANNING)
+    return evenly(learned_rows(pack), SPANNING)
 
 
 def learned_rows(pack: Pack) -> list[int]:

@@ -21,10 +21,11 @@ from sfumato.data.manifest import Case, file_names, written
 from sfumato.evaluation.copies import CopyAudit, CopyVerdict
 from sfumato.evaluation.images.panel import Measure
 from sfumato.evaluation.images.read import Images
+from sfumato.evenly import evenly
 from sfumato.local import Names
 from sfumato.report.figures import strips
 from sfumato.tables import write_table
-from sfumato.tasks.task import spread, to_uint8
+from sfumato.tasks.task import to_uint8
 
 COLUMNS = ("space", "class", "metric", "value", "low", "high", "floor", "floor_sd", "z", "n_real", "n_generated")
 
@@ -100,7 +101,7 @@ def pictures(images: Images, places: Sequence[int]) -> np.ndarray:
 
 def _write_sheet(file: Path, sets: Mapping[str, Images], rows: Mapping[str, np.ndarray]) -> None:
     count = min(SHOWN, *map(len, rows.values()))
-    drawn = {name: list(pictures(images, spread(rows[name].tolist(), count))) for name, images in sets.items()}
+    drawn = {name: list(pictures(images, evenly(rows[name].tolist(), count))) for name, images in sets.items()}
     write_atomic(file, strips(drawn, [""] * count))
 
 
