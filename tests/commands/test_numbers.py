@@ -24,7 +24,7 @@ def numbers() -> Iterator[tuple[list[str], str, Wanted]]:
         words = [*([] if parent.name[0] == "sfumato" else [parent.name[0]]), name]
         for argument in parent[name].assemble_argument_collection(parse_docstring=False):
             wanted = Wanted.of(argument.field_info.annotation)
-            if wanted is not None:
+            if wanted is not None and argument.parse:
                 yield words, argument.name, wanted
 
 

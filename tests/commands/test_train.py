@@ -145,7 +145,12 @@ def test_other_settings_in_the_same_folder_are_refused(uninterrupted: Path, data
 
 
 def test_grey_is_asked_for_before_a_set_is_prepared(toy: Path, dataset: Path, tmp_path: Path) -> None:
-    assert preparing.prepare(toy, out=tmp_path / "grey", size="24", grey=True)["channels"] == 1
+    assert (
+        preparing.prepare(toy, out=tmp_path / "grey", size="24", preparation=preparing.PreparationFlags(grey=True))[
+            "channels"
+        ]
+        == 1
+    )
     with pytest.raises(UsageError, match=r"data\.grey: False in the data set, True now"):
         train.generate(dataset, out=tmp_path / "run", steps=1, set=["data.grey=true"])
 

@@ -1,6 +1,5 @@
 """`sfumato convert`: a source in another form, pixel for pixel."""
 
-import json
 from collections.abc import Generator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -81,10 +80,10 @@ def convert(
 def _sides(size: str | None) -> tuple[int, int] | None:
     if size is None:
         return None
-    if size == "auto":
+    sides = parse_size(size)
+    if sides == "auto":
         raise UsageError("--size auto", expected="pixels like 64, or height x width like 96x128")
-    height, width = json.loads(parse_size(size))
-    return height, width
+    return sides
 
 
 def _claim(out: Path, to: Form, *, overwrite: bool, inputs: list[Path]) -> Claim:

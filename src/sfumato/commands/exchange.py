@@ -110,7 +110,7 @@ def export(
 
 def _spec(donor: Donor, config: Mapping[str, Any], *, size: str | None, classes: str | None) -> Spec:
     """What a model must know about its data, from its configuration."""
-    stated = config["sample_size"] if size is None else json.loads(parse_size(size))
+    stated = config["sample_size"] if size is None else parse_size(size)
     if stated is None:
         raise UsageError(f"{donor.name} does not say how large its images are", remedy="--size 64, or what they were")
     height, width = _sides(stated, donor.name)
@@ -130,7 +130,7 @@ def _spec(donor: Donor, config: Mapping[str, Any], *, size: str | None, classes:
 
 def _sides(stated: Any, name: str) -> tuple[int, int]:
     """Height and width of what a configuration says of its images: one number, or two."""
-    sides = tuple(stated) if isinstance(stated, list) else (stated, stated)
+    sides = tuple(stated) if isinstance(stated, list | tuple) else (stated, stated)
     if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in sides):
         raise ModelError(
             f"{name} says that its images have {shown(stated)} pixels",

@@ -10,7 +10,6 @@ from typing import Any
 from sfumato.builder.held import shapes_held
 from sfumato.builder.network import build_call
 from sfumato.commands.output.layout import show_facts
-from sfumato.commands.prepare import describe
 from sfumato.data.formats.told import read_origin
 from sfumato.data.manifest import SPLITS, is_prepared
 from sfumato.data.pack import Pack
@@ -26,6 +25,7 @@ from sfumato.report.page import CHECKED, section_of
 from sfumato.report.reading import read_json, shown
 from sfumato.training.checkpoint import named
 from sfumato.training.log import read_log
+from sfumato.verbs.prepare import Prepared
 from sfumato.wording import counted
 
 JOBS = {
@@ -62,7 +62,7 @@ def info(path: Path, /) -> dict[str, Any]:
             the like, statistics (.npz); or an image (PNG, TIFF, NIfTI, DICOM).
     """
     if is_prepared(path):
-        return _show_dataset(describe(path, Pack.open(path)))
+        return _show_dataset(Prepared(path, Pack.open(path)).summary)
     if Run(path).exists():
         return _show_run(_about_run(path))
     if not path.exists():

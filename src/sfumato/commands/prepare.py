@@ -1,25 +1,39 @@
 """`sfumato prepare`: decode a source once into a dataset that trains fast."""
 
-from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
+
+from cyclopts import Parameter
 
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
-from sfumato.data.manifest import SPLITS
-from sfumato.data.pack import Pack
-from sfumato.data.preparation.spool import spool_folder
 from sfumato.data.units import told
 from sfumato.errors import UsageError
-from sfumato.experiment.claim import home_of
-from sfumato.experiment.dataset import prepare_into, rehearse
-from sfumato.experiment.output_folder import claim_output
-from sfumato.experiment.source import find_to_read
 from sfumato.numerals import decimal
 from sfumato.progress import say
-from sfumato.recipe import Modality, load_recipe
-from sfumato.training.signals import going_on_later
+from sfumato.verbs import prepare as verb
+from sfumato.verbs.prepare import Preparation, Size
+
+Unparsed = Parameter(parse=False)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PreparationFlags(Preparation):
+    """The fields of a preparation as flags; three of them are written as text."""
+
+    size: Annotated[Size, Unparsed] = "auto"
+    window: Annotated[tuple[float, float] | None, Unparsed] = None
+    split: Annotated[tuple[float, float, float], Unparsed] = Preparation.split
+    spacing: Positive | None = None
+    keep_empty: Fraction = 1.0
+    folds: Index = 0
+    seed: Index = 0
+
+
+AS_PLANNED = PreparationFlags()
 
 
 def prepare(
@@ -29,17 +43,9 @@ def prepare(
     out: Path,
     flags: ReadingFlags = AS_READ,
     size: str = "auto",
-    keep_aspect: bool = False,
-    crop: bool = False,
-    spacing: Positive | None = None,
-    grey: bool = False,
-    modality: Modality = "auto",
-    intensity: Literal["auto", "unit", "window", "percentile", "zscore"] = "auto",
+    preparation: PreparationFlags = AS_PLANNED,
     window: str | None = None,
-    keep_empty: Fraction = 1.0,
     split: str = "0.7/0.15/0.15",
-    folds: Index = 0,
-    seed: Index = 0,
     workers: Count | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
@@ -52,64 +58,49 @@ def prepare(
         out: The dataset folder to write.
         flags: How to read the source.
         size: Height and width in pixels, e.g. 64 or 96x128; auto takes the images' median, within reason.
-        keep_aspect: Pad to the size instead of stretching.
-        crop: Cut the centre out in the shape of the size instead of stretching.
-        spacing: Resample to so many millimetres per pixel, then pad or cut to the size.
-        grey: Make colours grey; else, where some images have colours, all become RGB.
-        modality: What made the images: decides their intensity rule and augmentation.
-        intensity: Which stored numbers become black and white.
+        preparation: What becomes of the images.
         window: Black and white in stored numbers, e.g. -1000,400 in Hounsfield units.
-        keep_empty: Share of the volumes' slices without foreground that are kept.
         split: Shares of train/validation/test; a split that the source has already is kept.
-        folds: Divide what is not for testing into so many folds; --fold is the one to validate on.
-        seed: Of the split.
         workers: Processes that decode; all cores by default.
         overwrite: Replace a folder that is not empty.
         dry_run: Read everything, refuse what would be refused, say what would be written, and write nothing.
     """
-    settings = flags.settings()
-    settings += [f"data.size={parse_size(size)}", f"data.keep_aspect={keep_aspect}", f"data.crop={crop}"]
-    settings += [f"data.modality={modality}", f"data.intensity={intensity}"]
-    settings += [f"data.grey={grey}", f"data.keep_empty={keep_empty}"]
-    settings += [f"data.window=[{window}]"] * (window is not None) + [f"data.spacing={spacing}"] * (spacing is not None)
-    settings += [f"data.split.{name}={share}" for name, share in zip(SPLITS, _shares(split), strict=True)]
-    settings += [f"data.split.seed={seed}", f"data.split.folds={folds}"]
-    recipe = load_recipe("segment", settings=settings)
-    claim = claim_output(out, overwrite=overwrite, inputs=[path for path in (source, flags.masks_folder) if path])
-    found = find_to_read(source, recipe)
+    as_said = replace(preparation, size=parse_size(size), window=_window(window), split=_shares(split))
     if dry_run:
-        resolved, notes = rehearse(recipe, found, workers=workers)
-        for note in notes:
+        rehearsed = verb.rehearse(
+            source, out=out, reading=flags, preparation=as_said, workers=workers, overwrite=overwrite
+        )
+        for note in rehearsed.notes:
             say(f"note: {note}")
-        say(f"would prepare {told(found.cases)} at {resolved[0]} x {resolved[1]} pixels into {out}")
-        return {"dataset": str(out), "cases": len(found.cases), "size": list(resolved)}
-    spool = spool_folder(home_of(claim.out) / claim.out.name)
-    with going_on_later(lambda: "what is decoded so far is kept"), claim.folder() as staging:
-        prepare_into(staging, recipe, found, source=source, spool=spool, workers=workers)
-    say(f"prepared {out}")
-    return describe(out, Pack.open(out))
+        height, width = rehearsed.size
+        say(f"would prepare {told(rehearsed.cases)} at {height} x {width} pixels into {out}")
+        return {"dataset": str(out), "cases": len(rehearsed.cases), "size": list(rehearsed.size)}
+    return verb.prepare(
+        source, out=out, reading=flags, preparation=as_said, workers=workers, overwrite=overwrite
+    ).summary
 
 
-def describe(folder: Path, pack: Pack) -> dict[str, Any]:
-    """A dataset in numbers."""
-    spec = pack.spec
-    return {
-        "dataset": str(folder),
-        "has_masks": spec.has_masks,
-        "cases": dict(Counter(case.split for case in pack.cases)),
-        "size": list(spec.size),
-        "channels": spec.channels,
-        "classes": dict(Counter(case.label for case in pack.cases)) if spec.classes else {},
-        "mask_classes": list(spec.mask_classes),
-        "readers": spec.readers,
-        "intensity": spec.intensity.text,
-        "mask_rule": spec.mask_rule.text if spec.mask_rule else None,
-        "notes": list(pack.notes),
-    }
+def _window(text: str | None) -> tuple[float, float] | None:
+    """The two numbers of `--window`.
+
+    Raises:
+        UsageError: there are not two.
+    """
+    if text is None:
+        return None
+    numbers = [decimal(part.strip()) for part in text.split(",")]
+    if len(numbers) != 2 or None in numbers:
+        raise UsageError(f"--window {text}", expected="two numbers, like -1000,400")
+    return numbers[0] or 0.0, numbers[1] or 0.0
 
 
-def _shares(text: str) -> tuple[float, ...]:
-    shares = tuple(-1.0 if (share := decimal(part)) is None else share for part in text.split("/"))
+def _shares(text: str) -> tuple[float, float, float]:
+    """The three numbers of `--split`.
+
+    Raises:
+        UsageError: there are not three, or they are no shares.
+    """
+    shares = [-1.0 if (share := decimal(part)) is None else share for part in text.split("/")]
     if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
         raise UsageError(f"--split {text}", expected="three shares that add up to 1, like 0.7/0.15/0.15")
-    return shares
+    return shares[0], shares[1], shares[2]

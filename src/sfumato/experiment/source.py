@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sfumato.builder.data import build_hints
 from sfumato.data.source import Found, Hints, find_cases
@@ -69,8 +69,8 @@ class Reading:
     pages: Literal["volume", "channels"] | None = None
     fold: int | None = None
 
-    def settings(self) -> list[str]:
-        """What was said, as settings of a recipe."""
+    def changes(self) -> dict[str, Any]:
+        """What was said, as changes of a recipe: values by dotted names."""
         given = {
             "source.images": self.images,
             "source.masks": self.masks and str(self.masks),
@@ -94,7 +94,11 @@ class Reading:
             "source.pages": self.pages,
             "split.fold": self.fold,
         }
-        return [f"data.{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+        return {f"data.{name}": value for name, value in given.items() if value is not None}
+
+    def settings(self) -> list[str]:
+        """The same in words."""
+        return [f"{name}={json.dumps(value)}" for name, value in self.changes().items()]
 
     @property
     def masks_folder(self) -> Path | None:
@@ -103,7 +107,7 @@ class Reading:
 
     def find(self, source: Path, *, to_read: bool = False) -> Found:
         """The cases of a source, read as is said; `to_read`: see `find_to_read`."""
-        recipe = load_recipe("segment", settings=self.settings())
+        recipe = load_recipe("segment", changes=self.changes())
         return find_to_read(source, recipe) if to_read else find(source, recipe)
 
 

@@ -67,16 +67,29 @@ NETWORK_DEFAULTS: Mapping[tuple[TaskKind, str], Mapping[str, Any]] = {
 
 
 def load_recipe(
-    task: TaskKind, file: Path | None = None, *, settings: Sequence[str] = (), beneath: Mapping[str, Any] | None = None
+    task: TaskKind,
+    file: Path | None = None,
+    *,
+    settings: Sequence[str] = (),
+    changes: Mapping[str, Any] | None = None,
+    beneath: Mapping[str, Any] | None = None,
 ) -> Recipe:
-    """The defaults of a task, `beneath` over them, then a recipe file, then `a.b=c` settings.
+    """The defaults of a task, `beneath` over them, then a recipe file, then `a.b=c` settings, then changes.
 
-    A length among the settings replaces that of the file whole.
+    A length among the settings or changes replaces that of the file whole.
+
+    Args:
+        task: segment or generate.
+        file: a recipe in YAML.
+        settings: words, as on the command line.
+        changes: values by dotted names, such as {"data.size": (64, 96)}.
+        beneath: sections and values that everything else is laid over.
 
     Raises:
         UsageError: unreadable file, unknown key (the nearest one is named), wrong value (path and bounds are named).
     """
     layers = [_parse_setting(setting) for setting in settings]
+    layers += [_nested(name.split("."), value) for name, value in (changes or {}).items()]
     if file is not None:
         layers.insert(0, _without_length(read_recipe(file), reduce(merge, layers, {})))
     layers.insert(0, dict(beneath or {}))
@@ -85,6 +98,11 @@ def load_recipe(
     of_network = NETWORK_DEFAULTS.get((task, _kind(raw, "network")), {})
     raw = reduce(merge, layers, reduce(merge, (of_network, of_process), DEFAULTS[task]))
     return parse_recipe(raw, origin="the recipe" if file is None else str(file))
+
+
+def _nested(names: Sequence[str], value: Any) -> dict[str, Any]:
+    """A value within the sections that its dotted name says."""
+    return reduce(lambda inner, name: {name: inner}, reversed(names), value)
 
 
 def _without_length(words: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def check_numbers(_app: App, _commands: tuple[str, ...], arguments: ArgumentColl
     """
     for argument in arguments:
         wanted = Wanted.of(argument.field_info.annotation)
-        if wanted is None:
+        if wanted is None or not argument.parse:
             continue
         for token in argument.tokens:
             if not wanted.takes(token.value):

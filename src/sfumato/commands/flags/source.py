@@ -1,10 +1,11 @@
 """What a person may say about a source beyond its path: the same flags for every verb that reads one."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from sfumato.commands.flags.numbers import Index
 from sfumato.experiment.source import Reading
 
 Switch = Annotated[bool, Parameter(negative="")]
@@ -18,8 +19,11 @@ class ReadingFlags(Reading):
 
     join_masks: Switch = False
     fill_outlines: Switch = False
+    class_level: Index | None = None
     drop_unpaired: Switch = False
     keep_split: Switch = False
+    component: Index | Literal["all", "planes"] | None = None
+    fold: Index | None = None
 
 
 @Parameter(name="*")

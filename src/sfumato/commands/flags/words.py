@@ -1,7 +1,7 @@
 """Flags that are short for settings of a recipe."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from sfumato.errors import UsageError
 from sfumato.numerals import whole
@@ -11,17 +11,23 @@ def words_of(given: Sequence[str] | None, *, size: str | None, seed: int | None 
     """`--set` and the flags that are short for one, as settings; flags win."""
     settings = list(given or [])
     if size is not None:
-        settings.append(f"data.size={parse_size(size)}")
+        sides = parse_size(size)
+        settings.append(f"data.size={sides if sides == 'auto' else list(sides)}")
     if seed is not None:
         settings += [f"train.seed={seed}", f"data.split.seed={seed}"]
     return settings + [f"train.{name}={value}" for name, value in lengths.items() if value is not None]
 
 
-def parse_size(text: str) -> str:
-    """64, 96x128 or auto, as a recipe writes it."""
+def parse_size(text: str) -> tuple[int, int] | Literal["auto"]:
+    """Height and width of 64 or 96x128; or auto.
+
+    Raises:
+        UsageError: it is something else.
+    """
     if text == "auto":
-        return text
+        return "auto"
     sides = text.lower().split("x")
-    if len(sides) > 2 or not all((whole(side) or 0) > 0 for side in sides):
+    pixels = [whole(side) or 0 for side in sides]
+    if len(sides) > 2 or min(pixels) < 1:
         raise UsageError(f"--size {text}", expected="pixels like 64, or height x width like 96x128")
-    return f"[{whole(sides[0])}, {whole(sides[-1])}]"
+    return pixels[0], pixels[-1]

@@ -1,0 +1,174 @@
+"""Everything that is wrong with a source, at once, and what it is like."""
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sfumato.atomic import write_atomic
+from sfumato.data.facts import CaseFacts
+from sfumato.data.inspection.finding import Finding
+from sfumato.data.inspection.fingerprint import fingerprint
+from sfumato.data.inspection.inspect import Inspection, inspect, measure
+from sfumato.data.source import Found
+from sfumato.experiment.claim import Claim
+from sfumato.experiment.output_folder import claim_output, claim_output_file
+from sfumato.experiment.source import AS_FOUND, Reading, find_with_problems
+from sfumato.local import seen_from
+from sfumato.progress import bar
+from sfumato.provenance import called, write_provenance
+from sfumato.recipe import load_recipe
+from sfumato.tables import write_table
+
+PAGE, TABLE = "check.html", "findings.csv"
+"""Files of `out`."""
+
+Short = Callable[[str], str]
+"""Takes the paths of the source out of what may be passed on."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found in a source.
+
+    Attributes:
+        source: the source.
+        found: its cases, as they were read.
+        inspection: all findings, with the facts that they rest on.
+        fingerprint: the source in numbers.
+        report: the page that was written, if one was asked for.
+    """
+
+    source: Path
+    found: Found
+    inspection: Inspection
+    fingerprint: Mapping[str, Any]
+    report: Path | None
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is wrong, odd, or worth knowing, the worst first."""
+        return tuple(self.inspection.findings)
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What must be mended before `prepare` goes on."""
+        return tuple(self.inspection.of("error"))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The same as plain data."""
+        return {
+            "source": str(self.source),
+            "form": self.found.form,
+            "has_masks": self.found.has_masks,
+            "cases": len(self.found.cases),
+            "findings": [vars(finding) | {"files": list(finding.files)} for finding in self.findings],
+            "fingerprint": dict(self.fingerprint),
+            "report": None if self.report is None else str(self.report),
+        }
+
+
+def check(
+    source: Path | str,
+    *,
+    reading: Reading = AS_FOUND,
+    report: Path | None = None,
+    out: Path | None = None,
+    fix_into: Path | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> Checked:
+    """Read every file of a source once; list what is wrong, what is odd and what to do.
+
+    Args:
+        source: a folder, table, archive or volume; whatever `prepare` understands.
+        reading: what may be said of it beyond its path.
+        report: the HTML page to write, with charts, examples and pictures of each finding.
+        out: folder for check.html, findings.csv (every finding with every file) and fingerprint.json.
+        fix_into: folder for a corrected copy and the list of its changes; the source is never touched.
+        workers: processes that read; all cores by default.
+        overwrite: replace what is there.
+
+    Raises:
+        DataError: nothing is there, or nothing of it can be read; what is wrong with single files is a finding.
+        UsageError: an output is there already, or lies within the source.
+    """
+    source = Path(source)
+    inputs = [path for path in (source, reading.masks_folder) if path]
+    page = None if report is None else claim_output_file(report, overwrite=overwrite)
+    folder = None if out is None else claim_output(out, overwrite=overwrite, inputs=inputs)
+    copy = None if fix_into is None else claim_output(fix_into, overwrite=overwrite, inputs=inputs)
+    found = find_to_check(source, reading)
+    facts = _measured(found, workers or os.cpu_count() or 1)
+    inspection = inspect(
+        found,
+        facts,
+        unpaired="note" if reading.drop_unpaired else "error",
+        torn="warning" if reading.keep_split else "error",
+    )
+    numbers = fingerprint(found, facts, copies=inspection.copies)
+    short = seen_from(*inputs)
+    html = _page(source, found, inspection, numbers, short) if page or folder else ""
+    if folder is not None:
+        _write_folder(folder, inspection, numbers, "" if page else html, inputs=inputs, short=short)
+    if page is not None:
+        with page.file() as draft:
+            write_atomic(draft, html)
+    if copy is not None:
+        _fix(found, inspection, copy, inputs=inputs, short=short)
+    return Checked(source, found, inspection, numbers, report or (out and out / PAGE))
+
+
+def find_to_check(source: Path, reading: Reading) -> Found:
+    """The cases of a source; what has no partner is left out, and told among the findings."""
+    changes = {**reading.changes(), "data.source.drop_unpaired": True}
+    return find_with_problems(source, load_recipe("segment", changes=changes))
+
+
+def _measured(found: Found, workers: int) -> list[CaseFacts]:
+    facts = []
+    with bar("checking", total=len(found.cases)) as progress:
+        for fact in measure(found.cases, workers=min(workers, max(1, len(found.cases) // 50))):
+            facts.append(fact)
+            progress.update(len(facts), note=fact.id[:30])
+    return facts
+
+
+def _page(source: Path, found: Found, inspection: Inspection, numbers: dict[str, Any], short: Short) -> str:
+    from sfumato.report.page import render
+    from sfumato.report.sections.checks import check_section
+
+    return render([check_section(found, inspection, numbers, name=called(source), short=short)])
+
+
+def _write_folder(
+    claim: Claim, inspection: Inspection, numbers: dict[str, Any], html: str, *, inputs: Sequence[Path], short: Short
+) -> None:
+    """The fingerprint, all findings as a table, and the page unless it is written elsewhere."""
+    with claim.folder() as staging:
+        write_atomic(staging / "fingerprint.json", json.dumps(numbers, indent=1))
+        rows = [
+            (finding.severity, finding.code, short(finding.text), short(name))
+            for finding in inspection.findings
+            for name in finding.files or ("",)
+        ]
+        write_table(staging / TABLE, ["severity", "code", "finding", "file"], rows)
+        if html:
+            write_atomic(staging / PAGE, html)
+        write_provenance(staging, inputs=_by_role(inputs))
+
+
+def _by_role(inputs: Sequence[Path]) -> dict[str, Path]:
+    return dict(zip(("source", "masks"), inputs, strict=False))
+
+
+def _fix(found: Found, inspection: Inspection, claim: Claim, *, inputs: Sequence[Path], short: Short) -> None:
+    from sfumato.data.inspection.fix import fix
+
+    with claim.folder() as staging, bar("fixing", total=len(found.cases)) as progress:
+        for fixed in fix(found, inspection, staging, short=short):
+            progress.update(fixed.done, note=fixed.name[:30])
+        write_provenance(staging, inputs=_by_role(inputs), given_away=True)
