@@ -15,17 +15,29 @@ if TYPE_CHECKING:
     from sfumato.experiment.inference import make as make
     from sfumato.experiment.inference import predict as predict
     from sfumato.experiment.run import load_model as load_model
+    from sfumato.experiment.source import Reading as Reading
     from sfumato.networks.factory import network_factory as network_factory
+    from sfumato.verbs.check import check as check
+    from sfumato.verbs.evaluate_masks import evaluate_masks as evaluate_masks
+    from sfumato.verbs.prepare import Preparation as Preparation
+    from sfumato.verbs.prepare import prepare as prepare
+    from sfumato.verbs.report import report as report
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Preparation": "sfumato.verbs.prepare",
+    "Reading": "sfumato.experiment.source",
+    "check": "sfumato.verbs.check",
+    "evaluate_masks": "sfumato.verbs.evaluate_masks",
     "find_cases": "sfumato.data.source",
     "in_original_size": "sfumato.experiment.inference",
     "load_model": "sfumato.experiment.run",
     "make": "sfumato.experiment.inference",
     "network_factory": "sfumato.networks.factory",
     "predict": "sfumato.experiment.inference",
+    "prepare": "sfumato.verbs.prepare",
+    "report": "sfumato.verbs.report",
 }
 
 

@@ -3,10 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from sfumato.errors import UsageError
-from sfumato.experiment.output_folder import output_file
 from sfumato.progress import say
-from sfumato.report.page import write_report
+from sfumato.verbs import report as verb
 
 
 def report(*folders: Path, out: Path = Path("report.html"), overwrite: bool = False) -> dict[str, Any]:
@@ -17,9 +15,6 @@ def report(*folders: Path, out: Path = Path("report.html"), overwrite: bool = Fa
         out: The HTML file to write.
         overwrite: Replace an existing file.
     """
-    if not folders:
-        raise UsageError("nothing to report on", expected="sfumato report FOLDER...")
-    with output_file(out, overwrite=overwrite) as draft:
-        write_report(folders, draft)
-    say(f"report: {out.resolve()}")
-    return {"report": str(out.resolve())}
+    page = verb.report(*folders, out=out, overwrite=overwrite)
+    say(f"report: {page}")
+    return {"report": str(page)}
