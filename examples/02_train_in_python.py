@@ -16,7 +16,7 @@ from sfumato.data.source import find_cases
 from sfumato.data.toys.toy import make_toy
 from sfumato.experiment.plan import plan_training
 from sfumato.recipe import load_recipe
-from sfumato.report.figures import grid, overlay
+from sfumato.reporting.figures import grid, overlay
 from sfumato.training.ema import EMA
 from sfumato.training.loop import Settings, Until, train
 from sfumato.training.optimizer import make_optimizer

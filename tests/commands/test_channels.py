@@ -16,7 +16,7 @@ from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
 from sfumato.experiment.inference import make
 from sfumato.experiment.run import load_model
-from sfumato.report.page import write_report
+from sfumato.reporting.page import write_report
 
 CHANNELS, SIDE, CASES = 4, 16, 24
 

@@ -15,7 +15,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.masks import evaluate as measuring
 from sfumato.local import found
-from sfumato.report.sections.scores import scores_section
+from sfumato.reporting.sections.scores import scores_section
 
 SIDE = 32
 

@@ -14,7 +14,7 @@ from sfumato.commands.reference import reference
 from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.errors import DataError, UsageError
-from sfumato.report.page import write_report
+from sfumato.reporting.page import write_report
 
 
 @pytest.fixture(scope="module", autouse=True)

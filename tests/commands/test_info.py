@@ -12,7 +12,7 @@ from sfumato.commands import generate, info, reference
 from sfumato.commands.output.console import console
 from sfumato.data.formats.image import write_image
 from sfumato.errors import UsageError
-from sfumato.report.page import write_report
+from sfumato.reporting.page import write_report
 
 SCREEN = 24
 """Lines of a small terminal."""

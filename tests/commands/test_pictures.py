@@ -14,8 +14,8 @@ from sfumato.commands import train
 from sfumato.commands.output import prediction, samples
 from sfumato.experiment import session
 from sfumato.experiment.pictures import spared
-from sfumato.report.page import write_report
-from sfumato.report.sections import runs
+from sfumato.reporting.page import write_report
+from sfumato.reporting.sections import runs
 from sfumato.training.log import read_log
 
 

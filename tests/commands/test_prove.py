@@ -16,7 +16,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.prove import train as training
-from sfumato.report.page import write_report
+from sfumato.reporting.page import write_report
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "evaluation" / "prove"))
 import stripes as toys

@@ -12,7 +12,7 @@ from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.run import load_model
 from sfumato.recipe import load_recipe
-from sfumato.report.card import model_card
+from sfumato.reporting.card import model_card
 
 from .conftest import TINY
 from .test_train import losses, same_weights

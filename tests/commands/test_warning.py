@@ -7,8 +7,8 @@ from tests.commands.conftest import TINY
 
 from sfumato.commands import train
 from sfumato.experiment.session import Session
-from sfumato.report.content import Note
-from sfumato.report.sections.runs import run_section
+from sfumato.reporting.content import Note
+from sfumato.reporting.sections.runs import run_section
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.training.log import read_log
 

@@ -265,7 +265,7 @@ def test_a_thread_that_cannot_start(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- every reader asks
 
 BROAD = {"OSError", "Exception", "RuntimeError", "FAULTS", "SafetensorError"}
-OF_FILES = ("data", "training", "evaluation", "report", "networks", "experiment/run.py", "experiment/inference.py")
+OF_FILES = ("data", "training", "evaluation", "reporting", "networks", "experiment/run.py", "experiment/inference.py")
 DEALT_WITH = {
     "data/preparation/spool.py": "a file without a size has another key",
     "data/preparation/chunk.py": "a chunk that cannot be read is made again",
@@ -274,8 +274,8 @@ DEALT_WITH = {
     "training/track.py": "trackers never end a run",
     "networks/factory.py": "code of the person",
     "training/log.py": "a log that cannot be written never ends a run",
-    "report/reading.py": "a page has more than one picture, and says which it lacks",
-    "report/sections/checks.py": "a page has more than one picture, and says which it lacks",
+    "reporting/reading.py": "a page has more than one picture, and says which it lacks",
+    "reporting/sections/checks.py": "a page has more than one picture, and says which it lacks",
 }
 """Why the handlers of a file do not ask."""
 

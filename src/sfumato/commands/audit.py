@@ -23,8 +23,8 @@ from sfumato.metrics.interval import Interval
 from sfumato.numerals import whole
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
-from sfumato.report.meaning import heading
-from sfumato.report.reading import UNKNOWN
+from sfumato.reporting.meaning import heading
+from sfumato.reporting.reading import UNKNOWN
 from sfumato.tables import write_table
 from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
 from sfumato.training.hardware import set_up

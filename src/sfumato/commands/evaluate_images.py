@@ -35,8 +35,8 @@ from sfumato.experiment.pictures import spared
 from sfumato.local import Names
 from sfumato.progress import say
 from sfumato.provenance import called, write_provenance
-from sfumato.report.meaning import heading
-from sfumato.report.reading import z_text
+from sfumato.reporting.meaning import heading
+from sfumato.reporting.reading import z_text
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted

@@ -42,7 +42,7 @@ from sfumato.experiment.run import Model, load_model
 from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
 from sfumato.progress import bar, say
 from sfumato.provenance import digest, write_provenance
-from sfumato.report.figures import film as film_pictures
+from sfumato.reporting.figures import film as film_pictures
 from sfumato.tables import write_records
 from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import Sampler, to_uint8

@@ -19,10 +19,10 @@ from sfumato.experiment.run import ModelFile, Run, read_model
 from sfumato.networks.measure import count_flops
 from sfumato.progress import say
 from sfumato.recipe import OwnNetwork
-from sfumato.report.figures import NOT_A_METRIC
-from sfumato.report.meaning import heading
-from sfumato.report.page import CHECKED, section_of
-from sfumato.report.reading import read_json, shown
+from sfumato.reporting.figures import NOT_A_METRIC
+from sfumato.reporting.meaning import heading
+from sfumato.reporting.page import CHECKED, section_of
+from sfumato.reporting.reading import read_json, shown
 from sfumato.training.checkpoint import named
 from sfumato.training.log import read_log
 from sfumato.verbs.prepare import Prepared

@@ -40,7 +40,7 @@ from sfumato.experiment.run import Model
 from sfumato.progress import say
 from sfumato.provenance import digest, write_provenance
 from sfumato.randomness import Noise
-from sfumato.report.figures import animation, strip
+from sfumato.reporting.figures import animation, strip
 from sfumato.tasks.task import Sampler, to_uint8
 from sfumato.training.processes import choose_device
 from sfumato.typing import Data

@@ -25,7 +25,7 @@ from sfumato.experiment.run import Model
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.randomness import Noise, derive_seed
-from sfumato.report.figures import heat, strips
+from sfumato.reporting.figures import heat, strips
 from sfumato.tasks.film import visible
 from sfumato.tasks.task import Sampler, to_uint8
 from sfumato.training.processes import choose_device

@@ -36,7 +36,7 @@ from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_
 from sfumato.metrics.ensemble import review_rank
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
-from sfumato.report.sections.predictions import BY_CHANCE, ranks_by_chance
+from sfumato.reporting.sections.predictions import BY_CHANCE, ranks_by_chance
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted

@@ -33,7 +33,7 @@ from sfumato.provenance import digest
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
 from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
 from sfumato.recipe.train import COUNTED, Train, Validate
-from sfumato.report.meaning import heading
+from sfumato.reporting.meaning import heading
 from sfumato.tables import table_line
 from sfumato.tasks.constant_mask import ConstantMask
 from sfumato.tasks.segment import constant_of

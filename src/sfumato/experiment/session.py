@@ -19,8 +19,8 @@ from sfumato.header import header
 from sfumato.metrics.gap import learned_by_heart
 from sfumato.progress import bar
 from sfumato.recipe import Recipe
-from sfumato.report.card import write_card
-from sfumato.report.figures import grid, overlay
+from sfumato.reporting.card import write_card
+from sfumato.reporting.figures import grid, overlay
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average

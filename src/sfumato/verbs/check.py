@@ -138,8 +138,8 @@ def _measured(found: Found, workers: int) -> list[CaseFacts]:
 
 
 def _page(source: Path, found: Found, inspection: Inspection, numbers: dict[str, Any], short: Short) -> str:
-    from sfumato.report.page import render
-    from sfumato.report.sections.checks import check_section
+    from sfumato.reporting.page import render
+    from sfumato.reporting.sections.checks import check_section
 
     return render([check_section(found, inspection, numbers, name=called(source), short=short)])
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from sfumato.errors import UsageError
 from sfumato.experiment.output_folder import output_file
-from sfumato.report.page import write_report
+from sfumato.reporting.page import write_report
 
 
 def report(*folders: Path | str, out: Path | str = "report.html", overwrite: bool = False) -> Path:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.report.figures import grid, overlay, strip
+from sfumato.reporting.figures import grid, overlay, strip
 
 SIZE = 48
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from tests.unit.report.conftest import write_table
 
-from sfumato.report.card import NAME, TO_FILL, limits_of_run, model_card, read_card, write_card
-from sfumato.report.page import write_report
+from sfumato.reporting.card import NAME, TO_FILL, limits_of_run, model_card, read_card, write_card
+from sfumato.reporting.page import write_report
 
 
 @pytest.fixture

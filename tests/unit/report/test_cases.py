@@ -10,8 +10,8 @@ import pytest
 from PIL import Image as Pillow
 
 from sfumato.data.formats.image import write_image
-from sfumato.report.content import Image
-from sfumato.report.sections.cases import extreme_cases
+from sfumato.reporting.content import Image
+from sfumato.reporting.sections.cases import extreme_cases
 
 SIDE = 24
 

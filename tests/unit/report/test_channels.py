@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.report.channels import SEAM, as_picture
-from sfumato.report.figures import FILLS, REFERENCE, animation, grid, overlay, strips
-from sfumato.report.reading import as_bytes, embedded, read_pixels
+from sfumato.reporting.channels import SEAM, as_picture
+from sfumato.reporting.figures import FILLS, REFERENCE, animation, grid, overlay, strips
+from sfumato.reporting.reading import as_bytes, embedded, read_pixels
 
 
 def flat(*greys: int, side: int = 32) -> np.ndarray:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.report.diagram import Course, diagram
-from sfumato.report.figures import (
+from sfumato.reporting.diagram import Course, diagram
+from sfumato.reporting.figures import (
     FILLS,
     INK,
     REFERENCE,

@@ -2,8 +2,8 @@
 
 import random
 
-from sfumato.report.labels import fitted, shortened
-from sfumato.report.sections.images import BARS, POOLED, _bars
+from sfumato.reporting.labels import fitted, shortened
+from sfumato.reporting.sections.images import BARS, POOLED, _bars
 
 
 def test_names_that_fit_stay() -> None:

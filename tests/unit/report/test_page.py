@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import DataError, UsageError
-from sfumato.report.page import write_report
+from sfumato.reporting.page import write_report
 
 EVIL = '<img src=x onerror="alert(1)">'
 UNSEEN, SPELT = "\x1b[31m\u202e", r"\x1b[31m\u202e"
@@ -204,7 +204,7 @@ def test_the_most_uncertain_cases_come_first(predictions: Path, report: Callable
 
 
 def test_sixteen_bit_maps_are_not_cut_to_white(predictions: Path, report: Callable[..., Page]) -> None:
-    from sfumato.report.reading import read_pixels
+    from sfumato.reporting.reading import read_pixels
 
     pixels = read_pixels(predictions / "uncertainty" / "ISIC_0000001.png")
     assert pixels.dtype == np.uint8 and pixels.max() >= 254 and 20 < pixels[pixels > 0].min() < 250
@@ -269,7 +269,7 @@ def test_a_full_disk_leaves_the_older_page(tmp_path: Path, dataset: Path, monkey
 
 
 def test_the_report_needs_no_torch() -> None:
-    modules = "sfumato.report.page, sfumato.metrics.ensemble, sfumato.metrics.interval"
+    modules = "sfumato.reporting.page, sfumato.metrics.ensemble, sfumato.metrics.interval"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -13,8 +13,8 @@ from PIL import Image
 from sfumato.errors import DataError, ModelError, SfumatoError
 from sfumato.evaluation.masks.predictions import name_of
 from sfumato.provenance import read_provenance
-from sfumato.report.page import write_report
-from sfumato.report.reading import inside
+from sfumato.reporting.page import write_report
+from sfumato.reporting.reading import inside
 
 from ..words import changed
 
@@ -60,7 +60,7 @@ def folder_of(kind: str, place: Path) -> Path:
 @pytest.mark.parametrize("kind", SUMMARIES)
 def test_a_changed_summary_gives_a_page_or_words(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for section in ("audit", "images", "proof"):  # drawing takes far longer than reading, and is tested elsewhere
-        monkeypatch.setattr(f"sfumato.report.sections.{section}.{'scores' if section == 'images' else 'forest'}",
+        monkeypatch.setattr(f"sfumato.reporting.sections.{section}.{'scores' if section == 'images' else 'forest'}",
                             lambda *_, **__: b"")  # fmt: skip
     folder, random_ = folder_of(kind, tmp_path), random.Random(kind)
     write_report([folder], tmp_path / "page.html")

@@ -23,7 +23,7 @@ from sfumato.experiment.inference import Wanted
 from sfumato.experiment.output_folder import numbered
 from sfumato.experiment.pictures import spared
 from sfumato.experiment.sharded_job import Facts, Finished
-from sfumato.report.sections.pairs import outlined
+from sfumato.reporting.sections.pairs import outlined
 from sfumato.wording import counted
 
 SHOWN = 32

@@ -33,8 +33,8 @@ from sfumato.evaluation.review import Calibration, Signs, signs
 from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
 from sfumato.experiment.pictures import spared
 from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
-from sfumato.report.figures import film as film_pictures
-from sfumato.report.figures import overlay
+from sfumato.reporting.figures import film as film_pictures
+from sfumato.reporting.figures import overlay
 
 Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
 Row = dict[str, Any]

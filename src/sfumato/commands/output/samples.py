@@ -18,7 +18,7 @@ from sfumato.data.manifest import file_names
 from sfumato.experiment.inference import Wanted
 from sfumato.experiment.output_folder import numbered
 from sfumato.experiment.pictures import spared
-from sfumato.report.figures import grid
+from sfumato.reporting.figures import grid
 
 UNCONDITIONAL = "unconditional"
 """The word for 'no class'."""

@@ -4,8 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sfumato.report.meaning import GROUPS, titled
-from sfumato.report.reading import UNKNOWN
+from sfumato.reporting.meaning import GROUPS, titled
+from sfumato.reporting.reading import UNKNOWN
 from sfumato.wording import counted
 
 Told = Mapping[str, Any]

@@ -10,7 +10,7 @@ from sfumato.data.formats.picture import open_picture
 from sfumato.evaluation.copies.audit import CopyAudit
 from sfumato.evaluation.copies.detector import CopyDetector, Pictures, to_float
 from sfumato.metrics.copies import Matches, aligned
-from sfumato.report.figures import strips
+from sfumato.reporting.figures import strips
 from sfumato.tasks.task import to_uint8
 
 COLUMNS = 8

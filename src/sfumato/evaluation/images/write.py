@@ -23,7 +23,7 @@ from sfumato.evaluation.images.panel import Measure
 from sfumato.evaluation.images.read import Images
 from sfumato.evenly import evenly
 from sfumato.local import Names
-from sfumato.report.figures import strips
+from sfumato.reporting.figures import strips
 from sfumato.tables import write_table
 from sfumato.tasks.task import to_uint8
 

@@ -19,7 +19,7 @@ from sfumato.data.formats.told import read_origin
 from sfumato.data.manifest import Case
 from sfumato.data.storage import storage
 from sfumato.errors import DataError
-from sfumato.report.reading import picture
+from sfumato.reporting.reading import picture
 
 SOURCE = Path(sfumato.__file__).parent
 

@@ -18,9 +18,9 @@ from sfumato.data.inspection.meaning import masks_of
 from sfumato.data.source import Found
 from sfumato.data.units import told
 from sfumato.errors import DataError
-from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
-from sfumato.report.figures import INK, LIGHT_INK, bars, histogram, overlay
-from sfumato.report.reading import address, as_bytes, embedded, spared
+from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
+from sfumato.reporting.figures import INK, LIGHT_INK, bars, histogram, overlay
+from sfumato.reporting.reading import address, as_bytes, embedded, spared
 from sfumato.wording import counted
 
 EXAMPLES = 12

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.files import matching
-from sfumato.report.card import NAME, limits_of_run, read_card
-from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Listing, Note, Section, Table
-from sfumato.report.figures import INK, LIGHT_INK, NOT_A_METRIC, Panel, chart, panels
-from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import STRIP, UNKNOWN, address, listings, picture, read_json, shown, spared
+from sfumato.reporting.card import NAME, limits_of_run, read_card
+from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Listing, Note, Section, Table
+from sfumato.reporting.figures import INK, LIGHT_INK, NOT_A_METRIC, Panel, chart, panels
+from sfumato.reporting.meaning import heading, meaning
+from sfumato.reporting.reading import STRIP, UNKNOWN, address, listings, picture, read_json, shown, spared
 from sfumato.training.log import read_log
 from sfumato.wording import as_setting, counted
 

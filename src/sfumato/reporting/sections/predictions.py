@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Section
-from sfumato.report.meaning import meaning
-from sfumato.report.reading import STRIP, UNKNOWN, inside, listings, number, picture, read_json, spared, table
+from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Section
+from sfumato.reporting.meaning import meaning
+from sfumato.reporting.reading import STRIP, UNKNOWN, inside, listings, number, picture, read_json, spared, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from sfumato.report.channels import AnyImage
-from sfumato.report.content import Block, Fact, Facts, Gallery, Note, Section
-from sfumato.report.figures import grid, overlay
-from sfumato.report.reading import STRIP, listings, picture, read_json, shown, spared, table
+from sfumato.reporting.channels import AnyImage
+from sfumato.reporting.content import Block, Fact, Facts, Gallery, Note, Section
+from sfumato.reporting.figures import grid, overlay
+from sfumato.reporting.reading import STRIP, listings, picture, read_json, shown, spared, table
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.report.content import Block, Fact, Facts, Gallery, Note, Section
-from sfumato.report.reading import STRIP, listings, number, picture, spared, table
+from sfumato.reporting.content import Block, Fact, Facts, Gallery, Note, Section
+from sfumato.reporting.reading import STRIP, listings, number, picture, spared, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 

@@ -25,9 +25,9 @@ from sfumato.files import read_text
 from sfumato.local import found
 from sfumato.provenance import digest, read_provenance
 from sfumato.recipe import read_recipe
-from sfumato.report.figures import NOT_A_METRIC
-from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import read_json, shown
+from sfumato.reporting.figures import NOT_A_METRIC
+from sfumato.reporting.meaning import heading, meaning
+from sfumato.reporting.reading import read_json, shown
 from sfumato.tables import Row, read_rows
 from sfumato.training.log import read_log
 from sfumato.training.marks import marked
@@ -79,7 +79,7 @@ def model_card(run: Path, *, licence: str = TO_FILL) -> str:
         return ""
     records = read_log(run / "log.jsonl")
     data, rows = _data(run)
-    loader = PackageLoader("sfumato.report")
+    loader = PackageLoader("sfumato.reporting")
     environment = Environment(
         loader=loader,
         finalize=for_markdown,

@@ -14,11 +14,11 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.formats.volume import Axis, Place, named_place
 from sfumato.data.manifest import located
 from sfumato.errors import DataError
-from sfumato.report.content import Gallery, Image
-from sfumato.report.figures import grid, overlay
-from sfumato.report.meaning import heading
-from sfumato.report.reading import as_bytes, embedded, inside, picture, spared
-from sfumato.report.sections.comparison import Cases, case_values
+from sfumato.reporting.content import Gallery, Image
+from sfumato.reporting.figures import grid, overlay
+from sfumato.reporting.meaning import heading
+from sfumato.reporting.reading import as_bytes, embedded, inside, picture, spared
+from sfumato.reporting.sections.comparison import Cases, case_values
 from sfumato.tables import Row
 
 CASES = 4

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfumato.report.content import Block, Gallery, Image, Section, Table
-from sfumato.report.figures import INK, LIGHT_INK
-from sfumato.report.forest import Line, forest
-from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import UNKNOWN, address, listings, number, read_json, spared
+from sfumato.reporting.content import Block, Gallery, Image, Section, Table
+from sfumato.reporting.figures import INK, LIGHT_INK
+from sfumato.reporting.forest import Line, forest
+from sfumato.reporting.meaning import heading, meaning
+from sfumato.reporting.reading import UNKNOWN, address, listings, number, read_json, spared
 from sfumato.tables import Row, read_rows
 
 TITLE = "Does the synthetic data help?"

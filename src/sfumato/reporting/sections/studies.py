@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from sfumato.report.content import Section, Table
-from sfumato.report.reading import listings, number, shown
+from sfumato.reporting.content import Section, Table
+from sfumato.reporting.reading import listings, number, shown
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sfumato.escape import visible
-from sfumato.report.figures import LINES, encoded, legend, style
+from sfumato.reporting.figures import LINES, encoded, legend, style
 
 
 class Course(NamedTuple):

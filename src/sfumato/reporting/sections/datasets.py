@@ -8,8 +8,8 @@ import numpy as np
 
 from sfumato.data.formats.archive import read_array
 from sfumato.data.manifest import SPLITS
-from sfumato.report.content import Block, Gallery, Image, Section, Table
-from sfumato.report.reading import embedded, inside, listings, picture, spared, table
+from sfumato.reporting.content import Block, Gallery, Image, Section, Table
+from sfumato.reporting.reading import embedded, inside, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.errors import DataError
-from sfumato.report.content import Gallery, Image, Section, Table
-from sfumato.report.figures import INK, LIGHT_INK
-from sfumato.report.forest import Line, forest
-from sfumato.report.meaning import heading
-from sfumato.report.reading import UNKNOWN, address, listings, read_json, spared
+from sfumato.reporting.content import Gallery, Image, Section, Table
+from sfumato.reporting.figures import INK, LIGHT_INK
+from sfumato.reporting.forest import Line, forest
+from sfumato.reporting.meaning import heading
+from sfumato.reporting.reading import UNKNOWN, address, listings, read_json, spared
 from sfumato.wording import counted
 
 NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")

@@ -19,21 +19,21 @@ from sfumato.atomic import write_atomic
 from sfumato.errors import UsageError
 from sfumato.escape import for_html
 from sfumato.plain import in_form, ours
-from sfumato.report.asked import asked_of
-from sfumato.report.content import Section
-from sfumato.report.reading import read_json
-from sfumato.report.sections.audit import audit_section
-from sfumato.report.sections.datasets import dataset_section
-from sfumato.report.sections.derived import ERROR, WEIGHT, interpolation_section, reconstruction_section
-from sfumato.report.sections.images import images_section
-from sfumato.report.sections.pairs import pairs_section
-from sfumato.report.sections.predictions import predictions_section
-from sfumato.report.sections.proof import proof_section
-from sfumato.report.sections.runs import run_section
-from sfumato.report.sections.samples import samples_section
-from sfumato.report.sections.scores import scores_section
-from sfumato.report.sections.studies import TABLE as TRIALS
-from sfumato.report.sections.studies import study_section
+from sfumato.reporting.asked import asked_of
+from sfumato.reporting.content import Section
+from sfumato.reporting.reading import read_json
+from sfumato.reporting.sections.audit import audit_section
+from sfumato.reporting.sections.datasets import dataset_section
+from sfumato.reporting.sections.derived import ERROR, WEIGHT, interpolation_section, reconstruction_section
+from sfumato.reporting.sections.images import images_section
+from sfumato.reporting.sections.pairs import pairs_section
+from sfumato.reporting.sections.predictions import predictions_section
+from sfumato.reporting.sections.proof import proof_section
+from sfumato.reporting.sections.runs import run_section
+from sfumato.reporting.sections.samples import samples_section
+from sfumato.reporting.sections.scores import scores_section
+from sfumato.reporting.sections.studies import TABLE as TRIALS
+from sfumato.reporting.sections.studies import study_section
 from sfumato.tables import read_columns
 
 ALWAYS = "For research. Not a medical device: no decision about a patient may rest on these numbers or pictures."
@@ -93,7 +93,7 @@ def section_of(folder: Path) -> Section:
 
 def render(sections: Sequence[Section]) -> str:
     """The page of these sections as HTML."""
-    loader = PackageLoader("sfumato.report")
+    loader = PackageLoader("sfumato.reporting")
     environment = Environment(
         loader=loader,
         autoescape=True,

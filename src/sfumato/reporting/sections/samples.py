@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sfumato.data.manifest import SPLITS
 from sfumato.files import matching
-from sfumato.report.content import Block, Gallery, Note, Section, Table
-from sfumato.report.reading import STRIP, inside, listings, picture, spared, table
+from sfumato.reporting.content import Block, Gallery, Note, Section, Table
+from sfumato.reporting.reading import STRIP, inside, listings, picture, spared, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.local import MARK
-from sfumato.report.reading import read_json
+from sfumato.reporting.reading import read_json
 
 VERBS = {
     "train": "trained",

@@ -1,8 +1,8 @@
 """Pictures of a run: learning curves, contact sheets, outlines, heat maps, the denoising process.
 
-Arrays are images in uint8, height first, channels last, of any number of channels (`sfumato.report.channels` says how
-they are seen); figures come back as PNG bytes. Nothing here touches
-matplotlib's global state: every figure is its own object, so threads and servers may draw too.
+Arrays are images in uint8, height first, channels last, of any number of channels (`sfumato.reporting.channels` says
+how they are seen); figures come back as PNG bytes. Nothing here touches matplotlib's global state: every figure is its
+own object, so threads and servers may draw too.
 """
 
 import io
@@ -22,9 +22,9 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from sfumato.escape import visible
-from sfumato.report.channels import AnyImage, Picture, arranged, as_picture
-from sfumato.report.labels import fitted, shortened
-from sfumato.report.meaning import heading
+from sfumato.reporting.channels import AnyImage, Picture, arranged, as_picture
+from sfumato.reporting.labels import fitted, shortened
+from sfumato.reporting.meaning import heading
 
 INK = "#2a2f36"
 """Colour of text and axes on a light page."""

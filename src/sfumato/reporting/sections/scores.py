@@ -4,12 +4,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sfumato.report.content import Block, Section, Table
-from sfumato.report.meaning import heading, titled
-from sfumato.report.reading import UNKNOWN, listings, read_json, table
-from sfumato.report.sections.cases import TRIPLE, extreme_cases
-from sfumato.report.sections.comparison import compare, each_class, split_arms
-from sfumato.report.sections.uncertainty import reliability, review
+from sfumato.reporting.content import Block, Section, Table
+from sfumato.reporting.meaning import heading, titled
+from sfumato.reporting.reading import UNKNOWN, listings, read_json, table
+from sfumato.reporting.sections.cases import TRIPLE, extreme_cases
+from sfumato.reporting.sections.comparison import compare, each_class, split_arms
+from sfumato.reporting.sections.uncertainty import reliability, review
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sfumato.escape import visible
-from sfumato.report.figures import LINES
+from sfumato.reporting.figures import LINES
 
 HELPS, HARMS, UNDECIDED = LINES[0], LINES[1], LINES[7]
 """Colours of intervals above, below and around zero."""

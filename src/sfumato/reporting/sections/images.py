@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from sfumato.escape import visible
 from sfumato.files import matching
-from sfumato.report.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
-from sfumato.report.figures import INK, LIGHT_INK, LINES, encoded, style
-from sfumato.report.labels import shortened
-from sfumato.report.meaning import heading, meaning
-from sfumato.report.reading import (
+from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
+from sfumato.reporting.figures import INK, LIGHT_INK, LINES, encoded, style
+from sfumato.reporting.labels import shortened
+from sfumato.reporting.meaning import heading, meaning
+from sfumato.reporting.reading import (
     STRIP,
     UNKNOWN,
     address,
@@ -24,7 +24,7 @@ from sfumato.report.reading import (
     spared,
     z_text,
 )
-from sfumato.report.reading import table as rows_table
+from sfumato.reporting.reading import table as rows_table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 

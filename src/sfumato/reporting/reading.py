@@ -20,9 +20,9 @@ from sfumato.data.formats.picture import open_picture
 from sfumato.errors import DataError
 from sfumato.files import open_file, read_text
 from sfumato.local import Names, portable, without_paths
-from sfumato.report.channels import AnyImage, Picture, as_picture
-from sfumato.report.content import Block, Image, Listing, Note, Table
-from sfumato.report.figures import heat
+from sfumato.reporting.channels import AnyImage, Picture, as_picture
+from sfumato.reporting.content import Block, Image, Listing, Note, Table
+from sfumato.reporting.figures import heat
 from sfumato.tables import Row
 
 SHA256 = 64

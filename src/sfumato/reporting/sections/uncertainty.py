@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from sfumato.metrics.selective import error_found, risk_coverage
-from sfumato.report.content import Block, Gallery, Image, Table
-from sfumato.report.diagram import Course, diagram
-from sfumato.report.figures import INK, LIGHT_INK
-from sfumato.report.reading import UNKNOWN, address, spared
-from sfumato.report.sections.comparison import ORDER, Arms, case_values
+from sfumato.reporting.content import Block, Gallery, Image, Table
+from sfumato.reporting.diagram import Course, diagram
+from sfumato.reporting.figures import INK, LIGHT_INK
+from sfumato.reporting.reading import UNKNOWN, address, spared
+from sfumato.reporting.sections.comparison import ORDER, Arms, case_values
 from sfumato.tables import Row
 
 SHARES = tuple(np.linspace(0, 1, 41).tolist())

@@ -1,0 +1,101 @@
+"""The names of Python: where they come from, that they say nothing unless somebody listens, what they return."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copytree
+
+import pytest
+
+import sfumato
+from sfumato import Preparation, Reading, check, evaluate_masks, prepare, report
+from sfumato.data.toys.toy import make_toy
+from sfumato.errors import UsageError
+from sfumato.progress import Bar, bar, hushed, listening, say
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("face")
+    make_toy(folder / "toy", cases=20, size=24, readers=2)
+    return folder / "toy"
+
+
+class Listener:
+    """Who is told everything."""
+
+    def __init__(self) -> None:
+        self.lines, self.done = list[str](), list[float]()
+
+    def say(self, text: str) -> None:
+        self.lines.append(text)
+
+    @contextmanager
+    def bar(self, title: str, total: float) -> Iterator[Bar]:
+        self.lines.append(f"{title} {total}")
+        yield self
+
+    def update(self, done: float, *, note: str = "") -> None:
+        self.done.append(done)
+
+
+def test_a_source_becomes_a_dataset_without_a_word(scans: Path, tmp_path: Path) -> None:
+    """In a process of its own, as nobody listens in a notebook."""
+    program = (
+        "from sfumato import Preparation, check, prepare\n"
+        f"checked = check({str(scans)!r})\n"
+        "assert not checked.errors and len(checked.found.cases) == 20\n"
+        f"made = prepare({str(scans)!r}, out={str(tmp_path / 'set')!r}, preparation=Preparation(size=16))\n"
+        "assert made.dataset.spec.size == (16, 16) and sum(made.summary['cases'].values()) == 20\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+
+
+def test_who_listens_is_told(scans: Path, tmp_path: Path) -> None:
+    with listening(listener := Listener()):
+        made = prepare(scans, out=tmp_path / "set", preparation=Preparation(size=(8, 16), split=(0.5, 0.25, 0.25)))
+    assert made.dataset.spec.size == (8, 16) and made.summary["cases"] == {"train": 10, "validation": 5, "test": 5}
+    assert "preparing 20" in listener.lines and f"prepared {tmp_path / 'set'}" in listener.lines
+    assert listener.done[-1] == 20
+
+
+def test_what_is_hushed_is_not_said() -> None:
+    with listening(listener := Listener()):
+        with hushed():
+            say("nothing")
+            with bar("seen", 1.0) as progress:
+                progress.update(1.0)
+        say("something")
+    assert listener.lines == ["seen 1.0", "something"] and listener.done == [1.0]
+
+
+def test_what_is_said_of_a_source_counts(scans: Path, tmp_path: Path) -> None:
+    copytree(scans / "images", tmp_path / "set" / "images")
+    assert not check(tmp_path / "set").found.has_masks
+    checked = check(tmp_path / "set", reading=Reading(masks=scans / "masks" / "reader_0"), out=tmp_path / "report")
+    assert checked.found.has_masks and checked.report == tmp_path / "report" / "check.html"
+    assert checked.report.is_file() and checked.summary["cases"] == len(checked.found.cases) == 20
+
+
+def test_masks_are_scored_and_reported(scans: Path, tmp_path: Path) -> None:
+    first, second = (scans / "masks" / f"reader_{number}" for number in range(2))
+    scores = evaluate_masks(first, second, out=tmp_path / "scores", metrics=["dice", "iou"])
+    assert 0 < scores.summary["foreground_mean"]["Dice"] < 1 and scores.summary["cases"] == 20
+    page = report(scores.folder, out=tmp_path / "page.html")
+    assert page == (tmp_path / "page.html").resolve() and "<html" in page.read_text("utf-8")
+
+
+def test_a_split_is_three_shares(scans: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"a split into 0\.5/0\.5/0\.5"):
+        prepare(scans, out=tmp_path / "set", preparation=Preparation(split=(0.5, 0.5, 0.5)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_public_name_has_a_home_and_help() -> None:
+    for name in sfumato._HOMES:
+        assert getattr(sfumato, name).__doc__, name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sfumato.nothing  # noqa: B018
