@@ -22,12 +22,18 @@ if TYPE_CHECKING:
     from sfumato.verbs.prepare import Preparation as Preparation
     from sfumato.verbs.prepare import prepare as prepare
     from sfumato.verbs.report import report as report
+    from sfumato.verbs.train import Length as Length
+    from sfumato.verbs.train import Training as Training
+    from sfumato.verbs.train import resume as resume
+    from sfumato.verbs.train import train as train
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Length": "sfumato.verbs.train",
     "Preparation": "sfumato.verbs.prepare",
     "Reading": "sfumato.experiment.source",
+    "Training": "sfumato.verbs.train",
     "check": "sfumato.verbs.check",
     "evaluate_masks": "sfumato.verbs.evaluate_masks",
     "find_cases": "sfumato.data.source",
@@ -38,6 +44,8 @@ _HOMES = {
     "predict": "sfumato.experiment.inference",
     "prepare": "sfumato.verbs.prepare",
     "report": "sfumato.verbs.report",
+    "resume": "sfumato.verbs.train",
+    "train": "sfumato.verbs.train",
 }
 
 

@@ -10,10 +10,11 @@ from shutil import copytree
 import pytest
 
 import sfumato
-from sfumato import Preparation, Reading, check, evaluate_masks, prepare, report
+from sfumato import Length, Preparation, Reading, Training, check, evaluate_masks, prepare, report, resume, train
 from sfumato.data.toys.toy import make_toy
 from sfumato.errors import UsageError
 from sfumato.progress import Bar, bar, hushed, listening, say
+from sfumato.verbs.train import plan
 
 
 @pytest.fixture(scope="module")
@@ -99,3 +100,17 @@ def test_every_public_name_has_a_home_and_help() -> None:
         assert getattr(sfumato, name).__doc__, name
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         sfumato.nothing  # noqa: B018
+
+
+def test_a_model_is_trained_planned_and_goes_on(scans: Path, tmp_path: Path) -> None:
+    made = prepare(scans, out=tmp_path / "set", preparation=Preparation(size=16))
+    small = {"network.channels": 4, "network.multipliers": (1, 2), "network.blocks": 1, "network.attention": ()}
+    few = {"train.steps": 2, "sample.steps": 2, "validate.cases": 2}
+    wanted = Training(changes={**small, **few}, twin=True)
+    planned = plan("segment", made.folder, out=tmp_path / "run", training=wanted)
+    assert planned.cases == 20 and not planned.resumes and not (tmp_path / "run").exists()
+    trained = train("segment", made.folder, out=tmp_path / "run", training=wanted)
+    assert trained.summary["step"] == trained.summary["twin"]["step"] == 2
+    assert trained.model().recipe.network.channels == 4
+    assert plan("segment", made.folder, out=tmp_path / "run", training=wanted).resumes
+    assert resume(trained.folder, length=Length(until_steps=3)).summary["step"] == 3

@@ -18,7 +18,7 @@ import torch
 
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Positive
-from sfumato.commands.flags.words import words_of
+from sfumato.commands.flags.words import changes_of
 from sfumato.commands.output.layout import show_facts
 from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.process import Step
@@ -74,8 +74,8 @@ def bench(
     part, source = ("all", Path(part)) if source is None else (part, source)
     if part not in get_args(Part):
         raise UsageError(f"bench {part}", expected=", ".join(get_args(Part)))
-    settings = words_of(set, size=size, batch=batch)
-    work = set_up_workload(source, task, recipe, settings)
+    changes = changes_of(size, batch=batch)
+    work = set_up_workload(source, task, recipe, set or (), changes)
     result: dict[str, Any] = {"hardware": str(find_hardware(str(work.device))), "batch": work.stream.batch}
     say(f"{result['hardware']}; batch {result['batch']}, {work.settings.precision}")
     if part in ("load", "all"):

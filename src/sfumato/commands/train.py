@@ -1,37 +1,19 @@
 """`sfumato train segment`, `sfumato train generate`, `sfumato resume`: the same command again continues a run."""
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
-from sfumato.commands.flags.words import words_of
-from sfumato.data.manifest import is_prepared
-from sfumato.data.pack import Pack
-from sfumato.errors import UsageError
-from sfumato.experiment.branch import branch, chosen
-from sfumato.experiment.dataset import rehearse
-from sfumato.experiment.dataset_record import check_dataset, record_dataset
-from sfumato.experiment.plan import plan_training, preview
-from sfumato.experiment.pretrained import Start, begin
-from sfumato.experiment.run import TWIN, Run, write_recipe
-from sfumato.experiment.session import Validation
-from sfumato.experiment.source import find_to_read
-from sfumato.experiment.trainer import kind_of, training, work_on
-from sfumato.experiment.training_log import beside_twin, following
+from sfumato.commands.flags.words import changes_of
+from sfumato.experiment.run import Run
+from sfumato.experiment.source import Reading
+from sfumato.experiment.training_log import following
 from sfumato.progress import say
-from sfumato.recipe import LENGTHS, Labels, Pairs, Recipe, in_images, load_recipe, merge, parse_recipe
-from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
-from sfumato.training.signals import going_on_later
-
-AS_TWIN = (
-    "process={kind: none, prediction: logits}", "train.recycle=0", "train.self_condition=0", "sample.start=noise",
-    "loss.cross_entropy=0",
-)  # fmt: skip
-"""What turns a recipe into that of its twin: no noisy state, nothing that is made of one, cross-entropy as its loss."""
+from sfumato.recipe import Labels, Pairs, TaskKind
+from sfumato.verbs import train as verbs
+from sfumato.verbs.train import Length, Planned, Trained, Training
 
 
 def segment(
@@ -74,24 +56,11 @@ def segment(
         device: Where to work.
         dry_run: Read the data, refuse what would be refused, say what would be trained, and write nothing.
     """
-    choose_device(device)
-    length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
-    settings = [*flags.settings(), *words_of(set, size=size, batch=batch, seed=seed, **length)]
-    run = Run(out or Path("runs") / f"{source.stem}-segment")
-    wanted, start = begin(init, "segment", run, file=recipe, settings=settings)
-    if dry_run:
-        return _preview_plan(wanted, run, source, start)
-    with _at_work(run):
-        result = _train(wanted, run, source, start)
-        if twin:
-            beneath = start.words if start else None
-            settings += [*AS_TWIN, *(f"train.{name}=null" for name in LENGTHS), f"train.steps={result['step']}"]
-            baseline = load_recipe("segment", recipe, settings=settings, beneath=beneath)
-            result[TWIN] = _train(baseline, run.twin, run.dataset, start)
-            if compared := beside_twin(result):
-                say(compared)
-        say(following(run))
-    return result
+    training = Training(
+        recipe=recipe, init=init, settings=set or (), twin=twin,
+        changes=changes_of(size, seed, batch=batch, minutes=minutes, steps=steps, images=images, epochs=epochs),
+    )  # fmt: skip
+    return _train("segment", source, out, flags, training, device, dry_run=dry_run)
 
 
 def generate(
@@ -136,18 +105,10 @@ def generate(
         device: Where to work.
         dry_run: Read the data, refuse what would be refused, say what would be trained, and write nothing.
     """
-    choose_device(device)
-    length = {"minutes": minutes, "steps": steps, "images": images, "epochs": epochs}
-    settings = [*flags.settings(), *words_of(set, size=size, batch=batch, seed=seed, **length)]
-    settings += [f"data.{name}={word}" for name, word in (("pairs", pairs), ("labels", cond)) if word is not None]
-    run = Run(out or Path("runs") / f"{source.stem}-generate")
-    wanted, start = begin(init, "generate", run, file=recipe, settings=settings)
-    if dry_run:
-        return _preview_plan(wanted, run, source, start)
-    with _at_work(run):
-        result = _train(wanted, run, source, start)
-        say(following(run))
-    return result
+    changes = changes_of(size, seed, batch=batch, minutes=minutes, steps=steps, images=images, epochs=epochs)
+    changes |= {f"data.{name}": word for name, word in (("pairs", pairs), ("labels", cond)) if word is not None}
+    training = Training(recipe=recipe, init=init, settings=set or (), changes=changes)
+    return _train("generate", source, out, flags, training, device, dry_run=dry_run)
 
 
 def resume(
@@ -176,124 +137,41 @@ def resume(
         device: Where to work.
         dry_run: Only say what would be continued.
     """
-    choose_device(device)
-    run, checkpoint = chosen(folder)
-    if checkpoint is not None and out is None:
-        raise UsageError(
-            f"{folder} is one checkpoint of a run, and later steps are there",
-            expected="--out for a run of its own that goes on from it; the run itself goes on from its newest one",
-            remedy=f"sfumato resume {folder} --out NEW, or sfumato resume {run.folder}",
-        )
-    length = _Length(until_steps, until_images, until_epochs, more_minutes)
-    wanted, place = length.of(run), dataset or run.found_dataset()
+    length = Length(
+        until_steps=until_steps, until_images=until_images, until_epochs=until_epochs, more_minutes=more_minutes
+    )
     if dry_run:
-        return _preview_plan(wanted, run if out is None else Run(out), place)
-    with _at_work(run if out is None else Run(out)):
-        if out is not None:
-            run = _branched(run, checkpoint, Run(out), place)
-            wanted = length.of(run)
-        result = _continue(run, wanted, place)
-        if run.twin.exists():
-            as_far = _Length(steps=result["step"])
-            result[TWIN] = _continue(run.twin, as_far.of(run.twin), dataset or run.twin.found_dataset())
-            if compared := beside_twin(result):
-                say(compared)
-        say(following(run))
-    return result
+        return _told(verbs.plan_resume(folder, out=out, length=length, dataset=dataset, device=device))
+    return _ended(verbs.resume(folder, out=out, length=length, dataset=dataset, device=device))
 
 
-def _branched(run: Run, checkpoint: Path | None, out: Run, dataset: Path) -> Run:
-    """The run that goes on from a checkpoint of another one, made by the first process."""
-    if is_first_here():
-        check_dataset(run, dataset)
-    wait_for_all()
-    if rank() == 0:
-        branch(run, checkpoint, out, dataset)
-    wait_for_all()
-    return out
+def _train(
+    task: TaskKind, source: Path, out: Path | None, reading: Reading, training: Training, device: Device, *,
+    dry_run: bool,
+) -> dict[str, Any]:  # fmt: skip
+    """Train, or say what would be trained."""
+    run = out or Path("runs") / f"{source.stem}-{task}"
+    if dry_run:
+        return _told(verbs.plan(task, source, out=run, reading=reading, training=training, device=device))
+    return _ended(verbs.train(task, source, out=run, reading=reading, training=training, device=device))
 
 
-@contextmanager
-def _at_work(run: Run) -> Iterator[None]:
-    """With the other processes; a signal between the steps of a training, which see to it themselves, loses nothing."""
-    with going_on_later(lambda: f"{run.folder} keeps what it has"), joined():
-        yield
+def _ended(trained: Trained) -> dict[str, Any]:
+    """The result, once the next command was said."""
+    say(following(Run(trained.folder)))
+    return dict(trained.summary)
 
 
-class _Length(NamedTuple):
-    """How far to train runs that have a length already; None for as far as they were given."""
-
-    steps: int | None = None
-    images: int | None = None
-    epochs: float | None = None
-    more_minutes: float | None = None
-
-    def of(self, run: Run) -> Recipe:
-        """The recipe of a run with this length; one that is counted replaces the run's own whole."""
-        recipe = run.recipe
-        if self.more_minutes is not None and recipe.train.minutes is None:
-            raise UsageError(
-                f"{run.folder} is not measured in minutes",
-                remedy="give --until-steps, --until-images or --until-epochs",
-            )
-        counted = {"steps": self.steps, "images": self.images, "epochs": self.epochs}
-        lengths: dict[str, float | None] = {}
-        if any(length is not None for length in counted.values()):
-            lengths = {**dict.fromkeys(LENGTHS), **counted}
-        if self.more_minutes is not None:
-            lengths["minutes"] = (recipe.train.minutes or 0.0) + self.more_minutes
-        if not lengths:
-            return recipe
-        raw = merge(recipe.model_dump(mode="json", by_alias=True), {"train": lengths})
-        return parse_recipe(raw, origin="the new length")
-
-
-def _continue(run: Run, recipe: Recipe, dataset: Path) -> dict[str, Any]:
-    """Go on with a run as long as the recipe says; its dataset may lie in another place than the run knows."""
-    if is_first_here():
-        check_dataset(run, dataset)
-    wait_for_all()
-    pack = Pack.open(dataset)
-    recipe, _ = in_images(recipe, len(pack.rows("train")))
-    if rank() == 0:
-        record_dataset(run, dataset, pack)
-        write_recipe(run.recipe_file, recipe)
-    return _result(work_on(recipe, run, pack))
-
-
-def _preview_plan(recipe: Recipe, run: Run, source: Path, start: Start | None = None) -> dict[str, Any]:
+def _told(planned: Planned) -> dict[str, Any]:
     """What a dry run says: cases, and every choice with its reason."""
-    device = kind_of(own_device())
-    if is_prepared(source):
-        pack = Pack.open(source)
-        cases, (_, choices) = len(pack), plan_training(recipe, pack, device=device)
-    else:
-        found = find_to_read(source, recipe)
-        _, notes = rehearse(recipe, found)
-        cases, choices = len(found.cases), preview(recipe, found, device=device)
-        for note in notes:
-            say(f"note: {note}")
-    choices = [*(start.choices(recipe) if start else ()), *choices]
-    say(f"would train {recipe.task} on {cases} cases into {run.folder}")
-    for choice in choices:
+    for note in planned.notes:
+        say(f"note: {note}")
+    say(f"would train {planned.task} on {planned.cases} cases into {planned.folder}")
+    for choice in planned.choices:
         say(choice.told())
     return {
-        "run": str(run.folder),
-        "cases": cases,
-        "plan": [choice._asdict() for choice in choices],
-        "resumes": run.exists(),
+        "run": str(planned.folder),
+        "cases": planned.cases,
+        "plan": [choice._asdict() for choice in planned.choices],
+        "resumes": planned.resumes,
     }
-
-
-def _train(wanted: Recipe, run: Run, source: Path, start: Start | None) -> dict[str, Any]:
-    return _result(training(wanted, run, source, start))
-
-
-def _result(work: Generator[Validation, None, dict[str, Any]]) -> dict[str, Any]:
-    """What a training returns, its validations passed over."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as end:
-            result: dict[str, Any] = end.value
-            return result

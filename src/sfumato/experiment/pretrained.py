@@ -82,7 +82,13 @@ class Start:
 
 
 def begin(
-    init: str | None, task: TaskKind, run: Run, *, file: Path | None, settings: Sequence[str]
+    init: str | None,
+    task: TaskKind,
+    run: Run,
+    *,
+    file: Path | None,
+    settings: Sequence[str],
+    changes: Mapping[str, Any] | None = None,
 ) -> tuple[Recipe, Start | None]:
     """The recipe of a run, and what it starts from; of a run that exists what its `init.json` says, nothing is read.
 
@@ -91,8 +97,11 @@ def begin(
         ModelError: see `read_donor`; or nobody says how a network was trained.
     """
     start = _begun(init, task, run)
-    recipe = load_recipe(task, file, settings=settings, beneath=start.words if start else None)
-    told = any(setting.startswith("process") for setting in settings) or recipe.process != load_recipe(task).process
+    recipe = load_recipe(task, file, settings=settings, changes=changes, beneath=start.words if start else None)
+    told = (
+        any(name.startswith("process") for name in (*settings, *(changes or ())))
+        or recipe.process != load_recipe(task).process
+    )
     if start and start.words.get("network", {}).get("kind") == "pretrained" and not told:
         raise ModelError(
             f"{start.model} has no {foreign.SCHEDULER}: nobody says how its network was trained",

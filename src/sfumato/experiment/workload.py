@@ -4,9 +4,10 @@ A piece of work uses the objects that training uses, on the next step's rows. No
 needed: those of a run take as long as those of a network that has never been trained.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -189,7 +190,13 @@ def _likely_task(spec: Spec) -> TaskKind:
     return "segment"
 
 
-def set_up_workload(source: Path, task: TaskKind | None, recipe: Path | None, settings: list[str]) -> Workload:
+def set_up_workload(
+    source: Path,
+    task: TaskKind | None,
+    recipe: Path | None,
+    settings: Sequence[str],
+    changes: Mapping[str, Any] | None = None,
+) -> Workload:
     """The work of a run, or of a recipe on a prepared dataset.
 
     Raises:
@@ -197,12 +204,12 @@ def set_up_workload(source: Path, task: TaskKind | None, recipe: Path | None, se
     """
     run = Run(source)
     if run.exists():
-        if task or recipe or settings:
+        if task or recipe or settings or changes:
             raise UsageError(f"{source} is a run, which has its recipe", remedy="leave out --task, --recipe and --set")
         device, wanted, pack = set_up(training=True), run.recipe, Pack.open(run.found_dataset())
     elif is_prepared(source):
         device, pack = set_up(training=True), Pack.open(source)
-        wanted = load_recipe(task or _likely_task(pack.spec), recipe, settings=settings)
+        wanted = load_recipe(task or _likely_task(pack.spec), recipe, settings=settings, changes=changes)
     else:
         raise UsageError(
             f"{source} is neither a run nor a prepared dataset", expected="one of the two",

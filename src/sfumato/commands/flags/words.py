@@ -1,21 +1,17 @@
-"""Flags that are short for settings of a recipe."""
+"""Flags that are short for fields of a recipe."""
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 from sfumato.errors import UsageError
 from sfumato.numerals import whole
 
 
-def words_of(given: Sequence[str] | None, *, size: str | None, seed: int | None = None, **lengths: Any) -> list[str]:
-    """`--set` and the flags that are short for one, as settings; flags win."""
-    settings = list(given or [])
-    if size is not None:
-        sides = parse_size(size)
-        settings.append(f"data.size={sides if sides == 'auto' else list(sides)}")
+def changes_of(size: str | None, seed: int | None = None, **train: Any) -> dict[str, Any]:
+    """Flags that are short for fields of a recipe, as its changes; what was not given changes nothing."""
+    changes: dict[str, Any] = {} if size is None else {"data.size": parse_size(size)}
     if seed is not None:
-        settings += [f"train.seed={seed}", f"data.split.seed={seed}"]
-    return settings + [f"train.{name}={value}" for name, value in lengths.items() if value is not None]
+        changes |= {"train.seed": seed, "data.split.seed": seed}
+    return changes | {f"train.{name}": value for name, value in train.items() if value is not None}
 
 
 def parse_size(text: str) -> tuple[int, int] | Literal["auto"]:

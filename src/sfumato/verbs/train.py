@@ -1,0 +1,328 @@
+"""A model is trained, and goes on: the same call again continues a run."""
+
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sfumato.data.manifest import is_prepared
+from sfumato.data.pack import Pack
+from sfumato.errors import UsageError
+from sfumato.experiment.branch import branch, chosen
+from sfumato.experiment.dataset import rehearse
+from sfumato.experiment.dataset_record import check_dataset, record_dataset
+from sfumato.experiment.plan import Choice, plan_training, preview
+from sfumato.experiment.pretrained import Start, begin
+from sfumato.experiment.run import TWIN, Model, Run, load_model, write_recipe
+from sfumato.experiment.session import Validation
+from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
+from sfumato.experiment.trainer import kind_of, work_on
+from sfumato.experiment.trainer import training as _training
+from sfumato.experiment.training_log import beside_twin
+from sfumato.progress import say
+from sfumato.recipe import LENGTHS, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
+from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
+from sfumato.training.signals import going_on_later
+
+AS_TWIN = {
+    "process": {"kind": "none", "prediction": "logits"},
+    "train.recycle": 0,
+    "train.self_condition": 0,
+    "sample.start": "noise",
+    "loss.cross_entropy": 0,
+}
+"""What turns a recipe into that of its twin: no noisy state, nothing that is made of one, cross-entropy as its loss."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that was trained.
+
+    Attributes:
+        folder: the run folder.
+        summary: steps, images, minutes, the best validation and where its weights are; `twin` holds the same of the
+            deterministic twin.
+    """
+
+    folder: Path
+    summary: Mapping[str, Any]
+
+    def model(self, device: str = "cpu") -> Model:
+        """The trained model: its averaged weights, at their best."""
+        return load_model(self.folder, device=device)
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What a training would be.
+
+    Attributes:
+        folder: the run folder.
+        task: what is trained.
+        cases: how many there are.
+        choices: every `auto` as a number, with its reason.
+        notes: what a preparation would tell.
+        resumes: whether the run is there already, and goes on.
+    """
+
+    folder: Path
+    task: TaskKind
+    cases: int
+    choices: tuple[Choice, ...]
+    notes: tuple[str, ...]
+    resumes: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """What is to be trained, apart from the data.
+
+    Args:
+        recipe: a recipe file (YAML).
+        init: start from this model: a run, a model.safetensors, a diffusers folder or OWNER/NAME on the hub.
+        settings: over the recipe, in words as on the command line: "train.batch=8".
+        changes: over these, values by dotted names: {"train.steps": 1000, "data.size": (64, 64)}.
+        twin: also train the deterministic twin of a segmentation model for as many steps, in RUN/twin.
+    """
+
+    recipe: Path | None = None
+    init: str | None = None
+    settings: Sequence[str] = ()
+    changes: Mapping[str, Any] | None = None
+    twin: bool = False
+
+
+AS_PLANNED = Training()
+"""Nothing said: the data and the machine decide."""
+
+
+def train(
+    task: TaskKind,
+    source: Path | str,
+    *,
+    out: Path | str,
+    reading: Reading = AS_FOUND,
+    training: Training = AS_PLANNED,
+    device: str = "auto",
+) -> Trained:
+    """Train a model of masks conditioned on the image (segment), or of images (generate); a run that is there goes on.
+
+    Args:
+        task: segment or generate.
+        source: images (with masks) in any form that `prepare` reads, or a prepared dataset.
+        out: the run folder.
+        reading: what may be said of the source beyond its path.
+        training: recipe, length, what it starts from.
+        device: auto, cpu, cuda or cuda:N, mps.
+
+    Raises:
+        DataError: the source cannot be trained on.
+        UsageError: the recipe has a mistake, or the folder holds another run.
+        Stopped: a signal ended the training; what it has is kept.
+    """
+    choose_device(device)
+    run = Run(Path(out))
+    wanted, start = _begun(task, run, reading, training)
+    with _at_work(run):
+        result = _result(_training(wanted, run, Path(source), start))
+        if training.twin:
+            lengths = {f"train.{name}": None for name in LENGTHS} | {"train.steps": result["step"]}
+            baseline = load_recipe(
+                task, training.recipe, settings=training.settings,
+                changes={**reading.changes(), **(training.changes or {}), **AS_TWIN, **lengths},
+                beneath=start.words if start else None,
+            )  # fmt: skip
+            result[TWIN] = _result(_training(baseline, run.twin, run.dataset, start))
+            if compared := beside_twin(result):
+                say(compared)
+    return Trained(run.folder, result)
+
+
+def plan(
+    task: TaskKind,
+    source: Path | str,
+    *,
+    out: Path | str,
+    reading: Reading = AS_FOUND,
+    training: Training = AS_PLANNED,
+    device: str = "auto",
+) -> Planned:
+    """Read the data and refuse what `train` would refuse, but write nothing; the same arguments and errors."""
+    choose_device(device)
+    run = Run(Path(out))
+    wanted, start = _begun(task, run, reading, training)
+    return _planned(wanted, run, Path(source), start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length:
+    """How far to train a run that has a length already; None for as far as it was given.
+
+    Args:
+        until_steps: train to this many steps, also beyond the end that the run was given.
+        until_images: train to this many images.
+        until_epochs: train to this many walks through the training images.
+        more_minutes: train this much longer than the run was given; for a run that is measured in minutes.
+    """
+
+    until_steps: int | None = None
+    until_images: int | None = None
+    until_epochs: float | None = None
+    more_minutes: float | None = None
+
+    def of(self, run: Run) -> Recipe:
+        """The recipe of a run with this length; one that is counted replaces the run's own whole.
+
+        Raises:
+            UsageError: minutes are added to a run without any.
+        """
+        recipe = run.recipe
+        if self.more_minutes is not None and recipe.train.minutes is None:
+            raise UsageError(
+                f"{run.folder} is not measured in minutes",
+                remedy="give --until-steps, --until-images or --until-epochs",
+            )
+        counted = {"steps": self.until_steps, "images": self.until_images, "epochs": self.until_epochs}
+        lengths: dict[str, float | None] = {}
+        if any(length is not None for length in counted.values()):
+            lengths = {**dict.fromkeys(LENGTHS), **counted}
+        if self.more_minutes is not None:
+            lengths["minutes"] = (recipe.train.minutes or 0.0) + self.more_minutes
+        if not lengths:
+            return recipe
+        raw = merge(recipe.model_dump(mode="json", by_alias=True), {"train": lengths})
+        return parse_recipe(raw, origin="the new length")
+
+
+TO_ITS_END = Length()
+
+
+def resume(
+    folder: Path | str,
+    *,
+    out: Path | str | None = None,
+    length: Length = TO_ITS_END,
+    dataset: Path | None = None,
+    device: str = "auto",
+) -> Trained:
+    """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its twin as far.
+
+    Args:
+        folder: the run folder; or one of its checkpoints, RUN/checkpoints/step-00001000 or RUN/checkpoints/best.
+        out: a folder for a run of its own that goes on from there; needed for a chosen checkpoint.
+        length: how far.
+        dataset: where the dataset of the run lies now, if it was moved; its content must be the same.
+        device: auto, cpu, cuda or cuda:N, mps.
+
+    Raises:
+        UsageError: a checkpoint without `out`; the dataset is another one.
+        Stopped: a signal ended the training; what it has is kept.
+    """
+    choose_device(device)
+    resumed = _Resumed.of(Path(folder), out, dataset)
+    wanted, run = length.of(resumed.run), resumed.run
+    with _at_work(resumed.out):
+        if out is not None:
+            run = _branched(run, resumed.checkpoint, resumed.out, resumed.dataset)
+            wanted = length.of(run)
+        result = _continued(run, wanted, resumed.dataset)
+        if run.twin.exists():
+            as_far = Length(until_steps=result["step"])
+            result[TWIN] = _continued(run.twin, as_far.of(run.twin), dataset or run.twin.found_dataset())
+            if compared := beside_twin(result):
+                say(compared)
+    return Trained(run.folder, result)
+
+
+def plan_resume(
+    folder: Path | str,
+    *,
+    out: Path | str | None = None,
+    length: Length = TO_ITS_END,
+    dataset: Path | None = None,
+    device: str = "auto",
+) -> Planned:
+    """What `resume` would do; the same arguments and errors."""
+    choose_device(device)
+    resumed = _Resumed.of(Path(folder), out, dataset)
+    return _planned(length.of(resumed.run), resumed.out, resumed.dataset, None)
+
+
+class _Resumed(NamedTuple):
+    """A run that goes on, from which checkpoint if not the newest, into which folder, with which dataset."""
+
+    run: Run
+    checkpoint: Path | None
+    out: Run
+    dataset: Path
+
+    @classmethod
+    def of(cls, folder: Path, out: Path | str | None, dataset: Path | None) -> "_Resumed":
+        run, checkpoint = chosen(folder)
+        if checkpoint is not None and out is None:
+            raise UsageError(
+                f"{folder} is one checkpoint of a run, and later steps are there",
+                expected="--out for a run of its own that goes on from it; the run itself goes on from its newest one",
+                remedy=f"sfumato resume {folder} --out NEW, or sfumato resume {run.folder}",
+            )
+        return cls(run, checkpoint, run if out is None else Run(Path(out)), dataset or run.found_dataset())
+
+
+def _begun(task: TaskKind, run: Run, reading: Reading, training: Training) -> tuple[Recipe, Start | None]:
+    changes = {**reading.changes(), **(training.changes or {})}
+    return begin(training.init, task, run, file=training.recipe, settings=training.settings, changes=changes)
+
+
+def _branched(run: Run, checkpoint: Path | None, out: Run, dataset: Path) -> Run:
+    """The run that goes on from a checkpoint of another one, made by the first process."""
+    if is_first_here():
+        check_dataset(run, dataset)
+    wait_for_all()
+    if rank() == 0:
+        branch(run, checkpoint, out, dataset)
+    wait_for_all()
+    return out
+
+
+@contextmanager
+def _at_work(run: Run) -> Iterator[None]:
+    """With the other processes; a signal between the steps of a training, which see to it themselves, loses nothing."""
+    with going_on_later(lambda: f"{run.folder} keeps what it has"), joined():
+        yield
+
+
+def _continued(run: Run, recipe: Recipe, dataset: Path) -> dict[str, Any]:
+    """Go on with a run as long as the recipe says; its dataset may lie in another place than the run knows."""
+    if is_first_here():
+        check_dataset(run, dataset)
+    wait_for_all()
+    pack = Pack.open(dataset)
+    recipe, _ = in_images(recipe, len(pack.rows("train")))
+    if rank() == 0:
+        record_dataset(run, dataset, pack)
+        write_recipe(run.recipe_file, recipe)
+    return _result(work_on(recipe, run, pack))
+
+
+def _planned(recipe: Recipe, run: Run, source: Path, start: Start | None) -> Planned:
+    device, notes = kind_of(own_device()), tuple[str, ...]()
+    if is_prepared(source):
+        pack = Pack.open(source)
+        cases, (_, choices) = len(pack), plan_training(recipe, pack, device=device)
+    else:
+        found = find_to_read(source, recipe)
+        _, notes = rehearse(recipe, found)
+        cases, choices = len(found.cases), preview(recipe, found, device=device)
+    choices = [*(start.choices(recipe) if start else ()), *choices]
+    return Planned(run.folder, recipe.task, cases, tuple(choices), notes, run.exists())
+
+
+def _result(work: Generator[Validation, None, dict[str, Any]]) -> dict[str, Any]:
+    """What a training returns, its validations passed over."""
+    while True:
+        try:
+            next(work)
+        except StopIteration as end:
+            result: dict[str, Any] = end.value
+            return result
