@@ -8,10 +8,12 @@ import torch
 
 from sfumato.cli import COMMANDS, main
 from sfumato.commands import generate as generating
+from sfumato.commands import train as commands
 from sfumato.errors import ResourceError, UsageError
 from sfumato.experiment.run import load_model
 from sfumato.training import processes
 from sfumato.training.processes import choose_device, own_device
+from sfumato.verbs import train as verbs
 
 WITHOUT = {
     "toy", "check", "prepare", "convert", "evaluate masks", "report", "ema", "import", "export", "info", "doctor",
@@ -115,5 +117,11 @@ def test_every_verb_says_so_first() -> None:
     """Nothing is read, written or asked before the device is chosen: it is as it was left else."""
     for parent, name, *_ in COMMANDS:
         verb = parent[name].default_command
-        if verb is not None and "device" in inspect.signature(verb).parameters:
+        if verb is None or "device" not in inspect.signature(verb).parameters:
+            continue
+        if verb.__module__ == commands.__name__:
+            assert "device=device" in inspect.getsource(verb) or ", device, dry_run" in inspect.getsource(verb)
+        else:
             assert "choose_device(device)" in inspect.getsource(verb)
+    for function in (verbs.train, verbs.plan, verbs.resume, verbs.plan_resume):
+        assert inspect.getsource(function).split('"""')[2].strip().startswith("choose_device(device)")

@@ -95,16 +95,17 @@ def work(here: Path) -> None:
     """What every command stands on."""
     import torch
 
-    from sfumato.commands.prepare import prepare
     from sfumato.commands.toy import toy
     from sfumato.experiment.output_folder import output_folder
     from sfumato.lock import FolderLock
     from sfumato.provenance import write_provenance
     from sfumato.training import checkpoint, hardware, signals, speed
+    from sfumato.verbs.prepare import Preparation, prepare
 
     toy(here / "scans", cases=12, size=16)
     for overwrite in (False, True):
-        prepare(here / "scans", out=here / "dataset", intensity="percentile", overwrite=overwrite)
+        as_said = Preparation(intensity="percentile")
+        prepare(here / "scans", out=here / "dataset", preparation=as_said, overwrite=overwrite)
         with output_folder(here / "out", overwrite=overwrite) as folder:
             write_provenance(folder, inputs={})
     for step in (1, 2, 3):
