@@ -33,6 +33,12 @@ SERIES = 48
 FEW = 8
 """Up to so many whole numbers are values of a picture of masks; of a label volume, four times as many."""
 
+STRUCTURES = 1024
+"""Up to so many whole numbers are those of the structures of an atlas, where these are in patches."""
+
+IN_PATCHES = 0.5
+"""Share of the neighbours of one value among all that are not background; of images it is a tenth of that."""
+
 SOFT = 0.98
 """Share of the pixels near black and white in masks that were blurred by JPEG."""
 
@@ -214,8 +220,21 @@ def _is_like_a_mask(locator: str) -> bool | None:
         return None
     if distinct[0] >= 0 and len(distinct) <= (4 * FEW if in_volume else FEW):
         return True
+    if in_volume and distinct[0] >= 0 and len(distinct) <= STRUCTURES:
+        return _is_in_patches(values)
     near = (values <= 15) | (values >= 240)
     return bool(not in_volume and values.dtype == np.uint8 and near.mean() >= SOFT and (values >= 240).any())
+
+
+def _is_in_patches(values: np.ndarray) -> bool:
+    """Whether most voxels beside one another that are not both background have one value, as those of structures."""
+    numbers, counts = np.unique(values, return_counts=True)
+    inside, same, all_pairs = values != numbers[counts.argmax()], 0, 0
+    for axis in range(values.ndim):
+        pairs = [np.moveaxis(array, axis, 0) for array in (values, inside)]
+        alike, drawn = pairs[0][1:] == pairs[0][:-1], pairs[1][1:] | pairs[1][:-1]
+        same, all_pairs = same + int((alike & drawn).sum()), all_pairs + int(drawn.sum())
+    return same > IN_PATCHES * all_pairs
 
 
 def _has_few_colours(values: np.ndarray) -> bool:
