@@ -58,8 +58,8 @@ from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import are_previews, refuse_pictured, told_previews
 from sfumato.data.source.rowwise import with_rows
 from sfumato.data.source.shares import with_shares
-from sfumato.data.source.table import says_more
-from sfumato.data.source.tabulated import tabulate_splits
+from sfumato.data.source.table import Table, says_more
+from sfumato.data.source.tabulated import NOTHING_JOINED, tabulate_splits
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.twins import without_twins
 from sfumato.data.source.unread import MATLAB, as_png, refuse_lone_masks, refuse_unread, told_inside, without_yolo
@@ -260,12 +260,12 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
     perhaps = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
-    tables, notes, rows = find_tables(perhaps, files, source, hints)
-    if rows.table:
-        listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) != rows.table])
-        others = [entry for entry in others if Path(entry.locator) != rows.table]
+    tables, notes, rows, wider, beside = find_tables(perhaps, files, source, hints)
+    if used := {*beside, rows.table} - {None}:
+        listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) not in used])
+        others = [entry for entry in others if Path(entry.locator) not in used]
     if tables:
-        found = _by_tables(tables, source, listing, masks, hints, follow=False)
+        found = _by_tables(tables, source, listing, masks, hints, follow=False, joined=wider)
     else:
         found, others = _without_table(source, listing, kind, files, others, masks, hints)
     return with_rows(found, rows)._replace(notes=(*notes, *previews, *about_texts(others, files), *found.notes))
@@ -427,6 +427,7 @@ def _by_tables(
     hints: Hints,
     *,
     follow: bool,
+    joined: Mapping[Path, Table] = NOTHING_JOINED,
 ) -> Found:
     """The images or volumes that tables describe; nothing else is looked into.
 
@@ -437,9 +438,10 @@ def _by_tables(
         masks: the masks, if they are in a folder of their own.
         hints: what the files leave open.
         follow: whether its paths may lead elsewhere: a person named it.
+        joined: tables with what others say of the same images.
     """
     images, others = divided(listing.entries, lambda entry: any(test(entry) for test in KINDS.values()))
-    read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow)
+    read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow, joined=joined)
     paths = {str(table.absolute()) for table in tables}
     others = [entry for entry in others if entry.locator not in paths]
     if read.kind == "volumes":
