@@ -180,7 +180,8 @@ def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) ->
         raise DataError(
             f"the masks have {len(values)} values ({_shown(values)}): are they numbers of objects instead of classes?",
             expected=f"0/255, or at most {MAX_CLASSES} class indices",
-            remedy="make them one class with --join-masks, or save masks that give each pixel its class" + _named(values),
+            remedy="make them one class with --join-masks, or save masks that give each pixel its class"
+            + _named(values),
             code="DATA-014",
         )
     if values[-1] < MAX_CLASSES and len(values) > (values[-1] + 1) // 2 and values[0] in (0, 1):

@@ -1,7 +1,6 @@
 """Tables that say different things of the same images, as one: the rows of an image side by side.
 
-    image,MEL,NV        image,age,lesion_id         image,MEL,NV,age,lesion_id
-    a,1,0               a,60,L7                     a,1,0,60,L7
+image,MEL,NV and image,age,lesion_id        image,MEL,NV,age,lesion_id
 """
 
 from collections.abc import Sequence
