@@ -3,9 +3,9 @@
     verse19training, verse19test                                names differ by the word alone
     ISIC-2017_Training_Data, ISIC-2017_Test_v2_Data             versions do not count
     boneage-training-dataset, Bone Age Test Set                 each folder there has such a word, and they differ
-    Validation Set/dataset-validation-1, -2                     parts of a split, by numbers
+    Validation Set/dataset-validation-1, -2                     parts of a split, by a word for parts and numbers
 
-A class `crash test` beside one called `road` is none, since the other says no split.
+A class `crash test` beside one called `road` is none, since the other says no split; nor is a case `Training_001`.
 """
 
 import re
@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from sfumato.data.source.listing import Entry, Parts
-from sfumato.data.source.words import SPLITS, read_folder, tokens
+from sfumato.data.source.words import PARTS, SPLITS, read_folder, tokens
 
 VERSION = re.compile(r"[ _-]?(?:(?<![^\W_])v\d+(?:\.\d+)*|\d+(?:\.\d+)+)(?![^\W_])", re.IGNORECASE)
 """Versions in names: `v2`, `1.0.0`."""
@@ -38,19 +38,28 @@ def splitting(entries: Iterable[Entry]) -> frozenset[Parts]:
         said = {folder: split for folder in beside[above] if (split := split_in(folder[-1]))}
         free = {folder: split for folder, split in said.items() if not read_folder(folder[-1]).role}
         found.update(_alike(free))
-        differ = len(set(said.values())) > 1 or (above in found and set(said.values()) == {split_in(above[-1])})
-        if len(said) == len(beside[above]) and differ and saying_alone(free) == free.keys():
+        parts = above in found and set(said.values()) == {split_in(above[-1])} and all(map(_says_part, free))
+        every = len(said) == len(beside[above]) and saying_alone(free) == free.keys()
+        if every and (parts or len(set(said.values())) > 1):
             found.update(free)
     return frozenset(found)
 
 
 def saying_alone(folders: Iterable[Parts]) -> frozenset[Parts]:
-    """Those of some splits beside which no other of the same split differs by a word: `test_benign` has its class."""
+    """Those of some splits beside which no other of the same split differs: `test_benign` has its class.
+
+    Parts of a split differ by numbers.
+    """
     words = defaultdict[tuple[Parts, str | None], dict[Parts, Rest]](dict)
     for folder in folders:
-        rest = tuple(text for text in _rest(folder[-1]) if not text.isdecimal())
+        rest = tuple(text for text in _rest(folder[-1]) if not (text.isdecimal() and _says_part(folder)))
         words[folder[:-1], split_in(folder[-1])][folder] = rest
     return frozenset(folder for rests in words.values() if len(set(rests.values())) == 1 for folder in rests)
+
+
+def _says_part(folder: Parts) -> bool:
+    """Whether a word in the name of a folder says that it is a part of a set."""
+    return not PARTS.isdisjoint(_rest(folder[-1]))
 
 
 def _alike(splits: Mapping[Parts, str]) -> Iterator[Parts]:
