@@ -27,6 +27,8 @@ from sfumato.data.formats.archive import Locator, read_bytes, read_member
 from sfumato.data.formats.colours import Colours, colours_in, find_colours, way_with_table
 from sfumato.data.formats.content import opened
 from sfumato.data.formats.joined import is_joined, read_joined
+from sfumato.data.formats.netpbm import SUFFIXES as PORTABLE
+from sfumato.data.formats.netpbm import decode_netpbm, is_netpbm, is_packed, unpacked
 from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.pillow import WHOLE, Decoded, decode_pillow, of_colours, refuse_huge, refused, too_large
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
@@ -45,10 +47,15 @@ Pixels = Shaped[np.ndarray, "h w c"]
 Plane = Shaped[np.ndarray, "h w"]
 Made = TypeVar("Made")
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", *PORTABLE)
 TIFF = (".tif", ".tiff")
 GREY_TOLERANCE = 8
 """An RGB mask whose channels differ by no more is grey: JPEG leaves such traces."""
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is named like an image."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def read_image(locator: str) -> Pixels:
@@ -241,6 +248,10 @@ def _by_kind(path: Path, content: bytes, *, palette: bool) -> Decoded:
             return of_colours(pixels)
     if is_tiff(content):
         return decode_tiff(path, content, palette=palette)
+    if is_packed(content):
+        return _by_kind(path, unpacked(path, content), palette=palette)
+    if is_netpbm(content):
+        return of_colours(decode_netpbm(path, content, stored=palette))
     if is_webp(content):
         return decode_webp(path, content, palette=palette)
     return decode_pillow(path, content, palette=palette)

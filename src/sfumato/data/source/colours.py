@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sfumato.data.formats.colours import TABLE, find_colours
-from sfumato.data.formats.image import SUFFIXES, is_in_colours
+from sfumato.data.formats.image import is_image_name, is_in_colours
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.errors import DataError
@@ -13,7 +13,7 @@ from sfumato.escape import visible
 def colour_names(cases: Sequence[Case]) -> tuple[dict[int, str], list[str]]:
     """Names of the classes by index, and what is said of them; the first mask stands for all."""
     mask = next((Locator.parse(case.masks[0]) for case in cases if case.masks), None)
-    if mask is None or mask.member or mask.path.suffix.lower() not in SUFFIXES:
+    if mask is None or mask.member or not is_image_name(mask.path.name):
         return {}, []
     try:
         table = find_colours(mask.path)
