@@ -82,6 +82,11 @@ def is_in_colours(path: Path) -> bool:
     return pixels.ndim == 3 and pixels.shape[2] >= 3 and pixels.dtype == np.uint8
 
 
+def is_in_red_alone(path: Path) -> bool:
+    """Whether an image file has its numbers in the first of several channels, and nothing in the others."""
+    return _red_alone(_without_opacity(_decode(path, _content(path), palette=True).pixels))
+
+
 def read_mask(locator: str) -> Plane:
     """A mask as stored, height x width: class or palette indices, or grey values. 1-bit masks are 0/255.
 
@@ -148,8 +153,7 @@ def _pages(path: Path, _changed: int, *, palette: bool) -> list[Decoded]:
 
 def _single(pixels: Pixels, locator: str) -> Plane:
     """The one channel of a mask that is stored with several."""
-    if pixels.shape[2] in (2, 4) and (pixels[..., -1] == _opaque(pixels.dtype)).all():
-        pixels = pixels[..., :-1]
+    pixels = _without_opacity(pixels)
     table = find_colours(Locator.parse(locator).path) if pixels.shape[2] == 3 and pixels.dtype == np.uint8 else None
     if table is not None and (classes := table.classes(pixels)) is not None:
         return classes
@@ -158,6 +162,8 @@ def _single(pixels: Pixels, locator: str) -> Plane:
         return pixels[..., 0]
     if table is not None:
         raise _unknown_colours(locator, table, pixels)
+    if _red_alone(pixels):
+        return pixels[..., 0]
     kind = "transparent pixels" if pixels.shape[2] in (2, 4) else "colours (its channels differ)"
     raise DataError(
         f"{locator}: the mask has {kind}",
@@ -165,6 +171,20 @@ def _single(pixels: Pixels, locator: str) -> Plane:
         remedy=way_with_table(_colours_of(pixels)),
         code="DATA-013",
     )
+
+
+def _without_opacity(pixels: np.ndarray) -> np.ndarray:
+    """Pixels without a last channel of full opacity."""
+    opaque = pixels.ndim == 3 and pixels.shape[2] in (2, 4) and (pixels[..., -1] == _opaque(pixels.dtype)).all()
+    return pixels[..., :-1] if opaque else pixels
+
+
+def _red_alone(pixels: np.ndarray) -> bool:
+    """Whether the first of three channels alone has numbers: tools store those of objects so.
+
+    Another channel alone is a colour: in a set it may stand beside red as another class.
+    """
+    return pixels.ndim == 3 and pixels.shape[2] == 3 and bool(pixels[..., 0].any()) and not pixels[..., 1:].any()
 
 
 def colours_of(locators: Iterable[str]) -> frozenset[int]:

@@ -137,7 +137,9 @@ def _of_bytes(header: Header, path: Path, content: bytes) -> Shaped[np.ndarray, 
         raise ValueError(f"it has {max(0, there):,} of {size:,} bytes of pixels")
     _refuse_more(path, content[header.end + size :])
     raw = np.frombuffer(content, np.uint8 if width == 1 else ">u2", size // width, header.end)
-    return np.unpackbits(raw.reshape(header.height, row), axis=1)[:, : header.width] if header.kind in BITMAPS else raw
+    if header.kind in BITMAPS:  # each row begins with a byte of its own
+        return np.unpackbits(raw.reshape(header.height, row), axis=1)[:, : header.width].ravel()
+    return raw
 
 
 def _refuse_more(path: Path, behind: bytes) -> None:

@@ -98,6 +98,7 @@ def test_a_packed_picture_may_not_grow_beyond_what_is_decoded(tmp_path: Path, mo
     with pytest.raises(DataError, match="grows to more than 1,000 bytes") as refused:
         read_image(stored(tmp_path, content, "a.pgm.gz"))
     assert refused.value.code == "DATA-007"
+    monkeypatch.undo()
     for damaged, said in ((content[:-4], "is damaged"), (gzip.compress(gzip.compress(b"P5")), "packed twice")):
         with pytest.raises(DataError, match=said):
             read_image(stored(tmp_path, damaged, "a.pgm.gz"))
