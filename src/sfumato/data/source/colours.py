@@ -1,4 +1,4 @@
-"""What the colours of masks mean: by a table beside them (`sfumato.data.formats.colours`), or as numbers in red alone."""
+"""What colours of masks mean: by a table beside them (`sfumato.data.formats.colours`), or as numbers in red alone."""
 
 from collections.abc import Sequence
 

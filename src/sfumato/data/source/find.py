@@ -386,7 +386,7 @@ def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
     return DataError(
         f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
         expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
-        remedy=f"write them as one of these, such as PNG or NPZ (image and mask in each)" if held
+        remedy="write them as one of these, such as PNG or NPZ (image and mask in each)" if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
     )  # fmt: skip

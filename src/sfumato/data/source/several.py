@@ -169,7 +169,7 @@ def _family_of_views(owned: Masks) -> tuple[str, ...]:
             continue
         found = are_views(both)
         if found is None:
-            raise competing(both)
+            raise competing(owned, both)
         return kind_of(both[0][found]).family
     return ()
 
