@@ -305,3 +305,19 @@ def test_many_kinds_in_several_folders_are_told_each_by_its_pattern(tmp_path: Pa
     typed = as_typed(tmp_path, refused.value.remedy)
     assert [{Path(case.masks[0]).parent.name for case in one.cases} for one in typed] == [{"masks"}, {"nuclei"}]
     assert all(len(one.cases) == 8 for one in typed)
+
+
+def test_several_pictures_and_masks_of_one_name_come_with_a_pattern_for_each_kind(tmp_path: Path) -> None:
+    """OCTA-500: projections and labels of the same names, beside cuts that have none."""
+    for number in range(1, COUNT):
+        for part, kind in ((1, "FULL"), (1, "TOP(A)"), (2, "FULL"), (2, "TOP(A)")):
+            save(tmp_path / f"part{part}/Maps/{kind}/10{part}{number}.png", photo(number + 9 * part))
+        save(tmp_path / f"part1/Cuts/101{number}/{number}.png", photo(number + 40))
+        for part in (1, 2):
+            for kind in ("Artery", "Vein"):
+                save(tmp_path / f"Label/GT_{kind}/10{part}{number}.png", black_and_white(number))
+    with pytest.raises(DataError, match="no mask") as refused:
+        find_cases(tmp_path)
+    ways = re.findall(r"--images '([^']+)' --masks '([^']+)'", refused.value.remedy)
+    assert ways == [("**/FULL/{id}.png", "**/GT_Artery/{id}.png"), ("**/TOP(A)/{id}.png", "**/GT_Vein/{id}.png")]
+    assert len(find_cases(tmp_path, hints=Hints(images=ways[0][0], masks=ways[0][1])).cases) == 8
