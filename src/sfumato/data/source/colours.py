@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from sfumato.data.formats.colours import TABLE, find_colours
-from sfumato.data.formats.image import is_image_name, is_in_colours, is_in_red_alone
+from sfumato.data.formats.image import is_image_name, is_in_colours, is_in_red_alone, read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.errors import DataError
@@ -34,9 +34,16 @@ def _is_picture(mask: Locator) -> bool:
 
 
 def _about_red(masks: Sequence[Locator]) -> list[str]:
-    """A line about masks in colours whose numbers stand in red."""
-    if not any(is_in_red_alone(mask.path) for mask in masks):
+    """A line about masks in colours whose numbers stand in red.
+
+    Raises:
+        DataError: others have further colours.
+    """
+    others = [mask for mask in masks if not is_in_red_alone(mask.path)]
+    if len(others) == len(masks):
         return []
+    for mask in others:
+        read_mask(str(mask))
     return [
         "the masks are in colours of which red alone is used: its numbers are their values; if they are colours, "
         f"{TABLE} beside them says what each means"

@@ -120,7 +120,9 @@ def test_numbers_in_red_alone_are_the_mask_and_told(tmp_path: Path) -> None:
     assert read_mask(found.cases[1].masks[0]).tolist() == [[0, 1, 2, 7]]
     (told,) = (note for note in found.notes if "red alone" in note)
     assert "labelmap.txt" in told
+    mask(tmp_path / "masks/3.png", [BLACK, GREEN, GREEN, BLACK])
+    assert not any("red alone" in note for note in find_cases(tmp_path).notes)
     with pytest.raises(DataError, match="has colours"):
-        read_mask(mask(tmp_path / "b.png", [BLACK, GREEN]))
+        read_mask(str(tmp_path / "masks/3.png"))
     table(tmp_path, "background:0,0,0::", "polyp:255,0,0::")
     assert read_mask(mask(tmp_path / "c.png", [BLACK, RED])).tolist() == [[0, 1]]
