@@ -9,7 +9,7 @@ from sfumato.data.manifest import Case
 from sfumato.errors import DataError
 from sfumato.escape import visible
 
-SAMPLE = 4
+SAMPLE = 24
 """Masks that are looked at where no table is: the first may be empty."""
 
 
