@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.image import SUFFIXES, is_image_name
 from sfumato.data.formats.joined import parts_of, told
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
@@ -62,7 +62,7 @@ from sfumato.data.source.table import Table, says_more
 from sfumato.data.source.tabulated import NOTHING_JOINED, tabulate_splits
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.twins import without_twins
-from sfumato.data.source.unread import MATLAB, as_png, refuse_lone_masks, refuse_unread, told_inside, without_yolo
+from sfumato.data.source.unread import MATLAB, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_tables, names_all_files, read_for, tables_above
@@ -221,7 +221,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
     entry = Entry(str(path.absolute()), (path.name,))
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
-    if ending in SUFFIXES:
+    if is_image_name(path.name):
         return _concluded(arrange([entry], masks=masks, hints=hints), hints)
     if is_volume(path):
         return find_in_volumes([entry], masks, hints)
@@ -383,11 +383,10 @@ def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
     first = next((entry for entry in others if entry.name.lower().endswith(MATLAB)), None)
     inside = told_inside(first) if first is not None else ""
     held += f" ({inside})" if inside else ""
-    way = f": {command}" if (command := as_png(others)) else ""
     return DataError(
         f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
         expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
-        remedy=f"write them as one of these, such as PNG or NPZ (image and mask in each){way}" if held
+        remedy="write them as one of these, such as PNG or NPZ (image and mask in each)" if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
     )  # fmt: skip

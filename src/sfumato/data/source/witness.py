@@ -2,8 +2,9 @@
 
 Files are sorted into series: by folder, by ending, by the word behind their names, and, of volumes, by the name that
 comes again in the folder of each case. Of a series that has the names of another one a few files are read. A series of
-few values beside one of many is taken for the masks of that one. A class folder of nothing but such pictures, beside
-classes of real images, is no class: it is refused until a person says what it is.
+few values beside one of many is taken for the masks of that one, or of several that have its names together
+(`scans_01-05`, `scans_06-10`). A class folder of nothing but such pictures, beside classes of real images, is no class:
+it is refused until a person says what it is.
 """
 
 import re
@@ -106,8 +107,7 @@ def _sorted(pictures: Sequence[Picture], masks: Sequence[Series], *, nameless: b
 def _masks_among(series: Mapping[object, Series]) -> list[Series]:
     """Series of few values whose files are called like those of a series of many."""
     partners = {
-        key: [other for name, other in series.items() if name != key and one.begins(other)]
-        for key, one in series.items()
+        key: _partners(one, [other for name, other in series.items() if name != key]) for key, one in series.items()
     }
     looked = {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items() if partners[key]}
     looked |= {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items()
@@ -118,6 +118,15 @@ def _masks_among(series: Mapping[object, Series]) -> list[Series]:
         for key, one in series.items()
         if looked.get(key) and any(known.get(id(other)) is False for other in partners[key])
     ]
+
+
+def _partners(one: Series, others: Sequence[Series]) -> list[Series]:
+    """Series whose names one has: a single one each, or parts that have most of them together."""
+    if whole := [other for other in others if one.begins(other)]:
+        return whole
+    parts = [other for other in others if other.begins(one)]
+    named = set[str]().union(*(other.pictures for other in parts))
+    return parts if 2 * len(one.pictures.keys() & named) > len(one.pictures) else []
 
 
 def _by_folder(pictures: Sequence[Picture]) -> dict[object, Series]:

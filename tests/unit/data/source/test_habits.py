@@ -1146,3 +1146,19 @@ def test_folders_that_are_persons_by_the_names_in_them_are_no_classes(tmp_path: 
     found = find_cases(tmp_path)
     assert not found.classes and found.patients == 6
     assert [note for note in found.notes if "--class-level 1 makes classes of their folders" in note]
+
+
+@pytest.mark.parametrize("kind", [".nii.gz", ".png"])
+def test_masks_in_one_folder_of_images_in_several_parts_are_found_by_their_pixels(tmp_path: Path, kind: str) -> None:
+    """VESSEL12: downloads in parts, the masks of all in one folder, and those of further images in another one."""
+    for number in range(1, 9):
+        part = "01-04" if number < 5 else "05-08"
+        save(tmp_path, f"SCANS12_{part}/SCANS12_{number:02}{kind}", noise(number))
+        save(tmp_path, f"SCANS12_01-08_Lungregions/SCANS12_{number:02}{kind}", ONE)
+    for number in (21, 22, 23):
+        save(tmp_path, f"SCANS12_Example/Scans/SCANS12_{number}{kind}", noise(number))
+        save(tmp_path, f"SCANS12_Example/Lungregions/SCANS12_{number}{kind}", ONE)
+    found = find_cases(tmp_path)
+    assert len({case.volume or case.id for case in found.cases}) == 11
+    assert all(len(case.masks) == 1 and "Lungregions" in case.masks[0] for case in found.cases)
+    assert set(found.mask_names.values()) <= {"background"}
