@@ -74,6 +74,15 @@ IMAGES = (
     Bad("BMP cut in half", beside_good("bad.bmp", encoded(PIXELS, "BMP")[:700]), "DATA-006", ("bad.bmp",)),
     Bad("GIF cut in half", beside_good("bad.gif", encoded(PIXELS, "GIF")[:900]), "DATA-006", ("bad.gif",)),
     Bad("WebP cut in half", beside_good("bad.webp", encoded(PIXELS, "WEBP")[:200]), "DATA-006", ("bad.webp",)),
+    Bad("PGM cut in half", beside_good("bad.pgm", encoded(PIXELS, "PPM")[:200]), "DATA-006", ("bad.pgm", "bytes of")),
+    Bad(
+        "PGM with more than its header announces",
+        beside_good("bad.pgm", encoded(PIXELS, "PPM") + bytes(7)),
+        "DATA-006",
+        ("bad.pgm", "7 bytes stand behind"),
+    ),
+    Bad("PGM of two pictures", beside_good("bad.pgm", 2 * encoded(PIXELS, "PPM")), "DATA-008", ("bad.pgm", "frames")),
+    Bad("PGM of 60000 x 60000", beside_good("bad.pgm", b"P5 60000 60000 255 "), "DATA-007", ("bad.pgm", "pixels")),
     Bad("text called PNG", beside_good("bad.png", b"Page not found"), "DATA-005", ("bad.png", "no", "image")),
     Bad("PDF called TIFF", beside_good("bad.tif", b"%PDF-1.7 ..."), "DATA-005", ("bad.tif", "%PDF")),
     Bad(

@@ -100,6 +100,10 @@ def pictures() -> list[Sound]:
         alone("BMP", "a.bmp", saved(colours, "BMP")),
         alone("BMP palette", "a.bmp", saved(palette, "BMP")),
         alone("WebP", "a.webp", saved(colours, "WEBP", lossless=True)),
+        alone("PGM", "a.pgm", saved(grey, "PPM")),
+        alone("PPM", "a.ppm", saved(colours, "PPM")),
+        alone("PGM as text", "a.pgm", b"P2 3 2 255\n0 1 2\n253 254 255\n"),
+        alone("PGM packed", "a.pgm.gz", gzip.compress(saved(grey, "PPM")), checked=True),
         Sound("masks", {"images/a.png": encode_png(PIXELS), "masks/a.png": encode_png(OBJECT)}, "masks/a.png", True),
     ]
 

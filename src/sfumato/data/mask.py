@@ -180,7 +180,8 @@ def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) ->
         raise DataError(
             f"the masks have {len(values)} values ({_shown(values)}): are they numbers of objects instead of classes?",
             expected=f"0/255, or at most {MAX_CLASSES} class indices",
-            remedy="make them one class with --join-masks, or save masks that give each pixel its class",
+            remedy="make them one class with --join-masks, or save masks that give each pixel its class"
+            + _named(values),
             code="DATA-014",
         )
     if values[-1] < MAX_CLASSES and len(values) > (values[-1] + 1) // 2 and values[0] in (0, 1):
@@ -188,6 +189,13 @@ def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) ->
         return MaskRule(tuple(range(values[-1] + 1)), None, text)
     classes = ", ".join(f"{value} is class {index}" for index, value in enumerate(values))
     return MaskRule(values, None, f"the masks have the values {_shown(values)}: {classes}")
+
+
+def _named(values: tuple[int, ...]) -> str:
+    """The flag that makes classes of values, where they are few enough, as those of an atlas are."""
+    if len(values) > MAX_CLASSES:
+        return ""
+    return f"; if each is a class: --class-names {','.join(f'{value}=class{value}' for value in values if value)}"
 
 
 def _binary(values: tuple[int, ...]) -> MaskRule:

@@ -60,7 +60,10 @@ class Storage(NamedTuple):
 
 
 def storage(locator: str) -> Storage | None:
-    """How an image file stores its picture; None for members of archives, volumes, and what Pillow cannot open."""
+    """How an image file stores its picture; None for members of archives, volumes, and what Pillow does not open.
+
+    Portable pictures say nothing of all this.
+    """
     target = Locator.parse(locator)
     if target.member or is_volume(target.path):
         return None

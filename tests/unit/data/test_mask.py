@@ -69,3 +69,12 @@ def test_pixels_that_say_nothing_are_no_class_and_no_object() -> None:
     rule = decide_mask_rule({0: 5, 255: 5, 100: 3}, ignore=100)
     assert rule.values == (0, 255) and rule.ignore == 100
     assert rule.shows_object({0: 1, 255: 1}) and not rule.shows_object({0: 1, 100: 7})
+
+
+def test_values_of_an_atlas_are_named_by_the_flag_that_is_told() -> None:
+    with pytest.raises(DataError) as caught:
+        decide_mask_rule(dict.fromkeys((0, *range(21, 41), 181), 9))
+    assert "--class-names 21=class21,22=class22," in (caught.value.remedy or "")
+    with pytest.raises(DataError) as caught:
+        decide_mask_rule(dict.fromkeys(range(0, 300, 3), 9))
+    assert "--class-names" not in (caught.value.remedy or "")

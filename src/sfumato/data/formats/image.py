@@ -27,6 +27,8 @@ from sfumato.data.formats.archive import Locator, read_bytes, read_member
 from sfumato.data.formats.colours import Colours, colours_in, find_colours, way_with_table
 from sfumato.data.formats.content import opened
 from sfumato.data.formats.joined import is_joined, read_joined
+from sfumato.data.formats.netpbm import SUFFIXES as PORTABLE
+from sfumato.data.formats.netpbm import decode_netpbm, is_netpbm, is_packed, unpacked
 from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.pillow import WHOLE, Decoded, decode_pillow, of_colours, refuse_huge, refused, too_large
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
@@ -45,10 +47,15 @@ Pixels = Shaped[np.ndarray, "h w c"]
 Plane = Shaped[np.ndarray, "h w"]
 Made = TypeVar("Made")
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp"}
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", *PORTABLE)
 TIFF = (".tif", ".tiff")
 GREY_TOLERANCE = 8
 """An RGB mask whose channels differ by no more is grey: JPEG leaves such traces."""
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file is named like an image."""
+    return name.lower().endswith(SUFFIXES)
 
 
 def read_image(locator: str) -> Pixels:
@@ -73,6 +80,11 @@ def is_in_colours(path: Path) -> bool:
     """Whether an image file has three channels of 8 bits, as a mask in colours does."""
     pixels = _decode(path, _content(path), palette=True).pixels
     return pixels.ndim == 3 and pixels.shape[2] >= 3 and pixels.dtype == np.uint8
+
+
+def is_in_red_alone(path: Path) -> bool:
+    """Whether an image file has its numbers in the first of several channels, and nothing in the others."""
+    return _red_alone(_without_opacity(_decode(path, _content(path), palette=True).pixels))
 
 
 def read_mask(locator: str) -> Plane:
@@ -141,8 +153,7 @@ def _pages(path: Path, _changed: int, *, palette: bool) -> list[Decoded]:
 
 def _single(pixels: Pixels, locator: str) -> Plane:
     """The one channel of a mask that is stored with several."""
-    if pixels.shape[2] in (2, 4) and (pixels[..., -1] == _opaque(pixels.dtype)).all():
-        pixels = pixels[..., :-1]
+    pixels = _without_opacity(pixels)
     table = find_colours(Locator.parse(locator).path) if pixels.shape[2] == 3 and pixels.dtype == np.uint8 else None
     if table is not None and (classes := table.classes(pixels)) is not None:
         return classes
@@ -151,6 +162,8 @@ def _single(pixels: Pixels, locator: str) -> Plane:
         return pixels[..., 0]
     if table is not None:
         raise _unknown_colours(locator, table, pixels)
+    if _red_alone(pixels):
+        return pixels[..., 0]
     kind = "transparent pixels" if pixels.shape[2] in (2, 4) else "colours (its channels differ)"
     raise DataError(
         f"{locator}: the mask has {kind}",
@@ -158,6 +171,20 @@ def _single(pixels: Pixels, locator: str) -> Plane:
         remedy=way_with_table(_colours_of(pixels)),
         code="DATA-013",
     )
+
+
+def _without_opacity(pixels: np.ndarray) -> np.ndarray:
+    """Pixels without a last channel of full opacity."""
+    opaque = pixels.ndim == 3 and pixels.shape[2] in (2, 4) and (pixels[..., -1] == _opaque(pixels.dtype)).all()
+    return pixels[..., :-1] if opaque else pixels
+
+
+def _red_alone(pixels: np.ndarray) -> bool:
+    """Whether the first of three channels alone has numbers: tools store those of objects so.
+
+    Another channel alone is a colour: in a set it may stand beside red as another class.
+    """
+    return pixels.ndim == 3 and pixels.shape[2] == 3 and bool(pixels[..., 0].any()) and not pixels[..., 1:].any()
 
 
 def colours_of(locators: Iterable[str]) -> frozenset[int]:
@@ -241,6 +268,10 @@ def _by_kind(path: Path, content: bytes, *, palette: bool) -> Decoded:
             return of_colours(pixels)
     if is_tiff(content):
         return decode_tiff(path, content, palette=palette)
+    if is_packed(content):
+        return _by_kind(path, unpacked(path, content), palette=palette)
+    if is_netpbm(content):
+        return of_colours(decode_netpbm(path, content, stored=palette))
     if is_webp(content):
         return decode_webp(path, content, palette=palette)
     return decode_pillow(path, content, palette=palette)

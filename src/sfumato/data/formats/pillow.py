@@ -12,7 +12,7 @@ from sfumato.data.formats.jpeg import check_jpeg
 from sfumato.data.formats.picture import open_picture
 from sfumato.errors import DataError
 
-WHOLE = "a whole PNG, JPEG, TIFF, BMP, GIF or WebP image"
+WHOLE = "a whole PNG, JPEG, TIFF, BMP, GIF, WebP or Netpbm (PGM, PPM, PBM) image"
 MAX_PIXELS = 89_478_485
 """More pixels than this (a quarter of a gigabyte as RGB) are refused before decoding. Pillow's own limit."""
 

@@ -14,6 +14,7 @@ from sfumato.data.formats.image import read_image
 from sfumato.data.formats.nifti import read_words
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, said_in_texts, source_type
 from sfumato.data.formats.picture import open_picture
+from sfumato.data.formats.png import SIGNATURE
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.tiff import is_tiff, read_texts
 from sfumato.files import read_file
@@ -48,8 +49,10 @@ def _texts(content: bytes) -> Mapping[str, object]:
     """The texts of a PNG or TIFF by their keys; none of other pictures."""
     if is_tiff(content):
         return read_texts(content)
+    if not content.startswith(SIGNATURE):
+        return {}
     with open_picture(io.BytesIO(content)) as image:
-        texts: Mapping[str, object] = getattr(image, "text", {}) if image.format == "PNG" else {}
+        texts: Mapping[str, object] = getattr(image, "text", {})
         return texts
 
 

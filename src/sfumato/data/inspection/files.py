@@ -97,7 +97,7 @@ def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
         more += f" (and {len(problems) - 1} more of this kind)" if len(problems) > 1 else ""
         yield Finding(
             code=code, severity="error", text=first.finding + more,
-            fix=_remedy(problems.values()) or "mend these files, or take them out of the folder",
+            fix=_remedy(problems.values(), found) or "mend these files, or take them out of the folder",
             files=files_of(locator for _, locator in problems.values()),
         )  # fmt: skip
 
@@ -109,11 +109,11 @@ def _storages(found: Found, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, S
             yield locator, mask and mask.storage
 
 
-def _remedy(problems: Collection[tuple[DataError, str]]) -> str:
+def _remedy(problems: Collection[tuple[DataError, str]], found: Found) -> str:
     """What to do about problems of one code; masks in colours need one table for the colours of all."""
-    in_colours = [locator for problem, locator in problems if TABLE in problem.remedy]
-    if not in_colours:
+    if not any(TABLE in problem.remedy for problem, _ in problems):
         return next(iter(problems))[0].remedy
+    in_colours = [mask for case in found.cases for mask in case.masks]  # some of one colour alone are read without it
     return way_with_table(colours_of(in_colours[:: max(1, len(in_colours) // COLOURED)]))
 
 

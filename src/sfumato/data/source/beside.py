@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import folded
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import Entry
 from sfumato.data.source.pairing import Matched, Owned, Picture
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.rivals import ways
 from sfumato.data.source.undecided import Masks, flags_for
+from sfumato.data.source.ways import way_of
 from sfumato.data.source.witness import have_few_values
 from sfumato.data.source.words import SIDES, shared_stem
 from sfumato.errors import DataError, listed
@@ -73,11 +73,11 @@ def _in_folders_beside(alone: Sequence[Entry], paired: Sequence[Picture]) -> Ite
     named = {folded(image.stem): image for image in paired}
     own = {image.entry.parts[:-1] for image in paired}
     beside_these = {folder[:-1] for folder in own if folder}
-    found = defaultdict[Parts, list[Further]](list)
+    found = defaultdict[str, list[Further]](list)
     for entry in alone:
         folder = entry.parts[:-1]
         if folder and folder not in own and folder[:-1] in beside_these:
-            found[folder].append(Further(entry, named.get(folded(shared_stem(entry.stem)))))
+            found[folder[-1]].append(Further(entry, named.get(folded(shared_stem(entry.stem)))))
     yield from (
         pictures
         for pictures in found.values()
@@ -111,17 +111,21 @@ def _are_masks(pictures: Sequence[Further], matched: Matched) -> bool:
 def _compete(kinds: Sequence[Sequence[Further]], matched: Matched) -> DataError:
     """The error about further masks, with the patterns of each kind."""
     several: Masks = {image: list(masks) for image, masks in matched.owned.items()}
-    kind_of_each = {mask.entry: 0 for masks in several.values() for mask in masks}
-    for kind, pictures in enumerate(kinds, start=1):
+    kind_of_each: dict[Entry, object] = {
+        mask.entry: (mask.folder, mask.rest) for masks in several.values() for mask in masks
+    }
+    for kind, pictures in enumerate(kinds):
         for entry, image in pictures:
             kind_of_each[entry] = kind
             if image is not None:
                 several[image.entry.locator].append(Owned(entry, "", ""))
+    every = dict.fromkeys(kind_of_each.values())
+    ways = [way_of(several, lambda mask, kind=kind: kind_of_each[mask.entry] == kind) for kind in every]
     shown = told_files(list(kind_of_each), list(kind_of_each.values())).split(", ")
     return DataError(
         f"{counted(len(several), 'image has', 'images have')} pictures of few values, as masks have, of several "
         f"kinds:\n{listed(shown)}",
         expected="one kind of masks, or folders that are called after what they show below one of masks",
-        remedy=f"choose one: {'; '.join(ways(several)) or flags_for(chain.from_iterable(several.values()))}",
+        remedy=f"choose one: {'; '.join(filter(None, ways)) or flags_for(chain.from_iterable(several.values()))}",
         code="DATA-011",
     )

@@ -1,27 +1,50 @@
-"""What the colours of masks mean, where a table beside them says it (`sfumato.data.formats.colours`)."""
+"""What colours of masks mean: by a table beside them (`sfumato.data.formats.colours`), or as numbers in red alone."""
 
 from collections.abc import Sequence
 
 from sfumato.data.formats.colours import TABLE, find_colours
-from sfumato.data.formats.image import SUFFIXES, is_in_colours
+from sfumato.data.formats.image import is_image_name, is_in_colours, is_in_red_alone, read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.errors import DataError
 from sfumato.escape import visible
 
+SAMPLE = 24
+"""Masks that are looked at where no table is: the first may be empty."""
+
 
 def colour_names(cases: Sequence[Case]) -> tuple[dict[int, str], list[str]]:
-    """Names of the classes by index, and what is said of them; the first mask stands for all."""
-    mask = next((Locator.parse(case.masks[0]) for case in cases if case.masks), None)
-    if mask is None or mask.member or mask.path.suffix.lower() not in SUFFIXES:
-        return {}, []
+    """Names of the classes by index, and what is said of them; the first masks stand for all."""
+    masks = [Locator.parse(case.masks[0]) for case in cases if case.masks]
+    masks = [mask for mask in masks[:: max(1, len(masks) // SAMPLE)][:SAMPLE] if _is_picture(mask)]
     try:
-        table = find_colours(mask.path)
+        table = find_colours(masks[0].path) if masks else None
         if table is None:
-            return {}, []
-        if not is_in_colours(mask.path):
+            return {}, [*_about_red(masks)]
+        if not is_in_colours(masks[0].path):
             return {}, [f"{TABLE} is not used: the masks are not in colours"]
     except DataError:  # told when the masks are read
         return {}, []
     names = dict(enumerate(table.names))
     return names, [f"the masks are read by the colours of {TABLE}: {', '.join(map(visible, table.names))}"]
+
+
+def _is_picture(mask: Locator) -> bool:
+    return not mask.member and is_image_name(mask.path.name)
+
+
+def _about_red(masks: Sequence[Locator]) -> list[str]:
+    """A line about masks in colours whose numbers stand in red.
+
+    Raises:
+        DataError: others have further colours.
+    """
+    others = [mask for mask in masks if not is_in_red_alone(mask.path)]
+    if len(others) == len(masks):
+        return []
+    for mask in others:
+        read_mask(str(mask))
+    return [
+        "the masks are in colours of which red alone is used: its numbers are their values; if they are colours, "
+        f"{TABLE} beside them says what each means"
+    ]

@@ -1,17 +1,25 @@
-"""Folders that are splits, since their names differ by the word for it alone: `verse19training` and `verse19test`.
+"""Folders that are splits by a word in their names, whatever else stands there.
 
-Versions do not count: `ISIC-2017_Training_Data` lies beside `ISIC-2017_Test_v2_Data`.
+    verse19training, verse19test                                names differ by the word alone
+    ISIC-2017_Training_Data, ISIC-2017_Test_v2_Data             versions do not count
+    boneage-training-dataset, Bone Age Test Set                 each folder there has such a word, and they differ
+    Validation Set/dataset-validation-1, -2                     parts of a split, by a word for parts and numbers
+
+A class `crash test` beside one called `road` is none, since the other says no split; nor is a case `Training_001`.
 """
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from sfumato.data.source.listing import Entry, Parts
-from sfumato.data.source.words import SPLITS, read_folder, tokens
+from sfumato.data.source.words import PARTS, SPLITS, read_folder, tokens
 
 VERSION = re.compile(r"[ _-]?(?:(?<![^\W_])v\d+(?:\.\d+)*|\d+(?:\.\d+)+)(?![^\W_])", re.IGNORECASE)
 """Versions in names: `v2`, `1.0.0`."""
+
+Rest = tuple[str, ...]
+"""The words and numbers of a name beside that for a split."""
 
 
 def split_in(folder: str) -> str | None:
@@ -20,13 +28,50 @@ def split_in(folder: str) -> str | None:
 
 
 def splitting(entries: Iterable[Entry]) -> frozenset[Parts]:
-    """Folders, each with those above it, whose names differ from others beside them by the word for a split alone."""
-    places = {entry.parts[:-1] for entry in entries}
-    every = {place[:depth] for place in places for depth in range(1, len(place) + 1)}
-    alike: dict[tuple[Parts, tuple[str, ...]], dict[Parts, str]] = defaultdict(dict)
-    for folder in every:
-        if (split := split_in(folder[-1])) and not read_folder(folder[-1]).role:
-            plain = VERSION.sub("", folder[-1])
-            rest = tuple(token.text for token in tokens(plain) if token.text not in SPLITS)
-            alike[folder[:-1], rest][folder] = split
-    return frozenset(folder for splits in alike.values() if len(set(splits.values())) > 1 for folder in splits)
+    """Folders, each with those above it, that are splits by their names and those of the folders beside them."""
+    beside = defaultdict[Parts, set[Parts]](set)
+    for place in {entry.parts[:-1] for entry in entries}:
+        for depth in range(1, len(place) + 1):
+            beside[place[: depth - 1]].add(place[:depth])
+    found = set[Parts]()
+    for above in sorted(beside, key=len):
+        said = {folder: split for folder in beside[above] if (split := split_in(folder[-1]))}
+        free = {folder: split for folder, split in said.items() if not read_folder(folder[-1]).role}
+        found.update(_alike(free))
+        parts = above in found and set(said.values()) == {split_in(above[-1])} and all(map(_says_part, free))
+        every = len(said) == len(beside[above]) and saying_alone(free) == free.keys()
+        if every and (parts or len(set(said.values())) > 1):
+            found.update(free)
+    return frozenset(found)
+
+
+def saying_alone(folders: Iterable[Parts]) -> frozenset[Parts]:
+    """Those of some splits beside which no other of the same split differs: `test_benign` has its class.
+
+    Parts of a split differ by numbers.
+    """
+    words = defaultdict[tuple[Parts, str | None], dict[Parts, Rest]](dict)
+    for folder in folders:
+        rest = tuple(text for text in _rest(folder[-1]) if not (text.isdecimal() and _says_part(folder)))
+        words[folder[:-1], split_in(folder[-1])][folder] = rest
+    return frozenset(folder for rests in words.values() if len(set(rests.values())) == 1 for folder in rests)
+
+
+def _says_part(folder: Parts) -> bool:
+    """Whether a word in the name of a folder says that it is a part of a set."""
+    return not PARTS.isdisjoint(_rest(folder[-1]))
+
+
+def _alike(splits: Mapping[Parts, str]) -> Iterator[Parts]:
+    """Folders whose names differ from others beside them by the word for a split alone."""
+    alike = defaultdict[Rest, set[Parts]](set)
+    for folder in splits:
+        alike[_rest(folder[-1])].add(folder)
+    for folders in alike.values():
+        if len({splits[folder] for folder in folders}) > 1:
+            yield from folders
+
+
+def _rest(folder: str) -> Rest:
+    """What the name of a folder says beside the split and a version."""
+    return tuple(token.text for token in tokens(VERSION.sub("", folder)) if token.text not in SPLITS)

@@ -3,6 +3,7 @@
     labels/a.tif and binary/a.png     numbers of objects, and black and white
     1.PNG and 1_binary.PNG            classes or colours, and black and white
     a.png and distance/a.png          a mask, and how far its border is
+    label masks/a.tif                 numbers of objects without their borders, which mask binary/a.png has
 
 Taken for readers they would agree wholly, and classes would be lost in black and white. The kind with the most values
 is used, which a note says with the patterns that choose another: classes before black and white. Colours that nothing
@@ -26,8 +27,8 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.overlap import MASKS
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.rivals import way, with_reader
 from sfumato.data.source.undecided import Masks, flags_for
+from sfumato.data.source.ways import way, way_of, with_reader
 from sfumato.data.source.words import READERS, tokens
 from sfumato.errors import DataError
 
@@ -36,6 +37,9 @@ SAMPLE = 6
 
 SAME = 0.97
 """Dice from which on two files show the same."""
+
+NUMBERED, BORDER = 3, 3
+"""More values than these number objects, which may lack borders of so many pixels that black and white has."""
 
 SMOOTH = 0.3
 """Share of neighbouring pixels of an object that differ, from which on values are greys and not classes or numbers."""
@@ -55,8 +59,12 @@ class _Seen(NamedTuple):
     why_not: str = ""
 
     def shows_same(self, other: "_Seen") -> bool:
-        """Whether another file shows the same."""
-        return any(_dice(one, two) >= SAME for one in self.areas for two in other.areas)
+        """Whether another file shows the same, perhaps without the borders of its objects."""
+        if any(_dice(one, two) >= SAME for one in self.areas for two in other.areas):
+            return True
+        fewer, more = sorted((self, other), key=lambda seen: len(seen.values))
+        numbered = len(fewer.values) == 1 and len(more.values) > NUMBERED
+        return numbered and _but_for_borders(more.areas[0], fewer.areas[0])
 
 
 class Chosen(NamedTuple):
@@ -162,6 +170,16 @@ def _dice(one: Bool[np.ndarray, "..."], other: Bool[np.ndarray, "..."]) -> float
     return 0.0 if one.shape != other.shape else 2 * int((one & other).sum()) / total if total else 1.0
 
 
+def _but_for_borders(inner: Bool[np.ndarray, "..."], outer: Bool[np.ndarray, "..."]) -> bool:
+    """Whether an area lies in another one, of which nothing is far from it."""
+    if inner.shape != outer.shape or not inner.any() or (inner & ~outer).sum() > (1 - SAME) * inner.sum():
+        return False
+    from scipy import ndimage
+
+    near = ndimage.binary_dilation(inner, iterations=BORDER)
+    return int((outer & ~near).sum()) <= (1 - SAME) * int(outer.sum())
+
+
 def _values(found: Sequence[_Seen]) -> frozenset[int]:
     return frozenset().union(*(one.values for one in found))
 
@@ -201,11 +219,12 @@ def _ways(owned: Masks, forms: Sequence[Form]) -> str:
 
 
 def _way(owned: Masks, form: Form) -> str:
-    """The patterns of a kind of files; empty where images or masks lie in many folders."""
+    """The patterns of a kind of files; empty where nothing says them."""
     image, masks = next(iter(owned.items()))
-    ways = [way(image, mask) for mask in masks if _form(mask) == form]
+    of_form = [mask for mask in masks if _form(mask) == form]
+    if len(of_form) == 1:
+        return way_of(owned, lambda mask: _form(mask) == form)
+    ways = [way(image, mask) for mask in of_form]
     many = len({Path(one).parent for one in owned}) > 1
     folders = {mask.entry.parts[:-1] for masks in owned.values() for mask in masks if _form(mask) == form}
-    if many or not all(ways) or len(folders) > len(ways):
-        return ""
-    return ways[0] if len(ways) == 1 else with_reader(ways)
+    return "" if many or not all(ways) or len(folders) > len(ways) else with_reader(ways)

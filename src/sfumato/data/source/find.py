@@ -22,7 +22,7 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.image import SUFFIXES, is_image_name
 from sfumato.data.formats.joined import parts_of, told
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
@@ -58,11 +58,11 @@ from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import are_previews, refuse_pictured, told_previews
 from sfumato.data.source.rowwise import with_rows
 from sfumato.data.source.shares import with_shares
-from sfumato.data.source.table import says_more
-from sfumato.data.source.tabulated import tabulate_splits
+from sfumato.data.source.table import Table, says_more
+from sfumato.data.source.tabulated import NOTHING_JOINED, tabulate_splits
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.twins import without_twins
-from sfumato.data.source.unread import MATLAB, as_png, refuse_lone_masks, refuse_unread, told_inside, without_yolo
+from sfumato.data.source.unread import MATLAB, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut, find_in_volumes
 from sfumato.data.source.which_table import find_tables, names_all_files, read_for, tables_above
@@ -221,7 +221,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
     entry = Entry(str(path.absolute()), (path.name,))
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
-    if ending in SUFFIXES:
+    if is_image_name(path.name):
         return _concluded(arrange([entry], masks=masks, hints=hints), hints)
     if is_volume(path):
         return find_in_volumes([entry], masks, hints)
@@ -260,12 +260,12 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
         files, others = _with_arrays_as_masks(files, others) if masks is None else (files, others)
         masks = None if masks is None else list(map(_whole, masks))
     perhaps = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
-    tables, notes, rows = find_tables(perhaps, files, source, hints)
-    if rows.table:
-        listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) != rows.table])
-        others = [entry for entry in others if Path(entry.locator) != rows.table]
+    tables, notes, rows, wider, beside = find_tables(perhaps, files, source, hints)
+    if used := {*beside, rows.table} - {None}:
+        listing = listing._replace(entries=[entry for entry in listing.entries if Path(entry.locator) not in used])
+        others = [entry for entry in others if Path(entry.locator) not in used]
     if tables:
-        found = _by_tables(tables, source, listing, masks, hints, follow=False)
+        found = _by_tables(tables, source, listing, masks, hints, follow=False, joined=wider)
     else:
         found, others = _without_table(source, listing, kind, files, others, masks, hints)
     return with_rows(found, rows)._replace(notes=(*notes, *previews, *about_texts(others, files), *found.notes))
@@ -383,11 +383,10 @@ def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
     first = next((entry for entry in others if entry.name.lower().endswith(MATLAB)), None)
     inside = told_inside(first) if first is not None else ""
     held += f" ({inside})" if inside else ""
-    way = f": {command}" if (command := as_png(others)) else ""
     return DataError(
         f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
         expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
-        remedy=f"write them as one of these, such as PNG or NPZ (image and mask in each){way}" if held
+        remedy="write them as one of these, such as PNG or NPZ (image and mask in each)" if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
     )  # fmt: skip
@@ -427,6 +426,7 @@ def _by_tables(
     hints: Hints,
     *,
     follow: bool,
+    joined: Mapping[Path, Table] = NOTHING_JOINED,
 ) -> Found:
     """The images or volumes that tables describe; nothing else is looked into.
 
@@ -437,9 +437,10 @@ def _by_tables(
         masks: the masks, if they are in a folder of their own.
         hints: what the files leave open.
         follow: whether its paths may lead elsewhere: a person named it.
+        joined: tables with what others say of the same images.
     """
     images, others = divided(listing.entries, lambda entry: any(test(entry) for test in KINDS.values()))
-    read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow)
+    read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow, joined=joined)
     paths = {str(table.absolute()) for table in tables}
     others = [entry for entry in others if entry.locator not in paths]
     if read.kind == "volumes":

@@ -30,7 +30,7 @@ from sfumato.data.order import natural
 from sfumato.data.source.beside import without_pictures_beside
 from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
-from sfumato.data.source.dividing import VERSION, split_in, splitting
+from sfumato.data.source.dividing import VERSION, saying_alone, split_in, splitting
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.labelled import about_cases
@@ -215,13 +215,13 @@ def sort_roles(
     Raises:
         DataError: some look like masks, and nobody can know of what.
     """
-    plain = _pictures(entries, frozenset(), anywhere=anywhere)
-    images, masks = _roles(plain)
+    splits = saying_alone(splitting(entries))
+    images, masks = _roles(_pictures(entries, frozenset(), anywhere=anywhere), splits)
     perhaps = {part for folders in {entry.parts[:-1] for entry in entries} for part in folders if _may_be_masks(part)}
     if masks or not (perhaps or look):
         return images, masks, []
     if perhaps:
-        guessed = _roles(_pictures(entries, frozenset(perhaps), anywhere=anywhere))
+        guessed = _roles(_pictures(entries, frozenset(perhaps), anywhere=anywhere), splits)
         if 2 * partners(*guessed) > len(guessed[1]) > 0 and not (look and hardly_masks(guessed[1])):
             note = "folders taken for masks, since most of their files are named like images: "
             return *guessed, [note + ", ".join(sorted(perhaps))]
@@ -231,7 +231,7 @@ def sort_roles(
     marked = [picture for picture in images if picture.is_marked]
     rest = [picture for picture in images if not picture.is_marked]
     if marked and rest and not seen.masks and looks_like_masks(marked) and looks_like_masks(rest) is False:
-        return rest, [_as_mask(picture) for picture in marked], []  # none of them has an image, which is told
+        return rest, [_as_mask(picture) for picture in marked], []  # which image each has, its name says, or it is told
     note = f"taken for masks, since they have few values and are named like images: {seen.told}"
     return seen.images, seen.masks, [note] if seen.masks else []
 
@@ -265,7 +265,21 @@ def _pictures(entries: Sequence[Entry], perhaps: frozenset[str], *, anywhere: bo
                 is_marked=says_mask(stem, anywhere=anywhere),
             )
         )
-    return pictures
+    return _marked_by_more(pictures)
+
+
+def _marked_by_more(pictures: list[Picture]) -> list[Picture]:
+    """Pictures all of whose names have a word for masks in common, which says nothing: a further one marks a mask.
+
+    `S01.delineation.skullstripped` is the image of `S01.delineation.structure.label`.
+    """
+    if not pictures or not all(picture.is_marked for picture in pictures):
+        return pictures
+    said = [{token.text for token in tokens(picture.stem) if token.marks_mask} for picture in pictures]
+    common = set.intersection(*said)
+    if not common or all(words == common for words in said):
+        return pictures
+    return [picture._replace(is_marked=words > common) for picture, words in zip(pictures, said, strict=True)]
 
 
 def _folders_of_cases(entries: Sequence[Entry], *, anywhere: bool) -> frozenset[Parts]:
@@ -330,7 +344,7 @@ def _place(
     return place
 
 
-def _roles(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
+def _roles(pictures: Sequence[Picture], splits: frozenset[Parts]) -> tuple[list[Picture], list[Picture]]:
     """Images and masks. Where nothing is an image beside the masks, all are images."""
     images = [picture for picture in pictures if picture.role != "mask" and not picture.is_marked]
     marked = [picture for picture in pictures if picture.role != "mask" and picture.is_marked]
@@ -338,18 +352,23 @@ def _roles(pictures: Sequence[Picture]) -> tuple[list[Picture], list[Picture]]:
     if not images and masks:
         images, marked = [picture for picture in marked if picture.role == "image"], []
     if not images:
-        return [_without_roles(picture) for picture in pictures], []
+        return [_without_roles(picture, splits) for picture in pictures], []
     index = Index(images)
     for picture in marked:
         (images if picture.role == "image" and index.find(picture) is None else masks).append(picture)
     if not any(mask.role == "mask" or index.find(mask) for mask in masks):
-        return [_without_roles(picture) for picture in pictures], []
+        return [_without_roles(picture, splits) for picture in pictures], []
     return sorted(images, key=lambda picture: natural(picture.entry.where)), masks
 
 
-def _without_roles(picture: Picture) -> Picture:
+def _without_roles(picture: Picture, splits: frozenset[Parts]) -> Picture:
     """The same picture where no folder is one of masks: those that looked like it are part of the group."""
-    group = [part for part in picture.entry.parts[:-1] if not _is_plain_image_folder(part) and not _says_split(part)]
+    folders = picture.entry.parts[:-1]
+    group = [
+        part
+        for depth, part in enumerate(folders, 1)
+        if not _is_plain_image_folder(part) and not _says_split(part) and folders[:depth] not in splits
+    ]
     return picture._replace(group=tuple(group), role="", below=0, folder="", nested=False)
 
 

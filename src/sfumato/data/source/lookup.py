@@ -14,7 +14,7 @@ from functools import cached_property
 from itertools import takewhile
 from pathlib import Path
 
-from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.image import is_image_name
 from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import ARRAYS, ENDING, Entry, is_picture
@@ -172,7 +172,9 @@ def _leads_out(path: str) -> bool:
 def _is_data(path: Path) -> bool:
     """Whether a path is an image, an array, a volume or a folder that may hold a series."""
     try:
-        return path.is_dir() or (path.is_file() and (path.suffix.lower() in (*SUFFIXES, *ARRAYS) or is_volume(path)))
+        return path.is_dir() or (
+            path.is_file() and (is_image_name(path.name) or path.suffix.lower() in ARRAYS or is_volume(path))
+        )
     except OSError as error:
         raise_shortage(error, reading=path)
         return False

@@ -7,7 +7,7 @@ from sfumato.data.source.byhand import compiled
 from sfumato.data.source.listing import Parts
 from sfumato.data.source.pairing import Parted
 from sfumato.data.source.patterns import pattern
-from sfumato.data.source.rivals import patterns_of
+from sfumato.data.source.ways import patterns_of
 from sfumato.data.source.words import read_folder
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sfumato.data.manifest import folded
 from sfumato.data.source.casefolders import channels_beside
-from sfumato.data.source.listing import Entry, ending_among
+from sfumato.data.source.listing import Entry, Parts, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import common_start
 from sfumato.data.source.words import (
@@ -162,7 +162,7 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
             taken.add(image)
     hits = [(mask, index.find(mask)) for mask in masks]
     if not any(hit for _, hit in hits):
-        hits = _called_otherwise(index, masks) or hits
+        hits = _called_otherwise(index, masks) or _called_otherwise_beside(index, masks) or hits
     alone = [mask for mask, hit in hits if hit is None]
     lone = _beside_one_image(images, alone)
     if len(alone) == len(masks) and not lone:
@@ -203,6 +203,17 @@ def _called_otherwise(index: "Index", masks: Sequence[Picture]) -> list[tuple[Pi
     return hits if 2 * sum(hit is not None for _, hit in hits) > len(hits) else []
 
 
+def _called_otherwise_beside(index: "Index", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
+    """The same by the images beside the masks alone: others may end otherwise, as those of another sequence do."""
+    homes = defaultdict[Parts, list[Picture]](list)
+    for mask in masks:
+        homes[mask.entry.parts[:-1]].append(mask)
+    beside = defaultdict[Parts, list[Picture]](list)
+    for image in index.images:
+        beside[image.entry.parts[:-1]].append(image)
+    return [hit for home, drawn in homes.items() for hit in _called_otherwise(Index(beside[home]), drawn)]
+
+
 def _around(names: Sequence[str], *, letters: bool) -> tuple[str, str]:
     """The words that stand before and behind all of several names; numbers tell cases apart.
 
@@ -214,11 +225,12 @@ def _around(names: Sequence[str], *, letters: bool) -> tuple[str, str]:
         return "", ""
     before = _words_before(names)
     before += _letters_before_numbers(names, before) if letters else ""
-    return before, _words_before([name[::-1] for name in names])[::-1]
+    return before, _words_before([name[::-1] for name in names], word=r"(?=[^\W_]*[^\W\d_])[^\W_]+")[::-1]
 
 
-def _words_before(names: Sequence[str]) -> str:
-    words = re.match(r"(?:[^\W\d_]+[ _.-]+)*", common_start(names))
+def _words_before(names: Sequence[str], *, word: str = r"[^\W\d_]+") -> str:
+    """The words that all names begin with; such as `ceT1` are words behind a name, and of cases before it."""
+    words = re.match(rf"(?:{word}[ _.-]+)*", common_start(names))
     return words[0] if words else ""
 
 

@@ -25,6 +25,7 @@ from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.grouping import NOBODY, PARENT, grouped_by, name_of
 from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
+    CLASS_WORD,
     Name,
     look_at,
     offers,
@@ -90,6 +91,9 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
         order = [named := grouped_by_names(names)]
     patients = [next(filter(None, said), None) for said in zip(*order, strict=True)]
     cases = [replace(case, patient=new or case.patient) for case, new in zip(found.cases, patients, strict=True)]
+    if not hints.class_level and not level and _are_persons(cases, names):
+        level = names[0].folders.index(cases[0].label or "") + 1
+        cases, found = [replace(case, label=None) for case in cases], found._replace(classes=())
     found = _with_one_spelling(found._replace(cases=tuple(cases)))
     origin = [
         _Origin(one == patient, tag == patient) if patient else None
@@ -173,6 +177,18 @@ def _about_variants(names: Sequence[Name], *, speaking: bool) -> Iterator[str]:
             f"({', '.join(folders[:SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of one "
             "folder"
         )
+
+
+def _are_persons(cases: Sequence[Case], names: Sequence[Name]) -> bool:
+    """Whether the folder that is the class of each image is its person too: `S01/S01.t1.hdr`; a grade is none."""
+    return all(
+        case.label is not None
+        and case.label == case.patient
+        and case.label in name.folders
+        and re.search(r"\d", case.label) is not None
+        and not CLASS_WORD.fullmatch(case.label)
+        for case, name in zip(cases, names, strict=True)
+    )
 
 
 def _known(case: Case) -> str | None:

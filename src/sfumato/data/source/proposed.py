@@ -4,12 +4,15 @@ p1/raw/T1.nii.gz, p1/raw/T2.nii.gz, p1/Masks/Manual_1.nii.gz ...      in the fol
 --images '**/{id}/raw/{channel}.nii.gz' --masks '**/{id}/Masks/Manual_{reader}.nii.gz'
 
 01/t000.tif, 01_ST/SEG/man_seg000.tif ...                             by numbers (`source.numbered`)
+
+part1/Maps/FULL/1.bmp, part1/Maps/TOP/1.bmp, GT/Artery/1.bmp ...      several images and masks of one name
+--images '**/FULL/{id}.bmp' --masks '**/Artery/{id}.bmp'              each kind once, to be combined as one likes
 """
 
 import os
 import re
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
@@ -23,7 +26,7 @@ from sfumato.errors import DataError, UsageError
 NUMBER = re.compile(r"(.*?[^\d])\d+")
 """A name that ends in a number."""
 
-SHOWN = 4
+SHOWN = 8
 """Proposals that are told."""
 
 Patterns = tuple[str, str]
@@ -39,7 +42,7 @@ def flags_for_pairs(images: Sequence[Entry], masks: Sequence[Entry], among: Sequ
         kept: how many images have masks already: patterns that find fewer are no way.
     """
     ways = [[found]] if (found := patterns_of_cases([one.locator for one in images], [one.locator for one in masks])
-                         ) else patterns_by_numbers(images, masks)  # fmt: skip
+                         ) else [*_patterns_of_kinds(images, masks), *patterns_by_numbers(images, masks)]  # fmt: skip
     works = [next((one for one in several if _pairs(one, among) > max(1, kept)), None) for several in ways]
     told = [f"--images '{one[0]}' --masks '{one[1]}'" for one in works if one is not None]
     return ", or ".join(told[:SHOWN])
@@ -79,6 +82,30 @@ def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> Patterns |
     case, names = "{id}/" * shared, [_channels(beside), _readers(mask[-1], masks)]
     rest = ["/".join((*parts[shared:-1], name)) for parts, name in zip((image, mask), names, strict=True)]
     return f"**/{case}{rest[0]}", f"**/{case}{rest[1]}"
+
+
+def _patterns_of_kinds(images: Sequence[Entry], masks: Sequence[Entry]) -> list[list[Patterns]]:
+    """Patterns of images and masks of the same names in folders called after what they show, each kind once."""
+    kinds = [_by_folder(entries) for entries in (images, masks)]
+    names = [{entry.stem for of_kind in found.values() for entry in of_kind} for found in kinds]
+    alike = [
+        [f"**/{folder}/{{id}}{ending_among([entry.name for entry in of_kind])}"
+         for folder, of_kind in found.items() if 2 * sum(entry.stem in others for entry in of_kind) > len(of_kind)]
+        for found, others in zip(kinds, reversed(names), strict=True)
+    ]  # fmt: skip
+    if not all(alike) or sum(map(len, alike)) < 3:
+        return []
+    most = max(map(len, alike))
+    return [[(alike[0][place % len(alike[0])], alike[1][place % len(alike[1])])] for place in range(most)]
+
+
+def _by_folder(entries: Iterable[Entry]) -> Mapping[str, list[Entry]]:
+    """Files by the name of the folder that holds them."""
+    found = defaultdict[str, list[Entry]](list)
+    for entry in entries:
+        if len(entry.parts) > 1:
+            found[entry.parts[-2]].append(entry)
+    return found
 
 
 def _of_readers(masks: Sequence[str]) -> str:

@@ -9,8 +9,6 @@ the patterns that choose one of them.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import takewhile
-from os import sep
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -22,8 +20,8 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.overlap import MASKS, sampled
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.patterns import common_start
 from sfumato.data.source.undecided import Masks, flags_for, unclear
+from sfumato.data.source.ways import is_like, way, way_of, with_reader
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -102,39 +100,7 @@ def readers_of_classes(several: Masks, why: str) -> DataError:
     return error
 
 
-def with_reader(ways: Sequence[str]) -> str:
-    """The patterns of the masks of an image as one, with {reader} where they differ."""
-    start = common_start(ways)
-    end = common_start([way[len(start) :][::-1] for way in ways])[::-1]
-    return f"{start}{{reader}}{end}" if "{id}" in start + end else ""
-
-
 def ways(several: Masks) -> Iterator[str]:
-    """The patterns by which the masks of a kind are meant alone, where all images lie in one folder."""
-    image, masks = next(iter(several.items()))
-    if len({PurePath(one).parent for one in several}) == 1:
-        yield from filter(None, (way(image, mask) for mask in masks))
-
-
-def way(image: str, mask: Owned) -> str:
-    """The flags by which masks like one are meant; empty where nothing says which belong to which image."""
-    patterns = patterns_of(image, mask)
-    return f"--images '{patterns[0]}' --masks '{patterns[1]}'" if patterns else ""
-
-
-def patterns_of(image: str, mask: Owned) -> tuple[str, str] | None:
-    """The patterns of an image and of masks like one; None where their names have nothing in common."""
-    root = mask.entry.locator.removesuffix(mask.entry.where.replace("/", sep))
-    places = Path(image.removeprefix(root)).as_posix(), mask.entry.where
-    stems = [place.rpartition("/")[2].partition(".")[0] for place in places]
-    same = len(list(takewhile(lambda both: both[0] == both[1], zip(*stems, strict=False))))
-    if not same:
-        return None
-    one, other = (_pattern(place, same if len(set(stems)) > 1 else len(stems[0])) for place in places)
-    return one, other
-
-
-def _pattern(place: str, length: int) -> str:
-    """A path with the beginning of its name, which image and mask have in common, as {id}."""
-    folder, slash, name = place.rpartition("/")
-    return f"{folder}{slash}{{id}}{name[length:]}"
+    """The patterns by which the masks of a kind are meant alone."""
+    first = next(iter(several.values()))
+    yield from filter(None, (way_of(several, lambda mask, one=one: is_like(mask, one)) for one in first))

@@ -14,7 +14,7 @@ of the set (`source.overlap`). What stays open is refused, with the flag that de
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, dropwhile
 from pathlib import PurePath
 from types import MappingProxyType
 
@@ -169,7 +169,7 @@ def _family_of_views(owned: Masks) -> tuple[str, ...]:
             continue
         found = are_views(both)
         if found is None:
-            raise competing(both)
+            raise competing(owned, both)
         return kind_of(both[0][found]).family
     return ()
 
@@ -286,8 +286,20 @@ def _names(owned: Masks) -> list[str]:
 
 
 def _is_one_of_several_classes(owned: Masks, names: Sequence[str]) -> bool:
-    """Whether each image has a file of one class, and these differ."""
-    return len(names) > 1 and all(kind_of(mask).name for masks in owned.values() for mask in masks)
+    """Whether each image has a file of one class, and these differ by more than what all files are called."""
+    masks = [mask for of_image in owned.values() for mask in of_image]
+    if len(names) < 2 or not all(kind_of(mask).name for mask in masks):
+        return False
+    often = frozenset.intersection(*(frozenset(token.text for token in tokens(mask.entry.stem)) for mask in masks))
+    return len({_behind(name, often) for name in names}) > 1
+
+
+def _behind(name: str, often: frozenset[str]) -> tuple[str, ...]:
+    """The words of a name without those at its beginning that all files have, and the numbers behind these."""
+    found = list(tokens(name))
+    if found and found[0].text in often:
+        found = list(dropwhile(lambda token: token.text in often or token.number is not None, found))
+    return tuple(token.text for token in found)
 
 
 def _of_names(owned: Masks, several: Masks, names: Sequence[str], hints: Hints) -> Readings:
@@ -442,7 +454,7 @@ def _by_readers(owned: Masks, by: str) -> Readings:
     for image, of_image in owned.items():
         readers = defaultdict[str, list[Part]](list)
         for mask in sorted(of_image, key=order_of):
-            text = mask.folder if by == "folder" else mask.rest
+            text = (mask.folder or "/".join(mask.entry.parts[:-1])) if by == "folder" else mask.rest
             readers[text].append(Part("", mask.entry.locator))
         masks[image] = tuple(joined(readers[text]) for text in sorted(readers, key=natural))
     most = max(map(len, masks.values()), default=0)

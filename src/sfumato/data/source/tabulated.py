@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sfumato.data.formats.joined import Part, joined
@@ -50,6 +51,9 @@ DROPPED = re.compile(r"(?:unnamed(?::? ?\d+)?|index|column 1)?", re.IGNORECASE)
 """Columns of this name that only number the rows say nothing."""
 
 
+NOTHING_JOINED: Mapping[Path, Table] = MappingProxyType({})
+
+
 class Tabulated(NamedTuple):
     """What a table says.
 
@@ -78,6 +82,7 @@ def tabulate(
     masks: Sequence[Entry] | None,
     hints: Hints,
     follow: bool,
+    joined: Mapping[Path, Table] = NOTHING_JOINED,
 ) -> Tabulated:
     """The cases of a table.
 
@@ -88,11 +93,13 @@ def tabulate(
         masks: the masks, if they are in a folder of their own.
         hints: names of columns, and what to do with rows that lack a file or class.
         follow: whether its paths may lead out of `root`: a person named it.
+        joined: tables with what others say of the same images, by their paths.
 
     Raises:
         DataError: columns are missing or unclear, rows have no file (all are listed), classes contradict each other.
     """
     table, known = read_for(path, entries, hints)
+    table = joined.get(path, table)
     here = path.parent.absolute() if follow else None
     beside = [picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries)
     apart = [_seen_from(root, entry) for entry in masks or ()]
@@ -151,6 +158,7 @@ def tabulate_splits(
     masks: Sequence[Entry] | None,
     hints: Hints,
     follow: bool,
+    joined: Mapping[Path, Table] = NOTHING_JOINED,
 ) -> Tabulated:
     """The cases of a table, or of one for each split; see `tabulate`.
 
@@ -161,8 +169,9 @@ def tabulate_splits(
         masks: the masks, if they are in a folder of their own.
         hints: as for `tabulate`.
         follow: as for `tabulate`.
+        joined: as for `tabulate`.
     """
-    each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow) for path in tables]
+    each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow, joined=joined) for path in tables]
     unnamed = [name for locator, name in each[0].unnamed.items() if all(locator in read.unnamed for read in each[1:])]
     notes = list(dict.fromkeys(note for read in each for note in read.arranged.notes))
     if unnamed:

@@ -15,7 +15,7 @@ from sfumato.data.formats.image import Pixels, read_image
 from sfumato.data.source.listing import is_picture
 from sfumato.data.source.pairing import Owned, Picture, match
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.rivals import way
+from sfumato.data.source.ways import way
 from sfumato.errors import DataError, listed
 
 SERIES = 4

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from sfumato.data.source.kinds import name_by
 from sfumato.data.source.listing import ending_among
 from sfumato.data.source.pairing import Owned
+from sfumato.data.source.ways import is_like, way_of
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -51,16 +52,18 @@ def place_of(mask: Owned) -> str:
     return "/".join(("*", mask.folder, f"*{mask.rest}")) if mask.folder else f"*{mask.rest}"
 
 
-def competing(both: Sequence[tuple[Owned, Owned]]) -> DataError:
+def competing(owned: Masks, both: Sequence[tuple[Owned, Owned]]) -> DataError:
     """The error about masks of two kinds of which nobody can know which is meant."""
     one, other = both[0]
+    ways = list(filter(None, (way_of(owned, lambda mask, kind=kind: is_like(mask, kind)) for kind in both[0])))
+    chosen = f"choose one: {'; '.join(ways)}; or " if ways else ""
     shown = listed([f"{a.entry.where} and {PurePath(b.entry.where).name} in {PurePath(b.entry.where).parent}"
                     for a, b in both])  # fmt: skip
     return DataError(
         f"{counted(len(both), 'image has', 'images have')} masks of two kinds, {place_of(one)} and {place_of(other)}:\n"
         f"{shown}",
         expected="one mask per image and reader",
-        remedy=f"{flags_for([one for pair in both for one in pair])}; or take one of them away",
+        remedy=f"{chosen}{flags_for([one for pair in both for one in pair])}; or take one of them away",
         code="DATA-011",
     )
 

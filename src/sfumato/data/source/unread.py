@@ -22,7 +22,6 @@ from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
 MATLAB, HDF5 = (".mat",), (".h5", ".hdf5", ".hdf")
-PORTABLE = (".ppm", ".pgm", ".pnm", ".pbm")
 TEXTS = (".txt", ".csv", ".tsv", ".json", ".geojson", ".xml", ".yaml", ".yml", ".md", ".html", ".pdf", ".py", ".zip",
          ".svg", ".roi")  # fmt: skip
 """What may have the name of an image, and is no picture of it."""
@@ -61,8 +60,7 @@ def refuse_lone_masks(files: Sequence[Entry], others: Sequence[Entry]) -> None:
         f"masks alone: what has the names of their images is of a form that is not read: {_endings(images)}:\n"
         f"{listed([entry.where for entry in images])}",
         expected="images as PNG, TIFF, JPEG, volumes or arrays beside the masks",
-        remedy=f"write the images as PNG or TIFF of the same names{f': {way}' if (way := as_png(images)) else ''}; to "
-        "read the masks as images, give their folder",
+        remedy="write the images as PNG or TIFF of the same names; to read the masks as images, give their folder",
         code="DATA-002",
     )
 
@@ -136,18 +134,6 @@ def told_inside(entry: Entry) -> str:
         return ""
     named = [f"{name} {' x '.join(map(str, shape))}" for name, shape, _ in found]
     return f"{entry.name} holds {', '.join(named[:SHOWN])}{' ...' if len(named) > SHOWN else ''}"
-
-
-def as_png(entries: Sequence[Entry]) -> str:
-    """The command that writes portable pictures (`.ppm`, `.ppm.gz`) as PNG; empty where there are none."""
-    names = [entry.name.lower() for entry in entries]
-    for packed, opened, cut in ((".gz", "gzip.open(f)", 2), ("", "f", 1)):
-        if any(name.endswith(tuple(ending + packed for ending in PORTABLE)) for name in names):
-            return (
-                'python -c "import gzip, sys; from PIL import Image; '
-                f"[Image.open({opened}).save(f.rsplit('.', {cut})[0] + '.png') for f in sys.argv[1:]]\" FILES"
-            )
-    return ""
 
 
 def _way(entry: Entry) -> str:

@@ -30,6 +30,7 @@ from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import Entry, divided
 from sfumato.data.source.named import AS_STORED, Numbered, named, one_numbering
 from sfumato.data.source.persons import look_at
+from sfumato.data.source.retold import retold
 from sfumato.data.source.scans import FILES, list_scans
 from sfumato.data.source.words import without_mask_words
 from sfumato.errors import DataError, listed, raise_together
@@ -79,6 +80,9 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
     rest = None if masks is None else [entry for entry in separate if entry not in drawn_on]
     said = hints.images is not None or hints.masks is not None
     images, notes = (images, []) if said else _without_series_in_time(images)
+    again = retold({} if said or hints.is_said_of_masks or hints.images_only else drawn_on, scans.headers)
+    drawn_on = {mask: image for mask, image in drawn_on.items() if mask not in again.contours}
+    images, notes = [entry for entry in images if entry not in again.contours], [*notes, *again.notes]
     labels = {mask: frozenset(named(scans.headers[mask]).values()) for mask in scans.drawn_on if mask in scans.headers}
     arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True, labels=labels)
     return cut(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)

@@ -1,26 +1,33 @@
 """Which table is about the images of a folder, and whether one that a person named needs the folder at all.
 
 Tables that are called after splits (`train.csv`, `test.csv`) are one, where they have the same columns and no image in
-common. What a table that is not read would say, and how it is read, is told.
+common. Tables of which one says the class and another the patient of the same images are read side by side. What lists
+findings or boxes, in several rows for an image, describes no image. What a table that is not read would say, and how it
+is read, is told.
 """
 
 import os
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from shlex import quote
+from types import MappingProxyType
 from typing import NamedTuple
 
-from sfumato.data.source.columns import Places, Plan, plan_columns
+from sfumato.data.source.columns import Places, Plan, counts, plan_columns
+from sfumato.data.source.dividing import split_in
 from sfumato.data.source.found import Hints
+from sfumato.data.source.labels import one_hot_columns
 from sfumato.data.source.layout import sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lists import split_of
 from sfumato.data.source.lookup import Files
 from sfumato.data.source.rowwise import NONE as NO_ROWS
 from sfumato.data.source.rowwise import Rowwise, said_by_rows
+from sfumato.data.source.side_by_side import side_by_side
 from sfumato.data.source.table import ROLES, Table, read_table, roles
-from sfumato.data.source.words import SPLITS
+from sfumato.data.source.words import SPLITS, tokens
 from sfumato.errors import DataError
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
@@ -63,18 +70,22 @@ class Tables(NamedTuple):
         chosen: the tables that describe the images.
         notes: what to know of the others.
         rows: the patients by a table that says nothing else.
+        joined: chosen tables with what others say of the same images.
+        beside: these others.
     """
 
     chosen: Mapping[Path, str]
     notes: list[str]
     rows: Rowwise = NO_ROWS
+    joined: Mapping[Path, Table] = MappingProxyType({})
+    beside: frozenset[Path] = frozenset()
 
 
 class _Hit(NamedTuple):
-    """A table, its columns, the columns for its images, the images that it names, and whether it divides them."""
+    """A table, the columns for its images, the images that it names, and whether it divides them."""
 
     entry: Entry
-    header: tuple[str, ...]
+    table: Table
     plan: Plan
     named: frozenset[str]
     divides: bool
@@ -88,6 +99,27 @@ class _Hit(NamedTuple):
         """What it says of its images."""
         said = {"class": self.plan.label, "patient": self.plan.patient, "split": self.divides}
         return [what for what, column in said.items() if column]
+
+    def with_one_hot(self) -> list[str]:
+        """The same where columns of 0 and 1 are the class too."""
+        if self.plan.label:
+            return self.says
+        free = [name for name in self.table.header if name not in self.plan.used]
+        columns = {name: values for name in free if not counts(values := self.table.column(name))}
+        found = one_hot_columns(columns)
+        return ["class", *self.says] if found is not None and any(found.names) else self.says
+
+    def lists_findings(self, *, alone: bool) -> bool:
+        """Whether several rows of an image say nothing of it as a whole; of a table alone a class is refused later."""
+        texts = self.table.column(self.plan.image)
+        if self.plan.masks or len(set(texts)) == len(texts):
+            return False
+        if not self.says:
+            return True
+        classes = defaultdict[str, set[str]](set)
+        for text, name in zip(texts, self.table.column(self.plan.label) if self.plan.label else texts, strict=True):
+            classes[text].add(name)
+        return not alone and any(len(names) > 1 for names in classes.values())
 
 
 def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, hints: Hints) -> Tables:
@@ -124,20 +156,34 @@ def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, h
         except DataError as error:
             notes += _about_nameless(table, images, error)
             continue
-        hits.append(_Hit(entry, table.header, plan, _named_files(table, plan, files), _divides(table, plan)))
+        hits.append(_Hit(entry, table, plan, _named_files(table, plan, files), _divides(table, plan)))
         notes += _about_doubles(table, plan, files) if not hits[-1].named else []
-    return _chosen(hits, len(images), notes)._replace(rows=rows)
+    if not hints.columns:
+        hits, told = _without_findings(hits)
+        notes += told
+    return _chosen(hits, files, notes)._replace(rows=rows)
 
 
-def _chosen(hits: Sequence[_Hit], images: int, notes: list[str]) -> Tables:
+def _without_findings(hits: Sequence[_Hit]) -> tuple[list[_Hit], list[str]]:
+    """The tables without those of findings in images, and a note about these."""
+    findings = [hit for hit in hits if hit.named and hit.lists_findings(alone=len(hits) == 1)]
+    if not findings:
+        return list(hits), []
+    names = ", ".join(hit.path.name for hit in findings)
+    note = f"tables with several rows for an image, as those of findings or boxes in it, not used: {names}"
+    return [hit for hit in hits if hit not in findings], [note]
+
+
+def _chosen(hits: Sequence[_Hit], files: Files, notes: list[str]) -> Tables:
     """The table or tables that name most of the images."""
+    images = len(files)
     most = [hit for hit in hits if 2 * len(hit.named) > images]
-    splits = {hit.path: split_of(hit.entry, LABELS) for hit in hits if hit.named}
+    splits = _splits_of([hit for hit in hits if hit.named])
     if _are_of_splits([hit for hit in hits if hit.named], splits, images):
         named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
         return Tables(splits, [*notes, f"the tables {named} were read, and the split is theirs"])
     if len(most) > 1:
-        return _of_several(most, notes)
+        return _of_several(most, files, notes)
     others = [hit for hit in hits if hit.named and hit not in most]
     if most:
         said = [f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used: it has not the columns of "
@@ -147,23 +193,55 @@ def _chosen(hits: Sequence[_Hit], images: int, notes: list[str]) -> Tables:
         f"{hit.path.name} names {len(hit.named)} of {images} images (column '{hit.plan.image}'), not used: --labels "
         f"{quote(str(hit.path))} takes these alone"
         for hit in others
+        if len(hit.named) > 1
     ]
     return Tables({}, [*notes, *said])
 
 
-def _of_several(most: Sequence[_Hit], notes: list[str]) -> Tables:
-    """The one table of several about the same images that says all that others say, and more; else none."""
+def _splits_of(hits: Sequence[_Hit]) -> dict[Path, str]:
+    """The split that the name of each table says: beside it known words stand, or the same in all."""
+    rests = {tuple(token.text for token in tokens(hit.entry.stem) if token.text not in SPLITS) for hit in hits}
+    alike = len(rests) == 1
+    return {hit.path: split_of(hit.entry, LABELS) or (alike and split_in(hit.entry.stem)) or "" for hit in hits}
+
+
+def _of_several(most: Sequence[_Hit], files: Files, notes: list[str]) -> Tables:
+    """The one table of several about the same images that says all that others say, and more; else none.
+
+    Where each says what others do not, they are read side by side.
+    """
     names = ", ".join(hit.path.name for hit in most)
+    said = {hit.path: hit.with_one_hot() for hit in most}
     for hit in most:
-        if all(set(hit.says) > set(other.says) for other in most if other is not hit):
+        if all(set(said[hit.path]) > set(said[other.path]) for other in most if other is not hit):
             other = next(other for other in most if other is not hit)
             note = (
                 f"of several tables that name the images ({names}), {hit.path.name} was read, which says most (the "
-                f"{' and the '.join(hit.says)}): --labels {quote(str(other.path))} reads another"
+                f"{' and the '.join(said[hit.path])}): --labels {quote(str(other.path))} reads another"
             )
             return Tables({hit.path: ""}, [*notes, note])
+    if joined := _joined(most, said, files):
+        return joined._replace(notes=[*notes, *joined.notes])
     ways = " or ".join(f"--labels {quote(str(hit.path))}" for hit in most)
     return Tables({}, [*notes, f"several tables name the images ({names}): none was read, choose one with {ways}"])
+
+
+def _joined(most: Sequence[_Hit], said: Mapping[Path, Sequence[str]], files: Files) -> Tables | None:
+    """Tables side by side, no two of which say the same of their images; None where they do, or contradict."""
+    telling = [hit for hit in most if said[hit.path]]
+    every = [what for hit in telling for what in said[hit.path]]
+    if len(telling) < 2 or len(set(every)) < len(every):
+        return None
+    whole = side_by_side([(hit.table, hit.plan.image) for hit in telling], files)
+    if whole is None:
+        return None
+    names = " and ".join(f"{hit.path.name} (the {' and the '.join(said[hit.path])})" for hit in telling)
+    note = (
+        f"tables that name the same images were read side by side: {names}; --labels {quote(str(telling[0].path))} "
+        "reads one alone"
+    )
+    others = frozenset(hit.path for hit in telling[1:])
+    return Tables({whole.path: ""}, [note], joined={whole.path: whole}, beside=others)
 
 
 def _divides(table: Table, plan: Plan) -> bool:
@@ -175,7 +253,7 @@ def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str], images: int
     """Whether tables are those of the splits of one set."""
     names = [name for hit in hits for name in hit.named]
     apart = len(names) == len(set(names)) and 2 * len(names) > images
-    alike = len({frozenset(hit.header) for hit in hits}) == 1
+    alike = len({frozenset(hit.table.header) for hit in hits}) == 1
     differ = len(set(splits.values())) == len(hits) > 1
     return apart and alike and differ and "" not in splits.values() and not any(hit.plan.split for hit in hits)
 

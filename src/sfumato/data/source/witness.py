@@ -2,8 +2,9 @@
 
 Files are sorted into series: by folder, by ending, by the word behind their names, and, of volumes, by the name that
 comes again in the folder of each case. Of a series that has the names of another one a few files are read. A series of
-few values beside one of many is taken for the masks of that one. A class folder of nothing but such pictures, beside
-classes of real images, is no class: it is refused until a person says what it is.
+few values beside one of many is taken for the masks of that one, or of several that have its names together
+(`scans_01-05`, `scans_06-10`). A class folder of nothing but such pictures, beside classes of real images, is no class:
+it is refused until a person says what it is.
 """
 
 import re
@@ -32,6 +33,12 @@ SERIES = 48
 
 FEW = 8
 """Up to so many whole numbers are values of a picture of masks; of a label volume, four times as many."""
+
+STRUCTURES = 1024
+"""Up to so many whole numbers are those of the structures of an atlas, where these are in patches."""
+
+IN_PATCHES = 0.5
+"""Share of the neighbours of one value among all that are not background; of images it is a tenth of that."""
 
 SOFT = 0.98
 """Share of the pixels near black and white in masks that were blurred by JPEG."""
@@ -100,8 +107,7 @@ def _sorted(pictures: Sequence[Picture], masks: Sequence[Series], *, nameless: b
 def _masks_among(series: Mapping[object, Series]) -> list[Series]:
     """Series of few values whose files are called like those of a series of many."""
     partners = {
-        key: [other for name, other in series.items() if name != key and one.begins(other)]
-        for key, one in series.items()
+        key: _partners(one, [other for name, other in series.items() if name != key]) for key, one in series.items()
     }
     looked = {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items() if partners[key]}
     looked |= {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items()
@@ -112,6 +118,15 @@ def _masks_among(series: Mapping[object, Series]) -> list[Series]:
         for key, one in series.items()
         if looked.get(key) and any(known.get(id(other)) is False for other in partners[key])
     ]
+
+
+def _partners(one: Series, others: Sequence[Series]) -> list[Series]:
+    """Series whose names one has: a single one each, or parts that have most of them together."""
+    if whole := [other for other in others if one.begins(other)]:
+        return whole
+    parts = [other for other in others if other.begins(one)]
+    named = set[str]().union(*(other.pictures for other in parts))
+    return parts if 2 * len(one.pictures.keys() & named) > len(one.pictures) else []
 
 
 def _by_folder(pictures: Sequence[Picture]) -> dict[object, Series]:
@@ -214,8 +229,21 @@ def _is_like_a_mask(locator: str) -> bool | None:
         return None
     if distinct[0] >= 0 and len(distinct) <= (4 * FEW if in_volume else FEW):
         return True
+    if in_volume and distinct[0] >= 0 and len(distinct) <= STRUCTURES:
+        return _is_in_patches(values)
     near = (values <= 15) | (values >= 240)
     return bool(not in_volume and values.dtype == np.uint8 and near.mean() >= SOFT and (values >= 240).any())
+
+
+def _is_in_patches(values: np.ndarray) -> bool:
+    """Whether most voxels beside one another that are not both background have one value, as those of structures."""
+    numbers, counts = np.unique(values, return_counts=True)
+    inside, same, all_pairs = values != numbers[counts.argmax()], 0, 0
+    for axis in range(values.ndim):
+        pairs = [np.moveaxis(array, axis, 0) for array in (values, inside)]
+        alike, drawn = pairs[0][1:] == pairs[0][:-1], pairs[1][1:] | pairs[1][:-1]
+        same, all_pairs = same + int((alike & drawn).sum()), all_pairs + int(drawn.sum())
+    return same > IN_PATCHES * all_pairs
 
 
 def _has_few_colours(values: np.ndarray) -> bool:

@@ -88,9 +88,10 @@ PARTS = _words(
     fold folds cv split splits subset subsets partition partitions batch batches part parts chunk chunks shard shards
     data dataset datasets set sets
     visit visits session sessions ses timepoint timepoints
+    domain domains source target
     """
 )
-"""How the images of a set were divided."""
+"""How the images of a set were divided: also into the domains from which and to which a model is adapted."""
 ORIGINS = _words(
     """
     center centers centre centres site sites hospital hospitals institution institutions vendor vendors manufacturer

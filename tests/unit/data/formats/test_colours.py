@@ -105,3 +105,24 @@ def test_colours_of_smooth_edges_make_no_table(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has colours") as caught:
         read_mask(mask(tmp_path / "a.png", [(250, shade, 0) for shade in range(0, 200, 5)]))
     assert caught.value.remedy.endswith("a line each: name:red,green,blue::")
+
+
+def test_numbers_in_red_alone_are_the_mask_and_told(tmp_path: Path) -> None:
+    """BBBC039: numbers of objects in the first channel of an RGBA picture. Green alone is a colour."""
+    for case in range(4):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(np.full((1, 4), 9 * case, np.uint8)).save(tmp_path / f"images/{case}.png")
+        pixels = np.zeros((1, 4, 4), np.uint8)
+        pixels[..., 3], pixels[0, :, 0] = 255, [0, 1, 2, 7 if case else 0]
+        Image.fromarray(pixels).save(tmp_path / f"masks/{case}.png")
+    found = find_cases(tmp_path)
+    assert read_mask(found.cases[1].masks[0]).tolist() == [[0, 1, 2, 7]]
+    (told,) = (note for note in found.notes if "red alone" in note)
+    assert "labelmap.txt" in told
+    mask(tmp_path / "masks/3.png", [BLACK, GREEN, GREEN, BLACK])
+    assert not any("red alone" in note for note in find_cases(tmp_path).notes)
+    with pytest.raises(DataError, match="has colours"):
+        read_mask(str(tmp_path / "masks/3.png"))
+    table(tmp_path, "background:0,0,0::", "polyp:255,0,0::")
+    assert read_mask(mask(tmp_path / "c.png", [BLACK, RED])).tolist() == [[0, 1]]

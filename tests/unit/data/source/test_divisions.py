@@ -372,3 +372,42 @@ def test_long_numbers_with_which_names_begin_are_patients(tmp_path: Path) -> Non
     assert found.classes == () and found.patients == 3
     assert about(found, "--class-level 1 makes them classes")
     assert len(find_cases(tmp_path, hints=Hints(class_level=1)).classes) == 3
+
+
+def test_folders_each_of_which_says_a_split_are_splits(tmp_path: Path) -> None:
+    """RSNA bone age, whose folders have no words in common but that for the split."""
+    parts = (
+        "Validation Set/bone-validation-set-1",
+        "Validation Set/bone-validation-set-2",
+        "Bone Test Set/Test Set Images",
+    )
+    touch(tmp_path, *(f"{part}/{part[-1]}{n}.png" for part in (*parts, "bone-training-dataset") for n in range(4)))
+    found = find_cases(tmp_path)
+    assert not found.classes
+    assert [case.split for case in found.cases].count("validation") == 8
+    assert {case.split for case in found.cases} == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    "folders", [("crash test", "road"), ("test_benign", "test_malignant", "training_benign", "training_malignant")]
+)
+def test_a_word_for_a_split_beside_classes_makes_no_split_of_them(tmp_path: Path, folders: tuple[str, ...]) -> None:
+    touch(tmp_path, *(f"{folder}/{folder[0]}{number}.png" for folder in folders for number in range(4)))
+    assert set(find_cases(tmp_path).classes) == set(folders)
+
+
+def test_cases_that_are_called_after_splits_are_no_splits(tmp_path: Path) -> None:
+    """BraTS: what lies in each has the same name."""
+    for name in ("Training/BraTS20_Training_001", "Training/BraTS20_Training_002", "Val/BraTS20_Val_003"):
+        paint(tmp_path / name / "t1.png")
+        paint(tmp_path / name / "seg.png", mask=True)
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 3
+    assert all(Path(case.image).parent == Path(case.masks[0]).parent for case in found.cases)
+
+
+def test_domains_are_divisions(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{folder}/{folder[0]}{number}.png" for folder in ("source", "target") for number in range(4)))
+    found = find_cases(tmp_path)
+    assert not found.classes
+    assert about(found, "--class-level 1 makes them classes")

@@ -109,3 +109,22 @@ def test_labels_that_differ_by_the_reader_are_no_classes(tmp_path: Path) -> None
     with pytest.raises(DataError) as caught:
         find_cases(folder)
     assert caught.value.code == "DATA-064"
+
+
+def test_contours_and_the_segmentation_made_of_them_are_one_reading(tmp_path: Path) -> None:
+    """NSCLC-Radiomics. What is told works as typed; where they show something else, both stay readers."""
+    image = write_ct(tmp_path / "ct")
+    write_contours(tmp_path / "3.0/1-1.dcm", {"GTV": [(1.0, box(2.5, 2.5, 9.5, 9.5))]})
+    drawn = np.zeros(SHAPE, np.uint8)
+    drawn[3:10, 3:10, 1] = 1
+    (tmp_path / "300.0-Segmentation").mkdir()
+    write_seg(tmp_path / "300.0-Segmentation/1-1.dcm", drawn, image, names=["GTV"], link=True)
+    found = find_cases(tmp_path)
+    assert all(len(case.masks) == 1 and "300.0" in case.masks[0] for case in found.cases)
+    (told,) = (note for note in found.notes if "the same reading in another form" in note)
+    assert "--readers-by folder" in told
+    both = find_cases(tmp_path, hints=Hints(readers_by="folder"))
+    assert stacks(both).shape[0] == 2 and stacks(both).sum(axis=(1, 2, 3)).tolist() == [49, 49]
+    drawn[3:10, 3:10, 1], drawn[4:11, 3:10, 1] = 0, 1
+    write_seg(tmp_path / "300.0-Segmentation/1-1.dcm", drawn, image, names=["GTV"], link=True)
+    assert stacks(find_cases(tmp_path)).shape[0] == 2

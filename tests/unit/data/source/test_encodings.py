@@ -250,3 +250,74 @@ def test_other_pictures_of_images_with_masks(tmp_path: Path) -> None:
     assert len(typed.cases) == COUNT and all("/Masks/" in case.masks[0] for case in typed.cases)
     for set_name, other in (("made", "predictions"), ("open", "vessel-segmentations")):
         assert f"not used: a/{other}/*.png (5)" in note_of(find_cases(tmp_path / set_name), "other pictures")
+
+
+def borderless(number: int) -> np.ndarray:
+    """Numbers of objects without their borders."""
+    objects = np.zeros((SIDE, SIDE), np.uint8)
+    for value, place in enumerate(PLACES[: 4 + number % 3], start=1):
+        objects[disc(*place, 4)] = value
+    return objects
+
+
+def with_borders(number: int) -> np.ndarray:
+    return np.where(ndimage.binary_dilation(borderless(number), iterations=2), 255, 0).astype(np.uint8)
+
+
+def test_numbers_without_borders_and_black_and_white_are_one_mask_in_the_folders_of_classes(tmp_path: Path) -> None:
+    """NuInsSeg: images in several folders; the patterns of the others are told and do what they say."""
+    for organ in ("liver", "spleen"):
+        for number in range(1, COUNT):
+            save(tmp_path / f"{organ}/tissue images/{organ}_{number}.png", photo(number))
+            save(tmp_path / f"{organ}/label masks/{organ}_{number}.tif", borderless(number))
+            save(tmp_path / f"{organ}/mask binary/{organ}_{number}.png", with_borders(number))
+    found = find_cases(tmp_path)
+    assert {Path(case.masks[0]).parent.name for case in found.cases} == {"label masks"} and len(found.cases) == 8
+    (typed,) = as_typed(tmp_path, note_of(found, "encodings of one mask"))
+    assert [Path(case.masks[0]).parent.name for case in typed.cases] == 8 * ["mask binary"]
+
+
+@pytest.mark.parametrize("name", ["{organ}_{n}", "{n}"])
+def test_kinds_of_masks_in_several_folders_come_with_the_patterns_of_each(tmp_path: Path, name: str) -> None:
+    """Names that come again in the folders of others take these for their ids."""
+    for place, organ in enumerate(("liver", "spleen")):
+        for number in range(1, COUNT):
+            stem = name.format(organ=organ, n=number)
+            save(tmp_path / f"{organ}/images/{stem}.png", photo(number + 9 * place))
+            save(tmp_path / f"{organ}/masks/{stem}.png", black_and_white(number))
+            save(tmp_path / f"{organ}/labels/{stem}.png", black_and_white(number, 4))
+    with pytest.raises(DataError, match="masks of two kinds") as refused:
+        find_cases(tmp_path)
+    assert refused.value.code == "DATA-011"
+    typed = as_typed(tmp_path, refused.value.remedy)
+    assert sorted({Path(case.masks[0]).parent.name for case in one.cases} == {kind} and len(one.cases) == 8
+                  for one, kind in zip(typed, ("labels", "masks"), strict=True)) == [True, True]  # fmt: skip
+
+
+def test_many_kinds_in_several_folders_are_told_each_by_its_pattern(tmp_path: Path) -> None:
+    for organ in ("liver", "spleen"):
+        for number in range(1, COUNT):
+            save(tmp_path / f"{organ}/images/{organ}{number}.png", photo(number))
+            save(tmp_path / f"{organ}/masks/{organ}{number}.png", black_and_white(number))
+            save(tmp_path / f"{organ}/nuclei/{organ}{number}.png", black_and_white(number, 5))
+    with pytest.raises(DataError, match="of several kinds") as refused:
+        find_cases(tmp_path)
+    typed = as_typed(tmp_path, refused.value.remedy)
+    assert [{Path(case.masks[0]).parent.name for case in one.cases} for one in typed] == [{"masks"}, {"nuclei"}]
+    assert all(len(one.cases) == 8 for one in typed)
+
+
+def test_several_pictures_and_masks_of_one_name_come_with_a_pattern_for_each_kind(tmp_path: Path) -> None:
+    """OCTA-500: projections and labels of the same names, beside cuts that have none."""
+    for number in range(1, COUNT):
+        for part, kind in ((1, "FULL"), (1, "TOP(A)"), (2, "FULL"), (2, "TOP(A)")):
+            save(tmp_path / f"part{part}/Maps/{kind}/10{part}{number}.png", photo(number + 9 * part))
+        save(tmp_path / f"part1/Cuts/101{number}/{number}.png", photo(number + 40))
+        for part in (1, 2):
+            for kind in ("Artery", "Vein"):
+                save(tmp_path / f"Label/GT_{kind}/10{part}{number}.png", black_and_white(number))
+    with pytest.raises(DataError, match="no mask") as refused:
+        find_cases(tmp_path)
+    ways = re.findall(r"--images '([^']+)' --masks '([^']+)'", refused.value.remedy)
+    assert ways == [("**/FULL/{id}.png", "**/GT_Artery/{id}.png"), ("**/TOP(A)/{id}.png", "**/GT_Vein/{id}.png")]
+    assert len(find_cases(tmp_path, hints=Hints(images=ways[0][0], masks=ways[0][1])).cases) == 8

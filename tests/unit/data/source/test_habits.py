@@ -1105,3 +1105,60 @@ def test_letters_in_names_make_no_classes(tmp_path: Path) -> None:
             save(tmp_path, f"vessel/{name}_{reader}.tif", disc(8 + number, 12, 4))
     found = find_cases(tmp_path, hints=Hints(images="images/{id}.tif", masks="vessel/{id}_{reader}.tif"))
     assert found.classes == () and not found.mask_names and {len(case.masks) for case in found.cases} == {2}
+
+
+def atlas(number: int) -> np.ndarray:
+    """A volume of 40 structures, with values that are not consecutive."""
+    patches = np.kron(np.arange(36).reshape(6, 6), np.ones((4, 4), int))
+    return np.where(patches > 1, 2 * patches + 21 + number % 2, 0)
+
+
+def test_structures_of_an_atlas_are_masks_whatever_word_all_names_have(tmp_path: Path) -> None:
+    """LPBA40."""
+    for number in range(4):
+        start = f"delineation_space/S0{number}/S0{number}.delineation"
+        save(tmp_path, f"{start}.skullstripped.nii.gz", noise(number))
+        save(tmp_path, f"{start}.structure.label.nii.gz", atlas(number))
+    found = find_cases(tmp_path)
+    assert len({case.volume for case in found.cases}) == 4
+    assert all("skullstripped" in case.image and "structure.label" in case.masks[0] for case in found.cases)
+    assert not found.classes and found.patients == 4
+
+
+def test_masks_pair_with_the_images_beside_them_whatever_word_these_end_in(tmp_path: Path) -> None:
+    """CrossMoDA, whose images of another sequence have no masks."""
+    for number in range(3):
+        save(tmp_path, f"a/source_training/c_{number}_ceT1.nii.gz", noise(number))
+        save(tmp_path, f"a/source_training/c_{number}_Label.nii.gz", ONE // 255)
+        save(tmp_path, f"a/target_training/c_{number + 10}_hrT2.nii.gz", noise(number + 9))
+    found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
+    pairs = {tuple(file.split("/c_")[1].split("_")[0] for file in (case.image, *case.masks)) for case in found.cases}
+    assert pairs == {("0", "0"), ("1", "1"), ("2", "2")}
+    assert not found.classes
+
+
+def test_folders_that_are_persons_by_the_names_in_them_are_no_classes(tmp_path: Path) -> None:
+    for number in range(6):
+        for kind in ("one", "two"):
+            (path := tmp_path / f"S0{number}/S0{number}.{kind}.nii.gz").parent.mkdir(exist_ok=True)
+            content = noise(2 * number + (kind == "two")).astype(np.int16)
+            write_volume(path, np.repeat(content[..., None], 16, axis=2), AXIAL)
+    found = find_cases(tmp_path)
+    assert not found.classes and found.patients == 6
+    assert [note for note in found.notes if "--class-level 1 makes classes of their folders" in note]
+
+
+@pytest.mark.parametrize("kind", [".nii.gz", ".png"])
+def test_masks_in_one_folder_of_images_in_several_parts_are_found_by_their_pixels(tmp_path: Path, kind: str) -> None:
+    """VESSEL12: downloads in parts, the masks of all in one folder, and those of further images in another one."""
+    for number in range(1, 9):
+        part = "01-04" if number < 5 else "05-08"
+        save(tmp_path, f"SCANS12_{part}/SCANS12_{number:02}{kind}", noise(number))
+        save(tmp_path, f"SCANS12_01-08_Lungregions/SCANS12_{number:02}{kind}", ONE)
+    for number in (21, 22, 23):
+        save(tmp_path, f"SCANS12_Example/Scans/SCANS12_{number}{kind}", noise(number))
+        save(tmp_path, f"SCANS12_Example/Lungregions/SCANS12_{number}{kind}", ONE)
+    found = find_cases(tmp_path)
+    assert len({case.volume or case.id for case in found.cases}) == 11
+    assert all(len(case.masks) == 1 and "Lungregions" in case.masks[0] for case in found.cases)
+    assert set(found.mask_names.values()) <= {"background"}

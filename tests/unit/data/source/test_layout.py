@@ -105,9 +105,9 @@ def test_folders_of_images_by_number_are_no_classes(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_images_says_what_it_holds(tmp_path: Path) -> None:
-    """STARE is packed (`.ppm.gz`), PCam is HDF5."""
-    for name in ("im0001.ppm.gz", "im0002.ppm.gz", "train.h5"):
+    """PCam is HDF5."""
+    for name in ("im0001.jp2.gz", "im0002.jp2.gz", "train.h5"):
         (tmp_path / name).write_bytes(b"x")
-    with pytest.raises(DataError, match=r"holds no images, but files of other forms: 2 \.ppm\.gz, 1 \.h5") as error:
+    with pytest.raises(DataError, match=r"holds no images, but files of other forms: 2 \.jp2\.gz, 1 \.h5") as error:
         find_cases(tmp_path)
     assert error.value.code == "DATA-002" and "PNG or NPZ" in error.value.remedy

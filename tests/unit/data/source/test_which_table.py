@@ -182,3 +182,47 @@ def test_a_column_whose_last_word_is_one_for_a_class_is_taken_where_it_is_alone(
     ):
         table(tmp_path / "t.csv", header, rows)
         assert find_cases(tmp_path).classes == ()
+
+
+def test_tables_of_one_set_of_images_are_read_side_by_side(tmp_path: Path) -> None:
+    names = ("MEL", "NV", "BCC")
+    hot = [(name, *(str(int(place % 3 == column)) for column in range(3))) for place, (name, _, _) in enumerate(ROWS)]
+    table(images(tmp_path) / "truth.csv", "image,MEL,NV,BCC", hot)
+    table(tmp_path / "meta.csv", "image,age,lesion_id", [(name, "60", who) for name, _, who in reversed(ROWS)])
+    found = find_cases(tmp_path)
+    assert {(case.id, case.label, case.patient) for case in found.cases} == {
+        (name, names[place % 3], who) for place, (name, _, who) in enumerate(ROWS)
+    }
+    about(found, "read side by side: meta.csv (the patient) and truth.csv (the class)")
+    assert not [note for note in found.notes if "files that are no images" in note]  # both are used
+
+
+@pytest.mark.parametrize("change", ["contradict", "lack"])
+def test_tables_that_contradict_or_lack_images_are_not_read_side_by_side(tmp_path: Path, change: str) -> None:
+    table(images(tmp_path) / "truth.csv", "image,dx,age", [(name, label, "50") for name, label, _ in ROWS])
+    rows = ROWS if change == "contradict" else ROWS[:8]
+    age = "60" if change == "contradict" else "50"
+    table(tmp_path / "meta.csv", "image,age,lesion_id", [(name, age, who) for name, _, who in rows])
+    found = find_cases(tmp_path)
+    assert not found.classes
+    about(found, "several tables name the images")
+
+
+def test_tables_of_splits_without_a_header_are_one(tmp_path: Path) -> None:
+    for split, rows in (("train", ROWS[:7]), ("valid", ROWS[7:])):
+        images(tmp_path, *(f"{split}/{name}.png" for name, _, _ in rows))
+        path, *others = (f"set/{split}/{name}.png" for name, _, _ in rows)
+        table(tmp_path / f"{split}_image_paths.csv", path, [(other,) for other in others])
+    found = find_cases(tmp_path)
+    assert len(found.cases) == 10
+    about(found, "train_image_paths.csv (train), valid_image_paths.csv (validation) were read")
+
+
+def test_tables_of_findings_are_not_about_images(tmp_path: Path) -> None:
+    boxes = [(name, str(place), "5") for name, _, _ in ROWS for place in range(3)]
+    table(images(tmp_path) / "boxes.csv", "image,x,y", boxes)
+    table(tmp_path / "candidates.csv", "image,x,class", [(name, x, str(int(x) % 2)) for name, x, _ in boxes])
+    found = find_cases(tmp_path)
+    assert found.form == "folders" and len(found.cases) == 10
+    about(found, "tables with several rows for an image, as those of findings or boxes in it, not used: boxes.csv, ")
+    assert not [note for note in found.notes if "--labels" in note]
