@@ -1,1 +1,1 @@
-"""Floor 4: one verb per file: typed arguments in, a folder out."""
+"""One verb per file: typed arguments in, a folder out."""

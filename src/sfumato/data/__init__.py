@@ -1,1 +1,1 @@
-"""Floor 2: from files to batches."""
+"""From files to batches."""

@@ -1,1 +1,1 @@
-"""Floor 4: from folders of masks and images to numbers with intervals, verdicts and what they rest on."""
+"""From folders of masks and images to numbers with intervals, verdicts and what they rest on."""

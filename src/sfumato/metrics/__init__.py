@@ -1,1 +1,1 @@
-"""Floor 1: scores. Pure functions on arrays."""
+"""Scores. Pure functions on arrays."""

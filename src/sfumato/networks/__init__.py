@@ -1,1 +1,1 @@
-"""Floor 2: the networks, ours and adapted ones, behind one call."""
+"""The networks, ours and adapted ones, behind one call."""

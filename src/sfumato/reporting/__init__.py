@@ -1,1 +1,1 @@
-"""Floor 4: one self-contained HTML page about any folder that sfumato wrote."""
+"""One self-contained HTML page about any folder that sfumato wrote."""

@@ -1,1 +1,1 @@
-"""Floor 3: the two jobs, segment and synthesise."""
+"""The two jobs, segment and synthesise."""

@@ -1,1 +1,1 @@
-"""Floor 2: the training loop and what it keeps. Knows nothing about diffusion."""
+"""The training loop and what it keeps. Knows nothing about diffusion."""

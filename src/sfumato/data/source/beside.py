@@ -17,8 +17,9 @@ from typing import NamedTuple
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import folded
 from sfumato.data.source.listing import Entry
-from sfumato.data.source.pairing import Matched, Owned, Picture
+from sfumato.data.source.pairing import Matched, Owned
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.undecided import Masks, flags_for
 from sfumato.data.source.ways import way_of
 from sfumato.data.source.witness import have_few_values

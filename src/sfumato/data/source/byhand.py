@@ -21,7 +21,8 @@ from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import Entry, Parts
-from sfumato.data.source.pairing import Matched, Owned, Parted, Picture, match
+from sfumato.data.source.pairing import Matched, Owned, Parted, match
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import composed, read_folder, says_mask
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted

@@ -8,18 +8,15 @@ No name of a mask has anything in common with that of an image: only the folder 
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from sfumato.data.order import natural
-
-if TYPE_CHECKING:
-    from sfumato.data.source.pairing import Picture
+from sfumato.data.source.picture import Picture
 
 Place = tuple[str | None, tuple[str, ...]]
 """A split, and the folder of a case."""
 
 
-def channels_beside(images: Sequence["Picture"], masks: Sequence["Picture"]) -> Mapping[str, tuple["Picture", ...]]:
+def channels_beside(images: Sequence[Picture], masks: Sequence[Picture]) -> Mapping[str, tuple[Picture, ...]]:
     """The channels of the image of each mask by its locator; nothing where folders are no cases of this kind.
 
     Args:
@@ -27,7 +24,7 @@ def channels_beside(images: Sequence["Picture"], masks: Sequence["Picture"]) -> 
         masks: masks without an image, in folders of masks.
     """
     homes = {mask.entry.locator: _case_of(mask) for mask in masks if mask.role == "mask"}
-    cases, inside = set(homes.values()), defaultdict[Place, list["Picture"]](list)
+    cases, inside = set(homes.values()), defaultdict[Place, list[Picture]](list)
     for image in images:
         for group in (image.group, image.group[:-1]):
             if group and (image.split, group) in cases:
@@ -39,11 +36,11 @@ def channels_beside(images: Sequence["Picture"], masks: Sequence["Picture"]) -> 
     return {locator: channels[place] for locator, place in homes.items() if place in channels}
 
 
-def _case_of(mask: "Picture") -> Place:
+def _case_of(mask: Picture) -> Place:
     return mask.split, mask.group[: len(mask.group) - mask.below]
 
 
-def _are_channels(cases: Sequence[Sequence["Picture"]]) -> bool:
+def _are_channels(cases: Sequence[Sequence[Picture]]) -> bool:
     """Whether each case has several images in one folder, and most cases have an image of each name."""
     names = Counter(image.stem for case in cases for image in case)
     return all(

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from sfumato.data.manifest import folded
 from sfumato.data.order import natural
 from sfumato.data.source.listing import Entry, ending_among
-from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import common_start
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import DATATYPES
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted

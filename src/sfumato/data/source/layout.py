@@ -37,8 +37,9 @@ from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.making import make_cases
 from sfumato.data.source.paired import way_of_paired
-from sfumato.data.source.pairing import Index, Matched, Parted, Picture, match
+from sfumato.data.source.pairing import Index, Matched, Parted, match
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.pooled import without_pools
 from sfumato.data.source.previews import lies_among_previews, without_previews
 from sfumato.data.source.proposed import flags_for_pairs

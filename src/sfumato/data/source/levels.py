@@ -21,7 +21,6 @@ from typing import NamedTuple
 from sfumato.data.source.dividing import split_in
 from sfumato.data.source.divisions import divided_levels, holds_images, is_origin
 from sfumato.data.source.grouping import PARENT
-from sfumato.data.source.pairing import Picture
 from sfumato.data.source.persons import (
     NEARLY_ALL,
     VISIT,
@@ -33,6 +32,7 @@ from sfumato.data.source.persons import (
     look_at,
     may_be_number,
 )
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.pieces import NOBODY
 from sfumato.data.source.words import PORTION
 from sfumato.errors import DataError, listed

@@ -6,7 +6,7 @@ from itertools import takewhile
 from sfumato.data.manifest import Case, folded
 from sfumato.data.source.channels import called_after
 from sfumato.data.source.levels import said_by_folders
-from sfumato.data.source.pairing import Picture
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import composed
 
 

@@ -19,6 +19,7 @@ from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import Entry, Parts, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import common_start
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import (
     DATATYPES,
     MODALITIES,
@@ -32,32 +33,6 @@ from sfumato.errors import DataError
 from sfumato.wording import counted
 
 Key = tuple[str | None, tuple[str, ...], str]
-
-
-class Picture(NamedTuple):
-    """What the path of a picture says; the terms are explained in `sfumato.data.source.layout`.
-
-    Attributes:
-        entry: the file.
-        stem: its name without ending.
-        split: "train", "validation", "test" or None.
-        group: the folders that say nothing else.
-        role: "mask" or "image" where a folder says so; else "".
-        below: how many of the last folders of the group lie in the folder of masks.
-        folder: the name of that folder.
-        nested: whether the folder with the role lies below the group.
-        is_marked: whether its name says that it is a mask.
-    """
-
-    entry: Entry
-    stem: str
-    split: str | None
-    group: tuple[str, ...]
-    role: str
-    below: int
-    folder: str
-    nested: bool
-    is_marked: bool
 
 
 class Owned(NamedTuple):

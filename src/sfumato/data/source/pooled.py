@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.source.listing import Entry, Parts
-from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.picture import Picture
 
 LEAST = 2
 """Folders at least that a pool holds the images of."""

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from sfumato.data.source.listing import Parts
-from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import COLOURS, FILLERS, MASKS, PREVIEWS, shared_stem, tokens
 
 MAPS = frozenset(["map", "maps"])

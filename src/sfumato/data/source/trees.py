@@ -13,8 +13,9 @@ import numpy as np
 
 from sfumato.data.formats.image import Pixels, read_image
 from sfumato.data.source.listing import is_picture
-from sfumato.data.source.pairing import Owned, Picture, match
+from sfumato.data.source.pairing import Owned, match
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.ways import way
 from sfumato.errors import DataError, listed
 

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from sfumato.data.source.listing import Entry
-from sfumato.data.source.pairing import Matched, Picture
+from sfumato.data.source.pairing import Matched
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import SPLITS, tokens
 
 HELD = {word for word, split in SPLITS.items() if split != "train"} | {

@@ -20,8 +20,8 @@ from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.listing import Entry, ending_among
-from sfumato.data.source.pairing import Picture
 from sfumato.data.source.patterns import told_files
+from sfumato.data.source.picture import Picture
 from sfumato.data.source.proposed import flags_for_pairs
 from sfumato.errors import DataError, listed
 
