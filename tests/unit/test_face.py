@@ -1,11 +1,13 @@
 """The names of Python: where they come from, that they say nothing unless somebody listens, what they return."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copytree
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,8 @@ from sfumato.data.toys.toy import make_toy
 from sfumato.errors import UsageError
 from sfumato.progress import Bar, bar, hushed, listening, say
 from sfumato.verbs.train import plan
+
+SMALL = {"network.channels": 4, "network.multipliers": (1, 2), "network.blocks": 1, "network.attention": ()}
 
 
 @pytest.fixture(scope="module")
@@ -104,9 +108,8 @@ def test_every_public_name_has_a_home_and_help() -> None:
 
 def test_a_model_is_trained_planned_and_goes_on(scans: Path, tmp_path: Path) -> None:
     made = prepare(scans, out=tmp_path / "set", preparation=Preparation(size=16))
-    small = {"network.channels": 4, "network.multipliers": (1, 2), "network.blocks": 1, "network.attention": ()}
     few = {"train.steps": 2, "sample.steps": 2, "validate.cases": 2}
-    wanted = Training(changes={**small, **few}, twin=True)
+    wanted = Training(changes={**SMALL, **few}, twin=True)
     planned = plan("segment", made.folder, out=tmp_path / "run", training=wanted)
     assert planned.cases == 20 and not planned.resumes and not (tmp_path / "run").exists()
     trained = train("segment", made.folder, out=tmp_path / "run", training=wanted)
@@ -114,3 +117,37 @@ def test_a_model_is_trained_planned_and_goes_on(scans: Path, tmp_path: Path) -> 
     assert trained.model().recipe.network.channels == 4
     assert plan("segment", made.folder, out=tmp_path / "run", training=wanted).resumes
     assert resume(trained.folder, length=Length(until_steps=3)).summary["step"] == 3
+
+
+def test_what_the_readme_says_of_python_runs(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first block as it stands, but for the minutes and the pixels."""
+    text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    block = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
+    assert "size=64" in block and '"train.minutes": 15' in block
+    block = block.replace("size=64", "size=16").replace('"train.minutes": 15', '"train.steps": 1, "sample.steps": 2')
+    copytree(scans / "images", tmp_path / "scans")
+    copytree(scans / "masks" / "reader_0", tmp_path / "outlines")
+    monkeypatch.chdir(tmp_path)
+    told: dict[str, Any] = {}
+    exec(block, told)
+    assert told["run"].summary["twin"]["step"] == 1 and (tmp_path / "check.html").is_file()
+
+
+def test_paths_may_be_text(scans: Path, tmp_path: Path) -> None:
+    """All of them: a report, a folder, a copy, a table, a recipe, a dataset that was moved."""
+    places = {"report": "page.html", "out": "found", "fix_into": "copy"}
+    checked = check(str(scans), **{name: str(tmp_path / place) for name, place in places.items()})
+    assert checked.report == tmp_path / "page.html" and (tmp_path / "copy" / "changes.csv").is_file()
+    made = prepare(str(scans), out=str(tmp_path / "set"), preparation=Preparation(size=16))
+    (tmp_path / "recipe.yaml").write_text("train: {steps: 1}\nsample: {steps: 2}\nvalidate: {cases: 2}\n")
+    wanted = Training(recipe=str(tmp_path / "recipe.yaml"), changes=SMALL)
+    run = train("segment", str(made.folder), out=str(tmp_path / "run"), training=wanted)
+    made.folder.rename(tmp_path / "moved")
+    again = resume(str(run.folder), length=Length(until_steps=2), dataset=str(tmp_path / "moved"))
+    assert again.summary["step"] == 2
+
+
+def test_images_have_no_twin(scans: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a twin of a model that makes images"):
+        train("generate", scans, out=tmp_path / "run", training=Training(twin=True))
+    assert not (tmp_path / "run").exists()

@@ -14,7 +14,7 @@ from sfumato.errors import UsageError
 from sfumato.numerals import decimal
 from sfumato.progress import say
 from sfumato.verbs import prepare as verb
-from sfumato.verbs.prepare import Preparation, Size
+from sfumato.verbs.prepare import THREE_SHARES, Preparation, Size
 
 Unparsed = Parameter(parse=False)
 
@@ -81,26 +81,27 @@ def prepare(
 
 
 def _window(text: str | None) -> tuple[float, float] | None:
-    """The two numbers of `--window`.
-
-    Raises:
-        UsageError: there are not two.
-    """
+    """The two numbers of `--window`."""
     if text is None:
         return None
-    numbers = [decimal(part.strip()) for part in text.split(",")]
-    if len(numbers) != 2 or None in numbers:
-        raise UsageError(f"--window {text}", expected="two numbers, like -1000,400")
-    return numbers[0] or 0.0, numbers[1] or 0.0
+    low, high = _numbers("--window", text, ",", expected=("two numbers, like -1000,400", 2))
+    return low, high
 
 
 def _shares(text: str) -> tuple[float, float, float]:
-    """The three numbers of `--split`.
+    """The three numbers of `--split`."""
+    train, validation, test = _numbers("--split", text, "/", expected=(THREE_SHARES, 3))
+    return train, validation, test
+
+
+def _numbers(flag: str, text: str, between: str, *, expected: tuple[str, int]) -> list[float]:
+    """So many numbers.
 
     Raises:
-        UsageError: there are not three, or they are no shares.
+        UsageError: there are others.
     """
-    shares = [-1.0 if (share := decimal(part)) is None else share for part in text.split("/")]
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 1e-6:
-        raise UsageError(f"--split {text}", expected="three shares that add up to 1, like 0.7/0.15/0.15")
-    return shares[0], shares[1], shares[2]
+    what, count = expected
+    numbers = [number for part in text.split(between) if (number := decimal(part.strip())) is not None]
+    if len(numbers) != count or text.count(between) != count - 1:
+        raise UsageError(f"{flag} {text}", expected=what)
+    return numbers

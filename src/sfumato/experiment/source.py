@@ -54,7 +54,7 @@ class Reading:
     join_masks: bool = False
     fill_outlines: bool = False
     class_names: str | None = None
-    labels: Path | None = None
+    labels: str | Path | None = None
     image_column: str | None = None
     mask_column: str | None = None
     label_column: str | None = None

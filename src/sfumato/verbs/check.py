@@ -75,9 +75,9 @@ def check(
     source: Path | str,
     *,
     reading: Reading = AS_FOUND,
-    report: Path | None = None,
-    out: Path | None = None,
-    fix_into: Path | None = None,
+    report: Path | str | None = None,
+    out: Path | str | None = None,
+    fix_into: Path | str | None = None,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Checked:
@@ -98,9 +98,9 @@ def check(
     """
     source = Path(source)
     inputs = [path for path in (source, reading.masks_folder) if path]
-    page = None if report is None else claim_output_file(report, overwrite=overwrite)
-    folder = None if out is None else claim_output(out, overwrite=overwrite, inputs=inputs)
-    copy = None if fix_into is None else claim_output(fix_into, overwrite=overwrite, inputs=inputs)
+    page = None if report is None else claim_output_file(Path(report), overwrite=overwrite)
+    folder = None if out is None else claim_output(Path(out), overwrite=overwrite, inputs=inputs)
+    copy = None if fix_into is None else claim_output(Path(fix_into), overwrite=overwrite, inputs=inputs)
     found = find_to_check(source, reading)
     facts = _measured(found, workers or os.cpu_count() or 1)
     inspection = inspect(
@@ -119,7 +119,8 @@ def check(
             write_atomic(draft, html)
     if copy is not None:
         _fix(found, inspection, copy, inputs=inputs, short=short)
-    return Checked(source, found, inspection, numbers, report or (out and out / PAGE))
+    place = Path(report) if report is not None else None if out is None else Path(out) / PAGE
+    return Checked(source, found, inspection, numbers, place)
 
 
 def find_to_check(source: Path, reading: Reading) -> Found:

@@ -19,6 +19,7 @@ from sfumato.progress import say
 from sfumato.recipe import Modality, Recipe, load_recipe
 from sfumato.training.signals import going_on_later
 
+THREE_SHARES = "three shares that add up to 1, like 0.7/0.15/0.15"
 Intensity = Literal["auto", "unit", "window", "percentile", "zscore"]
 Size = int | tuple[int, int] | Literal["auto"]
 """Pixels of both sides; height and width; or the images' median, within reason."""
@@ -182,7 +183,7 @@ def _recipe(reading: Reading, preparation: Preparation) -> Recipe:
     if min(preparation.split) < 0 or abs(sum(preparation.split) - 1) > 1e-6:
         raise UsageError(
             f"a split into {'/'.join(f'{share:g}' for share in preparation.split)}",
-            expected="three shares that add up to 1, like 0.7/0.15/0.15",
+            expected=THREE_SHARES,
         )
     return load_recipe("segment", changes={**reading.changes(), **preparation.changes()})
 

@@ -86,11 +86,16 @@ class Training:
         twin: also train the deterministic twin of a segmentation model for as many steps, in RUN/twin.
     """
 
-    recipe: Path | None = None
+    recipe: Path | str | None = None
     init: str | None = None
     settings: Sequence[str] = ()
     changes: Mapping[str, Any] | None = None
     twin: bool = False
+
+    @property
+    def file(self) -> Path | None:
+        """The recipe file."""
+        return None if self.recipe is None else Path(self.recipe)
 
 
 AS_PLANNED = Training()
@@ -129,7 +134,7 @@ def train(
         if training.twin:
             lengths = {f"train.{name}": None for name in LENGTHS} | {"train.steps": result["step"]}
             baseline = load_recipe(
-                task, training.recipe, settings=training.settings,
+                task, training.file, settings=training.settings,
                 changes={**reading.changes(), **(training.changes or {}), **AS_TWIN, **lengths},
                 beneath=start.words if start else None,
             )  # fmt: skip
@@ -203,7 +208,7 @@ def resume(
     *,
     out: Path | str | None = None,
     length: Length = TO_ITS_END,
-    dataset: Path | None = None,
+    dataset: Path | str | None = None,
     device: str = "auto",
 ) -> Trained:
     """Continue a run from the newest good checkpoint, with the same bits as if it had never stopped; its twin as far.
@@ -229,7 +234,7 @@ def resume(
         result = _continued(run, wanted, resumed.dataset)
         if run.twin.exists():
             as_far = Length(until_steps=result["step"])
-            result[TWIN] = _continued(run.twin, as_far.of(run.twin), dataset or run.twin.found_dataset())
+            result[TWIN] = _continued(run.twin, as_far.of(run.twin), _dataset_of(run.twin, dataset))
             if compared := beside_twin(result):
                 say(compared)
     return Trained(run.folder, result)
@@ -240,7 +245,7 @@ def plan_resume(
     *,
     out: Path | str | None = None,
     length: Length = TO_ITS_END,
-    dataset: Path | None = None,
+    dataset: Path | str | None = None,
     device: str = "auto",
 ) -> Planned:
     """What `resume` would do; the same arguments and errors."""
@@ -258,7 +263,7 @@ class _Resumed(NamedTuple):
     dataset: Path
 
     @classmethod
-    def of(cls, folder: Path, out: Path | str | None, dataset: Path | None) -> "_Resumed":
+    def of(cls, folder: Path, out: Path | str | None, dataset: Path | str | None) -> "_Resumed":
         run, checkpoint = chosen(folder)
         if checkpoint is not None and out is None:
             raise UsageError(
@@ -266,12 +271,19 @@ class _Resumed(NamedTuple):
                 expected="--out for a run of its own that goes on from it; the run itself goes on from its newest one",
                 remedy=f"sfumato resume {folder} --out NEW, or sfumato resume {run.folder}",
             )
-        return cls(run, checkpoint, run if out is None else Run(Path(out)), dataset or run.found_dataset())
+        return cls(run, checkpoint, run if out is None else Run(Path(out)), _dataset_of(run, dataset))
 
 
 def _begun(task: TaskKind, run: Run, reading: Reading, training: Training) -> tuple[Recipe, Start | None]:
+    if training.twin and task != "segment":
+        raise UsageError("a twin of a model that makes images", expected="one of a segmentation model: of masks alone")
     changes = {**reading.changes(), **(training.changes or {})}
-    return begin(training.init, task, run, file=training.recipe, settings=training.settings, changes=changes)
+    return begin(training.init, task, run, file=training.file, settings=training.settings, changes=changes)
+
+
+def _dataset_of(run: Run, moved: Path | str | None) -> Path:
+    """Where the dataset of a run lies: where a person says, or where the run finds it."""
+    return run.found_dataset() if moved is None else Path(moved)
 
 
 def _branched(run: Run, checkpoint: Path | None, out: Run, dataset: Path) -> Run:
