@@ -1,6 +1,8 @@
 """`sfumato check` as a person meets it: what is told, written and returned, and the page."""
 
+import errno
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -112,6 +114,25 @@ def test_every_defect_of_the_messy_toy_is_found_and_mended(tmp_path: Path, capsy
         assert defect["code"] is None or Path(defect["file"]).name in files.get(defect["code"], ()), defect
     assert call("check", tmp_path / "toy", "--fix-into", tmp_path / "fixed", "--workers", "1") == 0
     assert call("check", tmp_path / "fixed", "--workers", "1") == 0
+
+
+def test_a_dry_run_refuses_the_outputs_that_the_command_would(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "notes.txt").touch()
+    for words in (("--out", tmp_path / "there"), ("--fix-into", source / "copy"), ("--report", tmp_path / "there")):
+        assert call("check", source, *words, "--dry-run") == 2
+
+
+def test_what_is_found_is_told_where_it_cannot_be_written(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("sfumato.verbs.check.write_atomic", full)
+    assert call("check", source, "--report", tmp_path / "check.html") == 4
+    said = capsys.readouterr().err
+    assert "DATA-006" in said and "the disk is full" in said and said.index("DATA-006") < said.index("the disk is full")
 
 
 def test_a_dry_run_reads_no_image(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

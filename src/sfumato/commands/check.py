@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,8 +19,7 @@ from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
 from sfumato.progress import say
 from sfumato.shortening import shortened
-from sfumato.verbs import check as verb
-from sfumato.verbs.check import Checked, find_to_check
+from sfumato.verbs.check import Checked, Outputs, find_to_check, look_at
 from sfumato.wording import counted
 
 NAMES = 5
@@ -55,12 +55,12 @@ def check(
         overwrite: Replace what is there.
         dry_run: Only say what would be read and written.
     """
+    outputs = Outputs.claim(source, flags, report=report, out=out, fix_into=fix_into, overwrite=overwrite)
     if dry_run:
         return _rehearse(source, flags, report, out, fix_into)
-    checked = verb.check(
-        source, reading=flags, report=report, out=out, fix_into=fix_into, workers=workers, overwrite=overwrite
-    )
-    _tell(checked)
+    checked = replace(look_at(source, flags, workers=workers), report=outputs.place)
+    _tell(checked)  # first: what is found is told also where it cannot be written
+    outputs.write(checked)
     if checked.report is not None:
         say(f"report: {checked.report}")
     if fix_into is not None:

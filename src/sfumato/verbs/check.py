@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,12 +96,71 @@ def check(
         DataError: nothing is there, or nothing of it can be read; what is wrong with single files is a finding.
         UsageError: an output is there already, or lies within the source.
     """
-    source = Path(source)
-    inputs = [path for path in (source, reading.masks_folder) if path]
-    page = None if report is None else claim_output_file(Path(report), overwrite=overwrite)
-    folder = None if out is None else claim_output(Path(out), overwrite=overwrite, inputs=inputs)
-    copy = None if fix_into is None else claim_output(Path(fix_into), overwrite=overwrite, inputs=inputs)
-    found = find_to_check(source, reading)
+    outputs = Outputs.claim(source, reading, report=report, out=out, fix_into=fix_into, overwrite=overwrite)
+    checked = look_at(source, reading, workers=workers)
+    outputs.write(checked)
+    return replace(checked, report=outputs.place)
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is to be written of a source, claimed before it is read; `look_at` is what comes between.
+
+    Attributes:
+        inputs: the source, and the folder of its masks if that is another one.
+        page: the page, if it has a place of its own.
+        folder: the folder of all findings.
+        copy: the folder of the corrected copy.
+        place: where the page lies in the end, as a person said it.
+    """
+
+    inputs: tuple[Path, ...]
+    page: Claim | None
+    folder: Claim | None
+    copy: Claim | None
+    place: Path | None
+
+    @classmethod
+    def claim(
+        cls,
+        source: Path | str,
+        reading: Reading,
+        *,
+        report: Path | str | None,
+        out: Path | str | None,
+        fix_into: Path | str | None,
+        overwrite: bool,
+    ) -> "Outputs":
+        """See `check`.
+
+        Raises:
+            UsageError: an output is there already, or lies within the source.
+        """
+        inputs = [path for path in (Path(source), reading.masks_folder) if path]
+        return cls(
+            tuple(inputs),
+            None if report is None else claim_output_file(Path(report), overwrite=overwrite),
+            None if out is None else claim_output(Path(out), overwrite=overwrite, inputs=inputs),
+            None if fix_into is None else claim_output(Path(fix_into), overwrite=overwrite, inputs=inputs),
+            Path(report) if report is not None else None if out is None else Path(out) / PAGE,
+        )
+
+    def write(self, checked: Checked) -> None:
+        """The page, the folder and the copy."""
+        short = seen_from(*self.inputs)
+        html = _page(checked, short) if self.page or self.folder else ""
+        if self.folder is not None:
+            _write_folder(self.folder, checked, "" if self.page else html, inputs=self.inputs, short=short)
+        if self.page is not None:
+            with self.page.file() as draft:
+                write_atomic(draft, html)
+        if self.copy is not None:
+            _fix(checked, self.copy, inputs=self.inputs, short=short)
+
+
+def look_at(source: Path | str, reading: Reading, *, workers: int | None = None) -> Checked:
+    """Everything but what is written; see `check`."""
+    found = find_to_check(Path(source), reading)
     facts = _measured(found, workers or os.cpu_count() or 1)
     inspection = inspect(
         found,
@@ -109,18 +168,7 @@ def check(
         unpaired="note" if reading.drop_unpaired else "error",
         torn="warning" if reading.keep_split else "error",
     )
-    numbers = fingerprint(found, facts, copies=inspection.copies)
-    short = seen_from(*inputs)
-    html = _page(source, found, inspection, numbers, short) if page or folder else ""
-    if folder is not None:
-        _write_folder(folder, inspection, numbers, "" if page else html, inputs=inputs, short=short)
-    if page is not None:
-        with page.file() as draft:
-            write_atomic(draft, html)
-    if copy is not None:
-        _fix(found, inspection, copy, inputs=inputs, short=short)
-    place = Path(report) if report is not None else None if out is None else Path(out) / PAGE
-    return Checked(source, found, inspection, numbers, place)
+    return Checked(Path(source), found, inspection, fingerprint(found, facts, copies=inspection.copies), None)
 
 
 def find_to_check(source: Path, reading: Reading) -> Found:
@@ -138,22 +186,21 @@ def _measured(found: Found, workers: int) -> list[CaseFacts]:
     return facts
 
 
-def _page(source: Path, found: Found, inspection: Inspection, numbers: dict[str, Any], short: Short) -> str:
+def _page(checked: Checked, short: Short) -> str:
     from sfumato.reporting.page import render
     from sfumato.reporting.sections.checks import check_section
 
-    return render([check_section(found, inspection, numbers, name=called(source), short=short)])
+    name = called(checked.source)
+    return render([check_section(checked.found, checked.inspection, checked.fingerprint, name=name, short=short)])
 
 
-def _write_folder(
-    claim: Claim, inspection: Inspection, numbers: dict[str, Any], html: str, *, inputs: Sequence[Path], short: Short
-) -> None:
+def _write_folder(claim: Claim, checked: Checked, html: str, *, inputs: Sequence[Path], short: Short) -> None:
     """The fingerprint, all findings as a table, and the page unless it is written elsewhere."""
     with claim.folder() as staging:
-        write_atomic(staging / "fingerprint.json", json.dumps(numbers, indent=1))
+        write_atomic(staging / "fingerprint.json", json.dumps(checked.fingerprint, indent=1))
         rows = [
             (finding.severity, finding.code, short(finding.text), short(name))
-            for finding in inspection.findings
+            for finding in checked.findings
             for name in finding.files or ("",)
         ]
         write_table(staging / TABLE, ["severity", "code", "finding", "file"], rows)
@@ -166,10 +213,10 @@ def _by_role(inputs: Sequence[Path]) -> dict[str, Path]:
     return dict(zip(("source", "masks"), inputs, strict=False))
 
 
-def _fix(found: Found, inspection: Inspection, claim: Claim, *, inputs: Sequence[Path], short: Short) -> None:
+def _fix(checked: Checked, claim: Claim, *, inputs: Sequence[Path], short: Short) -> None:
     from sfumato.data.inspection.fix import fix
 
-    with claim.folder() as staging, bar("fixing", total=len(found.cases)) as progress:
-        for fixed in fix(found, inspection, staging, short=short):
+    with claim.folder() as staging, bar("fixing", total=len(checked.found.cases)) as progress:
+        for fixed in fix(checked.found, checked.inspection, staging, short=short):
             progress.update(fixed.done, note=fixed.name[:30])
         write_provenance(staging, inputs=_by_role(inputs), given_away=True)
