@@ -151,3 +151,15 @@ def test_images_have_no_twin(scans: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="a twin of a model that makes images"):
         train("generate", scans, out=tmp_path / "run", training=Training(twin=True))
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_workers_are_counted_from_one(scans: Path, tmp_path: Path, workers: int) -> None:
+    out = tmp_path / "out"
+    with pytest.raises(UsageError, match=f"{workers} workers"):
+        check(scans, workers=workers)
+    with pytest.raises(UsageError, match=f"{workers} workers"):
+        prepare(scans, out=out, workers=workers)
+    with pytest.raises(UsageError, match=f"{workers} workers"):
+        evaluate_masks(scans / "masks" / "reader_0", scans / "masks" / "reader_1", out=out, workers=workers)
+    assert not out.exists()

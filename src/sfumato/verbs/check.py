@@ -21,6 +21,7 @@ from sfumato.progress import bar
 from sfumato.provenance import called, write_provenance
 from sfumato.recipe import load_recipe
 from sfumato.tables import write_table
+from sfumato.verbs.bounds import check_workers
 
 PAGE, TABLE = "check.html", "findings.csv"
 """Files of `out`."""
@@ -160,6 +161,7 @@ class Outputs:
 
 def look_at(source: Path | str, reading: Reading, *, workers: int | None = None) -> Checked:
     """Everything but what is written; see `check`."""
+    check_workers(workers)
     found = find_to_check(Path(source), reading)
     facts = _measured(found, workers or os.cpu_count() or 1)
     inspection = inspect(

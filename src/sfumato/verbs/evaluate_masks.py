@@ -17,6 +17,7 @@ from sfumato.local import Names, without_paths
 from sfumato.metrics.masks import METRICS, Empty
 from sfumato.progress import bar
 from sfumato.provenance import write_provenance
+from sfumato.verbs.bounds import check_workers
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ def evaluate_masks(
         DataError: masks do not fit one another, or cases are missing.
         UsageError: `out` is not empty, or lies in an input.
     """
+    check_workers(workers)
     predictions, reference, out = Path(predictions), Path(reference), Path(out)
     others = [Path(other) for other in against]
     claim = claim_output(out, overwrite=overwrite, inputs=[predictions, *others], used=[reference])

@@ -18,6 +18,7 @@ from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.progress import say
 from sfumato.recipe import Modality, Recipe, load_recipe
 from sfumato.training.signals import going_on_later
+from sfumato.verbs.bounds import check_workers
 
 THREE_SHARES = "three shares that add up to 1, like 0.7/0.15/0.15"
 Intensity = Literal["auto", "unit", "window", "percentile", "zscore"]
@@ -152,6 +153,7 @@ def prepare(
         UsageError: a value is out of its bounds, or `out` is not empty or lies in the source.
         ResourceError: the disk is full, or memory is.
     """
+    check_workers(workers)
     source, recipe = Path(source), _recipe(reading, preparation)
     claim = _claim(source, Path(out), reading, overwrite=overwrite)
     found = find_to_read(source, recipe)
@@ -172,6 +174,7 @@ def rehearse(
     overwrite: bool = False,
 ) -> Rehearsed:
     """Read everything and refuse what `prepare` would refuse, but write nothing; the same arguments and errors."""
+    check_workers(workers)
     source, recipe = Path(source), _recipe(reading, preparation)
     _claim(source, Path(out), reading, overwrite=overwrite)
     found = find_to_read(source, recipe)
