@@ -10,6 +10,4 @@ def check_workers(workers: int | None) -> None:
         UsageError: there are fewer.
     """
     if workers is not None and workers < 1:
-        raise UsageError(
-            f"{workers} workers", expected="at least one; by default all cores, where there is enough to do"
-        )
+        raise UsageError(f"{workers} workers", expected="at least one; by default as many as there is work for")
