@@ -84,6 +84,7 @@ def test_the_page_escapes_names_and_shows_the_findings(source: Path, tmp_path: P
     call("check", source, "--report", page)
     text = page.read_text()
     assert "<img src=q" not in text and "&lt;img src=q" in text
+    assert ">Check</a>: " in text, "a section without a name has no space behind its title"
     assert "DATA-006" in text and "cannot be shown" in text and text.count("data:image/png") == 10
     assert "http://" not in text and "https://" not in text and "<script" not in text
 

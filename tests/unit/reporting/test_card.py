@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.unit.report.conftest import write_table
+from tests.unit.reporting.conftest import write_table
 
 from sfumato.reporting.card import NAME, TO_FILL, limits_of_run, model_card, read_card, write_card
 from sfumato.reporting.page import write_report
