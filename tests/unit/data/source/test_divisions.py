@@ -10,7 +10,9 @@ from sfumato.data.formats.nifti import write_volume
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import measure
 from sfumato.data.source import Found, Hints, find_cases
+from sfumato.data.source.dividing import splitting
 from sfumato.data.source.divisions import is_division
+from sfumato.data.source.listing import Entry
 from sfumato.errors import DataError
 
 DIVISIONS = (
@@ -411,3 +413,19 @@ def test_domains_are_divisions(tmp_path: Path) -> None:
     found = find_cases(tmp_path)
     assert not found.classes
     assert about(found, "--class-level 1 makes them classes")
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (["boneage-training-x", "Bone Age Test y"], {"boneage-training-x", "Bone Age Test y"}),
+        (["boneage-training-x", "Bone Age Test y", "other"], set()),  # one says no split
+        (["boneage-training-x", "Test benign", "Test malignant"], set()),  # two of one split differ
+        (["boneage-training-x", "Test case 003", "Test case 004"], set()),  # cases, by their numbers
+        (["boneage-training-x", "Test part 3", "Test part 4"], {"boneage-training-x", "Test part 3", "Test part 4"}),
+        (["Bone Age Test y"], set()),  # alone it divides nothing
+    ],
+)
+def test_folders_are_splits_by_all_that_lie_beside_them(folders: list[str], splits: set[str]) -> None:
+    entries = [Entry(f"/{folder}/{number}.png", (folder, f"{number}.png")) for folder in folders for number in range(2)]
+    assert {place[-1] for place in splitting(entries)} == splits
