@@ -1070,6 +1070,25 @@ def test_sequences_of_a_session_on_different_grids_say_which_to_take(tmp_path: P
     assert len(found.cases[0].channels) == 2 and len({case.volume for case in taught.cases}) == 3
 
 
+@pytest.mark.parametrize("labels", ["{who}/seg", "labels/{who}"])
+@pytest.mark.parametrize("channel", ["{who}/{kind}", "images/{who}_{kind}"])
+def test_channels_on_different_grids_say_which_to_take(tmp_path: Path, channel: str, labels: str) -> None:
+    """Channels that go by their folder, or by their names, with masks beside them or elsewhere."""
+    for who in ("p1", "p2", "p3"):
+        for kind, size in (("t1", SIDE), ("flair", SIDE // 2)):
+            save(tmp_path, f"{channel.format(who=who, kind=kind)}.nii.gz", noise(int(who[1]))[:size, :size])
+        save(tmp_path, f"{labels.format(who=who)}.nii.gz", disc(12, 12, 3, 1))
+    with pytest.raises(DataError) as refused:
+        find_cases(tmp_path)
+    ways = re.findall(r"--images '([^']+)' --masks '([^']+)'", refused.value.remedy or "")
+    assert any("t1" in images for images, _ in ways)
+    for images, masks in ways:  # those of the other sequence lie on another grid than the masks, which is said later
+        if "t1" in images:
+            found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+            assert len({case.volume for case in found.cases}) == 3
+            assert all(re.search(r"[_/]t1\.nii", case.image) and len(case.masks) == 1 for case in found.cases)
+
+
 def test_files_of_few_values_in_the_folder_of_each_case_are_told_with_patterns_that_work(tmp_path: Path) -> None:
     """The white matter hyperintensities of MICCAI 2017."""
     for site in ("Utrecht", "Lyon"):
