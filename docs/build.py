@@ -234,6 +234,8 @@ def _kind(hint: Any) -> str:
         return ", ".join(map(_code, inner))
     if origin in (list, tuple):
         return f"{_kind(inner[0])}, repeatable"
+    if set(inner) == {str, Path}:
+        return "path"
     if origin is UnionType or inner:
         return " or ".join(map(_kind, inner))
     return {str: "text", int: "integer", float: "number", bool: "flag", Path: "path"}[hint]
