@@ -222,8 +222,10 @@ def test_two_processes_are_the_same_run_as_one(
     assert done.wait() == 0, done.stderr.read_text()
     ours, theirs = newest(tmp_path / "run" / "checkpoints"), newest(uninterrupted / "checkpoints")
     assert ours is not None and theirs is not None and ours.step == theirs.step == 40
+    # Zero at first, weights move by 8e-4. Adam divides by the gradient's size, so that rounding of a gradient that is
+    # nothing but rounding (of a bias before a normalisation) moves one by up to 1.3e-5, on processors with AMX.
     for name, tensor in theirs.tensors["ema"].items():
-        assert tensor.allclose(ours.tensors["ema"][name], atol=1e-5), name
+        assert tensor.allclose(ours.tensors["ema"][name], atol=5e-5), name
     records = (tmp_path / "run" / "log.jsonl").read_text().splitlines()
     assert len(records) == len((uninterrupted / "log.jsonl").read_text().splitlines())
     assert done.stderr.read_text().count("cases at 16 x 16") == 1, "one process prepares, one speaks"
