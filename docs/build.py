@@ -19,7 +19,7 @@ from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.cli import COMMANDS
 from sfumato.commands.flags.numbers import LARGE, Wanted
-from sfumato.commands.flags.overshoot import DEVIATION
+from sfumato.experiment.overshoot import DEVIATION
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.recipe.part import MOST
@@ -210,6 +210,8 @@ def _parameter(argument: Any) -> Row:
     default = "required" if argument.required or many else "" if field.default is None else _code(field.default)
     number = Wanted.of(field.annotation)
     values = _kind(argument.hint) if number is None else _number(number)
+    if argument.parameter.metavar:  # words that the flag reads by itself
+        values = _code(argument.parameter.metavar)
     return Row(name, (values, default), argument.parameter.help or "")
 
 

@@ -14,14 +14,26 @@ if TYPE_CHECKING:
     from sfumato.experiment.inference import in_original_size as in_original_size
     from sfumato.experiment.inference import make as make
     from sfumato.experiment.inference import predict as predict
+    from sfumato.experiment.run import Model as Model
     from sfumato.experiment.run import load_model as load_model
+    from sfumato.experiment.sampling import Sampling as Sampling
     from sfumato.experiment.source import Reading as Reading
     from sfumato.networks.factory import network_factory as network_factory
+    from sfumato.outputs.predictions import Writing as Writing
+    from sfumato.recipe import Recipe as Recipe
+    from sfumato.recipe import load_recipe as load_recipe
     from sfumato.verbs.check import check as check
+    from sfumato.verbs.evaluate_images import evaluate_images as evaluate_images
     from sfumato.verbs.evaluate_masks import evaluate_masks as evaluate_masks
+    from sfumato.verbs.generate import generate as generate
+    from sfumato.verbs.interpolate import interpolate as interpolate
+    from sfumato.verbs.pair import pair as pair
     from sfumato.verbs.prepare import Preparation as Preparation
     from sfumato.verbs.prepare import prepare as prepare
+    from sfumato.verbs.prove import prove as prove
+    from sfumato.verbs.reconstruct import reconstruct as reconstruct
     from sfumato.verbs.report import report as report
+    from sfumato.verbs.segment import segment as segment
     from sfumato.verbs.train import Length as Length
     from sfumato.verbs.train import Training as Training
     from sfumato.verbs.train import resume as resume
@@ -31,20 +43,32 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Length": "sfumato.verbs.train",
+    "Model": "sfumato.experiment.run",
     "Preparation": "sfumato.verbs.prepare",
     "Reading": "sfumato.experiment.source",
+    "Recipe": "sfumato.recipe",
+    "Sampling": "sfumato.experiment.sampling",
     "Training": "sfumato.verbs.train",
+    "Writing": "sfumato.outputs.predictions",
     "check": "sfumato.verbs.check",
+    "evaluate_images": "sfumato.verbs.evaluate_images",
     "evaluate_masks": "sfumato.verbs.evaluate_masks",
     "find_cases": "sfumato.data.source",
+    "generate": "sfumato.verbs.generate",
     "in_original_size": "sfumato.experiment.inference",
+    "interpolate": "sfumato.verbs.interpolate",
     "load_model": "sfumato.experiment.run",
+    "load_recipe": "sfumato.recipe",
     "make": "sfumato.experiment.inference",
     "network_factory": "sfumato.networks.factory",
+    "pair": "sfumato.verbs.pair",
     "predict": "sfumato.experiment.inference",
     "prepare": "sfumato.verbs.prepare",
+    "prove": "sfumato.verbs.prove",
+    "reconstruct": "sfumato.verbs.reconstruct",
     "report": "sfumato.verbs.report",
     "resume": "sfumato.verbs.train",
+    "segment": "sfumato.verbs.segment",
     "train": "sfumato.verbs.train",
 }
 

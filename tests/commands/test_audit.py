@@ -11,9 +11,10 @@ import pytest
 from sfumato.commands import audit as auditing
 from sfumato.commands import exchange, report
 from sfumato.commands import segment as segmenting
-from sfumato.commands.flags import review as reviewing
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.errors import UsageError
 from sfumato.evaluation import review
+from sfumato.evaluation import review_order as reviewing
 from sfumato.experiment.run import Run, load_model
 
 
@@ -75,7 +76,9 @@ def run(segment_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def test_cases_are_ordered_by_the_error_to_expect(
     run: Path, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = segmenting.segment(run, dataset, out=tmp_path / "a", split="train", samples=2, steps=2)
+    told = segmenting.segment(
+        run, dataset, out=tmp_path / "a", split="train", samples=2, sampling=SamplingFlags(steps=2)
+    )
     assert told["review"]["by"] == "expected_error" and told["review"]["validation_cases"] >= 3
     ordered = sorted(rows(tmp_path / "a" / "manifest.csv"), key=lambda row: int(row["review_rank"]))
     errors = [float(row["expected_error"]) for row in ordered]
@@ -89,18 +92,25 @@ def test_cases_are_ordered_by_the_error_to_expect(
 
     monkeypatch.setattr(reviewing, "measure", fails)
     for shard in ("0/2", "1/2"):
-        segmenting.segment(run, dataset, out=tmp_path / "b", split="train", samples=2, steps=2, shard=shard)
+        segmenting.segment(
+            run, dataset, out=tmp_path / "b", split="train", samples=2, sampling=SamplingFlags(steps=2), shard=shard
+        )
     names = ("id", "expected_error", "review_rank")
     first, second = (
         [{name: row[name] for name in names} for row in rows(tmp_path / out / "manifest.csv")] for out in ("a", "b")
     )
     assert first == second
     with pytest.raises(AssertionError, match="measured again"):
-        segmenting.segment(run, dataset, out=tmp_path / "c", split="test", samples=2, steps=3)
+        segmenting.segment(run, dataset, out=tmp_path / "c", split="test", samples=2, sampling=SamplingFlags(steps=3))
     assert not (run / "model.safetensors").exists()
     exchange.export(run, to="safetensors", out=tmp_path / "lone.safetensors")
     kept = segmenting.segment(
-        tmp_path / "lone.safetensors", dataset, out=tmp_path / "d", split="train", samples=2, steps=2
+        tmp_path / "lone.safetensors",
+        dataset,
+        out=tmp_path / "d",
+        split="train",
+        samples=2,
+        sampling=SamplingFlags(steps=2),
     )
     assert kept["review"] == told["review"]
 
@@ -108,10 +118,14 @@ def test_cases_are_ordered_by_the_error_to_expect(
 def test_without_a_calibration_the_order_is_that_of_uncertainty(
     segment_run: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    few = segmenting.segment(segment_run, dataset, out=tmp_path / "few", split="test", samples=2, steps=2)
+    few = segmenting.segment(
+        segment_run, dataset, out=tmp_path / "few", split="test", samples=2, sampling=SamplingFlags(steps=2)
+    )
     assert few["review"]["by"] == "uncertainty" and "too few" in few["review"]["why"]
     lone = shutil.copy(Run(segment_run).weights(), tmp_path / "lone.safetensors")
-    alone = segmenting.segment(Path(lone), dataset, out=tmp_path / "lone", split="test", samples=2, steps=2)
+    alone = segmenting.segment(
+        Path(lone), dataset, out=tmp_path / "lone", split="test", samples=2, sampling=SamplingFlags(steps=2)
+    )
     assert "a model without its run" in alone["review"]["why"]
     table = sorted(rows(tmp_path / "lone" / "manifest.csv"), key=lambda row: int(row["review_rank"]))
     doubt = [float(row["uncertainty"]) for row in table]
@@ -130,7 +144,9 @@ def test_volumes_have_an_error_to_expect_too(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(review, "FEWEST", 1)
     toys.toy(tmp_path / "scans", volumes=True, cases=6, size=32)
     train.segment(tmp_path / "scans", out=tmp_path / "run", size="16", steps=2, batch=4, set=TINY)
-    told = segmenting.segment(tmp_path / "run", tmp_path / "scans", out=tmp_path / "out", samples=2, steps=1)
+    told = segmenting.segment(
+        tmp_path / "run", tmp_path / "scans", out=tmp_path / "out", samples=2, sampling=SamplingFlags(steps=1)
+    )
     table = rows(tmp_path / "out" / "manifest.csv")
     assert told["review"]["by"] == "expected_error" and len(table) == 6
     assert all(0 <= float(row["expected_error"]) <= 1 for row in table)

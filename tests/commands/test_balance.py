@@ -22,6 +22,7 @@ from sfumato.evaluation.copies import CopyDetector, CopyVerdict
 from sfumato.evaluation.copies import rejection as judging
 from sfumato.experiment.inference import Made, Wanted
 from sfumato.tasks.task import to_uint8
+from sfumato.verbs import generate as generation
 
 
 def verdict(*, copy: bool | None) -> CopyVerdict:
@@ -40,7 +41,7 @@ class Mirror(CopyDetector):
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generating, "build_detector", lambda *_, **__: Mirror())
+    monkeypatch.setattr(generation, "build_detector", lambda *_, **__: Mirror())
 
 
 def rows(table: Path) -> list[dict[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands.flagged import as_flags
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
@@ -16,7 +17,9 @@ from sfumato.commands import interpolate as between
 from sfumato.commands import reconstruct as rebuilding
 from sfumato.commands import report
 from sfumato.commands import segment as segmenting
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.networks.unet import UNet
+from sfumato.verbs import generate as generation
 
 PIECE = 8
 """Items that a network looks at on a CPU, however few there are."""
@@ -55,10 +58,10 @@ def counted() -> Iterator[list[int]]:
     ],
 )
 def test_images(generate_run: Path, tmp_path: Path, words: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generating, "_write_process", lambda *_: None)  # draws one image once more
-    told = generating.generate(generate_run, out=tmp_path / "out", count=PIECE, dry_run=True, **words)
+    monkeypatch.setattr(generation, "_write_process", lambda *_: None)  # draws one image once more
+    told = generating.generate(generate_run, out=tmp_path / "out", count=PIECE, dry_run=True, **as_flags(words))
     with counted() as items:
-        made = generating.generate(generate_run, out=tmp_path / "out", count=PIECE, batch=PIECE, **words)
+        made = generating.generate(generate_run, out=tmp_path / "out", count=PIECE, batch=PIECE, **as_flags(words))
     assert sum(items) == made["network_calls"] * PIECE
     assert told["network_calls"] == made["network_calls"]
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["network_calls"] == made["network_calls"]
@@ -76,7 +79,7 @@ def test_images(generate_run: Path, tmp_path: Path, words: dict[str, Any], monke
 def test_masks(segment_run: Path, toy: Path, tmp_path: Path, words: dict[str, Any]) -> None:
     image, *_ = sorted((toy / "images").glob("*.png"))
     with counted() as items:
-        made = segmenting.segment(segment_run, image, out=tmp_path / "out", save="none", **words)
+        made = segmenting.segment(segment_run, image, out=tmp_path / "out", save="none", **as_flags(words))
     twin, start = PIECE, words.get("start") is not None
     assert sum(items) - twin - start * PIECE == made["network_calls"] - start, "one call of the twin fills a piece"
     assert [row["network_calls"] for row in rows(tmp_path / "out")] == [str(made["network_calls"])]
@@ -89,10 +92,14 @@ def test_masks(segment_run: Path, toy: Path, tmp_path: Path, words: dict[str, An
 def test_ways_that_start_below_the_noise(generate_run: Path, dataset: Path, tmp_path: Path, sampler: str) -> None:
     words: dict[str, Any] = {"noise": 0.4, "sampler": sampler, "steps": 5}
     with counted() as items:
-        made = rebuilding.reconstruct(generate_run, dataset, out=tmp_path / "a", count=PIECE, **words)
+        made = rebuilding.reconstruct(generate_run, dataset, out=tmp_path / "a", count=PIECE, **as_flags(words))
     assert sum(items) == made["network_calls"] * PIECE
     with counted() as items:
         drawn = between.interpolate(
-            generate_run, out=tmp_path / "b", seeds="3,7", frames=PIECE, sampler=sampler, steps=5
+            generate_run,
+            out=tmp_path / "b",
+            seeds="3,7",
+            frames=PIECE,
+            sampling=SamplingFlags(sampler=sampler, steps=5),
         )
     assert sum(items) == drawn["network_calls"] * PIECE

@@ -9,6 +9,7 @@ from tests.commands.conftest import TINY
 from sfumato.commands import evaluate_images, generate, interpolate, pair, reconstruct, train
 from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.channels import read_case
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.told import read_origin
@@ -16,6 +17,7 @@ from sfumato.data.pack import Pack
 from sfumato.data.source import find_cases
 from sfumato.experiment.inference import make
 from sfumato.experiment.run import load_model
+from sfumato.experiment.sample_requests import plan_images
 from sfumato.reporting.page import write_report
 
 CHANNELS, SIDE, CASES = 4, 16, 24
@@ -52,7 +54,7 @@ def run(data: Path) -> Path:
 @pytest.fixture(scope="module")
 def samples(run: Path) -> Path:
     folder = run.parent / "samples"
-    generate.generate(run, out=folder, count=16, steps=2)
+    generate.generate(run, out=folder, count=16, sampling=SamplingFlags(steps=2))
     return folder
 
 
@@ -60,7 +62,7 @@ def test_what_is_made_is_read_back_as_it_was_made(run: Path, samples: Path) -> N
     model = load_model(run)
     cases = find_cases(samples).cases
     assert len(cases) == 16 and {case.origin for case in cases} == {"synthetic"}
-    wanted = generate.plan_images(model.spec.classes, count=16, label=None, per_class=None, missing=None, seeds=None)
+    wanted = plan_images(model.spec.classes, count=16, label=None, per_class=None, missing=None, seeds=None)
     made = {each.wanted.number: each.image for each in make(model, model.sampler(steps=2), wanted, batch=16)}
     for case in cases:
         assert np.array_equal(read_case(case), made[int(case.id.rpartition("/")[2])])
@@ -80,9 +82,9 @@ def test_samples_are_a_dataset_again(data: Path, samples: Path, tmp_path: Path) 
 
 
 def test_enlarged_and_mixed_images_keep_their_channels(data: Path, run: Path, tmp_path: Path) -> None:
-    generate.generate(run, out=tmp_path / "large", count=2, steps=1, size=24)
+    generate.generate(run, out=tmp_path / "large", count=2, sampling=SamplingFlags(steps=1), size=24)
     assert {read_image(case.image).shape for case in find_cases(tmp_path / "large").cases} == {(24, 24, CHANNELS)}
-    generate.generate(run, out=tmp_path / "mixed", balance=data, to=12, steps=1)
+    generate.generate(run, out=tmp_path / "mixed", balance=data, to=12, sampling=SamplingFlags(steps=1))
     found = find_cases(tmp_path / "mixed").cases
     real = [case for case in found if case.origin == "real"]
     pack = Pack.open(data)
@@ -91,10 +93,16 @@ def test_enlarged_and_mixed_images_keep_their_channels(data: Path, run: Path, tm
 
 
 def test_the_other_verbs(data: Path, run: Path, pair_run: Path, samples: Path, tmp_path: Path) -> None:
-    reconstruct.reconstruct(run, samples, out=tmp_path / "again", count=2, steps=2)
+    reconstruct.reconstruct(run, samples, out=tmp_path / "again", count=2, sampling=SamplingFlags(steps=2))
     files = sorted(str(path) for path in samples.glob("*/*.tif"))
-    interpolate.interpolate(run, out=tmp_path / "between", images=(Path(files[0]), Path(files[-1])), frames=3, steps=2)
-    pair.pair(pair_run, out=tmp_path / "pairs", count=3, steps=1)
+    interpolate.interpolate(
+        run,
+        out=tmp_path / "between",
+        images=(Path(files[0]), Path(files[-1])),
+        frames=3,
+        sampling=SamplingFlags(steps=2),
+    )
+    pair.pair(pair_run, out=tmp_path / "pairs", count=3, sampling=SamplingFlags(steps=1))
     for folder, count in (("again", 2), ("between", 3), ("pairs", 3)):
         cases = find_cases(tmp_path / folder).cases
         assert {read_case(case).shape for case in cases} == {(SIDE, SIDE, CHANNELS)} and len(cases) == count
@@ -110,5 +118,12 @@ def test_segmenters_of_any_channels_have_previews_and_overlays(channels: int, da
     preparing.prepare(tmp_path / "data.npz", out=tmp_path / "dataset", size=str(SIDE))
     found = train.segment(tmp_path / "dataset", out=tmp_path / "run", steps=2, batch=4, set=TINY)
     assert found["step"] == 2 and len(list((tmp_path / "run" / "samples").glob("*.png"))) == 1
-    segmenting.segment(tmp_path / "run", tmp_path / "dataset", out=tmp_path / "out", split="test", steps=1, samples=1)
+    segmenting.segment(
+        tmp_path / "run",
+        tmp_path / "dataset",
+        out=tmp_path / "out",
+        split="test",
+        sampling=SamplingFlags(steps=1),
+        samples=1,
+    )
     assert len(list((tmp_path / "out" / "overlay").glob("*.png"))) == 3

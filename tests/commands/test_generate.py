@@ -11,10 +11,11 @@ from PIL import Image
 from sfumato.commands import generate as generating
 from sfumato.commands import prepare as preparing
 from sfumato.commands import report
-from sfumato.commands.flags.wishes import parse_seeds, plan_images
-from sfumato.commands.output.samples import enlarged
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.errors import UsageError
 from sfumato.experiment.run import load_model
+from sfumato.experiment.sample_requests import parse_seeds, plan_images
+from sfumato.outputs.samples import enlarged
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +60,7 @@ def test_a_samples_folder_is_a_dataset(samples: Path, tmp_path: Path) -> None:
 
 
 def test_plans() -> None:
-    plan = plan_images(["a", "b"], count=3, label=None, per_class=None, seeds="5,7-8")
+    plan = plan_images(["a", "b"], count=3, label=None, per_class=None, seeds=[5, 7, 8])
     assert [(image.label, image.seed) for image in plan] == [("a", 5), ("b", 7), ("a", 8)]
     plan = plan_images(["a", "b"], per_class="b=2,unconditional=1")
     assert [image.label for image in plan] == ["b", "b", None]
@@ -75,14 +76,16 @@ def test_plans() -> None:
 
 
 def test_there_are_as_many_images_as_seeds() -> None:
-    plan = plan_images(["a", "b"], seeds="0-99")
+    plan = plan_images(["a", "b"], seeds=range(100))
     assert len(plan) == 100 and [image.seed for image in plan] == list(range(100))
-    assert [(image.label, image.seed) for image in plan_images(["a", "b"], label="b", seeds="7,3")] == [
+    assert [(image.label, image.seed) for image in plan_images(["a", "b"], label="b", seeds=[7, 3])] == [
         ("b", 7),
         ("b", 3),
     ]
     assert (
-        len(plan_images(["a"], per_class="a=2", seeds="4-5")) == len(plan_images(["a"], missing="aa", seeds="0,9")) == 2
+        len(plan_images(["a"], per_class="a=2", seeds=[4, 5]))
+        == len(plan_images(["a"], missing="aa", seeds=[0, 9]))
+        == 2
     )
 
 
@@ -99,7 +102,7 @@ def test_there_are_as_many_images_as_seeds() -> None:
 )
 def test_another_number_of_seeds_than_of_images_is_refused(words: dict[str, Any], told: str) -> None:
     with pytest.raises(UsageError, match=told):
-        plan_images(["a", "b"], **words, seeds="1-3")
+        plan_images(["a", "b"], **words, seeds=[1, 2, 3])
 
 
 def test_seeds_alone_say_how_many(generate_run: Path, tmp_path: Path) -> None:
@@ -118,7 +121,11 @@ def test_samplers_are_told_eta_and_churn(generate_run: Path, tmp_path: Path) -> 
     model = load_model(generate_run)
     assert model.sampler(sampler="ddim", eta=0.5).options == {"eta": 0.5}
     assert model.sampler(sampler="heun", churn=3.0).options["churn"].amount == 3
-    made = generating.generate(generate_run, out=tmp_path / "o", sampler="heun", churn=3.0, count=1, dry_run=True)
+    made = generating.generate(
+        generate_run, out=tmp_path / "o", sampling=SamplingFlags(sampler="heun", churn=3.0), count=1, dry_run=True
+    )
     assert made["network_calls"] == 7
     with pytest.raises(UsageError, match="heun knows no eta"):
-        generating.generate(generate_run, out=tmp_path / "o", sampler="heun", eta=0.5, dry_run=True)
+        generating.generate(
+            generate_run, out=tmp_path / "o", sampling=SamplingFlags(sampler="heun", eta=0.5), dry_run=True
+        )

@@ -8,10 +8,13 @@ import torch
 from PIL import Image
 
 from sfumato.commands import generate as generating
-from sfumato.commands.interpolate import _between_seeds, interpolate
+from sfumato.commands.flags.sampling import SamplingFlags
+from sfumato.commands.interpolate import interpolate
 from sfumato.data.manifest import read_manifest
 from sfumato.errors import UsageError
 from sfumato.experiment.run import load_model
+from sfumato.experiment.sampling import Drawing
+from sfumato.verbs.interpolate import _between_seeds
 
 
 def pixels(path: Path) -> np.ndarray:
@@ -37,8 +40,8 @@ def test_the_ends_are_the_images_of_the_seeds(generate_run: Path, tmp_path: Path
 def test_the_states_keep_their_variance(generate_run: Path) -> None:
     model = load_model(generate_run)
     weights = [0.0, 0.1, 0.5, 0.8, 1.0]
-    sampler = model.sampler()
-    pairs = [_between_seeds(model, sampler, [2 * k, 2 * k + 1], weights) for k in range(40)]
+    drawing = Drawing.of(model, model.sampler())
+    pairs = [_between_seeds(model, drawing, [2 * k, 2 * k + 1], weights) for k in range(40)]
     spread = torch.stack(pairs, 1).flatten(1).std(1)
     assert spread / spread[0] == pytest.approx(np.ones(5), abs=0.03)
 
@@ -46,7 +49,7 @@ def test_the_states_keep_their_variance(generate_run: Path) -> None:
 def test_between_images(generate_run: Path, dataset: Path, toy: Path, tmp_path: Path) -> None:
     pictures = sorted((toy / "images").glob("*.png"))[:2]
     ends = (pictures[0], pictures[1])
-    interpolate(generate_run, out=tmp_path / "near", images=ends, noise=0.05, frames=3, steps=6)
+    interpolate(generate_run, out=tmp_path / "near", images=ends, noise=0.05, frames=3, sampling=SamplingFlags(steps=6))
     made = [pixels(tmp_path / "near" / f"{number:03}.png") for number in range(3)]
     given = [np.asarray(Image.open(path).resize((16, 16), Image.Resampling.BOX)).astype(float) for path in ends]
     for mine, end in zip((made[0], made[-1]), given, strict=True):

@@ -15,6 +15,7 @@ from sfumato.cli import main
 from sfumato.commands import evaluate, train
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.commands.flags.source import SourceFlags
 from sfumato.data.pack import Pack
 from sfumato.data.toys.messy import make_messy
@@ -165,13 +166,15 @@ def test_originals_are_found_through_the_local_file_alone(made: Path, base: Path
     shutil.copytree(base, moved)
     there = moved / WARD / "dataset"
     assert {Path(case.image).parent for case in Pack.open(there).cases} == {moved / WHO / "images"}
-    segmenting.segment(made / "run", there, out=tmp_path / "a", split="test", steps=1)
+    segmenting.segment(made / "run", there, out=tmp_path / "a", split="test", sampling=SamplingFlags(steps=1))
     evaluate.masks(tmp_path / "a", there, out=tmp_path / "b")
     (there / FILE).unlink()
     assert {case.image[:6] for case in Pack.open(there).cases} == {"local:"}
     train.segment(there, out=tmp_path / "run", steps=1, batch=2, set=[*TINY, "sample.steps=1"])
     for verb in (
-        lambda: segmenting.segment(made / "run", there, out=tmp_path / "c", split="test", steps=1),
+        lambda: segmenting.segment(
+            made / "run", there, out=tmp_path / "c", split="test", sampling=SamplingFlags(steps=1)
+        ),
         lambda: evaluate.masks(tmp_path / "a", there, out=tmp_path / "d"),
     ):
         with pytest.raises(DataError, match="is not known here") as error:

@@ -7,11 +7,11 @@ import pytest
 
 from sfumato.cli import COMMANDS, main
 from sfumato.commands.evaluate import parse_metrics
-from sfumato.commands.flags.guiding import parse_interval
 from sfumato.commands.flags.numbers import Wanted
-from sfumato.commands.flags.wishes import parse_seeds, plan_images
+from sfumato.commands.flags.sampling import parse_interval
 from sfumato.commands.flags.words import parse_size
 from sfumato.errors import UsageError
+from sfumato.experiment.sample_requests import parse_seeds, plan_images
 from sfumato.numerals import decimal, whole
 
 NO_WHOLE = ("2.6", "3.0", "0x10", "0b11", "0o17", "1e3", "1_000", "True", "nan", "inf", "", "1,5", "\u00b2", "\u0663")

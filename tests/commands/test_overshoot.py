@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands.flagged import as_flags
 
 from sfumato.commands import generate as generating
 
@@ -21,10 +22,10 @@ from sfumato.commands import generate as generating
 def test_the_verb_warns(
     words: dict[str, Any], told: str, generate_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    generating.generate(generate_run, out=tmp_path / "out", dry_run=True, **words)
+    generating.generate(generate_run, out=tmp_path / "out", dry_run=True, **as_flags(words))
     said = " ".join(capsys.readouterr().err.split())
     assert ("warning:" in said) == bool(told) and told in said
     if told:
         enough = int(said.partition("as the data; ")[2].partition(" steps")[0])
-        generating.generate(generate_run, out=tmp_path / "out", dry_run=True, **{**words, "steps": enough})
+        generating.generate(generate_run, out=tmp_path / "out", dry_run=True, **as_flags({**words, "steps": enough}))
         assert "warning:" not in capsys.readouterr().err

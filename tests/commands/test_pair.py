@@ -10,6 +10,7 @@ from PIL import Image
 
 from sfumato.commands import bench, exchange, generate, info, report, train
 from sfumato.commands import prepare as preparing
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.commands.pair import pair
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError
@@ -83,9 +84,18 @@ def test_the_folder_is_a_dataset_and_a_section(joint: Path, tmp_path: Path) -> N
 def test_a_seed_and_a_class_are_one_pair(runs: dict[str, Path], dataset: Path, tmp_path: Path, kind: str) -> None:
     model = runs["joint" if kind == "joint" else "image_from_mask"]
     more = {"joint": {}, "changed": {"masks": dataset}, "drawn": {"masks": runs["mask"]}}[kind]
-    pair(model, out=tmp_path / "many", count=4, batch=3, guidance=1.5, **more)
+    pair(model, out=tmp_path / "many", count=4, batch=3, sampling=SamplingFlags(guidance=1.5), **more)
     third = rows_of(tmp_path / "many")[2]
-    pair(model, out=tmp_path / "one", count=1, seed=2, class_=third["label"], batch=1, guidance=1.5, **more)
+    pair(
+        model,
+        out=tmp_path / "one",
+        count=1,
+        seed=2,
+        class_=third["label"],
+        batch=1,
+        sampling=SamplingFlags(guidance=1.5),
+        **more,
+    )
     (alone,) = rows_of(tmp_path / "one")
     for column in ("image", "mask"):
         assert (pixels_of(tmp_path / "one" / alone[column]) == pixels_of(tmp_path / "many" / third[column])).all()
@@ -95,8 +105,8 @@ def test_a_seed_and_a_class_are_one_pair(runs: dict[str, Path], dataset: Path, t
 
 def test_the_same_command_continues(runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after three: what is finished is not made again, and the folder is the same."""
-    from sfumato.commands import pair as pairing
     from sfumato.evaluation.pairs.making import Maker
+    from sfumato.verbs import pair as pairing
 
     whole = tmp_path / "whole"
     pair(runs["joint"], out=whole, count=5)

@@ -11,12 +11,16 @@ from sfumato.commands import interpolate as interpolating
 from sfumato.commands import reconstruct as reconstructing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
-from sfumato.commands.output import prediction, samples
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.experiment import session
 from sfumato.experiment.pictures import spared
+from sfumato.outputs import predictions, samples
 from sfumato.reporting.page import write_report
 from sfumato.reporting.sections import runs
 from sfumato.training.log import read_log
+from sfumato.verbs import generate as generation
+from sfumato.verbs import interpolate as interpolation
+from sfumato.verbs import reconstruct as reconstruction
 
 
 def fails(*_: object, **__: object) -> None:
@@ -48,12 +52,12 @@ def test_a_training_outlives_its_previews(dataset: Path, tmp_path: Path, monkeyp
 @pytest.mark.parametrize(
     ("module", "name", "verb"),
     [
-        (generating, "film_pictures", "generate"),
+        (generation, "film_pictures", "generate"),
         (samples, "grid", "generate"),
-        (reconstructing, "strips", "reconstruct"),
-        (interpolating, "strip", "interpolate"),
-        (prediction, "overlay", "segment"),
-        (prediction, "film_pictures", "segment"),
+        (reconstruction, "strips", "reconstruct"),
+        (interpolation, "strip", "interpolate"),
+        (predictions, "overlay", "segment"),
+        (predictions, "film_pictures", "segment"),
     ],
 )
 def test_results_outlive_their_pictures(
@@ -62,12 +66,18 @@ def test_results_outlive_their_pictures(
 ) -> None:  # fmt: skip
     monkeypatch.setattr(module, name, fails)
     verbs: dict[str, Callable[[], object]] = {
-        "generate": lambda: generating.generate(generate_run, out=tmp_path / "out", count=2, steps=1),
-        "reconstruct": lambda: reconstructing.reconstruct(
-            generate_run, dataset, out=tmp_path / "out", count=2, steps=2
+        "generate": lambda: generating.generate(
+            generate_run, out=tmp_path / "out", count=2, sampling=SamplingFlags(steps=1)
         ),
-        "interpolate": lambda: interpolating.interpolate(generate_run, out=tmp_path / "out", seeds="1,2", steps=1),
-        "segment": lambda: segmenting.segment(segment_run, dataset, out=tmp_path / "out", split="test", steps=2),
+        "reconstruct": lambda: reconstructing.reconstruct(
+            generate_run, dataset, out=tmp_path / "out", count=2, sampling=SamplingFlags(steps=2)
+        ),
+        "interpolate": lambda: interpolating.interpolate(
+            generate_run, out=tmp_path / "out", seeds="1,2", sampling=SamplingFlags(steps=1)
+        ),
+        "segment": lambda: segmenting.segment(
+            segment_run, dataset, out=tmp_path / "out", split="test", sampling=SamplingFlags(steps=2)
+        ),
     }
     verbs[verb]()
     assert (tmp_path / "out" / "manifest.csv").is_file()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.commands.reconstruct import reconstruct
 from sfumato.data.manifest import read_manifest
 from sfumato.errors import UsageError
@@ -37,9 +38,9 @@ def test_files_and_distances(generate_run: Path, dataset: Path, tmp_path: Path) 
 
 def test_less_noise_keeps_more(generate_run: Path, dataset: Path, tmp_path: Path) -> None:
     errors = [
-        reconstruct(generate_run, dataset, out=tmp_path / str(noise), noise=noise, count=6, steps=8)[
-            "mean_absolute_error"
-        ]
+        reconstruct(
+            generate_run, dataset, out=tmp_path / str(noise), noise=noise, count=6, sampling=SamplingFlags(steps=8)
+        )["mean_absolute_error"]
         for noise in (0.05, 0.4, 0.6, 1.0)
     ]
     assert errors == sorted(errors) and errors[0] < 0.01 and errors[-1] > 0.1

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.commands.flagged import as_flags
 
 from sfumato.commands import generate as generating
 from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Twin, predict
@@ -50,14 +52,18 @@ def test_masks(masks_run: Path, image: Path, tmp_path: Path) -> None:
     assert (result["process"], result["sampler"], result["network_calls"]) == ("sdd", "ancestral", 4)
     assert (tmp_path / "out" / "process").is_dir() and len(list((tmp_path / "out" / "members").glob("*.png"))) == 2
     for grid in ("critical", "log_snr"):
-        drawn = segmenting.segment(masks_run, image, out=tmp_path / grid, grid=grid, steps=3, samples=1)
+        drawn = segmenting.segment(
+            masks_run, image, out=tmp_path / grid, sampling=SamplingFlags(grid=grid, steps=3), samples=1
+        )
         assert drawn["network_calls"] == 3
     with pytest.raises(UsageError, match=r"ddim is for Gaussian(.|\n)*ancestral"):
-        segmenting.segment(masks_run, image, out=tmp_path / "no", sampler="ddim")
+        segmenting.segment(masks_run, image, out=tmp_path / "no", sampling=SamplingFlags(sampler="ddim"))
 
 
 def test_a_warm_start(masks_run: Path, image: Path, tmp_path: Path) -> None:
-    result = segmenting.segment(masks_run, image, out=tmp_path / "warm", samples=2, steps=3, start="twin")
+    result = segmenting.segment(
+        masks_run, image, out=tmp_path / "warm", samples=2, sampling=SamplingFlags(steps=3), start="twin"
+    )
     assert result["start"] == "twin" and result["network_calls"] == 2 * 3 + 1
 
 
@@ -120,13 +126,18 @@ def test_three_classes_and_unsaid_pixels(toy: Path, image: Path, tmp_path: Path)
 def test_images(images_run: Path, tmp_path: Path) -> None:
     model = load_model(images_run)
     assert isinstance(model.recipe.process, SDDProcess) and len(model.recipe.process.intensities) == 32
-    made = generating.generate(images_run, out=tmp_path / "out", count=3, guidance=2.0, grid="karras", steps=3)
+    made = generating.generate(
+        images_run,
+        out=tmp_path / "out",
+        count=3,
+        sampling=SamplingFlags(guidance=2.0, grid="karras", steps=3),
+    )
     assert made["network_calls"] == 6
     pictures = [np.asarray(Image.open(file)) for file in sorted((tmp_path / "out").glob("*/0*.png"))]
     assert len(pictures) == 3 and all(picture.std() > 0 for picture in pictures)
     for words, finding in (({"sampler": "heun"}, "for Gaussian"), ({"eta": 0.5}, "knows no eta")):
         with pytest.raises(UsageError, match=finding):
-            generating.generate(images_run, out=tmp_path / "no", **words)  # type: ignore[arg-type]
+            generating.generate(images_run, out=tmp_path / "no", **as_flags(words))
 
 
 def test_self_conditioned_images_with_the_published_loss(dataset: Path, tmp_path: Path) -> None:
@@ -134,7 +145,10 @@ def test_self_conditioned_images_with_the_published_loss(dataset: Path, tmp_path
     words = ["process.loss=hkd", "process.smoothing=reference", "loss.uncertainty=true", "train.self_condition=0.5"]
     train.generate(dataset, out=run, steps=2, batch=4, set=[*SDD, *words])
     assert load_model(run).sampler().self_condition == 3
-    assert generating.generate(run, out=tmp_path / "out", count=2, guidance=2.0)["network_calls"] == 4
+    assert (
+        generating.generate(run, out=tmp_path / "out", count=2, sampling=SamplingFlags(guidance=2.0))["network_calls"]
+        == 4
+    )
 
 
 def test_the_recipe_of_the_house(dataset: Path, tmp_path: Path) -> None:

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.commands.flagged import as_flags
 
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
-from sfumato.commands.flags.wishes import parse_seeds, plan_images
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.manifest import read_manifest
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import predict
 from sfumato.experiment.run import load_model
+from sfumato.experiment.sample_requests import parse_seeds, plan_images
 
 Pictures = dict[tuple[str, str | None], bytes]
 
@@ -26,13 +28,15 @@ def made(folder: Path) -> Pictures:
 @pytest.fixture(scope="module")
 def reference(generate_run: Path) -> Pictures:
     out = generate_run.parent / "seeds"
-    generating.generate(generate_run, out=out, seeds="0-10", count=11, guidance=1.5)
+    generating.generate(generate_run, out=out, seeds="0-10", count=11, sampling=SamplingFlags(guidance=1.5))
     return made(out)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 8, 9])
 def test_any_batch(generate_run: Path, reference: Pictures, tmp_path: Path, batch: int) -> None:
-    generating.generate(generate_run, out=tmp_path / "out", seeds="0-10", count=11, batch=batch, guidance=1.5)
+    generating.generate(
+        generate_run, out=tmp_path / "out", seeds="0-10", count=11, batch=batch, sampling=SamplingFlags(guidance=1.5)
+    )
     assert made(tmp_path / "out") == reference
 
 
@@ -41,7 +45,7 @@ def test_any_order_and_company(generate_run: Path, reference: Pictures, tmp_path
     for label in {label for _, label in reference}:
         seeds = sorted((int(seed) for seed, other in reference if other == label), reverse=True)[::2]
         asked = {"seeds": ",".join(map(str, seeds)), "count": len(seeds), "class_": label, "guidance": 1.5}
-        generating.generate(generate_run, out=tmp_path / str(label), batch=4, **asked)  # type: ignore[arg-type]
+        generating.generate(generate_run, out=tmp_path / str(label), batch=4, **as_flags(asked))
         found = made(tmp_path / str(label))
         assert len(found) == len(seeds) and found.items() <= reference.items()
 
@@ -67,7 +71,9 @@ def test_members_of_a_case(segment_run: Path, dataset: Path, batch: int) -> None
 def test_masks_of_a_case_have_the_same_bytes(segment_run: Path, dataset: Path, tmp_path: Path) -> None:
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder, batch in zip(folders, (1, 7), strict=True):
-        segmenting.segment(segment_run, dataset, out=folder, split="test", samples=3, steps=2, batch=batch)
+        segmenting.segment(
+            segment_run, dataset, out=folder, split="test", samples=3, sampling=SamplingFlags(steps=2), batch=batch
+        )
     kinds = ("masks", "probability", "uncertainty", "members")
     files = [path.relative_to(folders[0]) for kind in kinds for path in (folders[0] / kind).glob("*.png")]
     assert len(files) > 4
@@ -77,7 +83,7 @@ def test_masks_of_a_case_have_the_same_bytes(segment_run: Path, dataset: Path, t
 def test_the_order_of_seeds_is_kept() -> None:
     assert parse_seeds("0-63,100") == [*range(64), 100]
     assert parse_seeds("5,0-2") == [5, 0, 1, 2]
-    plan = plan_images(["a", "b"], count=3, label="b", per_class=None, seeds="9,3-4")
+    plan = plan_images(["a", "b"], count=3, label="b", per_class=None, seeds=[9, 3, 4])
     assert [(image.number, image.seed, image.label) for image in plan] == [(0, 9, "b"), (1, 3, "b"), (2, 4, "b")]
 
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from sfumato.commands import evaluate, report
 from sfumato.commands import segment as segmenting
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.formats.image import read_mask
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError
@@ -26,7 +27,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.fixture(scope="module")
 def predictions(segment_run: Path, dataset: Path) -> Path:
     out = segment_run.parent / "predictions"
-    segmenting.segment(segment_run, dataset, out=out, split="test", samples=3, steps=2)
+    segmenting.segment(segment_run, dataset, out=out, split="test", samples=3, sampling=SamplingFlags(steps=2))
     return out
 
 
@@ -75,8 +76,8 @@ def test_one_file_describes_itself(segment_run: Path, toy: Path, tmp_path: Path)
     model = tmp_path / "model.safetensors"
     model.write_bytes(Run(segment_run).weights().read_bytes())
     image = next((toy / "images").glob("*.png"))
-    segmenting.segment(model, image, out=tmp_path / "out", steps=2)
-    segmenting.segment(segment_run, image, out=tmp_path / "run", steps=2)
+    segmenting.segment(model, image, out=tmp_path / "out", sampling=SamplingFlags(steps=2))
+    segmenting.segment(segment_run, image, out=tmp_path / "run", sampling=SamplingFlags(steps=2))
     name = f"masks/{image.stem}.png"
     assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "run" / name).read_bytes()
 
@@ -122,7 +123,7 @@ def test_interactive_asks_until_an_empty_line(
 ) -> None:
     image = next((toy / "images").glob("*.png"))
     monkeypatch.setattr("sys.stdin", io.StringIO(f"{tmp_path}/missing.png\n{image}\n\n"))
-    result = segmenting.segment(segment_run, out=tmp_path / "out", steps=2, interactive=True)
+    result = segmenting.segment(segment_run, out=tmp_path / "out", sampling=SamplingFlags(steps=2), interactive=True)
     assert result["predictions"] == [str(tmp_path / "out" / image.stem)]
     assert (tmp_path / "out" / image.stem / "masks" / f"{image.stem}.png").is_file()
 
@@ -135,5 +136,5 @@ def test_all_unreadable_images_are_named_before_any_is_segmented(segment_run: Pa
     (scans / "case1.png").write_bytes(b"")
     (scans / "case3.png").write_bytes((scans / "case0.png").read_bytes()[:99])
     with pytest.raises(DataError, match=r"(?s)case1.*case3"):
-        segmenting.segment(segment_run, scans, out=tmp_path / "out", steps=2)
+        segmenting.segment(segment_run, scans, out=tmp_path / "out", sampling=SamplingFlags(steps=2))
     assert not (tmp_path / "out").exists()

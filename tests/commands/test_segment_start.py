@@ -8,6 +8,7 @@ import pytest
 
 from sfumato.commands import segment as segmenting
 from sfumato.commands import train
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.formats.image import read_image
 from sfumato.errors import UsageError
 from sfumato.experiment.run import Run, load_model
@@ -26,8 +27,12 @@ def image(toy: Path) -> Path:
 
 
 def test_a_warm_start_counts_the_call_of_the_twin(segment_run: Path, image: Path, tmp_path: Path) -> None:
-    told = segmenting.segment(segment_run, image, out=tmp_path / "dry", start="twin", steps=2, samples=3, dry_run=True)
-    result = segmenting.segment(segment_run, image, out=tmp_path / "out", start="twin", steps=2, samples=3)
+    told = segmenting.segment(
+        segment_run, image, out=tmp_path / "dry", start="twin", sampling=SamplingFlags(steps=2), samples=3, dry_run=True
+    )
+    result = segmenting.segment(
+        segment_run, image, out=tmp_path / "out", start="twin", sampling=SamplingFlags(steps=2), samples=3
+    )
     assert result["network_calls"] == told["network_calls"] == 3 * 2 + 1 and result["start"] == "twin"
     assert rows(tmp_path / "out")[0]["network_calls"] == "7"
     assert rows(tmp_path / "out" / "twin")[0]["network_calls"] == "1"
@@ -40,9 +45,9 @@ def test_what_a_warm_start_needs_is_said(segment_run: Path, image: Path, tmp_pat
     with pytest.raises(UsageError, match="no deterministic twin"):
         segmenting.segment(alone, image, out=out, start="twin")
     with pytest.raises(UsageError, match="critical log-SNR"):
-        segmenting.segment(segment_run, image, out=out, start="twin", grid="karras")
+        segmenting.segment(segment_run, image, out=out, start="twin", sampling=SamplingFlags(grid="karras"))
     with pytest.raises(UsageError, match="measured from noise"):
-        segmenting.segment(segment_run, image, out=out, start="twin", steps="auto")
+        segmenting.segment(segment_run, image, out=out, start="twin", sampling=SamplingFlags(steps="auto"))
     with pytest.raises(UsageError, match="warm start needs"):
         segmenting.segment(segment_run / "twin", image, out=out, start="twin")
     assert not out.exists()
@@ -66,7 +71,9 @@ def test_views_make_an_ensemble_of_the_twin(
 
 def test_information_is_a_map_and_a_number(segment_run: Path, image: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    segmenting.segment(segment_run, image, out=out, samples=4, steps=2, save="information,uncertainty")
+    segmenting.segment(
+        segment_run, image, out=out, samples=4, sampling=SamplingFlags(steps=2), save="information,uncertainty"
+    )
     (row,) = rows(out)
     names = (str(image), str(out / row["information_map"]), str(out / row["uncertainty_map"]))
     original, information, doubt = (read_image(name)[..., 0].astype(int) for name in names)

@@ -15,6 +15,8 @@ from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
 from sfumato.commands import train
+from sfumato.commands.flags.sampling import SamplingFlags
+from sfumato.commands.flags.words import parse_shard
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.run import Run
 from sfumato.experiment.sharded_job import Shard, Work, own_shard
@@ -118,7 +120,9 @@ def test_masks_and_those_of_the_twin_are_shared_out_and_continued(
     segment_run: Path, dataset: Path, tmp_path: Path
 ) -> None:
     def masks(out: Path, shard: str | None = None) -> dict[str, object]:
-        return segmenting.segment(segment_run, dataset, out=out, split="train", samples=2, steps=2, shard=shard)
+        return segmenting.segment(
+            segment_run, dataset, out=out, split="train", samples=2, sampling=SamplingFlags(steps=2), shard=shard
+        )
 
     result = masks(tmp_path / "whole")
     assert result["review_first"] and (tmp_path / "whole" / "twin" / "manifest.csv").is_file()
@@ -135,7 +139,7 @@ def test_the_planes_of_a_volume_stay_together(tmp_path: Path) -> None:
     train.segment(tmp_path / "scans", out=run, size="16", steps=2, batch=4, set=[*TINY, "data.keep_empty=0.5"])
 
     def masks(out: Path, shard: str | None = None) -> None:
-        segmenting.segment(run, tmp_path / "scans", out=out, samples=2, steps=1, shard=shard)
+        segmenting.segment(run, tmp_path / "scans", out=out, samples=2, sampling=SamplingFlags(steps=1), shard=shard)
 
     masks(tmp_path / "whole")
     masks(tmp_path / "out", "1/2")
@@ -150,16 +154,16 @@ def test_another_command_is_refused_with_what_differs(model: Path, tmp_path: Pat
     out = tmp_path / "samples"
     generating.generate(model, out=out, count=4, shard="0/2")
     with pytest.raises(UsageError, match=r"(?s)count: 4 then, 6 now.*steps: None then, 2 now") as refused:
-        generating.generate(model, out=out, count=6, steps=2)
+        generating.generate(model, out=out, count=6, sampling=SamplingFlags(steps=2))
     assert "batch" not in str(refused.value) and "class" not in str(refused.value)
-    generating.generate(model, out=out, count=6, steps=2, overwrite=True)
+    generating.generate(model, out=out, count=6, sampling=SamplingFlags(steps=2), overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["samples"]
     with pytest.raises(UsageError, match="not empty"):
         generating.generate(model, out=out, count=4)
-    generating.generate(model, out=out, count=6, steps=2, overwrite=True, shard="0/2")
+    generating.generate(model, out=out, count=6, sampling=SamplingFlags(steps=2), overwrite=True, shard="0/2")
     assert len(list(out.rglob("0*.png"))) == 6, "the old folder stays until the new one is whole"
     with FolderLock(begun(out) / "0-of-2", work="x"), pytest.raises(UsageError, match=r"0-of-2.*is at this shard"):
-        generating.generate(model, out=out, count=6, steps=2, overwrite=True, shard="0/2")
+        generating.generate(model, out=out, count=6, sampling=SamplingFlags(steps=2), overwrite=True, shard="0/2")
     with FolderLock(begun(out) / "0-of-2", work="x"), pytest.raises(UsageError, match="is at another command"):
         generating.generate(model, out=out, count=4, overwrite=True)
 
@@ -226,6 +230,6 @@ def test_a_kill_after_the_folder_got_its_name_leaves_nothing(model: Path, tmp_pa
 
 @pytest.mark.parametrize("words", ["2/2", "1", "-1/2", "a/b", "0/0", "1/"])
 def test_shards_that_are_none_are_refused(words: str) -> None:
-    assert own_shard(None) == Shard(0, 1) and own_shard("1/2") == Shard(1, 2)
+    assert own_shard(parse_shard(None)) == Shard(0, 1) and own_shard(parse_shard("1/2")) == Shard(1, 2)
     with pytest.raises(UsageError, match=re.escape(f"--shard {words}")):
-        own_shard(words)
+        own_shard(parse_shard(words))

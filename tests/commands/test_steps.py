@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.commands.flagged import as_flags
 
 from sfumato.commands import exchange
 from sfumato.commands import generate as generating
 from sfumato.commands import segment as segmenting
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.errors import UsageError
 from sfumato.experiment import fewest_steps as calls
 from sfumato.experiment.run import HEADER_KEY, Run, load_model
@@ -41,7 +43,9 @@ def test_masks(segment_run: Path, dataset: Path, tmp_path: Path, monkeypatch: py
     run = tmp_path / "run"
     shutil.copytree(segment_run, run)
     before, files = load_model(run), bytes_of(run)
-    first = segmenting.segment(run, dataset, out=tmp_path / "a", split="test", samples=2, steps="auto")
+    first = segmenting.segment(
+        run, dataset, out=tmp_path / "a", split="test", samples=2, sampling=SamplingFlags(steps="auto")
+    )
     curve = kept(run)["curve"]
     assert [point["steps"] for point in curve["points"]] == [1, 2, 5]
     assert all(0 <= point["values"]["dice"] <= 1 and "ged" in point["values"] for point in curve["points"])
@@ -57,7 +61,9 @@ def test_masks(segment_run: Path, dataset: Path, tmp_path: Path, monkeypatch: py
     exchange.export(run, to="safetensors", out=tmp_path / "lone.safetensors")
     assert load_model(tmp_path / "lone.safetensors").sha256 == before.sha256
     for model, out in [(run, "b"), (tmp_path / "lone.safetensors", "c")]:
-        again = segmenting.segment(model, dataset, out=tmp_path / out, split="test", samples=2, steps="auto")
+        again = segmenting.segment(
+            model, dataset, out=tmp_path / out, split="test", samples=2, sampling=SamplingFlags(steps="auto")
+        )
         assert again["steps"] == first["steps"]
 
 
@@ -65,7 +71,7 @@ def test_images(generate_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(generate_run, run)
     files = bytes_of(run)
-    generating.generate(run, out=tmp_path / "samples", count=2, steps="auto")
+    generating.generate(run, out=tmp_path / "samples", count=2, sampling=SamplingFlags(steps="auto"))
     curve = kept(run)["curve"]
     assert list(curve["points"][0]["values"]) == ["kid"] and curve["tolerance"]["kid"] > 0
     assert bytes_of(run) == files
@@ -87,7 +93,9 @@ def test_a_curve_in_the_header_is_still_read(segment_run: Path, dataset: Path, t
     shutil.copy(run / "model.safetensors", tmp_path / "lone.safetensors")
     for path in (run, tmp_path / "lone.safetensors"):
         assert load_model(path).curve == curve and load_model(path).sha256 == model.sha256
-        told = segmenting.segment(path, dataset, out=tmp_path / "out", split="test", steps="auto", dry_run=True)
+        told = segmenting.segment(
+            path, dataset, out=tmp_path / "out", split="test", sampling=SamplingFlags(steps="auto"), dry_run=True
+        )
         assert told["network_calls"] == 2 * 3
 
 
@@ -105,7 +113,9 @@ def test_a_measurement_is_of_its_weights_alone(tmp_path: Path) -> None:
 def test_a_lone_model_without_a_curve_is_refused_in_words(segment_run: Path, dataset: Path, tmp_path: Path) -> None:
     lone = shutil.copy(Run(segment_run).weights(), tmp_path / "lone.safetensors")
     with pytest.raises(UsageError, match="no measurement of ddim on the critical grid"):
-        segmenting.segment(Path(lone), dataset, out=tmp_path / "out", split="test", steps="auto")
+        segmenting.segment(
+            Path(lone), dataset, out=tmp_path / "out", split="test", sampling=SamplingFlags(steps="auto")
+        )
 
 
 @pytest.mark.parametrize("flag", ["eta", "churn", "guide", "guidance"])
@@ -116,15 +126,15 @@ def test_a_curve_knows_no_other_flags(
     words: dict[str, Any] = {"out": tmp_path / "out", "steps": "auto", flag: "20" if flag == "guide" else 0.5}
     with pytest.raises(UsageError, match=f"--steps auto with --{flag}, which changes how many"):
         if task == "masks":
-            segmenting.segment(segment_run, dataset, split="test", **words)
+            segmenting.segment(segment_run, dataset, split="test", **as_flags(words))
         else:
-            generating.generate(generate_run, **words)
+            generating.generate(generate_run, **as_flags(words))
 
 
 def test_a_curve_of_older_weights_is_passed_over(segment_run: Path, dataset: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(segment_run, run)
-    segmenting.segment(run, dataset, out=tmp_path / "a", split="test", samples=2, steps="auto")
+    segmenting.segment(run, dataset, out=tmp_path / "a", split="test", samples=2, sampling=SamplingFlags(steps="auto"))
     assert load_model(run).curve is not None
     weights = Run(segment_run).weights().relative_to(segment_run)
     shutil.copy(run / "twin" / Run(segment_run / "twin").weights().relative_to(segment_run / "twin"), run / weights)

@@ -11,9 +11,9 @@ from sfumato.commands import evaluate_images, report, train
 from sfumato.commands import generate as generating
 from sfumato.commands import pair as pairing
 from sfumato.commands import prepare as preparing
-from sfumato.commands.output.samples import files_of
 from sfumato.data.manifest import read_manifest
 from sfumato.experiment.inference import Wanted
+from sfumato.outputs.samples import files_of
 
 from .conftest import TINY
 

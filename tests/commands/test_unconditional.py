@@ -8,6 +8,7 @@ import pytest
 
 from sfumato.commands import bench, evaluate_images, info, prepare, prove, train
 from sfumato.commands import generate as generating
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.run import load_model
@@ -53,7 +54,7 @@ def test_a_class_is_refused_in_words(run: Path, dataset: Path, tmp_path: Path) -
     assert "--cond class" in error.value.remedy
     assert generating.generate(run, out=tmp_path / "out", class_="unconditional", count=2)["images"]
     with pytest.raises(UsageError, match="guidance"):
-        generating.generate(run, out=tmp_path / "other", guidance=2.0)
+        generating.generate(run, out=tmp_path / "other", sampling=SamplingFlags(guidance=2.0))
 
 
 def test_it_goes_on_as_it_was_and_not_otherwise(run: Path, dataset: Path, tmp_path: Path) -> None:
@@ -71,7 +72,9 @@ def test_it_goes_on_as_it_was_and_not_otherwise(run: Path, dataset: Path, tmp_pa
 def test_it_can_be_measured_and_timed(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sfumato.experiment.fewest_steps.STEPS", (2, 3))
     monkeypatch.setattr("sfumato.experiment.fewest_steps.IMAGES", 4)
-    assert generating.generate(run, out=tmp_path / "out", steps="auto", count=2)["images"] == {"unconditional": 2}
+    assert generating.generate(run, out=tmp_path / "out", sampling=SamplingFlags(steps="auto"), count=2)["images"] == {
+        "unconditional": 2
+    }
     assert bench.bench("sample", run, seconds=0.05)
 
 

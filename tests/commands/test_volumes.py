@@ -17,7 +17,7 @@ from sfumato.commands import evaluate, train
 from sfumato.commands import prepare as preparing
 from sfumato.commands import segment as segmenting
 from sfumato.commands import toy as toys
-from sfumato.commands.output.prediction import Writer
+from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.pack import Pack
@@ -26,6 +26,7 @@ from sfumato.data.source import find_cases
 from sfumato.data.units import Form, units
 from sfumato.experiment.inference import Ensemble
 from sfumato.experiment.run import load_model
+from sfumato.outputs.predictions import Writer, Writing
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +49,7 @@ def run(scans: Path) -> Path:
 @pytest.fixture(scope="module")
 def predictions(run: Path, scans: Path) -> Path:
     out = run.parent / "predictions"
-    segmenting.segment(run, scans, out=out, samples=2, steps=2)
+    segmenting.segment(run, scans, out=out, samples=2, sampling=SamplingFlags(steps=2))
     return out
 
 
@@ -106,7 +107,7 @@ def test_the_right_answer_comes_back_voxel_by_voxel(run: Path, scans: Path, tmp_
                 members=np.moveaxis(np.eye(3, dtype=np.float32)[truth], -1, 0)[None],
             )
 
-    writer = Writer(folder=tmp_path, spec=spec, save=frozenset(), form="same")
+    writer = Writer(folder=tmp_path, spec=spec, writing=Writing(save=()))
     assert [row["planes"] for row in writer.write(wanted, ensembles())] == [len(unit.cases) for unit in wanted]
     for file in sorted((scans / "labels").glob("*.nii.gz")):
         written = np.asarray(nibabel.load(tmp_path / "masks" / file.name).dataobj)
@@ -114,7 +115,14 @@ def test_the_right_answer_comes_back_voxel_by_voxel(run: Path, scans: Path, tmp_
 
 
 def test_one_volume_by_itself_gets_the_same_mask(run: Path, scans: Path, predictions: Path, tmp_path: Path) -> None:
-    segmenting.segment(run, scans / "images" / "scan_001.nii.gz", out=tmp_path / "one", samples=2, steps=2, save="none")
+    segmenting.segment(
+        run,
+        scans / "images" / "scan_001.nii.gz",
+        out=tmp_path / "one",
+        samples=2,
+        sampling=SamplingFlags(steps=2),
+        save="none",
+    )
     alone, among = (
         np.asarray(nibabel.load(folder / "masks" / "scan_001.nii.gz").dataobj)
         for folder in (tmp_path / "one", predictions)
@@ -125,7 +133,9 @@ def test_one_volume_by_itself_gets_the_same_mask(run: Path, scans: Path, predict
 
 def test_planes_as_pictures(run: Path, scans: Path, tmp_path: Path) -> None:
     file = scans / "images" / "scan_000.nii.gz"
-    result = segmenting.segment(run, file, out=tmp_path / "png", samples=1, steps=1, format="png", save="overlay")
+    result = segmenting.segment(
+        run, file, out=tmp_path / "png", samples=1, sampling=SamplingFlags(steps=1), format="png", save="overlay"
+    )
     assert result["cases"] == min(nibabel.load(file).shape)
     assert len(list((tmp_path / "png" / "masks").glob("scan_000_*.png"))) == result["cases"]
 
@@ -162,7 +172,14 @@ def test_what_is_written_has_the_fields_of_geometry_of_its_scan(run: Path, scans
     image.header.set_qform(moved, code=1)
     image.header.set_xyzt_units("micron")
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), None, image.header), tmp_path / "scan.nii.gz")
-    segmenting.segment(run, tmp_path / "scan.nii.gz", out=tmp_path / "out", samples=1, steps=1, save="uncertainty")
+    segmenting.segment(
+        run,
+        tmp_path / "scan.nii.gz",
+        out=tmp_path / "out",
+        samples=1,
+        sampling=SamplingFlags(steps=1),
+        save="uncertainty",
+    )
     scan = nibabel.load(tmp_path / "scan.nii.gz").header
     for kind in ("masks", "uncertainty"):
         written = nibabel.load(tmp_path / "out" / kind / "scan.nii.gz").header
@@ -178,7 +195,9 @@ def test_a_dicom_series_comes_back_without_its_patient(run: Path, tmp_path: Path
     pytest.importorskip("highdicom")
     series = dicom_series(tmp_path / "scan")
     out = tmp_path / "out"
-    segmenting.segment(run, series.parent, out=out / "predictions", samples=2, steps=2, format=form)
+    segmenting.segment(
+        run, series.parent, out=out / "predictions", samples=2, sampling=SamplingFlags(steps=2), format=form
+    )
     preparing.prepare(series.parent, out=out / "dataset", size="8")
     converting.convert(series.parent, to="folder", out=out / "pictures")
     checking.check(series.parent, out=out / "check")
@@ -199,7 +218,15 @@ def test_a_dicom_segmentation_is_linked_to_its_series_on_request(
     series = dicom_series(tmp_path / "scan")
     image = pydicom.dcmread(series)
     for link in (False, True):
-        segmenting.segment(run, series.parent, out=tmp_path / str(link), samples=1, steps=1, save="none", link=link)
+        segmenting.segment(
+            run,
+            series.parent,
+            out=tmp_path / str(link),
+            samples=1,
+            sampling=SamplingFlags(steps=1),
+            save="none",
+            link=link,
+        )
         said = " ".join(capsys.readouterr().err.split())
         (mask,) = (tmp_path / str(link) / "masks").iterdir()
         written = pydicom.dcmread(mask)

@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sfumato.commands.output.prediction import Writer
-from sfumato.commands.output.samples import _safe_names
 from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, file_names, is_safe_id, read_manifest
@@ -18,6 +16,8 @@ from sfumato.data.spec import Spec
 from sfumato.data.units import units
 from sfumato.errors import DataError
 from sfumato.experiment.inference import Ensemble, Wanted
+from sfumato.outputs.predictions import Writer, Writing
+from sfumato.outputs.samples import _safe_names
 
 from .bad import PIXELS, png
 from .sound import npz, zipped
@@ -102,7 +102,7 @@ def test_names_of_classes_do_not_lead_out_of_the_folder(tmp_path: Path) -> None:
     out = tmp_path / "deep" / "deeper" / "out"
     out.mkdir(parents=True)
     save = frozenset({"probability", "uncertainty", "overlay", "members"})
-    list(Writer(folder=out, spec=spec, save=save, form="same").write(wanted, iter([drawn])))
+    list(Writer(folder=out, spec=spec, writing=Writing(save=save)).write(wanted, iter([drawn])))
     written = [path.relative_to(tmp_path) for path in tmp_path.rglob("*") if path.is_file() and "evil" in path.name]
     assert {path.parent for path in written} == {Path("deep/deeper/out/probability")} and len(written) == 2
     assert not Path("/evil.png").exists()

@@ -1,18 +1,39 @@
 """The names of Python: where they come from, that they say nothing unless somebody listens, what they return."""
 
 import re
+import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import sfumato
-from sfumato import Length, Preparation, Reading, Training, check, evaluate_masks, prepare, report, resume, train
+from sfumato import (
+    Length,
+    Preparation,
+    Reading,
+    Sampling,
+    Training,
+    Writing,
+    check,
+    evaluate_masks,
+    find_cases,
+    prepare,
+    progress,
+    prove,
+    report,
+    resume,
+    segment,
+    train,
+)  # fmt: skip
 from sfumato.data.toys.toy import make_toy
 from sfumato.errors import UsageError
 from sfumato.progress import Bar, bar, hushed, listening, say
@@ -119,18 +140,83 @@ def test_a_model_is_trained_planned_and_goes_on(scans: Path, tmp_path: Path) -> 
     assert resume(trained.folder, length=Length(until_steps=3)).summary["step"] == 3
 
 
-def test_what_the_readme_says_of_python_runs(scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its first block as it stands, but for the minutes and the pixels."""
+def readme_blocks() -> list[str]:
     text = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    block = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0]
-    assert "size=64" in block and '"train.minutes": 15' in block
-    block = block.replace("size=64", "size=16").replace('"train.minutes": 15', '"train.steps": 1, "sample.steps": 2')
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
+def test_what_the_readme_says_of_python_runs(
+    scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its blocks as they stand, but for the minutes, the pixels and the models of a proof; nothing is printed."""
+    first, second, at_work = readme_blocks()
+    assert "size=64" in first and '"train.minutes": 15' in first and '"train.minutes": 30' in second
+    few = {**SMALL, "train.steps": 2, "sample.steps": 2, "validate.cases": 2}
+    first = first.replace("size=64", "size=16").replace('{"train.minutes": 15}', repr(few))
+    second = second.replace('{"train.minutes": 30}', repr(few)).replace("balance=True", "balance=True, steps=2")
     copytree(scans / "images", tmp_path / "scans")
     copytree(scans / "masks" / "reader_0", tmp_path / "outlines")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(progress, "_listener", None)
     told: dict[str, Any] = {}
-    exec(block, told)
-    assert told["run"].summary["twin"]["step"] == 1 and (tmp_path / "check.html").is_file()
+    exec(first, told)
+    assert told["run"].joinpath("twin").is_dir() and (tmp_path / "check.html").is_file()
+    assert 0 <= told["scores"].summary["foreground_mean"]["Dice"] <= 1 and told["page"].name == "report.html"
+    exec(at_work, told)
+    assert told["mask"].shape == (24, 24)
+    shutil.rmtree(tmp_path / "dataset")
+    prepare(classes_of(tmp_path), out="dataset", preparation=Preparation(size=16))
+    exec(second, told)
+    assert told["proof"].summary["arms"] and told["images"].summary["metrics"]
+    assert (
+        Counter(case.origin for case in find_cases(told["mixed"]).cases)["synthetic"]
+        == told["images"].summary["images"]
+    )
+    assert capsys.readouterr() == ("", "")
+
+
+def classes_of(place: Path, most: int = 36) -> Path:
+    """Images of two classes, one of them rare."""
+    noise = np.random.default_rng(0)
+    for name, count in (("benign", most), ("malignant", most // 3)):
+        (place / "classes" / name).mkdir(parents=True)
+        for number in range(count):
+            pixels = noise.integers(0, 256, (16, 16), np.uint8)
+            Image.fromarray(pixels).save(place / "classes" / name / f"{name}{number:02}.png")
+    return place / "classes"
+
+
+def test_a_model_that_is_loaded_is_used_as_one_that_is_named(scans: Path, tmp_path: Path) -> None:
+    made = prepare(scans, out=tmp_path / "set", preparation=Preparation(size=16))
+    few = {**SMALL, "train.steps": 2, "sample.steps": 2, "validate.cases": 2}
+    run = train("segment", made.folder, out=tmp_path / "run", training=Training(changes=few, twin=True))
+    writing, sampling = Writing(save=["probability"], form="png"), Sampling(steps=3, sampler="ddim", eta=0.5)
+    named = segment(
+        run.folder, made.folder, split="test", out=tmp_path / "named", samples=2, sampling=sampling, writing=writing
+    )
+    loaded = segment(
+        run.model(), made.folder, split="test", out=tmp_path / "loaded", samples=2, sampling=sampling, writing=writing
+    )
+    assert named.network_calls == loaded.network_calls == 2 * 3 and named.summary["members"] == 2
+    assert {path.name for path in named.folder.iterdir() if path.is_dir()} == {"masks", "probability", "twin"}
+    assert len(named.units) == len(loaded.units) == named.summary["cases"]
+    for file in (named.folder / "probability").iterdir():
+        assert file.read_bytes() == (loaded.folder / "probability" / file.name).read_bytes()
+    planned = segment(run.folder, made.folder, out=tmp_path / "planned", dry_run=True)
+    assert planned.summary == {} and not planned.folder.exists()
+
+
+def test_words_of_python_are_refused_as_those_of_the_command_line(scans: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--save everything"):
+        Writing(save=["everything"])  # type: ignore[list-item]
+    with pytest.raises(UsageError, match="--link with --format png"):
+        Writing(link=True, form="png")
+    with pytest.raises(UsageError, match="--shard 2/2"):
+        segment(tmp_path / "run", scans, out=tmp_path / "out", shard=(2, 2))
+    with pytest.raises(UsageError, match="--ratios 0,1"):
+        prove(scans, scans, out=tmp_path / "out", ratios=[1.0, 0.0])
+    with pytest.raises(UsageError, match="0 workers"):
+        prove(scans, scans, out=tmp_path / "out", workers=0)
 
 
 def test_paths_may_be_text(scans: Path, tmp_path: Path) -> None:

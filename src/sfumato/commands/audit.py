@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sfumato.commands.flags.device import Device
-from sfumato.commands.flags.drawing import load_twin
 from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.layout import show_table
-from sfumato.commands.output.verdict import refuse_constant
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN, arms_of
 from sfumato.evaluation.audit.measure import Row, measure
 from sfumato.evaluation.audit.reading import Audit, Line, bounds
+from sfumato.evaluation.refusal import refuse_constant
 from sfumato.evenly import evenly
+from sfumato.experiment.mask_sampling import load_twin
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.run import Model, Run, load_model
 from sfumato.metrics.interval import Interval

@@ -1,8 +1,6 @@
 """`sfumato evaluate images`: how generated images differ from real ones, and whether they are copies of them."""
 
 import math
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,34 +9,14 @@ from cyclopts import Parameter
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.layout import show_table
-from sfumato.data.channels import read_case
-from sfumato.data.formats.image import write_image
-from sfumato.data.manifest import is_prepared
-from sfumato.errors import UsageError
 from sfumato.evaluation.images.draws import MATCHED, POOLED
-from sfumato.evaluation.images.examine import Answer, Question, RealData, examine, summary
+from sfumato.evaluation.images.examine import Answer
 from sfumato.evaluation.images.panel import Measure
-from sfumato.evaluation.images.read import Part, sample_cases
-from sfumato.evaluation.images.spaces import Wish, parse_features
-from sfumato.evaluation.images.statistics import read_reference
-from sfumato.evaluation.images.write import (
-    as_json,
-    copies_summary,
-    write_metrics,
-    write_scores,
-    write_sheets,
-    write_summary,
-)
-from sfumato.experiment.dataset import opened
-from sfumato.experiment.output_folder import claim_output
-from sfumato.experiment.pictures import spared
-from sfumato.local import Names
+from sfumato.evaluation.images.read import Part
 from sfumato.progress import say
-from sfumato.provenance import called, write_provenance
 from sfumato.reporting.meaning import heading
 from sfumato.reporting.reading import z_text
-from sfumato.training.hardware import set_up
-from sfumato.training.processes import choose_device
+from sfumato.verbs.evaluate_images import FEATURES, evaluate_images
 from sfumato.wording import counted
 
 IN_SHORT = ("kid", "kid_of_training", "frechet", "frechet_reference", "recall", "coverage", "ms_ssim", "duplicates")
@@ -51,7 +29,7 @@ def images(
     /,
     *,
     out: Path,
-    features: str = "own,radiomics,pixels",
+    features: str = ",".join(FEATURES),
     real_split: Part = "auto",
     holdout: Path | None = None,
     reference: Path | None = None,
@@ -75,85 +53,13 @@ def images(
         device: Where to work.
         overwrite: Replace a folder that is not empty.
     """
-    choose_device(device)
-    named = {"samples": samples, "real": real, "holdout": holdout, "reference": reference}
-    inputs = {role: path for role, path in named.items() if path is not None}
-    _check(real, holdout, reference, real_split)
-    claim = claim_output(out, overwrite=overwrite, inputs=list(inputs.values()))
-    question = Question(
-        samples=samples, wishes=parse_features(features), part=real_split, copies=copies, seed=seed, device=set_up(),
-        tell=say,
+    comparison = evaluate_images(
+        samples, real, out=out, features=features.split(","), real_split=real_split, holdout=holdout,
+        reference=reference, copies=copies, seed=seed, device=device, overwrite=overwrite,
     )  # fmt: skip
-    with _real(real, holdout, samples) as data:
-        answer = examine(question, data, None if reference is None else read_reference(reference))
-        with claim.folder() as folder:
-            told = _write(folder, answer, question)
-            write_provenance(folder, inputs=inputs | _weights(question.wishes), seed=seed)
-    _show(answer)
+    _show(comparison.answer)
     say(f"the comparison is in {out}")
-    return {"evaluation": str(out), **told}
-
-
-def _check(real: Path | None, holdout: Path | None, reference: Path | None, part: Part) -> None:
-    if real is None and reference is None:
-        raise UsageError(
-            "there is nothing to compare with", expected="REAL, a dataset or source of real images, or --reference",
-            remedy="sfumato evaluate images SAMPLES REAL --out OUT",
-        )  # fmt: skip
-    if real is None and (holdout is not None or part != "auto"):
-        raise UsageError("--holdout and --real-split belong to REAL", expected="a dataset of real images")
-    if holdout is not None and part != "auto":
-        raise UsageError("--holdout and --real-split both say what to compare with", expected="one of both")
-
-
-@contextmanager
-def _real(real: Path | None, holdout: Path | None, samples: Path) -> Iterator[RealData | None]:
-    """The data sets; a source that is not prepared is brought to the size of the samples."""
-    if real is None:
-        yield None
-        return
-    size = None if is_prepared(real) else _size(samples)
-    with opened(real, size=size) as pack:
-        other = nullcontext(None) if holdout is None else opened(holdout, size=pack.spec.size)
-        with other as further:
-            yield RealData(pack, called(real) or "REAL", further, (called(holdout) or "HOLDOUT") if holdout else "")
-
-
-def _size(samples: Path) -> tuple[int, int]:
-    height, width, _ = read_case(sample_cases(samples).cases[0]).shape
-    return height, width
-
-
-def _weights(wishes: Sequence[Wish]) -> dict[str, Path]:
-    """Files of weights that are on this machine."""
-    return {wish.kind: Path(wish.weights) for wish in wishes if wish.weights and Path(wish.weights).exists()}
-
-
-def _write(folder: Path, answer: Answer, question: Question) -> dict[str, Any]:
-    """All files; what `summary.json` says."""
-    found = answer.copies.found
-    write_metrics(folder / "metrics.csv", answer.measures)
-    write_scores(
-        folder / "scores.csv", answer.generated.cases, None if found is None else found.verdicts,
-        source=question.samples,
-    )  # fmt: skip
-    if answer.real is not None:
-        with spared("a sheet of real and generated images"):
-            write_sheets(folder / "sheets", answer.real, answer.generated)
-    if answer.copies.pairs is not None:
-        with spared("the closest pairs"):
-            write_image(folder / "copies.png", answer.copies.pairs())
-    names = Names(folder)
-    told: dict[str, Any] = {
-        "kind": "images",
-        "samples": names(question.samples.resolve()),
-        **summary(answer),
-        "copies": None if found is None else copies_summary(found),
-        "metrics": as_json(answer.measures),
-    }
-    names.keep()
-    write_summary(folder / "summary.json", told)
-    return told
+    return {"evaluation": str(out), **comparison.summary}
 
 
 def _show(answer: Answer) -> None:

@@ -1,43 +1,15 @@
-"""`sfumato pair`: images with their masks, as a dataset to train segmenters on.
+"""`sfumato pair`: images with their masks, as a dataset to train segmenters on."""
 
-Attempts are made in the order of their seeds until enough are kept, so those that are finished are always the first
-ones, and the same command goes on after them.
-"""
-
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from sfumato.commands.flags.device import Device
-from sfumato.commands.flags.guiding import build_flags
-from sfumato.commands.flags.numbers import Count, Index, NonNegative
-from sfumato.commands.flags.overshoot import warn_of_overshoot
-from sfumato.commands.flags.wishes import known_class
-from sfumato.commands.output.pairs import SHOWN, facts_of, item_of, write_pair, write_tables
-from sfumato.commands.output.summary import read_summary
-from sfumato.commands.output.verdict import refuse_constant
-from sfumato.data.manifest import is_prepared
-from sfumato.data.pack import Pack
-from sfumato.errors import ModelError, UsageError
-from sfumato.evaluation.pairs.check import Check, check_fits
-from sfumato.evaluation.pairs.making import Maker
-from sfumato.evaluation.pairs.sources import Changed, Drawn, MaskSource
-from sfumato.experiment.inference import Wanted
-from sfumato.experiment.run import Model, Run, load_model
-from sfumato.experiment.sharded_job import Facts, Shard, Share, Work, asked_by
-from sfumato.progress import bar, say
-from sfumato.provenance import digest, write_provenance
-from sfumato.training.hardware import set_up
-from sfumato.training.processes import choose_device
+from sfumato.commands.flags.numbers import Count, Index
+from sfumato.commands.flags.sampling import AS_TRAINED, SamplingFlags
+from sfumato.progress import say
+from sfumato.verbs.pair import BATCH, Paired
+from sfumato.verbs.pair import pair as _pair
 from sfumato.wording import counted
-
-TRIES = 10
-"""Attempts for each pair that is asked for, unless `--attempts` says otherwise."""
 
 
 def pair(
@@ -54,13 +26,9 @@ def pair(
     rejected: bool = False,
     class_: str | None = None,
     seed: Index = 0,
-    steps: Count | None = None,
-    sampler: str | None = None,
-    grid: str | None = None,
-    guidance: NonNegative | None = None,
-    guidance_interval: str | None = None,
+    sampling: SamplingFlags = AS_TRAINED,
     subdirs: bool = False,
-    batch: Count = 32,
+    batch: Count = BATCH,
     device: Device = "auto",
     overwrite: bool = False,
     dry_run: bool = False,
@@ -84,203 +52,33 @@ def pair(
         rejected: Also write the pairs that were not kept, into rejected/.
         class_: Only this class; 'unconditional' for none.
         seed: Of the first attempt; the next ones have the numbers after it. A seed and a class are one pair.
-        steps: Steps of the sampler.
-        sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
-        grid: One of sample.grid in docs/recipe.md, such as log_snr, karras or uniform.
-        guidance: Guidance scale, away from 'no mask' and 'no class'; 1 is none.
-        guidance_interval: Guide only at these noise-to-signal ratios, like 0.2,3: above the first, up to the second.
+        sampling: How each pair is drawn.
         subdirs: Put images and masks into folders of 1,000, for sets of many thousands.
         batch: Pairs made at once; bounds the memory.
         device: Where to work.
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.
     """
-    flags = dict(locals())
-    choose_device(device)
-    if count < 1 or (attempts is not None and attempts < count):
-        raise UsageError(f"--count {count} with --attempts {attempts}", expected="a pair or more, each an attempt")
-    if quantile is not None and segmenter is None:
-        raise UsageError("--quantile without a segmenter", remedy="--segmenter RUN, or leave it out")
-    loaded = load_pair_model(model)
-    draw = partial(loaded.sampler, sampler=sampler, grid=grid)
-    warn_of_overshoot(loaded, draw(steps=steps), again=lambda steps: draw(steps=steps))
-    maker = Maker(
-        model=loaded,
-        sampler=draw(steps=steps),
-        guidance=build_flags(loaded, model, guidance=guidance, guidance_interval=guidance_interval, guide=None),
-        masks=_mask_source(loaded, model, masks, change),
-        check=None if segmenter is None else _check(loaded, segmenter, 0.1 if quantile is None else quantile),
-    )
-    order = _Order(
-        maker=maker, wanted=_plan(loaded, attempts or TRIES * count, class_, seed), count=count, subdirs=subdirs
-    )
-    hashes = {name: _hash(path) for name, path in (("masks", masks), ("segmenter", segmenter)) if path}
-    asked = asked_by(flags, model=loaded.sha256, **hashes)
-    work = Work(out=out, asked=asked, items=[item_of(each) for each in order.wanted])
-    inputs = {name: path for name, path in (("model", model), ("masks", masks), ("segmenter", segmenter)) if path}
-    claim = work.claim(overwrite=overwrite, inputs=list(inputs.values()))
-    if claim is not None and not dry_run:
-        with work.share(Shard(0, 1)) as share:
-            _attempt(order, share, done=work.finished(), batch=batch, rejected=rejected)
-        _refuse_nothing(work.finished())
-        with replace(work, items=[*work.finished()]).finishing(claim) as finished:
-            if finished is not None:
-                write_tables(maker, finished, count=count, rejected=rejected, subdirs=subdirs)
-                write_provenance(finished.files, inputs=inputs, seed=seed, model=loaded.told, asked=asked)
-    return _result(order, out, dry_run=dry_run)
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Order:
-    """What is to be made.
-
-    Attributes:
-        maker: makes it.
-        wanted: the attempts.
-        count: pairs to keep.
-        subdirs: whether files lie in folders of a thousand.
-    """
-
-    maker: Maker
-    wanted: Sequence[Wanted]
-    count: int
-    subdirs: bool
-
-
-def load_pair_model(path: Path) -> Model:
-    """A model that makes images with masks, on the device of this process.
-
-    Raises:
-        UsageError: it makes something else.
-    """
-    model = load_model(path, device=set_up())
-    if model.layout.pairs not in ("joint", "image_from_mask"):
-        raise UsageError(
-            f"{path} makes no pairs: it was trained to {model.recipe.task} {model.layout.told}",
-            expected="a model of images with masks",
-            remedy="sfumato train generate DATASET --pairs joint, or image_from_mask",
-        )
-    return model
-
-
-def _mask_source(model: Model, path: Path, masks: Path | None, strength: float | None) -> MaskSource | None:
-    """Where masks come from; None where they are made with their images.
-
-    Raises:
-        UsageError: a flag that would do nothing, a source without masks, or none at all.
-    """
-    given = [flag for flag, value in {"--masks": masks, "--change": strength}.items() if value is not None]
-    if not model.layout.from_mask:
-        if given:
-            raise UsageError(f"{' and '.join(given)}: {path} makes masks with their images", remedy="leave it out")
-        return None
-    place = masks or (Run(path).found_dataset() if Run(path).exists() else None)
-    if place is None:
-        raise UsageError(
-            f"{path} makes images from masks, and there are none", remedy="--masks DATASET, or a run of a mask model"
-        )
-    if is_prepared(place):
-        return _changed(model, place, 1.0 if strength is None else strength)
-    if strength is not None:
-        raise UsageError(f"--change {strength:g} is for real masks, and {place} draws them", remedy="leave it out")
-    source = load_model(place, device=str(model.device))
-    if source.layout.pairs != "mask":
-        raise UsageError(f"{place} makes no masks", expected="a run of train generate --pairs mask, or a dataset")
-    check_fits(source, model)
-    return Drawn(model=source, sampler=source.sampler())
-
-
-def _changed(model: Model, dataset: Path, strength: float) -> Changed:
-    pack = Pack.open(dataset)
-    if (pack.spec.size, pack.spec.mask_classes) != (model.spec.size, model.spec.mask_classes) or pack.spec.ignore:
-        raise UsageError(
-            f"{dataset} has other masks than {model.name} was trained on",
-            expected=f"{' x '.join(map(str, model.spec.size))} pixels of {', '.join(model.spec.mask_classes)}",
-        )
-    source = Changed(pack=pack, strength=strength, sha256=digest(dataset) or "")
-    say(f"masks of the training split, changed by {source.told}")
-    return source
-
-
-def _check(model: Model, segmenter: Path, quantile: float) -> Check:
-    """The check by a segmenter on its own dataset."""
-    run, reader = Run(segmenter), load_model(segmenter, device=str(model.device))
-    if reader.recipe.task != "segment" or not run.exists():
-        raise UsageError(f"--segmenter {segmenter}", expected="a run folder of sfumato train segment, with its dataset")
-    check_fits(reader, model)
-    check = Check.of(reader, Pack.open(run.found_dataset()), quantile=quantile)
-    refuse_constant(check.constant, whom=f"the segmenter {segmenter}", result={"check": check.told()})
-    if check.threshold <= 0:
-        raise UsageError(
-            f"--quantile {quantile:g} gives a threshold of 0, at which every pair is kept: so many of the "
-            f"{counted(len(check.real), 'real case')} does the segmenter miss altogether",
-            expected="a larger --quantile", remedy="train the segmenter longer, or leave it out",
-        )  # fmt: skip
-    below = counted(check.below, "lies", "lie")
-    cases = counted(len(check.real), "real validation case")
-    say(f"kept at a Dice of {check.threshold:.3f} or more: of {cases}, {below} below (--quantile {quantile:g})")
-    return check
-
-
-def _hash(path: Path) -> str | None:
-    """What identifies a dataset or a model."""
-    return digest(path) if is_prepared(path) or path.is_file() else load_model(path).sha256
-
-
-def _plan(model: Model, attempts: int, label: str | None, seed: int) -> list[Wanted]:
-    """The attempts: a class follows from its seed, so that each can be made again alone."""
-    classes = model.spec.classes
-    only = None if label is None else known_class(label, classes)
-    labels: Sequence[str | None] = [only] if label is not None or not classes else classes
-    return [Wanted(k, labels[(seed + k) % len(labels)], seed + k) for k in range(attempts)]
-
-
-def _attempt(order: _Order, share: Share, *, done: Mapping[str, Facts], batch: int, rejected: bool) -> None:
-    """Attempts in the order of their seeds until enough are kept; those that are done count."""
-    numbers = {True: sum(facts["kept"] for facts in done.values())}
-    numbers[False] = len(done) - numbers[True]
-    todo = set(share.todo)
-    wanted = [image for image in order.wanted if item_of(image) in todo] if numbers[True] < order.count else []
-    since = time.perf_counter()
-    with bar("making pairs", total=order.count) as progress:
-        for each in order.maker.pairs(wanted, batch=batch, tell=say):
-            name = item_of(each.wanted)
-            if each.kept or rejected:
-                folder = share.files if each.kept else share.files / "rejected"
-                write_pair(order.maker, each, folder, subdirs=order.subdirs)
-            if numbers[each.kept] < SHOWN:
-                np.savez(share.aside / f"{name}.npz", image=each.image, mask=each.mask)
-            now = time.perf_counter()
-            share.note(name, **facts_of(each), seconds=round(now - since, 4))
-            since = now
-            numbers[each.kept] += 1
-            progress.update(numbers[True], note=f"{numbers[False]} rejected")
-            if numbers[True] == order.count:
-                break
-
-
-def _refuse_nothing(done: Mapping[str, Facts]) -> None:
-    """A folder without pairs is none.
-
-    Raises:
-        ModelError: not one attempt was kept.
-    """
-    if not any(facts["kept"] for facts in done.values()):
-        best = max((facts["dice"] or 0.0 for facts in done.values()), default=0.0)
-        raise ModelError(
-            f"none of {counted(len(done), 'attempt')} was kept: the best has a Dice of {best:.3f} with the segmenter",
-            remedy="train the generator longer, or give more --attempts or a smaller --quantile",
-        )
-
-
-def _result(order: _Order, out: Path, *, dry_run: bool) -> dict[str, Any]:
+    paired = _pair(
+        model, out=out, count=count, masks=masks, change=change, segmenter=segmenter, quantile=quantile,
+        attempts=attempts, rejected=rejected, label=class_, seed=seed, sampling=sampling, subdirs=subdirs, batch=batch,
+        device=device, overwrite=overwrite, dry_run=dry_run,
+    )  # fmt: skip
     if dry_run:
-        calls = order.maker.calls
-        pairs, attempts = counted(order.count, "pair"), counted(len(order.wanted), "attempt")
-        say(f"would keep {pairs} of at most {attempts} of {counted(calls, 'network call')} in {out}")
-        return {"folder": str(out), "asked": order.count, "attempts": len(order.wanted), "network_calls": calls}
-    summary = read_summary(out)
-    for sentence in summary.get("reading", ()):
+        return _planned(paired)
+    for sentence in paired.summary.get("reading", ()):
         say(sentence)
     say(f"written to {out}")
-    return {"folder": str(out), **summary}
+    return {"folder": str(out), **paired.summary}
+
+
+def _planned(paired: Paired) -> dict[str, Any]:
+    pairs, attempts = counted(paired.count, "pair"), counted(paired.attempts, "attempt")
+    calls = counted(paired.network_calls, "network call")
+    say(f"would keep {pairs} of at most {attempts} of {calls} in {paired.folder}")
+    return {
+        "folder": str(paired.folder),
+        "asked": paired.count,
+        "attempts": paired.attempts,
+        "network_calls": paired.network_calls,
+    }

@@ -1,37 +1,15 @@
 """`sfumato reconstruct`: images noised to a level and denoised again: what a model keeps, and what it replaces."""
 
-from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index
-from sfumato.commands.flags.overshoot import warn_of_overshoot
-from sfumato.commands.generate import load_generator
-from sfumato.commands.output.origin import drawn_by, made_by
-from sfumato.data.formats.image import ending_of, write_image
-from sfumato.data.manifest import Case, write_manifest
-from sfumato.data.source import find_cases
-from sfumato.data.spec import read_input, to_data
-from sfumato.errors import UsageError
-from sfumato.evenly import evenly
-from sfumato.experiment.inference import final, steps_from
-from sfumato.experiment.output_folder import claim_output
-from sfumato.experiment.pictures import spared
-from sfumato.experiment.run import Model
-from sfumato.progress import bar, say
-from sfumato.provenance import write_provenance
-from sfumato.randomness import Noise, derive_seed
-from sfumato.reporting.figures import heat, strips
-from sfumato.tasks.film import visible
-from sfumato.tasks.task import Sampler, to_uint8
-from sfumato.training.processes import choose_device
+from sfumato.commands.flags.sampling import AS_TRAINED, SamplingFlags
+from sfumato.progress import say
+from sfumato.verbs.reconstruct import BATCH
+from sfumato.verbs.reconstruct import reconstruct as _reconstruct
 from sfumato.wording import counted
-
-SHEET_COLUMNS = 8
 
 
 def reconstruct(
@@ -41,12 +19,10 @@ def reconstruct(
     *,
     out: Path,
     noise: float = 0.5,
-    steps: Count | None = None,
-    sampler: str | None = None,
-    grid: str | None = None,
+    sampling: SamplingFlags = AS_TRAINED,
     count: Count = 16,
     seed: Index = 0,
-    batch: Count = 32,
+    batch: Count = BATCH,
     device: Device = "auto",
     overwrite: bool = False,
     dry_run: bool = False,
@@ -57,10 +33,9 @@ def reconstruct(
         model: A run folder, a checkpoint or a model.safetensors.
         source: An image, a folder of images, or a dataset; their classes are told to the model if it knows them.
         out: The folder to write.
-        noise: How much: a time from 0, nothing, to 1, where the image is gone.
-        steps: Steps of the whole way from noise; those below the level are taken.
-        sampler: One of sample.sampler in docs/recipe.md, such as dpmpp_2m, heun, ddim or ancestral.
-        grid: One of sample.grid in docs/recipe.md, such as log_snr, karras or uniform.
+        noise: How much: a time from 0, nothing, to 1, where the image is gone; of the steps from noise, those below it
+            are taken.
+        sampling: How each is drawn.
         count: At most so many images, spread over the source.
         seed: With the case's name it decides the noise.
         batch: Images drawn at once; bounds the memory.
@@ -68,117 +43,19 @@ def reconstruct(
         overwrite: Replace a folder that is not empty.
         dry_run: Only say what would be written.
     """
-    choose_device(device)
-    check_level(noise)
-    loaded = load_generator(model)
-    draw = partial(loaded.sampler, sampler=sampler, grid=grid)
-    drawn = draw(steps=steps).below(noise)
-    warn_of_overshoot(loaded, drawn, again=lambda steps: draw(steps=steps).below(noise))
-    cases = evenly(find_cases(source, hints=loaded.spec.as_taught()).cases, count)
-    claim = claim_output(out, overwrite=overwrite, inputs=[source], used=[model])
-    result = {"reconstructions": str(out), "images": len(cases), "network_calls": drawn.calls}
+    done = _reconstruct(
+        model, source, out=out, noise=noise, sampling=sampling, count=count, seed=seed, batch=batch, device=device,
+        overwrite=overwrite, dry_run=dry_run,
+    )  # fmt: skip
+    images = counted(done.images, "image")
     if dry_run:
-        calls = counted(drawn.calls, "network call")
-        say(f"would reconstruct {counted(len(cases), 'image')} with {calls} each into {out}")
-        return result
-    with claim.folder() as folder:
-        made = _reconstructions(loaded, drawn, cases, seed=seed, batch=batch)
-        rows = _write(loaded, cases, made, folder, drawn, seed=seed)
-        inputs = {"model": model, "source": source}
-        write_provenance(folder, inputs=inputs, seed=seed, model=loaded.told, noise=noise)
-    means = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in means.items())
-    say(f"{counted(len(cases), 'image')} in {out}: {told} (mean; 1 is from black to white)")
-    return {**result, **means}
-
-
-def check_level(noise: float) -> None:
-    """Refuse a noise level that is none."""
-    if not 0 < noise <= 1:
-        raise UsageError(f"--noise {noise:g}", expected="a time above 0, where the image is untouched, up to 1")
-
-
-class _Pictures(NamedTuple):
-    """One image in the model's size on its way, uint8 (h, w, c)."""
-
-    input: np.ndarray
-    corrupted: np.ndarray
-    reconstructed: np.ndarray
-
-    @property
-    def error(self) -> np.ndarray:
-        """Absolute difference between input and reconstruction in [0, 1], mean over channels (h, w)."""
-        difference = self.input.astype(np.float64) - self.reconstructed
-        error: np.ndarray = np.abs(difference).mean(2) / 255
-        return error
-
-    def distances(self) -> dict[str, float]:
-        """How far the reconstruction is from the input; 1 is from black to white."""
-        return {
-            "mean_absolute_error": round(float(self.error.mean()), 6),
-            "root_mean_square_error": round(float(np.sqrt((self.error**2).mean())), 6),
-        }
-
-
-def _reconstructions(
-    model: Model, sampler: Sampler, cases: Sequence[Case], *, seed: int, batch: int
-) -> Iterator[_Pictures]:
-    t, classes = sampler.times[0], model.spec.classes
-    for start in range(0, len(cases), batch):
-        chunk = cases[start : start + batch]
-        x0 = to_data(np.stack([read_input(case, model.spec).array for case in chunk]), model.spec, model.device)
-        noise = Noise([derive_seed(seed, "reconstruct", case.id) for case in chunk], model.device)
-        x_t = model.process.corrupt(x0, t, noise)
-        labels = [case.label if case.label in classes else None for case in chunk]
-        made = final(model, steps_from(model, sampler, x_t, labels, noise))
-        shown = (x0, visible(model.process, x_t, t), made)
-        yield from map(_Pictures, *(to_uint8(images) for images in shown))
-
-
-def _write(
-    model: Model,
-    cases: Sequence[Case],
-    reconstructions: Iterator[_Pictures],
-    folder: Path,
-    sampler: Sampler,
-    *,
-    seed: int,
-) -> list[dict[str, float]]:
-    """The pictures of each case, the manifest and a sheet; the distances of each case."""
-    rows: list[dict[str, float]] = []
-    facts = {"seed": str(seed), "noise": repr(sampler.times[0])}
-    first: list[_Pictures] = []
-    with bar("reconstructing", total=len(cases)) as progress:
-        for case, pictures in zip(cases, reconstructions, strict=True):
-            made = made_by(model, sampler, {**facts, "source": case.id, "class": case.label or ""}, kind="derived")
-            for kind, pixels in _kinds(pictures).items():
-                path = folder / kind / f"{case.id}{ending_of(pixels.shape[2])}"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write_image(path, pixels, text=None if kind == "input" else made.texts())
-            rows.append(pictures.distances())
-            first += [pictures] if len(first) < SHEET_COLUMNS else []
-            progress.update(len(rows))
-    with spared("the sheet"):
-        _write_sheet(folder / "sheet.png", first, [case.id[-20:] for case in cases])
-    ending = ending_of(model.spec.channels)
-    written = [
-        Case(id=case.id, image=str(folder / f"reconstructed/{case.id}{ending}"), label=case.label, origin="synthetic")
-        for case in cases
-    ]
-    same = {**facts, **drawn_by(sampler), "model": model.sha256}
-    columns: dict[str, list[Any]] = {"input": [case.image for case in cases]}
-    columns |= {name: [value] * len(cases) for name, value in same.items()}
-    columns |= {name: [row[name] for row in rows] for name in rows[0]}
-    write_manifest(folder / "manifest.csv", written, extra=columns, places=["input"])
-    return rows
-
-
-def _write_sheet(path: Path, first: Sequence[_Pictures], names: Sequence[str]) -> None:
-    """The first few, a row for each kind of picture; the difference, which is in colour, beside its panels."""
-    sheet = {kind: [_kinds(each)[kind] for each in first] for kind in _kinds(first[0])}
-    path.write_bytes(strips(sheet, names[: len(first)]))
-
-
-def _kinds(pictures: _Pictures) -> dict[str, np.ndarray]:
-    """What is written of an image, by folder."""
-    return {**pictures._asdict(), "difference": heat(pictures.error)}
+        say(f"would reconstruct {images} with {counted(done.network_calls, 'network call')} each into {out}")
+    else:
+        told = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in done.distances.items())
+        say(f"{images} in {out}: {told} (mean; 1 is from black to white)")
+    return {
+        "reconstructions": str(out),
+        "images": done.images,
+        "network_calls": done.network_calls,
+        **done.distances,
+    }

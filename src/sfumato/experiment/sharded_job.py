@@ -56,22 +56,25 @@ class Shard(NamedTuple):
         return f"{self.number}-of-{self.total}"
 
 
-def own_shard(words: str | None) -> Shard:
-    """The share of this process: each process that a launcher started has one, within the share that `--shard` names.
+SHARE = "number/count from 0/4 to 3/4, say"
+
+
+def own_shard(share: tuple[int, int]) -> Shard:
+    """The share of this process: each process that a launcher started has one, within the share that it is given.
 
     The processes do not meet: no shard waits for a slower one, and none ends because another failed.
 
     Args:
-        words: like 0/4; None for all.
+        share: number and count, like (0, 4).
 
     Raises:
-        UsageError: the words mean something else.
+        UsageError: there is no such share.
     """
-    number, slash, count = ("0/1" if words is None else words).partition("/")
-    if not (slash and number.isdecimal() and count.isdecimal() and int(number) < int(count)):
-        raise UsageError(f"--shard {words}", expected="number/count from 0/4 to 3/4, say")
+    number, count = share
+    if not 0 <= number < count:
+        raise UsageError(f"--shard {number}/{count}", expected=SHARE)
     adopt_slurm()
-    return Shard(int(number) * started_world() + started_rank(), int(count) * started_world())
+    return Shard(number * started_world() + started_rank(), count * started_world())
 
 
 def asked_by(flags: Mapping[str, object], **resolved: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Interval, Le
-from cyclopts import App, ArgumentCollection
+from cyclopts import App, ArgumentCollection, Parameter
 
 from sfumato.errors import UsageError
 from sfumato.numerals import decimal, whole
@@ -89,7 +89,9 @@ class Wanted(NamedTuple):
 def _parts(annotation: Any, about: Sequence[Bound] = ()) -> Iterator[tuple[Any, Sequence[Bound]]]:
     """The types that an annotation is made of, each with its bounds; None is no type of a word."""
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
+    if origin is Annotated and any(isinstance(each, Parameter) and each.converter for each in inner[1:]):
+        yield str, ()  # text that the flag reads by itself
+    elif origin is Annotated:
         bounds = [bound for each in inner[1:] for bound in _bounds(each)]
         yield from _parts(inner[0], [*about, *bounds])
     elif origin in (Union, UnionType, list, tuple):

@@ -1,8 +1,9 @@
-"""Flags that are short for fields of a recipe."""
+"""Flags whose words become numbers or fields of a recipe."""
 
 from typing import Any, Literal
 
 from sfumato.errors import UsageError
+from sfumato.experiment.sharded_job import SHARE
 from sfumato.numerals import whole
 
 
@@ -27,3 +28,16 @@ def parse_size(text: str) -> tuple[int, int] | Literal["auto"]:
     if len(sides) > 2 or min(pixels) < 1:
         raise UsageError(f"--size {text}", expected="pixels like 64, or height x width like 96x128")
     return pixels[0], pixels[-1]
+
+
+def parse_shard(text: str | None) -> tuple[int, int]:
+    """Number and count of a share like 0/4; all of the work where nothing is said.
+
+    Raises:
+        UsageError: the text means something else.
+    """
+    number, _, count = ("0/1" if text is None else text).partition("/")
+    share = whole(number), whole(count)
+    if share[0] is None or share[1] is None:
+        raise UsageError(f"--shard {text}", expected=SHARE)
+    return share[0], share[1]

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from sfumato.data.mask import MaskRule
-from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.evaluation.pairs.check import Check
 from sfumato.evaluation.pairs.sources import MaskSource
 from sfumato.experiment.inference import Made, Wanted, make
 from sfumato.experiment.run import Model
-from sfumato.tasks.task import Sampler
+from sfumato.experiment.sampling import Drawing
 
 JOINT = "joint"
 """Source of a mask that was made together with its image."""
@@ -46,15 +45,13 @@ class Maker:
 
     Attributes:
         model: trained with `data.pairs` joint or image_from_mask.
-        sampler: how each image is drawn.
-        guidance: away from what.
+        drawing: how each image is drawn.
         masks: where masks come from; None where they are made with their images.
         check: which pairs are kept; None: all.
     """
 
     model: Model
-    sampler: Sampler
-    guidance: Guidance = UNGUIDED
+    drawing: Drawing
     masks: MaskSource | None = None
     check: Check | None = None
 
@@ -63,7 +60,7 @@ class Maker:
         """Network calls of one attempt: of the image, of a mask that is drawn, of the segmenter."""
         of_mask = 0 if self.masks is None else self.masks.calls
         of_check = 0 if self.check is None else self.check.reader.calls
-        return self.model.calls(self.sampler, self.guidance) + of_mask + of_check
+        return self.drawing.calls + of_mask + of_check
 
     def pairs(
         self, wanted: Sequence[Wanted], *, batch: int, tell: Callable[[str], object] = warnings.warn
@@ -75,7 +72,8 @@ class Maker:
     def _together(self, part: Sequence[Wanted], batch: int, tell: Callable[[str], object]) -> Iterator[Pair]:
         given = None if self.masks is None else self.masks(part)
         asked = part if given is None else [w._replace(mask=g.mask) for w, g in zip(part, given, strict=True)]
-        made = list(make(self.model, self.sampler, asked, batch=batch, guidance=self.guidance, tell=tell))
+        sampler, guidance, _ = self.drawing
+        made = list(make(self.model, sampler, asked, batch=batch, guidance=guidance, tell=tell))
         masks = [_mask_of(each) for each in made]
         sources = [JOINT] * len(made) if given is None else [each.source for each in given]
         dice = self._dice([each.image for each in made], masks, part)

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sfumato.commands.flags.wishes import known_classes, plan_images
-from sfumato.commands.output.samples import files_of
 from sfumato.data.copies import Copies
 from sfumato.data.formats.image import write_image
 from sfumato.data.inspection.splits import find_in_splits
@@ -19,6 +17,8 @@ from sfumato.data.preparation.prepare import Settings, prepare
 from sfumato.data.source import find_cases
 from sfumato.data.source.classes import plain_name
 from sfumato.errors import UsageError
+from sfumato.experiment.sample_requests import known_classes, plan_images
+from sfumato.outputs.samples import files_of
 
 FOLDERS = ["Grade 1, left", "IDC=pos", "5\u201310 mm", "na\u00efve", "None", "CON", "a.b", "benign", "grids"]
 TEXTS = [*FOLDERS, "HSIL/CIN 2", "N/A", "..", "nevus: atypical?", "=1+1", "-", "manifest.csv", "x" * 300, "trailing."]

@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from sfumato.data.pack import Pack
-from sfumato.diffusion.guidance import Guidance
+from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.errors import UsageError
 from sfumato.evaluation.pairs import check as checking
 from sfumato.evaluation.pairs.check import Check, Reader, check_fits
 from sfumato.evaluation.pairs.making import Maker, stored_mask
 from sfumato.evaluation.pairs.sources import Changed, Drawn
 from sfumato.experiment.inference import Made, Wanted
+from sfumato.experiment.sampling import Drawing
 from sfumato.tasks.task import Sampler
 
 from .made import model_of, pack_of
@@ -92,7 +93,7 @@ def test_attempts_are_judged_and_named_by_their_seed(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(making, "make", make)
     check = Check(reader=reader, real=(0.8,), quantile=0.0, may_be_empty=False)
-    maker = Maker(model=MODEL, sampler=SAMPLER, check=check)
+    maker = Maker(model=MODEL, drawing=Drawing(SAMPLER, UNGUIDED, 1), check=check)
     wanted = [Wanted(number, None, seed) for number, seed in enumerate((0, 2, 3, 8, 1))]
     pairs = list(maker.pairs(wanted, batch=2))
     assert [pair.wanted for pair in pairs] == wanted and {pair.source for pair in pairs} == {"joint"}
@@ -139,11 +140,11 @@ def test_members_of_a_reader_are_averaged(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_attempt_costs_what_all_its_networks_cost(reader: Reader) -> None:
     model = model_of(pack_of(), "image_from_mask", "generate")
     sampler = model.sampler(sampler="heun", steps=3)
-    plain = Maker(model=model, sampler=sampler)
+    plain = Maker(model=model, drawing=Drawing.of(model, sampler))
     assert plain.calls == 5
-    assert replace(plain, guidance=Guidance(scale=2.0)).calls == 10
+    assert replace(plain, drawing=Drawing.of(model, sampler, Guidance(scale=2.0))).calls == 10
     inside = Guidance(scale=2.0, interval=(0.0, 0.01))
-    assert 5 < replace(plain, guidance=inside).calls < 10, "some of them are guided"
+    assert 5 < replace(plain, drawing=Drawing.of(model, sampler, inside)).calls < 10, "some of them are guided"
     masks = model_of(pack_of(), "mask", "generate")
     drawn = Drawn(model=masks, sampler=masks.sampler(steps=4))
     check = Check(reader=replace(reader, members=3), real=(0.5,), quantile=0.1, may_be_empty=False)

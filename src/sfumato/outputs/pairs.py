@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.commands.output.origin import drawn_by, made_by
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.evaluation.pairs.making import Maker, Pair, stored_mask
@@ -23,6 +22,7 @@ from sfumato.experiment.inference import Wanted
 from sfumato.experiment.output_folder import numbered
 from sfumato.experiment.pictures import spared
 from sfumato.experiment.sharded_job import Facts, Finished
+from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.reporting.sections.pairs import outlined
 from sfumato.wording import counted
 
@@ -51,7 +51,7 @@ def write_pair(maker: Maker, pair: Pair, folder: Path, *, subdirs: bool) -> None
     model, wanted = maker.model, pair.wanted
     assert model.spec.mask_rule is not None, "a dataset with masks has a rule"
     about = {"seed": str(wanted.seed), "class": wanted.label or "", "source": pair.source, **_of_masks(maker)}
-    texts = made_by(model, maker.sampler, about, guidance=maker.guidance).texts()
+    texts = made_by(model, maker.drawing, about).texts()
     for kind, pixels in (("images", pair.image), ("masks", stored_mask(pair.mask, model.spec.mask_rule))):
         ending = ending_of(pixels.shape[2] if pixels.ndim == 3 else 1)
         path = folder / kind / f"{numbered(item_of(wanted), subdirs=subdirs)}{ending}"
@@ -100,10 +100,7 @@ def _write_manifest(maker: Maker, folder: Path, rows: Sequence[Facts], *, subdir
         **{name: [facts[name] for facts in rows] for name in ("seed", "mask_source")},
         "dice_resegmented": ["" if facts["dice"] is None else f"{facts['dice']:.4f}" for facts in rows],
         "kept": ["yes" if facts["kept"] else "no" for facts in rows],
-        **{
-            name: [value] * len(rows)
-            for name, value in {**drawn_by(maker.sampler, maker.guidance), **_of_masks(maker)}.items()
-        },
+        **{name: [value] * len(rows) for name, value in {**drawn_by(maker.drawing), **_of_masks(maker)}.items()},
         "model": [sha256] * len(rows),
     }
     empty = {name: [""] * len(rows) for name in COPY_COLUMNS}

@@ -1,4 +1,4 @@
-"""What `sfumato generate` writes about all of its images: manifest, preview grids, one sheet for each class.
+"""What is written about all images that were made: manifest, preview grids, one sheet for each class.
 
 SAMPLES/  <class>/000123.png (.tif of other channels than grey or RGB)  grids/{16,36,64}.png  class_<name>.png
           unconditional.png  progression.png
@@ -8,7 +8,7 @@ SAMPLES/  <class>/000123.png (.tif of other channels than grey or RGB)  grids/{1
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -18,10 +18,8 @@ from sfumato.data.manifest import file_names
 from sfumato.experiment.inference import Wanted
 from sfumato.experiment.output_folder import numbered
 from sfumato.experiment.pictures import spared
+from sfumato.experiment.sample_requests import UNCONDITIONAL
 from sfumato.reporting.figures import grid
-
-UNCONDITIONAL = "unconditional"
-"""The word for 'no class'."""
 
 GRIDS = (16, 36, 64)
 """Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
@@ -32,7 +30,8 @@ OTHERS = (
 """Names in the folder that no class may have."""
 
 PER_CLASS_SHEET = 16
-METHODS = {
+Enlarging = Literal["bilinear", "bicubic", "lanczos"]
+METHODS: dict[Enlarging, Image.Resampling] = {
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
@@ -63,7 +62,7 @@ def files_of(wanted: Sequence[Wanted], *, channels: int, below: str = "", subdir
     return {image.number: f"{below}{folders[label_of(image)]}/{names[image.number]}{ending}" for image in wanted}
 
 
-def enlarged(image: np.ndarray, height: int | None, method: str) -> np.ndarray:
+def enlarged(image: np.ndarray, height: int | None, method: Enlarging) -> np.ndarray:
     """The image (h, w, c) uint8 at another height, its shape kept."""
     if height is None or height == image.shape[0]:
         return image

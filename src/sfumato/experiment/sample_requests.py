@@ -1,13 +1,15 @@
-"""Which images are asked for: `--count`, `--class`, `--per-class`, `--balance` and `--seeds`."""
+"""Which images are asked for: how many, of which classes, from which seeds; in words or as numbers."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from sfumato.commands.output.samples import UNCONDITIONAL
 from sfumato.data.source.classes import plain_name
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Wanted
 from sfumato.numerals import whole
+
+UNCONDITIONAL = "unconditional"
+"""The word for 'no class'."""
 
 COUNT = 64
 """Images that are made where nothing is said."""
@@ -18,19 +20,19 @@ def plan_images(
     *,
     count: int | None = None,
     label: str | None = None,
-    per_class: str | None = None,
+    per_class: Mapping[str, int] | str | None = None,
     missing: Sequence[str] | None = None,
-    seeds: str | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[Wanted]:
     """The images that were asked for, each with its seed.
 
     Args:
         classes: that the model knows.
-        count: `--count`.
-        label: `--class`.
-        per_class: `--per-class`.
-        missing: the class of each image that `--balance` asks for.
-        seeds: `--seeds`.
+        count: how many; as many as seeds or 64 by default; the classes in turn.
+        label: the class of all; 'unconditional' for none.
+        per_class: how many of each class; also in words like benign=100,malignant=300.
+        missing: the class of each image, where a dataset says which it lacks.
+        seeds: of each image; by default 0, 1, 2, ...
 
     Raises:
         UsageError: a class that the model does not know, another number of seeds than of images, or flags that exclude
@@ -38,9 +40,8 @@ def plan_images(
     """
     _refuse_two({"--count": count, "--class": label}, {"--per-class": per_class}, {"--balance": missing})
     labels: Sequence[str | None]
-    given = None if seeds is None else parse_seeds(seeds)
     if count is None:
-        count = COUNT if given is None else len(given)
+        count = COUNT if seeds is None else len(seeds)
     if missing is not None:
         labels = missing
     elif per_class is not None:
@@ -49,7 +50,8 @@ def plan_images(
         labels = [known_class(label, classes)] * count
     else:
         labels = [classes[k % len(classes)] if classes else None for k in range(count)]
-    numbers = list(range(len(labels))) if given is None else given
+    numbers = range(len(labels)) if seeds is None else seeds
+    _refuse_twice(numbers)
     if not labels or len(numbers) != len(labels):
         raise UsageError(
             f"{len(labels)} images with {len(numbers)} seeds", expected="at least one image, and a seed for each",
@@ -82,11 +84,15 @@ def parse_seeds(text: str) -> list[int]:
         if dash and int(last) < int(first):
             raise UsageError(f"--seeds {text}: {part.strip()} runs backwards", remedy=f"{last}-{first}")
         seeds.extend(range(int(first), int(last or first) + 1))
+    _refuse_twice(seeds)
+    return seeds
+
+
+def _refuse_twice(seeds: Sequence[int]) -> None:
     if twice := [str(seed) for seed, number in Counter(seeds).items() if number > 1]:
         raise UsageError(
-            f"--seeds {text} names a seed twice: {', '.join(twice[:5])}", expected="each seed once: it is one image"
+            f"--seeds names a seed twice: {', '.join(twice[:5])}", expected="each seed once: it is one image"
         )
-    return seeds
 
 
 def known_class(name: str, classes: Sequence[str]) -> str | None:
@@ -118,14 +124,18 @@ def known_classes(text: str, classes: Sequence[str]) -> list[str | None]:
     return [known_class(part, classes) for part in _parts(text, lambda part: _is_known(part, classes))]
 
 
-def _counts(text: str, classes: Sequence[str]) -> list[tuple[str, int]]:
+def _counts(given: Mapping[str, int] | str, classes: Sequence[str]) -> list[tuple[str, int]]:
     """Classes with numbers; commas and equals signs may be part of a name that the model knows."""
+    counts = _counts_in(given, classes) if isinstance(given, str) else list(given.items())
+    if not all(name and count > 0 for name, count in counts):
+        raise UsageError(f"--per-class {given}", expected="counts from 1 on, like benign=100,malignant=300")
+    return counts
+
+
+def _counts_in(text: str, classes: Sequence[str]) -> list[tuple[str, int]]:
     parts = _parts(text, lambda part: _is_known(part.rpartition("=")[0], classes))
     pairs = [part.strip().rpartition("=") for part in parts]
-    counts = [(name, whole(number) or 0) for name, _, number in pairs]
-    if not all(name and count > 0 for name, count in counts):
-        raise UsageError(f"--per-class {text}", expected="counts from 1 on, like benign=100,malignant=300")
-    return counts
+    return [(name, whole(number) or 0) for name, _, number in pairs]
 
 
 def _is_known(name: str, classes: Sequence[str]) -> bool:

@@ -1,16 +1,14 @@
-"""How `sfumato segment` draws the masks of each image: from what, how many, seen in which way, at what cost."""
+"""How the masks of each case are drawn: from what, how many, seen in which way, at what cost."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Literal
 
-from sfumato.commands.flags.steps import Steps
-from sfumato.commands.output.prediction import Extra
-from sfumato.data.units import Form
-from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.errors import UsageError
 from sfumato.experiment.inference import Twin
+from sfumato.experiment.resolve_steps import Steps
 from sfumato.experiment.run import TWIN, Model, load_model
+from sfumato.experiment.sampling import Drawing
 from sfumato.progress import say
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
@@ -19,48 +17,29 @@ Start = Literal["noise", "twin"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Draw:
-    """How masks are drawn and what is written of them.
+class MaskDrawing:
+    """How the ensemble of each case is drawn.
 
     Attributes:
-        sampler: how each mask is drawn.
-        guidance: away from what.
-        each: network calls of one mask, those of a guide counted.
+        each: how each mask is drawn.
         start: what the sampler starts from; None for noise.
         tta: whether each member sees another view of the image.
         count: members of each ensemble.
         seed: decides the noise.
         batch: masks drawn at once.
-        save: what is written besides masks.
-        form: in which form.
-        link: whether DICOM segmentations belong to the study of their images.
     """
 
-    sampler: Sampler
-    guidance: Guidance
-    each: int
+    each: Drawing
     start: Twin | None
     tta: bool
     count: int
     seed: int
     batch: int
-    save: frozenset[Extra]
-    form: Form
-    link: bool = False
-
-    def __post_init__(self) -> None:
-        if "information" in self.save and self.count == 1:
-            raise UsageError(
-                "--save information of a single member, who has nobody to disagree with", remedy="--samples 4, say"
-            )
-        if self.link and self.form != "same":
-            finding = f"--link with --format {self.form}"
-            raise UsageError(finding, expected="DICOM segmentations", remedy="--format same")
 
     @property
     def calls(self) -> int:
         """Network calls for each image."""
-        return self.count * self.each + (0 if self.start is None else self.start.calls)
+        return self.count * self.each.calls + (0 if self.start is None else self.start.calls)
 
     def facts(self) -> dict[str, str]:
         """What decides a mask besides the sampler, the guidance and the name of the case."""
@@ -68,13 +47,9 @@ class Draw:
         facts |= {"twin": self.start.model.sha256} if self.start else {}
         return facts | ({"views": "yes"} if self.tta else {})
 
-    def of_twin(self, twin: Model) -> "Draw":
+    def of_twin(self, twin: Model) -> "MaskDrawing":
         """The same for the deterministic twin: its one mask."""
-        sampler = twin.sampler()
-        return replace(
-            self, sampler=sampler, guidance=UNGUIDED, each=twin.calls(sampler), start=None, tta=False, count=1,
-            save=self.save - {"information"},
-        )  # fmt: skip
+        return replace(self, each=Drawing.of(twin, twin.sampler()), start=None, tta=False, count=1)
 
 
 def load_twin(run: Path, *, device: str) -> Model | None:
@@ -132,15 +107,3 @@ def members(model: Model, samples: int | None, *, tta: bool) -> int:
     if samples is not None and samples > 1:
         say("a deterministic model draws one mask, more would be equal; with --tta it draws one for each view")
     return 1
-
-
-def extras(words: str) -> frozenset[Extra]:
-    """What to write besides masks.
-
-    Raises:
-        UsageError: a word that means nothing.
-    """
-    given = [] if words == "none" else [word.strip() for word in words.split(",")]
-    if unknown := [word for word in given if word not in get_args(Extra)]:
-        raise UsageError(f"--save {', '.join(unknown)}", expected=f"{', '.join(get_args(Extra))}, or none")
-    return frozenset(cast(list[Extra], given))

@@ -1,4 +1,4 @@
-"""What `sfumato segment` writes of each image or volume, in the form, size and geometry of its input.
+"""What is written of each segmented image or volume, in the form, size and geometry of its input.
 
     PREDICTIONS/  masks/ probability/ uncertainty/ information/ overlay/ members/ process/  manifest.csv  summary.json
 
@@ -7,12 +7,12 @@ geometry (those of a NIfTI as they are) and nothing else of its header; a DICOM 
 Overlays and the process are pictures of single planes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 import numpy as np
 from torch import Tensor
@@ -29,6 +29,7 @@ from sfumato.data.formats.volume import Axis, Volume, as_stored, first_plane, pl
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
 from sfumato.data.units import Form, Unit
+from sfumato.errors import UsageError
 from sfumato.evaluation.review import Calibration, Signs, signs
 from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
 from sfumato.experiment.pictures import spared
@@ -37,6 +38,7 @@ from sfumato.reporting.figures import film as film_pictures
 from sfumato.reporting.figures import overlay
 
 Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
+EXTRAS = get_args(Extra)
 Row = dict[str, Any]
 """A row of the manifest; its columns follow from what is written."""
 
@@ -58,24 +60,69 @@ OVERLAYS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
+class Writing:
+    """What is written of each case besides its mask, and in which form.
+
+    Args:
+        save: any of probability, uncertainty, information, overlay, members, process.
+        form: same: volumes as NIfTI, DICOM as DICOM segmentation; nii: DICOM as NIfTI too; png: every plane a PNG.
+        link: write patient, study and references of DICOM images into their segmentations.
+
+    Raises:
+        UsageError: a word that means nothing, or `link` in another form.
+    """
+
+    save: Collection[Extra] = ("probability", "uncertainty", "overlay", "members", "process")
+    form: Form = "same"
+    link: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := [word for word in self.save if word not in EXTRAS]:
+            raise UsageError(f"--save {', '.join(unknown)}", expected=f"{', '.join(EXTRAS)}, or none")
+        if self.link and self.form != "same":
+            finding = f"--link with --format {self.form}"
+            raise UsageError(finding, expected="DICOM segmentations", remedy="--format same")
+
+    def check(self, members: int) -> None:
+        """Refuse what an ensemble of so many members cannot give.
+
+        Raises:
+            UsageError: the disagreement of one.
+        """
+        if "information" in self.save and members == 1:
+            raise UsageError(
+                "--save information of a single member, who has nobody to disagree with", remedy="--samples 4, say"
+            )
+
+    def without(self, extra: Extra) -> "Writing":
+        """The same, but for this."""
+        return replace(self, save=[each for each in self.save if each != extra])
+
+
+AS_STORED = Writing()
+"""In the form of the input, with all that is looked at."""
+
+
+def parse_extras(words: str) -> list[Extra]:
+    """What `--save` names; nothing of none."""
+    return [] if words == "none" else [cast(Extra, word.strip()) for word in words.split(",")]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Writer:
     """Writes predictions into a folder.
 
     Args:
         folder: the folder, made by the caller.
         spec: what the model knows about its data.
-        save: what is written besides masks.
-        form: "same" as the input, "nii" for every volume, "png" for every plane.
-        link: whether DICOM segmentations belong to the study of their images.
+        writing: what is written besides masks, and in which form.
         review: what error to expect; None where that is not known.
         origin: what the files say about the model.
     """
 
     folder: Path
     spec: Spec
-    save: frozenset[Extra]
-    form: Form
-    link: bool = False
+    writing: Writing = AS_STORED
     review: Calibration | None = None
     origin: Origin | None = None
 
@@ -92,13 +139,13 @@ class Writer:
 
     def walked(self, wanted: Sequence[Unit]) -> frozenset[str]:
         """The cases whose process is shown: of a volume, its middle plane."""
-        strips = PROCESS_STRIPS if "process" in self.save else 0
+        strips = PROCESS_STRIPS if "process" in self.writing.save else 0
         return frozenset(unit.cases[len(unit.cases) // 2].id for unit in wanted[:strips])
 
     def _image(self, unit: Unit, ensemble: Ensemble) -> Row:
         maps = in_original_size(ensemble)
         files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
-        if "overlay" in self.save:
+        if "overlay" in self.writing.save:
             with spared(f"the overlay of {unit.id}"):
                 files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         self._process(unit.id, ensemble)
@@ -107,8 +154,8 @@ class Writer:
     def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> Row:
         stack, seen = _Stack.like(file, unit), []
         for number, ensemble in enumerate(ensembles):
-            stack.add(unit.cases[number], in_original_size(ensemble), self.save)
-            if "overlay" in self.save:
+            stack.add(unit.cases[number], in_original_size(ensemble), self.writing.save)
+            if "overlay" in self.writing.save:
                 with spared(f"an overlay of {unit.id}"):
                     stack.show(unit.cases[number], ensemble)
             seen.append(signs(ensemble.members))
@@ -122,15 +169,15 @@ class Writer:
     def _maps(self, unit: Unit, maps: Prediction, put: Put) -> dict[str, str]:
         """Write what is wanted besides the mask, as pictures or volumes."""
         files = {}
-        if "probability" in self.save:
+        if "probability" in self.writing.save:
             for name, probability in self._by_class(unit.id, maps.probability):
                 written = put("probability", name, probability)
             files["probability"] = written if self._binary else "probability"
-        if "uncertainty" in self.save:
+        if "uncertainty" in self.writing.save:
             files["uncertainty_map"] = put("uncertainty", unit.id, maps.entropy)
-        if "information" in self.save:
+        if "information" in self.writing.save:
             files["information_map"] = put("information", unit.id, maps.information)
-        if "members" in self.save and len(maps.members) > 1:
+        if "members" in self.writing.save and len(maps.members) > 1:
             for number, member in enumerate(maps.members):
                 put("members", f"{unit.id}_{number:02}", coded(member, self.spec))
         return files
@@ -145,10 +192,10 @@ class Writer:
             yield (name if self._binary else f"{name}_{mask_class}"), probability[index]
 
     def _mask_volume(self, name: str, source: Path, stack: "_Stack") -> str:
-        if self.form == "same" and is_dicom(source) and stack.is_whole:
+        if self.writing.form == "same" and is_dicom(source) and stack.is_whole:
             target = f"masks/{name}.dcm"
             planes, names = stack.stored(stack.mask), self.spec.mask_classes[1:]
-            write_seg(self._at(target), planes, source, names=names, origin=self.origin, link=self.link)
+            write_seg(self._at(target), planes, source, names=names, origin=self.origin, link=self.writing.link)
             return target
         return self._nifti(stack, "masks", name, coded(stack.mask, self.spec))
 
@@ -245,7 +292,7 @@ class _Stack:
             information=np.zeros(shape, np.float16), probability=empty, members=empty.astype(np.uint8),
         )  # fmt: skip
 
-    def add(self, case: Case, prediction: Prediction, save: frozenset[Extra]) -> None:
+    def add(self, case: Case, prediction: Prediction, save: Collection[Extra]) -> None:
         """Lay one plane in."""
         index = self._index(case)
         if not self.members.shape[1]:

@@ -1,17 +1,17 @@
-"""By what `sfumato segment` orders cases: the error to expect of them, measured once on the validation split."""
+"""By what cases are ordered for review: the error to expect of them, measured once on the validation split."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sfumato.commands.flags.drawing import Draw
 from sfumato.data.pack import Pack
 from sfumato.evaluation.review import FEWEST, Calibration, measure, rows_of
+from sfumato.experiment.mask_sampling import MaskDrawing
 from sfumato.experiment.run import Model, Run, keep_review
 from sfumato.progress import say
 from sfumato.wording import counted
 
 
-class Review(NamedTuple):
+class ReviewOrder(NamedTuple):
     """What the order of cases rests on.
 
     Attributes:
@@ -42,7 +42,7 @@ class Review(NamedTuple):
         return {"review": {"by": self.by, **measured, "why": self.why}}
 
 
-def resolve_review(model: Model, path: Path, draw: Draw, *, guide: str | None, dry_run: bool) -> Review:
+def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | None, dry_run: bool) -> ReviewOrder:
     """The calibration that is known of the model for this way of drawing; a run without one is measured.
 
     It is kept in RUN/measured.json, so that it is measured once for each way.
@@ -63,7 +63,7 @@ def resolve_review(model: Model, path: Path, draw: Draw, *, guide: str | None, d
         missing = "the run's dataset is gone" if run.exists() else "a model without its run, and not measured before"
         return _fallen_back(path, f"{missing}: no error can be expected, cases are ordered by uncertainty")
     if dry_run:
-        return Review(None, "not measured yet")
+        return ReviewOrder(None, "not measured yet")
     pack = Pack.open(run.dataset)
     rows = rows_of(pack)
     if len(rows) < FEWEST:
@@ -73,18 +73,19 @@ def resolve_review(model: Model, path: Path, draw: Draw, *, guide: str | None, d
         )
     say(f"{path}: measuring once what error to expect, on {counted(len(rows), 'validation case')}")
     calibration = measure(
-        model, pack, draw.sampler, rows, members=draw.count, batch=draw.batch, start=draw.start, tta=draw.tta,
-        guidance=draw.guidance,
+        model, pack, draw.each.sampler, rows, members=draw.count, batch=draw.batch, start=draw.start, tta=draw.tta,
+        guidance=draw.each.guidance,
     )  # fmt: skip
     _keep(path, model.sha256, way, calibration)
     return _settled(calibration)
 
 
-def _way(draw: Draw, guide: str | None) -> str:
+def _way(draw: MaskDrawing, guide: str | None) -> str:
     """All that decides how masks are drawn but their seed, in words."""
     start = "noise" if draw.start is None else draw.start.model.sha256
-    guided = "" if draw.guidance.scale == 1 else f", guidance {draw.guidance.scale} {draw.guidance.interval} {guide}"
-    return f"{draw.count} members, tta {draw.tta}, {draw.sampler!r} from {start}{guided}"
+    sampler, guidance, _ = draw.each
+    guided = "" if guidance.scale == 1 else f", guidance {guidance.scale} {guidance.interval} {guide}"
+    return f"{draw.count} members, tta {draw.tta}, {sampler!r} from {start}{guided}"
 
 
 def _keep(path: Path, sha256: str, way: str, calibration: Calibration) -> None:
@@ -94,17 +95,17 @@ def _keep(path: Path, sha256: str, way: str, calibration: Calibration) -> None:
         say(f"it cannot be kept, and will be measured again: {problem}")
 
 
-def _settled(calibration: Calibration) -> Review:
+def _settled(calibration: Calibration) -> ReviewOrder:
     agrees = "which are all equal" if calibration.spearman is None else f"rank correlation {calibration.spearman:.2f}"
     if calibration.spearman is not None and calibration.spearman <= 0:
         agrees += ", which is that of no order"
-    review = Review(calibration, f"error expected by {calibration.cases} validation cases, {agrees}")
+    review = ReviewOrder(calibration, f"error expected by {calibration.cases} validation cases, {agrees}")
     if not review.means_something:
         review = review._replace(why=f"{calibration.constant['told']}: its masks and their order mean nothing")
         say(f"warning: {review.why}")
     return review
 
 
-def _fallen_back(path: Path, why: str) -> Review:
+def _fallen_back(path: Path, why: str) -> ReviewOrder:
     say(f"{path}: {why}")
-    return Review(None, why)
+    return ReviewOrder(None, why)

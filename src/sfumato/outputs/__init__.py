@@ -1,0 +1,1 @@
+"""What verbs write: files of masks and images with their origin, tables, sheets."""

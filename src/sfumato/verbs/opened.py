@@ -1,0 +1,25 @@
+"""A model that a verb is given: by its place, or loaded."""
+
+from pathlib import Path
+
+from sfumato.experiment.run import Model, load_model
+from sfumato.training.hardware import set_up
+from sfumato.training.processes import choose_device
+
+
+def opened(model: Model | Path | str, device: str) -> Model:
+    """The model, on the device of this process; one that is loaded stays where it is."""
+    if isinstance(model, Model):
+        return model
+    choose_device(device)
+    return load_model(model, device=set_up())
+
+
+def origin_of(model: Model | Path | str) -> Path:
+    """The run or file that it came from."""
+    return Path(model.name if isinstance(model, Model) else model)
+
+
+def path_or_none(given: Path | str | None) -> Path | None:
+    """A place that may not have been said."""
+    return None if given is None else Path(given)

@@ -1,0 +1,358 @@
+"""Masks, probabilities, uncertainty and ensembles of new images, and which of them to look at first."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from sfumato.data.manifest import Case, write_manifest
+from sfumato.data.preparation.spool import key_of
+from sfumato.data.source import find_cases
+from sfumato.data.spec import Spec, read_input
+from sfumato.data.units import Unit, told, units
+from sfumato.errors import DataError, UsageError, raise_together
+from sfumato.evaluation.review_order import ReviewOrder, order_review
+from sfumato.experiment.inference import predict
+from sfumato.experiment.mask_sampling import MaskDrawing, Start, check_start, load_twin, members, warm_start
+from sfumato.experiment.output_folder import output_folder
+from sfumato.experiment.run import TWIN, Model
+from sfumato.experiment.sampling import AS_TRAINED, Sampling
+from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
+from sfumato.metrics.ensemble import review_rank
+from sfumato.outputs.origin import drawn_by, made_by
+from sfumato.outputs.predictions import AS_STORED, Row, Writer, Writing
+from sfumato.outputs.summary import read_summary
+from sfumato.progress import bar, say
+from sfumato.provenance import write_provenance
+from sfumato.verbs.opened import opened, origin_of
+from sfumato.wording import counted
+
+BATCH = 16
+"""Masks drawn at once."""
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Masks that were written, or would be.
+
+    Attributes:
+        folder: masks/ and what was asked for besides; manifest.csv (a row for each image or volume), summary.json;
+            twin/ the same of the deterministic twin.
+        units: the images and volumes.
+        network_calls: for each image or plane.
+        summary: what summary.json holds: how they were drawn, seconds for an image, which to look at first and why;
+            empty while other shards are at work, and of what would be written.
+    """
+
+    folder: Path
+    units: Sequence[Unit]
+    network_calls: int
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Segmenter:
+    """A model that is ready to segment, with its twin if it has one: loaded once, used as often as wanted.
+
+    Attributes:
+        model: the model.
+        path: where it came from.
+        drawing: how the ensemble of each case is drawn.
+        twin: its deterministic twin.
+        guide: which weaker model guides, in the words of the person.
+    """
+
+    model: Model
+    path: Path
+    drawing: MaskDrawing
+    twin: Model | None = None
+    guide: str | None = None
+
+    @classmethod
+    def of(
+        cls, model: Model | Path | str, *, samples: int | None = None, sampling: Sampling = AS_TRAINED,
+        start: Start | None = None, tta: bool = False, seed: int = 0, batch: int = BATCH, device: str = "auto",
+    ) -> "Segmenter":  # fmt: skip
+        """A model as it is to draw; see `segment`."""
+        loaded, path = opened(model, device), origin_of(model)
+        if loaded.recipe.task != "segment":
+            raise UsageError(
+                f"{path} was trained to generate images, not to segment them", remedy="sfumato generate ..."
+            )
+        check_start(start or loaded.recipe.sample.start, steps=sampling.steps, grid=sampling.grid)
+        twin = load_twin(path, device=str(loaded.device))
+        each = sampling.of(loaded, path, batch=batch, start=start)
+        drawing = MaskDrawing(
+            each=each, start=warm_start(each.sampler, path, twin), tta=tta,
+            count=members(loaded, samples, tta=tta), seed=seed, batch=batch,
+        )  # fmt: skip
+        return cls(model=loaded, path=path, drawing=drawing, twin=twin, guide=sampling.guide)
+
+    def cases(self, source: Path, split: Split | None = None) -> list[Case]:
+        """The cases to segment; volumes are cut as the training volumes were.
+
+        Raises:
+            DataError: there are none.
+        """
+        found = find_cases(source, hints=self.model.spec.as_taught()).cases
+        cases = [case for case in found if split is None or case.split == split]
+        if not cases:
+            raise DataError(
+                f"{source} has no case in the split {split}", expected="a dataset with this split", code="DATA-020"
+            )
+        return cases
+
+    def write(self, source: Path, out: Path, writing: Writing) -> None:
+        """The masks of the model alone, no twin's, as a new folder.
+
+        Raises:
+            DataError: an image cannot be segmented.
+            UsageError: the folder is not empty.
+        """
+        wanted, arm = units(self.cases(source), writing.form), self.arm(writing, dry_run=False)
+        with output_folder(out, inputs=[source]) as folder:
+            _write_tables(arm, wanted, list(_rows(arm, wanted, wanted, folder)), folder, source=source)
+
+    def arm(self, writing: Writing, *, dry_run: bool) -> "_Arm":
+        """The model itself as one of those whose masks are written."""
+        return _Arm("", self.model, self.path, self.drawing, writing, guide=self.guide, dry_run=dry_run)
+
+    def arms(self, writing: Writing, *, dry_run: bool) -> list["_Arm"]:
+        """The model, and its twin."""
+        arms = [self.arm(writing, dry_run=dry_run)]
+        if self.twin is not None:
+            arms.append(arms[0].of_twin(self.twin, self.path / TWIN))
+        return arms
+
+
+def segment(
+    model: Model | Path | str,
+    source: Path | str,
+    *,
+    out: Path | str,
+    samples: int | None = None,
+    sampling: Sampling = AS_TRAINED,
+    start: Start | None = None,
+    tta: bool = False,
+    seed: int = 0,
+    split: Split | None = None,
+    writing: Writing = AS_STORED,
+    batch: int = BATCH,
+    device: str = "auto",
+    shard: tuple[int, int] = (0, 1),
+    overwrite: bool = False,
+    dry_run: bool = False,
+) -> Predicted:
+    """Write for each image or volume, in its own size and geometry: mask, probability, uncertainty; order of review.
+
+    The same call again continues what was stopped. Under torchrun each process does a share of the images.
+
+    Args:
+        model: a run folder, a model.safetensors, or a model that is loaded. If a run has a deterministic twin, the
+            masks of this go to OUT/twin.
+        source: an image, a volume, a folder of either, a DICOM series, or a dataset.
+        out: the folder to write.
+        samples: members of the ensemble; as the recipe says by default.
+        sampling: how each member is drawn: steps, sampler, guidance.
+        start: noise; or twin: the mask of the deterministic twin, corrupted to the critical log-SNR (2-4 steps).
+        tta: each member sees the image flipped or turned another way: also an ensemble of a deterministic model.
+        seed: with the case's name it decides the noise: a case gets the same mask in any company.
+        split: only the cases of this split of a dataset.
+        writing: what is written besides masks, and in which form.
+        batch: masks drawn at once; bounds the memory.
+        device: auto, cpu, cuda or cuda:N, mps; a model that is loaded stays where it is.
+        shard: only this share of the images or volumes, like (0, 4); who comes last completes the folder.
+        overwrite: replace a folder that is not empty.
+        dry_run: write nothing.
+
+    Raises:
+        DataError: an image cannot be read, or does not fit the model.
+        UsageError: the model makes no masks; words exclude each other; `out` holds something else.
+        ModelError: it draws NaN.
+        ResourceError: memory does not hold one mask, or the disk is full.
+    """
+    mine, source, out = own_shard(shard), Path(source), Path(out)
+    segmenter = Segmenter.of(
+        model, samples=samples, sampling=sampling, start=start, tta=tta, seed=seed, batch=batch, device=device
+    )
+    writing.check(segmenter.drawing.count)
+    cases = segmenter.cases(source, split)
+    arms, wanted = segmenter.arms(writing, dry_run=dry_run), units(cases, writing.form)
+    drawing = segmenter.drawing
+    asked = asked_by(
+        {
+            "source": f"{counted(len(cases), 'case')}, {key_of(cases, None)}",
+            "samples": samples,
+            **sampling.asked(drawing.each),
+            "start": start,
+            "tta": tta,
+            "split": split,
+            "save": sorted(writing.save),
+            "format": writing.form,
+            "link": writing.link,
+            "seed": seed,
+            "ordered_by": arms[0].review.by,
+        },
+        **{arm.name or "model": arm.model.sha256 for arm in arms},
+    )
+    work = Work(out=out, asked=asked, items=[arm.item(unit) for arm in arms for unit in wanted])
+    claim = work.claim(overwrite=overwrite, inputs=[source], used=[segmenter.path])
+    if claim is not None and not dry_run:
+        with work.share(mine) as share:
+            _draw_share(arms, wanted, share)
+        with work.finishing(claim) as finished:
+            if finished is not None:
+                _finish(arms, wanted, finished, source=source, asked=asked)
+    say(f"{work.told()}: {told(cases, 'image')} with {counted(drawing.calls, 'network call')} each")
+    return Predicted(out, wanted, drawing.calls, read_summary(out) if work.is_done() else {})
+
+
+@dataclass(frozen=True)
+class _Arm:
+    """One of the models whose masks are written: the diffusion model, in the output itself, or its twin."""
+
+    name: str
+    model: Model
+    path: Path
+    drawing: MaskDrawing
+    writing: Writing
+    guide: str | None
+    dry_run: bool
+
+    @cached_property
+    def review(self) -> ReviewOrder:
+        """What its order of cases rests on; measured where that is not known of this way of drawing."""
+        return order_review(self.model, self.path, self.drawing, guide=self.guide, dry_run=self.dry_run)
+
+    def item(self, unit: Unit) -> str:
+        """What the ledger calls its mask of a unit."""
+        return f"{self.name}/{unit.id}"
+
+    def of_twin(self, twin: Model, path: Path) -> "_Arm":
+        """The same for the deterministic twin, whose one mask has nobody to disagree with."""
+        writing = self.writing.without("information")
+        return _Arm(TWIN, twin, path, self.drawing.of_twin(twin), writing, guide=self.guide, dry_run=self.dry_run)
+
+    def facts(self) -> dict[str, Any]:
+        """How its masks were drawn."""
+        return {
+            "process": self.model.recipe.process.kind,
+            "members": self.drawing.count,
+            "sampler": self.drawing.each.sampler.name,
+            "steps": self.drawing.each.sampler.steps,
+            "start": "noise" if self.drawing.start is None else "twin",
+            "tta": self.drawing.tta,
+            "guidance": self.drawing.each.guidance.scale,
+            "drawn": drawn_by(self.drawing.each),
+            "network_calls": self.drawing.calls,
+        }
+
+
+def _check_images(cases: Iterable[Case], spec: Spec) -> None:
+    """All images that cannot be segmented, before any is."""
+    problems = []
+    for case in cases:
+        try:
+            read_input(case, spec)
+        except DataError as problem:
+            problem.finding = f"{case.id}: {problem.finding}"
+            problems.append(problem)
+    raise_together(problems)
+
+
+def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: Share) -> None:
+    """The files of a share."""
+    left = set(share.todo)
+    todo = {arm.name: [unit for unit in wanted if arm.item(unit) in left] for arm in arms}
+    checked = {unit.id: unit for units in todo.values() for unit in units}
+    _check_images((case for unit in checked.values() for case in unit.cases), arms[0].model.spec)
+    with bar("segmenting", total=len(share.todo)) as progress:
+        done = 0
+        for arm in arms:
+            for unit, row in zip(todo[arm.name], _rows(arm, wanted, todo[arm.name], share.files), strict=True):
+                share.note(arm.item(unit), row=row)
+                done += 1
+                progress.update(done, note=unit.id[:30])
+
+
+def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) -> Iterator[Row]:
+    """Draw and write some of the wanted units: a row of the manifest each, with the seconds that it took."""
+    model, drawing = arm.model, arm.drawing
+    writer = Writer(
+        folder=files / arm.name, spec=model.spec, writing=arm.writing, review=arm.review.calibration,
+        origin=made_by(model, drawing.each, drawing.facts(), kind="predicted"),
+    )  # fmt: skip
+    drawn = predict(
+        model, drawing.each.sampler, [case for unit in todo for case in unit.cases], count=drawing.count,
+        seed=drawing.seed, batch=drawing.batch, guidance=drawing.each.guidance, start=drawing.start, tta=drawing.tta,
+        walked=writer.walked(wanted), tell=say,
+    )  # fmt: skip
+    since = time.perf_counter()
+    for row in writer.write(todo, drawn):
+        before, since = since, time.perf_counter()
+        yield {**row, "seconds": since - before}
+
+
+def _finish(arms: Sequence[_Arm], wanted: Sequence[Unit], finished: Finished, **words: Any) -> None:
+    """What is about all units, of each arm."""
+    rows = iter([dict(facts["row"]) for facts in finished.facts])
+    for arm in arms:
+        _write_tables(arm, wanted, list(islice(rows, len(wanted))), finished.files / arm.name, **words)
+
+
+def _write_tables(
+    arm: _Arm, wanted: Sequence[Unit], rows: Sequence[Row], folder: Path, *, source: Path, **words: Any
+) -> None:
+    """Manifest, summary and provenance of a predictions folder."""
+    seconds = sum(row["seconds"] for row in rows) / sum(len(unit.cases) for unit in wanted)
+    ranks = review_rank(*(np.array([row[name] for row in rows]) for name in (arm.review.by, "uncertainty")))
+    for unit, row, rank in zip(wanted, rows, ranks, strict=True):
+        del row["seconds"]  # to be the last column again
+        planes = len(unit.cases)
+        row.update(review_rank=int(rank), network_calls=planes * arm.drawing.calls, seconds=round(planes * seconds, 4))
+    _write_rows(folder, wanted, rows)
+    summary = {
+        "cases": len(wanted),
+        **arm.facts(),
+        "seconds_per_image": round(seconds, 4),
+        **arm.review.told(),
+        "review_first": _first(arm, rows),
+        "mask_classes": list(arm.model.spec.mask_classes),
+    }
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    write_provenance(folder, inputs={"source": source}, seed=arm.drawing.seed, model=arm.model.told, **words)
+
+
+def _first(arm: _Arm, rows: Sequence[Row]) -> list[str]:
+    """The cases to look at first; none where the order means nothing, or where all cases are alike."""
+    keys = {(row[arm.review.by], row["uncertainty"]) for row in rows}
+    if not arm.review.means_something or len(keys) < min(2, len(rows)):
+        return []
+    return [row["id"] for row in sorted(rows, key=lambda row: int(row["review_rank"]))][:3]
+
+
+def _write_rows(folder: Path, wanted: Sequence[Unit], rows: Sequence[Row]) -> None:
+    """The manifest: an image or volume a row, with its files and its numbers."""
+    written = [
+        Case(
+            id=unit.id,
+            image=str(unit.volume or case.image),
+            label=case.label,
+            patient=case.patient,
+            split=case.split,
+            origin=case.origin,
+        )
+        for unit in wanted
+        for case in unit.cases[:1]
+    ]
+    names = dict.fromkeys(name for row in rows for name in row if name != "id")
+    columns = {name: [row.get(name, "") for row in rows] for name in names}
+    write_manifest(folder / "manifest.csv", written, extra=columns, places=["input"])
