@@ -168,10 +168,8 @@ def test_what_the_readme_says_of_python_runs(
     prepare(classes_of(tmp_path), out="dataset", preparation=Preparation(size=16))
     exec(second, told)
     assert told["proof"].summary["arms"] and told["images"].summary["metrics"]
-    assert (
-        Counter(case.origin for case in find_cases(told["mixed"]).cases)["synthetic"]
-        == told["images"].summary["images"]
-    )
+    synthetic = Counter(case.origin for case in find_cases(told["mixed"]).cases)["synthetic"]
+    assert synthetic == told["images"].summary["generated"] > 10
     assert capsys.readouterr() == ("", "")
 
 
