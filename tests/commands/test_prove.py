@@ -9,7 +9,6 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from sfumato.commands import prove as proving
 from sfumato.commands.prove import prove
 from sfumato.commands.toy import toy as make_toy
 from sfumato.data.formats.image import write_image
@@ -17,6 +16,7 @@ from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.prove import train as training
 from sfumato.reporting.page import write_report
+from sfumato.verbs import prove as proving
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "evaluation" / "prove"))
 import stripes as toys
