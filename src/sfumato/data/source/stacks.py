@@ -7,7 +7,7 @@ They are members of one NPZ file, or NPY files of one folder - or of several, ea
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from sfumato.data.source.words import read_folder
 from sfumato.errors import DataError
 
 SPLITS = {"train": "train", "val": "validation", "test": "test"}
-SET_NAME = re.compile(r"(?:(?P<split>train|val|test)_)?(?P<role>images|volumes|labels|masks|ids)")
+SET_NAME = re.compile(r"(?:(?P<split>train|val|test)_)?(?P<role>images|volumes|labels|masks|ids|patients)")
 CLASS_NAMES = ("class_names", "mask_class_names")
 """Arrays with the names of the classes of images and of pixels, by their numbers."""
 
@@ -95,12 +95,14 @@ def find_in_sets(sets: Mapping[Parts, Mapping[str, Stored]], hints: Hints) -> Fo
         found = find_in_set(sets[part], hints)
         name = _name([folder for folder in part if folder.lower() in differing])
         split = next((WORDS_OF_SPLITS[word] for folder in part if (word := folder.lower()) in WORDS_OF_SPLITS), None)
-        cases += [_of_part(case, name, split) for case in found.cases]
+        own = "patients" not in sets[part]
+        cases += [_of_part(case, name, split, own=own) for case in found.cases]
         for note in found.notes:
             told[note].append(name)
         names = found.mask_names
     notes += [f"{', '.join(parts)}: {note}" for note, parts in told.items()]
-    return conclude(cases, notes, form="npy")._replace(mask_names=names)
+    said_by = next(filter(None, (_said_by(each) for each in sets.values())), "")
+    return conclude(cases, notes, form="npy")._replace(mask_names=names, patients_by=said_by)
 
 
 def _name(folders: Sequence[str]) -> str:
@@ -109,9 +111,10 @@ def _name(folders: Sequence[str]) -> str:
     return "_".join(spelt.values())
 
 
-def _of_part(case: Case, name: str, split: str | None) -> Case:
+def _of_part(case: Case, name: str, split: str | None, *, own: bool) -> Case:
+    """A case of a part of a set; with patients of its `own`, unless an array names them, as it may in every part."""
     volume = case.volume and f"{name}_{case.volume}"
-    patient = case.patient and f"{name}_{case.patient}"
+    patient = case.patient and (f"{name}_{case.patient}" if own else case.patient)
     return replace(case, id=f"{name}_{case.id}", volume=volume, patient=patient, split=case.split or split)
 
 
@@ -138,7 +141,13 @@ def find_in_set(stored: Mapping[str, Stored], hints: Hints) -> Found:
     if unused := [name for name in stored if name not in named and name not in CLASS_NAMES]:
         notes.append(f"arrays of other names, not used: {', '.join(_about(name, stored[name]) for name in unused)}")
     form = "npz" if next(iter(named.values())).key else "npy"
-    return _with_class_names(conclude(cases, list(dict.fromkeys(notes)), form=form), stored)
+    found = _with_class_names(conclude(cases, list(dict.fromkeys(notes)), form=form), stored)
+    return found._replace(patients_by=_said_by(named))
+
+
+def _said_by(names: Iterable[str]) -> str:
+    """What says whose the images are, in words."""
+    return "the array 'patients'" if any(name.endswith("patients") for name in names) else ""
 
 
 def _about(name: str, array: Stored) -> str:
@@ -177,10 +186,11 @@ def _part(arrays: Mapping[str, Stored], split: str, hints: Hints) -> Found:
         names = class_names(str(labels), read_array(labels.path, labels.key), axes.cases)
     drawn, told = _drawn(images, axes, masks, hints) if masks else ([], [])
     ids = _ids(arrays.get("ids"), axes.cases, split)
+    owners = _owners(arrays.get("patients"), axes.cases)
     cases = [
         case
         for row, label in enumerate(names)
-        for case in planes(Case(id=ids[row], image="", label=label), row, (images, axes), drawn)
+        for case in planes(Case(id=ids[row], image="", label=label, patient=owners[row]), row, (images, axes), drawn)
     ]
     cases = [replace(case, split=SPLITS.get(split)) for case in cases]
     return conclude(cases, [f"{images.key or images.path.name}: {axes}", *told], form="npz")
@@ -205,6 +215,23 @@ def _ids(given: Stored | None, count: int, split: str) -> list[str]:
             return names
     digits = len(str(count - 1))
     return [f"{split}_{row:0{digits}d}" if split else f"{row:0{digits}d}" for row in range(count)]
+
+
+def _owners(given: Stored | None, count: int) -> Sequence[str | None]:
+    """Whose each image is; None where nobody said.
+
+    Raises:
+        DataError: there is not one patient for each image.
+    """
+    if given is None:
+        return [None] * count
+    if given.shape != (count,):
+        raise DataError(
+            f"{given} has the shape {given.shape} for {count} images",
+            expected="the name or number of one patient for each image",
+            code="DATA-019",
+        )
+    return [str(name) for name in read_array(given.path, given.key)]
 
 
 def class_names(where: str, values: Array, count: int) -> list[str]:
