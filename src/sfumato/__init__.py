@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sfumato.experiment.inference import in_original_size as in_original_size
     from sfumato.experiment.inference import make as make
     from sfumato.experiment.inference import predict as predict
+    from sfumato.experiment.inference import predict_array as predict_array
     from sfumato.experiment.run import Model as Model
     from sfumato.experiment.run import load_model as load_model
     from sfumato.experiment.sampling import Sampling as Sampling
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sfumato.verbs.segment import segment as segment
     from sfumato.verbs.train import Length as Length
     from sfumato.verbs.train import Training as Training
+    from sfumato.verbs.train import iter_training as iter_training
     from sfumato.verbs.train import resume as resume
     from sfumato.verbs.train import train as train
 
@@ -57,12 +59,14 @@ _HOMES = {
     "generate": "sfumato.verbs.generate",
     "in_original_size": "sfumato.experiment.inference",
     "interpolate": "sfumato.verbs.interpolate",
+    "iter_training": "sfumato.verbs.train",
     "load_model": "sfumato.experiment.run",
     "load_recipe": "sfumato.recipe",
     "make": "sfumato.experiment.inference",
     "network_factory": "sfumato.networks.factory",
     "pair": "sfumato.verbs.pair",
     "predict": "sfumato.experiment.inference",
+    "predict_array": "sfumato.experiment.inference",
     "prepare": "sfumato.verbs.prepare",
     "prove": "sfumato.verbs.prove",
     "reconstruct": "sfumato.verbs.reconstruct",

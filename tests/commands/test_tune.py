@@ -108,7 +108,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Score], None]:
                     finite = value if math.isfinite(value) else None
                     log.write(json.dumps({"kind": "validate", "step": number, "score": finite}) + "\n")
                     log.flush()
-                    yield Validation(number, value)
+                    yield Validation(number, value, {})
 
         monkeypatch.setattr(tune, "training", training)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from shutil import copytree
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from PIL import Image
@@ -26,6 +27,11 @@ from sfumato import (
     check,
     evaluate_masks,
     find_cases,
+    in_original_size,
+    iter_training,
+    load_model,
+    predict,
+    predict_array,
     prepare,
     progress,
     prove,
@@ -34,8 +40,11 @@ from sfumato import (
     segment,
     train,
 )  # fmt: skip
+from sfumato.data.channels import read_case
+from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.scan import read_volume
 from sfumato.data.toys.toy import make_toy
-from sfumato.errors import UsageError
+from sfumato.errors import DataError, UsageError
 from sfumato.progress import Bar, bar, hushed, listening, say
 from sfumato.verbs.train import plan
 
@@ -202,6 +211,57 @@ def test_a_model_that_is_loaded_is_used_as_one_that_is_named(scans: Path, tmp_pa
         assert file.read_bytes() == (loaded.folder / "probability" / file.name).read_bytes()
     planned = segment(run.folder, made.folder, out=tmp_path / "planned", dry_run=True)
     assert planned.summary == {} and not planned.folder.exists()
+
+
+def test_a_training_is_watched_and_left(scans: Path, tmp_path: Path) -> None:
+    made = prepare(scans, out=tmp_path / "set", preparation=Preparation(size=16))
+    changes = {**SMALL, "train.steps": 6, "sample.steps": 2, "validate.cases": 2, "validate.every_steps": 2}
+    training = Training(changes=changes, twin=True)
+    watched = iter_training("segment", made.folder, out=tmp_path / "left", training=training)
+    first = next(watched)
+    assert first.step == 2 and first.score == first.scores["score"] and 0 <= first.scores["dice"] <= 1
+    watched.close()
+    assert not (tmp_path / "left" / "twin").exists()
+    steps = [each.step for each in iter_training("segment", made.folder, out=tmp_path / "left", training=training)]
+    whole = train("segment", made.folder, out=tmp_path / "whole", training=training)
+    assert steps[-1] == whole.summary["step"] == 6 and (tmp_path / "left" / "twin").is_dir()
+    left, uninterrupted = (load_model(folder).network.state_dict() for folder in (tmp_path / "left", whole.folder))
+    assert all(left[name].equal(tensor) for name, tensor in uninterrupted.items())
+
+
+@pytest.mark.parametrize("form", ["grey", "two files", "plane"])
+def test_an_array_gets_the_mask_of_its_file(tmp_path: Path, form: str) -> None:
+    """The same numbers under the same name: the mask, map and members that `segment` writes of the file."""
+    noise, source = np.random.default_rng(1), tmp_path / "scans"
+    shape, channels = ((6, 20, 24), 1) if form == "plane" else ((12, 20, 24), 2 if form == "two files" else 1)
+    for kind in range(channels):
+        for number in range(4):
+            for folder in ("images", "masks"):
+                (source / folder).mkdir(parents=True, exist_ok=True)
+            voxels = noise.normal(50 * number, 20, shape[1:] + shape[:1]).astype(np.int16)
+            ending = f"_{kind:04}" if channels > 1 else ""
+            save_volume(source / "images" / f"case_{number}{ending}.nii.gz", voxels)
+            save_volume(source / "masks" / f"case_{number}.nii.gz", (voxels > 50 * number).astype(np.uint8))
+    made = prepare(source, out=tmp_path / "set", preparation=Preparation(size=16, intensity="percentile"))
+    changes = {**SMALL, "train.steps": 2, "sample.steps": 2, "validate.cases": 2}
+    model = train("segment", made.folder, out=tmp_path / "run", training=Training(changes=changes)).model()
+    case = find_cases(source).cases[3]
+    (ensemble,) = predict(model, model.sampler(), [case], count=3, seed=5, batch=2)
+    expected = in_original_size(ensemble)
+    files = [case.image, *case.channels]
+    wholes = [read_volume(Locator.parse(file).path) for file in files]
+    found = predict_array(
+        model, read_case(case), count=3, seed=5, batch=3, name=case.id,
+        volume=np.stack([whole.voxels for whole in wholes], axis=-1),
+    )  # fmt: skip
+    assert np.array_equal(found.members, expected.members)
+    assert np.allclose(found.probability, expected.probability, atol=1e-6)
+    with pytest.raises(DataError, match="channels"):
+        predict_array(model, np.zeros((20, 24, 5), np.int16))
+
+
+def save_volume(file: Path, voxels: np.ndarray) -> None:
+    nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), file)  # type: ignore[attr-defined,no-untyped-call]
 
 
 def test_words_of_python_are_refused_as_those_of_the_command_line(scans: Path, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ import torch
 
 from sfumato.data.manifest import Case
 from sfumato.data.placement import Placement, restore
-from sfumato.data.spec import Input, Spec, read_input, stored_channels, to_data
+from sfumato.data.spec import Input, Spec, model_input, read_input, stored_channels, to_data
+from sfumato.data.statistics import statistics
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Step
@@ -104,6 +105,7 @@ def predict(
     tta: bool = False,
     walked: Container[str] = (),
     guidance: Guidance = UNGUIDED,
+    read: Callable[[Case, Spec], Input] = read_input,
     tell: Callable[[str], object] = warnings.warn,
 ) -> Iterator[Ensemble]:
     """Draw `count` masks for each case, `batch` at a time; memory does not grow with the number of steps.
@@ -121,6 +123,7 @@ def predict(
         tta: test-time augmentation: member m sees view m of the image (`tasks.views`) and is turned back.
         walked: ids of the cases whose first member is filmed.
         guidance: away from a weaker model, or none.
+        read: the image of a case in the model's form; from its files, unless it is there already.
         tell: told in words when memory runs out and fewer masks are drawn at once.
 
     Raises:
@@ -134,7 +137,7 @@ def predict(
     together, portions = max(1, batch // count), Portions(batch, tell=tell)
     for first in range(0, len(cases), together):
         chunk = cases[first : first + together]
-        inputs = [read_input(case, model.spec) for case in chunk]
+        inputs = [read(case, model.spec) for case in chunk]
         images = to_data(np.stack([each.array for each in inputs]), model.spec, str(model.device))
         guesses = None if start is None else start(images)
         every = [_Member(row, number) for row in range(len(chunk)) for number in range(count)]
@@ -212,6 +215,54 @@ def in_original_size(ensemble: Ensemble) -> Prediction:
         probability, members.argmax(1), probability.argmax(0), predictive_entropy(probability),
         mutual_information(members),
     )  # fmt: skip
+
+
+def predict_array(
+    model: Model,
+    image: np.ndarray,
+    *,
+    count: int = 4,
+    sampler: Sampler | None = None,
+    guidance: Guidance = UNGUIDED,
+    seed: int = 0,
+    batch: int = 16,
+    name: str = "image",
+    spacing: tuple[float, float] | None = None,
+    volume: np.ndarray | None = None,
+) -> Prediction:
+    """Segment an image that is an array; from the same numbers come the same masks as from a file of this name.
+
+    Args:
+        model: a model of masks.
+        image: (h, w) or (h, w, channels), with the numbers of the images that it was trained on: not scaled.
+        count: members of the ensemble.
+        sampler: how each is drawn; by default as the recipe says.
+        guidance: away from a weaker model, or none.
+        seed: with the name it decides the noise.
+        batch: masks drawn at once.
+        name: of the case.
+        spacing: millimetres between rows and between columns; needed by a model that was trained at a spacing.
+        volume: the voxels that the image is a plane of: its black and white are those of the whole.
+
+    Raises:
+        DataError: it has other numbers or channels than the images that the model was trained on.
+        ModelError: it draws NaN.
+        ResourceError: memory does not hold one mask.
+    """
+    pixels = image[..., None] if image.ndim == 2 else image
+    whole = pixels if volume is None else volume
+
+    def read(_case: Case, spec: Spec) -> Input:
+        files = len(spec.channel_files) or 1
+        stats = tuple(map(statistics, np.array_split(whole, files, axis=-1)))
+        array, placement = model_input(pixels, spec, stats, spacing=spacing)
+        return Input(pixels, stats, array, placement)
+
+    (ensemble,) = predict(
+        model, sampler or model.sampler(), [Case(id=name, image="")], count=count, seed=seed, batch=batch,
+        guidance=guidance, read=read,
+    )  # fmt: skip
+    return in_original_size(ensemble)
 
 
 def _restored(probability: np.ndarray, placement: Placement) -> np.ndarray:

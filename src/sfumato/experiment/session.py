@@ -60,10 +60,12 @@ class Validation(NamedTuple):
     Attributes:
         step: number of steps done.
         score: larger is better.
+        scores: all that was measured, by name, on validation cases.
     """
 
     step: int
     score: float
+    scores: Mapping[str, float]
 
 
 @dataclass(kw_only=True)
@@ -187,7 +189,7 @@ class Session:
             self._mark_best()
         is_best = self.parts.best.get("step") not in (None, before)
         self.journal.note(validated(scores, self.parts.step, best=is_best))
-        yield Validation(self.parts.step, scores["score"])
+        yield Validation(self.parts.step, scores["score"], scores)
 
     def _warn(self, warning: str | None, log: Callable[[dict[str, Any]], None]) -> None:
         """Say it once in a run, and record it."""

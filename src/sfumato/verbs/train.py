@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
@@ -24,6 +24,8 @@ from sfumato.progress import say
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
 from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
 from sfumato.training.signals import going_on_later
+
+Result = TypeVar("Result")
 
 AS_TWIN = {
     "process": {"kind": "none", "prediction": "logits"},
@@ -126,11 +128,47 @@ def train(
         UsageError: the recipe has a mistake, or the folder holds another run.
         Stopped: a signal ended the training; what it has is kept.
     """
+    watched = iter_training(task, source, out=out, reading=reading, training=training, device=device)
+    return _last(watched)
+
+
+def iter_training(
+    task: TaskKind,
+    source: Path | str,
+    *,
+    out: Path | str,
+    reading: Reading = AS_FOUND,
+    training: Training = AS_PLANNED,
+    device: str = "auto",
+) -> Generator[Validation, None, Trained]:
+    """Train as `train` does, as an iterable that is looked at while it goes on.
+
+    A loop that is left ends the training there, with all that was saved; the same call again goes on from that.
+
+    Args:
+        task: as for `train`, like the others.
+        source: what is trained on.
+        out: the run folder.
+        reading: what may be said of the source beyond its path.
+        training: recipe, length, what it starts from.
+        device: where to work.
+
+    Yields:
+        step and score (larger is better) whenever the model was validated.
+
+    Returns:
+        what `train` returns.
+
+    Raises:
+        DataError: as for `train`, like the others.
+        UsageError: the recipe has a mistake, or the folder holds another run.
+        Stopped: a signal ended the training.
+    """
     choose_device(device)
     run = Run(Path(out))
     wanted, start = _begun(task, run, reading, training)
     with _at_work(run):
-        result = _result(_training(wanted, run, Path(source), start))
+        result = yield from _training(wanted, run, Path(source), start)
         if training.twin:
             lengths = {f"train.{name}": None for name in LENGTHS} | {"train.steps": result["step"]}
             baseline = load_recipe(
@@ -138,7 +176,7 @@ def train(
                 changes={**reading.changes(), **(training.changes or {}), **AS_TWIN, **lengths},
                 beneath=start.words if start else None,
             )  # fmt: skip
-            result[TWIN] = _result(_training(baseline, run.twin, run.dataset, start))
+            result[TWIN] = yield from _training(baseline, run.twin, run.dataset, start)
             if compared := beside_twin(result):
                 say(compared)
     return Trained(run.folder, result)
@@ -314,7 +352,7 @@ def _continued(run: Run, recipe: Recipe, dataset: Path) -> dict[str, Any]:
     if rank() == 0:
         record_dataset(run, dataset, pack)
         write_recipe(run.recipe_file, recipe)
-    return _result(work_on(recipe, run, pack))
+    return _last(work_on(recipe, run, pack))
 
 
 def _planned(recipe: Recipe, run: Run, source: Path, start: Start | None) -> Planned:
@@ -330,11 +368,11 @@ def _planned(recipe: Recipe, run: Run, source: Path, start: Start | None) -> Pla
     return Planned(run.folder, recipe.task, cases, tuple(choices), notes, run.exists())
 
 
-def _result(work: Generator[Validation, None, dict[str, Any]]) -> dict[str, Any]:
+def _last(work: Generator[Validation, None, Result]) -> Result:
     """What a training returns, its validations passed over."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            result: dict[str, Any] = end.value
+            result: Result = end.value
             return result

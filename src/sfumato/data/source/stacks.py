@@ -141,8 +141,8 @@ def find_in_set(stored: Mapping[str, Stored], hints: Hints) -> Found:
     if unused := [name for name in stored if name not in named and name not in CLASS_NAMES]:
         notes.append(f"arrays of other names, not used: {', '.join(_about(name, stored[name]) for name in unused)}")
     form = "npz" if next(iter(named.values())).key else "npy"
-    found = _with_class_names(conclude(cases, list(dict.fromkeys(notes)), form=form), stored)
-    return found._replace(patients_by=_said_by(named))
+    concluded = conclude(cases, list(dict.fromkeys(notes)), form=form)._replace(patients_by=_said_by(named))
+    return _with_class_names(concluded, stored)
 
 
 def _said_by(names: Iterable[str]) -> str:
