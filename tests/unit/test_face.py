@@ -243,7 +243,14 @@ def test_an_array_gets_the_mask_of_its_file(tmp_path: Path, form: str) -> None:
             save_volume(source / "images" / f"case_{number}{ending}.nii.gz", voxels)
             save_volume(source / "masks" / f"case_{number}.nii.gz", (voxels > 50 * number).astype(np.uint8))
     made = prepare(source, out=tmp_path / "set", preparation=Preparation(size=16, intensity="percentile"))
-    changes = {**SMALL, "train.steps": 2, "sample.steps": 2, "validate.cases": 2}
+    changes = {
+        **SMALL,
+        "train.steps": 6,
+        "train.learning_rate": 0.1,
+        "train.warmup": 0,
+        "sample.steps": 2,
+        "validate.cases": 2,
+    }
     model = train("segment", made.folder, out=tmp_path / "run", training=Training(changes=changes)).model()
     case = find_cases(source).cases[3]
     (ensemble,) = predict(model, model.sampler(), [case], count=3, seed=5, batch=2)
