@@ -34,7 +34,7 @@ from sfumato.recipe.process import (
 from sfumato.recipe.recipe import Recipe
 from sfumato.recipe.sample import GridName, Sample, SamplePath, SamplerName
 from sfumato.recipe.track import Track, public_words
-from sfumato.recipe.train import LENGTHS
+from sfumato.recipe.train import LENGTHS, GenerateMetric, SegmentMetric
 
 __all__ = [
     "DEFAULTS",
@@ -47,6 +47,7 @@ __all__ = [
     "EDMProcess",
     "ForeignNetwork",
     "GaussianProcess",
+    "GenerateMetric",
     "GridName",
     "Labels",
     "Levels",
@@ -64,6 +65,7 @@ __all__ = [
     "SamplePath",
     "SamplerName",
     "ScoreNetwork",
+    "SegmentMetric",
     "SwinNetwork",
     "TaskKind",
     "ToldSteps",
