@@ -539,3 +539,6 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     group: tuple(name for name, metric in TABLE.items() if metric.group == group) for group in _GROUPS
 }
 """Scores of masks by the question that they answer, in the order in which they are shown."""
+
+AUDITED = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
+"""What an audit's table has beside Dice, on the console and on the page; the page leaves out what no way has."""
