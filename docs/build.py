@@ -1,4 +1,4 @@
-"""Writes `recipe.md`, `commands.md` and `samplers.md` from the code, so that they cannot disagree with it.
+"""Writes `recipe.md`, `commands.md`, `samplers.md` and `metrics.md` from the code: they cannot disagree with it.
 
 python docs/build.py           write the pages
 python docs/build.py --check   write nothing; exit code 1 if a page is out of date or a description is missing
@@ -21,6 +21,7 @@ from sfumato.cli import COMMANDS
 from sfumato.commands.flags.numbers import LARGE, Wanted
 from sfumato.experiment.overshoot import DEVIATION
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
+from sfumato.metrics.table import SUBJECTS, TABLE, Metric, heading, names_of
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.recipe.part import MOST
 from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
@@ -66,6 +67,17 @@ Names are those of `sample.sampler` in [the recipe](recipe.md#sample) and of `--
 [the theory](theory.md#3-samplers). The tests run their laws over the same list: every pair that is marked here lands
 on the data in the right proportions with the exact denoiser, at the order that is given here.
 """
+
+METRICS_HEAD = f"""{NOTE}
+# Every number by its name
+
+The names are those of columns of tables and of keys in `summary.json`. What scores of masks do where a mask is empty,
+and what they are blind to, stands in [evaluating masks](masks-evaluation.md), how sets of images are compared in
+[evaluating generated images](images-evaluation.md).
+"""
+
+UNITS = {"": "", "length": "mm or px", "volume": "mm² or mm³, or px", "share": "0 to 1", "seconds": "s"}
+"""How units are told."""
 
 MOST_STEPS = 32
 """Steps up to which overshooting is looked for; with more, no sampler does."""
@@ -292,13 +304,27 @@ def _enough(name: str) -> str:
     return str(overshoots + 1) if overshoots else ""
 
 
+def metric_sections() -> list[Section]:
+    """The numbers by what they are about."""
+    columns = ("name", "called", "unit", "better", "meaning", "computed in")
+    return [
+        Section(about, "", columns, tuple(_metric(name, TABLE[name]) for name in names_of(subject)))
+        for subject, about in SUBJECTS.items()
+    ]
+
+
+def _metric(name: str, metric: Metric) -> Row:
+    cells = (heading(name), UNITS[metric.unit], metric.better, metric.meaning)
+    return Row(name, cells, f"`sfumato.{metric.where}`")
+
+
 def page(head: str, sections: Sequence[Section]) -> str:
     """A page of Markdown."""
     return "\n".join([head, *map(_section, sections)])
 
 
 def _section(section: Section) -> str:
-    lines = [f"## {section.title}", "", section.about, ""]
+    lines = [f"## {section.title}", "", *([section.about, ""] if section.about else [])]
     if section.rows:
         lines += [_line(section.columns), _line(["---"] * len(section.columns))]
         lines += [_line([f"`{row.name}`", *row.cells, row.meaning]) for row in section.rows]
@@ -330,6 +356,7 @@ def pages() -> dict[Path, str]:
         FOLDER / "recipe.md": page(RECIPE_HEAD, recipe_sections()),
         FOLDER / "commands.md": page(COMMANDS_HEAD, command_sections()),
         FOLDER / "samplers.md": page(SAMPLERS_HEAD, sampler_sections()),
+        FOLDER / "metrics.md": page(METRICS_HEAD, metric_sections()),
     }
 
 

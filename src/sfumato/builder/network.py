@@ -23,15 +23,14 @@ from sfumato.networks.surgery import Signature
 from sfumato.networks.swin import SwinUNet
 from sfumato.networks.uncertainty import Weighted
 from sfumato.networks.unet import UNet
-from sfumato.recipe import (
-    CategoricalProcess,
+from sfumato.recipe import CategoricalProcess, Recipe
+from sfumato.recipe.network import (
     DiTNetwork,
     ForeignNetwork,
     MagnitudeNetwork,
     MaskHeadNetwork,
     OwnNetwork,
     PretrainedNetwork,
-    Recipe,
     ScoreNetwork,
     SwinNetwork,
     ToldSteps,

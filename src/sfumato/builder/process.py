@@ -26,15 +26,13 @@ from sfumato.diffusion.level.schedule import (
 )
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
-from sfumato.recipe import (
+from sfumato.recipe import Data, Recipe, ToldSteps
+from sfumato.recipe.process import (
     CategoricalProcess,
-    Data,
     EDMProcess,
     GaussianProcess,
     NoProcess,
-    Recipe,
     SDDProcess,
-    ToldSteps,
     VEProcess,
     VPProcess,
 )

@@ -20,6 +20,7 @@ from sfumato.experiment.mask_sampling import load_twin
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.run import Model, Run, load_model
 from sfumato.metrics.interval import Interval
+from sfumato.metrics.table import AUDITED
 from sfumato.numerals import whole
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
@@ -30,9 +31,6 @@ from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, pati
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
-
-NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
-"""Columns of the table beside Dice, as the report has them."""
 
 TITLE = "The same cases, segmented in other ways: mean [95 % interval]; calls and seconds for one image"
 
@@ -186,7 +184,7 @@ def _number(value: float) -> float | None:
 
 
 def _show(lines: Sequence[Line], reading: Sequence[str]) -> None:
-    head = ("way", "network calls", "Dice", "minus recommended", *map(heading, NUMBERS))
+    head = ("way", "network calls", "Dice", "minus recommended", *map(heading, AUDITED))
     show_table(head, list(map(_row, lines)), title=TITLE)
     for sentence in reading:
         say(sentence)
@@ -194,7 +192,7 @@ def _show(lines: Sequence[Line], reading: Sequence[str]) -> None:
 
 def _row(line: Line) -> list[str]:
     difference = "" if line.difference is None else _told(line.difference, sign="+")
-    numbers = (_three(getattr(line.means, name)) for name in NUMBERS)
+    numbers = (_three(getattr(line.means, name)) for name in AUDITED)
     return [line.name, str(line.calls), _told(line.dice), difference, *numbers]
 
 

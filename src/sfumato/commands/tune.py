@@ -28,12 +28,12 @@ from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, Sta
 from sfumato.experiment.output_folder import check_kept_folder
 from sfumato.experiment.run import Run, write_recipe
 from sfumato.experiment.trainer import prepared, training
+from sfumato.metrics.table import heading, is_better_lower
 from sfumato.progress import hushed, say
 from sfumato.provenance import digest
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, load_recipe
 from sfumato.recipe.search import DEFAULT_SEARCH, Options, Search, parse_searches, setting
 from sfumato.recipe.train import COUNTED, Train, Validate
-from sfumato.reporting.meaning import heading
 from sfumato.tables import table_line
 from sfumato.tasks.constant_mask import ConstantMask
 from sfumato.tasks.segment import constant_of
@@ -54,9 +54,6 @@ EVERY = tuple(f"every_{unit}" for unit in (*COUNTED, "minutes"))
 
 METRICS: Mapping[TaskKind, str] = {"segment": "dice", "generate": "loss"}
 """What a validation measures where the recipe leaves it open."""
-
-SMALLER = ("loss", "kid")
-"""Metrics that are better when smaller."""
 
 HOPELESS = 3
 """So many failures and no success end a study: something is wrong with all of it."""
@@ -292,7 +289,7 @@ def _score_text(metric: str, score: float | None) -> str:
     """A score by its metric; of losses and distances, which are better when smaller, the score is the negative."""
     if score is None:
         return ""
-    return f"{heading(metric)} {-score if metric in SMALLER else score:.4f}"
+    return f"{heading(metric)} {-score if is_better_lower(metric) else score:.4f}"
 
 
 def _best_score(run: Run) -> float | None:

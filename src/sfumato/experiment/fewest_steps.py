@@ -20,20 +20,17 @@ import torch
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
-from sfumato.diffusion.loss import probabilities
 from sfumato.diffusion.process import Denoise
 from sfumato.errors import DataError
 from sfumato.evenly import evenly
-from sfumato.experiment.inference import Twin, Wanted, make_steps
+from sfumato.experiment.inference import Draw, Twin, Wanted, make_steps, members_of
 from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import ged, mean_probability
 from sfumato.metrics.fidelity import PixelSpace, frechet, kid
 from sfumato.randomness import derive_seed
 from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
-from sfumato.tasks.segment import draw_masks
 from sfumato.tasks.task import Sampler, last
-from sfumato.tasks.views import turn, turn_back
 from sfumato.wording import counted
 
 MOST = 50
@@ -179,17 +176,14 @@ def ensembles(
     The arguments are those of `inference.predict` and of `draw_masks`; in a batch the members of a case lie side by
     side.
     """
-    together, views = max(1, batch // members), range(members) if tta else [0] * members
+    draw = Draw(model=model, sampler=sampler, seed=seed, tta=tta, guidance=guidance, around=around)
+    together = max(1, batch // members)
     for first in range(0, len(rows), together):
         part = rows[first : first + together]
-        images, seen = pack.images(part, str(model.device)), [*views] * len(part)
-        guesses = None if start is None else turn(start(images).repeat_interleave(members, 0), seen)
-        seeds = [derive_seed(seed, "segment", pack.cases[row].id, member) for row in part for member in range(members)]
-        steps = draw_masks(
-            model.process, model.network, sampler, turn(images.repeat_interleave(members, 0), seen),
-            len(model.spec.mask_classes), seeds=seeds, start=guesses, guidance=guidance, around=around,
-        )  # fmt: skip
-        drawn = turn_back(probabilities(last(steps).x0), seen).cpu().numpy()
+        images = pack.images(part, str(model.device))
+        guesses = None if start is None else start(images)
+        names = [pack.cases[row].id for row in part]
+        drawn = draw(names, images, guesses, members_of(len(part), members)).probability
         yield from drawn.reshape(len(part), members, *drawn.shape[1:])
 
 

@@ -15,7 +15,7 @@ from sfumato.data.spec import Input, Spec, model_input, read_input, stored_chann
 from sfumato.data.statistics import statistics
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.loss import probabilities
-from sfumato.diffusion.process import Step
+from sfumato.diffusion.process import Denoise, Step
 from sfumato.errors import ModelError
 from sfumato.experiment.run import Model
 from sfumato.memory import Portions
@@ -133,15 +133,15 @@ def predict(
     """
     if tta and count > views_of(model.spec.size):
         raise ValueError(f"{count} members, but only {views_of(model.spec.size)} views of images of this shape")
-    draw = _Draw(model=model, sampler=sampler, seed=seed, tta=tta, walked=walked, guidance=guidance)
+    draw = Draw(model=model, sampler=sampler, seed=seed, tta=tta, walked=walked, guidance=guidance)
     together, portions = max(1, batch // count), Portions(batch, tell=tell)
     for first in range(0, len(cases), together):
         chunk = cases[first : first + together]
         inputs = [read(case, model.spec) for case in chunk]
         images = to_data(np.stack([each.array for each in inputs]), model.spec, str(model.device))
         guesses = None if start is None else start(images)
-        every = [_Member(row, number) for row in range(len(chunk)) for number in range(count)]
-        drawn = list(portions.each(every, partial(draw, chunk, images, guesses)))
+        every = members_of(len(chunk), count)
+        drawn = list(portions.each(every, partial(draw, [case.id for case in chunk], images, guesses)))
         members = np.concatenate([each.probability for each in drawn])
         films = {name: film for each in drawn for name, film in each.films.items()}
         for k, case in enumerate(chunk):
@@ -154,14 +154,19 @@ def predict(
             )
 
 
-class _Member(NamedTuple):
+class Member(NamedTuple):
     """Which mask is drawn: of which case of a chunk, and its number there."""
 
     row: int
     number: int
 
 
-class _Drawn(NamedTuple):
+def members_of(cases: int, count: int) -> list[Member]:
+    """All members of a chunk, those of a case side by side."""
+    return [Member(row, number) for row in range(cases) for number in range(count)]
+
+
+class Drawn(NamedTuple):
     """Class probabilities of a batch, and the films of some cases' first members by the cases' ids."""
 
     probability: np.ndarray
@@ -169,26 +174,42 @@ class _Drawn(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Draw:
-    """Draws batches of masks; see `predict`."""
+class Draw:
+    """Draws batches of masks, each by (seed, the case's id, its number) alone.
+
+    Args:
+        model: the model.
+        sampler: how each mask is drawn.
+        seed: decides the noise.
+        tta: member m sees view m of the image (`tasks.views`) and is turned back.
+        guidance: away from a weaker model, or none.
+        walked: ids of the cases whose first member is filmed.
+        around: what is put around the whole denoiser, such as an audit of it.
+    """
 
     model: Model
     sampler: Sampler
     seed: int
-    tta: bool
-    walked: Container[str]
-    guidance: Guidance
+    tta: bool = False
+    guidance: Guidance = UNGUIDED
+    walked: Container[str] = ()
+    around: Callable[[Denoise], Denoise] = lambda denoise: denoise
 
-    def __call__(self, cases: Sequence[Case], images: Data, guesses: Output | None, part: Sequence[_Member]) -> _Drawn:
-        """One batch, on the CPU, of the cases of a chunk with their images and what to start from."""
+    def __call__(self, names: Sequence[str], images: Data, guesses: Output | None, part: Sequence[Member]) -> Drawn:
+        """One batch, on the CPU, of the cases of a chunk: their ids, their images and what to start from.
+
+        Raises:
+            ModelError: the model draws NaN.
+        """
         rows = [member.row for member in part]
-        ids, numbers = [cases[row].id for row in rows], [member.number for member in part]
+        ids, numbers = [names[row] for row in rows], [member.number for member in part]
         views = numbers if self.tta else [0] * len(part)
         seeds = [derive_seed(self.seed, "segment", *member) for member in zip(ids, numbers, strict=True)]
         steps = draw_masks(
             self.model.process, self.model.network, self.sampler, turn(images[rows], views),
             len(self.model.spec.mask_classes),
             seeds=seeds, start=None if guesses is None else turn(guesses[rows], views), guidance=self.guidance,
+            around=self.around,
         )  # fmt: skip
         filmed = [place for place, number in enumerate(numbers) if number == 0 and ids[place] in self.walked]
         frames: list[Frame] = []
@@ -198,7 +219,7 @@ class _Draw:
         process = self.model.process
         films = {ids[place]: film(process, frames, k, seed=seeds[place]) for k, place in enumerate(filmed)}
         answer = probabilities(_numbers(frame.estimate, self.model))
-        return _Drawn(turn_back(answer, views).cpu().numpy(), films)
+        return Drawn(turn_back(answer, views).cpu().numpy(), films)
 
 
 def _picture(image: Input, spec: Spec) -> np.ndarray:

@@ -70,8 +70,6 @@ _ADM = _UNET | {"gpu": {"channels": 192, "multipliers": [1, 2, 3, 4], "blocks": 
 _EDM2 = _UNET | {"gpu": {"channels": 128, "multipliers": [1, 2, 3, 4], "blocks": 3, "attention": [16, 8]}}
 """On a GPU that of EDM2-XS (Karras et al. 2024)."""
 
-_AS_GIVEN: dict[str, dict[str, Any]] = {place: {} for place in PLACES}
-
 _DIT: dict[str, dict[str, Any]] = {
     "gpu": {"patch": 4, "width": 384, "depth": 12},
     "small": {"patch": 2, "width": 96, "depth": 4},
@@ -102,10 +100,8 @@ SHAPES = {
     "maskhead": _MASK_HEAD,
     "diffusers": _UNET,
     "monai": _UNET,
-    "own": _AS_GIVEN,
-    "pretrained": _AS_GIVEN,
 }
-"""What `auto` becomes, for each kind of network and each place."""
+"""What `auto` becomes, for each kind of network that has one and each place."""
 
 MAPS = 40
 """Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
@@ -263,7 +259,7 @@ def _metric(recipe: Recipe) -> list[Choice]:
 def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
     """Widths that train in the time people have: thousands of steps in a quarter of an hour on two cores."""
     place = "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
-    shape = SHAPES[recipe.network.kind][place]
+    shape = SHAPES.get(recipe.network.kind, {}).get(place, {})
     auto = {name: value for name, value in shape.items() if getattr(recipe.network, name) == "auto"}
     return [Choice(f"network.{name}", value, f"for {PLACES[place]}") for name, value in auto.items()]
 

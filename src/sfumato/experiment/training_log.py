@@ -22,6 +22,7 @@ from sfumato.experiment.journal import Journal
 from sfumato.experiment.plan import Choice
 from sfumato.experiment.run import TWIN, Run
 from sfumato.local import Names, portable
+from sfumato.metrics.table import TABLE, heading, is_better_lower, spelt_out
 from sfumato.plain import in_form, ours, read_list
 from sfumato.recipe import Recipe, Track
 from sfumato.training.hardware import find_hardware, in_use
@@ -160,10 +161,6 @@ def ended(run: Run, recipe: Recipe, parts: Parts, *, patient: bool) -> str:
     return sentence
 
 
-NAMES = {"dice": "Dice", "iou": "IoU", "loss": "loss", "kid": "kernel distance (KID)"}
-"""What metrics are called in sentences."""
-
-
 def judged(run: Run, best: Mapping[str, Any], *, cases: int, control: str) -> str:
     """The best values with what they are compared with, and where their weights lie.
 
@@ -176,17 +173,23 @@ def judged(run: Run, best: Mapping[str, Any], *, cases: int, control: str) -> st
     if "step" not in best:
         return "no validation gave a number; the weights are the last ones"
     metric = best.get("metric", "score")
-    value = best["score"] if metric in ("dice", "iou") else -best["score"]
-    most = "best" if metric in ("dice", "iou") else "lowest"
+    higher = metric in TABLE and not is_better_lower(metric)
+    value, most = (best["score"], "best") if higher else (-best["score"], "lowest")
     sentence = (
-        f"{most} {NAMES.get(metric, metric)} on {counted(cases, 'validation case')}: {value:.4g}"
+        f"{most} {_called(metric)} on {counted(cases, 'validation case')}: {value:.4g}"
         f"{f' ({control})' * bool(control)}, after {counted(best['step'], 'step')}: {run.checkpoints / 'best'}"
     )
     other = best.get("other")
     if other is None:
         return sentence
-    name, file = NAMES.get(other["metric"], other["metric"]), f"best-{other['metric']}"
+    name, file = _called(other["metric"]), f"best-{other['metric']}"
     return f"{sentence}; lowest {name} {other['value']:.4g} after {counted(other['step'], 'step')}: {file} beside it"
+
+
+def _called(metric: str) -> str:
+    """A metric in a sentence; behind its words the name that tables have."""
+    words, title = spelt_out(metric), heading(metric)
+    return title if words == title else f"{words} ({title})"
 
 
 def following(run: Run) -> str:
@@ -210,5 +213,5 @@ def beside_twin(result: Mapping[str, Any]) -> str:
     own, twin = result["best"], result[TWIN]["best"]
     if own.get("metric") != twin.get("metric") or "score" not in own:
         return ""
-    name = NAMES.get(own["metric"], own["metric"])
+    name = _called(own["metric"])
     return f"beside its deterministic twin: {name} {own['score']:.4g}, the twin {twin['score']:.4g}"

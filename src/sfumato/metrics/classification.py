@@ -21,8 +21,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Integer, Shaped
-from scipy import stats
+from jaxtyping import Bool, Float, Integer, Shaped
+
+from sfumato.metrics.interval import Interval, share_interval
 
 Truth = Integer[np.ndarray, " n"]
 """The class index of each case."""
@@ -33,16 +34,6 @@ Weights = Float[np.ndarray, "b n"]
 Confusion = Shaped[np.ndarray, "k k"]
 """Cases by their true (row) and their predicted class (column); a mean over several classifiers need not be whole."""
 
-ALPHA = 0.05
-
-
-class Share(NamedTuple):
-    """A share of cases with its 95 % Wilson interval; nan without cases."""
-
-    value: float
-    low: float
-    high: float
-
 
 class ClassScores(NamedTuple):
     """One class.
@@ -50,16 +41,16 @@ class ClassScores(NamedTuple):
     Attributes:
         cases: how many are of this class.
         prevalence: as a share of all.
-        sensitivity: (1).
-        specificity: (2).
+        sensitivity: (1), with its interval.
+        specificity: (2), with its interval.
         f1: (4).
         always_f1: (5), of whoever always says this class.
     """
 
     cases: int
     prevalence: float
-    sensitivity: Share
-    specificity: Share
+    sensitivity: Interval
+    specificity: Interval
     f1: float
     always_f1: float
 
@@ -78,8 +69,8 @@ def each_class(confusion: Confusion) -> tuple[ClassScores, ...]:
         ClassScores(
             cases=round(float(truly[c])),
             prevalence=float(truly[c]) / total,
-            sensitivity=wilson(float(diagonal[c]), float(truly[c])),
-            specificity=wilson(total - float(truly[c] + called[c] - diagonal[c]), total - float(truly[c])),
+            sensitivity=share_interval(float(diagonal[c]), float(truly[c])),
+            specificity=share_interval(total - float(truly[c] + called[c] - diagonal[c]), total - float(truly[c])),
             f1=_over(2.0 * float(diagonal[c]), float(truly[c] + called[c])),
             always_f1=_over(2.0 * float(truly[c]), total + float(truly[c])),
         )
@@ -87,26 +78,17 @@ def each_class(confusion: Confusion) -> tuple[ClassScores, ...]:
     )
 
 
-def wilson(hits: float, total: float) -> Share:
-    """A share and its interval (Wilson 1927), which stays within 0 and 1 and is sound for shares near them."""
-    if total <= 0:
-        return Share(math.nan, math.nan, math.nan)
-    z, share = float(stats.norm.ppf(1 - ALPHA / 2)), hits / total
-    centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
-    half = z / (1 + z**2 / total) * math.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return Share(share, max(0.0, centre - half), min(1.0, centre + half))
-
-
-def balanced(confusion: Confusion) -> Share:
+def balanced(confusion: Confusion) -> Interval:
     """(3) over the classes that occur, with the interval that the Wilson intervals of its parts give.
 
     The distances to the ends are added as standard deviations of independent numbers are (Zou & Donner 2008).
     """
     shares = [scores.sensitivity for scores in each_class(confusion) if scores.cases]
-    value = float(np.mean([share.value for share in shares]))
-    below = math.hypot(*(share.value - share.low for share in shares)) / len(shares)
-    above = math.hypot(*(share.high - share.value for share in shares)) / len(shares)
-    return Share(value, max(0.0, value - below), min(1.0, value + above))
+    value = float(np.mean([share.mean for share in shares]))
+    below = math.hypot(*(share.mean - share.low for share in shares)) / len(shares)
+    above = math.hypot(*(share.high - share.mean for share in shares)) / len(shares)
+    low, high = max(0.0, value - below), min(1.0, value + above)
+    return Interval(value, low, high, level=shares[0].level, cases=round(float(confusion.sum())))
 
 
 def balanced_accuracy(predicted: Truth, truth: Truth, weights: Weights) -> Float[np.ndarray, " b"]:
@@ -127,11 +109,16 @@ def auroc(scores: Float[np.ndarray, "n k"], truth: Truth, weights: Weights) -> F
         weights: how often each case counts.
     """
     occurring = [1] if scores.shape[1] == 2 else [int(c) for c in np.unique(truth)]
-    areas: np.ndarray = np.mean([_area(scores[:, c], truth == c, weights) for c in occurring], axis=0)
+    areas: np.ndarray = np.mean([_areas(scores[:, c], truth == c, weights) for c in occurring], axis=0)
     return areas
 
 
-def _area(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def area_under_roc(score: Float[np.ndarray, " n"], positive: Bool[np.ndarray, " n"]) -> float:
+    """The same of one score, in [0, 1]; 0.5 knows nothing; nan where all are positive or none is."""
+    return float(_areas(score, positive, np.ones((1, len(score))))[0]) if len(score) else math.nan
+
+
+def _areas(score: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """One class against the rest: cases of equal score are one group, of which half counts as below."""
     order = np.argsort(score, kind="stable")
     starts = np.flatnonzero(np.diff(score[order], prepend=-np.inf))

@@ -22,8 +22,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 from torch.nn import functional
 
-from sfumato.metrics.fidelity import Spread
-from sfumato.metrics.interval import mean_interval
+from sfumato.metrics.interval import Estimate, mean_interval
 from sfumato.typing import Data, PerItem
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -97,7 +96,7 @@ def alike(images: Data) -> Bool[np.ndarray, "n n"]:
     return found
 
 
-def inception_score(probabilities: Float[np.ndarray, "n classes"], *, splits: int = SPLITS, seed: int = 0) -> Spread:
+def inception_score(probabilities: Float[np.ndarray, "n classes"], *, splits: int = SPLITS, seed: int = 0) -> Estimate:
     """Equation (3), mean over parts of the shuffled set, with the interval of that mean.
 
     Raises:
@@ -107,7 +106,7 @@ def inception_score(probabilities: Float[np.ndarray, "n classes"], *, splits: in
         raise ValueError(f"{splits} parts of {len(probabilities)} images")
     order = np.random.default_rng(seed).permutation(len(probabilities))
     interval = mean_interval(_scores([probabilities[part] for part in np.array_split(order, splits)]), seed=seed)
-    return Spread(interval.mean, interval.low, interval.high)
+    return Estimate(interval.mean, interval.low, interval.high)
 
 
 def _scores(parts: Sequence[Float[np.ndarray, "_ classes"]]) -> Float[np.ndarray, " splits"]:

@@ -29,6 +29,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from sfumato.metrics.interval import Estimate
+
 Features = Float[np.ndarray, "n d"]
 """One row for each image."""
 
@@ -44,14 +46,6 @@ BOOTSTRAPS = 200
 
 FRECHET_BOOTSTRAPS = 50
 """Draws behind an interval of the Fréchet distance, each of which costs a decomposition."""
-
-
-class Spread(NamedTuple):
-    """A number with the interval in which it lies for other images of the same kind."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Moments(NamedTuple):
@@ -72,7 +66,7 @@ def kid(x: Features, y: _Others) -> float:
     return _mean_of_pairs(_kernel(x, x)) + _mean_of_pairs(_kernel(y, y)) - 2 * float(_kernel(x, y).mean())
 
 
-def kid_interval(x: Features, y: _Others, *, seed: int) -> Spread:
+def kid_interval(x: Features, y: _Others, *, seed: int) -> Estimate:
     """Kernel distance with its bootstrap interval."""
     rng = np.random.default_rng(seed)
     within_x, within_y, between = _kernel(x, x), _kernel(y, y), _kernel(x, y)
@@ -93,7 +87,7 @@ def frechet(x: Features, y: _Others) -> float:
     return float(gap + (left**2).sum() + (right**2).sum() - 2 * overlap)
 
 
-def frechet_interval(x: Features, y: _Others, *, seed: int) -> Spread:
+def frechet_interval(x: Features, y: _Others, *, seed: int) -> Estimate:
     """Fréchet distance with its bootstrap interval."""
     rng = np.random.default_rng(seed)
     again = [(rng.integers(0, len(x), len(x)), rng.integers(0, len(y), len(y))) for _ in range(FRECHET_BOOTSTRAPS)]
@@ -113,10 +107,10 @@ def moments(features: Features) -> Moments:
     return Moments(wide.mean(0), np.atleast_2d(np.cov(wide, rowvar=False)))
 
 
-def around(value: float, draws: Sequence[float] | Float[np.ndarray, " draws"], *, level: float = 0.95) -> Spread:
-    """The spread of the draws, around the value."""
+def around(value: float, draws: Sequence[float] | Float[np.ndarray, " draws"], *, level: float = 0.95) -> Estimate:
+    """A value in the interval in which it lies for other images of the same kind: the spread of the draws around it."""
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - np.mean(draws)
-    return Spread(value, value + float(low), value + float(high))
+    return Estimate(value, value + float(low), value + float(high))
 
 
 class PixelSpace(NamedTuple):

@@ -1,4 +1,4 @@
-"""How sure is a mean over cases? Bootstrap confidence intervals, seeded.
+"""How sure is a number? Bootstrap confidence intervals of means over cases, seeded, and Wilson's of shares.
 
 The cases are the sample: they are drawn again with replacement, and the interval is the bias-corrected and accelerated
 one (Efron 1987), which suits the skewed scores of segmentation. To compare two models on the *same* cases the
@@ -8,21 +8,29 @@ known, patients are drawn again with all their images.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 BATCH = 4_000_000
 """Numbers held at once while resampling (32 MB)."""
 
 
+class Estimate(NamedTuple):
+    """A number that is no mean over cases, such as a distance of two sets of images, and its confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 class Interval(NamedTuple):
-    """A mean and its confidence interval.
+    """A mean over cases, or a share of them, and its confidence interval.
 
     Attributes:
-        mean: mean over the cases.
+        mean: mean over the cases, or the share.
         low: lower end of the interval; nan when a single case leaves it unknown.
         high: upper end of the interval; nan when a single case leaves it unknown.
         level: confidence level, e.g. 0.95.
@@ -50,20 +58,7 @@ def mean_interval(
     Raises:
         ValueError: there is no case, or a value is not finite (which would quietly become the mean).
     """
-    from scipy import stats  # slow and large: verbs that resample nothing do without
-
-    if not len(values) or not np.isfinite(values).all():
-        raise ValueError(f"an interval needs finite values, one per case: {np.isfinite(values).sum()} of {len(values)}")
-    mean, constant = float(values.mean()), bool(np.ptp(values) == 0)
-    if constant:
-        low, high = (mean, mean) if len(values) > 1 else (math.nan, math.nan)
-    else:
-        rng = np.random.default_rng(seed)
-        batch = max(1, BATCH // len(values))
-        low, high = stats.bootstrap(
-            (values,), np.mean, n_resamples=resamples, batch=batch, confidence_level=level, rng=rng
-        ).confidence_interval
-    return Interval(mean=mean, low=float(low), high=float(high), level=level, cases=len(values))
+    return grouped_mean_interval(values, range(len(values)), seed=seed, level=level, resamples=resamples)
 
 
 def difference_interval(
@@ -79,7 +74,12 @@ def difference_interval(
 
 
 def grouped_mean_interval(
-    values: Float[np.ndarray, " n"], groups: Sequence[str], *, seed: int, level: float = 0.95, resamples: int = 9999
+    values: Float[np.ndarray, " n"],
+    groups: Sequence[str] | Sequence[int],
+    *,
+    seed: int,
+    level: float = 0.95,
+    resamples: int = 9999,
 ) -> Interval:
     """Mean of one value per case, with the interval of whole groups drawn again.
 
@@ -96,38 +96,59 @@ def grouped_mean_interval(
     Raises:
         ValueError: there is no case, a value is not finite, or the numbers of values and groups differ.
     """
-    from scipy import stats  # slow and large: verbs that resample nothing do without
-
     if len(groups) != len(values):
         raise ValueError(f"{len(values)} values in {len(groups)} groups")
-    names, group, count = np.unique(np.asarray(groups, dtype=str), return_inverse=True, return_counts=True)
-    if len(names) == len(values):
-        return mean_interval(values, seed=seed, level=level, resamples=resamples)
-    if not np.isfinite(values).all():
+    if not len(values) or not np.isfinite(values).all():
         raise ValueError(f"an interval needs finite values, one per case: {np.isfinite(values).sum()} of {len(values)}")
+    names, group, count = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+    mean, alone = float(values.mean()), len(names) == len(values)
     total = np.bincount(group, weights=values)
-    mean, means = float(values.mean()), total / count
-    if np.allclose(means, means[0], rtol=0, atol=1e-12):
-        low, high = (mean, mean) if len(names) > 1 else (math.nan, math.nan)
+    if len(names) == 1:
+        low, high = math.nan, math.nan
+    elif np.ptp(values) == 0 if alone else np.allclose(total / count, total[0] / count[0], rtol=0, atol=1e-12):
+        low, high = mean, mean
+    elif alone:
+        low, high = _bootstrapped((values,), np.mean, seed=seed, level=level, resamples=resamples)
     else:
-        low, high = stats.bootstrap(
-            (total, count), _mean_of_groups, paired=True, n_resamples=resamples, batch=max(1, BATCH // len(names)),
-            confidence_level=level, rng=np.random.default_rng(seed),
-        ).confidence_interval  # fmt: skip
-    return Interval(mean=mean, low=float(low), high=float(high), level=level, cases=len(values))
+        low, high = _bootstrapped((total, count), _mean_of_groups, seed=seed, level=level, resamples=resamples)
+    return Interval(mean=mean, low=low, high=high, level=level, cases=len(values))
 
 
-def share_interval(hits: int, of: int, *, level: float = 0.95) -> Interval:
+def share_interval(hits: float, of: float, *, level: float = 0.95) -> Interval:
     """A share of cases with its Wilson interval (1927), which stays within [0, 1] and holds for few cases too.
 
     All nan without a case.
     """
+    from scipy.special import ndtri  # slow and large: verbs that tell no share do without
+
+    if of <= 0:
+        return Interval(math.nan, math.nan, math.nan, level, 0)
+    z, share = float(ndtri((1 + level) / 2)), hits / of
+    centre = (share + z**2 / (2 * of)) / (1 + z**2 / of)
+    half = z / (1 + z**2 / of) * math.sqrt(share * (1 - share) / of + z**2 / (4 * of**2))
+    low, high = 0.0 if hits == 0 else centre - half, 1.0 if hits == of else centre + half
+    return Interval(share, low, high, level, round(of))
+
+
+def drawn_again(groups: Sequence[str], *, seed: int, times: int) -> Iterator[Integer[np.ndarray, " _"]]:
+    """The cases of so many samples, in which whole groups are drawn again; for numbers that are no mean."""
+    rng, names = np.random.default_rng(seed), np.asarray(groups)
+    members = [np.flatnonzero(names == name) for name in np.unique(names)]
+    for _ in range(times):
+        yield np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))])
+
+
+def _bootstrapped(
+    samples: tuple[np.ndarray, ...], of: Callable[..., np.ndarray], *, seed: int, level: float, resamples: int
+) -> tuple[float, float]:
+    """The ends of the bias-corrected and accelerated interval; the rows of all samples are drawn together."""
     from scipy import stats  # slow and large: verbs that resample nothing do without
 
-    if not of:
-        return Interval(math.nan, math.nan, math.nan, level, 0)
-    low, high = stats.binomtest(hits, of).proportion_ci(confidence_level=level, method="wilson")
-    return Interval(hits / of, float(low), float(high), level, of)
+    low, high = stats.bootstrap(
+        samples, of, paired=len(samples) > 1, n_resamples=resamples, batch=max(1, BATCH // len(samples[0])),
+        confidence_level=level, rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return float(low), float(high)
 
 
 def _mean_of_groups(total: np.ndarray, count: np.ndarray, axis: int = -1) -> np.ndarray:

@@ -1,13 +1,8 @@
 """All scores of one predicted mask against its reference, per foreground class, with a written rule for empty masks.
 
-With the pixels counted as true and false positives and negatives (TP, FP, FN, TN) and the volume v of a pixel,
-
-    Dice = 2 TP / (2 TP + FP + FN)               IoU = TP / (TP + FP + FN)                                     (1)
-    sensitivity = TP / (TP + FN)                 specificity = TN / (TN + FP)                                  (2)
-    volume difference = v (FP - FN)              relative = (FP - FN) / (TP + FN)                              (3)
-
-and HD95, ASSD and NSD of `surface`. Where a mask is empty most tools answer nan, and the mean leaves the case out: with
-90 of 100 lesions missed, the mean HD95 is that of the ten which were found. The rule here (`empty="one"`):
+Those of counted pixels are in `overlap`, those of outlines in `surface`; `table` names them all. Where a mask is empty
+most tools answer nan, and the mean leaves the case out: with 90 of 100 lesions missed, the mean HD95 is that of the ten
+which were found. The rule here (`empty="one"`):
 
     neither mask has the class     Dice = IoU = NSD = 1, HD95 = ASSD = 0: the model was right to find nothing
     one of the two has it          Dice = IoU = NSD = 0, HD95 = ASSD = the diagonal of the image; `penalised`
@@ -20,38 +15,28 @@ Methods 2024, who set undefined distances to the worst case.)
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from jaxtyping import Bool, Integer
 from scipy import ndimage
 
-from sfumato.metrics import surface
-from sfumato.metrics.overlap import Classes, Index, confusion, ratio
+from sfumato.metrics.overlap import Classes, Counts, Index, confusion
+from sfumato.metrics.surface import Mask, Pair
+from sfumato.metrics.table import SCORES, TABLE, OfCounts, OfPair
 
 Empty = Literal["one", "nan", "nnunet"]
 """What counts where a mask is empty."""
 
-METRICS = (
-    "dice",
-    "iou",
-    "hd95",
-    "assd",
-    "nsd",
-    "sensitivity",
-    "specificity",
-    "volume_difference",
-    "relative_volume_difference",
-)
+METRICS = tuple(SCORES)
 """The names of all scores."""
 
-DISTANCES = ("hd95", "assd")
+DISTANCES = tuple(name for name in METRICS if TABLE[name].unit == "length")
 """Scores in the unit of the spacing; smaller is better."""
 
 _Count = Integer[np.ndarray, " foreground"]
 _Flag = Bool[np.ndarray, " foreground"]
-_Pair = tuple[surface.Mask, surface.Mask]
 
 
 class MaskScores(NamedTuple):
@@ -111,30 +96,31 @@ def score_masks(
         DataError: the shapes differ, or a mask holds a value that is no class index.
         ValueError: an unknown score or rule, a negative tolerance, or a spacing that does not fit the dimensions.
     """
-    counts = confusion(prediction, reference, classes=classes, where=where, case=case)
+    counted = confusion(prediction, reference, classes=classes, where=where, case=case)
     size = _checked(prediction.ndim, spacing=spacing, tolerance=tolerance, metrics=metrics, empty=empty)
-    tp, pixels = counts.diagonal()[1:], int(counts.sum())
-    fp, fn = counts.sum(axis=1)[1:] - tp, counts.sum(axis=0)[1:] - tp
-    tn = pixels - tp - fp - fn
-    in_prediction, in_reference = tp + fp > 0, tp + fn > 0
+    counts, pixels = Counts.of(counted, volume=float(math.prod(size))), int(counted.sum())
+    in_prediction, in_reference = counts.tp + counts.fp > 0, counts.tp + counts.fn > 0
     penalised = (in_prediction != in_reference) & (empty != "nnunet")
-    values = _counted(tp, fp, fn, tn, volume=math.prod(size))
     diagonal = math.hypot(*np.multiply(prediction.shape, size))
-    values |= _where_empty(in_prediction | in_reference, penalised, diagonal=diagonal)
-    if not {*DISTANCES, "nsd"}.isdisjoint(metrics):
-        for label, pair in _pairs(prediction, reference, in_prediction & in_reference, where=where):
-            for name, value in _measured(pair, size, tolerance=tolerance, metrics=metrics):
-                values[name][label - 1] = value
+    counting, comparing = _kinds(metrics)
+    values = {name: of.score(counts) for name, of in counting.items()}
+    for name, of in comparing.items():
+        values[name] = _where_empty(of, in_prediction | in_reference, penalised, diagonal=diagonal)
+    if comparing:
+        for label, ours, theirs in _pairs(prediction, reference, in_prediction & in_reference, where=where):
+            pair = Pair(ours, theirs, spacing=size, tolerance=tolerance)
+            for name, of in comparing.items():
+                values[name][label - 1] = of.score(pair)
     undefined = (pixels == 0) | ((empty != "one") & ~in_prediction & ~in_reference)
     return MaskScores(
         values={name: np.where(undefined, np.nan, values[name]) for name in metrics},
         in_prediction=in_prediction,
         in_reference=in_reference,
         penalised=penalised,
-        tp=tp,
-        fp=fp,
-        fn=fn,
-        tn=tn,
+        tp=counts.tp,
+        fp=counts.fp,
+        fn=counts.fn,
+        tn=counts.tn,
         pixels=pixels,
     )
 
@@ -158,27 +144,24 @@ def _checked(
     return size
 
 
-def _counted(tp: _Count, fp: _Count, fn: _Count, tn: _Count, *, volume: float) -> dict[str, Classes]:
-    """Equations (1) to (3)."""
-    return {
-        "dice": ratio(2.0 * tp, 2 * tp + fp + fn),
-        "iou": ratio(1.0 * tp, tp + fp + fn),
-        "sensitivity": ratio(1.0 * tp, tp + fn, undefined=math.nan),
-        "specificity": ratio(1.0 * tn, tn + fp, undefined=math.nan),
-        "volume_difference": volume * (fp - fn),
-        "relative_volume_difference": ratio(1.0 * (fp - fn), tp + fn, undefined=math.nan),
-    }
+def _kinds(metrics: Sequence[str]) -> tuple[Mapping[str, OfCounts], Mapping[str, OfPair]]:
+    """The scores wanted, those of counted pixels and those of outlines."""
+    wanted = {name: SCORES[name] for name in metrics}
+    return (
+        {name: of for name, of in wanted.items() if isinstance(of, OfCounts)},
+        {name: of for name, of in wanted.items() if isinstance(of, OfPair)},
+    )
 
 
-def _where_empty(present: _Flag, penalised: _Flag, *, diagonal: float) -> dict[str, Classes]:
-    """What the scores of surfaces are where one mask is empty or both are."""
-    distance = np.where(penalised, diagonal, np.where(present, math.nan, 0.0))
-    return {"hd95": distance, "assd": distance.copy(), "nsd": np.where(present, 0.0, 1.0)}
+def _where_empty(of: OfPair, present: _Flag, penalised: _Flag, *, diagonal: float) -> Classes:
+    """What a score of outlines is where one mask is empty or both are; nan where it is still to be measured."""
+    one = np.where(penalised, diagonal, math.nan) if of.one is None else of.one
+    return np.where(present, one, of.neither)
 
 
 def _pairs(
     prediction: Index, reference: Index, present: _Flag, *, where: Bool[np.ndarray, "..."] | None
-) -> Iterator[tuple[int, _Pair]]:
+) -> Iterator[tuple[int, Mask, Mask]]:
     """Both masks of each class that both have, cut to the box that holds them."""
     if where is not None:
         prediction, reference = np.where(where, prediction, 0), np.where(where, reference, 0)
@@ -186,16 +169,4 @@ def _pairs(
     for label, (ours, theirs) in enumerate(boxes, start=1):
         if present[label - 1]:
             box = tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(ours, theirs, strict=True))
-            yield label, (prediction[box] == label, reference[box] == label)
-
-
-def _measured(
-    pair: _Pair, spacing: Sequence[float], *, tolerance: float, metrics: Collection[str]
-) -> Iterator[tuple[str, float]]:
-    """The scores of `surface` that are wanted, of one class that both masks have."""
-    if not set(DISTANCES).isdisjoint(metrics):
-        between = surface.distances(*pair, spacing=spacing)
-        yield "hd95", surface.hd95(between)
-        yield "assd", surface.assd(between)
-    if "nsd" in metrics:
-        yield "nsd", surface.nsd(*pair, tolerance=tolerance, spacing=spacing)
+            yield label, prediction[box] == label, reference[box] == label

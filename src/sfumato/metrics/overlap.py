@@ -2,16 +2,22 @@
 
 With A the predicted and B the reference pixels of a class,
 
-    Dice = 2 |A ∩ B| / (|A| + |B|)        (1)
-    IoU  =   |A ∩ B| / |A ∪ B|            (2)
+    Dice = 2 |A ∩ B| / (|A| + |B|) = 2 TP / (2 TP + FP + FN)                 (1)
+    IoU  =   |A ∩ B| / |A ∪ B|     =   TP / (TP + FP + FN)                   (2)
 
-Both are undefined when neither mask has the class. Here that case counts 1 (the model was right to find nothing) and is
-counted in `both_empty`; one empty mask counts 0. No case is left out of a mean without a field that says so: a mean
+in pixels counted as true and false positives and negatives, of which with the volume v of a pixel also follow
+
+    sensitivity = TP / (TP + FN)                 specificity = TN / (TN + FP)                                  (3)
+    volume difference = v (FP - FN)              relative = (FP - FN) / (TP + FN)                              (4)
+
+Overlap is undefined when neither mask has the class. Here that case counts 1 (the model was right to find nothing) and
+is counted in `both_empty`; one empty mask counts 0. No case is left out of a mean without a field that says so: a mean
 which drops the cases it cannot score does not change when lesions are missed altogether. Whether a class was *found* at
 all is answered separately, by the sensitivity and specificity of its presence (Maier-Hein et al., Metrics Reloaded,
 Nature Methods 2024). Class 0 is the background and is never scored.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,6 +31,34 @@ Classes = Float[np.ndarray, " foreground"]
 
 Index = Integer[np.ndarray, "..."]
 """A mask: the class index of each pixel, any number of dimensions."""
+
+
+_Count = Integer[np.ndarray, " foreground"]
+
+
+class Counts(NamedTuple):
+    """Pixels of each foreground class.
+
+    Attributes:
+        tp: in both masks.
+        fp: in the prediction alone.
+        fn: in the reference alone.
+        tn: in neither.
+        volume: of a pixel, in the square or cube of the unit of the spacing.
+    """
+
+    tp: _Count
+    fp: _Count
+    fn: _Count
+    tn: _Count
+    volume: float = 1.0
+
+    @classmethod
+    def of(cls, counted: Integer[np.ndarray, "classes classes"], *, volume: float = 1.0) -> "Counts":
+        """From the table of `confusion`."""
+        tp = counted.diagonal()[1:]
+        fp, fn = counted.sum(axis=1)[1:] - tp, counted.sum(axis=0)[1:] - tp
+        return cls(tp, fp, fn, int(counted.sum()) - tp - fp - fn, volume)
 
 
 class Overlap(NamedTuple):
@@ -87,15 +121,44 @@ def overlap(prediction: Index, reference: Index, *, classes: int, case: str = "t
     Raises:
         DataError: the shapes differ, or a mask holds a value that is no class index (0/255 masks are the usual cause).
     """
-    counts = confusion(prediction, reference, classes=classes, case=case)
-    both = counts.diagonal()[1:]
-    predicted, expected = counts.sum(axis=1)[1:], counts.sum(axis=0)[1:]
+    counts = Counts.of(confusion(prediction, reference, classes=classes, case=case))
     return Overlap(
-        dice=ratio(2.0 * both, predicted + expected),
-        iou=ratio(1.0 * both, predicted + expected - both),
-        in_prediction=predicted > 0,
-        in_reference=expected > 0,
+        dice=dice(counts),
+        iou=iou(counts),
+        in_prediction=counts.tp + counts.fp > 0,
+        in_reference=counts.tp + counts.fn > 0,
     )
+
+
+def dice(counts: Counts) -> Classes:
+    """Equation (1), 1 where neither mask has the class."""
+    return ratio(2.0 * counts.tp, 2 * counts.tp + counts.fp + counts.fn)
+
+
+def iou(counts: Counts) -> Classes:
+    """Equation (2), 1 where neither mask has the class."""
+    return ratio(1.0 * counts.tp, counts.tp + counts.fp + counts.fn)
+
+
+def sensitivity(counts: Counts) -> Classes:
+    """Equation (3), of pixels; nan where the reference has not the class."""
+    return ratio(1.0 * counts.tp, counts.tp + counts.fn, undefined=math.nan)
+
+
+def specificity(counts: Counts) -> Classes:
+    """Equation (3), of pixels; nan where the reference has nothing else."""
+    return ratio(1.0 * counts.tn, counts.tn + counts.fp, undefined=math.nan)
+
+
+def volume_difference(counts: Counts) -> Classes:
+    """Equation (4): predicted size less true size."""
+    difference: Classes = counts.volume * (counts.fp - counts.fn)
+    return difference
+
+
+def relative_volume_difference(counts: Counts) -> Classes:
+    """Equation (4), in shares of the true size; nan where the reference has not the class."""
+    return ratio(1.0 * (counts.fp - counts.fn), counts.tp + counts.fn, undefined=math.nan)
 
 
 def confusion(

@@ -2,13 +2,12 @@
 
 A case i has an uncertainty u_i and an error e_i (1 - Dice, say); a pixel has an uncertainty and is wrong or not.
 
-    AUROC   = P(u of a wrong one > u of a right one), a tie counts half                                         (1)
-    AURC    = mean_k R_k,    R_k = mean error of the k cases with the least uncertainty                         (2)
-    found_q = share of the total error in the first q n cases by falling score, linear between two cases       (3)
+    AURC    = mean_k R_k,    R_k = mean error of the k cases with the least uncertainty                         (1)
+    found_q = share of the total error in the first q n cases by falling score, linear between two cases       (2)
 
-(1) is blind to how large an error is, (2) and (3) are not (risk-coverage: Geifman and El-Yaniv, NeurIPS 2017). Cases
-with equal uncertainty come in no order: each of them counts the mean error of them all, which is the mean over all
-orders. An order that knows nothing has AURC = mean error and found_q = q.
+An AUROC (`classification.area_under_roc`) is blind to how large an error is, these are not (risk-coverage: Geifman and
+El-Yaniv, NeurIPS 2017). Cases with equal uncertainty come in no order: each of them counts the mean error of them all,
+which is the mean over all orders. An order that knows nothing has AURC = mean error and found_q = q.
 """
 
 import math
@@ -31,7 +30,7 @@ class RiskCoverage(NamedTuple):
     Attributes:
         coverage: shares of cases kept, 1/n to 1, the most certain first.
         risk: their mean error R_k.
-        aurc: equation (2); lower is better, nan without cases.
+        aurc: equation (1); lower is better, nan without cases.
         aurc_oracle: with the cases in the order of their error, the least that is possible.
         aurc_random: with the cases in any order: the mean error.
     """
@@ -41,13 +40,6 @@ class RiskCoverage(NamedTuple):
     aurc: float
     aurc_oracle: float
     aurc_random: float
-
-
-def auroc(score: Numbers, positive: Wrong) -> float:
-    """Equation (1), in [0, 1]; 0.5 knows nothing; nan where all are positive or none is."""
-    from sklearn.metrics import roc_auc_score
-
-    return float(roc_auc_score(positive, score)) if 0 < positive.sum() < len(positive) else math.nan
 
 
 def average_precision(score: Numbers, positive: Wrong) -> float:
@@ -61,7 +53,7 @@ def average_precision(score: Numbers, positive: Wrong) -> float:
 
 
 def risk_coverage(uncertainty: Numbers, error: Numbers) -> RiskCoverage:
-    """The risk at every coverage, and the area below, equation (2)."""
+    """The risk at every coverage, and the area below, equation (1)."""
     count = np.arange(1, len(error) + 1, dtype=np.float64)
     risk, oracle = (np.cumsum(_ordered(by, error)) / count for by in (uncertainty, error))
     return RiskCoverage(
@@ -83,7 +75,7 @@ def spearman(uncertainty: Numbers, error: Numbers) -> float:
 
 
 def error_found(order_score: Numbers, error: Numbers, shares: Sequence[float] = SHARES) -> Mapping[float, float]:
-    """Equation (3) for each share of the cases, in [0, 1]; nan where there is no error to find."""
+    """Equation (2) for each share of the cases, in [0, 1]; nan where there is no error to find."""
     total = error.sum()
     if total <= 0:
         return dict.fromkeys(shares, math.nan)

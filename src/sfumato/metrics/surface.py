@@ -17,11 +17,12 @@ masks relative to each other matter, so both may be cut to the box that holds th
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.spatial import KDTree
 
 from sfumato.metrics.surfel import areas, codes
 
@@ -47,6 +48,28 @@ class Distances(NamedTuple):
 
     to_reference: Float[np.ndarray, " a"]
     to_prediction: Float[np.ndarray, " b"]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two masks of a class that both have, cut to the box that holds them: what a score of outlines is given.
+
+    Attributes:
+        prediction: the one mask.
+        reference: the other.
+        spacing: size of a voxel along each axis.
+        tolerance: the distance that still counts as agreement, in the unit of the spacing.
+    """
+
+    prediction: Mask
+    reference: Mask
+    spacing: Sequence[float]
+    tolerance: float
+
+    @cached_property
+    def distances(self) -> Distances:
+        """Between the two boundaries, measured once for all scores that are made of them."""
+        return distances(self.prediction, self.reference, spacing=self.spacing)
 
 
 class Surface(NamedTuple):
@@ -131,4 +154,6 @@ def _nearest(points: Float[np.ndarray, "a d"], others: Float[np.ndarray, "b d"])
     A tree over the boundary costs with the boundary's length, a distance transform with the volume around both masks.
     It is built for one query: a balanced one would take longer to build than it saves.
     """
+    from scipy.spatial import KDTree  # slow and large: verbs that only name scores do without
+
     return np.asarray(KDTree(others, balanced_tree=False, compact_nodes=False).query(points)[0])

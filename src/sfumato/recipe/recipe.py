@@ -1,6 +1,7 @@
 """The recipe as a whole, and what its sections say about each other."""
 
 from collections.abc import Callable
+from typing import get_args
 
 import yaml
 from pydantic import Field, model_validator
@@ -11,7 +12,7 @@ from sfumato.recipe.part import Part, TaskKind
 from sfumato.recipe.process import CategoricalProcess, NoProcess, Process, SDDProcess
 from sfumato.recipe.sample import Sample
 from sfumato.recipe.track import Track
-from sfumato.recipe.train import COUNTED, Checkpoint, Loss, Train, Validate
+from sfumato.recipe.train import COUNTED, Checkpoint, GenerateMetric, Loss, SegmentMetric, Train, Validate
 
 MASK_TERMS = ("dice", "generalised_dice", "cross_entropy", "focal", "boundary", "hausdorff", "adversarial")
 """Weights of `loss` that need an estimated mask."""
@@ -81,7 +82,7 @@ class Recipe(Part):
 
     @model_validator(mode="after")
     def _metric_applies(self) -> "Recipe":
-        metric, known = self.validate_.metric, {"segment": ("dice", "iou"), "generate": ("loss", "kid")}[self.task]
+        metric, known = self.validate_.metric, get_args(SegmentMetric if self.task == "segment" else GenerateMetric)
         if metric not in ("auto", *known):
             raise ValueError(f"validate.metric={metric} says nothing about {self.task}; take {' or '.join(known)}")
         if metric == "kid" and self.validate_.images < 2:

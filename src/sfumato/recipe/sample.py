@@ -1,33 +1,19 @@
 """How results are drawn from a model."""
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.recipe.part import Fraction, NonNegative, Part, Positive, Whole, count
 
 Times = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(count)]
 
-SamplerName = Literal[
-    "ancestral",
-    "ddim",
-    "euler",
-    "euler_ancestral",
-    "heun",
-    "dpm_2",
-    "dpm_2_ancestral",
-    "dpm_fast",
-    "dpmpp_2s_ancestral",
-    "dpmpp_sde",
-    "dpmpp_2m",
-    "dpmpp_3m",
-    "dpmpp_2m_sde",
-    "dpmpp_3m_sde",
-    "unipc",
-    "dpm_multistep",
-    "deis",
-    "lms",
-]
+if TYPE_CHECKING:
+    SamplerName = str
+else:
+    SamplerName = Literal[tuple(SAMPLERS)]
+
 GridName = Literal[
     "uniform", "trailing", "leading", "linspace", "karras", "polyexponential", "log_snr", "critical", "geometric"
 ]

@@ -12,6 +12,9 @@ NARROWEST, WIDEST = 0.01, 0.25
 LENGTHS = ("steps", "images", "epochs", "minutes", "least_steps")
 """Fields of `train` that say together how long a run is."""
 
+SegmentMetric = Literal["dice", "iou"]
+GenerateMetric = Literal["loss", "kid"]
+
 Width = Annotated[float, Field(ge=NARROWEST, le=WIDEST)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
@@ -188,7 +191,7 @@ class Validate(Part):
     images: Annotated[Whole, Field(ge=0, le=1_000_000)] = Field(
         32, description="images that are drawn to be compared with held-out ones (generate); 0: none"
     )
-    metric: Literal["auto", "dice", "iou", "loss", "kid"] = Field(
+    metric: Literal["auto", SegmentMetric, GenerateMetric] = Field(
         "auto",
         description="what decides which weights are best: dice or iou of drawn masks, loss on held-out images "
         "or kid of drawn ones; auto: dice, loss",

@@ -17,7 +17,6 @@ nothing and give no gradient; scores leave them out.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -34,6 +33,7 @@ from sfumato.diffusion.pieces import Pieces, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.metrics.overlap import overlap, summarise
 from sfumato.randomness import Noise, derive_seed
+from sfumato.recipe import SegmentMetric
 from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
 from sfumato.tasks.objective import Answer, Ignored, Objective
 from sfumato.tasks.readers import drawn_readers
@@ -51,8 +51,6 @@ from sfumato.tasks.task import (
 )
 from sfumato.training.stream import Batch
 from sfumato.typing import Data, Masks, Output, PerItem, State
-
-SegmentMetric = Literal["dice", "iou"]
 
 PREVIEW_CASES = 12
 

@@ -11,7 +11,6 @@ shows memorisation long before any picture does. Beside it stands the kernel dis
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -31,7 +30,7 @@ from sfumato.evenly import evenly
 from sfumato.metrics.gap import paired_gap
 from sfumato.networks.uncertainty import weigh
 from sfumato.randomness import Noise, derive_seed
-from sfumato.recipe import Pairs
+from sfumato.recipe import GenerateMetric, Pairs
 from sfumato.tasks.judge import Judge
 from sfumato.tasks.pairs import Beside, Joined, Layout
 from sfumato.tasks.readers import drawn_readers
@@ -48,8 +47,6 @@ from sfumato.tasks.task import (
 )
 from sfumato.training.stream import Batch
 from sfumato.typing import Data, Masks, PerItem
-
-GenerateMetric = Literal["loss", "kid"]
 
 PREVIEW_IMAGES = 32
 

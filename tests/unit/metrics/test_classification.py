@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 from sklearn.metrics import balanced_accuracy_score, f1_score, recall_score, roc_auc_score
 
-from sfumato.metrics.classification import auroc, balanced, balanced_accuracy, confusion_of, each_class, wilson
+from sfumato.metrics.classification import auroc, balanced, balanced_accuracy, confusion_of, each_class
+from sfumato.metrics.interval import share_interval
 
 
 def drawn(*, cases: int = 80, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -38,7 +39,7 @@ def test_balanced_accuracy_is_that_of_scikit_learn() -> None:
     np.testing.assert_allclose(balanced_accuracy(predicted, truth, weights), expected, atol=1e-12)
     share = balanced(confusion_of(truth, predicted, classes=3))
     assert (
-        share.value == pytest.approx(balanced_accuracy_score(truth, predicted)) and share.low < share.value < share.high
+        share.mean == pytest.approx(balanced_accuracy_score(truth, predicted)) and share.low < share.mean < share.high
     )
 
 
@@ -55,20 +56,20 @@ def test_each_class_by_the_definitions() -> None:
     of_class = each_class(confusion_of(truth, predicted, classes=3))
     np.testing.assert_allclose([one.f1 for one in of_class], f1_score(truth, predicted, average=None))
     for c, one in enumerate(of_class):
-        assert one.sensitivity.value == pytest.approx(recall_score(truth == c, predicted == c))
-        assert one.specificity.value == pytest.approx(recall_score(truth != c, predicted != c))
+        assert one.sensitivity.mean == pytest.approx(recall_score(truth == c, predicted == c))
+        assert one.specificity.mean == pytest.approx(recall_score(truth != c, predicted != c))
         assert one.always_f1 == pytest.approx(f1_score(truth == c, np.ones_like(truth)))
         assert one.prevalence == pytest.approx((truth == c).mean()) and one.cases == (truth == c).sum()
 
 
 @pytest.mark.parametrize(("hits", "total"), [(0, 10), (3, 10), (10, 10), (57, 60)])
-def test_wilson_is_that_of_scipy(hits: int, total: int) -> None:
+def test_the_interval_of_a_share_is_that_of_scipy(hits: int, total: int) -> None:
     expected = stats.binomtest(hits, total).proportion_ci(method="wilson")
-    np.testing.assert_allclose(wilson(hits, total), [hits / total, *expected], atol=1e-12)
+    np.testing.assert_allclose(share_interval(hits, total)[:3], [hits / total, *expected], atol=1e-12)
 
 
 def test_classes_that_do_not_occur() -> None:
     confusion = np.array([[5, 1, 0], [2, 4, 0], [0, 0, 0]])
     *_, absent = each_class(confusion)
-    assert absent.cases == 0 and math.isnan(absent.sensitivity.value) and math.isnan(absent.f1)
-    assert balanced(confusion).value == pytest.approx((5 / 6 + 4 / 6) / 2)
+    assert absent.cases == 0 and math.isnan(absent.sensitivity.mean) and math.isnan(absent.f1)
+    assert balanced(confusion).mean == pytest.approx((5 / 6 + 4 / 6) / 2)

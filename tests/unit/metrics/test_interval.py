@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from sfumato.metrics.interval import difference_interval, grouped_mean_interval, mean_interval, share_interval
+from sfumato.metrics.interval import (
+    difference_interval,
+    drawn_again,
+    grouped_mean_interval,
+    mean_interval,
+    share_interval,
+)
 
 
 def test_close_to_the_normal_interval_for_normal_data() -> None:
@@ -105,3 +111,13 @@ def test_a_share_keeps_its_interval_within_its_bounds() -> None:
     whole = share_interval(10, 10)
     assert (whole.mean, whole.high) == (1, 1) and whole.low == pytest.approx(10 / (10 + 1.959964**2), abs=1e-6)
     assert math.isnan(share_interval(0, 0).mean)
+
+
+def test_groups_are_drawn_again_whole() -> None:
+    samples = list(drawn_again(["a", "b", "a", "c"], seed=0, times=50))
+    for rows in samples:
+        counts = np.bincount(rows, minlength=4)
+        assert counts[0] == counts[2] and counts[[0, 1, 3]].sum() == 3
+    assert len({tuple(rows) for rows in samples}) > 5
+    again = drawn_again(["a", "b", "a", "c"], seed=0, times=50)
+    assert all(np.array_equal(*pair) for pair in zip(samples, again, strict=True))

@@ -5,20 +5,21 @@ import math
 import numpy as np
 import pytest
 
-from sfumato.metrics.selective import auroc, average_precision, error_found, risk_coverage, spearman
+from sfumato.metrics.classification import area_under_roc
+from sfumato.metrics.selective import average_precision, error_found, risk_coverage, spearman
 
 ERROR = np.array([0.1, 0.4, 0.0, 0.9])
 
 
 def test_auroc_is_the_share_of_pairs_in_order_a_tie_half() -> None:
     score, wrong = np.array([0.1, 0.5, 0.5, 0.9]), np.array([False, False, True, True])
-    assert auroc(score, wrong) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
+    assert area_under_roc(score, wrong) == pytest.approx((1 + 0.5 + 1 + 1) / 4)
     assert average_precision(score, wrong) == pytest.approx(0.5 * 1 + 0.5 * 2 / 3)
 
 
 def test_one_class_only_is_undefined() -> None:
     for wrong in (np.zeros(3, bool), np.ones(3, bool), np.zeros(0, bool)):
-        assert math.isnan(auroc(np.arange(len(wrong)) / 3, wrong))
+        assert math.isnan(area_under_roc(np.arange(len(wrong)) / 3, wrong))
         assert math.isnan(average_precision(np.arange(len(wrong)) / 3, wrong))
 
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sfumato.reporting.meaning import GROUPS, titled
+from sfumato.metrics.table import GROUPS, TABLE
+from sfumato.reporting.meaning import heading, titled
 from sfumato.reporting.reading import UNKNOWN
 from sfumato.wording import counted
 
@@ -67,7 +68,7 @@ def _classes(summary: Told) -> Table:
             found = _of(there - of["missed"], there, of["presence_sensitivity"])
             silent = _of(of["both_empty"], absent, of["presence_specificity"])
             rows.append([label, arm, _number(of["dice"]), _number(of["dice_in_reference"]), found, silent])
-    head = ["class", "model", "Dice", "Dice where it is", "found where it is", "silent where it is not"]
+    head = ["class", "model", heading("dice"), "Dice where it is", "found where it is", "silent where it is not"]
     return Table("Classes, found or not in all reference masks", head, rows, keys=2)
 
 
@@ -103,13 +104,16 @@ def _review(summary: Told) -> Table:
         rows.append([f"{arm}: best order", *best, _number(review["aurc_oracle"]), "1.000"])
         chance = (_percent(review["found_random"][share]) for share in shares)
         rows.append([f"{arm}: random order", *chance, _number(review["aurc_random"]), "0.000"])
-    head = ["order of review", *(f"first {float(share):.0%}" for share in shares), "AURC", "Spearman"]
+    head = ["order of review", *(f"first {float(share):.0%}" for share in shares), *map(heading, ("aurc", "spearman"))]
     return Table("Share of the error that review finds", head, rows)
 
 
 def _groups(column: str, groups: Told, summary: Told) -> Table:
     arms = list(summary["arms"])
-    names = [name for name in ("dice", "hd95", "nsd") if any(name in of["arms"][arms[0]] for of in groups.values())]
+    names = [
+        name for name, metric in TABLE.items()
+        if metric.by_group and any(name in of["arms"][arms[0]] for of in groups.values())
+    ]  # fmt: skip
     rows = [
         [value, arm, str(of["cases"]), *(shown(of["arms"][arm][name]) for name in names)]
         for value, of in groups.items()

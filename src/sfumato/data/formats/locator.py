@@ -15,12 +15,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from sfumato.data.formats.endings import VOLUMES
+
 BETWEEN = "::"
 
-_HOLDING = (
-    ".zip", ".npz", ".npy", ".gz", "-ubyte", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".dcm", ".dicom",
-    ".ima", ".seg",
-)  # fmt: skip
+_HOLDING = (".zip", ".npz", ".npy", ".gz", "-ubyte", *(ending for endings in VOLUMES.values() for ending in endings))
 """How names of files end that hold several images."""
 
 PART = re.compile(r"//(within|on|(?:fill)?(?:\d*|any|as\d[\d.-]*))=")

@@ -22,6 +22,7 @@ from jaxtyping import Shaped
 
 from sfumato.atomic import write_atomic
 from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened, take, voxels_of
+from sfumato.data.formats.endings import VOLUMES
 from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, check_geometry
 from sfumato.data.formats.lengths import IGNORING, scaled, scaled_note
 from sfumato.data.formats.origin import INTENT, Origin
@@ -52,7 +53,7 @@ _MENDS = logging.Logger("sfumato.data.formats.nifti", level=logging.CRITICAL + 1
 
 def is_nifti(path: Path) -> bool:
     """Whether a file is called a NIfTI volume."""
-    return path.name.lower().endswith((".nii", ".nii.gz"))
+    return path.name.lower().endswith(VOLUMES["nifti"])
 
 
 def read_header(path: Path) -> Header:

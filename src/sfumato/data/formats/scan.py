@@ -6,22 +6,27 @@ of one volume are asked for in turn.
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
+from importlib import import_module
 from pathlib import Path
 from threading import RLock
-from typing import Protocol, runtime_checkable
+from typing import Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from sfumato.data.formats.archive import Locator
+from sfumato.data.formats.endings import DICOM, VOLUMES
 from sfumato.data.formats.volume import Header, Place, Plane, Volume, flat_axis, named_place
 from sfumato.errors import DataError
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 
-SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".dcm", ".dicom", ".ima", ".seg")
+AMBIGUOUS = ".hdr"
+"""An ending of volumes and of many other things: the first bytes say which."""
+
+SUFFIXES = tuple(ending for endings in VOLUMES.values() for ending in endings if ending != AMBIGUOUS)
 """How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
 
-FILES = (".nii", ".nii.gz", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
+FILES = tuple(ending for module, endings in VOLUMES.items() if module != DICOM for ending in endings)
 """Endings of volumes that are a file each; all others are DICOM."""
 
 MAX_REMEMBERED = 2**29
@@ -36,7 +41,7 @@ def is_volume(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith(SUFFIXES):
         return True
-    if name.endswith(".hdr"):
+    if name.endswith(AMBIGUOUS):
         from sfumato.data.formats import analyze
 
         return analyze.is_analyze(path)
@@ -135,25 +140,8 @@ class _Reader(Protocol):
 def _reader(path: Path) -> _Reader:
     """The module that reads a format; heavy libraries are imported only when they are needed."""
     name = path.name.lower()
-    if name.endswith((".nii", ".nii.gz")):
-        from sfumato.data.formats import nifti
-
-        return nifti
-    if name.endswith((".nrrd", ".nhdr")):
-        from sfumato.data.formats import nrrd
-
-        return nrrd
-    if name.endswith((".mha", ".mhd")):
-        from sfumato.data.formats import metaimage
-
-        return metaimage
-    if name.endswith(".hdr"):
-        from sfumato.data.formats import analyze
-
-        return analyze
-    from sfumato.data.formats.dicom import series as dicom
-
-    return dicom
+    module = next((module for module, endings in VOLUMES.items() if name.endswith(endings)), DICOM)
+    return cast(_Reader, import_module(f"{__package__}.{module}"))
 
 
 def read_plane(locator: Locator) -> np.ndarray:

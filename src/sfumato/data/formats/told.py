@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.data.formats.dicom.file import is_dicom, read_dataset
+from sfumato.data.formats.endings import VOLUMES
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.nifti import read_words
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, said_in_texts, source_type
@@ -30,7 +31,7 @@ def read_origin(path: Path) -> dict[str, str]:
     """
     if is_dicom(path):
         return _in_dicom(path)
-    if path.name.lower().endswith((".nii", ".nii.gz")):
+    if path.name.lower().endswith(VOLUMES["nifti"]):
         return _in_nifti(path)
     if is_volume(path):  # NRRD and MetaImage, which no model of ours writes
         read_header(path)

@@ -12,8 +12,8 @@ from sfumato.data.pack import Pack
 from sfumato.evaluation.audit.arms import Arm
 from sfumato.experiment.fewest_steps import ensembles
 from sfumato.metrics.calibration import Probability, band, brier, ece, nll, reliability
+from sfumato.metrics.classification import area_under_roc
 from sfumato.metrics.ensemble import Members, Readers, ged, matched_iou, mean_probability, predictive_entropy
-from sfumato.metrics.selective import auroc
 from sfumato.tasks.readers import reader_dice, readers_of
 
 BORDER = 3
@@ -117,7 +117,7 @@ def _doubts(probability: Probability, reader: np.ndarray, said: np.ndarray) -> t
         nll(probability[:, said], reader[said]),
         brier(probability[:, said], reader[said]),
         ece(reliability(probability, reader, where=near)),
-        auroc(predictive_entropy(probability)[near], (mask != reader)[near]),
+        area_under_roc(predictive_entropy(probability)[near], (mask != reader)[near]),
     )
 
 

@@ -16,8 +16,9 @@ from torch.nn import functional
 from sfumato.evaluation.images.draws import Group
 from sfumato.metrics.coverage import Coverage, coverage
 from sfumato.metrics.diversity import alike, draw_pairs, inception_score, pair_similarities
-from sfumato.metrics.fidelity import Features, Spread, frechet, frechet_interval, kid, kid_interval
-from sfumato.metrics.interval import mean_interval
+from sfumato.metrics.fidelity import Features, frechet, frechet_interval, kid, kid_interval
+from sfumato.metrics.interval import Estimate, mean_interval
+from sfumato.metrics.table import TABLE, is_better_lower
 from sfumato.typing import Data
 
 NOTICED = 3.0
@@ -31,10 +32,6 @@ RESAMPLES = 999
 
 THUMB = 64
 """Longest side in pixels of the images that are searched for duplicates and paired; larger ones are reduced."""
-
-HIGHER_IS_WORSE = ("kid", "frechet", "kid_of_training", "ms_ssim", "duplicates")
-"""Metrics whose z-score is bad when it is large; of the others when it is far below 0."""
-
 
 _Others = Float[Tensor, "m c *space"]
 
@@ -69,11 +66,7 @@ class Measure(NamedTuple):
     @property
     def noticed(self) -> bool:
         """Whether the generated images are worse than real ones by more than chance."""
-        return (self.z if self.metric in HIGHER_IS_WORSE else -self.z) > NOTICED
-
-
-SHARES = ("precision", "recall", "coverage", "duplicates")
-"""Metrics from 0 to 1."""
+        return (self.z if is_better_lower(self.metric) else -self.z) > NOTICED
 
 
 class Sides(NamedTuple):
@@ -100,7 +93,7 @@ def measure_space(name: str, sides: Sides, group: Group, *, seed: int) -> Iterat
         spread = mean_interval(of_images[0], seed=seed, resamples=RESAMPLES)
         values = [float(one.mean()) for one in of_images]
         real = [float(getattr(one, metric).mean()) for one in floor]
-        yield make.row(metric, values, Spread(spread.mean, spread.low, spread.high), real)
+        yield make.row(metric, values, Estimate(spread.mean, spread.low, spread.high), real)
 
 
 def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, seed: int) -> Iterator[Measure]:
@@ -113,14 +106,14 @@ def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, s
         similar = [pair_similarities(shown[draw.generated], pairs) for draw in group.draws]
         floor = [float(pair_similarities(small[draw.reference], pairs).mean()) for draw in group.draws]
         interval = mean_interval(np.concatenate(similar), seed=seed, resamples=RESAMPLES)
-        spread = Spread(interval.mean, interval.low, interval.high)
+        spread = Estimate(interval.mean, interval.low, interval.high)
         yield make.row("ms_ssim", [float(one.mean()) for one in similar], spread, floor)
         often = [_repeated(copied, draw.generated) for draw in group.draws]
         share = mean_interval(often[0].astype(np.float64), seed=seed, resamples=RESAMPLES)
         yield make.row(
             "duplicates",
             [float(one.mean()) for one in often],
-            Spread(share.mean, share.low, share.high),
+            Estimate(share.mean, share.low, share.high),
             [float(_repeated(again, draw.reference).mean()) for draw in group.draws],
         )
 
@@ -157,11 +150,11 @@ class _Maker(NamedTuple):
     space: str
     group: Group
 
-    def row(self, metric: str, values: Sequence[float], spread: Spread, floor: Sequence[float]) -> Measure:
+    def row(self, metric: str, values: Sequence[float], spread: Estimate, floor: Sequence[float]) -> Measure:
         """A row whose interval is that of the first draw, around the mean of all."""
         value = float(np.mean(values))
         low, high = value + spread.low - spread.value, value + spread.high - spread.value
-        if metric in SHARES:
+        if TABLE[metric].unit == "share":
             low, high = max(low, 0.0), min(high, 1.0)
         middle, deviation = float(np.mean(floor)), float(np.std(floor, ddof=1))
         z = z_score(values, floor)
@@ -171,7 +164,7 @@ class _Maker(NamedTuple):
         self,
         metric: str,
         distance: Callable[[Features, Features], float],
-        interval: Callable[..., Spread],
+        interval: Callable[..., Estimate],
         sides: Sides,
         *,
         seed: int,

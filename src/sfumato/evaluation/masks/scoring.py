@@ -18,9 +18,10 @@ from sfumato.evaluation.masks.files import read_map, read_predicted, read_probab
 from sfumato.evaluation.masks.predictions import Files
 from sfumato.evaluation.masks.references import Target
 from sfumato.metrics.calibration import Reliability, calibration, foreground_band, pooled, reliability
+from sfumato.metrics.classification import area_under_roc
 from sfumato.metrics.ensemble import Among, among_readers, collective_insight, ged, matched_iou
 from sfumato.metrics.masks import Empty, MaskScores, score_masks
-from sfumato.metrics.selective import auroc, average_precision
+from sfumato.metrics.selective import average_precision
 
 Numbers = Mapping[str, float]
 """Numbers of a whole case by name; nan where one is undefined."""
@@ -187,7 +188,7 @@ def _pointing(uncertainty: np.ndarray, mask: np.ndarray, readings: Readings) -> 
     pairs = list(zip(readings.masks, readings.said, strict=True))
     scored = [(uncertainty[said].astype(np.float64), (mask != truth)[said]) for truth, said in pairs]
     return {
-        "error_auroc": _mean([auroc(*pair) for pair in scored]),
+        "error_auroc": _mean([area_under_roc(*pair) for pair in scored]),
         "error_aupr": _mean([average_precision(*pair) for pair in scored]),
     }
 

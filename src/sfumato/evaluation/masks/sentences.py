@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from sfumato.metrics.table import TABLE
 from sfumato.wording import counted
 
 FEW = 10
@@ -128,7 +129,7 @@ def _empty(rule: str) -> str:
 def _distances(summary: Told) -> Iterator[str]:
     _, arm = _first(summary)
     penalised = sum(of["penalised"] for of in arm["per_class"].values())
-    if "hd95" not in arm and "assd" not in arm and "nsd" not in arm:
+    if not any(metric.unit == "length" or metric.within for name, metric in TABLE.items() if name in arm):
         return
     unit = "millimetres" if summary["length"] == "mm" else "pixels: the files do not tell millimetres for every case"
     yield f"Distances are in {unit}; outlines count as equal within {summary['tolerance']:g} {summary['length']}."

@@ -13,7 +13,7 @@ from sfumato.evaluation.masks.references import is_whole_volume
 from sfumato.evaluation.masks.sentences import limits, reading
 from sfumato.evaluation.masks.table import SEED, Scores, by_patient, check_columns, fact, finite_mean, mean_of, patients
 from sfumato.metrics.calibration import Reliability, ece, pooled
-from sfumato.metrics.interval import Interval, mean_interval, share_interval
+from sfumato.metrics.interval import Interval, drawn_again, mean_interval, share_interval
 from sfumato.metrics.selective import SHARES, error_found, risk_coverage, spearman
 
 AGAIN = 999
@@ -158,9 +158,7 @@ def _review(table: Scores, groups: Sequence[str] | None) -> Plain | None:
 
 def _found_again(rank: np.ndarray, error: np.ndarray, whose: np.ndarray) -> Plain:
     """95 % percentile interval of the share of the error that is found, cases (or patients) drawn again."""
-    rng = np.random.default_rng(SEED)
-    members = [np.flatnonzero(whose == name) for name in np.unique(whose)]
-    drawn = (np.concatenate([members[k] for k in rng.integers(len(members), size=len(members))]) for _ in range(AGAIN))
+    drawn = drawn_again(whose.tolist(), seed=SEED, times=AGAIN)
     found = [list(error_found(-rank[rows], error[rows]).values()) for rows in drawn]
     low, high = np.nanpercentile(np.array(found), (2.5, 97.5), axis=0) if error.any() else (SHARES, SHARES)
     return {f"{share:g}": [_finite(float(a)), _finite(float(b))] for share, a, b in zip(SHARES, low, high, strict=True)}

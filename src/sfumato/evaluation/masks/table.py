@@ -15,6 +15,7 @@ from sfumato.data.manifest import Case
 from sfumato.errors import UsageError
 from sfumato.evaluation.masks.evaluate import Arm, Evaluation
 from sfumato.metrics.interval import Interval, grouped_mean_interval, mean_interval
+from sfumato.metrics.table import names_of
 
 SEED = 0
 """Of the bootstrap."""
@@ -23,7 +24,7 @@ FACTS = ("label", "patient", "split", "origin", "source")
 """Columns that every manifest may have; others are in `Case.more`."""
 
 
-LISTED = ("expected_error", "uncertainty", "information", "agreement", "review_rank")
+LISTED = names_of("doubt")
 """Columns of the manifest of `sfumato segment` that are numbers of a case."""
 
 _Numbers = np.ndarray

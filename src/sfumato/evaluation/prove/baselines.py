@@ -15,7 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from sfumato.errors import DataError
-from sfumato.metrics.classification import ClassScores, Confusion, Share, balanced, each_class
+from sfumato.metrics.classification import ClassScores, Confusion, balanced, each_class
+from sfumato.metrics.interval import Interval
 from sfumato.tables import read_rows
 
 COUNTS = ("TN", "FP", "FN", "TP")
@@ -37,7 +38,7 @@ class Standing(NamedTuple):
 
     name: str
     positive: ClassScores
-    balanced: Share
+    balanced: Interval
     classes: int
 
     @property
@@ -123,7 +124,7 @@ def read_table(path: Path) -> Table:
     standings = [stand(name, confusion, positive=1) for name, confusion in read_confusions(path).items()]
     arms: dict[str, list[float]] = {}
     for one in standings:
-        arms.setdefault(one.name.partition(" - ")[0], []).append(one.balanced.value)
+        arms.setdefault(one.name.partition(" - ")[0], []).append(one.balanced.mean)
     always = standings[0].positive
     return Table(
         prevalence=always.prevalence,

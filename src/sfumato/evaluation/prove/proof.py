@@ -198,8 +198,8 @@ class Proof:
 def _classes(arm: Arm, seed: int | str, confusion: Confusion, classes: Sequence[str]) -> Iterator[Row]:
     yield _row(arm, seed, "accuracy", "", float(confusion.trace() / confusion.sum()))
     for name, scores in zip(classes, each_class(confusion), strict=True):
-        yield _row(arm, seed, "sensitivity", name, *scores.sensitivity)
-        yield _row(arm, seed, "specificity", name, *scores.specificity)
+        yield _row(arm, seed, "sensitivity", name, *scores.sensitivity[:3])
+        yield _row(arm, seed, "specificity", name, *scores.specificity[:3])
         yield _row(arm, seed, "f1", name, scores.f1)
         yield _row(arm, seed, "prevalence", name, scores.prevalence)
         yield _row(arm, seed, "f1_of_always", name, scores.always_f1)

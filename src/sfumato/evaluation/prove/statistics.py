@@ -31,6 +31,7 @@ from scipy import stats
 from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.train import Answers
 from sfumato.metrics.classification import Weights
+from sfumato.metrics.interval import Estimate as Estimate
 
 RESAMPLES = 5000
 SEED = 0
@@ -44,14 +45,6 @@ Measure = Callable[[Answers, Weights], Float[np.ndarray, " b"]]
 
 Scores = Float[np.ndarray, "seeds"]
 Draws = Float[np.ndarray, " b"]
-
-
-class Estimate(NamedTuple):
-    """A number and its interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 class Difference(NamedTuple):

@@ -14,10 +14,11 @@ from typing import Literal, NamedTuple
 
 from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.statistics import Difference, Estimate, Resampled
+from sfumato.metrics.table import heading
 
 Finding = Literal["helps", "harms", "no evidence"]
 
-CALLED = {"balanced_accuracy": "balanced accuracy", "auroc": "AUROC", "dice": "Dice"}
+CALLED = {name: heading(name) for name in ("balanced_accuracy", "auroc", "dice")}
 """How a person writes the measures."""
 
 OPENING: Mapping[Finding, str] = {

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.errors import DataError
+from sfumato.metrics.table import AUDITED
 from sfumato.reporting.content import Gallery, Image, Section, Table
 from sfumato.reporting.figures import INK, LIGHT_INK
 from sfumato.reporting.forest import Line, forest
 from sfumato.reporting.meaning import heading
 from sfumato.reporting.reading import UNKNOWN, address, listings, read_json, spared
 from sfumato.wording import counted
-
-NUMBERS = ("ged_u", "hm_iou", "nll", "ece_foreground", "error_auroc", "seconds")
-"""Columns of the table besides Dice; those that no way has are left out."""
 
 FEW = 20
 """Patients below which only large differences can be seen."""
@@ -62,7 +60,7 @@ def _limits(about: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _table(arms: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Table:
-    names = [name for name in NUMBERS if any(arm[name] is not None for arm in arms.values())]
+    names = [name for name in AUDITED if any(arm[name] is not None for arm in arms.values())]
     rows = tuple(
         (
             name,

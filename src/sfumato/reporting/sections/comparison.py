@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from sfumato.metrics.interval import Interval, grouped_mean_interval
+from sfumato.metrics.table import GROUPS
 from sfumato.reporting.content import Note, Table
-from sfumato.reporting.meaning import GROUPS, heading, meaning, titled
+from sfumato.reporting.meaning import heading, meaning, titled
 from sfumato.reporting.reading import UNKNOWN, number, shown
 from sfumato.tables import Row
 from sfumato.wording import counted

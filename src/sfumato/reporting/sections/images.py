@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from sfumato.escape import visible
 from sfumato.files import matching
+from sfumato.metrics.table import spelt_out
 from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
 from sfumato.reporting.figures import INK, LIGHT_INK, LINES, encoded, style
 from sfumato.reporting.labels import shortened
@@ -34,7 +35,7 @@ NOTICED = 3.0
 POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
 """Groups of the whole set, as the evaluation calls them."""
 
-DISTANCES = {"kid": "kernel distance", "frechet": "Fréchet distance"}
+DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
 
 IN_SHORT = ("kid", "frechet", "frechet_reference", "precision", "recall", "coverage", "ms_ssim", "duplicates")
 """Metrics of the table at the top."""

@@ -9,6 +9,7 @@ from sfumato.metrics.selective import error_found, risk_coverage
 from sfumato.reporting.content import Block, Gallery, Image, Table
 from sfumato.reporting.diagram import Course, diagram
 from sfumato.reporting.figures import INK, LIGHT_INK
+from sfumato.reporting.meaning import heading
 from sfumato.reporting.reading import UNKNOWN, address, spared
 from sfumato.reporting.sections.comparison import ORDER, Arms, case_values
 from sfumato.tables import Row
@@ -80,7 +81,7 @@ def _table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
             rows.append((f"{arm}: random order", *chance, _three(told["aurc_random"]), UNKNOWN))
     if not rows:
         return ()
-    columns = ("order of review", "first 10 %", "first 20 %", "first 30 %", "AURC", "Spearman")
+    columns = ("order of review", "first 10 %", "first 20 %", "first 30 %", *map(heading, ("aurc", "spearman")))
     caption = (
         "Share of the total error (1 - Dice) in the first cases of the order, with its 95 % interval. AURC: mean error "
         "of the cases kept, over all coverages; lower is better. Spearman: of the order with the error."

@@ -26,11 +26,12 @@ from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_valu
 from sfumato.data.formats.dicom.places import Slices, image_slices, places
 from sfumato.data.formats.dicom.seg import read_segments, segment_header
 from sfumato.data.formats.dicom.structures import CONTOURS
+from sfumato.data.formats.endings import DICOM, VOLUMES
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.data.order import natural
 from sfumato.errors import DataError, listed, raise_together
 
-SUFFIXES = (".dcm", ".dicom", ".ima", ".seg")
+SUFFIXES = VOLUMES[DICOM]
 
 PATIENT_TAGS = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientAddress", "OtherPatientIDs",
