@@ -21,7 +21,6 @@ import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module, invalidate_caches
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
-from importlib.metadata import distributions
 from importlib.util import find_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any, TypeVar
@@ -189,6 +188,8 @@ def _installed_root(top: str) -> ModuleSpec | None:
     """The module or package `top` where an installed distribution put it."""
     folders = _site_folders()
     spec = PathFinder.find_spec(top, folders)
+    from importlib.metadata import distributions  # every start would pay for it
+
     for distribution in distributions(path=folders):
         if spec is not None and top in _tops(distribution):
             return spec

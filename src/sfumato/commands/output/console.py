@@ -7,14 +7,16 @@ a table or a progress bar, passes through one place where control characters are
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.segment import Segment
 from rich.text import Text
 
 from sfumato.escape import for_terminal, visible
+
+if TYPE_CHECKING:  # `--help` draws no bar
+    from rich.progress import Progress, TaskID
 
 
 class SafeConsole(Console):
@@ -46,6 +48,8 @@ class Terminal:
     @contextmanager
     def bar(self, title: str, total: float) -> Iterator["DrawnBar"]:
         """A progress bar with count, time left and a note; nothing is drawn where stderr is not a terminal."""
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -60,7 +64,7 @@ class Terminal:
 class DrawnBar:
     """A progress bar."""
 
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: "Progress", task: "TaskID") -> None:
         self._progress, self._task = progress, task
 
     def update(self, done: float, *, note: str = "") -> None:
