@@ -238,9 +238,10 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
             cases = read_manifest(source / "manifest.csv")
             refuse_hidden(source, (case.image for case in cases))
             return conclude(cases, [], form="manifest")
-        if root := nnunet_root(source):
+        by_hand = hints.images is not None or hints.masks is not None  # which goes before what the source says
+        if not by_hand and (root := nnunet_root(source)):
             return find_in_nnunet(root, hints)
-        if is_bundle(source):
+        if not by_hand and is_bundle(source):
             return find_in_bundle(source, hints)
     listing = without_twins(files_below(source))
     if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
