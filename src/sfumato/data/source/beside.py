@@ -78,7 +78,8 @@ def _in_folders_beside(alone: Sequence[Entry], paired: Sequence[Picture]) -> Ite
     for entry in alone:
         folder = entry.parts[:-1]
         if folder and folder not in own and folder[:-1] in beside_these:
-            found[folder[-1]].append(Further(entry, named.get(folded(shared_stem(entry.stem)))))
+            names = (folded(entry.stem), folded(shared_stem(entry.stem)))
+            found[folder[-1]].append(Further(entry, next((named[name] for name in names if name in named), None)))
     yield from (
         pictures
         for pictures in found.values()

@@ -171,7 +171,7 @@ def _masks_by_name(
     images: list[Picture], channels: dict[str, tuple[Picture, ...]], masks: Sequence[Entry] | None
 ) -> Parted:
     """Images by a pattern, and the masks of a folder by their names; without one all are images."""
-    if masks is None:
+    if not masks:
         return Parted(images, Matched({}, channels, [], []), [], has_masks=False)
     drawn = [_mask(entry) for entry in masks]
     matched = match(images, drawn, {})
@@ -277,9 +277,9 @@ def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: boo
     return found
 
 
-def how_many_fit(entries: Sequence[Entry], pattern: str | None) -> int:
-    """How many files a pattern of images fits; none without one."""
-    return len(_fits(entries, pattern, "--images")) if pattern is not None else 0
+def fitting_images(entries: Sequence[Entry], pattern: str | None) -> list[Entry]:
+    """The files that a pattern of images fits; none without one."""
+    return [one.entry for one in _fits(entries, pattern, "--images")] if pattern is not None else []
 
 
 def _fits(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:

@@ -88,7 +88,9 @@ def read_words(folder: Path) -> Words | None:
     Raises:
         DataError: its labels are not as expected.
     """
-    above = [folder.resolve().parent] * (folder.resolve().name in {f"labels{end}" for ends in PARTS.values() for end in ends})
+    above = [folder.resolve().parent] * (
+        folder.resolve().name in {f"labels{end}" for ends in PARTS.values() for end in ends}
+    )
     for path in (place / NAME for place in (folder, *above)):
         try:
             content = json.loads(read_file(path))

@@ -18,6 +18,7 @@ from sfumato.data.formats.scan import read_volume
 from sfumato.data.inspection.inspect import inspect, measure
 from sfumato.data.source import Found, Hints, find_cases, rivals
 from sfumato.data.source.overlap import MASKS
+from sfumato.data.split import split_cases
 from sfumato.errors import DataError, UsageError
 
 SIDE = 24
@@ -1181,3 +1182,17 @@ def test_masks_in_one_folder_of_images_in_several_parts_are_found_by_their_pixel
     assert len({case.volume or case.id for case in found.cases}) == 11
     assert all(len(case.masks) == 1 and "Lungregions" in case.masks[0] for case in found.cases)
     assert set(found.mask_names.values()) <= {"background"}
+
+
+@pytest.mark.parametrize("val", ["Val", "Va"])
+def test_short_words_behind_images_and_labels_are_splits(tmp_path: Path, val: str) -> None:
+    """WORD without `dataset.json`: cases for validation and testing were divided anew."""
+    for part, numbers in (("Tr", range(6)), (val, range(6, 8)), ("Ts", range(8, 10))):
+        for number in numbers:
+            save(tmp_path, f"images{part}/w_{number}.nii.gz", noise(number))
+            save(tmp_path, f"labels{part}/w_{number}.nii.gz", ONE // 255)
+    found = find_cases(tmp_path)
+    splits = {case.volume: case.split for case in found.cases}
+    assert splits == {f"w_{n}": "train" if n < 6 else "validation" if n < 8 else "test" for n in range(10)}
+    assert any(note.startswith("splits that the source brings: train") for note in found.notes)
+    assert [case.split for case in split_cases(found.cases)] == [case.split for case in found.cases]
