@@ -22,6 +22,7 @@ from sfumato.data.source.found import Hints
 from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.pairing import Matched, Owned, Parted, match
+from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import composed, read_folder, says_mask
 from sfumato.errors import DataError, UsageError, listed
@@ -97,6 +98,8 @@ def as_meant(hints: Hints) -> Hints:
 def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Parted:
     """Images and masks as the patterns say; where one is not given, names say it.
 
+    Files called after a mask, with a word behind its name, are neither: `1_seg_points` beside `1_seg`.
+
     Args:
         entries: the files.
         masks: those of a folder of masks alone, or what a table of images does not name.
@@ -106,6 +109,29 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
         UsageError: a pattern is none.
         DataError: a pattern fits no file, or several images have one id (all are listed).
     """
+    return _without_called_after_masks(_by_patterns(entries, masks, hints))
+
+
+def _without_called_after_masks(parted: Parted) -> Parted:
+    """The same without the images without a mask whose names are those of masks and a word, and a note on these."""
+    drawn = {_path(mask.entry) for masks in parted.matched.owned.values() for mask in masks}
+    bare = set(parted.matched.bare)
+    left = [one.entry for one in parted.images if one.entry.locator in bare and _continues(_path(one.entry), drawn)]
+    if not left:
+        return parted
+    names = {entry.locator for entry in left}
+    matched = parted.matched._replace(bare=[name for name in parted.matched.bare if name not in names])
+    images = [image for image in parted.images if image.entry.locator not in names]
+    note = f"files called after a mask, with a word behind, not used: {told_files(left)}"
+    return parted._replace(images=images, matched=matched, notes=[*parted.notes, note])
+
+
+def _path(entry: Entry) -> str:
+    """The path of a file without its ending."""
+    return "/".join((*entry.parts[:-1], composed(entry.stem)))
+
+
+def _by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Parted:
     if hints.images is None:
         return _masks_by_pattern([*entries, *(masks or ())], hints)
     by_id = _images(_without_masks(entries, hints), hints.images)

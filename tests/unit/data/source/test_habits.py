@@ -1196,3 +1196,30 @@ def test_short_words_behind_images_and_labels_are_splits(tmp_path: Path, val: st
     assert splits == {f"w_{n}": "train" if n < 6 else "validation" if n < 8 else "test" for n in range(10)}
     assert any(note.startswith("splits that the source brings: train") for note in found.notes)
     assert [case.split for case in split_cases(found.cases)] == [case.split for case in found.cases]
+
+
+def test_a_mask_beside_one_with_a_word_more_is_told_with_patterns_that_work(tmp_path: Path) -> None:
+    """HVSMR-2.0: `pat0_cropped_seg_endpoints` marks points, and is neither a mask nor an image."""
+    for n in range(COUNT):
+        for name, content in (("", noise(n)), ("_seg", ONE // 255), ("_seg_endpoints", CUP // 255)):
+            save(tmp_path, f"cropped/pat{n}_cropped{name}.nii.gz", content)
+    with pytest.raises(DataError, match="what they are is not clear") as refused:
+        find_cases(tmp_path)
+    ways = re.findall(r"--images '([^']+)' --masks '([^']+)'", refused.value.remedy)
+    assert ways == [("cropped/{id}.nii.gz", f"cropped/{{id}}_{name}.nii.gz") for name in ("seg", "seg_endpoints")]
+    said = [(images, masks, masks) for images, masks in ways] + [(None, ways[0][1], ways[0][1])]
+    for images, masks, kind in said:
+        found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+        drawn = {re.sub(r".*_cropped|::.*", "", mask) for case in found.cases for mask in case.masks}
+        assert drawn == {kind.removeprefix("cropped/{id}")} and not found.unpaired
+        assert {case.volume for case in found.cases} == {f"pat{n}_cropped" for n in range(COUNT)}
+    note = "files called after a mask, with a word behind, not used: cropped/pat*_cropped_seg_endpoints.nii.gz (4)"
+    assert note in found.notes
+
+
+def test_an_image_without_a_mask_is_not_passed_over_beside_these(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"{n}_photo.png", noise(n))
+        save(tmp_path, f"{n}.png", ONE) if n else None
+    with pytest.raises(DataError, match="1 image has no mask"):
+        find_cases(tmp_path, hints=Hints(images="{id}_photo.png", masks="re:(?P<id>[0-9]+)[.]png"))
