@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labelled import about_cases
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import Entry, Parts, not_read
 from sfumato.data.source.pairing import Matched, Owned, Parted, match
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
@@ -135,15 +136,18 @@ def _by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints:
     if hints.images is None:
         return _masks_by_pattern([*entries, *(masks or ())], hints)
     by_id = _images(_without_masks(entries, hints), hints.images)
+    rest = {entry.locator: entry for entry in (*entries, *(masks or ()))}
+    for one in chain.from_iterable(by_id.values()):
+        del rest[one.entry.locator]
     files = {name: [_picture(name, one) for one in found] for name, found in by_id.items()}
     images = [found[0] for found in files.values()]
     channels = {found[0].entry.locator: tuple(found) for found in files.values() if len(found) > 1}
     if hints.masks is None:
-        return _masks_by_name(images, channels, masks)
-    chosen = {one.entry.locator for found in files.values() for one in found}
-    among = [entry for entry in (*entries, *(masks or ())) if entry.locator not in chosen]
+        notes = [] if masks else not_read(rest.values(), "that no pattern fits")
+        return _masks_by_name(images, channels, masks)._replace(notes=notes)
     owned, others = defaultdict[str, list[Owned]](list), list[Taken]()
-    for mask in _with_ids_of(files, _fitting(among, hints.masks, "--masks"), hints.masks):
+    for mask in _with_ids_of(files, _fitting(list(rest.values()), hints.masks, "--masks"), hints.masks):
+        del rest[mask.entry.locator]
         if mask.id in files:
             owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", _says(mask) or mask.rest))
         else:
@@ -152,6 +156,7 @@ def _by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints:
     further = [mask for mask in others if _continues(mask.id, drawn)]
     orphans = [mask.entry.locator for mask in others if mask not in further]
     notes = [f"files that fit --masks, beside the mask of their image, not used: {len(further)}"] if further else []
+    notes += not_read(rest.values(), "that no pattern fits")
     bare = [image.entry.locator for image in images if image.entry.locator not in owned]
     return Parted(images, Matched(dict(owned), channels, bare, orphans), notes, has_masks=True)
 
@@ -220,7 +225,9 @@ def _masks_by_pattern(entries: Sequence[Entry], hints: Hints) -> Parted:
         image: [Owned(mask.entry, "", says[mask.entry]) if mask.entry in says else mask for mask in of_image]
         for image, of_image in matched.owned.items()
     }
-    return Parted(images, matched._replace(owned=owned), [], has_masks=True)
+    read = {picture.entry.locator for picture in (*images, *masks)}
+    notes = not_read([entry for entry in entries if entry.locator not in read], "called masks that do not fit --masks")
+    return Parted(images, matched._replace(owned=owned), notes, has_masks=True)
 
 
 def _says(mask: Taken) -> str:

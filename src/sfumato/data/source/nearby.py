@@ -8,13 +8,18 @@ of its names are there. Where each name has one file in the whole source, all of
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
+from shlex import quote
 
 from sfumato.data.source.columns import Places, Plan, plan_columns
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import ENDING, TABLES, Entry, Parts
 from sfumato.data.source.lookup import Files
-from sfumato.data.source.table import Table
+from sfumato.data.source.table import Table, bare
 from sfumato.data.source.words import tokens
+
+MOST = 1000
+"""Files beside a table that are looked at."""
 
 
 def plan_nearby(
@@ -66,6 +71,23 @@ def folders_of(table: Table, texts: Sequence[str], files: Files) -> list[str]:
 
 def _words(name: str) -> frozenset[str]:
     return frozenset(token.text for token in tokens(name))
+
+
+def about_images_beside(table: Table, texts: Sequence[str], root: Path) -> list[str]:
+    """A note where the images of a table lie beside it, and others of their names in the source."""
+    home, source = table.path.absolute().parent, root.absolute()
+    if home.is_relative_to(source) or source.is_relative_to(home):
+        return []
+    names = {bare(text) for text in texts}
+    held = [path for pattern in ("*", "*/*") for path in islice(home.glob(pattern), MOST)
+            if path.suffix.lower() not in TABLES and {path.name, ENDING.sub("", path.name)} & names]  # fmt: skip
+    if 2 * len(held) <= min(len(names), MOST):
+        return []
+    folder = Counter(path.parent for path in held).most_common(1)[0][0]
+    return [
+        f"{table.path.name} names files that lie beside it too, in {folder}: if it is about these, give that "
+        f"folder: {quote(str(folder))} --labels {quote(str(table.path))}"
+    ]
 
 
 def below(folder: Parts, entries: Sequence[Entry]) -> list[Entry]:

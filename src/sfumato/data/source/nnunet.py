@@ -165,7 +165,7 @@ def _beside(folder: Path, parts: Mapping[str, Part]) -> list[str]:
     """A note about files in other folders than those of nnU-Net."""
     read = {str(path) for part in parts.values() for files in part.images.values() for path in files.values()}
     read |= {str(path) for part in parts.values() for path in part.labels.values()}
-    return not_read([entry for entry in files_below(folder).entries if entry.locator not in read])
+    return not_read([entry for entry in files_below(folder).entries if entry.locator not in read], "in other folders")
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -309,9 +309,9 @@ def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
         notes.append(f"left out because they have no partner: {len(bare)} images, {len(orphans)} labels")
         unpaired = [*bare, *orphans]
     for split, part in parts.items():
-        bare = [files for name, files in part.images.items() if name not in part.labels]
-        if split != "train" and bare:
-            notes.append(f"cases of {bare[0][0].parent.name} without labels, not used: {len(bare)}")
+        unlabelled = [files for name, files in part.images.items() if name not in part.labels]
+        if split != "train" and unlabelled:
+            notes.append(f"cases of {unlabelled[0][0].parent.name} without labels, not used: {len(unlabelled)}")
     cases = [_case(name, part, split) for split, part in parts.items() for name in part.images if name in part.labels]
     return Arranged(cases, notes, unpaired)
 

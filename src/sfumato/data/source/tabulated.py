@@ -27,7 +27,7 @@ from sfumato.data.source.labels import Labels, one_hot_columns, read_labels
 from sfumato.data.source.layout import SPLITS, Arranged, arrange, sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lookup import Files
-from sfumato.data.source.nearby import folders_of, plan_nearby
+from sfumato.data.source.nearby import about_images_beside, folders_of, plan_nearby
 from sfumato.data.source.overlap import overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.persons import NEARLY_ALL, spelling
@@ -108,6 +108,7 @@ def tabulate(
     beside = beside or ([picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries))
     apart = [_seen_from(root, entry) for entry in masks or ()]
     plan, notes, files = plan_nearby(table, known, beside, [*entries, *apart], root, follow=here)
+    notes += about_images_beside(table, table.column(plan.image), root)
     located, missing = _located(table, plan.image, files)
     if missing and not hints.drop_unpaired:
         raise _without_file(table, plan.image, missing)

@@ -1223,3 +1223,21 @@ def test_an_image_without_a_mask_is_not_passed_over_beside_these(tmp_path: Path)
         save(tmp_path, f"{n}.png", ONE) if n else None
     with pytest.raises(DataError, match="1 image has no mask"):
         find_cases(tmp_path, hints=Hints(images="{id}_photo.png", masks="re:(?P<id>[0-9]+)[.]png"))
+
+
+def test_what_no_pattern_fits_is_told(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"a/{n}.png", noise(n))
+        save(tmp_path, f"b/{n}.png", noise(n + 9))
+        save(tmp_path, f"masks/{n}.png", ONE)
+        save(tmp_path, f"masks/{n}_gt.png", TWO)
+    for hints, told in (
+        (Hints(images="a/{id}.png", masks="masks/{id}_gt.png"), "that no pattern fits, not used: 8 (b (4), masks (4))"),
+        (Hints(images="a/{id}.png"), "that no pattern fits, not used: 12 (masks (8), b (4))"),
+    ):
+        found = find_cases(tmp_path, hints=hints)
+        assert len(found.cases) == COUNT and f"images or volumes {told}" in found.notes
+    for n in range(COUNT):
+        (tmp_path / f"b/{n}.png").unlink()
+    found = find_cases(tmp_path, hints=Hints(masks="masks/{id}_gt.png"))
+    assert "images or volumes called masks that do not fit --masks, not used: 4 (masks (4))" in found.notes

@@ -353,3 +353,16 @@ def test_tables_of_findings_are_not_about_images(tmp_path: Path) -> None:
     assert found.form == "folders" and len(found.cases) == 10
     about(found, "tables with several rows for an image, as those of findings or boxes in it, not used: boxes.csv, ")
     assert not [note for note in found.notes if "--labels" in note]
+
+
+def test_a_table_of_other_images_of_these_names_is_told(tmp_path: Path) -> None:
+    """The labels of the test images for those of the validation."""
+    path = parts_with_tables(tmp_path) / "Test_Set/labels.csv"
+    hints = Hints(table=path, columns={"label": "risk"})
+    note = about(find_cases(tmp_path / "Validation_Set", hints=hints), "names files that lie beside it too")
+    ((folder, told),) = re.findall(r"(\S+) --labels (\S+)", note)
+    found = find_cases(Path(folder), hints=Hints(table=Path(told), columns={"label": "risk"}))
+    assert {(name, label) for name, _, label in said_of_parts(found)} == {
+        (name, label) for name, _, label in truth_of_parts() if name.startswith("Test/")
+    }
+    assert not any("beside it" in note for note in found.notes)
