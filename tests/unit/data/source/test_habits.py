@@ -1221,8 +1221,10 @@ def test_an_image_without_a_mask_is_not_passed_over_beside_these(tmp_path: Path)
     for n in range(COUNT):
         save(tmp_path, f"{n}_photo.png", noise(n))
         save(tmp_path, f"{n}.png", ONE) if n else None
+    hints = Hints(images="{id}_photo.png", masks="re:(?P<id>[0-9]+)[.]png")
     with pytest.raises(DataError, match="1 image has no mask"):
-        find_cases(tmp_path, hints=Hints(images="{id}_photo.png", masks="re:(?P<id>[0-9]+)[.]png"))
+        find_cases(tmp_path, hints=hints)
+    assert len(find_cases(tmp_path, hints=replace(hints, drop_unpaired=True)).cases) == COUNT - 1
 
 
 def test_what_no_pattern_fits_is_told(tmp_path: Path) -> None:
