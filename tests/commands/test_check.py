@@ -154,8 +154,8 @@ def test_a_table_behind_a_flag_is_named_as_it_is_typed(tmp_path: Path, capsys: p
     folder = tmp_path / "my scans"
     for number in range(6):
         save(folder / f"{number}.png", np.full((16, 16), 40 * number, np.uint8))
-    for name in ("one", "two"):
-        rows = [f"{number},{number % 2}" for number in range(6)]
+    for name, said in (("one", [0, 1, 0, 1, 0, 1]), ("two", [0, 0, 0, 1, 1, 1])):
+        rows = [f"{number},{label}" for number, label in enumerate(said)]
         (folder / f"{name}.csv").write_text("\n".join(["id,label", *rows]))
     call("check", folder)
     told = " ".join(capsys.readouterr().err.split())

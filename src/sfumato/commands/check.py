@@ -91,7 +91,7 @@ def _tell(checked: Checked) -> None:
 
 def _lines(finding: Finding, *, below: str) -> list[str]:
     """What was found, a few names (short where they lie below a folder), what to do."""
-    inside = re.compile(rf"(?<!--labels )(?<!--labels '){re.escape(below)}")  # a flag is typed as it stands
+    inside = re.compile(rf"(?<!--labels )(?<!--labels '){re.escape(below)}(?!\S* --labels)")  # typed as it stands
     lines = [inside.sub("", line) for line in shortened(for_terminal(finding.text)).split("\n")]
     if finding.severity != "note":
         lines += [f"  {told_mask(file).replace(below, '')}" for file in finding.files[:NAMES]]

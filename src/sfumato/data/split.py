@@ -32,8 +32,9 @@ def split_cases(
     files, and each goes where most cases are still missing. What rounding leaves is carried to the next stratum, so
     the whole set keeps the fractions too.
 
-    A split that the source brings along is kept. If it has no training part, everything is divided afresh; if it lacks
-    only validation or test, that part is taken out of training, in the proportion asked for. `split_notes` says so.
+    A split that the source brings along is kept; cases of which it says nothing are for training. If that leaves none
+    for training, everything is divided afresh; if it lacks only validation or test, that part is taken out of training,
+    in the proportion asked for. `split_notes` says so.
 
     Args:
         cases: the cases, some or all with a split already.
@@ -45,7 +46,7 @@ def split_cases(
     Returns:
         The cases in the same order, each with a split.
     """
-    present = {case.split for case in cases if case.split}
+    present = _present(cases)
     if "train" not in present:
         cases, present = [replace(case, split=None) for case in cases], set()
     shares = {name: share for name, share in zip(SPLITS, fractions, strict=True) if name not in present}
@@ -59,6 +60,12 @@ def split_cases(
         for row in block:  # a case without split goes where its patient is tested, so that no patient is torn here
             chosen.setdefault(row, cases[row].split or (splits[-1] if splits else "train"))
     return [replace(case, split=chosen[row]) for row, case in enumerate(cases)]
+
+
+def _present(cases: Sequence[Case]) -> set[str]:
+    """The splits that the source has; beside others, cases of none are for training."""
+    said = {case.split for case in cases}
+    return {split or "train" for split in said} if said != {None} else set()
 
 
 class Folds(NamedTuple):
@@ -169,7 +176,7 @@ class _Change(NamedTuple):
 
 def split_notes(before: Sequence[Case], after: Sequence[Case]) -> tuple[str, ...]:
     """What `split_cases` did with the splits of the source, in sentences; empty when there were none."""
-    present = {case.split for case in before if case.split}
+    present = _present(before)
     if not present:
         return ()
     if "train" not in present:

@@ -65,6 +65,14 @@ def test_the_split_of_the_source_is_kept_and_completed() -> None:
     assert "cases moved from train to validation: 16" in split_notes(given, split)
 
 
+def test_cases_of_no_split_beside_others_are_for_training() -> None:
+    given = [replace(case, split="validation" if row < 4 else None) for row, case in enumerate(cases(20))]
+    split = split_cases(given)
+    assert [case.split for case in split[:4]] == ["validation"] * 4
+    assert {case.split for case in split[4:]} == {"train", "test"}
+    assert "the split of the source was kept (train, validation)" in split_notes(given, split)
+
+
 def test_without_a_training_part_all_is_divided_afresh() -> None:
     given = cases(20, split="test")
     split = split_cases(given)

@@ -14,6 +14,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.source import Found
 from sfumato.data.source.nearest import alike_among
 from sfumato.data.source.pairing import told_kept
+from sfumato.data.source.patterns import told_folders
 from sfumato.data.storage import Storage
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -37,6 +38,7 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
         yield Finding(
             code="DATA-010", severity=unpaired, files=found.unpaired,
             text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
+            + told_folders(found.unpaired)
             + (f"; much alike are {', '.join(alike)}" if alike else ""),
             fix="rename them alike, or say how their names go together (--images, --masks with {id})"
             + _without_unpaired(found),

@@ -11,7 +11,6 @@ pictures are left out, and told: as cases of their own they would show a patient
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import NamedTuple
 
 from sfumato.data.formats.image import read_image
@@ -78,7 +77,8 @@ def _in_folders_beside(alone: Sequence[Entry], paired: Sequence[Picture]) -> Ite
     for entry in alone:
         folder = entry.parts[:-1]
         if folder and folder not in own and folder[:-1] in beside_these:
-            found[folder[-1]].append(Further(entry, named.get(folded(shared_stem(entry.stem)))))
+            names = (folded(entry.stem), folded(shared_stem(entry.stem)))
+            found[folder[-1]].append(Further(entry, next((named[name] for name in names if name in named), None)))
     yield from (
         pictures
         for pictures in found.values()
@@ -127,6 +127,6 @@ def _compete(kinds: Sequence[Sequence[Further]], matched: Matched) -> DataError:
         f"{counted(len(several), 'image has', 'images have')} pictures of few values, as masks have, of several "
         f"kinds:\n{listed(shown)}",
         expected="one kind of masks, or folders that are called after what they show below one of masks",
-        remedy=f"choose one: {'; '.join(filter(None, ways)) or flags_for(chain.from_iterable(several.values()))}",
+        remedy=f"choose one: {'; '.join(filter(None, ways)) or flags_for(several)}",
         code="DATA-011",
     )

@@ -13,6 +13,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -20,8 +21,9 @@ from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labelled import about_cases
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import Entry, Parts, not_read
 from sfumato.data.source.pairing import Matched, Owned, Parted, match
+from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import composed, read_folder, says_mask
 from sfumato.errors import DataError, UsageError, listed
@@ -97,6 +99,8 @@ def as_meant(hints: Hints) -> Hints:
 def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Parted:
     """Images and masks as the patterns say; where one is not given, names say it.
 
+    Files called after a mask, with a word behind its name, are neither: `1_seg_points` beside `1_seg`.
+
     Args:
         entries: the files.
         masks: those of a folder of masks alone, or what a table of images does not name.
@@ -106,18 +110,44 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
         UsageError: a pattern is none.
         DataError: a pattern fits no file, or several images have one id (all are listed).
     """
+    return _without_called_after_masks(_by_patterns(entries, masks, hints))
+
+
+def _without_called_after_masks(parted: Parted) -> Parted:
+    """The same without the images without a mask whose names are those of masks and a word, and a note on these."""
+    drawn = {_path(mask.entry) for masks in parted.matched.owned.values() for mask in masks}
+    bare = set(parted.matched.bare)
+    left = [one.entry for one in parted.images if one.entry.locator in bare and _continues(_path(one.entry), drawn)]
+    if not left:
+        return parted
+    names = {entry.locator for entry in left}
+    matched = parted.matched._replace(bare=[name for name in parted.matched.bare if name not in names])
+    images = [image for image in parted.images if image.entry.locator not in names]
+    note = f"files called after a mask, with a word behind, not used: {told_files(left)}"
+    return parted._replace(images=images, matched=matched, notes=[*parted.notes, note])
+
+
+def _path(entry: Entry) -> str:
+    """The path of a file without its ending."""
+    return "/".join((*entry.parts[:-1], composed(entry.stem)))
+
+
+def _by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Parted:
     if hints.images is None:
         return _masks_by_pattern([*entries, *(masks or ())], hints)
     by_id = _images(_without_masks(entries, hints), hints.images)
+    rest = {entry.locator: entry for entry in (*entries, *(masks or ()))}
+    for one in chain.from_iterable(by_id.values()):
+        del rest[one.entry.locator]
     files = {name: [_picture(name, one) for one in found] for name, found in by_id.items()}
     images = [found[0] for found in files.values()]
     channels = {found[0].entry.locator: tuple(found) for found in files.values() if len(found) > 1}
     if hints.masks is None:
-        return _masks_by_name(images, channels, masks)
-    chosen = {one.entry.locator for found in files.values() for one in found}
-    among = [entry for entry in (*entries, *(masks or ())) if entry.locator not in chosen]
+        notes = [] if masks else not_read(rest.values(), "that no pattern fits")
+        return _masks_by_name(images, channels, masks)._replace(notes=notes)
     owned, others = defaultdict[str, list[Owned]](list), list[Taken]()
-    for mask in _with_ids_of(files, _fitting(among, hints.masks, "--masks"), hints.masks):
+    for mask in _with_ids_of(files, _fitting(list(rest.values()), hints.masks, "--masks"), hints.masks):
+        del rest[mask.entry.locator]
         if mask.id in files:
             owned[files[mask.id][0].entry.locator].append(Owned(mask.entry, "", _says(mask) or mask.rest))
         else:
@@ -126,6 +156,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
     further = [mask for mask in others if _continues(mask.id, drawn)]
     orphans = [mask.entry.locator for mask in others if mask not in further]
     notes = [f"files that fit --masks, beside the mask of their image, not used: {len(further)}"] if further else []
+    notes += not_read(rest.values(), "that no pattern fits")
     bare = [image.entry.locator for image in images if image.entry.locator not in owned]
     return Parted(images, Matched(dict(owned), channels, bare, orphans), notes, has_masks=True)
 
@@ -171,7 +202,7 @@ def _masks_by_name(
     images: list[Picture], channels: dict[str, tuple[Picture, ...]], masks: Sequence[Entry] | None
 ) -> Parted:
     """Images by a pattern, and the masks of a folder by their names; without one all are images."""
-    if masks is None:
+    if not masks:
         return Parted(images, Matched({}, channels, [], []), [], has_masks=False)
     drawn = [_mask(entry) for entry in masks]
     matched = match(images, drawn, {})
@@ -194,7 +225,9 @@ def _masks_by_pattern(entries: Sequence[Entry], hints: Hints) -> Parted:
         image: [Owned(mask.entry, "", says[mask.entry]) if mask.entry in says else mask for mask in of_image]
         for image, of_image in matched.owned.items()
     }
-    return Parted(images, matched._replace(owned=owned), [], has_masks=True)
+    read = {picture.entry.locator for picture in (*images, *masks)}
+    notes = not_read([entry for entry in entries if entry.locator not in read], "called masks that do not fit --masks")
+    return Parted(images, matched._replace(owned=owned), notes, has_masks=True)
 
 
 def _says(mask: Taken) -> str:
@@ -277,9 +310,9 @@ def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: boo
     return found
 
 
-def how_many_fit(entries: Sequence[Entry], pattern: str | None) -> int:
-    """How many files a pattern of images fits; none without one."""
-    return len(_fits(entries, pattern, "--images")) if pattern is not None else 0
+def fitting_images(entries: Sequence[Entry], pattern: str | None) -> list[Entry]:
+    """The files that a pattern of images fits; none without one."""
+    return [one.entry for one in _fits(entries, pattern, "--images")] if pattern is not None else []
 
 
 def _fits(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:

@@ -215,7 +215,7 @@ def _told_values(values: Sequence[int]) -> str:
 def _ways(owned: Masks, forms: Sequence[Form]) -> str:
     """The patterns that choose files of these kinds."""
     ways = [_way(owned, form) for form in forms]
-    return "; ".join(ways) if all(ways) else flags_for(mask for masks in owned.values() for mask in masks)
+    return "; ".join(ways) if all(ways) else flags_for(owned)
 
 
 def _way(owned: Masks, form: Form) -> str:

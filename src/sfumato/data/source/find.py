@@ -21,6 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from shlex import quote
 
 from sfumato.data.formats.image import SUFFIXES, is_image_name
 from sfumato.data.formats.joined import parts_of, told
@@ -29,7 +30,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
 from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arrays
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
-from sfumato.data.source.byhand import how_many_fit, is_called_a_mask
+from sfumato.data.source.byhand import fitting_images, is_called_a_mask
 from sfumato.data.source.classes import told_classes, told_splits
 from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
@@ -165,10 +166,14 @@ def _refuse_unused_columns(source: Path, found: Found, hints: Hints) -> None:
     """Columns that a person named, where no table was read, must not be passed over."""
     if hints.columns and found.form != "table":
         named = ", ".join(f"'{column}' ({role})" for role, column in hints.columns.items())
+        flags = " ".join(f"--{role}-column {quote(column)}" for role, column in hints.columns.items())
+        tables = [f"  {note}" for note in found.notes if "--labels " in note]
         raise UsageError(
-            f"no table was read, so there is no column {named}: {source} was taken for {found.form}",
+            "\n".join(
+                [f"no table was read, so there is no column {named}: {source} was taken for {found.form}", *tables]
+            ),
             expected="columns of a table about the images",
-            remedy="name the table with --labels, or leave the columns out",
+            remedy=f"name the table with --labels{' as above' if tables else ''} {flags}, or leave the columns out",
         )
 
 
@@ -238,9 +243,10 @@ def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> F
             cases = read_manifest(source / "manifest.csv")
             refuse_hidden(source, (case.image for case in cases))
             return conclude(cases, [], form="manifest")
-        if root := nnunet_root(source):
+        by_hand = hints.images is not None or hints.masks is not None  # which goes before what the source says
+        if not by_hand and (root := nnunet_root(source)):
             return find_in_nnunet(root, hints)
-        if is_bundle(source):
+        if not by_hand and is_bundle(source):
             return find_in_bundle(source, hints)
     listing = without_twins(files_below(source))
     if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
@@ -363,7 +369,7 @@ def _main_kind(source: Path, listing: Listing, hints: Hints) -> tuple[str, list[
     """
     sorted_out = {kind: divided(listing.entries, test) for kind, test in KINDS.items()}
     kind = max(sorted_out, key=lambda kind: len(sorted_out[kind][0]))
-    meant = {kind: how_many_fit(files, hints.images) for kind, (files, _) in sorted_out.items()}
+    meant = {kind: len(fitting_images(files, hints.images)) for kind, (files, _) in sorted_out.items()}
     if any(meant.values()):
         kind = max(meant, key=lambda kind: meant[kind])
     elif kind == "images" and are_previews(sorted_out["images"][0], sorted_out["volumes"][0]):

@@ -1,21 +1,22 @@
 """Folders that say whether somebody labelled the cases in them: `Labeled` and `Unlabeled` are no folders of masks.
 
 A folder called `Labeled` holds masks where it lies beside one of images. Beside one called `Unlabeled`, or where images
-and their masks lie in it together, it says something of the cases, and nothing of what is image and what is mask.
+and their masks lie in it together, it says something of the cases, and nothing of what is image and what is mask. Nor
+does a folder `img` that lies below one of images and below one of masks beside it (`Images_2/img`, `Masks_2/img`).
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sfumato.data.source.listing import Entry, Parts
-from sfumato.data.source.words import composed, says_mask, tokens, without_mask_words
+from sfumato.data.source.words import composed, read_folder, says_mask, tokens, without_mask_words
 
 LABELLED = frozenset(["labeled", "labelled", "annotated"])
 UNLABELLED = frozenset(["unlabeled", "unlabelled", "unannotated"])
 
 
 def about_cases(entries: Sequence[Entry], *, anywhere: bool = False) -> frozenset[Parts]:
-    """The folders, each with those above it, that say whether cases are labelled.
+    """The folders, each with those above it, that say whether cases are labelled, or nothing of images and masks.
 
     Args:
         entries: all files.
@@ -23,13 +24,31 @@ def about_cases(entries: Sequence[Entry], *, anywhere: bool = False) -> frozense
     """
     places = {entry.parts[:-1] for entry in entries}
     every = {place[:depth] for place in places for depth in range(1, len(place) + 1)}
+    both = _below_both(every)
     named = {folder for folder in every if _says(folder, LABELLED | UNLABELLED)}
     if not named:
-        return frozenset()
+        return both
     without = {folder for folder in named if _says(folder, UNLABELLED)}
     beside = {folder[:-1] for folder in without}
     holding = {folder for folder in named - without if folder[:-1] in beside or _holds_both(folder, entries, anywhere)}
-    return frozenset(holding | without)
+    return both | holding | without
+
+
+def _below_both(folders: Collection[Parts]) -> frozenset[Parts]:
+    """Folders called after images that lie below one of images and, by the same name, below one of masks beside it."""
+    roles = defaultdict[tuple[Parts, str], dict[str, list[Parts]]](lambda: defaultdict(list))
+    for folder in folders:
+        if len(folder) > 1 and _role(folder[-1]) == "image" and (above := _role(folder[-2])):
+            roles[folder[:-2], folder[-1]][above].append(folder)
+    return frozenset(
+        folder for found in roles.values() if len(found) > 1 for of_role in found.values() for folder in of_role
+    )
+
+
+def _role(folder: str) -> str:
+    """The role that the name of a folder certainly says."""
+    said = read_folder(folder)
+    return said.role if said.certain else ""
 
 
 def _says(folder: Parts, words: frozenset[str]) -> bool:

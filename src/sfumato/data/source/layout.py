@@ -368,13 +368,9 @@ def _without_roles(picture: Picture, splits: frozenset[Parts]) -> Picture:
     group = [
         part
         for depth, part in enumerate(folders, 1)
-        if not _is_plain_image_folder(part) and not _says_split(part) and folders[:depth] not in splits
+        if part.lower() not in PLAIN_IMAGES and not _says_split(part) and folders[:depth] not in splits
     ]
     return picture._replace(group=tuple(group), role="", below=0, folder="", nested=False)
-
-
-def _is_plain_image_folder(part: str) -> bool:
-    return part.lower().removesuffix("tr").removesuffix("ts") in PLAIN_IMAGES
 
 
 def _says_split(part: str) -> bool:

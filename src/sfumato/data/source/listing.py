@@ -293,6 +293,16 @@ def divided(entries: Sequence[Entry], wanted: Callable[[Entry], bool]) -> tuple[
     return chosen, others
 
 
+def not_read(entries: Iterable[Entry], why: str) -> list[str]:
+    """A note about images and volumes that a reader passes over, with how many each folder holds."""
+    held = Counter(
+        "/".join(entry.parts[:-1]) or "." for entry in entries if is_picture(entry) or is_array(entry) or is_scan(entry)
+    )
+    shown = ", ".join(f"{folder} ({count})" for folder, count in held.most_common(SOME))
+    more = ", ..." if len(held) > SOME else ""
+    return [f"images or volumes {why}, not used: {held.total()} ({shown}{more})"] if held else []
+
+
 def _unused(listing: Listing, others: Sequence[Entry]) -> list[Entry]:
     """Files that are not used, without the voxels of a header that lies beside them (`a.raw` of `a.mhd`)."""
     headers = {entry.locator.rpartition(".")[0] for entry in listing.entries if entry.name.lower().endswith(HEADERS)}

@@ -1,14 +1,18 @@
 """Texts beside images that list those of a split: `train_val_list.txt`, `test_list.txt`, `ImageSets/train.txt`.
 
+A small JSON does so too, all of whose keys are splits: `{"train": ["a", "b"], "val": ["c"]}`, or with the numbers at
+the ends of names.
+
 A text counts where its name says a split and nothing else, and most of its lines begin with an image. Images of a list
 that says less (`trainval`) go where another one puts them; those of no list have no split, which is training.
 
 Where nothing else says it, names that all begin or end with the word for a split are one: `train_1.bmp`, `testA_1.bmp`.
 """
 
+import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from itertools import takewhile
@@ -20,7 +24,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found
 from sfumato.data.source.listing import ENDING, Entry
 from sfumato.data.source.words import FILLERS, IMAGES, SPLITS, tokens
-from sfumato.files import open_file
+from sfumato.files import open_file, read_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
@@ -29,6 +33,9 @@ LARGEST = 2**26
 
 BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name", "ids", "id", "cases"}
 """What may stand beside the word for a split in the name of a list."""
+
+LARGEST_JSON, MOST_JSON = 2**22, 20
+"""Bytes of a JSON that may be one, and how many are looked into: more are one for each image."""
 
 PATH = re.compile(rb"^\s*\"?([^\s,;\"]+)(.*)$", re.MULTILINE)
 
@@ -53,13 +60,15 @@ def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry
         others: files that are no images.
     """
     texts = [entry for entry in others if entry.name.lower().endswith(".txt") and split_of(entry)]
-    if not texts or found.form not in FORMS or any(case.split for case in found.cases):
+    described = [entry for entry in others if entry.name.lower().endswith(".json")]
+    if not (texts or described) or found.form not in FORMS or any(case.split for case in found.cases):
         return found, list(others)
     images = _by_name(found.cases)
     lists = [one for entry in texts if (one := _read(entry, images)) is not None]
+    lists += [one for entry in described[:MOST_JSON] for one in _parts(entry, images)]
     if not lists:
         return found, list(others)
-    told = ", ".join(one.entry.where for one in lists)
+    told = _told(lists)
     chosen, twice = _chosen(lists, images)
     if twice:
         note = f"{told} name the images of splits, not followed: {counted(twice, 'image')} would be in several"
@@ -105,8 +114,11 @@ def _notes(lists: Sequence[_List], cases: Sequence[Case]) -> Iterator[str]:
     rest = sum(case.split is None for case in cases)
     without = f" ({counted(rest, 'case')} of no list)" if rest else ""
     more = "; what else their lines say is not read" if any(one.more for one in lists) else ""
-    told = ", ".join(one.entry.where for one in lists)
-    yield f"the split is that of {told}{without}{more}; to divide afresh, take these files out of the folder"
+    yield f"the split is that of {_told(lists)}{without}{more}; to divide afresh, take these files out of the folder"
+
+
+def _told(lists: Sequence[_List]) -> str:
+    return ", ".join(dict.fromkeys(one.entry.where for one in lists))
 
 
 def split_of(entry: Entry, beside: AbstractSet[str] = frozenset()) -> str:
@@ -141,6 +153,37 @@ def _read(entry: Entry, images: Mapping[str, set[str]]) -> _List | None:
     said = [token.text for token in tokens(entry.stem) if token.text in SPLITS]
     exact = len(said) == 1 and said != ["trainval"]
     return _List(entry, split_of(entry), exact, names, any(rest for _, rest in lines))
+
+
+def _parts(entry: Entry, images: Mapping[str, set[str]]) -> list[_List]:
+    """The splits of a JSON whose keys say them, most of whose values are names of images or their numbers."""
+    target = Locator.parse(entry.locator)
+    if target.member or target.path.stat().st_size > LARGEST_JSON:
+        return []
+    try:
+        content = json.loads(read_file(target.path))
+    except (OSError, ValueError, RecursionError) as error:
+        raise_shortage(error, reading=target.path)
+        return []
+    if not isinstance(content, dict) or not all(key.lower() in SPLITS for key in content):
+        return []
+    numbered, lists = _by_number(images), list[_List]()
+    for key, values in content.items():
+        if not isinstance(values, list) or not all(isinstance(value, str | int) for value in values):
+            return []
+        named = [_key(value) if isinstance(value, str) else numbered.get(value, "") for value in values]
+        names = tuple(name for name in named if name in images)
+        if "" in named or 2 * len(names) <= len(values):  # a number that no image has: they may be places in a list
+            return []
+        lists.append(_List(entry, SPLITS[key.lower()], key.lower() != "trainval", names, more=False))
+    return lists
+
+
+def _by_number(images: Iterable[str]) -> dict[int, str]:
+    """Images by the numbers that their names end in, where each has another."""
+    ends = {name: re.search(r"\d+$", name) for name in images}
+    numbered = {int(end[0]): name for name, end in ends.items() if end}
+    return numbered if len(numbered) == len(ends) else {}
 
 
 def _chosen(lists: Sequence[_List], images: Mapping[str, set[str]]) -> tuple[dict[str, str], int]:

@@ -125,6 +125,10 @@ class Files:
         """Whether a text means some file."""
         return self._count(text) > 0
 
+    def has_several(self, text: str) -> bool:
+        """Whether a text may mean several files."""
+        return self._count(text) > 1
+
     def _count(self, text: str) -> int:
         try:
             return len(self.candidates(text))

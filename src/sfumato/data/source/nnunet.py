@@ -3,7 +3,7 @@
     Dataset004_Hippocampus/dataset.json
                            imagesTr/case_0000.nii.gz, case_0001.nii.gz (a file for each channel)
                            labelsTr/case.nii.gz
-                           imagesVa, labelsVa, imagesTs, labelsTs
+                           imagesVa, labelsVa (or imagesVal, labelsVal), imagesTs, labelsTs
     splits_final.json      in the folder or beside it: `sfumato.data.folds`
 
 In `dataset.json`, `labels` maps names to values; a list of values is a region (a union of labels), and `ignore` is the
@@ -27,7 +27,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.order import natural
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import Arranged
-from sfumato.data.source.listing import Entry, is_hidden
+from sfumato.data.source.listing import Entry, files_below, is_hidden, not_read
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.volumes import cut
 from sfumato.errors import DataError, listed
@@ -36,11 +36,8 @@ from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
 NAME = "dataset.json"
-PARTS = {
-    "train": ("imagesTr", "labelsTr"),
-    "validation": ("imagesVa", "labelsVa"),
-    "test": ("imagesTs", "labelsTs"),
-}
+PARTS = {"train": ("Tr",), "validation": ("Va", "Val"), "test": ("Ts",)}
+"""How the names of the folders of a split end, behind `images` and `labels`."""
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "t1": "MR", "t1w": "MR", "t2": "MR", "t2w": "MR", "flair": "MR",
               "t1c": "MR", "t1ce": "MR", "t1gd": "MR", "adc": "MR", "dwi": "MR", "us": "US", "pet": "PT"}  # fmt: skip
@@ -91,7 +88,9 @@ def read_words(folder: Path) -> Words | None:
     Raises:
         DataError: its labels are not as expected.
     """
-    above = [folder.resolve().parent] * (folder.resolve().name in {labels for _, labels in PARTS.values()})
+    above = [folder.resolve().parent] * (
+        folder.resolve().name in {f"labels{end}" for ends in PARTS.values() for end in ends}
+    )
     for path in (place / NAME for place in (folder, *above)):
         try:
             content = json.loads(read_file(path))
@@ -126,7 +125,7 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     found = _expanded(arranged._replace(cases=cases), hints, _named_channels(content, parts["train"]))
     return found._replace(
         channels=_channels(parts["train"]),
-        notes=(*_told(folder, content, parts), *found.notes),
+        notes=(*_told(folder, content, parts), *_beside(folder, parts), *found.notes),
         mask_names=words.names,
         regions=words.regions,
         ignore=words.ignore,
@@ -160,6 +159,13 @@ def _told(folder: Path, content: Mapping[str, Any], parts: Mapping[str, Part]) -
     names = [f"{int(number):04d} is {name}" for number, name in numbered if str(number).isdecimal()]
     named = f"; channels: {', '.join(names)}" if len(names) > 1 else ""
     yield f"images: {told_files(entries(images))}{named}; masks: {told_files(entries(masks))}"
+
+
+def _beside(folder: Path, parts: Mapping[str, Part]) -> list[str]:
+    """A note about files in other folders than those of nnU-Net."""
+    read = {str(path) for part in parts.values() for files in part.images.values() for path in files.values()}
+    read |= {str(path) for part in parts.values() for path in part.labels.values()}
+    return not_read([entry for entry in files_below(folder).entries if entry.locator not in read], "in other folders")
 
 
 def _content(path: Path) -> dict[str, Any]:
@@ -217,8 +223,11 @@ def _modality(content: Mapping[str, Any]) -> str | None:
 def _parts(folder: Path, ending: str) -> dict[str, Part]:
     """The files of all folders. Where a label is called as an image is, numbers are those of cases: `amos_0001`."""
     stems = {
-        split: [{_stem(path, ending): path for path in _files(folder / name, ending)} for name in names]
-        for split, names in PARTS.items()
+        split: [
+            {_stem(path, ending): path for end in ends for path in _files(folder / f"{kind}{end}", ending)}
+            for kind in ("images", "labels")
+        ]
+        for split, ends in PARTS.items()
     }
     are_channels = not any(images.keys() & labels.keys() for images, labels in stems.values())
     return {split: Part(_by_case(images, are_channels), labels) for split, (images, labels) in stems.items()}
@@ -299,9 +308,10 @@ def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
             )
         notes.append(f"left out because they have no partner: {len(bare)} images, {len(orphans)} labels")
         unpaired = [*bare, *orphans]
-    for split, (images, _) in PARTS.items():
-        if split != "train" and (unlabelled := len(parts[split].images.keys() - parts[split].labels.keys())):
-            notes.append(f"cases of {images} without labels, not used: {unlabelled}")
+    for split, part in parts.items():
+        unlabelled = [files for name, files in part.images.items() if name not in part.labels]
+        if split != "train" and unlabelled:
+            notes.append(f"cases of {unlabelled[0][0].parent.name} without labels, not used: {len(unlabelled)}")
     cases = [_case(name, part, split) for split, part in parts.items() for name in part.images if name in part.labels]
     return Arranged(cases, notes, unpaired)
 

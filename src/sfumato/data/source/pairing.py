@@ -18,7 +18,7 @@ from sfumato.data.manifest import folded
 from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import Entry, Parts, ending_among
 from sfumato.data.source.nearest import with_nearest
-from sfumato.data.source.patterns import common_start
+from sfumato.data.source.patterns import common_start, told_folders
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import (
     DATATYPES,
@@ -71,7 +71,8 @@ class Matched(NamedTuple):
             way: the patterns of these alone, where what has none are further pictures of them.
         """
         parts = [
-            f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}:\n{with_nearest(names, others)}"
+            f"{counted(len(names), f'{what} has', f'{what}s have')} no {other}{told_folders(names)}:\n"
+            + with_nearest(names, others)
             for what, other, names, others in (
                 ("image", "mask", self.bare, self.orphans),
                 ("mask", "image", self.orphans, self.bare),

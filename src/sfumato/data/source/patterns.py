@@ -1,7 +1,8 @@
 """The files that were found, as patterns with counts: `*/images/*_training.tif (40)`."""
 
+import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from sfumato.data.source.listing import Entry
@@ -53,3 +54,14 @@ def common_start(names: Sequence[str]) -> str:
 def _whole_words(text: str) -> str:
     """A beginning without the letters and digits behind its last separator."""
     return re.sub(r"(?:\d+|(?<=[ _.-])[^\W_]+|^[^\W_]{1,2})$", "", text)
+
+
+def told_folders(files: Sequence[str]) -> str:
+    """How many files lie in each folder, as ` in a/img (12), b/img (12)`; empty where that says little."""
+    folders = Counter(os.path.dirname(file) for file in files if file.startswith(os.sep))  # noqa: PTH120 - may be many
+    if not 1 < len(folders) <= folders.total() / 2:
+        return ""
+    above = os.path.commonpath(folders)
+    shown = [f"{os.path.relpath(folder, above)} ({count})" for folder, count in folders.most_common(MOST)]
+    more = [f"{len(folders) - MOST} more"] if len(folders) > MOST else []
+    return f" in {', '.join([*shown, *more])}"

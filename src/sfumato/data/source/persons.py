@@ -302,8 +302,8 @@ def _begins_with_folder(name: Name) -> bool:
 def _tell_persons(matched: Sequence[re.Match[str]]) -> bool:
     """Whether groups have numbers, and what follows them has too: words alone (`01_dr`, `01_h`) may be of others.
 
-    Groups are few beside the images, or each counts its images from 1 on. Letters with a number behind them
-    (`ALWI_001`) may be of persons with several images each.
+    Groups are few beside the images, or nearly all count their images from 1 on (`010_HC`, `010_2HC`). Letters with a
+    number behind them (`ALWI_001`) may be of persons with several images each.
     """
     rests = [re.findall(r"\d+", match.string[match.end(1) :]) for match in matched]
     if all(rests) and all(re.fullmatch(r"[^\W\d_]+", match[1]) for match in matched):
@@ -312,6 +312,6 @@ def _tell_persons(matched: Sequence[re.Match[str]]) -> bool:
         return False
     counts: dict[str, list[int]] = defaultdict(list)
     for match, rest in zip(matched, rests, strict=True):
-        counts[match[1]].append(int(rest[-1]) if rest else 0)
-    count_on = all(sorted(numbers) == list(range(1, len(numbers) + 1)) for numbers in counts.values())
-    return count_on or 2 * len(counts) <= len(matched)
+        counts[match[1]].append(int(rest[-1]) if rest else 1)
+    on = sum(sorted(numbers) == list(range(1, len(numbers) + 1)) for numbers in counts.values())
+    return on >= NEARLY_ALL * len(counts) or 2 * len(counts) <= len(matched)

@@ -21,7 +21,7 @@ from sfumato.data.source.kinds import kind_of
 from sfumato.data.source.overlap import MASKS, sampled
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.undecided import Masks, flags_for, unclear
-from sfumato.data.source.ways import is_like, way, way_of, with_reader
+from sfumato.data.source.ways import way, ways_of_kinds, with_reader
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -75,32 +75,24 @@ def _shown(masks: Sequence[Owned]) -> Iterator[_Shown]:
 def instead(several: Masks, why: str) -> DataError:
     """The error about such masks, with the patterns of each kind of them."""
     shown = [f"{image}: {', '.join(mask.entry.where for mask in masks)}" for image, masks in several.items()]
-    choices = "; ".join(ways(several))
+    choices = "; ".join(ways_of_kinds(several))
     return DataError(
         f"{counted(len(several), 'image has', 'images have')} several masks, and these are no files of a class each: "
         f"{why}\n{listed(shown)}",
         expected="one file of masks for each image, or a file for each class",
         remedy=f"choose one: {choices}. With --classes-by folder or suffix each file is a class all the same"
         if choices
-        else flags_for(mask for masks in several.values() for mask in masks),
+        else flags_for(several),
         code="DATA-011",
     )
 
 
 def readers_of_classes(several: Masks, why: str) -> DataError:
     """The error about files of several classes of several readers, with the pattern of the readers of each class."""
-    error = unclear(several, why)
     image, masks = max(several.items(), key=lambda one: len(one[1]))
     named = defaultdict[str, list[str]](list)
     for mask in masks if len({PurePath(one).parent for one in several}) == 1 else ():
         named[kind_of(mask).name].append(way(image, mask))
     patterns = list(filter(None, (with_reader(found) for found in named.values() if len(found) > 1)))
     told = "; ".join(patterns) or "--images 'PLACE/{id}.tif' --masks 'PLACE/{id}_{reader}.tif'"
-    error.remedy += f"; readers of one class alone: {told}"
-    return error
-
-
-def ways(several: Masks) -> Iterator[str]:
-    """The patterns by which the masks of a kind are meant alone."""
-    first = next(iter(several.values()))
-    yield from filter(None, (way_of(several, lambda mask, one=one: is_like(mask, one)) for one in first))
+    return unclear(several, why, [f"readers of one class alone: {told}"])

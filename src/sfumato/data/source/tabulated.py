@@ -12,19 +12,22 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from types import MappingProxyType
 from typing import NamedTuple
 
 from sfumato.data.formats.joined import Part, joined
 from sfumato.data.formats.volume import Header
 from sfumato.data.manifest import COLUMNS, MEASURED, Case, folded
+from sfumato.data.source.byhand import fitting_images
 from sfumato.data.source.classes import without_folders_of_one
-from sfumato.data.source.columns import Places, Plan, counts, plan_columns
+from sfumato.data.source.columns import Places, Plan, counts
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labels import Labels, one_hot_columns, read_labels
 from sfumato.data.source.layout import SPLITS, Arranged, arrange, sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lookup import Files
+from sfumato.data.source.nearby import about_images_beside, folders_of, plan_nearby
 from sfumato.data.source.overlap import overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.persons import NEARLY_ALL, spelling
@@ -101,10 +104,11 @@ def tabulate(
     table, known = read_for(path, entries, hints)
     table = joined.get(path, table)
     here = path.parent.absolute() if follow else None
-    beside = [picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries)
+    beside = fitting_images(entries, hints.images)
+    beside = beside or ([picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries))
     apart = [_seen_from(root, entry) for entry in masks or ()]
-    files = Places(Files(beside, root, follow=here), Files([*entries, *apart], root, follow=here))
-    plan, notes = plan_columns(table, known, files)
+    plan, notes, files = plan_nearby(table, known, beside, [*entries, *apart], root, follow=here)
+    notes += about_images_beside(table, table.column(plan.image), root)
     located, missing = _located(table, plan.image, files)
     if missing and not hints.drop_unpaired:
         raise _without_file(table, plan.image, missing)
@@ -179,7 +183,7 @@ def tabulate_splits(
         named = " and ".join(path.name for path in tables)
         notes.append(f"files without a row in {named}, left out: {len(unnamed)} ({shown})")
     arranged = each[0].arranged._replace(
-        cases=_of_splits(each, list(tables.values())),
+        cases=_of_parts(each, tables, root),
         notes=notes,
         unpaired=[name for read in each for name in read.arranged.unpaired],
     )
@@ -190,16 +194,24 @@ def tabulate_splits(
     )
 
 
-def _of_splits(each: Sequence[Tabulated], splits: Sequence[str]) -> list[Case]:
-    """The cases of tables, with their splits; an id says the split where that of another table is the same."""
+def _of_parts(each: Sequence[Tabulated], tables: Mapping[Path, str], root: Path) -> list[Case]:
+    """The cases of tables, with their splits; an id says its part where that of another table is the same."""
     cases = [
-        replace(case, split=split or case.split)
-        for read, split in zip(each, splits, strict=True)
+        (path, replace(case, split=split or case.split))
+        for read, (path, split) in zip(each, tables.items(), strict=True)
         for case in read.arranged.cases
     ]
-    if len({folded(case.id) for case in cases}) == len(cases):
-        return cases
-    return [replace(case, id=f"{case.split}_{case.id}") for case in cases]
+    if len({folded(case.id) for _, case in cases}) == len(cases):
+        return [case for _, case in cases]
+    names = [(f"{case.split}_{case.id}", f"{_folder_of(path, root)}_{case.id}") for path, case in cases]
+    by_split, by_folder = zip(*names, strict=True)
+    chosen = by_split if len(set(map(folded, by_split))) == len(cases) else by_folder
+    return [replace(case, id=name) for name, (_, case) in zip(chosen, cases, strict=True)]
+
+
+def _folder_of(table: Path, root: Path) -> str:
+    """The folders of the source above a table, as a name."""
+    return "_".join(table.absolute().parent.relative_to(root.absolute()).parts)
 
 
 def _seen_from(root: Path, entry: Entry) -> Entry:
@@ -254,6 +266,7 @@ def _located(table: Table, column: str, files: Places) -> tuple[dict[int, str], 
     """
     located, missing, problems = dict[int, str](), list[str](), list[DataError]()
     called: dict[str, str] = {}
+    folders = folders_of(table, table.column(column), files.images)
     for row, text in zip(table.rows, table.column(column), strict=True):
         try:
             found = (files.images.candidates(text) or files.every.candidates(text)) if text else []
@@ -261,7 +274,7 @@ def _located(table: Table, column: str, files: Places) -> tuple[dict[int, str], 
             problems.append(_in_row(table, row.number, error))
             continue
         if len(found) > 1:
-            problems.append(_several_files(table, row.number, text, found))
+            problems.append(_several_files(table, row.number, text, found, folders))
         elif not found:
             missing.append(f"row {row.number}: {text or '(empty)'}")
         elif _differ(called.setdefault(found[0], text), text):
@@ -330,13 +343,14 @@ def _splits(table: Table, plan: Plan, known: Mapping[str, str]) -> Labels:
     return Labels([SPLITS.get(value) for value in values], [])
 
 
-def _several_files(table: Table, number: int, text: str, found: Sequence[str]) -> DataError:
-    """The error about a name that several files have; the folder of one of them tells it apart."""
+def _several_files(table: Table, number: int, text: str, found: Sequence[str], folders: Sequence[str]) -> DataError:
+    """The error about a name that several files have; its folder, or that of all names in the table, tells it apart."""
+    folder = folders[0] if folders else str(Path(found[0]).parent)
+    whole = f"; or give that folder as the source: {quote(folder)} --labels {quote(str(table.path))}" if folders else ""
     return DataError(
         f"{table.path}, row {number}: '{text}' may be {len(found)} files, such as {found[0]}, {found[1]}",
         expected="a path that one file has",
-        remedy=f"write the folder too, such as {Path(found[0]).parent.name}/{text}; or give the folder that is meant "
-        f"as the source, and the table with --labels {table.path}",
+        remedy=f"write the folder too, such as {Path(folder).name}/{text}{whole}",
         code="DATA-051",
     )
 

@@ -1,27 +1,32 @@
 """What is said where nobody can know what several masks of an image are, with the flags that decide it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from sfumato.data.source.kinds import name_by
 from sfumato.data.source.listing import ending_among
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.ways import is_like, way_of
+from sfumato.data.source.ways import ways_of_kinds
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-
-def flags_for(masks: Iterable[Owned]) -> str:
-    """The flags that say what several masks of an image are, with the ending of such files."""
-    ending = ending_among(mask.entry.name for mask in masks)
-    return (
-        "say what they are: --join-masks (parts of one mask), --readers-by folder or suffix (readers), --classes-by "
-        f"folder or suffix (a class each), or which files are meant (--masks 'PLACE/{{id}}_mask{ending}')"
-    )
-
-
 Masks = Mapping[str, list[Owned]]
 """The mask files of each image by its locator."""
+
+
+def flags_for(owned: Masks, ways: Sequence[str] = ()) -> str:
+    """The flags that say what several masks of an image are, with the patterns of each kind, as tried on the files.
+
+    Args:
+        owned: the masks of each image.
+        ways: patterns that are told in place of those.
+    """
+    ending = ending_among(mask.entry.name for masks in owned.values() for mask in masks)
+    ways = ways or list(ways_of_kinds(owned)) or [f"--masks 'PLACE/{{id}}_mask{ending}'"]
+    return (
+        "say what they are: --join-masks (parts of one mask), --readers-by folder or suffix (readers), --classes-by "
+        f"folder or suffix (a class each), or which files are meant ({', or '.join(ways)})"
+    )
 
 
 def refuse_copies(owned: Masks) -> None:
@@ -55,27 +60,25 @@ def place_of(mask: Owned) -> str:
 def competing(owned: Masks, both: Sequence[tuple[Owned, Owned]]) -> DataError:
     """The error about masks of two kinds of which nobody can know which is meant."""
     one, other = both[0]
-    ways = list(filter(None, (way_of(owned, lambda mask, kind=kind: is_like(mask, kind)) for kind in both[0])))
-    chosen = f"choose one: {'; '.join(ways)}; or " if ways else ""
     shown = listed([f"{a.entry.where} and {PurePath(b.entry.where).name} in {PurePath(b.entry.where).parent}"
                     for a, b in both])  # fmt: skip
     return DataError(
         f"{counted(len(both), 'image has', 'images have')} masks of two kinds, {place_of(one)} and {place_of(other)}:\n"
         f"{shown}",
         expected="one mask per image and reader",
-        remedy=f"{chosen}{flags_for([one for pair in both for one in pair])}; or take one of them away",
+        remedy=f"{flags_for(owned)}; or take one of them away",
         code="DATA-011",
     )
 
 
-def unclear(several: Masks, why: str) -> DataError:
+def unclear(several: Masks, why: str, ways: Sequence[str] = ()) -> DataError:
     """The error about several masks of which nobody can know what they are."""
     shown = [f"{image}: {', '.join(mask.entry.name for mask in masks)}" for image, masks in several.items()]
     return DataError(
         f"{counted(len(several), 'image has', 'images have')} several masks, and what they are is not clear: {why}\n"
         f"{listed(shown)}",
         expected="readers, who draw the same, or parts that lie beside one another, or names of classes",
-        remedy=flags_for(mask for masks in several.values() for mask in masks),
+        remedy=flags_for(several, ways),
         code="DATA-064",
     )
 
@@ -86,6 +89,6 @@ def nameless(owned: Masks, by: str, what: str) -> DataError:
     return DataError(
         f"{counted(len(bare), 'mask has', 'masks have')} no {what} in the {by}:\n{listed(bare)}",
         expected=f"a {what} in every {by}",
-        remedy=flags_for(mask for masks in owned.values() for mask in masks),
+        remedy=flags_for(owned),
         code="DATA-064",
     )

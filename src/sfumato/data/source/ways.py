@@ -6,7 +6,7 @@ liver/tissue/1.png, liver/mask/1.png ...       --images '*/tissue/{id}.png' --ma
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import takewhile
+from itertools import islice, takewhile
 from os import sep
 from pathlib import Path
 
@@ -18,6 +18,9 @@ from sfumato.data.source.patterns import common_start, pattern
 from sfumato.errors import DataError, UsageError
 
 Patterns = tuple[str, str]
+
+MOST = 6
+"""Kinds of masks whose flags are told."""
 
 
 def with_reader(ways: Sequence[str]) -> str:
@@ -37,6 +40,14 @@ def way_of(owned: Mapping[str, Sequence[Owned]], wanted: Callable[[Owned], bool]
     pairs = [(image, mask) for image, masks in owned.items() for mask in masks if wanted(mask)]
     found = next((both for both in _patterns(pairs) if _give(both, owned, pairs)), None) if pairs else None
     return flags(found) if found else ""
+
+
+def ways_of_kinds(owned: Mapping[str, Sequence[Owned]]) -> Iterator[str]:
+    """The flags by which the masks of each kind are meant alone, of the first kinds."""
+    kinds = {(mask.folder, mask.rest): mask for masks in owned.values() for mask in masks}
+    for kind in islice(kinds.values(), MOST):
+        if found := way_of(owned, lambda mask, kind=kind: is_like(mask, kind)):
+            yield found
 
 
 def is_like(mask: Owned, other: Owned) -> bool:

@@ -1,20 +1,23 @@
 """Which table is about the images of a folder, and whether one that a person named needs the folder at all.
 
-Tables that are called after splits (`train.csv`, `test.csv`) are one, where they have the same columns and no image in
-common. Tables of which one says the class and another the patient of the same images are read side by side. What lists
-findings or boxes, in several rows for an image, describes no image. What a table that is not read would say, and how it
-is read, is told.
+Tables that are called after splits (`train.csv`, `test.csv`), or lie in the folders of the parts of a set, are one,
+where they have the same columns and no image in common. Of tables that say the same of all images one is read. Tables
+of which one says the class and another the patient of the same images are read side by side. What lists findings or
+boxes, in several rows for an image, describes no image. What a table that is not read would say, and how it is read, is
+told.
 """
 
 import os
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from shlex import quote
 from types import MappingProxyType
 from typing import NamedTuple
 
+from sfumato.data.source.byhand import fitting_images
 from sfumato.data.source.columns import Places, Plan, counts, plan_columns
 from sfumato.data.source.dividing import split_in
 from sfumato.data.source.found import Hints
@@ -23,6 +26,7 @@ from sfumato.data.source.layout import sort_roles
 from sfumato.data.source.listing import Entry
 from sfumato.data.source.lists import split_of
 from sfumato.data.source.lookup import Files
+from sfumato.data.source.nearby import folders_of, plan_nearby
 from sfumato.data.source.rowwise import NONE as NO_ROWS
 from sfumato.data.source.rowwise import Rowwise, said_by_rows
 from sfumato.data.source.side_by_side import side_by_side
@@ -82,11 +86,12 @@ class Tables(NamedTuple):
 
 
 class _Hit(NamedTuple):
-    """A table, the columns for its images, the images that it names, and whether it divides them."""
+    """A table, the columns for its images, those that it may mean, that it names, and whether it divides them."""
 
     entry: Entry
     table: Table
     plan: Plan
+    files: Files
     named: frozenset[str]
     divides: bool
 
@@ -109,9 +114,19 @@ class _Hit(NamedTuple):
         found = one_hot_columns(columns)
         return ["class", *self.says] if found is not None and any(found.names) else self.says
 
+    @property
+    def texts(self) -> list[str]:
+        """What it calls its images."""
+        return self.table.column(self.plan.image)
+
+    def agrees(self) -> bool:
+        """Whether rows of one image say the same of it."""
+        columns = [self.table.column(name) for name in (self.plan.label, self.plan.patient, self.plan.split) if name]
+        return len(set(zip(self.texts, *columns, strict=True))) == len(set(self.texts))
+
     def lists_findings(self, *, alone: bool) -> bool:
         """Whether several rows of an image say nothing of it as a whole; of a table alone a class is refused later."""
-        texts = self.table.column(self.plan.image)
+        texts = self.texts
         if self.plan.masks or len(set(texts)) == len(texts):
             return False
         if not self.says:
@@ -130,7 +145,7 @@ def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, h
     """
     if not tables:
         return Tables({}, [])
-    images = [picture.entry for picture in sort_roles(entries)[0]]
+    images = fitting_images(entries, hints.images) or [picture.entry for picture in sort_roles(entries)[0]]
     files, hits, notes, rows = Files(images, root), list[_Hit](), list[str](), NO_ROWS
     for entry in tables[:20]:
         path = Path(entry.locator)
@@ -152,12 +167,13 @@ def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, h
             rows = said
             continue
         try:
-            plan, _ = plan_columns(table, known, Places(files, files))
+            plan, _, places = plan_nearby(table, known, images, images, root)
         except DataError as error:
             notes += _about_nameless(table, images, error)
             continue
-        hits.append(_Hit(entry, table, plan, _named_files(table, plan, files), _divides(table, plan)))
-        notes += _about_doubles(table, plan, files) if not hits[-1].named else []
+        near = places.images
+        hits.append(_Hit(entry, table, plan, near, _named_files(table, plan, near), _divides(table, plan)))
+        notes += _about_doubles(hits[-1]) if not hits[-1].named else []
     if not hints.columns:
         hits, told = _without_findings(hits)
         notes += told
@@ -178,24 +194,35 @@ def _chosen(hits: Sequence[_Hit], files: Files, notes: list[str]) -> Tables:
     """The table or tables that name most of the images."""
     images = len(files)
     most = [hit for hit in hits if 2 * len(hit.named) > images]
-    splits = _splits_of([hit for hit in hits if hit.named])
-    if _are_of_splits([hit for hit in hits if hit.named], splits, images):
-        named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
-        return Tables(splits, [*notes, f"the tables {named} were read, and the split is theirs"])
+    naming = [hit for hit in hits if hit.named]
+    if _are_of_parts(naming, images):
+        splits = _splits_of(naming)
+        if _are_of_splits(naming, splits):
+            named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
+            return Tables(splits, [*notes, f"the tables {named} were read, and the split is theirs"])
+        if _lie_apart(naming):
+            named = ", ".join(hit.entry.where for hit in naming)
+            note = f"the tables {named} were read, each for the images beside it"
+            return Tables({hit.path: "" for hit in naming}, [*notes, note])
     if len(most) > 1:
         return _of_several(most, files, notes)
-    others = [hit for hit in hits if hit.named and hit not in most]
+    others = [hit for hit in naming if hit not in most]
     if most:
         said = [f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used: it has not the columns of "
                 f"{most[0].path.name}, or images of it" for hit in others]  # fmt: skip
         return Tables({most[0].path: ""}, [*notes, *said, f"the table {most[0].path.name} was read"])
-    said = [
-        f"{hit.path.name} names {len(hit.named)} of {images} images (column '{hit.plan.image}'), not used: --labels "
-        f"{quote(str(hit.path))} takes these alone"
-        for hit in others
-        if len(hit.named) > 1
-    ]
-    return Tables({}, [*notes, *said])
+    return Tables({}, [*notes, *(note for hit in others if len(hit.named) > 1 for note in _about_some(hit, images))])
+
+
+def _about_some(hit: _Hit, images: int) -> list[str]:
+    """A note about a table that names some of the images, with the words by which it is read, where it can be."""
+    if doubles := _about_doubles(hit):
+        return doubles
+    note = f"{hit.path.name} names {len(hit.named)} of {images} images (column '{hit.plan.image}'), not used"
+    if not hit.agrees():
+        return [f"{note}: rows of one image differ in what they say of it"]
+    drop = "" if all(map(hit.files.has, hit.texts)) else " --drop-unpaired"
+    return [f"{note}: --labels {quote(str(hit.path))}{drop} takes these alone"]
 
 
 def _splits_of(hits: Sequence[_Hit]) -> dict[Path, str]:
@@ -222,6 +249,11 @@ def _of_several(most: Sequence[_Hit], files: Files, notes: list[str]) -> Tables:
             return Tables({hit.path: ""}, [*notes, note])
     if joined := _joined(most, said, files):
         return joined._replace(notes=[*notes, *joined.notes])
+    if _agree(most, files):
+        hit = max(most, key=lambda hit: len(hit.table.header))
+        others = ", ".join(other.path.name for other in most if other is not hit)
+        note = f"the table {hit.path.name} was read; {others} say the same {' and '.join(hit.says)} of all images"
+        return Tables({hit.path: ""}, [*notes, note])
     ways = " or ".join(f"--labels {quote(str(hit.path))}" for hit in most)
     return Tables({}, [*notes, f"several tables name the images ({names}): none was read, choose one with {ways}"])
 
@@ -244,18 +276,42 @@ def _joined(most: Sequence[_Hit], said: Mapping[Path, Sequence[str]], files: Fil
     return Tables({whole.path: ""}, [note], joined={whole.path: whole}, beside=others)
 
 
+def _agree(hits: Sequence[_Hit], files: Files) -> bool:
+    """Whether tables say the same of the same images, in the columns that would be read."""
+    said = list[set[tuple[str, ...]]]()
+    for hit in hits:
+        columns = [hit.table.column(name) if name else [""] * len(hit.texts) for name in hit.plan[-3:]]
+        said.append(
+            {(*files.candidates(text), *row) for text, *row in zip(hit.texts, *columns, strict=True) if files.has(text)}
+        )
+    return all(hit.says for hit in hits) and all(one == said[0] for one in said)
+
+
 def _divides(table: Table, plan: Plan) -> bool:
     """Whether a table says splits."""
     return bool(plan.split) and any(value.lower() in SPLITS for value in table.column(plan.split))
 
 
-def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str], images: int) -> bool:
-    """Whether tables are those of the splits of one set."""
+def _are_of_parts(hits: Sequence[_Hit], images: int) -> bool:
+    """Whether tables say the same of parts of one set."""
     names = [name for hit in hits for name in hit.named]
     apart = len(names) == len(set(names)) and 2 * len(names) > images
-    alike = len({frozenset(hit.table.header) for hit in hits}) == 1
-    differ = len(set(splits.values())) == len(hits) > 1
-    return apart and alike and differ and "" not in splits.values() and not any(hit.plan.split for hit in hits)
+    return apart and len({frozenset(hit.table.header) for hit in hits}) == 1 < len(hits)
+
+
+def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str]) -> bool:
+    """Whether tables of parts are those of splits by their names."""
+    differ = len(set(splits.values())) == len(hits)
+    return differ and "" not in splits.values() and not any(hit.plan.split for hit in hits)
+
+
+def _lie_apart(hits: Sequence[_Hit]) -> bool:
+    """Whether each table lies in a folder of its own, above all of its images."""
+    folders = [hit.path.absolute().parent for hit in hits]
+    within = all(
+        Path(name).is_relative_to(folder) for hit, folder in zip(hits, folders, strict=True) for name in hit.named
+    )
+    return within and not any(one.is_relative_to(other) for one, other in permutations(folders, 2))
 
 
 def _about_nameless(table: Table, images: Sequence[Entry], error: DataError) -> list[str]:
@@ -276,15 +332,17 @@ def _about_nameless(table: Table, images: Sequence[Entry], error: DataError) -> 
     return []
 
 
-def _about_doubles(table: Table, plan: Plan, files: Files) -> list[str]:
-    """A note about a table each of whose names several files have."""
-    for text in table.column(plan.image):
-        if len(found := files.candidates(text)) > 1:
-            return [
-                f"{table.path.name} names files of which there are several, such as {text}, not used: give the folder "
-                f"that is meant as the source, such as {Path(found[0]).parent}, with --labels {quote(str(table.path))}"
-            ]
-    return []
+def _about_doubles(hit: _Hit) -> list[str]:
+    """A note about a table whose names several files have, with the folders that have one for each."""
+    text = next(filter(hit.files.has_several, hit.texts), None)
+    if text is None:
+        return []
+    ways = [
+        f"{quote(folder)} --labels {quote(str(hit.path))}" for folder in folders_of(hit.table, hit.texts, hit.files)
+    ]
+    way = f"give the folder that it is about as the source: {' or '.join(ways)}"
+    way = way if ways and hit.agrees() else "write their folders too"
+    return [f"{hit.path.name} names files of which there are several, such as {text}, not used: {way}"]
 
 
 def tables_above(images: Sequence[Entry], root: Path, hints: Hints) -> list[str]:

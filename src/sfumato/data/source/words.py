@@ -53,6 +53,8 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation", "valset", "validationset", "tuning"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "testingset"), "test"),
 }
+SHORT = {"tr": "train", "va": "validation", "ts": "test"}
+"""Splits behind the word for images or masks, as nnU-Net and the Decathlon write them: `imagesTr`, `labelsTs`."""
 SIDES = _words("left right l r lt rt sin dex")
 COLOURS = _words("color colour colors colours colored coloured colorized colourized")
 PREVIEWS = _words(
@@ -80,7 +82,7 @@ STRUCTURES = _words(
 """What is drawn: files that differ by such words are of classes, also where one all but fills the other."""
 ABBREVIATED = _words("exp obs rad ann reviewer radiologist doctor")
 """Readers, where a number stands behind."""
-BESIDE = _words("ho ids id class classes fine coarse binary bin visible png final corrected tr ts") | SECONDARY
+BESIDE = _words("ho ids id class classes fine coarse binary bin visible png final corrected tr va ts") | SECONDARY
 """What may stand beside a word for a mask, and says nothing by itself."""
 FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti tissue the and of a b c d")
 PARTS = _words(
@@ -300,10 +302,11 @@ def read_folder(name: str) -> Folder:
     masks = [word in (MASKS - NO_FOLDERS) | VIEWS for word in words]
     reads = any(word in READERS for word in words)
     images = [word in IMAGES for word in words]
+    short = split or next((SHORT[word] for word in words if word in SHORT), None)
     if any(masks) and known:
-        return Folder("mask", certain=True, split=split)
+        return Folder("mask", certain=True, split=short)
     if any(images) and known and not reads:
-        return Folder("image", certain=True, split=split, numbered=numbered)
+        return Folder("image", certain=True, split=short, numbered=numbered)
     if masks and (masks[0] or masks[-1]):
         return Folder("mask", certain=False, split=split)
     if reads and (numbered or len(words) > 1):

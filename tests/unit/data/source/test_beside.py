@@ -177,3 +177,22 @@ def test_images_that_are_no_copies_are_not_passed_over(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match="no mask"):
         find_cases(tmp_path)
+
+
+def test_folders_for_images_below_both_say_nothing(tmp_path: Path) -> None:
+    """G1020: `Masks_Cropped/img` was taken for images, and the same pictures once more for images without a mask."""
+    files = {}
+    for images, masks in (("Images", "Masks"), ("Images_Cropped/img", "Masks_Cropped/img")):
+        files |= {f"{images}/image_{n}.png": photo(n) for n in range(4)}
+        files |= {f"{masks}/image_{n}.png": drawn(n) for n in range(4)}
+    found = find_cases(save(tmp_path, files | {f"NerveRemoved_Images/image_{n}.png": photo(n) for n in range(4)}))
+    own = {(Path(case.image).parts[-3:-1], Path(case.masks[0]).parts[-3:-1]) for case in found.cases}
+    assert (("Images_Cropped", "img"), ("Masks_Cropped", "img")) in own and len(found.cases) == 8
+    assert any("not used: NerveRemoved_Images/image_*.png (4)" in note for note in found.notes)
+
+
+def test_images_without_masks_are_told_by_their_folders(tmp_path: Path) -> None:
+    files = plain() | {f"{folder}/z{n}.png": photo(n) for folder in ("more/img", "others") for n in range(3)}
+    with pytest.raises(DataError, match=r"6 images have no mask in more/img \(3\), others \(3\):") as error:
+        find_cases(save(tmp_path, files))
+    assert "--drop-unpaired" in error.value.remedy

@@ -18,6 +18,7 @@ from sfumato.data.formats.scan import read_volume
 from sfumato.data.inspection.inspect import inspect, measure
 from sfumato.data.source import Found, Hints, find_cases, rivals
 from sfumato.data.source.overlap import MASKS
+from sfumato.data.split import split_cases
 from sfumato.errors import DataError, UsageError
 
 SIDE = 24
@@ -1181,3 +1182,64 @@ def test_masks_in_one_folder_of_images_in_several_parts_are_found_by_their_pixel
     assert len({case.volume or case.id for case in found.cases}) == 11
     assert all(len(case.masks) == 1 and "Lungregions" in case.masks[0] for case in found.cases)
     assert set(found.mask_names.values()) <= {"background"}
+
+
+@pytest.mark.parametrize("val", ["Val", "Va"])
+def test_short_words_behind_images_and_labels_are_splits(tmp_path: Path, val: str) -> None:
+    """WORD without `dataset.json`: cases for validation and testing were divided anew."""
+    for part, numbers in (("Tr", range(6)), (val, range(6, 8)), ("Ts", range(8, 10))):
+        for number in numbers:
+            save(tmp_path, f"images{part}/w_{number}.nii.gz", noise(number))
+            save(tmp_path, f"labels{part}/w_{number}.nii.gz", ONE // 255)
+    found = find_cases(tmp_path)
+    splits = {case.volume: case.split for case in found.cases}
+    assert splits == {f"w_{n}": "train" if n < 6 else "validation" if n < 8 else "test" for n in range(10)}
+    assert any(note.startswith("splits that the source brings: train") for note in found.notes)
+    assert [case.split for case in split_cases(found.cases)] == [case.split for case in found.cases]
+
+
+def test_a_mask_beside_one_with_a_word_more_is_told_with_patterns_that_work(tmp_path: Path) -> None:
+    """HVSMR-2.0: `pat0_cropped_seg_endpoints` marks points, and is neither a mask nor an image."""
+    for n in range(COUNT):
+        for name, content in (("", noise(n)), ("_seg", ONE // 255), ("_seg_endpoints", CUP // 255)):
+            save(tmp_path, f"cropped/pat{n}_cropped{name}.nii.gz", content)
+    with pytest.raises(DataError, match="what they are is not clear") as refused:
+        find_cases(tmp_path)
+    ways = re.findall(r"--images '([^']+)' --masks '([^']+)'", refused.value.remedy)
+    assert ways == [("cropped/{id}.nii.gz", f"cropped/{{id}}_{name}.nii.gz") for name in ("seg", "seg_endpoints")]
+    said = [(images, masks, masks) for images, masks in ways] + [(None, ways[0][1], ways[0][1])]
+    for images, masks, kind in said:
+        found = find_cases(tmp_path, hints=Hints(images=images, masks=masks))
+        drawn = {re.sub(r".*_cropped|::.*", "", mask) for case in found.cases for mask in case.masks}
+        assert drawn == {kind.removeprefix("cropped/{id}")} and not found.unpaired
+        assert {case.volume for case in found.cases} == {f"pat{n}_cropped" for n in range(COUNT)}
+    note = "files called after a mask, with a word behind, not used: cropped/pat*_cropped_seg_endpoints.nii.gz (4)"
+    assert note in found.notes
+
+
+def test_an_image_without_a_mask_is_not_passed_over_beside_these(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"{n}_photo.png", noise(n))
+        save(tmp_path, f"{n}.png", ONE) if n else None
+    hints = Hints(images="{id}_photo.png", masks="re:(?P<id>[0-9]+)[.]png")
+    with pytest.raises(DataError, match="1 image has no mask"):
+        find_cases(tmp_path, hints=hints)
+    assert len(find_cases(tmp_path, hints=replace(hints, drop_unpaired=True)).cases) == COUNT - 1
+
+
+def test_what_no_pattern_fits_is_told(tmp_path: Path) -> None:
+    for n in range(COUNT):
+        save(tmp_path, f"a/{n}.png", noise(n))
+        save(tmp_path, f"b/{n}.png", noise(n + 9))
+        save(tmp_path, f"masks/{n}.png", ONE)
+        save(tmp_path, f"masks/{n}_gt.png", TWO)
+    for hints, told in (
+        (Hints(images="a/{id}.png", masks="masks/{id}_gt.png"), "that no pattern fits, not used: 8 (b (4), masks (4))"),
+        (Hints(images="a/{id}.png"), "that no pattern fits, not used: 12 (masks (8), b (4))"),
+    ):
+        found = find_cases(tmp_path, hints=hints)
+        assert len(found.cases) == COUNT and f"images or volumes {told}" in found.notes
+    for n in range(COUNT):
+        (tmp_path / f"b/{n}.png").unlink()
+    found = find_cases(tmp_path, hints=Hints(masks="masks/{id}_gt.png"))
+    assert "images or volumes called masks that do not fit --masks, not used: 4 (masks (4))" in found.notes

@@ -1,5 +1,6 @@
 """Texts that list the images of a split."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -108,3 +109,40 @@ def test_a_split_of_names_that_tears_a_patient_is_told_and_not_followed(tmp_path
     found = find_cases(tmp_path)
     assert {case.split for case in found.cases} == {None} and not found.problems
     assert any("not followed: 3 patients would be in several" in note for note in found.notes)
+
+
+def stems(*numbers: int) -> list[str]:
+    return [NAMES[number][:-4] for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (NAMES, {"train": stems(0, 1, 2, 3), "val": stems(4, 5), "test": [f"images/{name}" for name in NAMES[6:]]}),
+        ([f"{number:04}.png" for number in range(8)], {"train": [0, 1, 2, 3], "val": [4, 5], "test": [6, 7]}),
+        ([f"tn_{number:03}.png" for number in range(3, 11)], {"train": [3, 4, 5, 6], "val": [7, 8], "test": [9, 10]}),
+    ],
+)
+def test_a_small_json_of_splits_is_followed(tmp_path: Path, names: list[str], parts: dict[str, list[str]]) -> None:
+    """TG3K: `tg3k-trainval.json` has numbers; it was passed over."""
+    found = find(tmp_path, {"tg3k-trainval.json": [json.dumps(parts)]}, names)
+    assert splits(found) == ["train"] * 4 + ["validation"] * 2 + ["test"] * 2
+    assert any("the split is that of tg3k-trainval.json; to divide" in note for note in found.notes)
+    assert not any("not used" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"train": [0, 1, 2, 3], "val": [4, 5, 6, 7]},  # places in a list: the files count from 1
+        {"train": [1, 2, 3, 4, 5], "val": [5, 6, 7, 8]},
+        {"train": ["a", "b"], "val": ["c"]},
+        {"train": [{"image": "1.png"}], "val": []},
+        {"name": "set", "train": [1, 2, 3, 4]},
+        [1, 2],
+    ],
+)
+def test_other_json_says_no_split(tmp_path: Path, content: object) -> None:
+    found = find(tmp_path, {"set.json": [json.dumps(content)]}, [f"{number}.png" for number in range(1, 9)])
+    assert set(splits(found)) == {None}
+    assert any("set.json" in note for note in found.notes)

@@ -177,3 +177,36 @@ def test_cases_without_labels_are_images_and_the_data_set_is_found_from_above(tm
     assert "channels: 0000 is T1, 0001 is T2; masks: labelsTr/*.png (3)" in found.notes[0]
     cases = find_cases(root, hints=Hints(images_only=True, channels=found.channels)).cases
     assert [case.id for case in cases] == list("abcde") and {len(case.channels) for case in cases} == {1}
+
+
+def with_val(folder: Path, *more: str) -> Path:
+    """WORD: like the Decathlon, with `imagesVal`."""
+    raw(folder, cases="abc", test="d")
+    for kind in ("imagesVal", "labelsVal", *more):
+        (folder / kind).mkdir()
+        for name in "ef":
+            write_image(folder / kind / f"{name}{'_0000' if 'images' in kind else ''}.png", np.zeros((4, 4), np.uint8))
+    return folder
+
+
+def test_val_is_a_part_too(tmp_path: Path) -> None:
+    found = find_cases(with_val(tmp_path))
+    assert {case.split: sum(other.split == case.split for other in found.cases) for case in found.cases} == {
+        "train": 3, "validation": 2, "test": 1,
+    }  # fmt: skip
+    assert not any("not used" in note for note in found.notes)
+
+
+def test_what_lies_in_other_folders_is_told(tmp_path: Path) -> None:
+    found = find_cases(with_val(tmp_path, "imagesExtra", "labels_of_others"))
+    assert "images or volumes in other folders, not used: 4 (imagesExtra (2), labels_of_others (2))" in found.notes
+
+
+def test_patterns_go_before_what_the_file_says(tmp_path: Path) -> None:
+    with_val(tmp_path, "imagesExtra")
+    patterns = Hints(images="images*/{id}_0000.png", masks="labels*/{id}.png")
+    write_image(tmp_path / "imagesExtra/a_0000.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(DataError, match="DATA-061"):
+        find_cases(tmp_path, hints=patterns)  # a, e and f are there twice
+    found = find_cases(tmp_path, hints=Hints(images="imagesVal/{id}_0000.png", masks="labelsVal/{id}.png"))
+    assert [(case.id, case.split) for case in found.cases] == [("e", "validation"), ("f", "validation")]

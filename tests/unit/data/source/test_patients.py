@@ -188,6 +188,7 @@ CLASSES = ("CNV", "DME", "NORMAL")
     [
         ([f"{kind}/{kind}-{1016042 + 31 * who}-{n}.jpeg" for kind in CLASSES for who in range(4) for n in range(3)], 4),
         ([f"{who}_{n}.jpg" for who in range(1, 9) for n in range(1, 2 + who % 2)], 8),  # a second image of some
+        (["010_HC.png", "010_2HC.png", *(f"{who:03}_HC.png" for who in range(11, 30)), "031_2HC.png"], 21),  # HC18
     ],
 )
 def test_the_pattern_that_is_offered_holds_the_number_of_a_person(

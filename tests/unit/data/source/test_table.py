@@ -478,7 +478,8 @@ def test_a_name_of_two_files_is_told_apart_by_its_folder(tmp_path: Path) -> None
     said = table(folder, "image,label\na.png,x\nb.png,y\n")
     with pytest.raises(DataError, match="may be 2 files") as error:
         find_cases(said)
-    assert "test/a.png" in error.value.remedy and f"--labels {said}" in error.value.remedy
+    assert "such as train/a.png" in error.value.remedy  # where b is too
+    assert f"as the source: {folder / 'train'} --labels {said}" in error.value.remedy
     assert len(find_cases(folder / "train", hints=Hints(table=said)).cases) == 2
     said.write_text("image,label\ntrain/a.png,x\ntrain/b.png,y\n")
     assert labels(find_cases(said)) == {"a": "x", "b": "y"}

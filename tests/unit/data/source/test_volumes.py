@@ -272,7 +272,7 @@ def test_hints_show_the_ending_that_is_there(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--images 'PLACE/\{id\}\.nii\.gz' --masks 'PLACE/\{id\}_outline\.nii\.gz'"):
         find_cases(tmp_path)
     scans(tmp_path / "several", "t2", "t2_seg", "t2_centerline-manual")
-    with pytest.raises(DataError, match=r"--masks 'PLACE/\{id\}_mask\.nii\.gz'"):
+    with pytest.raises(DataError, match=r"--masks '\{id\}_centerline-manual\.nii\.gz'"):
         find_cases(tmp_path / "several")
 
 

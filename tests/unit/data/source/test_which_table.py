@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sfumato.data.source import Found, Hints, find_cases
+from sfumato.errors import DataError, UsageError
 
 ROWS = [(f"im{number}", str(number % 2), f"p{number // 2}") for number in range(10)]
 
@@ -84,8 +85,134 @@ def test_a_table_of_names_that_several_files_have_says_what_to_give(tmp_path: Pa
     images(tmp_path, *(f"{folder}/{n}_left.jpg" for folder in ("processed", "raw") for n in range(6)))
     table(tmp_path / "df.csv", "filename,labels", [(f"{n}_left.jpg", "ND"[n % 2]) for n in range(6)])
     note = about(find_cases(tmp_path), "df.csv names files of which there are several, such as 0_left.jpg, not used")
-    (folder,) = re.findall(r"such as (\S+), with --labels", note)
-    assert find_cases(Path(folder), hints=Hints(table=as_told(note))).classes == ("D", "N")
+    folders = re.findall(r"(\S+) --labels", note)
+    assert [Path(folder).name for folder in folders] == ["processed", "raw"]
+    for folder in folders:
+        assert find_cases(Path(folder), hints=Hints(table=as_told(note))).classes == ("D", "N")
+
+
+PARTS = {"Training": ("train", 5), "Validation": ("validation", 3), "Test": ("test", 2)}
+
+
+def parts_with_tables(folder: Path, name: str = "labels.csv") -> Path:
+    """RFMiD: each part has a table of its own, and counts its images from 1 on; only the last one says y of image 1."""
+    for part, (_, count) in PARTS.items():
+        images(folder, *(f"{part}_Set/{part}/{n}.png" for n in range(1, count + 1)))
+        rows = [(str(n), "xy"[n % 2 == (part == "Test")], "0") for n in range(1, count + 1)]
+        table(folder / f"{part}_Set" / name.format(part), "ID,risk,DR", rows)
+    return folder
+
+
+def truth_of_parts() -> set[tuple[str, str, str]]:
+    return {
+        (f"{part}/{n}.png", split, "xy"[n % 2 == (part == "Test")])
+        for part, (split, count) in PARTS.items()
+        for n in range(1, count + 1)
+    }
+
+
+def said_of_parts(found: Found) -> set[tuple[str, str | None, str | None]]:
+    return {("/".join(Path(case.image).parts[-2:]), case.split, case.label) for case in found.cases}
+
+
+@pytest.mark.parametrize("name", ["labels.csv", "Set_{}_Labels.csv"])
+def test_tables_of_parts_are_about_the_images_beside_them(tmp_path: Path, name: str) -> None:
+    """RFMiD: labels of the test images were told to be given to those of the validation."""
+    found = find_cases(parts_with_tables(tmp_path, name), hints=Hints(columns={"label": "risk"}))
+    assert said_of_parts(found) == truth_of_parts()
+    assert len({case.id for case in found.cases}) == len(found.cases)
+    about(found, "were read, each for the images beside it" if name == "labels.csv" else "and the split is theirs")
+    about(found, "names in " + name.format("Test") + " that several files have mean those in Test_Set")
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_table_that_is_named_is_about_the_images_beside_it(tmp_path: Path, part: str) -> None:
+    path = parts_with_tables(tmp_path) / f"{part}_Set/labels.csv"
+    found = find_cases(tmp_path, hints=Hints(table=path, columns={"label": "risk"}))
+    assert said_of_parts(found) == {case for case in truth_of_parts() if case[0].startswith(f"{part}/")}
+    about(found, f"names in labels.csv that several files have mean those in {part}_Set")
+
+
+def test_a_row_without_an_image_beside_its_table_is_nobody_elses(tmp_path: Path) -> None:
+    """The test set has no image 4, that of the training set has."""
+    path = parts_with_tables(tmp_path) / "Test_Set/labels.csv"
+    path.write_text(path.read_text() + "\n4,x,0")
+    with pytest.raises(DataError, match="1 of 3 rows have no file") as error:
+        find_cases(tmp_path, hints=Hints(table=path, columns={"label": "risk"}))
+    assert "row 4: 4" in error.value.finding
+
+
+def test_a_table_of_one_part_and_images_of_no_other_name_may_lie_anywhere(tmp_path: Path) -> None:
+    images(tmp_path, "a/1.png", "a/2.png", "a/3.png", "b/4.png", "b/5.png")
+    table(tmp_path / "a/labels.csv", "id,label", [(str(n), "xy"[n % 2]) for n in range(1, 6)])
+    assert len(find_cases(tmp_path).cases) == 5
+
+
+def test_a_table_called_like_one_of_two_folders_names_that_one(tmp_path: Path) -> None:
+    """HC18: both parts count from 0, and their tables lie above them."""
+    images(tmp_path, *(f"training_set/{n}_HC.png" for n in range(6)), *(f"test_set/{n}_HC.png" for n in range(3)))
+    for part, count in (("training", 6), ("test", 3)):
+        rows = [(f"{n}_HC.png", "ab"[n % 2]) for n in range(count)]
+        table(tmp_path / f"{part}_set_pixel_size.csv", "filename,label", rows)
+    found = find_cases(tmp_path)
+    for part, count in (("training", 6), ("test", 3)):
+        note = about(found, f"{part}_set_pixel_size.csv names files of which there are several")
+        ((folder, path),) = re.findall(r"(\S+) --labels (\S+)", note)
+        assert folder == str(tmp_path / f"{part}_set")
+        assert len(find_cases(Path(folder), hints=Hints(table=Path(path))).cases) == count
+
+
+def test_a_table_whose_rows_differ_is_no_remedy(tmp_path: Path) -> None:
+    """The contest of nerves: `train_masks.csv` has a row for each image of each subject, and 1 is a test image too."""
+    images(tmp_path, *(f"train/{n}_{m}.png" for n in range(3) for m in range(3)), "test/1.png", "test/2.png")
+    table(tmp_path / "train_masks.csv", "subject,img", [(str(n), str(m)) for n in range(3) for m in range(1, 3)])
+    note = about(find_cases(tmp_path), "train_masks.csv names 2 of 11 images")
+    assert "--labels" not in note and note.endswith("rows of one image differ in what they say of it")
+    with pytest.raises(DataError, match="different values of the patient"):
+        find_cases(tmp_path, hints=Hints(table=tmp_path / "train_masks.csv"))
+
+
+def test_a_table_with_rows_of_other_images_says_how_it_is_read(tmp_path: Path) -> None:
+    table(images(tmp_path) / "meta.csv", "image,dx", [("im1", "a"), ("im2", "b"), ("gone", "a")])
+    note = about(find_cases(tmp_path), "meta.csv names 2 of 10 images (column 'image'), not used: --labels ")
+    assert "--drop-unpaired takes these alone" in note
+    hints = Hints(table=Path(re.findall(r"--labels (\S+)", note)[0]), drop_unpaired=True)
+    assert len(find_cases(tmp_path, hints=hints).cases) == 2
+
+
+def test_tables_that_agree_are_read_once(tmp_path: Path) -> None:
+    """BUS-BRA: the tables of folds repeat the class and the person."""
+    for name, more in (("5-fold", "1"), ("10-fold", "2"), ("data", "3,4")):
+        rows = [(*row, more) for row in ROWS]
+        table(images(tmp_path) / f"{name}.csv", "ID,Pathology,Case," + ("x" if "," not in more else "Age,y"), rows)
+    for hints in (Hints(), Hints(columns={"label": "Pathology", "patient": "Case"})):
+        found = find_cases(tmp_path, hints=hints)
+        assert found.classes == ("0", "1") and found.patients == 5
+        about(
+            found, "the table data.csv was read; 5-fold.csv, 10-fold.csv say the same class and patient of all images"
+        )
+
+
+def test_tables_that_disagree_are_named_with_what_reads_each(tmp_path: Path) -> None:
+    table(images(tmp_path) / "one.csv", "ID,Pathology", [(name, label) for name, label, _ in ROWS])
+    table(tmp_path / "other.csv", "ID,Pathology", [(name, "01"[label == "0"]) for name, label, _ in ROWS])
+    columns = {"label": "Pathology"}
+    with pytest.raises(UsageError, match="no table was read") as error:
+        find_cases(tmp_path, hints=Hints(columns=columns))
+    named = re.findall(r"--labels (\S+)", error.value.finding)
+    assert named == [str(tmp_path / "one.csv"), str(tmp_path / "other.csv")]
+    assert "--label-column Pathology" in error.value.remedy
+    assert all(find_cases(tmp_path, hints=Hints(table=Path(path), columns=columns)).classes for path in named)
+
+
+def test_a_pattern_of_images_says_which_of_several_a_table_means(tmp_path: Path) -> None:
+    """G1020: the same names in `Images`, `Images_Square` and others."""
+    images(tmp_path, *(f"{folder}/{n}.png" for folder in ("Images", "Images_Square", "More") for n in range(4)))
+    table(tmp_path / "g.csv", "imageID,label", [(f"{n}.png", "xy"[n % 2]) for n in range(4)])
+    for path in (None, tmp_path / "g.csv"):
+        found = find_cases(tmp_path, hints=Hints(images="Images/{id}.png", table=path))
+        assert {Path(case.image).parent.name for case in found.cases} == {"Images"}
+        assert [case.label for case in found.cases] == ["x", "y", "x", "y"]
 
 
 def test_a_table_above_says_how_it_is_read(tmp_path: Path) -> None:
@@ -226,3 +353,16 @@ def test_tables_of_findings_are_not_about_images(tmp_path: Path) -> None:
     assert found.form == "folders" and len(found.cases) == 10
     about(found, "tables with several rows for an image, as those of findings or boxes in it, not used: boxes.csv, ")
     assert not [note for note in found.notes if "--labels" in note]
+
+
+def test_a_table_of_other_images_of_these_names_is_told(tmp_path: Path) -> None:
+    """The labels of the test images for those of the validation."""
+    path = parts_with_tables(tmp_path) / "Test_Set/labels.csv"
+    hints = Hints(table=path, columns={"label": "risk"})
+    note = about(find_cases(tmp_path / "Validation_Set", hints=hints), "names files that lie beside it too")
+    ((folder, told),) = re.findall(r"(\S+) --labels (\S+)", note)
+    found = find_cases(Path(folder), hints=Hints(table=Path(told), columns={"label": "risk"}))
+    assert {(name, label) for name, _, label in said_of_parts(found)} == {
+        (name, label) for name, _, label in truth_of_parts() if name.startswith("Test/")
+    }
+    assert not any("beside it" in note for note in found.notes)

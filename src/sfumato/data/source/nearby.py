@@ -1,0 +1,103 @@
+"""Which files a table may mean, where several have the names in it: those nearest to it.
+
+    Training_Set/labels.csv, Training_Set/Training/1.png       Test_Set/labels.csv, Test_Set/Test/1.png
+
+A table is about the files in the folder that it lies in and below, or about those below the next folder above, if most
+of its names are there. Where each name has one file in the whole source, all of that is meant.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from shlex import quote
+
+from sfumato.data.source.columns import Places, Plan, plan_columns
+from sfumato.data.source.listing import ENDING, TABLES, Entry, Parts
+from sfumato.data.source.lookup import Files
+from sfumato.data.source.table import Table, bare
+from sfumato.data.source.words import tokens
+
+MOST = 1000
+"""Files beside a table that are looked at."""
+
+
+def plan_nearby(
+    table: Table,
+    known: Mapping[str, str],
+    images: Sequence[Entry],
+    every: Sequence[Entry],
+    root: Path,
+    *,
+    follow: Path | None = None,
+) -> tuple[Plan, list[str], Places]:
+    """Which column is for what, what had to be guessed, and the files that the table may mean.
+
+    Args:
+        table: the table.
+        known: the columns that a person named, by role.
+        images: the files that may be images.
+        every: all files that it may name.
+        root: the folder that these lie in.
+        follow: the folder of the table, where a person named it.
+
+    Raises:
+        DataError: no column names the images.
+    """
+    wide = Places(Files(images, root, follow=follow), Files(every, root, follow=follow))
+    plan, notes = plan_columns(table, known, wide)
+    texts = [text for text in table.column(plan.image) if text]
+    if not any(map(wide.images.has_several, texts)):
+        return plan, notes, wide
+    for folder in _folders_above(table.path, root):
+        near = Places(*(Files(below(folder, of_kind), root, follow=follow) for of_kind in (images, every)))
+        if 2 * sum(map(near.has, texts)) > len(texts):
+            drawn = all(near.every.has(text) for column in plan.masks for text in table.column(column) if text)
+            near = near if drawn else near._replace(every=wide.every)
+            plan, notes = plan_columns(table, known, near)
+            where = "/".join(folder)
+            return plan, [*notes, f"names in {table.path.name} that several files have mean those in {where}"], near
+    return plan, notes, wide
+
+
+def folders_of(table: Table, texts: Sequence[str], files: Files) -> list[str]:
+    """The folders that have one file for each of the names in a table; those called like it, where some are."""
+    names = list(filter(files.may_have, dict.fromkeys(texts)))
+    held = Counter(str(Path(found).parent) for text in names for found in files.candidates(text))
+    whole = [folder for folder, count in held.items() if count == len(set(texts))]
+    words = _words(table.path.stem)
+    return [folder for folder in whole if _words(Path(folder).name) <= words] or whole
+
+
+def _words(name: str) -> frozenset[str]:
+    return frozenset(token.text for token in tokens(name))
+
+
+def about_images_beside(table: Table, texts: Sequence[str], root: Path) -> list[str]:
+    """A note where the images of a table lie beside it, and others of their names in the source."""
+    home, source = table.path.absolute().parent, root.absolute()
+    if home.is_relative_to(source) or source.is_relative_to(home):
+        return []
+    names = {bare(text) for text in texts}
+    held = [path for pattern in ("*", "*/*") for path in islice(home.glob(pattern), MOST)
+            if path.suffix.lower() not in TABLES and {path.name, ENDING.sub("", path.name)} & names]  # fmt: skip
+    if 2 * len(held) <= min(len(names), MOST):
+        return []
+    folder = Counter(path.parent for path in held).most_common(1)[0][0]
+    return [
+        f"{table.path.name} names files that lie beside it too, in {folder}: if it is about these, give that "
+        f"folder: {quote(str(folder))} --labels {quote(str(table.path))}"
+    ]
+
+
+def below(folder: Parts, entries: Sequence[Entry]) -> list[Entry]:
+    """The files that lie in a folder of the source or below."""
+    return [entry for entry in entries if entry.parts[: len(folder)] == folder]
+
+
+def _folders_above(path: Path, root: Path) -> Iterator[Parts]:
+    """The folders of the source above a table, the nearest first, without the source itself."""
+    place, home = path.absolute().parent, root.absolute()
+    if place.is_relative_to(home):
+        parts = place.relative_to(home).parts
+        yield from (parts[:depth] for depth in range(len(parts), 0, -1))
