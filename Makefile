@@ -1,13 +1,15 @@
 # make demo: installs into .venv, runs both jobs on toy data, ends in a report. make test: the tests; test-fast: within a
 # minute those of the mathematics: processes, samplers, networks, metrics; test-portable: the same as on a processor
-# without AVX; test-oldest: with the lowest versions that pyproject.toml allows.
+# without AVX; test-oldest: with the lowest versions that pyproject.toml allows. make docs: the site, in site/index.html.
+# make wheel: builds and installs the package, and uses it.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OLDEST := .venv-oldest
+WHEEL := .wheel
 MATHEMATICS := diffusion metrics networks recipe
 
-.PHONY: demo test test-fast test-portable test-oldest check bench fuzz soak docs clean
+.PHONY: demo test test-fast test-portable test-oldest check bench fuzz soak docs wheel clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -58,8 +60,24 @@ fuzz: $(VENV)/developing
 soak: $(VENV)/developing
 	$(BIN)/python -m pytest tests/faults/test_kill.py -n 0 --kills 50
 
-docs: $(VENV)/developing
+$(VENV)/documenting: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/documenting # the generated pages, every command that a page shows with its output, the site
 	$(BIN)/python docs/build.py
+	$(BIN)/python docs/console.py
+	$(BIN)/sphinx-build --quiet --nitpicky --fail-on-warning --keep-going -c docs . site
+
+wheel: # as one gets it: built, installed alone, and used
+	rm -rf $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)/venv
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir $(WHEEL) .
+	$(WHEEL)/venv/bin/pip install --quiet --constraint constraints.txt $(WHEEL)/sfumato-*.whl
+	cd $(WHEEL) && venv/bin/sfumato --help && venv/bin/sfumato toy toy --cases 20 --size 32 --readers 1
+	cd $(WHEEL) && venv/bin/sfumato check toy && venv/bin/sfumato prepare toy --out dataset --size 32
+	cd $(WHEEL) && venv/bin/sfumato train segment dataset --out run --steps 2
+	cd $(WHEEL) && venv/bin/sfumato report run --out report.html
 
 clean:
-	rm -rf $(VENV) $(OLDEST) demo
+	rm -rf $(VENV) $(OLDEST) $(WHEEL) demo site

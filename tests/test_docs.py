@@ -22,7 +22,10 @@ from sfumato.recipe import DEFAULTS, load_recipe, merge, parse_recipe
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "sfumato"
 ROOMS = ("docs", "benchmarks", "examples", "findings", "recipes", "tests")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 MARKDOWN = sorted({*PAGES, *ROOT.glob("*.md"), *(page for room in ROOMS for page in (ROOT / room).rglob("*.md"))})
 SNIPPET = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -54,6 +57,9 @@ def in_language(language: str) -> list[Snippet]:
 def sfumato_commands() -> list[tuple[str, str]]:
     """Every command line of sfumato, in shell snippets and (those with a flag) within sentences, with its page."""
     lines = [(snippet.page, line) for snippet in in_language("sh") for line in snippet.text.splitlines()]
+    for snippet in in_language("console"):  # these are also run, by docs/console.py
+        typed = re.findall(r"^\$ ((?:.*\\\n)*.*)$", snippet.text, re.MULTILINE)
+        lines += [(snippet.page, re.split(r" (?:\|\||&&|\|) ", line.replace("\\\n", ""))[0]) for line in typed]
     for page in PAGES:
         text = SNIPPET.sub("", page.read_text(encoding="utf-8"))
         inline = [command.replace("\n", " ") for command in re.findall(r"`(sfumato [^`]*)`", text)]
