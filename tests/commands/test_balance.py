@@ -16,11 +16,14 @@ from sfumato.commands import report, train
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import read_manifest
 from sfumato.data.pack import Pack
+from sfumato.data.source import find_cases
 from sfumato.errors import UsageError
 from sfumato.evaluation.balance import Need, plan_balance
 from sfumato.evaluation.copies import CopyDetector, CopyVerdict
 from sfumato.evaluation.copies import rejection as judging
+from sfumato.evaluation.prove.mixture import synthetic_cases
 from sfumato.experiment.inference import Made, Wanted
+from sfumato.provenance import digest
 from sfumato.tasks.task import to_uint8
 from sfumato.verbs import generate as generation
 
@@ -80,6 +83,17 @@ def test_a_mixed_folder_is_a_balanced_dataset(mixed: Path, dataset: Path, tmp_pa
     assert len(prepared) == len(cases) and len(prepared.rows("test")) == len(pack.rows("test"))
     assert [case.id for case in prepared.cases] == [case.id for case in cases]
     train.generate(mixed, out=tmp_path / "run", size="16", steps=1, batch=4, set=TINY)
+
+
+def test_what_a_mixture_took_from_a_dataset_is_real_to_a_proof(mixed: Path, dataset: Path) -> None:
+    """Also where the dataset is made up itself, as toys are: its test images are no samples."""
+    made = synthetic_cases(mixed, digest(dataset) or "")
+    taken = {case.source for case in find_cases(mixed).cases} - {case.source for case in made.cases}
+    assert (
+        taken == {digest(dataset)} and made.cases and all("real" not in Path(case.image).parts for case in made.cases)
+    )
+    assert made.notes == (f"{len(Pack.open(dataset))} of {len(find_cases(mixed).cases)} images of SAMPLES are real: "
+                          "they were left out",)  # fmt: skip
 
 
 def test_the_report_counts_real_and_synthetic(mixed: Path, tmp_path: Path) -> None:

@@ -175,7 +175,7 @@ def _ask(
             f"--seeds {seeds}", expected="2 at least: with one, the luck of a training cannot be told from an effect"
         )
     pack = Pack.open(real)
-    made = synthetic_cases(samples)
+    made = synthetic_cases(samples, digest(real))
     job, why = Decision(task) if task else decide_job(pack.spec, made, flag=flag)
     _check_task(pack, job, real, balance=balance)
     classify = job == "classify"

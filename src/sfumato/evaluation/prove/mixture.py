@@ -58,10 +58,15 @@ class Parts(NamedTuple):
     notes: tuple[str, ...]
 
 
-def synthetic_cases(folder: Path) -> Found:
-    """The synthetic cases of a folder: those that say so, or all where none does; the notes tell of the others."""
+def synthetic_cases(folder: Path, real: str | None) -> Found:
+    """The synthetic cases of a folder: those that say so, or all where none does; the notes tell of the others.
+
+    Args:
+        folder: SAMPLES.
+        real: the sha256 of REAL: what a mixture took from there is real here, also where REAL is made up, as toys are.
+    """
     found = find_cases(folder)
-    said = tuple(case for case in found.cases if case.origin == "synthetic")
+    said = tuple(case for case in found.cases if case.origin == "synthetic" and (real is None or case.source != real))
     real = len(found.cases) - len(said)
     if not said:
         return found._replace(notes=("nothing in SAMPLES says that it is synthetic: it was taken as such",))

@@ -32,7 +32,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def find_samples(folder: Path, spec: Spec, *, masks: bool) -> Samples:
-    return usable_samples(synthetic_cases(folder), folder, spec, masks=masks)
+    return usable_samples(synthetic_cases(folder, None), folder, spec, masks=masks)
 
 
 def colours(rng: np.random.Generator, label: str) -> np.ndarray:
