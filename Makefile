@@ -80,4 +80,4 @@ wheel: # as one gets it: built, installed alone, and used
 	cd $(WHEEL) && venv/bin/sfumato report run --out report.html
 
 clean:
-	rm -rf $(VENV) $(OLDEST) $(WHEEL) demo site
+	rm -rf $(VENV) $(OLDEST) $(WHEEL) demo site jupyter_execute

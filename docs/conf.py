@@ -1,7 +1,7 @@
 """How Sphinx makes the site (`make docs`): pages of this repository where they lie, as `navigation.toml` orders them.
 
 Pages stay plain Markdown that a code host shows as well: what only a site needs, the lists of pages beneath a page and
-the docstrings of the Python page, is added while they are read.
+the docstrings of the Python page, is added while they are read. Notebooks lie without outputs and are executed.
 """
 
 import re
@@ -26,11 +26,14 @@ author = "The sfumato developers"
 copyright = author  # noqa: A001 as Sphinx names it
 version = release = version_of("sfumato")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 root_doc = START
 include_patterns = [*NAVIGATION, *(page for pages in NAVIGATION.values() for page in pages)]
 exclude_patterns = [".*", "src", "site", "demo"]
 myst_heading_anchors = 6
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 900
 suppress_warnings = ["misc.highlighting_failure"]
 
 autodoc_typehints = "signature"
