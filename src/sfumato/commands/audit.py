@@ -11,9 +11,9 @@ from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.layout import show_table
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN, arms_of
-from sfumato.evaluation.audit.measure import Row, measure
-from sfumato.evaluation.audit.reading import Audit, Line, bounds
+from sfumato.evaluation.audit.arms import RECOMMENDED_ARM, TWIN_ARM, arms_of
+from sfumato.evaluation.audit.measure import AuditCase, measure_arms
+from sfumato.evaluation.audit.reading import ArmRow, Audit, bounds
 from sfumato.evaluation.refusal import refuse_constant
 from sfumato.evenly import evenly
 from sfumato.experiment.mask_sampling import load_twin
@@ -25,16 +25,16 @@ from sfumato.numerals import whole
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.reporting.meaning import heading
-from sfumato.reporting.reading import UNKNOWN
+from sfumato.reporting.reading import DASH
 from sfumato.tables import write_table
 from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
 from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
-TITLE = "The same cases, segmented in other ways: mean [95 % interval]; calls and seconds for one image"
+_TITLE = "The same cases, segmented in other ways: mean [95 % interval]; calls and seconds for one image"
 
-FEWEST = 2
+_FEWEST = 2
 """Cases, and patients: one is shown the state of another, and an interval draws them again."""
 
 
@@ -87,12 +87,12 @@ def audit(
     pack = _opened(origin, model)
     rows = evenly(pack.rows(split), cases)
     patients = patients_of(pack, rows)
-    if len(set(patients)) < FEWEST:
+    if len(set(patients)) < _FEWEST:
         whose = f"{counted(len(rows), 'case')} of {counted(len(set(patients)), 'patient')}"
-        raise DataError(f"{origin} has {whose} in the split {split}", expected=f"{FEWEST} patients or more")
+        raise DataError(f"{origin} has {whose} in the split {split}", expected=f"{_FEWEST} patients or more")
     with claim_output(out, overwrite=overwrite, inputs=[run, origin]).folder() as folder:
         with bar("auditing", total=len(arms) * len(rows)) as progress:
-            table = measure(
+            table = measure_arms(
                 arms, pack, rows, batch=batch, seed=seed,
                 progress=lambda done, name: progress.update(done, note=name),
             )  # fmt: skip
@@ -107,7 +107,7 @@ def audit(
         )  # fmt: skip
     result = {"audit": str(out), **summary}
     _show(done.lines(), summary["reading"])
-    refuse_constant(done.beside_constant(RECOMMENDED), whom=f"the model {run}", result=result)
+    refuse_constant(done.beside_constant(RECOMMENDED_ARM), whom=f"the model {run}", result=result)
     return result
 
 
@@ -140,14 +140,14 @@ def _opened(source: Path, model: Model) -> Pack:
 
 
 def _write_scores(
-    folder: Path, table: Mapping[str, Sequence[Row]], ids: Sequence[str], patients: Sequence[str], split: str
+    folder: Path, table: Mapping[str, Sequence[AuditCase]], ids: Sequence[str], patients: Sequence[str], split: str
 ) -> None:
     lines = [
         [case, arm, *(round(value, 6) for value in row), patient, split]
         for arm, rows in table.items()
         for case, patient, row in zip(ids, patients, rows, strict=True)
     ]
-    write_table(folder / "scores.csv", ["id", "arm", *Row._fields, "patient", "split"], lines)
+    write_table(folder / "scores.csv", ["id", "arm", *AuditCase._fields, "patient", "split"], lines)
 
 
 def _summary(done: Audit, split: str) -> dict[str, Any]:
@@ -160,7 +160,9 @@ def _summary(done: Audit, split: str) -> dict[str, Any]:
         "readers": done.readers,
         "members": done.arms[0].members,
         "split": split,
-        "constant_mask": {name: found.to_dict() for name in (RECOMMENDED, TWIN) if (found := _beside(done, name))},
+        "constant_mask": {
+            name: found.to_dict() for name in (RECOMMENDED_ARM, TWIN_ARM) if (found := _beside(done, name))
+        },
         "arms": {line.name: _line(line) for line in lines},
     }
 
@@ -169,7 +171,7 @@ def _beside(done: Audit, name: str) -> BesideConstant | None:
     return done.beside_constant(name) if name in done.table else None
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: ArmRow) -> dict[str, Any]:
     means = {name: _number(value) for name, value in line.means._asdict().items() if name != "dice"}
     difference = None if line.difference is None else _interval(line.difference)
     return {"network_calls": line.calls, "dice": _interval(line.dice), "difference": difference, **means}
@@ -183,21 +185,21 @@ def _number(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _show(lines: Sequence[Line], reading: Sequence[str]) -> None:
+def _show(lines: Sequence[ArmRow], reading: Sequence[str]) -> None:
     head = ("way", "network calls", "Dice", "minus recommended", *map(heading, AUDITED))
-    show_table(head, list(map(_row, lines)), title=TITLE)
+    show_table(head, list(map(_row, lines)), title=_TITLE)
     for sentence in reading:
         say(sentence)
 
 
-def _row(line: Line) -> list[str]:
+def _row(line: ArmRow) -> list[str]:
     difference = "" if line.difference is None else _told(line.difference, sign="+")
     numbers = (_three(getattr(line.means, name)) for name in AUDITED)
     return [line.name, str(line.calls), _told(line.dice), difference, *numbers]
 
 
 def _three(value: float) -> str:
-    return UNKNOWN if math.isnan(value) else f"{value:.3f}"
+    return DASH if math.isnan(value) else f"{value:.3f}"
 
 
 def _told(interval: Interval, *, sign: str = "") -> str:

@@ -12,20 +12,20 @@ from rich.text import Text
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.output.console import console
-from sfumato.data.formats.joined import told as told_mask
+from sfumato.data.formats.joined import mask_words as told_mask
 from sfumato.data.inspection.finding import Finding
-from sfumato.data.units import told
+from sfumato.data.units import counted_cases
 from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
 from sfumato.progress import say
 from sfumato.shortening import shortened
-from sfumato.verbs.check import Checked, Outputs, find_to_check, look_at
+from sfumato.verbs.check import Checked, Outputs, find_to_check, inspect_source
 from sfumato.wording import counted
 
-NAMES = 5
+_NAMES = 5
 """Files named for each finding in the terminal; all of them are in the report and in the result."""
 
-WIDTH = len("warning DATA-000  ")
+_WIDTH = len("warning DATA-000  ")
 """Columns of the severity and the code."""
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -58,7 +58,7 @@ def check(
     outputs = Outputs.claim(source, flags, report=report, out=out, fix_into=fix_into, overwrite=overwrite)
     if dry_run:
         return _rehearse(source, flags, report, out, fix_into)
-    checked = replace(look_at(source, flags, workers=workers), report=outputs.place)
+    checked = replace(inspect_source(source, flags, workers=workers), report=outputs.place)
     _tell(checked)  # first: what is found is told also where it cannot be written
     outputs.write(checked)
     if checked.report is not None:
@@ -76,17 +76,17 @@ def _rehearse(source: Path, flags: ReadingFlags, *outputs: Path | None) -> dict[
     for note in found.notes:
         say(f"note: {note}")
     written = ", ".join(str(path) for path in outputs if path) or "nothing"
-    say(f"would read {told(found.cases)} and write {written}")
+    say(f"would read {counted_cases(found.cases)} and write {written}")
     return {"source": str(source), "cases": len(found.cases)}
 
 
 def _tell(checked: Checked) -> None:
     source = checked.source
-    say(f"{source}: {told(checked.found.cases)} ({checked.found.form})")
+    say(f"{source}: {counted_cases(checked.found.cases)} ({checked.found.form})")
     for finding in checked.findings:
-        head = f"{finding.severity} {finding.code}".strip().ljust(WIDTH)
+        head = f"{finding.severity} {finding.code}".strip().ljust(_WIDTH)
         lines = _lines(finding, below=f"{source.absolute()}{os.sep}")
-        console.print(Text.assemble((head, STYLES[finding.severity]), ("\n" + " " * WIDTH).join(lines)))
+        console.print(Text.assemble((head, STYLES[finding.severity]), ("\n" + " " * _WIDTH).join(lines)))
 
 
 def _lines(finding: Finding, *, below: str) -> list[str]:
@@ -94,9 +94,9 @@ def _lines(finding: Finding, *, below: str) -> list[str]:
     inside = re.compile(rf"(?<!--labels )(?<!--labels '){re.escape(below)}(?!\S* --labels)")  # typed as it stands
     lines = [inside.sub("", line) for line in shortened(for_terminal(finding.text)).split("\n")]
     if finding.severity != "note":
-        lines += [f"  {told_mask(file).replace(below, '')}" for file in finding.files[:NAMES]]
-        if len(finding.files) > NAMES:
-            lines.append(f"  ... and {len(finding.files) - NAMES} more")
+        lines += [f"  {told_mask(file).replace(below, '')}" for file in finding.files[:_NAMES]]
+        if len(finding.files) > _NAMES:
+            lines.append(f"  ... and {len(finding.files) - _NAMES} more")
     if finding.fix:
         lines += for_terminal(f"fix: {finding.fix}").split("\n")
     return [visible(line) for line in lines]
@@ -118,7 +118,7 @@ def _refuse(checked: Checked) -> None:
         code="DATA-070",
     )
     refusal.result = checked.summary
-    if page is None and any(len(finding.files) > NAMES for finding in checked.findings):
+    if page is None and any(len(finding.files) > _NAMES for finding in checked.findings):
         refusal.details = "\n".join(map(_in_full, checked.findings))
     raise refusal
 

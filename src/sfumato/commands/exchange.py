@@ -16,7 +16,7 @@ from sfumato.diffusion.family.learned import LearnedVariance
 from sfumato.diffusion.level.schedule import Discrete
 from sfumato.errors import ModelError, UsageError
 from sfumato.experiment.output_folder import claim_output, claim_output_file
-from sfumato.experiment.pretrained import implant, told
+from sfumato.experiment.pretrained import implant, report_lines
 from sfumato.experiment.pretrained_models import Donor, read_donor
 from sfumato.experiment.run import Model, complete, load_model
 from sfumato.header import HEADER_KEY, header
@@ -31,7 +31,7 @@ from sfumato.recipe.scheduler import scheduler_words
 from sfumato.training.weights import write_weights
 
 EIGHT_BITS = Intensity("unit", 0.0, 255.0, "pipelines of diffusers take -1 for black and 1 for white")
-GRIDS = ("leading", "trailing", "linspace")
+_GRIDS = ("leading", "trailing", "linspace")
 """Spacings of a scheduler that are grids of ours."""
 
 
@@ -70,7 +70,7 @@ def import_(
     report = implant(donor, network, recipe, spec)
     with claim.file() as draft:
         write_weights(draft, network.state_dict(), header(recipe, spec, step=0))
-    for line in (*(f"note: {note}" for note in donor.notes), *told(report, model)):
+    for line in (*(f"note: {note}" for note in donor.notes), *report_lines(report, model)):
         say(line)
     return {"model": str(out), "of": donor.name, "sha256": donor.sha256, "size": spec.size, "classes": spec.classes}
 
@@ -170,4 +170,4 @@ def _scheduler(model: Model) -> dict[str, Any]:
     assert isinstance(plain.schedule, Discrete)
     settings = scheduler_words(words, table=plain.schedule.betas.to(torch.float64).tolist())
     grid = model.recipe.sample.grid
-    return {**settings, "timestep_spacing": grid} if grid in GRIDS else settings
+    return {**settings, "timestep_spacing": grid} if grid in _GRIDS else settings

@@ -20,11 +20,11 @@ from sfumato.atomic import write_atomic
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
-from sfumato.data.contents import contents, digest_of
+from sfumato.data.contents import dataset_contents, digest_of
 from sfumato.data.pack import Pack
 from sfumato.errors import SfumatoError, Stopped, UsageError, listed
 from sfumato.evenly import evenly
-from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, State, Study, turn
+from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, Study, TrialOutcome, study_lock
 from sfumato.experiment.output_folder import check_kept_folder
 from sfumato.experiment.run import Run, write_recipe
 from sfumato.experiment.trainer import prepared, training
@@ -46,13 +46,13 @@ from sfumato.wording import as_setting, counted
 VALIDATIONS = 8
 """Times that a trial is validated, where the recipe says nothing else."""
 
-BEST = "best.yaml"
+_BEST = "best.yaml"
 """The recipe of the best trial, as long as the recipe itself says."""
 
 EVERY = tuple(f"every_{unit}" for unit in (*COUNTED, "minutes"))
 """Fields of `validate` that say how often."""
 
-METRICS: Mapping[TaskKind, str] = {"segment": "dice", "generate": "loss"}
+_METRICS: Mapping[TaskKind, str] = {"segment": "dice", "generate": "loss"}
 """What a validation measures where the recipe leaves it open."""
 
 HOPELESS = 3
@@ -155,14 +155,14 @@ def _tune(
     length = _length(own, minutes=minutes, steps=steps)
     folder = out or Path("runs") / f"{source.stem}-tune-{task}"
     check_kept_folder(folder, source)
-    with turn(folder):
+    with study_lock(folder):
         dataset, _ = prepared(source, own, folder)
     base = load_recipe(task, file, settings=[*settings, *length])
     plan = {
         "recipe": sha256(base.to_yaml().encode()).hexdigest(), "search": [list(each) for each in searches],
-        "dataset": digest(dataset), "cases": digest_of(contents(Pack.open(dataset))),
+        "dataset": digest(dataset), "cases": digest_of(dataset_contents(Pack.open(dataset))),
     }  # fmt: skip
-    metric = METRICS[task] if own.validate_.metric == "auto" else own.validate_.metric
+    metric = _METRICS[task] if own.validate_.metric == "auto" else own.validate_.metric
     baseline = {each.field: value for each in searches if (value := _own_value(own, each)) is not None}
     with going_on_later(lambda: f"{folder} keeps its trials"), Study(
         folder, name=f"{task}-{folder.resolve().name}", storage=storage, searches=searches, plan=plan,
@@ -177,15 +177,15 @@ def _tune(
             say(_told(attempt, end, _score_text(metric, _best_score(run))))
             results = study.results()
             _check_hope(results)
-            with turn(folder):
+            with study_lock(folder):
                 _write_results(folder, results)
                 if best := _best(results):
                     recipe = load_recipe(task, file, settings=[*settings, *best.settings])
-                    write_recipe(folder / BEST, recipe)
+                    write_recipe(folder / _BEST, recipe)
         found = _summary(folder, study.results(), baseline, metric)
         verdict = _verdict(study.results(), _constant(base, Pack.open(dataset)))
         if verdict["verdict"] == "better":
-            say(f"train with it: --recipe {folder / BEST}")
+            say(f"train with it: --recipe {folder / _BEST}")
         return found | verdict
 
 
@@ -239,7 +239,7 @@ class _End(NamedTuple):
         text: what a person should know of it, where it is not complete.
     """
 
-    state: State
+    state: TrialOutcome
     score: float | None = None
     note: str = ""
     text: str = ""
@@ -355,7 +355,7 @@ def _verdict(results: Sequence[Result], constant: ConstantMask | None) -> dict[s
 
 def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any], metric: str) -> dict[str, Any]:
     states = Counter(result.state for result in results)
-    told = {"study": str(folder), "trials": len(results), **{state: states[state] for state in get_args(State)}}
+    told = {"study": str(folder), "trials": len(results), **{state: states[state] for state in get_args(TrialOutcome)}}
     best = _best(results)
     trials = counted(len(results), "trial")
     if best is None:
@@ -366,4 +366,4 @@ def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any
     compared = "" if before is None else f" (the recipe as it was: {_score_text(metric, before)})"
     settings = ", ".join(map(_rounded, best.settings))
     say(f"best of {trials}: {_score_text(metric, best.score)}{compared} with {settings}")
-    return {**told, "best": best._asdict(), "baseline": before, "recipe": str(folder / BEST)}
+    return {**told, "best": best._asdict(), "baseline": before, "recipe": str(folder / _BEST)}

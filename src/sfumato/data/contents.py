@@ -12,25 +12,25 @@ from typing import Any
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Pack
 
-FILES = ("dataset.json", "manifest.csv", "images.npy", "masks.npy")
+_FILES = ("dataset.json", "manifest.csv", "images.npy", "masks.npy")
 """What a prepared data set is made of."""
 
-COLUMNS = ("another split", "another class", "another patient, volume or origin", "other pixels")
-"""What is known of each case, as a difference: the first two in words, the others as sha256, cut to `DIGITS`."""
+_COLUMNS = ("another split", "another class", "another patient, volume or origin", "other pixels")
+"""What is known of each case, as a difference: the first two in words, the others as sha256, cut to `_DIGITS`."""
 
-DIGITS = 16
-SHOWN = 5
+_DIGITS = 16
+_SHOWN = 5
 """Names of cases that a difference lists."""
 
 
 def stamps(folder: Path) -> dict[str, list[int]]:
     """Size and time of change of each file: as long as they stay, its content is taken to be the same."""
-    found = {name: folder / name for name in FILES}
+    found = {name: folder / name for name in _FILES}
     known = {name: path.stat() for name, path in found.items() if path.is_file()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in known.items()}
 
 
-def contents(pack: Pack) -> dict[str, Any]:
+def dataset_contents(pack: Pack) -> dict[str, Any]:
     """The form of the images and what is known of every case, in their order, as plain JSON; reads all pixels."""
     return {"spec": pack.spec.to_dict(), "cases": {case.id: _known(pack, row) for row, case in enumerate(pack.cases)}}
 
@@ -40,7 +40,7 @@ def digest_of(described: Mapping[str, Any]) -> str:
     return _hash([repr(item).encode() for item in described["cases"].items()])
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def content_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In what two descriptions differ, a line for each kind of difference; empty for the same content."""
     return [*_forms(then["spec"], now["spec"]), *_cases(then["cases"], now["cases"])]
 
@@ -59,7 +59,7 @@ def _hash(pieces: Sequence[bytes | memoryview]) -> str:
     whole = hashlib.sha256()
     for piece in pieces:
         whole.update(piece)
-    return whole.hexdigest()[:DIGITS]
+    return whole.hexdigest()[:_DIGITS]
 
 
 def _forms(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _cases(then: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) 
     if new:
         yield f"{_number(new)} are new: {_first(new)}"
     both = [name for name in then if name in now]
-    for column, what in enumerate(COLUMNS):
+    for column, what in enumerate(_COLUMNS):
         other = [name for name in both if then[name][column] != now[name][column]]
         if other:
             yield f"{what} in {_number(other)}: {_first(other)}"
@@ -96,4 +96,4 @@ def _number(names: Sequence[str]) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+    return ", ".join(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)

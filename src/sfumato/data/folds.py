@@ -16,14 +16,14 @@ from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
 
 SPLITS_NAME = "splits_final.json"
-PARTS = {"train": "train", "val": "validation"}
+_PARTS = {"train": "train", "val": "validation"}
 """Splits by nnU-Net's names for them."""
 
 Fold = Mapping[str, str]
 """The split of each case or volume by its name."""
 
 
-def name_of(case: Case) -> str:
+def fold_name(case: Case) -> str:
     """By what a case is called in the lists of folds: its volume, else itself."""
     return case.volume or case.id
 
@@ -39,7 +39,7 @@ def follow(cases: Sequence[Case], folds: Sequence[Fold], fold: int) -> list[Case
     if not 0 <= fold < len(folds):
         raise UsageError(f"there is no fold {fold}", expected=f"0 to {len(folds) - 1}")
     splits = folds[fold]
-    named = [name_of(case) for case in cases]
+    named = [fold_name(case) for case in cases]
     keys = named if splits.keys() & set(named) else [case.patient or "" for case in cases]
     return [replace(case, split=splits.get(key, case.split)) for case, key in zip(cases, keys, strict=True)]
 
@@ -72,7 +72,7 @@ def read_splits(path: Path) -> tuple[Mapping[str, str], ...]:
     if not (
         isinstance(content, list)
         and content
-        and all(isinstance(fold, dict) and all(isinstance(fold.get(part), list) for part in PARTS) for fold in content)
+        and all(isinstance(fold, dict) and all(isinstance(fold.get(part), list) for part in _PARTS) for fold in content)
     ):
         finding = f"{path} is not of the form of nnU-Net's folds"
         raise DataError(finding, expected='[{"train": ["case", ...], "val": [...]}, ...]', code="DATA-066")
@@ -81,7 +81,7 @@ def read_splits(path: Path) -> tuple[Mapping[str, str], ...]:
     ):
         finding = f"{path}: {len(both)} cases are in both parts of a fold:\n{listed(both)}"
         raise DataError(finding, expected="each case in one part", code="DATA-066")
-    return tuple({str(name): split for part, split in PARTS.items() for name in fold[part]} for fold in content)
+    return tuple({str(name): split for part, split in _PARTS.items() for name in fold[part]} for fold in content)
 
 
 def write_splits(path: Path, folds: Sequence[Mapping[str, str]]) -> None:
@@ -92,7 +92,7 @@ def write_splits(path: Path, folds: Sequence[Mapping[str, str]]) -> None:
         folds: for each fold, the split ("train", "validation" or "test") of each case by its name.
     """
     content = [
-        {part: sorted(name for name, split in fold.items() if split == ours) for part, ours in PARTS.items()}
+        {part: sorted(name for name, split in fold.items() if split == ours) for part, ours in _PARTS.items()}
         for fold in folds
     ]
     write_atomic(path, json.dumps(content, indent=4) + "\n")

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from sfumato.data.folds import Fold, name_of
+from sfumato.data.folds import Fold, fold_name
 from sfumato.data.manifest import SPLITS, Case
 from sfumato.randomness import derive_seed
 
-Rows = Sequence[int]
+_Rows = Sequence[int]
 """Cases by their place in the set."""
 
 
@@ -23,7 +23,7 @@ def split_cases(
     *,
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
     seed: int = 0,
-    together: Iterable[Rows] = (),
+    together: Iterable[_Rows] = (),
     strata: Sequence[str] | None = None,
 ) -> list[Case]:
     """Give every case a split.
@@ -87,7 +87,7 @@ def split_into_folds(
     fold: int,
     test: float = 0.15,
     seed: int = 0,
-    together: Sequence[Rows] = (),
+    together: Sequence[_Rows] = (),
     strata: Sequence[str] | None = None,
 ) -> Folds:
     """Hold the test share apart and divide the rest into folds, each of which is validated on once.
@@ -107,7 +107,7 @@ def split_into_folds(
     shares = {str(number): 1.0 for number in range(count)}
     chosen = _divide(held, free, shares, seed=derive_seed(seed, "folds"), strata=strata or _labels(cases))
     folds = tuple(
-        {name_of(held[row]): "validation" if place == name else "train" for row, place in sorted(chosen.items())}
+        {fold_name(held[row]): "validation" if place == name else "train" for row, place in sorted(chosen.items())}
         for name in shares
     )
     parts = {row: "validation" if place == str(fold) else "train" for row, place in chosen.items()}
@@ -116,14 +116,14 @@ def split_into_folds(
 
 def as_fold(cases: Sequence[Case]) -> Fold:
     """The one division of a set without folds."""
-    return {name_of(case): case.split for case in cases if case.split in ("train", "validation")}
+    return {fold_name(case): case.split for case in cases if case.split in ("train", "validation")}
 
 
 def _labels(cases: Sequence[Case]) -> list[str]:
     return [case.label or "" for case in cases]
 
 
-def _blocks(cases: Sequence[Case], together: Iterable[Rows]) -> list[list[int]]:
+def _blocks(cases: Sequence[Case], together: Iterable[_Rows]) -> list[list[int]]:
     """Rows that must stay together: connected through a patient, a volume or a group."""
     parent = list(range(len(cases)))
 

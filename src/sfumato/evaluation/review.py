@@ -11,7 +11,7 @@ the error 1 - Dice of validation cases (mean over readers and classes),
     expected error = a + b own error           of filled masks                                                    (2)
                    = a' + b' uncertainty       of empty masks, `image_uncertainty`: near the likeliest pixel      (3)
 
-within [0, 1]. A kind of mask with fewer than `FEWEST` validation cases has no line of its own: (2) is fitted to all of
+within [0, 1]. A kind of mask with fewer than `FEWEST_CASES` validation cases has no line of its own: (2) is fitted to all of
 them, so where the model never left an image empty, an empty mask comes first. How well the order agrees with the error
 is told by the rank correlation of errors expected from the cases of *other* patients.
 
@@ -39,20 +39,20 @@ from sfumato.experiment.run import Model
 from sfumato.metrics.calibration import Probability
 from sfumato.metrics.ensemble import Members, image_uncertainty, mean_probability, one_hot
 from sfumato.metrics.selective import spearman
-from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
+from sfumato.tasks.constant_mask import best_constant_mask, compare_with_constant, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler
 
-CASES = 60
+_CASES = 60
 """Validation cases that are drawn, at most."""
 
-FEWEST = 10
+FEWEST_CASES = 10
 """Validation cases from which a line is fitted, at least."""
 
-DIGITS = 6
+_DIGITS = 6
 """Decimals that are kept of what was fitted."""
 
-Numbers = Float[np.ndarray, " n"]
+_Numbers = Float[np.ndarray, " n"]
 
 
 class Signs(NamedTuple):
@@ -71,7 +71,7 @@ class Signs(NamedTuple):
     size: float
 
 
-class Line(NamedTuple):
+class FittedLine(NamedTuple):
     """error = offset + slope * sign."""
 
     offset: float
@@ -79,7 +79,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class ErrorRegression:
     """How signs become an expected error, for one way of drawing masks.
 
     Attributes:
@@ -93,8 +93,8 @@ class Calibration:
             where nobody looked, as up to version 0.1.
     """
 
-    filled: Line
-    empty: Line
+    filled: FittedLine
+    empty: FittedLine
     empty_by: str
     cases: int
     spearman: float | None
@@ -115,9 +115,9 @@ class Calibration:
         return asdict(self) | {"filled": list(self.filled), "empty": list(self.empty)}
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> "Calibration":
+    def from_dict(cls, raw: Mapping[str, Any]) -> "ErrorRegression":
         """The inverse of `to_dict`."""
-        return cls(**{**raw, "filled": Line(*raw["filled"]), "empty": Line(*raw["empty"])})
+        return cls(**{**raw, "filled": FittedLine(*raw["filled"]), "empty": FittedLine(*raw["empty"])})
 
 
 def signs(members: Members) -> Signs:
@@ -141,10 +141,10 @@ def _own_error(probability: Probability, size: float) -> float:
 
 def rows_of(pack: Pack) -> list[int]:
     """The validation cases to measure on; there may be fewer than it takes."""
-    return pack.rows("validation", at_most=CASES)
+    return pack.rows("validation", at_most=_CASES)
 
 
-def measure(
+def measure_review(
     model: Model,
     pack: Pack,
     sampler: Sampler,
@@ -155,14 +155,14 @@ def measure(
     start: Twin | None = None,
     tta: bool = False,
     guidance: Guidance = UNGUIDED,
-) -> Calibration:
+) -> ErrorRegression:
     """Draw masks of cases and fit their errors.
 
     Args:
         model: the model.
         pack: the dataset that it was trained on.
         sampler: how each mask is drawn.
-        rows: cases of `pack`, at least `FEWEST`.
+        rows: cases of `pack`, at least `FEWEST_CASES`.
         members: of each ensemble.
         batch: masks drawn at once.
         start: what a warm sampler starts from.
@@ -177,12 +177,12 @@ def measure(
         seen.append(signs(ensemble))
         errors.append(1.0 - reader_dice(mean_probability(ensemble).argmax(0), readers_of(pack, row), len(ensemble[0])))
     patients = patients_of(pack, rows)
-    found = beside(1 - np.array(errors), best_constant_mask(pack, rows), patients)
+    found = compare_with_constant(1 - np.array(errors), best_constant_mask(pack, rows), patients)
     constant = found.to_dict() | {"told": found.told("the model")}
     return replace(calibrate(seen, np.array(errors), patients), constant=constant)
 
 
-def calibrate(seen: Sequence[Signs], errors: Numbers, patients: Sequence[str]) -> Calibration:
+def calibrate(seen: Sequence[Signs], errors: _Numbers, patients: Sequence[str]) -> ErrorRegression:
     """Fit equations (2) and (3).
 
     Args:
@@ -197,18 +197,18 @@ def calibrate(seen: Sequence[Signs], errors: Numbers, patients: Sequence[str]) -
         others = _fit([sign for sign, left_out in zip(seen, own, strict=True) if not left_out], errors[~own])
         expected[own] = [others.expected_error([sign]) for sign, left_out in zip(seen, own, strict=True) if left_out]
     correlation = spearman(expected, errors)
-    agrees = round(correlation, DIGITS) if np.isfinite(correlation) else None
+    agrees = round(correlation, _DIGITS) if np.isfinite(correlation) else None
     fitted = asdict(_fit(seen, errors))
-    return Calibration(**{**fitted, "spearman": agrees})
+    return ErrorRegression(**{**fitted, "spearman": agrees})
 
 
-def _fit(seen: Sequence[Signs], errors: Numbers) -> Calibration:
+def _fit(seen: Sequence[Signs], errors: _Numbers) -> ErrorRegression:
     """The lines, of which nothing is known yet."""
     filled = np.array([sign.filled for sign in seen], dtype=bool)
     own_error, uncertainty = (np.array([getattr(sign, name) for sign in seen]) for name in ("own_error", "uncertainty"))
     every = _line(own_error, errors, np.ones_like(filled))
-    few_filled, few_empty = filled.sum() < FEWEST, (~filled).sum() < FEWEST
-    return Calibration(
+    few_filled, few_empty = filled.sum() < FEWEST_CASES, (~filled).sum() < FEWEST_CASES
+    return ErrorRegression(
         filled=every if few_filled or few_empty else _line(own_error, errors, filled),
         empty=every if few_empty else _line(uncertainty, errors, ~filled),
         empty_by="own_error" if few_empty else "uncertainty",
@@ -217,10 +217,10 @@ def _fit(seen: Sequence[Signs], errors: Numbers) -> Calibration:
     )
 
 
-def _line(sign: Numbers, error: Numbers, where: Bool[np.ndarray, " n"]) -> Line:
+def _line(sign: _Numbers, error: _Numbers, where: Bool[np.ndarray, " n"]) -> FittedLine:
     """Least squares with a slope >= 0."""
     x, y = sign[where], error[where]
     if not len(x):
-        return Line(0.0, 0.0)
+        return FittedLine(0.0, 0.0)
     slope = max(0.0, float(np.polyfit(x, y, 1)[0])) if np.ptp(x) > 1e-9 else 0.0
-    return Line(round(float(y.mean() - slope * x.mean()), DIGITS), round(slope, DIGITS))
+    return FittedLine(round(float(y.mean() - slope * x.mean()), _DIGITS), round(slope, _DIGITS))

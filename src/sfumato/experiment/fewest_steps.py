@@ -28,23 +28,23 @@ from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import ged, mean_probability
 from sfumato.metrics.fidelity import PixelSpace, frechet, kid
 from sfumato.randomness import derive_seed
-from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
+from sfumato.tasks.constant_mask import best_constant_mask, compare_with_constant, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler, last
 from sfumato.wording import counted
 
-MOST = 50
+_MOST = 50
 """Steps with which fewer are compared."""
 
-STEPS = (1, 2, 3, 4, 6, 8, 12, 18, 25, MOST)
-CASES, MEMBERS, IMAGES = 24, 4, 192
+STEPS = (1, 2, 3, 4, 6, 8, 12, 18, 25, _MOST)
+CASES, MEMBERS, COMPONENT_IMAGES = 24, 4, 192
 LARGEST_SPACE = 1000
 """Real images of which the principal components are taken, at most."""
 
 REPEATS = 10
 """Sets of real images by which the error of the kernel distance is measured."""
 
-FEWEST = 2
+_FEWEST = 2
 """Validation cases from which anything can be said."""
 
 TOLERANCE = {"dice": 0.005, "ged": 0.01}
@@ -125,7 +125,7 @@ def _worse(metric: str, point: Point, most: Point) -> float:
     return -difference if metric == "dice" else difference
 
 
-def measure(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, seed: int = 0) -> Iterator[Curve]:
+def measure_curve(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, seed: int = 0) -> Iterator[Curve]:
     """The curve on the validation split, growing by a point at a time; the last one yielded is whole.
 
     Every point is drawn with the same seeds.
@@ -141,10 +141,10 @@ def measure(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, se
     Raises:
         DataError: the validation split has fewer than two cases.
     """
-    if (count := len(pack.rows("validation"))) < FEWEST:
+    if (count := len(pack.rows("validation"))) < _FEWEST:
         raise DataError(
             f"the dataset has {count} validation cases: how many steps are enough cannot be measured",
-            expected=f"{FEWEST} at least", remedy="give a number of steps", code="DATA-020",
+            expected=f"{_FEWEST} at least", remedy="give a number of steps", code="DATA-020",
         )  # fmt: skip
     quality = (_MaskQuality if model.recipe.task == "segment" else _ImageQuality)(model, pack, batch, seed)
     points: tuple[Point, ...] = ()
@@ -207,7 +207,7 @@ class _MaskQuality:
     def beside_constant(self) -> dict[str, Any]:
         """The masks that were drawn last beside the best constant mask."""
         constant = best_constant_mask(self.pack, self.rows)
-        found = beside(self.dice, constant, patients_of(self.pack, self.rows))
+        found = compare_with_constant(self.dice, constant, patients_of(self.pack, self.rows))
         return found.to_dict() | {"told": found.told("the model")}
 
     def _case(self, row: int, members: np.ndarray) -> tuple[float, float]:
@@ -230,14 +230,16 @@ class _ImageQuality:
         self.held_out = self.space.features(pack.images(rows).numpy())
         cases = [pack.cases[row] for row in rows]
         labels = [case.label if case.label in model.spec.classes else None for case in cases] or [None]
-        self.wanted = [Wanted(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(IMAGES)]
+        self.wanted = [
+            Wanted(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(COMPONENT_IMAGES)
+        ]
         self.drawn = np.zeros((0, self.held_out.shape[1]))
         self.tolerance = {"kid": 2 * self._standard_error(pack, train, seed)}
-        self.of = f"{IMAGES} images against {len(rows)} real ones"
+        self.of = f"{COMPONENT_IMAGES} images against {len(rows)} real ones"
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
         drawn = []
-        for start in range(0, IMAGES, self.batch):
+        for start in range(0, COMPONENT_IMAGES, self.batch):
             part = self.wanted[start : start + self.batch]
             steps = make_steps(self.model, sampler, part, guidance=self.guidance)
             drawn.append(last(steps).x.clamp(-1, 1).cpu())
@@ -256,6 +258,8 @@ class _ImageQuality:
 
     def _standard_error(self, pack: Pack, train: Sequence[int], seed: int) -> float:
         generator = np.random.default_rng(seed)
-        chosen = [generator.choice(train, size=min(IMAGES, len(train)), replace=False) for _ in range(REPEATS)]
+        chosen = [
+            generator.choice(train, size=min(COMPONENT_IMAGES, len(train)), replace=False) for _ in range(REPEATS)
+        ]
         features = [self.space.features(pack.images(rows.tolist()).numpy()) for rows in chosen]
         return float(np.std([kid(each, self.held_out) for each in features], ddof=1))

@@ -22,9 +22,9 @@ from sfumato.files import append_to
 from sfumato.local import Names
 from sfumato.progress import say
 
-NAME = "train.log"
+JOURNAL_FILE = "train.log"
 
-Level = Literal["INFO", "WARNING", "ERROR"]
+_Level = Literal["INFO", "WARNING", "ERROR"]
 
 _PATH = re.compile(r"(?<![\w.:/\\-])(?:[A-Za-z]:[/\\]|~?/|\\\\)[^\s'\",;()]*")
 """An absolute path within a sentence; it ends at a space."""
@@ -42,7 +42,7 @@ class Journal:
         self._folder, self._failed = folder, False
         self._private = sorted(private, key=len, reverse=True)
 
-    def say(self, text: str, level: Level = "INFO") -> None:
+    def say(self, text: str, level: _Level = "INFO") -> None:
         """Tell the person, and write it down."""
         say(text)
         self.note(text, level)
@@ -52,18 +52,20 @@ class Journal:
         say(f"warning: {text}")
         self.note(text, "WARNING")
 
-    def note(self, text: str, level: Level = "INFO") -> None:
+    def note(self, text: str, level: _Level = "INFO") -> None:
         """Write lines down without saying them."""
         if self._folder is None:
             return
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         lines = [f"{now} {level:7} {visible(line)}\n" for line in self._without_places(text).splitlines()]
         try:
-            with BufferedWriter(append_to(self._folder / NAME)) as file:
+            with BufferedWriter(append_to(self._folder / JOURNAL_FILE)) as file:
                 file.write("".join(lines).encode())
         except OSError as problem:
             if not self._failed:
-                say(f"warning: lines are missing in {self._folder / NAME} ({problem.strerror}); training goes on")
+                say(
+                    f"warning: lines are missing in {self._folder / JOURNAL_FILE} ({problem.strerror}); training goes on"
+                )
             self._failed = True
 
     @contextmanager

@@ -24,7 +24,7 @@ from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evenly import evenly
-from sfumato.recipe import Data, Recipe, SDDProcess, in_images, merge, parse_recipe
+from sfumato.recipe import DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.readers import readers_of
 from sfumato.training.hardware import find_hardware, total_memory
@@ -43,10 +43,10 @@ FOLDS = 5
 FEW_PATIENTS = 50
 """Fewer patients than this leave a test share too small for a narrow interval."""
 
-BATCH = {"cpu": 16, "cuda": 64}
+_BATCH = {"cpu": 16, "cuda": 64}
 """Images of a step, where memory and the number of cases allow them."""
 
-PLACES = {
+TRAINING_PLACES = {
     "gpu": "a GPU",
     "small": f"images of at most {SMALL_SIDE} pixels on a CPU",
     "large": f"images above {SMALL_SIDE} pixels on a CPU",
@@ -103,10 +103,10 @@ SHAPES = {
 }
 """What `auto` becomes, for each kind of network that has one and each place."""
 
-MAPS = 40
+_MAPS = 40
 """Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
 
-LARGEST_SIDE = {"cpu": 64, "cuda": 128}
+_LARGEST_SIDE = {"cpu": 64, "cuda": 128}
 """Side in pixels up to which training on a device takes hours, not days."""
 
 
@@ -127,7 +127,7 @@ def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, 
     if recipe.data.size != "auto":
         return recipe.data.size, []
     median: np.ndarray = np.median(_shapes(found, spacing=recipe.data.spacing), axis=0)
-    limit = LARGEST_SIDE.get(device, LARGEST_SIDE["cuda"])
+    limit = _LARGEST_SIDE.get(device, _LARGEST_SIDE["cuda"])
     size = size_within(median.tolist(), limit)
     resampled = f" at {recipe.data.spacing:g} mm" if recipe.data.spacing else ""
     reason = (
@@ -187,7 +187,7 @@ def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, l
     return parse_recipe(_chosen(raw, choices), origin="the plan"), choices
 
 
-def _refuse_other_data(data: Data, spec: Spec) -> None:
+def _refuse_other_data(data: DataSection, spec: Spec) -> None:
     """Settings of the preparation mean nothing for data that are prepared: those that differ are not passed over.
 
     Raises:
@@ -216,7 +216,7 @@ def _refuse_other_data(data: Data, spec: Spec) -> None:
         )
 
 
-def _prepared(data: Data, pack: Pack) -> list[Choice]:
+def _prepared(data: DataSection, pack: Pack) -> list[Choice]:
     """What was decided when the data were prepared, and what the size costs."""
     spec, sharp = pack.spec, pack.sharpness
     cost = [Choice("data.size", list(spec.size), f"as prepared; {sharp.told}")] if sharp and sharp.dice < 1 else []
@@ -261,7 +261,7 @@ def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
     place = "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
     shape = SHAPES.get(recipe.network.kind, {}).get(place, {})
     auto = {name: value for name, value in shape.items() if getattr(recipe.network, name) == "auto"}
-    return [Choice(f"network.{name}", value, f"for {PLACES[place]}") for name, value in auto.items()]
+    return [Choice(f"network.{name}", value, f"for {TRAINING_PLACES[place]}") for name, value in auto.items()]
 
 
 def _augment(recipe: Recipe, modality: str | None) -> list[Choice]:
@@ -272,13 +272,13 @@ def _augment(recipe: Recipe, modality: str | None) -> list[Choice]:
 
 
 def _batch(recipe: Recipe, size: tuple[int, int], *, cases: int, device: str) -> list[Choice]:
-    """The largest power of two up to `BATCH` that half of the memory and the number of cases allow."""
+    """The largest power of two up to `_BATCH` that half of the memory and the number of cases allow."""
     if recipe.train.batch != "auto":
         return []
-    wanted, memory = BATCH.get(device, BATCH["cuda"]), _memory(device)
+    wanted, memory = _BATCH.get(device, _BATCH["cuda"]), _memory(device)
     channels = getattr(recipe.network, "channels", "auto")
     width = 64 if channels == "auto" else int(channels)
-    fitting = memory / 2 / (4 * MAPS * width * math.prod(size))
+    fitting = memory / 2 / (4 * _MAPS * width * math.prod(size))
     batch = 2 ** int(math.log2(max(1.0, min(wanted, fitting, cases))))
     reason = f"at most {wanted} on {device}, {cases} training cases, {memory / 2**30:.0f} GiB of memory"
     return [Choice("train.batch", batch, reason)]

@@ -25,42 +25,42 @@ from torch.nn import functional
 from sfumato.metrics.interval import Estimate, mean_interval
 from sfumato.typing import Data, PerItem
 
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales, the finest first (Wang et al. 2003, section 3.2)."""
 
-WINDOW, WIDTH = 11, 1.5
+_WINDOW, _WIDTH = 11, 1.5
 """Side of the Gaussian window in pixels and its standard deviation (Wang et al. 2004)."""
 
 STABILISERS = (0.01**2, 0.03**2)
 """c1 and c2 for images in [0, 1] (Wang et al. 2004)."""
 
-PAIRS = 256
+_PAIRS = 256
 """Pairs of images compared at once."""
 
-SPLITS = 10
+INCEPTION_SPLITS = 10
 """Parts over which the inception score is averaged, as in its paper."""
 
-ALIKE = 0.998
+_ALIKE = 0.998
 """Two images of one set whose pixels correlate at least so much are duplicates."""
 
-PLAIN = 1 / 255
+_PLAIN = 1 / 255
 """An image in [-1, 1] with a smaller standard deviation shows nothing: half a grey value of 8 bits."""
 
-Pairs = Integer[np.ndarray, "pairs 2"]
+_Pairs = Integer[np.ndarray, "pairs 2"]
 
 
 def scales_of(height: int, width: int) -> tuple[int, int]:
     """How many scales fit an image, and the side of the window."""
     side = min(height, width)
-    window = min(WINDOW, side - 1 + side % 2)
-    fitting = [count for count in range(1, len(WEIGHTS) + 1) if side >= window * 2 ** (count - 1)]
+    window = min(_WINDOW, side - 1 + side % 2)
+    fitting = [count for count in range(1, len(SCALE_WEIGHTS) + 1) if side >= window * 2 ** (count - 1)]
     return fitting[-1], window
 
 
 def ms_ssim(x: Data, y: Data) -> PerItem:
     """Similarity of each pair of images (b, c, h, w) in [0, 1], equation (1): 1 for equal ones."""
     scales, window = scales_of(*x.shape[2:])
-    weights = np.asarray(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
+    weights = np.asarray(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
     product = torch.ones(len(x), device=x.device)
     for weight in weights[:-1].tolist():
         product = product * _similarity(x, y, window).contrast.clamp(min=0) ** weight
@@ -68,14 +68,14 @@ def ms_ssim(x: Data, y: Data) -> PerItem:
     return product * _similarity(x, y, window).similar.clamp(min=0) ** float(weights[-1])
 
 
-def pair_similarities(images: Data, pairs: Pairs) -> Float[np.ndarray, " pairs"]:
+def pair_similarities(images: Data, pairs: _Pairs) -> Float[np.ndarray, " pairs"]:
     """MS-SSIM of these pairs of images in [-1, 1]."""
     shown = (images + 1) / 2
-    parts = [pairs[start : start + PAIRS] for start in range(0, len(pairs), PAIRS)]
+    parts = [pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS)]
     return torch.cat([ms_ssim(shown[part[:, 0]], shown[part[:, 1]]) for part in parts]).double().cpu().numpy()
 
 
-def draw_pairs(count: int, wanted: int, *, seed: int) -> Pairs:
+def draw_pairs(count: int, wanted: int, *, seed: int) -> _Pairs:
     """Pairs of different images of `count`, each pair at most once; all of them where there are fewer than wanted."""
     first, second = np.triu_indices(count, 1)
     chosen = np.random.default_rng(seed).permutation(len(first))[:wanted]
@@ -88,15 +88,17 @@ def alike(images: Data) -> Bool[np.ndarray, "n n"]:
     means = flat.mean(1)
     centred = flat - means[:, None]
     lengths = centred.norm(dim=1)
-    plain = lengths < PLAIN * flat.shape[1] ** 0.5
+    plain = lengths < _PLAIN * flat.shape[1] ** 0.5
     directions = torch.where(plain[:, None], 0, centred / lengths.clamp(min=1e-12)[:, None])
-    equal = directions @ directions.T >= ALIKE
-    equal |= plain[:, None] & plain[None, :] & ((means[:, None] - means[None, :]).abs() < 2 * PLAIN)
+    equal = directions @ directions.T >= _ALIKE
+    equal |= plain[:, None] & plain[None, :] & ((means[:, None] - means[None, :]).abs() < 2 * _PLAIN)
     found: np.ndarray = equal.fill_diagonal_(fill_value=False).cpu().numpy()
     return found
 
 
-def inception_score(probabilities: Float[np.ndarray, "n classes"], *, splits: int = SPLITS, seed: int = 0) -> Estimate:
+def inception_score(
+    probabilities: Float[np.ndarray, "n classes"], *, splits: int = INCEPTION_SPLITS, seed: int = 0
+) -> Estimate:
     """Equation (3), mean over parts of the shuffled set, with the interval of that mean.
 
     Raises:
@@ -133,7 +135,7 @@ def _similarity(x: Data, y: Data, window: int) -> _Similarity:
 def _windowed(images: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c rows columns"]:
     """Means in the Gaussian window, where it fits: along the rows, then along the columns."""
     places = torch.arange(window, device=images.device, dtype=images.dtype) - (window - 1) / 2
-    weights: Tensor = torch.exp(-((places / WIDTH) ** 2) / 2)
+    weights: Tensor = torch.exp(-((places / _WIDTH) ** 2) / 2)
     kernel = (weights / weights.sum()).expand(images.shape[1], 1, 1, window)
     rows = functional.conv2d(images, kernel, groups=images.shape[1])
     return functional.conv2d(rows, kernel.transpose(2, 3), groups=images.shape[1])

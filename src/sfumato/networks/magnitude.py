@@ -43,26 +43,26 @@ from sfumato.networks.blocks import (
 )
 from sfumato.networks.embedding import RandomFourier, labels_or_none, refuse_unknown
 from sfumato.networks.normalisation import largest_divisor, per_channel
-from sfumato.networks.skeleton import Place, Skeleton
-from sfumato.networks.unet import Plan
+from sfumato.networks.skeleton import Skeleton, StageSpec
+from sfumato.networks.unet import UNetSizes
 from sfumato.typing import Data, PerItem
 
 SILU = 0.596
 """Magnitude of silu(x) for normal x, equation (2)."""
 
-SHARE = 0.3
+_SHARE = 0.3
 """t of the sums in a stage, equation (3)."""
 
-KEPT, ADDED = (part / math.hypot(1 - SHARE, SHARE) for part in (1 - SHARE, SHARE))
+KEPT, ADDED = (part / math.hypot(1 - _SHARE, _SHARE) for part in (1 - _SHARE, _SHARE))
 """What the two terms of these sums are multiplied with."""
 
 GAIN = 30.0
 """sqrt(n) of a convolution of a hundred channels, the unit of all gains."""
 
-LARGEST = 256.0
+_LARGEST = 256.0
 """To which features are cut in float16, where an attention over larger ones would overflow."""
 
-EPSILON = 1e-8
+_EPSILON = 1e-8
 
 
 def unit(x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def unit(x: Tensor) -> Tensor:
         mean = torch.linalg.vecdot(wide, wide).unsqueeze(-1) / x.shape[-1]
     else:
         mean = wide.float().square().mean(-1, keepdim=True)
-    return x * torch.rsqrt(mean + EPSILON).to(x.dtype)
+    return x * torch.rsqrt(mean + _EPSILON).to(x.dtype)
 
 
 def pixel_norm(x: Data) -> Data:
@@ -80,7 +80,7 @@ def pixel_norm(x: Data) -> Data:
     return unit(x.movedim(1, -1)).movedim(-1, 1)
 
 
-def join(x: Data, skip: Float[Tensor, "b more *space"]) -> Float[Tensor, "b both *space"]:
+def join_skip(x: Data, skip: Float[Tensor, "b more *space"]) -> Float[Tensor, "b both *space"]:
     """Equation (4)."""
     both = x.shape[1] + skip.shape[1]
     parts = (part if 2 * part.shape[1] == both else part * math.sqrt(both / (2 * part.shape[1])) for part in (x, skip))
@@ -132,7 +132,7 @@ class Filters(nn.Module):
 
     def _norms(self) -> Tensor:
         dims = tuple(range(1, self.weight.ndim))
-        norms: Tensor = torch.linalg.vector_norm(self.weight, dim=dims, keepdim=True) + EPSILON
+        norms: Tensor = torch.linalg.vector_norm(self.weight, dim=dims, keepdim=True) + _EPSILON
         return norms
 
 
@@ -196,7 +196,7 @@ class MagnitudeStage(nn.Module):
         plan: measures of the network.
     """
 
-    def __init__(self, place: Place, *, plan: Plan) -> None:
+    def __init__(self, place: StageSpec, *, plan: UNetSizes) -> None:
         super().__init__()
         self.size, self.encoder = place.size, place.side == "encoder"
         received, width = place.channels_in + place.channels_skip, place.channels_out
@@ -215,7 +215,7 @@ class MagnitudeStage(nn.Module):
 
     def forward(self, modulation: Tensor, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """The features after this stage."""
-        x = self._resized(x if skip is None else join(x, skip))
+        x = self._resized(x if skip is None else join_skip(x, skip))
         shortcut = x if self.shortcut is None else self.shortcut(x)
         if self.encoder:
             x = shortcut = pixel_norm(shortcut)
@@ -225,7 +225,7 @@ class MagnitudeStage(nn.Module):
         result: Tensor = self.leave(hidden).add_(shortcut, alpha=self.kept)
         if self.attention is not None:
             result = self.attention(result)
-        return result.clamp(-LARGEST, LARGEST) if result.dtype == torch.float16 else result
+        return result.clamp(-_LARGEST, _LARGEST) if result.dtype == torch.float16 else result
 
     def _resized(self, x: Data) -> Tensor:
         if self.size == "same":
@@ -273,7 +273,7 @@ class MagnitudeUNet(nn.Module):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        plan = Plan(
+        plan = UNetSizes(
             widths=tuple(channels * multiplier for multiplier in multipliers),
             blocks=blocks,
             attention=tuple(attention),

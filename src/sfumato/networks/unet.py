@@ -36,7 +36,7 @@ from sfumato.networks.normalisation import Normalisation
 from sfumato.typing import Data, PerItem
 
 
-class Stage(nn.Module):
+class _Stage(nn.Module):
     """A residual block, followed by attention where it is wished."""
 
     def __init__(self, block: ResidualBlock, attention: Attention | None) -> None:
@@ -50,7 +50,7 @@ class Stage(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class UNetSizes:
     """The measures of a U-Net.
 
     Attributes:
@@ -83,20 +83,20 @@ class Plan:
                 expected=f"levels between 0 (full resolution) and {len(self.widths) - 1}",
             )
 
-    def stage(self, level: int, channels_in: int, *, channels_skip: int = 0) -> Stage:
+    def stage(self, level: int, channels_in: int, *, channels_skip: int = 0) -> _Stage:
         """A stage of this level."""
         width = self.widths[level]
         block = ResidualBlock(
             channels_in, width, channels_skip=channels_skip, dimensions=self.dimensions, dropout=self.dropout
         )
         attention = Attention(width, head_channels=self.head_channels) if level in self.attention else None
-        return Stage(block, attention)
+        return _Stage(block, attention)
 
 
 class Encoder(nn.Module):
     """From full resolution down. `channels` lists the channels of what it returns."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: UNetSizes) -> None:
         super().__init__()
         self.recompute = plan.recompute
         self.levels, self.shrink = nn.ModuleList(), nn.ModuleList()
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Back up to full resolution, one skip for each block."""
 
-    def __init__(self, plan: Plan, skips: Sequence[int]) -> None:
+    def __init__(self, plan: UNetSizes, skips: Sequence[int]) -> None:
         super().__init__()
         self.recompute = plan.recompute
         self.levels, self.grow = nn.ModuleList(), nn.ModuleList()
@@ -189,7 +189,7 @@ class UNet(nn.Module):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        plan = Plan(
+        plan = UNetSizes(
             widths=tuple(channels * multiplier for multiplier in multipliers),
             blocks=blocks,
             attention=tuple(attention),

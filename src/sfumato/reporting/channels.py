@@ -14,18 +14,18 @@ from jaxtyping import UInt8
 AnyImage = UInt8[np.ndarray, "h w channels"]
 """An image of any number of channels, 0..255."""
 
-Picture = UInt8[np.ndarray, "h w c"]
+DisplayImage = UInt8[np.ndarray, "h w c"]
 """What can be seen: 1 channel (grey) or 3 (red, green, blue), 0..255."""
 
 SEAM = 96
 """Grey between the panels of one image, where the gaps between images are white."""
 
-MOST = 16
+_MOST = 16
 """Panels of an image at most: of more channels those that are equally spaced."""
 
 
 def as_picture(
-    image: AnyImage, drawn: Callable[[Picture], np.ndarray] = lambda picture: picture
+    image: AnyImage, drawn: Callable[[DisplayImage], np.ndarray] = lambda picture: picture
 ) -> UInt8[np.ndarray, "height width c"]:
     """The image as it can be seen.
 
@@ -36,7 +36,7 @@ def as_picture(
     height, width, channels = image.shape
     if channels in (1, 3):
         return drawn(image)
-    chosen = [place * channels // min(channels, MOST) for place in range(min(channels, MOST))]
+    chosen = [place * channels // min(channels, _MOST) for place in range(min(channels, _MOST))]
     parts = [drawn(np.ascontiguousarray(image[..., channel : channel + 1])) for channel in chosen]
     shown = np.stack(parts or [np.zeros((height, width, 1), np.uint8)])
     return arranged(shown, math.ceil(len(shown) ** 0.5), shade=SEAM)

@@ -21,7 +21,7 @@ from sfumato.escape import for_html
 from sfumato.plain import in_form, ours
 from sfumato.reporting.asked import asked_of
 from sfumato.reporting.content import Section
-from sfumato.reporting.reading import read_json
+from sfumato.reporting.reading import read_optional_json
 from sfumato.reporting.sections.audit import audit_section
 from sfumato.reporting.sections.datasets import dataset_section
 from sfumato.reporting.sections.derived import ERROR, WEIGHT, interpolation_section, reconstruction_section
@@ -42,7 +42,7 @@ ALWAYS = "For research. Not a medical device: no decision about a patient may re
 CHECKED = "check.html"
 """The page that `check` has written already."""
 
-KINDS: dict[object, Callable[[Path], Section]] = {
+_KINDS: dict[object, Callable[[Path], Section]] = {
     "masks": scores_section,
     "images": images_section,
     "proof": proof_section,
@@ -128,8 +128,8 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
     if (folder / "log.jsonl").is_file() or (folder / "recipe.yaml").is_file():
         return run_section
     kind = _summary(folder).get("kind")
-    if isinstance(kind, str) and kind in KINDS:
-        return KINDS[kind]
+    if isinstance(kind, str) and kind in _KINDS:
+        return _KINDS[kind]
     if (folder / "scores.csv").is_file():
         return scores_section
     if (folder / TRIALS).is_file() and (folder / "study.db").is_file():
@@ -153,7 +153,7 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
 
 def _summary(folder: Path) -> dict[str, Any]:
     """What the folder says of itself in short; nothing without a summary."""
-    summary = read_json(folder / "summary.json")
+    summary = read_optional_json(folder / "summary.json")
     return summary if isinstance(summary, dict) else {}
 
 

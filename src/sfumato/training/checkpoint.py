@@ -36,13 +36,13 @@ from sfumato.plain import read_object, shaped
 from sfumato.shortage import raise_shortage, shortage
 from sfumato.training.marks import STEP
 from sfumato.training.marks import marked as marked
-from sfumato.training.weights import load_weights, plain
+from sfumato.training.weights import load_weights, plain_tensors
 from sfumato.wording import told_size
 
-FORMAT = 1
+_FORMAT = 1
 """Version of the layout; a reader refuses a newer one."""
 
-MANIFEST, STATE, WEIGHTS = "MANIFEST.json", "state.json", ".safetensors"
+MANIFEST, STATE, _WEIGHTS = "MANIFEST.json", "state.json", ".safetensors"
 _HEADED = frozenset({"model", "ema"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LONGEST_NAME = 32
@@ -79,7 +79,7 @@ class Checkpoint:
             ModelError: it has no such file.
         """
         if stem not in self.tensors:
-            raise ModelError(f"{self.path} holds no {stem}{WEIGHTS}", expected="a checkpoint of this recipe")
+            raise ModelError(f"{self.path} holds no {stem}{_WEIGHTS}", expected="a checkpoint of this recipe")
         return self.tensors[stem]
 
 
@@ -139,7 +139,7 @@ def mark(folder: Path, name: str, path: Path) -> None:
         sync_folder(folder)
 
 
-def named(path: Path) -> Path | None:
+def named_checkpoint(path: Path) -> Path | None:
     """The checkpoint that a path names: its own folder, or a text file such as `checkpoints/best` that names it."""
     if (path / MANIFEST).is_file():
         return path
@@ -210,11 +210,11 @@ def _stage(
     staging.mkdir()
     digests = {}
     for stem, group in tensors.items():
-        content = safetensors.torch.save(plain(group), dict(headers) if stem in _HEADED else None)
-        digests[stem + WEIGHTS] = _write(staging / (stem + WEIGHTS), content)
+        content = safetensors.torch.save(plain_tensors(group), dict(headers) if stem in _HEADED else None)
+        digests[stem + _WEIGHTS] = _write(staging / (stem + _WEIGHTS), content)
     digests[STATE] = _write(staging / STATE, json.dumps(state, indent=1).encode())
     versions = {name: importlib.metadata.version(name) for name in ("sfumato", "torch")}
-    manifest = {"format": FORMAT, "step": step, "versions": versions, "files": digests}
+    manifest = {"format": _FORMAT, "step": step, "versions": versions, "files": digests}
     _write(staging / MANIFEST, json.dumps(manifest, indent=1).encode())
     sync_folder(staging)
 
@@ -292,9 +292,9 @@ def _manifest(path: Path) -> _Manifest:
         raise _DamageError(f"{MANIFEST} is missing")
     content = read_object(path / MANIFEST, lambda _: _DamageError(f"{MANIFEST} is damaged"))
     version = content.get("format")
-    if isinstance(version, int) and version > FORMAT:
+    if isinstance(version, int) and version > _FORMAT:
         raise ModelError(f"{path}: made by a newer sfumato (format {str(version)[:20]})", remedy="update sfumato")
-    if version != FORMAT:
+    if version != _FORMAT:
         raise _DamageError(f"{MANIFEST} is damaged")
     return shaped(_Manifest.model_validate, content, lambda finding: _DamageError(f"{MANIFEST} {finding}"))
 
@@ -316,7 +316,7 @@ def _file_defect(file: Path, entry: _File) -> str | None:
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
     manifest = _manifest(path)
-    files = [path / name for name in manifest.files if name.endswith(WEIGHTS)]
+    files = [path / name for name in manifest.files if name.endswith(_WEIGHTS)]
     parts = {file.stem: load_weights(file) for file in files}
     return Checkpoint(
         path=path,

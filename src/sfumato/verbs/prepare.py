@@ -11,8 +11,7 @@ from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import UsageError
 from sfumato.experiment.claim import Claim, home_of
-from sfumato.experiment.dataset import prepare_into
-from sfumato.experiment.dataset import rehearse as rehearse_cases
+from sfumato.experiment.dataset import prepare_into, rehearse_cases
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.progress import say
@@ -21,7 +20,7 @@ from sfumato.training.signals import going_on_later
 from sfumato.verbs.bounds import check_workers
 
 THREE_SHARES = "three shares that add up to 1, like 0.7/0.15/0.15"
-Intensity = Literal["auto", "unit", "window", "percentile", "zscore"]
+_Intensity = Literal["auto", "unit", "window", "percentile", "zscore"]
 Size = int | tuple[int, int] | Literal["auto"]
 """Pixels of both sides; height and width; or the images' median, within reason."""
 
@@ -82,7 +81,7 @@ class Preparation:
     spacing: float | None = None
     grey: bool = False
     modality: Modality = "auto"
-    intensity: Intensity = "auto"
+    intensity: _Intensity = "auto"
     window: tuple[float, float] | None = None
     keep_empty: float = 1.0
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)
@@ -109,7 +108,7 @@ class Preparation:
         return {f"data.{name}": value for name, value in given.items() if value is not None}
 
 
-AS_PLANNED = Preparation()
+_AS_PLANNED = Preparation()
 """Nothing said: what the source is like decides."""
 
 
@@ -133,7 +132,7 @@ def prepare(
     *,
     out: Path | str,
     reading: Reading = AS_FOUND,
-    preparation: Preparation = AS_PLANNED,
+    preparation: Preparation = _AS_PLANNED,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Prepared:
@@ -169,7 +168,7 @@ def rehearse(
     *,
     out: Path | str,
     reading: Reading = AS_FOUND,
-    preparation: Preparation = AS_PLANNED,
+    preparation: Preparation = _AS_PLANNED,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Rehearsed:

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sfumato.data.augmentation.augment import Flips, flipped
-from sfumato.data.augmentation.pipe import COLOURS, WHOLE, Pipe
+from sfumato.data.augmentation.pipe import COLOUR_LABELS, WHOLE_LABELS, Pipe
 from sfumato.data.augmentation.warp import Maps, warped
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Masks, PerItem
@@ -41,8 +41,8 @@ LARGEST_SHIFT = 1 / 8
 OBLIQUE = 0.5
 """Share of the stretched images that are stretched along another direction than across."""
 
-Labels = Float[Tensor, "b labels"]
-Colours = Float[Tensor, "b 4 4"]
+_Labels = Float[Tensor, "b labels"]
+_Colours = Float[Tensor, "b 4 4"]
 
 
 class Numbers(NamedTuple):
@@ -64,7 +64,7 @@ class Numbers(NamedTuple):
     saturation: Tensor
 
 
-class Drawn(NamedTuple):
+class RandomNumbers(NamedTuple):
     """What was drawn.
 
     Attributes:
@@ -76,7 +76,7 @@ class Drawn(NamedTuple):
     gates: Numbers
 
 
-class Parameters(NamedTuple):
+class NonLeakingParameters(NamedTuple):
     """What is done to each item; on the CPU.
 
     Attributes:
@@ -88,15 +88,15 @@ class Parameters(NamedTuple):
         colours: equation (5).
     """
 
-    labels: Labels
+    labels: _Labels
     flips: Flips
     turns: Int64[Tensor, " b"]
     whole_shift: Int64[Tensor, "b 2"]
     maps: Maps
-    colours: Colours
+    colours: _Colours
 
 
-def draw(noise: Noise) -> Drawn:
+def draw_numbers(noise: Noise) -> RandomNumbers:
     """Numbers for as many items as `noise` has generators."""
     host = noise.on("cpu")
     u, gates = host.uniform(9), host.uniform(14)
@@ -106,20 +106,20 @@ def draw(noise: Noise) -> Drawn:
         stretch=w[:, 1], oblique=u[:, 6], shift=w[:, 2:4], brightness=w[:, 4], contrast=w[:, 5], inversion=u[:, 7],
         hue=u[:, 8], saturation=w[:, 6],
     )  # fmt: skip
-    return Drawn(values, Numbers(*gates.unbind(1)))
+    return RandomNumbers(values, Numbers(*gates.unbind(1)))
 
 
-def decide(drawn: Drawn, pipe: Pipe, *, height: int, width: int) -> Parameters:
+def decide_parameters(drawn: RandomNumbers, pipe: Pipe, *, height: int, width: int) -> NonLeakingParameters:
     """What the drawn numbers mean for images of a size; a pure function."""
     w = _gated(drawn, pipe)
     side = torch.tensor([width, height])
     whole_shift = torch.round(w.whole_shift * LARGEST_SHIFT * side).long()
     turns = w.turn.long()
-    return Parameters(
+    return NonLeakingParameters(
         labels=torch.cat([
             _geometric_labels(w),
-            _whole_labels(turns, whole_shift / (LARGEST_SHIFT * side))[:, : WHOLE * pipe.whole],
-            _colour_labels(w)[:, : COLOURS * pipe.coloured],
+            _whole_labels(turns, whole_shift / (LARGEST_SHIFT * side))[:, : WHOLE_LABELS * pipe.whole],
+            _colour_labels(w)[:, : COLOUR_LABELS * pipe.coloured],
         ], dim=1),
         flips=torch.stack([w.upend, w.mirror], 1) > 0,
         turns=turns,
@@ -129,24 +129,24 @@ def decide(drawn: Drawn, pipe: Pipe, *, height: int, width: int) -> Parameters:
     )  # fmt: skip
 
 
-def apply(images: Data, parameters: Parameters) -> Data:
+def apply_non_leaking(images: Data, parameters: NonLeakingParameters) -> Data:
     """Augmented images, same shape; those to which nothing is done are as they were.
 
     Args:
         images: (b, c, h, w) in [-1, 1]; `Pipe.check` says which are possible.
-        parameters: from `decide`, for this size.
+        parameters: from `decide_parameters`, for this size.
     """
     colours = parameters.colours
     return _changed(_moved(images, parameters), _recoloured, colours, (colours != torch.eye(4)).flatten(1).any(1))
 
 
-def apply_to_masks(masks: Masks, parameters: Parameters, *, classes: int) -> Masks:
+def apply_to_masks(masks: Masks, parameters: NonLeakingParameters, *, classes: int) -> Masks:
     """Masks that move with their images: each pixel has the class that takes the largest share of it."""
     shares = functional.one_hot(masks.long(), classes).movedim(-1, 1).float()
     return _moved(shares, parameters).argmax(1).to(masks.dtype)
 
 
-def _moved(images: Data, parameters: Parameters) -> Data:
+def _moved(images: Data, parameters: NonLeakingParameters) -> Data:
     """All geometry."""
     turns, whole_shift, maps = parameters.turns, parameters.whole_shift, parameters.maps
     images = _changed(flipped(images, parameters.flips), _turned, turns, turns != 0)
@@ -154,7 +154,7 @@ def _moved(images: Data, parameters: Parameters) -> Data:
     return _changed(images, warped, maps, (maps != torch.eye(3)).flatten(1).any(1))
 
 
-def _gated(drawn: Drawn, pipe: Pipe) -> Numbers:
+def _gated(drawn: RandomNumbers, pipe: Pipe) -> Numbers:
     """The drawn numbers in the units of the equations, 0 where an operation is not done."""
     u = drawn.values
     values = u._replace(
@@ -170,16 +170,16 @@ def _gated(drawn: Drawn, pipe: Pipe) -> Numbers:
     return done._replace(oblique=torch.where(done.stretch == 0, 0.0, done.oblique))  # so that the map is exactly none
 
 
-def _geometric_labels(w: Numbers) -> Labels:
+def _geometric_labels(w: Numbers) -> _Labels:
     turned = [w.angle.cos() - 1, w.angle.sin(), w.stretch * w.oblique.cos(), w.stretch * w.oblique.sin()]
     return torch.stack([w.mirror, w.upend, w.scale, *turned, *w.shift.unbind(1)], 1)
 
 
-def _whole_labels(turns: Int64[Tensor, " b"], shares: Float[Tensor, "b 2"]) -> Labels:
+def _whole_labels(turns: Int64[Tensor, " b"], shares: Float[Tensor, "b 2"]) -> _Labels:
     return torch.cat([torch.stack([(turns == 1) | (turns == 2), turns >= 2], 1), shares], 1)
 
 
-def _colour_labels(w: Numbers) -> Labels:
+def _colour_labels(w: Numbers) -> _Labels:
     return torch.stack([w.brightness, w.contrast, w.inversion, w.hue.cos() - 1, w.hue.sin(), w.saturation], 1)
 
 
@@ -204,7 +204,7 @@ def _diagonal(values: Float[Tensor, "b n"]) -> Float[Tensor, "b n_1 n_1"]:
     return torch.cat([values, torch.ones_like(values[:, :1])], 1).diag_embed()
 
 
-def _colours(w: Numbers) -> Colours:
+def _colours(w: Numbers) -> _Colours:
     """Equation (5)."""
     ones = torch.ones(3)
     grey = torch.outer(ones, ones) / 3
@@ -246,7 +246,7 @@ def _reflected(shift: Int64[Tensor, " b"], side: int) -> Int64[Tensor, "b side"]
     return torch.minimum(place, 2 * (side - 1) - place)
 
 
-def _recoloured(images: Data, colours: Colours) -> Data:
+def _recoloured(images: Data, colours: _Colours) -> Data:
     """Grey images are treated as RGB and averaged."""
     colours = colours.to(images)
     rgb = images.expand(-1, 3, -1, -1)

@@ -21,8 +21,8 @@ import numpy as np
 
 from sfumato.data.conversion.setting import (
     Conversion,
-    Meaning,
-    Step,
+    ConversionStep,
+    MaskMeaning,
     fits_png,
     one_channel_count,
     with_progress,
@@ -34,13 +34,13 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.errors import DataError, UsageError, listed
 
-NAME = re.compile(r"Dataset\d{3}_\w+")
+_NAME = re.compile(r"Dataset\d{3}_\w+")
 
-RGB = ("R", "G", "B")
+_RGB = ("R", "G", "B")
 """Names of colour channels, by which nnU-Net knows how to scale them."""
 
 
-def write_nnunet(conversion: Conversion, folder: Path) -> Iterator[Step]:
+def write_nnunet(conversion: Conversion, folder: Path) -> Iterator[ConversionStep]:
     """Write images and masks below an empty folder.
 
     Raises:
@@ -71,7 +71,7 @@ def refuse_name(folder: Path) -> None:
     Raises:
         UsageError: it is not like Dataset001_Name.
     """
-    if not NAME.fullmatch(folder.name):
+    if not _NAME.fullmatch(folder.name):
         raise UsageError(
             f"nnU-Net does not find a data set in a folder called {folder.name}",
             expected="Dataset, three digits, an underline and a name",
@@ -80,17 +80,17 @@ def refuse_name(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class _Part:
     """The two folders of training or test cases."""
 
     images: Path
     labels: Path
 
 
-def open_part(folder: Path, split: str | None) -> Part:
+def open_part(folder: Path, split: str | None) -> _Part:
     """The folders of the cases of a split, which now exist."""
     end = "Ts" if split == "test" else "Tr"
-    part = Part(folder / f"images{end}", folder / f"labels{end}")
+    part = _Part(folder / f"images{end}", folder / f"labels{end}")
     for path in (part.images, part.labels):
         path.mkdir(parents=True, exist_ok=True)
     return part
@@ -112,7 +112,7 @@ def _channels(conversion: Conversion) -> tuple[tuple[str, ...], bool]:
     """Names of the channels, and whether they are the colours of one file."""
     count = one_channel_count(conversion)
     if all(len(parts) == 1 for parts in conversion.stock.channels) and count in (1, 3):
-        return (RGB, True) if count == 3 else ((conversion.found.modality or "image",), False)
+        return (_RGB, True) if count == 3 else ((conversion.found.modality or "image",), False)
     return tuple(f"channel {number}" for number in range(count)), False
 
 
@@ -147,17 +147,17 @@ def _folds(conversion: Conversion, splits: Mapping[str, str]) -> Sequence[Mappin
     return [splits] if {"train", "validation"} <= set(splits.values()) else []
 
 
-def label_indices(raw: Plane, meaning: Meaning) -> Plane:
+def label_indices(raw: Plane, meaning: MaskMeaning) -> Plane:
     """Class indices of a mask as nnU-Net wants them."""
     return _consecutive(meaning.rule.apply(raw), meaning)
 
 
-def _consecutive(classes: Plane, meaning: Meaning) -> Plane:
+def _consecutive(classes: Plane, meaning: MaskMeaning) -> Plane:
     """Pixels to ignore get the index after the last class."""
     return np.where(classes == IGNORED, np.uint8(len(meaning.names)), classes)
 
 
-def label_names(meaning: Meaning) -> tuple[dict[str, int | list[int]], list[int]]:
+def label_names(meaning: MaskMeaning) -> tuple[dict[str, int | list[int]], list[int]]:
     """The entries `labels` and `regions_class_order` of `dataset.json`.
 
     nnU-Net paints regions one over the other in the order in which they are named, each in the class index that stands

@@ -17,12 +17,12 @@ from jaxtyping import Integer, Shaped
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
 
-TABLE = "labelmap.txt"
+LABELMAP_FILE = "labelmap.txt"
 
 ABOVE = 3
 """How many folders above that of a mask the table may lie: masks/, SegmentationClass/, train/masks/."""
 
-MOST = 24
+_MOST = 24
 """Colours that may be classes; smooth edges and JPEG make far more."""
 
 _LINE = re.compile(r"(?P<name>[^:]+):(?P<red>\d{1,3}),(?P<green>\d{1,3}),(?P<blue>\d{1,3})(?::.*)?")
@@ -64,7 +64,7 @@ def find_colours(path: Path) -> Colours | None:
         DataError: it cannot be read, or two classes have one colour.
     """
     for folder in list(path.parents)[: ABOVE + 1]:
-        if (table := folder / TABLE).is_file():
+        if (table := folder / LABELMAP_FILE).is_file():
             return _read(table)
     return None
 
@@ -82,10 +82,10 @@ def way_with_table(colours: frozenset[int]) -> str:
     """
     drawn = sorted(colours - {0}, reverse=True)
     lines = ["background:0,0,0::", *(f"colour_{n}:{_told(code)}::" for n, code in enumerate(drawn, start=1))]
-    named = f", your names for colour_1 ...:\n{listed(lines)}" if 0 < len(drawn) <= MOST else ": name:red,green,blue::"
+    named = f", your names for colour_1 ...:\n{listed(lines)}" if 0 < len(drawn) <= _MOST else ": name:red,green,blue::"
     return (
         "save it as a grey or palette image whose values are the classes; or write what its colours mean into "
-        f"{TABLE} beside it, a line each{named}"
+        f"{LABELMAP_FILE} beside it, a line each{named}"
     )
 
 

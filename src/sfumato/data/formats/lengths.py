@@ -11,7 +11,7 @@ from sfumato.data.formats.volume import Alternative
 from sfumato.errors import DataError
 from sfumato.escape import visible
 
-MILLIMETRES = {
+_MILLIMETRES = {
     "mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "millimetre": 1.0, "millimetres": 1.0,
     "um": 0.001, "\u00b5m": 0.001, "\u03bcm": 0.001, "micron": 0.001, "microns": 0.001, "micrometer": 0.001,
     "micrometers": 0.001, "micrometre": 0.001, "micrometres": 0.001,
@@ -22,13 +22,13 @@ MILLIMETRES = {
 """Of units of length as headers spell them; both letters for micro are written."""
 
 
-UNKNOWN = ("", "?", "none", "unknown", "pixel", "pixels", "voxel", "voxels", "???")
+_UNKNOWN = ("", "?", "none", "unknown", "pixel", "pixels", "voxel", "voxels", "???")
 """What stands for no unit."""
 
 IGNORING = "the place that programs give it which ignore its unit"
 
 
-class Unit(NamedTuple):
+class LengthUnit(NamedTuple):
     """The unit of length of a header that names it in words.
 
     Attributes:
@@ -48,24 +48,26 @@ class Unit(NamedTuple):
         return () if self.millimetres == 1 else (Alternative(affine, IGNORING),)
 
 
-def unit_of(path: Path, named: Iterable[str]) -> Unit:
+def unit_of(path: Path, named: Iterable[str]) -> LengthUnit:
     """The unit of the axes in space, as a header of NRRD or MetaImage names it; millimetres where it does not.
 
     Raises:
         DataError: axes have different units.
     """
-    said = sorted({name.strip() for name in named if name and name.strip().lower() not in UNKNOWN})
-    known = {MILLIMETRES.get(name if name in MILLIMETRES else name.lower()) for name in said}
+    said = sorted({name.strip() for name in named if name and name.strip().lower() not in _UNKNOWN})
+    known = {_MILLIMETRES.get(name if name in _MILLIMETRES else name.lower()) for name in said}
     if len(known) > 1:
         raise DataError(
             f"{path}: its axes have several units of length ({', '.join(map(visible, said))})",
             expected="one unit for all axes in space", remedy="save it in millimetres", code="DATA-032",
         )  # fmt: skip
     if not said:
-        return Unit()
+        return LengthUnit()
     if (found := known.pop()) is None:
-        return Unit(notes=(f"the unit of lengths is {visible(said[0])}, which is not known: taken for millimetres",))
-    return Unit() if found == 1 else Unit(found, (scaled_note(said[0]),))
+        return LengthUnit(
+            notes=(f"the unit of lengths is {visible(said[0])}, which is not known: taken for millimetres",)
+        )
+    return LengthUnit() if found == 1 else LengthUnit(found, (scaled_note(said[0]),))
 
 
 def scaled(affine: Affine, millimetres: float) -> Affine:

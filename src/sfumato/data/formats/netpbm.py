@@ -26,24 +26,24 @@ from jaxtyping import Shaped
 from sfumato.data.formats.content import SLACK
 from sfumato.data.formats.pillow import MAX_PIXELS, refuse_huge, several_frames, too_large
 
-SUFFIXES = (".pgm", ".ppm", ".pbm", ".pnm", ".pgm.gz", ".ppm.gz", ".pbm.gz", ".pnm.gz")
-MOST = 6 * MAX_PIXELS + SLACK
+NETPBM_SUFFIXES = (".pgm", ".ppm", ".pbm", ".pnm", ".pgm.gz", ".ppm.gz", ".pbm.gz", ".pnm.gz")
+MOST_BYTES = 6 * MAX_PIXELS + SLACK
 """Bytes that a packed picture may grow to: those of the largest that is decoded."""
 
 BITMAPS = b"14"
 """Kinds that have no number for white."""
 
-CHANNELS = {b"1": 1, b"2": 1, b"3": 3, b"4": 1, b"5": 1, b"6": 3}
+_CHANNELS = {b"1": 1, b"2": 1, b"3": 3, b"4": 1, b"5": 1, b"6": 3}
 SKIPPED = rb"(?:[ \t\n\v\f\r]|#[^\n\r]*[\n\r])"
 """White space and comments, which may stand before each number of a header."""
 
-BEGINNING = re.compile(rb"P([1-6])(?=[ \t\n\v\f\r#])")
-NUMBER = re.compile(SKIPPED + rb"*(\d{1,9})")
+_BEGINNING = re.compile(rb"P([1-6])(?=[ \t\n\v\f\r#])")
+_NUMBER = re.compile(SKIPPED + rb"*(\d{1,9})")
 COMMENT = re.compile(rb"#[^\n\r]*")
-WHITE, DEEP_WHITE = 255, 65535
+_WHITE, _DEEP_WHITE = 255, 65535
 
 
-class Header(NamedTuple):
+class _Header(NamedTuple):
     """What stands before the pixels: the kind by its digit, the size, the number for white, and where it ends."""
 
     kind: bytes
@@ -55,7 +55,7 @@ class Header(NamedTuple):
     @property
     def samples(self) -> int:
         """Numbers of the picture."""
-        return self.width * self.height * CHANNELS[self.kind]
+        return self.width * self.height * _CHANNELS[self.kind]
 
     @property
     def is_text(self) -> bool:
@@ -65,7 +65,7 @@ class Header(NamedTuple):
 
 def is_netpbm(content: bytes) -> bool:
     """Whether a file begins like a portable picture."""
-    return BEGINNING.match(content) is not None
+    return _BEGINNING.match(content) is not None
 
 
 def is_packed(content: bytes) -> bool:
@@ -73,7 +73,7 @@ def is_packed(content: bytes) -> bool:
     return content.startswith(b"\x1f\x8b")
 
 
-def unpacked(path: Path, content: bytes) -> bytes:
+def unpacked_gzip(path: Path, content: bytes) -> bytes:
     """What gzip packed, its check sum verified.
 
     Raises:
@@ -81,9 +81,9 @@ def unpacked(path: Path, content: bytes) -> bytes:
         EOFError, OSError, ValueError, zlib.error: it is cut or damaged, or packed twice.
     """
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        found = file.read(MOST + 1)
-    if len(found) > MOST:
-        raise too_large(path, f"it grows to more than {MOST:,} bytes")
+        found = file.read(MOST_BYTES + 1)
+    if len(found) > MOST_BYTES:
+        raise too_large(path, f"it grows to more than {MOST_BYTES:,} bytes")
     if is_packed(found):
         raise ValueError("it is packed twice")
     return found
@@ -105,33 +105,33 @@ def decode_netpbm(path: Path, content: bytes, *, stored: bool) -> Shaped[np.ndar
     refuse_huge(path, header.width, header.height)
     numbers = _of_text(header, content) if header.is_text else _of_bytes(header, path, content)
     if header.kind in BITMAPS:
-        numbers = WHITE * (1 - numbers)
+        numbers = _WHITE * (1 - numbers)
     elif numbers.max(initial=0) > header.white:
         raise ValueError(f"it has the number {numbers.max()}, white is {header.white}")
-    elif header.white < WHITE and not stored:
-        numbers = (numbers.astype(np.uint16) * WHITE + header.white // 2) // header.white
-    colours = (3,) if CHANNELS[header.kind] == 3 else ()
-    depth = np.uint8 if header.white <= WHITE else np.uint16
+    elif header.white < _WHITE and not stored:
+        numbers = (numbers.astype(np.uint16) * _WHITE + header.white // 2) // header.white
+    colours = (3,) if _CHANNELS[header.kind] == 3 else ()
+    depth = np.uint8 if header.white <= _WHITE else np.uint16
     return np.asarray(numbers.astype(depth).reshape(header.height, header.width, *colours))
 
 
-def _header(content: bytes) -> Header:
+def _header(content: bytes) -> _Header:
     kind = content[1:2]
     end, said = 2, list[int]()
     for _ in range(2 if kind in BITMAPS else 3):
-        if (found := NUMBER.match(content, end)) is None:
+        if (found := _NUMBER.match(content, end)) is None:
             raise ValueError("its header lacks a size or the number for white")
         end = found.end()
         said.append(int(found[1]))
     width, height, white = (*said, 1)[:3]
-    if not width or not height or not 1 <= white <= DEEP_WHITE:
+    if not width or not height or not 1 <= white <= _DEEP_WHITE:
         raise ValueError(f"its header announces {width} x {height} pixels, and {white} for white")
-    return Header(kind, width, height, white, end + 1)  # one character of white space stands behind the last number
+    return _Header(kind, width, height, white, end + 1)  # one character of white space stands behind the last number
 
 
-def _of_bytes(header: Header, path: Path, content: bytes) -> Shaped[np.ndarray, " n"]:
-    width = 1 if header.white <= WHITE else 2
-    row = math.ceil(header.width / 8) if header.kind in BITMAPS else header.width * CHANNELS[header.kind] * width
+def _of_bytes(header: _Header, path: Path, content: bytes) -> Shaped[np.ndarray, " n"]:
+    width = 1 if header.white <= _WHITE else 2
+    row = math.ceil(header.width / 8) if header.kind in BITMAPS else header.width * _CHANNELS[header.kind] * width
     size, there = header.height * row, len(content) - header.end
     if there < size:
         raise ValueError(f"it has {max(0, there):,} of {size:,} bytes of pixels")
@@ -150,7 +150,7 @@ def _refuse_more(path: Path, behind: bytes) -> None:
         raise ValueError(f"{len(behind):,} bytes stand behind the pixels that its header announces")
 
 
-def _of_text(header: Header, content: bytes) -> Shaped[np.ndarray, " n"]:
+def _of_text(header: _Header, content: bytes) -> Shaped[np.ndarray, " n"]:
     """Numbers between white space; digits of a bitmap need none."""
     text = COMMENT.sub(b"", content[header.end - 1 :])
     found = re.findall(rb"[01]", text) if header.kind in BITMAPS else text.split()

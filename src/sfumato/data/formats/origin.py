@@ -16,17 +16,17 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Literal
 
-Kind = Literal["synthetic", "derived", "predicted"]
+OriginKind = Literal["synthetic", "derived", "predicted"]
 """Made of noise; made by a model from an image that exists; a mask or map that a model drew of an image."""
 
-DESCRIPTION: dict[Kind, str] = {
+DESCRIPTION: dict[OriginKind, str] = {
     "synthetic": "AI-generated image: made of noise by a model, not taken of a patient.",
     "derived": "AI-altered image: a model made it from an image that exists, which may show a patient.",
     "predicted": "AI prediction: drawn by a model, reviewed by no person.",
 }
 DISCLAIMER = "For research. Not for diagnosis or treatment."
 
-SOURCE_TYPE: dict[Kind, str] = {
+SOURCE_TYPE: dict[OriginKind, str] = {
     "synthetic": "trainedAlgorithmicMedia",
     "derived": "compositeWithTrainedAlgorithmicMedia",
 }
@@ -34,7 +34,7 @@ SOURCE_TYPE: dict[Kind, str] = {
 
 NEWSCODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
-INTENT: dict[Kind, str] = {"synthetic": "AI synthetic", "derived": "AI derived", "predicted": "AI prediction"}
+INTENT: dict[OriginKind, str] = {"synthetic": "AI synthetic", "derived": "AI derived", "predicted": "AI prediction"}
 """Kinds in 15 characters."""
 
 XMP_KEY = "XML:com.adobe.xmp"
@@ -60,7 +60,7 @@ class Origin:
         facts: what is needed besides to make it again, such as seed and class.
     """
 
-    kind: Kind
+    kind: OriginKind
     model: str
     recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -83,7 +83,7 @@ class Origin:
         return f"{INTENT[self.kind]}, not reviewed; model {self.model[:16]}; {self.software}"[:DESCRIP]
 
 
-KEPT = (
+_KEPT = (
     "Synthetic", "Predicted", "Description", "Disclaimer", "Software", "Model", "Recipe", "Seed", "Class", "Sampler",
     "Steps", "Grid", "Start", "Eta", "Order", "Alpha", "Churn", "Churn low", "Churn high", "Churn scale",
     "Path schedule", "Path scaling", "Guidance", "Guidance interval", "Guide", "Upsample", "Members", "Views", "Twin",
@@ -96,7 +96,7 @@ def said_in_texts(texts: Mapping[str, object]) -> dict[str, str]:
     """Of the texts of any PNG or TIFF those that sfumato wrote; none where another program did."""
     if not str(texts.get("Software", "")).startswith("sfumato "):
         return {}
-    return {key: str(texts[key]) for key in KEPT if key in texts}
+    return {key: str(texts[key]) for key in _KEPT if key in texts}
 
 
 def source_type(content: bytes) -> str | None:

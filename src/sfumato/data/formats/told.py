@@ -12,7 +12,7 @@ from typing import Any
 from sfumato.data.formats.dicom.file import is_dicom, read_dataset
 from sfumato.data.formats.endings import VOLUMES
 from sfumato.data.formats.image import read_image
-from sfumato.data.formats.nifti import read_words
+from sfumato.data.formats.nifti import read_intent
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, said_in_texts, source_type
 from sfumato.data.formats.picture import open_picture
 from sfumato.data.formats.png import SIGNATURE
@@ -20,7 +20,7 @@ from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.tiff import is_tiff, read_texts
 from sfumato.files import read_file
 
-TAGS = ("ImageType", "Manufacturer", "SoftwareVersions", "SeriesDescription", "SegmentSequence")
+_TAGS = ("ImageType", "Manufacturer", "SoftwareVersions", "SeriesDescription", "SegmentSequence")
 
 
 def read_origin(path: Path) -> dict[str, str]:
@@ -58,13 +58,13 @@ def _texts(content: bytes) -> Mapping[str, object]:
 
 
 def _in_nifti(path: Path) -> dict[str, str]:
-    intent, described = read_words(path)
+    intent, described = read_intent(path)
     kind = next((kind for kind, word in INTENT.items() if word == intent and "sfumato" in described), None)
     return {} if kind is None else {"Description": DESCRIPTION[kind], "descrip": described}
 
 
 def _in_dicom(path: Path) -> dict[str, str]:
-    tags = read_dataset(path, TAGS)
+    tags = read_dataset(path, _TAGS)
     if tags.get("Manufacturer") != "sfumato":
         return {}
     said = {"Series": str(tags.get("SeriesDescription", "")), "Software": f"sfumato {tags.get('SoftwareVersions', '')}"}

@@ -14,30 +14,30 @@ from typing import Literal
 import numpy as np
 
 from sfumato.data.formats.grid import GRID_TOLERANCE, codes_of
-from sfumato.data.formats.volume import Axis, Header, count_planes, spacing
+from sfumato.data.formats.volume import Axis, VolumeHeader, count_planes, spacing
 from sfumato.data.source.cine import are_colours, components
 from sfumato.errors import DataError
 
 ALL: Literal["all"] = "all"
 """All values of a voxel are channels."""
 
-PLANES: Literal["planes"] = "planes"
+_PLANES: Literal["planes"] = "planes"
 """All planes of a volume are channels of one image."""
 
 Component = int | Literal["all", "planes"]
 """Which of several values is the image, or what makes channels of them."""
 
-MOST = 8
+_MOST = 8
 """Values of a voxel up to which labels of one value make channels of them; more may be points in time."""
 
-COLOURS = 3
+_COLOURS = 3
 """Planes that are red, green and blue."""
 
 AXES_OF_PLANES: tuple[Axis, ...] = ("axial", "coronal", "sagittal")
 
 
 def taken(
-    locator: str, image: Header, masks: Mapping[str, Header], said: Component | None, named: int
+    locator: str, image: VolumeHeader, masks: Mapping[str, VolumeHeader], said: Component | None, named: int
 ) -> Sequence[int]:
     """The values of each voxel that are read, a channel each; nothing where there is one, or where all are a colour's.
 
@@ -52,7 +52,7 @@ def taken(
         DataError: there are several, and nobody knows what they are; or the one that was asked for is not there.
     """
     count, has_axis = components(image), len(image.shape) > 3
-    if said in (ALL, PLANES):
+    if said in (ALL, _PLANES):
         return range(image.shape[3]) if has_axis and not are_colours(image) else ()
     if said is not None:
         if said >= (image.shape[3] if has_axis else 1):
@@ -61,12 +61,12 @@ def taken(
     if count == 1:
         return ()
     drawn_once = bool(masks) and all(len(mask.shape) == 3 for mask in masks.values())
-    if count == named or (not named and drawn_once and count <= MOST):
+    if count == named or (not named and drawn_once and count <= _MOST):
         return range(count)
     raise _unclear(locator, image, f"; dataset.json names {named}" if named else "")
 
 
-def _unclear(locator: str, header: Header, more: str) -> DataError:
+def _unclear(locator: str, header: VolumeHeader, more: str) -> DataError:
     count = header.shape[3] if len(header.shape) > 3 else 1
     return DataError(
         f"{locator} has {count} components (shape {' x '.join(map(str, header.shape))}){more}",
@@ -77,7 +77,7 @@ def _unclear(locator: str, header: Header, more: str) -> DataError:
     )
 
 
-def channels_along(image: Header, masks: Iterable[Header], said: Component | None) -> Axis | None:
+def channels_along(image: VolumeHeader, masks: Iterable[VolumeHeader], said: Component | None) -> Axis | None:
     """The axis along which the planes of a volume are channels of one image; None where they are planes.
 
     Args:
@@ -85,17 +85,17 @@ def channels_along(image: Header, masks: Iterable[Header], said: Component | Non
         masks: those of its masks: where these have one plane, three of 8 bits are colours.
         said: what a person said.
     """
-    if len(image.shape) > 3 or said not in (None, PLANES):
+    if len(image.shape) > 3 or said not in (None, _PLANES):
         return None
     axis = min(AXES_OF_PLANES, key=lambda axis: count_planes(image, axis))
     count, drawn = count_planes(image, axis), list(masks)
-    colours = count == COLOURS and image.dtype == np.uint8 and bool(drawn)
+    colours = count == _COLOURS and image.dtype == np.uint8 and bool(drawn)
     if (said is None and not colours) or count == 1:
         return None
     return axis if all(is_plane_of(mask, image, axis) for mask in drawn) else None
 
 
-def is_plane_of(mask: Header, image: Header, axis: Axis) -> bool:
+def is_plane_of(mask: VolumeHeader, image: VolumeHeader, axis: Axis) -> bool:
     """Whether a mask is a single plane as large as those of a volume along an axis, pixel by pixel."""
     sizes = [
         [1 if other == axis else count_planes(image, other) for other in AXES_OF_PLANES],
@@ -110,7 +110,7 @@ def is_plane_of(mask: Header, image: Header, axis: Axis) -> bool:
     )
 
 
-def told(values: Iterable[int], planes: int) -> list[str]:
+def component_notes(values: Iterable[int], planes: int) -> list[str]:
     """What to know of volumes whose values, or planes, were taken for channels.
 
     Args:

@@ -7,19 +7,19 @@ from pathlib import Path
 from sfumato.data.formats.archive import Locator, idx_header, read_array
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found, conclude
-from sfumato.data.source.listing import Entry
-from sfumato.data.source.stacks import class_names
+from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.stacks import image_classes
 from sfumato.errors import DataError, listed
 
-NAME = re.compile(
+_NAME = re.compile(
     r"(?P<prefix>.*?)[._-]?(?P<kind>images|labels)[._-]idx(?P<dimensions>\d)(-ubyte)?(\.gz)?", re.IGNORECASE
 )
-SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "validation"}
+_SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "validation"}
 
 
-def is_idx(entry: Entry) -> bool:
+def is_idx(entry: SourceFile) -> bool:
     """Whether a file is named like one of an IDX pair."""
-    return NAME.fullmatch(entry.name) is not None
+    return _NAME.fullmatch(entry.name) is not None
 
 
 def find_idx_file(path: Path) -> Found:
@@ -28,17 +28,17 @@ def find_idx_file(path: Path) -> Found:
     Raises:
         DataError: as for `find_idx`.
     """
-    wanted = NAME.fullmatch(path.name)
+    wanted = _NAME.fullmatch(path.name)
     beside = [
-        Entry(str(other.absolute()), (other.name,))
+        SourceFile(str(other.absolute()), (other.name,))
         for other in sorted(path.parent.iterdir())
-        if wanted and (named := NAME.fullmatch(other.name)) and named["prefix"] == wanted["prefix"]
+        if wanted and (named := _NAME.fullmatch(other.name)) and named["prefix"] == wanted["prefix"]
         if other == path or named["kind"].lower() == "labels"
     ]
     return find_idx(beside)
 
 
-def find_idx(entries: Sequence[Entry]) -> Found:
+def find_idx(entries: Sequence[SourceFile]) -> Found:
     """The images of the IDX files among entries, with their labels.
 
     Raises:
@@ -47,7 +47,7 @@ def find_idx(entries: Sequence[Entry]) -> Found:
     pairs: dict[tuple[tuple[str, ...], str], dict[str, Path]] = {}
     notes = []
     for entry in entries:
-        if found := NAME.fullmatch(entry.name):
+        if found := _NAME.fullmatch(entry.name):
             pair = pairs.setdefault((entry.parts[:-1], found["prefix"]), {})
             first = pair.setdefault(found["kind"].lower(), Path(entry.locator))
             if str(first) != entry.locator:
@@ -70,14 +70,14 @@ def _pair(prefix: str, images: Path, labels: Path | None) -> list[Case]:
     shape = idx_header(images).shape
     if len(shape) != 3:
         raise DataError(f"{images} has the shape {shape}", expected="(count, height, width)", code="DATA-018")
-    names = class_names(str(labels), read_array(labels), shape[0]) if labels else [None] * shape[0]
+    names = image_classes(str(labels), read_array(labels), shape[0]) if labels else [None] * shape[0]
     digits = len(str(shape[0] - 1))
     return [
         Case(
             id=f"{prefix}_{row:0{digits}d}" if prefix else f"{row:0{digits}d}",
             image=str(Locator(images.absolute(), str(row))),
             label=name,
-            split=SPLITS.get(prefix.lower()),
+            split=_SPLITS.get(prefix.lower()),
         )
         for row, name in enumerate(names)
     ]

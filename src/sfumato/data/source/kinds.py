@@ -9,23 +9,23 @@ from sfumato.data.order import natural
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.words import (
     ABBREVIATED,
+    ALPHANUMERIC,
     BESIDE,
-    CHUNK,
     FILLERS,
     IMAGES,
     MASKS,
     READERS,
     SECONDARY,
-    SPLITS,
+    SPLIT_WORDS,
     VIEWS,
     Token,
     tokens,
 )
 
-SILENT = MASKS | READERS | VIEWS | BESIDE | SPLITS.keys() | IMAGES
+SILENT = MASKS | READERS | VIEWS | BESIDE | SPLIT_WORDS.keys() | IMAGES
 
 
-class Kind(NamedTuple):
+class _Kind(NamedTuple):
     """What the path of a mask says beyond that of its image.
 
     Attributes:
@@ -51,12 +51,12 @@ class Kind(NamedTuple):
 
 def order_of(mask: Owned) -> tuple[object, ...]:
     """Readers and parts by their numbers, those without first."""
-    number = kind_of(mask).number
+    number = mask_kind(mask).number
     return (-1 if number is None else number, natural(mask.entry.where))
 
 
 @lru_cache(maxsize=65536)
-def _kind(folder: str, rest: str) -> Kind:
+def _kind(folder: str, rest: str) -> _Kind:
     below, own = tokens(folder), tokens(rest)
     both = (*own, *below)
     of_folder = next((words for part in reversed(folder.split("/")) if (words := _words(part))), "")
@@ -69,7 +69,7 @@ def _kind(folder: str, rest: str) -> Kind:
     family = [f"{token.text.removesuffix('s')}{'/' * (token in below)}" for token in both if token.marks_mask]
     name = of_folder or of_name
     view, secondary = (any(token.text in words for token in both) for words in (VIEWS, SECONDARY))
-    return Kind(name, number, reads, tuple(family), view, secondary, of_folder, of_name)
+    return _Kind(name, number, reads, tuple(family), view, secondary, of_folder, of_name)
 
 
 def _counts(token: Token) -> bool:
@@ -82,7 +82,7 @@ def _abbreviates(words: Sequence[Token], place: int) -> bool:
     return words[place].text in ABBREVIATED and place + 1 < len(words) and words[place + 1].number is not None
 
 
-def kind_of(mask: Owned) -> Kind:
+def mask_kind(mask: Owned) -> _Kind:
     """What the path of a mask says beyond that of its image."""
     return _kind(mask.folder, mask.rest)
 
@@ -101,13 +101,13 @@ def _words(text: str) -> str:
 
 def _means_something(text: str, token: Token) -> bool:
     """Whether a token is a word of its own, with a number behind it at most, and no word for masks."""
-    chunk = next(found[0] for found in CHUNK.finditer(text) if found.start() <= token.start < found.end())
+    chunk = next(found[0] for found in ALPHANUMERIC.finditer(text) if found.start() <= token.start < found.end())
     return token.text not in SILENT and token.number is None and re.search(r"\d.*[^\W\d]|\d{3}", chunk) is None
 
 
 def name_by(mask: Owned, by: str) -> str:
     """What a mask is called after by its folder, its suffix or, for any other word, whichever says something."""
-    kind = kind_of(mask)
+    kind = mask_kind(mask)
     if by == "folder":
         return kind.folder or mask.folder
     return kind.suffix or mask.rest.strip(" _-.") if by == "suffix" else kind.name

@@ -8,14 +8,14 @@ does a folder `img` that lies below one of images and below one of masks beside 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.words import composed, read_folder, says_mask, tokens, without_mask_words
 
 LABELLED = frozenset(["labeled", "labelled", "annotated"])
 UNLABELLED = frozenset(["unlabeled", "unlabelled", "unannotated"])
 
 
-def about_cases(entries: Sequence[Entry], *, anywhere: bool = False) -> frozenset[Parts]:
+def about_cases(entries: Sequence[SourceFile], *, anywhere: bool = False) -> frozenset[PathParts]:
     """The folders, each with those above it, that say whether cases are labelled, or nothing of images and masks.
 
     Args:
@@ -34,9 +34,9 @@ def about_cases(entries: Sequence[Entry], *, anywhere: bool = False) -> frozense
     return both | holding | without
 
 
-def _below_both(folders: Collection[Parts]) -> frozenset[Parts]:
+def _below_both(folders: Collection[PathParts]) -> frozenset[PathParts]:
     """Folders called after images that lie below one of images and, by the same name, below one of masks beside it."""
-    roles = defaultdict[tuple[Parts, str], dict[str, list[Parts]]](lambda: defaultdict(list))
+    roles = defaultdict[tuple[PathParts, str], dict[str, list[PathParts]]](lambda: defaultdict(list))
     for folder in folders:
         if len(folder) > 1 and _role(folder[-1]) == "image" and (above := _role(folder[-2])):
             roles[folder[:-2], folder[-1]][above].append(folder)
@@ -51,13 +51,13 @@ def _role(folder: str) -> str:
     return said.role if said.certain else ""
 
 
-def _says(folder: Parts, words: frozenset[str]) -> bool:
+def _says(folder: PathParts, words: frozenset[str]) -> bool:
     return any(token.text in words for token in tokens(folder[-1]))
 
 
-def _holds_both(folder: Parts, entries: Sequence[Entry], anywhere: bool) -> bool:
+def _holds_both(folder: PathParts, entries: Sequence[SourceFile], anywhere: bool) -> bool:
     """Whether a file below a folder is called a mask of another that lies in the same place."""
-    stems: dict[Parts, set[str]] = defaultdict(set)
+    stems: dict[PathParts, set[str]] = defaultdict(set)
     for entry in entries:
         if entry.parts[: len(folder)] == folder:
             stems[entry.parts[:-1]].add(composed(entry.stem))

@@ -22,16 +22,16 @@ from sfumato.data.folds import torn_patients
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found
-from sfumato.data.source.listing import ENDING, Entry
-from sfumato.data.source.words import FILLERS, IMAGES, SPLITS, tokens
+from sfumato.data.source.listing import ENDING, SourceFile
+from sfumato.data.source.words import FILLERS, IMAGES, SPLIT_WORDS, tokens
 from sfumato.files import open_file, read_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
-LARGEST = 2**26
+_LARGEST = 2**26
 """Bytes of a list; a text that goes on is none."""
 
-BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name", "ids", "id", "cases"}
+_BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name", "ids", "id", "cases"}
 """What may stand beside the word for a split in the name of a list."""
 
 LARGEST_JSON, MOST_JSON = 2**22, 20
@@ -39,20 +39,20 @@ LARGEST_JSON, MOST_JSON = 2**22, 20
 
 PATH = re.compile(rb"^\s*\"?([^\s,;\"]+)(.*)$", re.MULTILINE)
 
-FORMS = ("folders", "volumes", "table")
+_FORMS = ("folders", "volumes", "table")
 
 
 class _List(NamedTuple):
     """A text, its split, whether it says but one, the files that it names, and whether its lines say more."""
 
-    entry: Entry
+    entry: SourceFile
     split: str
     exact: bool
     names: tuple[str, ...]
     more: bool
 
 
-def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry]]:
+def with_lists(found: Found, others: Sequence[SourceFile]) -> tuple[Found, list[SourceFile]]:
     """The cases with the splits that texts give them, and the other files without these texts.
 
     Args:
@@ -61,7 +61,7 @@ def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry
     """
     texts = [entry for entry in others if entry.name.lower().endswith(".txt") and split_of(entry)]
     described = [entry for entry in others if entry.name.lower().endswith(".json")]
-    if not (texts or described) or found.form not in FORMS or any(case.split for case in found.cases):
+    if not (texts or described) or found.form not in _FORMS or any(case.split for case in found.cases):
         return found, list(others)
     images = _by_name(found.cases)
     lists = [one for entry in texts if (one := _read(entry, images)) is not None]
@@ -82,7 +82,7 @@ def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry
 
 def with_named_splits(found: Found) -> Found:
     """The cases with the splits that all of their names say, unless these have a patient in several."""
-    if found.form not in FORMS or found.folds or any(case.split for case in found.cases):
+    if found.form not in _FORMS or found.folds or any(case.split for case in found.cases):
         return found
     names = [_key(_file(case)) for case in found.cases]
     said = list(takewhile(bool, map(_said_by, names)))
@@ -101,7 +101,7 @@ def with_named_splits(found: Found) -> Found:
 def _said_by(name: str) -> str | None:
     """The split by the first or last word of a name; None where there is none, or several."""
     words = [token.text for token in tokens(name)]
-    said = {SPLITS[word] for word in (words[:1] + words[-1:]) if word in SPLITS}
+    said = {SPLIT_WORDS[word] for word in (words[:1] + words[-1:]) if word in SPLIT_WORDS}
     return said.pop() if len(said) == 1 else None
 
 
@@ -121,7 +121,7 @@ def _told(lists: Sequence[_List]) -> str:
     return ", ".join(dict.fromkeys(one.entry.where for one in lists))
 
 
-def split_of(entry: Entry, beside: AbstractSet[str] = frozenset()) -> str:
+def split_of(entry: SourceFile, beside: AbstractSet[str] = frozenset()) -> str:
     """The split that the name of a list says; empty for other names. Of training and validation it is training.
 
     Args:
@@ -129,33 +129,33 @@ def split_of(entry: Entry, beside: AbstractSet[str] = frozenset()) -> str:
         beside: further words that may stand beside that for the split.
     """
     words = [token.text for token in tokens(entry.stem) if token.number is None]
-    said = {SPLITS[word] for word in words if word in SPLITS}
-    if not said or not all(word in SPLITS or word in BESIDE or word in beside for word in words):
+    said = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    if not said or not all(word in SPLIT_WORDS or word in _BESIDE or word in beside for word in words):
         return ""
     return said.pop() if len(said) == 1 else "train" if said == {"train", "validation"} else ""
 
 
-def _read(entry: Entry, images: Mapping[str, set[str]]) -> _List | None:
+def _read(entry: SourceFile, images: Mapping[str, set[str]]) -> _List | None:
     """A text whose lines begin with images, most of them."""
     target = Locator.parse(entry.locator)
     if target.member:
         return None
     try:
         with open_file(target.path) as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(_LARGEST + 1)
     except OSError as error:
         raise_shortage(error, reading=target.path)
         return None
     lines = [(name.decode(errors="replace"), rest.strip()) for name, rest in PATH.findall(content)]
     names = tuple(key for name, _ in lines if (key := _key(name)) in images)
-    if len(content) > LARGEST or 2 * len(names) <= len(lines):
+    if len(content) > _LARGEST or 2 * len(names) <= len(lines):
         return None
-    said = [token.text for token in tokens(entry.stem) if token.text in SPLITS]
+    said = [token.text for token in tokens(entry.stem) if token.text in SPLIT_WORDS]
     exact = len(said) == 1 and said != ["trainval"]
     return _List(entry, split_of(entry), exact, names, any(rest for _, rest in lines))
 
 
-def _parts(entry: Entry, images: Mapping[str, set[str]]) -> list[_List]:
+def _parts(entry: SourceFile, images: Mapping[str, set[str]]) -> list[_List]:
     """The splits of a JSON whose keys say them, most of whose values are names of images or their numbers."""
     target = Locator.parse(entry.locator)
     if target.member or target.path.stat().st_size > LARGEST_JSON:
@@ -165,7 +165,7 @@ def _parts(entry: Entry, images: Mapping[str, set[str]]) -> list[_List]:
     except (OSError, ValueError, RecursionError) as error:
         raise_shortage(error, reading=target.path)
         return []
-    if not isinstance(content, dict) or not all(key.lower() in SPLITS for key in content):
+    if not isinstance(content, dict) or not all(key.lower() in SPLIT_WORDS for key in content):
         return []
     numbered, lists = _by_number(images), list[_List]()
     for key, values in content.items():
@@ -175,7 +175,7 @@ def _parts(entry: Entry, images: Mapping[str, set[str]]) -> list[_List]:
         names = tuple(name for name in named if name in images)
         if "" in named or 2 * len(names) <= len(values):  # a number that no image has: they may be places in a list
             return []
-        lists.append(_List(entry, SPLITS[key.lower()], key.lower() != "trainval", names, more=False))
+        lists.append(_List(entry, SPLIT_WORDS[key.lower()], key.lower() != "trainval", names, more=False))
     return lists
 
 

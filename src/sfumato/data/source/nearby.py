@@ -12,10 +12,10 @@ from itertools import islice
 from pathlib import Path
 from shlex import quote
 
-from sfumato.data.source.columns import Places, Plan, plan_columns
-from sfumato.data.source.listing import ENDING, TABLES, Entry, Parts
-from sfumato.data.source.lookup import Files
-from sfumato.data.source.table import Table, bare
+from sfumato.data.source.columns import ColumnRoles, Places, plan_columns
+from sfumato.data.source.listing import ENDING, TABLES, PathParts, SourceFile
+from sfumato.data.source.lookup import FileLookup
+from sfumato.data.source.table import SourceTable, bare
 from sfumato.data.source.words import tokens
 
 MOST = 1000
@@ -23,14 +23,14 @@ MOST = 1000
 
 
 def plan_nearby(
-    table: Table,
+    table: SourceTable,
     known: Mapping[str, str],
-    images: Sequence[Entry],
-    every: Sequence[Entry],
+    images: Sequence[SourceFile],
+    every: Sequence[SourceFile],
     root: Path,
     *,
     follow: Path | None = None,
-) -> tuple[Plan, list[str], Places]:
+) -> tuple[ColumnRoles, list[str], Places]:
     """Which column is for what, what had to be guessed, and the files that the table may mean.
 
     Args:
@@ -44,13 +44,13 @@ def plan_nearby(
     Raises:
         DataError: no column names the images.
     """
-    wide = Places(Files(images, root, follow=follow), Files(every, root, follow=follow))
+    wide = Places(FileLookup(images, root, follow=follow), FileLookup(every, root, follow=follow))
     plan, notes = plan_columns(table, known, wide)
     texts = [text for text in table.column(plan.image) if text]
     if not any(map(wide.images.has_several, texts)):
         return plan, notes, wide
     for folder in _folders_above(table.path, root):
-        near = Places(*(Files(below(folder, of_kind), root, follow=follow) for of_kind in (images, every)))
+        near = Places(*(FileLookup(below(folder, of_kind), root, follow=follow) for of_kind in (images, every)))
         if 2 * sum(map(near.has, texts)) > len(texts):
             drawn = all(near.every.has(text) for column in plan.masks for text in table.column(column) if text)
             near = near if drawn else near._replace(every=wide.every)
@@ -60,7 +60,7 @@ def plan_nearby(
     return plan, notes, wide
 
 
-def folders_of(table: Table, texts: Sequence[str], files: Files) -> list[str]:
+def folders_of(table: SourceTable, texts: Sequence[str], files: FileLookup) -> list[str]:
     """The folders that have one file for each of the names in a table; those called like it, where some are."""
     names = list(filter(files.may_have, dict.fromkeys(texts)))
     held = Counter(str(Path(found).parent) for text in names for found in files.candidates(text))
@@ -73,7 +73,7 @@ def _words(name: str) -> frozenset[str]:
     return frozenset(token.text for token in tokens(name))
 
 
-def about_images_beside(table: Table, texts: Sequence[str], root: Path) -> list[str]:
+def about_images_beside(table: SourceTable, texts: Sequence[str], root: Path) -> list[str]:
     """A note where the images of a table lie beside it, and others of their names in the source."""
     home, source = table.path.absolute().parent, root.absolute()
     if home.is_relative_to(source) or source.is_relative_to(home):
@@ -90,12 +90,12 @@ def about_images_beside(table: Table, texts: Sequence[str], root: Path) -> list[
     ]
 
 
-def below(folder: Parts, entries: Sequence[Entry]) -> list[Entry]:
+def below(folder: PathParts, entries: Sequence[SourceFile]) -> list[SourceFile]:
     """The files that lie in a folder of the source or below."""
     return [entry for entry in entries if entry.parts[: len(folder)] == folder]
 
 
-def _folders_above(path: Path, root: Path) -> Iterator[Parts]:
+def _folders_above(path: Path, root: Path) -> Iterator[PathParts]:
     """The folders of the source above a table, the nearest first, without the source itself."""
     place, home = path.absolute().parent, root.absolute()
     if place.is_relative_to(home):

@@ -11,14 +11,14 @@ import numpy as np
 from jaxtyping import Bool
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import FILL, WITHIN, Part, joined, parts_of
+from sfumato.data.formats.joined import FILL, WITHIN, MaskPart, joined_name, mask_parts
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.source.found import Found
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-SAMPLE = 8
+_SAMPLE = 8
 """Masks that are looked at."""
 
 ENCLOSES = 4
@@ -27,10 +27,10 @@ ENCLOSES = 4
 MESHES = 1.5
 """Areas that a line encloses at most: vessels and membranes, which are objects, enclose many."""
 
-MOST = 0.7
+_MOST = 0.7
 """Share of the masks that speaks for all: some lines are not closed."""
 
-FILLED = 256
+_FILLED = 256
 """Masks that are looked at for lines that are not closed, where a person says that they are outlines."""
 
 HOLDS, DOT = 0.25, 8
@@ -44,10 +44,10 @@ def with_filled(found: Found) -> Found:
         DataError: none of the lines is closed.
     """
     masks = [mask for case in found.cases for mask in case.masks]
-    files = [part.locator for mask in masks for part in parts_of(mask) if _is_drawn(part)]
+    files = [part.locator for mask in masks for part in mask_parts(mask) if _is_drawn(part)]
     if not files:  # a dataset that was filled
         return found
-    looked = [(file, shape) for file in files[:: -(-len(files) // FILLED)] if (shape := _object_in(file)) is not None]
+    looked = [(file, shape) for file in files[:: -(-len(files) // _FILLED)] if (shape := _object_in(file)) is not None]
     open_lines = [file for file, shape in looked if not _is_closed(shape)]
     if len(open_lines) == len(looked):
         raise DataError(
@@ -63,18 +63,18 @@ def with_filled(found: Found) -> Found:
     )
     if open_lines:
         names = list(dict.fromkeys(Locator.parse(file).path.name for file in open_lines))
-        told += f" and stay lines: {', '.join(names[:SAMPLE])}{' ...' if len(names) > SAMPLE else ''}"
+        told += f" and stay lines: {', '.join(names[:_SAMPLE])}{' ...' if len(names) > _SAMPLE else ''}"
     cases = (replace(case, masks=tuple(map(_filled, case.masks))) for case in found.cases)
     return found._replace(cases=tuple(cases), notes=(*found.notes, told))
 
 
-def _is_drawn(part: Part) -> bool:
+def _is_drawn(part: MaskPart) -> bool:
     """Whether a file of a mask is one of lines that nobody filled."""
     return part.role != WITHIN and not part.role.startswith(FILL)
 
 
 def _filled(mask: str) -> str:
-    return joined([part._replace(role=FILL + part.role) if _is_drawn(part) else part for part in parts_of(mask)])
+    return joined_name([part._replace(role=FILL + part.role) if _is_drawn(part) else part for part in mask_parts(mask)])
 
 
 def _is_closed(shown: Bool[np.ndarray, "h w"]) -> bool:
@@ -92,15 +92,15 @@ def _is_closed(shown: Bool[np.ndarray, "h w"]) -> bool:
 
 def about_outlines(found: Found) -> Sequence[str]:
     """A line where the masks are outlines; none for volumes."""
-    if any(not _is_drawn(part) for case in found.cases[:1] for mask in case.masks for part in parts_of(mask)[:1]):
+    if any(not _is_drawn(part) for case in found.cases[:1] for mask in case.masks for part in mask_parts(mask)[:1]):
         return []
-    files = [parts_of(mask)[0].locator for case in found.cases for mask in case.masks]
+    files = [mask_parts(mask)[0].locator for case in found.cases for mask in case.masks]
     if not files or is_volume(Locator.parse(files[0]).path):
         return []
     shown = [
-        shape for file in files[:: max(1, len(files) // SAMPLE)][:SAMPLE] if (shape := _object_in(file)) is not None
+        shape for file in files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE] if (shape := _object_in(file)) is not None
     ]
-    if not shown or np.mean([_is_outline(shape) for shape in shown]) < MOST:
+    if not shown or np.mean([_is_outline(shape) for shape in shown]) < _MOST:
         return []
     return [
         "the masks are outlines: thin lines that enclose far more than they cover. If the object is what lies within, "

@@ -11,38 +11,38 @@ from jaxtyping import Bool
 from sfumato.data.formats.dicom.drawn import on_image
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import shown
+from sfumato.data.formats.joined import object_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.pairing import Owned
 from sfumato.errors import DataError
 
-IMAGES, VOLUMES, MASKS = 32, 3, 6
+IMAGES_COMPARED, VOLUMES_COMPARED, MASKS_COMPARED = 32, 3, 6
 """Images (or volumes) of a sample, and masks of each that are compared."""
 
 ENOUGH = 24
 """Pairs of masks that both show something; with so many, no more images are looked at."""
 
-ON, BESIDE = 0.5, 0.1
+_ON, _BESIDE = 0.5, 0.1
 """Shares of the smaller object: from the first on two lie on one another, up to the second beside one another."""
 
-ALIKE, NEAR, NESTED = 0.75, 0.25, 0.97
+_ALIKE, _NEAR, _NESTED = 0.75, 0.25, 0.97
 """Dice from which on two masks show the same, and from which on if neither holds the other; share that holds it."""
 
-MOST = 0.9
+_MOST = 0.9
 """Share of the pairs that speaks for all."""
 
-FULL = 0.95
+_FULL = 0.95
 """Share of the rim of a picture that an inverted mask covers at least."""
 
 VIEW = 0.3
 """Share of the image that a field of view has at least."""
 
-Item = TypeVar("Item", bound=Sequence[Owned])
-Shown = Bool[np.ndarray, "..."]
+_Item = TypeVar("_Item", bound=Sequence[Owned])
+_Shown = Bool[np.ndarray, "..."]
 
 
-class Overlap(NamedTuple):
+class _Overlap(NamedTuple):
     """How far masks of an image lie on one another.
 
     Attributes:
@@ -60,40 +60,40 @@ class Overlap(NamedTuple):
     @property
     def together(self) -> bool:
         """Whether they lie on one another, as readers do."""
-        return float(np.mean([share >= ON for share in self.shares])) > 0.5
+        return float(np.mean([share >= _ON for share in self.shares])) > 0.5
 
     @property
     def apart(self) -> bool:
         """Whether they lie beside one another, as parts do."""
-        return float(np.mean([share <= BESIDE for share in self.shares])) >= MOST
+        return float(np.mean([share <= _BESIDE for share in self.shares])) >= _MOST
 
     @property
     def alike(self) -> bool:
         """Whether they show the same, as readers do and classes do not."""
         dice, share = float(np.median(self.dice)), float(np.median(self.shares))
-        return dice >= ALIKE or (dice >= NEAR and share < NESTED)
+        return dice >= _ALIKE or (dice >= _NEAR and share < _NESTED)
 
     @property
     def nested(self) -> bool:
         """Whether of two the smaller lies in the larger, as a cup does in its disc."""
-        return float(np.mean([share >= NESTED or share <= BESIDE for share in self.shares])) >= MOST
+        return float(np.mean([share >= _NESTED or share <= _BESIDE for share in self.shares])) >= _MOST
 
     def told(self) -> str:
         """In words."""
-        beside = sum(share <= BESIDE for share in self.shares)
+        beside = sum(share <= _BESIDE for share in self.shares)
         return (
             f"of {len(self.shares)} pairs that were compared, {beside} lie beside one another, "
-            f"{sum(share >= ON for share in self.shares)} on one another; median Dice {np.median(self.dice):.2f}"
+            f"{sum(share >= _ON for share in self.shares)} on one another; median Dice {np.median(self.dice):.2f}"
         )
 
 
-def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
+def mask_overlap(several: Mapping[str, Sequence[Owned]]) -> _Overlap | None:
     """How far the masks of images with several lie on one another; None where none could be compared."""
     shares, dice, filled = list[float](), list[float](), list[bool]()
     drawn_at_all = drawn_twice = 0
     images = {id(masks): image for image, masks in several.items()}
     for masks in sampled(list(several.values())):
-        areas = [object_in(mask.entry.locator, images[id(masks)]) for mask in masks[:MASKS]]
+        areas = [object_in(mask.entry.locator, images[id(masks)]) for mask in masks[:MASKS_COMPARED]]
         drawn = [area for area in areas if area is not None and area.any()]
         filled += [_fills_rim(area) for area in drawn]
         if len(drawn) > 1 and len({area.shape for area in drawn}) == 1:
@@ -107,13 +107,13 @@ def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
         if len(shares) >= ENOUGH:
             break
     doubled = drawn_twice / max(1, drawn_at_all)
-    return Overlap(tuple(shares), tuple(dice), doubled, float(np.mean(filled))) if shares else None
+    return _Overlap(tuple(shares), tuple(dice), doubled, float(np.mean(filled))) if shares else None
 
 
-def _fills_rim(area: Shown) -> bool:
+def _fills_rim(area: _Shown) -> bool:
     """Whether an object covers nearly all of the border of a picture."""
     rim = [area[0], area[-1], area[:, 0], area[:, -1]] if area.ndim == 2 else [np.zeros(1, bool)]
-    return bool(np.concatenate(rim).mean() >= FULL)
+    return bool(np.concatenate(rim).mean() >= _FULL)
 
 
 def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
@@ -129,13 +129,13 @@ def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
     return next((place for place, held in enumerate(holds) if held and all(held)), None)
 
 
-def sampled(items: Sequence[Item]) -> Sequence[Item]:
+def sampled(items: Sequence[_Item]) -> Sequence[_Item]:
     """Some, spread over all; more are there than are looked at when nothing can be compared."""
-    count = VOLUMES if is_volume(Locator.parse(items[0][0].entry.locator).path) else IMAGES
+    count = VOLUMES_COMPARED if is_volume(Locator.parse(items[0][0].entry.locator).path) else IMAGES_COMPARED
     return items[:: max(1, -(-len(items) // count))]
 
 
-def object_in(locator: str, image: str = "") -> Shown | None:
+def object_in(locator: str, image: str = "") -> _Shown | None:
     """What a mask shows as object; None where it cannot be read, which is told when it is decoded.
 
     Args:
@@ -145,9 +145,9 @@ def object_in(locator: str, image: str = "") -> Shown | None:
     target = Locator.parse(locator)
     try:
         if image and not target.member and is_dicom(target.path):
-            return shown(locator, on_image(Path(image), target.path))
+            return object_mask(locator, on_image(Path(image), target.path))
         if not target.member and is_volume(target.path):
-            return shown(locator, np.asarray(read_volume(Path(locator)).voxels))
-        return shown(locator, read_mask(locator))
+            return object_mask(locator, np.asarray(read_volume(Path(locator)).voxels))
+        return object_mask(locator, read_mask(locator))
     except DataError:
         return None

@@ -22,12 +22,12 @@ from sfumato.data.folds import torn_patients
 from sfumato.data.manifest import Case
 from sfumato.data.source.divisions import is_variant
 from sfumato.data.source.found import Found, Hints
-from sfumato.data.source.grouping import NOBODY, PARENT, grouped_by, name_of
+from sfumato.data.source.grouping import NOBODY, PARENT, case_name, grouped_by
 from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
     CLASS_WORD,
     Name,
-    look_at,
+    look_for_persons,
     offers,
     parent_of,
     said_by_names,
@@ -35,17 +35,17 @@ from sfumato.data.source.persons import (
     without_classes,
 )
 from sfumato.data.source.pieces import are_numbers_of_names, grouped_by_names, in_variants
-from sfumato.data.source.table import UNKNOWN
+from sfumato.data.source.table import UNKNOWN_WORDS
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-SHOWN = 3
+_SHOWN = 3
 """Patients that a line names."""
 
-ASKED = "DATA-068"
+_ASKED = "DATA-068"
 """The question whether folders are patients or classes, beside which none of them is told to be patients."""
 
-FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
+_FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
 """Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
 
 
@@ -65,7 +65,7 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
     if hints.group_by is not None:
         found = grouped_by(found, source, hints.group_by)
         if source is not None and found.form != "manifest":
-            names = [name_of(case, source) for case in found.cases]
+            names = [case_name(case, source) for case in found.cases]
             found, _ = _without_people_as_classes(found, names, hints)
     elif source is not None and found.form != "manifest":
         found = _guessed(found, source, hints)
@@ -78,13 +78,13 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
 
 def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     """Whose the cases are where no person said it: a table before tags, tags before names, names before folders."""
-    names = [name_of(case, source) for case in found.cases]
+    names = [case_name(case, source) for case in found.cases]
     if hints.class_level:
         found = _without_classes_as_people(found)
     found, level = _without_people_as_classes(found, names, hints)
     told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
     several = len({case.volume or case.id for case in found.cases}) > 1
-    speaking = found.form in FORMS and len(set(names)) > 1
+    speaking = found.form in _FORMS and len(set(names)) > 1
     named: Sequence[str | None] = said_by_names(names) if speaking else [None] * len(names)
     order = [told, tags, named] if found.form == "table" or found.patients_by else [tags, named, told]
     if speaking and not any(map(any, order)):
@@ -132,7 +132,7 @@ def _about_people(
     alone = origins.count(None)
     if column and found.patients_by:
         yield f"whose the images are is said by {found.patients_by}: {_patients(len(column))}"
-    elif column and not any(problem.code == ASKED for problem in found.problems):
+    elif column and not any(problem.code == _ASKED for problem in found.problems):
         flag = "" if found.form == "table" else f"; {_level(names, column)} if each is a class"
         flag = f"; --class-level {level} makes them classes" if level else flag
         yield f"folders taken as patients (kept together): {len(column)}{flag}"
@@ -149,7 +149,7 @@ def _about_people(
         rest += f"; --class-level {level} makes classes of their folders" if level else ""
         yield (
             f"whose the images are is guessed from their names ({_patients(len(name))}, such as "
-            f"{', '.join(list(name)[:SHOWN])}{rest}): --group-by says it otherwise, --group-by {NOBODY} keeps each by "
+            f"{', '.join(list(name)[:_SHOWN])}{rest}): --group-by says it otherwise, --group-by {NOBODY} keeps each by "
             "itself"
         )
     every = {*column, *tag, *name}
@@ -174,7 +174,7 @@ def _about_variants(names: Sequence[Name], *, speaking: bool) -> Iterator[str]:
     if folders:
         yield (
             f"{counted(sum(several), 'image is a variant', 'images are variants')} of one of the same name elsewhere "
-            f"({', '.join(folders[:SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of one "
+            f"({', '.join(folders[:_SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of one "
             "folder"
         )
 
@@ -194,7 +194,7 @@ def _are_persons(cases: Sequence[Case], names: Sequence[Name]) -> bool:
 def _known(case: Case) -> str | None:
     """Whose a case is, where that is known: a volume is not its own patient."""
     patient = case.patient
-    return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN else patient
+    return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN_WORDS else patient
 
 
 def _without_classes_as_people(found: Found) -> Found:
@@ -254,7 +254,7 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
     if hints.class_level or not by_folder or not found.cases:
         return found, 0
     folders = [case.label or "" for case in found.cases]
-    looks = look_at(folders)
+    looks = look_for_persons(folders)
     begun = are_numbers_of_names(folders, names)
     if not looks.people and not looks.doubtful and not begun:
         return found, 0
@@ -287,7 +287,7 @@ def _question(folders: Sequence[str], level: int) -> DataError:
         f"{len(sizes)} folders of {counted(len(folders), 'image')} in all may be patients or classes:\n{shown}",
         expected="classes with many images, or patients: a generator that is told patients as classes gives them away",
         remedy=f"--group-by {PARENT} if each folder is a patient, --class-level {level} if each is a class",
-        code=ASKED,
+        code=_ASKED,
     )
 
 

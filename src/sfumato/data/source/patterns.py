@@ -5,13 +5,13 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import SourceFile
 
-MOST = 6
+_MOST = 6
 """Patterns that are told; the others are counted."""
 
 
-def told_files(entries: Sequence[Entry], kinds: Sequence[object] | None = None) -> str:
+def told_files(entries: Sequence[SourceFile], kinds: Sequence[object] | None = None) -> str:
     """Patterns of files with how many have each.
 
     Args:
@@ -24,11 +24,11 @@ def told_files(entries: Sequence[Entry], kinds: Sequence[object] | None = None) 
     patterns: dict[str, int] = defaultdict(int)
     for paths in groups.values():
         patterns[pattern(paths)] += len(paths)
-    if len(patterns) > MOST and kinds:
+    if len(patterns) > _MOST and kinds:
         return told_files(entries)
     shown = [f"{name} ({count})" for name, count in sorted(patterns.items())]
-    more = [f"{len(shown) - MOST} more"] if len(shown) > MOST else []
-    return ", ".join([*shown[:MOST], *more])
+    more = [f"{len(shown) - _MOST} more"] if len(shown) > _MOST else []
+    return ", ".join([*shown[:_MOST], *more])
 
 
 def pattern(paths: Sequence[tuple[str, ...]]) -> str:
@@ -62,6 +62,6 @@ def told_folders(files: Sequence[str]) -> str:
     if not 1 < len(folders) <= folders.total() / 2:
         return ""
     above = os.path.commonpath(folders)
-    shown = [f"{os.path.relpath(folder, above)} ({count})" for folder, count in folders.most_common(MOST)]
-    more = [f"{len(folders) - MOST} more"] if len(folders) > MOST else []
+    shown = [f"{os.path.relpath(folder, above)} ({count})" for folder, count in folders.most_common(_MOST)]
+    more = [f"{len(folders) - _MOST} more"] if len(folders) > _MOST else []
     return f" in {', '.join([*shown, *more])}"

@@ -14,28 +14,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from sfumato.data.formats.scan import FILES
-from sfumato.data.source.listing import Entry, divided, is_picture, is_scan
+from sfumato.data.source.listing import SourceFile, divided, is_picture_file, is_scan
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.witness import have_few_values
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-LEAST = 2
+_LEAST = 2
 """Slices of a series."""
 
 ENDS = re.compile(r"[ _.-]|$")
 """Where the name of a volume may end in that of a picture."""
 
-Folder = tuple[str, ...]
+_Folder = tuple[str, ...]
 
 
-def refuse_pictured(entries: Sequence[Entry]) -> None:
+def refuse_pictured(entries: Sequence[SourceFile]) -> None:
     """Refuse folders of pictures of few values beside folders of about as many DICOM slices.
 
     Raises:
         DataError: there are some (all are listed).
     """
-    pictures, others = divided(entries, is_picture)
+    pictures, others = divided(entries, is_picture_file)
     if not pictures:
         return
     dicom = [entry for entry in others if not entry.name.lower().endswith(FILES) and is_scan(entry)]
@@ -63,9 +63,9 @@ def refuse_pictured(entries: Sequence[Entry]) -> None:
     )
 
 
-def are_previews(pictures: Sequence[Entry], volumes: Sequence[Entry]) -> bool:
+def are_previews(pictures: Sequence[SourceFile], volumes: Sequence[SourceFile]) -> bool:
     """Whether most pictures are called after a volume in their folder, and a word or number behind."""
-    names = defaultdict[Folder, set[str]](set)
+    names = defaultdict[_Folder, set[str]](set)
     for volume in volumes:
         names[volume.parts[:-1]].add(volume.stem)
     called = sum(
@@ -76,7 +76,7 @@ def are_previews(pictures: Sequence[Entry], volumes: Sequence[Entry]) -> bool:
     return 2 * called > len(pictures)
 
 
-def told_previews(pictures: Sequence[Entry]) -> str:
+def told_previews(pictures: Sequence[SourceFile]) -> str:
     """A line about pictures beside volumes."""
     endings = Counter(PurePath(picture.name).suffix for picture in pictures)
     again = len({picture.name for picture in pictures}) < len(pictures)
@@ -87,9 +87,9 @@ def told_previews(pictures: Sequence[Entry]) -> str:
     )
 
 
-def _series_beside(folder: Folder, count: int, slices: Mapping[Folder, int]) -> Folder | None:
+def _series_beside(folder: _Folder, count: int, slices: Mapping[_Folder, int]) -> _Folder | None:
     """The folder of a series in or beside that of pictures, for at least half of whose slices there is one."""
     for place, number in slices.items():
-        if place[: max(0, len(folder) - 1)] == folder[:-1] and max(LEAST, count) <= number <= 2 * count:
+        if place[: max(0, len(folder) - 1)] == folder[:-1] and max(_LEAST, count) <= number <= 2 * count:
             return place
     return None

@@ -10,11 +10,11 @@ from sfumato.data.source.ways import ways_of_kinds
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-Masks = Mapping[str, list[Owned]]
+MaskFiles = Mapping[str, list[Owned]]
 """The mask files of each image by its locator."""
 
 
-def flags_for(owned: Masks, ways: Sequence[str] = ()) -> str:
+def flags_for(owned: MaskFiles, ways: Sequence[str] = ()) -> str:
     """The flags that say what several masks of an image are, with the patterns of each kind, as tried on the files.
 
     Args:
@@ -29,7 +29,7 @@ def flags_for(owned: Masks, ways: Sequence[str] = ()) -> str:
     )
 
 
-def refuse_copies(owned: Masks) -> None:
+def refuse_copies(owned: MaskFiles) -> None:
     """Refuse masks of one image that differ in their ending alone: nothing says which is meant.
 
     Raises:
@@ -57,7 +57,7 @@ def place_of(mask: Owned) -> str:
     return "/".join(("*", mask.folder, f"*{mask.rest}")) if mask.folder else f"*{mask.rest}"
 
 
-def competing(owned: Masks, both: Sequence[tuple[Owned, Owned]]) -> DataError:
+def competing(owned: MaskFiles, both: Sequence[tuple[Owned, Owned]]) -> DataError:
     """The error about masks of two kinds of which nobody can know which is meant."""
     one, other = both[0]
     shown = listed([f"{a.entry.where} and {PurePath(b.entry.where).name} in {PurePath(b.entry.where).parent}"
@@ -71,7 +71,7 @@ def competing(owned: Masks, both: Sequence[tuple[Owned, Owned]]) -> DataError:
     )
 
 
-def unclear(several: Masks, why: str, ways: Sequence[str] = ()) -> DataError:
+def unclear(several: MaskFiles, why: str, ways: Sequence[str] = ()) -> DataError:
     """The error about several masks of which nobody can know what they are."""
     shown = [f"{image}: {', '.join(mask.entry.name for mask in masks)}" for image, masks in several.items()]
     return DataError(
@@ -83,7 +83,7 @@ def unclear(several: Masks, why: str, ways: Sequence[str] = ()) -> DataError:
     )
 
 
-def nameless(owned: Masks, by: str, what: str) -> DataError:
+def nameless(owned: MaskFiles, by: str, what: str) -> DataError:
     """The error about masks that a person tells apart by a name, and some have none."""
     bare = [mask.entry.where for masks in owned.values() for mask in masks if not name_by(mask, by)]
     return DataError(

@@ -26,7 +26,7 @@ MASKS = _words(
 )
 NO_FOLDERS = _words("msk")
 """What says a mask at the end of a name, as in BIDS; a folder of it may be one of muscles and bones."""
-LINES = _words("centerline centreline")
+_LINES = _words("centerline centreline")
 """What is drawn in volumes too; it also says what is drawn."""
 READERS = _words("expert experts rater raters reader readers annotator annotators observer observers grader graders")
 IMAGES = _words(
@@ -48,7 +48,7 @@ DATATYPES = _words("anat dwi func perf fmap pet")
 """Folders of BIDS for the files of one session, by how they were made."""
 VIEWS = _words("fov fieldofview fovmask")
 """Masks of what the camera sees: pixels outside say nothing."""
-SPLITS = {
+SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainval", "trainset", "trainingset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "valset", "validationset", "tuning"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "testingset"), "test"),
@@ -124,8 +124,8 @@ JOINED = {
     ("without", "border"): "border",
     ("without", "borders"): "borders",
 }
-CHUNK = re.compile(r"[^\W_]+")
-PIECE = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+ALPHANUMERIC = re.compile(r"[^\W_]+")
+_PIECE = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 KNOWN = MASKS | READERS | IMAGES | VIEWS | MODALITIES
 
@@ -154,14 +154,14 @@ class Token(NamedTuple):
 def tokens(name: str) -> tuple[Token, ...]:
     """The words and numbers of a name."""
     found = list[Token]()
-    for chunk in CHUNK.finditer(name):
+    for chunk in ALPHANUMERIC.finditer(name):
         text = chunk[0].lower()
         if text in KNOWN:
             found.append(Token(text, chunk.start(), chunk.end()))
         else:
             found += [
                 Token(piece[0].lower(), chunk.start() + piece.start(), chunk.start() + piece.end())
-                for piece in PIECE.finditer(chunk[0])
+                for piece in _PIECE.finditer(chunk[0])
             ]
     return tuple(_joined(found))
 
@@ -249,9 +249,9 @@ def _tail_of_mask(words: tuple[Token, ...]) -> int:
         elif token.number is not None:
             if not (after_word and count == 0):
                 break
-        elif token.text not in BESIDE and not (token.text in SPLITS and count):
+        elif token.text not in BESIDE and not (token.text in SPLIT_WORDS and count):
             break
-        if token.text in SPLITS and not after_word:
+        if token.text in SPLIT_WORDS and not after_word:
             break
         count += 1
     while count and not (words[-count].marks_mask or ORDINAL.fullmatch(words[-count].text)):
@@ -263,7 +263,7 @@ def says_mask(name: str, *, anywhere: bool = False) -> bool:
     """Whether a name says that it is that of a mask, by a word at one of its ends or anywhere."""
     if without_mask_words(name):
         return True
-    return anywhere and any(token.text in MASKS | LINES for token in tokens(name)[1:])
+    return anywhere and any(token.text in MASKS | _LINES for token in tokens(name)[1:])
 
 
 def shared_stem(name: str) -> str:
@@ -274,7 +274,7 @@ def shared_stem(name: str) -> str:
     return plain[0] if plain else stem
 
 
-class Folder(NamedTuple):
+class _Folder(NamedTuple):
     """What the name of a folder says.
 
     Attributes:
@@ -291,35 +291,35 @@ class Folder(NamedTuple):
 
 
 @lru_cache(maxsize=8192)
-def read_folder(name: str) -> Folder:
+def read_folder(name: str) -> _Folder:
     """What the name of a folder says about the files in it."""
     words = [token.text for token in tokens(name) if token.number is None]
     numbered = len(words) < len(tokens(name))
     beside = FILLERS | BESIDE | PARTS | VARIANTS
-    beside = beside | BESIDE_SPLITS if any(word in SPLITS for word in words) else beside
-    known = all(word in KNOWN - MODALITIES or word in SPLITS or word in beside for word in words)
-    split = next((SPLITS[word] for word in words if word in SPLITS), None) if known else None
+    beside = beside | BESIDE_SPLITS if any(word in SPLIT_WORDS for word in words) else beside
+    known = all(word in KNOWN - MODALITIES or word in SPLIT_WORDS or word in beside for word in words)
+    split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None) if known else None
     masks = [word in (MASKS - NO_FOLDERS) | VIEWS for word in words]
     reads = any(word in READERS for word in words)
     images = [word in IMAGES for word in words]
     short = split or next((SHORT[word] for word in words if word in SHORT), None)
     if any(masks) and known:
-        return Folder("mask", certain=True, split=short)
+        return _Folder("mask", certain=True, split=short)
     if any(images) and known and not reads:
-        return Folder("image", certain=True, split=short, numbered=numbered)
+        return _Folder("image", certain=True, split=short, numbered=numbered)
     if masks and (masks[0] or masks[-1]):
-        return Folder("mask", certain=False, split=split)
+        return _Folder("mask", certain=False, split=split)
     if reads and (numbered or len(words) > 1):
-        return Folder("mask", certain=False, split=split)
+        return _Folder("mask", certain=False, split=split)
     if images and (images[0] or images[-1]):
-        return Folder("image", certain=False, split=split, numbered=numbered)
-    return Folder("", certain=bool(split), split=split)
+        return _Folder("image", certain=False, split=split, numbered=numbered)
+    return _Folder("", certain=bool(split), split=split)
 
 
 @lru_cache(maxsize=8192)
 def qualifier(name: str) -> tuple[str, ...]:
     """What the name of a folder says beside what lies in it: `c1` of `images_C1` and of `masks_C1`."""
-    silent = MASKS | IMAGES | VIEWS | SPLITS.keys()
+    silent = MASKS | IMAGES | VIEWS | SPLIT_WORDS.keys()
     return tuple(token.text for token in tokens(name) if token.text not in silent)
 
 

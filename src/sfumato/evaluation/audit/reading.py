@@ -1,7 +1,7 @@
 """From the numbers of an audit to a table with intervals, and to sentences that say what it shows.
 
 Every difference is between two arms on the same cases, with the interval of patients drawn again. Its sentence follows
-from where the interval lies: all on one side of 0, within `SAME` of 0 (nothing changes), or neither (too few cases).
+from where the interval lies: all on one side of 0, within `_SAME` of 0 (nothing changes), or neither (too few cases).
 A model that is no better than a constant mask is told so, and nothing else is: whatever is done to it changes nothing.
 """
 
@@ -11,19 +11,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, Arm
-from sfumato.evaluation.audit.measure import Row, mean
+from sfumato.evaluation.audit.arms import MATCHED_TWIN_ARM, RANDOM, RECOMMENDED_ARM, SHUFFLED, TWIN_ARM, SamplingArm
+from sfumato.evaluation.audit.measure import AuditCase, mean
 from sfumato.metrics.interval import Interval, grouped_mean_interval
-from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, beside
+from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, compare_with_constant
 
-SAME = 0.01
+_SAME = 0.01
 """A difference of Dice that nobody would act upon."""
 
-SEED = 0
+_SEED = 0
 """Of the bootstrap."""
 
 
-class Line(NamedTuple):
+class ArmRow(NamedTuple):
     """One arm in the table.
 
     Attributes:
@@ -38,7 +38,7 @@ class Line(NamedTuple):
     calls: int
     dice: Interval
     difference: Interval | None
-    means: Row
+    means: AuditCase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,47 +53,47 @@ class Audit:
         constant: the best mask that is the same for every image; None where it was not looked for.
     """
 
-    arms: Sequence[Arm]
-    table: Mapping[str, Sequence[Row]]
+    arms: Sequence[SamplingArm]
+    table: Mapping[str, Sequence[AuditCase]]
     patients: Sequence[str]
     readers: int
     constant: ConstantMask | None = None
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[ArmRow]:
         """The table."""
         return [self._line(arm) for arm in self.arms]
 
-    def _line(self, arm: Arm) -> Line:
+    def _line(self, arm: SamplingArm) -> ArmRow:
         numbers = np.array(self.table[arm.name])
-        return Line(
+        return ArmRow(
             name=arm.name,
             calls=arm.calls,
-            dice=grouped_mean_interval(self._dice(arm.name), self.patients, seed=SEED),
-            difference=None if arm.name == RECOMMENDED else self.difference(arm.name, RECOMMENDED),
-            means=Row(*map(mean, numbers.T)),
+            dice=grouped_mean_interval(self._dice(arm.name), self.patients, seed=_SEED),
+            difference=None if arm.name == RECOMMENDED_ARM else self.difference(arm.name, RECOMMENDED_ARM),
+            means=AuditCase(*map(mean, numbers.T)),
         )
 
     def difference(self, first: str, second: str) -> Interval:
         """Dice of one arm minus that of another."""
-        return grouped_mean_interval(self._dice(first) - self._dice(second), self.patients, seed=SEED)
+        return grouped_mean_interval(self._dice(first) - self._dice(second), self.patients, seed=_SEED)
 
     def _dice(self, name: str) -> np.ndarray:
         return np.array([row.dice for row in self.table[name]])
 
     def beside_constant(self, name: str) -> BesideConstant | None:
         """An arm beside the constant mask."""
-        return None if self.constant is None else beside(self._dice(name), self.constant, self.patients)
+        return None if self.constant is None else compare_with_constant(self._dice(name), self.constant, self.patients)
 
     def reading(self) -> list[str]:
         """What the numbers say."""
-        found = self.beside_constant(RECOMMENDED)
+        found = self.beside_constant(RECOMMENDED_ARM)
         if found is not None and not found.is_better:
             return [f"{found.told('The model')}. So whether its state, its calls or its twin matter cannot be said."]
         return [*self._about_states(), *self._about_calls(), *self._about_twin(), *_about_constant(found)]
 
     def _about_states(self) -> Iterator[str]:
         ways = {"noise": RANDOM, "that of another case": SHUFFLED}
-        differences = {what: self.difference(name, RECOMMENDED) for what, name in ways.items()}
+        differences = {what: self.difference(name, RECOMMENDED_ARM) for what, name in ways.items()}
         if all(map(_same, differences.values())):
             told = " and ".join(f"{_told(difference)} Dice with {what}" for what, difference in differences.items())
             yield (
@@ -118,25 +118,25 @@ class Audit:
         yield f"More calls are better up to {most.name}."
 
     def _about_twin(self) -> Iterator[str]:
-        matched = MATCHED if MATCHED in self.table else TWIN
+        matched = MATCHED_TWIN_ARM if MATCHED_TWIN_ARM in self.table else TWIN_ARM
         if matched not in self.table:
             yield "There is no deterministic twin to compare with: train with --twin."
             return
-        alone = self.beside_constant(TWIN) if TWIN in self.table else None
+        alone = self.beside_constant(TWIN_ARM) if TWIN_ARM in self.table else None
         if alone is not None and not alone.is_better:
             yield f"{alone.told('The deterministic twin')}. So that the diffusion model is better proves nothing."
             return
         calls = {arm.name: arm.calls for arm in self.arms}
-        what = f"its twin seen in {calls[matched]} views" if matched == MATCHED else "its twin"
-        what += f" ({calls[matched]} calls against {calls[RECOMMENDED]})"
-        yield f"{_compared(self.difference(RECOMMENDED, matched), what)}{self._distances(matched)}"
+        what = f"its twin seen in {calls[matched]} views" if matched == MATCHED_TWIN_ARM else "its twin"
+        what += f" ({calls[matched]} calls against {calls[RECOMMENDED_ARM]})"
+        yield f"{_compared(self.difference(RECOMMENDED_ARM, matched), what)}{self._distances(matched)}"
 
     def _distances(self, matched: str) -> str:
         """The same of the distance to the readers."""
-        ours, theirs = (np.array([row.ged_u for row in self.table[name]]) for name in (RECOMMENDED, matched))
+        ours, theirs = (np.array([row.ged_u for row in self.table[name]]) for name in (RECOMMENDED_ARM, matched))
         if not np.isfinite(ours).all() or not np.isfinite(theirs).all():
             return ""
-        difference = grouped_mean_interval(ours - theirs, self.patients, seed=SEED)
+        difference = grouped_mean_interval(ours - theirs, self.patients, seed=_SEED)
         closer = "closer" if difference.high < 0 else "farther" if difference.low > 0 else "neither closer nor farther"
         return f" To the {self.readers} readers it is {closer}: {_told(difference)} GED."
 
@@ -166,7 +166,7 @@ def _compared(difference: Interval, what: str) -> str:
 
 
 def _same(difference: Interval) -> bool:
-    return max(-difference.low, difference.high) <= SAME
+    return max(-difference.low, difference.high) <= _SAME
 
 
 def _told(interval: Interval) -> str:

@@ -27,13 +27,13 @@ from jaxtyping import Float
 from scipy import stats
 
 from sfumato.errors import DataError
-from sfumato.evaluation.copies.detector import LEVEL, CopyDetector, CopyVerdict, Pictures, Range
+from sfumato.evaluation.copies.detector import LEVEL, CopyDetector, CopyVerdict, Pictures, ShareInterval
 from sfumato.metrics.copies import Matches
 
 SURE_DISTANCE = 3
 """Standard scores from which distances to the training images are said to differ."""
 
-SURE = 0.01
+_SURE = 0.01
 """Probability (1) below which false alarms do not explain the copies that were found."""
 
 
@@ -60,7 +60,7 @@ class CopyAudit(NamedTuple):
     matches: Matches
     images: int
     copies: int | None
-    share: Range | None
+    share: ShareInterval | None
     chance: float | None
     sources: int
     patients: int | None
@@ -123,10 +123,10 @@ def _authenticity(matches: Matches, own: Mapping[int, float]) -> float:
     return float(np.mean([score < own[row] for score, row in zip(matches.score, matches.nearest, strict=True)]))
 
 
-def _share(count: int, total: int) -> Range:
+def _share(count: int, total: int) -> ShareInterval:
     """A share and its exact binomial interval (Clopper and Pearson)."""
     interval = stats.binomtest(count, total).proportion_ci(LEVEL, method="exact")
-    return Range(count / total, float(interval.low), float(interval.high))
+    return ShareInterval(count / total, float(interval.low), float(interval.high))
 
 
 def _chance(detector: CopyDetector, flagged: int, images: int) -> float | None:
@@ -156,7 +156,7 @@ def _verdict(detector: CopyDetector, found: CopyAudit) -> str:
     interval = f"{found.share.value:.1%}, {LEVEL:.0%} interval {found.share.low:.1%} to {found.share.high:.1%}"
     if not found.copies:
         return f"{counted} ({LEVEL:.0%} interval up to {found.share.high:.1%}); that is no proof that there are none."
-    if found.chance >= SURE:
+    if found.chance >= _SURE:
         return f"{counted} ({interval}), no more than false alarms explain; look at the closest pairs."
     people = f", {found.patients} patients" if found.patients else ""
     return f"{counted} ({interval}), of {found.sources} training cases{people}: too many to be false alarms."

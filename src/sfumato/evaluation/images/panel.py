@@ -18,25 +18,25 @@ from sfumato.metrics.coverage import Coverage, coverage
 from sfumato.metrics.diversity import alike, draw_pairs, inception_score, pair_similarities
 from sfumato.metrics.fidelity import Features, frechet, frechet_interval, kid, kid_interval
 from sfumato.metrics.interval import Estimate, mean_interval
-from sfumato.metrics.table import TABLE, is_better_lower
+from sfumato.metrics.table import METRIC_TABLE, is_better_lower
 from sfumato.typing import Data
 
 NOTICED = 3.0
 """A z-score from which a difference is called one."""
 
-PAIRS = 50
+_PAIRS = 50
 """Pairs of images of each draw whose similarity is taken."""
 
-RESAMPLES = 999
+_RESAMPLES = 999
 """Draws behind an interval of a mean over images."""
 
-THUMB = 64
+_THUMB = 64
 """Longest side in pixels of the images that are searched for duplicates and paired; larger ones are reduced."""
 
 _Others = Float[Tensor, "m c *space"]
 
 
-class Measure(NamedTuple):
+class MetricRow(NamedTuple):
     """A row of `metrics.csv`.
 
     Attributes:
@@ -69,7 +69,7 @@ class Measure(NamedTuple):
         return (self.z if is_better_lower(self.metric) else -self.z) > NOTICED
 
 
-class Sides(NamedTuple):
+class SpaceFeatures(NamedTuple):
     """Features of all sets in one space; of training images there may be none."""
 
     real: Features
@@ -77,7 +77,7 @@ class Sides(NamedTuple):
     training: Features
 
 
-def measure_space(name: str, sides: Sides, group: Group, *, seed: int) -> Iterator[Measure]:
+def measure_space(name: str, sides: SpaceFeatures, group: Group, *, seed: int) -> Iterator[MetricRow]:
     """Kernel and Fréchet distance, precision, recall, density and coverage in a space."""
     make = _Maker(name, group)
     yield make.distance("kid", kid, kid_interval, sides, seed=seed)
@@ -90,26 +90,26 @@ def measure_space(name: str, sides: Sides, group: Group, *, seed: int) -> Iterat
     floor = [coverage(sides.real[draw.reference], sides.real[draw.other]) for draw in group.draws]
     for metric in Coverage._fields:
         of_images = [getattr(one, metric) for one in found]
-        spread = mean_interval(of_images[0], seed=seed, resamples=RESAMPLES)
+        spread = mean_interval(of_images[0], seed=seed, resamples=_RESAMPLES)
         values = [float(one.mean()) for one in of_images]
         real = [float(getattr(one, metric).mean()) for one in floor]
         yield make.row(metric, values, Estimate(spread.mean, spread.low, spread.high), real)
 
 
-def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, seed: int) -> Iterator[Measure]:
+def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, seed: int) -> Iterator[MetricRow]:
     """Similarity of pairs and share of near duplicates among the generated images, beside those of real ones."""
     small, shown = thumbs(real), thumbs(generated)
     again, copied = alike(small), alike(shown)
     for group in groups:
         make = _Maker("images", group)
-        pairs = draw_pairs(group.size, PAIRS, seed=seed)
+        pairs = draw_pairs(group.size, _PAIRS, seed=seed)
         similar = [pair_similarities(shown[draw.generated], pairs) for draw in group.draws]
         floor = [float(pair_similarities(small[draw.reference], pairs).mean()) for draw in group.draws]
-        interval = mean_interval(np.concatenate(similar), seed=seed, resamples=RESAMPLES)
+        interval = mean_interval(np.concatenate(similar), seed=seed, resamples=_RESAMPLES)
         spread = Estimate(interval.mean, interval.low, interval.high)
         yield make.row("ms_ssim", [float(one.mean()) for one in similar], spread, floor)
         often = [_repeated(copied, draw.generated) for draw in group.draws]
-        share = mean_interval(often[0].astype(np.float64), seed=seed, resamples=RESAMPLES)
+        share = mean_interval(often[0].astype(np.float64), seed=seed, resamples=_RESAMPLES)
         yield make.row(
             "duplicates",
             [float(one.mean()) for one in often],
@@ -120,7 +120,7 @@ def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, s
 
 def measure_classes(
     name: str, real: Float[np.ndarray, "n classes"], generated: Float[np.ndarray, "m classes"], group: Group
-) -> Measure:
+) -> MetricRow:
     """Inception score by the probabilities of a classifier."""
     found = [inception_score(generated[draw.generated]) for draw in group.draws]
     floor = [inception_score(real[draw.reference]).value for draw in group.draws]
@@ -128,9 +128,9 @@ def measure_classes(
 
 
 def thumbs(images: Data) -> Data:
-    """Images of at most `THUMB` pixels a side."""
+    """Images of at most `_THUMB` pixels a side."""
     height, width = images.shape[2:]
-    shrink = THUMB / max(height, width)
+    shrink = _THUMB / max(height, width)
     if shrink >= 1:
         return images
     return functional.adaptive_avg_pool2d(images, (max(1, round(height * shrink)), max(1, round(width * shrink))))
@@ -150,25 +150,25 @@ class _Maker(NamedTuple):
     space: str
     group: Group
 
-    def row(self, metric: str, values: Sequence[float], spread: Estimate, floor: Sequence[float]) -> Measure:
+    def row(self, metric: str, values: Sequence[float], spread: Estimate, floor: Sequence[float]) -> MetricRow:
         """A row whose interval is that of the first draw, around the mean of all."""
         value = float(np.mean(values))
         low, high = value + spread.low - spread.value, value + spread.high - spread.value
-        if TABLE[metric].unit == "share":
+        if METRIC_TABLE[metric].unit == "share":
             low, high = max(low, 0.0), min(high, 1.0)
         middle, deviation = float(np.mean(floor)), float(np.std(floor, ddof=1))
         z = z_score(values, floor)
-        return Measure(self.space, self.group.name, metric, value, low, high, middle, deviation, z, self.group.size)
+        return MetricRow(self.space, self.group.name, metric, value, low, high, middle, deviation, z, self.group.size)
 
     def distance(
         self,
         metric: str,
         distance: Callable[[Features, Features], float],
         interval: Callable[..., Estimate],
-        sides: Sides,
+        sides: SpaceFeatures,
         *,
         seed: int,
-    ) -> Measure:
+    ) -> MetricRow:
         """A distance of the generated images to real ones, beside that of other real ones."""
         draws, real = self.group.draws, sides.real
         values = [distance(sides.generated[draw.generated], real[draw.reference]) for draw in draws]

@@ -28,9 +28,9 @@ from sfumato.errors import DataError
 from sfumato.randomness import derive_seed
 from sfumato.wording import counted
 
-Kind = Literal["real", "weights", "duplicates", "synthetic", "alone"]
+_Kind = Literal["real", "weights", "duplicates", "synthetic", "alone"]
 
-TITLES: Mapping[Kind, str] = {
+TITLES: Mapping[_Kind, str] = {
     "real": "real",
     "weights": "real + class weights",
     "duplicates": "real + duplicates",
@@ -48,7 +48,7 @@ class Arm(NamedTuple):
             filled up.
     """
 
-    kind: Kind
+    kind: _Kind
     ratio: float | None = None
 
     @property
@@ -67,7 +67,7 @@ class Arm(NamedTuple):
         return self.kind if self.ratio is None else f"{self.kind}-{self.ratio:g}"
 
 
-class Unit(NamedTuple):
+class TrainingUnit(NamedTuple):
     """One model to train: what is kept when the work is interrupted."""
 
     arm: Arm
@@ -96,7 +96,7 @@ class Stock:
     def arms(self, ratios: Sequence[float]) -> list[Arm]:
         """The arms that make sense; `notes` tells of the others."""
         steps: list[float | None] = [None] if self.balance else list(self._reached(ratios))
-        added: tuple[Kind, ...] = ("duplicates", "synthetic")
+        added: tuple[_Kind, ...] = ("duplicates", "synthetic")
         return [
             Arm("real"),
             *([Arm("weights")] if self._is_uneven() else []),
@@ -128,7 +128,7 @@ class Stock:
             *([f"there is no arm of synthetic images alone: they lack {', '.join(missing)}"] if missing else []),
         ]
 
-    def rows(self, unit: Unit) -> tuple[int, ...]:
+    def rows(self, unit: TrainingUnit) -> tuple[int, ...]:
         """What an arm trains on: real image i is row i, synthetic image j row n + j; a row may come several times."""
         real, first = range(len(self.real)), len(self.real)
         match unit.arm.kind:
@@ -163,7 +163,7 @@ class Stock:
         largest = max(count.values())
         return {name: (largest - count[name], there[name]) for name in count if count[name] < largest}
 
-    def _drawn(self, unit: Unit) -> list[int]:
+    def _drawn(self, unit: TrainingUnit) -> list[int]:
         """Places in SAMPLES."""
         order = _shuffled(len(self.synthetic), unit.seed, "draw")
         if unit.arm.ratio is not None:

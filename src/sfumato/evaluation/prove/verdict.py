@@ -16,12 +16,12 @@ from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.statistics import Difference, Estimate, Resampled
 from sfumato.metrics.table import heading
 
-Finding = Literal["helps", "harms", "no evidence"]
+_Finding = Literal["helps", "harms", "no evidence"]
 
 CALLED = {name: heading(name) for name in ("balanced_accuracy", "auroc", "dice")}
 """How a person writes the measures."""
 
-OPENING: Mapping[Finding, str] = {
+OPENING: Mapping[_Finding, str] = {
     "helps": "The synthetic images help",
     "harms": "The synthetic images harm",
     "no evidence": "No evidence of benefit",
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
         reading: in sentences, the answer first.
     """
 
-    finding: Finding
+    finding: _Finding
     arm: Arm
     reading: tuple[str, ...]
 
@@ -47,7 +47,7 @@ def controls(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
     return [other for other in arms if other.kind in ("real", "weights") or other == Arm("duplicates", arm.ratio)]
 
 
-def compare(resampled: Resampled) -> list[Difference]:
+def arm_differences(resampled: Resampled) -> list[Difference]:
     """Every synthetic arm against each of its controls."""
     arms = list(resampled.scores)
     synthetic = [arm for arm in arms if arm.kind == "synthetic"]
@@ -58,22 +58,22 @@ def compare(resampled: Resampled) -> list[Difference]:
     ]
 
 
-def judge(differences: Sequence[Difference]) -> Finding:
+def _judge(differences: Sequence[Difference]) -> _Finding:
     """One synthetic arm against all of its controls."""
     if all(each.estimate.low > 0 for each in differences):
         return "helps"
     return "harms" if all(each.estimate.high < 0 for each in differences) else "no evidence"
 
 
-def decide(measures: Mapping[str, Resampled]) -> Verdict:
+def decide_verdict(measures: Mapping[str, Resampled]) -> Verdict:
     """The answer from all measures; the first one decides.
 
     Where several ratios are found alike, it is about the one that is furthest above its best control. One that helps
     counts more than one that harms; the harm is told.
     """
     name, first = next(iter(measures.items()))
-    by_arm = _by_arm(compare(first))
-    findings = {arm: judge(differences) for arm, differences in by_arm.items()}
+    by_arm = _by_arm(arm_differences(first))
+    findings = {arm: _judge(differences) for arm, differences in by_arm.items()}
     wanted = next(word for word in ("helps", "no evidence", "harms") if word in findings.values())
     if set(findings.values()) == {"no evidence", "harms"}:
         wanted = "harms"
@@ -86,7 +86,7 @@ def decide(measures: Mapping[str, Resampled]) -> Verdict:
         (
             _answer(finding, arm, _closest(by_arm[arm]), first, name),
             *_ratios(findings),
-            *(_beside(other, _by_arm(compare(measures[other]))[arm], finding) for other in list(measures)[1:]),
+            *(_beside(other, _by_arm(arm_differences(measures[other]))[arm], finding) for other in list(measures)[1:]),
             *_alone(first, name),
         ),
     )
@@ -122,7 +122,7 @@ def _closest(differences: Sequence[Difference]) -> Difference:
     return min(differences, key=lambda each: each.estimate.value)
 
 
-def _answer(finding: Finding, arm: Arm, closest: Difference, scores: Resampled, name: str) -> str:
+def _answer(finding: _Finding, arm: Arm, closest: Difference, scores: Resampled, name: str) -> str:
     ours, theirs = scores.estimate(arm), scores.estimate(closest.control)
     return (
         f"{OPENING[finding]}: the {CALLED[name]} of {arm.name} is {ours.value:.3f}, that of the best control "
@@ -131,12 +131,12 @@ def _answer(finding: Finding, arm: Arm, closest: Difference, scores: Resampled, 
     )
 
 
-def _beaten(finding: Finding, closest: Difference) -> str:
+def _beaten(finding: _Finding, closest: Difference) -> str:
     """That the best control is better, where this is no harm: not every control is."""
     return ", so that control is better" if finding == "no evidence" and closest.estimate.high < 0 else ""
 
 
-def _ratios(findings: Mapping[Arm, Finding]) -> list[str]:
+def _ratios(findings: Mapping[Arm, _Finding]) -> list[str]:
     """That several ratios were tried, and what was found at each."""
     if len(findings) == 1:
         return []
@@ -147,9 +147,9 @@ def _ratios(findings: Mapping[Arm, Finding]) -> list[str]:
     ]
 
 
-def _beside(name: str, differences: Sequence[Difference], finding: Finding) -> str:
+def _beside(name: str, differences: Sequence[Difference], finding: _Finding) -> str:
     """What another measure says about the same arm."""
-    also, closest = judge(differences), _closest(differences)
+    also, closest = _judge(differences), _closest(differences)
     agrees = "says the same" if also == finding else f"does not agree: {also}"
     told = f"{signed(closest.estimate)}{_beaten(also, closest)}"
     return f"The {CALLED[name]} {agrees} (against {closest.control.name}: {told})."

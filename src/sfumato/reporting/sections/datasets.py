@@ -9,11 +9,11 @@ import numpy as np
 from sfumato.data.formats.archive import read_array
 from sfumato.data.manifest import SPLITS
 from sfumato.reporting.content import Block, Gallery, Image, Section, Table
-from sfumato.reporting.reading import embedded, inside, listings, picture, spared, table
+from sfumato.reporting.reading import embedded, inside, listings, picture, spared_part, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
-EXAMPLES = 12
+_EXAMPLES = 12
 """Images shown, spread evenly over the manifest."""
 
 
@@ -56,9 +56,9 @@ def _counts(rows: Sequence[Row]) -> Table:
     return Table(title="Cases of each class and split", columns=("class", *splits, "all"), rows=cells)
 
 
-@spared
+@spared_part
 def _examples(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
-    places = np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().astype(int)).tolist()
+    places = np.unique(np.linspace(0, len(rows) - 1, min(_EXAMPLES, len(rows))).round().astype(int)).tolist()
     decoded = folder / "images.npy"
     pictures = _decoded(decoded, rows, places) if decoded.exists() else _files(folder, rows, places)
     return (Gallery(title="Examples", pictures=pictures),) if pictures else ()

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Note, Section
-from sfumato.reporting.reading import STRIP, listings, number, picture, spared, table
+from sfumato.reporting.content import Block, Fact, Gallery, KeyNumbers, Note, Section
+from sfumato.reporting.reading import STRIP, listings, number, picture, spared_part, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
 ERROR, WEIGHT = "mean_absolute_error", "weight"
 """Columns that only reconstructions, or only interpolations, have."""
 
-MADE = Note("A model made these images: what they show beyond their originals is no finding in a patient.")
+_MADE = Note("A model made these images: what they show beyond their originals is no finding in a patient.")
 
 
 def reconstruction_section(folder: Path) -> Section:
@@ -23,7 +23,7 @@ def reconstruction_section(folder: Path) -> Section:
         name=folder.name,
         summary=counted(len(rows), "image"),
         blocks=(
-            MADE,
+            _MADE,
             *_error(rows),
             *_sheet(folder / "sheet.png", title="Noised and denoised"),
             table("All images", rows, file="manifest.csv"),
@@ -40,7 +40,7 @@ def interpolation_section(folder: Path) -> Section:
         name=folder.name,
         summary=counted(len(rows), "image"),
         blocks=(
-            MADE,
+            _MADE,
             *_sheet(folder / "strip.png", title="From one end to the other"),
             table("All images", rows, file="manifest.csv"),
             *listings(folder, "provenance.json"),
@@ -53,9 +53,9 @@ def _error(rows: list[Row]) -> tuple[Block, ...]:
     if not np.isfinite(errors).any():
         return ()
     text = "Mean absolute difference to the original; 1 is from black to white."
-    return (Facts("In short", (Fact("Mean error", f"{np.nanmean(errors):.3f}", text),)),)
+    return (KeyNumbers("In short", (Fact("Mean error", f"{np.nanmean(errors):.3f}", text),)),)
 
 
-@spared
+@spared_part
 def _sheet(file: Path, *, title: str) -> tuple[Block, ...]:
     return (Gallery(title=title, pictures=(picture(file, "", limit=STRIP),), size="sheet"),) if file.is_file() else ()

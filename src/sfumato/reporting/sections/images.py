@@ -9,47 +9,47 @@ from matplotlib.figure import Figure
 from sfumato.escape import visible
 from sfumato.files import matching
 from sfumato.metrics.table import spelt_out
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
+from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Note, Section, Table
 from sfumato.reporting.figures import INK, LIGHT_INK, LINES, encoded, style
-from sfumato.reporting.labels import shortened
+from sfumato.reporting.labels import shortened_names
 from sfumato.reporting.meaning import heading, meaning
 from sfumato.reporting.reading import (
+    DASH,
     STRIP,
-    UNKNOWN,
     address,
     listings,
     number,
     picture,
-    read_json,
-    shown,
-    spared,
+    read_optional_json,
+    shown_cell,
+    spared_part,
     z_text,
 )
 from sfumato.reporting.reading import table as rows_table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
-NOTICED = 3.0
+_NOTICED = 3.0
 """A z-score from which a difference is called one."""
 
-POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
+POOLED, _MATCHED = "(all)", "(all, classes as in the samples)"
 """Groups of the whole set, as the evaluation calls them."""
 
-DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
+_DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
 
-IN_SHORT = ("kid", "frechet", "frechet_reference", "precision", "recall", "coverage", "ms_ssim", "duplicates")
+_IN_SHORT = ("kid", "frechet", "frechet_reference", "precision", "recall", "coverage", "ms_ssim", "duplicates")
 """Metrics of the table at the top."""
 
-BAR, MARGIN = 0.17, 0.8
+_BAR, _MARGIN = 0.17, 0.8
 """Inches: height of a bar of a chart, and of what is above and below the bars."""
 
 BARS, CLASS_NAME = 40, 14
 """Bars of a chart at most, and letters of the name of a class beside one."""
 
-SHEETS = 12
+_SHEETS = 12
 """Sheets of classes that the page shows."""
 
-LIMITS = (
+_LIMITS = (
     "A distance that is not above its floor means that this many images show no difference in this space, not that "
     "there is none: more images, or another space, may show one.",
     "No distance between sets of images sees that images are copies of training images; that is searched for apart.",
@@ -59,7 +59,7 @@ LIMITS = (
 
 def images_section(folder: Path) -> Section:
     """A folder written by `evaluate images`."""
-    rows, summary = read_rows(folder / "metrics.csv"), read_json(folder / "summary.json")
+    rows, summary = read_rows(folder / "metrics.csv"), read_optional_json(folder / "summary.json")
     against = summary["compared_with"] or "statistics of real images"
     made = counted(summary["generated"], "generated image")
     return Section(
@@ -68,7 +68,7 @@ def images_section(folder: Path) -> Section:
         summary=f"{made} compared with {against}",
         asked=f"How do {made} differ from real ones ({against}), and are they copies?",
         reading=tuple(summary["reading"]),
-        limits=(*summary["notes"], *LIMITS),
+        limits=(*summary["notes"], *_LIMITS),
         headline=(_whole(rows), *_charts(rows)),
         blocks=(
             Note("The images of the rows called synthetic show no patient."),
@@ -84,14 +84,14 @@ def images_section(folder: Path) -> Section:
 def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
     """A z-score for each name as a bar; as a PNG without background, for a page on which `ink` can be read.
 
-    Bars beyond `NOTICED` have another colour, and far from 0 the axis is logarithmic.
+    Bars beyond `_NOTICED` have another colour, and far from 0 the axis is logarithmic.
     """
-    height = max(3.3, MARGIN + BAR * len(values))
+    height = max(3.3, _MARGIN + _BAR * len(values))
     figure = Figure(figsize=(5.4, height))
     axes = figure.add_axes((0.34, 0.46 / height, 0.62, (height - 0.79) / height))
     finite = [max(-1e6, min(1e6, value)) for value in values.values()]
-    axes.barh(range(len(values)), finite, color=[LINES[1] if value > NOTICED else LINES[0] for value in finite])
-    axes.axvline(NOTICED, color=ink, linewidth=1, linestyle="--")
+    axes.barh(range(len(values)), finite, color=[LINES[1] if value > _NOTICED else LINES[0] for value in finite])
+    axes.axvline(_NOTICED, color=ink, linewidth=1, linestyle="--")
     style(axes, title=title, ink=ink)
     axes.set_xscale("symlog", linthresh=10)
     axes.set_yticks(range(len(values)), [visible(name) for name in values], parse_math=False)
@@ -103,22 +103,22 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
 def _whole(rows: Sequence[Row]) -> Table:
     """The whole set in short."""
     groups = {row["class"] for row in rows}
-    whole = MATCHED if MATCHED in groups else POOLED
-    chosen = [row for row in rows if row["metric"] in IN_SHORT and row["class"] in (whole, POOLED)]
+    whole = _MATCHED if _MATCHED in groups else POOLED
+    chosen = [row for row in rows if row["metric"] in _IN_SHORT and row["class"] in (whole, POOLED)]
     chosen = [row for row in chosen if row["class"] == whole or row["metric"] == "frechet_reference"]
-    count = next((row["n_generated"] for row in chosen), UNKNOWN)
+    count = next((row["n_generated"] for row in chosen), DASH)
     return Table(
         title="Generated beside real images",
         columns=("space", "metric", "generated", "real among themselves", "z", "meaning"),
         rows=tuple(_cells(row) for row in chosen),
-        caption=f"{count} images on each side{', in the class shares of the samples' * (whole == MATCHED)}. In "
+        caption=f"{count} images on each side{', in the class shares of the samples' * (whole == _MATCHED)}. In "
         "brackets: 95 % interval. z counts standard deviations between the generated and the real images.",
     )
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    value = f"{shown(row['value'])} [{shown(row['low'])}, {shown(row['high'])}]"
-    floor = f"{shown(row['floor'])} ± {shown(row['floor_sd'])}" if row["floor"] else UNKNOWN
+    value = f"{shown_cell(row['value'])} [{shown_cell(row['low'])}, {shown_cell(row['high'])}]"
+    floor = f"{shown_cell(row['floor'])} ± {shown_cell(row['floor_sd'])}" if row["floor"] else DASH
     name = heading(row["metric"])
     return row["space"], name, value, floor, _z(row["z"]), meaning(row["metric"])
 
@@ -127,10 +127,10 @@ def _z(text: str) -> str:
     return z_text(number(text))
 
 
-@spared
+@spared_part
 def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
     pictures = []
-    for metric, name in DISTANCES.items():
+    for metric, name in _DISTANCES.items():
         values = _bars([row for row in rows if row["metric"] == metric])
         if values:
             light, dark = (address(scores(f"z of the {name}", values, ink=ink)) for ink in (INK, LIGHT_INK))
@@ -142,16 +142,16 @@ def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
 def _bars(rows: Sequence[Row]) -> dict[str, float]:
     """A bar for each space and class; of very many the whole set alone, the classes have a table."""
     if len(rows) > BARS:
-        rows = [row for row in rows if row["class"] in (POOLED, MATCHED)]
+        rows = [row for row in rows if row["class"] in (POOLED, _MATCHED)]
     groups = list(dict.fromkeys(row["class"] for row in rows))
-    called = {POOLED: "all", MATCHED: "matched"}
-    short = dict(zip(groups, shortened([called.get(group, group) for group in groups], CLASS_NAME), strict=True))
+    called = {POOLED: "all", _MATCHED: "matched"}
+    short = dict(zip(groups, shortened_names([called.get(group, group) for group in groups], CLASS_NAME), strict=True))
     return {f"{row['space']}, {short[row['class']]}": number(row["z"]) for row in rows}
 
 
 def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
     """z of the distances of each class."""
-    names = [name for name in dict.fromkeys(row["class"] for row in rows) if name not in (POOLED, MATCHED)]
+    names = [name for name in dict.fromkeys(row["class"] for row in rows) if name not in (POOLED, _MATCHED)]
     if not names:
         return ()
     of = {(row["space"], row["class"], row["metric"]): row for row in rows}
@@ -167,13 +167,13 @@ def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
 
 
 def _both(of: Mapping[tuple[str, str, str], Row], space: str, name: str) -> str:
-    return " / ".join(_z(of[space, name, metric]["z"]) for metric in DISTANCES)
+    return " / ".join(_z(of[space, name, metric]["z"]) for metric in _DISTANCES)
 
 
-@spared
+@spared_part
 def _sheets(folder: Path) -> tuple[Block, ...]:
     files = matching(folder / "sheets", "*.png")
-    shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:SHEETS])
+    shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:_SHEETS])
     left_out = len(files) - len(shots)
     caption = "Above real images, below synthetic ones." + f" {left_out} further classes are in sheets/." * (
         left_out > 0
@@ -185,9 +185,9 @@ def _copies(folder: Path, summary: Mapping[str, Any]) -> tuple[Block, ...]:
     found = summary["copies"]
     if found is None:
         return ()
-    flagged = UNKNOWN if found["copies"] is None else f"{found['copies']} of {found['images']}"
-    far = UNKNOWN if found["authenticity"] is None else f"{found['authenticity']:.0%}"
-    facts = Facts(
+    flagged = DASH if found["copies"] is None else f"{found['copies']} of {found['images']}"
+    far = DASH if found["authenticity"] is None else f"{found['authenticity']:.0%}"
+    facts = KeyNumbers(
         "Copies",
         (
             Fact("flagged as copies", flagged, "Images that match a training image better than new real images do."),

@@ -8,19 +8,19 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sfumato.reporting.channels import AnyImage
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Note, Section
+from sfumato.reporting.content import Block, Fact, Gallery, KeyNumbers, Note, Section
 from sfumato.reporting.figures import grid, overlay
-from sfumato.reporting.reading import STRIP, listings, picture, read_json, shown, spared, table
+from sfumato.reporting.reading import STRIP, listings, picture, read_optional_json, shown_cell, spared_part, table
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 
-COLUMNS = 8
+_COLUMNS = 8
 """Pictures in a row of a sheet: an image and its outline, four times."""
 
-SIDE = 128
+_SIDE = 128
 """Shorter side in pixels to which small pictures of a sheet are enlarged: thinner outlines hide less."""
 
-SHEETS = {
+_SHEETS = {
     "pairs.png": ("Pairs that were kept", "Each image beside itself with its mask outlined."),
     "rejected.png": ("Pairs that were not kept", "The segmenter finds something else in the image than the mask says."),
 }
@@ -30,15 +30,15 @@ def outlined(pairs: Sequence[tuple[AnyImage, np.ndarray]]) -> UInt8[np.ndarray, 
     """A sheet of images (h, w, channels), each beside itself with its mask (h, w) outlined."""
     tiles = []
     for image, mask in pairs:
-        factor = max(1, -(-SIDE // min(mask.shape)))
+        factor = max(1, -(-_SIDE // min(mask.shape)))
         large, classes = (each.repeat(factor, 0).repeat(factor, 1) for each in (image, mask))
         tiles += [overlay(large, np.zeros_like(classes)), overlay(large, np.zeros_like(classes), reference=classes)]
-    return grid(np.stack(tiles), COLUMNS)
+    return grid(np.stack(tiles), _COLUMNS)
 
 
 def pairs_section(folder: Path) -> Section:
     """A folder written by `pair`."""
-    rows, summary = read_rows(folder / "manifest.csv"), read_json(folder / "summary.json")
+    rows, summary = read_rows(folder / "manifest.csv"), read_optional_json(folder / "summary.json")
     return Section(
         title="Synthetic images with masks",
         name=folder.name,
@@ -54,7 +54,7 @@ def pairs_section(folder: Path) -> Section:
     )
 
 
-def _numbers(summary: Mapping[str, Any]) -> Facts:
+def _numbers(summary: Mapping[str, Any]) -> KeyNumbers:
     facts = [
         Fact("pairs kept", str(summary["kept"]), f"{summary['asked']} were asked for"),
         Fact("accepted", f"{summary['accepted']:.0%}", f"Of {counted(summary['attempts'], 'attempt')}."),
@@ -62,15 +62,15 @@ def _numbers(summary: Mapping[str, Any]) -> Facts:
     if (check := summary["check"]) is not None:
         below = f"{counted(check['real_below'], 'lies', 'lie')} below" if "real_below" in check else "few lie below"
         lies = f"Of {counted(check['real_cases'], 'real validation case')}, {below}."
-        facts.append(Fact("least Dice", shown(check["threshold"]), lies))
+        facts.append(Fact("least Dice", shown_cell(check["threshold"]), lies))
         median = "how well the segmenter does on these real cases"
-        facts.append(Fact("real median Dice", shown(check["real_dice_median"]), median))
-    return Facts("Synthetic pairs", tuple(facts))
+        facts.append(Fact("real median Dice", shown_cell(check["real_dice_median"]), median))
+    return KeyNumbers("Synthetic pairs", tuple(facts))
 
 
-@spared
+@spared_part
 def _sheets(folder: Path) -> list[Block]:
-    found = [(folder / name, *words) for name, words in SHEETS.items() if (folder / name).is_file()]
+    found = [(folder / name, *words) for name, words in _SHEETS.items() if (folder / name).is_file()]
     return [
         Gallery(title=title, pictures=(picture(file, caption, limit=STRIP),), size="sheet")
         for file, title, caption in found

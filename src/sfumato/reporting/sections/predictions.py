@@ -7,28 +7,38 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Section
+from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Section
 from sfumato.reporting.meaning import meaning
-from sfumato.reporting.reading import STRIP, UNKNOWN, inside, listings, number, picture, read_json, spared, table
+from sfumato.reporting.reading import (
+    DASH,
+    STRIP,
+    inside,
+    listings,
+    number,
+    picture,
+    read_optional_json,
+    spared_part,
+    table,
+)
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
-CASES = 6
+_CASES = 6
 """Cases shown with pictures."""
 
 FILMS = 3
 """Cases whose denoising process is shown."""
 
-PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
+_PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
 """Columns of the manifest that hold pictures, and what they show."""
 
 BY_CHANCE = ", by an order that was no better than a random one on the validation cases"
 """What follows the cases to look at first, where their order did not find the worst of other cases."""
 
-FILES = ("image", "input", "mask")
+_FILES = ("image", "input", "mask")
 """Columns that name files, by which the table would be wide, and say how somebody sorts their disks."""
 
-NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", "network_calls", "seconds")
+_NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", "network_calls", "seconds")
 
 
 def predictions_section(folder: Path) -> Section:
@@ -45,7 +55,10 @@ def predictions_section(folder: Path) -> Section:
             *_look_first(folder, rows),
             *_processes(folder, rows),
             table(
-                "All cases, those to look at first on top", rows, file="manifest.csv", without={*FILES, *dict(PICTURES)}
+                "All cases, those to look at first on top",
+                rows,
+                file="manifest.csv",
+                without={*_FILES, *dict(_PICTURES)},
             ),
             *listings(folder, "summary.json", "provenance.json"),
         ),
@@ -56,33 +69,35 @@ def _calls(rows: Sequence[Row]) -> str:
     """Network calls of a case, or from the fewest to the most where volumes have more planes than others."""
     known = sorted(int(calls) for row in rows if not math.isnan(calls := number(row.get("network_calls", ""))))
     if not known:
-        return f"{UNKNOWN} network calls"
+        return f"{DASH} network calls"
     most = counted(known[-1], "network call")
     return most if known[0] == known[-1] else f"{known[0]} to {most}"
 
 
 def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
     facts = []
-    for name in NUMBERS:
+    for name in _NUMBERS:
         values = np.array([number(row.get(name, "")) for row in rows])
         if np.isfinite(values).any():
             mean = f"{np.nanmean(values):.4g}"
             facts.append(Fact(f"Mean {name.replace('_', ' ')}", mean, meaning(name)))
-    return (Facts("In short", tuple(facts)),) if facts else ()
+    return (KeyNumbers("In short", tuple(facts)),) if facts else ()
 
 
 def _reading(folder: Path, rows: Sequence[Row]) -> tuple[str, ...]:
     """Which cases to look at; or that their order means nothing."""
     if _is_unordered(folder):
-        return (f"No case is to be looked at before another: {read_json(folder / 'summary.json')['review']['why']}.",)
+        return (
+            f"No case is to be looked at before another: {read_optional_json(folder / 'summary.json')['review']['why']}.",
+        )
     first = ", ".join(f"{row['id']}{_expected(row)}" for row in rows[:3])
-    by = BY_CHANCE if ranks_by_chance((read_json(folder / "summary.json") or {}).get("review", {})) else ""
+    by = BY_CHANCE if ranks_by_chance((read_optional_json(folder / "summary.json") or {}).get("review", {})) else ""
     return (f"Look first at {first}{by}.",) if first else ()
 
 
 def _is_unordered(folder: Path) -> bool:
     """Whether the folder says that its order means nothing."""
-    about = read_json(folder / "summary.json") or {}
+    about = read_optional_json(folder / "summary.json") or {}
     return "review_first" in about and not about["review_first"]
 
 
@@ -94,7 +109,7 @@ def ranks_by_chance(review: Mapping[str, Any]) -> bool:
 
 def _limits(folder: Path) -> tuple[str, ...]:
     """What the order of review rests on."""
-    about = (read_json(folder / "summary.json") or {}).get("review", {})
+    about = (read_optional_json(folder / "summary.json") or {}).get("review", {})
     if _is_unordered(folder):
         return ()
     if about.get("by") == "expected_error":
@@ -112,9 +127,9 @@ def _expected(row: Row) -> str:
     return f" (expected error {error:.2f})" if np.isfinite(error) else ""
 
 
-@spared
+@spared_part
 def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
-    pictures = tuple(shot for row in rows[:CASES] for shot in _pictures(folder, row))
+    pictures = tuple(shot for row in rows[:_CASES] for shot in _pictures(folder, row))
     by = (
         "with the largest error to expect"
         if rows and "expected_error" in rows[0]
@@ -133,12 +148,12 @@ def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
             f"{row['id']} · {what}{_expected(row) if column == 'overlay' else ''}",
             as_heat=column != "overlay",
         )
-        for column, what in PICTURES
+        for column, what in _PICTURES
         if row.get(column, "").endswith(".png")
     )
 
 
-@spared
+@spared_part
 def _processes(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     films = [(row["id"], file) for row in rows if (file := inside(folder, f"process/{row['id']}.png")).exists()]
     if not films:

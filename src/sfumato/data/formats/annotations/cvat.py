@@ -5,8 +5,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
 from sfumato.data.formats.annotations.shapes import (
+    Annotation,
     Annotations,
-    Drawn,
     Runs,
     Shape,
     annotations,
@@ -15,7 +15,7 @@ from sfumato.data.formats.annotations.shapes import (
     ring,
 )
 
-NO_AREAS = ("points", "polyline", "tag")
+_NO_AREAS = ("points", "polyline", "tag")
 """Elements that enclose nothing, and are left out."""
 
 
@@ -29,14 +29,14 @@ def read_cvat(path: Path, content: bytes) -> Annotations:
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise ValueError("it declares a document type, which is never followed")
     images = list(fromstring(content).iter("image"))
-    drawn = [item for image in images for item in image if item.tag not in NO_AREAS]
+    drawn = [item for image in images for item in image if item.tag not in _NO_AREAS]
     refuse_others(path, [item.tag for item in drawn if item.tag not in ("polygon", "mask")])
     return annotations([_drawn(image) for image in images])
 
 
-def _drawn(image: Element) -> Drawn:
+def _drawn(image: Element) -> Annotation:
     size = int(image.attrib["height"]), int(image.attrib["width"])
-    return Drawn((image.attrib["name"],), size, tuple(_shapes(image)))
+    return Annotation((image.attrib["name"],), size, tuple(_shapes(image)))
 
 
 def _shapes(image: Element) -> Iterator[Shape]:

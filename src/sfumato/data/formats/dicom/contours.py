@@ -19,22 +19,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sfumato.data.formats.dicom.facts import Facts, read_facts
+from sfumato.data.formats.dicom.facts import DicomFacts, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
 from sfumato.data.formats.dicom.places import JITTER
 from sfumato.data.formats.dicom.structures import CONTOURS, closed_regions
 from sfumato.data.formats.outlines import filled
 from sfumato.data.formats.scan import read_header
-from sfumato.data.formats.volume import Header, Volume
+from sfumato.data.formats.volume import Volume, VolumeHeader
 from sfumato.errors import DataError, listed
 from sfumato.escape import visible
 
-Points = Float[np.ndarray, "_ 3"]
+_Points = Float[np.ndarray, "_ 3"]
 
 OFF = 2 * JITTER
 """Share of the distance between planes by which a contour may lie beside its plane."""
 
-SHOWN = 8
+_SHOWN = 8
 
 RULE = (
     "contours (RTSTRUCT), read as masks: pixels whose centres lie inside; what lies inside an even number of the "
@@ -56,7 +56,7 @@ class Region(NamedTuple):
     value: int
     name: str
     space: str
-    rings: tuple[Points, ...]
+    rings: tuple[_Points, ...]
 
 
 class _Placed(NamedTuple):
@@ -72,7 +72,7 @@ def is_structure_set(path: Path) -> bool:
     return is_dicom(path) and read_facts(path).segmentation == CONTOURS
 
 
-def header_on(image: Path, path: Path) -> Header:
+def header_on(image: Path, path: Path) -> VolumeHeader:
     """The header of contours as a mask of an image.
 
     Raises:
@@ -81,7 +81,7 @@ def header_on(image: Path, path: Path) -> Header:
     return contours_header(read_facts(path), read_header(image), _space(image))
 
 
-def contours_header(facts: Facts, whole: Header, space: str) -> Header:
+def contours_header(facts: DicomFacts, whole: VolumeHeader, space: str) -> VolumeHeader:
     """The header of contours as a mask.
 
     Args:
@@ -95,7 +95,7 @@ def contours_header(facts: Facts, whole: Header, space: str) -> Header:
     regions = _regions(facts.path, facts.path.stat().st_mtime_ns)
     axis, placed = _place(facts.path, regions, whole, space)
     names = dict(facts.segments)
-    return Header(
+    return VolumeHeader(
         shape=whole.shape[:3],
         dtype=np.dtype(np.uint8 if len(names) < 256 else np.uint16),
         affine=whole.affine,
@@ -139,7 +139,7 @@ def _space(image: Path) -> str:
     return read_facts(image).space if is_dicom(image) else ""
 
 
-def _place(path: Path, regions: Sequence[Region], whole: Header, space: str) -> tuple[int, list[_Placed]]:
+def _place(path: Path, regions: Sequence[Region], whole: VolumeHeader, space: str) -> tuple[int, list[_Placed]]:
     """The axis of the image along which the planes of contours lie, and the contours of each region in them."""
     if space and any(region.space not in ("", space) for region in regions):
         raise DataError(
@@ -164,12 +164,12 @@ def _place(path: Path, regions: Sequence[Region], whole: Header, space: str) -> 
     return axis, placed
 
 
-def _rounded(ring: Points) -> Points:
+def _rounded(ring: _Points) -> _Points:
     """Places to a ten-thousandth of a pixel: what runs through the centres of pixels does so exactly."""
     return np.round(ring, 4)
 
 
-def _refuse_between(path: Path, regions: Sequence[Region], found: Sequence[Sequence[Points]], axis: int) -> None:
+def _refuse_between(path: Path, regions: Sequence[Region], found: Sequence[Sequence[_Points]], axis: int) -> None:
     off = {
         region.name: float(np.abs(ring[:, axis] - np.rint(ring[:, axis].mean())).max())
         for region, rings in zip(regions, found, strict=True)
@@ -186,7 +186,7 @@ def _refuse_between(path: Path, regions: Sequence[Region], found: Sequence[Seque
         )
 
 
-def _in_planes(region: Region, rings: Sequence[Points], axis: int, shape: Sequence[int]) -> _Placed:
+def _in_planes(region: Region, rings: Sequence[_Points], axis: int, shape: Sequence[int]) -> _Placed:
     """The contours by planes, as rings whose rows run along the first of the other axes."""
     down, across = (other for other in range(3) if other != axis)
     planes = dict[int, list[Float[np.ndarray, "_ 2"]]]()
@@ -220,8 +220,8 @@ def _notes(axis: int, placed: Sequence[_Placed], shape: Sequence[int]) -> Iterat
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(visible(name) for name in dict.fromkeys(names[:SHOWN]))
-    return f"{shown}{' ...' if len(names) > SHOWN else ''}"
+    shown = ", ".join(visible(name) for name in dict.fromkeys(names[:_SHOWN]))
+    return f"{shown}{' ...' if len(names) > _SHOWN else ''}"
 
 
 @lru_cache(maxsize=4)
@@ -239,7 +239,7 @@ def _regions(path: Path, _changed: int) -> tuple[Region, ...]:
         )
 
 
-def _points(contour: Any) -> Points:
+def _points(contour: Any) -> _Points:
     """The points of a contour; the library would make an object of each number.
 
     Raises:
