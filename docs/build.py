@@ -19,8 +19,8 @@ from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.cli import COMMANDS
 from sfumato.commands.flags.numbers import LARGE, Wanted
-from sfumato.experiment.overshoot import DEVIATION
 from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
+from sfumato.experiment.overshoot import DEVIATION
 from sfumato.metrics.table import SUBJECTS, TABLE, Metric, heading, names_of
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.recipe.part import MOST

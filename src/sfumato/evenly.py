@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TypeVar
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 
-def evenly(items: Sequence[Item], at_most: int) -> list[Item]:
+def evenly(items: Sequence[_Item], at_most: int) -> list[_Item]:
     """At most so many items, equally spaced, the first one among them."""
     if len(items) <= at_most:
         return list(items)

@@ -20,10 +20,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 _CAREFUL = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
-FLAGS = os.O_RDONLY | _CAREFUL
+_FLAGS = os.O_RDONLY | _CAREFUL
 APPENDING = os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | _CAREFUL
 
-KINDS = {
+_KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device",
@@ -44,7 +44,7 @@ def open_file(path: Path) -> io.BufferedReader:
         OSError: it is not there or may not be read.
     """
     check_regular(path)
-    descriptor = os.open(path, FLAGS)
+    descriptor = os.open(path, _FLAGS)
     try:
         _check(os.fstat(descriptor).st_mode, path)
         return os.fdopen(descriptor, "rb")
@@ -160,7 +160,7 @@ def matching_below(folder: Path, pattern: str) -> Iterator[Path]:
 
 def what_is(mode: int) -> str:
     """What there is instead of a regular file, by the mode that `stat` gives; empty for a regular file."""
-    return "" if stat.S_ISREG(mode) else KINDS.get(stat.S_IFMT(mode), "something else")
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def _check(mode: int, path: Path) -> None:

@@ -23,45 +23,45 @@ from sfumato.recipe.part import MOST
 HEADER_KEY = "sfumato"
 """Key of the safetensors metadata under which a model describes itself, as JSON."""
 
-FORMAT = 1
+_FORMAT = 1
 """Version of the header; a reader refuses a newer one. Headers of version 0.1 do not say it."""
 
-LONGEST = 2**22
+_LONGEST = 2**22
 """Characters of a header: a table of 100,000 betas fits."""
 
-Word = Annotated[str, Field(max_length=1000)]
-Pair = tuple[float, float]
+_Word = Annotated[str, Field(max_length=1000)]
+_Pair = tuple[float, float]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Point(_Part):
+class _Point(_Part):
     """Quality at a number of steps; see `sfumato.experiment.fewest_steps`."""
 
     steps: PositiveInt
     calls: PositiveInt
-    values: dict[Word, float]
+    values: dict[_Word, float]
 
 
-Constant = dict[Word, float | str | dict[Word, float | None] | None]
+Constant = dict[_Word, float | str | dict[_Word, float | None] | None]
 """A model beside what never changes; empty where it was not measured."""
 
 
-class Curve(_Part):
+class _Curve(_Part):
     """Quality by network calls."""
 
-    sampler: Word
-    grid: Word
-    points: Annotated[tuple[Point, ...], Field(min_length=1, max_length=1000)]
-    tolerance: dict[Word, float]
-    of: Word
+    sampler: _Word
+    grid: _Word
+    points: Annotated[tuple[_Point, ...], Field(min_length=1, max_length=1000)]
+    tolerance: dict[_Word, float]
+    of: _Word
     steps: PositiveInt | None = None
     constant: Constant = {}
 
     @model_validator(mode="after")
-    def _measures_agree(self) -> "Curve":
+    def _measures_agree(self) -> "_Curve":
         if any(point.values.keys() != self.tolerance.keys() for point in self.points):
             raise ValueError("the points of the curve and its tolerance are of different measures")
         return self
@@ -70,8 +70,8 @@ class Curve(_Part):
 class Expectation(_Part):
     """What error to expect of masks; see `sfumato.evaluation.review`."""
 
-    filled: Pair
-    empty: Pair
+    filled: _Pair
+    empty: _Pair
     empty_by: Literal["own_error", "uncertainty"]
     cases: NonNegativeInt
     spearman: float | None
@@ -97,20 +97,20 @@ class Average(_Part):
 class Measured(_Part):
     """What was measured of a model, in its header or beside it."""
 
-    curve: Curve | None = None
-    review: dict[Word, Expectation] | None = None
+    curve: _Curve | None = None
+    review: dict[_Word, Expectation] | None = None
 
 
 class Header(Measured):
     """All that a header may hold; its sections `recipe` and `spec` are checked where they belong."""
 
-    format: Annotated[int, Field(ge=1, le=FORMAT, strict=True)] = FORMAT
+    format: Annotated[int, Field(ge=1, le=_FORMAT, strict=True)] = _FORMAT
     recipe: dict[str, Any]
     spec: dict[str, Any]
     step: Annotated[int, Field(ge=0, le=MOST, strict=True)]
     of: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
     average: Average | None = None
-    weights: Word = ""
+    weights: _Word = ""
 
 
 class About(NamedTuple):
@@ -133,7 +133,7 @@ def header(recipe: Recipe, spec: Spec, *, step: int, average: Mapping[str, Any] 
     Where masks and tables of the source lay is not told: a model is passed on.
     """
     words = recipe.named(lambda path: None).model_dump(mode="json", by_alias=True)  # noqa: ARG005
-    about = {"format": FORMAT, "recipe": words, "spec": spec.to_dict(), "step": step}
+    about = {"format": _FORMAT, "recipe": words, "spec": spec.to_dict(), "step": step}
     about |= {} if average is None else {"average": average}
     return {HEADER_KEY: json.dumps(about)}
 
@@ -155,7 +155,7 @@ def read_header(metadata: Mapping[str, str], *, source: Path | str) -> Header:
     words = metadata.get(HEADER_KEY)
     if words is None:
         raise ModelError(f"{source} does not say how it was trained", expected="a safetensors file written by sfumato")
-    if len(words) > LONGEST:
+    if len(words) > _LONGEST:
         raise fault(f"has {len(words):,} characters")
     content = parse_json(words, fault)
     if not isinstance(content, dict):
@@ -165,11 +165,11 @@ def read_header(metadata: Mapping[str, str], *, source: Path | str) -> Header:
 
 
 def _refuse_newer(content: Mapping[str, Any], source: Path | str) -> None:
-    form = content.get("format", FORMAT)
-    if isinstance(form, int) and form > FORMAT:
+    form = content.get("format", _FORMAT)
+    if isinstance(form, int) and form > _FORMAT:
         raise ModelError(
             f"{source} was written by a newer sfumato (format {shown(form)})",
-            expected=f"format {FORMAT}, as this one reads ({version('sfumato')})",
+            expected=f"format {_FORMAT}, as this one reads ({version('sfumato')})",
             remedy="update sfumato",
         )
 

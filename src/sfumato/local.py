@@ -33,7 +33,7 @@ FILE = "local.json"
 MARK = "local:"
 """How the name of a path begins that may not be told."""
 
-SHOWN = 3
+_SHOWN = 3
 """Paths that are told."""
 
 STAGED = re.compile(r"\.(?P<name>.+)\.(?:staging|unfinished)-[^.]+")
@@ -42,7 +42,7 @@ STAGED = re.compile(r"\.(?P<name>.+)\.(?:staging|unfinished)-[^.]+")
 GIVEN = re.compile(r"((?:--)?[a-z][\w.-]*=)(.*)", re.IGNORECASE | re.DOTALL)
 """A flag or a setting with its value in one word."""
 
-NUMBERS = re.compile(r"[\d./,:x-]+")
+_NUMBERS = re.compile(r"[\d./,:x-]+")
 """What looks like a path and is none: shares, shards, sizes."""
 
 
@@ -140,7 +140,7 @@ def led_by_others() -> list[str]:
     """What to know of paths that were found since the last call by records that were not made here, in sentences."""
     told = []
     for folder, paths in _LED.items():
-        some = ", ".join(str(path) for path in list(paths)[:SHOWN]) + (" ..." if len(paths) > SHOWN else "")
+        some = ", ".join(str(path) for path in list(paths)[:_SHOWN]) + (" ..." if len(paths) > _SHOWN else "")
         told.append(f"{folder / FILE} was not written by you on this machine; it led to {some}")
     _LED.clear()
     return told
@@ -175,7 +175,7 @@ def portable(words: Sequence[str], names: Names) -> str:
 
 def paths_in(words: Sequence[str]) -> list[str]:
     """What in a command names a file or folder by more than one name."""
-    return [value for word in words if os.sep in (value := _given(word)[1]) and not NUMBERS.fullmatch(value)]
+    return [value for word in words if os.sep in (value := _given(word)[1]) and not _NUMBERS.fullmatch(value)]
 
 
 def _given(word: str) -> tuple[str, str]:
@@ -210,7 +210,7 @@ def seen_from(*sources: Path) -> Callable[[str], str]:
 
 
 def _told(word: str, names: Names) -> str:
-    if word.startswith("-") or NUMBERS.fullmatch(word):
+    if word.startswith("-") or _NUMBERS.fullmatch(word):
         return word
     scheme, colon, rest = word.partition(":")  # inception:FILE
     if colon and _is_path(rest):

@@ -8,8 +8,8 @@ from sfumato.errors import ResourceError
 _WORDS = ("out of memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
 """What torch's allocators of CUDA, Metal and the CPU say, and cuBLAS, which allocates on its own."""
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 def out_of_memory(error: BaseException) -> bool:
@@ -32,7 +32,7 @@ class Portions:
     def __init__(self, size: int, *, tell: Callable[[str], object]) -> None:
         self.size, self._tell = size, tell
 
-    def each(self, items: Sequence[Item], work: Callable[[Sequence[Item]], Result]) -> Iterator[Result]:
+    def each(self, items: Sequence[_Item], work: Callable[[Sequence[_Item]], _Result]) -> Iterator[_Result]:
         """The work on all items, in order, a portion at a time; `work` holds nothing when it fails.
 
         Raises:

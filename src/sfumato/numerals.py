@@ -3,13 +3,13 @@
 import math
 import re
 
-WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?", re.IGNORECASE)
 
 
 def whole(text: str) -> int | None:
     """A whole number in digits like 64; None for anything else, such as 2.6, 0x10, 1_000 or 1e3."""
-    return int(text) if WHOLE.fullmatch(text) else None
+    return int(text) if _WHOLE.fullmatch(text) else None
 
 
 def decimal(text: str) -> float | None:

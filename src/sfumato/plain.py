@@ -23,7 +23,7 @@ from sfumato.wording import as_setting
 Fault = Callable[[str], SfumatoError]
 """From what is wrong, which continues the name of a file, to the error."""
 
-Form = TypeVar("Form")
+_Form = TypeVar("_Form")
 
 MAX_BYTES = 2**26
 """Of a JSON file: far more than a summary of a million cases."""
@@ -206,7 +206,7 @@ def _extent(node: yaml.Node, known: dict[int, tuple[int, int]]) -> tuple[int, in
     return known[id(node)]
 
 
-def shaped(form: Callable[[Any], Form], content: Any, fault: Fault) -> Form:
+def shaped(form: Callable[[Any], _Form], content: Any, fault: Fault) -> _Form:
     """Content in the form that it should have.
 
     Args:

@@ -5,13 +5,13 @@ A list is what is indented by four or more, an item a line; what belongs to an i
 
 from collections.abc import Iterator, Sequence
 
-SHOWN = 5
+_SHOWN = 5
 """Items of a list that are shown."""
 
 SPARED = 2
 """So few more are shown too, in place of a line that counts them."""
 
-LONGEST = 2000
+_LONGEST = 2000
 """Characters of a line that are shown: no path of ours is longer, a name that somebody made up may be."""
 
 DEPTH = 4
@@ -33,7 +33,7 @@ def shortened(text: str) -> str:
 
 
 def _readable(line: str) -> str:
-    return line if len(line) <= LONGEST else f"{line[:LONGEST]} ... and {len(line) - LONGEST:,} characters more"
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]} ... and {len(line) - _LONGEST:,} characters more"
 
 
 def _end(lines: Sequence[str], start: int) -> int:
@@ -45,7 +45,7 @@ def _end(lines: Sequence[str], start: int) -> int:
 def _cut(lines: Sequence[str]) -> list[str]:
     """A list of lines of which none is indented less than the first."""
     items = list(_items(lines))
-    left_out = len(items) - SHOWN if len(items) > SHOWN + SPARED else 0
+    left_out = len(items) - _SHOWN if len(items) > _SHOWN + SPARED else 0
     shown = [line for first, *below in items[: len(items) - left_out] for line in (first, *_shortened(below))]
     return [*shown, f"{' ' * _depth(lines[0])}... and {left_out} more"] if left_out else shown
 

@@ -28,13 +28,13 @@ from sfumato.training.weights import check_weights
 SPARE = 64
 """Tensors and numbers that a network may make on its way beyond twice those that it keeps."""
 
-TABLES = 2**26
+_TABLES = 2**26
 """Numbers of what is computed when a network is built, such as tables of positions, beyond those of its weights."""
 
 MOST_TENSORS = 10_000
 """Of a network that is trained: several times those of the largest that people train."""
 
-BYTES = 4
+_BYTES = 4
 """Of a parameter."""
 
 
@@ -61,7 +61,7 @@ def budget_of(tensors: Mapping[str, Tensor], *, source: str) -> Budget:
         f"{source}: it describes a larger network than its {len(tensors)} tensors of {numbers:,} numbers",
         expected="the description that these weights were written with",
     )
-    return Budget(2 * len(tensors) + SPARE, 2 * numbers + SPARE, 2 * numbers + TABLES, error)
+    return Budget(2 * len(tensors) + SPARE, 2 * numbers + SPARE, 2 * numbers + _TABLES, error)
 
 
 def shapes_held(recipe: Recipe, spec: Spec, tensors: Mapping[str, Tensor], *, source: str) -> nn.Module | None:
@@ -146,12 +146,12 @@ def refuse_larger_than_memory(recipe: Recipe, spec: Spec) -> None:
     """
     memory = total_memory()
     error = ResourceError(
-        f"the recipe asks for a network of more than {memory // BYTES:,} parameters, or of {MOST_TENSORS:,} tensors",
+        f"the recipe asks for a network of more than {memory // _BYTES:,} parameters, or of {MOST_TENSORS:,} tensors",
         expected=f"what {memory / 1e9:.0f} GB of memory hold",
         remedy="a smaller network, such as --set network.channels=32",
     )
     if not isinstance(recipe.network, OwnNetwork):  # what a person's own code makes, only it knows
-        most = memory // BYTES
+        most = memory // _BYTES
         with within(Budget(MOST_TENSORS, most, most, error)), _countable(error):
             build_network(recipe, spec, numbers=False)
 

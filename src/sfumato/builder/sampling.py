@@ -89,10 +89,12 @@ def build_sampler(sample: Sample, process: Process, *, critical: float | None) -
             f"{sample.sampler} cannot start where no signal is left (process.zero_terminal_snr)",
             remedy=f"--set sample.grid=log_snr, or --set sample.sampler={FROM_PURE_NOISE[0]}",
         )
-    return Sampler(name=sample.sampler, times=tuple(times), options=_options(sample), warm=warm, words=words_of(sample))
+    return Sampler(
+        name=sample.sampler, times=tuple(times), options=_options(sample), warm=warm, words=_words_of(sample)
+    )
 
 
-def words_of(sample: Sample) -> dict[str, Any]:
+def _words_of(sample: Sample) -> dict[str, Any]:
     """All that decides a sampler, flat; None where nothing is said, and what is seldom said only where it is."""
     churn, path, usual = sample.churn, sample.path, Sample()
     words = {

@@ -32,9 +32,9 @@ from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 from sfumato.wording import counted
 
-TITLE = "The same cases, segmented in other ways: mean [95 % interval]; calls and seconds for one image"
+_TITLE = "The same cases, segmented in other ways: mean [95 % interval]; calls and seconds for one image"
 
-FEWEST = 2
+_FEWEST = 2
 """Cases, and patients: one is shown the state of another, and an interval draws them again."""
 
 
@@ -87,9 +87,9 @@ def audit(
     pack = _opened(origin, model)
     rows = evenly(pack.rows(split), cases)
     patients = patients_of(pack, rows)
-    if len(set(patients)) < FEWEST:
+    if len(set(patients)) < _FEWEST:
         whose = f"{counted(len(rows), 'case')} of {counted(len(set(patients)), 'patient')}"
-        raise DataError(f"{origin} has {whose} in the split {split}", expected=f"{FEWEST} patients or more")
+        raise DataError(f"{origin} has {whose} in the split {split}", expected=f"{_FEWEST} patients or more")
     with claim_output(out, overwrite=overwrite, inputs=[run, origin]).folder() as folder:
         with bar("auditing", total=len(arms) * len(rows)) as progress:
             table = measure(
@@ -185,7 +185,7 @@ def _number(value: float) -> float | None:
 
 def _show(lines: Sequence[Line], reading: Sequence[str]) -> None:
     head = ("way", "network calls", "Dice", "minus recommended", *map(heading, AUDITED))
-    show_table(head, list(map(_row, lines)), title=TITLE)
+    show_table(head, list(map(_row, lines)), title=_TITLE)
     for sentence in reading:
         say(sentence)
 

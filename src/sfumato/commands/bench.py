@@ -31,7 +31,7 @@ from sfumato.training.processes import choose_device
 from sfumato.training.speed import free_memory, matmul_rate, peak_memory, time_in_turn, wait
 from sfumato.wording import counted
 
-Part = Literal["train", "sample", "load", "all"]
+_Part = Literal["train", "sample", "load", "all"]
 PARTS = ("load", "augment", "forward", "backward", "optimise", "average", "rest")
 CALLS = (1, 4, 8, 18, 50)
 AT_ONCE = {"cpu": 8}
@@ -72,8 +72,8 @@ def bench(
     """
     choose_device(device)
     part, source = ("all", Path(part)) if source is None else (part, source)
-    if part not in get_args(Part):
-        raise UsageError(f"bench {part}", expected=", ".join(get_args(Part)))
+    if part not in get_args(_Part):
+        raise UsageError(f"bench {part}", expected=", ".join(get_args(_Part)))
     changes = changes_of(size, batch=batch)
     work = set_up_workload(source, task, recipe, set or (), changes)
     result: dict[str, Any] = {"hardware": str(find_hardware(str(work.device))), "batch": work.stream.batch}

@@ -22,10 +22,10 @@ from sfumato.shortening import shortened
 from sfumato.verbs.check import Checked, Outputs, find_to_check, look_at
 from sfumato.wording import counted
 
-NAMES = 5
+_NAMES = 5
 """Files named for each finding in the terminal; all of them are in the report and in the result."""
 
-WIDTH = len("warning DATA-000  ")
+_WIDTH = len("warning DATA-000  ")
 """Columns of the severity and the code."""
 
 STYLES = {"error": "bold red", "warning": "yellow", "note": "dim"}
@@ -84,9 +84,9 @@ def _tell(checked: Checked) -> None:
     source = checked.source
     say(f"{source}: {told(checked.found.cases)} ({checked.found.form})")
     for finding in checked.findings:
-        head = f"{finding.severity} {finding.code}".strip().ljust(WIDTH)
+        head = f"{finding.severity} {finding.code}".strip().ljust(_WIDTH)
         lines = _lines(finding, below=f"{source.absolute()}{os.sep}")
-        console.print(Text.assemble((head, STYLES[finding.severity]), ("\n" + " " * WIDTH).join(lines)))
+        console.print(Text.assemble((head, STYLES[finding.severity]), ("\n" + " " * _WIDTH).join(lines)))
 
 
 def _lines(finding: Finding, *, below: str) -> list[str]:
@@ -94,9 +94,9 @@ def _lines(finding: Finding, *, below: str) -> list[str]:
     inside = re.compile(rf"(?<!--labels )(?<!--labels '){re.escape(below)}")  # a flag is typed as it stands
     lines = [inside.sub("", line) for line in shortened(for_terminal(finding.text)).split("\n")]
     if finding.severity != "note":
-        lines += [f"  {told_mask(file).replace(below, '')}" for file in finding.files[:NAMES]]
-        if len(finding.files) > NAMES:
-            lines.append(f"  ... and {len(finding.files) - NAMES} more")
+        lines += [f"  {told_mask(file).replace(below, '')}" for file in finding.files[:_NAMES]]
+        if len(finding.files) > _NAMES:
+            lines.append(f"  ... and {len(finding.files) - _NAMES} more")
     if finding.fix:
         lines += for_terminal(f"fix: {finding.fix}").split("\n")
     return [visible(line) for line in lines]
@@ -118,7 +118,7 @@ def _refuse(checked: Checked) -> None:
         code="DATA-070",
     )
     refusal.result = checked.summary
-    if page is None and any(len(finding.files) > NAMES for finding in checked.findings):
+    if page is None and any(len(finding.files) > _NAMES for finding in checked.findings):
         refusal.details = "\n".join(map(_in_full, checked.findings))
     raise refusal
 

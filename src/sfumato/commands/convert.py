@@ -20,9 +20,9 @@ from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.wording import counted
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
-SUFFIXES = {"zip": ".zip", "npz": ".npz"}
+_SUFFIXES = {"zip": ".zip", "npz": ".npz"}
 
 
 def convert(
@@ -63,7 +63,7 @@ def convert(
     notes = list(found.notes)
     if is_prepared(source):
         notes.append("pixels come from the original files of the prepared data set, at their own size")
-    with claim.file() if to in SUFFIXES else claim.folder() as draft:
+    with claim.file() if to in _SUFFIXES else claim.folder() as draft:
         converted = _driven(
             convert_cases(found, draft, form=to, meaning=prepared_meaning(source), size=sides, crop=crop),
             total=2 * len(found.cases),
@@ -90,20 +90,20 @@ def _claim(out: Path, to: Form, *, overwrite: bool, inputs: list[Path]) -> Claim
     """Claim the output before anything is read."""
     if to == "nnunet":
         refuse_name(out)
-    if to not in SUFFIXES:
+    if to not in _SUFFIXES:
         return claim_output(out, overwrite=overwrite, inputs=inputs)
-    if out.suffix != SUFFIXES[to]:
-        raise UsageError(f"--out {out}", expected=f"a file that ends in {SUFFIXES[to]}")
+    if out.suffix != _SUFFIXES[to]:
+        raise UsageError(f"--out {out}", expected=f"a file that ends in {_SUFFIXES[to]}")
     return claim_output_file(out, overwrite=overwrite, inputs=inputs)
 
 
-def _driven(steps: Generator[Step, None, Result], *, total: int) -> Result:
+def _driven(steps: Generator[Step, None, _Result], *, total: int) -> _Result:
     """Run to the end with a bar; what came of it."""
     with bar("converting", total=total) as progress:
         while True:
             try:
                 step = next(steps)
             except StopIteration as end:
-                result: Result = end.value
+                result: _Result = end.value
                 return result
             progress.update(step.done, note=step.name[:30])

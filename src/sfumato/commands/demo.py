@@ -25,7 +25,7 @@ SIZE = "48"
 QUICK = ("validate.every_steps=100", "validate.cases=24", "train.warmup=30", "train.ema_half_life=2000")
 
 
-class Length(NamedTuple):
+class _Length(NamedTuple):
     """How long a model is trained.
 
     Attributes:
@@ -44,10 +44,10 @@ class Length(NamedTuple):
         return {"steps": self.steps, "minutes": minutes * self.share, "set": [*QUICK, *floor]}
 
 
-SEGMENT = Length(steps=300, least=100, share=0.28)
+SEGMENT = _Length(steps=300, least=100, share=0.28)
 """The twin is trained as long again, for as many steps as the model that it is compared with."""
 
-GENERATE = Length(steps=600, least=480, share=0.44)
+GENERATE = _Length(steps=600, least=480, share=0.44)
 
 
 class Extent(NamedTuple):

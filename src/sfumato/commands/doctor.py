@@ -53,7 +53,7 @@ SIDES, SECONDS = {"cpu": 1024, "cuda": 8192}, 0.5
 """The probe: side of the square matrices, and how long it multiplies them."""
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     """A line of the table: what about, and what was found."""
 
     about: str
@@ -94,19 +94,19 @@ def _free(device: str) -> Iterator[tuple[str, int]]:
     yield "disk of this folder", shutil.disk_usage(Path.cwd()).free
 
 
-def _rows(report: Mapping[str, Any], hardware: str) -> Iterator[Row]:
-    yield Row("system", f"{report['system']}, Python {report['python']}")
-    yield Row("versions", _told(report["versions"]))
+def _rows(report: Mapping[str, Any], hardware: str) -> Iterator[_Row]:
+    yield _Row("system", f"{report['system']}, Python {report['python']}")
+    yield _Row("versions", _told(report["versions"]))
     for extra, found in report["optional"].items():
         here = {name: version for name, version in found.items() if version is not None}
-        yield Row(f"for {extra}", _told(here) if here else f"not installed: pip install 'sfumato[{extra}]'")
-    yield Row("works on", hardware)
-    yield Row("devices", ", ".join(report["devices"]) or "no GPU that torch can use")
-    yield Row("would train in", f"{report['precision']}, {report['attention']}, {report['threads']} CPU threads")
-    yield Row("free", ", ".join(f"{name} {size / 2**30:.1f} GiB" for name, size in report["free"].items()))
-    yield Row("launcher", _told(report["launcher"]) or "none: one process")
-    yield Row("matrix products", ", ".join(f"{name} {rate:.3g} TFLOP/s" for name, rate in report["teraflops"].items()))
-    yield Row("problems", str(len(report["problems"]) or "none known"))
+        yield _Row(f"for {extra}", _told(here) if here else f"not installed: pip install 'sfumato[{extra}]'")
+    yield _Row("works on", hardware)
+    yield _Row("devices", ", ".join(report["devices"]) or "no GPU that torch can use")
+    yield _Row("would train in", f"{report['precision']}, {report['attention']}, {report['threads']} CPU threads")
+    yield _Row("free", ", ".join(f"{name} {size / 2**30:.1f} GiB" for name, size in report["free"].items()))
+    yield _Row("launcher", _told(report["launcher"]) or "none: one process")
+    yield _Row("matrix products", ", ".join(f"{name} {rate:.3g} TFLOP/s" for name, rate in report["teraflops"].items()))
+    yield _Row("problems", str(len(report["problems"]) or "none known"))
 
 
 def _told(pairs: Mapping[str, str]) -> str:

@@ -19,7 +19,7 @@ from sfumato.reporting.reading import z_text
 from sfumato.verbs.evaluate_images import FEATURES, evaluate_images
 from sfumato.wording import counted
 
-IN_SHORT = ("kid", "kid_of_training", "frechet", "frechet_reference", "recall", "coverage", "ms_ssim", "duplicates")
+_IN_SHORT = ("kid", "kid_of_training", "frechet", "frechet_reference", "recall", "coverage", "ms_ssim", "duplicates")
 """Metrics that the terminal shows."""
 
 
@@ -66,7 +66,7 @@ def _show(answer: Answer) -> None:
     """The numbers about the whole set, and all sentences."""
     groups = {measure.group for measure in answer.measures}
     whole = MATCHED if MATCHED in groups else POOLED
-    rows = [measure for measure in answer.measures if measure.group in (whole, POOLED) and measure.metric in IN_SHORT]
+    rows = [measure for measure in answer.measures if measure.group in (whole, POOLED) and measure.metric in _IN_SHORT]
     shown = [row for row in rows if row.group == whole or row.metric == "frechet_reference"]
     classes = ", real ones in the class shares of the samples" if whole == MATCHED else ""
     title = f"Generated beside real images, {counted(shown[0].images, 'image')} on each side{classes}"

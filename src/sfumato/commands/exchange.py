@@ -31,7 +31,7 @@ from sfumato.recipe.scheduler import scheduler_words
 from sfumato.training.weights import write_weights
 
 EIGHT_BITS = Intensity("unit", 0.0, 255.0, "pipelines of diffusers take -1 for black and 1 for white")
-GRIDS = ("leading", "trailing", "linspace")
+_GRIDS = ("leading", "trailing", "linspace")
 """Spacings of a scheduler that are grids of ours."""
 
 
@@ -170,4 +170,4 @@ def _scheduler(model: Model) -> dict[str, Any]:
     assert isinstance(plain.schedule, Discrete)
     settings = scheduler_words(words, table=plain.schedule.betas.to(torch.float64).tolist())
     grid = model.recipe.sample.grid
-    return {**settings, "timestep_spacing": grid} if grid in GRIDS else settings
+    return {**settings, "timestep_spacing": grid} if grid in _GRIDS else settings

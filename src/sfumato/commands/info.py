@@ -37,7 +37,7 @@ JOBS = {
 }
 """What a model does, by its task, or by what it makes of images and masks."""
 
-NAMES = 8
+_NAMES = 8
 """Classes that are named."""
 
 SOURCES = (".zip", ".npy", ".csv", ".tsv", ".txt", ".json")
@@ -49,8 +49,8 @@ STATISTICS = ("what", "images", "space", "weights", "preprocessing")
 FINGERPRINT = "fingerprint.json"
 """What `check` writes beside its page."""
 
-Told = Mapping[str, Any]
-Facts = Iterator[tuple[str, str]]
+_Told = Mapping[str, Any]
+_Facts = Iterator[tuple[str, str]]
 """Names with what is known of each."""
 
 
@@ -89,7 +89,7 @@ def _show_dataset(told: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _dataset(told: Told) -> Facts:
+def _dataset(told: _Told) -> _Facts:
     height, width = told["size"]
     yield "images", f"{width} x {height} pixels, {counted(told['channels'], 'channel')}; {told['intensity']}"
     if told["classes"]:
@@ -183,7 +183,7 @@ def _show_model(told: dict[str, Any]) -> dict[str, Any]:
     return _more(told)
 
 
-def _model(told: Told) -> Facts:
+def _model(told: _Told) -> _Facts:
     recipe, data = told["recipe"], told["data"]
     job = JOBS["segment" if told["task"] == "segment" else recipe["data"]["pairs"]]
     yield "job", f"{job}; weights after {counted(told['step'], 'step')}"
@@ -255,5 +255,5 @@ def _more(told: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMES} more" if len(names) > NAMES else ""
-    return ", ".join(names[:NAMES]) + more
+    more = f" and {len(names) - _NAMES} more" if len(names) > _NAMES else ""
+    return ", ".join(names[:_NAMES]) + more

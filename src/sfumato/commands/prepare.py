@@ -33,7 +33,7 @@ class PreparationFlags(Preparation):
     seed: Index = 0
 
 
-AS_PLANNED = PreparationFlags()
+_AS_PLANNED = PreparationFlags()
 
 
 def prepare(
@@ -43,7 +43,7 @@ def prepare(
     out: Path,
     flags: ReadingFlags = AS_READ,
     size: str = "auto",
-    preparation: PreparationFlags = AS_PLANNED,
+    preparation: PreparationFlags = _AS_PLANNED,
     window: str | None = None,
     split: str = "0.7/0.15/0.15",
     workers: Count | None = None,

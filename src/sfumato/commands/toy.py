@@ -14,7 +14,7 @@ from sfumato.progress import say
 from sfumato.provenance import write_provenance
 from sfumato.wording import counted
 
-CASES = {"pictures": 200, "volumes": 12, "messy": 60}
+_CASES = {"pictures": 200, "volumes": 12, "messy": 60}
 """How many cases of each kind, unless the person says."""
 
 
@@ -52,7 +52,7 @@ def toy(
     """
     given = {"classes": classes, "mask_classes": mask_classes, "readers": readers, "channels": channels}
     kind = _kind(given, volumes=volumes, messy=messy)
-    count = CASES[kind] if cases is None else cases
+    count = _CASES[kind] if cases is None else cases
     chosen = {"classes": classes or 3, "readers": readers or 4} if kind == "pictures" else {}
     result = {"dataset": str(folder), "kind": kind, "cases": count, "size": size, **chosen}
     claim = claim_output(folder, overwrite=overwrite)

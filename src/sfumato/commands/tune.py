@@ -46,13 +46,13 @@ from sfumato.wording import as_setting, counted
 VALIDATIONS = 8
 """Times that a trial is validated, where the recipe says nothing else."""
 
-BEST = "best.yaml"
+_BEST = "best.yaml"
 """The recipe of the best trial, as long as the recipe itself says."""
 
 EVERY = tuple(f"every_{unit}" for unit in (*COUNTED, "minutes"))
 """Fields of `validate` that say how often."""
 
-METRICS: Mapping[TaskKind, str] = {"segment": "dice", "generate": "loss"}
+_METRICS: Mapping[TaskKind, str] = {"segment": "dice", "generate": "loss"}
 """What a validation measures where the recipe leaves it open."""
 
 HOPELESS = 3
@@ -162,7 +162,7 @@ def _tune(
         "recipe": sha256(base.to_yaml().encode()).hexdigest(), "search": [list(each) for each in searches],
         "dataset": digest(dataset), "cases": digest_of(contents(Pack.open(dataset))),
     }  # fmt: skip
-    metric = METRICS[task] if own.validate_.metric == "auto" else own.validate_.metric
+    metric = _METRICS[task] if own.validate_.metric == "auto" else own.validate_.metric
     baseline = {each.field: value for each in searches if (value := _own_value(own, each)) is not None}
     with going_on_later(lambda: f"{folder} keeps its trials"), Study(
         folder, name=f"{task}-{folder.resolve().name}", storage=storage, searches=searches, plan=plan,
@@ -181,11 +181,11 @@ def _tune(
                 _write_results(folder, results)
                 if best := _best(results):
                     recipe = load_recipe(task, file, settings=[*settings, *best.settings])
-                    write_recipe(folder / BEST, recipe)
+                    write_recipe(folder / _BEST, recipe)
         found = _summary(folder, study.results(), baseline, metric)
         verdict = _verdict(study.results(), _constant(base, Pack.open(dataset)))
         if verdict["verdict"] == "better":
-            say(f"train with it: --recipe {folder / BEST}")
+            say(f"train with it: --recipe {folder / _BEST}")
         return found | verdict
 
 
@@ -366,4 +366,4 @@ def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any
     compared = "" if before is None else f" (the recipe as it was: {_score_text(metric, before)})"
     settings = ", ".join(map(_rounded, best.settings))
     say(f"best of {trials}: {_score_text(metric, best.score)}{compared} with {settings}")
-    return {**told, "best": best._asdict(), "baseline": before, "recipe": str(folder / BEST)}
+    return {**told, "best": best._asdict(), "baseline": before, "recipe": str(folder / _BEST)}

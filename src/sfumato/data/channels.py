@@ -11,13 +11,13 @@ from sfumato.data.formats.volume import named_place
 from sfumato.data.manifest import Case
 from sfumato.errors import DataError
 
-LUMA = (0.299, 0.587, 0.114)
+_LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey. Source: ITU-R BT.601."""
 
 FEW_ROWS = 16
 """Every so many rows are looked at for colour before all are."""
 
-Converted = Shaped[np.ndarray, "height width channels"]
+_Converted = Shaped[np.ndarray, "height width channels"]
 
 
 def read_case(case: Case) -> Pixels:
@@ -58,18 +58,18 @@ def _differ(pixels: Pixels) -> bool:
     return bool((red != green).any() or (green != blue).any())
 
 
-def without_copies(pixels: Pixels) -> Converted:
+def without_copies(pixels: Pixels) -> _Converted:
     """One channel where three are the same: grey that was saved as RGB."""
     return pixels if pixels.shape[2] != 3 or has_colour(pixels) else pixels[..., :1]
 
 
-def with_channels(pixels: Pixels, channels: int) -> Converted:
-    """The image in grey or RGB, same dtype. Grey is repeated; colours are weighted (`LUMA`)."""
+def with_channels(pixels: Pixels, channels: int) -> _Converted:
+    """The image in grey or RGB, same dtype. Grey is repeated; colours are weighted (`_LUMA`)."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:
         return np.repeat(pixels, 3, axis=2)
     if not has_colour(pixels):
         return pixels[..., :1]
-    grey = (pixels @ np.asarray(LUMA))[..., None]
+    grey = (pixels @ np.asarray(_LUMA))[..., None]
     return np.asarray((grey if pixels.dtype.kind == "f" else np.rint(grey)).astype(pixels.dtype))

@@ -12,20 +12,20 @@ from typing import Any
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Pack
 
-FILES = ("dataset.json", "manifest.csv", "images.npy", "masks.npy")
+_FILES = ("dataset.json", "manifest.csv", "images.npy", "masks.npy")
 """What a prepared data set is made of."""
 
-COLUMNS = ("another split", "another class", "another patient, volume or origin", "other pixels")
-"""What is known of each case, as a difference: the first two in words, the others as sha256, cut to `DIGITS`."""
+_COLUMNS = ("another split", "another class", "another patient, volume or origin", "other pixels")
+"""What is known of each case, as a difference: the first two in words, the others as sha256, cut to `_DIGITS`."""
 
-DIGITS = 16
-SHOWN = 5
+_DIGITS = 16
+_SHOWN = 5
 """Names of cases that a difference lists."""
 
 
 def stamps(folder: Path) -> dict[str, list[int]]:
     """Size and time of change of each file: as long as they stay, its content is taken to be the same."""
-    found = {name: folder / name for name in FILES}
+    found = {name: folder / name for name in _FILES}
     known = {name: path.stat() for name, path in found.items() if path.is_file()}
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in known.items()}
 
@@ -59,7 +59,7 @@ def _hash(pieces: Sequence[bytes | memoryview]) -> str:
     whole = hashlib.sha256()
     for piece in pieces:
         whole.update(piece)
-    return whole.hexdigest()[:DIGITS]
+    return whole.hexdigest()[:_DIGITS]
 
 
 def _forms(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _cases(then: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) 
     if new:
         yield f"{_number(new)} are new: {_first(new)}"
     both = [name for name in then if name in now]
-    for column, what in enumerate(COLUMNS):
+    for column, what in enumerate(_COLUMNS):
         other = [name for name in both if then[name][column] != now[name][column]]
         if other:
             yield f"{what} in {_number(other)}: {_first(other)}"
@@ -96,4 +96,4 @@ def _number(names: Sequence[str]) -> str:
 
 
 def _first(names: Sequence[str]) -> str:
-    return ", ".join(names[:SHOWN]) + ", ..." * (len(names) > SHOWN)
+    return ", ".join(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)

@@ -15,13 +15,13 @@ from jaxtyping import Bool, Float32, Int64, UInt64
 from sfumato.data.facts import CaseFacts
 from sfumato.data.manifest import Case
 
-BITS = 4
+_BITS = 4
 """Hashes of near duplicates differ in no more of their 64 bits."""
 
-BANDS = tuple(range(64 * band // (BITS + 1), 64 * (band + 1) // (BITS + 1)) for band in range(BITS + 1))
-"""The bits of a hash in groups: hashes that differ in `BITS` bits are the same in at least one of them."""
+BANDS = tuple(range(64 * band // (_BITS + 1), 64 * (band + 1) // (_BITS + 1)) for band in range(_BITS + 1))
+"""The bits of a hash in groups: hashes that differ in `_BITS` bits are the same in at least one of them."""
 
-CORRELATION = 0.998
+_CORRELATION = 0.998
 """Thumbnails of near duplicates correlate at least so much. JPEG leaves more than 0.999 of pictures from 64 pixels on;
 of smaller ones it may leave less, and they are missed."""
 
@@ -36,7 +36,7 @@ Rows = tuple[int, ...]
 """A group of cases by their place in the set, in order."""
 
 
-Places = Int64[np.ndarray, " _"]
+_Places = Int64[np.ndarray, " _"]
 
 
 class Copies(NamedTuple):
@@ -90,7 +90,7 @@ def _near(cases: Sequence[Case], facts: Sequence[CaseFacts], rows: Sequence[int]
     return (tuple(sorted(group)) for group in groups.values() if len(group) > 1)
 
 
-def _numbered(volumes: Iterable[str | None]) -> Places:
+def _numbered(volumes: Iterable[str | None]) -> _Places:
     """A number for each volume; what is in no volume has one of its own."""
     numbers: dict[str | int, int] = {}
     return np.array(
@@ -98,14 +98,14 @@ def _numbered(volumes: Iterable[str | None]) -> Places:
     )
 
 
-def _correlate(thumbs: Float32[np.ndarray, "n pixels"], left: Places, right: Places) -> Bool[np.ndarray, " pairs"]:
+def _correlate(thumbs: Float32[np.ndarray, "n pixels"], left: _Places, right: _Places) -> Bool[np.ndarray, " pairs"]:
     """Whether the thumbnails of each pair are alike, a block of pairs at a time."""
     starts = range(0, max(1, len(left)), BLOCK)
     blocks = [(thumbs[left[start : start + BLOCK]], thumbs[right[start : start + BLOCK]]) for start in starts]
-    return np.concatenate([np.einsum("pn,pn->p", one, two) >= CORRELATION for one, two in blocks])
+    return np.concatenate([np.einsum("pn,pn->p", one, two) >= _CORRELATION for one, two in blocks])
 
 
-def _joined(count: int, left: Places, right: Places) -> Places:
+def _joined(count: int, left: _Places, right: _Places) -> _Places:
     """For each picture the first of those that pairs join it to, also by way of others."""
     labels = np.arange(count)
     while (labels[left] != labels[right]).any():
@@ -125,7 +125,7 @@ def _normalised(thumbnails: Sequence[bytes]) -> Float32[np.ndarray, "n pixels"]:
     return np.asarray(pixels / np.linalg.norm(pixels, axis=1, keepdims=True).clip(1e-6))
 
 
-def _alike(hashes: UInt64[np.ndarray, " n"], volumes: Places) -> tuple[Places, Places]:
+def _alike(hashes: UInt64[np.ndarray, " n"], volumes: _Places) -> tuple[_Places, _Places]:
     """Pairs of pictures of different volumes with like hashes; the first of a pair comes before the second.
 
     Only pictures that share one of the `BANDS` of their hashes are compared.
@@ -135,7 +135,7 @@ def _alike(hashes: UInt64[np.ndarray, " n"], volumes: Places) -> tuple[Places, P
     return left, right
 
 
-def _alike_in(hashes: UInt64[np.ndarray, " n"], volumes: Places, band: range) -> tuple[Places, Places]:
+def _alike_in(hashes: UInt64[np.ndarray, " n"], volumes: _Places, band: range) -> tuple[_Places, _Places]:
     """The pairs that share one band: each picture is compared with the next, the next but one ... that has it."""
     value = (hashes >> np.uint64(band.start)) & np.uint64(2 ** len(band) - 1)
     order = np.argsort(value, kind="stable")
@@ -147,7 +147,7 @@ def _alike_in(hashes: UInt64[np.ndarray, " n"], volumes: Places, band: range) ->
         active = active[value[active] == value[active + step]]
         if not len(active):
             break
-        like = np.bitwise_count(hashes[active] ^ hashes[active + step]) <= BITS
+        like = np.bitwise_count(hashes[active] ^ hashes[active + step]) <= _BITS
         like &= volumes[active] != volumes[active + step]
         partners[active[like]] += 1
         lefts.append(order[active[like]])

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from sfumato.errors import ResourceError
 
-Piece = TypeVar("Piece")
-Answer = TypeVar("Answer")
-Subject = TypeVar("Subject")
+_Piece = TypeVar("_Piece")
+_Answer = TypeVar("_Answer")
+_Subject = TypeVar("_Subject")
 
-AHEAD = 2
+_AHEAD = 2
 """Pieces under way for each worker: one at work, one waiting."""
 
 
@@ -60,8 +60,8 @@ class Crew:
         self._pool.shutdown(cancel_futures=True)
 
     def each(
-        self, function: Callable[[Subject, Piece], Answer], subject: Subject, pieces: Iterable[Piece]
-    ) -> Iterator[tuple[Piece, Answer]]:
+        self, function: Callable[[_Subject, _Piece], _Answer], subject: _Subject, pieces: Iterable[_Piece]
+    ) -> Iterator[tuple[_Piece, _Answer]]:
         """`function(subject, piece)` for every piece; pairs of piece and answer in the order in which they are done.
 
         Args:
@@ -77,7 +77,7 @@ class Crew:
                 yield piece, function(subject, piece)
             return
         try:
-            yield from _spread(self._pool, function, subject, iter(pieces), AHEAD * self._workers)
+            yield from _spread(self._pool, function, subject, iter(pieces), _AHEAD * self._workers)
         except BrokenProcessPool as error:
             raise ResourceError(
                 "a worker process ended before its time",
@@ -89,12 +89,12 @@ class Crew:
 
 def _spread(
     pool: ProcessPoolExecutor,
-    function: Callable[[Subject, Piece], Answer],
-    subject: Subject,
-    pieces: Iterator[Piece],
+    function: Callable[[_Subject, _Piece], _Answer],
+    subject: _Subject,
+    pieces: Iterator[_Piece],
     ahead: int,
-) -> Iterator[tuple[Piece, Answer]]:
-    flight: dict[Future[Answer], Piece] = {}
+) -> Iterator[tuple[_Piece, _Answer]]:
+    flight: dict[Future[_Answer], _Piece] = {}
     while True:
         flight |= {pool.submit(function, subject, piece): piece for piece in islice(pieces, ahead - len(flight))}
         if not flight:

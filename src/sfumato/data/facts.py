@@ -27,13 +27,13 @@ from sfumato.data.statistics import Stats, counts_of_bytes, statistics_of_counts
 from sfumato.data.storage import Storage, storage
 from sfumato.errors import DataError
 
-Raw = Shaped[np.ndarray, "_ _"]
+_Raw = Shaped[np.ndarray, "_ _"]
 """A mask as stored; its size need not be that of its image."""
 
-HALF = MaskRule((), 128, "lossy masks: 128 and above is the object")
+_HALF = MaskRule((), 128, "lossy masks: 128 and above is the object")
 
 
-class Levels(NamedTuple):
+class _Levels(NamedTuple):
     """Which whole numbers an 8- or 16-bit image uses.
 
     Attributes:
@@ -76,7 +76,7 @@ class ImageFacts:
     digest: str
     hash: str
     spacing: tuple[float, float] | None = None
-    levels: Levels | None = None
+    levels: _Levels | None = None
     thumbnail: bytes = b""
     storage: Storage | None = None
     orientation: str = ""
@@ -201,7 +201,7 @@ def case_sketch(case: Case) -> CaseSketch:
         pixels = read_case(case)
     except DataError as problem:
         problems.append(problem)
-    raws: list[Raw | None] = []
+    raws: list[_Raw | None] = []
     for locator in case.masks:
         try:
             raws.append(read_mask(locator))
@@ -214,7 +214,7 @@ def case_sketch(case: Case) -> CaseSketch:
 def facts_of(
     case: Case,
     pixels: Pixels | None,
-    raws: Sequence[Raw | None],
+    raws: Sequence[_Raw | None],
     *,
     problems: Sequence[DataError] = (),
 ) -> CaseFacts:
@@ -225,7 +225,7 @@ def facts_of(
 def sketch_of(
     case: Case,
     pixels: Pixels | None,
-    raws: Sequence[Raw | None],
+    raws: Sequence[_Raw | None],
     *,
     problems: Sequence[DataError] = (),
     thorough: bool = True,
@@ -255,7 +255,7 @@ def sketch_of(
 
 
 def _shown(
-    case: Case, raws: Sequence[Raw | None], masks: Sequence[MaskFacts | None]
+    case: Case, raws: Sequence[_Raw | None], masks: Sequence[MaskFacts | None]
 ) -> dict[int, Bool[np.ndarray, "..."]]:
     """What each reader shows as object, by the place of the mask; nothing where there is but one."""
     if sum(mask is not None for mask in masks) < 2:
@@ -273,7 +273,7 @@ def finish(sketches: Sequence[CaseSketch]) -> list[CaseFacts]:
     return [replace(facts, image=next(images)) if image is not None else facts for facts, image in sketches]
 
 
-def _mask(locator: str, raw: Raw, image: Pixels | None, *, shapes: bool) -> MaskFacts:
+def _mask(locator: str, raw: _Raw, image: Pixels | None, *, shapes: bool) -> MaskFacts:
     if shapes:
         return mask_facts(raw, image=image, storage=storage(locator))
     values = count_values(raw)
@@ -334,7 +334,7 @@ def _finish(sketches: Sequence[ImageSketch]) -> list[ImageFacts]:
     return facts
 
 
-def mask_facts(raw: Raw, *, image: Pixels | None = None, storage: Storage | None = None) -> MaskFacts:
+def mask_facts(raw: _Raw, *, image: Pixels | None = None, storage: Storage | None = None) -> MaskFacts:
     """Facts of a mask as stored; `image` is what it was drawn on."""
     values = count_values(raw)
     shown = _object(raw, values, storage)
@@ -358,17 +358,17 @@ def _regions(shown: Bool[np.ndarray, "_ _"]) -> int:
     return int(ndimage.label(shown, np.ones((3, 3)))[1])
 
 
-def _copies(raw: Raw, values: Mapping[int, int], image: Pixels | None) -> bool:
+def _copies(raw: _Raw, values: Mapping[int, int], image: Pixels | None) -> bool:
     """Whether a mask is its image; one of two values may look like it."""
     if image is None or len(values) <= 2 or raw.shape != image.shape[:2]:
         return False
     return bool((image == raw[..., None]).all())
 
 
-def _object(raw: Raw, values: Mapping[int, int], storage: Storage | None) -> Bool[np.ndarray, "_ _"]:
+def _object(raw: _Raw, values: Mapping[int, int], storage: Storage | None) -> Bool[np.ndarray, "_ _"]:
     """What a mask shows as object by itself, before the rule of the whole set is known; nothing out of its view."""
     if storage is not None and storage.format == "JPEG":
-        return np.asarray((HALF.apply(raw) > 0) & (raw != OUTSIDE))
+        return np.asarray((_HALF.apply(raw) > 0) & (raw != OUTSIDE))
     try:
         rule = decide_mask_rule(values, ignore=OUTSIDE if OUTSIDE in values else None)
         classes = rule.apply(raw)
@@ -390,13 +390,13 @@ def _agreement(shown: Mapping[int, Bool[np.ndarray, "..."]]) -> Agreement | None
     )
 
 
-def levels_of(pixels: Shaped[np.ndarray, "..."]) -> Levels | None:
+def levels_of(pixels: Shaped[np.ndarray, "..."]) -> _Levels | None:
     """Which numbers an 8- or 16-bit image uses; None for others."""
     if pixels.dtype not in (np.uint8, np.uint16):
         return None
     counts: Int[np.ndarray, " levels"] = np.bincount(pixels.reshape(-1))
     present = np.flatnonzero(counts)
-    return Levels(len(present), int(np.gcd.reduce(present)), float(counts[-1] / pixels.size))
+    return _Levels(len(present), int(np.gcd.reduce(present)), float(counts[-1] / pixels.size))
 
 
 def spacing_of(locator: str) -> tuple[float, float] | None:

@@ -16,7 +16,7 @@ from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
 
 SPLITS_NAME = "splits_final.json"
-PARTS = {"train": "train", "val": "validation"}
+_PARTS = {"train": "train", "val": "validation"}
 """Splits by nnU-Net's names for them."""
 
 Fold = Mapping[str, str]
@@ -72,7 +72,7 @@ def read_splits(path: Path) -> tuple[Mapping[str, str], ...]:
     if not (
         isinstance(content, list)
         and content
-        and all(isinstance(fold, dict) and all(isinstance(fold.get(part), list) for part in PARTS) for fold in content)
+        and all(isinstance(fold, dict) and all(isinstance(fold.get(part), list) for part in _PARTS) for fold in content)
     ):
         finding = f"{path} is not of the form of nnU-Net's folds"
         raise DataError(finding, expected='[{"train": ["case", ...], "val": [...]}, ...]', code="DATA-066")
@@ -81,7 +81,7 @@ def read_splits(path: Path) -> tuple[Mapping[str, str], ...]:
     ):
         finding = f"{path}: {len(both)} cases are in both parts of a fold:\n{listed(both)}"
         raise DataError(finding, expected="each case in one part", code="DATA-066")
-    return tuple({str(name): split for part, split in PARTS.items() for name in fold[part]} for fold in content)
+    return tuple({str(name): split for part, split in _PARTS.items() for name in fold[part]} for fold in content)
 
 
 def write_splits(path: Path, folds: Sequence[Mapping[str, str]]) -> None:
@@ -92,7 +92,7 @@ def write_splits(path: Path, folds: Sequence[Mapping[str, str]]) -> None:
         folds: for each fold, the split ("train", "validation" or "test") of each case by its name.
     """
     content = [
-        {part: sorted(name for name, split in fold.items() if split == ours) for part, ours in PARTS.items()}
+        {part: sorted(name for name, split in fold.items() if split == ours) for part, ours in _PARTS.items()}
         for fold in folds
     ]
     write_atomic(path, json.dumps(content, indent=4) + "\n")

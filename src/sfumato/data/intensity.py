@@ -22,13 +22,13 @@ from sfumato.data.manifest import Case
 from sfumato.data.statistics import Stats, stats_of
 from sfumato.errors import DataError
 
-Kind = Literal["unit", "window", "percentile", "zscore"]
-Pixels = Shaped[np.ndarray, "h w c"]
+_Kind = Literal["unit", "window", "percentile", "zscore"]
+_Pixels = Shaped[np.ndarray, "h w c"]
 
 FULL = 65535
 """Stored value of white in 16 bits."""
 
-ALIKE = 3.0
+_ALIKE = 3.0
 """Up to this ratio, differences between the ranges of images are their content; above, a matter of their scale."""
 
 HOUNSFIELD = (-1000.0, 1000.0)
@@ -48,37 +48,37 @@ class Intensity(NamedTuple):
         text: why these, in a sentence.
     """
 
-    kind: Kind
+    kind: _Kind
     low: float
     high: float
     text: str
 
 
-class Window(NamedTuple):
+class _Window(NamedTuple):
     """The numbers of one image that become black and white."""
 
     low: float
     high: float
 
 
-def case_stats(case: Case, pixels: Pixels) -> tuple[Stats, ...]:
+def case_stats(case: Case, pixels: _Pixels) -> tuple[Stats, ...]:
     """Statistics of each file that a case's image is made of: of one image, or of channels in files of their own."""
     files = (case.image, *case.channels)
     return tuple(stats_of(file, part) for file, part in zip(files, np.split(pixels, len(files), axis=2), strict=True))
 
 
-def window_of(intensity: Intensity, stats: Stats) -> Window:
+def window_of(intensity: Intensity, stats: Stats) -> _Window:
     """Black and white of one image; an image with one value everywhere is black (`zscore`: grey)."""
     match intensity.kind:
         case "unit" | "window":
-            return Window(intensity.low, intensity.high)
+            return _Window(intensity.low, intensity.high)
         case "percentile":
-            inner = Window(stats.inner_low, stats.inner_high)
-            low, high = inner if inner.high > inner.low else Window(stats.low, stats.high)
-            return Window(low, high if high > low else low + 1)
+            inner = _Window(stats.inner_low, stats.inner_high)
+            low, high = inner if inner.high > inner.low else _Window(stats.low, stats.high)
+            return _Window(low, high if high > low else low + 1)
         case "zscore":
             std = stats.std or 1.0
-            return Window(stats.mean + intensity.low * std, stats.mean + intensity.high * std)
+            return _Window(stats.mean + intensity.low * std, stats.mean + intensity.high * std)
         case unreachable:
             assert_never(unreachable)
 
@@ -88,7 +88,7 @@ def stored_dtype(dtype: str, intensity: Intensity) -> np.dtype:
     return np.dtype(np.uint8 if dtype == "uint8" and intensity.kind == "unit" else np.uint16)
 
 
-def stored(pixels: Pixels, intensity: Intensity, stats: Sequence[Stats]) -> Pixels:
+def stored(pixels: _Pixels, intensity: Intensity, stats: Sequence[Stats]) -> _Pixels:
     """An image as prepared data sets store it: 0 is black, the largest number white.
 
     Args:
@@ -109,7 +109,7 @@ def stored(pixels: Pixels, intensity: Intensity, stats: Sequence[Stats]) -> Pixe
 def decide_intensity(
     images: Sequence[ImageFacts],
     *,
-    kind: Kind | Literal["auto"] = "auto",
+    kind: _Kind | Literal["auto"] = "auto",
     window: tuple[float, float] | None = None,
     modality: str | None = None,
 ) -> Intensity:
@@ -145,7 +145,7 @@ def _is(modality: str | None, word: str) -> bool:
     return (modality or "").lower() == word
 
 
-def _choice(images: Sequence[ImageFacts], modality: str | None) -> tuple[Kind, str]:
+def _choice(images: Sequence[ImageFacts], modality: str | None) -> tuple[_Kind, str]:
     kinds = {image.dtype for image in images}
     if kinds == {"uint8"}:
         return "unit", ""
@@ -155,7 +155,7 @@ def _choice(images: Sequence[ImageFacts], modality: str | None) -> tuple[Kind, s
         return "percentile", "the numbers of MR have no unit"
     if "uint8" in kinds:
         return "percentile", f"the images have different kinds of numbers ({', '.join(sorted(kinds))})"
-    if (ratio := _spread(images)) > ALIKE:
+    if (ratio := _spread(images)) > _ALIKE:
         return "percentile", f"the ranges of the training images differ {ratio:.3g} times"
     return "window", ""
 

@@ -10,13 +10,13 @@ import numpy as np
 from jaxtyping import Shaped, UInt8
 from PIL import Image
 
-THUMB = 32
+_THUMB = 32
 """Side of the thumbnail that near duplicates are compared by; the one that a pHash is made from."""
 
 LOWEST = 8
 """Cosine components of a thumbnail, along each axis, that make its perceptual hash."""
 
-COSINES = np.cos(np.pi / THUMB * np.outer(np.arange(LOWEST), np.arange(THUMB) + 0.5))
+COSINES = np.cos(np.pi / _THUMB * np.outer(np.arange(LOWEST), np.arange(_THUMB) + 0.5))
 
 
 def grey_picture(values: UInt8[np.ndarray, "..."]) -> Image.Image:
@@ -29,7 +29,7 @@ def shrunk(pixels: Shaped[np.ndarray, "h w c"]) -> Shaped[np.ndarray, "32 32"]:
     """The picture's brightness, small: its first channel, or the mean of three."""
     grey = pixels[..., 0] if pixels.shape[2] != 3 else pixels @ np.full(3, 1 / 3, np.float32)
     picture = grey_picture(grey) if grey.dtype == np.uint8 else Image.fromarray(grey.astype(np.float32))
-    return np.asarray(picture.resize((THUMB, THUMB), Image.Resampling.LANCZOS, reducing_gap=1.0))
+    return np.asarray(picture.resize((_THUMB, _THUMB), Image.Resampling.LANCZOS, reducing_gap=1.0))
 
 
 def thumbnails(small: Shaped[np.ndarray, "n 32 32"]) -> UInt8[np.ndarray, "n 32 32"]:

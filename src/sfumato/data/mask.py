@@ -27,7 +27,7 @@ STRANGE = 254
 """Class index, for a moment, of pixels that no class has; rules have fewer classes."""
 
 Values = Integer[np.ndarray, "*values"]
-Classes = UInt8[np.ndarray, "*values"]
+_Classes = UInt8[np.ndarray, "*values"]
 Strange = Bool[np.ndarray, "*values"]
 
 
@@ -71,7 +71,7 @@ class MaskRule(NamedTuple):
             )
         return np.asarray(index)
 
-    def _classes(self, raw: Values) -> tuple[Classes, Strange]:
+    def _classes(self, raw: Values) -> tuple[_Classes, Strange]:
         """Class index of each value, and whether no class has it."""
         if self.threshold is not None:
             index, strange = (raw >= self.threshold).astype(np.uint8), np.zeros(raw.shape, bool)
@@ -84,7 +84,7 @@ class MaskRule(NamedTuple):
         ignored = raw == self.ignore
         return np.where(ignored, np.uint8(IGNORED), index), strange & ~ignored
 
-    def _classes_of_bytes(self, raw: UInt8[np.ndarray, "h w"]) -> tuple[Classes, Strange]:
+    def _classes_of_bytes(self, raw: UInt8[np.ndarray, "h w"]) -> tuple[_Classes, Strange]:
         """The same for bytes by a table, which is several times as fast."""
         index, strange = self._classes(np.arange(256))
         table = np.where(strange, np.uint8(STRANGE), index).tobytes()

@@ -14,7 +14,7 @@ from jaxtyping import Int, Shaped
 from sfumato.data.shrinking import shrink
 from sfumato.errors import DataError
 
-Array = Shaped[np.ndarray, "h w *c"]
+_Array = Shaped[np.ndarray, "h w *c"]
 """An image, or a mask of class indices."""
 
 Resized = Shaped[np.ndarray, "height width *c"]
@@ -94,7 +94,7 @@ def _shared(placement: Placement, canvas: tuple[int, int]) -> _Shared:
     return _Shared((inside[0], inside[1]), (shown[0], shown[1]))
 
 
-def fit(array: Array, placement: Placement, size: tuple[int, int], *, nearest: bool) -> Resized:
+def fit(array: _Array, placement: Placement, size: tuple[int, int], *, nearest: bool) -> Resized:
     """The array in the canvas, same dtype.
 
     Args:
@@ -114,7 +114,7 @@ def fit(array: Array, placement: Placement, size: tuple[int, int], *, nearest: b
     return canvas
 
 
-def restore(array: Array, placement: Placement, *, nearest: bool) -> Resized:
+def restore(array: _Array, placement: Placement, *, nearest: bool) -> Resized:
     """The array back at the original size, same dtype.
 
     What lies beside the image in the canvas is cut off; what the canvas did not show is 0.
@@ -129,14 +129,14 @@ def restore(array: Array, placement: Placement, *, nearest: bool) -> Resized:
     return resize(shown, placement.size, nearest=nearest)
 
 
-def resize(array: Array, size: tuple[int, int], *, nearest: bool) -> Resized:
+def resize(array: _Array, size: tuple[int, int], *, nearest: bool) -> Resized:
     """The array at another height and width, same dtype."""
     if array.shape[:2] == size:
         return array
     return _resize_classes(array, size) if nearest else _resize_values(array, size)
 
 
-def _resize_values(array: Array, size: tuple[int, int]) -> Resized:
+def _resize_values(array: _Array, size: tuple[int, int]) -> Resized:
     import torch
     from torch.nn import functional
 
@@ -146,7 +146,7 @@ def _resize_values(array: Array, size: tuple[int, int]) -> Resized:
     return (values if array.dtype.kind == "f" else np.rint(values)).astype(array.dtype)
 
 
-def _resize_classes(array: Array, size: tuple[int, int]) -> Resized:
+def _resize_classes(array: _Array, size: tuple[int, int]) -> Resized:
     if size[0] < array.shape[0] or size[1] < array.shape[1]:
         return shrink(array, size)
     rows, columns = (_nearest(*sides) for sides in zip(array.shape[:2], size, strict=True))

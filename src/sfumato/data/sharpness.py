@@ -26,16 +26,16 @@ FEWEST = 5
 FILES, PLANES = 10, 10
 """Of volumes and archives so many are opened, and so many of their planes looked at."""
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
-Plane = UInt8[np.ndarray, "h w"]
+_Plane = UInt8[np.ndarray, "h w"]
 """A mask of class indices."""
 
 
 class Original(NamedTuple):
     """A mask of class indices at its own size, and its millimetres between rows and columns where they are known."""
 
-    mask: Plane
+    mask: _Plane
     spacing: tuple[float, float] | None = None
 
 
@@ -92,7 +92,7 @@ def rows_to_measure(cases: Sequence[Case]) -> list[int]:
     return [row for rows in opened for row in _of_middles(rows, max(PLANES, MEASURED // len(opened)))]
 
 
-def _of_middles(items: Sequence[Item], count: int) -> list[Item]:
+def _of_middles(items: Sequence[_Item], count: int) -> list[_Item]:
     """At most `count` items from the middles of as many equal parts."""
     if len(items) <= count:
         return list(items)
@@ -144,5 +144,5 @@ def _loss(original: Original, canvas: Canvas) -> _Loss:
     return _Loss(float(np.mean(scores)), not _shown(small).any(), objects, lost)
 
 
-def _shown(mask: Plane) -> Bool[np.ndarray, "h w"]:
+def _shown(mask: _Plane) -> Bool[np.ndarray, "h w"]:
     return np.asarray((mask > 0) & (mask != IGNORED))

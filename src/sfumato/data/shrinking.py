@@ -24,7 +24,7 @@ MOST_OBJECTS = 2000
 GOLDEN = (5**0.5 - 1) / 2
 """Multiples of it are spread evenly over the fractions of one: rests of classes are rounded independently."""
 
-Classes = Shaped[np.ndarray, "h w"]
+_Classes = Shaped[np.ndarray, "h w"]
 """A mask of class indices, or of any other few numbers; the lowest is the background."""
 
 Smaller = Shaped[np.ndarray, "height width"]
@@ -50,7 +50,7 @@ class _Object(NamedTuple):
         return float(self.cover.sum())
 
 
-def shrink(mask: Classes, size: tuple[int, int]) -> Smaller:
+def shrink(mask: _Classes, size: tuple[int, int]) -> Smaller:
     """The mask at a smaller height and width (one of both may be larger), same dtype."""
     values = np.unique(mask)
     start = zlib.crc32(np.ascontiguousarray(mask).data) / 2**32

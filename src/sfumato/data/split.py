@@ -14,7 +14,7 @@ from sfumato.data.folds import Fold, name_of
 from sfumato.data.manifest import SPLITS, Case
 from sfumato.randomness import derive_seed
 
-Rows = Sequence[int]
+_Rows = Sequence[int]
 """Cases by their place in the set."""
 
 
@@ -23,7 +23,7 @@ def split_cases(
     *,
     fractions: tuple[float, float, float] = (0.7, 0.15, 0.15),
     seed: int = 0,
-    together: Iterable[Rows] = (),
+    together: Iterable[_Rows] = (),
     strata: Sequence[str] | None = None,
 ) -> list[Case]:
     """Give every case a split.
@@ -80,7 +80,7 @@ def split_into_folds(
     fold: int,
     test: float = 0.15,
     seed: int = 0,
-    together: Sequence[Rows] = (),
+    together: Sequence[_Rows] = (),
     strata: Sequence[str] | None = None,
 ) -> Folds:
     """Hold the test share apart and divide the rest into folds, each of which is validated on once.
@@ -116,7 +116,7 @@ def _labels(cases: Sequence[Case]) -> list[str]:
     return [case.label or "" for case in cases]
 
 
-def _blocks(cases: Sequence[Case], together: Iterable[Rows]) -> list[list[int]]:
+def _blocks(cases: Sequence[Case], together: Iterable[_Rows]) -> list[list[int]]:
     """Rows that must stay together: connected through a patient, a volume or a group."""
     parent = list(range(len(cases)))
 

@@ -15,13 +15,13 @@ from sfumato.data.formats.image import Pixels
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.likeness import grey_picture
 
-SAMPLE = 1_000_000
+_SAMPLE = 1_000_000
 """Values from which percentiles of large images are taken, at equal distances."""
 
-LEVELS = np.arange(256)
-SQUARES = LEVELS**2
+_LEVELS = np.arange(256)
+SQUARES = _LEVELS**2
 
-SHARES = np.array([0, 0.005, 0.995, 1])
+_SHARES = np.array([0, 0.005, 0.995, 1])
 """Of the pixels, which lie below: the smallest value, the two percentiles, the largest."""
 
 
@@ -54,7 +54,7 @@ def statistics(values: np.ndarray) -> Stats:
         flat = flat[np.isfinite(flat)]
     if not flat.size:
         return Stats(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    inner_low, inner_high = np.percentile(flat[:: max(1, flat.size // SAMPLE)], (0.5, 99.5))
+    inner_low, inner_high = np.percentile(flat[:: max(1, flat.size // _SAMPLE)], (0.5, 99.5))
     mean, std = flat.mean(dtype=np.float64), flat.std(dtype=np.float64)
     return Stats(float(flat.min()), float(flat.max()), float(mean), float(std), float(inner_low), float(inner_high))
 
@@ -66,8 +66,8 @@ def counts_of_bytes(values: UInt8[np.ndarray, "..."]) -> list[int]:
 
 def statistics_of_counts(counts: Int[np.ndarray, "n 256"]) -> list[Stats]:
     """Statistics of several 8-bit images from their counts, which is much faster than from their pixels."""
-    sizes, totals, squares = counts.sum(axis=1), counts @ LEVELS, counts @ SQUARES
-    ranks = SHARES * (sizes[:, None] - 1)
+    sizes, totals, squares = counts.sum(axis=1), counts @ _LEVELS, counts @ SQUARES
+    ranks = _SHARES * (sizes[:, None] - 1)
     found = (counts.cumsum(axis=1)[:, None] <= ranks[..., None]).sum(axis=2).astype(float)
     whole = zip(sizes.tolist(), totals.tolist(), squares.tolist(), found.tolist(), strict=True)
     return [

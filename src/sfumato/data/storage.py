@@ -15,7 +15,7 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 
-ENDINGS = {
+_ENDINGS = {
     "PNG": {".png"},
     "JPEG": {".jpg", ".jpeg", ".jpe"},
     "MPO": {".jpg", ".jpeg"},
@@ -82,7 +82,7 @@ def _described(image: Image.Image, path: Path) -> Storage:
     return Storage(
         format=image.format or "",
         mode=image.mode,
-        ending=path.suffix.lower() in ENDINGS.get(image.format or "", {path.suffix.lower()}),
+        ending=path.suffix.lower() in _ENDINGS.get(image.format or "", {path.suffix.lower()}),
         turned=int(exif.get(ExifTags.Base.Orientation) or 1),
         transparent=image.mode in ("LA", "RGBA", "PA", "La", "RGBa") or "transparency" in image.info,
         private=tuple(dict.fromkeys(private)),

@@ -25,13 +25,13 @@ from sfumato.typing import Data, Output
 SMALLEST = 1e-20
 """A probability below it counts as this: its logarithm stays finite."""
 
-Interval = tuple[float, float]
+_Interval = tuple[float, float]
 """Noise-to-signal ratios s with low < s <= high."""
 
-EVERYWHERE: Interval = (0.0, math.inf)
+EVERYWHERE: _Interval = (0.0, math.inf)
 """All noise levels."""
 
-LARGEST = 1e12
+_LARGEST = 1e12
 """A ratio above it counts as this: its time stays finite."""
 
 
@@ -78,9 +78,9 @@ class Guided:
     denoise: Denoise
     scale: float
     unlabelled: int | None
-    interval: Interval = EVERYWHERE
+    interval: _Interval = EVERYWHERE
     drops_image: bool = False
-    times: Interval = field(init=False)
+    times: _Interval = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", times_of(self.process, self.interval))
@@ -114,8 +114,8 @@ class Autoguided:
     denoise: Denoise
     weak: Denoise
     scale: float
-    interval: Interval = EVERYWHERE
-    times: Interval = field(init=False)
+    interval: _Interval = EVERYWHERE
+    times: _Interval = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "times", times_of(self.process, self.interval))
@@ -128,7 +128,7 @@ class Autoguided:
         return self.process.guide(self.weak(x_t, t, condition), strong, self.scale)
 
 
-def times_of(process: Process, interval: Interval) -> Interval:
+def times_of(process: Process, interval: _Interval) -> _Interval:
     """The times at which the noise-to-signal ratio of a process lies in the interval: low < t <= high.
 
     Raises:
@@ -142,7 +142,7 @@ def times_of(process: Process, interval: Interval) -> Interval:
     schedule = getattr(process, "schedule", None)
     if not isinstance(schedule, Levels):
         raise ValueError(f"{type(process).__name__} has no noise levels on which guidance could be limited")
-    first, last = schedule.time(torch.tensor([low, min(high, LARGEST)], dtype=torch.float64)).tolist()
+    first, last = schedule.time(torch.tensor([low, min(high, _LARGEST)], dtype=torch.float64)).tolist()
     return first, last
 
 
@@ -158,7 +158,7 @@ class Guidance:
     """
 
     scale: float = 1.0
-    interval: Interval = EVERYWHERE
+    interval: _Interval = EVERYWHERE
     weak: Network | None = None
     weak_id: str = ""
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from sfumato.diffusion.process import Condition, Network
 from sfumato.typing import Data, Output, PerItem
 
-LARGEST = {"cpu": 8}
+_LARGEST = {"cpu": 8}
 """Most items of a piece on a kind of device: more gain nothing there."""
 
 LARGEST_ELSEWHERE = 32
 
-PIXELS = 2**19
+_PIXELS = 2**19
 """Most pixels, or voxels, of a piece of several items: memory stays bounded for large images."""
 
 
@@ -57,4 +57,4 @@ class Pieces:
 def piece_size(x: Data) -> int:
     """Items of a piece, from the device and the shape of one item alone."""
     pixels = x[0, 0].numel()
-    return max(1, min(LARGEST.get(x.device.type, LARGEST_ELSEWHERE), PIXELS // pixels))
+    return max(1, min(_LARGEST.get(x.device.type, LARGEST_ELSEWHERE), _PIXELS // pixels))

@@ -43,16 +43,16 @@ from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler
 
-CASES = 60
+_CASES = 60
 """Validation cases that are drawn, at most."""
 
 FEWEST = 10
 """Validation cases from which a line is fitted, at least."""
 
-DIGITS = 6
+_DIGITS = 6
 """Decimals that are kept of what was fitted."""
 
-Numbers = Float[np.ndarray, " n"]
+_Numbers = Float[np.ndarray, " n"]
 
 
 class Signs(NamedTuple):
@@ -141,7 +141,7 @@ def _own_error(probability: Probability, size: float) -> float:
 
 def rows_of(pack: Pack) -> list[int]:
     """The validation cases to measure on; there may be fewer than it takes."""
-    return pack.rows("validation", at_most=CASES)
+    return pack.rows("validation", at_most=_CASES)
 
 
 def measure(
@@ -182,7 +182,7 @@ def measure(
     return replace(calibrate(seen, np.array(errors), patients), constant=constant)
 
 
-def calibrate(seen: Sequence[Signs], errors: Numbers, patients: Sequence[str]) -> Calibration:
+def calibrate(seen: Sequence[Signs], errors: _Numbers, patients: Sequence[str]) -> Calibration:
     """Fit equations (2) and (3).
 
     Args:
@@ -197,12 +197,12 @@ def calibrate(seen: Sequence[Signs], errors: Numbers, patients: Sequence[str]) -
         others = _fit([sign for sign, left_out in zip(seen, own, strict=True) if not left_out], errors[~own])
         expected[own] = [others.expected_error([sign]) for sign, left_out in zip(seen, own, strict=True) if left_out]
     correlation = spearman(expected, errors)
-    agrees = round(correlation, DIGITS) if np.isfinite(correlation) else None
+    agrees = round(correlation, _DIGITS) if np.isfinite(correlation) else None
     fitted = asdict(_fit(seen, errors))
     return Calibration(**{**fitted, "spearman": agrees})
 
 
-def _fit(seen: Sequence[Signs], errors: Numbers) -> Calibration:
+def _fit(seen: Sequence[Signs], errors: _Numbers) -> Calibration:
     """The lines, of which nothing is known yet."""
     filled = np.array([sign.filled for sign in seen], dtype=bool)
     own_error, uncertainty = (np.array([getattr(sign, name) for sign in seen]) for name in ("own_error", "uncertainty"))
@@ -217,10 +217,10 @@ def _fit(seen: Sequence[Signs], errors: Numbers) -> Calibration:
     )
 
 
-def _line(sign: Numbers, error: Numbers, where: Bool[np.ndarray, " n"]) -> Line:
+def _line(sign: _Numbers, error: _Numbers, where: Bool[np.ndarray, " n"]) -> Line:
     """Least squares with a slope >= 0."""
     x, y = sign[where], error[where]
     if not len(x):
         return Line(0.0, 0.0)
     slope = max(0.0, float(np.polyfit(x, y, 1)[0])) if np.ptp(x) > 1e-9 else 0.0
-    return Line(round(float(y.mean() - slope * x.mean()), DIGITS), round(slope, DIGITS))
+    return Line(round(float(y.mean() - slope * x.mean()), _DIGITS), round(slope, _DIGITS))

@@ -27,7 +27,7 @@ from sfumato.training.best import names_of
 from sfumato.training.checkpoint import MANIFEST, Checkpoint, listed_files, load, mark, named, newest
 from sfumato.training.log import Log, read_log
 
-KEPT = ("samples", "snapshots", "averages")
+_KEPT = ("samples", "snapshots", "averages")
 """Folders of a run whose files are named after steps."""
 
 
@@ -104,7 +104,7 @@ def _copy(run: Run, path: Path, folder: Path, *, step: int) -> None:
     for record in (CASES, RECORD):
         if (run.folder / record).is_file():
             _take_along(run.folder / record, folder / record)
-    for name in KEPT:
+    for name in _KEPT:
         for file in _until(run.folder / name, step):
             (folder / name).mkdir(exist_ok=True)
             _take_along(file, folder / name / file.name)

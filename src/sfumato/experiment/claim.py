@@ -30,7 +30,7 @@ from sfumato.shortage import shortages_told
 CLUTTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini", "lost+found"})
 """What systems put into folders by themselves: a folder with nothing else is empty."""
 
-LAST = "provenance.json"
+_LAST = "provenance.json"
 """The file that says that a folder is whole, where files are moved one by one."""
 
 
@@ -248,7 +248,7 @@ def _settle(rest: Path, out: Path) -> None:
 def _refill(out: Path, finished: Path, replaced: Path) -> None:
     """Let a folder stay and change what is in it; if that fails, back."""
     replaced.mkdir()
-    last = sorted(finished.iterdir(), key=lambda entry: (entry.name == LAST, entry.name))
+    last = sorted(finished.iterdir(), key=lambda entry: (entry.name == _LAST, entry.name))
     moves = [*((entry, replaced) for entry in contents(out)), *((entry, out) for entry in last)]
     with ExitStack() as undo:
         for entry, folder in moves:

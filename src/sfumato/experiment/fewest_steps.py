@@ -33,10 +33,10 @@ from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler, last
 from sfumato.wording import counted
 
-MOST = 50
+_MOST = 50
 """Steps with which fewer are compared."""
 
-STEPS = (1, 2, 3, 4, 6, 8, 12, 18, 25, MOST)
+STEPS = (1, 2, 3, 4, 6, 8, 12, 18, 25, _MOST)
 CASES, MEMBERS, IMAGES = 24, 4, 192
 LARGEST_SPACE = 1000
 """Real images of which the principal components are taken, at most."""
@@ -44,7 +44,7 @@ LARGEST_SPACE = 1000
 REPEATS = 10
 """Sets of real images by which the error of the kernel distance is measured."""
 
-FEWEST = 2
+_FEWEST = 2
 """Validation cases from which anything can be said."""
 
 TOLERANCE = {"dice": 0.005, "ged": 0.01}
@@ -141,10 +141,10 @@ def measure(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, se
     Raises:
         DataError: the validation split has fewer than two cases.
     """
-    if (count := len(pack.rows("validation"))) < FEWEST:
+    if (count := len(pack.rows("validation"))) < _FEWEST:
         raise DataError(
             f"the dataset has {count} validation cases: how many steps are enough cannot be measured",
-            expected=f"{FEWEST} at least", remedy="give a number of steps", code="DATA-020",
+            expected=f"{_FEWEST} at least", remedy="give a number of steps", code="DATA-020",
         )  # fmt: skip
     quality = (_MaskQuality if model.recipe.task == "segment" else _ImageQuality)(model, pack, batch, seed)
     points: tuple[Point, ...] = ()

@@ -166,7 +166,7 @@ def members_of(cases: int, count: int) -> list[Member]:
     return [Member(row, number) for row in range(cases) for number in range(count)]
 
 
-class Drawn(NamedTuple):
+class _Drawn(NamedTuple):
     """Class probabilities of a batch, and the films of some cases' first members by the cases' ids."""
 
     probability: np.ndarray
@@ -195,7 +195,7 @@ class Draw:
     walked: Container[str] = ()
     around: Callable[[Denoise], Denoise] = lambda denoise: denoise
 
-    def __call__(self, names: Sequence[str], images: Data, guesses: Output | None, part: Sequence[Member]) -> Drawn:
+    def __call__(self, names: Sequence[str], images: Data, guesses: Output | None, part: Sequence[Member]) -> _Drawn:
         """One batch, on the CPU, of the cases of a chunk: their ids, their images and what to start from.
 
         Raises:
@@ -219,7 +219,7 @@ class Draw:
         process = self.model.process
         films = {ids[place]: film(process, frames, k, seed=seeds[place]) for k, place in enumerate(filmed)}
         answer = probabilities(_numbers(frame.estimate, self.model))
-        return Drawn(turn_back(answer, views).cpu().numpy(), films)
+        return _Drawn(turn_back(answer, views).cpu().numpy(), films)
 
 
 def _picture(image: Input, spec: Spec) -> np.ndarray:

@@ -24,7 +24,7 @@ from sfumato.progress import say
 
 NAME = "train.log"
 
-Level = Literal["INFO", "WARNING", "ERROR"]
+_Level = Literal["INFO", "WARNING", "ERROR"]
 
 _PATH = re.compile(r"(?<![\w.:/\\-])(?:[A-Za-z]:[/\\]|~?/|\\\\)[^\s'\",;()]*")
 """An absolute path within a sentence; it ends at a space."""
@@ -42,7 +42,7 @@ class Journal:
         self._folder, self._failed = folder, False
         self._private = sorted(private, key=len, reverse=True)
 
-    def say(self, text: str, level: Level = "INFO") -> None:
+    def say(self, text: str, level: _Level = "INFO") -> None:
         """Tell the person, and write it down."""
         say(text)
         self.note(text, level)
@@ -52,7 +52,7 @@ class Journal:
         say(f"warning: {text}")
         self.note(text, "WARNING")
 
-    def note(self, text: str, level: Level = "INFO") -> None:
+    def note(self, text: str, level: _Level = "INFO") -> None:
         """Write lines down without saying them."""
         if self._folder is None:
             return

@@ -10,7 +10,7 @@ from sfumato.tasks.task import Sampler
 DEVIATION = {"generate": 0.5, "segment": 1.0}
 """Of the data in [-1, 1]: of images about, of one-hot masks at most."""
 
-MOST = 64
+_MOST = 64
 """Steps up to which enough of them are looked for."""
 
 
@@ -26,8 +26,8 @@ def warn_of_overshoot(model: Model, sampler: Sampler, again: Callable[[int], Sam
     if found <= LARGEST_SPREAD:
         return None
     steps = sampler.words["steps"]
-    enough = next((n for n in range(steps + 1, MOST + 1) if _spread(model, again(n)) <= LARGEST_SPREAD), None)
-    remedy = f"{enough} steps are enough" if enough else f"{MOST} steps are not enough either"
+    enough = next((n for n in range(steps + 1, _MOST + 1) if _spread(model, again(n)) <= LARGEST_SPREAD), None)
+    remedy = f"{enough} steps are enough" if enough else f"{_MOST} steps are not enough either"
     warning = (
         f"warning: {sampler.name} overshoots in {steps} steps ({sampler.calls} network calls): from a perfect network "
         f"its results would spread {found:.1f} times as far as the data; {remedy}, and dpmpp_2m or ddim never overshoot"

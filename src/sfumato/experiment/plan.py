@@ -43,7 +43,7 @@ FOLDS = 5
 FEW_PATIENTS = 50
 """Fewer patients than this leave a test share too small for a narrow interval."""
 
-BATCH = {"cpu": 16, "cuda": 64}
+_BATCH = {"cpu": 16, "cuda": 64}
 """Images of a step, where memory and the number of cases allow them."""
 
 PLACES = {
@@ -103,7 +103,7 @@ SHAPES = {
 }
 """What `auto` becomes, for each kind of network that has one and each place."""
 
-MAPS = 40
+_MAPS = 40
 """Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
 
 LARGEST_SIDE = {"cpu": 64, "cuda": 128}
@@ -272,13 +272,13 @@ def _augment(recipe: Recipe, modality: str | None) -> list[Choice]:
 
 
 def _batch(recipe: Recipe, size: tuple[int, int], *, cases: int, device: str) -> list[Choice]:
-    """The largest power of two up to `BATCH` that half of the memory and the number of cases allow."""
+    """The largest power of two up to `_BATCH` that half of the memory and the number of cases allow."""
     if recipe.train.batch != "auto":
         return []
-    wanted, memory = BATCH.get(device, BATCH["cuda"]), _memory(device)
+    wanted, memory = _BATCH.get(device, _BATCH["cuda"]), _memory(device)
     channels = getattr(recipe.network, "channels", "auto")
     width = 64 if channels == "auto" else int(channels)
-    fitting = memory / 2 / (4 * MAPS * width * math.prod(size))
+    fitting = memory / 2 / (4 * _MAPS * width * math.prod(size))
     batch = 2 ** int(math.log2(max(1.0, min(wanted, fitting, cases))))
     reason = f"at most {wanted} on {device}, {cases} training cases, {memory / 2**30:.0f} GiB of memory"
     return [Choice("train.batch", batch, reason)]

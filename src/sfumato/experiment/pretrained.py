@@ -38,7 +38,7 @@ RECORD = "init.json"
 GENTLER = 10
 """Fine-tuning takes the usual learning rate divided by this: weights that know something are only adjusted."""
 
-FIRST = 8
+_FIRST = 8
 """Names of tensors that a report lists of each kind; `init.json` holds as many and their number."""
 
 
@@ -200,7 +200,7 @@ def told(report: Report, name: str) -> list[str]:
     """A report in lines for the person."""
     lines = []
     for what, names in asdict(report).items():
-        first = f": {', '.join(names[:FIRST])}{', ...' * (len(names) > FIRST)}" if names and what != "matched" else ""
+        first = f": {', '.join(names[:_FIRST])}{', ...' * (len(names) > _FIRST)}" if names and what != "matched" else ""
         lines.append(f"init: {counted(len(names), 'tensor')} {what}{first}")
     return [f"init: weights of {name}", *lines]
 
@@ -283,4 +283,4 @@ class _Record(BaseModel):
 
 
 def _counted(names: Sequence[str]) -> dict[str, Any]:
-    return {"count": len(names), "first": list(names[:FIRST])}
+    return {"count": len(names), "first": list(names[:_FIRST])}

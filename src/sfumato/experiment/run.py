@@ -188,7 +188,7 @@ def complete(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     sha256 = (header and header.of) or digest(file) or ""
     if measured := _measured(path, sha256, header):
         about |= {**measured, "of": sha256}
-    if words := words_of(file):
+    if words := _words_of(file):
         about["weights"] = words
     return tensors, about
 
@@ -267,10 +267,10 @@ def read_model(path: Path) -> ModelFile:
     tensors, metadata = load_weights(file)
     about = read_about(metadata, source=file)
     sha256 = about.header.of or digest(file) or ""
-    return ModelFile(file, sha256, about, tensors, about.header.weights or words_of(file))
+    return ModelFile(file, sha256, about, tensors, about.header.weights or _words_of(file))
 
 
-def words_of(file: Path) -> str:
+def _words_of(file: Path) -> str:
     """What averaged weights in a checkpoint are among those of their run; empty for any other file."""
     return told(file.parent) if file.name == AVERAGED and file.parent.parent.name == CHECKPOINTS else ""
 

@@ -11,7 +11,7 @@ from sfumato.numerals import whole
 UNCONDITIONAL = "unconditional"
 """The word for 'no class'."""
 
-COUNT = 64
+_COUNT = 64
 """Images that are made where nothing is said."""
 
 
@@ -41,7 +41,7 @@ def plan_images(
     _refuse_two({"--count": count, "--class": label}, {"--per-class": per_class}, {"--balance": missing})
     labels: Sequence[str | None]
     if count is None:
-        count = COUNT if seeds is None else len(seeds)
+        count = _COUNT if seeds is None else len(seeds)
     if missing is not None:
         labels = missing
     elif per_class is not None:

@@ -39,7 +39,7 @@ from sfumato.wording import counted
 
 PREVIEW_COLUMNS = 8
 
-PICTURE = "picture"
+_PICTURE = "picture"
 """What a warning is about that says nothing of the model."""
 
 FIRST_PREVIEW_SECONDS = 30.0
@@ -289,7 +289,7 @@ class Session:
 
         def tell(warning: str) -> None:
             self.journal.say(f"after {self.parts.step} steps: {warning}", "WARNING")
-            self._log({"kind": "warning", "about": PICTURE, "step": self.parts.step, "text": warning})
+            self._log({"kind": "warning", "about": _PICTURE, "step": self.parts.step, "text": warning})
 
         with spared("a preview", tell=tell):
             self._draw_picture()

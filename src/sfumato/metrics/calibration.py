@@ -21,10 +21,10 @@ from scipy import ndimage
 Probability = Float[np.ndarray, "classes *space"]
 """Class probabilities of each pixel, background first, summing to 1."""
 
-BORDER = 3
+_BORDER = 3
 """Pixels around the foreground that belong to the foreground band."""
 
-TINY = 1e-12
+_TINY = 1e-12
 """Smallest probability in a logarithm: a softmax in single precision can reach 0."""
 
 
@@ -63,7 +63,7 @@ def calibration(
     reference: Integer[np.ndarray, "*space"],
     *,
     bins: int = 15,
-    border: int = BORDER,
+    border: int = _BORDER,
     where: Bool[np.ndarray, "*space"] | None = None,
 ) -> Calibration:
     """All calibration numbers of one case.
@@ -86,7 +86,7 @@ def calibration(
 
 
 def foreground_band(
-    probability: Probability, reference: Integer[np.ndarray, "*space"], *, border: int = BORDER
+    probability: Probability, reference: Integer[np.ndarray, "*space"], *, border: int = _BORDER
 ) -> Bool[np.ndarray, "*space"]:
     """The predicted and the true foreground with a border of `border` pixels around them."""
     return band((reference > 0) | (probability.argmax(axis=0) > 0), width=border)
@@ -100,7 +100,7 @@ def brier(probability: Probability, reference: Integer[np.ndarray, "*space"]) ->
 
 def nll(probability: Probability, reference: Integer[np.ndarray, "*space"]) -> float:
     """Negative log likelihood in nats, equation (2); probabilities below 1e-12 count as 1e-12."""
-    return float(-np.log(np.maximum(_of_truth(probability, reference), TINY)).mean())
+    return float(-np.log(np.maximum(_of_truth(probability, reference), _TINY)).mean())
 
 
 def reliability(

@@ -50,7 +50,7 @@ LEAST_SHIFT = 2
 ANGLES = (-5.0, -2.5, 0.0, 2.5, 5.0)
 """Small rotations in degrees."""
 
-COARSE = 16
+_COARSE = 16
 """Cells on the shorter side of the coarse grid, about."""
 
 SHORTLIST = 32
@@ -68,7 +68,7 @@ BLOCK = 256
 WINDOWS, WINDOWS_ON_GPU = 2**22, 2**27
 """Numbers held at once while equation (2) is computed: what a processor's cache holds, what keeps a GPU busy."""
 
-PLAIN = 1e-3
+_PLAIN = 1e-3
 """A crop of one value has no pattern: its length is below this, for images in [-1, 1]."""
 
 
@@ -227,7 +227,7 @@ class _Search:
         height, width = references.shape[2:]
         crop = references[:, :, margin : height - margin, margin : width - margin]
         self.exact = _normalised(crop)
-        self.cell = max(1, min(round(min(height, width) / COARSE), *crop.shape[2:]))
+        self.cell = max(1, min(round(min(height, width) / _COARSE), *crop.shape[2:]))
         self.grid = (crop.shape[2] // self.cell, crop.shape[3] // self.cell)
         self.coarse = _normalised(avg_pool2d(crop, self.cell)).T.contiguous()
 
@@ -267,7 +267,7 @@ class _Search:
         windows = posed.unfold(3, height, 1).unfold(4, width, 1).permute(0, 1, 3, 4, 2, 5, 6)
         windows = windows.reshape(len(queries), -1, self.exact.shape[1])
         products = torch.bmm(windows, self.exact[rows].transpose(1, 2))
-        products /= _lengths(posed, height, width).clamp_min(PLAIN)
+        products /= _lengths(posed, height, width).clamp_min(_PLAIN)
         scores, places = products.max(dim=1)
         scores, order = scores.sort(dim=1, descending=True)
         first = order[:, :1]
@@ -292,7 +292,7 @@ def _lengths(posed: Tensor, height: int, width: int) -> Tensor:
 def _normalised(images: Tensor) -> Tensor:
     """One row for each image: channels of mean 0, length 1."""
     flat = (images - images.mean((2, 3), keepdim=True)).flatten(1)
-    normalised: Tensor = flat / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(PLAIN)
+    normalised: Tensor = flat / torch.linalg.vector_norm(flat, dim=1, keepdim=True).clamp_min(_PLAIN)
     return normalised
 
 

@@ -34,19 +34,19 @@ WINDOW, WIDTH = 11, 1.5
 STABILISERS = (0.01**2, 0.03**2)
 """c1 and c2 for images in [0, 1] (Wang et al. 2004)."""
 
-PAIRS = 256
+_PAIRS = 256
 """Pairs of images compared at once."""
 
 SPLITS = 10
 """Parts over which the inception score is averaged, as in its paper."""
 
-ALIKE = 0.998
+_ALIKE = 0.998
 """Two images of one set whose pixels correlate at least so much are duplicates."""
 
-PLAIN = 1 / 255
+_PLAIN = 1 / 255
 """An image in [-1, 1] with a smaller standard deviation shows nothing: half a grey value of 8 bits."""
 
-Pairs = Integer[np.ndarray, "pairs 2"]
+_Pairs = Integer[np.ndarray, "pairs 2"]
 
 
 def scales_of(height: int, width: int) -> tuple[int, int]:
@@ -68,14 +68,14 @@ def ms_ssim(x: Data, y: Data) -> PerItem:
     return product * _similarity(x, y, window).similar.clamp(min=0) ** float(weights[-1])
 
 
-def pair_similarities(images: Data, pairs: Pairs) -> Float[np.ndarray, " pairs"]:
+def pair_similarities(images: Data, pairs: _Pairs) -> Float[np.ndarray, " pairs"]:
     """MS-SSIM of these pairs of images in [-1, 1]."""
     shown = (images + 1) / 2
-    parts = [pairs[start : start + PAIRS] for start in range(0, len(pairs), PAIRS)]
+    parts = [pairs[start : start + _PAIRS] for start in range(0, len(pairs), _PAIRS)]
     return torch.cat([ms_ssim(shown[part[:, 0]], shown[part[:, 1]]) for part in parts]).double().cpu().numpy()
 
 
-def draw_pairs(count: int, wanted: int, *, seed: int) -> Pairs:
+def draw_pairs(count: int, wanted: int, *, seed: int) -> _Pairs:
     """Pairs of different images of `count`, each pair at most once; all of them where there are fewer than wanted."""
     first, second = np.triu_indices(count, 1)
     chosen = np.random.default_rng(seed).permutation(len(first))[:wanted]
@@ -88,10 +88,10 @@ def alike(images: Data) -> Bool[np.ndarray, "n n"]:
     means = flat.mean(1)
     centred = flat - means[:, None]
     lengths = centred.norm(dim=1)
-    plain = lengths < PLAIN * flat.shape[1] ** 0.5
+    plain = lengths < _PLAIN * flat.shape[1] ** 0.5
     directions = torch.where(plain[:, None], 0, centred / lengths.clamp(min=1e-12)[:, None])
-    equal = directions @ directions.T >= ALIKE
-    equal |= plain[:, None] & plain[None, :] & ((means[:, None] - means[None, :]).abs() < 2 * PLAIN)
+    equal = directions @ directions.T >= _ALIKE
+    equal |= plain[:, None] & plain[None, :] & ((means[:, None] - means[None, :]).abs() < 2 * _PLAIN)
     found: np.ndarray = equal.fill_diagonal_(fill_value=False).cpu().numpy()
     return found
 

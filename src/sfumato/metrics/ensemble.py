@@ -42,7 +42,7 @@ from sfumato.metrics.overlap import ratio
 Members = Float[np.ndarray, "members classes *space"]
 """Class probabilities of each member, background first, summing to 1 over the classes."""
 
-Masks = Integer[np.ndarray, "members *space"]
+_Masks = Integer[np.ndarray, "members *space"]
 """The class-index mask of each member."""
 
 Readers = Integer[np.ndarray, "readers *space"]
@@ -108,7 +108,7 @@ class Among(NamedTuple):
     diversity: float
 
 
-def one_hot(masks: Masks, *, classes: int) -> Members:
+def one_hot(masks: _Masks, *, classes: int) -> Members:
     """Hard masks as probabilities 0 and 1, so that masks and probability maps share all functions here."""
     return np.moveaxis(np.eye(classes, dtype=np.float32)[masks], -1, 1)
 
@@ -131,7 +131,7 @@ def mutual_information(members: Members) -> Map:
     return information.clip(min=0.0)
 
 
-def agreement(masks: Masks, *, classes: int) -> float:
+def agreement(masks: _Masks, *, classes: int) -> float:
     """Mean Dice over all pairs of different members and over the foreground classes, in [0, 1].
 
     A class that neither of two members has counts 1, as in `overlap`. A single member agrees with itself: 1.
@@ -174,7 +174,7 @@ def review_rank(doubt: Float[np.ndarray, " n"], *ties: Float[np.ndarray, " n"]) 
     return rank
 
 
-def ged(members: Masks, readers: Readers, *, classes: int) -> Ged:
+def ged(members: _Masks, readers: Readers, *, classes: int) -> Ged:
     """Squared generalised energy distance, equation (3), with d = 1 - mean IoU over the foreground classes.
 
     A class that neither of two masks has counts IoU 1, distance 0.
@@ -199,7 +199,7 @@ def ged(members: Masks, readers: Readers, *, classes: int) -> Ged:
     )
 
 
-def matched_iou(members: Masks, readers: Readers, *, classes: int) -> float:
+def matched_iou(members: _Masks, readers: Readers, *, classes: int) -> float:
     """HM-IoU: mean IoU of the best one-to-one matching of members with readers, in [0, 1].
 
     Both sides are repeated to the least common multiple of their numbers. A perfect sampler stays below 1 at any
@@ -212,7 +212,7 @@ def matched_iou(members: Masks, readers: Readers, *, classes: int) -> float:
     return float(iou[rows, columns].mean())
 
 
-def collective_insight(members: Masks, readers: Readers, *, classes: int, pixels: int | None = None) -> Insight:
+def collective_insight(members: _Masks, readers: Readers, *, classes: int, pixels: int | None = None) -> Insight:
     """Collective insight, equations (4) to (7), the mean over the foreground classes.
 
     Args:
@@ -255,7 +255,7 @@ def among_readers(readers: Readers, *, classes: int) -> Among:
 
 
 def _spread(
-    masks: Masks, *, classes: int, pixels: int, of: Callable[..., np.ndarray]
+    masks: _Masks, *, classes: int, pixels: int, of: Callable[..., np.ndarray]
 ) -> Float[np.ndarray, " foreground"]:
     """The least or largest variance V of the difference of two masks, for each foreground class."""
     both, sizes, _ = _pairs(masks, masks, classes=classes)

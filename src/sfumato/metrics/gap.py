@@ -22,7 +22,7 @@ RELATIVE = 0.2
 """Relative gap from which a model is said to learn by heart. Measured on chest radiographs: at most 0.11 where no image
 drawn was a copy, 0.5 where a third were."""
 
-ERRORS = 2.0
+_ERRORS = 2.0
 """The gap less so many standard errors must be above it, too: few images say little."""
 
 
@@ -57,7 +57,7 @@ def learned_by_heart(scores: Mapping[str, float]) -> str | None:
         scores: with `gap`, `gap_error` and `loss_held_out` where images are made.
     """
     gap, error, loss = (scores.get(name, float("nan")) for name in ("gap", "gap_error", "loss_held_out"))
-    if not gap - ERRORS * error > RELATIVE * loss:
+    if not gap - _ERRORS * error > RELATIVE * loss:
         return None
     return (
         f"training images have a {gap / loss:.0%} lower loss than images that training never saw: the model learns "

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Integer
 
-BATCH = 4_000_000
+_BATCH = 4_000_000
 """Numbers held at once while resampling (32 MB)."""
 
 
@@ -145,7 +145,7 @@ def _bootstrapped(
     from scipy import stats  # slow and large: verbs that resample nothing do without
 
     low, high = stats.bootstrap(
-        samples, of, paired=len(samples) > 1, n_resamples=resamples, batch=max(1, BATCH // len(samples[0])),
+        samples, of, paired=len(samples) > 1, n_resamples=resamples, batch=max(1, _BATCH // len(samples[0])),
         confidence_level=level, rng=np.random.default_rng(seed),
     ).confidence_interval  # fmt: skip
     return float(low), float(high)

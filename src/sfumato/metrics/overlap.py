@@ -61,7 +61,7 @@ class Counts(NamedTuple):
         return cls(tp, fp, fn, int(counted.sum()) - tp - fp - fn, volume)
 
 
-class Overlap(NamedTuple):
+class _Overlap(NamedTuple):
     """The overlap of one case.
 
     Attributes:
@@ -77,7 +77,7 @@ class Overlap(NamedTuple):
     in_reference: Bool[np.ndarray, " foreground"]
 
 
-class Summary(NamedTuple):
+class _Summary(NamedTuple):
     """One foreground class over all cases. A mean over no case at all is nan.
 
     Attributes:
@@ -109,7 +109,7 @@ class Summary(NamedTuple):
     false_alarms: int
 
 
-def overlap(prediction: Index, reference: Index, *, classes: int, case: str = "this case") -> Overlap:
+def overlap(prediction: Index, reference: Index, *, classes: int, case: str = "this case") -> _Overlap:
     """Overlap of a predicted mask with its reference, for each foreground class.
 
     Args:
@@ -122,7 +122,7 @@ def overlap(prediction: Index, reference: Index, *, classes: int, case: str = "t
         DataError: the shapes differ, or a mask holds a value that is no class index (0/255 masks are the usual cause).
     """
     counts = Counts.of(confusion(prediction, reference, classes=classes, case=case))
-    return Overlap(
+    return _Overlap(
         dice=dice(counts),
         iou=iou(counts),
         in_prediction=counts.tp + counts.fp > 0,
@@ -199,8 +199,8 @@ def ratio(
     return value
 
 
-def summarise(cases: Sequence[Overlap]) -> tuple[Summary, ...]:
-    """Means, presence and counts over cases, one `Summary` for each foreground class.
+def summarise(cases: Sequence[_Overlap]) -> tuple[_Summary, ...]:
+    """Means, presence and counts over cases, one `_Summary` for each foreground class.
 
     Raises:
         ValueError: there is no case.
@@ -218,8 +218,8 @@ def _summary(
     iou: Float[np.ndarray, " n"],
     predicted: Bool[np.ndarray, " n"],
     expected: Bool[np.ndarray, " n"],
-) -> Summary:
-    return Summary(
+) -> _Summary:
+    return _Summary(
         cases=len(dice),
         dice=float(dice.mean()),
         iou=float(iou.mean()),

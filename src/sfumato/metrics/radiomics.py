@@ -29,28 +29,28 @@ from sfumato.metrics.fidelity import Features
 
 Grey = Float[np.ndarray, "n h w"]
 
-Images = Float[np.ndarray, "n c h w"]
+_Images = Float[np.ndarray, "n c h w"]
 
 PERCENTILES = (5, 10, 25, 50, 75, 90, 95)
 BINS, LEVELS = 32, 16
 """Bins of the histogram; grey values of the co-occurrence matrix."""
 
-DISTANCES = (1, 3)
+_DISTANCES = (1, 3)
 """Pixels between the neighbours of the co-occurrence matrices."""
 
 LAGS = (1, 2, 4)
 """Pixels between those whose difference is squared."""
 
-LUMA = (0.299, 0.587, 0.114)
+_LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in grey (ITU-R BT.601)."""
 
-PIXELS = 2**22
+_PIXELS = 2**22
 """Pixels worked on at once (about 300 MB)."""
 
 FAR = 10.0
 """Standard deviations beyond which a feature counts no further: one odd number must not outweigh all others."""
 
-SMALL = 1e-8
+_SMALL = 1e-8
 
 
 class RadiomicsSpace(NamedTuple):
@@ -65,30 +65,30 @@ class RadiomicsSpace(NamedTuple):
     scale: Float[np.ndarray, " d"]
 
     @classmethod
-    def of(cls, images: Images) -> "RadiomicsSpace":
+    def of(cls, images: _Images) -> "RadiomicsSpace":
         """The space of some real images (n, c, h, w) in [-1, 1]."""
         raw = radiomics(images)
         scale = raw.std(0)
-        return cls(raw.mean(0), np.where(scale > SMALL, scale, np.inf))
+        return cls(raw.mean(0), np.where(scale > _SMALL, scale, np.inf))
 
-    def features(self, images: Images) -> Features:
+    def features(self, images: _Images) -> Features:
         """Scaled features of images of the same size, within `FAR` of 0."""
         features: Features = ((radiomics(images) - self.mean) / self.scale).clip(-FAR, FAR)
         return features[:, np.isfinite(self.scale)]
 
 
-def radiomics(images: Images) -> Features:
+def radiomics(images: _Images) -> Features:
     """The features of images (n, c, h, w) in [-1, 1], in the order of the table above."""
-    step = max(1, PIXELS // (images.shape[2] * images.shape[3]))
+    step = max(1, _PIXELS // (images.shape[2] * images.shape[3]))
     return np.concatenate([_features(images[start : start + step]) for start in range(0, len(images), step)])
 
 
-def _features(images: Images) -> Features:
+def _features(images: _Images) -> Features:
     shown = (images.astype(np.float64) + 1) / 2
-    grey = np.einsum("nchw,c->nhw", shown, LUMA) if shown.shape[1] == 3 else shown.mean(1)
+    grey = np.einsum("nchw,c->nhw", shown, _LUMA) if shown.shape[1] == 3 else shown.mean(1)
     parts = [
         _first_order(grey),
-        *(_co_occurrence(grey, distance) for distance in DISTANCES),
+        *(_co_occurrence(grey, distance) for distance in _DISTANCES),
         _edges(grey),
         _place(grey),
     ]
@@ -119,7 +119,7 @@ def _co_occurrence(grey: Grey, distance: int) -> Features:
     mean = together @ i
     variance = together @ i**2 - mean**2
     centred = i[None] + j[None] - 2 * mean[:, None]
-    correlation = np.where(variance > SMALL, (together @ (i * j) - mean**2) / variance.clip(min=SMALL), 1.0)
+    correlation = np.where(variance > _SMALL, (together @ (i * j) - mean**2) / variance.clip(min=_SMALL), 1.0)
     return np.stack(
         [
             together @ (i - j) ** 2, together @ np.abs(i - j), together @ (1 / (1 + (i - j) ** 2)),
@@ -174,13 +174,13 @@ def _difference(grey: Grey, lag: int) -> Float[np.ndarray, " n"]:
 
 def _place(grey: Grey) -> Features:
     height, width = grey.shape[1:]
-    whole = grey.sum((1, 2)).clip(min=SMALL)
+    whole = grey.sum((1, 2)).clip(min=_SMALL)
     down = grey.sum(2) @ np.linspace(-1, 1, height) / whole
     right = grey.sum(1) @ np.linspace(-1, 1, width) / whole
     return np.stack([down, right], axis=1)
 
 
-def _channels(shown: Images, grey: Grey) -> Features:
+def _channels(shown: _Images, grey: Grey) -> Features:
     means = shown.mean((2, 3)) - grey.mean((1, 2))[:, None]
     spreads = shown.std((2, 3)) - grey.std((1, 2))[:, None]
     return np.concatenate([means, spreads], axis=1)
@@ -192,7 +192,7 @@ def _shape_of(flat: Float[np.ndarray, "n p"]) -> tuple[Float[np.ndarray, " n"], 
     centred = flat - mean[:, None]
     square = centred**2
     variance = square.mean(1)
-    varies, safe = variance > SMALL, variance.clip(min=SMALL)
+    varies, safe = variance > _SMALL, variance.clip(min=_SMALL)
     skewness = np.where(varies, (square * centred).mean(1) / safe**1.5, 0)
     kurtosis = np.where(varies, (square**2).mean(1) / safe**2, 0)
     return mean, np.sqrt(variance), skewness, kurtosis
@@ -211,4 +211,4 @@ def _entropy(shares: Float[np.ndarray, "n bins"]) -> Float[np.ndarray, " n"]:
 
 
 def _log(values: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    return np.log(values + SMALL)
+    return np.log(values + _SMALL)

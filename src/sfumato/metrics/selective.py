@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-Numbers = Float[np.ndarray, " n"]
+_Numbers = Float[np.ndarray, " n"]
 Wrong = Bool[np.ndarray, " n"]
 
 SHARES = (0.1, 0.2, 0.3)
@@ -35,14 +35,14 @@ class RiskCoverage(NamedTuple):
         aurc_random: with the cases in any order: the mean error.
     """
 
-    coverage: Numbers
-    risk: Numbers
+    coverage: _Numbers
+    risk: _Numbers
     aurc: float
     aurc_oracle: float
     aurc_random: float
 
 
-def average_precision(score: Numbers, positive: Wrong) -> float:
+def average_precision(score: _Numbers, positive: Wrong) -> float:
     """Area under precision and recall as a step function, in [0, 1]; the share of positives knows nothing.
 
     nan where all are positive or none is.
@@ -52,7 +52,7 @@ def average_precision(score: Numbers, positive: Wrong) -> float:
     return float(average_precision_score(positive, score)) if 0 < positive.sum() < len(positive) else math.nan
 
 
-def risk_coverage(uncertainty: Numbers, error: Numbers) -> RiskCoverage:
+def risk_coverage(uncertainty: _Numbers, error: _Numbers) -> RiskCoverage:
     """The risk at every coverage, and the area below, equation (1)."""
     count = np.arange(1, len(error) + 1, dtype=np.float64)
     risk, oracle = (np.cumsum(_ordered(by, error)) / count for by in (uncertainty, error))
@@ -65,7 +65,7 @@ def risk_coverage(uncertainty: Numbers, error: Numbers) -> RiskCoverage:
     )
 
 
-def spearman(uncertainty: Numbers, error: Numbers) -> float:
+def spearman(uncertainty: _Numbers, error: _Numbers) -> float:
     """Correlation of the ranks, in [-1, 1]; nan where all uncertainties or all errors are equal."""
     from scipy.stats import spearmanr
 
@@ -74,7 +74,7 @@ def spearman(uncertainty: Numbers, error: Numbers) -> float:
     return float(spearmanr(uncertainty, error).statistic)
 
 
-def error_found(order_score: Numbers, error: Numbers, shares: Sequence[float] = SHARES) -> Mapping[float, float]:
+def error_found(order_score: _Numbers, error: _Numbers, shares: Sequence[float] = SHARES) -> Mapping[float, float]:
     """Equation (2) for each share of the cases, in [0, 1]; nan where there is no error to find."""
     total = error.sum()
     if total <= 0:
@@ -84,13 +84,13 @@ def error_found(order_score: Numbers, error: Numbers, shares: Sequence[float] = 
     return {share: float(np.interp(share * len(error), cases, found)) for share in shares}
 
 
-def _ordered(key: Numbers, error: Numbers) -> Numbers:
+def _ordered(key: _Numbers, error: _Numbers) -> _Numbers:
     """The errors by rising key; those of equal keys are each the mean of them all."""
     _, group, size = np.unique(key, return_inverse=True, return_counts=True)
     mean = np.bincount(group, weights=error) / size if len(error) else error
-    ordered: Numbers = mean[np.sort(group)].astype(np.float64)
+    ordered: _Numbers = mean[np.sort(group)].astype(np.float64)
     return ordered
 
 
-def _mean(values: Numbers) -> float:
+def _mean(values: _Numbers) -> float:
     return float(values.mean()) if len(values) else math.nan

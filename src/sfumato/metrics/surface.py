@@ -29,12 +29,12 @@ from sfumato.metrics.surfel import areas, codes
 Mask = Bool[np.ndarray, "*space"]
 """A mask of one class, two- or three-dimensional."""
 
-Points = Float[np.ndarray, "points dimensions"]
+_Points = Float[np.ndarray, "points dimensions"]
 """Places in the unit of the spacing."""
 
 _PerPoint = Float[np.ndarray, " points"]
 
-ROUNDING = 1e-6
+_ROUNDING = 1e-6
 """Relative: three voxels of 0.1 mm lie within a tolerance of 0.3 mm, whatever the last bit says."""
 
 
@@ -80,7 +80,7 @@ class Surface(NamedTuple):
         area: its area in the cell, in the square of the unit of the spacing; in the plane its length.
     """
 
-    points: Points
+    points: _Points
     area: _PerPoint
 
 
@@ -121,13 +121,13 @@ def nsd(prediction: Mask, reference: Mask, *, tolerance: float, spacing: Sequenc
         spacing: size of a voxel along each axis.
     """
     first, second = surface_of(prediction, spacing=spacing), surface_of(reference, spacing=spacing)
-    limit = tolerance * (1.0 + ROUNDING)
+    limit = tolerance * (1.0 + _ROUNDING)
     close = first.area[_nearest(first.points, second.points) <= limit].sum()
     close += second.area[_nearest(second.points, first.points) <= limit].sum()
     return float(close / (first.area.sum() + second.area.sum()))
 
 
-def boundary(mask: Mask, *, spacing: Sequence[float]) -> Points:
+def boundary(mask: Mask, *, spacing: Sequence[float]) -> _Points:
     """The centres of the boundary voxels of a mask."""
     padded = np.pad(mask, 1)
     deep = mask.copy()
@@ -136,7 +136,7 @@ def boundary(mask: Mask, *, spacing: Sequence[float]) -> Points:
             part = [slice(1, -1)] * mask.ndim
             part[axis] = slice(at, at + size)
             deep &= padded[tuple(part)]
-    points: Points = np.argwhere(mask & ~deep) * np.asarray(spacing, np.float64)
+    points: _Points = np.argwhere(mask & ~deep) * np.asarray(spacing, np.float64)
     return points
 
 

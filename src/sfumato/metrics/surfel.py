@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, UInt8
 Corner = tuple[int, ...]
 """A corner of the unit cell."""
 
-Point = tuple[float, ...]
+_Point = tuple[float, ...]
 """A point of the unit cell."""
 
 Vectors = list[Float[np.ndarray, " d"]]
@@ -84,7 +84,7 @@ def _faces() -> list[list[Corner]]:
     return [[(*at[:axis], side, *at[axis:]) for at in around] for axis in range(3) for side in (0, 1)]
 
 
-def _segments(few: set[Corner], face: Sequence[Corner]) -> list[tuple[Point, Point]]:
+def _segments(few: set[Corner], face: Sequence[Corner]) -> list[tuple[_Point, _Point]]:
     """The lines that separate the corners `few` of a square from the others, between midpoints of its edges."""
     following = [*face[1:], face[0]]
     middles = [tuple((a + b) / 2 for a, b in zip(*edge, strict=True)) for edge in zip(face, following, strict=True)]
@@ -94,9 +94,9 @@ def _segments(few: set[Corner], face: Sequence[Corner]) -> list[tuple[Point, Poi
     return [(middles[cut[0]], middles[cut[1]])] if cut else []
 
 
-def _loops(segments: Sequence[tuple[Point, Point]]) -> list[list[Point]]:
+def _loops(segments: Sequence[tuple[_Point, _Point]]) -> list[list[_Point]]:
     """Segments joined to closed polygons; each point ends two of them."""
-    links: defaultdict[Point, list[Point]] = defaultdict(list)
+    links: defaultdict[_Point, list[_Point]] = defaultdict(list)
     for first, second in segments:
         links[first].append(second)
         links[second].append(first)
@@ -110,7 +110,7 @@ def _loops(segments: Sequence[tuple[Point, Point]]) -> list[list[Point]]:
     return loops
 
 
-def _triangles(polygon: Sequence[Point]) -> Vectors:
+def _triangles(polygon: Sequence[_Point]) -> Vectors:
     """The triangulation of a polygon with the largest area."""
     if len(polygon) < 3:
         return []

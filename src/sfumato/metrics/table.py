@@ -12,15 +12,17 @@ from sfumato.metrics import overlap, surface
 from sfumato.metrics.overlap import Classes, Counts
 from sfumato.metrics.surface import Pair
 
-Subject = Literal["masks", "mask summaries", "case", "doubt", "order", "prediction", "classifier", "images", "training"]
+_Subject = Literal[
+    "masks", "mask summaries", "case", "doubt", "order", "prediction", "classifier", "images", "training"
+]
 """What a number is about; see `SUBJECTS`."""
 
-Unit = Literal["", "length", "volume", "share", "seconds"]
+_Unit = Literal["", "length", "volume", "share", "seconds"]
 """Of a number: none; millimetres or pixels; their square or cube; from 0 to 1 of all; seconds."""
 
 Better = Literal["higher", "lower", "neither"]
 
-SUBJECTS: Mapping[Subject, str] = {
+SUBJECTS: Mapping[_Subject, str] = {
     "masks": "Masks, for each case and class: `--metrics` of `sfumato evaluate masks`",
     "mask summaries": "Masks, over the cases: in the `summary.json` of `sfumato evaluate masks`",
     "case": "Probabilities, uncertainty and readers, for each case",
@@ -77,13 +79,13 @@ class Metric:
         score: of masks, how it is computed.
     """
 
-    of: Subject
+    of: _Subject
     meaning: str
     better: Better
     where: str
     title: str = ""
     words: str = ""
-    unit: Unit = ""
+    unit: _Unit = ""
     group: str = ""
     within: bool = False
     by_group: bool = False
@@ -525,7 +527,7 @@ def is_better_lower(name: str) -> bool:
     return TABLE[name].better == "lower"
 
 
-def names_of(subject: Subject) -> tuple[str, ...]:
+def names_of(subject: _Subject) -> tuple[str, ...]:
     """The numbers about a subject, in the order of the table."""
     return tuple(name for name, metric in TABLE.items() if metric.of == subject)
 

@@ -100,7 +100,7 @@ def crop(x: Data, size: torch.Size) -> Float[Tensor, "b c *cropped"]:
     return x
 
 
-class Features(NamedTuple):
+class _Features(NamedTuple):
     """What a residual block makes of one input: the hidden features, and what passes by them."""
 
     hidden: Tensor
@@ -142,10 +142,10 @@ class Entrance(nn.Module):
             for parameter in (*self.convolve.parameters(), *self.shortcut.parameters()):
                 parameter.mul_(math.sqrt(channels_in / channels_all))
 
-    def forward(self, x: Data) -> Features:
+    def forward(self, x: Data) -> _Features:
         """Hidden features and shortcut of `x`, both with the block's channels."""
         hidden = self.convolve(self.resample(self.normalise(x)))
-        return Features(hidden, self.shortcut(self.resample(x)))
+        return _Features(hidden, self.shortcut(self.resample(x)))
 
 
 class ResidualBlock(nn.Module):

@@ -18,7 +18,7 @@ from sfumato.networks.normalisation import groups_of
 from sfumato.shortage import raise_shortage
 from sfumato.typing import Data
 
-LEVELS = 4
+_LEVELS = 4
 
 SMALL, TIMM = "small", "timm:"
 """The built-in classifier, and how a name in timm begins."""
@@ -37,7 +37,7 @@ class Classifier(nn.Module):
     def __init__(self, *, channels_in: int, classes: int, channels: int = 32, dimensions: Dimensions = 2) -> None:
         super().__init__()
         self.dimensions = dimensions
-        widths = [channels_in, channels, *[2 * channels] * (LEVELS - 1)]
+        widths = [channels_in, channels, *[2 * channels] * (_LEVELS - 1)]
         pool = nn.AvgPool2d if dimensions == 2 else nn.AvgPool3d
         self.body = nn.Sequential()
         for narrow, wide in pairwise(widths):
@@ -49,7 +49,7 @@ class Classifier(nn.Module):
 
     def features(self, images: Data) -> Float[Tensor, "b d"]:
         """The features before the last matrix, one row for each image."""
-        padded = pad_to_multiple(images, 2**LEVELS).contiguous(memory_format=channels_last(self.dimensions))
+        padded = pad_to_multiple(images, 2**_LEVELS).contiguous(memory_format=channels_last(self.dimensions))
         features: Tensor = self.body(padded).flatten(2).mean(2)
         return features
 

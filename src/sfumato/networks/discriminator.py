@@ -31,10 +31,10 @@ from sfumato.networks.blocks import Dimensions, channels_last, convolution, pad_
 from sfumato.networks.normalisation import Normalisation
 from sfumato.typing import Data, PerItem
 
-Shares = Float[Tensor, "b classes *space"]
+_Shares = Float[Tensor, "b classes *space"]
 """Class probabilities in [0, 1]."""
 
-LEVELS = 3
+_LEVELS = 3
 """Halvings, each by a convolution of 4 pixels; with the last one, of 3, a score sees 38 pixels."""
 
 
@@ -51,7 +51,7 @@ class Discriminator(nn.Module):
     def __init__(self, *, channels_image: int, classes: int, channels: int = 32, dimensions: Dimensions = 2) -> None:
         super().__init__()
         self.dimensions = dimensions
-        widths = [channels_image + classes, *(channels * 2**level for level in range(LEVELS))]
+        widths = [channels_image + classes, *(channels * 2**level for level in range(_LEVELS))]
         stride = nn.Conv2d if dimensions == 2 else nn.Conv3d
         self.body = nn.Sequential()
         for narrow, wide in pairwise(widths):
@@ -59,9 +59,9 @@ class Discriminator(nn.Module):
             self.body.append(Normalisation(wide))
         self.head = convolution(widths[-1], 1, kernel=3, dimensions=dimensions)
 
-    def forward(self, images: Data, masks: Shares) -> Float[Tensor, "b 1 *patches"]:
+    def forward(self, images: Data, masks: _Shares) -> Float[Tensor, "b 1 *patches"]:
         """Scores of masks, given their images in [-1, 1]."""
-        seen = pad_to_multiple(cat([images, masks], dim=1), 2**LEVELS)
+        seen = pad_to_multiple(cat([images, masks], dim=1), 2**_LEVELS)
         scores: Tensor = self.head(self.body(seen.contiguous(memory_format=channels_last(self.dimensions))))
         return scores
 
@@ -78,7 +78,7 @@ class Contest(NamedTuple):
     discriminator: PerItem
 
 
-def contest(discriminator: nn.Module, images: Data, estimate: Shares, truth: Shares) -> Contest:
+def contest(discriminator: nn.Module, images: Data, estimate: _Shares, truth: _Shares) -> Contest:
     """Both sides of the game over a batch.
 
     Args:
@@ -94,7 +94,7 @@ def contest(discriminator: nn.Module, images: Data, estimate: Shares, truth: Sha
     return Contest(per_item_mean(-fooled.float()), per_item_mean((1 - true).relu() + (1 + estimated).relu()))
 
 
-def _decided(estimate: Shares) -> Shares:
+def _decided(estimate: _Shares) -> _Shares:
     """One-hot masks of the likeliest classes, with the gradient of the probabilities."""
     mask = zeros_like(estimate).scatter_(1, estimate.argmax(1, keepdim=True), 1.0)
     return mask + (estimate - estimate.detach())

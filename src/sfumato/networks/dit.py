@@ -17,7 +17,7 @@ from sfumato.networks.embedding import Embedding
 from sfumato.networks.tokens import Block, Everywhere, Head, Modulations, gather, initialise, positions, spread
 from sfumato.typing import Data, PerItem
 
-FEATURES = 256
+_FEATURES = 256
 """Fourier features of the noise level (Peebles & Xie 2023)."""
 
 
@@ -64,7 +64,7 @@ class DiT(nn.Module):
             )
         self.patch, self.width, self.recompute = patch, width, gradient_checkpointing
         self.channels_condition = channels_condition
-        self.embed = Embedding(features=FEATURES, width=width, classes=classes, augment_labels=augment_labels)
+        self.embed = Embedding(features=_FEATURES, width=width, classes=classes, augment_labels=augment_labels)
         self.enter = nn.Linear((channels_in + channels_condition) * patch**dimensions, width)
         self.blocks = nn.ModuleList(Block(width, Everywhere(width, head_channels=head_channels)) for _ in range(depth))
         initialise(self.blocks)

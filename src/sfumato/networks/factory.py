@@ -35,7 +35,7 @@ Marked = TypeVar("Marked", bound=Builder)
 AnyDistribution = Any
 """`importlib.metadata.Distribution`, or that of the package importlib_metadata, once anybody has imported it."""
 
-MARK = "is_sfumato_network_factory"
+_MARK = "is_sfumato_network_factory"
 
 _marked: dict[str, Builder] = {}
 """The functions that were marked in this program, by `module:function`."""
@@ -54,7 +54,7 @@ def network_factory(function: Marked) -> Marked:
             `Condition` with image and label (`classes` or None: no class); it returns (b, channels_out, h, w).
             It may be called more than once, also with `torch.device("meta")`, on which nothing is computed.
     """
-    setattr(function, MARK, True)
+    setattr(function, _MARK, True)
     if hasattr(function, "__qualname__"):
         _marked[f"{function.__module__}:{function.__qualname__}"] = function
     return function
@@ -112,7 +112,7 @@ def _imported(words: str, module: str, name: str, spec: ModuleSpec) -> Builder:
             f"network.factory {words}: {spec.origin} fails: {type(error).__name__}: {error}",
             remedy="mend it; if it imports modules beside it, allow their folder: --allow-code FOLDER",
         ) from error
-    if found is None or not getattr(found, MARK, False):
+    if found is None or not getattr(found, _MARK, False):
         raise AbsentError(f"network.factory {words}: {spec.origin} defines it, but not with this name in the end")
     return found
 

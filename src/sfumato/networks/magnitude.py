@@ -50,19 +50,19 @@ from sfumato.typing import Data, PerItem
 SILU = 0.596
 """Magnitude of silu(x) for normal x, equation (2)."""
 
-SHARE = 0.3
+_SHARE = 0.3
 """t of the sums in a stage, equation (3)."""
 
-KEPT, ADDED = (part / math.hypot(1 - SHARE, SHARE) for part in (1 - SHARE, SHARE))
+KEPT, ADDED = (part / math.hypot(1 - _SHARE, _SHARE) for part in (1 - _SHARE, _SHARE))
 """What the two terms of these sums are multiplied with."""
 
 GAIN = 30.0
 """sqrt(n) of a convolution of a hundred channels, the unit of all gains."""
 
-LARGEST = 256.0
+_LARGEST = 256.0
 """To which features are cut in float16, where an attention over larger ones would overflow."""
 
-EPSILON = 1e-8
+_EPSILON = 1e-8
 
 
 def unit(x: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def unit(x: Tensor) -> Tensor:
         mean = torch.linalg.vecdot(wide, wide).unsqueeze(-1) / x.shape[-1]
     else:
         mean = wide.float().square().mean(-1, keepdim=True)
-    return x * torch.rsqrt(mean + EPSILON).to(x.dtype)
+    return x * torch.rsqrt(mean + _EPSILON).to(x.dtype)
 
 
 def pixel_norm(x: Data) -> Data:
@@ -132,7 +132,7 @@ class Filters(nn.Module):
 
     def _norms(self) -> Tensor:
         dims = tuple(range(1, self.weight.ndim))
-        norms: Tensor = torch.linalg.vector_norm(self.weight, dim=dims, keepdim=True) + EPSILON
+        norms: Tensor = torch.linalg.vector_norm(self.weight, dim=dims, keepdim=True) + _EPSILON
         return norms
 
 
@@ -225,7 +225,7 @@ class MagnitudeStage(nn.Module):
         result: Tensor = self.leave(hidden).add_(shortcut, alpha=self.kept)
         if self.attention is not None:
             result = self.attention(result)
-        return result.clamp(-LARGEST, LARGEST) if result.dtype == torch.float16 else result
+        return result.clamp(-_LARGEST, _LARGEST) if result.dtype == torch.float16 else result
 
     def _resized(self, x: Data) -> Tensor:
         if self.size == "same":

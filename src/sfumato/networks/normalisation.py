@@ -39,7 +39,7 @@ def per_channel(values: Tensor, *, like: Tensor) -> Tensor:
     return values.reshape(*values.shape, *(1,) * (like.ndim - 2))
 
 
-def moments(x: Data, groups: int) -> tuple[Tensor, Tensor]:
+def _moments(x: Data, groups: int) -> tuple[Tensor, Tensor]:
     """Mean and 1 / standard deviation of each group of channels, (b, groups), at least in float32."""
     x = x if x.dtype == torch.float64 else x.float()
     batch, channels, *space = x.shape
@@ -60,7 +60,7 @@ class NormaliseActivate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, scale: Tensor, shift: Tensor, groups: int) -> Tensor:
         """y of `x` (b, c, *space) for `scale` and `shift` (b or 1, c)."""
-        mean, inverse = (value.repeat_interleave(x.shape[1] // groups, dim=1) for value in moments(x, groups))
+        mean, inverse = (value.repeat_interleave(x.shape[1] // groups, dim=1) for value in _moments(x, groups))
         slope = scale * inverse
         offset = shift - slope * mean
         ctx.groups = groups

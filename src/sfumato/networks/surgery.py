@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from sfumato.errors import ModelError, UsageError
 
-Task = Literal["segment", "generate"]
+_Task = Literal["segment", "generate"]
 GREY, RGB = 1, 3
 
 
@@ -41,7 +41,7 @@ class Signature(NamedTuple):
         classes: names of the classes of `condition.label`.
     """
 
-    task: Task
+    task: _Task
     state: int
     image: int = 0
     estimate: int = 0
@@ -49,7 +49,7 @@ class Signature(NamedTuple):
     classes: tuple[str, ...] = ()
 
 
-class Places(NamedTuple):
+class _Places(NamedTuple):
     """Names of the modules of a network that depend on its signature.
 
     Attributes:
@@ -69,16 +69,16 @@ class Places(NamedTuple):
     early: bool = False
 
 
-_OURS = Places("stem", "head", "embed.label", "embed.leave", "embed.augment")
+_OURS = _Places("stem", "head", "embed.label", "embed.leave", "embed.augment")
 
-PLACES: Mapping[str, Places] = {
+PLACES: Mapping[str, _Places] = {
     "unet": _OURS,
     "adm": _OURS,
     "ddpmpp": _OURS._replace(join="embed.enter", early=True),
-    "monai": Places("network.conv_in.conv", "network.out.2.conv", "network.class_embedding", "network.time_embed.2"),
+    "monai": _Places("network.conv_in.conv", "network.out.2.conv", "network.class_embedding", "network.time_embed.2"),
     **dict.fromkeys(
         ("diffusers", "pretrained"),
-        Places("network.conv_in", "network.conv_out", "network.class_embedding", "network.time_embedding.linear_2"),
+        _Places("network.conv_in", "network.conv_out", "network.class_embedding", "network.time_embedding.linear_2"),
     ),
 }
 """Where these are, for each kind of network; of other kinds tensors are taken whole or not at all."""
@@ -118,7 +118,7 @@ def transplant(
     network: nn.Module,
     tensors: Mapping[str, Tensor],
     *,
-    places: Places | None,
+    places: _Places | None,
     donor: Signature,
     own: Signature,
     source: str,
@@ -172,7 +172,7 @@ def _refuse_nothing(report: Report, network: nn.Module, source: str) -> None:
         )
 
 
-def _silent(places: Places) -> list[str]:
+def _silent(places: _Places) -> list[str]:
     """Parameters that say nothing while they are new."""
     return [f"{places.head}.weight", f"{places.head}.bias", f"{places.label}.weight", f"{places.augment}.weight"]
 
@@ -188,7 +188,9 @@ class _Surgeon(NamedTuple):
     donor: Signature
     own: Signature
 
-    def operate(self, tensors: Mapping[str, Tensor], places: Places, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def operate(
+        self, tensors: Mapping[str, Tensor], places: _Places, wanted: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         """The tensors with those that depend on a signature adapted, or left out where nothing can be taken."""
         if self.donor == self.own:
             return dict(tensors)

@@ -39,7 +39,7 @@ from sfumato.networks.tokens import (
 )
 from sfumato.typing import Data, PerItem
 
-FEATURES = 256
+_FEATURES = 256
 """Fourier features of the noise level, as many as the diffusion transformer has."""
 
 
@@ -232,7 +232,7 @@ class SwinUNet(nn.Module):
 
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
         self.channels_condition, self.recompute = channels_condition, gradient_checkpointing
-        self.embed = Embedding(features=FEATURES, width=4 * channels, classes=classes, augment_labels=augment_labels)
+        self.embed = Embedding(features=_FEATURES, width=4 * channels, classes=classes, augment_labels=augment_labels)
         self.enter = nn.Linear((channels_in + channels_condition) * patch**dimensions, widths[0])
         pairs = list(pairwise(widths))
         self.down = nn.ModuleList(stages(width) for width in widths)

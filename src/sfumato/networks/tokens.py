@@ -30,7 +30,7 @@ Tokens = Float[Tensor, "b *space c"]
 EXPANSION = 4
 """Hidden channels of the feed-forward part, in channels of a token."""
 
-LONGEST = 10000.0
+_LONGEST = 10000.0
 """Of (3): the lowest frequency is 1 / LONGEST."""
 
 
@@ -74,7 +74,7 @@ def positions(size: Sequence[int], *, width: int, like: Tensor) -> Float[Tensor,
         like: gives device and type.
     """
     count = width // (2 * len(size))
-    frequencies = LONGEST ** (-torch.arange(count, device=like.device) / count)
+    frequencies = _LONGEST ** (-torch.arange(count, device=like.device) / count)
     features = []
     for axis, length in enumerate(size):
         angles = torch.arange(length, device=like.device)[:, None] * frequencies

@@ -14,7 +14,7 @@ from sfumato.diffusion.process import Condition
 from sfumato.networks.embedding import Fourier
 from sfumato.typing import Constrained, Data, PerItem
 
-FEATURES = 128
+_FEATURES = 128
 """Fourier features of the noise level (Karras et al. 2024, section 2.1)."""
 
 
@@ -28,8 +28,8 @@ class Uncertainty(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fourier = Fourier(FEATURES)
-        self.weight = nn.Parameter(torch.zeros(FEATURES))
+        self.fourier = Fourier(_FEATURES)
+        self.weight = nn.Parameter(torch.zeros(_FEATURES))
         self.bias = nn.Parameter(torch.zeros(()))
 
     def forward(self, level: PerItem) -> PerItem:

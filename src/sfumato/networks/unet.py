@@ -36,7 +36,7 @@ from sfumato.networks.normalisation import Normalisation
 from sfumato.typing import Data, PerItem
 
 
-class Stage(nn.Module):
+class _Stage(nn.Module):
     """A residual block, followed by attention where it is wished."""
 
     def __init__(self, block: ResidualBlock, attention: Attention | None) -> None:
@@ -83,14 +83,14 @@ class Plan:
                 expected=f"levels between 0 (full resolution) and {len(self.widths) - 1}",
             )
 
-    def stage(self, level: int, channels_in: int, *, channels_skip: int = 0) -> Stage:
+    def stage(self, level: int, channels_in: int, *, channels_skip: int = 0) -> _Stage:
         """A stage of this level."""
         width = self.widths[level]
         block = ResidualBlock(
             channels_in, width, channels_skip=channels_skip, dimensions=self.dimensions, dropout=self.dropout
         )
         attention = Attention(width, head_channels=self.head_channels) if level in self.attention else None
-        return Stage(block, attention)
+        return _Stage(block, attention)
 
 
 class Encoder(nn.Module):

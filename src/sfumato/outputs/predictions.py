@@ -45,7 +45,7 @@ Row = dict[str, Any]
 Put = Callable[[str, str, np.ndarray], str]
 """Writes an array of a kind under a name; the file, as the manifest names it."""
 
-WHITE: dict[str, np.unsignedinteger[Any]] = {
+_WHITE: dict[str, np.unsignedinteger[Any]] = {
     "probability": np.uint16(65535),
     "uncertainty": np.uint8(255),
     "information": np.uint8(255),
@@ -211,7 +211,7 @@ class Writer:
     def _png(self, kind: str, name: str, pixels: np.ndarray) -> str:
         target = f"{kind}/{name}.png"
         if pixels.dtype.kind == "f":
-            white = WHITE[kind]
+            white = _WHITE[kind]
             pixels = (pixels * int(white)).round().astype(white.dtype)
         write_image(self._at(target), pixels, text=None if self.origin is None else self.origin.texts())
         return target

@@ -21,7 +21,7 @@ from sfumato.experiment.pictures import spared
 from sfumato.experiment.sample_requests import UNCONDITIONAL
 from sfumato.reporting.figures import grid
 
-GRIDS = (16, 36, 64)
+_GRIDS = (16, 36, 64)
 """Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
 
 OTHERS = (
@@ -110,7 +110,7 @@ class _Sheet(NamedTuple):
 def _sheets(wanted: Sequence[Wanted]) -> Iterator[_Sheet]:
     """Preview grids over all images, and one sheet for each class."""
     in_turn = [image.number for image in _in_turn(wanted)]
-    for number in GRIDS:
+    for number in _GRIDS:
         if len(wanted) >= number:
             yield _Sheet(f"grids/{number}.png", in_turn[:number], round(number**0.5))
     names = _safe_names(wanted)

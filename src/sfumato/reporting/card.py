@@ -37,14 +37,14 @@ NAME = "model_card.md"
 LICENCE = "## Licence"
 TO_FILL = "To be filled in by whoever passes the model on: the licence of the weights, and what the data allow."
 
-FEW = 50
+_FEW = 50
 """Training images of a class below which the card says that there are few."""
 
-WORDS = {
+_WORDS = {
     "segment": "draws masks of images, several for each image where it is asked to",
     "generate": "makes images; none of them is taken of a patient",
 }
-PAIRS = {"joint": "makes images with their masks", "mask": "makes masks", "image_from_mask": "makes images from masks"}
+_PAIRS = {"joint": "makes images with their masks", "mask": "makes masks", "image_from_mask": "makes images from masks"}
 USES = {
     "segment": "Research on segmentation: comparing methods, preparing outlines that a person checks.",
     "generate": "Research on synthetic images: enlarging small classes, teaching, testing programs.",
@@ -90,7 +90,7 @@ def model_card(run: Path, *, licence: str = TO_FILL) -> str:
     )
     return environment.get_template("model_card.md.jinja2").render(
         name=run.name,
-        does=PAIRS.get(recipe["data"].get("pairs", "none"), WORDS[recipe["task"]]),
+        does=_PAIRS.get(recipe["data"].get("pairs", "none"), _WORDS[recipe["task"]]),
         use=USES[recipe["task"]],
         sha256=_weights(run),
         data=tuple(_about_data(data, rows)),
@@ -127,7 +127,7 @@ def _few(train: Sequence[Row]) -> Iterator[str]:
     """The classes with few training images; without classes, the whole."""
     counts = Counter(row.get("label") or "" for row in train)
     for label, count in sorted(counts.items()):
-        if count < FEW:
+        if count < _FEW:
             yield f"Only {counted(count, 'training image')}{f' of {label}' if label else ''}."
 
 
@@ -136,7 +136,7 @@ def _recipe(run: Path) -> dict[str, Any]:
     file = run / "recipe.yaml"
     try:
         recipe = read_recipe(file)
-        known = recipe["task"] in WORDS and len(recipe["data"]["size"]) == 2
+        known = recipe["task"] in _WORDS and len(recipe["data"]["size"]) == 2
     except (UsageError, TypeError, KeyError):
         return {}
     return recipe if known else {}

@@ -20,7 +20,7 @@ Picture = UInt8[np.ndarray, "h w c"]
 SEAM = 96
 """Grey between the panels of one image, where the gaps between images are white."""
 
-MOST = 16
+_MOST = 16
 """Panels of an image at most: of more channels those that are equally spaced."""
 
 
@@ -36,7 +36,7 @@ def as_picture(
     height, width, channels = image.shape
     if channels in (1, 3):
         return drawn(image)
-    chosen = [place * channels // min(channels, MOST) for place in range(min(channels, MOST))]
+    chosen = [place * channels // min(channels, _MOST) for place in range(min(channels, _MOST))]
     parts = [drawn(np.ascontiguousarray(image[..., channel : channel + 1])) for channel in chosen]
     shown = np.stack(parts or [np.zeros((height, width, 1), np.uint8)])
     return arranged(shown, math.ceil(len(shown) ** 0.5), shade=SEAM)

@@ -41,7 +41,7 @@ FILLS = ((0, 190, 235), (235, 70, 175), (90, 205, 90), (255, 125, 45), (150, 115
 REFERENCE = (255, 221, 0)
 """Colour of the reference outline, whatever the class."""
 
-NAME = 20
+_NAME = 20
 """Characters of a name beside a bar."""
 
 TILE = 200
@@ -59,7 +59,7 @@ NOT_A_METRIC = {"kind", "step", "seconds", "gap_error", "score"}
 LOSS = "Loss"
 """The panel of what training makes small; its terms are called as the recipe calls them."""
 
-APART = "kid"
+_APART = "kid"
 """A metric that is drawn by itself: it has another scale than losses."""
 
 
@@ -86,8 +86,8 @@ def panels(records: Sequence[Mapping[str, object]]) -> tuple[Panel, ...]:
     validate = [record for record in records if record.get("kind") == "validate"]
     every = (
         Panel(LOSS, _lines(train, _names(train) - NOT_A_LOSS)),
-        Panel("Validation", _lines(validate, _names(validate) - NOT_A_METRIC - {APART})),
-        Panel(f"Validation {heading(APART)}", _lines(validate, _names(validate) & {APART})),
+        Panel("Validation", _lines(validate, _names(validate) - NOT_A_METRIC - {_APART})),
+        Panel(f"Validation {heading(_APART)}", _lines(validate, _names(validate) & {_APART})),
         Panel("Learning rate", _lines(train, {"learning_rate"})),
         Panel("Gradient norm", _lines(train, {"gradient_norm"})),
     )
@@ -128,7 +128,7 @@ def bars(title: str, counts: Mapping[str, float], *, unit: str, ink: str) -> byt
     """A number for each name, as a PNG without background, for a page on which `ink` can be read."""
     figure = Figure(figsize=(5.4, 3.3))
     axes = figure.add_axes((0.28, 0.14, 0.69, 0.76))
-    names = shortened([visible(name) for name in counts], NAME)
+    names = shortened([visible(name) for name in counts], _NAME)
     axes.barh(range(len(names)), list(counts.values()), color=LINES[0])
     style(axes, title=title, ink=ink)
     axes.set_yticks(range(len(names)), names, parse_math=False)

@@ -42,7 +42,7 @@ ALWAYS = "For research. Not a medical device: no decision about a patient may re
 CHECKED = "check.html"
 """The page that `check` has written already."""
 
-KINDS: dict[object, Callable[[Path], Section]] = {
+_KINDS: dict[object, Callable[[Path], Section]] = {
     "masks": scores_section,
     "images": images_section,
     "proof": proof_section,
@@ -128,8 +128,8 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
     if (folder / "log.jsonl").is_file() or (folder / "recipe.yaml").is_file():
         return run_section
     kind = _summary(folder).get("kind")
-    if isinstance(kind, str) and kind in KINDS:
-        return KINDS[kind]
+    if isinstance(kind, str) and kind in _KINDS:
+        return _KINDS[kind]
     if (folder / "scores.csv").is_file():
         return scores_section
     if (folder / TRIALS).is_file() and (folder / "study.db").is_file():

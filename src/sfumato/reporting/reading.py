@@ -28,7 +28,7 @@ from sfumato.tables import Row
 SHA256 = 64
 """Digits of a hash, of which a table shows the first twelve."""
 
-ROWS = 50
+_ROWS = 50
 """Rows of a table that the page shows."""
 
 FAINT = 64
@@ -81,9 +81,9 @@ def table(title: str, rows: Sequence[Row], *, file: str, without: Collection[str
     names = tuple(
         name for name in (rows[0] if rows else ()) if name not in without and any(row.get(name) for row in rows)
     )
-    cells = tuple(tuple(shown(row.get(name, "")) for name in names) for row in rows[:ROWS])
+    cells = tuple(tuple(shown(row.get(name, "")) for name in names) for row in rows[:_ROWS])
     return Table(
-        title=title, columns=names, rows=cells, left_out=max(0, len(rows) - ROWS), caption=f"Everything is in {file}."
+        title=title, columns=names, rows=cells, left_out=max(0, len(rows) - _ROWS), caption=f"Everything is in {file}."
     )
 
 
@@ -202,14 +202,14 @@ def _stretched(shown: Shaped[np.ndarray, "h w c"]) -> Picture:
     return np.asarray(scaled.clip(0, 255).astype(np.uint8))
 
 
-Given = ParamSpec("Given")
+_Given = ParamSpec("_Given")
 
 
-def spared(part: Callable[Given, Iterable[Block]]) -> Callable[Given, tuple[Block, ...]]:
+def spared(part: Callable[_Given, Iterable[Block]]) -> Callable[_Given, tuple[Block, ...]]:
     """A part of a page that is drawn: where that fails, a note says so in its place, and the page has its numbers."""
 
     @wraps(part)
-    def drawn(*args: Given.args, **kwargs: Given.kwargs) -> tuple[Block, ...]:
+    def drawn(*args: _Given.args, **kwargs: _Given.kwargs) -> tuple[Block, ...]:
         try:
             return tuple(part(*args, **kwargs))
         except Exception as error:  # whatever it is, the page is about more than this picture

@@ -31,16 +31,16 @@ USUAL = (0.1, 0.2, 0.3, 0.4, 0.5)
 LEARNED_FROM = 200
 """Training cases that say what is usual, at most."""
 
-SEED = 0
+_SEED = 0
 """Of the bootstrap."""
 
-Scores = Float[np.ndarray, " n"]
-Mask = UInt8[np.ndarray, "h w"]
+_Scores = Float[np.ndarray, " n"]
+_Mask = UInt8[np.ndarray, "h w"]
 
-Verdict = Literal["better", "cannot be told", "no better"]
+_Verdict = Literal["better", "cannot be told", "no better"]
 """A model beside the best constant mask."""
 
-Score = Callable[[int, Mask], float]
+Score = Callable[[int, _Mask], float]
 """The score of a mask for a row of the dataset: its Dice, where nothing else is said."""
 
 
@@ -53,7 +53,7 @@ class ConstantMask(NamedTuple):
     """
 
     name: str
-    scores: Scores
+    scores: _Scores
 
 
 class BesideConstant(NamedTuple):
@@ -72,7 +72,7 @@ class BesideConstant(NamedTuple):
     difference: Interval
 
     @property
-    def verdict(self) -> Verdict:
+    def verdict(self) -> _Verdict:
         """What the cases show; a single patient shows what it shows."""
         known = math.isfinite(self.difference.low)
         low, high = (self.difference.low, self.difference.high) if known else [self.difference.mean] * 2
@@ -111,7 +111,7 @@ def best_constant_mask(pack: Pack, rows: Sequence[int], score: Score | None = No
     readers = [readers_of(pack, row) for row in rows] if score is None else []
     classes = len(pack.spec.mask_classes)
 
-    def scored(mask: Mask) -> list[float]:
+    def scored(mask: _Mask) -> list[float]:
         if score is None:
             return [reader_dice(mask, of_case, classes) for of_case in readers]
         return [score(row, mask) for row in rows]
@@ -120,10 +120,10 @@ def best_constant_mask(pack: Pack, rows: Sequence[int], score: Score | None = No
     return max(found, key=lambda each: float(each.scores.mean()))
 
 
-def beside(scores: Scores, constant: ConstantMask, patients: Sequence[str]) -> BesideConstant:
+def beside(scores: _Scores, constant: ConstantMask, patients: Sequence[str]) -> BesideConstant:
     """A model beside a constant mask on the same cases, in the same order; what is no number counts 0."""
     known = np.nan_to_num(scores, nan=0.0)
-    difference = grouped_mean_interval(known - constant.scores, patients, seed=SEED)
+    difference = grouped_mean_interval(known - constant.scores, patients, seed=_SEED)
     return BesideConstant(constant.name, float(constant.scores.mean()), float(known.mean()), difference)
 
 
@@ -133,7 +133,7 @@ def patients_of(pack: Pack, rows: Sequence[int]) -> list[str]:
     return [case.patient or case.id for case in cases]
 
 
-def _constant_masks(pack: Pack) -> Iterator[tuple[str, Mask]]:
+def _constant_masks(pack: Pack) -> Iterator[tuple[str, _Mask]]:
     names, size = pack.spec.mask_classes, pack.spec.size
     yield "an empty mask", np.zeros(size, np.uint8)
     for index, name in enumerate(names[1:], start=1):

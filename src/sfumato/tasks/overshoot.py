@@ -21,7 +21,7 @@ from sfumato.typing import Data, Output
 LARGEST_SPREAD = 1.5
 """A sampler whose results spread further than this many times the data overshoots."""
 
-SIDE = 64
+_SIDE = 64
 """Of the picture of independent pixels that is drawn: the spread is then known to 1 %."""
 
 
@@ -44,7 +44,7 @@ def spread(process: Process, sampler: Sampler, *, deviation: float) -> float:
         alpha, sigma = (float(each) for each in gaussian.coefficients(t))
         return alpha * deviation**2 / (alpha**2 * deviation**2 + sigma**2) * x_t
 
-    like, noise = torch.zeros(1, 1, SIDE, SIDE, dtype=torch.float64), Noise([0])
+    like, noise = torch.zeros(1, 1, _SIDE, _SIDE, dtype=torch.float64), Noise([0])
     x = gaussian.corrupt(deviation * noise.normal(like), sampler.times[0], noise)
     drawn = last(sampler.walk(gaussian, denoise, x, Condition(), noise)).x
     return float(drawn.std()) / deviation

@@ -26,7 +26,7 @@ Beside = Float[Tensor, "b shown *space"]
 """One-hot masks that images are made from."""
 
 
-class Parted(NamedTuple):
+class _Parted(NamedTuple):
     """What was made, by its parts; None where there is no such part.
 
     Attributes:
@@ -92,12 +92,12 @@ class Layout(NamedTuple):
         """What is shown beside the state; None if nothing is."""
         return one_hot(masks, self.classes) if self.from_mask and masks is not None else None
 
-    def parted(self, x0: Joined) -> Parted:
+    def parted(self, x0: Joined) -> _Parted:
         """The parts of finished states."""
         match self.pairs:
             case "joint":
-                return Parted(x0[:, : self.channels], x0[:, self.channels :].argmax(1))
+                return _Parted(x0[:, : self.channels], x0[:, self.channels :].argmax(1))
             case "mask":
-                return Parted(None, x0.argmax(1))
+                return _Parted(None, x0.argmax(1))
             case _:
-                return Parted(x0, None)
+                return _Parted(x0, None)

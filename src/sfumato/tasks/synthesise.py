@@ -159,7 +159,7 @@ class Synthesise:
             masks = given
         if images is None:
             assert masks is not None
-            return [Shown(picture) for picture in pictured(masks.cpu().numpy(), self.layout.classes)]
+            return [Shown(picture) for picture in _pictured(masks.cpu().numpy(), self.layout.classes)]
         return [
             Shown(image, None if masks is None else masks[k].cpu().numpy()) for k, image in enumerate(to_uint8(images))
         ]
@@ -259,6 +259,6 @@ def draw_images(
     yield from sampler.walk(process, denoise, x, Condition(image=beside, label=label), noise)
 
 
-def pictured(masks: np.ndarray, classes: int) -> np.ndarray:
+def _pictured(masks: np.ndarray, classes: int) -> np.ndarray:
     """Masks (b, h, w) as pictures (b, h, w, 1) uint8: the background black, the last class white."""
     return (masks * (255 / max(1, classes - 1))).round().astype(np.uint8)[..., None]

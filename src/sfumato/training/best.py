@@ -17,7 +17,7 @@ from sfumato.files import matching
 from sfumato.plain import in_form, read_object
 from sfumato.training.checkpoint import STATE, marked
 
-BEST = "best"
+_BEST = "best"
 
 
 class Other(NamedTuple):
@@ -62,17 +62,17 @@ def _exceeds(score: float, known: float | None) -> bool:
 
 def names_of(best: Mapping[str, Any]) -> dict[str, int]:
     """The files that name the best checkpoints, each with the step of its checkpoint."""
-    names = {BEST: best["step"]} if "step" in best else {}
+    names = {_BEST: best["step"]} if "step" in best else {}
     other = best.get("other")
-    return names if other is None else {**names, f"{BEST}-{other['metric']}": other["step"]}
+    return names if other is None else {**names, f"{_BEST}-{other['metric']}": other["step"]}
 
 
 def told(checkpoint: Path) -> str:
     """What a checkpoint is among those of its run, in words: `best by dice and by loss`; empty for one of many."""
     folder = checkpoint.parent
-    named = [file.name for file in matching(folder, f"{BEST}*") if marked(folder, file.name) == checkpoint]
-    by = [name.removeprefix(f"{BEST}-") for name in named if name != BEST]
-    if BEST in named:
+    named = [file.name for file in matching(folder, f"{_BEST}*") if marked(folder, file.name) == checkpoint]
+    by = [name.removeprefix(f"{_BEST}-") for name in named if name != _BEST]
+    if _BEST in named:
         by.insert(0, _metric(checkpoint / STATE))
     return f"best {' and '.join(f'by {name}' for name in by)}" if by else ""
 

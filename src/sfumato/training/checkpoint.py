@@ -39,7 +39,7 @@ from sfumato.training.marks import marked as marked
 from sfumato.training.weights import load_weights, plain
 from sfumato.wording import told_size
 
-FORMAT = 1
+_FORMAT = 1
 """Version of the layout; a reader refuses a newer one."""
 
 MANIFEST, STATE, WEIGHTS = "MANIFEST.json", "state.json", ".safetensors"
@@ -214,7 +214,7 @@ def _stage(
         digests[stem + WEIGHTS] = _write(staging / (stem + WEIGHTS), content)
     digests[STATE] = _write(staging / STATE, json.dumps(state, indent=1).encode())
     versions = {name: importlib.metadata.version(name) for name in ("sfumato", "torch")}
-    manifest = {"format": FORMAT, "step": step, "versions": versions, "files": digests}
+    manifest = {"format": _FORMAT, "step": step, "versions": versions, "files": digests}
     _write(staging / MANIFEST, json.dumps(manifest, indent=1).encode())
     sync_folder(staging)
 
@@ -292,9 +292,9 @@ def _manifest(path: Path) -> _Manifest:
         raise _DamageError(f"{MANIFEST} is missing")
     content = read_object(path / MANIFEST, lambda _: _DamageError(f"{MANIFEST} is damaged"))
     version = content.get("format")
-    if isinstance(version, int) and version > FORMAT:
+    if isinstance(version, int) and version > _FORMAT:
         raise ModelError(f"{path}: made by a newer sfumato (format {str(version)[:20]})", remedy="update sfumato")
-    if version != FORMAT:
+    if version != _FORMAT:
         raise _DamageError(f"{MANIFEST} is damaged")
     return shaped(_Manifest.model_validate, content, lambda finding: _DamageError(f"{MANIFEST} {finding}"))
 

@@ -8,7 +8,7 @@ from sfumato.files import open_file
 STEP = re.compile(r"step-\d{1,20}", re.ASCII)
 """Names of the folders of checkpoints."""
 
-LONGEST = 100
+_LONGEST = 100
 """Bytes of such a file that are read."""
 
 
@@ -18,5 +18,5 @@ def marked(folder: Path, name: str) -> Path | None:
     if not pointer.is_file():
         return None
     with open_file(pointer) as file:
-        named = file.read(LONGEST).decode("ascii", errors="replace").strip()
+        named = file.read(_LONGEST).decode("ascii", errors="replace").strip()
     return folder / named if STEP.fullmatch(named) else None

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.training.shard import placed
 
-Kind = Literal["adamw", "adam"]
+_Kind = Literal["adamw", "adam"]
 
 _FACTOR = "factor"
 """Key of an optimiser's group under which it keeps its factor."""
@@ -31,7 +31,7 @@ def make_optimizer(
     network: nn.Module,
     *,
     learning_rate: float,
-    kind: Kind = "adamw",
+    kind: _Kind = "adamw",
     betas: tuple[float, float] = (0.9, 0.99),
     epsilon: float = 1e-8,
     weight_decay: float = 0.0,

@@ -49,7 +49,7 @@ class Kept(NamedTuple):
     width: float
 
 
-class Shares(NamedTuple):
+class _Shares(NamedTuple):
     """How one average is made of others.
 
     Attributes:
@@ -95,7 +95,7 @@ def inner(first: Kept, second: Kept) -> float:
     return float((g_1 + 1) * (g_2 + 1) * (t_1 / t_2) ** e / ((g_1 + g_2 + 1) * max(t_1, t_2)))
 
 
-def reconstruct(kept: Sequence[Kept], wished: Kept) -> Shares:
+def reconstruct(kept: Sequence[Kept], wished: Kept) -> _Shares:
     """The sum of kept averages that is nearest to a wished one, (5), with its error, (7).
 
     Args:
@@ -108,4 +108,4 @@ def reconstruct(kept: Sequence[Kept], wished: Kept) -> Shares:
     x = x / x.sum()
     norm = inner(wished, wished)
     rest = (norm - 2 * x @ b + x @ a @ x) / norm
-    return Shares(tuple(x.tolist()), float(max(rest, 0.0) ** 0.5))
+    return _Shares(tuple(x.tolist()), float(max(rest, 0.0) ** 0.5))

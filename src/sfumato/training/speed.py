@@ -17,7 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from sfumato.training.hardware import total_memory
 from sfumato.training.precision import Precision, autocast
 
-SIDE = {"cpu": 1024}
+_SIDE = {"cpu": 1024}
 """Rows of the matrices by which a kind of device is measured: large enough to be limited by arithmetic."""
 
 SIDE_ELSEWHERE = 8192
@@ -59,7 +59,7 @@ def wait(device: torch.device) -> None:
 
 def matmul_rate(device: torch.device, precision: Precision, *, seconds: float) -> float:
     """Floating-point operations per second of the product of two large matrices."""
-    side = SIDE.get(device.type, SIDE_ELSEWHERE)
+    side = _SIDE.get(device.type, SIDE_ELSEWHERE)
     with torch.no_grad(), autocast(precision, device):
         a, b = (torch.eye(side, device=device) @ torch.randn(side, side, device=device) for _ in range(2))
         took = time_in_turn({"product": lambda: a @ b}, seconds=seconds, device=device)

@@ -18,7 +18,7 @@ from sfumato.training.track import Entry, Place
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-PICTURES = "samples"
+_PICTURES = "samples"
 """Name of the pictures in every tracker."""
 
 LOGIN_SECONDS = 20.0
@@ -59,7 +59,7 @@ class TensorBoard:
             for name, value in numbers.items():
                 self._writer.add_scalar(name, value, step)
             if picture is not None:
-                self._writer.add_image(PICTURES, picture, step, dataformats="HWC")
+                self._writer.add_image(_PICTURES, picture, step, dataformats="HWC")
         self._writer.flush()
 
     def close(self) -> None:
@@ -109,7 +109,7 @@ class WandB:
         import wandb
 
         for step, numbers, picture in entries:
-            shown = {} if picture is None else {PICTURES: wandb.Image(picture)}
+            shown = {} if picture is None else {_PICTURES: wandb.Image(picture)}
             self._run.log({**numbers, **shown}, step=step)
 
     def close(self) -> None:
@@ -165,7 +165,7 @@ class MLflow:
             self._client.log_batch(self._run, metrics=piece, tags=[RunTag(STEP_TAG, str(told))])
         for entry in entries:
             if entry.picture is not None:
-                self._client.log_image(self._run, entry.picture, key=PICTURES, step=entry.step)
+                self._client.log_image(self._run, entry.picture, key=_PICTURES, step=entry.step)
 
     def close(self) -> None:
         """End the run."""

@@ -41,7 +41,7 @@ from sfumato.verbs.generate import load_generator
 from sfumato.verbs.opened import origin_of
 from sfumato.verbs.reconstruct import check_level
 
-SHOWN = 9
+_SHOWN = 9
 """Most frames in the strip."""
 
 
@@ -220,7 +220,7 @@ def _write(
 
 def _draw(folder: Path, made: Sequence[np.ndarray], labels: Sequence[str | None], weights: Sequence[float]) -> None:
     """Some frames side by side, and all of them there and back."""
-    shown = [*evenly(range(len(made) - 1), SHOWN - 1), len(made) - 1]
+    shown = [*evenly(range(len(made) - 1), _SHOWN - 1), len(made) - 1]
     labelled = [f"{weights[k]:.2f}" if labels[k] is None else f"{weights[k]:.2f} {labels[k]}" for k in shown]
     (folder / "strip.png").write_bytes(strip([made[k] for k in shown], labelled))
     there_and_back = [*made, *made[-2:0:-1]]

@@ -31,7 +31,7 @@ from sfumato.provenance import digest, write_provenance
 from sfumato.verbs.opened import opened, origin_of, path_or_none
 from sfumato.wording import counted
 
-TRIES = 10
+_TRIES = 10
 """Attempts for each pair that is asked for, unless `--attempts` says otherwise."""
 
 
@@ -122,7 +122,7 @@ def pair(
         check=None if segmenter is None else _check(loaded, segmenter, 0.1 if quantile is None else quantile),
     )
     order = _Order(
-        maker=maker, wanted=_plan(loaded, attempts or TRIES * count, label, seed), count=count, subdirs=subdirs
+        maker=maker, wanted=_plan(loaded, attempts or _TRIES * count, label, seed), count=count, subdirs=subdirs
     )
     asked = asked_by(
         {

@@ -21,7 +21,7 @@ from sfumato.training.signals import going_on_later
 from sfumato.verbs.bounds import check_workers
 
 THREE_SHARES = "three shares that add up to 1, like 0.7/0.15/0.15"
-Intensity = Literal["auto", "unit", "window", "percentile", "zscore"]
+_Intensity = Literal["auto", "unit", "window", "percentile", "zscore"]
 Size = int | tuple[int, int] | Literal["auto"]
 """Pixels of both sides; height and width; or the images' median, within reason."""
 
@@ -82,7 +82,7 @@ class Preparation:
     spacing: float | None = None
     grey: bool = False
     modality: Modality = "auto"
-    intensity: Intensity = "auto"
+    intensity: _Intensity = "auto"
     window: tuple[float, float] | None = None
     keep_empty: float = 1.0
     split: tuple[float, float, float] = (0.7, 0.15, 0.15)
@@ -109,7 +109,7 @@ class Preparation:
         return {f"data.{name}": value for name, value in given.items() if value is not None}
 
 
-AS_PLANNED = Preparation()
+_AS_PLANNED = Preparation()
 """Nothing said: what the source is like decides."""
 
 
@@ -133,7 +133,7 @@ def prepare(
     *,
     out: Path | str,
     reading: Reading = AS_FOUND,
-    preparation: Preparation = AS_PLANNED,
+    preparation: Preparation = _AS_PLANNED,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Prepared:
@@ -169,7 +169,7 @@ def rehearse(
     *,
     out: Path | str,
     reading: Reading = AS_FOUND,
-    preparation: Preparation = AS_PLANNED,
+    preparation: Preparation = _AS_PLANNED,
     workers: int | None = None,
     overwrite: bool = False,
 ) -> Rehearsed:

@@ -30,7 +30,7 @@ from sfumato.training.processes import choose_device
 from sfumato.verbs.bounds import check_workers
 from sfumato.wording import counted
 
-STEPS: Mapping[Job, int] = {"classify": 800, "segment": 600}
+_STEPS: Mapping[Job, int] = {"classify": 800, "segment": 600}
 """Half a minute of one core for each model at 32 pixels."""
 
 RATIOS = (0.5, 1.0, 2.0)
@@ -38,7 +38,7 @@ EVERYTHING = Shard(0, 1)
 MIXTURE = "mixture"
 
 
-class Question(NamedTuple):
+class _Question(NamedTuple):
     """What is asked, once the folders are read.
 
     Attributes:
@@ -127,7 +127,7 @@ def prove(
     )  # fmt: skip
     called = _positive(question, positive)
     _check_network(question, network)
-    length = steps or STEPS[question.task]
+    length = steps or _STEPS[question.task]
     asked = asked_by(
         {
             "real": digest(real),
@@ -168,7 +168,7 @@ def _ratios(given: Sequence[float] | None, *, balance: bool) -> tuple[float, ...
 
 def _ask(
     real: Path, samples: Path, *, task: Job | None, ratios: Sequence[float], seeds: int, balance: bool, flag: str
-) -> Question:
+) -> _Question:
     """Read both folders and lay out the work."""
     if seeds < 2:
         raise UsageError(
@@ -193,7 +193,7 @@ def _ask(
         stock.rows(unit)  # what cannot be trained on is refused before anything is
     for note in notes:
         say(f"note: {note}")
-    return Question(real, pack, parts, found, stock, job, {unit.key: unit for unit in units}, tuple(notes))
+    return _Question(real, pack, parts, found, stock, job, {unit.key: unit for unit in units}, tuple(notes))
 
 
 def _check_task(pack: Pack, job: Job, real: Path, *, balance: bool) -> None:
@@ -205,7 +205,7 @@ def _check_task(pack: Pack, job: Job, real: Path, *, balance: bool) -> None:
         raise UsageError("--balance with --task segment", expected="classes of whole images", remedy="use --ratios")
 
 
-def _check_network(question: Question, network: str) -> None:
+def _check_network(question: _Question, network: str) -> None:
     """Refuse a name that means nothing before anything is trained."""
     if question.task == "segment" and network != SMALL:
         raise UsageError(f"--network {network} is for --task classify: segmenters have one form")
@@ -213,7 +213,7 @@ def _check_network(question: Question, network: str) -> None:
         make_classifier(network, channels_in=question.pack.spec.channels, classes=len(question.pack.spec.classes))
 
 
-def _positive(question: Question, name: str | None) -> str:
+def _positive(question: _Question, name: str | None) -> str:
     classes = question.pack.spec.classes
     if question.task == "segment":
         if name is not None:
@@ -224,7 +224,7 @@ def _positive(question: Question, name: str | None) -> str:
     return name or classes[-1]
 
 
-def _train(question: Question, subject: Subject, share: Share, *, workers: int) -> None:
+def _train(question: _Question, subject: Subject, share: Share, *, workers: int) -> None:
     """Every model that is left, each kept when it is trained."""
     with bar("reading the synthetic images", total=len(question.samples.cases)) as reading:
         mix(question.real, question.pack, question.parts, question.samples, subject.folder, progress=reading.update)
@@ -244,7 +244,7 @@ def _keep(path: Path, answers: np.ndarray) -> None:
     write_atomic(path, buffer.getvalue())
 
 
-def _proof(question: Question, aside: Path, *, positive: str, steps: int, network: str) -> Proof:
+def _proof(question: _Question, aside: Path, *, positive: str, steps: int, network: str) -> Proof:
     pack = Pack.open(aside / MIXTURE)
     arms = dict.fromkeys(unit.arm for unit in question.units.values())
     answers = {

@@ -25,7 +25,7 @@ from sfumato.recipe import LENGTHS, Recipe, TaskKind, in_images, load_recipe, me
 from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
 from sfumato.training.signals import going_on_later
 
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 AS_TWIN = {
     "process": {"kind": "none", "prediction": "logits"},
@@ -100,7 +100,7 @@ class Training:
         return None if self.recipe is None else Path(self.recipe)
 
 
-AS_PLANNED = Training()
+_AS_PLANNED = Training()
 """Nothing said: the data and the machine decide."""
 
 
@@ -110,7 +110,7 @@ def train(
     *,
     out: Path | str,
     reading: Reading = AS_FOUND,
-    training: Training = AS_PLANNED,
+    training: Training = _AS_PLANNED,
     device: str = "auto",
 ) -> Trained:
     """Train a model of masks conditioned on the image (segment), or of images (generate); a run that is there goes on.
@@ -138,7 +138,7 @@ def iter_training(
     *,
     out: Path | str,
     reading: Reading = AS_FOUND,
-    training: Training = AS_PLANNED,
+    training: Training = _AS_PLANNED,
     device: str = "auto",
 ) -> Generator[Validation, None, Trained]:
     """Train as `train` does, as an iterable that is looked at while it goes on.
@@ -188,7 +188,7 @@ def plan(
     *,
     out: Path | str,
     reading: Reading = AS_FOUND,
-    training: Training = AS_PLANNED,
+    training: Training = _AS_PLANNED,
     device: str = "auto",
 ) -> Planned:
     """Read the data and refuse what `train` would refuse, but write nothing; the same arguments and errors."""
@@ -368,11 +368,11 @@ def _planned(recipe: Recipe, run: Run, source: Path, start: Start | None) -> Pla
     return Planned(run.folder, recipe.task, cases, tuple(choices), notes, run.exists())
 
 
-def _last(work: Generator[Validation, None, Result]) -> Result:
+def _last(work: Generator[Validation, None, _Result]) -> _Result:
     """What a training returns, its validations passed over."""
     while True:
         try:
             next(work)
         except StopIteration as end:
-            result: Result = end.value
+            result: _Result = end.value
             return result

@@ -23,7 +23,7 @@ NEAREST = {
 }
 """Signs that sfumato and the packages that print for it write."""
 
-ERRORS = "sfumato-nearest"
+_ERRORS = "sfumato-nearest"
 """The name of this rule among those of `codecs`."""
 
 
@@ -39,10 +39,10 @@ def _spelt(letter: str) -> str:
     return letter.encode("ascii", "backslashreplace").decode("ascii")
 
 
-codecs.register_error(ERRORS, _nearest)
+codecs.register_error(_ERRORS, _nearest)
 
 
 def write_anything(stream: object) -> None:
     """From now on every text can be written to a text stream, whatever its encoding."""
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors=ERRORS)
+        stream.reconfigure(errors=_ERRORS)

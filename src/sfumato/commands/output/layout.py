@@ -28,7 +28,7 @@ NARROW = 24
 RULED = Box("    \n    \n -  \n    \n    \n    \n    \n    \n", ascii=True)
 """A rule below the head, and nothing else."""
 
-Row = Sequence[str]
+_Row = Sequence[str]
 
 
 class Grid(NamedTuple):
@@ -40,8 +40,8 @@ class Grid(NamedTuple):
         keys: so many columns, the first ones, say what a row is about; their cells may be broken, those of others not.
     """
 
-    head: Row
-    rows: Sequence[Row | None]
+    head: _Row
+    rows: Sequence[_Row | None]
     keys: int = 1
 
     def cells(self, column: int) -> list[str]:
@@ -59,7 +59,7 @@ class Grid(NamedTuple):
         return max(map(cell_len, [self.head[column], *self.cells(column)]))
 
 
-def show_table(head: Row, rows: Sequence[Row | None], *, title: str = "", keys: int = 1) -> None:
+def show_table(head: _Row, rows: Sequence[_Row | None], *, title: str = "", keys: int = 1) -> None:
     """A table on stderr.
 
     Args:

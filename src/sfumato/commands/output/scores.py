@@ -9,11 +9,11 @@ from sfumato.reporting.meaning import heading, titled
 from sfumato.reporting.reading import UNKNOWN
 from sfumato.wording import counted
 
-Told = Mapping[str, Any]
+_Told = Mapping[str, Any]
 """A part of the summary, see `sfumato.evaluation.masks.summary`."""
 
 
-class Table(NamedTuple):
+class _Table(NamedTuple):
     """A table as `sfumato.commands.output.layout.show_table` takes it."""
 
     title: str
@@ -22,7 +22,7 @@ class Table(NamedTuple):
     keys: int = 1
 
 
-def tables(summary: Told) -> Iterator[Table]:
+def tables(summary: _Told) -> Iterator[_Table]:
     """All models, classes, readers, groups and the review, as far as there are any."""
     yield _models(summary)
     yield _classes(summary)
@@ -34,7 +34,7 @@ def tables(summary: Told) -> Iterator[Table]:
         yield _groups(column, groups, summary)
 
 
-def _models(summary: Told) -> Table:
+def _models(summary: _Told) -> _Table:
     """A row for each number; the models side by side, then the first one minus each of the others."""
     first, *others = summary["arms"]
     rows: list[list[str] | None] = []
@@ -43,23 +43,23 @@ def _models(summary: Told) -> Table:
         rows += [None, *of_group] if rows and of_group else of_group
     models = [first, *others] if others else ["mean"]
     title = f"{counted(summary['cases'], 'case')}, mean [95 % interval]"
-    return Table(title, ["number", *models, *(f"{first} minus {other}" for other in others)], rows)
+    return _Table(title, ["number", *models, *(f"{first} minus {other}" for other in others)], rows)
 
 
-def _row(summary: Told, name: str) -> list[str]:
+def _row(summary: _Told, name: str) -> list[str]:
     """A number of all models; of how many cases it is, where not of all."""
     _, *others = summary["arms"]
     means = [_mean(of.get(name), summary["cases"]) for of in summary["arms"].values()]
     gaps = (summary["differences"].get(other, {}).get(name) for other in others)
-    return [titled(name, summary), *means, *(shown(gap, sign="+") for gap in gaps)]
+    return [titled(name, summary), *means, *(_shown(gap, sign="+") for gap in gaps)]
 
 
-def _mean(interval: Told | None, cases: int) -> str:
+def _mean(interval: _Told | None, cases: int) -> str:
     few = interval is not None and interval["cases"] != cases
-    return shown(interval) + (f" ({counted(interval['cases'], 'case')})" if interval and few else "")
+    return _shown(interval) + (f" ({counted(interval['cases'], 'case')})" if interval and few else "")
 
 
-def _classes(summary: Told) -> Table:
+def _classes(summary: _Told) -> _Table:
     """Whether each class was found at all, and what empty masks did."""
     rows = []
     for arm, of_arm in summary["arms"].items():
@@ -69,31 +69,31 @@ def _classes(summary: Told) -> Table:
             silent = _of(of["both_empty"], absent, of["presence_specificity"])
             rows.append([label, arm, _number(of["dice"]), _number(of["dice_in_reference"]), found, silent])
     head = ["class", "model", heading("dice"), "Dice where it is", "found where it is", "silent where it is not"]
-    return Table("Classes, found or not in all reference masks", head, rows, keys=2)
+    return _Table("Classes, found or not in all reference masks", head, rows, keys=2)
 
 
-def _of(count: int, total: int, share: Told | None) -> str:
+def _of(count: int, total: int, share: _Told | None) -> str:
     """How many of how many, with the interval of the share."""
     if share is None:
         return UNKNOWN
     return f"{count} of {total} [{share['low']:.2f}, {share['high']:.2f}]"
 
 
-def _readers(summary: Told) -> Table:
+def _readers(summary: _Told) -> _Table:
     own = summary["readers_own"]
-    rows = [[f"reader {number}", shown(of)] for number, of in enumerate(own["each_dice"], start=1)]
+    rows = [[f"reader {number}", _shown(of)] for number, of in enumerate(own["each_dice"], start=1)]
     title = f"Readers among themselves, {counted(own['cases'], 'case')}"
-    return Table(title, ["a reader against the others", "Dice"], [*rows, ["all", shown(own["dice"])]])
+    return _Table(title, ["a reader against the others", "Dice"], [*rows, ["all", _shown(own["dice"])]])
 
 
-def _reviewed(summary: Told) -> Iterator[tuple[str, Told]]:
+def _reviewed(summary: _Told) -> Iterator[tuple[str, _Told]]:
     """The models whose cases have an order of review, and some error to find."""
     for arm, of in summary["arms"].items():
         if of["review"] and None not in of["review"]["found"].values():
             yield arm, of["review"]
 
 
-def _review(summary: Told) -> Table:
+def _review(summary: _Told) -> _Table:
     """How much of the error a reader finds in the order of review."""
     rows, shares = [], list[str]()
     for arm, review in _reviewed(summary):
@@ -105,24 +105,24 @@ def _review(summary: Told) -> Table:
         chance = (_percent(review["found_random"][share]) for share in shares)
         rows.append([f"{arm}: random order", *chance, _number(review["aurc_random"]), "0.000"])
     head = ["order of review", *(f"first {float(share):.0%}" for share in shares), *map(heading, ("aurc", "spearman"))]
-    return Table("Share of the error that review finds", head, rows)
+    return _Table("Share of the error that review finds", head, rows)
 
 
-def _groups(column: str, groups: Told, summary: Told) -> Table:
+def _groups(column: str, groups: _Told, summary: _Told) -> _Table:
     arms = list(summary["arms"])
     names = [
         name for name, metric in TABLE.items()
         if metric.by_group and any(name in of["arms"][arms[0]] for of in groups.values())
     ]  # fmt: skip
     rows = [
-        [value, arm, str(of["cases"]), *(shown(of["arms"][arm][name]) for name in names)]
+        [value, arm, str(of["cases"]), *(_shown(of["arms"][arm][name]) for name in names)]
         for value, of in groups.items()
         for arm in arms
     ]
-    return Table(f"By {column}", [column, "model", "cases", *(titled(name, summary) for name in names)], rows, keys=2)
+    return _Table(f"By {column}", [column, "model", "cases", *(titled(name, summary) for name in names)], rows, keys=2)
 
 
-def shown(interval: Told | None, *, sign: str = "") -> str:
+def _shown(interval: _Told | None, *, sign: str = "") -> str:
     """A mean with its interval: three decimals, fewer for large numbers."""
     if interval is None:
         return UNKNOWN

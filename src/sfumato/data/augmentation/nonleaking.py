@@ -41,8 +41,8 @@ LARGEST_SHIFT = 1 / 8
 OBLIQUE = 0.5
 """Share of the stretched images that are stretched along another direction than across."""
 
-Labels = Float[Tensor, "b labels"]
-Colours = Float[Tensor, "b 4 4"]
+_Labels = Float[Tensor, "b labels"]
+_Colours = Float[Tensor, "b 4 4"]
 
 
 class Numbers(NamedTuple):
@@ -88,12 +88,12 @@ class Parameters(NamedTuple):
         colours: equation (5).
     """
 
-    labels: Labels
+    labels: _Labels
     flips: Flips
     turns: Int64[Tensor, " b"]
     whole_shift: Int64[Tensor, "b 2"]
     maps: Maps
-    colours: Colours
+    colours: _Colours
 
 
 def draw(noise: Noise) -> Drawn:
@@ -170,16 +170,16 @@ def _gated(drawn: Drawn, pipe: Pipe) -> Numbers:
     return done._replace(oblique=torch.where(done.stretch == 0, 0.0, done.oblique))  # so that the map is exactly none
 
 
-def _geometric_labels(w: Numbers) -> Labels:
+def _geometric_labels(w: Numbers) -> _Labels:
     turned = [w.angle.cos() - 1, w.angle.sin(), w.stretch * w.oblique.cos(), w.stretch * w.oblique.sin()]
     return torch.stack([w.mirror, w.upend, w.scale, *turned, *w.shift.unbind(1)], 1)
 
 
-def _whole_labels(turns: Int64[Tensor, " b"], shares: Float[Tensor, "b 2"]) -> Labels:
+def _whole_labels(turns: Int64[Tensor, " b"], shares: Float[Tensor, "b 2"]) -> _Labels:
     return torch.cat([torch.stack([(turns == 1) | (turns == 2), turns >= 2], 1), shares], 1)
 
 
-def _colour_labels(w: Numbers) -> Labels:
+def _colour_labels(w: Numbers) -> _Labels:
     return torch.stack([w.brightness, w.contrast, w.inversion, w.hue.cos() - 1, w.hue.sin(), w.saturation], 1)
 
 
@@ -204,7 +204,7 @@ def _diagonal(values: Float[Tensor, "b n"]) -> Float[Tensor, "b n_1 n_1"]:
     return torch.cat([values, torch.ones_like(values[:, :1])], 1).diag_embed()
 
 
-def _colours(w: Numbers) -> Colours:
+def _colours(w: Numbers) -> _Colours:
     """Equation (5)."""
     ones = torch.ones(3)
     grey = torch.outer(ones, ones) / 3
@@ -246,7 +246,7 @@ def _reflected(shift: Int64[Tensor, " b"], side: int) -> Int64[Tensor, "b side"]
     return torch.minimum(place, 2 * (side - 1) - place)
 
 
-def _recoloured(images: Data, colours: Colours) -> Data:
+def _recoloured(images: Data, colours: _Colours) -> Data:
     """Grey images are treated as RGB and averaged."""
     colours = colours.to(images)
     rgb = images.expand(-1, 3, -1, -1)

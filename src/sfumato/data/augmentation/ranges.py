@@ -39,7 +39,7 @@ class Ranges(NamedTuple):
     noise: float = 0.0
 
 
-class Choice(NamedTuple):
+class _Choice(NamedTuple):
     """Ranges that were chosen for the user.
 
     Attributes:
@@ -64,21 +64,25 @@ PRESETS: dict[Preset, Ranges] = {
 
 _UPRIGHT = Ranges(angle=10, scale=0.1, shift=0.05, brightness=0.1, contrast=0.1, gamma=0.1)
 _ANY_WAY_UP = PRESETS["medium"]._replace(upend=0.5, angle=180)
-_BY_MODALITY: dict[str, Choice] = {
-    "xray": Choice(_UPRIGHT, "X-rays are upright and the heart is on one side, so no flips; small turns and exposures"),
-    "ct": Choice(
+_BY_MODALITY: dict[str, _Choice] = {
+    "xray": _Choice(
+        _UPRIGHT, "X-rays are upright and the heart is on one side, so no flips; small turns and exposures"
+    ),
+    "ct": _Choice(
         _UPRIGHT._replace(brightness=0.05, contrast=0.05, gamma=0.0),
         "left and right, up and down are anatomy in CT and its numbers are absolute, so no flips and little light",
     ),
-    "mr": Choice(_UPRIGHT, "left and right, up and down are anatomy in MR, so no flips; its brightness is arbitrary"),
-    "ultrasound": Choice(PRESETS["medium"], "the probe may be held either way, but depth is always down in ultrasound"),
-    "photo": Choice(_ANY_WAY_UP, "photographs of skin or tissue have no up: all flips and rotations"),
-    "dermoscopy": Choice(_ANY_WAY_UP, "skin has no up: all flips and rotations"),
-    "microscopy": Choice(_ANY_WAY_UP, "cells have no up: all flips and rotations"),
+    "mr": _Choice(_UPRIGHT, "left and right, up and down are anatomy in MR, so no flips; its brightness is arbitrary"),
+    "ultrasound": _Choice(
+        PRESETS["medium"], "the probe may be held either way, but depth is always down in ultrasound"
+    ),
+    "photo": _Choice(_ANY_WAY_UP, "photographs of skin or tissue have no up: all flips and rotations"),
+    "dermoscopy": _Choice(_ANY_WAY_UP, "skin has no up: all flips and rotations"),
+    "microscopy": _Choice(_ANY_WAY_UP, "cells have no up: all flips and rotations"),
 }
 
 
-def choose(modality: str | None, *, task: Literal["segment", "generate"]) -> Choice:
+def choose(modality: str | None, *, task: Literal["segment", "generate"]) -> _Choice:
     """The augmentation that suits what made the images.
 
     Args:
@@ -87,9 +91,9 @@ def choose(modality: str | None, *, task: Literal["segment", "generate"]) -> Cho
         task: what is trained.
     """
     if task == "generate":
-        return Choice(
+        return _Choice(
             PRESETS["none"],
             "whatever is done to training images appears in generated ones; `non_leaking` varies them without that",
         )
-    unknown = Choice(PRESETS["medium"], "what made the images is not known: nothing that turns anatomy upside down")
+    unknown = _Choice(PRESETS["medium"], "what made the images is not known: nothing that turns anatomy upside down")
     return _BY_MODALITY.get((modality or "unknown").lower(), unknown)

@@ -21,10 +21,10 @@ from sfumato.typing import Data
 Maps = Float[Tensor, "b 3 3"]
 """Where each target pixel is read: homogeneous (across, down, 1) in pixels from the centre, target to source."""
 
-BORDER = 3
+_BORDER = 3
 """Pixels around the target that the way down looks at: a quarter of the taps."""
 
-AHEAD = 5
+_AHEAD = 5
 """Fine pixels by which the taps reach ahead of the pixel that they belong to."""
 
 
@@ -57,7 +57,7 @@ def warped(images: Data, maps: Maps) -> Data:
     fine = _finer(functional.pad(images, margin, mode="reflect"))
     grid = _grid(maps, height, width, margin).to(images)
     read = functional.grid_sample(fine, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    return _coarser(read[..., 2 * BORDER - AHEAD :, 2 * BORDER - AHEAD :])[..., :height, :width]
+    return _coarser(read[..., 2 * _BORDER - _AHEAD :, 2 * _BORDER - _AHEAD :])[..., :height, :width]
 
 
 def _margin(maps: Maps, height: int, width: int) -> Margin:
@@ -67,15 +67,15 @@ def _margin(maps: Maps, height: int, width: int) -> Margin:
     corners[:2] *= half[:, None]
     sources = (maps @ corners)[:, :2].movedim(1, 0).flatten(1)
     outside = [-sources.amin(1), sources.amax(1)]
-    sides = torch.stack(outside, 1) - half[:, None] + 2 * BORDER
+    sides = torch.stack(outside, 1) - half[:, None] + 2 * _BORDER
     limit = torch.tensor([[width - 1], [height - 1]])
     return Margin(*sides.ceil().long().clamp(min=0).minimum(limit).flatten().tolist())
 
 
 def _grid(maps: Maps, height: int, width: int, margin: Margin) -> Float[Tensor, "b fine_h fine_w 2"]:
     """Where each fine pixel of the target and its border is read; `grid_sample` counts from -1 to 1 over each side."""
-    across = (torch.arange(2 * (width + 2 * BORDER)) + 1) / 2 - BORDER - width / 2
-    down = (torch.arange(2 * (height + 2 * BORDER)) + 1) / 2 - BORDER - height / 2
+    across = (torch.arange(2 * (width + 2 * _BORDER)) + 1) / 2 - _BORDER - width / 2
+    down = (torch.arange(2 * (height + 2 * _BORDER)) + 1) / 2 - _BORDER - height / 2
     sides = torch.tensor([margin.left + width + margin.right, margin.top + height + margin.bottom])
     offset = torch.tensor([margin.left + width / 2, margin.top + height / 2]) - 0.25
     linear = maps[:, :2] * (2 / sides)[:, None]
@@ -90,7 +90,7 @@ def _finer(images: Data) -> Float[Tensor, "b c fine_h fine_w"]:
     kernel = (taps() * 2**0.5).to(images)
     for axis in (2, 3):
         stride, padding = [1, 1], [0, 0]
-        stride[axis - 2], padding[axis - 2] = 2, AHEAD
+        stride[axis - 2], padding[axis - 2] = 2, _AHEAD
         images = functional.conv_transpose2d(
             images, _along(kernel, axis, channels), stride=stride, padding=padding, groups=channels
         )

@@ -34,7 +34,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.errors import DataError, UsageError, listed
 
-NAME = re.compile(r"Dataset\d{3}_\w+")
+_NAME = re.compile(r"Dataset\d{3}_\w+")
 
 RGB = ("R", "G", "B")
 """Names of colour channels, by which nnU-Net knows how to scale them."""
@@ -71,7 +71,7 @@ def refuse_name(folder: Path) -> None:
     Raises:
         UsageError: it is not like Dataset001_Name.
     """
-    if not NAME.fullmatch(folder.name):
+    if not _NAME.fullmatch(folder.name):
         raise UsageError(
             f"nnU-Net does not find a data set in a folder called {folder.name}",
             expected="Dataset, three digits, an underline and a name",
@@ -80,17 +80,17 @@ def refuse_name(folder: Path) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class _Part:
     """The two folders of training or test cases."""
 
     images: Path
     labels: Path
 
 
-def open_part(folder: Path, split: str | None) -> Part:
+def open_part(folder: Path, split: str | None) -> _Part:
     """The folders of the cases of a split, which now exist."""
     end = "Ts" if split == "test" else "Tr"
-    part = Part(folder / f"images{end}", folder / f"labels{end}")
+    part = _Part(folder / f"images{end}", folder / f"labels{end}")
     for path in (part.images, part.labels):
         path.mkdir(parents=True, exist_ok=True)
     return part

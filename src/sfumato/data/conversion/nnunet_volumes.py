@@ -22,7 +22,7 @@ from sfumato.data.formats.volume import Volume, as_stored, named_place
 from sfumato.data.manifest import Case, file_names
 from sfumato.errors import DataError, UsageError, listed
 
-ENDING = ".nii.gz"
+_ENDING = ".nii.gz"
 
 
 class _Scan(NamedTuple):
@@ -71,14 +71,14 @@ def write_nnunet_volumes(conversion: Conversion, folder: Path) -> Iterator[Step]
         part = open_part(folder, scan.case.split)
         for number, locator in enumerate((scan.case.image, *scan.case.channels)):
             volume = _component(locator)
-            nifti.write_volume(part.images / f"{scan.name}_{number:04d}{ENDING}", volume.voxels, volume.affine)
+            nifti.write_volume(part.images / f"{scan.name}_{number:04d}{_ENDING}", volume.voxels, volume.affine)
         if scan.case.masks:
             labels = _labels(conversion, scan.case)
-            nifti.write_volume(part.labels / f"{scan.name}{ENDING}", labels.voxels, labels.affine, label=True)
+            nifti.write_volume(part.labels / f"{scan.name}{_ENDING}", labels.voxels, labels.affine, label=True)
         done += scan.planes
         yield Step(done, 2 * len(conversion.cases), scan.name)
     splits = {scan.name: scan.case.split or "" for scan in scans}
-    describe(folder, conversion, splits, channels=_channels(conversion), ending=ENDING)
+    describe(folder, conversion, splits, channels=_channels(conversion), ending=_ENDING)
 
 
 def _scans(cases: Sequence[Case]) -> list[_Scan]:

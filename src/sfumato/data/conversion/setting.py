@@ -46,7 +46,7 @@ class Meaning(NamedTuple):
 
 
 @dataclass
-class Stock:
+class _Stock:
     """What is known after every file was read once, over all cases. Images are counted by their parts (files)."""
 
     sizes: Counter[tuple[int, int]] = field(default_factory=Counter)
@@ -76,7 +76,7 @@ class Conversion:
     """
 
     found: Found
-    stock: Stock
+    stock: _Stock
     meaning: Meaning | None
     size: tuple[int, int] | None = None
     crop: bool = False
@@ -121,7 +121,7 @@ def take_stock(
     Raises:
         DataError: files that cannot be used; all are listed.
     """
-    stock, problems = Stock(), [*found.problems]
+    stock, problems = _Stock(), [*found.problems]
     for done, case in enumerate(found.cases, start=1):
         _read_once(case, stock, problems)
         yield Step(done, 2 * len(found.cases), case.id)
@@ -133,7 +133,7 @@ def take_stock(
     return Conversion(found=found, stock=stock, meaning=meaning if stock.values else None, size=size, crop=crop)
 
 
-def _read_once(case: Case, stock: Stock, problems: list[DataError]) -> None:
+def _read_once(case: Case, stock: _Stock, problems: list[DataError]) -> None:
     """Take stock of a case; each of its files that cannot be used is a problem."""
     parts, size = list[Pixels](), None
     for locator in (case.image, *case.channels):
@@ -177,7 +177,7 @@ def decide_meaning(found: Found, values: Mapping[int, int]) -> Meaning:
     return Meaning(rule, class_names(rule, found.mask_names), regions)
 
 
-def strange_values(meaning: Meaning, stock: Stock) -> list[DataError]:
+def strange_values(meaning: Meaning, stock: _Stock) -> list[DataError]:
     """Mask values that no class has."""
     if meaning.rule.threshold is not None:
         return []

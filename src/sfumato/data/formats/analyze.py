@@ -23,16 +23,16 @@ from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning
 
-WHOLE = "a whole Analyze or NIfTI volume: a header (.hdr) with its voxels beside it (.img)"
+_WHOLE = "a whole Analyze or NIfTI volume: a header (.hdr) with its voxels beside it (.img)"
 NOTE = "Analyze volumes (.hdr with .img) have no orientation: left and right may be exchanged"
 
-SIZE = 348
+_SIZE = 348
 """Bytes of a header, which begins with this number."""
 
 _MAGIC = slice(344, 348)
 """Where NIfTI says what it is."""
 
-_BEGINNINGS = struct.pack("<i", SIZE), struct.pack(">i", SIZE)
+_BEGINNINGS = struct.pack("<i", _SIZE), struct.pack(">i", _SIZE)
 _NIFTI_2 = struct.pack("<i", 540), struct.pack(">i", 540)
 """First bytes of a header, in both orders."""
 
@@ -49,19 +49,19 @@ def is_analyze(path: Path) -> bool:
 
 def read_header(path: Path) -> Header:
     """See `sfumato.data.formats.scan.read_header`."""
-    with opened(path, expected=WHOLE) as file:
-        head = file.read(SIZE)
+    with opened(path, expected=_WHOLE) as file:
+        head = file.read(_SIZE)
     return nifti.read_header(path) if _is_nifti(head) else _stored(path, head).header
 
 
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
-    with opened(path, expected=WHOLE) as file:
-        head = file.read(SIZE)
+    with opened(path, expected=_WHOLE) as file:
+        head = file.read(_SIZE)
     if _is_nifti(head):
         return nifti.read_volume(path)
     stored = _stored(path, head)
-    with opened(stored.data, expected=WHOLE) as file:
+    with opened(stored.data, expected=_WHOLE) as file:
         stream: BufferedIOBase = gunzipped(file) if is_gzip(file) else file
         stream.seek(stored.offset)
         content = take(stream, stored.size, stored.data)
@@ -128,12 +128,12 @@ def _fields(path: Path, head: bytes) -> Any:
     if head[:4] not in _BEGINNINGS:
         raise DataError(
             f"{path} is no header of Analyze or NIfTI (it starts with {beginning(head[:8])})",
-            expected=WHOLE,
+            expected=_WHOLE,
             remedy="export it as .nii.gz, or take it out of the folder",
             code="DATA-005",
         )
-    if len(head) < SIZE:
-        raise damaged(path, f"its header has {len(head)} of {SIZE} bytes")
+    if len(head) < _SIZE:
+        raise damaged(path, f"its header has {len(head)} of {_SIZE} bytes")
     fields = Spm99AnalyzeHeader(head, check=False)
     if not np.isfinite(fields["vox_offset"]) or fields["vox_offset"] < 0:
         raise damaged(path, f"its voxels start at byte {fields['vox_offset']}")

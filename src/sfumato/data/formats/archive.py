@@ -31,7 +31,7 @@ from sfumato.shortage import raise_shortage
 Array = NDArray[Any]
 
 IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
-FAULTS: tuple[type[Exception], ...] = (
+_FAULTS: tuple[type[Exception], ...] = (
     *(OSError, EOFError, ValueError, KeyError, TypeError, SyntaxError, MemoryError, NotImplementedError, RuntimeError),
     *(struct.error, zlib.error, zipfile.BadZipFile, tokenize.TokenError),
 )
@@ -123,7 +123,7 @@ def _read_or_tell(path: Path, key: str) -> Array | DataError:
     """The array, or why it cannot be read: every image in it asks, and a damaged file takes long to read."""
     try:
         return _read_array(path, key)
-    except FAULTS as error:
+    except _FAULTS as error:
         return _unreadable(path, key, error)
 
 
@@ -181,7 +181,7 @@ def idx_header(path: Path) -> ArrayHeader:
     try:
         with open_file(path) as stored, gzip.GzipFile(fileobj=stored) if _is_gzip(path) else stored as file:
             return _idx_header(path, file)
-    except FAULTS as error:
+    except _FAULTS as error:
         raise _unreadable(path, "", error) from error
 
 
@@ -210,7 +210,7 @@ def array_headers(path: Path) -> dict[str, ArrayHeader]:
             members = [member for member in archive.infolist() if member.filename.endswith(".npy")]
             check_sizes(path, members)
             return {member.filename.removesuffix(".npy"): _member_header(archive, member) for member in members}
-    except FAULTS as error:
+    except _FAULTS as error:
         raise _unreadable(path, "", error) from error
 
 

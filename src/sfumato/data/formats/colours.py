@@ -22,7 +22,7 @@ TABLE = "labelmap.txt"
 ABOVE = 3
 """How many folders above that of a mask the table may lie: masks/, SegmentationClass/, train/masks/."""
 
-MOST = 24
+_MOST = 24
 """Colours that may be classes; smooth edges and JPEG make far more."""
 
 _LINE = re.compile(r"(?P<name>[^:]+):(?P<red>\d{1,3}),(?P<green>\d{1,3}),(?P<blue>\d{1,3})(?::.*)?")
@@ -82,7 +82,7 @@ def way_with_table(colours: frozenset[int]) -> str:
     """
     drawn = sorted(colours - {0}, reverse=True)
     lines = ["background:0,0,0::", *(f"colour_{n}:{_told(code)}::" for n, code in enumerate(drawn, start=1))]
-    named = f", your names for colour_1 ...:\n{listed(lines)}" if 0 < len(drawn) <= MOST else ": name:red,green,blue::"
+    named = f", your names for colour_1 ...:\n{listed(lines)}" if 0 < len(drawn) <= _MOST else ": name:red,green,blue::"
     return (
         "save it as a grey or palette image whose values are the classes; or write what its colours mean into "
         f"{TABLE} beside it, a line each{named}"

@@ -45,7 +45,7 @@ logging.getLogger("tifffile").addHandler(logging.NullHandler())  # what is wrong
 
 Pixels = Shaped[np.ndarray, "h w c"]
 Plane = Shaped[np.ndarray, "h w"]
-Made = TypeVar("Made")
+_Made = TypeVar("_Made")
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", *PORTABLE)
 TIFF = (".tif", ".tiff")
@@ -277,7 +277,7 @@ def _by_kind(path: Path, content: bytes, *, palette: bool) -> Decoded:
     return decode_pillow(path, content, palette=palette)
 
 
-def _decoded(path: Path, content: bytes, decode: Callable[[Path, bytes], Made]) -> Made:
+def _decoded(path: Path, content: bytes, decode: Callable[[Path, bytes], _Made]) -> _Made:
     """What a decoder gives; what it raises, whatever it is, becomes an error about the file."""
     try:
         return decode(path, content)

@@ -37,11 +37,11 @@ GREYS = 8
 NUMBERS = 63
 """Values up to this one are numbers of parts, and no greys."""
 
-ARRAYS = (".npy", ".npz")
+_ARRAYS = (".npy", ".npz")
 """What holds numbers, and no greys."""
 
-Raw = Shaped[np.ndarray, "..."]
-Read = Callable[[str], Raw]
+_Raw = Shaped[np.ndarray, "..."]
+Read = Callable[[str], _Raw]
 
 
 class Part(NamedTuple):
@@ -129,7 +129,7 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
     return np.asarray(whole[places[0].number if places[0] else 0])
 
 
-def _on_images(parts: Sequence[Part], read: Read) -> Iterator[tuple[Part, Raw]]:
+def _on_images(parts: Sequence[Part], read: Read) -> Iterator[tuple[Part, _Raw]]:
     """The files of a mask with contours among them, each with the image behind it."""
     for part, behind in zip(parts, [*parts[1:], None], strict=True):
         if part.role != ON:
@@ -144,10 +144,10 @@ def _first(axis: Axis, place: Place | None) -> str:
 
 
 @lru_cache(maxsize=2)
-def _painted_volume(mask: str, _changed: tuple[int, ...], read: Read) -> Raw:
+def _painted_volume(mask: str, _changed: tuple[int, ...], read: Read) -> _Raw:
     """All planes of the files of a mask, put together; the latest are remembered: planes come in turn."""
 
-    def planes(part: Part) -> Raw:
+    def planes(part: Part) -> _Raw:
         path, member = Locator.parse(part.locator)
         place = named_place(member)
         assert place is not None, "it is the first plane"
@@ -157,7 +157,7 @@ def _painted_volume(mask: str, _changed: tuple[int, ...], read: Read) -> Raw:
     return _painted(mask, ((part, planes(part)) for part in parts_of(mask)))
 
 
-def _painted(mask: str, parts: Iterable[tuple[Part, Raw]]) -> Raw:
+def _painted(mask: str, parts: Iterable[tuple[Part, _Raw]]) -> _Raw:
     """What is put together, file by file."""
     whole: Integer[np.ndarray, "..."] | None = None
     sizes, outside = np.zeros(LARGEST_CLASS + 1, np.int64), list[Bool[np.ndarray, "..."]]()
@@ -187,18 +187,18 @@ def renamed(values: Mapping[int, int]) -> str:
     return AS + "-".join(f"{stored}.{value}" for stored, value in sorted(values.items()))
 
 
-def _revalued(role: str, raw: Raw) -> Raw:
+def _revalued(role: str, raw: _Raw) -> _Raw:
     """The values that a file has in its mask."""
     if role == ANY:
         return np.asarray(raw != 0, np.uint8)
-    changed: Raw = raw.copy()
+    changed: _Raw = raw.copy()
     for pair in role.removeprefix(AS).split("-"):
         stored, value = map(int, pair.split("."))
         changed[raw == stored] = value
     return changed
 
 
-def with_insides(locator: str, raw: Raw) -> Raw:
+def with_insides(locator: str, raw: _Raw) -> _Raw:
     """Outlines with what they enclose, value by value and plane by plane; a smaller object lies on a larger one."""
     from scipy import ndimage
 
@@ -215,15 +215,15 @@ def with_insides(locator: str, raw: Raw) -> Raw:
     return filled.reshape(raw.shape)
 
 
-def _paint(whole: Raw, sizes: Raw, value: int, area: Bool[np.ndarray, "..."]) -> None:
+def _paint(whole: _Raw, sizes: _Raw, value: int, area: Bool[np.ndarray, "..."]) -> None:
     """Give an area its value, but for where a smaller one lies."""
     sizes[value] = area.sum()
     whole[area & ((whole == 0) | (sizes[whole] > sizes[value]))] = value
 
 
-def shown(locator: str, raw: Raw) -> Bool[np.ndarray, "..."]:
+def shown(locator: str, raw: _Raw) -> Bool[np.ndarray, "..."]:
     """What a file with one object shows: all but 0; where a picture has greys, what is above the middle."""
-    if Locator.parse(locator).path.suffix.lower() in ARRAYS:
+    if Locator.parse(locator).path.suffix.lower() in _ARRAYS:
         return np.asarray(raw != 0)
     top = int(raw.max(initial=0))
     if locator.lower().endswith((".jpg", ".jpeg")):

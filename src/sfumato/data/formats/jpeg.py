@@ -25,10 +25,10 @@ from jaxtyping import UInt8
 
 from sfumato.data.formats.picture import open_picture
 
-COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
+_COLOURS = {"L": "GRAY", "RGB": "RGB", "CMYK": "CMYK"}
 """Pillow's modes of JPEG files, in the words of simplejpeg."""
 
-HARMLESS = re.compile(r"Unknown Adobe color transform|JFIF major revision|Invalid SOS parameters for sequential")
+_HARMLESS = re.compile(r"Unknown Adobe color transform|JFIF major revision|Invalid SOS parameters for sequential")
 """Warnings about headers, which say nothing of the picture's data."""
 
 EXTRANEOUS = re.compile(r"Corrupt JPEG data: (\d+) extraneous bytes before marker 0xd9")
@@ -80,7 +80,7 @@ def check_jpeg(content: bytes, mode: str) -> UInt8[np.ndarray, "h w c"] | None:
     if segments[-1].marker != _EOI:
         raise ValueError("the end mark (EOI) is missing: the file was cut")
     _refuse_missing_passes(segments)
-    pixels = _decoded(content[: segments[-1].start], COLOURS[mode])
+    pixels = _decoded(content[: segments[-1].start], _COLOURS[mode])
     return None if mode == "CMYK" else pixels
 
 
@@ -91,7 +91,7 @@ def _decoded(data: bytes, colours: str) -> UInt8[np.ndarray, "h w c"] | None:
         return np.asarray(simplejpeg.decode_jpeg(content, colours, strict=True))
     except ValueError as error:
         said = str(error)
-    if HARMLESS.search(said):
+    if _HARMLESS.search(said):
         return np.asarray(simplejpeg.decode_jpeg(content, colours, strict=False))
     if extra := EXTRANEOUS.search(said):  # of several warnings this is the last: without these bytes there must be none
         return _decoded(data[: -int(extra[1])], colours)

@@ -22,7 +22,7 @@ MILLIMETRES = {
 """Of units of length as headers spell them; both letters for micro are written."""
 
 
-UNKNOWN = ("", "?", "none", "unknown", "pixel", "pixels", "voxel", "voxels", "???")
+_UNKNOWN = ("", "?", "none", "unknown", "pixel", "pixels", "voxel", "voxels", "???")
 """What stands for no unit."""
 
 IGNORING = "the place that programs give it which ignore its unit"
@@ -54,7 +54,7 @@ def unit_of(path: Path, named: Iterable[str]) -> Unit:
     Raises:
         DataError: axes have different units.
     """
-    said = sorted({name.strip() for name in named if name and name.strip().lower() not in UNKNOWN})
+    said = sorted({name.strip() for name in named if name and name.strip().lower() not in _UNKNOWN})
     known = {MILLIMETRES.get(name if name in MILLIMETRES else name.lower()) for name in said}
     if len(known) > 1:
         raise DataError(

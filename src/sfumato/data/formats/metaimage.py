@@ -22,7 +22,7 @@ from sfumato.data.formats.rescale import rescaled, rescaled_dtype
 from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError
 
-WHOLE = "a whole MetaImage volume (.mha, or .mhd with its .raw beside it)"
+_WHOLE = "a whole MetaImage volume (.mha, or .mhd with its .raw beside it)"
 
 _MAX_TEXT = 2**20
 """Bytes that a text header may have."""
@@ -48,18 +48,18 @@ _MODALITIES = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR", "MET_MOD_NM": "NM", "MET_
 
 def read_header(path: Path) -> Header:
     """See `sfumato.data.formats.scan.read_header`."""
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         return _stored(path, file).header
 
 
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         stored = _stored(path, file)
         if stored.data == path:
             content = _content(stored, file)
         else:
-            with opened(stored.data, expected=WHOLE) as data:
+            with opened(stored.data, expected=_WHOLE) as data:
                 content = _content(stored, data)
     voxels = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F")
     voxels = np.moveaxis(voxels, 0, -1).reshape(stored.header.shape, order="F")
@@ -117,7 +117,7 @@ def _fields(path: Path, file: BufferedIOBase) -> dict[str, str]:
         fields[line[1]] = line[2]
     if not fields.keys() & {"ObjectType", "NDims", "DimSize"}:
         remedy = "export it as .mha, or take it out of the folder"
-        raise DataError(f"{path} is not a MetaImage volume", expected=WHOLE, remedy=remedy, code="DATA-005")
+        raise DataError(f"{path} is not a MetaImage volume", expected=_WHOLE, remedy=remedy, code="DATA-005")
     if "ElementDataFile" not in fields:
         raise damaged(path, "its header has no end (ElementDataFile)")
     return fields

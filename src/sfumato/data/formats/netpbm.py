@@ -33,17 +33,17 @@ MOST = 6 * MAX_PIXELS + SLACK
 BITMAPS = b"14"
 """Kinds that have no number for white."""
 
-CHANNELS = {b"1": 1, b"2": 1, b"3": 3, b"4": 1, b"5": 1, b"6": 3}
+_CHANNELS = {b"1": 1, b"2": 1, b"3": 3, b"4": 1, b"5": 1, b"6": 3}
 SKIPPED = rb"(?:[ \t\n\v\f\r]|#[^\n\r]*[\n\r])"
 """White space and comments, which may stand before each number of a header."""
 
-BEGINNING = re.compile(rb"P([1-6])(?=[ \t\n\v\f\r#])")
-NUMBER = re.compile(SKIPPED + rb"*(\d{1,9})")
+_BEGINNING = re.compile(rb"P([1-6])(?=[ \t\n\v\f\r#])")
+_NUMBER = re.compile(SKIPPED + rb"*(\d{1,9})")
 COMMENT = re.compile(rb"#[^\n\r]*")
 WHITE, DEEP_WHITE = 255, 65535
 
 
-class Header(NamedTuple):
+class _Header(NamedTuple):
     """What stands before the pixels: the kind by its digit, the size, the number for white, and where it ends."""
 
     kind: bytes
@@ -55,7 +55,7 @@ class Header(NamedTuple):
     @property
     def samples(self) -> int:
         """Numbers of the picture."""
-        return self.width * self.height * CHANNELS[self.kind]
+        return self.width * self.height * _CHANNELS[self.kind]
 
     @property
     def is_text(self) -> bool:
@@ -65,7 +65,7 @@ class Header(NamedTuple):
 
 def is_netpbm(content: bytes) -> bool:
     """Whether a file begins like a portable picture."""
-    return BEGINNING.match(content) is not None
+    return _BEGINNING.match(content) is not None
 
 
 def is_packed(content: bytes) -> bool:
@@ -110,28 +110,28 @@ def decode_netpbm(path: Path, content: bytes, *, stored: bool) -> Shaped[np.ndar
         raise ValueError(f"it has the number {numbers.max()}, white is {header.white}")
     elif header.white < WHITE and not stored:
         numbers = (numbers.astype(np.uint16) * WHITE + header.white // 2) // header.white
-    colours = (3,) if CHANNELS[header.kind] == 3 else ()
+    colours = (3,) if _CHANNELS[header.kind] == 3 else ()
     depth = np.uint8 if header.white <= WHITE else np.uint16
     return np.asarray(numbers.astype(depth).reshape(header.height, header.width, *colours))
 
 
-def _header(content: bytes) -> Header:
+def _header(content: bytes) -> _Header:
     kind = content[1:2]
     end, said = 2, list[int]()
     for _ in range(2 if kind in BITMAPS else 3):
-        if (found := NUMBER.match(content, end)) is None:
+        if (found := _NUMBER.match(content, end)) is None:
             raise ValueError("its header lacks a size or the number for white")
         end = found.end()
         said.append(int(found[1]))
     width, height, white = (*said, 1)[:3]
     if not width or not height or not 1 <= white <= DEEP_WHITE:
         raise ValueError(f"its header announces {width} x {height} pixels, and {white} for white")
-    return Header(kind, width, height, white, end + 1)  # one character of white space stands behind the last number
+    return _Header(kind, width, height, white, end + 1)  # one character of white space stands behind the last number
 
 
-def _of_bytes(header: Header, path: Path, content: bytes) -> Shaped[np.ndarray, " n"]:
+def _of_bytes(header: _Header, path: Path, content: bytes) -> Shaped[np.ndarray, " n"]:
     width = 1 if header.white <= WHITE else 2
-    row = math.ceil(header.width / 8) if header.kind in BITMAPS else header.width * CHANNELS[header.kind] * width
+    row = math.ceil(header.width / 8) if header.kind in BITMAPS else header.width * _CHANNELS[header.kind] * width
     size, there = header.height * row, len(content) - header.end
     if there < size:
         raise ValueError(f"it has {max(0, there):,} of {size:,} bytes of pixels")
@@ -150,7 +150,7 @@ def _refuse_more(path: Path, behind: bytes) -> None:
         raise ValueError(f"{len(behind):,} bytes stand behind the pixels that its header announces")
 
 
-def _of_text(header: Header, content: bytes) -> Shaped[np.ndarray, " n"]:
+def _of_text(header: _Header, content: bytes) -> Shaped[np.ndarray, " n"]:
     """Numbers between white space; digits of a bitmap need none."""
     text = COMMENT.sub(b"", content[header.end - 1 :])
     found = re.findall(rb"[01]", text) if header.kind in BITMAPS else text.split()

@@ -32,7 +32,7 @@ from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning, counted
 
-WHOLE = "a whole NIfTI volume (.nii, .nii.gz)"
+_WHOLE = "a whole NIfTI volume (.nii, .nii.gz)"
 
 _LABEL = 1002
 """The intent code of NIFTI_INTENT_LABEL."""
@@ -58,15 +58,15 @@ def is_nifti(path: Path) -> bool:
 
 def read_header(path: Path) -> Header:
     """See `sfumato.data.formats.scan.read_header`."""
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         return _stored(path, gunzipped(file) if is_gzip(file) else file).header
 
 
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         stored = _stored(path, gunzipped(file) if is_gzip(file) else file)
-    with opened(stored.data, expected=WHOLE) as file:
+    with opened(stored.data, expected=_WHOLE) as file:
         stream = gunzipped(file) if is_gzip(file) else file
         stream.seek(stored.offset)
         content = take(stream, stored.size, stored.data)
@@ -199,7 +199,7 @@ def _pair(size: int) -> Any:
 
 def _foreign(path: Path, what: str) -> DataError:
     remedy = "export it as .nii.gz, or take it out of the folder"
-    return DataError(f"{path} is not a NIfTI volume ({what})", expected=WHOLE, remedy=remedy, code="DATA-005")
+    return DataError(f"{path} is not a NIfTI volume ({what})", expected=_WHOLE, remedy=remedy, code="DATA-005")
 
 
 def _notes(path: Path, fields: Any, *, compressed: bool) -> tuple[str, ...]:
@@ -247,7 +247,7 @@ def _agree(fields: Any) -> bool:
 
 def read_words(path: Path) -> tuple[str, str]:
     """`intent_name` and `descrip` of a volume: what a model says of itself, or whatever others wrote there."""
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         fields = _fields(path, gunzipped(file) if is_gzip(file) else file)
     intent, described = (bytes(fields[name].item()).decode("latin-1") for name in ("intent_name", "descrip"))
     return intent, described
@@ -255,7 +255,7 @@ def read_words(path: Path) -> tuple[str, str]:
 
 def _stored_fields(path: Path) -> Any:
     """The fields of a header as they are stored, with nothing mended."""
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         stream = gunzipped(file) if is_gzip(file) else file
         kind = type(_fields(path, stream))
         stream.seek(0)

@@ -27,7 +27,7 @@ from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning
 
-WHOLE = "a whole NRRD volume (.nrrd, or .nhdr with its .raw beside it)"
+_WHOLE = "a whole NRRD volume (.nrrd, or .nhdr with its .raw beside it)"
 
 _MAX_TEXT = 2**20
 """Bytes that a text header may have."""
@@ -48,18 +48,18 @@ _TO_RAS = {
 
 def read_header(path: Path) -> Header:
     """See `sfumato.data.formats.scan.read_header`."""
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         return _stored(path, file).header
 
 
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         stored = _stored(path, file)
         if stored.data == path:
             content = _content(stored, file)
         else:
-            with opened(stored.data, expected=WHOLE) as data:
+            with opened(stored.data, expected=_WHOLE) as data:
                 content = _content(stored, data)
     voxels = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F").transpose(stored.order)
     return Volume(voxels=rescaled(path, voxels.reshape(stored.header.shape)), affine=stored.header.affine)
@@ -117,7 +117,7 @@ def _text(path: Path, file: BufferedIOBase) -> bytes:
     if not head.startswith(b"NRRD"):
         remedy = "export it as .nrrd, or take it out of the folder"
         finding = f"{path} is not an NRRD volume (it starts with {beginning(head)})"
-        raise DataError(finding, expected=WHOLE, remedy=remedy, code="DATA-005")
+        raise DataError(finding, expected=_WHOLE, remedy=remedy, code="DATA-005")
     end = re.search(rb"\r?\n\r?\n", head)
     text = head[: end.end()] if end else head
     if not end and not _DETACHED.search(text):

@@ -83,7 +83,7 @@ class Origin:
         return f"{INTENT[self.kind]}, not reviewed; model {self.model[:16]}; {self.software}"[:DESCRIP]
 
 
-KEPT = (
+_KEPT = (
     "Synthetic", "Predicted", "Description", "Disclaimer", "Software", "Model", "Recipe", "Seed", "Class", "Sampler",
     "Steps", "Grid", "Start", "Eta", "Order", "Alpha", "Churn", "Churn low", "Churn high", "Churn scale",
     "Path schedule", "Path scaling", "Guidance", "Guidance interval", "Guide", "Upsample", "Members", "Views", "Twin",
@@ -96,7 +96,7 @@ def said_in_texts(texts: Mapping[str, object]) -> dict[str, str]:
     """Of the texts of any PNG or TIFF those that sfumato wrote; none where another program did."""
     if not str(texts.get("Software", "")).startswith("sfumato "):
         return {}
-    return {key: str(texts[key]) for key in KEPT if key in texts}
+    return {key: str(texts[key]) for key in _KEPT if key in texts}
 
 
 def source_type(content: bytes) -> str | None:

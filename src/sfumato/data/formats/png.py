@@ -21,19 +21,19 @@ from jaxtyping import Shaped, UInt8, UInt16
 from PIL import Image
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Channels of each PNG colour type."""
 
-PLAIN = frozenset({b"IHDR", b"IDAT", b"IEND", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs", b"tIME"})
+_PLAIN = frozenset({b"IHDR", b"IDAT", b"IEND", b"gAMA", b"cHRM", b"sRGB", b"sBIT", b"bKGD", b"pHYs", b"tIME"})
 """Chunks that change no number: no palette, transparency, orientation, frames, or text that may hold one of these."""
 
-COLOURED = PLAIN | {b"PLTE", b"tRNS"}
+_COLOURED = _PLAIN | {b"PLTE", b"tRNS"}
 """Chunks that change no index of a palette."""
 
 INDEXED = 3
 """The colour type of indices of a palette."""
 
-MODES = {(8, 0): "L", (8, 2): "RGB", (16, 0): "I;16", (8, INDEXED): "L"}
+_MODES = {(8, 0): "L", (8, 2): "RGB", (16, 0): "I;16", (8, INDEXED): "L"}
 """Pillow's modes of the depths and colour types that are decoded without a detour."""
 
 STORED = {"I;16": "I;16B"}
@@ -46,7 +46,7 @@ ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (
 """The passes of an interlaced picture: its first row and column, and the steps to the next."""
 
 
-class Header(NamedTuple):
+class _Header(NamedTuple):
     """What the IHDR chunk says."""
 
     width: int
@@ -58,10 +58,10 @@ class Header(NamedTuple):
     @property
     def bits(self) -> int:
         """Bits of a pixel."""
-        return self.depth * CHANNELS.get(self.colour, 1)
+        return self.depth * _CHANNELS.get(self.colour, 1)
 
 
-class Whole(NamedTuple):
+class _Whole(NamedTuple):
     """A PNG file whose chunks are all whole.
 
     Attributes:
@@ -71,13 +71,13 @@ class Whole(NamedTuple):
         coloured: whether there is nothing but that and a palette.
     """
 
-    header: Header
+    header: _Header
     packed: bytes
     plain: bool
     coloured: bool
 
 
-def check_png(content: bytes) -> Whole:
+def check_png(content: bytes) -> _Whole:
     """A PNG file, with the check sums of its chunks verified.
 
     Raises:
@@ -90,13 +90,13 @@ def check_png(content: bytes) -> Whole:
     if kinds[0] != b"IHDR":
         raise ValueError("it does not start with a header (IHDR)")
     packed = b"".join(body for kind, body in chunks if kind == b"IDAT")
-    return Whole(_header(content), packed, PLAIN.issuperset(kinds), COLOURED.issuperset(kinds))
+    return _Whole(_header(content), packed, _PLAIN.issuperset(kinds), _COLOURED.issuperset(kinds))
 
 
-def _header(content: bytes) -> Header:
+def _header(content: bytes) -> _Header:
     """Size and kind of the image."""
     width, height, depth, colour, _, _, interlace = struct.unpack(">IIBBBBB", content[16:29])
-    return Header(width, height, depth, colour, bool(interlace))
+    return _Header(width, height, depth, colour, bool(interlace))
 
 
 def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -114,7 +114,7 @@ def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
         start = end
 
 
-def decode_png(png: Whole, *, indices: bool = False) -> np.ndarray | None:
+def decode_png(png: _Whole, *, indices: bool = False) -> np.ndarray | None:
     """Pixels of the kinds that are decoded here, None for others: height x width (x channels).
 
     Args:
@@ -132,14 +132,14 @@ def decode_png(png: Whole, *, indices: bool = False) -> np.ndarray | None:
         return None
     if head.depth == 16 and head.colour in (2, 4, 6):
         return decode_deep(png)
-    mode = MODES.get((head.depth, head.colour))
+    mode = _MODES.get((head.depth, head.colour))
     if mode is None or not ((png.coloured and indices) if head.colour == INDEXED else png.plain):
         _refuse_missing_rows(png)
         return None
     return _decode_plain(png, mode)
 
 
-def _decode_plain(png: Whole, mode: str) -> Shaped[np.ndarray, "h w *c"]:
+def _decode_plain(png: _Whole, mode: str) -> Shaped[np.ndarray, "h w *c"]:
     """Pixels of a frequent kind, by the decoder that Pillow uses for whole files, without what it asks them besides."""
     size = (png.header.width, png.header.height)
     image = Image.new(mode, size, (UNWRITTEN,) * 3 if mode == "RGB" else UNWRITTEN)
@@ -150,7 +150,7 @@ def _decode_plain(png: Whole, mode: str) -> Shaped[np.ndarray, "h w *c"]:
     return pixels
 
 
-def _refuse_missing_rows(png: Whole) -> None:
+def _refuse_missing_rows(png: _Whole) -> None:
     """Compare the pixels' data with the size of the picture: decoders take data that end between rows for whole.
 
     Raises:
@@ -163,7 +163,7 @@ def _refuse_missing_rows(png: Whole) -> None:
         raise ValueError(f"it has {there:,} of {expected:,} bytes of pixels")
 
 
-def _passes(head: Header) -> Iterator[tuple[int, int]]:
+def _passes(head: _Header) -> Iterator[tuple[int, int]]:
     """Height and width of the pictures of which an interlaced one is put together, or of the one that it is."""
     if not head.interlaced:
         yield head.height, head.width
@@ -174,10 +174,10 @@ def _passes(head: Header) -> Iterator[tuple[int, int]]:
             yield height, width
 
 
-def decode_deep(png: Whole) -> UInt16[np.ndarray, "h w c"]:
+def decode_deep(png: _Whole) -> UInt16[np.ndarray, "h w c"]:
     """Pixels of a 16-bit PNG of any number of channels, not interlaced."""
     head = png.header
-    bytes_per_pixel = 2 * CHANNELS[head.colour]
+    bytes_per_pixel = 2 * _CHANNELS[head.colour]
     _refuse_missing_rows(png)
     size = head.height * (1 + head.width * bytes_per_pixel)
     rows = zlib.decompressobj().decompress(png.packed, size)

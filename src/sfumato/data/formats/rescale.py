@@ -13,7 +13,7 @@ from jaxtyping import Shaped
 
 from sfumato.errors import DataError
 
-Numbers = Shaped[np.ndarray, "*any"]
+_Numbers = Shaped[np.ndarray, "*any"]
 
 
 def rescaled_dtype(path: Path, stored: np.dtype, *, slope: float = 1, inter: float = 0) -> np.dtype:
@@ -45,7 +45,7 @@ def strange_numbers(path: Path, kind: str) -> DataError:
     )
 
 
-def rescaled(path: Path, stored: Numbers, *, slope: float = 1, inter: float = 0) -> Numbers:
+def rescaled(path: Path, stored: _Numbers, *, slope: float = 1, inter: float = 0) -> _Numbers:
     """The values of stored numbers, in the byte order of this machine.
 
     Args:
@@ -79,7 +79,7 @@ def rescaled(path: Path, stored: Numbers, *, slope: float = 1, inter: float = 0)
     )
 
 
-def _line(stored: Numbers, slope: float, inter: float, dtype: np.dtype) -> Numbers:
+def _line(stored: _Numbers, slope: float, inter: float, dtype: np.dtype) -> _Numbers:
     """The line in double precision, plane by plane: all at once would take eight bytes for every voxel."""
     values = np.empty_like(stored, dtype)
     with np.errstate(over="ignore", invalid="ignore"):

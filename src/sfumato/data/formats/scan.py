@@ -180,11 +180,11 @@ def _plane(volume: Volume, place: Place | None) -> Plane | None:
         plane = np.zeros(planes.shape[1:3], planes.dtype)
     else:
         return None
-    plane = with_values(plane, place.values) if place.values else plane
+    plane = _with_values(plane, place.values) if place.values else plane
     return plane if place.window is None else place.window.pasted(plane)
 
 
-def with_values(labels: np.ndarray, values: Sequence[tuple[int, int]]) -> np.ndarray:
+def _with_values(labels: np.ndarray, values: Sequence[tuple[int, int]]) -> np.ndarray:
     """Labels with other values: pairs of the stored one and the one that it stands for; what is not named is 0."""
     meant = np.zeros(labels.shape, np.uint8 if max(value for _, value in values) < 256 else np.uint16)
     for stored, value in values:

@@ -23,7 +23,7 @@ FAILING = {*UNPACKED, COMPRESSION.LZW, COMPRESSION.LZMA, COMPRESSION.ZSTD}
 """Compressions whose decoders fail where data are missing."""
 
 FAX = {COMPRESSION.CCITTRLE: RLE, COMPRESSION.CCITT_T4: GROUP3, COMPRESSION.CCITT_T6: GROUP4}
-MODES = {1: "L", 3: "RGB", 4: "CMYK"}
+_MODES = {1: "L", 3: "RGB", 4: "CMYK"}
 """Pillow's names of JPEG data of so many colours."""
 
 REVERSED = 2
@@ -112,7 +112,7 @@ def _check_fax(page: tifffile.TiffPage, part: _Part) -> None:
 def _check_jpeg(page: tifffile.TiffPage, part: _Part) -> None:
     """The tables that all strips share stand in a tag, between marks of their own."""
     data = page.jpegtables[:-2] + part.data[2:] if page.jpegtables else part.data
-    pixels = check_jpeg(data, MODES.get(1 if _is_planar(page) else page.samplesperpixel, ""))
+    pixels = check_jpeg(data, _MODES.get(1 if _is_planar(page) else page.samplesperpixel, ""))
     if pixels is not None and (pixels.shape[0] < part.rows or pixels.shape[1] < part.width):
         there = f"{pixels.shape[0]} x {pixels.shape[1]}"
         raise ValueError(f"a strip or tile has {there} pixels, not {part.rows} x {part.width}")

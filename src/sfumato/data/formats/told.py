@@ -20,7 +20,7 @@ from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.tiff import is_tiff, read_texts
 from sfumato.files import read_file
 
-TAGS = ("ImageType", "Manufacturer", "SoftwareVersions", "SeriesDescription", "SegmentSequence")
+_TAGS = ("ImageType", "Manufacturer", "SoftwareVersions", "SeriesDescription", "SegmentSequence")
 
 
 def read_origin(path: Path) -> dict[str, str]:
@@ -64,7 +64,7 @@ def _in_nifti(path: Path) -> dict[str, str]:
 
 
 def _in_dicom(path: Path) -> dict[str, str]:
-    tags = read_dataset(path, TAGS)
+    tags = read_dataset(path, _TAGS)
     if tags.get("Manufacturer") != "sfumato":
         return {}
     said = {"Series": str(tags.get("SeriesDescription", "")), "Software": f"sfumato {tags.get('SoftwareVersions', '')}"}

@@ -24,16 +24,16 @@ MAX_MEMBERS = 1_000_000
 MAX_TOTAL = 50 * 2**30
 """Bytes of all members together."""
 
-MAX_RATIO = 200
+_MAX_RATIO = 200
 """How often a member may be larger than what it takes in the archive. Images come close to 1; empty masks compress a
 thousandfold, so members below `RATIO_FLOOR` bytes may do what they like."""
 
 RATIO_FLOOR = 64 * 2**20
 
-FAULTS = (OSError, KeyError, ValueError, RuntimeError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile)
+_FAULTS = (OSError, KeyError, ValueError, RuntimeError, EOFError, NotImplementedError, zlib.error, zipfile.BadZipFile)
 """What `zipfile` raises on archives that are damaged, encrypted or compressed by a method it does not know."""
 
-ENCRYPTED = 0x1
+_ENCRYPTED = 0x1
 NESTED = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 
 
@@ -55,7 +55,7 @@ def read_zip_member(path: Path, name: str) -> bytes:
     archive = _opened(path)
     try:
         return archive.read(name)
-    except (*FAULTS, MemoryError) as error:
+    except (*_FAULTS, MemoryError) as error:
         raise_shortage(error, reading=path)
         raise _damaged(path, error, name=name) from error
 
@@ -78,12 +78,12 @@ def check_sizes(path: Path, members: Sequence[zipfile.ZipInfo]) -> None:
     problems += [
         f"{member.filename}: {member.compress_size:,} bytes become {member.file_size:,}"
         for member in members
-        if member.file_size > max(RATIO_FLOOR, MAX_RATIO * member.compress_size)
+        if member.file_size > max(RATIO_FLOOR, _MAX_RATIO * member.compress_size)
     ]
     if problems:
         raise DataError(
             f"{path} is too large when unpacked:\n{listed(problems)}",
-            expected=f"at most {MAX_MEMBERS:,} members, {MAX_TOTAL // 2**30} GiB in all, and none that is {MAX_RATIO} "
+            expected=f"at most {MAX_MEMBERS:,} members, {MAX_TOTAL // 2**30} GiB in all, and none that is {_MAX_RATIO} "
             "times larger than its compressed form",
             remedy="pack the images again, or unpack the archive yourself and give the folder",
             code="DATA-056",
@@ -105,7 +105,7 @@ def _open(path: Path, _changed: int, _size: int, _process: int) -> zipfile.ZipFi
     """An open archive that passed all checks. A forked process opens its own, for they would share the position."""
     try:
         archive = zipfile.ZipFile(path)
-    except (*FAULTS, MemoryError) as error:
+    except (*_FAULTS, MemoryError) as error:
         raise_shortage(error, reading=path)
         raise _damaged(path, error) from error
     members = archive.infolist()
@@ -145,7 +145,7 @@ def _fault(member: zipfile.ZipInfo) -> str:
         return "leads out of the archive"
     if stat.S_ISLNK(member.external_attr >> 16):
         return "is a link"
-    if member.flag_bits & ENCRYPTED:
+    if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
     return "is an archive itself" if name.lower().endswith(NESTED) else ""
 

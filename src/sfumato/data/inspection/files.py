@@ -21,19 +21,19 @@ from sfumato.wording import counted
 NAMELESS = FILES
 """Volumes in these formats have no tags for the patient."""
 
-COLOURED = 64
+_COLOURED = 64
 """Masks in colours that are looked at for the table of these."""
 
 TORN = "DATA-082"
 
-PAIRS = 3
+_PAIRS = 3
 """Files without a partner that may be meant for each other, of which so many pairs are named."""
 
 
 def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
     """Files that cannot be read, have no partner, are misnamed, or tell more than they should."""
     if found.unpaired:
-        alike = [] if found.bare_alone else alike_among(found.unpaired)[:PAIRS]
+        alike = [] if found.bare_alone else alike_among(found.unpaired)[:_PAIRS]
         yield Finding(
             code="DATA-010", severity=unpaired, files=found.unpaired,
             text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
@@ -114,7 +114,7 @@ def _remedy(problems: Collection[tuple[DataError, str]], found: Found) -> str:
     if not any(TABLE in problem.remedy for problem, _ in problems):
         return next(iter(problems))[0].remedy
     in_colours = [mask for case in found.cases for mask in case.masks]  # some of one colour alone are read without it
-    return way_with_table(colours_of(in_colours[:: max(1, len(in_colours) // COLOURED)]))
+    return way_with_table(colours_of(in_colours[:: max(1, len(in_colours) // _COLOURED)]))
 
 
 def _patient_tags(found: Found) -> Iterator[Finding]:

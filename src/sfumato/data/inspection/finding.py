@@ -15,9 +15,9 @@ from sfumato.data.formats.locator import BETWEEN, Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.errors import DataError, listed
 
-PICTURES = tuple(SUFFIXES)
+_PICTURES = tuple(SUFFIXES)
 
-KINDS = 8
+_KINDS = 8
 """Kinds that a finding names."""
 
 Severity = Literal["error", "warning", "note"]
@@ -54,7 +54,7 @@ def files_of(locators: Iterable[str]) -> tuple[str, ...]:
 
 def is_picture(locator: str) -> bool:
     """Whether a locator is that of a picture by its name alone: a Path for each of 100,000 is slow."""
-    return BETWEEN not in locator and locator.lower().endswith(PICTURES)
+    return BETWEEN not in locator and locator.lower().endswith(_PICTURES)
 
 
 def _whole(locator: str) -> str:
@@ -66,5 +66,5 @@ def _whole(locator: str) -> str:
 
 def most_frequent(kinds: Counter[str]) -> str:
     """The most frequent kinds, each with its number."""
-    told = [f"{count} {name}" for name, count in kinds.most_common(KINDS)]
-    return ", ".join(told) + (" ..." if len(kinds) > KINDS else "")
+    told = [f"{count} {name}" for name, count in kinds.most_common(_KINDS)]
+    return ", ".join(told) + (" ..." if len(kinds) > _KINDS else "")

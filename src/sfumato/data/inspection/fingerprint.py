@@ -47,7 +47,7 @@ AIR = -500.0
 PHOTO = 0.5
 """With colours in more than this share of 8-bit images, a set is taken for photographs."""
 
-MODALITIES = {"CT": "ct", "MR": "mr", "MRI": "mr", "CR": "xray", "DX": "xray", "MG": "xray", "US": "ultrasound"}
+_MODALITIES = {"CT": "ct", "MR": "mr", "MRI": "mr", "CR": "xray", "DX": "xray", "MG": "xray", "US": "ultrasound"}
 """Our words for those of DICOM and nnU-Net."""
 
 
@@ -111,7 +111,7 @@ def _whole(image: ImageFacts) -> bool:
 
 
 def _word(modality: str) -> str:
-    return MODALITIES.get(modality.upper(), modality.lower())
+    return _MODALITIES.get(modality.upper(), modality.lower())
 
 
 def _of_images(images: Sequence[ImageFacts]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ CLIPPED = 0.25
 OTHER_SCALE = 20
 """So many times larger or smaller than usual, the largest number of an image is of another scale."""
 
-Images = Sequence[tuple[str, ImageFacts]]
+_Images = Sequence[tuple[str, ImageFacts]]
 """Locators with what is known of them."""
 
 
@@ -37,7 +37,7 @@ def find_in_images(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding
     yield from _geometry(whole)
 
 
-def _by_volume(images: Images) -> Images:
+def _by_volume(images: _Images) -> _Images:
     """Images, and of each volume one plane for all, by the name of the volume; colours are looked for in all."""
     coloured = {file for name, image in images if image.coloured for file in files_of([name])}
     first: dict[str, ImageFacts] = {}
@@ -50,7 +50,7 @@ def _by_volume(images: Images) -> Images:
     ]
 
 
-def _mixed(images: Images) -> Iterator[Finding]:
+def _mixed(images: _Images) -> Iterator[Finding]:
     sizes = Counter(image.size for _, image in images)
     if len(sizes) > 1:
         (low, high), usual = (min(sizes), max(sizes)), sizes.most_common(1)[0][0]
@@ -80,7 +80,7 @@ def _mixed(images: Images) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _constant(images: Images) -> Iterator[Finding]:
+def _constant(images: _Images) -> Iterator[Finding]:
     """Of volumes, only those that are constant as a whole: empty planes are no fault, and extremes are the volume's."""
     plain = tuple(name for name, image in images if image.stats.low == image.stats.high)
     if plain:
@@ -91,7 +91,7 @@ def _constant(images: Images) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _depth(images: Images) -> Iterator[Finding]:
+def _depth(images: _Images) -> Iterator[Finding]:
     """Fewer bits than the files could hold, or signs that bits were lost."""
     deep = [(name, image) for name, image in images if image.dtype == "uint16" and image.levels is not None]
     if deep:
@@ -124,7 +124,7 @@ def _depth(images: Images) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _scale(images: Images) -> Iterator[Finding]:
+def _scale(images: _Images) -> Iterator[Finding]:
     """Images whose numbers are of another magnitude."""
     highs = {name: image.stats.high for name, image in images if image.dtype != "uint8"}
     usual = median(highs.values()) if highs else 0.0
@@ -142,7 +142,7 @@ def _scale(images: Images) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _rotated_or_transparent(images: Images) -> Iterator[Finding]:
+def _rotated_or_transparent(images: _Images) -> Iterator[Finding]:
     turned = tuple(name for name, image in images if image.storage and image.storage.turned > 1)
     if turned:
         yield Finding(
@@ -158,7 +158,7 @@ def _rotated_or_transparent(images: Images) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _geometry(images: Images) -> Iterator[Finding]:
+def _geometry(images: _Images) -> Iterator[Finding]:
     """Of volumes: spacing and where their axes lead."""
     spacings = [image.spacing for _, image in images if image.spacing]
     if spacings:

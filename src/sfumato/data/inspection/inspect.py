@@ -31,7 +31,7 @@ from sfumato.errors import DataError
 CHUNK = 16
 """Image files that a process takes at a time."""
 
-ROWS = 512
+_ROWS = 512
 """Rows of an archive that a process takes at a time: it decodes the whole archive for them."""
 
 ORDER: tuple[Severity, ...] = ("error", "warning", "note")
@@ -132,4 +132,4 @@ def _container(case: Case) -> _Container:
     path, member = Locator.parse(case.image)
     if is_volume(path):
         return _Container(path, 0)
-    return _Container(path, ROWS) if member else _Container(None, CHUNK)
+    return _Container(path, _ROWS) if member else _Container(None, CHUNK)

@@ -13,10 +13,10 @@ from sfumato.wording import counted
 GREY, WHITE = 128, 255
 """Where soft masks are cut, and what their objects are where they are sharp."""
 
-SAME = 0.995
+_SAME = 0.995
 """Dice from which on readers draw the same, as people never do."""
 
-APART = 0.1
+_APART = 0.1
 """Mean Dice up to which masks are hardly of readers who drew the same."""
 
 VALUES = 8
@@ -46,7 +46,7 @@ def _readers(facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
         dice = sum(agreement.dice for agreement in agreements) / len(agreements)
         partly = sum(agreement.is_partly_empty for agreement in agreements)
         turned = ", inverted masks put right" if meaning.inverted else ""
-        apart, same = dice < APART, dice > SAME
+        apart, same = dice < _APART, dice > _SAME
         yield Finding(
             code="DATA-096", severity="warning" if apart or same else "note",
             text=f"readers agree with a mean Dice of {dice:.2f}{turned}; in {partly} of "

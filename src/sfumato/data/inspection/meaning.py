@@ -26,10 +26,10 @@ INVERTED = 0.8
 RIM = 0.98
 """... if the rim of the mask is foreground to this share: a large object leaves some of it free."""
 
-HALF = 128
+_HALF = 128
 """Masks with values from here on are not class indices."""
 
-RARE = 0.02
+_RARE = 0.02
 """A value that so few of at least 20 masks have is unexpected."""
 
 ONES = MaskRule((0, 1), None, "0 is the background, 1 the object")
@@ -177,7 +177,7 @@ def _of_palette(masks: Sequence[Mask], counts: Mapping[int, int]) -> Meaning | N
 def _of_two_habits(masks: Sequence[Mask]) -> Meaning | None:
     """Whether some masks are 0/1 and the others 0/255, sharp or soft."""
     ones = [mask for mask in masks if 1 in mask.facts.values and set(mask.facts.values) <= {0, 1}]
-    others = [mask for mask in masks if max(mask.facts.values) >= HALF]
+    others = [mask for mask in masks if max(mask.facts.values) >= _HALF]
     if not ones or not others:
         return None
     try:
@@ -228,7 +228,7 @@ def _rare(masks: Sequence[Mask], counts: Mapping[int, int]) -> set[int]:
     if len(masks) < 20 or len(counts) > 16:
         return set()
     holders = Counter(value for mask in masks for value in mask.facts.values)
-    return {value for value, count in holders.items() if count <= RARE * len(masks) and value != 0}
+    return {value for value, count in holders.items() if count <= _RARE * len(masks) and value != 0}
 
 
 def _strange(masks: Sequence[Mask], counts: Mapping[int, int]) -> tuple[Mask, ...]:

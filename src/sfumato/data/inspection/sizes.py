@@ -14,7 +14,7 @@ from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
-SIDES = (64, 128, 256)
+_SIDES = (64, 128, 256)
 """Longer sides in pixels; the first is that of a set that is prepared without `--size`."""
 
 BLURRED = 0.9
@@ -27,7 +27,7 @@ def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) ->
     if not (found.has_masks and sizes):
         return
     median: tuple[float, float] = tuple(np.median(sizes, axis=0).tolist())
-    canvases = [Canvas(size_within(median, side)) for side in SIDES if side < max(median)]
+    canvases = [Canvas(size_within(median, side)) for side in _SIDES if side < max(median)]
     sharp = sharpness(_originals(found, facts, meaning), canvases)
     if not sharp:
         return

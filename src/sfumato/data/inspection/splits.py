@@ -9,10 +9,10 @@ from sfumato.data.source import Found
 from sfumato.data.source.classes import alike_but_for_case, told_alike
 from sfumato.wording import counted
 
-FEW_CASES = 10
+_FEW_CASES = 10
 """A class with fewer images is pointed out."""
 
-NAMED = 5
+_NAMED = 5
 """Patients and classes that a finding names."""
 
 IMBALANCE = 5
@@ -65,7 +65,7 @@ def _joined(copies: Copies) -> tuple[Rows, ...]:
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (" ..." if len(names) > NAMED else "")
+    return ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
 
 
 def _patients(found: Found, groups: Sequence[Rows]) -> list[str]:
@@ -82,7 +82,7 @@ def _classes(found: Found) -> Iterator[Finding]:
             files=tuple(case.image for case in found.cases if case.label in group),
         )  # fmt: skip
     many, few = max(counts.values()), min(counts.values())
-    if few >= FEW_CASES and many <= IMBALANCE * few:
+    if few >= _FEW_CASES and many <= IMBALANCE * few:
         return
     least = [name for name, count in counts.items() if count == few]
     yield Finding(

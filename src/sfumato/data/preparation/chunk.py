@@ -32,7 +32,7 @@ from sfumato.data.placement import Canvas, Placement, fit, no_spacing
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError, collected
 
-CHUNK = 64
+_CHUNK = 64
 """Cases in a chunk of files of their own."""
 
 LARGEST_CHUNK = 1024
@@ -62,7 +62,7 @@ class Chunk(NamedTuple):
 
 def cut(cases: Sequence[Case]) -> list[Chunk]:
     """The chunks of a set; they depend on the cases alone."""
-    most = min(CHUNK, max(1, len(cases) // CHUNKS))
+    most = min(_CHUNK, max(1, len(cases) // CHUNKS))
     starts, file = [0], ""
     for row, case in enumerate(cases):
         size, previous = row - starts[-1], file

@@ -64,7 +64,7 @@ WORTH_A_WORKER = 128
 """Cases that it takes to make up for the second in which a worker process starts."""
 
 
-class Prepared(NamedTuple):
+class _Prepared(NamedTuple):
     """Progress: `done` of `total` steps, the latest with the case `name`."""
 
     done: int
@@ -72,7 +72,7 @@ class Prepared(NamedTuple):
     name: str
 
 
-def prepare(found: Found, out: Path, settings: Settings, *, spool: Path | None = None) -> Iterator[Prepared]:
+def prepare(found: Found, out: Path, settings: Settings, *, spool: Path | None = None) -> Iterator[_Prepared]:
     """Decode all cases once into the folder `out`; iterate to the end to do it.
 
     Args:
@@ -137,7 +137,7 @@ class _Work:
         self.problems: list[DataError] = [*found.problems]
         self.known: dict[int, Row] = {}
 
-    def decode_all(self) -> Iterator[Prepared]:
+    def decode_all(self) -> Iterator[_Prepared]:
         """Write all chunks, with masks by the right rule."""
         named = self._named_rule()
         every = max(1, len(self.found.cases) // MEASURED)
@@ -146,7 +146,7 @@ class _Work:
         total, done = len(self.found.cases), 0
         for chunk in whole:
             done += len(chunk.cases)
-            yield Prepared(done, total, chunk.cases[-1].id)
+            yield _Prepared(done, total, chunk.cases[-1].id)
         reused = {chunk.number for chunk in whole}
         rest = [chunk for chunk in self.chunks if chunk.number not in reused]
         yield from self._each(decode, first, rest, done=done, total=total)
@@ -162,7 +162,7 @@ class _Work:
             yield from self._each(decode_masks, last, rest, done=total, total=total + again)
             raise_together(self.problems)
 
-    def _each(self, function: Any, job: Job, chunks: Sequence[Chunk], *, done: int, total: int) -> Iterator[Prepared]:
+    def _each(self, function: Any, job: Job, chunks: Sequence[Chunk], *, done: int, total: int) -> Iterator[_Prepared]:
         """Work on chunks, and keep what is wrong with them, in their order."""
         answers: dict[int, Answer] = {}
         for chunk, answer in self.crew.each(function, job, chunks):
@@ -173,7 +173,7 @@ class _Work:
             self.known.update(answer.known)
             for case in chunk.cases:
                 done += 1
-                yield Prepared(done, total, case.id)
+                yield _Prepared(done, total, case.id)
         self.problems += [problem for _, answer in sorted(answers.items()) for problem in answer.problems]
 
     def _read_whole(self) -> None:

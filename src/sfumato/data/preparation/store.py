@@ -23,7 +23,7 @@ FORMAT = 2
 """Version of the form of a prepared folder; readers refuse any other."""
 
 
-PIECE = 2**18
+_PIECE = 2**18
 """Bytes that are copied at a time: so few stay in the processor's cache."""
 
 
@@ -47,7 +47,7 @@ class Form(NamedTuple):
     readers: int
 
 
-class Part(NamedTuple):
+class _Part(NamedTuple):
     """A chunk on its way into the arrays.
 
     Attributes:
@@ -114,7 +114,7 @@ class Filling(NamedTuple):
     arrays: Arrays
 
 
-def fill(filling: Filling, part: Part) -> None:
+def fill(filling: Filling, part: _Part) -> None:
     """Bring a chunk into the form of the arrays and write it to its place."""
     files = chunk_files(filling.spool, part.chunk.number, filling.form.rule)
     if _is_ready(part, filling.form):
@@ -127,30 +127,30 @@ def fill(filling: Filling, part: Part) -> None:
         _fill_masks(files.masks, filling, part)
 
 
-def _is_one_run(part: Part) -> bool:
+def _is_one_run(part: _Part) -> bool:
     """Whether all cases of a chunk stay: they keep their order, so one follows the other."""
     return None not in part.places
 
 
-def _is_ready(part: Part, form: Form) -> bool:
+def _is_ready(part: _Part, form: Form) -> bool:
     """Whether the images of a chunk are what the arrays want already."""
     return _is_one_run(part) and all(_fits(row, form) for row in part.rows)
 
 
-def _readers_are(part: Part, readers: int) -> bool:
+def _readers_are(part: _Part, readers: int) -> bool:
     return all(len(case.masks) == readers for case in part.chunk.cases)
 
 
-def _copy(source: Path, target: Path, start: int, part: Part) -> None:
+def _copy(source: Path, target: Path, start: int, part: _Part) -> None:
     """Put a file of the spool, of cases that follow each other, into an array."""
     first, size = part.places[0], source.stat().st_size
     assert first is not None
     with source.open("rb") as reading, target.open("r+b") as writing:
         writing.seek(start + first * (size // len(part.places)))
-        shutil.copyfileobj(reading, writing, PIECE)
+        shutil.copyfileobj(reading, writing, _PIECE)
 
 
-def _fill_images(file: Path, filling: Filling, part: Part) -> None:
+def _fill_images(file: Path, filling: Filling, part: _Part) -> None:
     with file.open("rb") as source, filling.arrays.images.open("r+b") as target:
         for row, place in zip(part.rows, part.places, strict=True):
             content = _image(source.read(_bytes(row, filling.form)), row, filling.form)
@@ -158,7 +158,7 @@ def _fill_images(file: Path, filling: Filling, part: Part) -> None:
                 _write(target, content, filling.arrays.images_start + place * len(content))
 
 
-def _fill_masks(file: Path, filling: Filling, part: Part) -> None:
+def _fill_masks(file: Path, filling: Filling, part: _Part) -> None:
     with file.open("rb") as source, filling.arrays.masks.open("r+b") as target:
         for case, place in zip(part.chunk.cases, part.places, strict=True):
             content = _masks(source.read(len(case.masks) * math.prod(filling.form.size)), filling.form)
@@ -194,13 +194,13 @@ def _masks(content: bytes, form: Form) -> bytes:
     return content.ljust(form.readers * math.prod(form.size), bytes([IGNORED]))
 
 
-def parts_of(chunks: Sequence[Chunk], rows: Sequence[Sequence[Row]], kept: Sequence[bool]) -> list[Part]:
+def parts_of(chunks: Sequence[Chunk], rows: Sequence[Sequence[Row]], kept: Sequence[bool]) -> list[_Part]:
     """The chunks with the places of their cases among those that are kept."""
     places, done = list[int | None](), 0
     for keep in kept:
         places.append(done if keep else None)
         done += keep
     return [
-        Part(chunk, tuple(known), tuple(places[chunk.first : chunk.first + len(chunk.cases)]))
+        _Part(chunk, tuple(known), tuple(places[chunk.first : chunk.first + len(chunk.cases)]))
         for chunk, known in zip(chunks, rows, strict=True)
     ]

@@ -24,9 +24,9 @@ from sfumato.errors import DataError
 LAST = (1, 2, 3, 4, 5, 6)
 """Channels that come last; no image is so narrow."""
 
-FIRST = (1, 3)
+_FIRST = (1, 3)
 CUTS: dict[str, int] = {"auto": 0, "axial": 0, "coronal": 1, "sagittal": 2}
-WORDS = {2: ("height", "width"), 3: ("depth", "height", "width")}
+_WORDS = {2: ("height", "width"), 3: ("depth", "height", "width")}
 
 
 class Axes(NamedTuple):
@@ -75,11 +75,11 @@ class Axes(NamedTuple):
         names = [
             *(["count"] if self.counted else []),
             *(["channels"] if self.first else []),
-            *WORDS[self.spatial],
+            *_WORDS[self.spatial],
             *["channels"] * channels,
         ]
         text = f"{' x '.join(map(str, self.shape))} was read as ({', '.join(names)})"
-        return f"{text}, cut into planes along its {WORDS[3][self.cut]}" if self.spatial == 3 else text
+        return f"{text}, cut into planes along its {_WORDS[3][self.cut]}" if self.spatial == 3 else text
 
 
 def axes_of(
@@ -139,7 +139,7 @@ def _colours(name: str, shape: tuple[int, ...], case: tuple[int, ...]) -> tuple[
     """Whether the channels of a case come last, or first."""
     if len(case) < 3:
         return False, False
-    last, first = case[-1] in LAST, case[0] in FIRST
+    last, first = case[-1] in LAST, case[0] in _FIRST
     if last and first:
         raise _unclear(name, shape)
     return last, first

@@ -25,14 +25,14 @@ from sfumato.errors import DataError, listed
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
 
-NAME = "dataset.json"
-MAX_BYTES = 2**30
+_NAME = "dataset.json"
+_MAX_BYTES = 2**30
 
 
 def is_bundle(folder: Path) -> bool:
     """Whether a folder has a `dataset.json` of this form."""
-    path = folder / NAME
-    if not path.is_file() or path.stat().st_size > MAX_BYTES:
+    path = folder / _NAME
+    if not path.is_file() or path.stat().st_size > _MAX_BYTES:
         return False
     try:
         content = json.loads(read_file(path))
@@ -50,7 +50,7 @@ def find_in_bundle(path: Path, hints: Hints) -> Found:
     """
     listing = files_below(path) if path.is_dir() else members_below(str(path.absolute()), zip_members(path))
     pictures, others = divided(listing.entries, is_picture)
-    described = [entry for entry in others if entry.name == NAME]
+    described = [entry for entry in others if entry.name == _NAME]
     if not pictures:
         raise DataError(f"{path} holds no images", expected="images, and a dataset.json", code="DATA-002")
     if not described:
@@ -58,8 +58,8 @@ def find_in_bundle(path: Path, hints: Hints) -> Found:
         return arranged._replace(notes=[*arranged.notes, *left_out(listing, others)]).found("zip")
     if len(described) > 1:
         names = listed([entry.where for entry in described])
-        raise DataError(f"{path} has {len(described)} files {NAME}:\n{names}", expected="one", code="DATA-058")
-    return _found(described[0], listing._replace(entries=pictures), [e for e in others if e.name != NAME], path)
+        raise DataError(f"{path} has {len(described)} files {_NAME}:\n{names}", expected="one", code="DATA-058")
+    return _found(described[0], listing._replace(entries=pictures), [e for e in others if e.name != _NAME], path)
 
 
 def _found(described: Entry, listing: Listing, others: Sequence[Entry], path: Path) -> Found:
@@ -73,9 +73,9 @@ def _found(described: Entry, listing: Listing, others: Sequence[Entry], path: Pa
     original = content.get("file_names") or {}
     if not isinstance(original, dict):
         raise _malformed(described.locator, "file_names", '{"00000/img00000000.png": "name.png"}')
-    notes = [] if labels else [f"{NAME} has no labels: the images have no classes"]
+    notes = [] if labels else [f"{_NAME} has no labels: the images have no classes"]
     notes += (
-        [f"images outside of the folder of {NAME}, not used: {left}"]
+        [f"images outside of the folder of {_NAME}, not used: {left}"]
         if (left := len(listing.entries) - len(images))
         else []
     )

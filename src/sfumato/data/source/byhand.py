@@ -27,7 +27,7 @@ from sfumato.data.source.words import composed, read_folder, says_mask
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.wording import counted
 
-NAMES = ("id", "reader", "class", "channel")
+_NAMES = ("id", "reader", "class", "channel")
 ID = "(?P<id_{}>[^/]+?)"
 PLACE = re.compile(r"\{(\w*)\}|(\*\*/?)|(\*)|(\?)|([^{*?]+|\{)")
 
@@ -67,8 +67,8 @@ def compiled(text: str, flag: str, *, needs_id: bool = True) -> re.Pattern[str]:
 def _as_expression(text: str, flag: str) -> str:
     pieces, ids = list[str](), 0
     for name, folders, star, one, plain in PLACE.findall(text):
-        if name and name not in NAMES:
-            raise UsageError(f"{flag} '{text}': {{{name}}} is not known", expected=f"one of {{{'}, {'.join(NAMES)}}}")
+        if name and name not in _NAMES:
+            raise UsageError(f"{flag} '{text}': {{{name}}} is not known", expected=f"one of {{{'}, {'.join(_NAMES)}}}")
         if name == "id":
             pieces.append(ID.format(ids))
             ids += 1
@@ -294,7 +294,7 @@ def _fits(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool =
 def _as_taken(entry: Entry, hit: re.Match[str]) -> Taken:
     groups = {name: text for name, text in hit.groupdict().items() if text is not None}
     ids = [name for name in groups if name == "id" or name.startswith("id_")]
-    names = {name: groups[name] for name in NAMES[1:] if name in groups}
+    names = {name: groups[name] for name in _NAMES[1:] if name in groups}
     start, rest = len(composed(entry.where)) - len(composed(entry.name)), composed(entry.stem)
     for name in sorted(ids, key=hit.start, reverse=True):
         if hit.start(name) >= start:

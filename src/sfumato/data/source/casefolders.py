@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from sfumato.data.order import natural
 from sfumato.data.source.picture import Picture
 
-Place = tuple[str | None, tuple[str, ...]]
+_Place = tuple[str | None, tuple[str, ...]]
 """A split, and the folder of a case."""
 
 
@@ -24,7 +24,7 @@ def channels_beside(images: Sequence[Picture], masks: Sequence[Picture]) -> Mapp
         masks: masks without an image, in folders of masks.
     """
     homes = {mask.entry.locator: _case_of(mask) for mask in masks if mask.role == "mask"}
-    cases, inside = set(homes.values()), defaultdict[Place, list[Picture]](list)
+    cases, inside = set(homes.values()), defaultdict[_Place, list[Picture]](list)
     for image in images:
         for group in (image.group, image.group[:-1]):
             if group and (image.split, group) in cases:
@@ -36,7 +36,7 @@ def channels_beside(images: Sequence[Picture], masks: Sequence[Picture]) -> Mapp
     return {locator: channels[place] for locator, place in homes.items() if place in channels}
 
 
-def _case_of(mask: Picture) -> Place:
+def _case_of(mask: Picture) -> _Place:
     return mask.split, mask.group[: len(mask.group) - mask.below]
 
 

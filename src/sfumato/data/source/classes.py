@@ -10,7 +10,7 @@ from sfumato.data.source.persons import NEARLY_ALL, are_words
 from sfumato.escape import visible
 from sfumato.wording import counted
 
-SHOWN = 8
+_SHOWN = 8
 """Classes that are named in a line."""
 
 
@@ -49,8 +49,8 @@ def told_classes(cases: Sequence[Case]) -> list[str]:
     counts = Counter(case.label for case in cases if case.label is not None)
     if not counts:
         return []
-    shown = ", ".join(f"{visible(name)} ({count})" for name, count in counts.most_common(SHOWN))
-    more = f" and {len(counts) - SHOWN} more" if len(counts) > SHOWN else ""
+    shown = ", ".join(f"{visible(name)} ({count})" for name, count in counts.most_common(_SHOWN))
+    more = f" and {len(counts) - _SHOWN} more" if len(counts) > _SHOWN else ""
     return [f"classes of images: {shown}{more}"]
 
 

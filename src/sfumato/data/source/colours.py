@@ -9,14 +9,14 @@ from sfumato.data.manifest import Case
 from sfumato.errors import DataError
 from sfumato.escape import visible
 
-SAMPLE = 24
+_SAMPLE = 24
 """Masks that are looked at where no table is: the first may be empty."""
 
 
 def colour_names(cases: Sequence[Case]) -> tuple[dict[int, str], list[str]]:
     """Names of the classes by index, and what is said of them; the first masks stand for all."""
     masks = [Locator.parse(case.masks[0]) for case in cases if case.masks]
-    masks = [mask for mask in masks[:: max(1, len(masks) // SAMPLE)][:SAMPLE] if _is_picture(mask)]
+    masks = [mask for mask in masks[:: max(1, len(masks) // _SAMPLE)][:_SAMPLE] if _is_picture(mask)]
     try:
         table = find_colours(masks[0].path) if masks else None
         if table is None:

@@ -16,20 +16,20 @@ from sfumato.data.source.words import tokens
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-ASKED = 100
+_ASKED = 100
 """Rows whose cells are looked up to tell whether a column names channels, or files that several fit."""
 
-SHOWN = 5
+_SHOWN = 5
 """Values and files that an error names."""
 
 
 WIDE = {"level", "grade", "pathology", "diagnostic", "category", "target"}
 """Names of columns that are classes often, but not always: which one was taken is said."""
 
-LAST = {"label", "labels", "class", "classes", "grade", "diagnosis", "finding", "findings", "pathology", "dx"}
+_LAST = {"label", "labels", "class", "classes", "grade", "diagnosis", "finding", "findings", "pathology", "dx"}
 """Last words of the names of columns that are taken for the class where they are alone and have few values."""
 
-MOST = 50
+_MOST = 50
 """Classes of such a column."""
 
 
@@ -102,13 +102,13 @@ def plan_columns(table: Table, known: Mapping[str, str], files: Places) -> tuple
 def _is_called_a_class(table: Table, column: str) -> bool:
     """Whether the last word of the name of a column is one for a class, and each row has one of a few."""
     words, values = tokens(column), table.column(column)
-    if not words or words[-1].text not in LAST or not all(values):
+    if not words or words[-1].text not in _LAST or not all(values):
         return False
     try:
         names = read_labels(table.path, column, values, [row.number for row in table.rows], drop_empty=False).names
     except DataError:
         return False
-    return None not in names and 1 < len(set(names)) <= min(MOST, len(names) // 2)
+    return None not in names and 1 < len(set(names)) <= min(_MOST, len(names) // 2)
 
 
 def _image_columns(
@@ -122,7 +122,7 @@ def _image_columns(
     if "image" in known:
         return possible[0], tuple(possible[1:]), []
     several = numbered("image", table.header)
-    if len(several) > 1 and all(files.has(text) for name in several for text in table.column(name)[:ASKED] if text):
+    if len(several) > 1 and all(files.has(text) for name in several for text in table.column(name)[:_ASKED] if text):
         return several[0], tuple(several[1:]), [f"channels of each image: {', '.join(several)}"]
     if image := _most(table, possible, files.images):
         further = numbered("image", [name for name in table.header if name != image])
@@ -161,7 +161,7 @@ def _nobodys_files(table: Table, possible: Sequence[str], files: Places) -> Data
 
 def _some(values: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(values))
-    return ", ".join(distinct[:SHOWN]) + (f" ... ({len(distinct)} in all)" if len(distinct) > SHOWN else "")
+    return ", ".join(distinct[:_SHOWN]) + (f" ... ({len(distinct)} in all)" if len(distinct) > _SHOWN else "")
 
 
 def _mask_columns(
@@ -186,7 +186,7 @@ def _most(table: Table, columns: Sequence[str], files: Files) -> str:
 
 def _hits(texts: Sequence[str], files: Files) -> tuple[int, int]:
     """How many texts mean a single file, and how many of the first ones mean any."""
-    return sum(map(files.has, texts)), sum(files.may_have(text) for text in texts[:ASKED])
+    return sum(map(files.has, texts)), sum(files.may_have(text) for text in texts[:_ASKED])
 
 
 def counts(values: Sequence[str]) -> bool:

@@ -27,10 +27,10 @@ PLANES: Literal["planes"] = "planes"
 Component = int | Literal["all", "planes"]
 """Which of several values is the image, or what makes channels of them."""
 
-MOST = 8
+_MOST = 8
 """Values of a voxel up to which labels of one value make channels of them; more may be points in time."""
 
-COLOURS = 3
+_COLOURS = 3
 """Planes that are red, green and blue."""
 
 AXES_OF_PLANES: tuple[Axis, ...] = ("axial", "coronal", "sagittal")
@@ -61,7 +61,7 @@ def taken(
     if count == 1:
         return ()
     drawn_once = bool(masks) and all(len(mask.shape) == 3 for mask in masks.values())
-    if count == named or (not named and drawn_once and count <= MOST):
+    if count == named or (not named and drawn_once and count <= _MOST):
         return range(count)
     raise _unclear(locator, image, f"; dataset.json names {named}" if named else "")
 
@@ -89,7 +89,7 @@ def channels_along(image: Header, masks: Iterable[Header], said: Component | Non
         return None
     axis = min(AXES_OF_PLANES, key=lambda axis: count_planes(image, axis))
     count, drawn = count_planes(image, axis), list(masks)
-    colours = count == COLOURS and image.dtype == np.uint8 and bool(drawn)
+    colours = count == _COLOURS and image.dtype == np.uint8 and bool(drawn)
     if (said is None and not colours) or count == 1:
         return None
     return axis if all(is_plane_of(mask, image, axis) for mask in drawn) else None

@@ -37,13 +37,13 @@ from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
-LOOKED_AT = 8
+_LOOKED_AT = 8
 """Files of a kind that are looked at: tools write all alike."""
 
-BEGINNING = 2**22
+_BEGINNING = 2**22
 """Bytes of a file that are looked at: the points of a COCO file stand behind the list of all images."""
 
-MARKS: dict[str, tuple[bytes, ...]] = {
+_MARKS: dict[str, tuple[bytes, ...]] = {
     "COCO": (rb'"annotations"\s*:', rb'"segmentation"\s*:\s*[\[{]\s*["\[\d]'),
     "LabelMe": (rb'"shapes"\s*:', rb'"points"\s*:\s*\[\s*\['),
     "GeoJSON": (rb'"geometry"\s*:', rb'"(?:Multi)?Polygon"'),
@@ -121,7 +121,7 @@ def _files(others: Sequence[Entry]) -> dict[str, list[Entry]]:
     found: dict[str, list[Entry]] = {}
     for ending in SUFFIXES:
         files = [entry for entry in others if entry.name.lower().endswith(ending)]
-        if not any(_kind(entry) for entry in files[:LOOKED_AT]):
+        if not any(_kind(entry) for entry in files[:_LOOKED_AT]):
             continue
         for entry in files:
             if kind := _kind(entry, empty=True):
@@ -132,7 +132,7 @@ def _files(others: Sequence[Entry]) -> dict[str, list[Entry]]:
 def _about_boxes(others: Sequence[Entry]) -> Iterator[str]:
     """A note about files of boxes."""
     files = [entry for entry in others if entry.name.lower().endswith(".xml")]
-    if any(_has(_beginning(entry), BOXES) for entry in files[:LOOKED_AT]):
+    if any(_has(_beginning(entry), BOXES) for entry in files[:_LOOKED_AT]):
         yield f"boxes are no masks, and are not used: {counted(len(files), 'file')} of Pascal VOC"
 
 
@@ -256,7 +256,7 @@ def _unread(files: Mapping[str, Sequence[Entry]]) -> DataError:
 def _kind(entry: Entry, *, empty: bool = False) -> str | None:
     """Which tool's contours a file holds, also where it has none yet, if `empty`."""
     content = _beginning(entry)
-    marks = MARKS | NOTHING_DRAWN if empty else MARKS
+    marks = _MARKS | NOTHING_DRAWN if empty else _MARKS
     return next((kind.partition(" (")[0] for kind, needed in marks.items() if _has(content, needed)), None)
 
 
@@ -267,7 +267,7 @@ def _beginning(entry: Entry) -> bytes:
         return b""
     try:
         with open_file(target.path) as file:
-            return file.read(BEGINNING)
+            return file.read(_BEGINNING)
     except OSError as error:
         raise_shortage(error, reading=target.path)
         return b""

@@ -32,10 +32,10 @@ from sfumato.data.source.ways import way, way_of, with_reader
 from sfumato.data.source.words import READERS, tokens
 from sfumato.errors import DataError
 
-SAMPLE = 6
+_SAMPLE = 6
 """Images that are looked at."""
 
-SAME = 0.97
+_SAME = 0.97
 """Dice from which on two files show the same."""
 
 NUMBERED, BORDER = 3, 3
@@ -44,10 +44,10 @@ NUMBERED, BORDER = 3, 3
 SMOOTH = 0.3
 """Share of neighbouring pixels of an object that differ, from which on values are greys and not classes or numbers."""
 
-SHOWN = 4
+_SHOWN = 4
 """Values that are told."""
 
-Form = tuple[str, ...]
+_Form = tuple[str, ...]
 """The words that the paths of files of a kind have beyond those of their images, but for readers and numbers."""
 
 
@@ -60,7 +60,7 @@ class _Seen(NamedTuple):
 
     def shows_same(self, other: "_Seen") -> bool:
         """Whether another file shows the same, perhaps without the borders of its objects."""
-        if any(_dice(one, two) >= SAME for one in self.areas for two in other.areas):
+        if any(_dice(one, two) >= _SAME for one in self.areas for two in other.areas):
             return True
         fewer, more = sorted((self, other), key=lambda seen: len(seen.values))
         numbered = len(fewer.values) == 1 and len(more.values) > NUMBERED
@@ -87,17 +87,17 @@ def without_encodings(owned: Masks) -> Chosen:
     return Chosen(kept, unused, (_told(owned, [ranked[0], *(form for form in forms if form != ranked[0])], seen),))
 
 
-def _form(mask: Owned) -> Form:
+def _form(mask: Owned) -> _Form:
     return _words(mask.folder, mask.rest)
 
 
 @lru_cache(maxsize=65536)
-def _words(folder: str, rest: str) -> Form:
+def _words(folder: str, rest: str) -> _Form:
     return tuple(token.text for text in (folder, rest) for token in tokens(text)
                  if token.number is None and token.text not in READERS)  # fmt: skip
 
 
-def _forms(owned: Masks) -> list[Form]:
+def _forms(owned: Masks) -> list[_Form]:
     """The kinds of files, where each image has all of them."""
     forms = list(dict.fromkeys(_form(mask) for masks in owned.values() for mask in masks))
     if len(forms) > MASKS:
@@ -106,12 +106,12 @@ def _forms(owned: Masks) -> list[Form]:
     return forms if whole else []
 
 
-def _seen(owned: Masks, forms: Sequence[Form]) -> Mapping[Form, list[_Seen]]:
+def _seen(owned: Masks, forms: Sequence[_Form]) -> Mapping[_Form, list[_Seen]]:
     """What the files of a few images show, by their kind; nothing where kinds do not show the same in other values."""
-    seen = defaultdict[Form, list[_Seen]](list)
+    seen = defaultdict[_Form, list[_Seen]](list)
     images = list(owned.values())
-    for masks in images[:: -(-len(images) // SAMPLE)]:
-        of_image: dict[Form, list[_Seen]] = {form: [] for form in forms}
+    for masks in images[:: -(-len(images) // _SAMPLE)]:
+        of_image: dict[_Form, list[_Seen]] = {form: [] for form in forms}
         for mask in masks:
             if (one := _look(mask.entry.locator)) is None:
                 return {}
@@ -172,12 +172,12 @@ def _dice(one: Bool[np.ndarray, "..."], other: Bool[np.ndarray, "..."]) -> float
 
 def _but_for_borders(inner: Bool[np.ndarray, "..."], outer: Bool[np.ndarray, "..."]) -> bool:
     """Whether an area lies in another one, of which nothing is far from it."""
-    if inner.shape != outer.shape or not inner.any() or (inner & ~outer).sum() > (1 - SAME) * inner.sum():
+    if inner.shape != outer.shape or not inner.any() or (inner & ~outer).sum() > (1 - _SAME) * inner.sum():
         return False
     from scipy import ndimage
 
     near = ndimage.binary_dilation(inner, iterations=BORDER)
-    return int((outer & ~near).sum()) <= (1 - SAME) * int(outer.sum())
+    return int((outer & ~near).sum()) <= (1 - _SAME) * int(outer.sum())
 
 
 def _values(found: Sequence[_Seen]) -> frozenset[int]:
@@ -194,7 +194,7 @@ def _why_not(found: Sequence[_Seen]) -> str:
     return next((one.why_not for one in found if one.why_not), "")
 
 
-def _told(owned: Masks, forms: Sequence[Form], seen: Mapping[Form, list[_Seen]]) -> str:
+def _told(owned: Masks, forms: Sequence[_Form], seen: Mapping[_Form, list[_Seen]]) -> str:
     """The kinds of files with what they hold, the first of which is used, and how another is chosen."""
     said = list[str]()
     for form in forms:
@@ -208,17 +208,17 @@ def _told(owned: Masks, forms: Sequence[Form], seen: Mapping[Form, list[_Seen]])
 
 def _told_values(values: Sequence[int]) -> str:
     """The values of a kind of files, without the background."""
-    shown = ", ".join(map(str, values[:SHOWN])) + (f" ... {values[-1]}" if len(values) > SHOWN else "")
+    shown = ", ".join(map(str, values[:_SHOWN])) + (f" ... {values[-1]}" if len(values) > _SHOWN else "")
     return f"{'value' if len(values) == 1 else 'values'} {shown}"
 
 
-def _ways(owned: Masks, forms: Sequence[Form]) -> str:
+def _ways(owned: Masks, forms: Sequence[_Form]) -> str:
     """The patterns that choose files of these kinds."""
     ways = [_way(owned, form) for form in forms]
     return "; ".join(ways) if all(ways) else flags_for(mask for masks in owned.values() for mask in masks)
 
 
-def _way(owned: Masks, form: Form) -> str:
+def _way(owned: Masks, form: _Form) -> str:
     """The patterns of a kind of files; empty where nothing says them."""
     image, masks = next(iter(owned.items()))
     of_form = [mask for mask in masks if _form(mask) == form]

@@ -72,14 +72,14 @@ from sfumato.provenance import is_written_by_us
 from sfumato.tables import read_columns
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "fill_outlines", "class_names",
+_SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "fill_outlines", "class_names",
         "pages")  # fmt: skip
 """What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
 
-WHOLE = ":"
+_WHOLE = ":"
 """What a locator says of an array that is one mask."""
 
-KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
+_KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
 """What the files of a folder may be; the kind that most are of decides, the first where two are equal."""
 
 
@@ -124,7 +124,7 @@ def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     found = with_values(found, hints, look=not own)
     found = found if own else with_shares(found, hints)
     found = with_filled(found) if hints.fill_outlines and found.has_masks else found
-    said = {name: getattr(hints, name) for name in SAID if getattr(hints, name)}
+    said = {name: getattr(hints, name) for name in _SAID if getattr(hints, name)}
     found = with_named_splits(with_patients(found._replace(reading=said), source, hints))
     if own:
         return found
@@ -314,7 +314,7 @@ def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:
         DataError: it is one.
     """
     tables = [entry for entry in listing.entries if entry.name.lower().endswith((".csv", ".tsv"))]
-    if len(tables) != 1 or any(test(entry) for entry in listing.entries for test in KINDS.values()):
+    if len(tables) != 1 or any(test(entry) for entry in listing.entries for test in _KINDS.values()):
         return
     path = Path(tables[0].locator)
     read_for(path, [], hints)  # what is wrong with the table comes first
@@ -331,7 +331,7 @@ def _masks_in(masks: Path) -> Listing:
     if masks.is_file():
         return Listing([Entry(str(masks.absolute()), (masks.name,))], 0)
     listing = files_below(masks)
-    found = [entry for entry in listing.entries if any(test(entry) for test in KINDS.values())]
+    found = [entry for entry in listing.entries if any(test(entry) for test in _KINDS.values())]
     if not found:
         raise DataError(f"{masks} holds no masks", expected="images of masks", code="DATA-002")
     return listing._replace(entries=found)
@@ -361,7 +361,7 @@ def _main_kind(source: Path, listing: Listing, hints: Hints) -> tuple[str, list[
     Raises:
         DataError: there is nothing that could be an image.
     """
-    sorted_out = {kind: divided(listing.entries, test) for kind, test in KINDS.items()}
+    sorted_out = {kind: divided(listing.entries, test) for kind, test in _KINDS.items()}
     kind = max(sorted_out, key=lambda kind: len(sorted_out[kind][0]))
     meant = {kind: how_many_fit(files, hints.images) for kind, (files, _) in sorted_out.items()}
     if any(meant.values()):
@@ -403,7 +403,7 @@ def _with_arrays_as_masks(files: list[Entry], others: list[Entry]) -> tuple[list
 def _whole(mask: Entry) -> Entry:
     """A mask beside a picture; an NPY file is the whole of it."""
     is_npy = mask.name.lower().endswith(".npy")
-    return mask._replace(locator=str(Locator(Path(mask.locator), WHOLE))) if is_npy else mask
+    return mask._replace(locator=str(Locator(Path(mask.locator), _WHOLE))) if is_npy else mask
 
 
 def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
@@ -439,7 +439,7 @@ def _by_tables(
         follow: whether its paths may lead elsewhere: a person named it.
         joined: tables with what others say of the same images.
     """
-    images, others = divided(listing.entries, lambda entry: any(test(entry) for test in KINDS.values()))
+    images, others = divided(listing.entries, lambda entry: any(test(entry) for test in _KINDS.values()))
     read = tabulate_splits(tables, images, root, masks=masks, hints=hints, follow=follow, joined=joined)
     paths = {str(table.absolute()) for table in tables}
     others = [entry for entry in others if entry.locator not in paths]

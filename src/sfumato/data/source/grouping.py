@@ -15,7 +15,7 @@ from sfumato.errors import DataError, listed
 
 PARENT, NOBODY = "parent", "none"
 
-LAST = 4
+_LAST = 4
 """Parts of a path that are looked at where a file lies outside of the source."""
 
 
@@ -89,4 +89,4 @@ def name_of(case: Case, source: Path) -> Name:
     path = str(target.path)
     if path.startswith(folder):
         return Name.of(path.removeprefix(folder).split(os.sep))  # noqa: PTH206 - a Path for each of 100,000 is slow
-    return Name.of(target.path.parts[-LAST:])
+    return Name.of(target.path.parts[-_LAST:])

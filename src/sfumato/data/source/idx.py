@@ -11,15 +11,15 @@ from sfumato.data.source.listing import Entry
 from sfumato.data.source.stacks import class_names
 from sfumato.errors import DataError, listed
 
-NAME = re.compile(
+_NAME = re.compile(
     r"(?P<prefix>.*?)[._-]?(?P<kind>images|labels)[._-]idx(?P<dimensions>\d)(-ubyte)?(\.gz)?", re.IGNORECASE
 )
-SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "validation"}
+_SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "validation"}
 
 
 def is_idx(entry: Entry) -> bool:
     """Whether a file is named like one of an IDX pair."""
-    return NAME.fullmatch(entry.name) is not None
+    return _NAME.fullmatch(entry.name) is not None
 
 
 def find_idx_file(path: Path) -> Found:
@@ -28,11 +28,11 @@ def find_idx_file(path: Path) -> Found:
     Raises:
         DataError: as for `find_idx`.
     """
-    wanted = NAME.fullmatch(path.name)
+    wanted = _NAME.fullmatch(path.name)
     beside = [
         Entry(str(other.absolute()), (other.name,))
         for other in sorted(path.parent.iterdir())
-        if wanted and (named := NAME.fullmatch(other.name)) and named["prefix"] == wanted["prefix"]
+        if wanted and (named := _NAME.fullmatch(other.name)) and named["prefix"] == wanted["prefix"]
         if other == path or named["kind"].lower() == "labels"
     ]
     return find_idx(beside)
@@ -47,7 +47,7 @@ def find_idx(entries: Sequence[Entry]) -> Found:
     pairs: dict[tuple[tuple[str, ...], str], dict[str, Path]] = {}
     notes = []
     for entry in entries:
-        if found := NAME.fullmatch(entry.name):
+        if found := _NAME.fullmatch(entry.name):
             pair = pairs.setdefault((entry.parts[:-1], found["prefix"]), {})
             first = pair.setdefault(found["kind"].lower(), Path(entry.locator))
             if str(first) != entry.locator:
@@ -77,7 +77,7 @@ def _pair(prefix: str, images: Path, labels: Path | None) -> list[Case]:
             id=f"{prefix}_{row:0{digits}d}" if prefix else f"{row:0{digits}d}",
             image=str(Locator(images.absolute(), str(row))),
             label=name,
-            split=SPLITS.get(prefix.lower()),
+            split=_SPLITS.get(prefix.lower()),
         )
         for row, name in enumerate(names)
     ]

@@ -25,7 +25,7 @@ from sfumato.data.source.words import (
 SILENT = MASKS | READERS | VIEWS | BESIDE | SPLITS.keys() | IMAGES
 
 
-class Kind(NamedTuple):
+class _Kind(NamedTuple):
     """What the path of a mask says beyond that of its image.
 
     Attributes:
@@ -56,7 +56,7 @@ def order_of(mask: Owned) -> tuple[object, ...]:
 
 
 @lru_cache(maxsize=65536)
-def _kind(folder: str, rest: str) -> Kind:
+def _kind(folder: str, rest: str) -> _Kind:
     below, own = tokens(folder), tokens(rest)
     both = (*own, *below)
     of_folder = next((words for part in reversed(folder.split("/")) if (words := _words(part))), "")
@@ -69,7 +69,7 @@ def _kind(folder: str, rest: str) -> Kind:
     family = [f"{token.text.removesuffix('s')}{'/' * (token in below)}" for token in both if token.marks_mask]
     name = of_folder or of_name
     view, secondary = (any(token.text in words for token in both) for words in (VIEWS, SECONDARY))
-    return Kind(name, number, reads, tuple(family), view, secondary, of_folder, of_name)
+    return _Kind(name, number, reads, tuple(family), view, secondary, of_folder, of_name)
 
 
 def _counts(token: Token) -> bool:
@@ -82,7 +82,7 @@ def _abbreviates(words: Sequence[Token], place: int) -> bool:
     return words[place].text in ABBREVIATED and place + 1 < len(words) and words[place + 1].number is not None
 
 
-def kind_of(mask: Owned) -> Kind:
+def kind_of(mask: Owned) -> _Kind:
     """What the path of a mask says beyond that of its image."""
     return _kind(mask.folder, mask.rest)
 

@@ -15,7 +15,7 @@ EMPTY = {"", "nan", "na", "null", "<na>"}
 
 DOUBTFUL = {"n/a", "none", "unknown", "missing", "-", "?"}
 """What people write there, or call a class."""
-PAIRS = {
+_PAIRS = {
     frozenset(pair)
     for pair in (
         ("benign", "malignant"), ("normal", "abnormal"), ("positive", "negative"), ("healthy", "diseased"),
@@ -28,7 +28,7 @@ TRIED = 20_000
 """Steps of the search for columns that exclude each other."""
 
 CHOOSE = "name them with --label-column, with commas between them"
-BITS = re.compile(r"[01]{2,}")
+_BITS = re.compile(r"[01]{2,}")
 LIST = re.compile(r"\[.*\]|\(.*\)|\{.*\}")
 LIST_OF_ONE = re.compile(r"[\[({]\s*(['\"]?)([^,;|'\"\[\](){}]+)\1\s*,?\s*[\])}]")
 
@@ -158,7 +158,7 @@ def one_hot_columns(columns: Mapping[str, Sequence[str]], *, told: Sequence[str]
     if others and len(others[0]) == len(largest):
         either = " or ".join(", ".join(names) for names in (largest, others[0]))
         return Labels([None] * rows_in_all, [f"the classes may be the columns {either}: no classes; {CHOOSE}"])
-    if len(largest) == 2 and not told and not PAIRS & {frozenset(map(str.casefold, largest))}:
+    if len(largest) == 2 and not told and not _PAIRS & {frozenset(map(str.casefold, largest))}:
         shown = " and ".join(f"'{name}'" for name in largest)
         choose = f"if they are the classes, --label-column '{','.join(largest)}'"
         return Labels(
@@ -233,7 +233,7 @@ def _number(value: str) -> str | None:
 def _are_bits(values: Sequence[str]) -> bool:
     """Whether all values are rows of bits of one length, and not numbers such as 10 and 11."""
     return (
-        all(BITS.fullmatch(value) for value in values)
+        all(_BITS.fullmatch(value) for value in values)
         and len({len(value) for value in values}) == 1
         and (len(values[0]) > 2 or any(value.startswith("0") for value in values))
         and (len(values[0]) > 2 or all(value.count("1") == 1 for value in values))

@@ -23,7 +23,7 @@ from sfumato.errors import DataError
 SAMPLE = 8
 """Cases that are looked at."""
 
-FLAGS = (
+_FLAGS = (
     "say what they are: --classes-by suffix (a class each), --readers-by suffix (a reader each) or --join-masks (parts "
     "of one mask)"
 )
@@ -107,7 +107,7 @@ def layers_of(masks: Sequence[tuple[Stored, Axes]], hints: Hints) -> Layers:
         raise DataError(
             f"{stored} has {count} channels that overlap, and what they are is not clear (shape {stored.shape})",
             expected="channels that do not overlap, or a background as the last or the first of them",
-            remedy=FLAGS,
+            remedy=_FLAGS,
             code="DATA-064",
         )
     return Layers(kind, channels, _told(kind, channels, background, overlap=overlap))

@@ -37,7 +37,7 @@ from sfumato.data.source.pieces import NOBODY
 from sfumato.data.source.words import PORTION
 from sfumato.errors import DataError, listed
 
-SHOWN = 3
+_SHOWN = 3
 """Folders of a level that a line names."""
 
 BIDS = re.compile(r"sub-(?!folder|set|dir)[0-9a-z]+", re.IGNORECASE)
@@ -46,7 +46,7 @@ BIDS = re.compile(r"sub-(?!folder|set|dir)[0-9a-z]+", re.IGNORECASE)
 LETTERS = re.compile(r"[^\W\d_]{2}")
 """What a mere number has not."""
 
-Group = tuple[str, ...]
+_Group = tuple[str, ...]
 Divided = Mapping[int, Mapping[str, str]]
 
 
@@ -58,7 +58,7 @@ class Said(NamedTuple):
     notes: list[str]
 
 
-def said_by_folders(images: Sequence[Picture], groups: Sequence[Group], *, masks: bool, class_level: int) -> Said:
+def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, masks: bool, class_level: int) -> Said:
     """The class and the patient of each image.
 
     Args:
@@ -120,7 +120,7 @@ def _at_level(images: Sequence[Picture], level: int) -> Iterator[str]:
     return (image.entry.parts[level - 1] for image in images)
 
 
-def _level_of_people(named: Sequence[Group]) -> int:
+def _level_of_people(named: Sequence[_Group]) -> int:
     """The first level most of whose folders may be persons; else the first of all."""
     for level in range(min(map(len, named), default=0)):
         names = {group[level] for group in named}
@@ -129,7 +129,7 @@ def _level_of_people(named: Sequence[Group]) -> int:
     return 0
 
 
-def _person(group: Group, named: Group, level: int | None, divided: Divided) -> str | None:
+def _person(group: _Group, named: _Group, level: int | None, divided: Divided) -> str | None:
     """The patient by the folder at a level, with the place that numbered him."""
     if level is None or not named:
         return None
@@ -137,7 +137,7 @@ def _person(group: Group, named: Group, level: int | None, divided: Divided) -> 
     return "/".join((*places, *named[: min(level, len(named) - 1) + 1]))
 
 
-def _about_divisions(images: Sequence[Picture], groups: Sequence[Group], divided: Divided) -> Iterator[str]:
+def _about_divisions(images: Sequence[Picture], groups: Sequence[_Group], divided: Divided) -> Iterator[str]:
     """A line about the folders that would be classes if they did not say that they are none."""
     if 0 in divided and (found := _level(images, [group[:1] for group in groups])):
         level, names = found
@@ -154,7 +154,7 @@ def _about_one(images: Sequence[Picture], folder: str, beside: int) -> str:
     return f"the folder {folder} is no class, since the other images ({beside}) lie in none{flag}"
 
 
-def _level_of_classes(named: Sequence[Group]) -> int:
+def _level_of_classes(named: Sequence[_Group]) -> int:
     """The level of the classes: names that come again, else the folders that hold images, else the first.
 
     Below persons are their files, of whatever kind: nothing there is a class unless a person says so.
@@ -200,15 +200,15 @@ def _are_numbers(names: Collection[str]) -> bool:
     return 2 * len(telling) > len(names) and not are_counted(names)
 
 
-def _comes_again(named: Sequence[Group], level: int) -> bool:
+def _comes_again(named: Sequence[_Group], level: int) -> bool:
     """Whether most names of a level lie below several folders."""
-    above = defaultdict[str, set[Group]](set)
+    above = defaultdict[str, set[_Group]](set)
     for group in named:
         above[group[level]].add(group[:level])
     return 2 * sum(len(places) > 1 for places in above.values()) > len(above)
 
 
-def _about_levels(images: Sequence[Picture], named: Sequence[Group], chosen: int) -> Iterator[str]:
+def _about_levels(images: Sequence[Picture], named: Sequence[_Group], chosen: int) -> Iterator[str]:
     """A line about further levels of folders that may be classes."""
     if not (taken := _level(images, [group[chosen : chosen + 1] for group in named])):
         return
@@ -228,7 +228,7 @@ def _about_levels(images: Sequence[Picture], named: Sequence[Group], chosen: int
         yield f"the classes are the folders of level {taken[0]} ({_some(taken[1])}); {'; '.join(others)}"
 
 
-def _about_splits(named: Sequence[Group], chosen: int) -> Iterator[str]:
+def _about_splits(named: Sequence[_Group], chosen: int) -> Iterator[str]:
     """A line about folders above the classes some of which say a split, and others none."""
     for level in range(min(chosen, min(map(len, named), default=0))):
         names = sorted({group[level] for group in named})
@@ -239,7 +239,7 @@ def _about_splits(named: Sequence[Group], chosen: int) -> Iterator[str]:
             )
 
 
-def _about_sites(images: Sequence[Picture], named: Sequence[Group]) -> Iterator[str]:
+def _about_sites(images: Sequence[Picture], named: Sequence[_Group]) -> Iterator[str]:
     """A line about the folders above the persons of BIDS, where these would be classes."""
     above = [tuple(group[: next(n for n, name in enumerate(group) if BIDS.fullmatch(name))]) for group in named]
     for depth in range(min(map(len, above), default=0)):
@@ -252,7 +252,7 @@ def _about_sites(images: Sequence[Picture], named: Sequence[Group]) -> Iterator[
             return
 
 
-def _level(images: Sequence[Picture], folders: Sequence[Group]) -> tuple[int, list[str]] | None:
+def _level(images: Sequence[Picture], folders: Sequence[_Group]) -> tuple[int, list[str]] | None:
     """The level below the source at which one folder of each image lies, and all of these; None where levels differ."""
     levels = {
         image.entry.parts.index(folder[0]) + 1 if folder else 0 for image, folder in zip(images, folders, strict=True)
@@ -262,5 +262,5 @@ def _level(images: Sequence[Picture], folders: Sequence[Group]) -> tuple[int, li
 
 
 def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

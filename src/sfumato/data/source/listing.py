@@ -31,14 +31,14 @@ Parts = tuple[str, ...]
 
 ARRAYS = (".npy", ".npz")
 TABLES = (".csv", ".tsv", ".txt")
-READ = (*SUFFIXES, *VOLUMES, *ARRAYS, *TABLES, ".json", ".zip", ".gz")
+_READ = (*SUFFIXES, *VOLUMES, *ARRAYS, *TABLES, ".json", ".zip", ".gz")
 """Endings of what is read, or of what is no folder."""
 
 HEADERS = (".mhd", ".nhdr", ".hdr")
 VOXELS = re.compile(r"\.(?:z?raw|img|dat|bin)(?:\.gz)?$", re.IGNORECASE)
 """Endings of headers, and of the files beside them that hold their voxels."""
 
-IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "icon\r"}
+_IGNORED = {"thumbs.db", "desktop.ini", "__macosx", "icon\r"}
 NO_PLACE_FOR_IMAGES = {"__macosx", ".git", ".svn", ".hg", ".dvc", ".datalad"}
 """Hidden folders that hold copies for other programs."""
 
@@ -193,7 +193,7 @@ class _Walk:
             is_folder = stat.S_ISDIR(item.stat().st_mode)
         except OSError as error:  # it leads nowhere, or in a circle
             raise_shortage(error, reading=item.path)
-            if not item.name.lower().endswith(READ):
+            if not item.name.lower().endswith(_READ):
                 self.dangling.append(item.path)
                 return
             is_folder = False  # what should be there would be read: it is told with all other files that cannot be
@@ -264,7 +264,7 @@ def in_order(entries: Iterable[Entry]) -> list[Entry]:
 
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is one that systems leave behind."""
-    return name.startswith(".") or name.lower() in IGNORED
+    return name.startswith(".") or name.lower() in _IGNORED
 
 
 def is_picture(entry: Entry) -> bool:

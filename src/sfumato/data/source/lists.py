@@ -24,15 +24,15 @@ from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
-LARGEST = 2**26
+_LARGEST = 2**26
 """Bytes of a list; a text that goes on is none."""
 
-BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name", "ids", "id", "cases"}
+_BESIDE = FILLERS | IMAGES | {"list", "lists", "split", "splits", "names", "name", "ids", "id", "cases"}
 """What may stand beside the word for a split in the name of a list."""
 
 PATH = re.compile(rb"^\s*\"?([^\s,;\"]+)(.*)$", re.MULTILINE)
 
-FORMS = ("folders", "volumes", "table")
+_FORMS = ("folders", "volumes", "table")
 
 
 class _List(NamedTuple):
@@ -53,7 +53,7 @@ def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry
         others: files that are no images.
     """
     texts = [entry for entry in others if entry.name.lower().endswith(".txt") and split_of(entry)]
-    if not texts or found.form not in FORMS or any(case.split for case in found.cases):
+    if not texts or found.form not in _FORMS or any(case.split for case in found.cases):
         return found, list(others)
     images = _by_name(found.cases)
     lists = [one for entry in texts if (one := _read(entry, images)) is not None]
@@ -73,7 +73,7 @@ def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry
 
 def with_named_splits(found: Found) -> Found:
     """The cases with the splits that all of their names say, unless these have a patient in several."""
-    if found.form not in FORMS or found.folds or any(case.split for case in found.cases):
+    if found.form not in _FORMS or found.folds or any(case.split for case in found.cases):
         return found
     names = [_key(_file(case)) for case in found.cases]
     said = list(takewhile(bool, map(_said_by, names)))
@@ -118,7 +118,7 @@ def split_of(entry: Entry, beside: AbstractSet[str] = frozenset()) -> str:
     """
     words = [token.text for token in tokens(entry.stem) if token.number is None]
     said = {SPLITS[word] for word in words if word in SPLITS}
-    if not said or not all(word in SPLITS or word in BESIDE or word in beside for word in words):
+    if not said or not all(word in SPLITS or word in _BESIDE or word in beside for word in words):
         return ""
     return said.pop() if len(said) == 1 else "train" if said == {"train", "validation"} else ""
 
@@ -130,13 +130,13 @@ def _read(entry: Entry, images: Mapping[str, set[str]]) -> _List | None:
         return None
     try:
         with open_file(target.path) as file:
-            content = file.read(LARGEST + 1)
+            content = file.read(_LARGEST + 1)
     except OSError as error:
         raise_shortage(error, reading=target.path)
         return None
     lines = [(name.decode(errors="replace"), rest.strip()) for name, rest in PATH.findall(content)]
     names = tuple(key for name, _ in lines if (key := _key(name)) in images)
-    if len(content) > LARGEST or 2 * len(names) <= len(lines):
+    if len(content) > _LARGEST or 2 * len(names) <= len(lines):
         return None
     said = [token.text for token in tokens(entry.stem) if token.text in SPLITS]
     exact = len(said) == 1 and said != ["trainval"]

@@ -14,9 +14,9 @@ from sfumato.data.source.found import Hints
 from sfumato.errors import DataError, listed
 from sfumato.escape import visible
 
-SHOWN = 8
+_SHOWN = 8
 
-Pairs = tuple[tuple[int, int], ...]
+_Pairs = tuple[tuple[int, int], ...]
 
 
 class Numbered(NamedTuple):
@@ -30,7 +30,7 @@ class Numbered(NamedTuple):
     names: Mapping[int, str]
     notes: tuple[str, ...] = ()
 
-    def values(self, header: Header) -> Pairs:
+    def values(self, header: Header) -> _Pairs:
         """The stored values of a file, and those that they have in the set: of a file with none of them the 0 alone."""
         meant = {name: value for value, name in self.names.items()}
         found = [(stored, meant[name]) for stored, name in sorted(named(header).items()) if name in meant]
@@ -100,4 +100,4 @@ def _about(files: Sequence[Mapping[int, str]], values: Mapping[int, str], names:
 
 
 def _some(names: Sequence[str]) -> str:
-    return f"{', '.join(visible(name) for name in names[:SHOWN])}{' ...' if len(names) > SHOWN else ''}"
+    return f"{', '.join(visible(name) for name in names[:_SHOWN])}{' ...' if len(names) > _SHOWN else ''}"

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from sfumato.data.formats.locator import Locator
 from sfumato.escape import visible
 
-ALIKE = 0.75
+_ALIKE = 0.75
 """Ratio of `difflib.SequenceMatcher` from which a name may be a misspelt other."""
 
 MOST = 50
@@ -23,7 +23,7 @@ def with_nearest(names: Sequence[str], others: Sequence[str]) -> str:
     shown = {_stem(other): other for other in others[:MOST]}
     lines = []
     for number, name in enumerate(names):
-        near = get_close_matches(_stem(name), shown, n=1, cutoff=ALIKE) if number < MOST else []
+        near = get_close_matches(_stem(name), shown, n=1, cutoff=_ALIKE) if number < MOST else []
         beside = f" (nearest: {visible(_name(shown[near[0]]))})" if near else ""
         lines.append(f"    {visible(name)}{beside}")
     return "\n".join(lines)
@@ -45,6 +45,6 @@ def alike_among(names: Sequence[str]) -> list[str]:
     pairs = []
     while shown:
         key, name = shown.popitem()
-        if near := get_close_matches(key, shown, n=1, cutoff=ALIKE):
+        if near := get_close_matches(key, shown, n=1, cutoff=_ALIKE):
             pairs.append(f"{visible(shown.pop(near[0]))} and {visible(name)}")
     return pairs[::-1]

@@ -35,18 +35,18 @@ from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
-NAME = "dataset.json"
-PARTS = {
+_NAME = "dataset.json"
+_PARTS = {
     "train": ("imagesTr", "labelsTr"),
     "validation": ("imagesVa", "labelsVa"),
     "test": ("imagesTs", "labelsTs"),
 }
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "t1": "MR", "t1w": "MR", "t2": "MR", "t2w": "MR", "flair": "MR",
+_MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "t1": "MR", "t1w": "MR", "t2": "MR", "t2w": "MR", "flair": "MR",
               "t1c": "MR", "t1ce": "MR", "t1gd": "MR", "adc": "MR", "dwi": "MR", "us": "US", "pet": "PT"}  # fmt: skip
 
 
-class Words(NamedTuple):
+class _Words(NamedTuple):
     """What `dataset.json` says about the values of masks."""
 
     names: dict[int, str]
@@ -54,7 +54,7 @@ class Words(NamedTuple):
     ignore: int | None
 
 
-class Part(NamedTuple):
+class _Part(NamedTuple):
     """The files of a part of the data set: images by case and channel, labels by case."""
 
     images: dict[str, dict[int, Path]]
@@ -63,7 +63,7 @@ class Part(NamedTuple):
 
 def is_nnunet(folder: Path) -> bool:
     """Whether a folder is an nnU-Net raw data set."""
-    path = folder / NAME
+    path = folder / _NAME
     if not path.is_file():
         return False
     try:
@@ -83,7 +83,7 @@ def nnunet_root(folder: Path) -> Path | None:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() and is_nnunet(inside[0]) else None
 
 
-def read_words(folder: Path) -> Words | None:
+def read_words(folder: Path) -> _Words | None:
     """What the `dataset.json` of a folder of labels says about their values; None without one of nnU-Net.
 
     The file lies in the folder (predictions of nnU-Net), or above `labelsTr` and `labelsTs`.
@@ -91,8 +91,8 @@ def read_words(folder: Path) -> Words | None:
     Raises:
         DataError: its labels are not as expected.
     """
-    above = [folder.resolve().parent] * (folder.resolve().name in {labels for _, labels in PARTS.values()})
-    for path in (place / NAME for place in (folder, *above)):
+    above = [folder.resolve().parent] * (folder.resolve().name in {labels for _, labels in _PARTS.values()})
+    for path in (place / _NAME for place in (folder, *above)):
         try:
             content = json.loads(read_file(path))
         except (OSError, ValueError, RecursionError) as error:
@@ -111,8 +111,8 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
             fit.
     """
     folder = folder.absolute()
-    content = _content(folder / NAME)
-    words = _words(folder / NAME, content)
+    content = _content(folder / _NAME)
+    words = _words(folder / _NAME, content)
     ending = str(content.get("file_ending", ""))
     parts = _parts(folder, ending)
     if isinstance(content.get("dataset"), dict):
@@ -120,7 +120,7 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     arranged = _arranged(parts, hints)
     expected, there = content.get("numTraining"), sum(case.split == "train" for case in arranged.cases)
     if isinstance(expected, int) and expected != there:
-        arranged.notes.append(f"{NAME} says numTraining {expected}, {there} cases are there")
+        arranged.notes.append(f"{_NAME} says numTraining {expected}, {there} cases are there")
     folds = _folds(folder, arranged.cases, arranged.notes)
     cases = _divided(arranged.cases, folds, hints.fold, arranged.notes)
     found = _expanded(arranged._replace(cases=cases), hints, _named_channels(content, parts["train"]))
@@ -135,19 +135,19 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     )
 
 
-def _channels(part: Part) -> tuple[str, ...]:
+def _channels(part: _Part) -> tuple[str, ...]:
     """How the files of an image of several end."""
     count = max(len(channels) for channels in part.images.values())
     return tuple(f"{number:04d}" for number in range(count)) if count > 1 else ()
 
 
-def _named_channels(content: Mapping[str, Any], part: Part) -> int:
+def _named_channels(content: Mapping[str, Any], part: _Part) -> int:
     """How many channels `dataset.json` names where each image is a single file; 0 for none, or a file for each."""
     given = content.get("channel_names") or content.get("modality")
     return len(given) if isinstance(given, dict) and not _channels(part) else 0
 
 
-def _told(folder: Path, content: Mapping[str, Any], parts: Mapping[str, Part]) -> Iterator[str]:
+def _told(folder: Path, content: Mapping[str, Any], parts: Mapping[str, _Part]) -> Iterator[str]:
     """The pairing, in a line."""
 
     def entries(paths: Iterable[Path]) -> list[Entry]:
@@ -182,7 +182,7 @@ def _malformed(path: Path, what: str) -> DataError:
     )
 
 
-def _words(path: Path, content: Mapping[str, Any]) -> Words:
+def _words(path: Path, content: Mapping[str, Any]) -> _Words:
     names: dict[int, str] = {}
     regions: dict[str, tuple[int, ...]] = {}
     ignore = None
@@ -199,7 +199,7 @@ def _words(path: Path, content: Mapping[str, Any]) -> Words:
             raise _malformed(path, f"has the label '{key}' with the value {value!r}")
     for number in sorted({number for values in regions.values() for number in values}):
         names.setdefault(number, f"label {number}")
-    return Words(dict(sorted(names.items())), regions, ignore)
+    return _Words(dict(sorted(names.items())), regions, ignore)
 
 
 def _is_value(value: object) -> bool:
@@ -210,18 +210,18 @@ def _modality(content: Mapping[str, Any]) -> str | None:
     """What made the images, by the names of the channels, where they agree."""
     channels = content.get("channel_names") or content.get("modality") or {}
     names = channels.values() if isinstance(channels, dict) else ()
-    known = {MODALITIES.get(str(name).lower()) for name in names}
+    known = {_MODALITIES.get(str(name).lower()) for name in names}
     return known.pop() if len(known) == 1 else None
 
 
-def _parts(folder: Path, ending: str) -> dict[str, Part]:
+def _parts(folder: Path, ending: str) -> dict[str, _Part]:
     """The files of all folders. Where a label is called as an image is, numbers are those of cases: `amos_0001`."""
     stems = {
         split: [{_stem(path, ending): path for path in _files(folder / name, ending)} for name in names]
-        for split, names in PARTS.items()
+        for split, names in _PARTS.items()
     }
     are_channels = not any(images.keys() & labels.keys() for images, labels in stems.values())
-    return {split: Part(_by_case(images, are_channels), labels) for split, (images, labels) in stems.items()}
+    return {split: _Part(_by_case(images, are_channels), labels) for split, (images, labels) in stems.items()}
 
 
 def _by_case(images: Mapping[str, Path], are_channels: bool) -> dict[str, dict[int, Path]]:
@@ -247,32 +247,32 @@ def _ends(path: Path, ending: str) -> bool:
     return path.name.lower().endswith(ending.lower())
 
 
-def _listed_part(folder: Path, listing: Mapping[str, Any]) -> Part:
+def _listed_part(folder: Path, listing: Mapping[str, Any]) -> _Part:
     """The files that `dataset.json` names itself; they must lie below its folder."""
     images: dict[str, dict[int, Path]] = {}
     labels: dict[str, Path] = {}
     for case, entry in listing.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("images"), list) or "label" not in entry:
-            raise _malformed(folder / NAME, f"has the case '{case}' without images and label")
+            raise _malformed(folder / _NAME, f"has the case '{case}' without images and label")
         images[case] = {number: _below(folder, str(name)) for number, name in enumerate(entry["images"])}
         labels[case] = _below(folder, str(entry["label"]))
-    return Part(images, labels)
+    return _Part(images, labels)
 
 
 def _below(folder: Path, name: str) -> Path:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise DataError(
-            f"{folder / NAME}: '{name}' lies outside its folder",
+            f"{folder / _NAME}: '{name}' lies outside its folder",
             expected="files below the folder of the data set",
             code="DATA-017",
         )
     if not path.is_file():
-        raise DataError(f"{folder / NAME}: '{name}' does not exist", expected="a file of the case", code="DATA-001")
+        raise DataError(f"{folder / _NAME}: '{name}' does not exist", expected="a file of the case", code="DATA-001")
     return path
 
 
-def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
+def _arranged(parts: Mapping[str, _Part], hints: Hints) -> Arranged:
     """Cases of all parts; those that are not for training count only when they have labels."""
     train = parts["train"]
     if not train.images:
@@ -299,7 +299,7 @@ def _arranged(parts: Mapping[str, Part], hints: Hints) -> Arranged:
             )
         notes.append(f"left out because they have no partner: {len(bare)} images, {len(orphans)} labels")
         unpaired = [*bare, *orphans]
-    for split, (images, _) in PARTS.items():
+    for split, (images, _) in _PARTS.items():
         if split != "train" and (unlabelled := len(parts[split].images.keys() - parts[split].labels.keys())):
             notes.append(f"cases of {images} without labels, not used: {unlabelled}")
     cases = [_case(name, part, split) for split, part in parts.items() for name in part.images if name in part.labels]
@@ -321,7 +321,7 @@ def _check_channels(images: Mapping[str, Mapping[int, Path]]) -> None:
         )
 
 
-def _case(name: str, part: Part, split: str) -> Case:
+def _case(name: str, part: _Part, split: str) -> Case:
     image, *channels = (str(path) for _, path in sorted(part.images[name].items()))
     masks = (str(part.labels[name]),) if name in part.labels else ()
     return Case(id=name, image=image, channels=tuple(channels), masks=masks, split=split)

@@ -14,21 +14,21 @@ from typing import NamedTuple
 
 from sfumato.data.source.listing import Entry, Parts
 
-NUMBER = re.compile(r"\d+")
+_NUMBER = re.compile(r"\d+")
 BLANK = "\0"
 """What stands for a number in the paths of a series."""
 
-MOST = 24
+_MOST = 24
 """Series of images or masks; more are no habit of naming."""
 
-Numbers = tuple[str, ...]
+_Numbers = tuple[str, ...]
 
 
-class Series(NamedTuple):
+class _Series(NamedTuple):
     """Files whose paths differ in their numbers alone: the path without them, and the numbers of each file."""
 
     parts: Parts
-    numbers: list[Numbers]
+    numbers: list[_Numbers]
 
 
 def patterns_by_numbers(images: Sequence[Entry], masks: Sequence[Entry]) -> Iterator[list[tuple[str, str]]]:
@@ -37,7 +37,7 @@ def patterns_by_numbers(images: Sequence[Entry], masks: Sequence[Entry]) -> Iter
     One of the two kinds must be most of all, so that the patterns are those of the set and not of a part of it.
     """
     of_images, of_masks = _series(images), _series(masks)
-    if max(len(of_images), len(of_masks)) > MOST:
+    if max(len(of_images), len(of_masks)) > _MOST:
         return
     for drawn in _with_classes(of_masks):
         for image in of_images:
@@ -46,31 +46,31 @@ def patterns_by_numbers(images: Sequence[Entry], masks: Sequence[Entry]) -> Iter
                 yield found
 
 
-def _series(entries: Sequence[Entry]) -> list[Series]:
-    found = defaultdict[str, list[Numbers]](list)
+def _series(entries: Sequence[Entry]) -> list[_Series]:
+    found = defaultdict[str, list[_Numbers]](list)
     for entry in entries:
-        found[NUMBER.sub(BLANK, entry.where)].append(tuple(NUMBER.findall(entry.where)))
-    return [Series(tuple(where.split("/")), numbers) for where, numbers in found.items()]
+        found[_NUMBER.sub(BLANK, entry.where)].append(tuple(_NUMBER.findall(entry.where)))
+    return [_Series(tuple(where.split("/")), numbers) for where, numbers in found.items()]
 
 
-def _with_classes(series: Sequence[Series]) -> list[Series]:
+def _with_classes(series: Sequence[_Series]) -> list[_Series]:
     """Series of masks, as one where they differ in one folder without a number and share most of their numbers."""
-    groups = defaultdict[tuple[Parts, Parts], list[Series]](list)
+    groups = defaultdict[tuple[Parts, Parts], list[_Series]](list)
     for one in series:
         for place, part in enumerate(one.parts[:-1]):
             if BLANK not in part:
                 groups[one.parts[:place], one.parts[place + 1 :]].append(one)
-    merged, used = list[Series](), set[Parts]()
+    merged, used = list[_Series](), set[Parts]()
     for (before, behind), group in sorted(groups.items(), key=lambda item: -len(item[1])):
         often = Counter(numbers for one in group for numbers in set(one.numbers))
         shared = sum(count > 1 for count in often.values())
         if 2 * shared > len(often) and used.isdisjoint(one.parts for one in group):
-            merged.append(Series((*before, "{class}", *behind), [numbers for one in group for numbers in one.numbers]))
+            merged.append(_Series((*before, "{class}", *behind), [numbers for one in group for numbers in one.numbers]))
             used |= {one.parts for one in group}
     return [*merged, *(one for one in series if one.parts not in used)]
 
 
-def _patterns(image: Series, mask: Series) -> Iterator[tuple[str, str]]:
+def _patterns(image: _Series, mask: _Series) -> Iterator[tuple[str, str]]:
     kept = _kept(image, mask)
     named = [[tuple(numbers[place] for place in places) for numbers in one.numbers]
              for one, places in zip((image, mask), kept, strict=True)]  # fmt: skip
@@ -87,7 +87,7 @@ def _patterns(image: Series, mask: Series) -> Iterator[tuple[str, str]]:
             yield images, masks
 
 
-def _kept(image: Series, mask: Series) -> tuple[list[int], list[int]]:
+def _kept(image: _Series, mask: _Series) -> tuple[list[int], list[int]]:
     """Which numbers of the paths tell images apart: those that are not the same in all of both, or else of each."""
     first = image.numbers[0], mask.numbers[0]
     if len(first[0]) == len(first[1]):
@@ -101,7 +101,7 @@ def _kept(image: Series, mask: Series) -> tuple[list[int], list[int]]:
     return images, masks
 
 
-def _filled(series: Series, kept: Sequence[int]) -> Parts:
+def _filled(series: _Series, kept: Sequence[int]) -> Parts:
     """The path of a series with {id} for the numbers that are kept, and the others as they stand."""
     pieces, numbers = "/".join(series.parts).split(BLANK), series.numbers[0]
     shown = ["{id}" if place in kept else number for place, number in enumerate(numbers)]

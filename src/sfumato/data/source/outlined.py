@@ -18,7 +18,7 @@ from sfumato.data.source.found import Found
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-SAMPLE = 8
+_SAMPLE = 8
 """Masks that are looked at."""
 
 ENCLOSES = 4
@@ -27,7 +27,7 @@ ENCLOSES = 4
 MESHES = 1.5
 """Areas that a line encloses at most: vessels and membranes, which are objects, enclose many."""
 
-MOST = 0.7
+_MOST = 0.7
 """Share of the masks that speaks for all: some lines are not closed."""
 
 FILLED = 256
@@ -63,7 +63,7 @@ def with_filled(found: Found) -> Found:
     )
     if open_lines:
         names = list(dict.fromkeys(Locator.parse(file).path.name for file in open_lines))
-        told += f" and stay lines: {', '.join(names[:SAMPLE])}{' ...' if len(names) > SAMPLE else ''}"
+        told += f" and stay lines: {', '.join(names[:_SAMPLE])}{' ...' if len(names) > _SAMPLE else ''}"
     cases = (replace(case, masks=tuple(map(_filled, case.masks))) for case in found.cases)
     return found._replace(cases=tuple(cases), notes=(*found.notes, told))
 
@@ -98,9 +98,9 @@ def about_outlines(found: Found) -> Sequence[str]:
     if not files or is_volume(Locator.parse(files[0]).path):
         return []
     shown = [
-        shape for file in files[:: max(1, len(files) // SAMPLE)][:SAMPLE] if (shape := _object_in(file)) is not None
+        shape for file in files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE] if (shape := _object_in(file)) is not None
     ]
-    if not shown or np.mean([_is_outline(shape) for shape in shown]) < MOST:
+    if not shown or np.mean([_is_outline(shape) for shape in shown]) < _MOST:
         return []
     return [
         "the masks are outlines: thin lines that enclose far more than they cover. If the object is what lies within, "

@@ -29,20 +29,20 @@ ON, BESIDE = 0.5, 0.1
 ALIKE, NEAR, NESTED = 0.75, 0.25, 0.97
 """Dice from which on two masks show the same, and from which on if neither holds the other; share that holds it."""
 
-MOST = 0.9
+_MOST = 0.9
 """Share of the pairs that speaks for all."""
 
-FULL = 0.95
+_FULL = 0.95
 """Share of the rim of a picture that an inverted mask covers at least."""
 
 VIEW = 0.3
 """Share of the image that a field of view has at least."""
 
-Item = TypeVar("Item", bound=Sequence[Owned])
-Shown = Bool[np.ndarray, "..."]
+_Item = TypeVar("_Item", bound=Sequence[Owned])
+_Shown = Bool[np.ndarray, "..."]
 
 
-class Overlap(NamedTuple):
+class _Overlap(NamedTuple):
     """How far masks of an image lie on one another.
 
     Attributes:
@@ -65,7 +65,7 @@ class Overlap(NamedTuple):
     @property
     def apart(self) -> bool:
         """Whether they lie beside one another, as parts do."""
-        return float(np.mean([share <= BESIDE for share in self.shares])) >= MOST
+        return float(np.mean([share <= BESIDE for share in self.shares])) >= _MOST
 
     @property
     def alike(self) -> bool:
@@ -76,7 +76,7 @@ class Overlap(NamedTuple):
     @property
     def nested(self) -> bool:
         """Whether of two the smaller lies in the larger, as a cup does in its disc."""
-        return float(np.mean([share >= NESTED or share <= BESIDE for share in self.shares])) >= MOST
+        return float(np.mean([share >= NESTED or share <= BESIDE for share in self.shares])) >= _MOST
 
     def told(self) -> str:
         """In words."""
@@ -87,7 +87,7 @@ class Overlap(NamedTuple):
         )
 
 
-def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
+def overlap(several: Mapping[str, Sequence[Owned]]) -> _Overlap | None:
     """How far the masks of images with several lie on one another; None where none could be compared."""
     shares, dice, filled = list[float](), list[float](), list[bool]()
     drawn_at_all = drawn_twice = 0
@@ -107,13 +107,13 @@ def overlap(several: Mapping[str, Sequence[Owned]]) -> Overlap | None:
         if len(shares) >= ENOUGH:
             break
     doubled = drawn_twice / max(1, drawn_at_all)
-    return Overlap(tuple(shares), tuple(dice), doubled, float(np.mean(filled))) if shares else None
+    return _Overlap(tuple(shares), tuple(dice), doubled, float(np.mean(filled))) if shares else None
 
 
-def _fills_rim(area: Shown) -> bool:
+def _fills_rim(area: _Shown) -> bool:
     """Whether an object covers nearly all of the border of a picture."""
     rim = [area[0], area[-1], area[:, 0], area[:, -1]] if area.ndim == 2 else [np.zeros(1, bool)]
-    return bool(np.concatenate(rim).mean() >= FULL)
+    return bool(np.concatenate(rim).mean() >= _FULL)
 
 
 def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
@@ -129,13 +129,13 @@ def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
     return next((place for place, held in enumerate(holds) if held and all(held)), None)
 
 
-def sampled(items: Sequence[Item]) -> Sequence[Item]:
+def sampled(items: Sequence[_Item]) -> Sequence[_Item]:
     """Some, spread over all; more are there than are looked at when nothing can be compared."""
     count = VOLUMES if is_volume(Locator.parse(items[0][0].entry.locator).path) else IMAGES
     return items[:: max(1, -(-len(items) // count))]
 
 
-def object_in(locator: str, image: str = "") -> Shown | None:
+def object_in(locator: str, image: str = "") -> _Shown | None:
     """What a mask shows as object; None where it cannot be read, which is told when it is decoded.
 
     Args:

@@ -18,7 +18,7 @@ from sfumato.errors import collected
 
 TAGS = ("PatientID", "StudyInstanceUID")
 
-DIGITS = 12
+_DIGITS = 12
 """Of the hash that a patient goes by."""
 
 
@@ -39,7 +39,7 @@ def patients_by_tag(cases: Sequence[Case], tag: str | None) -> list[str | None]:
         if owner is not None:
             ids[owner].add(case.volume or case.id)
     called = {
-        owner: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:DIGITS] for owner, names in ids.items()
+        owner: hashlib.sha256("\n".join(sorted(names)).encode()).hexdigest()[:_DIGITS] for owner, names in ids.items()
     }
     return [None if owner is None else f"patient {called[owner]}" for owner in whose]
 

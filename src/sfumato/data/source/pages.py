@@ -21,7 +21,7 @@ from sfumato.data.source.layout import Arranged
 from sfumato.errors import DataError, raise_together
 from sfumato.wording import counted
 
-ENDINGS = (".tif", ".tiff")
+_ENDINGS = (".tif", ".tiff")
 
 What = Literal["volume", "channels"]
 
@@ -64,7 +64,7 @@ def _count(locator: str) -> int:
         DataError: they are channels and planes at once.
     """
     target = Locator.parse(locator)
-    if target.member or target.path.suffix.lower() not in ENDINGS:
+    if target.member or target.path.suffix.lower() not in _ENDINGS:
         return 1
     pages = pages_of(target.path)
     if pages.channels > 1:

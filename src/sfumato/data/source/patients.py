@@ -39,13 +39,13 @@ from sfumato.data.source.table import UNKNOWN
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-SHOWN = 3
+_SHOWN = 3
 """Patients that a line names."""
 
-ASKED = "DATA-068"
+_ASKED = "DATA-068"
 """The question whether folders are patients or classes, beside which none of them is told to be patients."""
 
-FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
+_FORMS = ("folders", "volumes", "table", "npz", "npy", "zip", "nnU-Net raw")
 """Sources in which names of files may say whose an image is; others hold rows, or say it themselves."""
 
 
@@ -84,7 +84,7 @@ def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     found, level = _without_people_as_classes(found, names, hints)
     told, tags = [_known(case) for case in found.cases], patients_by_tag(found.cases, None)
     several = len({case.volume or case.id for case in found.cases}) > 1
-    speaking = found.form in FORMS and len(set(names)) > 1
+    speaking = found.form in _FORMS and len(set(names)) > 1
     named: Sequence[str | None] = said_by_names(names) if speaking else [None] * len(names)
     order = [told, tags, named] if found.form == "table" or found.patients_by else [tags, named, told]
     if speaking and not any(map(any, order)):
@@ -132,7 +132,7 @@ def _about_people(
     alone = origins.count(None)
     if column and found.patients_by:
         yield f"whose the images are is said by {found.patients_by}: {_patients(len(column))}"
-    elif column and not any(problem.code == ASKED for problem in found.problems):
+    elif column and not any(problem.code == _ASKED for problem in found.problems):
         flag = "" if found.form == "table" else f"; {_level(names, column)} if each is a class"
         flag = f"; --class-level {level} makes them classes" if level else flag
         yield f"folders taken as patients (kept together): {len(column)}{flag}"
@@ -149,7 +149,7 @@ def _about_people(
         rest += f"; --class-level {level} makes classes of their folders" if level else ""
         yield (
             f"whose the images are is guessed from their names ({_patients(len(name))}, such as "
-            f"{', '.join(list(name)[:SHOWN])}{rest}): --group-by says it otherwise, --group-by {NOBODY} keeps each by "
+            f"{', '.join(list(name)[:_SHOWN])}{rest}): --group-by says it otherwise, --group-by {NOBODY} keeps each by "
             "itself"
         )
     every = {*column, *tag, *name}
@@ -174,8 +174,8 @@ def _about_variants(names: Sequence[Name], *, speaking: bool) -> Iterator[str]:
     if folders:
         yield (
             f"{counted(sum(several), 'image is a variant', 'images are variants')} of one of the same name elsewhere "
-            f"({', '.join(folders[:SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of one "
-            "folder"
+            f"({', '.join(folders[:_SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of "
+            "one folder"
         )
 
 
@@ -287,7 +287,7 @@ def _question(folders: Sequence[str], level: int) -> DataError:
         f"{len(sizes)} folders of {counted(len(folders), 'image')} in all may be patients or classes:\n{shown}",
         expected="classes with many images, or patients: a generator that is told patients as classes gives them away",
         remedy=f"--group-by {PARENT} if each folder is a patient, --class-level {level} if each is a class",
-        code=ASKED,
+        code=_ASKED,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sfumato.data.source.listing import Entry
 
-MOST = 6
+_MOST = 6
 """Patterns that are told; the others are counted."""
 
 
@@ -23,11 +23,11 @@ def told_files(entries: Sequence[Entry], kinds: Sequence[object] | None = None) 
     patterns: dict[str, int] = defaultdict(int)
     for paths in groups.values():
         patterns[pattern(paths)] += len(paths)
-    if len(patterns) > MOST and kinds:
+    if len(patterns) > _MOST and kinds:
         return told_files(entries)
     shown = [f"{name} ({count})" for name, count in sorted(patterns.items())]
-    more = [f"{len(shown) - MOST} more"] if len(shown) > MOST else []
-    return ", ".join([*shown[:MOST], *more])
+    more = [f"{len(shown) - _MOST} more"] if len(shown) > _MOST else []
+    return ", ".join([*shown[:_MOST], *more])
 
 
 def pattern(paths: Sequence[tuple[str, ...]]) -> str:

@@ -19,12 +19,12 @@ from sfumato.data.source.listing import ENDING
 from sfumato.data.source.words import PORTION, read_folder
 
 APART = r"[ _.\-]"
-NUMBER = rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
+_NUMBER = rf"{APART}*(?:id|no|nr|number)?[ _.\-#]*\d+"
 PERSON = re.compile(
     rf"(?:^|(?<={APART}))(?P<who>"
     rf"sub-(?!folder|set|dir)[0-9a-z]+"
-    rf"|(?:subject|subj|patient|participant|person|proband|volunteer|donor|animal|mouse|video){NUMBER}"
-    rf"|(?<![\s\S])(?:(?:sub|pat|pt|pid|rat|vid|clip|case){NUMBER}|p[_-]?\d{{2,}})"
+    rf"|(?:subject|subj|patient|participant|person|proband|volunteer|donor|animal|mouse|video){_NUMBER}"
+    rf"|(?<![\s\S])(?:(?:sub|pat|pt|pid|rat|vid|clip|case){_NUMBER}|p[_-]?\d{{2,}})"
     rf"|p[_-]?\d{{4,}}"
     rf")(?![0-9])",
     re.IGNORECASE,
@@ -35,7 +35,7 @@ Short words, `p07` and `case7` count at the start of a name alone: behind it the
 too (`P_00041` does not), or say what is seen (`SOB_B_PT-14-22704`).
 """
 
-WITHIN = re.compile(rf"(?<={APART})(?P<who>(?:sub|pat|pt|pid|rat|vid|clip){NUMBER})(?![0-9])", re.IGNORECASE)
+_WITHIN = re.compile(rf"(?<={APART})(?P<who>(?:sub|pat|pt|pid|rat|vid|clip){_NUMBER})(?![0-9])", re.IGNORECASE)
 """Short words within a name: they count where the names of nearly all have one, and these differ."""
 
 COLLECTIONS = re.compile(
@@ -55,7 +55,7 @@ VISIT = re.compile(
 )
 """Folders of one person's visits and series."""
 
-ROLES = re.compile(
+_ROLES = re.compile(
     r"images?(?:Tr|Ts)?|imgs?|masks?|labels?(?:Tr|Ts)?|seg(?:mentation)?s?|gt|train(?:ing|val)?|val(?:id(?:ation)?)?|test(?:ing)?",
     re.IGNORECASE,
 )
@@ -66,22 +66,22 @@ CLASS_WORD = re.compile(
     r"|who|gleason|tnm|phase|cohort|site|cent(?:er|re)|fold|part|batch|set)[ _-]?\w{0,3}",
     re.IGNORECASE,
 )
-NUMBERED = re.compile(r"(?=.*\d)[0-9a-z]{1,12}(?:[ _.\-][0-9a-z]{1,12}){0,4}|(?=.*\d)[0-9a-f-]{8,}", re.IGNORECASE)
+_NUMBERED = re.compile(r"(?=.*\d)[0-9a-z]{1,12}(?:[ _.\-][0-9a-z]{1,12}){0,4}|(?=.*\d)[0-9a-f-]{8,}", re.IGNORECASE)
 """What a number of a person may look like, and a lot else."""
 
 NEARLY_ALL = 0.9
 """Share of the names that speaks for the set."""
 
-FEWEST = 4
+_FEWEST = 4
 """Groups that are offered at least: a split has three parts."""
 
 MANY = 5
 """So many folders that look like persons are asked about; fewer are not, where a number is all that they have."""
 
-SMALL = {1: 20, 3: 200}
+_SMALL = {1: 20, 3: 200}
 """Images of a folder on average, up to which it may be one person's, by the digits that its name has in a row."""
 
-TINY = (20, 5)
+_TINY = (20, 5)
 """So many folders of so few images each are asked about, unless they are called by words."""
 
 FEW, LARGE = 5, 10
@@ -136,7 +136,7 @@ def said_by_names(names: Sequence[Name]) -> list[str | None]:
     one name at several sites is several.
     """
     said = [_said(name, (COLLECTIONS, PERSON)) for name in names]
-    within = [who or _said(name, (WITHIN,)) for who, name in zip(said, names, strict=True)]
+    within = [who or _said(name, (_WITHIN,)) for who, name in zip(said, names, strict=True)]
     many = len(set(within) - {None}) > 1 and sum(map(bool, within)) >= NEARLY_ALL * len(within)
     return _at_their_sites(names, within if many else said)
 
@@ -191,7 +191,7 @@ def parent_of(name: Name) -> str:
 def says_what(folder: str) -> bool:
     """Whether the name of a folder says what is in it or of which split that is, and nothing else."""
     said = read_folder(folder)
-    return ROLES.fullmatch(folder) is not None or (said.certain and not said.numbered)
+    return _ROLES.fullmatch(folder) is not None or (said.certain and not said.numbered)
 
 
 class Folders(NamedTuple):
@@ -214,7 +214,7 @@ def look_at(folders: Iterable[str]) -> Folders:
     mean = sizes.total() / len(sizes)
     numbered = [name for name in sizes if may_be_number(name, mean)]
     many = len(sizes) >= MANY and 2 * len(numbered) > len(sizes) and not are_counted(sizes)
-    tiny = len(sizes) >= TINY[0] and mean <= TINY[1] and not are_words(sizes)
+    tiny = len(sizes) >= _TINY[0] and mean <= _TINY[1] and not are_words(sizes)
     return Folders(people=False, doubtful=many or tiny)
 
 
@@ -234,15 +234,15 @@ def are_classes(folders: Iterable[str]) -> bool:
     if len(sizes) < 2 or 2 * len(named) >= len(sizes):
         return False
     large = len(sizes) <= FEW and sizes.total() >= LARGE * len(sizes)
-    return large or (len(sizes) < TINY[0] and are_words(sizes) and sizes.total() >= SEVERAL * len(sizes))
+    return large or (len(sizes) < _TINY[0] and are_words(sizes) and sizes.total() >= SEVERAL * len(sizes))
 
 
 def may_be_number(name: str, mean: float = 0) -> bool:
     """Whether a name may be the number of a person with so many images."""
-    if not NUMBERED.fullmatch(name) or CLASS_WORD.fullmatch(name):
+    if not _NUMBERED.fullmatch(name) or CLASS_WORD.fullmatch(name):
         return False
     digits = max(map(len, re.findall(r"\d+", name)))
-    return mean <= max(limit for least, limit in SMALL.items() if digits >= least)
+    return mean <= max(limit for least, limit in _SMALL.items() if digits >= least)
 
 
 def are_counted(names: Iterable[str]) -> bool:
@@ -272,7 +272,7 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
     """
     parents = {parent_of(name) for name in names}
     telling = {"/".join(filter(_tells, parent.split("/"))) for parent in parents}
-    by_folder = max(classes + 1, FEWEST) <= len(telling) and 2 * len(parents) <= len(names)
+    by_folder = max(classes + 1, _FEWEST) <= len(telling) and 2 * len(parents) <= len(names)
     if by_folder:
         yield Offer("parent", len(parents))
     patterns = (BEHIND_CLASS,) if all(map(_begins_with_folder, names)) else PATTERNS
@@ -282,7 +282,7 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         groups = [match[1] for match in matched]
         if len(matched) < len(ids) or (by_folder and len(set(groups)) == len(parents)):
             continue
-        if max(classes + 1, FEWEST) <= len(set(groups)) and is_grouping(groups) and _tell_persons(matched):
+        if max(classes + 1, _FEWEST) <= len(set(groups)) and is_grouping(groups) and _tell_persons(matched):
             yield Offer(f"'{pattern}'", len(set(groups)))
             return
 

@@ -20,13 +20,13 @@ from sfumato.data.source.witness import have_few_values
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-LEAST = 2
+_LEAST = 2
 """Slices of a series."""
 
 ENDS = re.compile(r"[ _.-]|$")
 """Where the name of a volume may end in that of a picture."""
 
-Folder = tuple[str, ...]
+_Folder = tuple[str, ...]
 
 
 def refuse_pictured(entries: Sequence[Entry]) -> None:
@@ -65,7 +65,7 @@ def refuse_pictured(entries: Sequence[Entry]) -> None:
 
 def are_previews(pictures: Sequence[Entry], volumes: Sequence[Entry]) -> bool:
     """Whether most pictures are called after a volume in their folder, and a word or number behind."""
-    names = defaultdict[Folder, set[str]](set)
+    names = defaultdict[_Folder, set[str]](set)
     for volume in volumes:
         names[volume.parts[:-1]].add(volume.stem)
     called = sum(
@@ -87,9 +87,9 @@ def told_previews(pictures: Sequence[Entry]) -> str:
     )
 
 
-def _series_beside(folder: Folder, count: int, slices: Mapping[Folder, int]) -> Folder | None:
+def _series_beside(folder: _Folder, count: int, slices: Mapping[_Folder, int]) -> _Folder | None:
     """The folder of a series in or beside that of pictures, for at least half of whose slices there is one."""
     for place, number in slices.items():
-        if place[: max(0, len(folder) - 1)] == folder[:-1] and max(LEAST, count) <= number <= 2 * count:
+        if place[: max(0, len(folder) - 1)] == folder[:-1] and max(_LEAST, count) <= number <= 2 * count:
             return place
     return None

@@ -20,18 +20,18 @@ from itertools import takewhile
 from sfumato.data.source.divisions import is_division, is_origin, is_variant
 from sfumato.data.source.persons import APART, CLASS_WORD, NEARLY_ALL, VISIT, Name, is_grouping, says_what
 
-COUNT = rf"(?:{APART}\d{{1,4}})?"
+_COUNT = rf"(?:{APART}\d{{1,4}})?"
 """The number of a piece behind what is said of it."""
 
-PART = re.compile(
+_PART = re.compile(
     rf"(?P<who>.+?){APART}*(?:(?<={APART})|(?<=[0-9]))"
     r"(?:slice|slc|sl|frame|frm|plane|tile|patch|crop|layer|section|image|img|view|z)[ _.\-#]*\d+(?![0-9]).*",
     re.IGNORECASE,
 )
 """Something, and the number of a part of it."""
 
-SIDES = r"L|R|OD|OS|left|right"
-VIEWS = r"CC|MLO|ML|LM"
+_SIDES = r"L|R|OD|OS|left|right"
+_VIEWS = r"CC|MLO|ML|LM"
 SEQUENCES = (
     r"t1|t1w|t1ce|t1c|t1gd|t1n|t2|t2w|t2f|flair|dwi|adc|pd|pdw|swi|bold|ct|cbct|pet|mr|mri|dce|asl"
     r"|axial|coronal|sagittal|ax|cor|sag"
@@ -42,15 +42,15 @@ VISITS = (
     r"|(?:19|20)\d\d-?\d\d-?\d\d|baseline|follow-?up"
 )
 
-SIDE = re.compile(rf"(?P<who>.*\d){APART}?(?P<which>{SIDES})(?:{APART}(?:{VIEWS}))?{COUNT}", re.IGNORECASE)
-SEQUENCE = re.compile(rf"(?P<who>.*\d.*?){APART}(?P<which>{SEQUENCES}){COUNT}", re.IGNORECASE)
+_SIDE = re.compile(rf"(?P<who>.*\d){APART}?(?P<which>{_SIDES})(?:{APART}(?:{_VIEWS}))?{_COUNT}", re.IGNORECASE)
+SEQUENCE = re.compile(rf"(?P<who>.*\d.*?){APART}(?P<which>{SEQUENCES}){_COUNT}", re.IGNORECASE)
 MAGNIFIED = re.compile(rf"(?P<who>.*\d.*){APART}(?P<which>{POWERS})", re.IGNORECASE)
-COUNTED = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{POWERS}){APART}\d{{1,4}}", re.IGNORECASE)
+_COUNTED = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{POWERS}){APART}\d{{1,4}}", re.IGNORECASE)
 """A picture of a slide at one of several magnifications, with its number."""
-VISITED = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{VISITS}){COUNT}", re.IGNORECASE)
+VISITED = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{VISITS}){_COUNT}", re.IGNORECASE)
 """A person, and the visit or its date."""
 
-NOBODY = re.compile(rf"(?:{VISITS})|(?:{SIDES})(?:{APART}(?:{VIEWS}))?|{SEQUENCES}|\d+x|x\d+", re.IGNORECASE)
+NOBODY = re.compile(rf"(?:{VISITS})|(?:{_SIDES})(?:{APART}(?:{_VIEWS}))?|{SEQUENCES}|\d+x|x\d+", re.IGNORECASE)
 """What is left of a name, or a folder, that says what is seen and when, and not of whom."""
 
 
@@ -78,7 +78,7 @@ def in_variants(names: Sequence[Name]) -> list[bool]:
 def _wholes(names: Sequence[Name]) -> list[str | None]:
     """What each name is a piece of; None where it is none."""
     wholes, known = [name.stem for name in names], [False] * len(names)
-    ends, place = (SIDE, SEQUENCE, MAGNIFIED, COUNTED, VISITED, PART), 0
+    ends, place = (_SIDE, SEQUENCE, MAGNIFIED, _COUNTED, VISITED, _PART), 0
     while place < len(ends):
         taken = _without(ends[place], wholes, names)
         place += 1
@@ -92,10 +92,10 @@ def _without(pattern: re.Pattern[str], wholes: Sequence[str], names: Sequence[Na
     """The names without what a pattern takes off their ends; None where the set does not bear it out."""
     found = {whole: pattern.fullmatch(whole) for whole in set(wholes)}
     hits = [match for match in found.values() if match]
-    if not hits or (pattern in (MAGNIFIED, COUNTED, VISITED) and len(hits) < NEARLY_ALL * len(found)):
+    if not hits or (pattern in (MAGNIFIED, _COUNTED, VISITED) and len(hits) < NEARLY_ALL * len(found)):
         return None
     taken = [match["who"] if (match := found[whole]) else whole for whole in wholes]
-    if pattern is PART:
+    if pattern is _PART:
         groups = [_in(name, whole) if found[old] else None
                   for name, whole, old in zip(names, taken, wholes, strict=True)]  # fmt: skip
         return taken if is_grouping(groups) else None

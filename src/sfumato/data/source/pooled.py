@@ -15,7 +15,7 @@ from sfumato.data.source.listing import Entry, Parts
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 
-LEAST = 2
+_LEAST = 2
 """Folders at least that a pool holds the images of."""
 
 
@@ -40,7 +40,7 @@ def _is_pool(entries: Sequence[Entry], by_name: dict[str, list[Entry]]) -> bool:
     if any(len(by_name[entry.name]) != 2 or not entry.locator.endswith(entry.name) for entry in entries):
         return False
     others = [other for entry in entries for other in by_name[entry.name] if other is not entry]
-    if len({other.parts[:-1] for other in others}) < LEAST:
+    if len({other.parts[:-1] for other in others}) < _LEAST:
         return False
     both = [(entry.locator, other.locator) for entry, other in zip(entries, others, strict=True)]
     return all(_size(one) == _size(other) for one, other in both) and all(

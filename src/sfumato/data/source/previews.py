@@ -16,7 +16,7 @@ from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import COLOURS, FILLERS, MASKS, PREVIEWS, shared_stem, tokens
 
-MAPS = frozenset(["map", "maps"])
+_MAPS = frozenset(["map", "maps"])
 
 
 def without_previews(images: Sequence[Picture], *, drawn: bool) -> tuple[list[Picture], list[str]]:
@@ -70,5 +70,5 @@ def lies_among_previews(picture: Picture) -> bool:
 def _is_of_previews(folders: Parts, words: frozenset[str]) -> bool:
     """Whether a folder is called after previews; after colours, and by nothing else."""
     named = [{token.text for token in tokens(part)} for part in folders]
-    silent = words | FILLERS | MASKS | MAPS
+    silent = words | FILLERS | MASKS | _MAPS
     return any(texts & PREVIEWS or (texts & words and texts <= silent) for texts in named if texts)

@@ -23,13 +23,13 @@ from sfumato.data.source.numbered import patterns_by_numbers
 from sfumato.data.source.patterns import common_start
 from sfumato.errors import DataError, UsageError
 
-NUMBER = re.compile(r"(.*?[^\d])\d+")
+_NUMBER = re.compile(r"(.*?[^\d])\d+")
 """A name that ends in a number."""
 
-SHOWN = 8
+_SHOWN = 8
 """Proposals that are told."""
 
-Patterns = tuple[str, str]
+_Patterns = tuple[str, str]
 
 
 def flags_for_pairs(images: Sequence[Entry], masks: Sequence[Entry], among: Sequence[Entry], *, kept: int = 0) -> str:
@@ -45,10 +45,10 @@ def flags_for_pairs(images: Sequence[Entry], masks: Sequence[Entry], among: Sequ
                          ) else [*_patterns_of_kinds(images, masks), *patterns_by_numbers(images, masks)]  # fmt: skip
     works = [next((one for one in several if _pairs(one, among) > max(1, kept)), None) for several in ways]
     told = [f"--images '{one[0]}' --masks '{one[1]}'" for one in works if one is not None]
-    return ", or ".join(told[:SHOWN])
+    return ", or ".join(told[:_SHOWN])
 
 
-def _pairs(patterns: Patterns, among: Sequence[Entry]) -> int:
+def _pairs(patterns: _Patterns, among: Sequence[Entry]) -> int:
     """How many images patterns find masks for; none where most masks have no image."""
     try:
         matched = by_patterns(among, None, Hints(images=patterns[0], masks=patterns[1])).matched
@@ -57,7 +57,7 @@ def _pairs(patterns: Patterns, among: Sequence[Entry]) -> int:
     return len(matched.owned) if len(matched.orphans) < sum(map(len, matched.owned.values())) else 0
 
 
-def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> Patterns | None:
+def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> _Patterns | None:
     """The patterns that pair images with masks by the folders in which both lie; None where they share none.
 
     The names of both must come again in the folders of other cases.
@@ -84,7 +84,7 @@ def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> Patterns |
     return f"**/{case}{rest[0]}", f"**/{case}{rest[1]}"
 
 
-def _patterns_of_kinds(images: Sequence[Entry], masks: Sequence[Entry]) -> list[list[Patterns]]:
+def _patterns_of_kinds(images: Sequence[Entry], masks: Sequence[Entry]) -> list[list[_Patterns]]:
     """Patterns of images and masks of the same names in folders called after what they show, each kind once."""
     kinds = [_by_folder(entries) for entries in (images, masks)]
     names = [{entry.stem for of_kind in found.values() for entry in of_kind} for found in kinds]
@@ -110,7 +110,7 @@ def _by_folder(entries: Iterable[Entry]) -> Mapping[str, list[Entry]]:
 
 def _of_readers(masks: Sequence[str]) -> str:
     """The first mask that is numbered, else the first."""
-    return next((mask for mask in masks if NUMBER.fullmatch(_stem(mask))), masks[0])
+    return next((mask for mask in masks if _NUMBER.fullmatch(_stem(mask))), masks[0])
 
 
 def _channels(names: Sequence[str]) -> str:
@@ -127,7 +127,7 @@ def _readers(name: str, masks: Sequence[str]) -> str:
     """The name of a mask, with {reader} for a number that others have otherwise."""
     ending = ending_among([name])
     stem = name.removesuffix(ending)
-    found = NUMBER.fullmatch(stem)
+    found = _NUMBER.fullmatch(stem)
     if found and any(_stem(mask) != stem and _stem(mask).startswith(found[1]) for mask in masks):
         return f"{found[1]}{{reader}}{ending}"
     return name

@@ -18,7 +18,7 @@ from sfumato.data.source.named import named
 from sfumato.data.source.overlap import VOLUMES, object_in
 from sfumato.wording import counted
 
-SAME = 0.98
+_SAME = 0.98
 """Dice from which on two forms show one reading: contours and pixels differ by their rims."""
 
 
@@ -43,7 +43,7 @@ def retold(drawn_on: Mapping[Entry, str], headers: Mapping[str, Header]) -> Reto
         if image and len(contours) == len(pixels) == 1 and _say_the_same(contours[0], pixels[0], headers):
             pairs[image] = contours[0], pixels[0]
     looked = list(pairs)[:: max(1, -(-len(pairs) // VOLUMES))]
-    alike = all(_dice(*pairs[image], image) >= SAME for image in looked)
+    alike = all(_dice(*pairs[image], image) >= _SAME for image in looked)
     if not pairs or not alike:
         return Retold(frozenset(), ())
     apart = all(one.parts[:-1] != other.parts[:-1] for one, other in pairs.values())

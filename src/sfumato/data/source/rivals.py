@@ -25,7 +25,7 @@ from sfumato.data.source.ways import is_like, way, way_of, with_reader
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-LARGEST = 32
+_LARGEST = 32
 """Values up to this one are several classes of a file; larger ones are greys, or numbers of objects."""
 
 
@@ -49,7 +49,7 @@ def not_of_one_class(several: Masks) -> str:
     for masks in sampled(list(several.values())):
         shown = list(_shown(masks[:MASKS]))  # a hundred volumes of a scan are more than memory holds
         for one in shown:
-            if len(one.values) > 1 and max(one.values) <= LARGEST:
+            if len(one.values) > 1 and max(one.values) <= _LARGEST:
                 rich[one.name] = max(rich.get(one.name, 0), len(one.values))
             others = [other.area for other in shown if other is not one and other.area.shape == one.area.shape]
             if 1 < len(others) == len(masks) - 1 and one.area.any():

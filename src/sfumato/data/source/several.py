@@ -35,7 +35,7 @@ from sfumato.wording import counted
 NOTICED, MOST_INVERTED = 0.01, 0.5
 """Shares from which on pixels of several classes, and files that look inverted, are told."""
 
-RARE = 0.1
+_RARE = 0.1
 """Share of the masks up to which names among numbers are chance: `0f7e`, `beef`."""
 
 
@@ -203,7 +203,7 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
     if len(named) == len(kinds) and names:
         return _of_names(owned, several, names, hints)
     words = [kind for kind in named if not any(letter.isdigit() for letter in kind.name)]
-    if len(named) < len(kinds) and len(words) >= RARE * len(kinds):
+    if len(named) < len(kinds) and len(words) >= _RARE * len(kinds):
         if readings := _readers_beside_others(owned):
             return readings
         raise unclear(several, "some have names, and others none")

@@ -19,13 +19,13 @@ from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.values import sampled_masks
 from sfumato.errors import DataError
 
-SAMPLE = 6
+_SAMPLE = 6
 """Files of classes that are read."""
 
-READERS = range(3, 11)
+_READERS = range(3, 11)
 """So many readers a soft map may be of; of two it is black, grey and white, as many masks of classes are."""
 
-WHITE = 255
+_WHITE = 255
 
 
 def with_shares(found: Found, hints: Hints) -> Found:
@@ -55,7 +55,7 @@ def _values_of_classes(found: Found) -> list[int]:
     """The values of a few files of a class each, where one has several."""
     parts = [part for case in found.cases for mask in case.masks for part in parts_of(mask)]
     files = [part.locator for part in parts if part.role.removeprefix(FILL).isdecimal()]
-    for file in files[:: -(-len(files) // SAMPLE) or 1]:
+    for file in files[:: -(-len(files) // _SAMPLE) or 1]:
         if file.lower().endswith((".jpg", ".jpeg")):  # it has greys by nature
             continue
         try:
@@ -72,19 +72,19 @@ def _doubt(found: Found) -> DataError | None:
     counts = Counter[int]()
     for raw in sampled_masks(found):
         of_mask = count_values(raw)
-        if set(of_mask) == {0, WHITE}:
+        if set(of_mask) == {0, _WHITE}:
             return None
         counts.update(of_mask)
     values = sorted(counts)
-    between = sum(count for value, count in counts.items() if 0 < value < WHITE)
-    if len(values) > FEW or not _are_shares(values) or between > counts[WHITE]:
+    between = sum(count for value, count in counts.items() if 0 < value < _WHITE)
+    if len(values) > FEW or not _are_shares(values) or between > counts[_WHITE]:
         return None
-    object_from = WHITE // 2 + 1
+    object_from = _WHITE // 2 + 1
     shares = ",".join(f"{value}={'object' if value >= object_from else 'background'}" for value in values)
     classes = ",".join(f"{value}=NAME" for value in values if value)
     return DataError(
-        f"the values of the masks ({_some(values)}) are even shares of {WHITE}, and those between are a rim around the "
-        "largest: how many of several readers drew a pixel (a soft map), or classes?",
+        f"the values of the masks ({_some(values)}) are even shares of {_WHITE}, and those between are a rim around "
+        "the largest: how many of several readers drew a pixel (a soft map), or classes?",
         expected="0/255, or class indices",
         remedy=f"if they are shares, say which count: --class-names {shares} (more than half); if they are classes, "
         f"name them: --class-names {classes}",
@@ -94,10 +94,10 @@ def _doubt(found: Found) -> DataError | None:
 
 def _are_shares(values: Sequence[int]) -> bool:
     """Whether greys are those of whole numbers of readers, with 0 and all, and two shares between at least."""
-    if len(values) < 4 or values[0] != 0 or values[-1] != WHITE:
+    if len(values) < 4 or values[0] != 0 or values[-1] != _WHITE:
         return False
     return any(
-        all(min(value * count % WHITE, -value * count % WHITE) <= count for value in values) for count in READERS
+        all(min(value * count % _WHITE, -value * count % _WHITE) <= count for value in values) for count in _READERS
     )
 
 

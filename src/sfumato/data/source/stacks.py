@@ -25,15 +25,15 @@ from sfumato.data.source.words import SPLITS as WORDS_OF_SPLITS
 from sfumato.data.source.words import read_folder
 from sfumato.errors import DataError
 
-SPLITS = {"train": "train", "val": "validation", "test": "test"}
+_SPLITS = {"train": "train", "val": "validation", "test": "test"}
 SET_NAME = re.compile(r"(?:(?P<split>train|val|test)_)?(?P<role>images|volumes|labels|masks|ids|patients)")
 CLASS_NAMES = ("class_names", "mask_class_names")
 """Arrays with the names of the classes of images and of pixels, by their numbers."""
 
-PART = re.compile(r"(?:fold|part|batch|chunk|shard|subset|split|set)[ _-]*\d+", re.IGNORECASE)
+_PART = re.compile(r"(?:fold|part|batch|chunk|shard|subset|split|set)[ _-]*\d+", re.IGNORECASE)
 """Folders of this name hold a part of a set, and are no patients."""
 
-SHOWN = 5
+_SHOWN = 5
 """Texts of an array that are told."""
 
 
@@ -79,7 +79,7 @@ def _differing(parts: Sequence[Parts]) -> list[str]:
 
 
 def _is_part(folder: str) -> bool:
-    return PART.fullmatch(folder) is not None or folder.lower() in WORDS_OF_SPLITS
+    return _PART.fullmatch(folder) is not None or folder.lower() in WORDS_OF_SPLITS
 
 
 def find_in_sets(sets: Mapping[Parts, Mapping[str, Stored]], hints: Hints) -> Found:
@@ -132,7 +132,7 @@ def find_in_set(stored: Mapping[str, Stored], hints: Hints) -> Found:
             role = "images" if found["role"] == "volumes" else found["role"]
             by_split.setdefault(found["split"] or "", {})[role] = array
     cases, notes = list[Case](), list[str]()
-    for split in sorted(by_split, key=["", *SPLITS].index):
+    for split in sorted(by_split, key=["", *_SPLITS].index):
         if "images" in by_split[split]:
             part = _part(by_split[split], split, hints)
             cases, notes = cases + list(part.cases), notes + list(part.notes)
@@ -155,7 +155,7 @@ def _about(name: str, array: Stored) -> str:
     if array.header.dtype.kind not in "SU" or len(array.shape) != 1:
         return name
     texts = list(dict.fromkeys(map(str, read_array(array.path, array.key))))
-    shown = ", ".join(texts[:SHOWN]) + (" ..." if len(texts) > SHOWN else "")
+    shown = ", ".join(texts[:_SHOWN]) + (" ..." if len(texts) > _SHOWN else "")
     return f"{name} ({array.shape[0]} texts: {shown}; called labels they would be the classes of the images)"
 
 
@@ -192,7 +192,7 @@ def _part(arrays: Mapping[str, Stored], split: str, hints: Hints) -> Found:
         for row, label in enumerate(names)
         for case in planes(Case(id=ids[row], image="", label=label, patient=owners[row]), row, (images, axes), drawn)
     ]
-    cases = [replace(case, split=SPLITS.get(split)) for case in cases]
+    cases = [replace(case, split=_SPLITS.get(split)) for case in cases]
     return conclude(cases, [f"{images.key or images.path.name}: {axes}", *told], form="npz")
 
 

@@ -22,19 +22,19 @@ from sfumato.escape import from_cell
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
 
-MAX_BYTES = 2**29
+_MAX_BYTES = 2**29
 """Larger tables are refused before they are read."""
 
-MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
 DELIMITERS = ",;\t|"
-SAID = re.compile(r"sep=(.)\r?\n")
+_SAID = re.compile(r"sep=(.)\r?\n")
 """How spreadsheets say the delimiter in a line of its own."""
 
-LOOKED_AT = 200
+_LOOKED_AT = 200
 """Rows from which the delimiter is told."""
 
 ROLES = ("image", "mask", "label", "patient", "split")
-NAMES: Mapping[str, tuple[str, ...]] = {
+_NAMES: Mapping[str, tuple[str, ...]] = {
     "image": (
         *("image", "image_name", "image_id", "image_path", "image_file", "img", "img_name", "img_id", "img_path"),
         *("isic_id", "file", "filename", "file_name", "filepath", "file_path", "path", "name", "id"),
@@ -99,7 +99,7 @@ NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """Names of columns by their role, the most telling first; case, spaces, dashes and underscores do not matter."""
 
-NUMBERED = {
+_NUMBERED = {
     "image": re.compile(r"(?:image|img|channel|image_?path|image_?file)_?(\d+)", re.IGNORECASE),
     "mask": re.compile(
         r"(?:mask|seg|segmentation|label_?path|reader|rater|annotator|mask_?path|mask_?file|mask_?reader)_?(\d+)",
@@ -113,7 +113,7 @@ UNKNOWN = {"", "nan", "na", "n/a", "none", "null", "unknown", "anonymous", "anon
 """What stands for a patient where there is none."""
 
 
-class Row(NamedTuple):
+class _Row(NamedTuple):
     """A row of a table: its number in the file, counted from 1, and its fields."""
 
     number: int
@@ -132,7 +132,7 @@ class Table(NamedTuple):
 
     path: Path
     header: tuple[str, ...]
-    rows: list[Row]
+    rows: list[_Row]
     named: bool
 
     def column(self, name: str) -> list[str]:
@@ -168,7 +168,7 @@ def read_table(path: Path, *, known: Mapping[str, str], files: frozenset[str]) -
 
 def _names_a_file(first: Sequence[str], files: frozenset[str]) -> bool:
     """Whether a first row is no header: a field is a file, and none is what columns are called."""
-    words = {_plain(name) for names in NAMES.values() for name in names}
+    words = {_plain(name) for names in _NAMES.values() for name in names}
     return not words & set(map(_plain, first)) and any(field and bare(field) in files for field in first)
 
 
@@ -202,7 +202,7 @@ def roles(table: Table, known: Mapping[str, str]) -> dict[str, list[str]]:
         if role in known:
             found[role] = columns_of(known[role], table.header)
         else:
-            names = dict.fromkeys(map(_plain, NAMES[role]))
+            names = dict.fromkeys(map(_plain, _NAMES[role]))
             found[role] = [plain[name] for name in names if name in plain]
     return found
 
@@ -214,7 +214,7 @@ def says_more(header: Sequence[str]) -> bool:
     others = {_plain(name) for name in header}
     if "mask" in missing and numbered("mask", header):
         return True
-    return any(others & set(map(_plain, NAMES[role])) for role in missing)
+    return any(others & set(map(_plain, _NAMES[role])) for role in missing)
 
 
 def columns_of(given: str, header: Sequence[str]) -> list[str]:
@@ -224,7 +224,7 @@ def columns_of(given: str, header: Sequence[str]) -> list[str]:
 
 def numbered(role: str, header: Sequence[str]) -> list[str]:
     """The columns of a table that are called `image_0`, `image_1` ... or `mask_0`, `mask_1` ..., by their numbers."""
-    found = [(int(match[1]), name) for name in header if (match := NUMBERED[role].fullmatch(name.strip()))]
+    found = [(int(match[1]), name) for name in header if (match := _NUMBERED[role].fullmatch(name.strip()))]
     return [name for _, name in sorted(found)]
 
 
@@ -234,10 +234,12 @@ def _plain(name: str) -> str:
 
 def _text(path: Path) -> str:
     try:
-        if (size := path.stat().st_size) > MAX_BYTES:
-            raise DataError(f"{path} has {size:,} bytes", expected=f"a table of at most {MAX_BYTES:,}", code="DATA-016")
+        if (size := path.stat().st_size) > _MAX_BYTES:
+            raise DataError(
+                f"{path} has {size:,} bytes", expected=f"a table of at most {_MAX_BYTES:,}", code="DATA-016"
+            )
         content = read_file(path)
-        encoding = next((name for mark, name in MARKS.items() if content.startswith(mark)), "utf-8")
+        encoding = next((name for mark, name in _MARKS.items() if content.startswith(mark)), "utf-8")
         text = content.decode(encoding)
     except OSError as error:
         raise_shortage(error, reading=path)
@@ -258,18 +260,18 @@ def _encoding(path: Path, why: str) -> DataError:
     )
 
 
-def _parsed(path: Path, text: str) -> list[Row]:
+def _parsed(path: Path, text: str) -> list[_Row]:
     """The rows with something in them."""
-    said = SAID.match(text)
+    said = _SAID.match(text)
     text = text[said.end() :] if said else text
     delimiter = said[1] if said else _delimiter(text, spaces=path.suffix.lower() == ".txt")
     if delimiter == " ":
         fields = [line.split() for line in text.splitlines()]
-        return [Row(number, tuple(row)) for number, row in enumerate(fields, start=1) if row]
+        return [_Row(number, tuple(row)) for number, row in enumerate(fields, start=1) if row]
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         return [
-            Row(reader.line_num + bool(said), tuple(map(from_cell, row)))
+            _Row(reader.line_num + bool(said), tuple(map(from_cell, row)))
             for row in reader
             if any(field.strip() for field in row)
         ]
@@ -299,7 +301,9 @@ class _Fit(NamedTuple):
 
 def _fit(text: str, delimiter: str) -> _Fit:
     try:
-        rows = [row for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), LOOKED_AT) if row]
+        rows = [
+            row for row in islice(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), _LOOKED_AT) if row
+        ]
     except csv.Error:
         return _Fit(0, 0)
     width = len(rows[0]) if rows else 0

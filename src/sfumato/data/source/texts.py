@@ -11,14 +11,14 @@ from sfumato.data.source.listing import Entry
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 
-BEGINNING = 2**16
+_BEGINNING = 2**16
 """Bytes of a text that are looked at."""
 
-SHEETS = (".xlsx", ".xls", ".ods")
-SHOWN = 3
+_SHEETS = (".xlsx", ".xls", ".ods")
+_SHOWN = 3
 """Spreadsheets that a line names."""
 
-FIRST = re.compile(rb"^\s*\"?([^\s,;\"]+)", re.MULTILINE)
+_FIRST = re.compile(rb"^\s*\"?([^\s,;\"]+)", re.MULTILINE)
 """The first word of each line."""
 
 
@@ -38,9 +38,9 @@ def about_texts(others: Sequence[Entry], images: Sequence[Entry]) -> Iterator[st
                 f"what {count} {kind} files say is not read; to use it, write a CSV table with the columns image and "
                 "label (and patient, ...) beside the images"
             )
-    if sheets := [entry.name for entry in others if entry.name.lower().endswith(SHEETS)]:
+    if sheets := [entry.name for entry in others if entry.name.lower().endswith(_SHEETS)]:
         yield (
-            f"spreadsheets are not read ({', '.join(sheets[:SHOWN])}): a sheet about the images, saved as CSV (UTF-8) "
+            f"spreadsheets are not read ({', '.join(sheets[:_SHOWN])}): a sheet about the images, saved as CSV (UTF-8) "
             "beside them, is, or wherever it lies with --labels FILE.csv"
         )
     if len(texts) == 1 and not each and _names_images(texts[0], {*stems, *(entry.name for entry in images)}):
@@ -54,7 +54,7 @@ def _names_images(entry: Entry, names: set[str]) -> bool:
         return False
     try:
         with open_file(target.path) as file:
-            words = FIRST.findall(file.read(BEGINNING))
+            words = _FIRST.findall(file.read(_BEGINNING))
     except OSError as error:
         raise_shortage(error, reading=target.path)
         return False

@@ -19,16 +19,16 @@ from sfumato.data.source.picture import Picture
 from sfumato.data.source.ways import way
 from sfumato.errors import DataError, listed
 
-SERIES = 4
+_SERIES = 4
 """Folders of the same names that are compared; where there are more, they are of patients, visits or channels."""
 
-SAMPLE = 3
+_SAMPLE = 3
 """Pictures of each that are compared."""
 
-CORRELATION = 0.98
+_CORRELATION = 0.98
 """Pictures of 8 bits that are the same but for a loss in storage correlate at least so much in brightness."""
 
-Series = list[Picture]
+_Series = list[Picture]
 
 
 def refuse_trees(images: Sequence[Picture], masks: Sequence[Picture]) -> None:
@@ -54,18 +54,18 @@ def refuse_trees(images: Sequence[Picture], masks: Sequence[Picture]) -> None:
         )
 
 
-def _alike(images: Sequence[Picture]) -> Iterator[tuple[Series, Series]]:
+def _alike(images: Sequence[Picture]) -> Iterator[tuple[_Series, _Series]]:
     """Pairs of series, each a folder and an ending, whose pictures have the same names and other endings."""
-    series = defaultdict[tuple[tuple[str, ...], str], Series](list)
+    series = defaultdict[tuple[tuple[str, ...], str], _Series](list)
     for picture in images:
         if is_picture(picture.entry):
             series[picture.entry.parts[:-1], _ending(picture)].append(picture)
-    named = defaultdict[frozenset[str], list[Series]](list)
+    named = defaultdict[frozenset[str], list[_Series]](list)
     for one in series.values():
         if len(one) > 1:
             named[frozenset(picture.stem for picture in one)].append(one)
     for group in named.values():
-        if len(group) <= SERIES:
+        if len(group) <= _SERIES:
             yield from (two for two in combinations(group, 2) if len({_ending(one[0]) for one in two}) > 1)
 
 
@@ -73,10 +73,10 @@ def _ending(picture: Picture) -> str:
     return splitext(picture.entry.name)[1].lower()  # noqa: PTH122 - a Path for each of 100,000 files is slow
 
 
-def _show_the_same(one: Series, other: Series) -> bool:
+def _show_the_same(one: _Series, other: _Series) -> bool:
     """Whether a few pictures of two series are the same, and differ among themselves."""
     named = {picture.stem: picture for picture in other}
-    some = one[:: -(-len(one) // SAMPLE)]
+    some = one[:: -(-len(one) // _SAMPLE)]
     try:
         pairs = [[read_image(picture.entry.locator) for picture in (a, named[a.stem])] for a in some]
     except DataError:
@@ -92,10 +92,10 @@ def _is_same(one: Pixels, other: Pixels) -> bool:
     grey, again = one.mean(2).ravel(), other.mean(2).ravel()
     if one.dtype != np.uint8 or not grey.std() or not again.std():
         return bool((one == other).all())
-    return float(np.corrcoef(grey, again)[0, 1]) >= CORRELATION
+    return float(np.corrcoef(grey, again)[0, 1]) >= _CORRELATION
 
 
-def _way(series: Series, other: Series, masks: Sequence[Picture]) -> str:
+def _way(series: _Series, other: _Series, masks: Sequence[Picture]) -> str:
     """The patterns of one of two series, and of its masks: those of its folders or ending, where some are."""
     own = set(series[0].entry.parts[:-1]) - set(other[0].entry.parts[:-1])
     ending = _ending(series[0])

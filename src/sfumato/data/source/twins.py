@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from sfumato.data.source.listing import Entry, Listing, Parts
 from sfumato.wording import counted
 
-WITHIN = 2
+_WITHIN = 2
 """Folders at most in which a second one lies."""
 
 
@@ -42,7 +42,7 @@ def without_twins(listing: Listing) -> Listing:
 
 def _without_outer(folder: Parts) -> Iterator[Parts]:
     """The path of a folder without one or two of the folders in which it lies."""
-    for count in range(1, WITHIN + 1):
+    for count in range(1, _WITHIN + 1):
         for start in range(len(folder) - count):
             yield folder[:start] + folder[start + count :]
 

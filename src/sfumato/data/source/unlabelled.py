@@ -23,18 +23,18 @@ HELD = {word for word, split in SPLITS.items() if split != "train"} | {
 """Words in the names of folders of images whose masks may be held back."""
 
 
-ENCRYPTED = re.compile(r"encrypt(?:ed)?$", re.IGNORECASE)
+_ENCRYPTED = re.compile(r"encrypt(?:ed)?$", re.IGNORECASE)
 
 
 def without_encrypted(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
     """The files without those that are called encrypted, and a note on these."""
-    left = [entry for entry in entries if ENCRYPTED.search(entry.stem)]
+    left = [entry for entry in entries if _ENCRYPTED.search(entry.stem)]
     if not left or len(left) == len(entries):
         return list(entries), []
     note = (
         f"files that are called encrypted, not used: {told_files(left)}; --images and --masks with a pattern name them"
     )
-    return [entry for entry in entries if not ENCRYPTED.search(entry.stem)], [note]
+    return [entry for entry in entries if not _ENCRYPTED.search(entry.stem)], [note]
 
 
 def without_unlabelled(matched: Matched, images: Sequence[Picture]) -> tuple[Matched, list[str]]:

@@ -26,18 +26,18 @@ TEXTS = (".txt", ".csv", ".tsv", ".json", ".geojson", ".xml", ".yaml", ".yml", "
          ".svg", ".roi")  # fmt: skip
 """What may have the name of an image, and is no picture of it."""
 
-LOOKED_AT = 8
+_LOOKED_AT = 8
 """Texts that are looked at."""
 
-BEGINNING = 2**16
+_BEGINNING = 2**16
 """Bytes of a text that are looked at."""
 
-SHOWN = 8
+_SHOWN = 8
 """Variables that are named."""
 
-NUMBER = rb"(?:0|1|0?\.\d+|[01]\.\d*)(?:[eE]-?\d+)?"
-POLYGON = re.compile(rb"^\d+(?:[ \t]+%b){6,}[ \t]*$" % NUMBER)
-BOX = re.compile(rb"^\d+(?:[ \t]+%b){4,5}[ \t]*$" % NUMBER)
+_NUMBER = rb"(?:0|1|0?\.\d+|[01]\.\d*)(?:[eE]-?\d+)?"
+POLYGON = re.compile(rb"^\d+(?:[ \t]+%b){6,}[ \t]*$" % _NUMBER)
+BOX = re.compile(rb"^\d+(?:[ \t]+%b){4,5}[ \t]*$" % _NUMBER)
 """Lines of YOLO: a class, and corners or a box as shares of the image."""
 
 
@@ -100,7 +100,7 @@ def without_yolo(images: Sequence[Entry], others: Sequence[Entry]) -> tuple[list
     texts = [entry for entry in _named_alike(images, others) if entry.name.lower().endswith(".txt")]
     if 2 * len(texts) <= len(images):
         return list(others), []
-    looked = [lines for entry in texts[:: -(-len(texts) // LOOKED_AT)] if (lines := _lines(entry))]
+    looked = [lines for entry in texts[:: -(-len(texts) // _LOOKED_AT)] if (lines := _lines(entry))]
     if looked and all(POLYGON.match(line) for lines in looked for line in lines):
         raise DataError(
             f"contours found, not read: {counted(len(texts), 'file')} of YOLO polygons, and no mask:\n"
@@ -133,7 +133,7 @@ def told_inside(entry: Entry) -> str:
         raise_shortage(error, reading=target.path)
         return ""
     named = [f"{name} {' x '.join(map(str, shape))}" for name, shape, _ in found]
-    return f"{entry.name} holds {', '.join(named[:SHOWN])}{' ...' if len(named) > SHOWN else ''}"
+    return f"{entry.name} holds {', '.join(named[:_SHOWN])}{' ...' if len(named) > _SHOWN else ''}"
 
 
 def _way(entry: Entry) -> str:
@@ -166,10 +166,10 @@ def _lines(entry: Entry) -> list[bytes]:
         return []
     try:
         with open_file(target.path) as file:
-            content = file.read(BEGINNING)
+            content = file.read(_BEGINNING)
     except OSError as error:
         raise_shortage(error, reading=target.path)
         return []
     lines = content.splitlines()
-    whole = lines[:-1] if len(content) == BEGINNING else lines
+    whole = lines[:-1] if len(content) == _BEGINNING else lines
     return [line.strip() for line in whole if line.strip()]

@@ -27,7 +27,7 @@ from sfumato.data.mask import count_values, is_soft
 from sfumato.data.source.found import Found, Hints
 from sfumato.errors import DataError
 
-SAMPLE = 24
+_SAMPLE = 24
 """Masks that are looked at."""
 
 BACKGROUND = "background"
@@ -41,7 +41,7 @@ COUNTS, LARGE = 3, 8
 MANY, MOST = 20, 5000
 """So many values of a set that do not count from 1 in each mask, as where images were cut; so many no mask has."""
 
-WHITE = 255
+_WHITE = 255
 """The only value but 0 of most masks: then no more of them are read."""
 
 ONE_AREA = 0.9
@@ -153,7 +153,7 @@ def _with_role(found: Found, role: str) -> Found:
 def sampled_masks(found: Found) -> Iterator[Integer[np.ndarray, "h w"]]:
     """Some of the files of masks, spread over all; what cannot be read is told when it is decoded."""
     files = [part.locator for case in found.cases for mask in case.masks for part in parts_of(mask) if not part.role]
-    for locator in files[:: max(1, len(files) // SAMPLE)][:SAMPLE]:
+    for locator in files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE]:
         try:
             yield read_mask(locator)
         except DataError:
@@ -167,7 +167,7 @@ def _numbers_of_objects(found: Found) -> int:
     masks, touching = list[list[Area]](), list[bool]()
     for raw in sampled_masks(found):
         values = [value for value in np.unique(raw).tolist() if value]
-        if values == [WHITE] or len(values) > MOST or min(values, default=1) < 0 or is_soft(count_values(raw)):
+        if values == [_WHITE] or len(values) > MOST or min(values, default=1) < 0 or is_soft(count_values(raw)):
             return 0
         if values:
             masks.append(_areas(raw, values))

@@ -38,13 +38,13 @@ from sfumato.errors import DataError, listed, raise_together
 IN_TIME = re.compile(r"(?:^|[ _.-])(?:4d|(?:half[ _-]?)?sequence|seq|cine|movie|video|all[ _-]?frames)$", re.IGNORECASE)
 """How names of volumes end that hold all points in time."""
 
-SHOWN = 10
+_SHOWN = 10
 """Remarks on volumes that are told; the others are counted."""
 
 NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
 
 
-class Scan(NamedTuple):
+class _Scan(NamedTuple):
     """A case whose files are volumes.
 
     Attributes:
@@ -127,7 +127,7 @@ def cut(
         DataError: as for `find_in_volumes`.
     """
     frame = hints.component if isinstance(hints.component, int) else None
-    scans, frames, problems = list[Scan](), list[cine.Frames](), list[DataError]()
+    scans, frames, problems = list[_Scan](), list[cine.Frames](), list[DataError]()
     for case in arranged.cases:
         try:
             scan = _scan(case, hints, headers, channels)
@@ -161,11 +161,11 @@ def cut(
     )
 
 
-def _numbered(scans: Sequence[Scan], hints: Hints) -> Numbered:
+def _numbered(scans: Sequence[_Scan], hints: Hints) -> Numbered:
     return one_numbering([header for scan in scans for header in scan.masks.values()], hints)
 
 
-def _with_values(scan: Scan, numbered: Numbered) -> Scan:
+def _with_values(scan: _Scan, numbered: Numbered) -> _Scan:
     """A case whose masks have the values of the set."""
     if not numbered.names:
         return scan
@@ -173,13 +173,13 @@ def _with_values(scan: Scan, numbered: Numbered) -> Scan:
     return scan._replace(laid=laid)
 
 
-def _told_channels(scans: Sequence[Scan]) -> list[str]:
+def _told_channels(scans: Sequence[_Scan]) -> list[str]:
     once = {scan.case.image: scan for scan in scans}.values()
     values = [len(scan.components) for scan in once if len(scan.components) > 1]
     return components.told(values, sum(scan.stacked is not None for scan in once))
 
 
-def _scan(case: Case, hints: Hints, headers: Mapping[str, Header], named: int) -> Scan:
+def _scan(case: Case, hints: Hints, headers: Mapping[str, Header], named: int) -> _Scan:
     """The headers of a case, which must lie on one grid."""
 
     def header(locator: str) -> Header:
@@ -200,9 +200,9 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, Header], named: int) -
     check_channels({case.image: image, **dict(zip(case.channels, channels, strict=True))}, masks)
     stacked = None if channels else components.channels_along(image, masks.values(), hints.component)
     if stacked:
-        return Scan(case, image, masks, dict.fromkeys(masks, Laid()), stacked=stacked)
+        return _Scan(case, image, masks, dict.fromkeys(masks, Laid()), stacked=stacked)
     laid = {locator: _laid(Path(case.image), Path(locator), found) for locator, found in masks.items()}
-    return Scan(case, image, masks, laid, values)
+    return _Scan(case, image, masks, laid, values)
 
 
 def _other_components(case: Case, image: Header, channels: Sequence[Header]) -> DataError:
@@ -216,7 +216,7 @@ def _other_components(case: Case, image: Header, channels: Sequence[Header]) -> 
     )
 
 
-def _by_frames(scan: Scan, frames: cine.Frames, *, alone: bool) -> list[Scan]:
+def _by_frames(scan: _Scan, frames: cine.Frames, *, alone: bool) -> list[_Scan]:
     """A scan for each frame, or the one that a person chose, which keeps its name."""
     case, digits = scan.case, max(2, len(str(frames.total - 1)))
     return [
@@ -239,7 +239,7 @@ def _nothing_drawn(cases: Sequence[Case]) -> DataError:
     )
 
 
-def _refuse_masks_as_images(scans: Sequence[Scan]) -> None:
+def _refuse_masks_as_images(scans: Sequence[_Scan]) -> None:
     """Refuse masks that are stored as images, and were taken for such beside others: a generator would make them.
 
     Raises:
@@ -290,7 +290,7 @@ def _check_mask(locator: str, header: Header, image: str, behind: Header) -> Non
         )
 
 
-def _patients(scans: list[Scan]) -> tuple[list[Scan], list[str]]:
+def _patients(scans: list[_Scan]) -> tuple[list[_Scan], list[str]]:
     """Folders that hold one volume each are no classes: they are patients. So are numbers of which most hold one."""
     labels = [label for label, _ in {(scan.case.label, scan.case.image) for scan in scans}]
     folders = Counter(label for label in labels if label is not None)
@@ -304,11 +304,11 @@ def _patients(scans: list[Scan]) -> tuple[list[Scan], list[str]]:
     return named, [f"folders with {each} are no classes: {len(folders)}"]
 
 
-def _common_axis(scans: Sequence[Scan]) -> Axis:
+def _common_axis(scans: Sequence[_Scan]) -> Axis:
     return Counter(thickest_axis(scan.header) for scan in scans).most_common(1)[0][0]
 
 
-def _planes(scan: Scan, axis: Axis) -> list[Case]:
+def _planes(scan: _Scan, axis: Axis) -> list[Case]:
     case = scan.case
     parts = [f"/{component}" for component in scan.components] or [""]
     if scan.stacked:
@@ -337,7 +337,7 @@ def _planes(scan: Scan, axis: Axis) -> list[Case]:
     ]
 
 
-def _at(scan: Scan, mask: str, plane: tuple[Axis, int], offsets: Mapping[str, int]) -> str:
+def _at(scan: _Scan, mask: str, plane: tuple[Axis, int], offsets: Mapping[str, int]) -> str:
     """The planes of a mask's files that lie on a plane of the image; contours are followed by it."""
     axis, number = plane
     parts = list[Part]()
@@ -358,7 +358,7 @@ def _offset(image: str, mask: str, header: Header, axis: Axis) -> int:
     return seg_offset(Path(image), Path(mask), axis)
 
 
-def _notes(scans: Sequence[Scan], cases: Sequence[Case], axis: Axis, *, chosen: bool) -> list[str]:
+def _notes(scans: Sequence[_Scan], cases: Sequence[Case], axis: Axis, *, chosen: bool) -> list[str]:
     notes = []
     if len(cases) > len(scans):
         files = {scan.case.image: scan for scan in scans}
@@ -370,17 +370,21 @@ def _notes(scans: Sequence[Scan], cases: Sequence[Case], axis: Axis, *, chosen: 
     once = {scan.case.image: scan for scan in scans}.values()
     said = Counter(note for scan in once for header in (scan.header, *scan.masks.values()) for note in header.notes)
     said.update(laid.note for scan in once for laid in scan.laid.values() if laid.note)
-    shown = [f"{note} ({count} volumes)" if count > 1 else note for note, count in said.most_common(SHOWN)]
-    return [*notes, *shown, *([f"... and {len(said) - SHOWN} more remarks of this kind"] if len(said) > SHOWN else [])]
+    shown = [f"{note} ({count} volumes)" if count > 1 else note for note, count in said.most_common(_SHOWN)]
+    return [
+        *notes,
+        *shown,
+        *([f"... and {len(said) - _SHOWN} more remarks of this kind"] if len(said) > _SHOWN else []),
+    ]
 
 
-def _modality(scans: Iterable[Scan]) -> str | None:
+def _modality(scans: Iterable[_Scan]) -> str | None:
     """What made the volumes, where all that say so agree."""
     said = {scan.header.modality for scan in scans if scan.header.modality}
     return said.pop() if len(said) == 1 else None
 
 
-def _mask_names(scans: Iterable[Scan]) -> dict[int, str]:
+def _mask_names(scans: Iterable[_Scan]) -> dict[int, str]:
     """Names of the labels, where the volumes that have them agree."""
     names: dict[int, set[str]] = defaultdict(set)
     for scan in scans:

@@ -17,7 +17,7 @@ from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import common_start, pattern
 from sfumato.errors import DataError, UsageError
 
-Patterns = tuple[str, str]
+_Patterns = tuple[str, str]
 
 
 def with_reader(ways: Sequence[str]) -> str:
@@ -44,12 +44,12 @@ def is_like(mask: Owned, other: Owned) -> bool:
     return (mask.folder, mask.rest) == (other.folder, other.rest)
 
 
-def flags(patterns: Patterns) -> str:
+def flags(patterns: _Patterns) -> str:
     """Patterns as they are typed."""
     return f"--images '{patterns[0]}' --masks '{patterns[1]}'"
 
 
-def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[Patterns]:
+def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[_Patterns]:
     """Patterns that may fit images and masks: with {id} in their names, or in a folder of both too."""
     places = [(_below(image, mask.entry), mask.entry.parts) for image, mask in pairs]
     names = {_names(image, mask) for image, mask in pairs}
@@ -66,18 +66,18 @@ def _patterns(pairs: Sequence[tuple[str, Owned]]) -> Iterator[Patterns]:
         yield _joined(cases, both)
 
 
-def _joined(folders: Sequence[Sequence[str]], names: Patterns) -> Patterns:
+def _joined(folders: Sequence[Sequence[str]], names: _Patterns) -> _Patterns:
     image, mask = ("/".join((*parts, name)) for parts, name in zip(folders, names, strict=True))
     return image, mask
 
 
-def _names(image: str, mask: Owned) -> Patterns:
+def _names(image: str, mask: Owned) -> _Patterns:
     """The names of an image and its mask, with what they have in common as {id}."""
     found = patterns_of(image, mask) or (image, mask.entry.name)
     return Path(found[0]).name, Path(found[1]).name
 
 
-def _give(both: Patterns, owned: Mapping[str, Sequence[Owned]], pairs: Sequence[tuple[str, Owned]]) -> bool:
+def _give(both: _Patterns, owned: Mapping[str, Sequence[Owned]], pairs: Sequence[tuple[str, Owned]]) -> bool:
     """Whether patterns give these pairs and no others, among all images and masks."""
     images = [Entry(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
     entries = [*images, *(mask.entry for masks in owned.values() for mask in masks)]

@@ -25,22 +25,22 @@ from sfumato.data.source.picture import Picture
 from sfumato.data.source.proposed import flags_for_pairs
 from sfumato.errors import DataError, listed
 
-SAMPLE = 4
+_SAMPLE = 4
 """Files of a series that are read."""
 
-SERIES = 48
+_SERIES = 48
 """Series that are looked at; where there are more, they are no habit of naming."""
 
-FEW = 8
+_FEW = 8
 """Up to so many whole numbers are values of a picture of masks; of a label volume, four times as many."""
 
-STRUCTURES = 1024
+_STRUCTURES = 1024
 """Up to so many whole numbers are those of the structures of an atlas, where these are in patches."""
 
 IN_PATCHES = 0.5
 """Share of the neighbours of one value among all that are not background; of images it is a tenth of that."""
 
-SOFT = 0.98
+_SOFT = 0.98
 """Share of the pixels near black and white in masks that were blurred by JPEG."""
 
 
@@ -48,7 +48,7 @@ LAST_WORD = re.compile(r"(.+)[ _.-]([^\W_]*[^\W\d_][^\W_]*)")
 """A name, and the word at its end, which may have digits: `C0`."""
 
 
-class Seen(NamedTuple):
+class _Seen(NamedTuple):
     """Images, masks, and the patterns of the masks."""
 
     images: list[Picture]
@@ -56,17 +56,17 @@ class Seen(NamedTuple):
     told: str = ""
 
 
-class Series(NamedTuple):
+class _Series(NamedTuple):
     """Files that are called alike; `stems` are what their names have in common with those of other series."""
 
     pictures: dict[str, Picture]
 
-    def begins(self, other: "Series") -> bool:
+    def begins(self, other: "_Series") -> bool:
         """Whether most of its files are called like files of another series."""
         return 2 * len(self.pictures.keys() & other.pictures.keys()) > len(self.pictures)
 
 
-def masks_by_pixels(pictures: Sequence[Picture]) -> Seen:
+def masks_by_pixels(pictures: Sequence[Picture]) -> _Seen:
     """Sort pictures into images and masks where their names say nothing.
 
     Raises:
@@ -75,16 +75,16 @@ def masks_by_pixels(pictures: Sequence[Picture]) -> Seen:
     """
     for ways in (_by_ending, _by_word, _by_name, _by_folder, _by_last_word):
         series = ways(pictures)
-        masks = _masks_among(series) if 1 < len(series) <= SERIES else []
+        masks = _masks_among(series) if 1 < len(series) <= _SERIES else []
         if masks:
             seen = _sorted(pictures, masks, nameless=ways is _by_name)
             return seen if ways is not _by_last_word else seen._replace(masks=list(map(_without_last_word, seen.masks)))
     _refuse_masks_as_class(pictures)
     _refuse_masks_by_name(pictures)
-    return Seen(list(pictures), [])
+    return _Seen(list(pictures), [])
 
 
-def _sorted(pictures: Sequence[Picture], masks: Sequence[Series], *, nameless: bool) -> Seen:
+def _sorted(pictures: Sequence[Picture], masks: Sequence[_Series], *, nameless: bool) -> _Seen:
     chosen = {picture.entry.locator for series in masks for picture in series.pictures.values()}
     images = [
         picture._replace(nested=picture.nested or nameless)  # a folder for each case is a patient's
@@ -101,10 +101,10 @@ def _sorted(pictures: Sequence[Picture], masks: Sequence[Series], *, nameless: b
         )
         for picture in drawn
     ]
-    return Seen(images, roles, told_files([picture.entry for picture in drawn]))
+    return _Seen(images, roles, told_files([picture.entry for picture in drawn]))
 
 
-def _masks_among(series: Mapping[object, Series]) -> list[Series]:
+def _masks_among(series: Mapping[object, _Series]) -> list[_Series]:
     """Series of few values whose files are called like those of a series of many."""
     partners = {
         key: _partners(one, [other for name, other in series.items() if name != key]) for key, one in series.items()
@@ -120,7 +120,7 @@ def _masks_among(series: Mapping[object, Series]) -> list[Series]:
     ]
 
 
-def _partners(one: Series, others: Sequence[Series]) -> list[Series]:
+def _partners(one: _Series, others: Sequence[_Series]) -> list[_Series]:
     """Series whose names one has: a single one each, or parts that have most of them together."""
     if whole := [other for other in others if one.begins(other)]:
         return whole
@@ -129,11 +129,11 @@ def _partners(one: Series, others: Sequence[Series]) -> list[Series]:
     return parts if 2 * len(one.pictures.keys() & named) > len(one.pictures) else []
 
 
-def _by_folder(pictures: Sequence[Picture]) -> dict[object, Series]:
+def _by_folder(pictures: Sequence[Picture]) -> dict[object, _Series]:
     return _grouped((picture.entry.parts[:-1], picture.stem, picture) for picture in pictures)
 
 
-def _by_ending(pictures: Sequence[Picture]) -> dict[object, Series]:
+def _by_ending(pictures: Sequence[Picture]) -> dict[object, _Series]:
     """By ending, as `a.jpg` and `a.png`: the names of a series are their paths without it."""
     return _grouped(
         (Path(picture.entry.name).suffix.lower(), "/".join((*picture.entry.parts[:-1], picture.stem)), picture)
@@ -141,7 +141,7 @@ def _by_ending(pictures: Sequence[Picture]) -> dict[object, Series]:
     )
 
 
-def _by_word(pictures: Sequence[Picture]) -> dict[object, Series]:
+def _by_word(pictures: Sequence[Picture]) -> dict[object, _Series]:
     """By the word behind the name of another file, as `a` and `a_lesion`; in its folder unless names are unique."""
     alone = len({picture.stem for picture in pictures}) == len(pictures)
 
@@ -158,7 +158,7 @@ def _by_word(pictures: Sequence[Picture]) -> dict[object, Series]:
     return _grouped(map(split, pictures))
 
 
-def _by_last_word(pictures: Sequence[Picture]) -> dict[object, Series]:
+def _by_last_word(pictures: Sequence[Picture]) -> dict[object, _Series]:
     """By the last word of names, wherever they lie, as `train/1_C0`, `train/1_T2` and `train_gd/1_gd`."""
     named = ((LAST_WORD.fullmatch(picture.stem), picture) for picture in pictures)
     return _grouped((found[2].lower(), found[1], picture) for found, picture in named if found)
@@ -169,17 +169,17 @@ def _without_last_word(picture: Picture) -> Picture:
     return picture._replace(stem=found[1]) if found else picture
 
 
-def _by_name(pictures: Sequence[Picture]) -> dict[object, Series]:
+def _by_name(pictures: Sequence[Picture]) -> dict[object, _Series]:
     """By the whole name, where it comes again in many folders: a file of each kind in the folder of each case."""
     named = _grouped((picture.stem.lower(), "/".join(picture.entry.parts[:-1]), picture) for picture in pictures)
     return {name: series for name, series in named.items() if len(series.pictures) > 1}
 
 
-def _grouped(sorted_pictures: object) -> dict[object, Series]:
+def _grouped(sorted_pictures: object) -> dict[object, _Series]:
     groups: dict[object, dict[str, Picture]] = defaultdict(dict)
     for key, stem, picture in sorted_pictures:  # type: ignore[attr-defined]
         groups[key][stem] = picture
-    return {key: Series(members) for key, members in groups.items()}
+    return {key: _Series(members) for key, members in groups.items()}
 
 
 def looks_like_masks(pictures: Sequence[Picture]) -> bool | None:
@@ -206,8 +206,8 @@ def _looked_at(pictures: Sequence[Picture]) -> list[bool | None]:
 
 def _looked(entries: Sequence[Entry]) -> list[bool | None]:
     """What a few of the files look like."""
-    step = max(1, len(entries) // SAMPLE)
-    return [_is_like_a_mask(entry.locator) for entry in entries[::step][:SAMPLE]]
+    step = max(1, len(entries) // _SAMPLE)
+    return [_is_like_a_mask(entry.locator) for entry in entries[::step][:_SAMPLE]]
 
 
 def _is_like_a_mask(locator: str) -> bool | None:
@@ -219,7 +219,7 @@ def _is_like_a_mask(locator: str) -> bool | None:
     except DataError:
         return None
     if not in_volume and values.shape[2] == 3:
-        if (values.max(2).astype(int) - values.min(2) > FEW).any():
+        if (values.max(2).astype(int) - values.min(2) > _FEW).any():
             return _has_few_colours(values)
         values = values[..., 0]
     if values.dtype.kind == "f" and (not np.isfinite(values).all() or (values != np.rint(values)).any()):
@@ -227,12 +227,12 @@ def _is_like_a_mask(locator: str) -> bool | None:
     distinct = np.unique(values)
     if len(distinct) == 1:
         return None
-    if distinct[0] >= 0 and len(distinct) <= (4 * FEW if in_volume else FEW):
+    if distinct[0] >= 0 and len(distinct) <= (4 * _FEW if in_volume else _FEW):
         return True
-    if in_volume and distinct[0] >= 0 and len(distinct) <= STRUCTURES:
+    if in_volume and distinct[0] >= 0 and len(distinct) <= _STRUCTURES:
         return _is_in_patches(values)
     near = (values <= 15) | (values >= 240)
-    return bool(not in_volume and values.dtype == np.uint8 and near.mean() >= SOFT and (values >= 240).any())
+    return bool(not in_volume and values.dtype == np.uint8 and near.mean() >= _SOFT and (values >= 240).any())
 
 
 def _is_in_patches(values: np.ndarray) -> bool:
@@ -248,13 +248,13 @@ def _is_in_patches(values: np.ndarray) -> bool:
 
 def _has_few_colours(values: np.ndarray) -> bool:
     """Whether a picture has a colour for each of few classes; a few of its pixels tell most photographs."""
-    return all(len(np.unique(some.reshape(-1, 3), axis=0)) <= FEW for some in (values[::16, ::16], values))
+    return all(len(np.unique(some.reshape(-1, 3), axis=0)) <= _FEW for some in (values[::16, ::16], values))
 
 
 def _refuse_masks_by_name(pictures: Sequence[Picture]) -> None:
     """Refuse files that have one name in the folder of each case, and few values, beside others that have many."""
     series = {name: one for name, one in _by_name(pictures).items() if len(one.pictures) > 2}
-    if not 1 < len(series) <= SERIES:
+    if not 1 < len(series) <= _SERIES:
         return
     looked = {name: looks_like_masks(list(one.pictures.values())) for name, one in series.items()}
     masks = [name for name, found in looked.items() if found]
@@ -285,7 +285,7 @@ def _refuse_masks_as_class(pictures: Sequence[Picture]) -> None:
     folders: dict[tuple[str, ...], list[Picture]] = defaultdict(list)
     for picture in pictures:
         folders[picture.group[: common + 1]].append(picture)
-    if not 1 < len(folders) <= SERIES:
+    if not 1 < len(folders) <= _SERIES:
         return
     looked = {folder: looks_like_masks(members) for folder, members in folders.items()}
     masks = [folder for folder, found in looked.items() if found]

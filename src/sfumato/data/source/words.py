@@ -26,7 +26,7 @@ MASKS = _words(
 )
 NO_FOLDERS = _words("msk")
 """What says a mask at the end of a name, as in BIDS; a folder of it may be one of muscles and bones."""
-LINES = _words("centerline centreline")
+_LINES = _words("centerline centreline")
 """What is drawn in volumes too; it also says what is drawn."""
 READERS = _words("expert experts rater raters reader readers annotator annotators observer observers grader graders")
 IMAGES = _words(
@@ -123,7 +123,7 @@ JOINED = {
     ("without", "borders"): "borders",
 }
 CHUNK = re.compile(r"[^\W_]+")
-PIECE = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+_PIECE = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 KNOWN = MASKS | READERS | IMAGES | VIEWS | MODALITIES
 
@@ -159,7 +159,7 @@ def tokens(name: str) -> tuple[Token, ...]:
         else:
             found += [
                 Token(piece[0].lower(), chunk.start() + piece.start(), chunk.start() + piece.end())
-                for piece in PIECE.finditer(chunk[0])
+                for piece in _PIECE.finditer(chunk[0])
             ]
     return tuple(_joined(found))
 
@@ -261,7 +261,7 @@ def says_mask(name: str, *, anywhere: bool = False) -> bool:
     """Whether a name says that it is that of a mask, by a word at one of its ends or anywhere."""
     if without_mask_words(name):
         return True
-    return anywhere and any(token.text in MASKS | LINES for token in tokens(name)[1:])
+    return anywhere and any(token.text in MASKS | _LINES for token in tokens(name)[1:])
 
 
 def shared_stem(name: str) -> str:
@@ -272,7 +272,7 @@ def shared_stem(name: str) -> str:
     return plain[0] if plain else stem
 
 
-class Folder(NamedTuple):
+class _Folder(NamedTuple):
     """What the name of a folder says.
 
     Attributes:
@@ -289,7 +289,7 @@ class Folder(NamedTuple):
 
 
 @lru_cache(maxsize=8192)
-def read_folder(name: str) -> Folder:
+def read_folder(name: str) -> _Folder:
     """What the name of a folder says about the files in it."""
     words = [token.text for token in tokens(name) if token.number is None]
     numbered = len(words) < len(tokens(name))
@@ -301,16 +301,16 @@ def read_folder(name: str) -> Folder:
     reads = any(word in READERS for word in words)
     images = [word in IMAGES for word in words]
     if any(masks) and known:
-        return Folder("mask", certain=True, split=split)
+        return _Folder("mask", certain=True, split=split)
     if any(images) and known and not reads:
-        return Folder("image", certain=True, split=split, numbered=numbered)
+        return _Folder("image", certain=True, split=split, numbered=numbered)
     if masks and (masks[0] or masks[-1]):
-        return Folder("mask", certain=False, split=split)
+        return _Folder("mask", certain=False, split=split)
     if reads and (numbered or len(words) > 1):
-        return Folder("mask", certain=False, split=split)
+        return _Folder("mask", certain=False, split=split)
     if images and (images[0] or images[-1]):
-        return Folder("image", certain=False, split=split, numbered=numbered)
-    return Folder("", certain=bool(split), split=split)
+        return _Folder("image", certain=False, split=split, numbered=numbered)
+    return _Folder("", certain=bool(split), split=split)
 
 
 @lru_cache(maxsize=8192)

@@ -35,7 +35,7 @@ size 12345
 """
 
 
-class Pair(NamedTuple):
+class _Pair(NamedTuple):
     """The files of a case."""
 
     image: Path
@@ -55,7 +55,7 @@ class Plant(NamedTuple):
     kind: str
     code: str | None
     about: str
-    plant: Callable[[Pair, Pair], Path]
+    plant: Callable[[_Pair, _Pair], Path]
 
 
 def make_messy(folder: Path, *, cases: int = 60, size: int = 64, seed: int = 0) -> None:
@@ -87,21 +87,21 @@ def make_messy(folder: Path, *, cases: int = 60, size: int = 64, seed: int = 0) 
     (folder / "defects.json").write_text(json.dumps(defects, indent=1), encoding="utf-8")
 
 
-def _place(drawn: Path, folder: Path, index: int, split: str) -> Pair:
+def _place(drawn: Path, folder: Path, index: int, split: str) -> _Pair:
     name = f"{index:06d}.png"
-    pair = Pair(folder / split / "images" / name, folder / split / "masks" / name)
+    pair = _Pair(folder / split / "images" / name, folder / split / "masks" / name)
     for path, source in zip(pair, (drawn / "images", drawn / "masks" / "reader_0"), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         (source / name).rename(path)
     return pair
 
 
-def _area(pair: Pair) -> int:
+def _area(pair: _Pair) -> int:
     """Pixels of the object. Only the inverse of a small one is plainly inverted, so those come first."""
     return int((read_mask(str(pair.mask)) > 0).sum())
 
 
-def _picture(pair: Pair) -> Image.Image:
+def _picture(pair: _Pair) -> Image.Image:
     with open_file(pair.image) as file:
         return open_picture(file).convert("RGB")
 
@@ -112,7 +112,7 @@ def _replaced(path: Path, suffix: str) -> Path:
     return path.with_suffix(suffix)
 
 
-def _unmatched_mask(pair: Pair, _: Pair) -> Path:
+def _unmatched_mask(pair: _Pair, _: _Pair) -> Path:
     pair.image.unlink()
     return pair.mask
 
@@ -124,55 +124,55 @@ def _save(picture: Image.Image, path: Path, **settings: Any) -> None:
     path.write_bytes(buffer.getvalue())
 
 
-def _palette_mask(pair: Pair, _: Pair) -> Path:
+def _palette_mask(pair: _Pair, _: _Pair) -> Path:
     indexed = Image.fromarray((read_mask(str(pair.mask)) > 0).astype(np.uint8), mode="P")
     indexed.putpalette([0, 0, 0, 255, 255, 255])
     _save(indexed, pair.mask)
     return pair.mask
 
 
-def _grey_level_mask(pair: Pair, _: Pair) -> Path:
+def _grey_level_mask(pair: _Pair, _: _Pair) -> Path:
     write_image(pair.mask, np.where(read_mask(str(pair.mask)) > 0, np.uint8(38), np.uint8(0)))
     return pair.mask
 
 
-def _lossy_mask(pair: Pair, _: Pair) -> Path:
+def _lossy_mask(pair: _Pair, _: _Pair) -> Path:
     mask = Image.fromarray(read_mask(str(pair.mask)))
     path = _replaced(pair.mask, ".jpg")
     _save(mask, path, quality=60)
     return path
 
 
-def _inverted_mask(pair: Pair, _: Pair) -> Path:
+def _inverted_mask(pair: _Pair, _: _Pair) -> Path:
     write_image(pair.mask, 255 - read_mask(str(pair.mask)))
     return pair.mask
 
 
-def _small_mask(pair: Pair, _: Pair) -> Path:
+def _small_mask(pair: _Pair, _: _Pair) -> Path:
     write_image(pair.mask, read_mask(str(pair.mask))[2:, ::2])
     return pair.mask
 
 
-def _empty_mask(pair: Pair, _: Pair) -> Path:
+def _empty_mask(pair: _Pair, _: _Pair) -> Path:
     write_image(pair.mask, np.zeros_like(read_mask(str(pair.mask))))
     return pair.mask
 
 
-def _image_as_mask(pair: Pair, _: Pair) -> Path:
+def _image_as_mask(pair: _Pair, _: _Pair) -> Path:
     grey = with_channels(read_image(str(pair.image)), 1)
     write_image(pair.image, grey)
     write_image(pair.mask, grey)
     return pair.mask
 
 
-def _corrupt(pair: Pair, _: Pair) -> Path:
+def _corrupt(pair: _Pair, _: _Pair) -> Path:
     content = bytearray(pair.image.read_bytes())
     content[len(content) // 2] ^= 0xFF
     pair.image.write_bytes(content)
     return pair.image
 
 
-def _truncated(pair: Pair, _: Pair) -> Path:
+def _truncated(pair: _Pair, _: _Pair) -> Path:
     picture = _picture(pair)
     path = _replaced(pair.image, ".jpg")
     _save(picture, path)
@@ -180,17 +180,17 @@ def _truncated(pair: Pair, _: Pair) -> Path:
     return path
 
 
-def _empty(pair: Pair, _: Pair) -> Path:
+def _empty(pair: _Pair, _: _Pair) -> Path:
     pair.image.write_bytes(b"")
     return pair.image
 
 
-def _pointer(pair: Pair, _: Pair) -> Path:
+def _pointer(pair: _Pair, _: _Pair) -> Path:
     pair.image.write_text(POINTER)
     return pair.image
 
 
-def _not_finite(pair: Pair, _: Pair) -> Path:
+def _not_finite(pair: _Pair, _: _Pair) -> Path:
     pixels = with_channels(read_image(str(pair.image)), 1)[..., 0].astype(np.float32)
     pixels[3, 5:8] = np.nan
     path = _replaced(pair.image, ".tif")
@@ -198,25 +198,25 @@ def _not_finite(pair: Pair, _: Pair) -> Path:
     return path
 
 
-def _constant(pair: Pair, _: Pair) -> Path:
+def _constant(pair: _Pair, _: _Pair) -> Path:
     write_image(pair.image, np.full_like(read_image(str(pair.image)), 127))
     return pair.image
 
 
-def _duplicate(pair: Pair, original: Pair) -> Path:
+def _duplicate(pair: _Pair, original: _Pair) -> Path:
     for copy, source in zip(pair, original, strict=True):
         shutil.copyfile(source, copy)
     return pair.image
 
 
-def _near_duplicate(pair: Pair, original: Pair) -> Path:
+def _near_duplicate(pair: _Pair, original: _Pair) -> Path:
     shutil.copyfile(original.mask, pair.mask)
     path = _replaced(pair.image, ".jpg")
     _save(_picture(original), path, quality=85)
     return path
 
 
-def _turned(pair: Pair, _: Pair) -> Path:
+def _turned(pair: _Pair, _: _Pair) -> Path:
     """Stored lying, with the entry that says how to turn it upright; the mask fits the upright picture."""
     lying = _picture(pair).transpose(Image.Transpose.TRANSPOSE)
     exif = Image.Exif()
@@ -226,40 +226,40 @@ def _turned(pair: Pair, _: Pair) -> Path:
     return path
 
 
-def _deep(pair: Pair, _: Pair) -> Path:
+def _deep(pair: _Pair, _: _Pair) -> Path:
     write_image(pair.image, read_image(str(pair.image)).astype(np.uint16) * 257)
     return pair.image
 
 
-def _printed(pair: Pair, _: Pair) -> Path:
+def _printed(pair: _Pair, _: _Pair) -> Path:
     picture = _picture(pair).convert("CMYK")
     path = _replaced(pair.image, ".jpg")
     _save(picture, path, quality=95)
     return path
 
 
-def _palette_image(pair: Pair, _: Pair) -> Path:
+def _palette_image(pair: _Pair, _: _Pair) -> Path:
     _save(_picture(pair).quantize(64), pair.image)
     return pair.image
 
 
-def _transparent(pair: Pair, _: Pair) -> Path:
+def _transparent(pair: _Pair, _: _Pair) -> Path:
     picture = _picture(pair).convert("RGBA")
     picture.putalpha(Image.fromarray(np.full(picture.size[::-1], 200, np.uint8)))
     _save(picture, pair.image)
     return pair.image
 
 
-def _wrong_ending(pair: Pair, _: Pair) -> Path:
+def _wrong_ending(pair: _Pair, _: _Pair) -> Path:
     return pair.image.rename(pair.image.with_suffix(".jpg"))
 
 
-def _text(pair: Pair, _: Pair) -> Path:
+def _text(pair: _Pair, _: _Pair) -> Path:
     pair.image.write_text("Page not found\n")
     return pair.image
 
 
-def _hidden(pair: Pair, _: Pair) -> Path:
+def _hidden(pair: _Pair, _: _Pair) -> Path:
     path = pair.image.parent / ".DS_Store"
     path.write_bytes(b"\0\0\0\1Bud1")
     (pair.image.parent / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")

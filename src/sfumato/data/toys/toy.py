@@ -47,11 +47,11 @@ PIGMENTS = (
 )
 """Colours of lesions from the usual to the alarming: light brown, brown, black, blue-grey, red, white."""
 
-MAX_MASK_CLASSES = 8
+_MAX_MASK_CLASSES = 8
 """More nuclei than this leaves would be too thin to see."""
 
-Plane = Float[np.ndarray, "h w"]
-Picture = Float[np.ndarray, "h w 3"]
+_Plane = Float[np.ndarray, "h w"]
+_Picture = Float[np.ndarray, "h w 3"]
 
 
 class _Style(NamedTuple):
@@ -76,8 +76,8 @@ class Lesion(NamedTuple):
 
     grade: int
     halo: float
-    core: Plane
-    fringe: Plane
+    core: _Plane
+    fringe: _Plane
 
 
 def make_toy(
@@ -109,10 +109,10 @@ def make_toy(
     Raises:
         UsageError: the folder is not empty, or a number is impossible.
     """
-    if min(cases, classes, readers) < 1 or size < 16 or not 2 <= mask_classes <= MAX_MASK_CLASSES:
+    if min(cases, classes, readers) < 1 or size < 16 or not 2 <= mask_classes <= _MAX_MASK_CLASSES:
         raise UsageError(
             "toy data needs at least 1 case, class and reader, a size of 16, "
-            f"and 2 to {MAX_MASK_CLASSES} classes of pixels"
+            f"and 2 to {_MAX_MASK_CLASSES} classes of pixels"
         )
     refuse_filled(folder)
     for name in ("images", "truth", *(f"masks/reader_{reader}" for reader in range(readers))):
@@ -176,7 +176,7 @@ def _make_case(folder: Path, index: int, style: _Style, *, seed: int) -> tuple[C
     return case, {"id": name, "grade": lesion.grade, "halo": round(lesion.halo, 4), "included": included}
 
 
-def reading(lesion: Lesion, *, bias: float, halo: bool) -> Bool[np.ndarray, "h w"]:
+def _reading(lesion: Lesion, *, bias: float, halo: bool) -> Bool[np.ndarray, "h w"]:
     """A reader's mask at the picture's size; `bias` moves the outline outwards."""
     return _shrink(((lesion.fringe if halo else lesion.core) > -bias).astype(np.float32)) >= 0.5
 
@@ -184,8 +184,8 @@ def reading(lesion: Lesion, *, bias: float, halo: bool) -> Bool[np.ndarray, "h w
 def class_reading(lesion: Lesion, *, bias: float, halo: bool, mask_classes: int) -> UInt8[np.ndarray, "h w"]:
     """A reader's mask as it is stored: 0/255, or class indices if there are more than two classes."""
     if mask_classes == 2:
-        return reading(lesion, bias=bias, halo=halo).astype(np.uint8) * 255
-    mask = (mask_classes - 1) * reading(lesion, bias=bias, halo=halo).astype(np.uint8)
+        return _reading(lesion, bias=bias, halo=halo).astype(np.uint8) * 255
+    mask = (mask_classes - 1) * _reading(lesion, bias=bias, halo=halo).astype(np.uint8)
     for index, level in enumerate([0.0, *_nuclei(lesion, mask_classes)], start=1):
         inside = _shrink((lesion.core > level - bias).astype(np.float32)) >= 0.5
         mask[inside] = index
@@ -198,10 +198,10 @@ def _nuclei(lesion: Lesion, mask_classes: int) -> list[float]:
     return [float(lesion.core.max()) * (number + 1) / (count + 2) for number in range(count)]
 
 
-def probability_map(lesion: Lesion, habits: Sequence[tuple[float, float]]) -> Plane:
+def probability_map(lesion: Lesion, habits: Sequence[tuple[float, float]]) -> _Plane:
     """Probability of each pixel to be called lesion by a reader taken at random."""
     parts = [
-        p * reading(lesion, bias=bias, halo=True) + (1 - p) * reading(lesion, bias=bias, halo=False)
+        p * _reading(lesion, bias=bias, halo=True) + (1 - p) * _reading(lesion, bias=bias, halo=False)
         for p, bias in habits
     ]
     return np.asarray(np.mean(parts, axis=0))
@@ -252,7 +252,7 @@ def draw_picture(
     return np.asarray(np.rint(small.clip(0, 1) * 255).astype(np.uint8))
 
 
-def _texture(random: np.random.Generator, size: int, grain: float) -> Plane:
+def _texture(random: np.random.Generator, size: int, grain: float) -> _Plane:
     """Smooth noise of unit variance whose grains are `grain` of the side."""
     down, across = fft.fftfreq(size)[:, None], fft.rfftfreq(size)
     blur = np.exp(-2 * (np.pi * grain * size) ** 2 * (down**2 + across**2)).astype(np.float32)
@@ -260,14 +260,14 @@ def _texture(random: np.random.Generator, size: int, grain: float) -> Plane:
     return np.asarray((noise - noise.mean()) / (noise.std() + 1e-9))
 
 
-def _skin(random: np.random.Generator, size: int) -> Picture:
+def _skin(random: np.random.Generator, size: int) -> _Picture:
     base = random.dirichlet(np.ones(len(SKINS)) * 0.5).astype(np.float32) @ SKINS * random.uniform(0.88, 1.04)
     light = 0.035 * _texture(random, size, 0.16) + 0.012 * _texture(random, size, 0.012)
     flush = 0.02 * _texture(random, size, 0.08)
     return base * (1 + light[..., None]) + flush[..., None] * np.array([0.6, -0.5, -0.4], np.float32)
 
 
-def _pigmented(random: np.random.Generator, skin: Picture, lesion: Lesion, alarm: float) -> Picture:
+def _pigmented(random: np.random.Generator, skin: _Picture, lesion: Lesion, alarm: float) -> _Picture:
     size = skin.shape[0]
     ragged = 0.018 * _texture(random, size, 0.02) * (1 + alarm)
     edge = random.uniform(0.02, 0.05)
@@ -279,7 +279,7 @@ def _pigmented(random: np.random.Generator, skin: Picture, lesion: Lesion, alarm
     return np.asarray(stain * (1 - 0.06 * _step(lesion.fringe + 0.06, 0.08)[..., None]))
 
 
-def _colours(random: np.random.Generator, size: int, lesion: Lesion, alarm: float) -> Picture:
+def _colours(random: np.random.Generator, size: int, lesion: Lesion, alarm: float) -> _Picture:
     """Patches of more and more alarming colours; the middle is darker than the rim."""
     count = 1 + round(alarm * (len(PIGMENTS) - 2)) if alarm else 1
     picture = np.ones((size, size, 1), np.float32) * (PIGMENTS[0] * (1 - 0.25 * alarm))
@@ -291,7 +291,7 @@ def _colours(random: np.random.Generator, size: int, lesion: Lesion, alarm: floa
     return np.asarray(picture)
 
 
-def _network(random: np.random.Generator, size: int, alarm: float) -> Plane:
+def _network(random: np.random.Generator, size: int, alarm: float) -> _Plane:
     """Factor of the pigment network: dark lines around paler holes, and dark globules for higher grades."""
     grain = random.uniform(0.012, 0.02)
     lines = np.exp(-((_texture(random, size, grain) / 0.35) ** 2))
@@ -299,7 +299,7 @@ def _network(random: np.random.Generator, size: int, alarm: float) -> Plane:
     return (1 - random.uniform(0.12, 0.3) * lines) * (1 - 0.45 * alarm * globules) * (1.06 + 0 * lines)
 
 
-def _with_hair(random: np.random.Generator, picture: Picture) -> Picture:
+def _with_hair(random: np.random.Generator, picture: _Picture) -> _Picture:
     """Bent, tapering strokes of one colour."""
     size = picture.shape[0]
     sheet = Image.new("L", (size, size))
@@ -319,7 +319,7 @@ def _with_hair(random: np.random.Generator, picture: Picture) -> Picture:
     return np.asarray(picture * (1 - opacity) + colour * opacity)
 
 
-def _bubbles(random: np.random.Generator, picture: Picture) -> Picture:
+def _bubbles(random: np.random.Generator, picture: _Picture) -> _Picture:
     """Bright rings of gel bubbles and specks of reflected light."""
     size = picture.shape[0]
     y, x = _axes(size)
@@ -331,7 +331,7 @@ def _bubbles(random: np.random.Generator, picture: Picture) -> Picture:
     return picture
 
 
-def _vignetted(random: np.random.Generator, picture: Picture) -> Picture:
+def _vignetted(random: np.random.Generator, picture: _Picture) -> _Picture:
     """Corners darken, some pictures show the rim of the lens; the white balance is a little off."""
     size = picture.shape[0]
     y, x = _axes(size)
@@ -348,7 +348,7 @@ def _axes(size: int) -> tuple[Float[np.ndarray, "h 1"], Float[np.ndarray, "1 w"]
     return line[:, None], line[None]
 
 
-def _step(distance: Plane, width: float) -> Plane:
+def _step(distance: _Plane, width: float) -> _Plane:
     """From 0 to 1 around distance 0."""
     return 1 / (1 + np.exp(-np.clip(distance / width * 2, -40, 40)))
 

@@ -20,7 +20,7 @@ from sfumato.data.toys.toy import refuse_filled
 from sfumato.errors import UsageError
 from sfumato.randomness import derive_seed
 
-WIDTH = 360.0
+_WIDTH = 360.0
 """Millimetres from side to side."""
 
 ORIENTATIONS = ("LPS", "RAS", "PSR", "LAS")
@@ -30,14 +30,14 @@ DENSITIES = (45, 170, 5, 240, 80)
 """Hounsfield units of the lesions, class by class: hypodense, enhancing, cyst, calcified, faint."""
 
 ORGAN = 110
-MAX_MASK_CLASSES = 2 + len(DENSITIES)
+_MAX_MASK_CLASSES = 2 + len(DENSITIES)
 
-Space = Float32[np.ndarray, "i j k"]
+_Space = Float32[np.ndarray, "i j k"]
 Ellipsoid = tuple[tuple[float, float, float], tuple[float, float, float]]
 """Centre and radii along x, y and z."""
 
 
-class Scan(NamedTuple):
+class _Scan(NamedTuple):
     """A volume and its labels, with axes along L, P and S."""
 
     voxels: Int16[np.ndarray, "i j k"]
@@ -60,9 +60,9 @@ def make_toy_volumes(folder: Path, *, cases: int = 12, size: int = 64, mask_clas
     Raises:
         UsageError: the folder is not empty, or a number is impossible.
     """
-    if cases < 1 or size < 16 or not 2 <= mask_classes <= MAX_MASK_CLASSES:
+    if cases < 1 or size < 16 or not 2 <= mask_classes <= _MAX_MASK_CLASSES:
         raise UsageError(
-            f"toy volumes need at least 1 case, a size of 16, and 2 to {MAX_MASK_CLASSES} classes of voxels"
+            f"toy volumes need at least 1 case, a size of 16, and 2 to {_MAX_MASK_CLASSES} classes of voxels"
         )
     refuse_filled(folder)
     for name in ("images", "labels"):
@@ -80,9 +80,9 @@ def _make_scan(folder: Path, index: int, *, size: int, mask_classes: int, seed: 
     random = np.random.default_rng(derive_seed(seed, "toy volume", size, index))
     name = f"scan_{index:03d}"
     scan = draw_scan(random, size=size, lesions=mask_classes - 2)
-    between = WIDTH / size * float(random.uniform(1.8, 3.0))
+    between = _WIDTH / size * float(random.uniform(1.8, 3.0))
     orientation = ORIENTATIONS[index % len(ORIENTATIONS)]
-    affine = _affine(scan.voxels.shape, (WIDTH / size, WIDTH / size, between), tilt=8.0 * (index % 2))
+    affine = _affine(scan.voxels.shape, (_WIDTH / size, _WIDTH / size, between), tilt=8.0 * (index % 2))
     for part, voxels in (("images", scan.voxels), ("labels", scan.labels)):
         stored = _turned(voxels, affine, orientation)
         nifti.write_volume(folder / part / f"{name}.nii.gz", *stored, label=part == "labels")
@@ -95,7 +95,7 @@ def _make_scan(folder: Path, index: int, *, size: int, mask_classes: int, seed: 
     return {"id": name, "orientation": orientation, "millimetres_between_slices": between, "millilitres": volumes}
 
 
-def draw_scan(random: np.random.Generator, *, size: int, lesions: int) -> Scan:
+def draw_scan(random: np.random.Generator, *, size: int, lesions: int) -> _Scan:
     """A body with an organ and this many kinds of lesions in it."""
     space = _axes(size)
     voxels = _body(random, space)
@@ -111,7 +111,7 @@ def draw_scan(random: np.random.Generator, *, size: int, lesions: int) -> Scan:
         voxels[found], labels[found] = DENSITIES[number], 2 + number
     smooth = ndimage.gaussian_filter(voxels, (0.6, 0.6, 0.2))
     noisy = smooth + random.normal(0, 14, smooth.shape)
-    return Scan(np.rint(noisy).clip(-1024, 3071).astype(np.int16), labels)
+    return _Scan(np.rint(noisy).clip(-1024, 3071).astype(np.int16), labels)
 
 
 def _lesion(random: np.random.Generator, organ: Ellipsoid) -> Ellipsoid:
@@ -121,7 +121,7 @@ def _lesion(random: np.random.Generator, organ: Ellipsoid) -> Ellipsoid:
     return (x, y, z), (radius, radius, 2.4 * radius)
 
 
-def _body(random: np.random.Generator, space: tuple[Space, Space, Space]) -> Space:
+def _body(random: np.random.Generator, space: tuple[_Space, _Space, _Space]) -> _Space:
     """Everything around the organ."""
     trunk = _distance(space, ((0.0, 0.0, 0.0), (random.uniform(0.8, 0.92), random.uniform(0.58, 0.7), 9.0)))
     voxels = np.full(trunk.shape, -1000.0, np.float32)
@@ -135,7 +135,7 @@ def _body(random: np.random.Generator, space: tuple[Space, Space, Space]) -> Spa
     return voxels
 
 
-def _axes(size: int) -> tuple[Space, Space, Space]:
+def _axes(size: int) -> tuple[_Space, _Space, _Space]:
     """Coordinates of the voxels along x, y and z."""
     line = np.linspace(-1, 1, size, dtype=np.float32)
     slices = np.linspace(-1, 1, max(4, size // 3), dtype=np.float32)
@@ -143,13 +143,13 @@ def _axes(size: int) -> tuple[Space, Space, Space]:
     return x, y, z
 
 
-def _distance(space: tuple[Space, Space, Space], ellipsoid: Ellipsoid) -> Space:
+def _distance(space: tuple[_Space, _Space, _Space], ellipsoid: Ellipsoid) -> _Space:
     """Square of the distance from an ellipsoid's centre, 1 on its surface."""
     centre, radii = ellipsoid
     return np.asarray(sum(((line - at) / r) ** 2 for line, at, r in zip(space, centre, radii, strict=True)))
 
 
-def _waves(random: np.random.Generator, space: tuple[Space, Space, Space]) -> Space:
+def _waves(random: np.random.Generator, space: tuple[_Space, _Space, _Space]) -> _Space:
     """A smooth function between -1 and 1 that makes surfaces uneven."""
     x, y, z = space
     a, b, c = random.uniform(0, 2 * np.pi, 3).astype(np.float32)

@@ -40,7 +40,7 @@ from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
 
-EARLIER = 0.95
+_EARLIER = 0.95
 """s / t in the loss `posterior_kl`."""
 
 
@@ -102,11 +102,11 @@ class Categorical:
         """The objective, in nats."""
         if self.objective == "cross_entropy":
             return cross_entropy(output, x0)
-        sooner = EARLIER * t
+        sooner = _EARLIER * t
         true = self.posterior(x_t, x0, t, sooner)
         found = self.posterior(x_t, self.estimate(output, x_t, t), t, sooner)
         divergence = per_item_mean((torch.xlogy(true, true) - torch.xlogy(true, found)).sum(1, keepdim=True))
-        return divergence / (-math.log(EARLIER) * t)
+        return divergence / (-math.log(_EARLIER) * t)
 
     def reverse(self, x_t: Data, x0_hat: Data, t: float, s: float, noise: Noise) -> Data:
         """x_s ~ q(x_s | x_t, x0_hat), equation (4); at s = 0 the estimate itself."""

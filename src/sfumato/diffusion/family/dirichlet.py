@@ -52,10 +52,10 @@ Grouped = Float[Tensor, "b groups k *space"]
 
 Background = Float[Tensor, "b groups 1 *space"]
 
-FIRST = 1e-5
+_FIRST = 1e-5
 """The smallest training time."""
 
-EARLIER = 0.95
+_EARLIER = 0.95
 """s / t in the loss."""
 
 LARGEST_SKIP = 12.0
@@ -64,16 +64,16 @@ LARGEST_SKIP = 12.0
 KLUB = Divergence()
 """The divergence whose minimiser is the posterior mean."""
 
-Coefficient = float | Tensor
+_Coefficient = float | Tensor
 
 
-class Level(NamedTuple):
+class _Level(NamedTuple):
     """What a time means: floats, or float64 tensors that broadcast over the state."""
 
-    log_alpha: Coefficient
-    logit: Coefficient
-    mean: Coefficient
-    std: Coefficient
+    log_alpha: _Coefficient
+    logit: _Coefficient
+    mean: _Coefficient
+    std: _Coefficient
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class Dirichlet:
 
     def times(self, u: PerItem) -> PerItem:
         """Uniform on (0, 1]."""
-        return FIRST + (1 - FIRST) * u
+        return _FIRST + (1 - _FIRST) * u
 
     def corrupt(self, x0: Data, t: Times, noise: Noise) -> State:
         """Equation (2)."""
@@ -186,7 +186,7 @@ class Dirichlet:
             return per_item_mean(functional.binary_cross_entropy_with_logits(logits, share, reduction="none"))
         x, x_hat = self.foreground(x0), self.foreground(self.estimate(output, x_t, t))
         times = t if isinstance(t, Tensor) else x.new_full((len(x),), t)
-        later, sooner = (_view(self.schedule.log_alpha(share * times.double()), x) for share in (1.0, EARLIER))
+        later, sooner = (_view(self.schedule.log_alpha(share * times.double()), x) for share in (1.0, _EARLIER))
         return per_item_mean(
             self.objective(
                 x,
@@ -254,10 +254,10 @@ class Dirichlet:
         level = self._level(t, x_t)
         return (x_t - level.mean).div_(level.std)
 
-    def _level(self, t: Times, like: Tensor) -> Level:
+    def _level(self, t: Times, like: Tensor) -> _Level:
         if isinstance(t, Tensor):
             levels = _levels(self.schedule, self.covariance, t.double())
-            return Level(*(_view(torch.as_tensor(numbers), like) for numbers in levels))
+            return _Level(*(_view(torch.as_tensor(numbers), like) for numbers in levels))
         return _at(self.schedule, self.covariance, t)
 
 
@@ -347,25 +347,25 @@ def _scores(logits: State) -> Data:
     return torch.cat([torch.zeros_like(logits[:, :1]), logits], 1)
 
 
-def _levels(schedule: Fading, covariance: Literal["exact", "reference"], t: Tensor) -> Level:
+def _levels(schedule: Fading, covariance: Literal["exact", "reference"], t: Tensor) -> _Level:
     """Moments are clipped to a given floor, or the few informative components would vanish in the scaling."""
     deepest = math.inf if schedule.floor is None else schedule.floor
     log_alpha = schedule.log_alpha(t)
     low, high = schedule.shift, schedule.shift + schedule.scale
     mean, std = moments(log_alpha, eta=schedule.eta, low=low, high=high, covariance=covariance)
-    return Level(log_alpha, schedule.logit(t), mean.clamp(min=-deepest), std.clamp(max=deepest))
+    return _Level(log_alpha, schedule.logit(t), mean.clamp(min=-deepest), std.clamp(max=deepest))
 
 
 @lru_cache(maxsize=4096)
-def _at(schedule: Fading, covariance: Literal["exact", "reference"], t: float) -> Level:
+def _at(schedule: Fading, covariance: Literal["exact", "reference"], t: float) -> _Level:
     """Of one time, as floats: a sampler's coefficients are computed once."""
     levels = _levels(schedule, covariance, torch.tensor([t], dtype=torch.float64))
-    return Level(*(float(numbers) for numbers in levels))
+    return _Level(*(float(numbers) for numbers in levels))
 
 
 def _view(numbers: Tensor, like: Tensor) -> Tensor:
     return numbers.view(-1, *[1] * (like.ndim - 1))
 
 
-def _exp(value: Coefficient) -> Coefficient:
+def _exp(value: _Coefficient) -> _Coefficient:
     return value.exp() if isinstance(value, Tensor) else math.exp(value)

@@ -46,7 +46,7 @@ Foreground = Float[Tensor, "b groups k *space"]
 Concentrations = Float[Tensor, "b groups n *space"]
 """Dirichlet concentrations of n = k + 1 components, the background last."""
 
-Level = Float[Tensor, "#b #groups #k *#space"]
+_Level = Float[Tensor, "#b #groups #k *#space"]
 """A number for each item, in a shape that broadcasts over the foreground."""
 
 PerElement = Float[Tensor, "b groups *space"]
@@ -125,7 +125,7 @@ class Divergence:
             raise ValueError("no weight may be negative; Hoelder alone does not see brightness, so weigh a law as well")
 
     def __call__(
-        self, x0: Foreground, x0_hat: Foreground, *, eta: float, alpha_t: Level, alpha_s: Level, delta: Level
+        self, x0: Foreground, x0_hat: Foreground, *, eta: float, alpha_t: _Level, alpha_s: _Level, delta: _Level
     ) -> PerElement:
         """The divergence of each element, summed over components.
 
@@ -151,7 +151,7 @@ class Divergence:
         return weigh(first, second, self.weights or WEIGHTS[self.kind], penalty=penalty)
 
 
-def laws(x: Foreground, *, eta: float, alpha_t: Level, alpha_s: Level, delta: Level) -> Laws:
+def laws(x: Foreground, *, eta: float, alpha_t: _Level, alpha_s: _Level, delta: _Level) -> Laws:
     """Equations (1) and (2)."""
     total = x.sum(2, keepdim=True)
     return Laws(

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from sfumato.diffusion.level.schedule import Levels
 
-DEEPEST = 690.0
+_DEEPEST = 690.0
 """The floor where none is given: e^-690 is next to the smallest double."""
 
 FAINTEST = 1e-12
@@ -35,7 +35,7 @@ FAINTEST = 1e-12
 GEOMETRIC = 350
 """The largest number of steps for which the published sampler spaces alpha geometrically."""
 
-TABLE = 1024
+_TABLE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,8 +76,8 @@ class Fading(Levels):
             raise ValueError(f"{self.foreground} shift + scale is {total:g}; it must stay below 1")
         if self.end >= self.start:
             raise ValueError(f"the signal must fade: end {self.end:g} is not below start {self.start:g}")
-        if self.floor is not None and not 0 < self.floor <= DEEPEST:
-            raise ValueError(f"the floor {self.floor:g} is not in (0, {DEEPEST:g}]")
+        if self.floor is not None and not 0 < self.floor <= _DEEPEST:
+            raise ValueError(f"the floor {self.floor:g} is not in (0, {_DEEPEST:g}]")
         faintest = self.eta * self.shift * float(self.log_alpha(torch.ones(1, dtype=torch.float64)).exp())
         if faintest < FAINTEST:
             raise ValueError(f"the concentration falls to {faintest:.1g}; below {FAINTEST:g} it is lost in rounding")
@@ -86,7 +86,7 @@ class Fading(Levels):
     @property
     def depth(self) -> float:
         """The floor, or where double precision ends."""
-        return DEEPEST if self.floor is None else self.floor
+        return _DEEPEST if self.floor is None else self.floor
 
     def logit(self, t: Tensor) -> Tensor:
         """Logit alpha, equation (1), at t = 0 its limit."""
@@ -102,8 +102,8 @@ class Fading(Levels):
 
     def ratio(self, t: Tensor) -> Tensor:
         """The ratio s of the Gaussian state that tells as much; log-linear between table entries, linear below them."""
-        position = t.clamp(0, 1) * TABLE
-        lower = position.floor().clamp(1, TABLE - 1).long()
+        position = t.clamp(0, 1) * _TABLE
+        lower = position.floor().clamp(1, _TABLE - 1).long()
         table = self.log_ratios.to(t.device)
         between = table[lower - 1] + (position - lower) * (table[lower] - table[lower - 1])
         return torch.where(position < 1, position * table[0].exp(), between.exp())
@@ -112,9 +112,9 @@ class Fading(Levels):
         """The inverse of `ratio`; 1 for ratios that the process does not reach."""
         table = self.log_ratios.to(ratio.device)
         log_ratio = ratio.log().clamp(max=float(table[-1]))
-        lower = torch.searchsorted(table, log_ratio, right=True).clamp(1, TABLE - 1)
+        lower = torch.searchsorted(table, log_ratio, right=True).clamp(1, _TABLE - 1)
         between = lower + (log_ratio - table[lower - 1]) / (table[lower] - table[lower - 1])
-        return torch.where(log_ratio < table[0], (log_ratio - table[0]).exp(), between) / TABLE
+        return torch.where(log_ratio < table[0], (log_ratio - table[0]).exp(), between) / _TABLE
 
     def concentrations(self, alpha: Tensor, *, present: bool) -> tuple[Tensor, Tensor]:
         """Of a component and of the background, where the component is all there is, or where nothing is there."""
@@ -123,13 +123,13 @@ class Fading(Levels):
 
     def _table(self) -> Tensor:
         """Ln s at t = 1 / TABLE, 2 / TABLE, ..., 1, strictly rising."""
-        alpha = self.log_alpha(torch.arange(1, TABLE + 1, dtype=torch.float64) / TABLE).exp()
+        alpha = self.log_alpha(torch.arange(1, _TABLE + 1, dtype=torch.float64) / _TABLE).exp()
         (a_0, mass_0, mean_0), (a_1, mass_1, mean_1) = (
             self._floored(*self.concentrations(alpha, present=present)) for present in (False, True)
         )
         twice = (a_1 - a_0) * (mean_1 - mean_0) - (a_1 / a_0).log() * (mass_1 - mass_0)
         log_ratio = (4 * self.entries / twice).log() / 2
-        return log_ratio.cummax(0).values + 1e-9 * torch.arange(TABLE, dtype=torch.float64)
+        return log_ratio.cummax(0).values + 1e-9 * torch.arange(_TABLE, dtype=torch.float64)
 
     def _floored(self, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """A, and P and M of equation (3)."""

@@ -24,24 +24,24 @@ from torch import Tensor
 POINTS = 101
 """Of the trapezoid sum."""
 
-Numbers = Float[Tensor, " n"]
+_Numbers = Float[Tensor, " n"]
 
 
-class Moments(NamedTuple):
+class _Moments(NamedTuple):
     """Of the state at each noise level."""
 
-    mean: Numbers
-    std: Numbers
+    mean: _Numbers
+    std: _Numbers
 
 
 def moments(
-    log_alpha: Numbers,
+    log_alpha: _Numbers,
     *,
     eta: float,
     low: float,
     high: float,
     covariance: Literal["exact", "reference"] = "exact",
-) -> Moments:
+) -> _Moments:
     """Equations (1) and (2).
 
     Args:
@@ -63,9 +63,9 @@ def moments(
         between = _mean((up - down - (foreground - background)[:, None]) ** 2)
     else:
         between = (_mean(up**2) - foreground**2).clamp(min=0) + (_mean(down**2) - background**2).clamp(min=0)
-    return Moments(foreground - background, (within + between).sqrt())
+    return _Moments(foreground - background, (within + between).sqrt())
 
 
-def _mean(values: Float[Tensor, "n points"]) -> Numbers:
+def _mean(values: Float[Tensor, "n points"]) -> _Numbers:
     """Trapezoid mean over the last axis."""
     return torch.trapezoid(values, dim=1) / (POINTS - 1)

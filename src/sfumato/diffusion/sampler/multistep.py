@@ -1,6 +1,6 @@
 """Multistep samplers: each step combines the estimates of the steps before it, at one network call a step.
 
-All are one method, `walk`, with the coefficients of a `Scheme` (see `coefficients`, whose equations are cited here):
+All are one method, `_walk`, with the coefficients of a `Scheme` (see `coefficients`, whose equations are cited here):
 
     sampler          polynomial through    in      order   noise       source
     dpmpp_2m         x0_hat, (2)           ln s    2       with eta    Lu et al. 2022b (DPM-Solver++)
@@ -54,7 +54,7 @@ def dpmpp_2m(
         falling: how many of the last steps have an order lowered down to 1.
     """
     scheme = Scheme(order=2, eta=eta, slope=second, falling=falling)
-    return walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
+    return _walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
 
 
 def dpmpp_3m(
@@ -89,7 +89,7 @@ def dpmpp_3m(
             Lu et al.
     """
     scheme = Scheme(order=3, eta=eta, slope=second, curvature=third, falling=falling)
-    return walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
+    return _walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
 
 
 def unipc(
@@ -120,7 +120,7 @@ def unipc(
     """
     slope: Literal["width", "midpoint"] = "width" if form == "bh1" else "midpoint"
     scheme = Scheme(order=order, slope=slope, falling=order, corrects=True)
-    return walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
+    return _walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
 
 
 def dpm_multistep(
@@ -153,7 +153,7 @@ def dpm_multistep(
         falling: how many of the last steps have an order lowered down to 1.
     """
     scheme = Scheme(order=order, target="noise", eta=eta, slope=second, curvature=third, falling=falling)
-    return walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
+    return _walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
 
 
 def deis(
@@ -180,7 +180,7 @@ def deis(
         falling: how many of the last steps have an order lowered down to 1.
     """
     scheme = Scheme(order=order, target="noise", falling=falling)
-    return walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
+    return _walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
 
 
 def lms(
@@ -205,10 +205,10 @@ def lms(
         order: estimates in a step, 1 to 4.
     """
     scheme = Scheme(order=order, target="noise", along="ratio")
-    return walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
+    return _walk(process, denoise, x, condition, noise, times=times, scheme=scheme)
 
 
-def walk(
+def _walk(
     process: Gaussian,
     denoise: Denoise,
     x: Data,

@@ -19,7 +19,7 @@ from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
 
-State = Literal["own", "random", "shuffled"]
+_State = Literal["own", "random", "shuffled"]
 
 RECOMMENDED, TWIN, MATCHED = "recommended", "twin", "twin, views"
 RANDOM, SHUFFLED = "random state", "shuffled state"
@@ -45,7 +45,7 @@ class Arm:
     members: int
     tta: bool = False
     start: Twin | None = None
-    state: State = "own"
+    state: _State = "own"
 
     @property
     def calls(self) -> int:

@@ -16,7 +16,7 @@ from sfumato.metrics.classification import area_under_roc
 from sfumato.metrics.ensemble import Members, Readers, ged, matched_iou, mean_probability, predictive_entropy
 from sfumato.tasks.readers import reader_dice, readers_of
 
-BORDER = 3
+_BORDER = 3
 """Width in pixels of the border around the foreground in the foreground band."""
 
 
@@ -112,7 +112,7 @@ def score(members: Members, readers: Readers, *, seconds: float = math.nan) -> R
 def _doubts(probability: Probability, reader: np.ndarray, said: np.ndarray) -> tuple[float, float, float, float]:
     """NLL, Brier score, and within the foreground band calibration error and AUROC, against one reader."""
     mask = probability.argmax(axis=0)
-    near = band(((mask > 0) | (reader > 0)) & said, width=BORDER) & said
+    near = band(((mask > 0) | (reader > 0)) & said, width=_BORDER) & said
     return (
         nll(probability[:, said], reader[said]),
         brier(probability[:, said], reader[said]),

@@ -1,7 +1,7 @@
 """From the numbers of an audit to a table with intervals, and to sentences that say what it shows.
 
 Every difference is between two arms on the same cases, with the interval of patients drawn again. Its sentence follows
-from where the interval lies: all on one side of 0, within `SAME` of 0 (nothing changes), or neither (too few cases).
+from where the interval lies: all on one side of 0, within `_SAME` of 0 (nothing changes), or neither (too few cases).
 A model that is no better than a constant mask is told so, and nothing else is: whatever is done to it changes nothing.
 """
 
@@ -16,10 +16,10 @@ from sfumato.evaluation.audit.measure import Row, mean
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, beside
 
-SAME = 0.01
+_SAME = 0.01
 """A difference of Dice that nobody would act upon."""
 
-SEED = 0
+_SEED = 0
 """Of the bootstrap."""
 
 
@@ -68,14 +68,14 @@ class Audit:
         return Line(
             name=arm.name,
             calls=arm.calls,
-            dice=grouped_mean_interval(self._dice(arm.name), self.patients, seed=SEED),
+            dice=grouped_mean_interval(self._dice(arm.name), self.patients, seed=_SEED),
             difference=None if arm.name == RECOMMENDED else self.difference(arm.name, RECOMMENDED),
             means=Row(*map(mean, numbers.T)),
         )
 
     def difference(self, first: str, second: str) -> Interval:
         """Dice of one arm minus that of another."""
-        return grouped_mean_interval(self._dice(first) - self._dice(second), self.patients, seed=SEED)
+        return grouped_mean_interval(self._dice(first) - self._dice(second), self.patients, seed=_SEED)
 
     def _dice(self, name: str) -> np.ndarray:
         return np.array([row.dice for row in self.table[name]])
@@ -136,7 +136,7 @@ class Audit:
         ours, theirs = (np.array([row.ged_u for row in self.table[name]]) for name in (RECOMMENDED, matched))
         if not np.isfinite(ours).all() or not np.isfinite(theirs).all():
             return ""
-        difference = grouped_mean_interval(ours - theirs, self.patients, seed=SEED)
+        difference = grouped_mean_interval(ours - theirs, self.patients, seed=_SEED)
         closer = "closer" if difference.high < 0 else "farther" if difference.low > 0 else "neither closer nor farther"
         return f" To the {self.readers} readers it is {closer}: {_told(difference)} GED."
 
@@ -166,7 +166,7 @@ def _compared(difference: Interval, what: str) -> str:
 
 
 def _same(difference: Interval) -> bool:
-    return max(-difference.low, difference.high) <= SAME
+    return max(-difference.low, difference.high) <= _SAME
 
 
 def _told(interval: Interval) -> str:

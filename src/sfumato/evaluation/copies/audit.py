@@ -33,7 +33,7 @@ from sfumato.metrics.copies import Matches
 SURE_DISTANCE = 3
 """Standard scores from which distances to the training images are said to differ."""
 
-SURE = 0.01
+_SURE = 0.01
 """Probability (1) below which false alarms do not explain the copies that were found."""
 
 
@@ -156,7 +156,7 @@ def _verdict(detector: CopyDetector, found: CopyAudit) -> str:
     interval = f"{found.share.value:.1%}, {LEVEL:.0%} interval {found.share.low:.1%} to {found.share.high:.1%}"
     if not found.copies:
         return f"{counted} ({LEVEL:.0%} interval up to {found.share.high:.1%}); that is no proof that there are none."
-    if found.chance >= SURE:
+    if found.chance >= _SURE:
         return f"{counted} ({interval}), no more than false alarms explain; look at the closest pairs."
     people = f", {found.patients} patients" if found.patients else ""
     return f"{counted} ({interval}), of {found.sources} training cases{people}: too many to be false alarms."

@@ -34,13 +34,13 @@ from sfumato.wording import counted
 FALSE_ALARMS = 0.01
 """Share of new real images that may be called copies."""
 
-SAME = 0.9999
+_SAME = 0.9999
 """An image with this score is the training image itself; rounding to 8 bits leaves more."""
 
 HELD_OUT = 2000
 """Held-out images at most that the threshold rests on; more make it hardly surer."""
 
-FEW = 50
+_FEW = 50
 """Held-out images below which a note says how unsure the threshold is."""
 
 BLUNT = 0.999
@@ -49,7 +49,7 @@ BLUNT = 0.999
 LEVEL = 0.95
 """Confidence of all intervals."""
 
-READ = 512
+_READ = 512
 """Images read from disk at a time."""
 
 Pictures = UInt8[np.ndarray, "n h w c"]
@@ -173,7 +173,7 @@ class CopyDetector:
         if images.shape[1:] != expected:
             finding = f"the images have height, width and channels {images.shape[1:]}"
             raise DataError(finding, expected=f"{expected}, as the training images", code="DATA-009")
-        parts = [compared(to_float(images[start : start + READ])) for start in range(0, len(images), READ)]
+        parts = [compared(to_float(images[start : start + _READ])) for start in range(0, len(images), _READ)]
         return self.nearest(torch.cat(parts) if parts else self.references[:0])
 
     def nearest(self, queries: Images, *, exclude: Sequence[int] | None = None) -> Matches:
@@ -237,7 +237,7 @@ def _left_out(every: int, rows: int, *, patients: bool) -> Iterator[str]:
 
 def _without_duplicates(matches: Matches) -> tuple[Matches, int]:
     """The held-out images that are no training images, and how many are."""
-    new = matches.score < SAME
+    new = matches.score < _SAME
     views = tuple(view for view, kept in zip(matches.view, new, strict=True) if kept)
     return Matches(matches.score[new], matches.nearest[new], views, matches.lead[new]), int((~new).sum())
 
@@ -271,7 +271,7 @@ def _calibrated(held_out: Matches, false_alarms: float) -> _Calibrated:
         f"{those} with a training image to {score:.4f}{also}: "
         f"{rate.value:.1%} false alarms to expect, {LEVEL:.0%} interval {rate.low:.1%} to {rate.high:.1%}"
     )
-    if count < FEW:
+    if count < _FEW:
         why += f"; {counted(count, 'held-out image is', 'held-out images are')} few, and the threshold is unsure"
     if score >= BLUNT:
         why += "; some held-out images are nearly training images, so that only exact copies reach it"
@@ -290,7 +290,7 @@ def _cut(scores: Float[np.ndarray, " n"], leads: Float[np.ndarray, " n"], above:
 
 def _read(pack: Pack, rows: Sequence[int]) -> Images:
     """Images at the size at which they are compared, some at a time."""
-    parts = [compared(pack.images(rows[start : start + READ])) for start in range(0, len(rows), READ)]
+    parts = [compared(pack.images(rows[start : start + _READ])) for start in range(0, len(rows), _READ)]
     return torch.cat(parts) if parts else compared(torch.empty(0, pack.spec.channels, *pack.spec.size))
 
 

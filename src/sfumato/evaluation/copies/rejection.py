@@ -23,14 +23,14 @@ from sfumato.wording import counted
 TRIES = 10
 """Seeds that are spent on an image, the first one included."""
 
-COLUMNS = ("copy_score", "nearest_real", "copy_view", "copy")
+_COLUMNS = ("copy_score", "nearest_real", "copy_view", "copy")
 """What a manifest says of an image that was compared."""
 
-Draw = Callable[[Sequence[Wanted]], Iterator[Made]]
+_Draw = Callable[[Sequence[Wanted]], Iterator[Made]]
 
 
-class Seen(NamedTuple):
-    """A seed that was tried, and what the detector said of its image, in `COLUMNS`; nothing without a detector."""
+class _Seen(NamedTuple):
+    """A seed that was tried, and what the detector said of its image, in `_COLUMNS`; nothing without a detector."""
 
     seed: int
     said: Mapping[str, str]
@@ -41,14 +41,14 @@ class Outcome(NamedTuple):
 
     Attributes:
         wanted: the item, with the seed of the image that was kept, or of the last one.
-        said: of that image, in `COLUMNS`.
+        said: of that image, in `_COLUMNS`.
         rejected: the copies before it.
         kept: whether there is an image; else it was a copy too, and no seed was left.
     """
 
     wanted: Wanted
     said: Mapping[str, str] = {}
-    rejected: tuple[Seen, ...] = ()
+    rejected: tuple[_Seen, ...] = ()
     kept: bool = True
 
     def facts(self) -> dict[str, Any]:
@@ -61,11 +61,11 @@ class Outcome(NamedTuple):
         """From the ledger."""
         if "said" not in facts:
             return cls(wanted)
-        rejected = tuple(Seen(seed, said) for seed, said in facts["rejected"])
+        rejected = tuple(_Seen(seed, said) for seed, said in facts["rejected"])
         return cls(wanted._replace(seed=facts["seed"]), facts["said"], rejected, facts["kept"])
 
 
-class Drawn(NamedTuple):
+class _Drawn(NamedTuple):
     """An outcome with its image."""
 
     outcome: Outcome
@@ -104,7 +104,7 @@ def _form(spec: Spec) -> dict[str, object]:
     return {"size": spec.size, "channels": spec.channels, "intensities": (spec.intensity.kind, low, high)}
 
 
-def draw_kept(draw: Draw, wanted: Sequence[Wanted], detector: CopyDetector | None, *, batch: int) -> Iterator[Drawn]:
+def draw_kept(draw: _Draw, wanted: Sequence[Wanted], detector: CopyDetector | None, *, batch: int) -> Iterator[_Drawn]:
     """Every item as soon as its fate is known: kept, or left out after `TRIES` copies.
 
     Args:
@@ -114,7 +114,7 @@ def draw_kept(draw: Draw, wanted: Sequence[Wanted], detector: CopyDetector | Non
         batch: images compared at once.
     """
     if detector is None:
-        yield from (Drawn(Outcome(made.wanted), made) for made in draw(wanted))
+        yield from (_Drawn(Outcome(made.wanted), made) for made in draw(wanted))
         return
     waiting = deque(Outcome(item) for item in wanted)
     while waiting:
@@ -124,14 +124,14 @@ def draw_kept(draw: Draw, wanted: Sequence[Wanted], detector: CopyDetector | Non
         for before, each, verdict in zip(chunk, made, verdicts, strict=True):
             after = before._replace(said=columns(verdict), kept=not verdict.copy)
             if after.kept or len(after.rejected) + 1 == TRIES:
-                yield Drawn(after, each)
+                yield _Drawn(after, each)
             else:
                 waiting.appendleft(_again(after))
 
 
 def _again(outcome: Outcome) -> Outcome:
     """The next seed of an item, after the copy that the last one gave."""
-    rejected = (*outcome.rejected, Seen(outcome.wanted.seed, outcome.said))
+    rejected = (*outcome.rejected, _Seen(outcome.wanted.seed, outcome.said))
     seed = derive_seed(rejected[0].seed, "again", len(rejected))
     return Outcome(outcome.wanted._replace(seed=seed), rejected=rejected)
 
@@ -139,14 +139,14 @@ def _again(outcome: Outcome) -> Outcome:
 def columns(verdict: CopyVerdict) -> dict[str, str]:
     """A verdict as a row has it: yes, no, or nothing where no verdict is possible."""
     copy = "" if verdict.copy is None else "yes" if verdict.copy else "no"
-    return dict(zip(COLUMNS, (f"{verdict.score:.4f}", verdict.nearest, verdict.view, copy), strict=True))
+    return dict(zip(_COLUMNS, (f"{verdict.score:.4f}", verdict.nearest, verdict.view, copy), strict=True))
 
 
 def rejections(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     """Every copy that was rejected, as a row of a table."""
     rows: list[dict[str, object]] = []
     for outcome in outcomes:
-        last = () if outcome.kept else (Seen(outcome.wanted.seed, outcome.said),)
+        last = () if outcome.kept else (_Seen(outcome.wanted.seed, outcome.said),)
         about = {"number": f"{outcome.wanted.number:06}", "label": outcome.wanted.label or ""}
         rows += [{**about, "seed": seen.seed, **seen.said} for seen in (*outcome.rejected, *last)]
     return rows

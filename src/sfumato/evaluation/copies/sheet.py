@@ -13,7 +13,7 @@ from sfumato.metrics.copies import Matches, aligned
 from sfumato.reporting.figures import strips
 from sfumato.tasks.task import to_uint8
 
-COLUMNS = 8
+_COLUMNS = 8
 """Pairs side by side."""
 
 
@@ -29,7 +29,7 @@ def closest_pairs(
         count: how many pairs: the closest of each training image, the closest first, then the others.
     """
     order = _order(found.matches)[:count]
-    rows = [_row(detector, images, found, order[start : start + COLUMNS]) for start in range(0, len(order), COLUMNS)]
+    rows = [_row(detector, images, found, order[start : start + _COLUMNS]) for start in range(0, len(order), _COLUMNS)]
     width = max(row.shape[1] for row in rows)
     return np.concatenate(
         [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]

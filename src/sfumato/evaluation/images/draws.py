@@ -31,27 +31,27 @@ POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
 CLEARLY = 0.05
 """Shares of a class that differ by more are different proportions."""
 
-Rows = Integer[np.ndarray, " _"]
+_Rows = Integer[np.ndarray, " _"]
 
-Labels = Sequence[str]
+_Labels = Sequence[str]
 """The class of each image; an empty string without one."""
 
 
 class Sets(NamedTuple):
     """The classes of real, generated and training images; of training images there may be none."""
 
-    real: Labels
-    generated: Labels
-    training: Labels = ()
+    real: _Labels
+    generated: _Labels
+    training: _Labels = ()
 
 
-class Draw(NamedTuple):
+class _Draw(NamedTuple):
     """Rows of one comparison: A, B and G of equation (1), and T."""
 
-    reference: Rows
-    other: Rows
-    generated: Rows
-    training: Rows
+    reference: _Rows
+    other: _Rows
+    generated: _Rows
+    training: _Rows
 
 
 class Group(NamedTuple):
@@ -63,7 +63,7 @@ class Group(NamedTuple):
     """
 
     name: str
-    draws: tuple[Draw, ...]
+    draws: tuple[_Draw, ...]
 
     @property
     def size(self) -> int:
@@ -81,9 +81,9 @@ class Groups(NamedTuple):
 class _Stratum(NamedTuple):
     """Images of which each draw takes `size` on each side; of training images as many as there are."""
 
-    real: Rows
-    generated: Rows
-    training: Rows
+    real: _Rows
+    generated: _Rows
+    training: _Rows
     size: int
 
 
@@ -102,13 +102,13 @@ def plan_groups(labels: Sets, *, seed: int) -> Groups:
     return Groups(groups, (*_strangers(real, generated), *_too_few(strata, measured)))
 
 
-def proportions_differ(real: Labels, generated: Labels) -> bool:
+def proportions_differ(real: _Labels, generated: _Labels) -> bool:
     """Whether a class has clearly another share of the generated images than of the real ones."""
     names = set(real) | set(generated)
     return any(abs(_share(name, real) - _share(name, generated)) > CLEARLY for name in names)
 
 
-def _share(name: str, labels: Labels) -> float:
+def _share(name: str, labels: _Labels) -> float:
     return float(np.mean(np.asarray(labels) == name))
 
 
@@ -116,7 +116,7 @@ def _of_class(name: str, labels: Sets) -> _Stratum:
     return _stratum(*(np.flatnonzero(np.asarray(side, dtype=str) == name) for side in labels))
 
 
-def _stratum(real: Rows, generated: Rows, training: Rows) -> _Stratum:
+def _stratum(real: _Rows, generated: _Rows, training: _Rows) -> _Stratum:
     return _Stratum(real, generated, training, size=min(len(real) // 2, len(generated), MOST_EACH))
 
 
@@ -127,15 +127,15 @@ def _matched(strata: Sequence[_Stratum]) -> list[_Stratum]:
     return [part._replace(size=int(shrink * len(part.generated) + 1e-9)) for part in strata]
 
 
-def _draws(strata: Sequence[_Stratum], rng: np.random.Generator) -> Iterator[Draw]:
+def _draws(strata: Sequence[_Stratum], rng: np.random.Generator) -> Iterator[_Draw]:
     for _ in range(DRAWS):
         halves = [np.array_split(rng.permutation(part.real)[: 2 * part.size], 2) for part in strata]
         generated = [rng.permutation(part.generated)[: part.size] for part in strata]
         training = [rng.permutation(part.training)[: part.size] for part in strata]
-        yield Draw(*map(np.concatenate, (*zip(*halves, strict=True), generated, training)))
+        yield _Draw(*map(np.concatenate, (*zip(*halves, strict=True), generated, training)))
 
 
-def _strangers(real: Labels, generated: Labels) -> Iterator[str]:
+def _strangers(real: _Labels, generated: _Labels) -> Iterator[str]:
     """Classes that only one side has."""
     ours, theirs = set(generated) - {""}, set(real) - {""}
     if theirs and not ours:

@@ -22,7 +22,7 @@ from sfumato.tasks.task import to_uint8
 TRAINING = 2000
 """Training images that are compared with the held-out ones beside the generated images, at most."""
 
-UNKNOWN = "the reference does not say how many images it is of, nor what was done to them: compare with care"
+_UNKNOWN = "the reference does not say how many images it is of, nor what was done to them: compare with care"
 NO_FLOOR = "a distance to statistics has no floor: only distances of equally many images can be compared"
 
 
@@ -169,7 +169,7 @@ def _to_reference(
     space = reference_space(reference, question.wishes, device=question.device)
     question.tell(f"distance to the reference in {space.name}")
     rows = tuple(measure_reference(space, reference, generated, seed=question.seed))
-    return rows, (space,), (NO_FLOOR,) if reference.about else (NO_FLOOR, UNKNOWN)
+    return rows, (space,), (NO_FLOOR,) if reference.about else (NO_FLOOR, _UNKNOWN)
 
 
 def _copies(question: Question, real: RealData | None, generated: Images) -> CopySearch:

@@ -24,13 +24,13 @@ from sfumato.typing import Data
 NOTICED = 3.0
 """A z-score from which a difference is called one."""
 
-PAIRS = 50
+_PAIRS = 50
 """Pairs of images of each draw whose similarity is taken."""
 
-RESAMPLES = 999
+_RESAMPLES = 999
 """Draws behind an interval of a mean over images."""
 
-THUMB = 64
+_THUMB = 64
 """Longest side in pixels of the images that are searched for duplicates and paired; larger ones are reduced."""
 
 _Others = Float[Tensor, "m c *space"]
@@ -90,7 +90,7 @@ def measure_space(name: str, sides: Sides, group: Group, *, seed: int) -> Iterat
     floor = [coverage(sides.real[draw.reference], sides.real[draw.other]) for draw in group.draws]
     for metric in Coverage._fields:
         of_images = [getattr(one, metric) for one in found]
-        spread = mean_interval(of_images[0], seed=seed, resamples=RESAMPLES)
+        spread = mean_interval(of_images[0], seed=seed, resamples=_RESAMPLES)
         values = [float(one.mean()) for one in of_images]
         real = [float(getattr(one, metric).mean()) for one in floor]
         yield make.row(metric, values, Estimate(spread.mean, spread.low, spread.high), real)
@@ -102,14 +102,14 @@ def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, s
     again, copied = alike(small), alike(shown)
     for group in groups:
         make = _Maker("images", group)
-        pairs = draw_pairs(group.size, PAIRS, seed=seed)
+        pairs = draw_pairs(group.size, _PAIRS, seed=seed)
         similar = [pair_similarities(shown[draw.generated], pairs) for draw in group.draws]
         floor = [float(pair_similarities(small[draw.reference], pairs).mean()) for draw in group.draws]
-        interval = mean_interval(np.concatenate(similar), seed=seed, resamples=RESAMPLES)
+        interval = mean_interval(np.concatenate(similar), seed=seed, resamples=_RESAMPLES)
         spread = Estimate(interval.mean, interval.low, interval.high)
         yield make.row("ms_ssim", [float(one.mean()) for one in similar], spread, floor)
         often = [_repeated(copied, draw.generated) for draw in group.draws]
-        share = mean_interval(often[0].astype(np.float64), seed=seed, resamples=RESAMPLES)
+        share = mean_interval(often[0].astype(np.float64), seed=seed, resamples=_RESAMPLES)
         yield make.row(
             "duplicates",
             [float(one.mean()) for one in often],
@@ -128,9 +128,9 @@ def measure_classes(
 
 
 def thumbs(images: Data) -> Data:
-    """Images of at most `THUMB` pixels a side."""
+    """Images of at most `_THUMB` pixels a side."""
     height, width = images.shape[2:]
-    shrink = THUMB / max(height, width)
+    shrink = _THUMB / max(height, width)
     if shrink >= 1:
         return images
     return functional.adaptive_avg_pool2d(images, (max(1, round(height * shrink)), max(1, round(width * shrink))))

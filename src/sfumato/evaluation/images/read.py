@@ -30,16 +30,16 @@ from sfumato.wording import counted
 Part = Literal["auto", "train", "validation", "test", "held-out", "all"]
 """Which real images: held-out means validation and test; auto takes those, or all where they are few."""
 
-FEWEST = 10
+_FEWEST = 10
 """Images below which nothing can be said of a set."""
 
 FEW_HELD_OUT = 60
 """Held-out images below which `auto` takes all real images."""
 
-BATCH = 512
+_BATCH = 512
 """Images read at once."""
 
-Item = TypeVar("Item")
+_Item = TypeVar("_Item")
 
 AS_MADE = Intensity("unit", 0.0, 255.0, "8 bits between the black and the white of the data")
 
@@ -73,15 +73,15 @@ def real_images(pack: Pack, part: Part, *, name: str) -> Images:
     """The real images of a part of a data set, see `Pack.real`.
 
     Raises:
-        DataError: the part has fewer than `FEWEST` real images.
+        DataError: the part has fewer than `_FEWEST` real images.
     """
     held_out = [*pack.rows("validation"), *pack.rows("test")]
     chosen = part if part != "auto" else "held-out" if len(held_out) >= FEW_HELD_OUT else "all"
     rows = {"all": range(len(pack)), "held-out": held_out}.get(chosen) or pack.rows(chosen)
     kept = pack.real(rows)
-    if len(kept) < FEWEST:
+    if len(kept) < _FEWEST:
         raise DataError(
-            f"{name}: {counted(len(kept), 'real image')} in the part '{chosen}'", expected=f"at least {FEWEST}",
+            f"{name}: {counted(len(kept), 'real image')} in the part '{chosen}'", expected=f"at least {_FEWEST}",
             remedy="--real-split all, or --holdout DATASET", code="SCORE-030",
         )  # fmt: skip
     made = len(rows) - len(kept)
@@ -103,7 +103,7 @@ def sample_images(source: Path, spec: Spec) -> Images:
     """The images of any source, in the form of a data set.
 
     Raises:
-        DataError: there are fewer than `FEWEST`, or one cannot be brought into that form.
+        DataError: there are fewer than `_FEWEST`, or one cannot be brought into that form.
     """
     (cases, real), name = sample_cases(source), called(source) or "SAMPLES"
     parts = [_stored(case, spec) for case in cases]
@@ -116,28 +116,28 @@ def sample_images(source: Path, spec: Spec) -> Images:
     return Images(cases, fetch, f"images of {name}", told)
 
 
-class Samples(NamedTuple):
+class _Samples(NamedTuple):
     """What is to be judged, and how many real images lie beside it."""
 
     cases: tuple[Case, ...]
     real: int
 
 
-def sample_cases(source: Path) -> Samples:
+def sample_cases(source: Path) -> _Samples:
     """The cases of a source of synthetic images; of a mixed one (`generate --balance`) those marked as synthetic.
 
     Raises:
-        DataError: there are fewer than `FEWEST`.
+        DataError: there are fewer than `_FEWEST`.
     """
     found = find_cases(source, hints=Hints(images_only=True)).cases
     cases = tuple(case for case in found if case.origin == "synthetic") or found
-    if len(cases) < FEWEST:
+    if len(cases) < _FEWEST:
         raise DataError(
             f"{source}: {counted(len(cases), 'image is', 'images are')} too few to compare sets of images",
-            expected=f"at least {FEWEST}, better some hundred of each class",
+            expected=f"at least {_FEWEST}, better some hundred of each class",
             remedy="sfumato generate MODEL --count 200", code="SCORE-030",
         )  # fmt: skip
-    return Samples(cases, len(found) - len(cases))
+    return _Samples(cases, len(found) - len(cases))
 
 
 def plain_spec(source: Path) -> Spec:
@@ -173,7 +173,7 @@ def _stored(case: Case, spec: Spec) -> tuple[np.ndarray, list[str]]:
     return read_input(case, spec).array, notes
 
 
-def gathered(images: Images, use: Callable[[Data], Item]) -> list[Item]:
+def gathered(images: Images, use: Callable[[Data], _Item]) -> list[_Item]:
     """What `use` makes of the images, batch by batch in order."""
-    starts = range(0, len(images), BATCH)
-    return [use(images.fetch(range(start, min(start + BATCH, len(images))))) for start in starts]
+    starts = range(0, len(images), _BATCH)
+    return [use(images.fetch(range(start, min(start + _BATCH, len(images))))) for start in starts]

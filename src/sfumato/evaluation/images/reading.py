@@ -9,7 +9,7 @@ from sfumato.evaluation.images.panel import NOTICED, Measure
 from sfumato.metrics.fidelity import IMAGES_PER_DIMENSION
 from sfumato.wording import counted
 
-DISTANCES = ("kid", "frechet")
+_DISTANCES = ("kid", "frechet")
 
 SEES = {
     "own": "what tells the classes apart",
@@ -18,7 +18,7 @@ SEES = {
 }
 """What a space is about, for a person."""
 
-FEW = 50
+_FEW = 50
 """Images on each side below which only coarse differences are noticed."""
 
 
@@ -129,7 +129,7 @@ def _noticed(measures: Sequence[Measure]) -> dict[str, list[Measure]]:
     """The distances that are too large, by space."""
     found: dict[str, list[Measure]] = {}
     for measure in measures:
-        if measure.metric in DISTANCES and measure.noticed:
+        if measure.metric in _DISTANCES and measure.noticed:
             found.setdefault(measure.space, []).append(measure)
     return found
 
@@ -186,7 +186,7 @@ def _training(measures: Sequence[Measure]) -> Iterator[str]:
 
 def _limits(measures: Sequence[Measure], spaces: Sequence[Dimensions]) -> Iterator[str]:
     count = measures[0].images
-    if count < FEW:
+    if count < _FEW:
         yield f"With {counted(count, 'image')} on each side only coarse differences are noticed."
     biased = [space for space in spaces if count < IMAGES_PER_DIMENSION * space.features]
     if biased:

@@ -34,7 +34,7 @@ from sfumato.provenance import digest
 from sfumato.tasks.classify import OwnSpace, fit_classifier
 from sfumato.typing import Data
 
-Kind = Literal["own", "radiomics", "pixels", "inception", "dinov2"]
+_Kind = Literal["own", "radiomics", "pixels", "inception", "dinov2"]
 
 WEIGHT_FREE = ("own", "radiomics", "pixels")
 
@@ -44,17 +44,17 @@ CLASSIFIER_STEPS = 200
 SPANNING = 1000
 """Training images that a space is fitted to, at most."""
 
-COARSE = 64
+_COARSE = 64
 """Longest side in pixels of the images whose principal components are taken; larger ones are reduced."""
 
-BATCH = 128
+_BATCH = 128
 """Images whose features are taken at once."""
 
 
 class Wish(NamedTuple):
     """A space that was asked for, and the file or folder of its weights."""
 
-    kind: Kind
+    kind: _Kind
     weights: str = ""
 
 
@@ -72,7 +72,7 @@ class Space:
         probabilities: of the classes of the classifier, where the space has one.
     """
 
-    name: Kind
+    name: _Kind
     features: Callable[[Data], Features]
     preprocessing: str
     weights: str = ""
@@ -95,12 +95,12 @@ def parse_features(text: str) -> tuple[Wish, ...]:
     wishes = []
     for word in filter(None, text.split(",")):
         kind, _, weights = word.strip().partition(":")
-        if kind not in get_args(Kind):
-            raise UsageError(f"--features {word}", expected=f"some of {', '.join(get_args(Kind))}")
+        if kind not in get_args(_Kind):
+            raise UsageError(f"--features {word}", expected=f"some of {', '.join(get_args(_Kind))}")
         if bool(weights) == (kind in WEIGHT_FREE):
             expected = f"'{kind}'" if kind in WEIGHT_FREE else f"{kind}:{'FILE' if kind == 'inception' else 'FOLDER'}"
             raise UsageError(f"--features {word}", expected=expected)
-        wishes.append(Wish(cast(Kind, kind), weights))
+        wishes.append(Wish(cast(_Kind, kind), weights))
     if not wishes or len({wish.kind for wish in wishes}) < len(wishes):
         raise UsageError(f"--features {text}", expected="at least one, each once")
     return tuple(wishes)
@@ -170,7 +170,7 @@ def radiomics_space(space: RadiomicsSpace) -> Space:
 
 def pixel_space(space: PixelSpace) -> Space:
     """Principal components of pixels."""
-    text = f"{space.components.shape[1]} principal components of pixels, at most {COARSE} pixels a side"
+    text = f"{space.components.shape[1]} principal components of pixels, at most {_COARSE} pixels a side"
     return Space("pixels", lambda images: space.features(_coarse(images)), text, arrays=space._asdict())
 
 
@@ -180,12 +180,12 @@ def frozen_space(wish: Wish, *, device: str) -> Space:
     extractor = load(wish.weights, device=device)
 
     def features(images: Data) -> Features:
-        parts = [extractor.features(part.to(device)) for part in torch.split(images, BATCH)]
+        parts = [extractor.features(part.to(device)) for part in torch.split(images, _BATCH)]
         return torch.cat(parts).double().cpu().numpy()
 
     def probabilities(images: Data) -> Float[np.ndarray, "n classes"]:
         assert isinstance(extractor, InceptionFile)
-        parts = [extractor.probabilities(extractor.features(part.to(device))) for part in torch.split(images, BATCH)]
+        parts = [extractor.probabilities(extractor.features(part.to(device))) for part in torch.split(images, _BATCH)]
         return torch.cat(parts).double().cpu().numpy()
 
     return Space(
@@ -200,8 +200,8 @@ def frozen_space(wish: Wish, *, device: str) -> Space:
 
 def _coarse(images: Data) -> np.ndarray:
     height, width = images.shape[2:]
-    if max(height, width) <= COARSE:
+    if max(height, width) <= _COARSE:
         return images.cpu().numpy()
-    shrink = COARSE / max(height, width)
+    shrink = _COARSE / max(height, width)
     size = (max(1, round(height * shrink)), max(1, round(width * shrink)))
     return functional.adaptive_avg_pool2d(images, size).cpu().numpy()

@@ -32,7 +32,7 @@ from sfumato.metrics.radiomics import RadiomicsSpace
 from sfumato.plain import in_form, parse_json
 from sfumato.shortage import raise_shortage
 
-FORMAT = 1
+_FORMAT = 1
 
 CLASS_COVARIANCES = 256
 """Features up to which covariances of classes are kept: of 2048 each would take 34 MB."""
@@ -72,7 +72,7 @@ def write_reference(file: Path, space: Space, images: Images, spec: Spec) -> dic
     names = [str(name) for name in sorted(set(labels)) if name and (labels == name).sum() >= FEWEST_OF_CLASS]
     of_classes = [moments(features[labels == name]) for name in names]
     about = {
-        "format": FORMAT,
+        "format": _FORMAT,
         "space": space.name,
         **space.about(),
         "images": len(images),

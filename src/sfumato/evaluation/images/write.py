@@ -27,24 +27,24 @@ from sfumato.reporting.figures import strips
 from sfumato.tables import write_table
 from sfumato.tasks.task import to_uint8
 
-COLUMNS = ("space", "class", "metric", "value", "low", "high", "floor", "floor_sd", "z", "n_real", "n_generated")
+_COLUMNS = ("space", "class", "metric", "value", "low", "high", "floor", "floor_sd", "z", "n_real", "n_generated")
 
-SHOWN = 10
+_SHOWN = 10
 """Images of each class on a sheet, of either set."""
 
-WHOLE = "all"
+_WHOLE = "all"
 """Name of the sheet of images without classes."""
 
 
 def write_metrics(file: Path, measures: Sequence[Measure]) -> None:
     """All rows; a number that does not exist is left empty."""
-    write_table(file, COLUMNS, ([_cell(value) for value in as_row(measure).values()] for measure in measures))
+    write_table(file, _COLUMNS, ([_cell(value) for value in as_row(measure).values()] for measure in measures))
 
 
 def as_row(measure: Measure) -> dict[str, Any]:
     """A measure by the names of the columns."""
     known = not math.isnan(measure.floor)  # the images of a reference are not counted
-    return dict(zip(COLUMNS, (*measure, measure.images), strict=True)) | ({} if known else {"n_real": None})
+    return dict(zip(_COLUMNS, (*measure, measure.images), strict=True)) | ({} if known else {"n_real": None})
 
 
 def as_json(measures: Sequence[Measure]) -> list[dict[str, Any]]:
@@ -76,7 +76,7 @@ def write_sheets(folder: Path, real: Images, generated: Images) -> None:
         rows = {"real": np.flatnonzero(theirs == name), "synthetic": np.flatnonzero(ours == name)}
         _write_sheet(folder / f"{stem}.png", sets, rows)
     if not names:
-        _write_sheet(folder / f"{WHOLE}.png", sets, {name: np.arange(len(images)) for name, images in sets.items()})
+        _write_sheet(folder / f"{_WHOLE}.png", sets, {name: np.arange(len(images)) for name, images in sets.items()})
 
 
 def copies_summary(audit: CopyAudit) -> dict[str, Any]:
@@ -93,15 +93,15 @@ def copies_summary(audit: CopyAudit) -> dict[str, Any]:
     }
 
 
-def pictures(images: Images, places: Sequence[int]) -> np.ndarray:
+def _pictures(images: Images, places: Sequence[int]) -> np.ndarray:
     """Some images in 8 bits: (n, h, w, channels)."""
     shown: np.ndarray = to_uint8(images.fetch(places))
     return shown
 
 
 def _write_sheet(file: Path, sets: Mapping[str, Images], rows: Mapping[str, np.ndarray]) -> None:
-    count = min(SHOWN, *map(len, rows.values()))
-    drawn = {name: list(pictures(images, evenly(rows[name].tolist(), count))) for name, images in sets.items()}
+    count = min(_SHOWN, *map(len, rows.values()))
+    drawn = {name: list(_pictures(images, evenly(rows[name].tolist(), count))) for name, images in sets.items()}
     write_atomic(file, strips(drawn, [""] * count))
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from sfumato.data.mask import MaskRule
 from sfumato.errors import DataError
 
-WHITE = 255
+_WHITE = 255
 
 
 class Coding(NamedTuple):
@@ -39,9 +39,9 @@ def decide_coding(values: Collection[int], rule: MaskRule, *, name: str) -> Codi
     if found <= indices:
         told = f"{name}: the masks hold class indices (0 to {rule.classes - 1}), unlike the reference"
         return Coding(MaskRule(tuple(sorted(indices)), None, told), told)
-    if rule.classes == 2 and found <= {0, WHITE}:
+    if rule.classes == 2 and found <= {0, _WHITE}:
         told = f"{name}: the masks hold 0 and 255, unlike the reference"
-        return Coding(MaskRule((0, WHITE), None, told), "" if rule.threshold else told)
+        return Coding(MaskRule((0, _WHITE), None, told), "" if rule.threshold else told)
     if rule.threshold is not None:
         return Coding(own)
     shown = ", ".join(map(str, sorted(found)[:8])) + (" ..." if len(found) > 8 else "")

@@ -25,7 +25,7 @@ MILLIMETRES, PIXELS = 2.0, 1.0
 WORTH = 200
 """Pictures for which another process is worth its start: that takes seconds, a picture some hundredths of one."""
 
-PICTURE = 256 * 256
+_PICTURE = 256 * 256
 """Voxels of a volume that cost as much as a picture."""
 
 
@@ -133,7 +133,7 @@ def _processes(folder: Path, workers: int | None) -> int:
 def _pictures(file: Path) -> int:
     """How many pictures a file costs; one that cannot be read is told of where it is."""
     try:
-        return math.prod(read_header(file).shape) // PICTURE if is_volume(file) else 1
+        return math.prod(read_header(file).shape) // _PICTURE if is_volume(file) else 1
     except DataError:
         return 1
 

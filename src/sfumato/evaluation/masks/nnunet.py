@@ -18,7 +18,7 @@ import numpy as np
 from sfumato.evaluation.masks.evaluate import Evaluation
 from sfumato.metrics.masks import MaskScores
 
-COUNTED = ("Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref")
+_COUNTED = ("Dice", "IoU", "TP", "FP", "FN", "TN", "n_pred", "n_ref")
 """The names of nnU-Net's metrics."""
 
 
@@ -36,10 +36,10 @@ def nnunet_summary(measured: Evaluation) -> dict[str, Any]:
         for reader, scores in enumerate(case.readings)
     ]
     mean = {
-        label: {name: _mean([case["metrics"][label][name] for case in per_case]) for name in COUNTED}
+        label: {name: _mean([case["metrics"][label][name] for case in per_case]) for name in _COUNTED}
         for label in labels
     }
-    foreground = {name: float(np.mean([of[name] for of in mean.values()])) for name in COUNTED}
+    foreground = {name: float(np.mean([of[name] for of in mean.values()])) for name in _COUNTED}
     return {"metric_per_case": per_case, "mean": mean, "foreground_mean": foreground}
 
 

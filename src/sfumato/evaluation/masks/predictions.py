@@ -32,7 +32,7 @@ Missing = Literal["refuse", "leave-out", "empty"]
 DIFFUSION, DETERMINISTIC = "diffusion", "deterministic twin"
 """What models of `sfumato segment` are called."""
 
-MAPS = {"probability": "probability", "uncertainty_map": "uncertainty"}
+_MAPS = {"probability": "probability", "uncertainty_map": "uncertainty"}
 """Columns of the manifest with maps, and the folders of their files."""
 
 MEMBER = re.compile(r"(?P<case>.+)_\d\d\.(png|nii\.gz)")
@@ -150,7 +150,7 @@ class _Read(NamedTuple):
 def _of_segment(folder: Path, truth: References) -> _Read:
     """The files that its manifest names."""
     rows = {row["id"]: row for row in read_rows(folder / "manifest.csv")}
-    gone = {column: kind for column, kind in MAPS.items()
+    gone = {column: kind for column, kind in _MAPS.items()
             if not (folder / kind).is_dir() and any(row.get(column) for row in rows.values())}  # fmt: skip
     rows = {name: {**row, **dict.fromkeys(gone, "")} for name, row in rows.items()}
     paired = _paired(rows, truth, folder)

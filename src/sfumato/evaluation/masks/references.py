@@ -30,7 +30,7 @@ from sfumato.data.units import Form, Unit, units
 from sfumato.errors import DataError
 from sfumato.tables import read_rows
 
-FORMS: tuple[Form, ...] = ("png", "same")
+_FORMS: tuple[Form, ...] = ("png", "same")
 """Predictions are of single planes or of whole volumes; references are known by both names."""
 
 
@@ -170,7 +170,7 @@ def _header(path: Path) -> Header:
 
 
 def _by_id(cases: Sequence[Case]) -> dict[str, Unit]:
-    return {unit.id: unit for form in FORMS for unit in units(cases, form)}
+    return {unit.id: unit for form in _FORMS for unit in units(cases, form)}
 
 
 def _millimetres(dataset: Path) -> dict[str, tuple[float, float]]:

@@ -23,7 +23,7 @@ from sfumato.metrics.ensemble import Among, among_readers, collective_insight, g
 from sfumato.metrics.masks import Empty, MaskScores, score_masks
 from sfumato.metrics.selective import average_precision
 
-Numbers = Mapping[str, float]
+_Numbers = Mapping[str, float]
 """Numbers of a whole case by name; nan where one is undefined."""
 
 
@@ -76,7 +76,7 @@ class CaseScores(NamedTuple):
     """
 
     readings: tuple[MaskScores, ...]
-    numbers: Numbers
+    numbers: _Numbers
     everywhere: Reliability | None
     band: Reliability | None
     members: int
@@ -89,7 +89,7 @@ class UnitScores(NamedTuple):
     readers: Among | None
 
 
-class Readings(NamedTuple):
+class _Readings(NamedTuple):
     """The readers' masks of a case.
 
     Attributes:
@@ -107,7 +107,7 @@ def score_unit(manner: Manner, piece: Piece) -> UnitScores | DataError:
     """Score one case; a fault of its files comes back instead of being raised, so that all are told together."""
     try:
         drawn = read_readers(piece.unit, manner.rule)
-        readings = Readings(np.where(drawn == IGNORED, 0, drawn), drawn != IGNORED, manner.rule.classes)
+        readings = _Readings(np.where(drawn == IGNORED, 0, drawn), drawn != IGNORED, manner.rule.classes)
         pairs = zip(manner.rules, piece.arms, strict=True)
         arms = [_score_arm(manner, rule, piece, files, readings) for rule, files in pairs]
     except DataError as problem:
@@ -116,7 +116,7 @@ def score_unit(manner: Manner, piece: Piece) -> UnitScores | DataError:
     return UnitScores(tuple(arms), None if several is None else among_readers(several, classes=readings.classes))
 
 
-def _score_arm(manner: Manner, rule: MaskRule, piece: Piece, files: Files, readings: Readings) -> CaseScores:
+def _score_arm(manner: Manner, rule: MaskRule, piece: Piece, files: Files, readings: _Readings) -> CaseScores:
     shape = readings.masks.shape[1:]
     mask = read_predicted(files.mask, piece.unit, rule) if files.mask else np.zeros(shape, np.uint8)
     scored = tuple(
@@ -166,7 +166,7 @@ def _joined(parts: Sequence[MaskScores]) -> MaskScores:
     )
 
 
-def _calibration(probability: np.ndarray, readings: Readings) -> Numbers:
+def _calibration(probability: np.ndarray, readings: _Readings) -> _Numbers:
     """The mean over the readers."""
     each = [
         calibration(probability, truth, where=said)._asdict()
@@ -175,7 +175,7 @@ def _calibration(probability: np.ndarray, readings: Readings) -> Numbers:
     return {name: _mean([of_reader[name] for of_reader in each]) for name in each[0]}
 
 
-def _reliability(probability: np.ndarray, readings: Readings) -> tuple[Reliability, Reliability]:
+def _reliability(probability: np.ndarray, readings: _Readings) -> tuple[Reliability, Reliability]:
     """All pixels, and those of the foreground band, of all readers together."""
     pairs = list(zip(readings.masks, readings.said, strict=True))
     everywhere = [reliability(probability, truth, where=said) for truth, said in pairs]
@@ -183,7 +183,7 @@ def _reliability(probability: np.ndarray, readings: Readings) -> tuple[Reliabili
     return pooled(everywhere), pooled(near)
 
 
-def _pointing(uncertainty: np.ndarray, mask: np.ndarray, readings: Readings) -> Numbers:
+def _pointing(uncertainty: np.ndarray, mask: np.ndarray, readings: _Readings) -> _Numbers:
     """Whether uncertain pixels are the wrong ones: the mean over the readers."""
     pairs = list(zip(readings.masks, readings.said, strict=True))
     scored = [(uncertainty[said].astype(np.float64), (mask != truth)[said]) for truth, said in pairs]
@@ -193,7 +193,7 @@ def _pointing(uncertainty: np.ndarray, mask: np.ndarray, readings: Readings) -> 
     }
 
 
-def _beside_readers(members: np.ndarray, readings: Readings) -> Numbers:
+def _beside_readers(members: np.ndarray, readings: _Readings) -> _Numbers:
     """The ensemble and the readers as distributions; without an ensemble the mask is its only member."""
     drawn, true = _where_any(readings, members)
     energy = ged(drawn, true, classes=readings.classes)
@@ -209,7 +209,7 @@ def _beside_readers(members: np.ndarray, readings: Readings) -> Numbers:
     }
 
 
-def _where_any(readings: Readings, members: np.ndarray | tuple[()]) -> tuple[np.ndarray, np.ndarray]:
+def _where_any(readings: _Readings, members: np.ndarray | tuple[()]) -> tuple[np.ndarray, np.ndarray]:
     """Members and readers on the pixels that all readers speak of and some mask has an object in: (n, pixels)."""
     said = readings.said.all(axis=0)
     drawn = np.asarray(members, dtype=readings.masks.dtype).reshape(-1, *said.shape)

@@ -6,20 +6,20 @@ from typing import Any
 from sfumato.metrics.table import TABLE
 from sfumato.wording import counted
 
-FEW = 10
+_FEW = 10
 """With fewer patients an interval is rough itself."""
 
-LEAST = 4
+_LEAST = 4
 """Cases of which 30 % are one at least."""
 
-FEW_CASES = 30
+_FEW_CASES = 30
 """With fewer cases an interval is mostly about the cases that happened to be there."""
 
-Told = Mapping[str, Any]
+_Told = Mapping[str, Any]
 """A part of the summary, see `sfumato.evaluation.masks.summary`."""
 
 
-def reading(summary: Told) -> list[str]:
+def reading(summary: _Told) -> list[str]:
     """Sentences about a summary, the most important first.
 
     Of a model that is not better than one and the same mask for every image this is said, and what was found and
@@ -33,23 +33,23 @@ def reading(summary: Told) -> list[str]:
     return [sentence for part in parts for sentence in part(summary)]
 
 
-def _is_constant(arm: Told) -> bool:
+def _is_constant(arm: _Told) -> bool:
     """Whether a model is not known to be better than a constant mask."""
-    found: Told = arm.get("constant_mask") or {"verdict": "better"}
+    found: _Told = arm.get("constant_mask") or {"verdict": "better"}
     return str(found["verdict"]) != "better"
 
 
-def limits(summary: Told) -> list[str]:
+def limits(summary: _Told) -> list[str]:
     """What the numbers do not say, and by which rules they were made."""
     return [sentence for part in (_distances, _caution) for sentence in part(summary)]
 
 
-def _first(summary: Told) -> tuple[str, Told]:
+def _first(summary: _Told) -> tuple[str, _Told]:
     name: str = next(iter(summary["arms"]))
     return name, summary["arms"][name]
 
 
-def _overlap(summary: Told) -> Iterator[str]:
+def _overlap(summary: _Told) -> Iterator[str]:
     name, arm = _first(summary)
     dice = arm["dice"]
     if dice is None:
@@ -64,13 +64,13 @@ def _overlap(summary: Told) -> Iterator[str]:
         )
 
 
-def _mean_dice(summary: Told) -> str:
+def _mean_dice(summary: _Told) -> str:
     name, arm = _first(summary)
     whom = f" of {counted(summary['patients'], 'patient')}" if summary["patients"] else ""
     return f"{name}: mean Dice {_of(arm['dice'])} on {counted(summary['cases'], 'case')}{whom}."
 
 
-def _beside(dice: Told, readers: Told) -> str:
+def _beside(dice: _Told, readers: _Told) -> str:
     """More or less only where the intervals of both are apart."""
     if None in (dice["low"], readers["low"]) or (dice["low"] <= readers["high"] and readers["low"] <= dice["high"]):
         return "the two cannot be told apart on these cases"
@@ -78,7 +78,7 @@ def _beside(dice: Told, readers: Told) -> str:
     return "less than the readers among themselves" if fewer else "more than the readers themselves"
 
 
-def _differences(summary: Told) -> Iterator[str]:
+def _differences(summary: _Told) -> Iterator[str]:
     name, _ = _first(summary)
     for other, of in summary["differences"].items():
         if (gap := of["dice"]) is None:
@@ -96,14 +96,14 @@ def _differences(summary: Told) -> Iterator[str]:
             yield f"{name} is {word} than {other} in Dice on the same cases, by {_of(_size(gap))}."
 
 
-def _size(gap: Told) -> Told:
+def _size(gap: _Told) -> _Told:
     """A difference without its sign, which the sentence says."""
     if gap["mean"] > 0:
         return gap
     return {**gap, "mean": -gap["mean"], "low": -gap["high"], "high": -gap["low"]}
 
 
-def _presence(summary: Told) -> Iterator[str]:
+def _presence(summary: _Told) -> Iterator[str]:
     _, arm = _first(summary)
     for label, of in arm["per_class"].items():
         what = "the object" if len(arm["per_class"]) == 1 else label
@@ -126,7 +126,7 @@ def _empty(rule: str) -> str:
     return "counts as Dice 1" if rule == "one" else "is left out of all means"
 
 
-def _distances(summary: Told) -> Iterator[str]:
+def _distances(summary: _Told) -> Iterator[str]:
     _, arm = _first(summary)
     penalised = sum(of["penalised"] for of in arm["per_class"].values())
     if not any(metric.unit == "length" or metric.within for name, metric in TABLE.items() if name in arm):
@@ -140,7 +140,7 @@ def _distances(summary: Told) -> Iterator[str]:
         )
 
 
-def _doubt(summary: Told) -> Iterator[str]:
+def _doubt(summary: _Told) -> Iterator[str]:
     _, arm = _first(summary)
     if arm.get("ece_foreground"):
         yield (
@@ -148,7 +148,7 @@ def _doubt(summary: Told) -> Iterator[str]:
             "average (0 is calibrated)."
         )
     review = arm["review"]
-    enough = review is not None and review.get("cases", LEAST) >= LEAST
+    enough = review is not None and review.get("cases", _LEAST) >= _LEAST
     if enough and None not in (review["found"]["0.3"], *review["found_interval"]["0.3"]):
         found, best, interval = (review[name]["0.3"] for name in ("found", "found_best", "found_interval"))
         low, high = interval
@@ -160,7 +160,7 @@ def _doubt(summary: Told) -> Iterator[str]:
         )
 
 
-def _ensemble(summary: Told) -> Iterator[str]:
+def _ensemble(summary: _Told) -> Iterator[str]:
     _, arm = _first(summary)
     own = summary["readers_own"]
     if not own or not arm.get("ged_v"):
@@ -173,17 +173,17 @@ def _ensemble(summary: Told) -> Iterator[str]:
     )
 
 
-def _caution(summary: Told) -> Iterator[str]:
+def _caution(summary: _Told) -> Iterator[str]:
     people = summary["patients"]
     if people == 1:
         yield "One patient only: nothing says how much another would differ."
-    elif people is not None and people < FEW:
+    elif people is not None and people < _FEW:
         yield f"Only {counted(people, 'patient')}: the intervals draw patients again, and over so few they are rough."
     elif people is None and summary["cases"] >= 2:
         yield "Whose the cases are is not known: if some show the same patient, the intervals are too narrow."
     if summary["cases"] == 1:
         yield "One case only: another may give other numbers."
-    elif summary["cases"] < FEW_CASES:
+    elif summary["cases"] < _FEW_CASES:
         few = counted(summary["cases"], "case")
         yield f"{few} only: the intervals are wide, and other cases may give other numbers."
     if "train" in summary["splits"]:
@@ -196,7 +196,7 @@ def _caution(summary: Told) -> Iterator[str]:
             yield f"{name}: {counted(count, 'case')}{rest} not predicted, and not scored."
 
 
-def _of(interval: Told, *, sign: str = "") -> str:
+def _of(interval: _Told, *, sign: str = "") -> str:
     """A mean with its interval."""
     if interval["low"] is None:
         return f"{interval['mean']:{sign}.3f} (one case or one patient: no interval)"

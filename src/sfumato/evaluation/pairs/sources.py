@@ -22,14 +22,14 @@ from sfumato.experiment.run import Model
 from sfumato.randomness import Noise, derive_seed
 from sfumato.tasks.task import Sampler
 
-TRIES = 100
+_TRIES = 100
 """Changes that are drawn for a mask before it is given up."""
 
 BENT = 0.03
 """Elastic displacement at strength 1, as a share of the shorter side."""
 
 
-class Given(NamedTuple):
+class _Given(NamedTuple):
     """A mask to make an image from.
 
     Attributes:
@@ -55,7 +55,7 @@ class MaskSource(Protocol):
         """What decides masks besides seed and class, where the source of each does not say it."""
         ...
 
-    def __call__(self, wanted: Sequence[Wanted]) -> list[Given]:
+    def __call__(self, wanted: Sequence[Wanted]) -> list[_Given]:
         """A mask for each image."""
         ...
 
@@ -82,7 +82,7 @@ class Drawn:
         """Nothing: each source is the model."""
         return {}
 
-    def __call__(self, wanted: Sequence[Wanted]) -> list[Given]:
+    def __call__(self, wanted: Sequence[Wanted]) -> list[_Given]:
         """A mask for each image, of its class where the model knows classes."""
         known = self.model.spec.classes
         asked = [
@@ -90,7 +90,7 @@ class Drawn:
             for k, image in enumerate(wanted)
         ]
         masks = [made.mask for made in make(self.model, self.sampler, asked, batch=len(asked))]
-        return [Given(mask, f"model {self.model.sha256}") for mask in masks if mask is not None]
+        return [_Given(mask, f"model {self.model.sha256}") for mask in masks if mask is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +136,7 @@ class Changed:
                 rows.setdefault(label, []).append(row)
         return rows
 
-    def __call__(self, wanted: Sequence[Wanted]) -> list[Given]:
+    def __call__(self, wanted: Sequence[Wanted]) -> list[_Given]:
         """A changed mask for each image, of a case of its class where cases have classes.
 
         Raises:
@@ -144,20 +144,20 @@ class Changed:
         """
         return [self._one(image) for image in wanted]
 
-    def _one(self, image: Wanted) -> Given:
+    def _one(self, image: Wanted) -> _Given:
         rows = self._rows.get(image.label if self.pack.spec.classes else None)
         if not rows:
             raise UsageError(f"no training case has the class {image.label}, whose masks could be changed")
-        for number in range(TRIES):
+        for number in range(_TRIES):
             noise = Noise([derive_seed("change", image.seed, number)])
             place, whose = noise.uniform(2)[0].tolist()
             row = rows[int(place * len(rows))]
             mask = self.pack.masks([row], [int(whose * int(self.pack.readings([row])))])
             moved = change(mask, self.ranges, noise)
             if _is_change(mask, moved):
-                return Given(moved[0].numpy(), f"changed {self.pack.cases[row].id}")
+                return _Given(moved[0].numpy(), f"changed {self.pack.cases[row].id}")
         raise UsageError(
-            f"{TRIES} changes of masks in turn changed nothing, or lost a class",
+            f"{_TRIES} changes of masks in turn changed nothing, or lost a class",
             expected=f"--change so that masks move and stay in sight, not {self.strength:g}",
         )
 

@@ -28,9 +28,9 @@ from sfumato.errors import DataError
 from sfumato.randomness import derive_seed
 from sfumato.wording import counted
 
-Kind = Literal["real", "weights", "duplicates", "synthetic", "alone"]
+_Kind = Literal["real", "weights", "duplicates", "synthetic", "alone"]
 
-TITLES: Mapping[Kind, str] = {
+TITLES: Mapping[_Kind, str] = {
     "real": "real",
     "weights": "real + class weights",
     "duplicates": "real + duplicates",
@@ -48,7 +48,7 @@ class Arm(NamedTuple):
             filled up.
     """
 
-    kind: Kind
+    kind: _Kind
     ratio: float | None = None
 
     @property
@@ -96,7 +96,7 @@ class Stock:
     def arms(self, ratios: Sequence[float]) -> list[Arm]:
         """The arms that make sense; `notes` tells of the others."""
         steps: list[float | None] = [None] if self.balance else list(self._reached(ratios))
-        added: tuple[Kind, ...] = ("duplicates", "synthetic")
+        added: tuple[_Kind, ...] = ("duplicates", "synthetic")
         return [
             Arm("real"),
             *([Arm("weights")] if self._is_uneven() else []),

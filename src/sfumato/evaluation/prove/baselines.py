@@ -22,7 +22,7 @@ from sfumato.tables import read_rows
 COUNTS = ("TN", "FP", "FN", "TP")
 """Columns of a table of classifiers with two classes."""
 
-NAMED = 4
+_NAMED = 4
 """Classifiers that a sentence names."""
 
 
@@ -82,12 +82,12 @@ def _no_better(some: Sequence[Standing], standings: Sequence[Standing], sentence
         return []
     if len(some) == len(standings) > 1:
         return [sentence.format(f"all {len(some)} classifiers are")]
-    names = ", ".join(one.name for one in some[:NAMED]) + (" and others" if len(some) > NAMED else "")
+    names = ", ".join(one.name for one in some[:_NAMED]) + (" and others" if len(some) > _NAMED else "")
     verb = "is" if len(some) == 1 else "are"
     return [sentence.format(f"{len(some)} of {len(standings)} classifiers ({names}) {verb}")]
 
 
-class Table(NamedTuple):
+class _Table(NamedTuple):
     """Classifiers that others trained and tested.
 
     Attributes:
@@ -119,14 +119,14 @@ def read_confusions(path: Path) -> dict[str, Confusion]:
     return {name: np.array(counts).reshape(2, 2) for name, counts in cells.items()}
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> _Table:
     """Read such a table; what stands before ` - ` in the name of a classifier is its arm."""
     standings = [stand(name, confusion, positive=1) for name, confusion in read_confusions(path).items()]
     arms: dict[str, list[float]] = {}
     for one in standings:
         arms.setdefault(one.name.partition(" - ")[0], []).append(one.balanced.mean)
     always = standings[0].positive
-    return Table(
+    return _Table(
         prevalence=always.prevalence,
         always_f1=always.always_f1,
         balanced={arm: float(np.mean(values)) for arm, values in arms.items()},

@@ -30,10 +30,10 @@ from sfumato.data.spec import Input, Spec, read_input
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
-FEW = 20
+_FEW = 20
 """With fewer test cases of a class than this, the validation cases are tested on too."""
 
-BYTES = Intensity("unit", 0.0, 255.0, "as the model made it: 0 is black, 255 is white")
+_BYTES = Intensity("unit", 0.0, 255.0, "as the model made it: 0 is black, 255 is white")
 
 
 class Samples(NamedTuple):
@@ -139,7 +139,7 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Parts:
     trained, tested = pack.rows("train"), pack.rows("test")
     notes = ["all of REAL says that it is synthetic: a toy, about which nothing is proven"] if made else []
     smallest = _smallest(pack, tested, by_class=by_class)
-    if smallest < FEW and pack.rows("validation"):
+    if smallest < _FEW and pack.rows("validation"):
         tested += pack.rows("validation")
         notes.append(
             f"the test split has {counted(smallest, 'case')}{' of its smallest class' * by_class}: "
@@ -252,7 +252,7 @@ def stored(case: Case, spec: Spec) -> Input:
     """What a model made holds the model's own numbers, from black to white; another image is read as those of REAL."""
     if case.origin != "synthetic" or "seed" not in case.more:
         return read_input(case, spec)
-    read = read_input(case, replace(spec, dtype="uint8", intensity=BYTES, spacing=None))
+    read = read_input(case, replace(spec, dtype="uint8", intensity=_BYTES, spacing=None))
     wide = spec.stored_dtype != np.uint8
     return read._replace(array=read.array.astype(np.uint16) * (FULL // 255)) if wide else read
 

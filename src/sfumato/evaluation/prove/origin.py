@@ -19,7 +19,7 @@ RUN_DEPTH = 3
 """A model lies at most so deep in its run: RUN/checkpoints/step-000100/ema.safetensors."""
 
 
-class Origin(NamedTuple):
+class _Origin(NamedTuple):
     """What is known of the images that the generator was trained on.
 
     Attributes:
@@ -31,7 +31,7 @@ class Origin(NamedTuple):
     told: str
 
 
-def trace(samples: Path, tested: Sequence[Case]) -> Origin:
+def trace(samples: Path, tested: Sequence[Case]) -> _Origin:
     """Follow SAMPLES back, and refuse what was made with knowledge of the test images.
 
     Args:
@@ -52,7 +52,7 @@ def trace(samples: Path, tested: Sequence[Case]) -> Origin:
     else:
         names = " and ".join(dataset.name for dataset in datasets)
         told = f"SAMPLES were made from the training images of {names}, none of which is in this test."
-    return Origin(datasets, told)
+    return _Origin(datasets, told)
 
 
 def _datasets_behind(folder: Path, seen: set[Path]) -> Iterator[Path]:

@@ -18,7 +18,7 @@ from sfumato.evaluation.prove.train import Answers
 from sfumato.evaluation.prove.verdict import Verdict, compare, decide, decide_nothing
 from sfumato.metrics.classification import Confusion, auroc, balanced_accuracy, confusion_of, each_class
 
-LIMITS = (
+_LIMITS = (
     "The answer is about these SAMPLES, this REAL and this network: a larger network, a longer training or another "
     "draw of the generator may give another.",
     "The test images come from the same source as the training images; another hospital is another question.",
@@ -27,7 +27,7 @@ LIMITS = (
     "A benefit says nothing about privacy: sfumato evaluate images looks for copies of training images.",
 )
 
-Row = dict[str, Any]
+_Row = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,11 +119,11 @@ class Proof:
     def _confusion(self, answers: Answers) -> Confusion:
         return confusion_of(self.truth, answers.argmax(1), classes=len(self.pack.spec.classes))
 
-    def scores(self) -> list[Row]:
+    def scores(self) -> list[_Row]:
         """A row for each arm, seed, measure and class; `mean` is the mean over seeds, with its interval."""
         return [row for arm in self.answers for row in (*self._of_seeds(arm), *self._of_means(arm))]
 
-    def _of_seeds(self, arm: Arm) -> Iterator[Row]:
+    def _of_seeds(self, arm: Arm) -> Iterator[_Row]:
         for name, resampled in self.measures.items():
             for seed, value in enumerate(resampled.scores[arm].tolist()):
                 yield _row(arm, seed, name, "", value)
@@ -134,14 +134,14 @@ class Proof:
                 for name, value in zip(self.pack.spec.mask_classes[1:], answers.mean(0).tolist(), strict=True):
                     yield _row(arm, seed, "dice", name, value)
 
-    def _of_means(self, arm: Arm) -> Iterator[Row]:
+    def _of_means(self, arm: Arm) -> Iterator[_Row]:
         for name, resampled in self.measures.items():
             estimate = resampled.estimate(arm)
             yield _row(arm, "mean", name, "", *estimate)
         if arm in self.confusions:
             yield from _classes(arm, "mean", self.confusions[arm], self.pack.spec.classes)
 
-    def predictions(self) -> Iterator[Row]:
+    def predictions(self) -> Iterator[_Row]:
         """A row for each test case, arm and seed."""
         spec, rows = self.pack.spec, self.pack.rows("test")
         names = spec.classes if self.task == "classify" else tuple(f"dice {name}" for name in spec.mask_classes[1:])
@@ -153,7 +153,7 @@ class Proof:
                     numbers = {name: round(value, 5) for name, value in zip(names, values, strict=True)}
                     yield {**about, "arm": arm.title, "ratio": _ratio(arm), "seed": seed, **numbers}
 
-    def summary(self) -> Row:
+    def summary(self) -> _Row:
         """All of it as plain data."""
         verdict = self.verdict
         return {
@@ -165,7 +165,7 @@ class Proof:
             "ratio": verdict.arm.ratio,
             "reading": self.reading,
             "notes": list(self.notes),
-            "limits": list(LIMITS),
+            "limits": list(_LIMITS),
             "arms": [
                 {"arm": arm.title, "ratio": arm.ratio, "metric": name, **resampled.estimate(arm)._asdict()}
                 for name, resampled in self.measures.items()
@@ -183,7 +183,7 @@ class Proof:
             "settings": dict(self.settings),
         }  # fmt: skip
 
-    def _counts(self) -> Row:
+    def _counts(self) -> _Row:
         """Cases of each class, by what they are for."""
         counts = Counter(
             ("synthetic" if case.origin == "synthetic" else case.split, case.label or "") for case in self.pack.cases
@@ -195,7 +195,7 @@ class Proof:
         }
 
 
-def _classes(arm: Arm, seed: int | str, confusion: Confusion, classes: Sequence[str]) -> Iterator[Row]:
+def _classes(arm: Arm, seed: int | str, confusion: Confusion, classes: Sequence[str]) -> Iterator[_Row]:
     yield _row(arm, seed, "accuracy", "", float(confusion.trace() / confusion.sum()))
     for name, scores in zip(classes, each_class(confusion), strict=True):
         yield _row(arm, seed, "sensitivity", name, *scores.sensitivity[:3])
@@ -213,7 +213,7 @@ def _row(
     value: float,
     low: float | None = None,
     high: float | None = None,
-) -> Row:
+) -> _Row:
     numbers = {name: "" if number is None else round(number, 6) for name, number in (("low", low), ("high", high))}
     return {
         "arm": arm.title, "ratio": _ratio(arm), "seed": seed, "metric": metric, "class": label,

@@ -33,17 +33,17 @@ from sfumato.evaluation.prove.train import Answers
 from sfumato.metrics.classification import Weights
 from sfumato.metrics.interval import Estimate as Estimate
 
-RESAMPLES = 5000
-SEED = 0
+_RESAMPLES = 5000
+_SEED = 0
 ALPHA = 0.05
 
-CHUNK = 2_000_000
+_CHUNK = 2_000_000
 """Numbers held at once while cases are drawn (16 MB)."""
 
 Measure = Callable[[Answers, Weights], Float[np.ndarray, " b"]]
 """A score of one model for each row of weights of the test cases."""
 
-Scores = Float[np.ndarray, "seeds"]
+_Scores = Float[np.ndarray, "seeds"]
 Draws = Float[np.ndarray, " b"]
 
 
@@ -74,7 +74,7 @@ class Resampled:
         draws: of each arm, one for each time that cases and seeds were drawn.
     """
 
-    scores: Mapping[Arm, Scores]
+    scores: Mapping[Arm, _Scores]
     draws: Mapping[Arm, Draws]
 
     def estimate(self, arm: Arm) -> Estimate:
@@ -114,7 +114,7 @@ class _Spread(NamedTuple):
         return float(stats.t.ppf(1 - alpha / 2, self.freedom) / stats.norm.ppf(1 - alpha / 2))
 
 
-def _spread(scores: Scores, draws: Draws) -> _Spread:
+def _spread(scores: _Scores, draws: Draws) -> _Spread:
     luck, variance = float(scores.var(ddof=1)) / len(scores), float(np.nanvar(draws))
     freedom = (len(scores) - 1) * max(1.0, variance / luck) ** 2 if luck > 0 else np.inf
     return _Spread(float(scores.mean()), float(variance**0.5), float(freedom))
@@ -132,7 +132,7 @@ def _interval(spread: _Spread, draws: Draws, *, alpha: float) -> Estimate:
 
 
 def resample(
-    answers: Mapping[Arm, Sequence[Answers]], measure: Measure, groups: Sequence[str], *, resamples: int = RESAMPLES
+    answers: Mapping[Arm, Sequence[Answers]], measure: Measure, groups: Sequence[str], *, resamples: int = _RESAMPLES
 ) -> Resampled:
     """Draw cases and seeds again.
 
@@ -143,13 +143,13 @@ def resample(
         resamples: how many draws.
     """
     seeds, cases = len(next(iter(answers.values()))), len(groups)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(_SEED)
     often = rng.multinomial(seeds - 1, [1 / seeds] * seeds, size=resamples) / (seeds - 1)
     _, member = np.unique(np.asarray(groups), return_inverse=True)
     count = int(member.max()) + 1
     scores = {arm: _each(of_arm, measure, np.ones((1, cases)))[0] for arm, of_arm in answers.items()}
     draws = {arm: np.empty(resamples) for arm in answers}
-    rows = max(1, CHUNK // cases)
+    rows = max(1, _CHUNK // cases)
     for start in range(0, resamples, rows):
         part = slice(start, min(start + rows, resamples))
         weights = rng.multinomial(count, [1 / count] * count, size=part.stop - start)[:, member].astype(np.float64)

@@ -16,12 +16,12 @@ from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.statistics import Difference, Estimate, Resampled
 from sfumato.metrics.table import heading
 
-Finding = Literal["helps", "harms", "no evidence"]
+_Finding = Literal["helps", "harms", "no evidence"]
 
 CALLED = {name: heading(name) for name in ("balanced_accuracy", "auroc", "dice")}
 """How a person writes the measures."""
 
-OPENING: Mapping[Finding, str] = {
+OPENING: Mapping[_Finding, str] = {
     "helps": "The synthetic images help",
     "harms": "The synthetic images harm",
     "no evidence": "No evidence of benefit",
@@ -37,7 +37,7 @@ class Verdict(NamedTuple):
         reading: in sentences, the answer first.
     """
 
-    finding: Finding
+    finding: _Finding
     arm: Arm
     reading: tuple[str, ...]
 
@@ -58,7 +58,7 @@ def compare(resampled: Resampled) -> list[Difference]:
     ]
 
 
-def judge(differences: Sequence[Difference]) -> Finding:
+def _judge(differences: Sequence[Difference]) -> _Finding:
     """One synthetic arm against all of its controls."""
     if all(each.estimate.low > 0 for each in differences):
         return "helps"
@@ -73,7 +73,7 @@ def decide(measures: Mapping[str, Resampled]) -> Verdict:
     """
     name, first = next(iter(measures.items()))
     by_arm = _by_arm(compare(first))
-    findings = {arm: judge(differences) for arm, differences in by_arm.items()}
+    findings = {arm: _judge(differences) for arm, differences in by_arm.items()}
     wanted = next(word for word in ("helps", "no evidence", "harms") if word in findings.values())
     if set(findings.values()) == {"no evidence", "harms"}:
         wanted = "harms"
@@ -122,7 +122,7 @@ def _closest(differences: Sequence[Difference]) -> Difference:
     return min(differences, key=lambda each: each.estimate.value)
 
 
-def _answer(finding: Finding, arm: Arm, closest: Difference, scores: Resampled, name: str) -> str:
+def _answer(finding: _Finding, arm: Arm, closest: Difference, scores: Resampled, name: str) -> str:
     ours, theirs = scores.estimate(arm), scores.estimate(closest.control)
     return (
         f"{OPENING[finding]}: the {CALLED[name]} of {arm.name} is {ours.value:.3f}, that of the best control "
@@ -131,12 +131,12 @@ def _answer(finding: Finding, arm: Arm, closest: Difference, scores: Resampled, 
     )
 
 
-def _beaten(finding: Finding, closest: Difference) -> str:
+def _beaten(finding: _Finding, closest: Difference) -> str:
     """That the best control is better, where this is no harm: not every control is."""
     return ", so that control is better" if finding == "no evidence" and closest.estimate.high < 0 else ""
 
 
-def _ratios(findings: Mapping[Arm, Finding]) -> list[str]:
+def _ratios(findings: Mapping[Arm, _Finding]) -> list[str]:
     """That several ratios were tried, and what was found at each."""
     if len(findings) == 1:
         return []
@@ -147,9 +147,9 @@ def _ratios(findings: Mapping[Arm, Finding]) -> list[str]:
     ]
 
 
-def _beside(name: str, differences: Sequence[Difference], finding: Finding) -> str:
+def _beside(name: str, differences: Sequence[Difference], finding: _Finding) -> str:
     """What another measure says about the same arm."""
-    also, closest = judge(differences), _closest(differences)
+    also, closest = _judge(differences), _closest(differences)
     agrees = "says the same" if also == finding else f"does not agree: {also}"
     told = f"{signed(closest.estimate)}{_beaten(also, closest)}"
     return f"The {CALLED[name]} {agrees} (against {closest.control.name}: {told})."

@@ -19,12 +19,12 @@ from sfumato.networks.foreign.package import imported
 from sfumato.shortage import raise_shortage
 from sfumato.typing import Data
 
-SIDE = 224
+_SIDE = 224
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, from 0 to 1."""
 
-WEIGHTS = "model.safetensors"
+_WEIGHTS = "model.safetensors"
 
 
 class Dinov2(NamedTuple):
@@ -43,7 +43,7 @@ class Dinov2(NamedTuple):
     def features(self, images: Data) -> Float[Tensor, "n d"]:
         """The class token of images (n, 1 or 3, h, w) in [-1, 1]."""
         shown = (in_colour(images) + 1) / 2
-        fitted = functional.interpolate(shown, (SIDE, SIDE), mode="bicubic", antialias=True, align_corners=False)
+        fitted = functional.interpolate(shown, (_SIDE, _SIDE), mode="bicubic", antialias=True, align_corners=False)
         mean, deviation = (fitted.new_tensor(numbers)[:, None, None] for numbers in (MEAN, DEVIATION))
         token: Tensor = self.network(((fitted.clamp(0, 1)) - mean) / deviation).last_hidden_state[:, 0]
         return token
@@ -74,7 +74,7 @@ def load_dinov2(source: str, *, device: str = "cpu") -> Dinov2:
         network = transformers.Dinov2Model.from_pretrained(
             source, local_files_only=local, use_safetensors=True, trust_remote_code=False, attn_implementation="sdpa"
         )  # told here, so that no config.json names a kernel to be fetched
-        file = Path(transformers.utils.cached_file(source, WEIGHTS, local_files_only=local))
+        file = Path(transformers.utils.cached_file(source, _WEIGHTS, local_files_only=local))
     except Exception as error:  # transformers raises many kinds
         raise_shortage(error, reading=source)
         raise ModelError(

@@ -23,7 +23,7 @@ WEIGHTS = (f"{STEM}.safetensors", f"{STEM}.bin")
 
 MODEL, SCHEDULER, INDEX = "config.json", "scheduler_config.json", "model_index.json"
 ARCHITECTURE = "UNet2DModel"
-MAX_BYTES = 2**23
+_MAX_BYTES = 2**23
 """Of a file of settings: a table of 100,000 betas fits."""
 
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
@@ -38,7 +38,7 @@ _MODERN = {
 """Names of the layers of attention before diffusers 0.15, and what they are called now."""
 
 
-class Folder(NamedTuple):
+class _Folder(NamedTuple):
     """What a folder of diffusers says.
 
     Attributes:
@@ -57,7 +57,7 @@ def is_folder(path: Path) -> bool:
     return (_part(path, "unet") / MODEL).is_file()
 
 
-def open_folder(path: Path) -> Folder:
+def open_folder(path: Path) -> _Folder:
     """Find the parts of a folder in which `is_folder`.
 
     Raises:
@@ -72,7 +72,7 @@ def open_folder(path: Path) -> Folder:
     if found is None:
         there = ", ".join(sorted(file.name for file in unet.iterdir()))
         raise ModelError(f"{unet} holds no weights, but {there}", expected=" or ".join(WEIGHTS))
-    return Folder(config, _json(scheduler) if scheduler.is_file() else None, found)
+    return _Folder(config, _json(scheduler) if scheduler.is_file() else None, found)
 
 
 def is_hub_name(words: str) -> bool:
@@ -139,7 +139,7 @@ def _refuse_larger_pipeline(path: Path) -> None:
 
 def _json(file: Path) -> dict[str, Any]:
     return read_object(
-        file, lambda finding: ModelError(f"{file} {finding}", expected="settings in JSON"), most=MAX_BYTES
+        file, lambda finding: ModelError(f"{file} {finding}", expected="settings in JSON"), most=_MAX_BYTES
     )
 
 

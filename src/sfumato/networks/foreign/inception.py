@@ -30,7 +30,7 @@ from sfumato.typing import Data
 
 SIDE, CLASSES, FEATURES = 299, 1008, 2048
 
-Features = Float[Tensor, "n d"]
+_Features = Float[Tensor, "n d"]
 
 
 class _Layer(NamedTuple):
@@ -74,7 +74,7 @@ class Inception(nn.Module):
         self.Mixed_7c = _Mixed(2048, _COARSE, "largest")
         self.fc = nn.Linear(FEATURES, CLASSES)
 
-    def forward(self, x: Float[Tensor, "n 3 h w"]) -> Features:
+    def forward(self, x: Float[Tensor, "n 3 h w"]) -> _Features:
         """The features before the last matrix."""
         x = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(x)))
         x = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(functional.max_pool2d(x, 3, 2)))
@@ -96,13 +96,13 @@ class InceptionFile(NamedTuple):
     file: Path
     preprocessing: str = "grey repeated, 299 x 299 bilinear without smoothing, -1 to 1"
 
-    def features(self, images: Data) -> Features:
+    def features(self, images: Data) -> _Features:
         """The 2048 features of images (n, 1 or 3, h, w) in [-1, 1]."""
         large = functional.interpolate(in_colour(images), (SIDE, SIDE), mode="bilinear", align_corners=False)
         features: Tensor = self.network(large)
         return features
 
-    def probabilities(self, features: Features) -> Float[Tensor, "n classes"]:
+    def probabilities(self, features: _Features) -> Float[Tensor, "n classes"]:
         """Of the 1008 classes, without the bias of the last layer, as the inception score takes them."""
         return (features @ self.network.fc.weight.T).softmax(1)
 
@@ -114,7 +114,7 @@ class InceptionProgram(NamedTuple):
     file: Path
     preprocessing: str = "grey repeated, 0 to 255 in whole numbers; resized to 299 x 299 by the program"
 
-    def features(self, images: Data) -> Features:
+    def features(self, images: Data) -> _Features:
         """The 2048 features of images (n, 1 or 3, h, w) in [-1, 1]."""
         bytes_ = (in_colour(images) * 127.5 + 128).clamp(0, 255).to(torch.uint8)
         features: Tensor = self.program(bytes_, return_features=True)

@@ -14,7 +14,7 @@ from sfumato.reporting.meaning import heading
 from sfumato.reporting.reading import UNKNOWN, address, listings, read_json, spared
 from sfumato.wording import counted
 
-FEW = 20
+_FEW = 20
 """Patients below which only large differences can be seen."""
 
 WAYS = (
@@ -52,7 +52,7 @@ def audit_section(folder: Path) -> Section:
 
 def _limits(about: Mapping[str, Any]) -> tuple[str, ...]:
     limits = ["All of it holds for this model on this data; a longer training may change it."]
-    if about["patients"] < FEW:
+    if about["patients"] < _FEW:
         limits.append(f"{counted(about['patients'], 'patient')}: only large differences can be seen.")
     if about["readers"] < 2:
         limits.append("One reader: whether the members differ as readers do cannot be said.")

@@ -21,7 +21,7 @@ from sfumato.reporting.reading import as_bytes, embedded, inside, picture, spare
 from sfumato.reporting.sections.comparison import Cases, case_values
 from sfumato.tables import Row
 
-CASES = 4
+_CASES = 4
 """Cases shown as best, worst, most uncertain."""
 
 TRIPLE = ("image", "reference", "prediction")
@@ -51,9 +51,9 @@ def extreme_cases(folder: Path, rows: Sequence[Row], *, readers: int = 1) -> tup
 
 
 def _groups(rows: Sequence[Row], score: Cases) -> dict[str, list[str]]:
-    """The ids of at most `CASES` cases of each kind; best and worst do not overlap."""
+    """The ids of at most `_CASES` cases of each kind; best and worst do not overlap."""
     order = sorted(score, key=lambda case: score[case])
-    count = min(CASES, max(1, len(order) // 2))
+    count = min(_CASES, max(1, len(order) // 2))
     groups = {"Worst cases": order[:count], "Best cases": order[::-1][:count]}
     if "uncertainty" in rows[0] and (doubt := case_values(rows, "uncertainty")):
         groups["Most uncertain cases"] = sorted(doubt, key=lambda case: -doubt[case])[:count]

@@ -23,13 +23,13 @@ from sfumato.reporting.figures import INK, LIGHT_INK, bars, histogram, overlay
 from sfumato.reporting.reading import address, as_bytes, embedded, spared
 from sfumato.wording import counted
 
-EXAMPLES = 12
+_EXAMPLES = 12
 """Cases shown, spread evenly over the source."""
 
 THUMBNAILS = 8
 """Files shown of each finding."""
 
-SIDE = 256
+_SIDE = 256
 """Longest side in pixels of a picture of a finding."""
 
 CLASSES = 12
@@ -134,7 +134,7 @@ def _shares(found: Found, inspection: Inspection) -> list[float]:
 @spared
 def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     whole = [row for row, fact in enumerate(inspection.facts) if fact.image is not None]
-    places = np.linspace(0, len(whole) - 1, min(EXAMPLES, len(whole))).round().astype(int).tolist()
+    places = np.linspace(0, len(whole) - 1, min(_EXAMPLES, len(whole))).round().astype(int).tolist()
     pictures = tuple(_example(found, inspection, whole[place]) for place in dict.fromkeys(places))
     caption = "With the mask of the first reader filled and outlined." if found.has_masks else ""
     return (Gallery(title="Examples", pictures=pictures, caption=caption),) if pictures else ()
@@ -148,10 +148,10 @@ def _example(found: Found, inspection: Inspection, row: int) -> Image:
         try:
             mask = meaning.apply(read_mask(case.masks[0]), row, 0)
         except DataError:
-            return embedded(pixels, f"{caption} · its mask cannot be shown", limit=SIDE)
+            return embedded(pixels, f"{caption} · its mask cannot be shown", limit=_SIDE)
         if mask.shape == pixels.shape[:2]:
             pixels = overlay(pixels, mask.astype(np.int64))
-    return embedded(pixels, caption, limit=SIDE)
+    return embedded(pixels, caption, limit=_SIDE)
 
 
 def _shown(finding: Finding, short: Callable[[str], str]) -> Gallery:
@@ -174,6 +174,6 @@ def _thumbnail(locator: str) -> Image:
     target = Locator.parse(locator)
     caption = f"{target.path.name} {target.member}".strip()
     try:
-        return embedded(as_bytes(read_image(_plane(target))), caption, limit=SIDE)
+        return embedded(as_bytes(read_image(_plane(target))), caption, limit=_SIDE)
     except Exception:  # of what a finding is about anything may be wrong
         return Image(light="", caption=f"{caption} (cannot be shown)", width=0, height=0)

@@ -20,22 +20,22 @@ from sfumato.reporting.reading import UNKNOWN, number, shown
 from sfumato.tables import Row
 from sfumato.wording import counted
 
-SEED = 0
+_SEED = 0
 """Seed of the bootstrap: the same scores give the same page."""
 
-WORDS = {"id", "class", "arm", "label", "patient", "site", "split", "image", "reference", "prediction", "overlay"}
+_WORDS = {"id", "class", "arm", "label", "patient", "site", "split", "image", "reference", "prediction", "overlay"}
 """Columns of scores.csv that are no metric."""
 
 ORDER = "review_rank"
 """The column with the place of a case in the order of review, which is no metric either."""
 
-FIRST = ("Overlap", "Outline")
+_FIRST = ("Overlap", "Outline")
 """The groups of metrics that one looks at first."""
 
 Arms = Mapping[str, Sequence[Row]]
 """The rows of each model, the one that is compared with the others first."""
 
-Summary = Mapping[str, Any]
+_Summary = Mapping[str, Any]
 """The content of `summary.json`."""
 
 Cases = dict[str, float]
@@ -48,7 +48,7 @@ def split_arms(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {name: [row for row in rows if row.get("arm", "") == name] for name in names}
 
 
-def compare(arms: Arms, summary: Summary, *, source: str) -> tuple[tuple[Table | Note, ...], tuple[Table, ...]]:
+def compare(arms: Arms, summary: _Summary, *, source: str) -> tuple[tuple[Table | Note, ...], tuple[Table, ...]]:
     """Mean and interval of every metric, the arms side by side, and the difference of the first to the others.
 
     Returns:
@@ -61,7 +61,7 @@ def compare(arms: Arms, summary: Summary, *, source: str) -> tuple[tuple[Table |
     rows = {group: [_row(arms, name, summary) for name in names] for group, names in groups.items()}
     rows["Other numbers"] += _only_summarised(list(arms), summary, scored=scored)
     tables = {group: _table(group, of_group, arms, source=source) for group, of_group in rows.items() if of_group}
-    first = [tables.pop(group) for group in list(tables) if group in FIRST] or [
+    first = [tables.pop(group) for group in list(tables) if group in _FIRST] or [
         tables.pop(group) for group in [*tables][:1]
     ]
     return (*first, *_unpaired(arms)), tuple(tables.values())
@@ -91,7 +91,7 @@ def _whom(arms: Arms) -> str:
     return "patients" if any(row.get("patient") for rows in arms.values() for row in rows) else "cases"
 
 
-def each_class(arms: Arms, summary: Summary) -> tuple[Table, ...]:
+def each_class(arms: Arms, summary: _Summary) -> tuple[Table, ...]:
     """Mean of every metric for each class, if there is more than one."""
     metrics = _metrics(arms, summary)
     classes = list(dict.fromkeys(row.get("class", "") for rows in arms.values() for row in rows))
@@ -121,10 +121,10 @@ def case_values(rows: Sequence[Row], name: str) -> Cases:
     return {case: float(np.mean(of_classes)) for case, of_classes in values.items()}
 
 
-def _metrics(arms: Arms, summary: Summary) -> list[str]:
+def _metrics(arms: Arms, summary: _Summary) -> list[str]:
     """The columns whose cells are all numbers (or empty), in the order of the table."""
     rows = [row for arm in arms.values() for row in arm]
-    facts = WORDS | {ORDER} | set(summary.get("groups", ()))
+    facts = _WORDS | {ORDER} | set(summary.get("groups", ()))
     names = [name for name in (rows[0] if rows else {}) if name not in facts]
     return [
         name for name in names if all(not row[name] or _numeric(row[name]) for row in rows) and case_values(rows, name)
@@ -135,7 +135,7 @@ def _numeric(cell: str) -> bool:
     return cell.lower() == "nan" or not math.isnan(number(cell))
 
 
-def _row(arms: Arms, metric: str, summary: Summary) -> tuple[str, ...]:
+def _row(arms: Arms, metric: str, summary: _Summary) -> tuple[str, ...]:
     """One metric: its mean in every arm, the differences of the first arm to the others, what it means."""
     means = [_mean(name, rows, metric, summary) for name, rows in arms.items()]
     first, *others = arms
@@ -143,7 +143,7 @@ def _row(arms: Arms, metric: str, summary: Summary) -> tuple[str, ...]:
     return (titled(metric, summary), *means, *gaps, meaning(metric))
 
 
-def _mean(arm: str, rows: Sequence[Row], metric: str, summary: Summary) -> str:
+def _mean(arm: str, rows: Sequence[Row], metric: str, summary: _Summary) -> str:
     """The mean and its interval, and the number of cases if some have no finite value."""
     total = len({row["id"] for row in rows})
     known = _known(summary.get("arms", {}).get(arm, {}).get(metric))
@@ -166,10 +166,10 @@ def _known(told: object) -> Interval | None:
 def _bootstrapped(cases: Cases, rows: Sequence[Row]) -> Interval:
     """The mean over cases, with the interval over patients."""
     whose = {row["id"]: row.get("patient") or row["id"] for row in rows}
-    return grouped_mean_interval(np.array(list(cases.values())), [whose[case] for case in cases], seed=SEED)
+    return grouped_mean_interval(np.array(list(cases.values())), [whose[case] for case in cases], seed=_SEED)
 
 
-def _difference(first: Sequence[Row], other: Sequence[Row], metric: str, summary: Summary, *, of: str) -> str:
+def _difference(first: Sequence[Row], other: Sequence[Row], metric: str, summary: _Summary, *, of: str) -> str:
     """The first arm minus another on the cases that both have."""
     known = _known(summary.get("differences", {}).get(of, {}).get(metric))
     if known is None:
@@ -181,7 +181,7 @@ def _difference(first: Sequence[Row], other: Sequence[Row], metric: str, summary
     return interval_text(known, sign="+")
 
 
-def _only_summarised(arms: Sequence[str], summary: Summary, *, scored: Sequence[str]) -> list[tuple[str, ...]]:
+def _only_summarised(arms: Sequence[str], summary: _Summary, *, scored: Sequence[str]) -> list[tuple[str, ...]]:
     """Numbers of a whole arm that exist in `summary.json` alone, such as network calls: they have no interval."""
     known = summary.get("arms") or {arm: summary.get("foreground_mean", {}) for arm in arms[:1]}
     values = [known.get(arm, {}) for arm in arms]

@@ -13,7 +13,7 @@ from sfumato.reporting.reading import embedded, inside, listings, picture, spare
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
-EXAMPLES = 12
+_EXAMPLES = 12
 """Images shown, spread evenly over the manifest."""
 
 
@@ -58,7 +58,7 @@ def _counts(rows: Sequence[Row]) -> Table:
 
 @spared
 def _examples(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
-    places = np.unique(np.linspace(0, len(rows) - 1, min(EXAMPLES, len(rows))).round().astype(int)).tolist()
+    places = np.unique(np.linspace(0, len(rows) - 1, min(_EXAMPLES, len(rows))).round().astype(int)).tolist()
     decoded = folder / "images.npy"
     pictures = _decoded(decoded, rows, places) if decoded.exists() else _files(folder, rows, places)
     return (Gallery(title="Examples", pictures=pictures),) if pictures else ()

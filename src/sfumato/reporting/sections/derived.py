@@ -12,7 +12,7 @@ from sfumato.wording import counted
 ERROR, WEIGHT = "mean_absolute_error", "weight"
 """Columns that only reconstructions, or only interpolations, have."""
 
-MADE = Note("A model made these images: what they show beyond their originals is no finding in a patient.")
+_MADE = Note("A model made these images: what they show beyond their originals is no finding in a patient.")
 
 
 def reconstruction_section(folder: Path) -> Section:
@@ -23,7 +23,7 @@ def reconstruction_section(folder: Path) -> Section:
         name=folder.name,
         summary=counted(len(rows), "image"),
         blocks=(
-            MADE,
+            _MADE,
             *_error(rows),
             *_sheet(folder / "sheet.png", title="Noised and denoised"),
             table("All images", rows, file="manifest.csv"),
@@ -40,7 +40,7 @@ def interpolation_section(folder: Path) -> Section:
         name=folder.name,
         summary=counted(len(rows), "image"),
         blocks=(
-            MADE,
+            _MADE,
             *_sheet(folder / "strip.png", title="From one end to the other"),
             table("All images", rows, file="manifest.csv"),
             *listings(folder, "provenance.json"),

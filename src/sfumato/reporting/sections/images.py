@@ -29,15 +29,15 @@ from sfumato.reporting.reading import table as rows_table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
-NOTICED = 3.0
+_NOTICED = 3.0
 """A z-score from which a difference is called one."""
 
 POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
 """Groups of the whole set, as the evaluation calls them."""
 
-DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
+_DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
 
-IN_SHORT = ("kid", "frechet", "frechet_reference", "precision", "recall", "coverage", "ms_ssim", "duplicates")
+_IN_SHORT = ("kid", "frechet", "frechet_reference", "precision", "recall", "coverage", "ms_ssim", "duplicates")
 """Metrics of the table at the top."""
 
 BAR, MARGIN = 0.17, 0.8
@@ -46,10 +46,10 @@ BAR, MARGIN = 0.17, 0.8
 BARS, CLASS_NAME = 40, 14
 """Bars of a chart at most, and letters of the name of a class beside one."""
 
-SHEETS = 12
+_SHEETS = 12
 """Sheets of classes that the page shows."""
 
-LIMITS = (
+_LIMITS = (
     "A distance that is not above its floor means that this many images show no difference in this space, not that "
     "there is none: more images, or another space, may show one.",
     "No distance between sets of images sees that images are copies of training images; that is searched for apart.",
@@ -68,7 +68,7 @@ def images_section(folder: Path) -> Section:
         summary=f"{made} compared with {against}",
         asked=f"How do {made} differ from real ones ({against}), and are they copies?",
         reading=tuple(summary["reading"]),
-        limits=(*summary["notes"], *LIMITS),
+        limits=(*summary["notes"], *_LIMITS),
         headline=(_whole(rows), *_charts(rows)),
         blocks=(
             Note("The images of the rows called synthetic show no patient."),
@@ -84,14 +84,14 @@ def images_section(folder: Path) -> Section:
 def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
     """A z-score for each name as a bar; as a PNG without background, for a page on which `ink` can be read.
 
-    Bars beyond `NOTICED` have another colour, and far from 0 the axis is logarithmic.
+    Bars beyond `_NOTICED` have another colour, and far from 0 the axis is logarithmic.
     """
     height = max(3.3, MARGIN + BAR * len(values))
     figure = Figure(figsize=(5.4, height))
     axes = figure.add_axes((0.34, 0.46 / height, 0.62, (height - 0.79) / height))
     finite = [max(-1e6, min(1e6, value)) for value in values.values()]
-    axes.barh(range(len(values)), finite, color=[LINES[1] if value > NOTICED else LINES[0] for value in finite])
-    axes.axvline(NOTICED, color=ink, linewidth=1, linestyle="--")
+    axes.barh(range(len(values)), finite, color=[LINES[1] if value > _NOTICED else LINES[0] for value in finite])
+    axes.axvline(_NOTICED, color=ink, linewidth=1, linestyle="--")
     style(axes, title=title, ink=ink)
     axes.set_xscale("symlog", linthresh=10)
     axes.set_yticks(range(len(values)), [visible(name) for name in values], parse_math=False)
@@ -104,7 +104,7 @@ def _whole(rows: Sequence[Row]) -> Table:
     """The whole set in short."""
     groups = {row["class"] for row in rows}
     whole = MATCHED if MATCHED in groups else POOLED
-    chosen = [row for row in rows if row["metric"] in IN_SHORT and row["class"] in (whole, POOLED)]
+    chosen = [row for row in rows if row["metric"] in _IN_SHORT and row["class"] in (whole, POOLED)]
     chosen = [row for row in chosen if row["class"] == whole or row["metric"] == "frechet_reference"]
     count = next((row["n_generated"] for row in chosen), UNKNOWN)
     return Table(
@@ -130,7 +130,7 @@ def _z(text: str) -> str:
 @spared
 def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
     pictures = []
-    for metric, name in DISTANCES.items():
+    for metric, name in _DISTANCES.items():
         values = _bars([row for row in rows if row["metric"] == metric])
         if values:
             light, dark = (address(scores(f"z of the {name}", values, ink=ink)) for ink in (INK, LIGHT_INK))
@@ -167,13 +167,13 @@ def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
 
 
 def _both(of: Mapping[tuple[str, str, str], Row], space: str, name: str) -> str:
-    return " / ".join(_z(of[space, name, metric]["z"]) for metric in DISTANCES)
+    return " / ".join(_z(of[space, name, metric]["z"]) for metric in _DISTANCES)
 
 
 @spared
 def _sheets(folder: Path) -> tuple[Block, ...]:
     files = matching(folder / "sheets", "*.png")
-    shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:SHEETS])
+    shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:_SHEETS])
     left_out = len(files) - len(shots)
     caption = "Above real images, below synthetic ones." + f" {left_out} further classes are in sheets/." * (
         left_out > 0

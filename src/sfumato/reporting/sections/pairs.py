@@ -14,13 +14,13 @@ from sfumato.reporting.reading import STRIP, listings, picture, read_json, shown
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 
-COLUMNS = 8
+_COLUMNS = 8
 """Pictures in a row of a sheet: an image and its outline, four times."""
 
-SIDE = 128
+_SIDE = 128
 """Shorter side in pixels to which small pictures of a sheet are enlarged: thinner outlines hide less."""
 
-SHEETS = {
+_SHEETS = {
     "pairs.png": ("Pairs that were kept", "Each image beside itself with its mask outlined."),
     "rejected.png": ("Pairs that were not kept", "The segmenter finds something else in the image than the mask says."),
 }
@@ -30,10 +30,10 @@ def outlined(pairs: Sequence[tuple[AnyImage, np.ndarray]]) -> UInt8[np.ndarray, 
     """A sheet of images (h, w, channels), each beside itself with its mask (h, w) outlined."""
     tiles = []
     for image, mask in pairs:
-        factor = max(1, -(-SIDE // min(mask.shape)))
+        factor = max(1, -(-_SIDE // min(mask.shape)))
         large, classes = (each.repeat(factor, 0).repeat(factor, 1) for each in (image, mask))
         tiles += [overlay(large, np.zeros_like(classes)), overlay(large, np.zeros_like(classes), reference=classes)]
-    return grid(np.stack(tiles), COLUMNS)
+    return grid(np.stack(tiles), _COLUMNS)
 
 
 def pairs_section(folder: Path) -> Section:
@@ -70,7 +70,7 @@ def _numbers(summary: Mapping[str, Any]) -> Facts:
 
 @spared
 def _sheets(folder: Path) -> list[Block]:
-    found = [(folder / name, *words) for name, words in SHEETS.items() if (folder / name).is_file()]
+    found = [(folder / name, *words) for name, words in _SHEETS.items() if (folder / name).is_file()]
     return [
         Gallery(title=title, pictures=(picture(file, caption, limit=STRIP),), size="sheet")
         for file, title, caption in found

@@ -13,22 +13,22 @@ from sfumato.reporting.reading import STRIP, UNKNOWN, inside, listings, number, 
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
-CASES = 6
+_CASES = 6
 """Cases shown with pictures."""
 
 FILMS = 3
 """Cases whose denoising process is shown."""
 
-PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
+_PICTURES = (("overlay", "prediction"), ("probability", "probability"), ("uncertainty_map", "uncertainty"))
 """Columns of the manifest that hold pictures, and what they show."""
 
 BY_CHANCE = ", by an order that was no better than a random one on the validation cases"
 """What follows the cases to look at first, where their order did not find the worst of other cases."""
 
-FILES = ("image", "input", "mask")
+_FILES = ("image", "input", "mask")
 """Columns that name files, by which the table would be wide, and say how somebody sorts their disks."""
 
-NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", "network_calls", "seconds")
+_NUMBERS = ("area", "expected_error", "uncertainty", "information", "agreement", "network_calls", "seconds")
 
 
 def predictions_section(folder: Path) -> Section:
@@ -45,7 +45,10 @@ def predictions_section(folder: Path) -> Section:
             *_look_first(folder, rows),
             *_processes(folder, rows),
             table(
-                "All cases, those to look at first on top", rows, file="manifest.csv", without={*FILES, *dict(PICTURES)}
+                "All cases, those to look at first on top",
+                rows,
+                file="manifest.csv",
+                without={*_FILES, *dict(_PICTURES)},
             ),
             *listings(folder, "summary.json", "provenance.json"),
         ),
@@ -63,7 +66,7 @@ def _calls(rows: Sequence[Row]) -> str:
 
 def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
     facts = []
-    for name in NUMBERS:
+    for name in _NUMBERS:
         values = np.array([number(row.get(name, "")) for row in rows])
         if np.isfinite(values).any():
             mean = f"{np.nanmean(values):.4g}"
@@ -114,7 +117,7 @@ def _expected(row: Row) -> str:
 
 @spared
 def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
-    pictures = tuple(shot for row in rows[:CASES] for shot in _pictures(folder, row))
+    pictures = tuple(shot for row in rows[:_CASES] for shot in _pictures(folder, row))
     by = (
         "with the largest error to expect"
         if rows and "expected_error" in rows[0]
@@ -133,7 +136,7 @@ def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
             f"{row['id']} · {what}{_expected(row) if column == 'overlay' else ''}",
             as_heat=column != "overlay",
         )
-        for column, what in PICTURES
+        for column, what in _PICTURES
         if row.get(column, "").endswith(".png")
     )
 

@@ -11,10 +11,10 @@ from sfumato.reporting.meaning import heading, meaning
 from sfumato.reporting.reading import UNKNOWN, address, listings, number, read_json, spared
 from sfumato.tables import Row, read_rows
 
-TITLE = "Does the synthetic data help?"
-SHARES = ("sensitivity", "specificity")
+_TITLE = "Does the synthetic data help?"
+_SHARES = ("sensitivity", "specificity")
 
-Entry = Mapping[str, Any]
+_Entry = Mapping[str, Any]
 
 
 def proof_section(folder: Path) -> Section:
@@ -22,7 +22,7 @@ def proof_section(folder: Path) -> Section:
     summary, rows = read_json(folder / "summary.json"), read_rows(folder / "scores.csv")
     settings = tuple((name, _plain(value)) for name, value in summary["settings"].items())
     return Section(
-        title=TITLE,
+        title=_TITLE,
         name=folder.name,
         summary=f"{summary['verdict']}, by {heading(summary['metric'])}",
         headline=(_arms(summary), *_forests(summary)),
@@ -40,7 +40,7 @@ def proof_section(folder: Path) -> Section:
     )
 
 
-def _arms(summary: Entry) -> Table:
+def _arms(summary: _Entry) -> Table:
     """Every arm with its measures, and its difference to the duplicates."""
     metrics = list(dict.fromkeys(entry["metric"] for entry in summary["arms"]))
     gains = {
@@ -56,7 +56,7 @@ def _arms(summary: Entry) -> Table:
         cells.append((_name(*key), *values, *tested))
     deciding = heading(summary["metric"])
     return Table(
-        title=TITLE,
+        title=_TITLE,
         columns=("trained on", *map(heading, metrics), f"{deciding} minus duplicates", "p"),
         rows=tuple(cells),
         caption=f"Tested on real images. Means over {summary['settings']['seeds']} models each; in brackets what other "
@@ -65,7 +65,7 @@ def _arms(summary: Entry) -> Table:
 
 
 @spared
-def _forests(summary: Entry) -> tuple[Block, ...]:
+def _forests(summary: _Entry) -> tuple[Block, ...]:
     """The differences of every synthetic arm to each of its controls, one plot for each measure."""
     metrics = list(dict.fromkeys(entry["metric"] for entry in summary["differences"]))
     pictures = tuple(_forest(summary["differences"], metric) for metric in metrics)
@@ -77,7 +77,7 @@ def _forests(summary: Entry) -> tuple[Block, ...]:
     return (Gallery(title="How far from the controls", pictures=pictures, size="wide", caption=caption),)
 
 
-def _forest(differences: Sequence[Entry], metric: str) -> Image:
+def _forest(differences: Sequence[_Entry], metric: str) -> Image:
     lines = [
         Line(f"{_ratio(entry['ratio'])} against {entry['control']}", entry["value"], entry["low"], entry["high"])
         for entry in differences
@@ -92,18 +92,18 @@ def _forest(differences: Sequence[Entry], metric: str) -> Image:
 
 def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
     """Sensitivity and specificity of each class."""
-    means = [row for row in rows if row["seed"] == "mean" and row["metric"] in SHARES]
+    means = [row for row in rows if row["seed"] == "mean" and row["metric"] in _SHARES]
     if not means:
         return ()
     keys = dict.fromkeys((row["arm"], row["ratio"], row["class"]) for row in means)
     of_key = {
         key: {row["metric"]: row for row in means if (row["arm"], row["ratio"], row["class"]) == key} for key in keys
     }
-    cells = tuple((_name(*key[:2]), key[2], *(_interval(of_key[key][share]) for share in SHARES)) for key in keys)
+    cells = tuple((_name(*key[:2]), key[2], *(_interval(of_key[key][share]) for share in _SHARES)) for key in keys)
     return (
         Table(
             title="Each class",
-            columns=("trained on", "class", *SHARES),
+            columns=("trained on", "class", *_SHARES),
             rows=cells,
             caption="At the threshold at which the most probable class is said. Means over the models, with Wilson "
             "intervals for the test cases. Sensitivity: share of the class that is found; specificity: share of the "
@@ -142,7 +142,7 @@ def _constant(rows: Sequence[Row]) -> tuple[Block, ...]:
     )
 
 
-def _data(summary: Entry) -> Table:
+def _data(summary: _Entry) -> Table:
     labels = list(dict.fromkeys(label for counts in summary["data"].values() for label in counts))
     cells = tuple((part, *(str(counts.get(label, 0)) for label in labels)) for part, counts in summary["data"].items())
     return Table(title="Images", columns=("images", *labels), rows=cells)
@@ -156,7 +156,7 @@ def _ratio(ratio: object) -> str:
     return "filled up" if ratio is None else f"{number(ratio):g} x"
 
 
-def _interval(entry: Entry, *, sign: str = "") -> str:
+def _interval(entry: _Entry, *, sign: str = "") -> str:
     """A number with its interval."""
     value, low, high = (format(number(entry[name]), f"{sign}.3f") for name in ("value", "low", "high"))
     return f"{value} [{low}, {high}]"

@@ -13,7 +13,7 @@ from sfumato.reporting.reading import STRIP, UNKNOWN, address, listings, picture
 from sfumato.training.log import read_log
 from sfumato.wording import as_setting, counted
 
-GRIDS = 6
+_GRIDS = 6
 """Sample grids that the page shows, from the first to the last."""
 
 Records = Sequence[Mapping[str, Any]]
@@ -89,7 +89,7 @@ def _grids(folder: Path) -> tuple[Block, ...]:
     files = matching(folder, "step-*.png")
     if not files:
         return ()
-    count = min(GRIDS, len(files))
+    count = min(_GRIDS, len(files))
     chosen = [files[round(place * (len(files) - 1) / max(1, count - 1))] for place in range(count)]
     pictures = tuple(picture(file, f"step {int(file.stem.removeprefix('step-'))}") for file in chosen)
     left_out = len(files) - count

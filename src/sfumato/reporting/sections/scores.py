@@ -13,7 +13,7 @@ from sfumato.reporting.sections.uncertainty import reliability, review
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 
-Told = Mapping[str, Any]
+_Told = Mapping[str, Any]
 """A part of `summary.json`."""
 
 
@@ -46,7 +46,7 @@ def scores_section(folder: Path) -> Section:
     )
 
 
-def _classes(summary: Told) -> Iterator[Block]:
+def _classes(summary: _Told) -> Iterator[Block]:
     """Whether each class was found at all, and what empty masks did."""
     rows = tuple(
         (arm, label, *_found(of))
@@ -73,7 +73,7 @@ def _classes(summary: Told) -> Iterator[Block]:
         yield Table(title="Found at all?", columns=columns, rows=rows, caption=caption)
 
 
-def _found(of: Told) -> tuple[str, ...]:
+def _found(of: _Told) -> tuple[str, ...]:
     """Counts of a class where the reference has it not, and where it has."""
     absent, there = of["readings"] - of["with_reference"], of["with_reference"]
     silent, found = _range(of["presence_specificity"]), _range(of["presence_sensitivity"])
@@ -81,7 +81,7 @@ def _found(of: Told) -> tuple[str, ...]:
     return (*without, str(there), f"{there - of['missed']} {found}", str(of["missed"]), _three(of["dice_in_reference"]))
 
 
-def _readers(summary: Told) -> Iterator[Block]:
+def _readers(summary: _Told) -> Iterator[Block]:
     """The readers' own agreement, which no model can be asked to exceed."""
     if not (own := summary.get("readers_own")):
         return
@@ -100,7 +100,7 @@ def _readers(summary: Told) -> Iterator[Block]:
     yield Table(title="The readers among themselves", columns=columns, rows=tuple(rows), caption=caption)
 
 
-def _group(column: str, groups: Told, summary: Told) -> Table:
+def _group(column: str, groups: _Told, summary: _Told) -> Table:
     """The scores of each value of a column."""
     some = next(iter(groups.values()))["arms"]
     names = list(next(iter(some.values())))
@@ -113,7 +113,7 @@ def _group(column: str, groups: Told, summary: Told) -> Table:
     return Table(title=f"By {column}", columns=columns, rows=rows, caption="Mean and 95 % interval.")
 
 
-def _told(interval: Told | None) -> str:
+def _told(interval: _Told | None) -> str:
     if interval is None:
         return UNKNOWN
     digits = 3 if abs(interval["mean"]) < 10 else 1
@@ -121,7 +121,7 @@ def _told(interval: Told | None) -> str:
     return f"{interval['mean']:.{digits}f}{bounds}"
 
 
-def _range(interval: Told | None) -> str:
+def _range(interval: _Told | None) -> str:
     return "" if interval is None else f"({interval['mean']:.0%} [{interval['low']:.0%}, {interval['high']:.0%}])"
 
 

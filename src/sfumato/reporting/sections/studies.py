@@ -13,7 +13,7 @@ from sfumato.wording import counted
 TABLE, BEST = "trials.csv", "best.yaml"
 """Files of a study: a row for each trial, and the recipe of the best one."""
 
-WORDS: Mapping[str, str] = {"complete": "complete", "pruned": "given up", "failed": "failed"}
+_WORDS: Mapping[str, str] = {"complete": "complete", "pruned": "given up", "failed": "failed"}
 """How a trial ended, for a person."""
 
 
@@ -42,7 +42,7 @@ def _place(row: Row) -> tuple[bool, float]:
 
 def _ends(rows: Sequence[Row]) -> str:
     count = Counter(row.get("state", "") for row in rows)
-    return ", ".join(f"{count[state]} {words}" for state, words in WORDS.items() if count[state]) or "none is over yet"
+    return ", ".join(f"{count[state]} {words}" for state, words in _WORDS.items() if count[state]) or "none is over yet"
 
 
 def _reading(rows: Sequence[Row]) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ def _fields(rows: Sequence[Row]) -> list[str]:
 def _table(rows: Sequence[Row]) -> Table:
     names = ("trial", "state", "score", *(_fields(rows) if rows else ()), "note")
     cells = tuple(
-        tuple(WORDS.get(row[name], row[name]) if name == "state" else shown(row.get(name, "")) for name in names)
+        tuple(_WORDS.get(row[name], row[name]) if name == "state" else shown(row.get(name, "")) for name in names)
         for row in rows
     )
     caption = f"The score is the best of a trial's validations, the higher the better. Everything is in {TABLE}."

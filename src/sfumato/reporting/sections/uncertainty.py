@@ -14,7 +14,7 @@ from sfumato.reporting.reading import UNKNOWN, address, spared
 from sfumato.reporting.sections.comparison import ORDER, Arms, case_values
 from sfumato.tables import Row
 
-SHARES = tuple(np.linspace(0, 1, 41).tolist())
+_SHARES = tuple(np.linspace(0, 1, 41).tolist())
 """Where the curve of found error is drawn."""
 
 
@@ -26,7 +26,7 @@ def review(arms: Arms, summary: Mapping[str, Any]) -> tuple[Block, ...]:
     if not ordered:
         return ()
     _, error = next(iter(ordered.values()))
-    shares = np.array(SHARES)
+    shares = np.array(_SHARES)
     found = [Course(arm, shares, _found(-of[0], of[1])) for arm, of in ordered.items()]
     found.append(Course("best possible", shares, _found(error, error), dashed=True))
     found.append(Course("random", shares, shares, dashed=True))
@@ -65,7 +65,7 @@ def _ordered(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _found(score: np.ndarray, error: np.ndarray) -> np.ndarray:
-    return np.array(list(error_found(score, error, SHARES).values()))
+    return np.array(list(error_found(score, error, _SHARES).values()))
 
 
 def _table(summary: Mapping[str, Any]) -> tuple[Table, ...]:

@@ -6,13 +6,13 @@ from xml.etree.ElementTree import Element, fromstring
 
 from sfumato.data.formats.annotations.shapes import Annotations, Drawn, Shape, annotations, refuse_others, ring
 
-KINDS = {"0": "outline", "1": "rectangle", "2": "ellipse", "3": "arrow", "4": "ruler", "5": "point"}
+_KINDS = {"0": "outline", "1": "rectangle", "2": "ellipse", "3": "arrow", "4": "ruler", "5": "point"}
 """What the types of regions are; the vertices of the first two are all of their corners."""
 
-NO_AREAS = ("arrow", "ruler", "point")
+_NO_AREAS = ("arrow", "ruler", "point")
 """Regions that enclose nothing, and are left out."""
 
-FEWEST = 3
+_FEWEST = 3
 """Corners of an area."""
 
 
@@ -33,19 +33,19 @@ def read_aperio(path: Path, content: bytes) -> Annotations:
 
 
 def _kind(region: Element) -> str:
-    return KINDS.get(region.attrib.get("Type", "0"), "unknown region")
+    return _KINDS.get(region.attrib.get("Type", "0"), "unknown region")
 
 
 def _other(region: Element) -> str:
     """What a region is that is no outline; empty for those that are one, or enclose nothing."""
     if region.attrib.get("NegativeROA", "0") == "1":
         return "region cut out of another"
-    return "" if _kind(region) in ("outline", "rectangle", *NO_AREAS) else _kind(region)
+    return "" if _kind(region) in ("outline", "rectangle", *_NO_AREAS) else _kind(region)
 
 
 def _shapes(layer: Element) -> Iterator[Shape]:
     label = layer.attrib.get("Name", "").strip() or f"layer {layer.attrib.get('Id', '1')}"
     for region in layer.iter("Region"):
         points = [(float(vertex.attrib["X"]), float(vertex.attrib["Y"])) for vertex in region.iter("Vertex")]
-        if _kind(region) not in NO_AREAS and len(points) >= FEWEST:
+        if _kind(region) not in _NO_AREAS and len(points) >= _FEWEST:
             yield Shape(label, (ring(points),))

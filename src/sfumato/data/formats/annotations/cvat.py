@@ -15,7 +15,7 @@ from sfumato.data.formats.annotations.shapes import (
     ring,
 )
 
-NO_AREAS = ("points", "polyline", "tag")
+_NO_AREAS = ("points", "polyline", "tag")
 """Elements that enclose nothing, and are left out."""
 
 
@@ -29,7 +29,7 @@ def read_cvat(path: Path, content: bytes) -> Annotations:
     if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
         raise ValueError("it declares a document type, which is never followed")
     images = list(fromstring(content).iter("image"))
-    drawn = [item for image in images for item in image if item.tag not in NO_AREAS]
+    drawn = [item for image in images for item in image if item.tag not in _NO_AREAS]
     refuse_others(path, [item.tag for item in drawn if item.tag not in ("polygon", "mask")])
     return annotations([_drawn(image) for image in images])
 

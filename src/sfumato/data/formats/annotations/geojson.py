@@ -6,7 +6,7 @@ from typing import Any
 
 from sfumato.data.formats.annotations.shapes import Annotations, Drawn, Shape, annotations, refuse_others, ring
 
-NO_AREAS = ("Point", "MultiPoint", "LineString", "MultiLineString")
+_NO_AREAS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 """Geometries that enclose nothing, and are left out."""
 
 UNCLASSIFIED = "unclassified"
@@ -20,7 +20,7 @@ def read_geojson(path: Path, content: Any) -> Annotations:
         Exception: whatever a damaged file leads to.
     """
     features = content.get("features", [content]) if isinstance(content, Mapping) else content
-    areas = [feature for feature in features if feature["geometry"]["type"] not in NO_AREAS]
+    areas = [feature for feature in features if feature["geometry"]["type"] not in _NO_AREAS]
     kinds = [str(feature["geometry"]["type"]) for feature in areas]
     refuse_others(path, [kind for kind in kinds if kind not in ("Polygon", "MultiPolygon")])
     shapes = [shape for feature in areas for shape in _shapes(feature)]

@@ -6,7 +6,7 @@ from typing import Any
 
 from sfumato.data.formats.annotations.shapes import Annotations, Drawn, Shape, annotations, refuse_others, ring
 
-NO_AREAS = ("point", "points", "line", "linestrip")
+_NO_AREAS = ("point", "points", "line", "linestrip")
 """Shapes that enclose nothing, and are left out."""
 
 
@@ -17,7 +17,7 @@ def read_labelme(path: Path, content: Mapping[str, Any]) -> Annotations:
         DataError: there are boxes, circles or masks.
         Exception: whatever a damaged file leads to.
     """
-    shapes = [shape for shape in content["shapes"] if _kind(shape) not in NO_AREAS]
+    shapes = [shape for shape in content["shapes"] if _kind(shape) not in _NO_AREAS]
     refuse_others(path, [_kind(shape) for shape in shapes if _kind(shape) != "polygon"])
     size = (int(content["imageHeight"]), int(content["imageWidth"])) if content.get("imageHeight") else None
     names = (path.stem, str(content.get("imagePath") or path.stem).replace("\\", "/"))

@@ -29,12 +29,12 @@ from sfumato.data.formats.volume import Header, Volume
 from sfumato.errors import DataError, listed
 from sfumato.escape import visible
 
-Points = Float[np.ndarray, "_ 3"]
+_Points = Float[np.ndarray, "_ 3"]
 
 OFF = 2 * JITTER
 """Share of the distance between planes by which a contour may lie beside its plane."""
 
-SHOWN = 8
+_SHOWN = 8
 
 RULE = (
     "contours (RTSTRUCT), read as masks: pixels whose centres lie inside; what lies inside an even number of the "
@@ -56,7 +56,7 @@ class Region(NamedTuple):
     value: int
     name: str
     space: str
-    rings: tuple[Points, ...]
+    rings: tuple[_Points, ...]
 
 
 class _Placed(NamedTuple):
@@ -164,12 +164,12 @@ def _place(path: Path, regions: Sequence[Region], whole: Header, space: str) -> 
     return axis, placed
 
 
-def _rounded(ring: Points) -> Points:
+def _rounded(ring: _Points) -> _Points:
     """Places to a ten-thousandth of a pixel: what runs through the centres of pixels does so exactly."""
     return np.round(ring, 4)
 
 
-def _refuse_between(path: Path, regions: Sequence[Region], found: Sequence[Sequence[Points]], axis: int) -> None:
+def _refuse_between(path: Path, regions: Sequence[Region], found: Sequence[Sequence[_Points]], axis: int) -> None:
     off = {
         region.name: float(np.abs(ring[:, axis] - np.rint(ring[:, axis].mean())).max())
         for region, rings in zip(regions, found, strict=True)
@@ -186,7 +186,7 @@ def _refuse_between(path: Path, regions: Sequence[Region], found: Sequence[Seque
         )
 
 
-def _in_planes(region: Region, rings: Sequence[Points], axis: int, shape: Sequence[int]) -> _Placed:
+def _in_planes(region: Region, rings: Sequence[_Points], axis: int, shape: Sequence[int]) -> _Placed:
     """The contours by planes, as rings whose rows run along the first of the other axes."""
     down, across = (other for other in range(3) if other != axis)
     planes = dict[int, list[Float[np.ndarray, "_ 2"]]]()
@@ -220,8 +220,8 @@ def _notes(axis: int, placed: Sequence[_Placed], shape: Sequence[int]) -> Iterat
 
 
 def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(visible(name) for name in dict.fromkeys(names[:SHOWN]))
-    return f"{shown}{' ...' if len(names) > SHOWN else ''}"
+    shown = ", ".join(visible(name) for name in dict.fromkeys(names[:_SHOWN]))
+    return f"{shown}{' ...' if len(names) > _SHOWN else ''}"
 
 
 @lru_cache(maxsize=4)
@@ -239,7 +239,7 @@ def _regions(path: Path, _changed: int) -> tuple[Region, ...]:
         )
 
 
-def _points(contour: Any) -> Points:
+def _points(contour: Any) -> _Points:
     """The points of a contour; the library would make an object of each number.
 
     Raises:

@@ -26,7 +26,7 @@ ENCODING_TAGS = (
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
 )  # fmt: skip
-TAGS = (
+_TAGS = (
     *ENCODING_TAGS,
     *FRAME_TAGS,
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
@@ -41,7 +41,7 @@ MAX_FRAMES = 2**20
 NO_IMAGES = ("RTDOSE",)
 """Modalities of files that have pixels, but no image."""
 
-NOBODY = {"", "0", "none", "null", "nan", "na", "n/a", "unknown", "anonymous", "anonymized", "anonymised", "anon", "-"}
+_NOBODY = {"", "0", "none", "null", "nan", "na", "n/a", "unknown", "anonymous", "anonymized", "anonymised", "anon", "-"}
 """What stands in the place of a patient's number where it was taken out."""
 
 _KEY = secrets.token_bytes(32)
@@ -157,7 +157,7 @@ def read_facts(path: Path) -> Facts:
 
 @lru_cache(maxsize=2**16)
 def _read_facts(path: Path, _changed: int) -> Facts:
-    dataset = read_dataset(path, TAGS)
+    dataset = read_dataset(path, _TAGS)
     try:
         with quiet():
             return _facts(path, dataset)
@@ -208,7 +208,7 @@ def _words(value: Any) -> tuple[str, ...]:
 def _hidden(dataset: Dataset, tag: str) -> bytes | None:
     """What a tag says, as a hash; None where it says nothing."""
     text = "".join(str(dataset.get(tag) or "").split()).casefold()
-    return None if text in NOBODY else hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).digest()
+    return None if text in _NOBODY else hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).digest()
 
 
 def _sop_name(dataset: Dataset) -> str:

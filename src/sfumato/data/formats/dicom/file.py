@@ -20,13 +20,13 @@ from sfumato.errors import DataError, SfumatoError
 from sfumato.files import open_file, read_file
 from sfumato.shortage import raise_shortage
 
-WHOLE = "a whole DICOM file"
+_WHOLE = "a whole DICOM file"
 
 Dataset = Any
 """A data set of pydicom, which is installed with the extra only."""
 
 DEFLATED = "1.2.840.10008.1.2.1.99"
-HARMLESS = 2**25
+_HARMLESS = 2**25
 """Bytes that a deflated file may grow to; beyond, the ratio must be sensible."""
 
 
@@ -136,7 +136,7 @@ def not_understood(path: Path, why: str) -> DataError:
 
 
 def _refuse_foreign(path: Path) -> None:
-    with opened(path, expected=WHOLE) as file:
+    with opened(path, expected=_WHOLE) as file:
         head = file.read(132)
     if not _starts_well(head):
         raise DataError(
@@ -152,7 +152,7 @@ def _refuse_bomb(path: Path, pydicom: ModuleType) -> None:
     if not _is_deflated(path, pydicom):
         return
     content = read_file(path)
-    limit = max(MAX_RATIO * len(content), HARMLESS)
+    limit = max(MAX_RATIO * len(content), _HARMLESS)
     first = 132 if content[128:132] == b"DICM" else 0  # the length of group 2 is in its first element
     start = first + 12 + int.from_bytes(content[first + 8 : first + 12], "little")
     stream = zlib.decompressobj(-zlib.MAX_WBITS)

@@ -34,7 +34,7 @@ SPACINGS = ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing")
 PLANE, CENTIMETRE = 1, 3
 """Of an ultrasound region: it is a plane; its steps are in this unit."""
 
-Numbers = tuple[float, ...]
+_Numbers = tuple[float, ...]
 
 
 class Frame(NamedTuple):
@@ -51,9 +51,9 @@ class Frame(NamedTuple):
         segment: the segment that a frame of a segmentation is of.
     """
 
-    position: Numbers | None
-    orientation: Numbers | None
-    spacing: Numbers | None
+    position: _Numbers | None
+    orientation: _Numbers | None
+    spacing: _Numbers | None
     distance: float | None
     slope: float
     intercept: float
@@ -122,7 +122,7 @@ def _of_regions(dataset: Dataset) -> list[float] | None:
     return list(steps.pop()) if len(steps) == 1 and all(min(steps, default=())) else None
 
 
-def _numbers(value: Any, count: int) -> Numbers | None:
+def _numbers(value: Any, count: int) -> _Numbers | None:
     if value is None or value == "":
         return None
     numbers = tuple(map(float, value))
@@ -131,7 +131,7 @@ def _numbers(value: Any, count: int) -> Numbers | None:
     return numbers
 
 
-def _positive(numbers: Numbers | None) -> Numbers | None:
+def _positive(numbers: _Numbers | None) -> _Numbers | None:
     if numbers is not None and min(numbers) <= 0:
         raise ValueError
     return numbers

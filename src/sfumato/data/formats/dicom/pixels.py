@@ -22,13 +22,13 @@ from sfumato.data.formats.jpeg import check_jpeg
 from sfumato.errors import DataError
 
 FramePixels = Shaped[np.ndarray, "h w *c"]
-Stack = Shaped[np.ndarray, "slices h w *c"]
+_Stack = Shaped[np.ndarray, "slices h w *c"]
 
-PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 COLOUR_TAGS = tuple(
     f"{kind}PaletteColorLookupTable{part}" for kind in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")
 ) + tuple(f"Segmented{kind}PaletteColorLookupTableData" for kind in ("Red", "Green", "Blue"))
-TAGS = (*ENCODING_TAGS, *PIXELS, *COLOUR_TAGS, "PlanarConfiguration", "SOPClassUID", "ExtendedOffsetTable",
+_TAGS = (*ENCODING_TAGS, *_PIXELS, *COLOUR_TAGS, "PlanarConfiguration", "SOPClassUID", "ExtendedOffsetTable",
         "ExtendedOffsetTableLengths")  # fmt: skip
 
 JPEG = "1.2.840.10008.1.2.4."
@@ -51,7 +51,7 @@ def stored_frames(facts: Facts) -> Iterator[FramePixels]:
     """
     encoding = image_encoding(facts)
     palette = encoding.photometric == "PALETTE COLOR"
-    dataset = read_dataset(facts.path, TAGS, pixels=True)
+    dataset = read_dataset(facts.path, _TAGS, pixels=True)
     with guarded(facts.path, "its pixels cannot be decoded"):
         if "TransferSyntaxUID" not in dataset.file_meta:
             dataset.file_meta.TransferSyntaxUID = encoding.syntax
@@ -143,7 +143,7 @@ def _refuse_undecodable(facts: Facts, encoding: Encoding) -> None:
 
 def _refuse_cut(facts: Facts, encoding: Encoding, dataset: Dataset) -> None:
     """Compare the pixels' length with what the size announces; look for the end mark of every compressed frame."""
-    keyword = next((name for name in PIXELS if dataset.get(name)), None)
+    keyword = next((name for name in _PIXELS if dataset.get(name)), None)
     if keyword is None:
         raise damaged(facts.path, "it ends before its pixels")
     content = dataset[keyword].value
@@ -207,7 +207,7 @@ def inverts(encoding: Encoding, frame: Frame) -> bool:
     return encoding.photometric == "MONOCHROME1" and bool(encoding.stored) and not is_quantity(encoding, frame)
 
 
-def read_values(files: list[Facts], *, dtype: np.dtype) -> Stack:
+def read_values(files: list[Facts], *, dtype: np.dtype) -> _Stack:
     """The values of all frames of some files of one size, in the order of the files.
 
     Args:
@@ -258,7 +258,7 @@ def _values(stored: FramePixels, facts: Facts, frame: Frame) -> FramePixels:
     return (stored * frame.slope + frame.intercept).astype(np.float32)
 
 
-def _without_padding(stack: Stack, outside: dict[int, np.ndarray]) -> Stack:
+def _without_padding(stack: _Stack, outside: dict[int, np.ndarray]) -> _Stack:
     inner = [stack[place][~mask].min() for place, mask in outside.items() if not mask.all()]
     for place, mask in outside.items():
         if inner:

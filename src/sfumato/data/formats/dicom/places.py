@@ -28,7 +28,7 @@ UNEVEN = 0.01
 JITTER = 0.1
 """Share of the distance by which a slice may lie beside its place at equal distances: tables move not quite evenly."""
 
-ROUNDING = 0.011
+_ROUNDING = 0.011
 """Millimetres that positions are off where they were written with two digits."""
 
 TILT = 0.01
@@ -38,7 +38,7 @@ PARALLEL = 1e-3
 """How much the cosines of directions may differ."""
 
 
-class Place(NamedTuple):
+class _Place(NamedTuple):
     """Where a slice lies, in millimetres to the patient's left, back and head.
 
     Attributes:
@@ -70,7 +70,7 @@ class Slices(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def places(facts: Facts) -> list[Place]:
+def places(facts: Facts) -> list[_Place]:
     """Where the frames of a file lie.
 
     Frames of which nothing is said (ultrasound, X-ray) lie one behind the other from the origin towards the head, with
@@ -89,8 +89,8 @@ def places(facts: Facts) -> list[Place]:
     ]
 
 
-def _place(name: str, frame: Frame) -> Place:
-    return Place(
+def _place(name: str, frame: Frame) -> _Place:
+    return _Place(
         name,
         frame.position or (0.0,) * 3,
         frame.orientation or (1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
@@ -98,7 +98,7 @@ def _place(name: str, frame: Frame) -> Place:
     )
 
 
-def image_slices(places: Sequence[Place], *, distance: float) -> Slices:
+def image_slices(places: Sequence[_Place], *, distance: float) -> Slices:
     """The grid of an image's slices.
 
     Args:
@@ -157,12 +157,12 @@ def _from_step(along: Along, numbers: Int[np.ndarray, " n"], step: float) -> _Ev
     return _Even(start, step, float(np.abs(along - start - numbers * step).max()))
 
 
-def _moved(place: Place, distance: float) -> Place:
+def _moved(place: _Place, distance: float) -> _Place:
     """A place moved along its normal."""
     return place._replace(position=tuple(place.position + distance * np.cross(*_axes(place))))
 
 
-def segment_slices(places: Sequence[Place], *, distance: float) -> Slices:
+def segment_slices(places: Sequence[_Place], *, distance: float) -> Slices:
     """The grid of a segmentation's frames, from the first to the last that is stored.
 
     Args:
@@ -175,7 +175,7 @@ def segment_slices(places: Sequence[Place], *, distance: float) -> Slices:
     along = _along(places)
     order = np.argsort(along, kind="stable")
     gaps = np.diff(along[order])
-    gaps = np.where(gaps > ROUNDING, gaps, 0.0)
+    gaps = np.where(gaps > _ROUNDING, gaps, 0.0)
     step = distance if _multiples(gaps, distance) else float(gaps[gaps > 0].min())
     if not _multiples(gaps, step):
         raise DataError(
@@ -189,17 +189,17 @@ def segment_slices(places: Sequence[Place], *, distance: float) -> Slices:
     last = int(numbers.max())
     step = float(along.max() - along.min()) / last if last else step
     first = places[order[0]]
-    if last and (even := _evenly(along, numbers, said=distance)).off > max(UNEVEN * step, ROUNDING):
+    if last and (even := _evenly(along, numbers, said=distance)).off > max(UNEVEN * step, _ROUNDING):
         step, first = even.step, _moved(first, even.start - along[order[0]])
     return Slices(_affine(first, step), numbers, last + 1)
 
 
 def _multiples(gaps: Along, step: float) -> bool:
     """Whether frames lie on a grid of this step, or beside it by no more than the slices of an image may."""
-    return bool((np.abs(gaps - np.rint(gaps / step) * step) <= np.maximum(2 * JITTER * step, ROUNDING)).all())
+    return bool((np.abs(gaps - np.rint(gaps / step) * step) <= np.maximum(2 * JITTER * step, _ROUNDING)).all())
 
 
-def _along(places: Sequence[Place]) -> Along:
+def _along(places: Sequence[_Place]) -> Along:
     """Millimetres of each place along the normal of the first.
 
     Raises:
@@ -218,7 +218,7 @@ def _along(places: Sequence[Place]) -> Along:
     aside = offsets - along[:, None] * np.cross(rows, columns)
     worst = int(np.linalg.norm(aside, axis=1).argmax())
     drift, reach = float(np.linalg.norm(aside[worst])), float(np.ptp(along))
-    if drift > TILT * reach + 5 * ROUNDING:
+    if drift > TILT * reach + 5 * _ROUNDING:
         angle = np.degrees(np.arctan2(drift, abs(along[worst])))
         raise _no_volume(
             f"{places[worst].name} lies {drift:.2f} mm aside of {places[0].name}, {angle:.1f} degrees off the normal "
@@ -227,7 +227,7 @@ def _along(places: Sequence[Place]) -> Along:
     return np.asarray(along)
 
 
-def _axes(place: Place) -> tuple[np.ndarray, np.ndarray]:
+def _axes(place: _Place) -> tuple[np.ndarray, np.ndarray]:
     """Unit vectors along the rows and the columns."""
     rows, columns = np.array(place.orientation[:3]), np.array(place.orientation[3:])
     lengths = np.linalg.norm(rows), np.linalg.norm(columns)
@@ -236,7 +236,7 @@ def _axes(place: Place) -> tuple[np.ndarray, np.ndarray]:
     return rows / lengths[0], columns / lengths[1]
 
 
-def _affine(place: Place, step: float) -> Affine:
+def _affine(place: _Place, step: float) -> Affine:
     rows, columns = _axes(place)
     down, across = place.spacing
     lps = np.eye(4)
@@ -253,8 +253,8 @@ def _no_volume(finding: str) -> DataError:
     )
 
 
-def _refuse_twice(pairs: Sequence[tuple[Place, Place]], gaps: Along) -> None:
-    same = [f"{a.name} and {b.name}" for (a, b), gap in zip(pairs, gaps, strict=True) if gap <= ROUNDING / 10]
+def _refuse_twice(pairs: Sequence[tuple[_Place, _Place]], gaps: Along) -> None:
+    same = [f"{a.name} and {b.name}" for (a, b), gap in zip(pairs, gaps, strict=True) if gap <= _ROUNDING / 10]
     if same:
         raise DataError(
             f"{len(same)} slices lie where another one lies (copies, time points or echoes):\n{listed(same)}",
@@ -266,10 +266,10 @@ def _refuse_twice(pairs: Sequence[tuple[Place, Place]], gaps: Along) -> None:
 
 def _is_uneven(gaps: Along) -> np.ndarray:
     usual = float(np.median(gaps))
-    return np.abs(gaps - usual) > max(UNEVEN * usual, ROUNDING)
+    return np.abs(gaps - usual) > max(UNEVEN * usual, _ROUNDING)
 
 
-def _uneven(pairs: Sequence[tuple[Place, Place]], gaps: Along) -> DataError:
+def _uneven(pairs: Sequence[tuple[_Place, _Place]], gaps: Along) -> DataError:
     usual = float(np.median(gaps))
     return DataError(
         f"the slices do not lie at equal distances of {usual:.2f} mm:\n"
@@ -281,7 +281,7 @@ def _uneven(pairs: Sequence[tuple[Place, Place]], gaps: Along) -> DataError:
 
 
 def _gaps(
-    pairs: Sequence[tuple[Place, Place]], gaps: Along, off: Sequence[bool] | np.ndarray, usual: float
+    pairs: Sequence[tuple[_Place, _Place]], gaps: Along, off: Sequence[bool] | np.ndarray, usual: float
 ) -> Iterator[str]:
     for (first, second), gap, is_off in zip(pairs, gaps, off, strict=True):
         if is_off:

@@ -31,7 +31,7 @@ from sfumato.data.formats.volume import Header, Volume
 from sfumato.data.order import natural
 from sfumato.errors import DataError, listed, raise_together
 
-SUFFIXES = VOLUMES[DICOM]
+_SUFFIXES = VOLUMES[DICOM]
 
 PATIENT_TAGS = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientAddress", "OtherPatientIDs",
@@ -42,7 +42,7 @@ PATIENT_TAGS = (
 SCREENSHOTS = ("US", "SC", "OT", "XC", "ES")
 """Modalities whose images often have text in their pixels."""
 
-Kind = Literal["image", "label", "skipped"]
+_Kind = Literal["image", "label", "skipped"]
 
 
 class Listed(NamedTuple):
@@ -59,7 +59,7 @@ class Listed(NamedTuple):
     path: Path
     files: tuple[Path, ...]
     header: Header | None
-    kind: Kind
+    kind: _Kind
     notes: tuple[str, ...] = ()
 
 
@@ -204,7 +204,7 @@ def _series(path: Path) -> list[Facts]:
 
 
 def _is_candidate(path: Path) -> bool:
-    return path.name.lower().endswith(SUFFIXES) or is_dicom(path)
+    return path.name.lower().endswith(_SUFFIXES) or is_dicom(path)
 
 
 def _header(files: Sequence[Facts]) -> Header:
