@@ -37,11 +37,11 @@ from monai.transforms import (
 )
 from PIL import Image
 
-from sfumato.data.augmentation.augment import apply, draw
+from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Original, Pack
+from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Spec
 from sfumato.randomness import Noise, derive_seed
 
@@ -87,7 +87,7 @@ def make_pack(folder: Path, files: list[dict[str, str]]) -> Pack:
     )  # fmt: skip
     images, masks = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "masks"))
     cases = [Case(id=str(row), image=item["image"]) for row, item in enumerate(files)]
-    return Pack(spec, cases, [Original((SIDE, SIDE))] * count, images, masks)
+    return Pack(spec, cases, [OriginalSize((SIDE, SIDE))] * count, images, masks)
 
 
 def ours(pack: Pack) -> Epoch:
@@ -99,7 +99,7 @@ def ours(pack: Pack) -> Epoch:
             rows = order[start : start + BATCH]
             noise = Noise([derive_seed(epoch, row) for row in rows])
             images = pack.images(rows)
-            images, masks = apply(images, pack.masks(rows), draw(PRESETS["medium"], noise, images))
+            images, masks = apply(images, pack.masks(rows), draw_parameters(PRESETS["medium"], noise, images))
             assert masks is not None
             yield images, masks
 

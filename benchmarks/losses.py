@@ -28,13 +28,13 @@ from sfumato.builder.task import build_task
 from sfumato.commands import train
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.pack import Pack
-from sfumato.diffusion.loss import boundary, focal, generalised_dice, hausdorff, soft_dice
+from sfumato.diffusion.loss import boundary_loss, focal, generalised_dice, hausdorff, soft_dice
 from sfumato.experiment.inference import predict
 from sfumato.experiment.run import Model, load_model
 from sfumato.metrics.ensemble import mean_probability
 from sfumato.metrics.overlap import overlap
 from sfumato.recipe import Recipe
-from sfumato.recipe.train import Loss
+from sfumato.recipe.train import LossWeights
 from sfumato.tasks.objective import Objective, Term
 from sfumato.tasks.segment import Segment
 from sfumato.training.adversary import DISCRIMINATOR
@@ -49,7 +49,7 @@ MEASURED = Objective(
         Term("focal", 1.0, focal, per_pixel=True),
         Term("dice", 1.0, soft_dice, per_pixel=False),
         Term("generalised_dice", 1.0, generalised_dice, per_pixel=False),
-        Term("boundary", 1.0, boundary, per_pixel=True),
+        Term("boundary", 1.0, boundary_loss, per_pixel=True),
         Term("hausdorff", 1.0, hausdorff, per_pixel=True),
     )
 )
@@ -161,7 +161,7 @@ def batches(rows: Sequence[int], size: int) -> Iterator[Batch]:
 
 def reweighted(recipe: Recipe, **weights: float) -> Recipe:
     """The recipe with other weights of the loss, the others left at their defaults."""
-    return recipe.model_copy(update={"loss": Loss(**weights)})
+    return recipe.model_copy(update={"loss": LossWeights(**weights)})
 
 
 def table(rows: dict[str, dict[str, Any]]) -> str:

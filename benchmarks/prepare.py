@@ -79,11 +79,11 @@ def pillow(cases: list[Case], workers: int) -> None:
 
 
 def ours(cases: list[Case], workers: int, folder: Path) -> None:
-    from sfumato.data.preparation.prepare import Settings, prepare
+    from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
     from sfumato.data.source import Found
 
     found = Found(tuple(cases), "segment" if cases[0].masks else "generate", (), ())
-    for _ in prepare(found, folder / "set", Settings(size=(SIDE, SIDE), workers=workers)):
+    for _ in prepare_cases(found, folder / "set", PreparationSettings(size=(SIDE, SIDE), workers=workers)):
         pass
     shutil.rmtree(folder / "set")
 
@@ -125,7 +125,7 @@ def compare(cases: list[Case], workers: int, folder: Path, rounds: int) -> dict[
 def memory(folder: Path, count: int, workers: int) -> dict[str, float]:
     """Prepare deep images at full size; gigabytes of the source in memory, and of the processes at their largest."""
     from sfumato.data.manifest import Case
-    from sfumato.data.preparation.prepare import Settings, prepare
+    from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
     from sfumato.data.source import Found
 
     (folder / "deep").mkdir()
@@ -135,9 +135,9 @@ def memory(folder: Path, count: int, workers: int) -> dict[str, float]:
         file = folder / f"deep/{number:05}.png"
         Image.fromarray(slope * np.uint16(1 + number % 30) + np.uint16(number)).save(file, compress_level=1)
         cases.append(Case(id=f"{number:05}", image=str(file)))
-    settings = Settings(size=(DEEP_SIDE, DEEP_SIDE), workers=workers)
+    settings = PreparationSettings(size=(DEEP_SIDE, DEEP_SIDE), workers=workers)
     found = Found(tuple(cases), "generate", (), ())
-    taken = spent(lambda: deque(prepare(found, folder / "set", settings), maxlen=0)).clock
+    taken = spent(lambda: deque(prepare_cases(found, folder / "set", settings), maxlen=0)).clock
     shutil.rmtree(folder / "set")
     largest = [resource.getrusage(who).ru_maxrss / 2**20 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     source = count * DEEP_SIDE**2 * 2 / 2**30

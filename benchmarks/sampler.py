@@ -24,12 +24,12 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.dirichlet import for_images
 from sfumato.diffusion.family.fading import geometric_grid
-from sfumato.diffusion.family.gaussian import Gaussian, Prediction
+from sfumato.diffusion.family.gaussian import Gaussian, PredictionType
 from sfumato.diffusion.level.schedule import EDM, Schedule, linear, log_snr_grid, uniform_grid
 from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.ablation import heun
 from sfumato.diffusion.sampler.ancestral import ancestral, ddim
-from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
+from sfumato.diffusion.sampler.catalogue import SAMPLERS, SamplerEntry
 from sfumato.diffusion.sampler.multistep import dpmpp_2m
 from sfumato.diffusion.sampler.singlestep import Churn
 from sfumato.randomness import Noise
@@ -49,7 +49,7 @@ def ours(
     sampler: Callable[..., Iterator[object]],
     schedule: Schedule,
     *,
-    prediction: Prediction = "eps",
+    prediction: PredictionType = "eps",
     sigma_data: float | None = None,
     uniform: bool = True,
 ) -> Run:
@@ -105,7 +105,7 @@ def theirs(scheduler: Any) -> Run:
     return run
 
 
-def suitable() -> dict[str, Entry]:
+def suitable() -> dict[str, SamplerEntry]:
     """The catalogue's samplers of Gaussian processes."""
     process = Gaussian(schedule=linear(), prediction="eps")
     return {name: entry for name, entry in SAMPLERS.items() if entry.suits(process)}

@@ -45,9 +45,9 @@ from sfumato.recipe import load_recipe
 from sfumato.tasks.task import Task
 from sfumato.training.ema import EMA
 from sfumato.training.log import Log
-from sfumato.training.loop import Progress, Settings, Until, train
+from sfumato.training.loop import Progress, TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.precision import Precision, autocast
 from sfumato.training.stream import Batch, Stream
 
@@ -76,7 +76,7 @@ def count(network: nn.Module, *arguments: Any) -> float:
 class Ours(NamedTuple):
     """Our training, in steps."""
 
-    parts: Parts
+    parts: TrainingState
     task: Task
     stream: Stream
     steps: Iterator[Progress]
@@ -93,11 +93,13 @@ class Ours(NamedTuple):
         recipe, _ = plan_training(load_recipe("generate", settings=settings), pack, device="cpu")
         network = build_network(recipe, pack.spec)
         optimizer = make_optimizer(network, learning_rate=1e-4)
-        parts = Parts(network=network, ema=EMA(network, half_life=recipe.train.ema_half_life), optimizer=optimizer)
+        parts = TrainingState(
+            network=network, ema=EMA(network, half_life=recipe.train.ema_half_life), optimizer=optimizer
+        )
         task = build_task(recipe, pack, build_process(recipe), device="cpu")
         stream = Stream(rows=tuple(range(len(pack))), batch=BATCH, seed=0)
-        settings = Settings(learning_rate=1e-4, warmup_steps=500, precision=precision)
-        steps = train(parts, task.loss, stream, until=Until(steps=1_000_000), settings=settings)
+        settings = TrainingSettings(learning_rate=1e-4, warmup_steps=500, precision=precision)
+        steps = training_loop(parts, task.loss, stream, until=Until(steps=1_000_000), settings=settings)
         return cls(parts, task, stream, steps, Log(folder / "log.jsonl"))
 
     def advance(self, steps: int) -> None:

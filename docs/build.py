@@ -19,12 +19,12 @@ from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.cli import COMMANDS
 from sfumato.commands.flags.numbers import LARGE, Wanted
-from sfumato.diffusion.sampler.catalogue import SAMPLERS, Entry
+from sfumato.diffusion.sampler.catalogue import SAMPLERS, SamplerEntry
 from sfumato.experiment.overshoot import DEVIATION
-from sfumato.metrics.table import SUBJECTS, TABLE, Metric, heading, names_of
+from sfumato.metrics.table import METRIC_TABLE, SUBJECTS, Metric, heading, metrics_of
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.recipe.part import MOST
-from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
+from sfumato.tasks.overshoot import LARGEST_SPREAD, sampled_deviation
 
 FOLDER = Path(__file__).parent
 NOTE = "<!-- Written by docs/build.py from the code. Do not edit. -->"
@@ -289,7 +289,7 @@ def sampler_sections() -> list[Section]:
     ]
 
 
-def _calls(entry: Entry) -> str:
+def _calls(entry: SamplerEntry) -> str:
     return "n" if entry.calls_per_step == 1 else f"{entry.calls_per_step} n - {entry.calls_per_step - 1}"
 
 
@@ -299,7 +299,7 @@ def _enough(name: str) -> str:
     process, overshoots = build_process(recipe), 0
     for steps in range(1, MOST_STEPS + 1):
         sampler = build_sampler(recipe.sample.model_copy(update={"steps": steps}), process, critical=None)
-        if spread(process, sampler, deviation=DEVIATION["generate"]) > LARGEST_SPREAD:
+        if sampled_deviation(process, sampler, deviation=DEVIATION["generate"]) > LARGEST_SPREAD:
             overshoots = steps
     return str(overshoots + 1) if overshoots else ""
 
@@ -308,7 +308,7 @@ def metric_sections() -> list[Section]:
     """The numbers by what they are about."""
     columns = ("name", "called", "unit", "better", "meaning", "computed in")
     return [
-        Section(about, "", columns, tuple(_metric(name, TABLE[name]) for name in names_of(subject)))
+        Section(about, "", columns, tuple(_metric(name, METRIC_TABLE[name]) for name in metrics_of(subject)))
         for subject, about in SUBJECTS.items()
     ]
 

@@ -14,9 +14,9 @@ from sfumato.builder.task import build_task
 from sfumato.data.toys.toy import make_toy
 from sfumato.experiment.plan import plan_training
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Settings, Until, train
+from sfumato.training.loop import TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.stream import Batch, Stream
 
 SMALL = {"network.channels": 8, "network.multipliers": (1, 2), "network.blocks": 1, "network.attention": ()}
@@ -31,7 +31,7 @@ with tempfile.TemporaryDirectory() as name:
     recipe, _choices = plan_training(recipe, pack, device="cpu")
     task = build_task(recipe, pack, build_process(recipe), device="cpu")
     network = build_network(recipe, pack.spec)
-    parts = Parts(
+    parts = TrainingState(
         network=network, ema=EMA(network, half_life=200), optimizer=make_optimizer(network, learning_rate=1e-2)
     )
 
@@ -46,7 +46,7 @@ with tempfile.TemporaryDirectory() as name:
     # Between two items everything may be looked at, changed, saved, or ended.
     stream = Stream(rows=tuple(pack.rows("train")), batch=8, seed=0)
     seen = {0: task.validate(parts.ema.network)["dice"]}
-    for step in train(parts, loss, stream, until=Until(steps=60), settings=Settings(warmup_steps=10)):
+    for step in training_loop(parts, loss, stream, until=Until(steps=60), settings=TrainingSettings(warmup_steps=10)):
         if step.step % 20 == 0:
             seen[step.step] = task.validate(parts.ema.network)["dice"]
             print(f"step {step.step}: loss {step.terms['loss']:.3f}, Dice {seen[step.step]:.3f}")

@@ -27,7 +27,7 @@ from sfumato.networks.factory import allow_code
 from sfumato.progress import listening
 from sfumato.shortage import shortage
 from sfumato.terminal import lasting_streams
-from sfumato.training.launch import adopt_slurm, cause_of, started_rank, started_world, told
+from sfumato.training.launch import adopt_slurm, cause_of, failure_line, started_rank, started_world
 from sfumato.training.signals import Terminated, ended_in_order
 
 ABOUT = """\
@@ -53,12 +53,12 @@ app = App(
     config=check_numbers,
     error_console=SafeConsole(stderr=True),
 )
-train = App(name="train", help="Train a model on images and masks (segment) or on images (generate).")
-tune = App(name="tune", help="Search for better settings of a training, by short runs of it.")
-evaluate = App(name="evaluate", help="Score predictions against references.")
-app.command(train)
-app.command(tune)
-app.command(evaluate)
+train_app = App(name="train", help="Train a model on images and masks (segment) or on images (generate).")
+tune_app = App(name="tune", help="Search for better settings of a training, by short runs of it.")
+evaluate_app = App(name="evaluate", help="Score predictions against references.")
+app.command(train_app)
+app.command(tune_app)
+app.command(evaluate_app)
 
 COMMANDS = (
     (app, "demo", "demo:demo", "Toy data, both jobs, a report: all on this machine, in minutes."),
@@ -66,10 +66,10 @@ COMMANDS = (
     (app, "check", "check:check", "Everything that is wrong with a source, at once, and what it is like."),
     (app, "prepare", "prepare:prepare", "Decode a source once into a dataset that trains fast."),
     (app, "convert", "convert:convert", "A source in another form: folder, zip, npz or nnU-Net raw."),
-    (train, "segment", "train:segment", "Train a segmentation model on images and masks."),
-    (train, "generate", "train:generate", "Train a model that makes images, class by class."),
-    (tune, "segment", "tune:segment", "Find better settings for training a segmentation model."),
-    (tune, "generate", "tune:generate", "Find better settings for training a model that makes images."),
+    (train_app, "segment", "train:segment", "Train a segmentation model on images and masks."),
+    (train_app, "generate", "train:generate", "Train a model that makes images, class by class."),
+    (tune_app, "segment", "tune:segment", "Find better settings for training a segmentation model."),
+    (tune_app, "generate", "tune:generate", "Find better settings for training a model that makes images."),
     (app, "resume", "train:resume", "Continue a run exactly where it stopped, or extend it."),
     (app, "segment", "segment:segment", "Segment images: masks, probabilities, uncertainty, review order."),
     (app, "generate", "generate:generate", "Make images with a trained model."),
@@ -77,14 +77,19 @@ COMMANDS = (
     (app, "reconstruct", "reconstruct:reconstruct", "Noise images to a level and denoise them again."),
     (app, "interpolate", "interpolate:interpolate", "Make the images between two seeds or two images."),
     (
-        evaluate,
+        evaluate_app,
         "masks",
         "evaluate:masks",
         "Predicted masks against true ones: overlap, outlines, calibration, readers.",
     ),
     (app, "audit", "audit:audit", "Does the diffusion part matter? Calls, twin and misled states in one table."),
     (app, "prove", "prove:prove", "Does synthetic data help? Models trained with and without it."),
-    (evaluate, "images", "evaluate_images:images", "Generated images against real ones: distances, diversity, copies."),
+    (
+        evaluate_app,
+        "images",
+        "evaluate_images:images",
+        "Generated images against real ones: distances, diversity, copies.",
+    ),
     (app, "reference", "reference:reference", "Statistics of real images in one file, for comparisons without them."),
     (app, "report", "report:report", "One self-contained HTML page about any folders."),
     (app, "ema", "ema:ema", "A model of another average of the weights, after training."),
@@ -187,7 +192,7 @@ def _explain(error: Exception, *, debug: bool) -> int:
         _write("".join(traceback.format_exception(error)), sys.stderr)
     _write(BUG if known is None else _told_shortly(known), sys.stderr)
     if started_world() > 1 and not isinstance(error, Stopped):
-        _write(told(cause_of(known or error), rank=started_rank(), world=started_world()), sys.stderr)
+        _write(failure_line(cause_of(known or error), rank=started_rank(), world=started_world()), sys.stderr)
     return 1 if known is None else known.exit_code
 
 

@@ -138,7 +138,7 @@ def header(recipe: Recipe, spec: Spec, *, step: int, average: Mapping[str, Any] 
     return {HEADER_KEY: json.dumps(about)}
 
 
-def read_header(metadata: Mapping[str, str], *, source: Path | str) -> Header:
+def read_model_header(metadata: Mapping[str, str], *, source: Path | str) -> Header:
     """The header of a model out of the metadata of its file.
 
     Raises:
@@ -175,12 +175,12 @@ def _refuse_newer(content: Mapping[str, Any], source: Path | str) -> None:
 
 
 def read_about(metadata: Mapping[str, str], *, source: Path | str) -> About:
-    """What a model says of itself, with recipe and data understood; see `read_header`.
+    """What a model says of itself, with recipe and data understood; see `read_model_header`.
 
     Raises:
         ModelError: see there; or recipe and data are impossible, or not of one model.
     """
-    found = read_header(metadata, source=source)
+    found = read_model_header(metadata, source=source)
     try:
         recipe = parse_recipe(found.recipe, origin=f"the recipe in {source}")
         spec = Spec.from_dict(found.spec)

@@ -28,7 +28,7 @@ from typing import Any
 from sfumato.atomic import write_atomic
 from sfumato.files import read_text
 
-FILE = "local.json"
+LOCAL_FILE = "local.json"
 
 MARK = "local:"
 """How the name of a path begins that may not be told."""
@@ -60,7 +60,7 @@ class Names:
 
     def __call__(self, path: Path | str) -> str:
         """The name of a path; one that leads out of the folder is remembered."""
-        there, here, place = plain(path), plain(self.folder), final(self.folder)
+        there, here, place = plain_path(path), plain_path(self.folder), final_path(self.folder)
         for folder in (here, place):
             if there.is_relative_to(folder):
                 return there.relative_to(folder).as_posix()
@@ -76,7 +76,7 @@ class Names:
         ups = parts.count("..")
         if len(parts) == ups:
             return False
-        first = plain(place.joinpath(*parts[: ups + 1]))
+        first = plain_path(place.joinpath(*parts[: ups + 1]))
         if first not in self._ours:
             self._ours[first] = _is_ours(first)
         return self._ours[first]
@@ -88,7 +88,7 @@ class Names:
         """
         if recalled(name, self.folder) is not None:
             return True
-        return not Path(name).is_absolute() and self._names_ours_alone(os.path.normpath(name), plain(self.folder))
+        return not Path(name).is_absolute() and self._names_ours_alone(os.path.normpath(name), plain_path(self.folder))
 
     def keep(self, **more: str) -> None:
         """Write what was hidden into `local.json`, beside what it says already."""
@@ -96,18 +96,18 @@ class Names:
             return
         known = _known(self.folder)
         paths = {**known.get("paths", {}), **self.hidden}
-        record = {**known, "place": str(final(self.folder)), "paths": paths, **more, "maker": maker()}
-        write_atomic(self.folder / FILE, json.dumps(record, indent=1) + "\n", mode=0o600)
+        record = {**known, "place": str(final_path(self.folder)), "paths": paths, **more, "maker": maker()}
+        write_atomic(self.folder / LOCAL_FILE, json.dumps(record, indent=1) + "\n", mode=0o600)
 
 
-def plain(path: Path | str) -> Path:
+def plain_path(path: Path | str) -> Path:
     """An absolute path without `..`; links in it stay."""
     return Path(os.path.normpath(Path(path).absolute()))
 
 
-def final(folder: Path) -> Path:
+def final_path(folder: Path) -> Path:
     """Where a folder will lie, whether it has its name already or not."""
-    path = plain(folder)
+    path = plain_path(folder)
     for home in (path, *path.parents):
         if home.name == "files" and (staged := STAGED.fullmatch(home.parent.name)):
             return home.parent.parent / staged["name"] / path.relative_to(home)
@@ -125,10 +125,10 @@ def found(name: str, folder: Path) -> Path | None:
     there = known.get("paths", {}).get(name)
     if there is None:
         return None if name.startswith(MARK) else folder / name
-    beside = plain(folder / os.path.relpath(there, known["place"]))
+    beside = plain_path(folder / os.path.relpath(there, known["place"]))
     led = beside if str(beside) == there or beside.exists() else Path(there)
     if known.get("maker") != maker():
-        _LED.setdefault(plain(folder), {}).setdefault(led)
+        _LED.setdefault(plain_path(folder), {}).setdefault(led)
     return led
 
 
@@ -141,7 +141,7 @@ def led_by_others() -> list[str]:
     told = []
     for folder, paths in _LED.items():
         some = ", ".join(str(path) for path in list(paths)[:_SHOWN]) + (" ..." if len(paths) > _SHOWN else "")
-        told.append(f"{folder / FILE} was not written by you on this machine; it led to {some}")
+        told.append(f"{folder / LOCAL_FILE} was not written by you on this machine; it led to {some}")
     _LED.clear()
     return told
 
@@ -198,7 +198,7 @@ def without_paths(value: Any, names: Names) -> Any:
 
 def seen_from(*sources: Path) -> Callable[[str], str]:
     """What takes the paths of sources out of sentences and locators: what lies in one is named as seen from there."""
-    folders = [plain(source if source.is_dir() else source.parent) for source in sources]
+    folders = [plain_path(source if source.is_dir() else source.parent) for source in sources]
     beginnings = sorted({f"{folder}{os.sep}" for folder in folders}, key=len, reverse=True)
 
     def short(text: str) -> str:
@@ -243,7 +243,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _known(folder: Path) -> dict[str, Any]:
-    file = folder / FILE
+    file = folder / LOCAL_FILE
     try:
         return _parsed(file, file.stat().st_mtime_ns)
     except (OSError, ValueError, RecursionError):

@@ -14,7 +14,7 @@ from sfumato.atomic import write_atomic
 from sfumato.errors import DataError
 from sfumato.plain import ours, read_object
 
-FILE = "measured.json"
+MEASURED_FILE = "measured.json"
 
 
 def read_measured(model: Path, sha256: str) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def keep_measured(model: Path, sha256: str, measured: Mapping[str, Any]) -> Path
 
 
 def _beside(model: Path) -> Path:
-    return (model if model.is_dir() else model.parent) / FILE
+    return (model if model.is_dir() else model.parent) / MEASURED_FILE
 
 
 def _all(file: Path) -> dict[str, Any]:

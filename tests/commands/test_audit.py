@@ -68,8 +68,8 @@ def test_what_cannot_be_audited_is_said(segment_run: Path, generate_run: Path, t
 @pytest.fixture
 def run(segment_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A run whose few validation cases are enough."""
-    monkeypatch.setattr(reviewing, "FEWEST", 3)
-    monkeypatch.setattr(review, "FEWEST", 3)
+    monkeypatch.setattr(reviewing, "FEWEST_CASES", 3)
+    monkeypatch.setattr(review, "FEWEST_CASES", 3)
     return Path(shutil.copytree(segment_run, tmp_path / "run"))
 
 
@@ -90,7 +90,7 @@ def test_cases_are_ordered_by_the_error_to_expect(
     def fails(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr(reviewing, "measure", fails)
+    monkeypatch.setattr(reviewing, "measure_review", fails)
     for shard in ("0/2", "1/2"):
         segmenting.segment(
             run, dataset, out=tmp_path / "b", split="train", samples=2, sampling=SamplingFlags(steps=2), shard=shard
@@ -140,8 +140,8 @@ def test_volumes_have_an_error_to_expect_too(tmp_path: Path, monkeypatch: pytest
     from sfumato.commands import toy as toys
     from sfumato.commands import train
 
-    monkeypatch.setattr(reviewing, "FEWEST", 1)
-    monkeypatch.setattr(review, "FEWEST", 1)
+    monkeypatch.setattr(reviewing, "FEWEST_CASES", 1)
+    monkeypatch.setattr(review, "FEWEST_CASES", 1)
     toys.toy(tmp_path / "scans", volumes=True, cases=6, size=32)
     train.segment(tmp_path / "scans", out=tmp_path / "run", size="16", steps=2, batch=4, set=TINY)
     told = segmenting.segment(

@@ -11,7 +11,7 @@ from tests.unit.evaluation.images.conftest import blobs, write
 
 from sfumato.commands.evaluate_images import images
 from sfumato.commands.reference import reference
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.errors import DataError, UsageError
 from sfumato.reporting.page import write_report
@@ -34,7 +34,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def real(source: Path) -> Path:
-    for _ in prepare(find_cases(source), source.parent / "real", Settings(size=(24, 24))):
+    for _ in prepare_cases(find_cases(source), source.parent / "real", PreparationSettings(size=(24, 24))):
         pass
     return source.parent / "real"
 

@@ -12,7 +12,7 @@ import pytest
 from sfumato.builder.training import build_parts
 from sfumato.commands import train
 from sfumato.data.pack import Pack
-from sfumato.experiment.journal import NAME, Journal
+from sfumato.experiment.journal import JOURNAL_FILE, Journal
 from sfumato.experiment.run import Run
 from sfumato.experiment.training_log import beside_twin, ended, following, judged
 from sfumato.recipe import load_recipe, merge, parse_recipe
@@ -26,7 +26,7 @@ SETTINGS = [TINY[0], "validate={every_steps: 2, cases: 2}", "sample.steps=1", "c
 
 
 def lines(folder: Path) -> list[str]:
-    return (folder / NAME).read_text(encoding="utf-8").splitlines()
+    return (folder / JOURNAL_FILE).read_text(encoding="utf-8").splitlines()
 
 
 def test_lines_have_time_and_level_and_nothing_that_cannot_be_seen(tmp_path: Path) -> None:
@@ -54,7 +54,7 @@ def test_places_are_told_by_names_that_do_not_tell_them(tmp_path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_written_is_said_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / NAME).mkdir()
+    (tmp_path / JOURNAL_FILE).mkdir()
     journal = Journal(tmp_path)
     for _ in range(3):
         journal.note("a line")
@@ -72,7 +72,7 @@ def test_a_training_is_told_from_its_start_to_its_end_and_resume_adds(
     run, dataset = tmp_path / "run", shutil.copytree(dataset, tmp_path / "dataset")
     monkeypatch.setattr(sys, "argv", ["sfumato", "train", "segment", str(dataset), "--out", str(run)])
     train.segment(dataset, out=run, steps=4, batch=4, set=SETTINGS)
-    first = (run / NAME).read_bytes()
+    first = (run / JOURNAL_FILE).read_bytes()
     text = first.decode()
     assert all(map(LINE.fullmatch, text.splitlines()))
     for said in (
@@ -84,7 +84,7 @@ def test_a_training_is_told_from_its_start_to_its_end_and_resume_adds(
         assert said in text, said
     assert text.count("checkpoint after 4 steps") == 1
     train.resume(run, until_steps=5)
-    again = (run / NAME).read_bytes()
+    again = (run / JOURNAL_FILE).read_bytes()
     assert again.startswith(first)
     added = again[len(first) :].decode()
     assert "resuming run at step 4" in added and "length: 5 steps" in added and "plan:" not in added
@@ -101,7 +101,7 @@ def test_no_refusal_to_write_ends_a_training(
     """Neither of train.log, nor of hardware.json, nor of the model card; log.jsonl is whole in the end."""
     run = tmp_path / "run"
     train.segment(dataset, out=run, steps=1, batch=4, set=SETTINGS)
-    for name in (NAME, "hardware.json", "model_card.md"):
+    for name in (JOURNAL_FILE, "hardware.json", "model_card.md"):
         (run / name).unlink()
         (run / name).mkdir()
     capsys.readouterr()

@@ -22,7 +22,7 @@ from sfumato.data.toys.messy import make_messy
 from sfumato.errors import DataError
 from sfumato.evaluation.prove.origin import trace
 from sfumato.experiment.run import Run, load_model
-from sfumato.local import FILE
+from sfumato.local import LOCAL_FILE
 from sfumato.recipe import load_recipe
 
 from .conftest import TINY
@@ -43,7 +43,7 @@ def call(*words: object) -> None:
 
 def told(folder: Path) -> Iterator[tuple[Path, bytes]]:
     """Every file that may be passed on with its content, unpacked where it is packed."""
-    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != FILE):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path.name != LOCAL_FILE):
         content = file.read_bytes()
         if content[:2] == b"\x1f\x8b":
             content += gzip.decompress(content)
@@ -124,13 +124,13 @@ def test_no_file_tells_where_anything_lies(made: Path) -> None:
 def test_the_search_would_find_it(made: Path, base: Path, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(json.dumps({"path": str(base / WHO)}))
     assert len(hits(tmp_path)) == 1
-    assert any(WHO in file.read_text() for file in made.rglob(FILE))
+    assert any(WHO in file.read_text() for file in made.rglob(LOCAL_FILE))
 
 
 def test_what_tells_it_is_for_the_person_alone_and_never_given_away(made: Path) -> None:
-    files = list(made.rglob(FILE))
+    files = list(made.rglob(LOCAL_FILE))
     assert files and {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-    assert not list((made / "given").rglob(FILE))
+    assert not list((made / "given").rglob(LOCAL_FILE))
 
 
 def test_a_check_and_its_copy_tell_files_as_seen_from_the_source(base: Path, tmp_path: Path) -> None:
@@ -168,7 +168,7 @@ def test_originals_are_found_through_the_local_file_alone(made: Path, base: Path
     assert {Path(case.image).parent for case in Pack.open(there).cases} == {moved / WHO / "images"}
     segmenting.segment(made / "run", there, out=tmp_path / "a", split="test", sampling=SamplingFlags(steps=1))
     evaluate.masks(tmp_path / "a", there, out=tmp_path / "b")
-    (there / FILE).unlink()
+    (there / LOCAL_FILE).unlink()
     assert {case.image[:6] for case in Pack.open(there).cases} == {"local:"}
     train.segment(there, out=tmp_path / "run", steps=1, batch=2, set=[*TINY, "sample.steps=1"])
     for verb in (
@@ -188,7 +188,7 @@ def test_a_run_finds_its_dataset_and_its_model(made: Path, base: Path, tmp_path:
     assert Run(made / "model").dataset == made / "classes"
     project = tmp_path / "project"
     shutil.copytree(made, project)
-    for file in project.rglob(FILE):
+    for file in project.rglob(LOCAL_FILE):
         file.unlink()
     assert Run(project / "model").dataset == project / "classes", "what lies beside it is found without the file"
     far = tmp_path / "far" / "deep" / "dataset"
@@ -210,10 +210,10 @@ def test_samples_are_followed_back_to_the_patients_they_saw(made: Path, tmp_path
     assert trace(tmp_path / "samples", [case for case in cases if case.split == "test"]).datasets == (far,)
     for hidden in (False, True):
         if hidden:
-            (far / FILE).unlink()
+            (far / LOCAL_FILE).unlink()
         with pytest.raises(DataError, match="2 of the 2 test cases"):
             trace(tmp_path / "samples", tested)
-    (tmp_path / "run" / FILE).unlink()
+    (tmp_path / "run" / LOCAL_FILE).unlink()
     assert "not known" in trace(tmp_path / "samples", tested).told
 
 

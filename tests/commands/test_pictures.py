@@ -13,7 +13,7 @@ from sfumato.commands import segment as segmenting
 from sfumato.commands import train
 from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.experiment import session
-from sfumato.experiment.pictures import spared
+from sfumato.experiment.pictures import spared_picture
 from sfumato.outputs import predictions, samples
 from sfumato.reporting.page import write_report
 from sfumato.reporting.sections import runs
@@ -29,12 +29,12 @@ def fails(*_: object, **__: object) -> None:
 
 def test_what_fails_is_told_in_a_line() -> None:
     told: list[str] = []
-    with spared("the sheet", tell=told.append):
+    with spared_picture("the sheet", tell=told.append):
         fails()
     assert told == ["warning: the sheet could not be drawn (RuntimeError: no ink); all else goes on"]
-    with pytest.raises(KeyboardInterrupt), spared("the sheet", tell=told.append):
+    with pytest.raises(KeyboardInterrupt), spared_picture("the sheet", tell=told.append):
         raise KeyboardInterrupt
-    with spared("the sheet", tell=told.append):
+    with spared_picture("the sheet", tell=told.append):
         pass
     assert len(told) == 1
 

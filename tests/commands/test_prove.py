@@ -95,13 +95,13 @@ def test_a_stopped_proof_goes_on(
 ) -> None:
     trained = []
 
-    def stops(subject: training.Subject, unit: training.Unit) -> np.ndarray:
+    def stops(subject: training.Subject, unit: training.TrainingUnit) -> np.ndarray:
         if len(trained) == 2:
             raise KeyboardInterrupt
         trained.append(unit)
         return np.full((120, 2), 0.5)
 
-    def goes(_: training.Subject, unit: training.Unit) -> np.ndarray:
+    def goes(_: training.Subject, unit: training.TrainingUnit) -> np.ndarray:
         trained.append(unit)
         return np.full((120, 2), 0.5)
 
@@ -195,7 +195,7 @@ def test_data_with_classes_and_masks_are_asked_about_their_classes_too(
     assert found["task"] == "classify" and "classifiers are trained, as SAMPLES has no masks" in found["notes"]
 
 
-def constant(subject: training.Subject, _: training.Unit) -> np.ndarray:
+def constant(subject: training.Subject, _: training.TrainingUnit) -> np.ndarray:
     """Answers of a classifier that always says the same."""
     pack = Pack.open(subject.folder)
     return np.full((len(pack.rows("test")), len(pack.spec.classes)), 0.5)

@@ -20,7 +20,7 @@ from sfumato.commands.flags.words import parse_shard
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.run import Run
 from sfumato.experiment.sharded_job import Shard, Work, own_shard
-from sfumato.local import FILE as LOCAL
+from sfumato.local import LOCAL_FILE as LOCAL
 from sfumato.lock import FolderLock
 
 SECONDS = re.compile(rb",[\d.]+$|\"seconds_per_image\": [\d.]+", re.MULTILINE)

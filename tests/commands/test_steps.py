@@ -15,7 +15,7 @@ from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.errors import UsageError
 from sfumato.experiment import fewest_steps as calls
 from sfumato.experiment.run import HEADER_KEY, Run, load_model
-from sfumato.measured import FILE, keep_measured, read_measured
+from sfumato.measured import MEASURED_FILE, keep_measured, read_measured
 from sfumato.provenance import digest
 from sfumato.training.weights import load_weights, write_weights
 
@@ -29,13 +29,13 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
     """All files of a folder but the one of measurements."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != FILE)
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != MEASURED_FILE)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def kept(run: Path) -> dict[str, Any]:
     """What was measured of the only model of a run."""
-    (known,) = json.loads((run / FILE).read_text()).values()
+    (known,) = json.loads((run / MEASURED_FILE).read_text()).values()
     return dict(known)
 
 
@@ -57,7 +57,7 @@ def test_masks(segment_run: Path, dataset: Path, tmp_path: Path, monkeypatch: py
     def fails(*_: object, **__: object) -> None:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("sfumato.experiment.resolve_steps.measure", fails)
+    monkeypatch.setattr("sfumato.experiment.resolve_steps.measure_curve", fails)
     exchange.export(run, to="safetensors", out=tmp_path / "lone.safetensors")
     assert load_model(tmp_path / "lone.safetensors").sha256 == before.sha256
     for model, out in [(run, "b"), (tmp_path / "lone.safetensors", "c")]:
@@ -106,7 +106,7 @@ def test_a_measurement_is_of_its_weights_alone(tmp_path: Path) -> None:
     assert read_measured(tmp_path, "a") == {"curve": 1} and read_measured(tmp_path, "c") == {}
     assert read_measured(tmp_path / "any.safetensors", "b") == {"curve": 2, "review": {"way": 3}}
     for damaged in ("", "[]", '{"a": 1}', '{"a": {"cur'):
-        (tmp_path / FILE).write_text(damaged)
+        (tmp_path / MEASURED_FILE).write_text(damaged)
         assert read_measured(tmp_path, "a") == {}
 
 

@@ -144,7 +144,7 @@ def written(folder: Path, tensors: Any, config: Any = CONFIG, scheduler: Any = S
     for name, content in files.items():
         if content is not None:
             (folder / name).write_text(content if isinstance(content, str) else json.dumps(content))
-    write_weights(folder / foreign.WEIGHTS[0], tensors, {})
+    write_weights(folder / foreign.WEIGHT_FILES[0], tensors, {})
     return folder
 
 

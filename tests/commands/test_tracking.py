@@ -15,7 +15,7 @@ from sfumato.experiment import trainer
 from sfumato.recipe.track import Word
 from sfumato.training import track
 from sfumato.training.checkpoint import newest
-from sfumato.training.track import Entry, Place
+from sfumato.training.track import LogEntry, ResumePoint
 
 SETTINGS = [
     "network={kind: unet, channels: 4, multipliers: [1, 2], blocks: 1, attention: []}", "validate.every_steps=7",
@@ -28,10 +28,10 @@ class Broken:
 
     name = "broken"
 
-    def start(self, words: Mapping[str, Word], place: Place) -> Place:
+    def start(self, words: Mapping[str, Word], place: ResumePoint) -> ResumePoint:
         return place._replace(run="x")
 
-    def record(self, entries: Sequence[Entry]) -> None:
+    def record(self, entries: Sequence[LogEntry]) -> None:
         raise ConnectionError("no route to host")
 
     def close(self) -> None: ...

@@ -23,7 +23,7 @@ from sfumato.data.formats.scan import read_volume
 from sfumato.data.pack import Pack
 from sfumato.data.placement import Canvas
 from sfumato.data.source import find_cases
-from sfumato.data.units import Form, units
+from sfumato.data.units import MaskFormat, units
 from sfumato.experiment.inference import Ensemble
 from sfumato.experiment.run import load_model
 from sfumato.outputs.predictions import Writer, Writing
@@ -190,7 +190,7 @@ def test_what_is_written_has_the_fields_of_geometry_of_its_scan(run: Path, scans
 
 
 @pytest.mark.parametrize("form", ["same", "nii", "png"])
-def test_a_dicom_series_comes_back_without_its_patient(run: Path, tmp_path: Path, form: Form) -> None:
+def test_a_dicom_series_comes_back_without_its_patient(run: Path, tmp_path: Path, form: MaskFormat) -> None:
     """Segmentation, dataset, check, copy in another form: no byte of any output tells who it was."""
     pytest.importorskip("highdicom")
     series = dicom_series(tmp_path / "scan")

@@ -22,9 +22,9 @@ from sfumato.data.facts import case_facts
 from sfumato.data.formats.archive import array_headers
 from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.formats.scan import read_volume
-from sfumato.data.inspection.inspect import inspect, measure
+from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.manifest import Case
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import Hints, find_cases
 from sfumato.errors import DataError, UsageError
 
@@ -231,13 +231,13 @@ def test_a_damaged_volume_is_told_once(tmp_path: Path) -> None:
         (tmp_path / "scans" / f"{name}.nii.gz").write_bytes(gzip.compress(content)[:-6])
     found = find_cases(tmp_path / "scans")
     with pytest.raises(DataError) as caught:
-        for _ in prepare(found, tmp_path / "out", Settings(size=(8, 8), workers=1)):
+        for _ in prepare_cases(found, tmp_path / "out", PreparationSettings(size=(8, 8), workers=1)):
             pass
     told = str(caught.value)
     planes = len(found.cases) // 3
     assert told.count("bad.nii.gz") == told.count("worse.nii.gz") == 1 and "2 files" in told, told
     assert told.count(f"({planes} cases)") == 2
-    facts = list(measure(found.cases))
+    facts = list(measure_cases(found.cases))
     (error,) = (finding for finding in inspect(found, facts).of("error") if finding.code == "DATA-006")
     assert f"({planes} cases)" in error.text and "1 more" in error.text and len(error.files) == 2
 

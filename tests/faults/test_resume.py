@@ -14,20 +14,20 @@ from sfumato import cli
 from sfumato.commands import prepare, toy
 from sfumato.training import checkpoint
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Settings, Until, train
+from sfumato.training.loop import TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.stream import Stream
 
 STEPS, NEWEST = 9, 6
 IMAGES = torch.randn(20, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-STREAM, SETTINGS = Stream(tuple(range(20)), batch=4, seed=2), Settings(learning_rate=0.01, warmup_steps=2)
+STREAM, SETTINGS = Stream(tuple(range(20)), batch=4, seed=2), TrainingSettings(learning_rate=0.01, warmup_steps=2)
 
 
-def make() -> Parts:
+def make() -> TrainingState:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.SiLU(), nn.Dropout(0.2), nn.Conv2d(4, 1, 1))
-    return Parts(network, EMA(network, half_life=20.0), make_optimizer(network, learning_rate=0.01))
+    return TrainingState(network, EMA(network, half_life=20.0), make_optimizer(network, learning_rate=0.01))
 
 
 def loss(network, batch):
@@ -35,13 +35,13 @@ def loss(network, batch):
     return {"loss": (network(clean) - clean).square().mean((1, 2, 3))}
 
 
-def save(folder: Path, parts: Parts) -> None:
+def save(folder: Path, parts: TrainingState) -> None:
     checkpoint.save(folder, step=parts.step, tensors=parts.tensors(), headers={}, state=parts.state())
 
 
-def trained(folder: Path, parts: Parts, steps: int) -> None:
+def trained(folder: Path, parts: TrainingState, steps: int) -> None:
     """To a step, with a checkpoint at every third."""
-    left = train(parts, loss, STREAM, until=Until(steps=STEPS), settings=SETTINGS)
+    left = training_loop(parts, loss, STREAM, until=Until(steps=STEPS), settings=SETTINGS)
     for progress in islice(left, steps - parts.step):
         if progress.step % 3 == 0:
             save(folder, parts)
@@ -55,7 +55,7 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+def reference(tmp_path_factory: pytest.TempPathFactory) -> TrainingState:
     parts = make()
     trained(tmp_path_factory.mktemp("reference"), parts, STEPS)
     return parts
@@ -103,7 +103,9 @@ DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_newest_checkpoint_costs_no_bit(tmp_path: Path, stopped: Path, reference: Parts, damage: str) -> None:
+def test_a_damaged_newest_checkpoint_costs_no_bit(
+    tmp_path: Path, stopped: Path, reference: TrainingState, damage: str
+) -> None:
     folder = tmp_path / "checkpoints"
     shutil.copytree(stopped, folder)
     name, act = DAMAGE[damage]

@@ -25,10 +25,10 @@ from sfumato.randomness import Noise, derive_seed
 from sfumato.training import checkpoint, watch
 from sfumato.training.ema import EMA
 from sfumato.training.log import Log
-from sfumato.training.loop import Progress, Settings, Until, train
+from sfumato.training.loop import Progress, TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
-from sfumato.training.processes import joined, rank, wait_for_all
+from sfumato.training.parts import TrainingState
+from sfumato.training.processes import process_group, rank, wait_for_all
 from sfumato.training.signals import signals_to_stop
 from sfumato.training.stream import Batch, Stream
 
@@ -51,15 +51,21 @@ def live(run: Path, dropout: float) -> None:
     torch.manual_seed(0)
     first, last = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 1, 3, padding=1)
     network = nn.Sequential(first, nn.SiLU(), nn.Dropout(dropout), last)
-    parts = Parts(network, EMA(network, half_life=200.0), make_optimizer(network, learning_rate=0.01))
-    with joined(), FolderLock(run, work="trains") if rank() == 0 else nullcontext(), signals_to_stop() as stopped:
+    parts = TrainingState(network, EMA(network, half_life=200.0), make_optimizer(network, learning_rate=0.01))
+    with (
+        process_group(),
+        FolderLock(run, work="trains") if rank() == 0 else nullcontext(),
+        signals_to_stop() as stopped,
+    ):
         found = checkpoint.newest(run / "checkpoints")
         if found:
             parts.restore(found)
         wait_for_all()
-        stream, settings = Stream(tuple(range(50)), batch=8, seed=2), Settings(learning_rate=0.01, accumulate=2)
+        stream, settings = Stream(tuple(range(50)), batch=8, seed=2), TrainingSettings(learning_rate=0.01, accumulate=2)
         log = Log(run / "log.jsonl", step=parts.step) if rank() == 0 else None
-        for progress in train(parts, loss, stream, until=Until(steps=STEPS), settings=settings, stopping=stopped):
+        for progress in training_loop(
+            parts, loss, stream, until=Until(steps=STEPS), settings=settings, stopping=stopped
+        ):
             time.sleep(0.005)
             if log is not None:
                 note_down(progress, run, parts, log)
@@ -67,7 +73,7 @@ def live(run: Path, dropout: float) -> None:
                 raise Stopped(f"stopped after step {progress.step}")
 
 
-def note_down(progress: Progress, run: Path, parts: Parts, log: Log) -> None:
+def note_down(progress: Progress, run: Path, parts: TrainingState, log: Log) -> None:
     """A line of the log, and perhaps a checkpoint."""
     log.write({"step": progress.step, **progress.terms, "gradient_norm": progress.gradient_norm})
     if progress.step % SAVE_EVERY == 0 or progress.stopping:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.data.augmentation.nonleaking import Drawn, Numbers, apply, decide
+from sfumato.data.augmentation.nonleaking import Numbers, RandomNumbers, apply_non_leaking, decide_parameters
 from sfumato.data.augmentation.pipe import Pipe
 
 GOLDEN = {name: torch.from_numpy(array) for name, array in np.load(Path(__file__).with_name("edm_augment.npz")).items()}
@@ -57,7 +57,7 @@ LEVELS = {"mirror": 2, "upend": 2, "turn": 4, "inversion": 2}
 """They draw integers where we draw uniform numbers."""
 
 
-def drawn(group: Group) -> Drawn:
+def drawn(group: Group) -> RandomNumbers:
     """Their draws in our form."""
     still = {name: torch.zeros(6, 2) if "shift" in name else torch.zeros(6) for name in Numbers._fields}
     values, gates = dict(still), {name: torch.zeros(6) for name in Numbers._fields}
@@ -69,7 +69,7 @@ def drawn(group: Group) -> Drawn:
         else:
             numbers = numbers if "shift" in name else numbers[:, 0]
             values[name] = numbers / LEVELS.get(name, 1)
-    return Drawn(Numbers(**values), Numbers(**gates))
+    return RandomNumbers(Numbers(**values), Numbers(**gates))
 
 
 @pytest.mark.parametrize("group", GROUPS, ids=lambda group: group.name)
@@ -79,10 +79,10 @@ def test_like_edm(group: Group) -> None:
         torch.testing.assert_close(ours, golden.expand_as(ours), atol=tolerance, rtol=0)
 
     images = GOLDEN["images"]
-    parameters = decide(drawn(group), group.pipe, height=16, width=16)
+    parameters = decide_parameters(drawn(group), group.pipe, height=16, width=16)
     close(parameters.labels[:, group.labels], "labels", 1e-6)
     close(parameters.maps, "G_inv", 2e-6)
     close(parameters.colours[:, :3], "M", 1e-6, rows=3)  # their saturation scales the last row too, which is not used
-    close(apply(images, parameters), "out", 3e-6)
+    close(apply_non_leaking(images, parameters), "out", 3e-6)
     rest = sorted(set(range(parameters.labels.shape[1])) - set(group.labels))
     assert not parameters.labels[:, rest].any()

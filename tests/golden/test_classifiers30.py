@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 
 from sfumato.errors import DataError
-from sfumato.evaluation.prove.baselines import read_confusions, read_table
+from sfumato.evaluation.prove.baselines import read_baselines, read_confusions
 
 FILE = Path(__file__).with_name("classifiers30.csv")
 
 
 def test_no_better_than_always_positive() -> None:
-    table = read_table(FILE)
+    table = read_baselines(FILE)
     assert table.prevalence == pytest.approx(0.7239, abs=5e-5)
     assert table.always_f1 == pytest.approx(0.8398, abs=5e-5)
     expected = {"Original": 0.5328, "DCGAN": 0.5403, "DCGAN_UPSCALED": 0.5144, "DDPM": 0.5283, "DDPM_UPSCALED": 0.5619}

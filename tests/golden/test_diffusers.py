@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
-from sfumato.diffusion.family.gaussian import Gaussian, Prediction
+from sfumato.diffusion.family.gaussian import Gaussian, PredictionType
 from sfumato.diffusion.level.schedule import EDM, VP, cosine, linear, ratio_grid
 from sfumato.diffusion.process import Condition, Step
 from sfumato.diffusion.sampler.ablation import euler, heun
@@ -24,7 +24,7 @@ from sfumato.diffusion.sampler.multistep import deis, dpm_multistep, dpmpp_2m, d
 from .gmm import Recorded, Trace, Watched, arrays, close, exact_network, walk
 
 TABLES = {"linear": linear(1000), "squaredcos_cap_v2": cosine(1000)}
-PREDICTIONS: dict[str, Prediction] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
+PREDICTIONS: dict[str, PredictionType] = {"epsilon": "eps", "sample": "x0", "v_prediction": "v"}
 ITEMS = 8
 """Of the 16 of the problem, so many are stored."""
 

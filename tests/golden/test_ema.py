@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from sfumato.training.ema import EMA, decay
-from sfumato.training.profile import Kept, exponent, inner, power_decay, reconstruct, width_of
+from sfumato.training.profile import Kept, exponent, inner, power_decay, reconstruct_average, width_of
 from sfumato.training.rate import learning_rate_at
 
 from .gmm import arrays
@@ -53,7 +53,7 @@ def test_inner_products():
 
 @pytest.mark.parametrize("column", range(len(WISHED)))
 def test_shares(column: int):
-    found = reconstruct(SNAPSHOTS, Kept(float(GOLDEN["phema/out_ofs"]), WISHED[column]))
+    found = reconstruct_average(SNAPSHOTS, Kept(float(GOLDEN["phema/out_ofs"]), WISHED[column]))
     assert found.shares == pytest.approx(GOLDEN["phema/coefs"][:, column], abs=1e-14)
 
 
@@ -82,7 +82,7 @@ def test_a_random_walk_is_averaged_and_reconstructed():
     snapshots = np.array([tracked[each.width][int(each.time) - 1] for each in SNAPSHOTS])
     assert snapshots == pytest.approx(GOLDEN["phema/walk_snapshots"], rel=1e-10)
     assert [tracked[width][-1] for width in WISHED] == pytest.approx(GOLDEN["phema/walk_direct"], rel=1e-10)
-    found = [reconstruct(SNAPSHOTS, Kept(800.0, width)) for width in WISHED]
+    found = [reconstruct_average(SNAPSHOTS, Kept(800.0, width)) for width in WISHED]
     ours = [float(np.dot(each.shares, snapshots)) for each in found]
     assert ours == pytest.approx(GOLDEN["phema/walk_reconstructed"], rel=1e-10)
 

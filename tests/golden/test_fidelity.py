@@ -10,7 +10,7 @@ from itertools import combinations_with_replacement
 import numpy as np
 import pytest
 
-from sfumato.metrics.fidelity import frechet, frechet_moments, kid, moments
+from sfumato.metrics.fidelity import feature_moments, frechet, frechet_moments, kid
 
 from .gmm import arrays
 
@@ -22,7 +22,7 @@ def test_distances(pair: tuple[str, str]):
     stored = arrays("frechet")
     x, y = (stored[f"features/{name}"].numpy() for name in pair)
     name = "|".join(pair)
-    by_moments, by_features = frechet_moments(moments(x), moments(y)), frechet_of_features(x, y)
+    by_moments, by_features = frechet_moments(feature_moments(x), feature_moments(y)), frechet_of_features(x, y)
     assert by_moments == pytest.approx(by_features, rel=1e-12, abs=1e-12)
     assert frechet(x, y) == pytest.approx(by_features, rel=1e-12, abs=1e-12)
     for reference in ("fd_eigh", "fd_nvlabs"):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.family.learned import LearnedVariance, Objective
+from sfumato.diffusion.family.learned import LearnedVariance, LossType
 from sfumato.diffusion.level.schedule import Discrete, cosine, linear
 from sfumato.diffusion.level.spacing import kept, respaced_grid
 from sfumato.diffusion.process import Condition, Network
@@ -126,9 +126,9 @@ def by_tanh(x: Tensor) -> Tensor:
     return ((1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2).log()
 
 
-@pytest.mark.parametrize("objective", get_args(Objective))
+@pytest.mark.parametrize("objective", get_args(LossType))
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_losses(name: str, objective: Objective, monkeypatch: pytest.MonkeyPatch):
+def test_losses(name: str, objective: LossType, monkeypatch: pytest.MonkeyPatch):
     stored = arrays("iddpm")
     process = Gaussian(schedule=SCHEDULES[name](1000), prediction="eps")
     learned = LearnedVariance(process=process, objective=objective)

@@ -7,7 +7,7 @@ from torch import Tensor
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.law import LogNormal, LogUniform, Uniform
 from sfumato.diffusion.level.schedule import EDM, VE, VP
-from sfumato.networks.uncertainty import weigh
+from sfumato.networks.uncertainty import weighted_loss
 
 from .gmm import Recorded, arrays, exact_output, mixture
 
@@ -54,4 +54,6 @@ def test_loss(name: str):
 def test_loss_with_uncertainty():
     stored = arrays("losses")
     golden = stored["edm2/loss"].flatten(1).mean(1)
-    torch.testing.assert_close(weigh(measured("edm2"), stored["edm2/logvar"].flatten()), golden, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        weighted_loss(measured("edm2"), stored["edm2/logvar"].flatten()), golden, rtol=1e-5, atol=1e-6
+    )

@@ -21,7 +21,7 @@ from torch.nn.functional import logsigmoid
 from sfumato.diffusion.family.dirichlet import Dirichlet
 from sfumato.diffusion.family.divergence import smoothing_factor
 from sfumato.diffusion.family.fading import Fading, geometric_grid
-from sfumato.diffusion.family.moments import moments
+from sfumato.diffusion.family.moments import dirichlet_moments
 from sfumato.randomness import Noise
 
 from .gmm import arrays, close
@@ -122,7 +122,7 @@ def test_moments(tag: str):
     data = {"eta": schedule.eta, "low": schedule.shift, "high": schedule.shift + schedule.scale}
     for part, suffix, precision in [("sampler", "f64", torch.float64), ("train", "f32", torch.float32)]:
         log_alpha = logsigmoid(stored[f"{tag}_{part}_logit_alpha"])
-        mean, std = moments(log_alpha, **data, covariance="reference")
+        mean, std = dirichlet_moments(log_alpha, **data, covariance="reference")
         off = rounding(log_alpha, std, schedule, precision=precision)
         assert ((mean - stored[f"{tag}_{part}_mean_{suffix}"]).abs() <= off.mean).all()
         golden = stored[f"{tag}_{part}_std_{suffix}"]
@@ -143,7 +143,7 @@ def test_training_input(tag: str):
     x, label = process.network_input(state, t)
     close(label.double(), stored[f"{tag}_net_noise_label"], tolerance=2e-7)
     log_alpha = process.schedule.log_alpha(t)
-    _, std = moments(log_alpha, eta=1e4, low=0.6, high=0.6 + 0.39, covariance="reference")
+    _, std = dirichlet_moments(log_alpha, eta=1e4, low=0.6, high=0.6 + 0.39, covariance="reference")
     off = rounding(log_alpha, std, process.schedule, precision=torch.float32)
     golden = stored[f"{tag}_net_input"]
     close(x.double(), golden, tolerance=0.035)

@@ -17,22 +17,22 @@ from torch import Tensor
 
 from sfumato.diffusion.family.divergence import (
     BETA_DIFFUSION,
+    DIVERGENCE_WEIGHTS,
     EXPONENT,
-    WEIGHTS,
     Divergence,
-    Kind,
+    DivergenceKind,
     Laws,
     expected_smoothness,
     hoelder,
     kl_dirichlet,
     laws,
-    weigh,
+    weighted_divergence,
 )
 
 from .gmm import arrays
 
 TAGS = ["rgb", "gray", "rgb_close", "mask"]
-BETA_KINDS: dict[str, Kind] = {
+BETA_KINDS: dict[str, DivergenceKind] = {
     "KLUB": "klub",
     "KLUB_marginal": "klub_marginal",
     "KLUB_conditional": "klub_conditional",
@@ -113,11 +113,11 @@ def test_divergences_of_the_laws(tag: str):
 
 @pytest.mark.parametrize("kind", ["klub", "hkd", "elbo"])
 @pytest.mark.parametrize("tag", TAGS)
-def test_losses_with_their_penalty(tag: str, kind: Kind):
+def test_losses_with_their_penalty(tag: str, kind: DivergenceKind):
     stored, inputs = arrays("sdd_losses"), problem(tag)
     truth, model = inputs.laws()
     first, second = (truth, model) if kind == "elbo" else (model, truth)
-    value = weigh(first, second, WEIGHTS[kind], penalty=stored[f"{tag}_f64_penalty_integral"])
+    value = weighted_divergence(first, second, DIVERGENCE_WEIGHTS[kind], penalty=stored[f"{tag}_f64_penalty_integral"])
     compare_with_gradient(value, inputs.logit, f"{tag}_f64_{kind.upper()}", stored, both=(truth, model))
 
 

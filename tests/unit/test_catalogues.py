@@ -8,10 +8,10 @@ from pydantic import BaseModel
 
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.experiment.plan import SHAPES
-from sfumato.metrics.table import TABLE
+from sfumato.metrics.table import METRIC_TABLE
 from sfumato.recipe import GenerateMetric, SamplerName, SegmentMetric, load_recipe
-from sfumato.recipe.network import Network
-from sfumato.recipe.process import Process
+from sfumato.recipe.network import NetworkSection
+from sfumato.recipe.process import ProcessSection
 
 from ..laws.networks import NETWORKS
 
@@ -31,17 +31,17 @@ def test_a_recipe_knows_the_samplers_of_the_catalogue() -> None:
 
 
 def test_networks_of_the_recipe_are_under_the_laws() -> None:
-    assert sections(Network).keys() == NETWORKS.keys() | ELSEWHERE
+    assert sections(NetworkSection).keys() == NETWORKS.keys() | ELSEWHERE
 
 
 def test_every_network_with_auto_has_shapes() -> None:
     with_auto = {
         kind
-        for kind, model in sections(Network).items()
+        for kind, model in sections(NetworkSection).items()
         if any(field.default == "auto" for field in model.model_fields.values())
     }
     assert SHAPES.keys() == with_auto
-    for kind, model in sections(Network).items():
+    for kind, model in sections(NetworkSection).items():
         auto = {name for name, field in model.model_fields.items() if field.default == "auto"}
         assert all(auto <= shape.keys() for shape in SHAPES.get(kind, {}).values())
 
@@ -53,10 +53,10 @@ def test_processes_of_the_recipe_are_on_the_page_of_pairs() -> None:
     page = module_from_spec(spec)
     spec.loader.exec_module(page)
     listed = {load_recipe(task, settings=words).process.kind for task, words in page.PROCESSES.values()}
-    assert sections(Process).keys() - {"none"} == listed
+    assert sections(ProcessSection).keys() - {"none"} == listed
 
 
 def test_a_validation_measures_what_the_table_knows() -> None:
-    assert {name: TABLE[name].better for name in (*get_args(SegmentMetric), *get_args(GenerateMetric))} == {
+    assert {name: METRIC_TABLE[name].better for name in (*get_args(SegmentMetric), *get_args(GenerateMetric))} == {
         "dice": "higher", "iou": "higher", "loss": "lower", "kid": "lower",
     }  # fmt: skip

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import sfumato
-from sfumato.experiment.journal import NAME, Journal
+from sfumato.experiment.journal import JOURNAL_FILE, Journal
 from sfumato.files import append_to, matching, matching_below, open_file, read_file, read_text
 from sfumato.lock import HOLDER, LOCK, FolderLock
 from sfumato.training.checkpoint import mark, sweep
@@ -104,7 +104,7 @@ def hold(folder: Path) -> None:
 WRITERS = {
     LOCK: hold,
     HOLDER: hold,
-    NAME: lambda folder: Journal(folder).note("a line"),
+    JOURNAL_FILE: lambda folder: Journal(folder).note("a line"),
     "log.jsonl": write_log,
     ".staging-best": lambda folder: mark(folder, "best", folder / "step-1"),
 }  # fmt: skip

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from sfumato.local import (
-    FILE,
+    LOCAL_FILE,
     MARK,
     Names,
-    final,
+    final_path,
     found,
     led_by_others,
     portable,
@@ -38,7 +38,7 @@ def test_below_the_folder_a_path_is_relative(out: Path) -> None:
     names = Names(out)
     assert names(out / "a" / "b.png") == "a/b.png" and names(out) == "." and names(out / "x" / ".." / "y") == "y"
     names.keep()
-    assert not (out / FILE).exists(), "there is nothing to hide"
+    assert not (out / LOCAL_FILE).exists(), "there is nothing to hide"
 
 
 def test_beside_it_what_sfumato_wrote_is_relative_and_nothing_else(out: Path) -> None:
@@ -50,7 +50,7 @@ def test_beside_it_what_sfumato_wrote_is_relative_and_nothing_else(out: Path) ->
     for place in ("ANNA", "ANNA/scan.png", "ANNA/samples", ".", ".."):
         assert names(out.parent / place).startswith(MARK)
     names.keep()
-    assert "ANNA" in (out / FILE).read_text() and stat.S_IMODE((out / FILE).stat().st_mode) == 0o600
+    assert "ANNA" in (out / LOCAL_FILE).read_text() and stat.S_IMODE((out / LOCAL_FILE).stat().st_mode) == 0o600
 
 
 def test_a_hidden_path_is_the_same_everywhere_and_says_nothing(tmp_path: Path) -> None:
@@ -79,10 +79,10 @@ def test_records_of_others_are_said_to_lead_somewhere(out: Path, tmp_path: Path)
     names.keep()
     assert found(hidden, out) == scan and led_by_others() == []
     for maker in ("0" * 16, None):
-        record = json.loads((out / FILE).read_text()) | {"maker": maker}
-        (out / FILE).write_text(json.dumps(record))
+        record = json.loads((out / LOCAL_FILE).read_text()) | {"maker": maker}
+        (out / LOCAL_FILE).write_text(json.dumps(record))
         assert found(hidden, out) == scan
-        assert led_by_others() == [f"{out / FILE} was not written by you on this machine; it led to {scan}"]
+        assert led_by_others() == [f"{out / LOCAL_FILE} was not written by you on this machine; it led to {scan}"]
         assert led_by_others() == []
 
 
@@ -105,7 +105,7 @@ def test_what_moves_together_stays_together(out: Path, tmp_path: Path) -> None:
     assert found(beside, moved / "run") == moved / "dataset"
     (moved / "run").rename(tmp_path / "run")
     assert found(beside, tmp_path / "run") == dataset, "as it was: nothing is where it should be"
-    (tmp_path / "run" / FILE).unlink()
+    (tmp_path / "run" / LOCAL_FILE).unlink()
     assert found(beside, tmp_path / "run") == tmp_path / "run" / ".." / "dataset"
 
 
@@ -114,7 +114,7 @@ def test_a_folder_in_the_making_counts_as_what_it_will_be(tmp_path: Path) -> Non
     for stage in (".out.staging-12ab", ".out.unfinished-0f"):
         staging = tmp_path / stage / "files"
         (staging / "twin").mkdir(parents=True)
-        assert final(staging / "twin") == tmp_path / "out" / "twin"
+        assert final_path(staging / "twin") == tmp_path / "out" / "twin"
         assert Names(staging)(tmp_path / "dataset") == "../dataset"
         assert Names(staging / "twin")(tmp_path / "dataset") == "../../dataset"
         assert Names(staging)(staging / "a.png") == Names(staging)(tmp_path / "out" / "a.png") == "a.png"
@@ -125,7 +125,7 @@ def test_a_second_table_adds_to_what_is_known(out: Path, tmp_path: Path) -> None
         names = Names(out)
         names(tmp_path / place)
         names.keep(command=place)
-    known = json.loads((out / FILE).read_text())
+    known = json.loads((out / LOCAL_FILE).read_text())
     assert set(known["paths"].values()) == {str(tmp_path / "one"), str(tmp_path / "two")}
     assert known["command"] == "two" and known["place"] == str(out)
 
@@ -145,7 +145,7 @@ def test_a_second_table_adds_to_what_is_known(out: Path, tmp_path: Path) -> None
     ],
 )
 def test_a_damaged_file_knows_nothing(out: Path, text: str) -> None:
-    (out / FILE).write_text(text)
+    (out / LOCAL_FILE).write_text(text)
     assert found("local:1", out) is None and found("../x", out) == out / "../x"
 
 

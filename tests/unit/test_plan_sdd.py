@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Original, Pack
+from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.spec import Intensity, Spec
 from sfumato.errors import UsageError
@@ -28,7 +28,7 @@ def pack() -> Pack:
     masks = np.zeros((CASES, 1, SIZE, SIZE), np.uint8)
     masks[:, :, :3] = 2
     cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
-    return Pack(spec, cases, [Original((SIZE, SIZE))] * CASES, images, masks)
+    return Pack(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, masks)
 
 
 def test_only_true_readings_say_how_far_readers_differ() -> None:
@@ -42,7 +42,7 @@ def test_only_true_readings_say_how_far_readers_differ() -> None:
             replace(case, masks=("a.png", "b.png") if row < several else ("a.png",))
             for row, case in enumerate(plain.cases)
         ]
-        both = Pack(replace(plain.spec, readers=2), cases, [Original((SIZE, SIZE))] * CASES, plain._images, masks)
+        both = Pack(replace(plain.spec, readers=2), cases, [OriginalSize((SIZE, SIZE))] * CASES, plain._images, masks)
         recipe, _ = plan_training(load_recipe("segment", settings=["process.kind=sdd"]), both, device="cpu")
         assert isinstance(recipe.process, SDDProcess) and isinstance(recipe.process.critical_log_snr, float)
         return recipe.process.critical_log_snr
@@ -54,7 +54,7 @@ def test_only_true_readings_say_how_far_readers_differ() -> None:
 def test_what_the_size_costs_is_told_beside_it() -> None:
     plain = pack()
     sharp = Sharpness((SIZE, SIZE), masks=9, dice=0.5, emptied=1, objects=20, lost=3)
-    costly = Pack(plain.spec, plain.cases, [Original((SIZE, SIZE))] * CASES, plain._images, plain._masks, (), sharp)
+    costly = Pack(plain.spec, plain.cases, [OriginalSize((SIZE, SIZE))] * CASES, plain._images, plain._masks, (), sharp)
     for data, told in ((costly, [f"as prepared; {sharp.told}"]), (plain, [])):
         _, choices = plan_training(load_recipe("segment"), data, device="cpu")
         assert [choice.reason for choice in choices if choice.choice == "data.size"] == told

@@ -9,14 +9,14 @@ from sfumato.errors import UsageError
 from sfumato.recipe import (
     Augment,
     Augmentation,
-    Data,
+    DataSection,
     NonLeaking,
     Recipe,
     ToldSteps,
 )
 
 
-def build_hints(data: Data) -> Hints:
+def build_hints(data: DataSection) -> Hints:
     """What the recipe says about a source."""
     source = data.source
     return Hints(

@@ -8,7 +8,7 @@ from sfumato.diffusion.family.categorical import Categorical
 from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.dirichlet import Dirichlet
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.loss import boundary, estimate_cross_entropy, focal, generalised_dice, hausdorff, soft_dice
+from sfumato.diffusion.loss import boundary_loss, estimate_cross_entropy, focal, generalised_dice, hausdorff, soft_dice
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
 from sfumato.networks.discriminator import Discriminator
@@ -38,7 +38,7 @@ def build_objective(recipe: Recipe, process: Process, *, discriminator: nn.Modul
         Term("focal", weights.focal, focal, per_pixel=True),
         Term("dice", weights.dice, soft_dice, per_pixel=False),
         Term("generalised_dice", weights.generalised_dice, generalised_dice, per_pixel=False),
-        Term("boundary", weights.boundary, boundary, per_pixel=True),
+        Term("boundary", weights.boundary, boundary_loss, per_pixel=True),
         Term("hausdorff", weights.hausdorff, hausdorff, per_pixel=True),
     )
     return Objective(

@@ -26,7 +26,7 @@ from sfumato.diffusion.level.schedule import (
 )
 from sfumato.diffusion.process import Process
 from sfumato.errors import UsageError
-from sfumato.recipe import Data, Recipe, ToldSteps
+from sfumato.recipe import DataSection, Recipe, ToldSteps
 from sfumato.recipe.process import (
     CategoricalProcess,
     EDMProcess,
@@ -138,7 +138,7 @@ def _gaussian(recipe: Recipe, p: GaussianProcess, *, label: Literal["schedule", 
     return LearnedVariance(process=process) if learned else process
 
 
-def _table(p: GaussianProcess, data: Data) -> Discrete:
+def _table(p: GaussianProcess, data: DataSection) -> Discrete:
     """The table of betas, for images of the recipe's size."""
     ends = None if p.betas is None else (p.betas[0], p.betas[-1])
     match p.schedule:

@@ -9,20 +9,20 @@ from sfumato.builder.network import build_network
 from sfumato.builder.objective import build_adversary
 from sfumato.data.spec import Spec
 from sfumato.recipe import Recipe
-from sfumato.recipe.train import Checkpoint, Validate
+from sfumato.recipe.train import CheckpointInterval, Validate
 from sfumato.training.cadence import Every
 from sfumato.training.ema import EMA
 from sfumato.training.hardware import resolve_compile
-from sfumato.training.loop import Settings, Until
+from sfumato.training.loop import TrainingSettings, Until
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.precision import resolve_precision
 from sfumato.training.processes import world
 from sfumato.training.shard import shard
 from sfumato.training.stream import Stream
 
 
-def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> Parts:
+def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> TrainingState:
     """The network, its optimiser, its averages and its adversary, before the first step.
 
     Raises:
@@ -41,7 +41,7 @@ def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> Parts:
         weight_decay=words.weight_decay, factors=words.learning_rates,
     )  # fmt: skip
     adversary = build_adversary(recipe, spec, device=device)
-    return Parts(
+    return TrainingState(
         network=network, ema=averages[0], optimizer=optimizer, further=tuple(averages[1:]), adversary=adversary
     )
 
@@ -51,10 +51,10 @@ def build_stream(recipe: Recipe, rows: Sequence[int]) -> Stream:
     return Stream(rows=tuple(rows), batch=recipe.train.global_batch, seed=recipe.train.seed)
 
 
-def build_settings(recipe: Recipe, *, device: str) -> Settings:
+def build_settings(recipe: Recipe, *, device: str) -> TrainingSettings:
     """How each step is made on a device."""
     words = recipe.train
-    return Settings(
+    return TrainingSettings(
         learning_rate=words.learning_rate,
         warmup_steps=words.warmup,
         schedule=words.schedule,
@@ -74,7 +74,7 @@ def build_until(recipe: Recipe) -> Until:
     return Until(steps=words.steps, images=words.images, minutes=words.minutes, least_steps=words.least_steps)
 
 
-def build_every(recipe: Recipe, part: Validate | Checkpoint, what: str = "every") -> Every | None:
+def build_every(recipe: Recipe, part: Validate | CheckpointInterval, what: str = "every") -> Every | None:
     """When something is due that `part` counts in steps or images, such as its `keep_every`; None where it does not.
 
     Epochs have become images in the plan.

@@ -12,8 +12,8 @@ from sfumato.commands.output.layout import show_table
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN, arms_of
-from sfumato.evaluation.audit.measure import Row, measure
-from sfumato.evaluation.audit.reading import Audit, Line, bounds
+from sfumato.evaluation.audit.measure import AuditCase, measure_arms
+from sfumato.evaluation.audit.reading import ArmRow, Audit, bounds
 from sfumato.evaluation.refusal import refuse_constant
 from sfumato.evenly import evenly
 from sfumato.experiment.mask_sampling import load_twin
@@ -25,7 +25,7 @@ from sfumato.numerals import whole
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
 from sfumato.reporting.meaning import heading
-from sfumato.reporting.reading import UNKNOWN
+from sfumato.reporting.reading import DASH
 from sfumato.tables import write_table
 from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, patients_of
 from sfumato.training.hardware import set_up
@@ -92,7 +92,7 @@ def audit(
         raise DataError(f"{origin} has {whose} in the split {split}", expected=f"{_FEWEST} patients or more")
     with claim_output(out, overwrite=overwrite, inputs=[run, origin]).folder() as folder:
         with bar("auditing", total=len(arms) * len(rows)) as progress:
-            table = measure(
+            table = measure_arms(
                 arms, pack, rows, batch=batch, seed=seed,
                 progress=lambda done, name: progress.update(done, note=name),
             )  # fmt: skip
@@ -140,14 +140,14 @@ def _opened(source: Path, model: Model) -> Pack:
 
 
 def _write_scores(
-    folder: Path, table: Mapping[str, Sequence[Row]], ids: Sequence[str], patients: Sequence[str], split: str
+    folder: Path, table: Mapping[str, Sequence[AuditCase]], ids: Sequence[str], patients: Sequence[str], split: str
 ) -> None:
     lines = [
         [case, arm, *(round(value, 6) for value in row), patient, split]
         for arm, rows in table.items()
         for case, patient, row in zip(ids, patients, rows, strict=True)
     ]
-    write_table(folder / "scores.csv", ["id", "arm", *Row._fields, "patient", "split"], lines)
+    write_table(folder / "scores.csv", ["id", "arm", *AuditCase._fields, "patient", "split"], lines)
 
 
 def _summary(done: Audit, split: str) -> dict[str, Any]:
@@ -169,7 +169,7 @@ def _beside(done: Audit, name: str) -> BesideConstant | None:
     return done.beside_constant(name) if name in done.table else None
 
 
-def _line(line: Line) -> dict[str, Any]:
+def _line(line: ArmRow) -> dict[str, Any]:
     means = {name: _number(value) for name, value in line.means._asdict().items() if name != "dice"}
     difference = None if line.difference is None else _interval(line.difference)
     return {"network_calls": line.calls, "dice": _interval(line.dice), "difference": difference, **means}
@@ -183,21 +183,21 @@ def _number(value: float) -> float | None:
     return round(value, 6) if math.isfinite(value) else None
 
 
-def _show(lines: Sequence[Line], reading: Sequence[str]) -> None:
+def _show(lines: Sequence[ArmRow], reading: Sequence[str]) -> None:
     head = ("way", "network calls", "Dice", "minus recommended", *map(heading, AUDITED))
     show_table(head, list(map(_row, lines)), title=_TITLE)
     for sentence in reading:
         say(sentence)
 
 
-def _row(line: Line) -> list[str]:
+def _row(line: ArmRow) -> list[str]:
     difference = "" if line.difference is None else _told(line.difference, sign="+")
     numbers = (_three(getattr(line.means, name)) for name in AUDITED)
     return [line.name, str(line.calls), _told(line.dice), difference, *numbers]
 
 
 def _three(value: float) -> str:
-    return UNKNOWN if math.isnan(value) else f"{value:.3f}"
+    return DASH if math.isnan(value) else f"{value:.3f}"
 
 
 def _told(interval: Interval, *, sign: str = "") -> str:

@@ -12,14 +12,14 @@ from rich.text import Text
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.output.console import console
-from sfumato.data.formats.joined import told as told_mask
+from sfumato.data.formats.joined import mask_words as told_mask
 from sfumato.data.inspection.finding import Finding
-from sfumato.data.units import told
+from sfumato.data.units import counted_cases
 from sfumato.errors import DataError
 from sfumato.escape import for_terminal, visible
 from sfumato.progress import say
 from sfumato.shortening import shortened
-from sfumato.verbs.check import Checked, Outputs, find_to_check, look_at
+from sfumato.verbs.check import Checked, Outputs, find_to_check, inspect_source
 from sfumato.wording import counted
 
 _NAMES = 5
@@ -58,7 +58,7 @@ def check(
     outputs = Outputs.claim(source, flags, report=report, out=out, fix_into=fix_into, overwrite=overwrite)
     if dry_run:
         return _rehearse(source, flags, report, out, fix_into)
-    checked = replace(look_at(source, flags, workers=workers), report=outputs.place)
+    checked = replace(inspect_source(source, flags, workers=workers), report=outputs.place)
     _tell(checked)  # first: what is found is told also where it cannot be written
     outputs.write(checked)
     if checked.report is not None:
@@ -76,13 +76,13 @@ def _rehearse(source: Path, flags: ReadingFlags, *outputs: Path | None) -> dict[
     for note in found.notes:
         say(f"note: {note}")
     written = ", ".join(str(path) for path in outputs if path) or "nothing"
-    say(f"would read {told(found.cases)} and write {written}")
+    say(f"would read {counted_cases(found.cases)} and write {written}")
     return {"source": str(source), "cases": len(found.cases)}
 
 
 def _tell(checked: Checked) -> None:
     source = checked.source
-    say(f"{source}: {told(checked.found.cases)} ({checked.found.form})")
+    say(f"{source}: {counted_cases(checked.found.cases)} ({checked.found.form})")
     for finding in checked.findings:
         head = f"{finding.severity} {finding.code}".strip().ljust(_WIDTH)
         lines = _lines(finding, below=f"{source.absolute()}{os.sep}")

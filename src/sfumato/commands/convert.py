@@ -8,10 +8,10 @@ from cyclopts import Parameter
 
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
-from sfumato.data.conversion.convert import Form, prepared_meaning
+from sfumato.data.conversion.convert import DatasetFormat, prepared_meaning
 from sfumato.data.conversion.convert import convert as convert_cases
 from sfumato.data.conversion.nnunet import refuse_name
-from sfumato.data.conversion.setting import Step, take_stock
+from sfumato.data.conversion.setting import ConversionStep, take_stock
 from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
 from sfumato.experiment.claim import Claim
@@ -29,7 +29,7 @@ def convert(
     source: Path,
     /,
     *,
-    to: Form,
+    to: DatasetFormat,
     out: Path,
     flags: ReadingFlags = AS_READ,
     size: str | None = None,
@@ -86,7 +86,7 @@ def _sides(size: str | None) -> tuple[int, int] | None:
     return sides
 
 
-def _claim(out: Path, to: Form, *, overwrite: bool, inputs: list[Path]) -> Claim:
+def _claim(out: Path, to: DatasetFormat, *, overwrite: bool, inputs: list[Path]) -> Claim:
     """Claim the output before anything is read."""
     if to == "nnunet":
         refuse_name(out)
@@ -97,7 +97,7 @@ def _claim(out: Path, to: Form, *, overwrite: bool, inputs: list[Path]) -> Claim
     return claim_output_file(out, overwrite=overwrite, inputs=inputs)
 
 
-def _driven(steps: Generator[Step, None, _Result], *, total: int) -> _Result:
+def _driven(steps: Generator[ConversionStep, None, _Result], *, total: int) -> _Result:
     """Run to the end with a bar; what came of it."""
     with bar("converting", total=total) as progress:
         while True:

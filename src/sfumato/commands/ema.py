@@ -12,8 +12,8 @@ from sfumato.header import header
 from sfumato.progress import say
 from sfumato.recipe.train import NARROWEST, WIDEST
 from sfumato.training.averages import KeptFile, add_together, kept_averages
-from sfumato.training.profile import Kept, reconstruct
-from sfumato.training.weights import check_numbers, write_weights
+from sfumato.training.profile import Kept, reconstruct_average
+from sfumato.training.weights import check_weight_numbers, write_weights
 from sfumato.wording import counted
 
 LARGEST_ERROR = 0.05
@@ -42,7 +42,7 @@ def ema(
     """
     claim = _claim(width, out, overwrite=overwrite or dry_run)
     kept = _until_step(run, at_step)
-    found = reconstruct([each.profile for each in kept], Kept(kept[-1].step, width))
+    found = reconstruct_average([each.profile for each in kept], Kept(kept[-1].step, width))
     made_of = f"width {width:g} at step {kept[-1].step} from {counted(len(kept), 'average')}"
     say(f"{made_of}: within {found.error:.2%} of its profile")
     if found.error > LARGEST_ERROR:
@@ -91,7 +91,7 @@ def _write(claim: Claim, kept: list[KeptFile], shares: tuple[float, ...], averag
     model = load_model(kept[-1].file)
     names = [name for name, _ in model.network.named_parameters()]
     averaged = add_together(kept, shares, names)
-    check_numbers(averaged, model.network.state_dict(), source=str(kept[-1].file.parent))
+    check_weight_numbers(averaged, model.network.state_dict(), source=str(kept[-1].file.parent))
     model.network.load_state_dict(averaged, strict=False)
     about = header(model.recipe, model.spec, step=model.step, average=average)
     with claim.file() as draft:

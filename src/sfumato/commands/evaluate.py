@@ -9,7 +9,7 @@ from sfumato.commands.output.scores import tables
 from sfumato.errors import UsageError
 from sfumato.evaluation.masks.predictions import Missing
 from sfumato.metrics.masks import METRICS, Empty
-from sfumato.metrics.table import TABLE
+from sfumato.metrics.table import METRIC_TABLE
 from sfumato.numerals import decimal
 from sfumato.progress import say
 from sfumato.verbs.evaluate_masks import evaluate_masks
@@ -68,8 +68,8 @@ def parse_metrics(text: str) -> tuple[tuple[str, ...], float | None]:
     names, tolerance = list[str](), None
     for word in (part.strip() for part in text.split(",")):
         name, colon, number = word.partition(":")
-        if name not in METRICS or (colon and not TABLE[name].within):
-            within = (f"{each}:2" for each in METRICS if TABLE[each].within)
+        if name not in METRICS or (colon and not METRIC_TABLE[name].within):
+            within = (f"{each}:2" for each in METRICS if METRIC_TABLE[each].within)
             raise UsageError(f"--metrics {text}: there is no '{word}'", expected=", ".join((*METRICS, *within)))
         if colon:
             tolerance = _distance(number, text)

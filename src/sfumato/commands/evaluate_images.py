@@ -10,9 +10,9 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.layout import show_table
 from sfumato.evaluation.images.draws import MATCHED, POOLED
-from sfumato.evaluation.images.examine import Answer
-from sfumato.evaluation.images.panel import Measure
-from sfumato.evaluation.images.read import Part
+from sfumato.evaluation.images.examine import Examination
+from sfumato.evaluation.images.panel import MetricRow
+from sfumato.evaluation.images.read import RealPart
 from sfumato.progress import say
 from sfumato.reporting.meaning import heading
 from sfumato.reporting.reading import z_text
@@ -30,7 +30,7 @@ def images(
     *,
     out: Path,
     features: str = ",".join(FEATURES),
-    real_split: Part = "auto",
+    real_split: RealPart = "auto",
     holdout: Path | None = None,
     reference: Path | None = None,
     copies: Annotated[bool, Parameter(negative="--no-copies")] = True,
@@ -62,7 +62,7 @@ def images(
     return {"evaluation": str(out), **comparison.summary}
 
 
-def _show(answer: Answer) -> None:
+def _show(answer: Examination) -> None:
     """The numbers about the whole set, and all sentences."""
     groups = {measure.group for measure in answer.measures}
     whole = MATCHED if MATCHED in groups else POOLED
@@ -78,7 +78,7 @@ def _show(answer: Answer) -> None:
         say(sentence)
 
 
-def cells(row: Measure) -> tuple[str, str, str]:
+def cells(row: MetricRow) -> tuple[str, str, str]:
     """Value with interval, floor, z-score as text."""
     value = f"{row.value:.4g} [{row.low:.4g}, {row.high:.4g}]"
     if math.isnan(row.floor):

@@ -16,7 +16,7 @@ from sfumato.diffusion.family.learned import LearnedVariance
 from sfumato.diffusion.level.schedule import Discrete
 from sfumato.errors import ModelError, UsageError
 from sfumato.experiment.output_folder import claim_output, claim_output_file
-from sfumato.experiment.pretrained import implant, told
+from sfumato.experiment.pretrained import implant, report_lines
 from sfumato.experiment.pretrained_models import Donor, read_donor
 from sfumato.experiment.run import Model, complete, load_model
 from sfumato.header import HEADER_KEY, header
@@ -70,7 +70,7 @@ def import_(
     report = implant(donor, network, recipe, spec)
     with claim.file() as draft:
         write_weights(draft, network.state_dict(), header(recipe, spec, step=0))
-    for line in (*(f"note: {note}" for note in donor.notes), *told(report, model)):
+    for line in (*(f"note: {note}" for note in donor.notes), *report_lines(report, model)):
         say(line)
     return {"model": str(out), "of": donor.name, "sha256": donor.sha256, "size": spec.size, "classes": spec.classes}
 

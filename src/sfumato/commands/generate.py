@@ -7,7 +7,7 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.flags.sampling import AS_TRAINED, SamplingFlags
 from sfumato.commands.flags.words import parse_shard
-from sfumato.evaluation.balance import Level
+from sfumato.evaluation.balance import BalanceTarget
 from sfumato.experiment.sample_requests import parse_seeds
 from sfumato.outputs.samples import Enlarging
 from sfumato.progress import say
@@ -24,7 +24,7 @@ def generate(
     class_: str | None = None,
     per_class: str | None = None,
     balance: Path | None = None,
-    to: Level = "max",
+    to: BalanceTarget = "max",
     reject_copies: Path | None = None,
     seeds: str | None = None,
     sampling: SamplingFlags = AS_TRAINED,

@@ -22,8 +22,8 @@ from sfumato.recipe import OwnNetwork
 from sfumato.reporting.figures import NOT_A_METRIC
 from sfumato.reporting.meaning import heading
 from sfumato.reporting.page import CHECKED, section_of
-from sfumato.reporting.reading import read_json, shown
-from sfumato.training.checkpoint import named
+from sfumato.reporting.reading import read_optional_json, shown_cell
+from sfumato.training.checkpoint import named_checkpoint
 from sfumato.training.log import read_log
 from sfumato.verbs.prepare import Prepared
 from sfumato.wording import counted
@@ -71,9 +71,9 @@ def info(path: Path, /) -> dict[str, Any]:
         return _show_statistics(path)
     if path.suffix.lower() in SOURCES:
         raise _source(path)
-    if named(path) is None and path.is_file() and path.suffix.lower() != ".safetensors":
+    if named_checkpoint(path) is None and path.is_file() and path.suffix.lower() != ".safetensors":
         return _show_image(path)
-    if path.is_file() or named(path) is not None:  # a model, or a checkpoint of a run
+    if path.is_file() or named_checkpoint(path) is not None:  # a model, or a checkpoint of a run
         return _show_model(_about_model(read_model(path), name=str(path)))
     return _show_folder(path)
 
@@ -140,7 +140,7 @@ def _show_run(told: dict[str, Any]) -> dict[str, Any]:
     say(f"{told['run']}: a run, {length}" + ("" if model else "; no checkpoint yet"))
     facts = list(_model(model)) if model else []
     if last := told["last_validation"]:
-        numbers = (f"{heading(name)} {shown(last[name])}" for name in last if name not in NOT_A_METRIC)
+        numbers = (f"{heading(name)} {shown_cell(last[name])}" for name in last if name not in NOT_A_METRIC)
         facts.append(("validation", f"{', '.join(numbers)} at step {last['step']}, the last one"))
     if told["twin"]:
         facts.append(("twin", "its deterministic twin is in twin/"))
@@ -228,13 +228,13 @@ def _show_folder(path: Path) -> dict[str, Any]:
         "asked": section.asked,
         "reading": list(section.reading),
         "limits": list(section.limits),
-        "summary": read_json(path / "summary.json"),
+        "summary": read_optional_json(path / "summary.json"),
     }
 
 
 def _show_check(path: Path) -> dict[str, Any]:
     """What `check --out` wrote."""
-    numbers = read_json(path / FINGERPRINT) or {}
+    numbers = read_optional_json(path / FINGERPRINT) or {}
     say(f"{path}: what check found in a source of {counted(numbers.get('cases', 0), 'case')}")
     for sentence in numbers.get("recommendations", ()):
         say(sentence)

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from sfumato.commands.flags.numbers import Count, Fraction, Index, Positive
 from sfumato.commands.flags.source import AS_READ, ReadingFlags
 from sfumato.commands.flags.words import parse_size
-from sfumato.data.units import told
+from sfumato.data.units import counted_cases
 from sfumato.errors import UsageError
 from sfumato.numerals import decimal
 from sfumato.progress import say
@@ -73,7 +73,7 @@ def prepare(
         for note in rehearsed.notes:
             say(f"note: {note}")
         height, width = rehearsed.size
-        say(f"would prepare {told(rehearsed.cases)} at {height} x {width} pixels into {out}")
+        say(f"would prepare {counted_cases(rehearsed.cases)} at {height} x {width} pixels into {out}")
         return {"dataset": str(out), "cases": len(rehearsed.cases), "size": list(rehearsed.size)}
     return verb.prepare(
         source, out=out, reading=flags, preparation=as_said, workers=workers, overwrite=overwrite

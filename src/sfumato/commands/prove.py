@@ -8,7 +8,7 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count
 from sfumato.commands.output.layout import show_table
 from sfumato.errors import UsageError
-from sfumato.evaluation.prove.job import Job
+from sfumato.evaluation.prove.job import DownstreamTask
 from sfumato.evaluation.prove.statistics import Estimate
 from sfumato.evaluation.prove.verdict import CALLED, signed
 from sfumato.networks.classifier import SMALL
@@ -24,7 +24,7 @@ def prove(
     /,
     *,
     out: Path,
-    task: Job | None = None,
+    task: DownstreamTask | None = None,
     ratios: str | None = None,
     seeds: Count = 5,
     steps: Count | None = None,

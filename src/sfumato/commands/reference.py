@@ -5,10 +5,10 @@ from typing import Any
 
 from sfumato.commands.flags.device import Device
 from sfumato.errors import UsageError
-from sfumato.evaluation.images.read import Part, real_images
+from sfumato.evaluation.images.read import RealPart, real_images
 from sfumato.evaluation.images.spaces import make_space, parse_features
 from sfumato.evaluation.images.statistics import write_reference
-from sfumato.experiment.dataset import opened
+from sfumato.experiment.dataset import opened_dataset
 from sfumato.experiment.output_folder import output_file
 from sfumato.progress import say
 from sfumato.provenance import called
@@ -23,7 +23,7 @@ def reference(
     *,
     out: Path,
     features: str = "radiomics",
-    real_split: Part = "all",
+    real_split: RealPart = "all",
     device: Device = "auto",
     overwrite: bool = False,
 ) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def reference(
         )  # fmt: skip
     if out.suffix != ".npz":
         raise UsageError(f"--out {out}", expected="a name that ends in .npz")
-    with output_file(out, overwrite=overwrite, inputs=[dataset]) as draft, opened(dataset) as pack:
+    with output_file(out, overwrite=overwrite, inputs=[dataset]) as draft, opened_dataset(dataset) as pack:
         space = make_space(wishes[0], pack, device=set_up(), seed=0)
         about = write_reference(
             draft, space, real_images(pack, real_split, name=called(dataset) or "the source"), pack.spec

@@ -9,15 +9,15 @@ from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.flags.sampling import AS_TRAINED, SamplingFlags
 from sfumato.commands.flags.words import parse_shard
 from sfumato.data.formats.dicom.file import is_dicom
-from sfumato.data.units import Form
+from sfumato.data.units import MaskFormat
 from sfumato.errors import DataError, UsageError
 from sfumato.experiment.claim import free_name
-from sfumato.experiment.mask_sampling import Start
+from sfumato.experiment.mask_sampling import StartKind
 from sfumato.experiment.output_folder import check_output
 from sfumato.outputs.predictions import Writing, parse_extras
 from sfumato.progress import say
 from sfumato.reporting.sections.predictions import BY_CHANCE, ranks_by_chance
-from sfumato.verbs.segment import BATCH, Segmenter, Split
+from sfumato.verbs.segment import MASKS_AT_ONCE, Segmenter, Split
 from sfumato.verbs.segment import segment as _segment
 
 _LINKED = "the DICOM segmentations belong to the studies of their images: they hold patient and study of these"
@@ -35,14 +35,14 @@ def segment(
     out: Path,
     samples: Count | None = None,
     sampling: SamplingFlags = AS_TRAINED,
-    start: Start | None = None,
+    start: StartKind | None = None,
     tta: bool = False,
     split: Split | None = None,
     save: str = "probability,uncertainty,overlay,members,process",
-    format: Form = "same",  # noqa: A002 - the flag is --format
+    format: MaskFormat = "same",  # noqa: A002 - the flag is --format
     link: bool = False,
     seed: Index = 0,
-    batch: Count = BATCH,
+    batch: Count = MASKS_AT_ONCE,
     device: Device = "auto",
     shard: str | None = None,
     interactive: bool = False,

@@ -11,7 +11,7 @@ from sfumato.experiment.run import Run
 from sfumato.experiment.source import Reading
 from sfumato.experiment.training_log import following
 from sfumato.progress import say
-from sfumato.recipe import Labels, Pairs, TaskKind
+from sfumato.recipe import LabelKind, Pairs, TaskKind
 from sfumato.verbs import train as verbs
 from sfumato.verbs.train import Length, Planned, Trained, Training
 
@@ -73,7 +73,7 @@ def generate(
     init: str | None = None,
     set: list[str] | None = None,  # noqa: A002 - the flag is --set
     pairs: Pairs | None = None,
-    cond: Labels | None = None,
+    cond: LabelKind | None = None,
     size: str | None = None,
     batch: Count | None = None,
     minutes: Positive | None = None,

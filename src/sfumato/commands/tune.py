@@ -20,11 +20,11 @@ from sfumato.atomic import write_atomic
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index, Positive
 from sfumato.commands.flags.source import AS_FOUND, SourceFlags
-from sfumato.data.contents import contents, digest_of
+from sfumato.data.contents import dataset_contents, digest_of
 from sfumato.data.pack import Pack
 from sfumato.errors import SfumatoError, Stopped, UsageError, listed
 from sfumato.evenly import evenly
-from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, State, Study, turn
+from sfumato.experiment.hyperparameter_search import Attempt, Prune, Result, Study, TrialOutcome, study_lock
 from sfumato.experiment.output_folder import check_kept_folder
 from sfumato.experiment.run import Run, write_recipe
 from sfumato.experiment.trainer import prepared, training
@@ -155,12 +155,12 @@ def _tune(
     length = _length(own, minutes=minutes, steps=steps)
     folder = out or Path("runs") / f"{source.stem}-tune-{task}"
     check_kept_folder(folder, source)
-    with turn(folder):
+    with study_lock(folder):
         dataset, _ = prepared(source, own, folder)
     base = load_recipe(task, file, settings=[*settings, *length])
     plan = {
         "recipe": sha256(base.to_yaml().encode()).hexdigest(), "search": [list(each) for each in searches],
-        "dataset": digest(dataset), "cases": digest_of(contents(Pack.open(dataset))),
+        "dataset": digest(dataset), "cases": digest_of(dataset_contents(Pack.open(dataset))),
     }  # fmt: skip
     metric = _METRICS[task] if own.validate_.metric == "auto" else own.validate_.metric
     baseline = {each.field: value for each in searches if (value := _own_value(own, each)) is not None}
@@ -177,7 +177,7 @@ def _tune(
             say(_told(attempt, end, _score_text(metric, _best_score(run))))
             results = study.results()
             _check_hope(results)
-            with turn(folder):
+            with study_lock(folder):
                 _write_results(folder, results)
                 if best := _best(results):
                     recipe = load_recipe(task, file, settings=[*settings, *best.settings])
@@ -239,7 +239,7 @@ class _End(NamedTuple):
         text: what a person should know of it, where it is not complete.
     """
 
-    state: State
+    state: TrialOutcome
     score: float | None = None
     note: str = ""
     text: str = ""
@@ -355,7 +355,7 @@ def _verdict(results: Sequence[Result], constant: ConstantMask | None) -> dict[s
 
 def _summary(folder: Path, results: Sequence[Result], baseline: Mapping[str, Any], metric: str) -> dict[str, Any]:
     states = Counter(result.state for result in results)
-    told = {"study": str(folder), "trials": len(results), **{state: states[state] for state in get_args(State)}}
+    told = {"study": str(folder), "trials": len(results), **{state: states[state] for state in get_args(TrialOutcome)}}
     best = _best(results)
     trials = counted(len(results), "trial")
     if best is None:

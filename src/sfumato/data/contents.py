@@ -30,7 +30,7 @@ def stamps(folder: Path) -> dict[str, list[int]]:
     return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in known.items()}
 
 
-def contents(pack: Pack) -> dict[str, Any]:
+def dataset_contents(pack: Pack) -> dict[str, Any]:
     """The form of the images and what is known of every case, in their order, as plain JSON; reads all pixels."""
     return {"spec": pack.spec.to_dict(), "cases": {case.id: _known(pack, row) for row, case in enumerate(pack.cases)}}
 
@@ -40,7 +40,7 @@ def digest_of(described: Mapping[str, Any]) -> str:
     return _hash([repr(item).encode() for item in described["cases"].items()])
 
 
-def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def content_differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """In what two descriptions differ, a line for each kind of difference; empty for the same content."""
     return [*_forms(then["spec"], now["spec"]), *_cases(then["cases"], now["cases"])]
 

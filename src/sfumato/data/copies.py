@@ -25,7 +25,7 @@ _CORRELATION = 0.998
 """Thumbnails of near duplicates correlate at least so much. JPEG leaves more than 0.999 of pictures from 64 pixels on;
 of smaller ones it may leave less, and they are missed."""
 
-BLOCK = 1024
+PAIRS_AT_ONCE = 1024
 """Pairs whose thumbnails are compared at a time; bounds the memory."""
 
 PARTNERS = 16
@@ -100,8 +100,10 @@ def _numbered(volumes: Iterable[str | None]) -> _Places:
 
 def _correlate(thumbs: Float32[np.ndarray, "n pixels"], left: _Places, right: _Places) -> Bool[np.ndarray, " pairs"]:
     """Whether the thumbnails of each pair are alike, a block of pairs at a time."""
-    starts = range(0, max(1, len(left)), BLOCK)
-    blocks = [(thumbs[left[start : start + BLOCK]], thumbs[right[start : start + BLOCK]]) for start in starts]
+    starts = range(0, max(1, len(left)), PAIRS_AT_ONCE)
+    blocks = [
+        (thumbs[left[start : start + PAIRS_AT_ONCE]], thumbs[right[start : start + PAIRS_AT_ONCE]]) for start in starts
+    ]
     return np.concatenate([np.einsum("pn,pn->p", one, two) >= _CORRELATION for one, two in blocks])
 
 

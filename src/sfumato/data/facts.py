@@ -20,7 +20,7 @@ from sfumato.data.formats.image import Pixels, read_mask
 from sfumato.data.formats.joined import OUTSIDE
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.formats.volume import Axis, flat_axis, spacing
-from sfumato.data.likeness import checksum, digest, perceptual_hashes, shrunk, thumbnails
+from sfumato.data.likeness import checksum, perceptual_hashes, pixel_digest, shrunk, thumbnails
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED, MaskRule, count_values, decide_mask_rule
 from sfumato.data.statistics import Stats, counts_of_bytes, statistics_of_counts, stats_of
@@ -328,7 +328,7 @@ def _finish(sketches: Sequence[ImageSketch]) -> list[ImageFacts]:
         if sketch.constant or stats.low == stats.high:
             facts.append(sketch.known(stats=stats, constant=True, digest="", hash=""))
             continue
-        alike = digest(sketch.shape, sketch.checksum, thumb)
+        alike = pixel_digest(sketch.shape, sketch.checksum, thumb)
         thumbnail = thumb.tobytes()
         facts.append(sketch.known(stats=stats, constant=False, digest=alike, hash=likeness, thumbnail=thumbnail))
     return facts

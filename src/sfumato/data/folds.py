@@ -23,7 +23,7 @@ Fold = Mapping[str, str]
 """The split of each case or volume by its name."""
 
 
-def name_of(case: Case) -> str:
+def fold_name(case: Case) -> str:
     """By what a case is called in the lists of folds: its volume, else itself."""
     return case.volume or case.id
 
@@ -39,7 +39,7 @@ def follow(cases: Sequence[Case], folds: Sequence[Fold], fold: int) -> list[Case
     if not 0 <= fold < len(folds):
         raise UsageError(f"there is no fold {fold}", expected=f"0 to {len(folds) - 1}")
     splits = folds[fold]
-    named = [name_of(case) for case in cases]
+    named = [fold_name(case) for case in cases]
     keys = named if splits.keys() & set(named) else [case.patient or "" for case in cases]
     return [replace(case, split=splits.get(key, case.split)) for case, key in zip(cases, keys, strict=True)]
 

@@ -88,7 +88,7 @@ def stored_dtype(dtype: str, intensity: Intensity) -> np.dtype:
     return np.dtype(np.uint8 if dtype == "uint8" and intensity.kind == "unit" else np.uint16)
 
 
-def stored(pixels: _Pixels, intensity: Intensity, stats: Sequence[Stats]) -> _Pixels:
+def stored_pixels(pixels: _Pixels, intensity: Intensity, stats: Sequence[Stats]) -> _Pixels:
     """An image as prepared data sets store it: 0 is black, the largest number white.
 
     Args:

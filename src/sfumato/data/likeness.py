@@ -56,7 +56,7 @@ def checksum(pixels: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(pixels).data)
 
 
-def digest(shape: tuple[int, ...], whole: int, small: UInt8[np.ndarray, "32 32"]) -> str:
+def pixel_digest(shape: tuple[int, ...], whole: int, small: UInt8[np.ndarray, "32 32"]) -> str:
     """Equal for equal pictures, however they were encoded.
 
     Args:

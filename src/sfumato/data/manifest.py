@@ -14,14 +14,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sfumato.data.formats.joined import Part, each_part, is_joined, joined, parts_of
+from sfumato.data.formats.joined import MaskPart, each_part, is_joined, joined_name, mask_parts
 from sfumato.data.formats.locator import BETWEEN, Locator
 from sfumato.errors import DataError, listed
-from sfumato.local import FILE as LOCAL
-from sfumato.local import MARK, Names, found, plain, token
+from sfumato.local import LOCAL_FILE as LOCAL
+from sfumato.local import MARK, Names, found, plain_path, token
 from sfumato.tables import read_rows, write_table
 
-MEASURED = ("height", "width", "row_mm", "column_mm")
+MEASURED_COLUMNS = ("height", "width", "row_mm", "column_mm")
 """Columns that `prepare` adds; they are no property of the source."""
 
 SPLITS = ("train", "validation", "test")
@@ -221,7 +221,7 @@ def _case(path: Path, row: dict[str, str], masks: Sequence[str], channels: Seque
     if split not in (None, *SPLITS):
         finding = f"{path}: case {row['id']} has the split '{split}'"
         raise DataError(finding, expected=" or ".join(SPLITS) + ", or empty", code="DATA-016")
-    known = {"id", "image", *masks, *channels, *COLUMNS, *MEASURED}
+    known = {"id", "image", *masks, *channels, *COLUMNS, *MEASURED_COLUMNS}
     return Case(
         id=row["id"],
         image=_resolved(row["image"], path),
@@ -273,9 +273,9 @@ def _resolved(text: str, table: Path) -> str:
 def located(text: str, folder: Path) -> str | None:
     """What a locator in the tables of a folder means here; None where nobody knows."""
     if is_joined(text):
-        parts = [(part.role, located(part.locator, folder)) for part in parts_of(text)]
-        known = [Part(role, part) for role, part in parts if part is not None]
-        return joined(known) if len(known) == len(parts) else None
+        parts = [(part.role, located(part.locator, folder)) for part in mask_parts(text)]
+        known = [MaskPart(role, part) for role, part in parts if part is not None]
+        return joined_name(known) if len(known) == len(parts) else None
     there = _meant(text, folder)
     return None if there is None else str(there)
 
@@ -311,7 +311,7 @@ def identity(locator: str) -> str:
     if locator.startswith(MARK):
         return locator
     file = Locator.parse(locator)
-    return str(file._replace(path=Path(token(plain(file.path)))))
+    return str(file._replace(path=Path(token(plain_path(file.path)))))
 
 
 def refuse_hidden(folder: Path, locators: Iterable[str]) -> None:
@@ -320,7 +320,7 @@ def refuse_hidden(folder: Path, locators: Iterable[str]) -> None:
     Raises:
         DataError: with how many.
     """
-    hidden = sum(any(part.locator.startswith(MARK) for part in parts_of(locator)) for locator in locators)
+    hidden = sum(any(part.locator.startswith(MARK) for part in mask_parts(locator)) for locator in locators)
     if hidden:
         raise DataError(
             f"{folder}: where {hidden} of the original files lie is not known here (there is no {LOCAL} beside its "

@@ -34,7 +34,7 @@ from sfumato.tables import read_rows
 from sfumato.typing import Data, Labels, Masks
 
 
-class Original(NamedTuple):
+class OriginalSize(NamedTuple):
     """Height and width of an image in pixels, and its millimetres between rows and columns where they are known."""
 
     size: tuple[int, int]
@@ -48,7 +48,7 @@ class Pack:
         self,
         spec: Spec,
         cases: Sequence[Case],
-        sizes: Sequence[Original],
+        sizes: Sequence[OriginalSize],
         images: np.ndarray,
         masks: np.ndarray | None,
         notes: Sequence[str] = (),
@@ -150,7 +150,7 @@ class _Entry(BaseModel):
     sharpness: Sharpness | None = None
 
 
-def _original(folder: Path, row: Mapping[str, str]) -> Original:
+def _original(folder: Path, row: Mapping[str, str]) -> OriginalSize:
     """The size of an image before it was prepared.
 
     Raises:
@@ -158,7 +158,7 @@ def _original(folder: Path, row: Mapping[str, str]) -> Original:
     """
     try:
         spacing = (float(row["row_mm"]), float(row["column_mm"])) if row.get("row_mm") else None
-        original = Original((int(row["height"]), int(row["width"])), spacing)
+        original = OriginalSize((int(row["height"]), int(row["width"])), spacing)
     except (KeyError, ValueError) as error:
         raise _wrong_size(folder, row, str(error)) from error
     height, width = original.size

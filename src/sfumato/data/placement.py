@@ -94,7 +94,7 @@ def _shared(placement: Placement, canvas: tuple[int, int]) -> _Shared:
     return _Shared((inside[0], inside[1]), (shown[0], shown[1]))
 
 
-def fit(array: _Array, placement: Placement, size: tuple[int, int], *, nearest: bool) -> Resized:
+def fit_canvas(array: _Array, placement: Placement, size: tuple[int, int], *, nearest: bool) -> Resized:
     """The array in the canvas, same dtype.
 
     Args:

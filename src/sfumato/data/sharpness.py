@@ -12,16 +12,16 @@ from jaxtyping import Bool, UInt8
 from sfumato.data.formats.locator import BETWEEN, Locator
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
-from sfumato.data.placement import Canvas, fit, restore
+from sfumato.data.placement import Canvas, fit_canvas, restore
 from sfumato.wording import counted
 
-MEASURED = 50
+MASKS_MEASURED = 50
 """Masks that are brought to a size and back."""
 
 MOST_PIXELS = 50_000_000
 """Of large masks fewer are, but five at least."""
 
-FEWEST = 5
+FEWEST_MASKS = 5
 
 FILES, PLANES = 10, 10
 """Of volumes and archives so many are opened, and so many of their planes looked at."""
@@ -32,7 +32,7 @@ _Plane = UInt8[np.ndarray, "h w"]
 """A mask of class indices."""
 
 
-class Original(NamedTuple):
+class OriginalMask(NamedTuple):
     """A mask of class indices at its own size, and its millimetres between rows and columns where they are known."""
 
     mask: _Plane
@@ -88,8 +88,8 @@ def rows_to_measure(cases: Sequence[Case]) -> list[int]:
             mask = case.masks[0]
             files.setdefault(str(Locator.parse(mask).path) if BETWEEN in mask else mask, []).append(row)
     shared = any(len(rows) > 1 for rows in files.values())
-    opened = _of_middles(list(files.values()), FILES if shared else MEASURED)
-    return [row for rows in opened for row in _of_middles(rows, max(PLANES, MEASURED // len(opened)))]
+    opened = _of_middles(list(files.values()), FILES if shared else MASKS_MEASURED)
+    return [row for rows in opened for row in _of_middles(rows, max(PLANES, MASKS_MEASURED // len(opened)))]
 
 
 def _of_middles(items: Sequence[_Item], count: int) -> list[_Item]:
@@ -99,11 +99,12 @@ def _of_middles(items: Sequence[_Item], count: int) -> list[_Item]:
     return [items[(2 * part + 1) * len(items) // (2 * count)] for part in range(count)]
 
 
-def sharpness(originals: Iterable[Original], canvases: Sequence[Canvas]) -> list[Sharpness]:
+def sharpness(originals: Iterable[OriginalMask], canvases: Sequence[Canvas]) -> list[Sharpness]:
     """What masks lose in each canvas; nothing where no mask shows anything.
 
     Args:
-        originals: masks spread over a set (`rows_to_measure`); `MEASURED` of them at most, fewer where they are large.
+        originals: masks spread over a set (`rows_to_measure`); `MASKS_MEASURED` of them at most, fewer where they are
+            large.
         canvases: where they are brought.
     """
     losses, pixels = list[list[_Loss]](), 0
@@ -111,7 +112,7 @@ def sharpness(originals: Iterable[Original], canvases: Sequence[Canvas]) -> list
         if _shown(original.mask).any():
             losses.append([_loss(original, canvas) for canvas in canvases])
             pixels += original.mask.size
-        if len(losses) >= MEASURED or (len(losses) >= FEWEST and pixels > MOST_PIXELS):
+        if len(losses) >= MASKS_MEASURED or (len(losses) >= FEWEST_MASKS and pixels > MOST_PIXELS):
             break
     return [_summary(canvas, [each[place] for each in losses]) for place, canvas in enumerate(canvases) if losses]
 
@@ -127,12 +128,12 @@ def _summary(canvas: Canvas, losses: Sequence[_Loss]) -> Sharpness:
     )
 
 
-def _loss(original: Original, canvas: Canvas) -> _Loss:
+def _loss(original: OriginalMask, canvas: Canvas) -> _Loss:
     from scipy import ndimage
 
     mask = original.mask
     placement = canvas.place((mask.shape[0], mask.shape[1]), original.spacing)
-    small = fit(mask, placement, canvas.size, nearest=True)
+    small = fit_canvas(mask, placement, canvas.size, nearest=True)
     back = restore(small, placement, nearest=True)
     says, scores, objects, lost = mask != IGNORED, list[float](), 0, 0
     for value in np.unique(mask[_shown(mask)]):

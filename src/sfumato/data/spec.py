@@ -19,10 +19,10 @@ from pydantic import ConfigDict, TypeAdapter
 from sfumato.data.channels import read_case, with_channels, without_copies
 from sfumato.data.facts import spacing_of
 from sfumato.data.formats.volume import Axis
-from sfumato.data.intensity import FULL, Intensity, case_stats, stored, stored_dtype
+from sfumato.data.intensity import FULL, Intensity, case_stats, stored_dtype, stored_pixels
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED, MaskRule
-from sfumato.data.placement import Canvas, Placement, fit, no_spacing
+from sfumato.data.placement import Canvas, Placement, fit_canvas, no_spacing
 from sfumato.data.source.found import Hints
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError
@@ -31,8 +31,8 @@ from sfumato.typing import Data
 
 __all__ = ["Intensity", "Spec", "model_input", "read_input", "stored_channels", "to_data", "with_channels"]
 
-Pixels = Shaped[np.ndarray, "h w c"]
-Stored = Shaped[np.ndarray, "height width channels"]
+_Pixels = Shaped[np.ndarray, "h w c"]
+_Stored = Shaped[np.ndarray, "height width channels"]
 Stack = Shaped[np.ndarray, "b h w c"]
 
 LARGEST_SIDE, MOST_CHANNELS, MOST_CLASSES, MOST_READERS, LONGEST_TEXT = 8192, 1024, 10_000, 10_000, 10_000
@@ -216,8 +216,8 @@ def read_input(case: Case, spec: Spec) -> Input:
 
 
 def model_input(
-    array: Pixels, spec: Spec, stats: Stats | tuple[Stats, ...], *, spacing: tuple[float, float] | None = None
-) -> tuple[Stored, Placement]:
+    array: _Pixels, spec: Spec, stats: Stats | tuple[Stats, ...], *, spacing: tuple[float, float] | None = None
+) -> tuple[_Stored, Placement]:
     """A fresh image in the form in which prepared images are stored: same channels, size and numbers.
 
     Args:
@@ -235,17 +235,17 @@ def model_input(
         raise no_spacing("the image", spec.spacing)
     slim = with_channels(array, 1) if spec.channels == 1 else without_copies(array)
     placement = spec.canvas.place((array.shape[0], array.shape[1]), spacing)
-    fitted = fit(slim, placement, spec.size, nearest=False)
+    fitted = fit_canvas(slim, placement, spec.size, nearest=False)
     return stored_channels(fitted, spec, stats), placement
 
 
-def stored_channels(pixels: Pixels, spec: Spec, stats: Stats | tuple[Stats, ...]) -> Stored:
+def stored_channels(pixels: _Pixels, spec: Spec, stats: Stats | tuple[Stats, ...]) -> _Stored:
     """Pixels of any size with the channels and in the numbers of prepared images; see `model_input`."""
     parts = (stats,) if isinstance(stats, Stats) else stats
-    return stored(with_channels(pixels, spec.channels), spec.intensity, parts)
+    return stored_pixels(with_channels(pixels, spec.channels), spec.intensity, parts)
 
 
-def _refuse_other(array: Pixels, spec: Spec) -> None:
+def _refuse_other(array: _Pixels, spec: Spec) -> None:
     kinds = {str(array.dtype), spec.dtype}
     if len(kinds) > 1 and (spec.intensity.kind == "unit" or (spec.intensity.kind == "window" and "uint8" in kinds)):
         raise DataError(

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from sfumato.data.folds import Fold, name_of
+from sfumato.data.folds import Fold, fold_name
 from sfumato.data.manifest import SPLITS, Case
 from sfumato.randomness import derive_seed
 
@@ -100,7 +100,7 @@ def split_into_folds(
     shares = {str(number): 1.0 for number in range(count)}
     chosen = _divide(held, free, shares, seed=derive_seed(seed, "folds"), strata=strata or _labels(cases))
     folds = tuple(
-        {name_of(held[row]): "validation" if place == name else "train" for row, place in sorted(chosen.items())}
+        {fold_name(held[row]): "validation" if place == name else "train" for row, place in sorted(chosen.items())}
         for name in shares
     )
     parts = {row: "validation" if place == str(fold) else "train" for row, place in chosen.items()}
@@ -109,7 +109,7 @@ def split_into_folds(
 
 def as_fold(cases: Sequence[Case]) -> Fold:
     """The one division of a set without folds."""
-    return {name_of(case): case.split for case in cases if case.split in ("train", "validation")}
+    return {fold_name(case): case.split for case in cases if case.split in ("train", "validation")}
 
 
 def _labels(cases: Sequence[Case]) -> list[str]:

@@ -10,7 +10,7 @@ from sfumato.data.formats.volume import named_place
 from sfumato.data.manifest import Case
 from sfumato.wording import counted
 
-Form = Literal["same", "nii", "png"]
+MaskFormat = Literal["same", "nii", "png"]
 """How masks are written: as their input, every volume as NIfTI, or every plane as a picture."""
 
 
@@ -28,7 +28,7 @@ class Unit(NamedTuple):
     volume: Path | None
 
 
-def told(cases: Sequence[Case], what: str = "case") -> str:
+def counted_cases(cases: Sequence[Case], what: str = "case") -> str:
     """How many cases there are; where they are planes of volumes, of how many volumes.
 
     Args:
@@ -41,7 +41,7 @@ def told(cases: Sequence[Case], what: str = "case") -> str:
     return counted(len(cases), what)
 
 
-def units(cases: Sequence[Case], form: Form) -> list[Unit]:
+def units(cases: Sequence[Case], form: MaskFormat) -> list[Unit]:
     """Cases by image or volume; in the form "png", and of arrays and TIFF, every plane is an image."""
     if form == "png":
         return [Unit(case.id, (case,), None) for case in cases]

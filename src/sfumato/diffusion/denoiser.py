@@ -54,7 +54,7 @@ class SelfConditioned:
 
     def __call__(self, x_t: Data, t: float, condition: Condition) -> Output:
         """x0_hat, from the one before."""
-        self.last = self.denoise(x_t, t, shown(condition, self._last(x_t)))
+        self.last = self.denoise(x_t, t, with_estimate(condition, self._last(x_t)))
         return self.last
 
     def _last(self, x_t: Data) -> Output:
@@ -65,7 +65,7 @@ class SelfConditioned:
         return torch.cat([x0_hat, x0_hat]) if len(x0_hat) < len(x_t) else x0_hat[: len(x_t)]
 
 
-def shown(condition: Condition, x0_hat: Output) -> Condition:
+def with_estimate(condition: Condition, x0_hat: Output) -> Condition:
     """The condition with an estimate beside its image."""
     image = x0_hat if condition.image is None else torch.cat([condition.image, x0_hat], 1)
     return replace(condition, image=image)

@@ -19,7 +19,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-CHUNK = {"cpu": 1 << 18, "cuda": 1 << 26}
+SUMS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 26}
 """Sums that are held at a time: 1 MiB, which a processor's cache holds; 256 MiB, which a GPU has to work on."""
 
 Regions = Bool[Tensor, "b c *space"]
@@ -55,6 +55,8 @@ def _along(squared: Tensor, axis: int) -> Tensor:
     side = lines.shape[-1]
     place = torch.arange(side, dtype=squared.dtype, device=squared.device)
     apart = (place[:, None] - place) ** 2
-    pieces = torch.split(lines.reshape(-1, side), max(1, CHUNK.get(squared.device.type, CHUNK["cuda"]) // side**2))
+    pieces = torch.split(
+        lines.reshape(-1, side), max(1, SUMS_AT_ONCE.get(squared.device.type, SUMS_AT_ONCE["cuda"]) // side**2)
+    )
     nearest = torch.cat([(piece[:, None] + apart).amin(2) for piece in pieces])
     return nearest.view(lines.shape).movedim(-1, axis)

@@ -96,7 +96,7 @@ def generalised_dice(x0_hat: Data, x0: Data) -> PerItem:
     return 1 - 2 * (weight * (g * p).sum(2)).sum(1) / (weight * (g + p).sum(2)).sum(1)
 
 
-def boundary(x0_hat: Data, x0: Data) -> PerItem:
+def boundary_loss(x0_hat: Data, x0: Data) -> PerItem:
     """Equation (5), in diagonals: foreground far from the true region costs most.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from annotated_types import Ge
 
-Level = Annotated[int, Ge(1)] | Literal["max"]
+BalanceTarget = Annotated[int, Ge(1)] | Literal["max"]
 """So many of each class, or as many as the largest class has."""
 
 
@@ -28,7 +28,7 @@ class Need(NamedTuple):
     wanted: int
 
 
-def plan_balance(labels: Sequence[str | None], *, to: Level = "max") -> tuple[Need, ...]:
+def plan_balance(labels: Sequence[str | None], *, to: BalanceTarget = "max") -> tuple[Need, ...]:
     """What each class needs, in the order of the names; a class that has enough keeps what it has.
 
     Args:

@@ -18,7 +18,7 @@ from sfumato.data.manifest import Case, is_prepared
 from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
 from sfumato.errors import UsageError
-from sfumato.evaluation.balance import Level, Need, plan_balance
+from sfumato.evaluation.balance import BalanceTarget, Need, plan_balance
 from sfumato.evaluation.copies.rejection import check_form
 from sfumato.provenance import digest
 from sfumato.tasks.task import to_uint8
@@ -46,7 +46,7 @@ class Mix:
     needs: tuple[Need, ...]
 
     @classmethod
-    def of(cls, folder: Path, model: Spec, *, to: Level) -> "Mix":
+    def of(cls, folder: Path, model: Spec, *, to: BalanceTarget) -> "Mix":
         """Plan what is to be made for a data set.
 
         Raises:

@@ -11,9 +11,9 @@ the error 1 - Dice of validation cases (mean over readers and classes),
     expected error = a + b own error           of filled masks                                                    (2)
                    = a' + b' uncertainty       of empty masks, `image_uncertainty`: near the likeliest pixel      (3)
 
-within [0, 1]. A kind of mask with fewer than `FEWEST` validation cases has no line of its own: (2) is fitted to all of
-them, so where the model never left an image empty, an empty mask comes first. How well the order agrees with the error
-is told by the rank correlation of errors expected from the cases of *other* patients.
+within [0, 1]. A kind of mask with fewer than `FEWEST_CASES` validation cases has no line of its own: (2) is fitted to
+all of them, so where the model never left an image empty, an empty mask comes first. How well the order agrees with the
+error is told by the rank correlation of errors expected from the cases of *other* patients.
 
 Chosen among 17 candidates on two data sets (64 px, 60 validation cases each, 2 and 4 members; the test splits were
 looked at as well). Lines on entropy or isotonic regression of it expected less well in cross-validation. Lines on
@@ -39,14 +39,14 @@ from sfumato.experiment.run import Model
 from sfumato.metrics.calibration import Probability
 from sfumato.metrics.ensemble import Members, image_uncertainty, mean_probability, one_hot
 from sfumato.metrics.selective import spearman
-from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
+from sfumato.tasks.constant_mask import best_constant_mask, compare_with_constant, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler
 
 _CASES = 60
 """Validation cases that are drawn, at most."""
 
-FEWEST = 10
+FEWEST_CASES = 10
 """Validation cases from which a line is fitted, at least."""
 
 _DIGITS = 6
@@ -71,7 +71,7 @@ class Signs(NamedTuple):
     size: float
 
 
-class Line(NamedTuple):
+class FittedLine(NamedTuple):
     """error = offset + slope * sign."""
 
     offset: float
@@ -79,7 +79,7 @@ class Line(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class ErrorRegression:
     """How signs become an expected error, for one way of drawing masks.
 
     Attributes:
@@ -93,8 +93,8 @@ class Calibration:
             where nobody looked, as up to version 0.1.
     """
 
-    filled: Line
-    empty: Line
+    filled: FittedLine
+    empty: FittedLine
     empty_by: str
     cases: int
     spearman: float | None
@@ -115,9 +115,9 @@ class Calibration:
         return asdict(self) | {"filled": list(self.filled), "empty": list(self.empty)}
 
     @classmethod
-    def from_dict(cls, raw: Mapping[str, Any]) -> "Calibration":
+    def from_dict(cls, raw: Mapping[str, Any]) -> "ErrorRegression":
         """The inverse of `to_dict`."""
-        return cls(**{**raw, "filled": Line(*raw["filled"]), "empty": Line(*raw["empty"])})
+        return cls(**{**raw, "filled": FittedLine(*raw["filled"]), "empty": FittedLine(*raw["empty"])})
 
 
 def signs(members: Members) -> Signs:
@@ -144,7 +144,7 @@ def rows_of(pack: Pack) -> list[int]:
     return pack.rows("validation", at_most=_CASES)
 
 
-def measure(
+def measure_review(
     model: Model,
     pack: Pack,
     sampler: Sampler,
@@ -155,14 +155,14 @@ def measure(
     start: Twin | None = None,
     tta: bool = False,
     guidance: Guidance = UNGUIDED,
-) -> Calibration:
+) -> ErrorRegression:
     """Draw masks of cases and fit their errors.
 
     Args:
         model: the model.
         pack: the dataset that it was trained on.
         sampler: how each mask is drawn.
-        rows: cases of `pack`, at least `FEWEST`.
+        rows: cases of `pack`, at least `FEWEST_CASES`.
         members: of each ensemble.
         batch: masks drawn at once.
         start: what a warm sampler starts from.
@@ -177,12 +177,12 @@ def measure(
         seen.append(signs(ensemble))
         errors.append(1.0 - reader_dice(mean_probability(ensemble).argmax(0), readers_of(pack, row), len(ensemble[0])))
     patients = patients_of(pack, rows)
-    found = beside(1 - np.array(errors), best_constant_mask(pack, rows), patients)
+    found = compare_with_constant(1 - np.array(errors), best_constant_mask(pack, rows), patients)
     constant = found.to_dict() | {"told": found.told("the model")}
     return replace(calibrate(seen, np.array(errors), patients), constant=constant)
 
 
-def calibrate(seen: Sequence[Signs], errors: _Numbers, patients: Sequence[str]) -> Calibration:
+def calibrate(seen: Sequence[Signs], errors: _Numbers, patients: Sequence[str]) -> ErrorRegression:
     """Fit equations (2) and (3).
 
     Args:
@@ -199,16 +199,16 @@ def calibrate(seen: Sequence[Signs], errors: _Numbers, patients: Sequence[str]) 
     correlation = spearman(expected, errors)
     agrees = round(correlation, _DIGITS) if np.isfinite(correlation) else None
     fitted = asdict(_fit(seen, errors))
-    return Calibration(**{**fitted, "spearman": agrees})
+    return ErrorRegression(**{**fitted, "spearman": agrees})
 
 
-def _fit(seen: Sequence[Signs], errors: _Numbers) -> Calibration:
+def _fit(seen: Sequence[Signs], errors: _Numbers) -> ErrorRegression:
     """The lines, of which nothing is known yet."""
     filled = np.array([sign.filled for sign in seen], dtype=bool)
     own_error, uncertainty = (np.array([getattr(sign, name) for sign in seen]) for name in ("own_error", "uncertainty"))
     every = _line(own_error, errors, np.ones_like(filled))
-    few_filled, few_empty = filled.sum() < FEWEST, (~filled).sum() < FEWEST
-    return Calibration(
+    few_filled, few_empty = filled.sum() < FEWEST_CASES, (~filled).sum() < FEWEST_CASES
+    return ErrorRegression(
         filled=every if few_filled or few_empty else _line(own_error, errors, filled),
         empty=every if few_empty else _line(uncertainty, errors, ~filled),
         empty_by="own_error" if few_empty else "uncertainty",
@@ -217,10 +217,10 @@ def _fit(seen: Sequence[Signs], errors: _Numbers) -> Calibration:
     )
 
 
-def _line(sign: _Numbers, error: _Numbers, where: Bool[np.ndarray, " n"]) -> Line:
+def _line(sign: _Numbers, error: _Numbers, where: Bool[np.ndarray, " n"]) -> FittedLine:
     """Least squares with a slope >= 0."""
     x, y = sign[where], error[where]
     if not len(x):
-        return Line(0.0, 0.0)
+        return FittedLine(0.0, 0.0)
     slope = max(0.0, float(np.polyfit(x, y, 1)[0])) if np.ptp(x) > 1e-9 else 0.0
-    return Line(round(float(y.mean() - slope * x.mean()), _DIGITS), round(slope, _DIGITS))
+    return FittedLine(round(float(y.mean() - slope * x.mean()), _DIGITS), round(slope, _DIGITS))

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sfumato.data.pack import Pack
-from sfumato.evaluation.review import FEWEST, Calibration, measure, rows_of
+from sfumato.evaluation.review import FEWEST_CASES, ErrorRegression, measure_review, rows_of
 from sfumato.experiment.mask_sampling import MaskDrawing
 from sfumato.experiment.run import Model, Run, keep_review
 from sfumato.progress import say
@@ -19,7 +19,7 @@ class ReviewOrder(NamedTuple):
         why: in words.
     """
 
-    calibration: Calibration | None
+    calibration: ErrorRegression | None
     why: str
 
     @property
@@ -57,7 +57,7 @@ def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | No
     way = _way(draw, guide)
     kept = (model.review or {}).get(way)
     if kept is not None:
-        return _settled(Calibration.from_dict(kept))
+        return _settled(ErrorRegression.from_dict(kept))
     run = Run(path)
     if not run.exists() or not run.dataset.is_dir():
         missing = "the run's dataset is gone" if run.exists() else "a model without its run, and not measured before"
@@ -66,13 +66,13 @@ def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | No
         return ReviewOrder(None, "not measured yet")
     pack = Pack.open(run.dataset)
     rows = rows_of(pack)
-    if len(rows) < FEWEST:
+    if len(rows) < FEWEST_CASES:
         few = counted(len(rows), "validation case is", "validation cases are")
         return _fallen_back(
-            path, f"{few} too few to expect an error by ({FEWEST} are needed): cases are ordered by uncertainty"
+            path, f"{few} too few to expect an error by ({FEWEST_CASES} are needed): cases are ordered by uncertainty"
         )
     say(f"{path}: measuring once what error to expect, on {counted(len(rows), 'validation case')}")
-    calibration = measure(
+    calibration = measure_review(
         model, pack, draw.each.sampler, rows, members=draw.count, batch=draw.batch, start=draw.start, tta=draw.tta,
         guidance=draw.each.guidance,
     )  # fmt: skip
@@ -88,14 +88,14 @@ def _way(draw: MaskDrawing, guide: str | None) -> str:
     return f"{draw.count} members, tta {draw.tta}, {sampler!r} from {start}{guided}"
 
 
-def _keep(path: Path, sha256: str, way: str, calibration: Calibration) -> None:
+def _keep(path: Path, sha256: str, way: str, calibration: ErrorRegression) -> None:
     try:
         keep_review(path, sha256, way, calibration.to_dict())
     except OSError as problem:
         say(f"it cannot be kept, and will be measured again: {problem}")
 
 
-def _settled(calibration: Calibration) -> ReviewOrder:
+def _settled(calibration: ErrorRegression) -> ReviewOrder:
     agrees = "which are all equal" if calibration.spearman is None else f"rank correlation {calibration.spearman:.2f}"
     if calibration.spearman is not None and calibration.spearman <= 0:
         agrees += ", which is that of no order"

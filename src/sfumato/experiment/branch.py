@@ -23,15 +23,15 @@ from sfumato.files import matching, open_file
 from sfumato.plain import ours, read_list
 from sfumato.progress import say
 from sfumato.provenance import digest, write_provenance
-from sfumato.training.best import names_of
-from sfumato.training.checkpoint import MANIFEST, Checkpoint, listed_files, load, mark, named, newest
+from sfumato.training.best import best_files
+from sfumato.training.checkpoint import MANIFEST, Checkpoint, listed_files, load, mark, named_checkpoint, newest
 from sfumato.training.log import Log, read_log
 
 _KEPT = ("samples", "snapshots", "averages")
 """Folders of a run whose files are named after steps."""
 
 
-def chosen(path: Path) -> tuple[Run, Path | None]:
+def run_and_checkpoint(path: Path) -> tuple[Run, Path | None]:
     """The run that is named, and which of its checkpoints, if one is: `RUN`, `RUN/checkpoints/step-...` or `.../best`.
 
     Raises:
@@ -39,7 +39,7 @@ def chosen(path: Path) -> tuple[Run, Path | None]:
     """
     if Run(path).exists():
         return Run(path), None
-    run, checkpoint = Run(path.parent.parent), named(path)
+    run, checkpoint = Run(path.parent.parent), named_checkpoint(path)
     if path.parent != run.checkpoints or not run.exists():
         raise UsageError(f"{path} holds no run", expected="a folder with recipe.yaml", remedy="sfumato train ...")
     if checkpoint is None:
@@ -95,7 +95,7 @@ def _copy(run: Run, path: Path, folder: Path, *, step: int) -> None:
     new = Run(folder)
     state = _copied(path, new).state
     mark(new.checkpoints, "last", new.checkpoints / path.name)
-    for best in sorted(set(names_of(state["best"]).values()) - {step}):
+    for best in sorted(set(best_files(state["best"]).values()) - {step}):
         place = run.checkpoints / f"step-{best:08d}"
         if place.is_dir():
             _copied(place, new)

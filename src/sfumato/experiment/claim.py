@@ -142,7 +142,7 @@ def is_ours(name: str, out: Path) -> bool:
     return name.startswith(tuple(f".{out.name}.{kind}" for kind in ("staging-", "unfinished-", "preparing")))
 
 
-def contents(out: Path) -> list[Path]:
+def folder_contents(out: Path) -> list[Path]:
     """What is in a folder, but for what systems and unfinished work put there."""
     return [path for path in out.iterdir() if path.name not in CLUTTER and not is_ours(path.name, out)]
 
@@ -152,7 +152,7 @@ def census(path: Path) -> str | None:
     if not os.path.lexists(path):
         return None
     digest = hashlib.blake2b(digest_size=16)
-    for entry in sorted(contents(path)) if path.is_dir() else [path]:
+    for entry in sorted(folder_contents(path)) if path.is_dir() else [path]:
         for file in _below(entry):
             status = file.lstat()
             about = None if stat.S_ISDIR(status.st_mode) else (status.st_size, status.st_mtime_ns)
@@ -249,7 +249,7 @@ def _refill(out: Path, finished: Path, replaced: Path) -> None:
     """Let a folder stay and change what is in it; if that fails, back."""
     replaced.mkdir()
     last = sorted(finished.iterdir(), key=lambda entry: (entry.name == _LAST, entry.name))
-    moves = [*((entry, replaced) for entry in contents(out)), *((entry, out) for entry in last)]
+    moves = [*((entry, replaced) for entry in folder_contents(out)), *((entry, out) for entry in last)]
     with ExitStack() as undo:
         for entry, folder in moves:
             shutil.move(entry, folder / entry.name)

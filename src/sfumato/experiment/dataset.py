@@ -9,10 +9,9 @@ from pathlib import Path
 
 from sfumato.data.manifest import SPLITS, is_prepared
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings
-from sfumato.data.preparation.prepare import prepare as prepare_cases
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import Found
-from sfumato.data.units import told
+from sfumato.data.units import counted_cases
 from sfumato.experiment.plan import Choice, plan_size
 from sfumato.experiment.source import find_to_read
 from sfumato.progress import bar, say
@@ -37,11 +36,13 @@ def prepare_into(
         say(f"note: {note}")
     counts = Counter(case.split for case in pack.cases)
     parts = ", ".join(f"{counts[name]} {name}" for name in SPLITS)
-    say(f"{told(pack.cases)} at {size[0]} x {size[1]}: {parts}")
+    say(f"{counted_cases(pack.cases)} at {size[0]} x {size[1]}: {parts}")
     return choices
 
 
-def rehearse(recipe: Recipe, found: Found, *, workers: int | None = None) -> tuple[tuple[int, int], tuple[str, ...]]:
+def rehearse_cases(
+    recipe: Recipe, found: Found, *, workers: int | None = None
+) -> tuple[tuple[int, int], tuple[str, ...]]:
     """Everything that preparing does, into a folder that is thrown away, with images of a few pixels.
 
     Returns:
@@ -57,15 +58,15 @@ def rehearse(recipe: Recipe, found: Found, *, workers: int | None = None) -> tup
     return size, tuple(note for note in pack.notes if pack.sharpness is None or note != pack.sharpness.told)
 
 
-def _prepare(found: Found, out: Path, settings: Settings, *, spool: Path) -> None:
+def _prepare(found: Found, out: Path, settings: PreparationSettings, *, spool: Path) -> None:
     with bar("preparing", total=len(found.cases)) as progress:
         for prepared in prepare_cases(found, out, settings, spool=spool):
             progress.update(prepared.done * len(found.cases) / prepared.total, note=prepared.name[:30])
 
 
-def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Settings:
+def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> PreparationSettings:
     data, split = recipe.data, recipe.data.split
-    return Settings(
+    return PreparationSettings(
         size=size,
         keep_aspect=data.keep_aspect,
         crop=data.crop,
@@ -85,7 +86,7 @@ def _settings(recipe: Recipe, size: tuple[int, int], workers: int | None) -> Set
 
 
 @contextmanager
-def opened(source: Path, *, size: tuple[int, int] | None = None) -> Iterator[Pack]:
+def opened_dataset(source: Path, *, size: tuple[int, int] | None = None) -> Iterator[Pack]:
     """The data set of a folder or file.
 
     Args:

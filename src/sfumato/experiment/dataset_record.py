@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.atomic import write_atomic
-from sfumato.data.contents import contents, differences, stamps
+from sfumato.data.contents import content_differences, dataset_contents, stamps
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError, listed
 from sfumato.experiment.run import Run
@@ -48,9 +48,9 @@ def check_dataset(run: Run, dataset: Path) -> None:
 def _differences(run: Run, record: Mapping[str, Any], dataset: Path) -> list[str]:
     file = run.folder / CASES
     if file.is_file():
-        there = contents(Pack.open(dataset))
+        there = dataset_contents(Pack.open(dataset))
         with in_form(ours(file)):
-            return differences(read_object(file, ours(file)), there)
+            return content_differences(read_object(file, ours(file)), there)
     same = digest(dataset) == record.get("sha256")  # all that runs of sfumato 0.1 know of it
     return [] if same else ["dataset.json: another form of the images"]
 
@@ -58,7 +58,7 @@ def _differences(run: Run, record: Mapping[str, Any], dataset: Path) -> list[str
 def record_dataset(run: Run, dataset: Path, pack: Pack, *, origin: Mapping[str, Any] | None = None) -> None:
     """Write where the dataset of a run lies, and once what it holds and from which other run the run goes on."""
     if not (run.folder / CASES).is_file():
-        write_atomic(run.folder / CASES, json.dumps(contents(pack), ensure_ascii=False) + "\n")
+        write_atomic(run.folder / CASES, json.dumps(dataset_contents(pack), ensure_ascii=False) + "\n")
     file = run.folder / "run.json"
     known = run.record if file.is_file() else ({} if origin is None else {"from": dict(origin)})
     names = Names(run.folder)

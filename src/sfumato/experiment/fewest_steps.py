@@ -28,7 +28,7 @@ from sfumato.experiment.run import Model
 from sfumato.metrics.ensemble import ged, mean_probability
 from sfumato.metrics.fidelity import PixelSpace, frechet, kid
 from sfumato.randomness import derive_seed
-from sfumato.tasks.constant_mask import beside, best_constant_mask, patients_of
+from sfumato.tasks.constant_mask import best_constant_mask, compare_with_constant, patients_of
 from sfumato.tasks.readers import reader_dice, readers_of
 from sfumato.tasks.task import Sampler, last
 from sfumato.wording import counted
@@ -125,7 +125,7 @@ def _worse(metric: str, point: Point, most: Point) -> float:
     return -difference if metric == "dice" else difference
 
 
-def measure(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, seed: int = 0) -> Iterator[Curve]:
+def measure_curve(model: Model, pack: Pack, *, sampler: str, grid: str, batch: int, seed: int = 0) -> Iterator[Curve]:
     """The curve on the validation split, growing by a point at a time; the last one yielded is whole.
 
     Every point is drawn with the same seeds.
@@ -207,7 +207,7 @@ class _MaskQuality:
     def beside_constant(self) -> dict[str, Any]:
         """The masks that were drawn last beside the best constant mask."""
         constant = best_constant_mask(self.pack, self.rows)
-        found = beside(self.dice, constant, patients_of(self.pack, self.rows))
+        found = compare_with_constant(self.dice, constant, patients_of(self.pack, self.rows))
         return found.to_dict() | {"told": found.told("the model")}
 
     def _case(self, row: int, members: np.ndarray) -> tuple[float, float]:

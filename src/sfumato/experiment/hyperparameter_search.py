@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import optuna
 
 Prune = Literal["median", "halving", "none"]
-State = Literal["complete", "pruned", "failed"]
+TrialOutcome = Literal["complete", "pruned", "failed"]
 
-TRIES = 3
+_MOST_TRIES = 3
 """How often a trial may lose its worker before it counts as failed."""
 
 GRACE = timedelta(minutes=1)
@@ -70,7 +70,7 @@ class Result(NamedTuple):
     """
 
     number: int
-    state: State
+    state: TrialOutcome
     score: float | None
     settings: tuple[str, ...]
     folder: str
@@ -103,7 +103,7 @@ class Study:
         self._home = _home(folder)
         self._lock = FolderLock(self._workers / self._worker, work="tunes")
         self._distributions = {search.field: _distribution(search) for search in searches}
-        with turn(folder):
+        with study_lock(folder):
             if storage is None:
                 check_free_or_file(folder / "study.db")
             self._study = _open(storage or f"sqlite:///{folder / 'study.db'}", name, _pruner(prune))
@@ -120,7 +120,7 @@ class Study:
         """The next trial; None if so many are over or at work."""
         import optuna
 
-        with turn(self._folder):
+        with study_lock(self._folder):
             self._take_back()
             if sum(_counts(trial) for trial in self._study.trials) >= trials:
                 return None
@@ -135,7 +135,7 @@ class Study:
                 trial.set_user_attr(name, value)
         return Attempt(trial, trial.user_attrs[_FOLDER], _settings(trial.params))
 
-    def tell(self, attempt: Attempt, state: State, *, score: float | None = None, note: str = "") -> None:
+    def tell(self, attempt: Attempt, state: TrialOutcome, *, score: float | None = None, note: str = "") -> None:
         """A trial is over."""
         from optuna.trial import TrialState
 
@@ -176,7 +176,7 @@ class Study:
                 continue
             self._study.tell(trial.number, state=TrialState.FAIL)
             attrs = trial.user_attrs
-            if attrs.get(_TRIES, 1) < TRIES:
+            if attrs.get(_TRIES, 1) < _MOST_TRIES:
                 again = {_FOLDER: attrs[_FOLDER], _TRIES: attrs[_TRIES] + 1} if _FOLDER in attrs else {}
                 self._study.enqueue_trial(trial.params, user_attrs=again)
 
@@ -195,7 +195,7 @@ class Study:
             return True
 
 
-def turn(folder: Path) -> FolderLock:
+def study_lock(folder: Path) -> FolderLock:
     """While this is held, no other worker asks, prepares or writes in the study's folder."""
     return FolderLock(folder / "turn", work="tunes", wait=True)
 
@@ -203,7 +203,7 @@ def turn(folder: Path) -> FolderLock:
 def _home(folder: Path) -> str:
     """A word for the study's folder that says nothing about it: locks in other folders cannot be seen from here."""
     file = folder / "workers" / "home"
-    with turn(folder):
+    with study_lock(folder):
         file.parent.mkdir(parents=True, exist_ok=True)
         if not file.exists():
             file.write_text(secrets.token_hex(8), encoding="ascii")
@@ -270,15 +270,15 @@ def _counts(trial: "optuna.trial.FrozenTrial") -> bool:
     if trial.state == TrialState.WAITING:
         return False
     lost = trial.state == TrialState.FAIL and _ERROR not in trial.user_attrs
-    return not lost or trial.user_attrs.get(_TRIES, 1) >= TRIES
+    return not lost or trial.user_attrs.get(_TRIES, 1) >= _MOST_TRIES
 
 
 def _result(trial: "optuna.trial.FrozenTrial") -> Result:
     from optuna.trial import TrialState
 
-    states: dict[TrialState, State] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
+    states: dict[TrialState, TrialOutcome] = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned"}
     scores = [trial.value] if trial.state == TrialState.COMPLETE else list(trial.intermediate_values.values())
-    note = trial.user_attrs.get(_ERROR, f"its worker ended {TRIES} times")
+    note = trial.user_attrs.get(_ERROR, f"its worker ended {_MOST_TRIES} times")
     state = states.get(trial.state, "failed")
     return Result(
         number=trial.number,

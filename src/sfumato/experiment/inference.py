@@ -21,12 +21,12 @@ from sfumato.experiment.run import Model
 from sfumato.memory import Portions
 from sfumato.metrics.ensemble import mean_probability, mutual_information, predictive_entropy
 from sfumato.randomness import Noise, derive_seed
-from sfumato.tasks.film import Film, Frame, film, watched
+from sfumato.tasks.film import Film, FilmFrame, film, watched
 from sfumato.tasks.pairs import Beside
-from sfumato.tasks.segment import draw_masks, one_hot
+from sfumato.tasks.segment import draw_masks, signed_one_hot
 from sfumato.tasks.synthesise import draw_images
 from sfumato.tasks.task import Sampler, last, to_uint8
-from sfumato.tasks.views import turn, turn_back, views_of
+from sfumato.tasks.views import turn_back, turn_images, views_of
 from sfumato.typing import Data, Output
 
 
@@ -90,7 +90,7 @@ class Twin:
         sampler = self.model.sampler()
         steps = draw_masks(self.model.process, self.model.network, sampler, images, classes, seeds=nowhere)
         x0_hat = last(steps).x0
-        return one_hot(x0_hat.argmax(1), classes) if self.hard else x0_hat
+        return signed_one_hot(x0_hat.argmax(1), classes) if self.hard else x0_hat
 
 
 def predict(
@@ -206,13 +206,13 @@ class Draw:
         views = numbers if self.tta else [0] * len(part)
         seeds = [derive_seed(self.seed, "segment", *member) for member in zip(ids, numbers, strict=True)]
         steps = draw_masks(
-            self.model.process, self.model.network, self.sampler, turn(images[rows], views),
+            self.model.process, self.model.network, self.sampler, turn_images(images[rows], views),
             len(self.model.spec.mask_classes),
-            seeds=seeds, start=None if guesses is None else turn(guesses[rows], views), guidance=self.guidance,
+            seeds=seeds, start=None if guesses is None else turn_images(guesses[rows], views), guidance=self.guidance,
             around=self.around,
         )  # fmt: skip
         filmed = [place for place, number in enumerate(numbers) if number == 0 and ids[place] in self.walked]
-        frames: list[Frame] = []
+        frames: list[FilmFrame] = []
         for frame in watched(self.model.process, steps, self.sampler.steps):
             if filmed:
                 frames.append(frame._replace(state=frame.state[filmed], estimate=frame.estimate[filmed]))
@@ -335,7 +335,7 @@ def make(
     """The images, `batch` at a time, fewer when memory runs out; each depends on its seed, class and mask alone."""
 
     def work(chunk: Sequence[Wanted]) -> list[Made]:
-        images, masks = model.layout.parted(final(model, make_steps(model, sampler, chunk, guidance=guidance)))
+        images, masks = model.layout.parted(final_state(model, make_steps(model, sampler, chunk, guidance=guidance)))
         pixels = np.zeros((len(chunk), *model.spec.size, 0), np.uint8) if images is None else to_uint8(images)
         indices = [None] * len(chunk) if masks is None else list(masks.cpu().numpy().astype(np.uint8))
         return [Made(*each) for each in zip(chunk, pixels, indices, strict=True)]
@@ -344,7 +344,7 @@ def make(
         yield from made
 
 
-def final(model: Model, steps: Iterator[Step]) -> Data:
+def final_state(model: Model, steps: Iterator[Step]) -> Data:
     """The state after the last of a model's steps.
 
     Raises:
@@ -408,7 +408,7 @@ def _beside(model: Model, masks: Sequence[np.ndarray | None], count: int) -> Bes
     shown = torch.zeros((count, model.layout.beside, *model.spec.size), device=model.device)
     for row, mask in enumerate(masks):
         if mask is not None:
-            shown[row] = one_hot(torch.from_numpy(mask)[None], model.layout.classes)[0].to(model.device)
+            shown[row] = signed_one_hot(torch.from_numpy(mask)[None], model.layout.classes)[0].to(model.device)
     return shown
 
 

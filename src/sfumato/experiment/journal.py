@@ -22,7 +22,7 @@ from sfumato.files import append_to
 from sfumato.local import Names
 from sfumato.progress import say
 
-NAME = "train.log"
+JOURNAL_FILE = "train.log"
 
 _Level = Literal["INFO", "WARNING", "ERROR"]
 
@@ -59,11 +59,14 @@ class Journal:
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         lines = [f"{now} {level:7} {visible(line)}\n" for line in self._without_places(text).splitlines()]
         try:
-            with BufferedWriter(append_to(self._folder / NAME)) as file:
+            with BufferedWriter(append_to(self._folder / JOURNAL_FILE)) as file:
                 file.write("".join(lines).encode())
         except OSError as problem:
             if not self._failed:
-                say(f"warning: lines are missing in {self._folder / NAME} ({problem.strerror}); training goes on")
+                say(
+                    f"warning: lines are missing in {self._folder / JOURNAL_FILE} ({problem.strerror}); "
+                    "training goes on"
+                )
             self._failed = True
 
     @contextmanager

@@ -13,7 +13,7 @@ from sfumato.progress import say
 from sfumato.tasks.task import Sampler
 from sfumato.tasks.views import views_of
 
-Start = Literal["noise", "twin"]
+StartKind = Literal["noise", "twin"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +58,7 @@ def load_twin(run: Path, *, device: str) -> Model | None:
     return load_model(twin, device=device) if twin.is_dir() else None
 
 
-def check_start(start: Start, *, steps: Steps | None, grid: str | None) -> None:
+def check_start(start: StartKind, *, steps: Steps | None, grid: str | None) -> None:
     """Refuse what a warm start has no use for.
 
     Raises:

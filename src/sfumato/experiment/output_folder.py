@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from sfumato.errors import ResourceError, UsageError
-from sfumato.experiment.claim import Claim, contents, home_of, refuse, resolved
+from sfumato.experiment.claim import Claim, folder_contents, home_of, refuse, resolved
 from sfumato.provenance import is_written_by_us
 
 RUN = frozenset({"run.json", "study.db"})
@@ -53,7 +53,7 @@ def claim_output(
     place = resolved(out)
     _check_writable(out, place)
     claim = Claim.of(place)
-    if place.is_dir() and contents(place):
+    if place.is_dir() and folder_contents(place):
         _refuse_others(out, place)
     return claim
 
@@ -83,11 +83,11 @@ def check_output(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] =
                 f"the output {out} and the input {source} overlap", expected="two separate folders",
                 remedy="give another --out",
             )  # fmt: skip
-    if not overwrite and place.is_dir() and contents(place):
+    if not overwrite and place.is_dir() and folder_contents(place):
         raise UsageError(f"{out} is not empty", expected="a new folder", remedy="give another --out, or --overwrite")
 
 
-def numbered(name: str, *, subdirs: bool) -> str:
+def numbered_file(name: str, *, subdirs: bool) -> str:
     """Where the file of a number lies: with `subdirs` 001234 in 001000, so that no folder has more than 1,000."""
     return f"{name[:-3]}000/{name}" if subdirs else name
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from sfumato.experiment.run import Model
 from sfumato.progress import say
-from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
+from sfumato.tasks.overshoot import LARGEST_SPREAD, sampled_deviation
 from sfumato.tasks.task import Sampler
 
 DEVIATION = {"generate": 0.5, "segment": 1.0}
@@ -37,4 +37,4 @@ def warn_of_overshoot(model: Model, sampler: Sampler, again: Callable[[int], Sam
 
 
 def _spread(model: Model, sampler: Sampler) -> float:
-    return spread(model.process, sampler, deviation=DEVIATION[model.recipe.task])
+    return sampled_deviation(model.process, sampler, deviation=DEVIATION[model.recipe.task])

@@ -7,7 +7,7 @@ from sfumato.progress import say
 
 
 @contextmanager
-def spared(what: str, *, tell: Callable[[str], object] = say) -> Iterator[None]:
+def spared_picture(what: str, *, tell: Callable[[str], object] = say) -> Iterator[None]:
     """While a picture is drawn: an exception ends the block, not the work, and is told.
 
     Args:

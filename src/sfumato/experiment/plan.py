@@ -24,7 +24,7 @@ from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.evenly import evenly
-from sfumato.recipe import Data, Recipe, SDDProcess, in_images, merge, parse_recipe
+from sfumato.recipe import DataSection, Recipe, SDDProcess, in_images, merge, parse_recipe
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.readers import readers_of
 from sfumato.training.hardware import find_hardware, total_memory
@@ -46,7 +46,7 @@ FEW_PATIENTS = 50
 _BATCH = {"cpu": 16, "cuda": 64}
 """Images of a step, where memory and the number of cases allow them."""
 
-PLACES = {
+TRAINING_PLACES = {
     "gpu": "a GPU",
     "small": f"images of at most {SMALL_SIDE} pixels on a CPU",
     "large": f"images above {SMALL_SIDE} pixels on a CPU",
@@ -187,7 +187,7 @@ def plan_training(recipe: Recipe, pack: Pack, *, device: str) -> tuple[Recipe, l
     return parse_recipe(_chosen(raw, choices), origin="the plan"), choices
 
 
-def _refuse_other_data(data: Data, spec: Spec) -> None:
+def _refuse_other_data(data: DataSection, spec: Spec) -> None:
     """Settings of the preparation mean nothing for data that are prepared: those that differ are not passed over.
 
     Raises:
@@ -216,7 +216,7 @@ def _refuse_other_data(data: Data, spec: Spec) -> None:
         )
 
 
-def _prepared(data: Data, pack: Pack) -> list[Choice]:
+def _prepared(data: DataSection, pack: Pack) -> list[Choice]:
     """What was decided when the data were prepared, and what the size costs."""
     spec, sharp = pack.spec, pack.sharpness
     cost = [Choice("data.size", list(spec.size), f"as prepared; {sharp.told}")] if sharp and sharp.dice < 1 else []
@@ -261,7 +261,7 @@ def _network(recipe: Recipe, side: int, *, device: str) -> list[Choice]:
     place = "gpu" if device != "cpu" else "small" if side <= SMALL_SIDE else "large"
     shape = SHAPES.get(recipe.network.kind, {}).get(place, {})
     auto = {name: value for name, value in shape.items() if getattr(recipe.network, name) == "auto"}
-    return [Choice(f"network.{name}", value, f"for {PLACES[place]}") for name, value in auto.items()]
+    return [Choice(f"network.{name}", value, f"for {TRAINING_PLACES[place]}") for name, value in auto.items()]
 
 
 def _augment(recipe: Recipe, modality: str | None) -> list[Choice]:

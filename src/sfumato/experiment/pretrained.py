@@ -24,14 +24,14 @@ from sfumato.experiment.run import Run
 from sfumato.local import MARK, Names, recalled, without_paths
 from sfumato.memory import out_of_memory
 from sfumato.networks.foreign import folder as foreign
-from sfumato.networks.surgery import PLACES, Report, Signature, transplant, unnamed
+from sfumato.networks.surgery import TENSOR_PLACES, Report, Signature, transplant, unnamed
 from sfumato.networks.uncertainty import Weighted
 from sfumato.plain import ours, read_object, shaped
 from sfumato.progress import say
 from sfumato.recipe import Recipe, TaskKind, load_recipe
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.processes import rank
-from sfumato.training.weights import check_numbers
+from sfumato.training.weights import check_weight_numbers
 from sfumato.wording import counted
 
 RECORD = "init.json"
@@ -133,7 +133,7 @@ def _begun(init: str | None, task: TaskKind, run: Run) -> Start | None:
     return Start(donor.name, donor.sha256, {**words, "train": {"learning_rate": rate}})
 
 
-def start_from(run: Run, parts: Parts, recipe: Recipe, spec: Spec) -> None:
+def start_from(run: Run, parts: TrainingState, recipe: Recipe, spec: Spec) -> None:
     """Give fresh parts, averages too, the weights that their run starts from; a run without `init.json` keeps its own.
 
     Raises:
@@ -161,13 +161,13 @@ def start_from(run: Run, parts: Parts, recipe: Recipe, spec: Spec) -> None:
     if rank() == 0:
         record = {**asdict(start), **{name: _counted(names) for name, names in asdict(report).items()}}
         _write(run, record)
-        for line in told(report, donor.name):
+        for line in report_lines(report, donor.name):
             say(line)
 
 
 def _implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Report:
     own, tensors = build_signature(recipe, spec), dict(donor.tensors)
-    places = PLACES.get(recipe.network.kind)
+    places = TENSOR_PLACES.get(recipe.network.kind)
     signature = donor.signature or _guessed(tensors, own, recipe.network.kind, donor.name)
     table = f"{places.label}.weight" if places is not None else ""
     nameless = donor.config is not None or donor.signature is None
@@ -184,7 +184,7 @@ def implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Rep
     Raises:
         ModelError: nothing of it fits, its tensors are of no network, or its numbers are no weights.
     """
-    check_numbers(donor.tensors, network.state_dict(), source=donor.name)
+    check_weight_numbers(donor.tensors, network.state_dict(), source=donor.name)
     try:
         return _implant(donor, network, recipe, spec)
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
@@ -196,7 +196,7 @@ def implant(donor: Donor, network: nn.Module, recipe: Recipe, spec: Spec) -> Rep
         ) from error
 
 
-def told(report: Report, name: str) -> list[str]:
+def report_lines(report: Report, name: str) -> list[str]:
     """A report in lines for the person."""
     lines = []
     for what, names in asdict(report).items():
@@ -222,7 +222,7 @@ def _words(donor: Donor, task: TaskKind) -> dict[str, Any]:
 
 def _guessed(tensors: Mapping[str, Tensor], own: Signature, kind: str, source: str) -> Signature:
     """What goes into a network of which only the tensors are known: a model of the same task, by its shapes."""
-    places = PLACES.get(kind)
+    places = TENSOR_PLACES.get(kind)
     if places is None or not {f"{places.stem}.weight", f"{places.head}.weight"} <= tensors.keys():
         return own
     inputs, outputs = tensors[f"{places.stem}.weight"].shape[1], len(tensors[f"{places.head}.weight"])

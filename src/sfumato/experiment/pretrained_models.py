@@ -23,7 +23,7 @@ from sfumato.plain import in_form, shaped
 from sfumato.provenance import digest
 from sfumato.recipe import GaussianProcess
 from sfumato.recipe.scheduler import Words, process_words
-from sfumato.training.checkpoint import named
+from sfumato.training.checkpoint import named_checkpoint
 from sfumato.training.weights import check_weights, load_bin, load_weights
 
 
@@ -62,10 +62,10 @@ def read_donor(model: str, *, online: bool = True) -> Donor:
         ModelError: there is none, it is damaged, it is a pickle of more than tensors, or it cannot be represented.
     """
     path = Path(model)
-    beside = path.is_file() and path.name in foreign.WEIGHTS and foreign.is_folder(path.parent)
+    beside = path.is_file() and path.name in foreign.WEIGHT_FILES and foreign.is_folder(path.parent)
     if foreign.is_folder(path) or beside:
         return _diffusers(path.parent if beside else path, name=absolute(model))
-    if named(path) is not None:
+    if named_checkpoint(path) is not None:
         return _own(load_model(path), name=absolute(model))
     if path.is_file() and HEADER_KEY not in (bare := load_weights(path))[1]:
         return Donor(absolute(model), digest(path) or "", None, bare[0], None, {})

@@ -24,7 +24,7 @@ from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.process import Process
 from sfumato.errors import ModelError, UsageError, listed
 from sfumato.files import matching
-from sfumato.header import HEADER_KEY, About, Header, Measured, read_about, read_header
+from sfumato.header import HEADER_KEY, About, Header, Measured, read_about, read_model_header
 from sfumato.local import MARK, Names, found
 from sfumato.measured import keep_measured, read_measured
 from sfumato.plain import mistakes, read_object, shaped
@@ -33,8 +33,8 @@ from sfumato.recipe import Recipe, Sample, parse_recipe, read_recipe
 from sfumato.tasks.counting import count_calls
 from sfumato.tasks.pairs import Layout
 from sfumato.tasks.task import Sampler
-from sfumato.training.best import told
-from sfumato.training.checkpoint import load, marked, named, newest
+from sfumato.training.best import best_words
+from sfumato.training.checkpoint import load, marked, named_checkpoint, newest
 from sfumato.training.weights import load_weights
 
 AVERAGED = "ema.safetensors"
@@ -183,7 +183,7 @@ def complete(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors of a model to be given away, and all that is known about it: also what was measured of it."""
     file = weights_of(path)
     tensors, metadata = load_weights(file)
-    header = read_header(metadata, source=file) if HEADER_KEY in metadata else None
+    header = read_model_header(metadata, source=file) if HEADER_KEY in metadata else None
     about: dict[str, Any] = json.loads(metadata.get(HEADER_KEY, "{}"))
     sha256 = (header and header.of) or digest(file) or ""
     if measured := _measured(path, sha256, header):
@@ -272,7 +272,7 @@ def read_model(path: Path) -> ModelFile:
 
 def _words_of(file: Path) -> str:
     """What averaged weights in a checkpoint are among those of their run; empty for any other file."""
-    return told(file.parent) if file.name == AVERAGED and file.parent.parent.name == CHECKPOINTS else ""
+    return best_words(file.parent) if file.name == AVERAGED and file.parent.parent.name == CHECKPOINTS else ""
 
 
 def load_guide(words: str, model: Path, *, device: str = "cpu") -> Model:
@@ -287,7 +287,7 @@ def load_guide(words: str, model: Path, *, device: str = "cpu") -> Model:
         UsageError: the run has no such step.
     """
     pointer = Run(model).checkpoints / words
-    if re.fullmatch(r"last|best(-\w+)?", words) and named(pointer) is not None:
+    if re.fullmatch(r"last|best(-\w+)?", words) and named_checkpoint(pointer) is not None:
         return load_model(pointer, device=device)
     numbered = re.fullmatch(r"(?:step-)?(\d+)", words)
     if numbered is None:
@@ -337,7 +337,7 @@ def _meaning(model: Model) -> dict[str, Any]:
 
 def weights_of(path: Path) -> Path:
     """The file with the averaged weights of a run, a checkpoint, a file like `checkpoints/best` or a model."""
-    checkpoint = named(path)
+    checkpoint = named_checkpoint(path)
     if checkpoint is not None:
         return load(checkpoint).path / AVERAGED
     return Run(path).weights() if path.is_dir() else path
@@ -448,4 +448,4 @@ class Run:
         if not self.model.is_file():
             return False
         _, metadata = load_weights(self.model)
-        return read_header(metadata, source=self.model).of == digest(weights)
+        return read_model_header(metadata, source=self.model).of == digest(weights)

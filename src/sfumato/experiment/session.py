@@ -12,7 +12,7 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
 from sfumato.errors import Stopped
 from sfumato.experiment.journal import Journal
-from sfumato.experiment.pictures import spared
+from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.run import Run
 from sfumato.experiment.training_log import Pace, ended, judged, validated
 from sfumato.header import header
@@ -24,12 +24,12 @@ from sfumato.reporting.figures import grid, overlay
 from sfumato.tasks.segment import Segment
 from sfumato.tasks.task import Shown, Task
 from sfumato.training.averages import keep_average
-from sfumato.training.best import Other, judge, names_of
+from sfumato.training.best import Other, best_files, judge
 from sfumato.training.cadence import Cadence, Clock, Shares
 from sfumato.training.checkpoint import mark, save
 from sfumato.training.log import Log, read_log
-from sfumato.training.loop import Diverged, Progress, train
-from sfumato.training.parts import Parts
+from sfumato.training.loop import Diverged, Progress, training_loop
+from sfumato.training.parts import TrainingState
 from sfumato.training.processes import any_of, rank, wait_for_all
 from sfumato.training.shard import is_sharded
 from sfumato.training.signals import signals_to_stop
@@ -75,7 +75,7 @@ class Session:
     recipe: Recipe
     run: Run
     pack: Pack
-    parts: Parts
+    parts: TrainingState
     task: Task
     device: str
     tracking: Tracking
@@ -167,7 +167,7 @@ class Session:
         stream = build_stream(self.recipe, self.pack.rows("train"))
         settings = build_settings(self.recipe, device=self.device)
         try:
-            yield from train(
+            yield from training_loop(
                 self.parts, self.task.loss, stream, until=build_until(self.recipe), settings=settings, stopping=stopped
             )
         except Diverged:
@@ -215,7 +215,7 @@ class Session:
 
     def _mark_best(self) -> None:
         """Let `checkpoints/best` and the like name their checkpoints; also after a kill between saving and naming."""
-        for name, step in names_of(self.parts.best).items() if rank() == 0 else ():
+        for name, step in best_files(self.parts.best).items() if rank() == 0 else ():
             best = self.run.checkpoints / f"step-{step:08d}"
             if best.is_dir():
                 mark(self.run.checkpoints, name, best)
@@ -291,7 +291,7 @@ class Session:
             self.journal.say(f"after {self.parts.step} steps: {warning}", "WARNING")
             self._log({"kind": "warning", "about": _PICTURE, "step": self.parts.step, "text": warning})
 
-        with spared("a preview", tell=tell):
+        with spared_picture("a preview", tell=tell):
             self._draw_picture()
 
     def _draw_picture(self) -> None:

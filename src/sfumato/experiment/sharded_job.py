@@ -25,7 +25,7 @@ from sfumato.errors import UsageError, listed
 from sfumato.experiment.claim import Claim, home_of, resolved
 from sfumato.experiment.output_folder import claim_output
 from sfumato.files import append_to, matching, matching_below, read_file
-from sfumato.local import plain, token
+from sfumato.local import plain_path, token
 from sfumato.lock import FolderLock
 from sfumato.plain import in_form, ours, parse_json, read_object
 from sfumato.progress import say
@@ -34,7 +34,7 @@ from sfumato.shortage import shortages_told
 from sfumato.training.launch import adopt_slurm, started_rank, started_world
 from sfumato.training.signals import going_on_later
 
-Facts = Mapping[str, Any]
+ItemFacts = Mapping[str, Any]
 """What is kept of a finished item for the tables at the end; plain data."""
 
 ASKED, LEDGER = "asked.json", "done.jsonl"
@@ -85,7 +85,7 @@ def asked_by(flags: Mapping[str, object], **resolved: object) -> dict[str, objec
         **resolved: what they became, such as the hash of the model in place of its path.
     """
     given = {name: value for name, value in {**flags, **resolved}.items() if name not in ONLY_HOW}
-    paths = {name: token(plain(value)) for name, value in given.items() if isinstance(value, Path)}
+    paths = {name: token(plain_path(value)) for name, value in given.items() if isinstance(value, Path)}
     return {name.rstrip("_").replace("_", "-"): value for name, value in (given | paths).items()}
 
 
@@ -100,7 +100,7 @@ class Finished(NamedTuple):
 
     files: Path
     aside: Path
-    facts: list[Facts]
+    facts: list[ItemFacts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,7 +164,7 @@ class Work:
         """Whether the output is there and was made by the same command."""
         return not self.place.exists() and _text(read_provenance(self.out).get("asked")) == _text(self.asked)
 
-    def finished(self) -> dict[str, Facts]:
+    def finished(self) -> dict[str, ItemFacts]:
         """What the ledgers of all shards know, by item."""
         return _finished(self.place)
 
@@ -278,8 +278,8 @@ def _words(place: Path) -> Iterator[Path]:
     return (file for shard in matching(place, "*-of-*") for file in matching(shard, ASKED))
 
 
-def _finished(place: Path) -> dict[str, Facts]:
-    finished: dict[str, Facts] = {}
+def _finished(place: Path) -> dict[str, ItemFacts]:
+    finished: dict[str, ItemFacts] = {}
     for ledger in (file for shard in matching(place, "*-of-*") for file in matching(shard, LEDGER)):
         with in_form(ours(ledger)):
             for facts in (parse_json(line, ours(ledger)) for line in _whole_lines(ledger)):

@@ -26,7 +26,7 @@ from sfumato.experiment.run import Run, write_recipe
 from sfumato.experiment.session import Session, Validation
 from sfumato.experiment.source import find_to_read
 from sfumato.experiment.training_log import tell_hardware, tell_network, tell_start, tell_trackers
-from sfumato.local import FILE as LOCAL
+from sfumato.local import LOCAL_FILE as LOCAL
 from sfumato.local import MARK, found, paths_in
 from sfumato.lock import FolderLock
 from sfumato.progress import say
@@ -35,7 +35,7 @@ from sfumato.recipe import LENGTHS, Recipe, public_words
 from sfumato.training.checkpoint import newest
 from sfumato.training.hardware import set_up
 from sfumato.training.launch import cause_of
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.processes import is_first_here, own_device, rank, wait_for_all
 from sfumato.training.track import Tracking
 
@@ -67,7 +67,7 @@ def training(
     dataset, choices = prepared(source, wanted, run.folder)
     pack = Pack.open(dataset)
     _check_task(wanted, pack, dataset)
-    recipe, more = plan_training(wanted, pack, device=kind_of(own_device()))
+    recipe, more = plan_training(wanted, pack, device=device_kind(own_device()))
     if run.exists():
         _check_same(run, recipe)
         if is_first_here():
@@ -162,7 +162,7 @@ def work_on(recipe: Recipe, run: Run, pack: Pack) -> Generator[Validation, None,
             return (yield from session.work())
 
 
-def _go_on(run: Run, recipe: Recipe, pack: Pack, parts: Parts, journal: Journal) -> None:
+def _go_on(run: Run, recipe: Recipe, pack: Pack, parts: TrainingState, journal: Journal) -> None:
     """Bring fresh parts to where the run is: its newest good checkpoint, or its beginning."""
     checkpoint = newest(run.checkpoints)
     tell_start(journal, run, recipe, pack, anew=checkpoint is None)
@@ -192,7 +192,7 @@ def _ends_told(journal: Journal) -> Iterator[None]:
         raise
 
 
-def kind_of(device: str) -> str:
+def device_kind(device: str) -> str:
     """`cuda` of `cuda:1`."""
     return device.partition(":")[0]
 

@@ -22,12 +22,12 @@ from sfumato.experiment.journal import Journal
 from sfumato.experiment.plan import Choice
 from sfumato.experiment.run import TWIN, Run
 from sfumato.local import Names, portable
-from sfumato.metrics.table import TABLE, heading, is_better_lower, spelt_out
+from sfumato.metrics.table import METRIC_TABLE, heading, is_better_lower, spelt_out
 from sfumato.plain import in_form, ours, read_list
 from sfumato.recipe import Recipe, Track
 from sfumato.training.hardware import find_hardware, in_use
 from sfumato.training.loop import Progress
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.processes import rank, world
 from sfumato.training.speed import free_memory, peak_memory
 from sfumato.wording import counted
@@ -78,7 +78,7 @@ def tell_trackers(journal: Journal, track: Track) -> None:
         journal.say(f"numbers of this run go to MLflow at {where}, experiment {track.mlflow}")
 
 
-def tell_hardware(journal: Journal, run: Run, recipe: Recipe, parts: Parts, *, device: str) -> None:
+def tell_hardware(journal: Journal, run: Run, recipe: Recipe, parts: TrainingState, *, device: str) -> None:
     """Say what the run works on, and add it to RUN/hardware.json: one entry for each start."""
     if rank() > 0:
         return
@@ -139,7 +139,7 @@ def validated(scores: Mapping[str, float], step: int, *, best: bool) -> str:
     return f"validation after {counted(step, 'step')}: {numbers}{' (the best so far)' * best}"
 
 
-def ended(run: Run, recipe: Recipe, parts: Parts, *, patient: bool) -> str:
+def ended(run: Run, recipe: Recipe, parts: TrainingState, *, patient: bool) -> str:
     """What was trained, how long, and what ended it before its number of steps.
 
     Args:
@@ -173,7 +173,7 @@ def judged(run: Run, best: Mapping[str, Any], *, cases: int, control: str) -> st
     if "step" not in best:
         return "no validation gave a number; the weights are the last ones"
     metric = best.get("metric", "score")
-    higher = metric in TABLE and not is_better_lower(metric)
+    higher = metric in METRIC_TABLE and not is_better_lower(metric)
     value, most = (best["score"], "best") if higher else (-best["score"], "lowest")
     sentence = (
         f"{most} {_called(metric)} on {counted(cases, 'validation case')}: {value:.4g}"

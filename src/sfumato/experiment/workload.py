@@ -34,8 +34,8 @@ from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import Sampler, batch_noise
 from sfumato.training.adversary import DISCRIMINATOR
 from sfumato.training.hardware import set_up
-from sfumato.training.loop import Settings, Until, train
-from sfumato.training.parts import Parts
+from sfumato.training.loop import TrainingSettings, Until, training_loop
+from sfumato.training.parts import TrainingState
 from sfumato.training.precision import autocast
 from sfumato.training.speed import kept_bytes, peak_memory
 from sfumato.training.stream import Batch, Stream
@@ -58,10 +58,10 @@ class Workload:
     recipe: Recipe
     pack: Pack
     device: torch.device
-    parts: Parts
+    parts: TrainingState
     task: Segment | Synthesise
     stream: Stream
-    settings: Settings
+    settings: TrainingSettings
 
     def pieces(self) -> list[Batch]:
         """The pieces of the next step."""
@@ -78,12 +78,12 @@ class Workload:
         """What varies them."""
         noise, how = batch_noise(self.task.seed, batch, str(self.device)), self.task.augment
         if isinstance(how, Ranges):
-            return augment.apply(images, masks, augment.draw(how, noise, images))
+            return augment.apply(images, masks, augment.draw_parameters(how, noise, images))
         height, width = images.shape[-2:]
-        done = nonleaking.decide(nonleaking.draw(noise), how, height=height, width=width)
+        done = nonleaking.decide_parameters(nonleaking.draw_numbers(noise), how, height=height, width=width)
         classes = len(self.pack.spec.mask_classes)
         moved = None if masks is None else nonleaking.apply_to_masks(masks, done, classes=classes)
-        return nonleaking.apply(images, done), moved
+        return nonleaking.apply_non_leaking(images, done), moved
 
     def forward(self, batch: Batch) -> torch.Tensor:
         """What is minimised, of a piece; loading and augmentation come with it."""
@@ -96,7 +96,7 @@ class Workload:
         """What is timed: a step, and each of its parts on the pieces of the next step."""
         parts, batch = self.parts, self.stream.batch
         endless = Until(steps=2**31)
-        steps = train(parts, self.task.loss, self.stream, until=endless, settings=self.settings)
+        steps = training_loop(parts, self.task.loss, self.stream, until=endless, settings=self.settings)
         loaded: list[tuple[Batch, torch.Tensor, torch.Tensor | None]] = []
         losses: list[torch.Tensor] = []
 
@@ -175,7 +175,7 @@ class Workload:
         if isinstance(self.task, Synthesise):
             wanted = [Wanted(k, classes[k % len(classes)] if classes else None, k) for k in range(at_once)]
             return lambda: make_steps(model, sampler, wanted, guidance=model.guidance())
-        train = self.pack.rows("train")
+        train = self.pack.rows("training_loop")
         images = self.pack.images([train[k % len(train)] for k in range(at_once)], str(self.device))
         return lambda: draw_masks(
             model.process, model.network, sampler, images, len(model.spec.mask_classes), seeds=range(at_once)

@@ -28,7 +28,7 @@ from sfumato.metrics.interval import Interval, share_interval
 Truth = Integer[np.ndarray, " n"]
 """The class index of each case."""
 
-Weights = Float[np.ndarray, "b n"]
+CaseWeights = Float[np.ndarray, "b n"]
 """How often each case counts; one row for each time that something is computed."""
 
 Confusion = Shaped[np.ndarray, "k k"]
@@ -91,7 +91,7 @@ def balanced(confusion: Confusion) -> Interval:
     return Interval(value, low, high, level=shares[0].level, cases=round(float(confusion.sum())))
 
 
-def balanced_accuracy(predicted: Truth, truth: Truth, weights: Weights) -> Float[np.ndarray, " b"]:
+def balanced_accuracy(predicted: Truth, truth: Truth, weights: CaseWeights) -> Float[np.ndarray, " b"]:
     """(3) over the classes that occur, for each row of weights; nan where one of them has no weight."""
     member = (truth[:, None] == np.unique(truth)).astype(np.float64)
     right = member * (predicted == truth)[:, None]
@@ -100,7 +100,7 @@ def balanced_accuracy(predicted: Truth, truth: Truth, weights: Weights) -> Float
     return value
 
 
-def auroc(scores: Float[np.ndarray, "n k"], truth: Truth, weights: Weights) -> Float[np.ndarray, " b"]:
+def auroc(scores: Float[np.ndarray, "n k"], truth: Truth, weights: CaseWeights) -> Float[np.ndarray, " b"]:
     """The area under the ROC curve for each row of weights; nan where a class that occurs, or its rest, has no weight.
 
     Args:

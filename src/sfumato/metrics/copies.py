@@ -62,7 +62,7 @@ NEXT = 4
 SOFT = 1e-4
 """Added to their distance in equation (3): what rounding leaves of 0."""
 
-BLOCK = 256
+QUERIES_AT_ONCE = 256
 """Queries at a time on the coarse grid."""
 
 WINDOWS, WINDOWS_ON_GPU = 2**22, 2**27
@@ -154,9 +154,9 @@ def nearest(
     poses = _poses(angles, flips=flips, turns=turns, square=references.shape[2] == references.shape[3])
     search = _Search(references.to(device), margin, poses, min(shortlist, usable))
     found = []
-    for start in range(0, len(queries), BLOCK):
-        block = queries[start : start + BLOCK].to(device)
-        found.append(search.of(block, exclude=None if exclude is None else exclude[start : start + BLOCK]))
+    for start in range(0, len(queries), QUERIES_AT_ONCE):
+        block = queries[start : start + QUERIES_AT_ONCE].to(device)
+        found.append(search.of(block, exclude=None if exclude is None else exclude[start : start + QUERIES_AT_ONCE]))
     return _joined(found, poses, margin)
 
 

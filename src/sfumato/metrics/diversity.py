@@ -25,7 +25,7 @@ from torch.nn import functional
 from sfumato.metrics.interval import Estimate, mean_interval
 from sfumato.typing import Data, PerItem
 
-WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales, the finest first (Wang et al. 2003, section 3.2)."""
 
 WINDOW, WIDTH = 11, 1.5
@@ -37,7 +37,7 @@ STABILISERS = (0.01**2, 0.03**2)
 _PAIRS = 256
 """Pairs of images compared at once."""
 
-SPLITS = 10
+INCEPTION_SPLITS = 10
 """Parts over which the inception score is averaged, as in its paper."""
 
 _ALIKE = 0.998
@@ -53,14 +53,14 @@ def scales_of(height: int, width: int) -> tuple[int, int]:
     """How many scales fit an image, and the side of the window."""
     side = min(height, width)
     window = min(WINDOW, side - 1 + side % 2)
-    fitting = [count for count in range(1, len(WEIGHTS) + 1) if side >= window * 2 ** (count - 1)]
+    fitting = [count for count in range(1, len(SCALE_WEIGHTS) + 1) if side >= window * 2 ** (count - 1)]
     return fitting[-1], window
 
 
 def ms_ssim(x: Data, y: Data) -> PerItem:
     """Similarity of each pair of images (b, c, h, w) in [0, 1], equation (1): 1 for equal ones."""
     scales, window = scales_of(*x.shape[2:])
-    weights = np.asarray(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
+    weights = np.asarray(SCALE_WEIGHTS[:scales]) / sum(SCALE_WEIGHTS[:scales])
     product = torch.ones(len(x), device=x.device)
     for weight in weights[:-1].tolist():
         product = product * _similarity(x, y, window).contrast.clamp(min=0) ** weight
@@ -96,7 +96,9 @@ def alike(images: Data) -> Bool[np.ndarray, "n n"]:
     return found
 
 
-def inception_score(probabilities: Float[np.ndarray, "n classes"], *, splits: int = SPLITS, seed: int = 0) -> Estimate:
+def inception_score(
+    probabilities: Float[np.ndarray, "n classes"], *, splits: int = INCEPTION_SPLITS, seed: int = 0
+) -> Estimate:
     """Equation (3), mean over parts of the shuffled set, with the interval of that mean.
 
     Raises:

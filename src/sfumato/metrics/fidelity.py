@@ -79,7 +79,7 @@ def kid_interval(x: Features, y: _Others, *, seed: int) -> Estimate:
 def frechet(x: Features, y: _Others) -> float:
     """Fréchet distance with the sample covariances (n - 1): equation (2), or (3) where that is shorter."""
     if max(len(x), len(y)) >= x.shape[1] or min(len(x), len(y)) < 2:
-        return frechet_moments(moments(x), moments(y))
+        return frechet_moments(feature_moments(x), feature_moments(y))
     wide = [side.astype(np.float64) for side in (x, y)]
     gap = float(((wide[0].mean(0) - wide[1].mean(0)) ** 2).sum())
     left, right = ((side - side.mean(0)) / np.sqrt(len(side) - 1) for side in wide)
@@ -101,7 +101,7 @@ def frechet_moments(x: Moments, y: Moments) -> float:
     return float(gap + np.trace(x.covariance) + np.trace(y.covariance) - 2 * overlap)
 
 
-def moments(features: Features) -> Moments:
+def feature_moments(features: Features) -> Moments:
     """Mean and sample covariance of features."""
     wide = features.astype(np.float64)
     return Moments(wide.mean(0), np.atleast_2d(np.cov(wide, rowvar=False)))

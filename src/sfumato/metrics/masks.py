@@ -22,9 +22,9 @@ import numpy as np
 from jaxtyping import Bool, Integer
 from scipy import ndimage
 
-from sfumato.metrics.overlap import Classes, Counts, Index, confusion
-from sfumato.metrics.surface import Mask, Pair
-from sfumato.metrics.table import SCORES, TABLE, OfCounts, OfPair
+from sfumato.metrics.overlap import Classes, Counts, IndexMask, confusion
+from sfumato.metrics.surface import Mask, MaskPair
+from sfumato.metrics.table import METRIC_TABLE, SCORES, OfCounts, OfPair
 
 Empty = Literal["one", "nan", "nnunet"]
 """What counts where a mask is empty."""
@@ -32,7 +32,7 @@ Empty = Literal["one", "nan", "nnunet"]
 METRICS = tuple(SCORES)
 """The names of all scores."""
 
-DISTANCES = tuple(name for name in METRICS if TABLE[name].unit == "length")
+DISTANCES = tuple(name for name in METRICS if METRIC_TABLE[name].unit == "length")
 """Scores in the unit of the spacing; smaller is better."""
 
 _Count = Integer[np.ndarray, " foreground"]
@@ -67,8 +67,8 @@ class MaskScores(NamedTuple):
 
 
 def score_masks(
-    prediction: Index,
-    reference: Index,
+    prediction: IndexMask,
+    reference: IndexMask,
     *,
     classes: int,
     spacing: Sequence[float] | None = None,
@@ -108,7 +108,7 @@ def score_masks(
         values[name] = _where_empty(of, in_prediction | in_reference, penalised, diagonal=diagonal)
     if comparing:
         for label, ours, theirs in _pairs(prediction, reference, in_prediction & in_reference, where=where):
-            pair = Pair(ours, theirs, spacing=size, tolerance=tolerance)
+            pair = MaskPair(ours, theirs, spacing=size, tolerance=tolerance)
             for name, of in comparing.items():
                 values[name][label - 1] = of.score(pair)
     undefined = (pixels == 0) | ((empty != "one") & ~in_prediction & ~in_reference)
@@ -160,7 +160,7 @@ def _where_empty(of: OfPair, present: _Flag, penalised: _Flag, *, diagonal: floa
 
 
 def _pairs(
-    prediction: Index, reference: Index, present: _Flag, *, where: Bool[np.ndarray, "..."] | None
+    prediction: IndexMask, reference: IndexMask, present: _Flag, *, where: Bool[np.ndarray, "..."] | None
 ) -> Iterator[tuple[int, Mask, Mask]]:
     """Both masks of each class that both have, cut to the box that holds them."""
     if where is not None:

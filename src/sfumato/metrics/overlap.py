@@ -29,7 +29,7 @@ from sfumato.errors import DataError
 Classes = Float[np.ndarray, " foreground"]
 """One number for each foreground class: classes 1, 2, ... in this order."""
 
-Index = Integer[np.ndarray, "..."]
+IndexMask = Integer[np.ndarray, "..."]
 """A mask: the class index of each pixel, any number of dimensions."""
 
 
@@ -109,7 +109,7 @@ class _Summary(NamedTuple):
     false_alarms: int
 
 
-def overlap(prediction: Index, reference: Index, *, classes: int, case: str = "this case") -> _Overlap:
+def overlap(prediction: IndexMask, reference: IndexMask, *, classes: int, case: str = "this case") -> _Overlap:
     """Overlap of a predicted mask with its reference, for each foreground class.
 
     Args:
@@ -162,8 +162,8 @@ def relative_volume_difference(counts: Counts) -> Classes:
 
 
 def confusion(
-    prediction: Index,
-    reference: Index,
+    prediction: IndexMask,
+    reference: IndexMask,
     *,
     classes: int,
     where: Bool[np.ndarray, "..."] | None = None,
@@ -199,7 +199,7 @@ def ratio(
     return value
 
 
-def summarise(cases: Sequence[_Overlap]) -> tuple[_Summary, ...]:
+def summarise_overlap(cases: Sequence[_Overlap]) -> tuple[_Summary, ...]:
     """Means, presence and counts over cases, one `_Summary` for each foreground class.
 
     Raises:
@@ -239,7 +239,7 @@ def _mean(values: Float[np.ndarray, " n"] | Bool[np.ndarray, " n"]) -> float:
     return float(values.mean()) if len(values) else float("nan")
 
 
-def _check_shape(mask: Index | Bool[np.ndarray, "..."], reference: Index, *, what: str) -> None:
+def _check_shape(mask: IndexMask | Bool[np.ndarray, "..."], reference: IndexMask, *, what: str) -> None:
     if mask.shape != reference.shape:
         raise DataError(
             f"{what} has shape {mask.shape}, the reference {reference.shape}",
@@ -249,7 +249,7 @@ def _check_shape(mask: Index | Bool[np.ndarray, "..."], reference: Index, *, wha
         )
 
 
-def _check_values(mask: Index, *, classes: int, what: str) -> None:
+def _check_values(mask: IndexMask, *, classes: int, what: str) -> None:
     if mask.size and (mask.min() < 0 or mask.max() >= classes):
         found = ", ".join(map(str, np.unique(mask)[:8]))
         raise DataError(

@@ -51,7 +51,7 @@ class Distances(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Pair:
+class MaskPair:
     """Two masks of a class that both have, cut to the box that holds them: what a score of outlines is given.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from sfumato.metrics import overlap, surface
 from sfumato.metrics.overlap import Classes, Counts
-from sfumato.metrics.surface import Pair
+from sfumato.metrics.surface import MaskPair
 
 _Subject = Literal[
     "masks", "mask summaries", "case", "doubt", "order", "prediction", "classifier", "images", "training"
@@ -56,7 +56,7 @@ class OfPair:
         one: what counts where one of the two has it; None: the diagonal of the image, the worst distance there is.
     """
 
-    score: Callable[[Pair], float]
+    score: Callable[[MaskPair], float]
     neither: float
     one: float | None
 
@@ -92,7 +92,7 @@ class Metric:
     score: OfCounts | OfPair | None = None
 
 
-TABLE: Mapping[str, Metric] = {
+METRIC_TABLE: Mapping[str, Metric] = {
     "dice": Metric(
         of="masks",
         title="Dice",
@@ -192,19 +192,19 @@ TABLE: Mapping[str, Metric] = {
         of="mask summaries",
         better="higher",
         meaning="Dice over the cases that do have the object: healthy cases cannot lift it.",
-        where="evaluation.masks.summary.summarise",
+        where="evaluation.masks.summary.summarise_evaluation",
     ),
     "iou_in_reference": Metric(
         of="mask summaries",
         better="higher",
         meaning="IoU over the cases that do have the object.",
-        where="metrics.overlap.summarise",
+        where="metrics.overlap.summarise_overlap",
     ),
     "dice_nnunet": Metric(
         of="mask summaries",
         better="higher",
         meaning="Dice without the cases where both masks are empty, as nnU-Net reports it.",
-        where="evaluation.masks.summary.summarise",
+        where="evaluation.masks.summary.summarise_evaluation",
     ),
     "presence_sensitivity": Metric(
         of="mask summaries",
@@ -512,33 +512,35 @@ TABLE: Mapping[str, Metric] = {
 
 def heading(name: str) -> str:
     """The name of a number as a person writes it."""
-    known = TABLE.get(name.lower())
+    known = METRIC_TABLE.get(name.lower())
     return name.replace("_", " ") if known is None or not known.title else known.title
 
 
 def spelt_out(name: str) -> str:
     """What a sentence calls a number that is named for the first time."""
-    known = TABLE.get(name.lower())
+    known = METRIC_TABLE.get(name.lower())
     return heading(name) if known is None or not known.words else known.words
 
 
 def is_better_lower(name: str) -> bool:
     """Whether the lower one of two numbers of this name is the better."""
-    return TABLE[name].better == "lower"
+    return METRIC_TABLE[name].better == "lower"
 
 
-def names_of(subject: _Subject) -> tuple[str, ...]:
+def metrics_of(subject: _Subject) -> tuple[str, ...]:
     """The numbers about a subject, in the order of the table."""
-    return tuple(name for name, metric in TABLE.items() if metric.of == subject)
+    return tuple(name for name, metric in METRIC_TABLE.items() if metric.of == subject)
 
 
-SCORES: Mapping[str, OfCounts | OfPair] = {name: each.score for name, each in TABLE.items() if each.score is not None}
+SCORES: Mapping[str, OfCounts | OfPair] = {
+    name: each.score for name, each in METRIC_TABLE.items() if each.score is not None
+}
 """How each score of masks is computed."""
 
 _GROUPS = ("Overlap", "Outline", "Size", "Calibration", "Uncertainty", "Readers")
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    group: tuple(name for name, metric in TABLE.items() if metric.group == group) for group in _GROUPS
+    group: tuple(name for name, metric in METRIC_TABLE.items() if metric.group == group) for group in _GROUPS
 }
 """Scores of masks by the question that they answer, in the order in which they are shown."""
 

@@ -14,7 +14,16 @@ from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
 from sfumato.networks.blocks import Dimensions, crop, pad_to_multiple, remember, with_image
 from sfumato.networks.embedding import Embedding
-from sfumato.networks.tokens import Block, Everywhere, Head, Modulations, gather, initialise, positions, spread
+from sfumato.networks.tokens import (
+    Everywhere,
+    Head,
+    Modulations,
+    TransformerBlock,
+    gather_tokens,
+    initialise,
+    positions,
+    spread_tokens,
+)
 from sfumato.typing import Data, PerItem
 
 _FEATURES = 256
@@ -66,7 +75,9 @@ class DiT(nn.Module):
         self.channels_condition = channels_condition
         self.embed = Embedding(features=_FEATURES, width=width, classes=classes, augment_labels=augment_labels)
         self.enter = nn.Linear((channels_in + channels_condition) * patch**dimensions, width)
-        self.blocks = nn.ModuleList(Block(width, Everywhere(width, head_channels=head_channels)) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            TransformerBlock(width, Everywhere(width, head_channels=head_channels)) for _ in range(depth)
+        )
         initialise(self.blocks)
         self.head = Head(width, channels_out * patch**dimensions)
         self.modulate = Modulations(width, self)
@@ -88,8 +99,8 @@ class DiT(nn.Module):
         size = x.shape[2:]
         *modulations, last = self.modulate(self.embed(level, condition))
         x = pad_to_multiple(with_image(x, condition, channels=self.channels_condition), self.patch)
-        h = self.enter(gather(x.movedim(1, -1), self.patch))
+        h = self.enter(gather_tokens(x.movedim(1, -1), self.patch))
         h = h + positions(h.shape[1:-1], width=self.width, like=h)
         for block, modulation in zip(self.blocks.children(), modulations, strict=True):
             h = remember(block, modulation, h, recompute=self.recompute)
-        return crop(spread(self.head(last, h), self.patch).movedim(-1, 1), size)
+        return crop(spread_tokens(self.head(last, h), self.patch).movedim(-1, 1), size)

@@ -43,8 +43,8 @@ from sfumato.networks.blocks import (
 )
 from sfumato.networks.embedding import RandomFourier, labels_or_none, refuse_unknown
 from sfumato.networks.normalisation import largest_divisor, per_channel
-from sfumato.networks.skeleton import Place, Skeleton
-from sfumato.networks.unet import Plan
+from sfumato.networks.skeleton import Skeleton, StageSpec
+from sfumato.networks.unet import UNetSizes
 from sfumato.typing import Data, PerItem
 
 SILU = 0.596
@@ -80,7 +80,7 @@ def pixel_norm(x: Data) -> Data:
     return unit(x.movedim(1, -1)).movedim(-1, 1)
 
 
-def join(x: Data, skip: Float[Tensor, "b more *space"]) -> Float[Tensor, "b both *space"]:
+def join_skip(x: Data, skip: Float[Tensor, "b more *space"]) -> Float[Tensor, "b both *space"]:
     """Equation (4)."""
     both = x.shape[1] + skip.shape[1]
     parts = (part if 2 * part.shape[1] == both else part * math.sqrt(both / (2 * part.shape[1])) for part in (x, skip))
@@ -196,7 +196,7 @@ class MagnitudeStage(nn.Module):
         plan: measures of the network.
     """
 
-    def __init__(self, place: Place, *, plan: Plan) -> None:
+    def __init__(self, place: StageSpec, *, plan: UNetSizes) -> None:
         super().__init__()
         self.size, self.encoder = place.size, place.side == "encoder"
         received, width = place.channels_in + place.channels_skip, place.channels_out
@@ -215,7 +215,7 @@ class MagnitudeStage(nn.Module):
 
     def forward(self, modulation: Tensor, x: Tensor, skip: Tensor | None = None) -> Tensor:
         """The features after this stage."""
-        x = self._resized(x if skip is None else join(x, skip))
+        x = self._resized(x if skip is None else join_skip(x, skip))
         shortcut = x if self.shortcut is None else self.shortcut(x)
         if self.encoder:
             x = shortcut = pixel_norm(shortcut)
@@ -273,7 +273,7 @@ class MagnitudeUNet(nn.Module):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        plan = Plan(
+        plan = UNetSizes(
             widths=tuple(channels * multiplier for multiplier in multipliers),
             blocks=blocks,
             attention=tuple(attention),

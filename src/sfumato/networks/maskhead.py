@@ -38,7 +38,7 @@ from sfumato.networks.blocks import (
 )
 from sfumato.networks.embedding import Embedding
 from sfumato.networks.tokens import CrossAttention, SelfAttention, feed_forward, positions
-from sfumato.networks.unet import Encoder, Plan
+from sfumato.networks.unet import Encoder, UNetSizes
 from sfumato.typing import Data, PerItem
 
 
@@ -71,7 +71,7 @@ class PixelDecoder(nn.Module):
         plan: measures of the encoder.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: UNetSizes) -> None:
         super().__init__()
         self.recompute = plan.recompute
         deepest = len(plan.widths) - 1
@@ -158,7 +158,7 @@ class MaskHead(nn.Module):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        plan = Plan(
+        plan = UNetSizes(
             widths=tuple(channels * multiplier for multiplier in multipliers),
             blocks=blocks,
             attention=(),

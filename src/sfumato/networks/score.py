@@ -42,8 +42,8 @@ from sfumato.networks.blocks import (
 )
 from sfumato.networks.embedding import Embedding, Fourier, RandomFourier
 from sfumato.networks.normalisation import Normalisation, per_channel
-from sfumato.networks.skeleton import Place, Skeleton
-from sfumato.networks.unet import Plan
+from sfumato.networks.skeleton import Skeleton, StageSpec
+from sfumato.networks.unet import UNetSizes
 from sfumato.typing import Data, PerItem
 
 
@@ -139,7 +139,7 @@ class ScoreStage(nn.Module):
         design: the network's design.
     """
 
-    def __init__(self, place: Place, *, plan: Plan, design: Design) -> None:
+    def __init__(self, place: StageSpec, *, plan: UNetSizes, design: Design) -> None:
         super().__init__()
         inputs = [channels for channels in (place.channels_in, place.channels_skip) if channels]
         width, resampled = place.channels_out, place.size != "same"
@@ -193,7 +193,7 @@ class Rung(nn.Module):
         design: the network's design.
     """
 
-    def __init__(self, channels_in: int, channels_out: int, *, plan: Plan, design: Design) -> None:
+    def __init__(self, channels_in: int, channels_out: int, *, plan: UNetSizes, design: Design) -> None:
         super().__init__()
         self.scale = design.scale
         margin = int(design.smooth)
@@ -246,7 +246,7 @@ class ScoreUNet(nn.Module):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        plan = Plan(
+        plan = UNetSizes(
             widths=tuple(channels * multiplier for multiplier in multipliers),
             blocks=blocks,
             attention=tuple(attention),

@@ -5,7 +5,7 @@
               level L: (blocks + 1) x stage with a skip;  every further level: a doubling stage, (blocks + 1) x the same
 
 Skips are the stem's output and that of every stage of the encoder: one for each stage with a skip. What a stage is, the
-network says; it is made from its `Place` and called as `stage(modulation, x)` or `stage(modulation, x, skip)`.
+network says; it is made from its `StageSpec` and called as `stage(modulation, x)` or `stage(modulation, x, skip)`.
 (Song et al. 2021, Dhariwal & Nichol 2021, Karras et al. 2022 and 2024)
 """
 
@@ -16,11 +16,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from sfumato.networks.blocks import remember
-from sfumato.networks.unet import Plan
+from sfumato.networks.unet import UNetSizes
 from sfumato.typing import Data
 
 
-class Place(NamedTuple):
+class StageSpec(NamedTuple):
     """Where a stage stands.
 
     Attributes:
@@ -40,23 +40,23 @@ class Place(NamedTuple):
     attention: bool = False
 
 
-Make = Callable[[Place], nn.Module]
+Make = Callable[[StageSpec], nn.Module]
 """Makes the stage of a place."""
 
 
-def encoder(plan: Plan, *, stem: int) -> list[Place]:
+def encoder(plan: UNetSizes, *, stem: int) -> list[StageSpec]:
     """The encoder's places, from full resolution down, behind a stem of so many channels."""
     places, before = [], stem
     for level, width in enumerate(plan.widths):
         if level > 0:
-            places.append(Place(before, before, size="half"))
+            places.append(StageSpec(before, before, size="half"))
         for _ in range(plan.blocks):
-            places.append(Place(before, width, attention=level in plan.attention))
+            places.append(StageSpec(before, width, attention=level in plan.attention))
             before = width
     return places
 
 
-def decoder(plan: Plan, *, stem: int, attention: Literal["last", "every"]) -> list[Place]:
+def decoder(plan: UNetSizes, *, stem: int, attention: Literal["last", "every"]) -> list[StageSpec]:
     """The decoder's places, bottleneck first.
 
     Args:
@@ -66,13 +66,13 @@ def decoder(plan: Plan, *, stem: int, attention: Literal["last", "every"]) -> li
     """
     skips = [stem, *(place.channels_out for place in encoder(plan, stem=stem))]
     before, deepest = plan.widths[-1], len(plan.widths) - 1
-    places = [Place(before, before, side="decoder", attention=True), Place(before, before, side="decoder")]
+    places = [StageSpec(before, before, side="decoder", attention=True), StageSpec(before, before, side="decoder")]
     for level in reversed(range(len(plan.widths))):
         if level < deepest:
-            places.append(Place(before, before, side="decoder", size="double"))
+            places.append(StageSpec(before, before, side="decoder", size="double"))
         for index in range(plan.blocks + 1):
             wished = level in plan.attention and (attention == "every" or index == plan.blocks)
-            places.append(Place(before, plan.widths[level], skips.pop(), side="decoder", attention=wished))
+            places.append(StageSpec(before, plan.widths[level], skips.pop(), side="decoder", attention=wished))
             before = plan.widths[level]
     return places
 
@@ -91,7 +91,7 @@ class Skeleton(nn.Module):
 
     def __init__(
         self,
-        plan: Plan,
+        plan: UNetSizes,
         make: Make,
         *,
         stem: int,

@@ -71,7 +71,7 @@ class _Places(NamedTuple):
 
 _OURS = _Places("stem", "head", "embed.label", "embed.leave", "embed.augment")
 
-PLACES: Mapping[str, _Places] = {
+TENSOR_PLACES: Mapping[str, _Places] = {
     "unet": _OURS,
     "adm": _OURS,
     "ddpmpp": _OURS._replace(join="embed.enter", early=True),

@@ -26,15 +26,15 @@ from sfumato.errors import UsageError
 from sfumato.networks.blocks import Dimensions, crop, pad_to_multiple, remember, with_image, zero
 from sfumato.networks.embedding import Embedding
 from sfumato.networks.tokens import (
-    Block,
     Head,
     Modulations,
     SelfAttention,
     Tokens,
-    gather,
+    TransformerBlock,
+    gather_tokens,
     initialise,
-    join,
-    spread,
+    join_tiles,
+    spread_tokens,
     tiles,
 )
 from sfumato.typing import Data, PerItem
@@ -49,7 +49,7 @@ def _windows(x: Tensor, sides: Sequence[int]) -> Tensor:
     return tiles(x, sides).flatten(1, dimensions).flatten(2, -2)
 
 
-def regions(
+def window_regions(
     size: Sequence[int], *, sides: Sequence[int], shifts: Sequence[int], device: torch.device
 ) -> Int[Tensor, "*padded"]:
     """Equation (1) on every axis as one number for each token; the axes are padded to whole windows."""
@@ -90,12 +90,12 @@ class WindowAttention(nn.Module):
         grouped = _windows(padded.roll(back, axes), sides)
         bias = self.offset_bias(sides)[None]
         if any(shifts) or any(missing):
-            region = regions(size, sides=sides, shifts=shifts, device=tokens.device)[None, ..., None]
+            region = window_regions(size, sides=sides, shifts=shifts, device=tokens.device)[None, ..., None]
             group = _windows(region.roll(back, axes), sides)[0]
             bias = bias.masked_fill((group != group.transpose(1, 2))[:, None], -torch.inf)
         mixed = self.attention(grouped, bias)
         counts = [length // side for length, side in zip(padded.shape[1:-1], sides, strict=True)]
-        whole = join(mixed.unflatten(2, sides).unflatten(1, counts)).roll(shifts, axes)
+        whole = join_tiles(mixed.unflatten(2, sides).unflatten(1, counts)).roll(shifts, axes)
         return crop(whole.movedim(-1, 1), size).movedim(1, -1)
 
     def offset_bias(self, sides: Sequence[int]) -> Float[Tensor, "h n n"]:
@@ -124,7 +124,7 @@ class Merge(nn.Module):
 
     def forward(self, h: Tokens) -> Float[Tensor, "b *half out"]:
         """(b, *space, width) -> (b, *space / 2, width_out)."""
-        result: Tensor = self.outwards(self.normalise(gather(h, 2)))
+        result: Tensor = self.outwards(self.normalise(gather_tokens(h, 2)))
         return result
 
 
@@ -145,7 +145,7 @@ class Expand(nn.Module):
 
     def forward(self, h: Tokens, skip: Float[Tensor, "b *twice out"]) -> Float[Tensor, "b *twice out"]:
         """(b, *space, width) and a skip (b, *2 space, width_out) -> (b, *2 space, width_out)."""
-        grown = self.normalise(spread(self.grow(h), 2))
+        grown = self.normalise(spread_tokens(self.grow(h), 2))
         result: Tensor = self.outwards(torch.cat([grown, skip], dim=-1))
         return result
 
@@ -227,7 +227,7 @@ class SwinUNet(nn.Module):
                 )
                 for index in range(blocks)
             )
-            level = [Block(width, attention) for attention in attentions]
+            level = [TransformerBlock(width, attention) for attention in attentions]
             return nn.ModuleList([Neighbours(width, dimensions=dimensions), *level])
 
         self.patch, self.multiple = patch, patch * 2 ** (len(widths) - 1)
@@ -261,7 +261,7 @@ class SwinUNet(nn.Module):
         size = x.shape[2:]
         modulations = iter(self.modulate(self.embed(level, condition)))
         x = pad_to_multiple(with_image(x, condition, channels=self.channels_condition), self.multiple)
-        h = self.enter(gather(x.movedim(1, -1), self.patch))
+        h = self.enter(gather_tokens(x.movedim(1, -1), self.patch))
         skips: list[Tensor] = []
         for depth, stages in enumerate(self.down.children()):
             if depth > 0:
@@ -270,7 +270,7 @@ class SwinUNet(nn.Module):
             h = self._through(stages, h, modulations)
         for expand, stages in zip(self.expand.children(), self.up.children(), strict=True):
             h = self._through(stages, expand(h, skips.pop()), modulations)
-        return crop(spread(self.head(next(modulations), h), self.patch).movedim(-1, 1), size)
+        return crop(spread_tokens(self.head(next(modulations), h), self.patch).movedim(-1, 1), size)
 
     def _through(self, stages: nn.Module, h: Tokens, modulations: Iterator[Tensor]) -> Tokens:
         """The tokens after the blocks of a level."""

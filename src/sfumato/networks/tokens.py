@@ -43,7 +43,7 @@ def tiles(x: Tensor, sides: Sequence[int]) -> Tensor:
     return x.permute(0, *outer, *inner, 2 * dimensions + 1)
 
 
-def join(x: Tensor) -> Tensor:
+def join_tiles(x: Tensor) -> Tensor:
     """Undo `tiles`."""
     dimensions = (x.ndim - 2) // 2
     order = [axis for pair in zip(range(dimensions), range(dimensions, 2 * dimensions), strict=True) for axis in pair]
@@ -53,16 +53,16 @@ def join(x: Tensor) -> Tensor:
     return x
 
 
-def gather(x: Tokens, side: int) -> Float[Tensor, "b *fewer more"]:
+def gather_tokens(x: Tokens, side: int) -> Float[Tensor, "b *fewer more"]:
     """One token for every tile of `side` pixels: (b, *space, c) -> (b, *space / side, side^d c)."""
     dimensions = x.ndim - 2
     return tiles(x, (side,) * dimensions).flatten(1 + dimensions)
 
 
-def spread(x: Tokens, side: int) -> Float[Tensor, "b *more fewer"]:
-    """Undo `gather`."""
+def spread_tokens(x: Tokens, side: int) -> Float[Tensor, "b *more fewer"]:
+    """Undo `gather_tokens`."""
     dimensions = x.ndim - 2
-    return join(torch.unflatten(x, -1, (*(side,) * dimensions, -1)))
+    return join_tiles(torch.unflatten(x, -1, (*(side,) * dimensions, -1)))
 
 
 def positions(size: Sequence[int], *, width: int, like: Tensor) -> Float[Tensor, "*size width"]:
@@ -181,7 +181,7 @@ def feed_forward(width: int) -> nn.Sequential:
     )
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Equations (1) and (2).
 
     Args:
@@ -234,7 +234,7 @@ class Modulations(nn.Module):
 
     def __init__(self, width: int, modulated: nn.Module) -> None:
         super().__init__()
-        self.lengths = [part.modulation for part in modulated.modules() if isinstance(part, (Block, Head))]
+        self.lengths = [part.modulation for part in modulated.modules() if isinstance(part, (TransformerBlock, Head))]
         self.outwards = nn.Linear(width, sum(self.lengths))
         zero(self.outwards)
 

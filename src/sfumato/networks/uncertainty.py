@@ -18,7 +18,7 @@ _FEATURES = 128
 """Fourier features of the noise level (Karras et al. 2024, section 2.1)."""
 
 
-def weigh(error: PerItem, log_variance: PerItem) -> PerItem:
+def weighted_loss(error: PerItem, log_variance: PerItem) -> PerItem:
     """Equation (1)."""
     return error * torch.exp(-log_variance) + log_variance
 

@@ -50,7 +50,7 @@ class _Stage(nn.Module):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class UNetSizes:
     """The measures of a U-Net.
 
     Attributes:
@@ -96,7 +96,7 @@ class Plan:
 class Encoder(nn.Module):
     """From full resolution down. `channels` lists the channels of what it returns."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: UNetSizes) -> None:
         super().__init__()
         self.recompute = plan.recompute
         self.levels, self.shrink = nn.ModuleList(), nn.ModuleList()
@@ -125,7 +125,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """Back up to full resolution, one skip for each block."""
 
-    def __init__(self, plan: Plan, skips: Sequence[int]) -> None:
+    def __init__(self, plan: UNetSizes, skips: Sequence[int]) -> None:
         super().__init__()
         self.recompute = plan.recompute
         self.levels, self.grow = nn.ModuleList(), nn.ModuleList()
@@ -189,7 +189,7 @@ class UNet(nn.Module):
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__()
-        plan = Plan(
+        plan = UNetSizes(
             widths=tuple(channels * multiplier for multiplier in multipliers),
             blocks=blocks,
             attention=tuple(attention),

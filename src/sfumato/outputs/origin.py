@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 
-from sfumato.data.formats.origin import Kind, Origin
+from sfumato.data.formats.origin import Origin, OriginKind
 from sfumato.diffusion.guidance import EVERYWHERE
 from sfumato.experiment.run import Model
 from sfumato.experiment.sampling import Drawing
@@ -23,7 +23,7 @@ def drawn_by(drawing: Drawing) -> dict[str, str]:
     return {name: "" if value is None else str(value) for name, value in words.items()}
 
 
-def made_by(model: Model, drawing: Drawing, facts: Mapping[str, str], *, kind: Kind = "synthetic") -> Origin:
+def made_by(model: Model, drawing: Drawing, facts: Mapping[str, str], *, kind: OriginKind = "synthetic") -> Origin:
     """The origin of a file that a model made.
 
     Args:

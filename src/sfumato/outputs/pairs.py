@@ -19,9 +19,9 @@ from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.evaluation.pairs.making import Maker, Pair, stored_mask
 from sfumato.experiment.inference import Wanted
-from sfumato.experiment.output_folder import numbered
-from sfumato.experiment.pictures import spared
-from sfumato.experiment.sharded_job import Facts, Finished
+from sfumato.experiment.output_folder import numbered_file
+from sfumato.experiment.pictures import spared_picture
+from sfumato.experiment.sharded_job import Finished, ItemFacts
 from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.reporting.sections.pairs import outlined
 from sfumato.wording import counted
@@ -38,7 +38,7 @@ def item_of(image: Wanted) -> str:
     return f"{image.number:06}"
 
 
-def facts_of(pair: Pair) -> dict[str, Any]:
+def pair_facts(pair: Pair) -> dict[str, Any]:
     """What the tables at the end say of an attempt."""
     return {
         "kept": pair.kept, "seed": pair.wanted.seed, "label": pair.wanted.label, "mask_source": pair.source,
@@ -54,7 +54,7 @@ def write_pair(maker: Maker, pair: Pair, folder: Path, *, subdirs: bool) -> None
     texts = made_by(model, maker.drawing, about).texts()
     for kind, pixels in (("images", pair.image), ("masks", stored_mask(pair.mask, model.spec.mask_rule))):
         ending = ending_of(pixels.shape[2] if pixels.ndim == 3 else 1)
-        path = folder / kind / f"{numbered(item_of(wanted), subdirs=subdirs)}{ending}"
+        path = folder / kind / f"{numbered_file(item_of(wanted), subdirs=subdirs)}{ending}"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_image(path, pixels, text=texts)
 
@@ -78,14 +78,14 @@ def write_tables(maker: Maker, finished: Finished, *, count: int, rejected: bool
         shown = [np.load(finished.aside / f"{facts['id']}.npz") for facts in rows[:SHOWN]]
         if not shown:
             continue
-        with spared(f"the sheet {name}"):
+        with spared_picture(f"the sheet {name}"):
             write_image(finished.files / name, outlined([(each["image"], each["mask"]) for each in shown]))
     summary = _summary(maker, finished.facts, count=count)
     (finished.files / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
-def _write_manifest(maker: Maker, folder: Path, rows: Sequence[Facts], *, subdirs: bool) -> None:
-    sha256, names = maker.model.sha256, [numbered(facts["id"], subdirs=subdirs) for facts in rows]
+def _write_manifest(maker: Maker, folder: Path, rows: Sequence[ItemFacts], *, subdirs: bool) -> None:
+    sha256, names = maker.model.sha256, [numbered_file(facts["id"], subdirs=subdirs) for facts in rows]
     ending = ending_of(maker.model.spec.channels)
     files = [(f"images/{name}{ending}", f"masks/{name}.png") for name in names]
     cases = [
@@ -112,7 +112,7 @@ def _of_masks(maker: Maker) -> Mapping[str, str]:
     return {} if maker.masks is None else maker.masks.facts
 
 
-def _summary(maker: Maker, facts: Sequence[Facts], *, count: int) -> dict[str, Any]:
+def _summary(maker: Maker, facts: Sequence[ItemFacts], *, count: int) -> dict[str, Any]:
     kept, check = sum(each["kept"] for each in facts), maker.check
     labels = dict.fromkeys(each["label"] for each in facts if each["label"])
     summary = {

@@ -28,18 +28,17 @@ from sfumato.data.formats.scan import read_volume
 from sfumato.data.formats.volume import Axis, Volume, as_stored, first_plane, place_in
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.spec import Spec
-from sfumato.data.units import Form, Unit
+from sfumato.data.units import MaskFormat, Unit
 from sfumato.errors import UsageError
-from sfumato.evaluation.review import Calibration, Signs, signs
+from sfumato.evaluation.review import ErrorRegression, Signs, signs
 from sfumato.experiment.inference import Ensemble, Prediction, in_original_size
-from sfumato.experiment.pictures import spared
+from sfumato.experiment.pictures import spared_picture
 from sfumato.metrics.ensemble import agreement, doubtful_region, image_uncertainty
-from sfumato.reporting.figures import film as film_pictures
-from sfumato.reporting.figures import overlay
+from sfumato.reporting.figures import film_pictures, overlay
 
 Extra = Literal["probability", "uncertainty", "information", "overlay", "members", "process"]
 EXTRAS = get_args(Extra)
-Row = dict[str, Any]
+ManifestRow = dict[str, Any]
 """A row of the manifest; its columns follow from what is written."""
 
 Put = Callable[[str, str, np.ndarray], str]
@@ -73,7 +72,7 @@ class Writing:
     """
 
     save: Collection[Extra] = ("probability", "uncertainty", "overlay", "members", "process")
-    form: Form = "same"
+    form: MaskFormat = "same"
     link: bool = False
 
     def __post_init__(self) -> None:
@@ -99,7 +98,7 @@ class Writing:
         return replace(self, save=[each for each in self.save if each != extra])
 
 
-AS_STORED = Writing()
+AS_INPUT = Writing()
 """In the form of the input, with all that is looked at."""
 
 
@@ -122,11 +121,11 @@ class Writer:
 
     folder: Path
     spec: Spec
-    writing: Writing = AS_STORED
-    review: Calibration | None = None
+    writing: Writing = AS_INPUT
+    review: ErrorRegression | None = None
     origin: Origin | None = None
 
-    def write(self, wanted: Sequence[Unit], ensembles: Iterator[Ensemble]) -> Iterator[Row]:
+    def write(self, wanted: Sequence[Unit], ensembles: Iterator[Ensemble]) -> Iterator[ManifestRow]:
         """Write each unit as soon as its planes are drawn; its row of the manifest.
 
         Args:
@@ -142,21 +141,21 @@ class Writer:
         strips = PROCESS_STRIPS if "process" in self.writing.save else 0
         return frozenset(unit.cases[len(unit.cases) // 2].id for unit in wanted[:strips])
 
-    def _image(self, unit: Unit, ensemble: Ensemble) -> Row:
+    def _image(self, unit: Unit, ensemble: Ensemble) -> ManifestRow:
         maps = in_original_size(ensemble)
         files = {"mask": self._png("masks", unit.id, coded(maps.mask, self.spec)), **self._maps(unit, maps, self._png)}
         if "overlay" in self.writing.save:
-            with spared(f"the overlay of {unit.id}"):
+            with spared_picture(f"the overlay of {unit.id}"):
                 files["overlay"] = self._png("overlay", unit.id, overlay(ensemble.picture, maps.mask))
         self._process(unit.id, ensemble)
         return self._row(unit, files, maps, _doubt(maps), [signs(ensemble.members)])
 
-    def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> Row:
+    def _volume(self, unit: Unit, file: Path, ensembles: Iterator[Ensemble]) -> ManifestRow:
         stack, seen = _Stack.like(file, unit), []
         for number, ensemble in enumerate(ensembles):
             stack.add(unit.cases[number], in_original_size(ensemble), self.writing.save)
             if "overlay" in self.writing.save:
-                with spared(f"an overlay of {unit.id}"):
+                with spared_picture(f"an overlay of {unit.id}"):
                     stack.show(unit.cases[number], ensemble)
             seen.append(signs(ensemble.members))
             self._process(unit.id, ensemble)
@@ -220,7 +219,7 @@ class Writer:
         """The first member's way from noise and back into it, as a strip and an animation."""
         if ensemble.film is None or len(ensemble.film.steps) < 2:
             return
-        with spared(f"the process of {name}"):
+        with spared_picture(f"the process of {name}"):
             shown = partial(_foreground, classes=len(self.spec.mask_classes))
             sheet, moving = film_pictures(ensemble.film.steps, *(list(map(shown, kind)) for kind in ensemble.film[1:]))
             self._at(f"process/{name}.png").write_bytes(sheet)
@@ -231,7 +230,9 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _row(self, unit: Unit, files: dict[str, str], maps: Prediction, doubt: "_Doubt", seen: Sequence[Signs]) -> Row:
+    def _row(
+        self, unit: Unit, files: dict[str, str], maps: Prediction, doubt: "_Doubt", seen: Sequence[Signs]
+    ) -> ManifestRow:
         numbers = {
             "area": float((maps.mask > 0).mean()),
             **({} if self.review is None else {"expected_error": self.review.expected_error(seen)}),

@@ -16,8 +16,8 @@ from PIL import Image
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import file_names
 from sfumato.experiment.inference import Wanted
-from sfumato.experiment.output_folder import numbered
-from sfumato.experiment.pictures import spared
+from sfumato.experiment.output_folder import numbered_file
+from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.sample_requests import UNCONDITIONAL
 from sfumato.reporting.figures import grid
 
@@ -48,7 +48,7 @@ def label_of(image: Wanted) -> str:
     return image.label or UNCONDITIONAL
 
 
-def files_of(wanted: Sequence[Wanted], *, channels: int, below: str = "", subdirs: bool = False) -> dict[int, str]:
+def sample_files(wanted: Sequence[Wanted], *, channels: int, below: str = "", subdirs: bool = False) -> dict[int, str]:
     """The file of each image of so many channels by its number, relative to the folder.
 
     Args:
@@ -58,7 +58,7 @@ def files_of(wanted: Sequence[Wanted], *, channels: int, below: str = "", subdir
         subdirs: put them into folders of a thousand.
     """
     folders, ending = _safe_names(wanted), ending_of(channels)
-    names = {image.number: numbered(item_of(image), subdirs=subdirs) for image in wanted}
+    names = {image.number: numbered_file(item_of(image), subdirs=subdirs) for image in wanted}
     return {image.number: f"{below}{folders[label_of(image)]}/{names[image.number]}{ending}" for image in wanted}
 
 
@@ -95,7 +95,7 @@ def write_sheets(wanted: Sequence[Wanted], folder: Path, aside: Path) -> None:
         if there:
             path = folder / sheet.file
             path.parent.mkdir(exist_ok=True)
-            with spared(f"the sheet {sheet.file}"):
+            with spared_picture(f"the sheet {sheet.file}"):
                 write_image(path, grid(np.stack([np.load(each) for each in there]), sheet.columns))
 
 

@@ -4,7 +4,7 @@ A recipe is a YAML file, `--set a.b=c` on top, defaults below; the resolved one 
 header of every model.
 """
 
-from sfumato.recipe.data import Augment, Augmentation, Data, Labels, Modality, NonLeaking, Pairs
+from sfumato.recipe.data import Augment, Augmentation, DataSection, LabelKind, Modality, NonLeaking, Pairs
 from sfumato.recipe.epochs import in_images
 from sfumato.recipe.load import DEFAULTS, load_recipe, merge, parse_recipe, read_recipe
 from sfumato.recipe.network import OwnNetwork, ToldSteps, Widths
@@ -21,11 +21,11 @@ __all__ = [
     "Augment",
     "Augmentation",
     "CategoricalProcess",
-    "Data",
+    "DataSection",
     "GaussianProcess",
     "GenerateMetric",
     "GridName",
-    "Labels",
+    "LabelKind",
     "Modality",
     "NonLeaking",
     "OwnNetwork",

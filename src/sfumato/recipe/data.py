@@ -12,7 +12,7 @@ Modality = Literal["auto", "ct", "mr", "xray", "ultrasound", "photo", "microscop
 
 Pairs = Literal["none", "joint", "image_from_mask", "mask"]
 
-Labels = Literal["class", "none"]
+LabelKind = Literal["class", "none"]
 
 
 class Columns(Part):
@@ -75,7 +75,7 @@ class Source(Part):
         return None if self.masks is None or is_pattern(self.masks) else self.masks
 
 
-class Split(Part):
+class SplitShares(Part):
     """Shares of the cases (whole patients); a split that the source has already is kept."""
 
     train: Fraction = Field(0.7, description="share of the cases to train on")
@@ -158,7 +158,7 @@ Augment = Annotated[
 ]
 
 
-class Data(Part):
+class DataSection(Part):
     """How images reach the network."""
 
     source: Source = Source()
@@ -184,7 +184,7 @@ class Data(Part):
         description="what a generator makes of images with masks: images alone (none), both at once (joint), images "
         "from masks, or masks alone (mask)",
     )
-    labels: Labels = Field(
+    labels: LabelKind = Field(
         "class", description="what a generator is told of an image: its class, where the data have classes, or nothing"
     )
     augment: Augment = Field(
@@ -192,10 +192,10 @@ class Data(Part):
         description="how much images are varied: a word, ranges of your own, or {kind: non_leaking, ...}; "
         "auto: what suits the modality",
     )
-    split: Split = Split()
+    split: SplitShares = SplitShares()
 
     @model_validator(mode="after")
-    def _window_opens(self) -> "Data":
+    def _window_opens(self) -> "DataSection":
         if self.window is not None and self.window[0] >= self.window[1]:
             raise ValueError(f"window {self.window[0]:g} to {self.window[1]:g} is empty: black must lie below white")
         return self

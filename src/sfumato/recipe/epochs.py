@@ -5,7 +5,7 @@ from typing import NamedTuple
 from sfumato.recipe.load import parse_recipe
 from sfumato.recipe.recipe import Recipe
 
-PLACES = (
+EPOCH_FIELDS = (
     ("train", ""), ("validate", "every_"), ("checkpoint", "every_"), ("checkpoint", "keep_every_"),
     ("checkpoint", "snapshot_every_"), ("checkpoint", "average_every_"),
 )  # fmt: skip
@@ -34,7 +34,7 @@ def in_images(recipe: Recipe, cases: int) -> tuple[Recipe, list[Counted]]:
         cases: training images of the data.
     """
     raw, counted = recipe.model_dump(mode="json", by_alias=True), []
-    for section, prefix in PLACES:
+    for section, prefix in EPOCH_FIELDS:
         epochs = raw[section][f"{prefix}epochs"]
         if epochs is None:
             continue

@@ -6,12 +6,12 @@ from pydantic import BeforeValidator, Field
 
 from sfumato.recipe.part import MOST, Auto, Count, Fraction, Part, count
 
-Width = Annotated[int, Field(ge=4, le=MOST), BeforeValidator(count)]
+NetworkWidth = Annotated[int, Field(ge=4, le=MOST), BeforeValidator(count)]
 Levelwise = Annotated[tuple[Count, ...], Field(min_length=1, max_length=16)]
 Sides = Annotated[tuple[Count, ...], Field(max_length=64)]
 
 
-class Trained(Part):
+class Checkpointable(Part):
     """What every network of ours has."""
 
     gradient_checkpointing: bool = Field(
@@ -20,7 +20,7 @@ class Trained(Part):
     )
 
 
-class Levels(Part):
+class Resolutions(Part):
     """What every network of several resolutions has; auto fits it to the size of the images and the device."""
 
     channels: Count | Auto = Field("auto", description="channels at full resolution")
@@ -28,20 +28,20 @@ class Levels(Part):
     blocks: Count | Auto = Field("auto", description="residual blocks at each resolution")
 
 
-class Widths(Levels):
+class Widths(Resolutions):
     """The shape of a U-Net; auto fits it to the size of the images and the device."""
 
     attention: Sides | Auto = Field((8,), description="side lengths in pixels at which attention is used")
 
 
-class UNetNetwork(Widths, Trained):
+class UNetNetwork(Widths, Checkpointable):
     """Our U-Net."""
 
     kind: Literal["unet"] = "unet"
     dropout: Fraction = Field(0.0, description="share of activations dropped inside residual blocks")
 
 
-class ScoreNetwork(Widths, Trained):
+class ScoreNetwork(Widths, Checkpointable):
     """DDPM++ and NCSN++ (Song et al. 2021) or ADM (Dhariwal & Nichol 2021), as in Karras et al. 2022."""
 
     kind: Literal["ddpmpp", "ncsnpp", "adm"]
@@ -49,7 +49,7 @@ class ScoreNetwork(Widths, Trained):
     dropout: Fraction = Field(0.1, description="share of activations dropped inside residual blocks")
 
 
-class MagnitudeNetwork(Widths, Trained):
+class MagnitudeNetwork(Widths, Checkpointable):
     """The magnitude-preserving U-Net of EDM2 (Karras et al. 2024)."""
 
     kind: Literal["edm2"] = "edm2"
@@ -65,17 +65,17 @@ class OwnNetwork(Part):
     options: dict[str, Any] = Field({}, description="keywords for the function")
 
 
-class DiTNetwork(Trained):
+class DiTNetwork(Checkpointable):
     """A diffusion transformer (Peebles & Xie 2023)."""
 
     kind: Literal["dit"] = "dit"
     patch: Count | Auto = Field("auto", description="side in pixels of a patch, which becomes a token")
-    width: Width | Auto = Field("auto", description="channels of a token")
+    width: NetworkWidth | Auto = Field("auto", description="channels of a token")
     depth: Count | Auto = Field("auto", description="number of blocks")
     head_channels: Count = Field(64, description="width of an attention head, at most")
 
 
-class SwinNetwork(Levels, Trained):
+class SwinNetwork(Resolutions, Checkpointable):
     """A U-Net of transformers that look within shifted windows (Liu et al. 2021, Cao et al. 2021)."""
 
     kind: Literal["swin"] = "swin"
@@ -86,12 +86,12 @@ class SwinNetwork(Levels, Trained):
     head_channels: Count = Field(32, description="width of an attention head, at most")
 
 
-class MaskHeadNetwork(Levels, Trained):
+class MaskHeadNetwork(Resolutions, Checkpointable):
     """Masks from queries behind the encoder of our U-Net (Cheng et al. 2022, Mask2Former), for segment with logits."""
 
     kind: Literal["maskhead"] = "maskhead"
     queries: Count | Auto = Field("auto", description="number of queries, each with a mask and a class")
-    width: Width | Auto = Field("auto", description="channels of a query")
+    width: NetworkWidth | Auto = Field("auto", description="channels of a query")
     layers: Count | Auto = Field("auto", description="transformer layers of the queries")
     head_channels: Count = Field(64, description="width of an attention head, at most")
 
@@ -102,7 +102,7 @@ class ForeignNetwork(Widths):
     kind: Literal["diffusers", "monai"]
 
 
-class PretrainedNetwork(Trained):
+class PretrainedNetwork(Checkpointable):
     """A `UNet2DModel` of diffusers with all settings of its config.json; channels and classes are those of the data."""
 
     kind: Literal["pretrained"] = "pretrained"
@@ -112,7 +112,7 @@ class PretrainedNetwork(Trained):
 ToldSteps = ForeignNetwork | PretrainedNetwork
 """Networks from elsewhere: told the noise level as a step of a table."""
 
-Network = Annotated[
+NetworkSection = Annotated[
     UNetNetwork
     | ScoreNetwork
     | MagnitudeNetwork

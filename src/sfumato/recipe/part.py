@@ -29,7 +29,7 @@ Whole = Annotated[int, BeforeValidator(count)]
 Count = Annotated[int, Field(gt=0, le=MOST), BeforeValidator(count)]
 Side = Annotated[int, Field(gt=0, le=8192), BeforeValidator(count)]
 """Of an image in pixels: a network at this size fills the largest device many times over."""
-Cases = Annotated[int, Field(gt=0, le=1_000_000), BeforeValidator(count)]
+BatchSize = Annotated[int, Field(gt=0, le=1_000_000), BeforeValidator(count)]
 """That are worked on together."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]

@@ -159,7 +159,7 @@ class NoProcess(Part):
     prediction: Literal["logits", "x0"] = Field("logits", description="what the network predicts; logits for masks")
 
 
-Process = Annotated[
+ProcessSection = Annotated[
     GaussianProcess | VPProcess | VEProcess | EDMProcess | SDDProcess | CategoricalProcess | NoProcess,
     Field(discriminator="kind"),
 ]

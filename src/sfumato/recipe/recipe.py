@@ -6,13 +6,21 @@ from typing import get_args
 import yaml
 from pydantic import Field, model_validator
 
-from sfumato.recipe.data import Data
-from sfumato.recipe.network import Network, UNetNetwork
+from sfumato.recipe.data import DataSection
+from sfumato.recipe.network import NetworkSection, UNetNetwork
 from sfumato.recipe.part import Part, TaskKind
-from sfumato.recipe.process import CategoricalProcess, NoProcess, Process, SDDProcess
+from sfumato.recipe.process import CategoricalProcess, NoProcess, ProcessSection, SDDProcess
 from sfumato.recipe.sample import Sample
 from sfumato.recipe.track import Track
-from sfumato.recipe.train import COUNTED, Checkpoint, GenerateMetric, Loss, SegmentMetric, Train, Validate
+from sfumato.recipe.train import (
+    COUNTED,
+    CheckpointInterval,
+    GenerateMetric,
+    LossWeights,
+    SegmentMetric,
+    Train,
+    Validate,
+)
 
 MASK_TERMS = ("dice", "generalised_dice", "cross_entropy", "focal", "boundary", "hausdorff", "adversarial")
 """Weights of `loss` that need an estimated mask."""
@@ -22,14 +30,14 @@ class Recipe(Part):
     """Everything about a run."""
 
     task: TaskKind = Field(description="segment or generate")
-    data: Data = Data()
-    process: Process
-    network: Network = UNetNetwork()
-    loss: Loss = Loss()
+    data: DataSection = DataSection()
+    process: ProcessSection
+    network: NetworkSection = UNetNetwork()
+    loss: LossWeights = LossWeights()
     train: Train = Train()
     sample: Sample = Sample()
     validate_: Validate = Field(Validate(), alias="validate")
-    checkpoint: Checkpoint = Checkpoint()
+    checkpoint: CheckpointInterval = CheckpointInterval()
     track: Track = Track()
 
     @model_validator(mode="after")
@@ -76,7 +84,10 @@ class Recipe(Part):
             raise ValueError("loss.process is the only term of generate; to learn faster, raise train.learning_rate")
         if self.loss.process == 0 and not given:
             raise ValueError("every weight of the loss is 0: nothing would be learned")
-        if self.loss.adversarial == 0 and self.loss.adversarial_learning_rate != Loss().adversarial_learning_rate:
+        if (
+            self.loss.adversarial == 0
+            and self.loss.adversarial_learning_rate != LossWeights().adversarial_learning_rate
+        ):
             raise ValueError("loss.adversarial_learning_rate would do nothing: loss.adversarial is 0")
         return self
 

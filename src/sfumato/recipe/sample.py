@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.recipe.part import Fraction, NonNegative, Part, Positive, Whole, count
 
-Times = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(count)]
+RepeatCount = Annotated[int, Field(gt=0, le=10_000), BeforeValidator(count)]
 
 if TYPE_CHECKING:
     SamplerName = str
@@ -49,7 +49,7 @@ class Sample(Part):
     """How results are drawn."""
 
     sampler: SamplerName = Field("dpmpp_2m", description="how the process is reversed")
-    steps: Times = Field(18, description="steps of the sampler")
+    steps: RepeatCount = Field(18, description="steps of the sampler")
     grid: GridName = Field("log_snr", description="where its steps lie; critical is for masks")
     start: Literal["noise", "twin"] = Field(
         "noise", description="twin: the deterministic twin's mask, corrupted to the critical log-SNR (segment)"
@@ -58,7 +58,7 @@ class Sample(Part):
     guidance_interval: tuple[NonNegative, Highest] | None = Field(
         None, description="guide only at noise-to-signal ratios above the first and up to the second"
     )
-    samples: Times = Field(1, description="members of an ensemble (segment)")
+    samples: RepeatCount = Field(1, description="members of an ensemble (segment)")
     eta: Fraction | None = Field(
         None, description="share of the posterior's noise in ddim, ancestral and SDE samplers; null: their own"
     )

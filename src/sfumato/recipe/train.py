@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from sfumato.recipe.part import Auto, Cases, Count, Fraction, NonNegative, Part, Positive, Whole
+from sfumato.recipe.part import Auto, BatchSize, Count, Fraction, NonNegative, Part, Positive, Whole
 
 NARROWEST, WIDEST = 0.01, 0.25
 """Widths of averages that a run can tell apart: a narrower one is one step's weights, a wider one their plain mean."""
@@ -15,7 +15,7 @@ LENGTHS = ("steps", "images", "epochs", "minutes", "least_steps")
 SegmentMetric = Literal["dice", "iou"]
 GenerateMetric = Literal["loss", "kid"]
 
-Width = Annotated[float, Field(ge=NARROWEST, le=WIDEST)]
+AverageWidth = Annotated[float, Field(ge=NARROWEST, le=WIDEST)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
@@ -35,7 +35,7 @@ def _default(part: type[Part], name: str) -> object:
     return part.model_fields[name].default
 
 
-class Loss(Part):
+class LossWeights(Part):
     """Weights of the loss terms; all but the process's own are of the estimated mask, for segment."""
 
     process: NonNegative = Field(1.0, description="the process's own loss")
@@ -84,10 +84,10 @@ class Train(Part):
     least_steps: Count | None = Field(
         None, description="floor beside minutes: so many steps are made whatever the clock says"
     )
-    batch: Cases | Auto = Field(
+    batch: BatchSize | Auto = Field(
         "auto", description="global batch, whatever the number of processes; auto: what memory and cases allow"
     )
-    accumulate: Cases = Field(1, description="pieces a batch is cut into when memory is short; same mathematics")
+    accumulate: BatchSize = Field(1, description="pieces a batch is cut into when memory is short; same mathematics")
     optimizer: Literal["adamw", "adam"] = Field(
         "adamw", description="adamw takes weight decay off the weights, adam adds it to the gradient"
     )
@@ -114,7 +114,7 @@ class Train(Part):
     ema_ramp: Positive | None = Field(
         0.05, description="half-life of a young run as a share of the images seen; null: no ramp"
     )
-    ema_widths: tuple[Width, ...] = Field(
+    ema_widths: tuple[AverageWidth, ...] = Field(
         (),
         description="instead of a half-life two widths as shares of the run, such as [0.05, 0.1]: the first is "
         "validated, and sfumato ema makes any other of what both leave in RUN/averages",
@@ -187,7 +187,7 @@ class Validate(Part):
     every_steps: Count | None = Field(None, description="instead of minutes: repeatable")
     every_images: Count | None = Field(None, description="the same, counted in images")
     every_epochs: Positive | None = Field(None, description="the same, counted in walks through the training images")
-    cases: Cases = Field(32, description="cases of the validation split that are scored")
+    cases: BatchSize = Field(32, description="cases of the validation split that are scored")
     images: Annotated[Whole, Field(ge=0, le=1_000_000)] = Field(
         32, description="images that are drawn to be compared with held-out ones (generate); 0: none"
     )
@@ -204,7 +204,7 @@ class Validate(Part):
         return self
 
 
-class Checkpoint(Part):
+class CheckpointInterval(Part):
     """How often everything is saved."""
 
     every_minutes: Positive = Field(5.0, description="time between two checkpoints")
@@ -233,6 +233,6 @@ class Checkpoint(Part):
     )
 
     @model_validator(mode="after")
-    def _one_interval(self) -> "Checkpoint":
+    def _one_interval(self) -> "CheckpointInterval":
         _refuse_two(self, "every_", "keep_every_", "snapshot_every_", "average_every_")
         return self

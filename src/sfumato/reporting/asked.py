@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.local import MARK
-from sfumato.reporting.reading import read_json
+from sfumato.reporting.reading import read_optional_json
 
 VERBS = {
     "train": "trained",
@@ -31,7 +31,7 @@ VERBS = {
 
 def asked_of(folder: Path) -> str:
     """A sentence about where a folder comes from; empty if it does not say."""
-    record = read_json(folder / "provenance.json")
+    record = read_optional_json(folder / "provenance.json")
     if not isinstance(record, dict):
         return ""
     words = _words(record.get("command"))

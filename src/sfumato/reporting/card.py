@@ -27,13 +27,13 @@ from sfumato.provenance import digest, read_provenance
 from sfumato.recipe import read_recipe
 from sfumato.reporting.figures import NOT_A_METRIC
 from sfumato.reporting.meaning import heading, meaning
-from sfumato.reporting.reading import read_json, shown
+from sfumato.reporting.reading import read_optional_json, shown_cell
 from sfumato.tables import Row, read_rows
 from sfumato.training.log import read_log
 from sfumato.training.marks import marked
 from sfumato.wording import counted
 
-NAME = "model_card.md"
+CARD_FILE = "model_card.md"
 LICENCE = "## Licence"
 TO_FILL = "To be filled in by whoever passes the model on: the licence of the weights, and what the data allow."
 
@@ -61,14 +61,14 @@ class Number(NamedTuple):
 
 def write_card(run: Path) -> Path:
     """Write the card of a run; the licence that a person filled in stays."""
-    path = run / NAME
+    path = run / CARD_FILE
     write_atomic(path, model_card(run, licence=_licence(path)))
     return path
 
 
 def read_card(run: Path) -> str:
     """The card of a run: the file, or what would be written. Empty for a run without a readable recipe."""
-    path = run / NAME
+    path = run / CARD_FILE
     return read_text(path) if path.is_file() else model_card(run)
 
 
@@ -149,10 +149,12 @@ class _Data(NamedTuple):
 
 def _data(run: Path) -> _Data:
     """What is known of the run's data; nothing where they are no longer there."""
-    name = (read_json(run / "run.json") or {}).get("dataset", "dataset")
+    name = (read_optional_json(run / "run.json") or {}).get("dataset", "dataset")
     folder = found(name, run) or run / name
     try:
-        return _Data((read_json(folder / "dataset.json") or {}).get("spec", {}), read_rows(folder / "manifest.csv"))
+        return _Data(
+            (read_optional_json(folder / "dataset.json") or {}).get("spec", {}), read_rows(folder / "manifest.csv")
+        )
     except DataError:
         return _Data({}, [])
 
@@ -190,7 +192,7 @@ def _about_training(run: Path, recipe: Mapping[str, Any], records: Sequence[Mapp
     if pointer.is_file():
         step = read_text(pointer).strip().removeprefix("step-")
         yield f"the weights are those after step {step.lstrip('0') or 0}, the best by {metric}"
-    if starts := read_json(run / "hardware.json"):
+    if starts := read_optional_json(run / "hardware.json"):
         last_start = starts[-1]
         processes = counted(last_start.get("processes", 1), "process", "processes")
         yield f"on {last_start.get('name', 'unknown hardware')}, {processes}"
@@ -207,7 +209,7 @@ def _numbers(records: Sequence[Mapping[str, Any]]) -> tuple[Number, ...]:
     scored = [record for record in validations if record.get("score", 0.0) is not None]  # None: it was no number
     best = max(scored, key=lambda record: float(record.get("score", 0.0)), default={})
     names = [name for name in best if name not in NOT_A_METRIC]
-    return tuple(Number(heading(name), shown(best[name]), meaning(name)) for name in names)
+    return tuple(Number(heading(name), shown_cell(best[name]), meaning(name)) for name in names)
 
 
 def _validated(recipe: Mapping[str, Any], rows: Sequence[Row]) -> int:

@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 AnyImage = UInt8[np.ndarray, "h w channels"]
 """An image of any number of channels, 0..255."""
 
-Picture = UInt8[np.ndarray, "h w c"]
+DisplayImage = UInt8[np.ndarray, "h w c"]
 """What can be seen: 1 channel (grey) or 3 (red, green, blue), 0..255."""
 
 SEAM = 96
@@ -25,7 +25,7 @@ _MOST = 16
 
 
 def as_picture(
-    image: AnyImage, drawn: Callable[[Picture], np.ndarray] = lambda picture: picture
+    image: AnyImage, drawn: Callable[[DisplayImage], np.ndarray] = lambda picture: picture
 ) -> UInt8[np.ndarray, "height width c"]:
     """The image as it can be seen.
 

@@ -25,7 +25,7 @@ class Fact:
 
 
 @dataclass(frozen=True)
-class Facts:
+class KeyNumbers:
     """A few numbers, each explained."""
 
     kind: ClassVar = "facts"
@@ -99,7 +99,7 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Listing:
+class Verbatim:
     """A file shown as it is, folded away."""
 
     kind: ClassVar = "listing"
@@ -107,7 +107,7 @@ class Listing:
     text: str
 
 
-Block = Note | Facts | Table | Gallery | Listing
+Block = Note | KeyNumbers | Table | Gallery | Verbatim
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from sfumato.escape import visible
-from sfumato.reporting.channels import AnyImage, Picture, arranged, as_picture
-from sfumato.reporting.labels import fitted, shortened
+from sfumato.reporting.channels import AnyImage, DisplayImage, arranged, as_picture
+from sfumato.reporting.labels import cut_to_width, shortened_names
 from sfumato.reporting.meaning import heading
 
 INK = "#2a2f36"
@@ -128,7 +128,7 @@ def bars(title: str, counts: Mapping[str, float], *, unit: str, ink: str) -> byt
     """A number for each name, as a PNG without background, for a page on which `ink` can be read."""
     figure = Figure(figsize=(5.4, 3.3))
     axes = figure.add_axes((0.28, 0.14, 0.69, 0.76))
-    names = shortened([visible(name) for name in counts], _NAME)
+    names = shortened_names([visible(name) for name in counts], _NAME)
     axes.barh(range(len(names)), list(counts.values()), color=LINES[0])
     style(axes, title=title, ink=ink)
     axes.set_yticks(range(len(names)), names, parse_math=False)
@@ -166,7 +166,7 @@ def strips(rows: Mapping[str, Sequence[AnyImage]], labels: Sequence[str]) -> byt
     sheet.paste(body, (margin, 0))
     pen, width, height = ImageDraw.Draw(sheet), body.width / len(labels), body.height / len(rows)
     room = width - size / 2
-    for place, label in enumerate(fitted(label, room, font.getlength) for label in labels):
+    for place, label in enumerate(cut_to_width(label, room, font.getlength) for label in labels):
         pen.text((margin + (place + 0.5) * width, body.height + size), label, fill=INK, font=font, anchor="mm")
     for place, name in enumerate(names):
         pen.text((0, (place + 0.5) * height), name, fill=INK, font=font, anchor="lm")
@@ -191,7 +191,7 @@ def animation(frames: Sequence[Sequence[AnyImage]], *, hold: Sequence[int] = (-1
     return buffer.getvalue()
 
 
-def film(
+def film_pictures(
     steps: Sequence[int], noised: Sequence[AnyImage], states: Sequence[AnyImage], estimates: Sequence[AnyImage]
 ) -> tuple[bytes, bytes]:
     """The diffusion process in both directions, as a strip (PNG) and as an animation (GIF).
@@ -233,7 +233,7 @@ def overlay(
 
 
 def _outlined(
-    image: Picture, mask: Integer[np.ndarray, "h w"], reference: Integer[np.ndarray, "h w"] | None
+    image: DisplayImage, mask: Integer[np.ndarray, "h w"], reference: Integer[np.ndarray, "h w"] | None
 ) -> UInt8[np.ndarray, "h w 3"]:
     """See `overlay`."""
     drawn, pen = _colour(image).astype(np.float64), max(1, round(min(mask.shape) / 256))
@@ -273,7 +273,7 @@ def _of_one_size(tiles: Sequence[np.ndarray]) -> UInt8[np.ndarray, "n h w 3"]:
     return sheet
 
 
-def _colour(image: Picture) -> UInt8[np.ndarray, "h w 3"]:
+def _colour(image: DisplayImage) -> UInt8[np.ndarray, "h w 3"]:
     return np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
 
 

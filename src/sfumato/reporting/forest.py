@@ -18,7 +18,7 @@ WIDTH, HEIGHT, MARGIN = 5.4, 0.3, 0.75
 """Inches: of the figure, of a line in it, and of what is above and below the lines."""
 
 
-class Line(NamedTuple):
+class ForestRow(NamedTuple):
     """One difference with its interval."""
 
     name: str
@@ -27,7 +27,7 @@ class Line(NamedTuple):
     high: float
 
 
-def forest(lines: Sequence[Line], *, unit: str, ink: str) -> bytes:
+def forest(lines: Sequence[ForestRow], *, unit: str, ink: str) -> bytes:
     """The plot as a PNG without background, for a page on which `ink` can be read."""
     height = MARGIN + HEIGHT * len(lines)
     figure = Figure(figsize=(WIDTH, height))

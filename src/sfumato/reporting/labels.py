@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 ELLIPSIS = "\u2026"
 
 
-def shortened(names: Sequence[str], most: int) -> list[str]:
+def shortened_names(names: Sequence[str], most: int) -> list[str]:
     """Names of at most so many letters.
 
     They are cut at the end; in the middle, where that would make two the same; and numbered, where that would too.
@@ -28,7 +28,7 @@ def _cut(name: str, most: int, tail: int) -> str:
     return name[: most - 1 - tail] + ELLIPSIS + (name[-tail:] if tail else "")
 
 
-def fitted(name: str, width: float, measure: Callable[[str], float]) -> str:
+def cut_to_width(name: str, width: float, measure: Callable[[str], float]) -> str:
     """A name cut at its end until it fits.
 
     Args:

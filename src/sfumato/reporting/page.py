@@ -21,7 +21,7 @@ from sfumato.escape import for_html
 from sfumato.plain import in_form, ours
 from sfumato.reporting.asked import asked_of
 from sfumato.reporting.content import Section
-from sfumato.reporting.reading import read_json
+from sfumato.reporting.reading import read_optional_json
 from sfumato.reporting.sections.audit import audit_section
 from sfumato.reporting.sections.datasets import dataset_section
 from sfumato.reporting.sections.derived import ERROR, WEIGHT, interpolation_section, reconstruction_section
@@ -153,7 +153,7 @@ def _reader(folder: Path) -> Callable[[Path], Section]:
 
 def _summary(folder: Path) -> dict[str, Any]:
     """What the folder says of itself in short; nothing without a summary."""
-    summary = read_json(folder / "summary.json")
+    summary = read_optional_json(folder / "summary.json")
     return summary if isinstance(summary, dict) else {}
 
 

@@ -20,8 +20,8 @@ from sfumato.data.formats.picture import open_picture
 from sfumato.errors import DataError
 from sfumato.files import open_file, read_text
 from sfumato.local import Names, portable, without_paths
-from sfumato.reporting.channels import AnyImage, Picture, as_picture
-from sfumato.reporting.content import Block, Image, Listing, Note, Table
+from sfumato.reporting.channels import AnyImage, DisplayImage, as_picture
+from sfumato.reporting.content import Block, Image, Note, Table, Verbatim
 from sfumato.reporting.figures import heat
 from sfumato.tables import Row
 
@@ -40,11 +40,11 @@ LONG_SIDE = 768
 STRIP = 1600
 """Longest side of a strip or a large sheet, which fill the page's width."""
 
-UNKNOWN = "\u2013"
+DASH = "\u2013"
 """What stands in the place of a number that is not known: a dash."""
 
 
-def read_json(path: Path) -> Any:
+def read_optional_json(path: Path) -> Any:
     """The content of a JSON file, None if there is no such file.
 
     Raises:
@@ -81,7 +81,7 @@ def table(title: str, rows: Sequence[Row], *, file: str, without: Collection[str
     names = tuple(
         name for name in (rows[0] if rows else ()) if name not in without and any(row.get(name) for row in rows)
     )
-    cells = tuple(tuple(shown(row.get(name, "")) for name in names) for row in rows[:_ROWS])
+    cells = tuple(tuple(shown_cell(row.get(name, "")) for name in names) for row in rows[:_ROWS])
     return Table(
         title=title, columns=names, rows=cells, left_out=max(0, len(rows) - _ROWS), caption=f"Everything is in {file}."
     )
@@ -95,11 +95,11 @@ def number(text: object) -> float:
         return math.nan
 
 
-def shown(value: object) -> str:
+def shown_cell(value: object) -> str:
     """A cell for people: numbers with four significant digits, an undefined number as a dash, the rest as it is."""
     text = str(value)
     if text.lower() in {"nan", "none", ""}:
-        return UNKNOWN
+        return DASH
     if len(text) == SHA256 and set(text) <= set(hexdigits):
         return f"{text[:12]}\u2026"
     if "." not in text and "e" not in text.lower():
@@ -112,13 +112,13 @@ def z_text(z: float) -> str:
     """A z-score for people; it is infinite where what it counts, the spread of real images, is nothing."""
     if math.isinf(z):
         return "no spread"
-    return UNKNOWN if math.isnan(z) else f"{z:.1f}"
+    return DASH if math.isnan(z) else f"{z:.1f}"
 
 
-def listings(folder: Path, *names: str) -> tuple[Listing, ...]:
+def listings(folder: Path, *names: str) -> tuple[Verbatim, ...]:
     """The text files of these names that the folder has."""
     found = [folder / name for name in names if (folder / name).is_file()]
-    return tuple(Listing(path.name, _told(path)) for path in found)
+    return tuple(Verbatim(path.name, _told(path)) for path in found)
 
 
 def _told(file: Path) -> str:
@@ -194,7 +194,7 @@ def as_bytes(pixels: Shaped[np.ndarray, "h w channels"]) -> AnyImage:
     return np.concatenate([_stretched(pixels[..., [channel]]) for channel in range(pixels.shape[2])], axis=2)
 
 
-def _stretched(shown: Shaped[np.ndarray, "h w c"]) -> Picture:
+def _stretched(shown: Shaped[np.ndarray, "h w c"]) -> DisplayImage:
     if shown.dtype == np.uint8 and (shown.max() >= FAINT or not shown.any()):
         return np.ascontiguousarray(shown)
     low, high = np.percentile(shown, (0.5, 99.5)) if shown.size > 1000 and shown.max() > FAINT else (0, shown.max())
@@ -205,7 +205,7 @@ def _stretched(shown: Shaped[np.ndarray, "h w c"]) -> Picture:
 _Given = ParamSpec("_Given")
 
 
-def spared(part: Callable[_Given, Iterable[Block]]) -> Callable[_Given, tuple[Block, ...]]:
+def spared_part(part: Callable[_Given, Iterable[Block]]) -> Callable[_Given, tuple[Block, ...]]:
     """A part of a page that is drawn: where that fails, a note says so in its place, and the page has its numbers."""
 
     @wraps(part)

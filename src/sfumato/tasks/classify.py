@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.data.augmentation.augment import apply, draw
+from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.pack import Pack
 from sfumato.metrics.fidelity import Features
@@ -16,13 +16,13 @@ from sfumato.networks.classifier import Classifier
 from sfumato.tasks.task import batch_noise
 from sfumato.training.ema import EMA
 from sfumato.training.gradient import Loss
-from sfumato.training.loop import Settings, Until, train
+from sfumato.training.loop import TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.stream import Batch, Stream
 from sfumato.typing import Data
 
-BATCH = 64
+FEATURE_BATCH = 64
 """Images of which features are taken at once."""
 
 
@@ -48,7 +48,7 @@ class Classify:
         """Cross-entropy of each item, times the weight of its class."""
         noise = batch_noise(self.seed, batch, self.device)
         images = self.pack.images(batch.rows, self.device)
-        images, _ = apply(images, None, draw(self.augment, noise, images))
+        images, _ = apply(images, None, draw_parameters(self.augment, noise, images))
         labels = self.pack.labels(batch.rows).to(self.device)
         losses = functional.cross_entropy(network(images), labels, reduction="none")
         return {"loss": losses if self.weights is None else losses * losses.new_tensor(self.weights)[labels]}
@@ -75,12 +75,16 @@ def fit_classifier(
         torch.default_generator.manual_seed(seed)
         network = Classifier(channels_in=pack.spec.channels, classes=len(pack.spec.classes)).to(device)
     job = Classify(pack=pack, augment=augment, seed=seed, device=device)
-    trained = fit(network, job.loss, pack.rows("train") if rows is None else rows, steps=steps, batch=batch, seed=seed)
+    trained = fit_downstream(
+        network, job.loss, pack.rows("train") if rows is None else rows, steps=steps, batch=batch, seed=seed
+    )
     assert isinstance(trained, Classifier)
     return trained
 
 
-def fit(network: nn.Module, loss: Loss, rows: Sequence[int], *, steps: int, batch: int, seed: int = 0) -> nn.Module:
+def fit_downstream(
+    network: nn.Module, loss: Loss, rows: Sequence[int], *, steps: int, batch: int, seed: int = 0
+) -> nn.Module:
     """Train a downstream model from its initial weights; its averaged weights, in evaluation mode.
 
     Args:
@@ -92,18 +96,20 @@ def fit(network: nn.Module, loss: Loss, rows: Sequence[int], *, steps: int, batc
         seed: of the order of the images.
     """
     optimizer = make_optimizer(network, learning_rate=1e-3, weight_decay=0.01)
-    parts = Parts(network=network, ema=EMA(network, half_life=10 * batch), optimizer=optimizer)
+    parts = TrainingState(network=network, ema=EMA(network, half_life=10 * batch), optimizer=optimizer)
     stream = Stream(rows=tuple(rows), batch=batch, seed=seed)
-    settings = Settings(learning_rate=1e-3, warmup_steps=20, seed=seed)
-    for _ in train(parts, loss, stream, until=Until(steps=steps), settings=settings):
+    settings = TrainingSettings(learning_rate=1e-3, warmup_steps=20, seed=seed)
+    for _ in training_loop(parts, loss, stream, until=Until(steps=steps), settings=settings):
         pass
     return parts.ema.network.eval()
 
 
 @torch.inference_mode()
-def probabilities(network: nn.Module, pack: Pack, rows: Sequence[int], *, device: str = "cpu") -> Float[Tensor, "n k"]:
+def class_probabilities(
+    network: nn.Module, pack: Pack, rows: Sequence[int], *, device: str = "cpu"
+) -> Float[Tensor, "n k"]:
     """The probability of each class for each of these rows, on the CPU."""
-    parts = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
+    parts = [rows[start : start + FEATURE_BATCH] for start in range(0, len(rows), FEATURE_BATCH)]
     return torch.cat([network(pack.images(part, device)).float().softmax(1).cpu() for part in parts])
 
 
@@ -127,5 +133,8 @@ class OwnSpace:
 
     @torch.inference_mode()
     def _raw(self, images: Data) -> Features:
-        parts = [self.classifier.features(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        parts = [
+            self.classifier.features(images[start : start + FEATURE_BATCH])
+            for start in range(0, len(images), FEATURE_BATCH)
+        ]
         return torch.cat(parts).double().cpu().numpy()

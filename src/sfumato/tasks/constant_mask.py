@@ -120,7 +120,7 @@ def best_constant_mask(pack: Pack, rows: Sequence[int], score: Score | None = No
     return max(found, key=lambda each: float(each.scores.mean()))
 
 
-def beside(scores: _Scores, constant: ConstantMask, patients: Sequence[str]) -> BesideConstant:
+def compare_with_constant(scores: _Scores, constant: ConstantMask, patients: Sequence[str]) -> BesideConstant:
     """A model beside a constant mask on the same cases, in the same order; what is no number counts 0."""
     known = np.nan_to_num(scores, nan=0.0)
     difference = grouped_mean_interval(known - constant.scores, patients, seed=_SEED)

@@ -19,7 +19,7 @@ FRAMES = 9
 """Most frames of a film."""
 
 
-class Frame(NamedTuple):
+class FilmFrame(NamedTuple):
     """What is shown of a step.
 
     Attributes:
@@ -51,7 +51,7 @@ class Film(NamedTuple):
     estimates: list[Tensor]
 
 
-def film(process: Process, frames: Sequence[Frame], place: int, *, seed: int) -> Film:
+def film(process: Process, frames: Sequence[FilmFrame], place: int, *, seed: int) -> Film:
     """The film of the item at a place of the batch; it is noised with the noise of `seed`."""
     ends = noised(process, frames[-1].estimate[place : place + 1], [frame.t for frame in frames], [seed])
     kinds = (
@@ -61,26 +61,26 @@ def film(process: Process, frames: Sequence[Frame], place: int, *, seed: int) ->
     return Film([frame.step for frame in frames], *([picture.cpu().clone() for picture in kind] for kind in kinds))
 
 
-def chosen(steps: int) -> list[int]:
+def shown_steps(steps: int) -> list[int]:
     """The numbers of the steps that are shown, the first and the last among them."""
     return sorted({round(1 + k * (steps - 1) / (FRAMES - 1)) for k in range(FRAMES)})
 
 
-def watched(process: Process, steps: Iterable[Step], total: int) -> Iterator[Frame]:
+def watched(process: Process, steps: Iterable[Step], total: int) -> Iterator[FilmFrame]:
     """The frames of a walk of `total` steps."""
-    kept = set(chosen(total))
+    kept = set(shown_steps(total))
     for number, step in enumerate(steps, start=1):
         if number in kept:
-            yield Frame(number, step.t, visible(process, step.x, step.t), step.x0)
+            yield FilmFrame(number, step.t, at_data_contrast(process, step.x, step.t), step.x0)
 
 
 def noised(process: Process, x0: Data, times: Sequence[float], seeds: Sequence[int]) -> Iterator[Data]:
     """Data at each of the times on its way into noise, with the same noise at each."""
     for t in times:
-        yield visible(process, process.corrupt(x0, t, Noise(seeds, x0.device)), t) if t > 0 else x0
+        yield at_data_contrast(process, process.corrupt(x0, t, Noise(seeds, x0.device)), t) if t > 0 else x0
 
 
-def visible(process: Process, x_t: Data, t: float) -> Data:
+def at_data_contrast(process: Process, x_t: Data, t: float) -> Data:
     """The state at the contrast of the data; of a Gaussian process x_t / sqrt(alpha^2 + sigma^2)."""
     if t == 0:
         return x_t

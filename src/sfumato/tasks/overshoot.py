@@ -25,7 +25,7 @@ _SIDE = 64
 """Of the picture of independent pixels that is drawn: the spread is then known to 1 %."""
 
 
-def spread(process: Process, sampler: Sampler, *, deviation: float) -> float:
+def sampled_deviation(process: Process, sampler: Sampler, *, deviation: float) -> float:
     """Standard deviation of what is drawn, in that of the data, with the denoiser (1).
 
     1.0 for a sampler that draws each state from its posterior: it cannot overshoot.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from sfumato.data.spec import Spec
 from sfumato.recipe import Pairs
-from sfumato.tasks.segment import one_hot
+from sfumato.tasks.segment import signed_one_hot
 from sfumato.typing import Data, Masks
 
 Joined = Float[Tensor, "b joined *space"]
@@ -85,12 +85,12 @@ class Layout(NamedTuple):
         """x0 of images and their masks, which are not needed where they are no part of it."""
         if masks is None or self.pairs in ("none", "image_from_mask"):
             return images
-        hot = one_hot(masks, self.classes)
+        hot = signed_one_hot(masks, self.classes)
         return hot if self.pairs == "mask" else torch.cat([images, hot], 1)
 
     def shown(self, masks: Masks | None) -> Beside | None:
         """What is shown beside the state; None if nothing is."""
-        return one_hot(masks, self.classes) if self.from_mask and masks is not None else None
+        return signed_one_hot(masks, self.classes) if self.from_mask and masks is not None else None
 
     def parted(self, x0: Joined) -> _Parted:
         """The parts of finished states."""

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sfumato.data.augmentation.augment import apply, draw
+from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
@@ -31,7 +31,7 @@ from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.guidance import UNGUIDED, Guidance
 from sfumato.diffusion.pieces import Pieces, piece_size
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
-from sfumato.metrics.overlap import overlap, summarise
+from sfumato.metrics.overlap import overlap, summarise_overlap
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import SegmentMetric
 from sfumato.tasks.constant_mask import ConstantMask, best_constant_mask
@@ -42,9 +42,9 @@ from sfumato.tasks.task import (
     Scores,
     Shown,
     batch_noise,
-    chosen,
     first_estimate,
     last,
+    random_share,
     self_conditioned,
     stratified,
     to_uint8,
@@ -55,14 +55,14 @@ from sfumato.typing import Data, Masks, Output, PerItem, State
 PREVIEW_CASES = 12
 
 
-def one_hot(masks: Masks, classes: int) -> Data:
+def signed_one_hot(masks: Masks, classes: int) -> Data:
     """Class indices as a one-hot mask in [-1, 1]."""
     return functional.one_hot(masks.long(), classes).movedim(-1, 1).float() * 2 - 1
 
 
 def undecided(masks: Masks, ignored: Ignored, classes: int) -> Data:
-    """As `one_hot`, with the same probability of every class where the mask says nothing."""
-    return torch.where(ignored[:, None], 2 / classes - 1, one_hot(masks.masked_fill(ignored, 0), classes))
+    """As `signed_one_hot`, with the same probability of every class where the mask says nothing."""
+    return torch.where(ignored[:, None], 2 / classes - 1, signed_one_hot(masks.masked_fill(ignored, 0), classes))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +109,7 @@ class Segment:
         readers = drawn_readers(self.pack, batch.rows, noise)
         images = self.pack.images(batch.rows, self.device)
         masks = self.pack.masks(batch.rows, readers, self.device)
-        images, moved = apply(images, masks, draw(self.augment, noise, images))
+        images, moved = apply(images, masks, draw_parameters(self.augment, noise, images))
         assert moved is not None
         return self._terms(network, images, moved, t, noise, self.objective)
 
@@ -118,7 +118,7 @@ class Segment:
     ) -> Mapping[str, Tensor]:
         """An objective's terms of images with their masks at given times."""
         ignored = masks == IGNORED if self.pack.spec.ignore else None
-        x0 = one_hot(masks, self.classes) if ignored is None else undecided(masks, ignored, self.classes)
+        x0 = signed_one_hot(masks, self.classes) if ignored is None else undecided(masks, ignored, self.classes)
         condition = Condition(image=images)
         x_t = self.process.corrupt(self._recycled(network, x0, condition, noise), t, noise)
         x, level = self.process.network_input(x_t, t)
@@ -132,7 +132,7 @@ class Segment:
         x_1 = self.process.prior(x0, noise)
         told = self.sampler.self_condition
         estimate = first_estimate(self.process, network, x_1, 1.0, condition, self_condition=told)
-        return torch.where(chosen(noise, x0, share=self.recycle), estimate.to(x0.dtype), x0)
+        return torch.where(random_share(noise, x0, share=self.recycle), estimate.to(x0.dtype), x0)
 
     def _told(self, network: nn.Module, x_t: State, t: PerItem, condition: Condition, noise: Noise) -> Condition:
         """What the network is shown beside the state."""
@@ -153,7 +153,7 @@ class Segment:
 
     def _overlap(self, predicted: np.ndarray) -> Scores:
         """Dice and IoU of masks of the validation rows."""
-        summary = summarise(
+        summary = summarise_overlap(
             [
                 overlap(
                     mask[truth != IGNORED], truth[truth != IGNORED], classes=self.classes, case=self.pack.cases[row].id

@@ -28,7 +28,7 @@ from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.evenly import evenly
 from sfumato.metrics.gap import paired_gap
-from sfumato.networks.uncertainty import weigh
+from sfumato.networks.uncertainty import weighted_loss
 from sfumato.randomness import Noise, derive_seed
 from sfumato.recipe import GenerateMetric, Pairs
 from sfumato.tasks.judge import Judge
@@ -185,11 +185,11 @@ class Synthesise:
     def _varied(self, images: Data, masks: Masks | None, noise: Noise) -> tuple[Data, Masks | None, Tensor | None]:
         """Augmented images, masks moved with them, and what the network is told about it."""
         if isinstance(self.augment, Ranges):
-            return *augment.apply(images, masks, augment.draw(self.augment, noise, images)), None
+            return *augment.apply(images, masks, augment.draw_parameters(self.augment, noise, images)), None
         height, width = images.shape[-2:]
-        done = nonleaking.decide(nonleaking.draw(noise), self.augment, height=height, width=width)
+        done = nonleaking.decide_parameters(nonleaking.draw_numbers(noise), self.augment, height=height, width=width)
         moved = None if masks is None else nonleaking.apply_to_masks(masks, done, classes=self.layout.classes)
-        return nonleaking.apply(images, done), moved, done.labels.to(images.device)
+        return nonleaking.apply_non_leaking(images, done), moved, done.labels.to(images.device)
 
     def _losses(self, network: nn.Module, rows: Sequence[int]) -> Float[np.ndarray, " n"]:
         """The loss of each row, the same times and noise in its place each time it is asked."""
@@ -216,7 +216,7 @@ class Synthesise:
         """The loss in units of what is usual at its noise level."""
         _, level = self.process.network_input(images, t)
         assert callable(network.log_variance), "build wraps the network"
-        return weigh(error, network.log_variance(level))
+        return weighted_loss(error, network.log_variance(level))
 
 
 @torch.inference_mode()

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sfumato.diffusion.denoiser import Denoiser, SelfConditioned, shown
+from sfumato.diffusion.denoiser import Denoiser, SelfConditioned, with_estimate
 from sfumato.diffusion.process import Condition, Denoise, Network, Process, Step
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.randomness import Noise, derive_seed
@@ -148,16 +148,16 @@ def first_estimate(
         self_condition: channels of the data if the network is shown an estimate of them, here zeros; 0 if not.
     """
     if self_condition:
-        condition = shown(condition, x_t.new_zeros(len(x_t), self_condition, *x_t.shape[2:]))
+        condition = with_estimate(condition, x_t.new_zeros(len(x_t), self_condition, *x_t.shape[2:]))
     return Denoiser(process, network)(x_t, t, condition)
 
 
 def self_conditioned(x0_hat: Output, condition: Condition, noise: Noise, *, share: float) -> Condition:
     """The condition with the first estimate for a share of the items, with zeros for the others (Chen et al. 2023)."""
-    return shown(condition, torch.where(chosen(noise, x0_hat, share=share), x0_hat, 0.0))
+    return with_estimate(condition, torch.where(random_share(noise, x0_hat, share=share), x0_hat, 0.0))
 
 
-def chosen(noise: Noise, like: Output, *, share: float) -> Tensor:
+def random_share(noise: Noise, like: Output, *, share: float) -> Tensor:
     """Whether each item is one of a share of all, in a shape that broadcasts over `like`."""
     return (noise.uniform() < share).view(-1, *[1] * (like.ndim - 1))
 

@@ -27,13 +27,13 @@ def views_of(size: Sequence[int]) -> int:
     return 8 if size[-1] == size[-2] else 4
 
 
-def turn(images: Data, views: Sequence[int]) -> Turned:
+def turn_images(images: Data, views: Sequence[int]) -> Turned:
     """Each image in its view, equation (1)."""
     return torch.stack([_swapped(_flipped(image, view), view) for image, view in zip(images, views, strict=True)])
 
 
 def turn_back(images: Data, views: Sequence[int]) -> Turned:
-    """The inverse of `turn`."""
+    """The inverse of `turn_images`."""
     return torch.stack([_flipped(_swapped(image, view), view) for image, view in zip(images, views, strict=True)])
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sfumato.training.checkpoint import Checkpoint
 from sfumato.training.optimizer import optimizer_tensors, restore_optimizer
-from sfumato.training.weights import fill
+from sfumato.training.weights import fill_weights
 
 DISCRIMINATOR = "discriminator"
 """The loss term that an adversary minimises."""
@@ -47,5 +47,5 @@ class Adversary:
         Raises:
             ModelError: it is of another network, or was written without an adversary.
         """
-        fill(self.network, checkpoint.tensors.get(WEIGHTS, {}), source=f"{checkpoint.path}/{WEIGHTS}")
+        fill_weights(self.network, checkpoint.tensors.get(WEIGHTS, {}), source=f"{checkpoint.path}/{WEIGHTS}")
         restore_optimizer(self.network, self.optimizer, checkpoint.part(OPTIMIZER))

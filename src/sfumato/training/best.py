@@ -60,14 +60,14 @@ def _exceeds(score: float, known: float | None) -> bool:
     return not math.isnan(score) and (known is None or score > known)
 
 
-def names_of(best: Mapping[str, Any]) -> dict[str, int]:
+def best_files(best: Mapping[str, Any]) -> dict[str, int]:
     """The files that name the best checkpoints, each with the step of its checkpoint."""
     names = {_BEST: best["step"]} if "step" in best else {}
     other = best.get("other")
     return names if other is None else {**names, f"{_BEST}-{other['metric']}": other["step"]}
 
 
-def told(checkpoint: Path) -> str:
+def best_words(checkpoint: Path) -> str:
     """What a checkpoint is among those of its run, in words: `best by dice and by loss`; empty for one of many."""
     folder = checkpoint.parent
     named = [file.name for file in matching(folder, f"{_BEST}*") if marked(folder, file.name) == checkpoint]

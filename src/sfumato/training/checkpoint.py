@@ -36,7 +36,7 @@ from sfumato.plain import read_object, shaped
 from sfumato.shortage import raise_shortage, shortage
 from sfumato.training.marks import STEP
 from sfumato.training.marks import marked as marked
-from sfumato.training.weights import load_weights, plain
+from sfumato.training.weights import load_weights, plain_tensors
 from sfumato.wording import told_size
 
 _FORMAT = 1
@@ -139,7 +139,7 @@ def mark(folder: Path, name: str, path: Path) -> None:
         sync_folder(folder)
 
 
-def named(path: Path) -> Path | None:
+def named_checkpoint(path: Path) -> Path | None:
     """The checkpoint that a path names: its own folder, or a text file such as `checkpoints/best` that names it."""
     if (path / MANIFEST).is_file():
         return path
@@ -210,7 +210,7 @@ def _stage(
     staging.mkdir()
     digests = {}
     for stem, group in tensors.items():
-        content = safetensors.torch.save(plain(group), dict(headers) if stem in _HEADED else None)
+        content = safetensors.torch.save(plain_tensors(group), dict(headers) if stem in _HEADED else None)
         digests[stem + WEIGHTS] = _write(staging / (stem + WEIGHTS), content)
     digests[STATE] = _write(staging / STATE, json.dumps(state, indent=1).encode())
     versions = {name: importlib.metadata.version(name) for name in ("sfumato", "torch")}

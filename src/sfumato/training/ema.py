@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from sfumato.errors import UsageError
 from sfumato.training.profile import power_decay
-from sfumato.training.shard import collected
+from sfumato.training.shard import whole_tensors
 
 
 def decay(images: int, *, half_life: float, batch: int, ramp: float | None = 0.05) -> float:
@@ -87,7 +87,7 @@ class EMA:
 
     def state_dict(self) -> dict[str, Tensor]:
         """The averaged weights and buffers, under the network's own names."""
-        return collected(self.network.state_dict())
+        return whole_tensors(self.network.state_dict())
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
         """Continue from stored averages."""

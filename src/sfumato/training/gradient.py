@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sfumato.randomness import derive_seed
 from sfumato.training.adversary import DISCRIMINATOR
 from sfumato.training.precision import Precision, autocast
-from sfumato.training.processes import add_up, gather, rank
+from sfumato.training.processes import add_up, gather_rows, rank
 from sfumato.training.shard import own_sums, total_norm
 from sfumato.training.stream import Batch
 
@@ -27,14 +27,14 @@ Where the network has an adversary, the term `DISCRIMINATOR` is what that minimi
 """
 
 
-class Piece(NamedTuple):
+class MicroBatch(NamedTuple):
     """A micro-batch and its loss terms, detached."""
 
     batch: Batch
     terms: dict[str, Tensor]
 
 
-class Measured(NamedTuple):
+class StepMeasures(NamedTuple):
     """What all processes know of a step.
 
     Attributes:
@@ -55,7 +55,9 @@ class Measured(NamedTuple):
         return math.isfinite(self.terms["loss"]) and all(map(math.isfinite, self.gradient_norms))
 
 
-def backward(network: nn.Module, loss: Loss, batch: Batch, *, precision: Precision, seed: int, weight: float) -> Piece:
+def backward(
+    network: nn.Module, loss: Loss, batch: Batch, *, precision: Precision, seed: int, weight: float
+) -> MicroBatch:
     """Add the gradients of `weight` times the summed loss of a piece; `seed` is that of dropout."""
     torch.manual_seed(derive_seed(seed, "dropout", batch.step, batch.slots[0]))
     with autocast(precision, device_of(network)):
@@ -65,18 +67,18 @@ def backward(network: nn.Module, loss: Loss, batch: Batch, *, precision: Precisi
         raise ValueError(f"loss terms need the shape ({len(batch.rows)},), one number per sample: {wrong}")
     minimised = [terms[name] for name in ("loss", DISCRIMINATOR) if name in terms]
     torch.autograd.backward([term.float().sum() * weight for term in minimised])
-    return Piece(batch, {name: term.detach().float() for name, term in terms.items()})
+    return MicroBatch(batch, {name: term.detach().float() for name, term in terms.items()})
 
 
-def measure(
+def measure_step(
     networks: Sequence[nn.Module],
-    pieces: Sequence[Piece],
+    pieces: Sequence[MicroBatch],
     *,
     count: int,
     scale: float,
     seconds: float,
     flags: Sequence[bool],
-) -> Measured:
+) -> StepMeasures:
     """Add gradients, terms and flags of all processes, and ask the device for numbers: once in a step.
 
     Args:
@@ -96,7 +98,7 @@ def measure(
     means = {name: value / count for name, value in zip(names, values, strict=False)}
     seconds, *raised = values[len(names) : len(totals)]
     norms = [norm / scale for norm in values[len(totals) :]]
-    return Measured(means, norms, seconds, tuple(value > 0 for value in raised))
+    return StepMeasures(means, norms, seconds, tuple(value > 0 for value in raised))
 
 
 def gradients_of(network: nn.Module) -> list[Tensor]:
@@ -110,10 +112,10 @@ def gradients_of(network: nn.Module) -> list[Tensor]:
     return gradients
 
 
-def bad_rows(pieces: Sequence[Piece]) -> list[int]:
+def bad_rows(pieces: Sequence[MicroBatch]) -> list[int]:
     """Rows of the dataset, over all processes, whose loss is not finite."""
     pairs = [pair for batch, terms in pieces for pair in zip(batch.rows, terms["loss"].tolist(), strict=True)]
-    return gather([row for row, value in pairs if not math.isfinite(value)])
+    return gather_rows([row for row, value in pairs if not math.isfinite(value)])
 
 
 def device_of(network: nn.Module) -> torch.device:

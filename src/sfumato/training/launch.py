@@ -54,6 +54,6 @@ def cause_of(error: BaseException) -> str:
     return finding.partition("\n")[0].rstrip(": ")
 
 
-def told(cause: str, *, rank: int, world: int) -> str:
+def failure_line(cause: str, *, rank: int, world: int) -> str:
     """The last line of the output when one of several processes failed."""
     return f"error: process {rank} of {world} (counted from 0) failed: {visible(cause)}"

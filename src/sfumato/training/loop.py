@@ -1,11 +1,11 @@
-"""The training loop: `for progress in train(...)`.
+"""The training loop: `for progress in training_loop(...)`.
 
-It knows networks, losses and batches, not diffusion. A step is a pure function of what `Parts` holds and of its number:
-the data come from `Stream`, random numbers of the loss from (seed, step, slot), dropout from torch's own generator,
-which is seeded anew for every forward pass. So a run that is stopped between two steps and continued from a checkpoint
-ends with the same bits. The gradient is the same for any number of processes and pieces (`sfumato.training.gradient`);
-when memory runs out, the pieces are halved and the step begins again. A step whose loss or gradient is not finite is
-passed over, by all processes alike; many of them end the run.
+It knows networks, losses and batches, not diffusion. A step is a pure function of what `TrainingState` holds and of
+its number: the data come from `Stream`, random numbers of the loss from (seed, step, slot), dropout from torch's own
+generator, which is seeded anew for every forward pass. So a run that is stopped between two steps and continued from a
+checkpoint ends with the same bits. The gradient is the same for any number of processes and pieces
+(`sfumato.training.gradient`); when memory runs out, the pieces are halved and the step begins again. A step whose loss
+or gradient is not finite is passed over, by all processes alike; many of them end the run.
 
 Under `torchrun` the caller initialises `torch.distributed` and every process builds, or restores, the same parts.
 """
@@ -22,12 +22,21 @@ from torch import nn
 
 from sfumato.errors import SfumatoError, UsageError, listed
 from sfumato.memory import out_of_memory
-from sfumato.training.gradient import Loss, Measured, Piece, backward, bad_rows, device_of, gradients_of, measure
+from sfumato.training.gradient import (
+    Loss,
+    MicroBatch,
+    StepMeasures,
+    backward,
+    bad_rows,
+    device_of,
+    gradients_of,
+    measure_step,
+)
 from sfumato.training.optimizer import set_rate
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.precision import Precision
 from sfumato.training.processes import rank, smallest, world
-from sfumato.training.rate import Schedule, learning_rate_at
+from sfumato.training.rate import RateSchedule, learning_rate_at
 from sfumato.training.shard import is_sharded
 from sfumato.training.stream import Stream
 from sfumato.typing import Constrained
@@ -82,7 +91,7 @@ class Until:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class TrainingSettings:
     """How to train.
 
     Attributes:
@@ -101,7 +110,7 @@ class Settings:
 
     learning_rate: float = 2e-4
     warmup_steps: int = 500
-    schedule: Schedule = "cosine"
+    schedule: RateSchedule = "cosine"
     held_images: int | None = None
     clip: float = 1.0
     accumulate: int = 1
@@ -112,7 +121,7 @@ class Settings:
 
 
 class Progress(NamedTuple):
-    """What `train` yields after each step.
+    """What `training_loop` yields after each step.
 
     Attributes:
         step: number of steps done.
@@ -163,13 +172,13 @@ def _never() -> bool:
     return False
 
 
-def train(
-    parts: Parts,
+def training_loop(
+    parts: TrainingState,
     loss: Loss,
     stream: Stream,
     *,
     until: Until,
-    settings: Settings,
+    settings: TrainingSettings,
     stopping: Callable[[], bool] = _never,
 ) -> Iterator[Progress]:
     """Train, one step per item.
@@ -239,14 +248,14 @@ class _Clock:
 
 
 def _gradient(
-    parts: Parts,
+    parts: TrainingState,
     network: nn.Module,
     loss: Loss,
     stream: Stream,
-    settings: Settings,
+    settings: TrainingSettings,
     clock: _Clock,
     stopping: Callable[[], bool],
-) -> tuple[Measured, tuple[int, ...]]:
+) -> tuple[StepMeasures, tuple[int, ...]]:
     """Leave the gradient of the step in the parameters, times the loss scale; repeat when float16 overflows.
 
     Returns:
@@ -256,7 +265,7 @@ def _gradient(
     while True:
         scale = _scale(parts, settings)
         pieces = _backpropagated(parts, network, loss, stream, settings, weight=scale / stream.batch)
-        measured = measure(
+        measured = measure_step(
             [trained for trained, _ in parts.trained()], pieces,
             count=stream.batch, scale=scale, seconds=clock.lap(), flags=(stopping(), parts.piece != before),
         )  # fmt: skip
@@ -271,8 +280,8 @@ def _gradient(
 
 
 def _backpropagated(
-    parts: Parts, network: nn.Module, loss: Loss, stream: Stream, settings: Settings, *, weight: float
-) -> list[Piece]:
+    parts: TrainingState, network: nn.Module, loss: Loss, stream: Stream, settings: TrainingSettings, *, weight: float
+) -> list[MicroBatch]:
     """All pieces of this process; half as large, and all of them again, when memory runs out."""
     while True:
         cut = _cut(parts, stream, settings)
@@ -294,14 +303,14 @@ def _backpropagated(
             torch.cuda.empty_cache()
 
 
-def _cut(parts: Parts, stream: Stream, settings: Settings) -> int:
+def _cut(parts: TrainingState, stream: Stream, settings: TrainingSettings) -> int:
     """Pieces into which a process cuts its share: as many for each process, whose share may be larger by one sample."""
     share = math.ceil(stream.batch / world())
     wanted = settings.accumulate if parts.piece is None else max(settings.accumulate, math.ceil(share / parts.piece))
     return min(wanted, stream.batch // world()) if is_sharded(parts.network) else wanted
 
 
-def _pass_over(parts: Parts, rows: tuple[int, ...], settings: Settings) -> None:
+def _pass_over(parts: TrainingState, rows: tuple[int, ...], settings: TrainingSettings) -> None:
     """Go on to the next step, all else unchanged."""
     recent = [step for step in parts.skipped if step > parts.step - WINDOW]
     if len(recent) >= settings.bad_steps:
@@ -310,7 +319,9 @@ def _pass_over(parts: Parts, rows: tuple[int, ...], settings: Settings) -> None:
     parts.skipped.append(parts.step)
 
 
-def _update(parts: Parts, *, rate: float, norms: Sequence[float], settings: Settings, batch: int) -> None:
+def _update(
+    parts: TrainingState, *, rate: float, norms: Sequence[float], settings: TrainingSettings, batch: int
+) -> None:
     """One step of the optimisers and of the averages."""
     for (network, optimizer), norm in zip(parts.trained(), norms, strict=True):
         shrink = min(1.0, settings.clip / max(norm, 1e-12)) / _scale(parts, settings)
@@ -327,5 +338,5 @@ def _update(parts: Parts, *, rate: float, norms: Sequence[float], settings: Sett
         parts.scale.grow()
 
 
-def _scale(parts: Parts, settings: Settings) -> float:
+def _scale(parts: TrainingState, settings: TrainingSettings) -> float:
     return parts.scale.value if settings.precision == "fp16" else 1.0

@@ -16,12 +16,12 @@ from sfumato.training.ema import EMA
 from sfumato.training.generators import generator_states, restore_generators
 from sfumato.training.optimizer import optimizer_tensors, restore_optimizer
 from sfumato.training.precision import LossScale
-from sfumato.training.shard import collected
-from sfumato.training.weights import fill
+from sfumato.training.shard import whole_tensors
+from sfumato.training.weights import fill_weights
 
 
 @dataclass
-class Parts:
+class TrainingState:
     """Everything that training changes, and so everything that a checkpoint holds.
 
     Attributes:
@@ -58,9 +58,9 @@ class Parts:
     def tensors(self) -> dict[str, dict[str, Tensor]]:
         """For `checkpoint.save`: file stem -> name -> tensor. All processes ask where the network is shared out."""
         return {
-            "model": collected(self.network.state_dict()),
+            "model": whole_tensors(self.network.state_dict()),
             **{stem: average.state_dict() for stem, average in self._averages()},
-            "optimizer": collected(optimizer_tensors(self.network, self.optimizer)),
+            "optimizer": whole_tensors(optimizer_tensors(self.network, self.optimizer)),
             **({} if self.adversary is None else self.adversary.tensors()),
             "generators": generator_states(next(self.network.parameters()).device),
         }
@@ -87,9 +87,9 @@ class Parts:
         state = shaped(_State.model_validate, checkpoint.state, lambda finding: _not_ours(checkpoint, finding))
         if state.step != checkpoint.step:
             raise _not_ours(checkpoint, f"is of step {state.step}, the checkpoint of step {checkpoint.step}")
-        fill(self.network, checkpoint.part("model"), source=f"{checkpoint.path}/model")
+        fill_weights(self.network, checkpoint.part("model"), source=f"{checkpoint.path}/model")
         for stem, average in self._averages():
-            fill(average.network, checkpoint.part(stem), source=f"{checkpoint.path}/{stem}")
+            fill_weights(average.network, checkpoint.part(stem), source=f"{checkpoint.path}/{stem}")
         restore_optimizer(self.network, self.optimizer, checkpoint.part("optimizer"))
         if self.adversary is not None:
             self.adversary.restore(checkpoint)

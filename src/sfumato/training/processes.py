@@ -23,7 +23,7 @@ _watch: Watch | None = None
 
 
 @contextmanager
-def joined(*, patience: float = PATIENCE) -> Iterator[None]:
+def process_group(*, patience: float = PATIENCE) -> Iterator[None]:
     """Join the processes that `torchrun` or SLURM's `srun` started, if one did, until the block ends in all of them.
 
     Args:
@@ -182,7 +182,7 @@ def add_up(gradients: list[Tensor], numbers: Tensor) -> Tensor:
     return numbers
 
 
-def gather(rows: list[int]) -> list[int]:
+def gather_rows(rows: list[int]) -> list[int]:
     """The rows of all processes, sorted."""
     if world() == 1:
         return sorted(rows)

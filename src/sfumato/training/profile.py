@@ -95,7 +95,7 @@ def inner(first: Kept, second: Kept) -> float:
     return float((g_1 + 1) * (g_2 + 1) * (t_1 / t_2) ** e / ((g_1 + g_2 + 1) * max(t_1, t_2)))
 
 
-def reconstruct(kept: Sequence[Kept], wished: Kept) -> _Shares:
+def reconstruct_average(kept: Sequence[Kept], wished: Kept) -> _Shares:
     """The sum of kept averages that is nearest to a wished one, (5), with its error, (7).
 
     Args:

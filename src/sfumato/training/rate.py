@@ -17,7 +17,7 @@ batches: n_held = batches * batch.
 import math
 from typing import Literal
 
-Schedule = Literal["cosine", "constant", "onecycle", "inverse_sqrt"]
+RateSchedule = Literal["cosine", "constant", "onecycle", "inverse_sqrt"]
 
 _RISE, _FIRST, _LAST = 0.3, 1 / 25, 1 / 25e4
 """Of the one cycle: the share of the run in which the rate rises, and where it starts and ends."""
@@ -30,7 +30,7 @@ def learning_rate_at(
     *,
     peak: float,
     warmup_steps: int,
-    schedule: Schedule,
+    schedule: RateSchedule,
     held_images: int | None = None,
 ) -> float:
     """The learning rate of a step, (1).
@@ -48,7 +48,7 @@ def learning_rate_at(
     return peak * warmup * _shape(schedule, fraction, images, held_images)
 
 
-def _shape(schedule: Schedule, fraction: float, images: int, held_images: int | None) -> float:
+def _shape(schedule: RateSchedule, fraction: float, images: int, held_images: int | None) -> float:
     match schedule:
         case "constant":
             return 1.0

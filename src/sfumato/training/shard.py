@@ -37,7 +37,7 @@ def is_sharded(network: nn.Module) -> bool:
     return isinstance(network, FSDPModule)
 
 
-def collected(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def whole_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The whole tensors, for the first process; the others take part and get those that they hold whole anyway.
 
     One tensor is gathered at a time and leaves the device at once.

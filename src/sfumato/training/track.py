@@ -37,7 +37,7 @@ LONGEST_QUEUE = 100_000
 """Entries that may wait for a tracker before it counts as stuck."""
 
 
-class Entry(NamedTuple):
+class LogEntry(NamedTuple):
     """What a tracker is told of a step.
 
     Attributes:
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
     picture: np.ndarray | None = None
 
 
-class Place(NamedTuple):
+class ResumePoint(NamedTuple):
     """Where a tracker goes on.
 
     Attributes:
@@ -72,7 +72,7 @@ class Tracker(Protocol):
         """Its name, also that of the extra which installs it."""
         ...
 
-    def start(self, words: Mapping[str, Word], place: Place) -> Place:
+    def start(self, words: Mapping[str, Word], place: ResumePoint) -> ResumePoint:
         """Begin or continue a run.
 
         Args:
@@ -84,7 +84,7 @@ class Tracker(Protocol):
         """
         ...
 
-    def record(self, entries: Sequence[Entry]) -> None:
+    def record(self, entries: Sequence[LogEntry]) -> None:
         """Take entries in the order of their steps."""
         ...
 
@@ -123,9 +123,9 @@ class Tracking:
 
     def picture(self, step: int, picture: np.ndarray) -> None:
         """Hand a picture, uint8 (h, w, c), to every tracker."""
-        self._put(Entry(step, {}, picture))
+        self._put(LogEntry(step, {}, picture))
 
-    def _put(self, entry: Entry) -> None:
+    def _put(self, entry: LogEntry) -> None:
         for thread in self._threads:
             thread.put(entry)
         self._drop_failed()
@@ -163,15 +163,15 @@ class _Thread:
         self.tracker = tracker
         self.failure: Exception | None = None
         self._file, self._words = file, words
-        self._waiting: deque[Entry] = deque()
+        self._waiting: deque[LogEntry] = deque()
         self._ends, self._whole = threading.Event(), True
         self._thread = threading.Thread(target=self._work, name=f"tracker {tracker.name}", daemon=True)
 
-    def begin(self, earlier: Sequence[Entry]) -> None:
+    def begin(self, earlier: Sequence[LogEntry]) -> None:
         self._waiting.extend(earlier)
         self._thread.start()
 
-    def put(self, entry: Entry) -> None:
+    def put(self, entry: LogEntry) -> None:
         self._waiting.append(entry)
         if len(self._waiting) > LONGEST_QUEUE:
             self.failure = TimeoutError(f"{LONGEST_QUEUE} entries wait for it")
@@ -196,7 +196,7 @@ class _Thread:
         except Exception as error:  # of a foreign program anything is possible, and nothing may stop the run
             self.failure = error
 
-    def _hand_over(self, place: Place, *, whole: bool) -> Place:
+    def _hand_over(self, place: ResumePoint, *, whole: bool) -> ResumePoint:
         """Hand over what waits; of the newest step more may come, so it stays unless it is `whole`."""
         waiting = self._waiting
         newest = waiting[-1].step if waiting else 0
@@ -211,22 +211,22 @@ class _Thread:
         self._keep(place)
         return place
 
-    def _kept(self) -> Place:
-        return Place(**json.loads(read_text(self._file))) if self._file.is_file() else Place()
+    def _kept(self) -> ResumePoint:
+        return ResumePoint(**json.loads(read_text(self._file))) if self._file.is_file() else ResumePoint()
 
-    def _keep(self, place: Place) -> None:
+    def _keep(self, place: ResumePoint) -> None:
         self._file.parent.mkdir(exist_ok=True)
         write_atomic(self._file, json.dumps(place._asdict()) + "\n", sync=False)
 
 
-def _entry(record: Mapping[str, Any]) -> Entry:
+def _entry(record: Mapping[str, Any]) -> LogEntry:
     """The finite numbers of a log record, named after its kind."""
     numbers = {
         f"{record.get('kind', 'run')}/{name}": float(value)
         for name, value in record.items()
         if name != "step" and isinstance(value, int | float) and math.isfinite(value)
     }
-    return Entry(record["step"], numbers)
+    return LogEntry(record["step"], numbers)
 
 
 def _warning(name: str, failure: Exception | None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfumato.recipe.track import Word
-from sfumato.training.track import Entry, Place
+from sfumato.training.track import LogEntry, ResumePoint
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,7 +44,7 @@ class TensorBoard:
         self._folder = folder
         self._writer: Any = None
 
-    def start(self, words: Mapping[str, Word], place: Place) -> Place:
+    def start(self, words: Mapping[str, Word], place: ResumePoint) -> ResumePoint:
         """Open a file that takes the place of all that was written after `place.step`."""
         from torch.utils.tensorboard import SummaryWriter
 
@@ -53,7 +53,7 @@ class TensorBoard:
             self._writer.add_text("recipe", "\n".join(f"    {name}: {word}" for name, word in words.items()))
         return place._replace(run="events")
 
-    def record(self, entries: Sequence[Entry]) -> None:
+    def record(self, entries: Sequence[LogEntry]) -> None:
         """Write entries, and let other programs see them."""
         for step, numbers, picture in entries:
             for name, value in numbers.items():
@@ -82,7 +82,7 @@ class WandB:
         self._project, self._folder, self._finish = project, folder, finish_seconds
         self._run: Any = None
 
-    def start(self, words: Mapping[str, Word], place: Place) -> Place:
+    def start(self, words: Mapping[str, Word], place: ResumePoint) -> ResumePoint:
         """Begin a run, or continue the one that is named.
 
         Raises:
@@ -102,9 +102,9 @@ class WandB:
         )
         if self._run.disabled:
             raise PermissionError("nobody is logged in: run `wandb login`, or set WANDB_MODE=offline")
-        return Place(run, max(place.step, self._run.step - 1))
+        return ResumePoint(run, max(place.step, self._run.step - 1))
 
-    def record(self, entries: Sequence[Entry]) -> None:
+    def record(self, entries: Sequence[LogEntry]) -> None:
         """Send entries; those of one step become one row."""
         import wandb
 
@@ -132,7 +132,7 @@ class MLflow:
         self._client: MlflowClient
         self._run = ""
 
-    def start(self, words: Mapping[str, Word], place: Place) -> Place:
+    def start(self, words: Mapping[str, Word], place: ResumePoint) -> ResumePoint:
         """Begin a run, or continue the one that is named at the step that its tag says."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         if self._uri is not None and ("://" not in self._uri or self._uri.startswith("file:")):
@@ -144,16 +144,16 @@ class MLflow:
         if place.run is not None:
             self._run = place.run
             client.update_run(self._run, status="RUNNING")
-            return Place(self._run, int(client.get_run(self._run).data.tags.get(STEP_TAG, "0")))
+            return ResumePoint(self._run, int(client.get_run(self._run).data.tags.get(STEP_TAG, "0")))
         found = client.get_experiment_by_name(self._experiment)
         experiment = client.create_experiment(self._experiment) if found is None else found.experiment_id
         self._run = client.create_run(experiment).info.run_id
         params = [Param(name, str(word)) for name, word in words.items()]
         for start in range(0, len(params), MOST_PARAMS):
             client.log_batch(self._run, params=params[start : start + MOST_PARAMS])
-        return Place(self._run, 0)
+        return ResumePoint(self._run, 0)
 
-    def record(self, entries: Sequence[Entry]) -> None:
+    def record(self, entries: Sequence[LogEntry]) -> None:
         """Send entries; the step's tag goes with the numbers, so that both arrive or none does."""
         from mlflow.entities import Metric, RunTag
 

@@ -24,7 +24,7 @@ from torch.distributed.distributed_c10d import Store
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from sfumato.errors import SfumatoError, Stopped
-from sfumato.training.launch import cause_of, told
+from sfumato.training.launch import cause_of, failure_line
 
 BEAT = 1.0
 """Seconds between two looks into the store."""
@@ -204,5 +204,5 @@ class Watch:
         return Failure(0, "it was killed, or its machine is gone, and the store that it keeps for all", self.rank)
 
     def _tell(self, failure: Failure) -> None:
-        sys.stderr.write(told(failure.cause, rank=failure.rank, world=self.world) + "\n")
+        sys.stderr.write(failure_line(failure.cause, rank=failure.rank, world=self.world) + "\n")
         sys.stderr.flush()

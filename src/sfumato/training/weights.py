@@ -97,10 +97,10 @@ def _not_weights(file: Path, why: str) -> ModelError:
 
 def write_weights(file: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a lone safetensors file; a reader sees the old file or the new one, never half of it."""
-    write_atomic(file, safetensors.torch.save(plain(tensors), dict(metadata)))
+    write_atomic(file, safetensors.torch.save(plain_tensors(tensors), dict(metadata)))
 
 
-def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
+def fill_weights(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> None:
     """Load weights into a network, all or none.
 
     Args:
@@ -117,7 +117,7 @@ def fill(network: nn.Module, tensors: Mapping[str, Tensor], *, source: str) -> N
 
 
 def check_weights(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str) -> None:
-    """Refuse weights that are not a network's, which may be without numbers itself; see `fill`."""
+    """Refuse weights that are not a network's, which may be without numbers itself; see `fill_weights`."""
     shapes = {name: tuple(tensor.shape) for name, tensor in wanted.items()}
     given = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     differences = [
@@ -131,10 +131,10 @@ def check_weights(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *
             expected="weights of a network with the same settings",
             remedy="compare the network section of the recipe with the one that the file was trained with",
         )
-    check_numbers(tensors, wanted, source=source)
+    check_weight_numbers(tensors, wanted, source=source)
 
 
-def check_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str) -> None:
+def check_weight_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *, source: str) -> None:
     """Refuse weights that are NaN, infinite or whole numbers; names that a network lacks are passed over.
 
     Raises:
@@ -148,7 +148,7 @@ def check_numbers(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], *
         )
 
 
-def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def plain_tensors(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors as safetensors wants them: on the CPU, contiguous, and no two in the same memory."""
     plain, seen = {}, set()
     for name, tensor in tensors.items():

@@ -11,7 +11,7 @@ from sfumato.atomic import write_atomic
 from sfumato.data.facts import CaseFacts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint
-from sfumato.data.inspection.inspect import Inspection, inspect, measure
+from sfumato.data.inspection.inspect import Inspection, inspect, measure_cases
 from sfumato.data.source import Found
 from sfumato.experiment.claim import Claim
 from sfumato.experiment.output_folder import claim_output, claim_output_file
@@ -98,14 +98,14 @@ def check(
         UsageError: an output is there already, or lies within the source.
     """
     outputs = Outputs.claim(source, reading, report=report, out=out, fix_into=fix_into, overwrite=overwrite)
-    checked = look_at(source, reading, workers=workers)
+    checked = inspect_source(source, reading, workers=workers)
     outputs.write(checked)
     return replace(checked, report=outputs.place)
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is to be written of a source, claimed before it is read; `look_at` is what comes between.
+    """What is to be written of a source, claimed before it is read; `inspect_source` is what comes between.
 
     Attributes:
         inputs: the source, and the folder of its masks if that is another one.
@@ -159,7 +159,7 @@ class Outputs:
             _fix(checked, self.copy, inputs=self.inputs, short=short)
 
 
-def look_at(source: Path | str, reading: Reading, *, workers: int | None = None) -> Checked:
+def inspect_source(source: Path | str, reading: Reading, *, workers: int | None = None) -> Checked:
     """Everything but what is written; see `check`."""
     check_workers(workers)
     found = find_to_check(Path(source), reading)
@@ -182,7 +182,7 @@ def find_to_check(source: Path, reading: Reading) -> Found:
 def _measured(found: Found, workers: int) -> list[CaseFacts]:
     facts = []
     with bar("checking", total=len(found.cases)) as progress:
-        for fact in measure(found.cases, workers=min(workers, max(1, len(found.cases) // 50))):
+        for fact in measure_cases(found.cases, workers=min(workers, max(1, len(found.cases) // 50))):
             facts.append(fact)
             progress.update(len(facts), note=fact.id[:30])
     return facts

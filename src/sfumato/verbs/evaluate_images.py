@@ -10,21 +10,21 @@ from sfumato.data.channels import read_case
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import is_prepared
 from sfumato.errors import UsageError
-from sfumato.evaluation.images.examine import Answer, Question, RealData, examine, summary
-from sfumato.evaluation.images.read import Part, sample_cases
+from sfumato.evaluation.images.examine import Examination, Question, RealData, examine, summary
+from sfumato.evaluation.images.read import RealPart, sample_cases
 from sfumato.evaluation.images.spaces import Wish, parse_features
 from sfumato.evaluation.images.statistics import read_reference
 from sfumato.evaluation.images.write import (
     as_json,
     copies_summary,
+    write_comparison_sheets,
+    write_image_scores,
     write_metrics,
-    write_scores,
-    write_sheets,
     write_summary,
 )
-from sfumato.experiment.dataset import opened
+from sfumato.experiment.dataset import opened_dataset
 from sfumato.experiment.output_folder import claim_output
-from sfumato.experiment.pictures import spared
+from sfumato.experiment.pictures import spared_picture
 from sfumato.local import Names
 from sfumato.progress import say
 from sfumato.provenance import called, write_provenance
@@ -47,7 +47,7 @@ class ImageComparison:
     """
 
     folder: Path
-    answer: Answer
+    answer: Examination
     summary: Mapping[str, Any]
 
 
@@ -57,7 +57,7 @@ def evaluate_images(
     *,
     out: Path | str,
     features: Sequence[str] = FEATURES,
-    real_split: Part = "auto",
+    real_split: RealPart = "auto",
     holdout: Path | str | None = None,
     reference: Path | str | None = None,
     copies: bool = True,
@@ -104,7 +104,7 @@ def evaluate_images(
     return ImageComparison(out, answer, told)
 
 
-def _check(real: Path | None, holdout: Path | None, reference: Path | None, part: Part) -> None:
+def _check(real: Path | None, holdout: Path | None, reference: Path | None, part: RealPart) -> None:
     if real is None and reference is None:
         raise UsageError(
             "there is nothing to compare with", expected="REAL, a dataset or source of real images, or --reference",
@@ -123,8 +123,8 @@ def _real(real: Path | None, holdout: Path | None, samples: Path) -> Iterator[Re
         yield None
         return
     size = None if is_prepared(real) else _size(samples)
-    with opened(real, size=size) as pack:
-        other = nullcontext(None) if holdout is None else opened(holdout, size=pack.spec.size)
+    with opened_dataset(real, size=size) as pack:
+        other = nullcontext(None) if holdout is None else opened_dataset(holdout, size=pack.spec.size)
         with other as further:
             yield RealData(pack, called(real) or "REAL", further, (called(holdout) or "HOLDOUT") if holdout else "")
 
@@ -139,19 +139,19 @@ def _weights(wishes: Sequence[Wish]) -> dict[str, Path]:
     return {wish.kind: Path(wish.weights) for wish in wishes if wish.weights and Path(wish.weights).exists()}
 
 
-def _write(folder: Path, answer: Answer, question: Question) -> dict[str, Any]:
+def _write(folder: Path, answer: Examination, question: Question) -> dict[str, Any]:
     """All files; what `summary.json` says."""
     found = answer.copies.found
     write_metrics(folder / "metrics.csv", answer.measures)
-    write_scores(
+    write_image_scores(
         folder / "scores.csv", answer.generated.cases, None if found is None else found.verdicts,
         source=question.samples,
     )  # fmt: skip
     if answer.real is not None:
-        with spared("a sheet of real and generated images"):
-            write_sheets(folder / "sheets", answer.real, answer.generated)
+        with spared_picture("a sheet of real and generated images"):
+            write_comparison_sheets(folder / "sheets", answer.real, answer.generated)
     if answer.copies.pairs is not None:
-        with spared("the closest pairs"):
+        with spared_picture("the closest pairs"):
             write_image(folder / "copies.png", answer.copies.pairs())
     names = Names(folder)
     told: dict[str, Any] = {

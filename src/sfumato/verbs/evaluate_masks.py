@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.data.manifest import written
-from sfumato.evaluation.masks.evaluate import Settings, evaluate
+from sfumato.evaluation.masks.evaluate import ScoringSettings, evaluate_folder
 from sfumato.evaluation.masks.predictions import Missing
-from sfumato.evaluation.masks.summary import summarise
+from sfumato.evaluation.masks.summary import summarise_evaluation
 from sfumato.evaluation.masks.table import SEED
-from sfumato.evaluation.masks.write import write_patients, write_scores
+from sfumato.evaluation.masks.write import write_mask_scores, write_patients
 from sfumato.experiment.output_folder import claim_output
 from sfumato.local import Names, without_paths
 from sfumato.metrics.masks import METRICS, Empty
@@ -71,18 +71,20 @@ def evaluate_masks(
     predictions, reference, out = Path(predictions), Path(reference), Path(out)
     others = [Path(other) for other in against]
     claim = claim_output(out, overwrite=overwrite, inputs=[predictions, *others], used=[reference])
-    settings = Settings(metrics=tuple(metrics), tolerance=tolerance, empty=empty, missing=missing, workers=workers)
+    settings = ScoringSettings(
+        metrics=tuple(metrics), tolerance=tolerance, empty=empty, missing=missing, workers=workers
+    )
     with bar("scoring", total=1.0) as shown:
-        measured = evaluate(
+        measured = evaluate_folder(
             predictions, reference, against=others, settings=settings,
             progress=lambda done, of: shown.update(done / of),
         )  # fmt: skip
-    summary = summarise(measured, by=list(by))
+    summary = summarise_evaluation(measured, by=list(by))
     inputs = {"predictions": predictions, "reference": reference}
     inputs |= {f"against {number}": other for number, other in enumerate(others, start=1)}
     per_case = summary.pop("metric_per_case")
     with claim.folder() as folder:
-        write_scores(folder / "scores.csv", measured, by=list(by))
+        write_mask_scores(folder / "scores.csv", measured, by=list(by))
         write_patients(folder / "patients.csv", measured)
         names_here = Names(folder)
         told = without_paths(summary, names_here) | {"metric_per_case": [_named(case, names_here) for case in per_case]}

@@ -14,26 +14,26 @@ import torch
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.errors import UsageError
-from sfumato.evaluation.balance import Level
+from sfumato.evaluation.balance import BalanceTarget
 from sfumato.evaluation.balance_mix import MADE, Mix
 from sfumato.evaluation.copies import CopyDetector
-from sfumato.evaluation.copies.rejection import Outcome, build_detector, draw_kept, rejections, told
+from sfumato.evaluation.copies.rejection import Outcome, build_detector, draw_kept, rejection_sentence, rejections
 from sfumato.experiment.inference import Made, Wanted, make, make_steps
-from sfumato.experiment.pictures import spared
+from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.run import Model
 from sfumato.experiment.sample_requests import plan_images
 from sfumato.experiment.sampling import AS_TRAINED, Drawing, Sampling
 from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
 from sfumato.outputs.origin import drawn_by, made_by
-from sfumato.outputs.samples import Enlarging, enlarged, files_of, item_of, label_of, pictured, write_sheets
+from sfumato.outputs.samples import Enlarging, enlarged, item_of, label_of, pictured, sample_files, write_sheets
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
 from sfumato.provenance import digest, write_provenance
-from sfumato.reporting.figures import film as film_pictures
+from sfumato.reporting.figures import film_pictures
 from sfumato.tables import write_records
 from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import to_uint8
-from sfumato.verbs.opened import opened, origin_of, path_or_none
+from sfumato.verbs.opened import opened_model, origin_of, path_or_none
 from sfumato.wording import counted
 
 BATCH = 32
@@ -67,7 +67,7 @@ def generate(
     per_class: Mapping[str, int] | str | None = None,
     seeds: Sequence[int] | None = None,
     balance: Path | str | None = None,
-    to: Level = "max",
+    to: BalanceTarget = "max",
     reject_copies: Path | str | None = None,
     sampling: Sampling = AS_TRAINED,
     size: int | None = None,
@@ -164,7 +164,7 @@ def load_generator(model: Model | Path | str, device: str = "auto") -> Model:
     Raises:
         UsageError: it was trained for another job.
     """
-    loaded, path = opened(model, device), origin_of(model)
+    loaded, path = opened_model(model, device), origin_of(model)
     if loaded.recipe.task != "generate":
         raise UsageError(f"{path} was trained to segment images, not to make them", remedy="sfumato segment ...")
     if loaded.layout.paired:
@@ -205,7 +205,7 @@ class _Order:
     def files(self) -> dict[int, str]:
         """The file of each image by its number."""
         below = "" if self.mix is None else MADE
-        return files_of(self.wanted, channels=self.model.spec.channels, below=below, subdirs=self.subdirs)
+        return sample_files(self.wanted, channels=self.model.spec.channels, below=below, subdirs=self.subdirs)
 
     def detector(self) -> CopyDetector | None:
         """What compares the images with real ones."""
@@ -226,7 +226,7 @@ class _Order:
         return f"{images} ({classes})" if self.model.spec.classes else images
 
 
-def _plan_mix(balance: Path | None, to: Level, model: Model) -> Mix | None:
+def _plan_mix(balance: Path | None, to: BalanceTarget, model: Model) -> Mix | None:
     """What a dataset to balance asks for, said before anything is made."""
     if balance is None:
         if to != "max":
@@ -263,7 +263,7 @@ def _finish(order: _Order, finished: Finished, detector: CopyDetector | None, *,
     _write_manifest(order, kept, folder)
     _write_summary(order, outcomes, detector, folder)
     write_sheets(order.wanted, folder, finished.aside)
-    with spared("the process"):
+    with spared_picture("the process"):
         _write_process(order, folder)
     words |= {"drawn": drawn_by(order.drawing)}
     inputs = {"model": source} | ({} if order.references is None else {"references": order.references})
@@ -295,7 +295,7 @@ def _write_manifest(order: _Order, kept: Sequence[Outcome], folder: Path) -> Non
 def _write_summary(order: _Order, outcomes: Sequence[Outcome], detector: CopyDetector | None, folder: Path) -> None:
     """How many there are and what was found, and the copies that were rejected."""
     rejected = rejections(outcomes)
-    reading = [] if detector is None else [told(outcomes, detector)]
+    reading = [] if detector is None else [rejection_sentence(outcomes, detector)]
     reading += [] if order.mix is None else [order.mix.reading()]
     summary = {
         "kind": "samples",

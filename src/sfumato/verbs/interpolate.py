@@ -18,16 +18,16 @@ import numpy as np
 import torch
 
 from sfumato.data.formats.image import ending_of, write_image
-from sfumato.data.formats.origin import Kind
+from sfumato.data.formats.origin import OriginKind
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.source import find_cases
 from sfumato.data.spec import read_input, to_data
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.errors import UsageError
 from sfumato.evenly import evenly
-from sfumato.experiment.inference import blank, final, noise_of, steps_from
+from sfumato.experiment.inference import blank, final_state, noise_of, steps_from
 from sfumato.experiment.output_folder import claim_output
-from sfumato.experiment.pictures import spared
+from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.run import Model
 from sfumato.experiment.sample_requests import known_classes
 from sfumato.experiment.sampling import AS_TRAINED, Drawing, Sampling
@@ -183,7 +183,7 @@ def _made(
     for start in range(0, len(states), batch):
         part = slice(start, start + batch)
         yield from to_uint8(
-            final(
+            final_state(
                 model,
                 steps_from(
                     model, drawing.sampler, states[part], labels[part], noise.part(part), guidance=drawing.guidance
@@ -204,7 +204,7 @@ def _write(
 ) -> None:
     """A file each, the manifest, a strip and an animation there and back."""
     cases = []
-    kind: Kind = "synthetic" if drawing.sampler.times[0] >= 1 else "derived"
+    kind: OriginKind = "synthetic" if drawing.sampler.times[0] >= 1 else "derived"
     for number, (image, label) in enumerate(zip(made, labels, strict=True)):
         path = folder / f"{number:03}{ending_of(image.shape[2])}"
         about = {**facts, "weight": repr(weights[number]), "class": label or ""}
@@ -214,7 +214,7 @@ def _write(
     columns: dict[str, list[Any]] = {"weight": [repr(weight) for weight in weights]}
     columns |= {name: [value] * len(cases) for name, value in same.items()}
     write_manifest(folder / "manifest.csv", cases, extra=columns)
-    with spared("the strip and the animation"):
+    with spared_picture("the strip and the animation"):
         _draw(folder, made, labels, weights)
 
 

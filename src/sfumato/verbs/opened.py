@@ -7,7 +7,7 @@ from sfumato.training.hardware import set_up
 from sfumato.training.processes import choose_device
 
 
-def opened(model: Model | Path | str, device: str) -> Model:
+def opened_model(model: Model | Path | str, device: str) -> Model:
     """The model, on the device of this process; one that is loaded stays where it is."""
     if isinstance(model, Model):
         return model

@@ -17,18 +17,18 @@ from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError
 from sfumato.evaluation.pairs.check import Check, check_fits
 from sfumato.evaluation.pairs.making import Maker
-from sfumato.evaluation.pairs.sources import Changed, Drawn, MaskSource
+from sfumato.evaluation.pairs.sources import ChangedMasks, MaskSource, SampledMasks
 from sfumato.evaluation.refusal import refuse_constant
 from sfumato.experiment.inference import Wanted
 from sfumato.experiment.run import Model, Run, load_model
 from sfumato.experiment.sample_requests import known_class
 from sfumato.experiment.sampling import AS_TRAINED, Sampling
-from sfumato.experiment.sharded_job import Facts, Shard, Share, Work, asked_by
-from sfumato.outputs.pairs import SHOWN, facts_of, item_of, write_pair, write_tables
+from sfumato.experiment.sharded_job import ItemFacts, Shard, Share, Work, asked_by
+from sfumato.outputs.pairs import SHOWN, item_of, pair_facts, write_pair, write_tables
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
 from sfumato.provenance import digest, write_provenance
-from sfumato.verbs.opened import opened, origin_of, path_or_none
+from sfumato.verbs.opened import opened_model, origin_of, path_or_none
 from sfumato.wording import counted
 
 _TRIES = 10
@@ -176,7 +176,7 @@ def load_pair_model(model: Model | Path | str, device: str = "auto") -> Model:
     Raises:
         UsageError: it makes something else.
     """
-    loaded, path = opened(model, device), origin_of(model)
+    loaded, path = opened_model(model, device), origin_of(model)
     if loaded.layout.pairs not in ("joint", "image_from_mask"):
         raise UsageError(
             f"{path} makes no pairs: it was trained to {loaded.recipe.task} {loaded.layout.told}",
@@ -210,17 +210,17 @@ def _mask_source(model: Model, path: Path, masks: Path | None, strength: float |
     if source.layout.pairs != "mask":
         raise UsageError(f"{place} makes no masks", expected="a run of train generate --pairs mask, or a dataset")
     check_fits(source, model)
-    return Drawn(model=source, sampler=source.sampler())
+    return SampledMasks(model=source, sampler=source.sampler())
 
 
-def _changed(model: Model, dataset: Path, strength: float) -> Changed:
+def _changed(model: Model, dataset: Path, strength: float) -> ChangedMasks:
     pack = Pack.open(dataset)
     if (pack.spec.size, pack.spec.mask_classes) != (model.spec.size, model.spec.mask_classes) or pack.spec.ignore:
         raise UsageError(
             f"{dataset} has other masks than {model.name} was trained on",
             expected=f"{' x '.join(map(str, model.spec.size))} pixels of {', '.join(model.spec.mask_classes)}",
         )
-    source = Changed(pack=pack, strength=strength, sha256=digest(dataset) or "")
+    source = ChangedMasks(pack=pack, strength=strength, sha256=digest(dataset) or "")
     say(f"masks of the training split, changed by {source.told}")
     return source
 
@@ -258,7 +258,7 @@ def _plan(model: Model, attempts: int, label: str | None, seed: int) -> list[Wan
     return [Wanted(k, labels[(seed + k) % len(labels)], seed + k) for k in range(attempts)]
 
 
-def _attempt(order: _Order, share: Share, *, done: Mapping[str, Facts], batch: int, rejected: bool) -> None:
+def _attempt(order: _Order, share: Share, *, done: Mapping[str, ItemFacts], batch: int, rejected: bool) -> None:
     """Attempts in the order of their seeds until enough are kept; those that are done count."""
     numbers = {True: sum(facts["kept"] for facts in done.values())}
     numbers[False] = len(done) - numbers[True]
@@ -274,7 +274,7 @@ def _attempt(order: _Order, share: Share, *, done: Mapping[str, Facts], batch: i
             if numbers[each.kept] < SHOWN:
                 np.savez(share.aside / f"{name}.npz", image=each.image, mask=each.mask)
             now = time.perf_counter()
-            share.note(name, **facts_of(each), seconds=round(now - since, 4))
+            share.note(name, **pair_facts(each), seconds=round(now - since, 4))
             since = now
             numbers[each.kept] += 1
             progress.update(numbers[True], note=f"{numbers[False]} rejected")
@@ -282,7 +282,7 @@ def _attempt(order: _Order, share: Share, *, done: Mapping[str, Facts], batch: i
                 break
 
 
-def _refuse_nothing(done: Mapping[str, Facts]) -> None:
+def _refuse_nothing(done: Mapping[str, ItemFacts]) -> None:
     """A folder without pairs is none.
 
     Raises:

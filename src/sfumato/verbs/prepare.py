@@ -11,8 +11,7 @@ from sfumato.data.pack import Pack
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.errors import UsageError
 from sfumato.experiment.claim import Claim, home_of
-from sfumato.experiment.dataset import prepare_into
-from sfumato.experiment.dataset import rehearse as rehearse_cases
+from sfumato.experiment.dataset import prepare_into, rehearse_cases
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
 from sfumato.progress import say

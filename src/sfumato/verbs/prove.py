@@ -13,12 +13,12 @@ from sfumato.atomic import write_atomic
 from sfumato.data.crew import Crew, processors
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, ModelError, UsageError, listed
-from sfumato.evaluation.prove.arms import Arm, Stock, Unit
-from sfumato.evaluation.prove.job import Decision, Job, decide_job
-from sfumato.evaluation.prove.mixture import Parts, Samples, choose_parts, mix, synthetic_cases, usable_samples
+from sfumato.evaluation.prove.arms import Arm, Stock, TrainingUnit
+from sfumato.evaluation.prove.job import Decision, DownstreamTask, decide_job
+from sfumato.evaluation.prove.mixture import Allocation, Samples, choose_parts, mix, synthetic_cases, usable_samples
 from sfumato.evaluation.prove.origin import trace
 from sfumato.evaluation.prove.proof import Proof
-from sfumato.evaluation.prove.train import BATCH, Subject, run_unit
+from sfumato.evaluation.prove.train import TRAINING_BATCH, Subject, run_unit
 from sfumato.experiment.sharded_job import Shard, Share, Work, asked_by
 from sfumato.networks.classifier import SMALL, make_classifier
 from sfumato.outputs.summary import read_summary
@@ -30,7 +30,7 @@ from sfumato.training.processes import choose_device
 from sfumato.verbs.bounds import check_workers
 from sfumato.wording import counted
 
-_STEPS: Mapping[Job, int] = {"classify": 800, "segment": 600}
+_STEPS: Mapping[DownstreamTask, int] = {"classify": 800, "segment": 600}
 """Half a minute of one core for each model at 32 pixels."""
 
 RATIOS = (0.5, 1.0, 2.0)
@@ -54,11 +54,11 @@ class _Question(NamedTuple):
 
     real: Path
     pack: Pack
-    parts: Parts
+    parts: Allocation
     samples: Samples
     stock: Stock
-    task: Job
-    units: Mapping[str, Unit]
+    task: DownstreamTask
+    units: Mapping[str, TrainingUnit]
     notes: tuple[str, ...]
 
 
@@ -80,7 +80,7 @@ def prove(
     samples: Path | str,
     *,
     out: Path | str,
-    task: Job | None = None,
+    task: DownstreamTask | None = None,
     ratios: Sequence[float] | None = None,
     seeds: int = 5,
     steps: int | None = None,
@@ -167,7 +167,14 @@ def _ratios(given: Sequence[float] | None, *, balance: bool) -> tuple[float, ...
 
 
 def _ask(
-    real: Path, samples: Path, *, task: Job | None, ratios: Sequence[float], seeds: int, balance: bool, flag: str
+    real: Path,
+    samples: Path,
+    *,
+    task: DownstreamTask | None,
+    ratios: Sequence[float],
+    seeds: int,
+    balance: bool,
+    flag: str,
 ) -> _Question:
     """Read both folders and lay out the work."""
     if seeds < 2:
@@ -188,7 +195,7 @@ def _ask(
         balance=balance,
     )
     notes = [*([why] if why else []), *found.notes, *parts.notes, *stock.notes(ratios, classify=classify), origin.told]
-    units = [Unit(arm, seed) for seed in range(seeds) for arm in stock.arms(ratios)]
+    units = [TrainingUnit(arm, seed) for seed in range(seeds) for arm in stock.arms(ratios)]
     for unit in units:
         stock.rows(unit)  # what cannot be trained on is refused before anything is
     for note in notes:
@@ -196,7 +203,7 @@ def _ask(
     return _Question(real, pack, parts, found, stock, job, {unit.key: unit for unit in units}, tuple(notes))
 
 
-def _check_task(pack: Pack, job: Job, real: Path, *, balance: bool) -> None:
+def _check_task(pack: Pack, job: DownstreamTask, real: Path, *, balance: bool) -> None:
     if job == "classify" and len(pack.spec.classes) < 2:
         raise DataError(f"{real} has no classes", expected="at least two to tell apart", code="SCORE-023")
     if job == "segment" and not pack.spec.has_masks:
@@ -258,7 +265,8 @@ def _proof(question: _Question, aside: Path, *, positive: str, steps: int, netwo
         positive=positive,
         notes=[*question.notes, *pack.notes],
         settings={
-            "steps": steps, "batch": BATCH, "network": network if question.task == "classify" else "U-Net, one call",
+            "steps": steps, "batch": TRAINING_BATCH,
+            "network": network if question.task == "classify" else "U-Net, one call",
             "seeds": len(question.units) // len(arms), "size": list(pack.spec.size),
         },
     )  # fmt: skip

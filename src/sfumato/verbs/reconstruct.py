@@ -13,9 +13,9 @@ from sfumato.data.source import find_cases
 from sfumato.data.spec import read_input, to_data
 from sfumato.errors import UsageError
 from sfumato.evenly import evenly
-from sfumato.experiment.inference import final, steps_from
+from sfumato.experiment.inference import final_state, steps_from
 from sfumato.experiment.output_folder import claim_output
-from sfumato.experiment.pictures import spared
+from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.run import Model
 from sfumato.experiment.sampling import AS_TRAINED, Drawing, Sampling
 from sfumato.outputs.origin import drawn_by, made_by
@@ -23,7 +23,7 @@ from sfumato.progress import bar
 from sfumato.provenance import write_provenance
 from sfumato.randomness import Noise, derive_seed
 from sfumato.reporting.figures import heat, strips
-from sfumato.tasks.film import visible
+from sfumato.tasks.film import at_data_contrast
 from sfumato.tasks.task import to_uint8
 from sfumato.verbs.generate import load_generator
 from sfumato.verbs.opened import origin_of
@@ -143,8 +143,8 @@ def _reconstructions(
         x_t = model.process.corrupt(x0, t, noise)
         labels = [case.label if case.label in classes else None for case in chunk]
         steps = steps_from(model, drawing.sampler, x_t, labels, noise, guidance=drawing.guidance)
-        made = final(model, steps)
-        shown = (x0, visible(model.process, x_t, t), made)
+        made = final_state(model, steps)
+        shown = (x0, at_data_contrast(model.process, x_t, t), made)
         yield from map(_Pictures, *(to_uint8(images) for images in shown))
 
 
@@ -172,7 +172,7 @@ def _write(
             rows.append(pictures.distances())
             first += [pictures] if len(first) < SHEET_COLUMNS else []
             progress.update(len(rows))
-    with spared("the sheet"):
+    with spared_picture("the sheet"):
         _write_sheet(folder / "sheet.png", first, [case.id[-20:] for case in cases])
     ending = ending_of(model.spec.channels)
     written = [

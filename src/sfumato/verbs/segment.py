@@ -15,25 +15,25 @@ from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.preparation.spool import key_of
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Spec, read_input
-from sfumato.data.units import Unit, told, units
+from sfumato.data.units import Unit, counted_cases, units
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.evaluation.review_order import ReviewOrder, order_review
 from sfumato.experiment.inference import predict
-from sfumato.experiment.mask_sampling import MaskDrawing, Start, check_start, load_twin, members, warm_start
+from sfumato.experiment.mask_sampling import MaskDrawing, StartKind, check_start, load_twin, members, warm_start
 from sfumato.experiment.output_folder import output_folder
 from sfumato.experiment.run import TWIN, Model
 from sfumato.experiment.sampling import AS_TRAINED, Sampling
 from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
 from sfumato.metrics.ensemble import review_rank
 from sfumato.outputs.origin import drawn_by, made_by
-from sfumato.outputs.predictions import AS_STORED, Row, Writer, Writing
+from sfumato.outputs.predictions import AS_INPUT, ManifestRow, Writer, Writing
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
-from sfumato.verbs.opened import opened, origin_of
+from sfumato.verbs.opened import opened_model, origin_of
 from sfumato.wording import counted
 
-BATCH = 16
+MASKS_AT_ONCE = 16
 """Masks drawn at once."""
 
 Split = Literal["train", "validation", "test"]
@@ -79,10 +79,11 @@ class Segmenter:
     @classmethod
     def of(
         cls, model: Model | Path | str, *, samples: int | None = None, sampling: Sampling = AS_TRAINED,
-        start: Start | None = None, tta: bool = False, seed: int = 0, batch: int = BATCH, device: str = "auto",
+        start: StartKind | None = None, tta: bool = False, seed: int = 0, batch: int = MASKS_AT_ONCE,
+        device: str = "auto",
     ) -> "Segmenter":  # fmt: skip
         """A model as it is to draw; see `segment`."""
-        loaded, path = opened(model, device), origin_of(model)
+        loaded, path = opened_model(model, device), origin_of(model)
         if loaded.recipe.task != "segment":
             raise UsageError(
                 f"{path} was trained to generate images, not to segment them", remedy="sfumato generate ..."
@@ -140,12 +141,12 @@ def segment(
     out: Path | str,
     samples: int | None = None,
     sampling: Sampling = AS_TRAINED,
-    start: Start | None = None,
+    start: StartKind | None = None,
     tta: bool = False,
     seed: int = 0,
     split: Split | None = None,
-    writing: Writing = AS_STORED,
-    batch: int = BATCH,
+    writing: Writing = AS_INPUT,
+    batch: int = MASKS_AT_ONCE,
     device: str = "auto",
     shard: tuple[int, int] = (0, 1),
     overwrite: bool = False,
@@ -211,7 +212,7 @@ def segment(
         with work.finishing(claim) as finished:
             if finished is not None:
                 _finish(arms, wanted, finished, source=source, asked=asked)
-    say(f"{work.told()}: {told(cases, 'image')} with {counted(drawing.calls, 'network call')} each")
+    say(f"{work.told()}: {counted_cases(cases, 'image')} with {counted(drawing.calls, 'network call')} each")
     return Predicted(out, wanted, drawing.calls, read_summary(out) if work.is_done() else {})
 
 
@@ -283,7 +284,7 @@ def _draw_share(arms: Sequence[_Arm], wanted: Sequence[Unit], share: Share) -> N
                 progress.update(done, note=unit.id[:30])
 
 
-def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) -> Iterator[Row]:
+def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) -> Iterator[ManifestRow]:
     """Draw and write some of the wanted units: a row of the manifest each, with the seconds that it took."""
     model, drawing = arm.model, arm.drawing
     writer = Writer(
@@ -309,7 +310,7 @@ def _finish(arms: Sequence[_Arm], wanted: Sequence[Unit], finished: Finished, **
 
 
 def _write_tables(
-    arm: _Arm, wanted: Sequence[Unit], rows: Sequence[Row], folder: Path, *, source: Path, **words: Any
+    arm: _Arm, wanted: Sequence[Unit], rows: Sequence[ManifestRow], folder: Path, *, source: Path, **words: Any
 ) -> None:
     """Manifest, summary and provenance of a predictions folder."""
     seconds = sum(row["seconds"] for row in rows) / sum(len(unit.cases) for unit in wanted)
@@ -331,7 +332,7 @@ def _write_tables(
     write_provenance(folder, inputs={"source": source}, seed=arm.drawing.seed, model=arm.model.told, **words)
 
 
-def _first(arm: _Arm, rows: Sequence[Row]) -> list[str]:
+def _first(arm: _Arm, rows: Sequence[ManifestRow]) -> list[str]:
     """The cases to look at first; none where the order means nothing, or where all cases are alike."""
     keys = {(row[arm.review.by], row["uncertainty"]) for row in rows}
     if not arm.review.means_something or len(keys) < min(2, len(rows)):
@@ -339,7 +340,7 @@ def _first(arm: _Arm, rows: Sequence[Row]) -> list[str]:
     return [row["id"] for row in sorted(rows, key=lambda row: int(row["review_rank"]))][:3]
 
 
-def _write_rows(folder: Path, wanted: Sequence[Unit], rows: Sequence[Row]) -> None:
+def _write_rows(folder: Path, wanted: Sequence[Unit], rows: Sequence[ManifestRow]) -> None:
     """The manifest: an image or volume a row, with its files and its numbers."""
     written = [
         Case(

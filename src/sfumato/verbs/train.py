@@ -9,20 +9,20 @@ from typing import Any, NamedTuple, TypeVar
 from sfumato.data.manifest import is_prepared
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
-from sfumato.experiment.branch import branch, chosen
-from sfumato.experiment.dataset import rehearse
+from sfumato.experiment.branch import branch, run_and_checkpoint
+from sfumato.experiment.dataset import rehearse_cases
 from sfumato.experiment.dataset_record import check_dataset, record_dataset
 from sfumato.experiment.plan import Choice, plan_training, preview
 from sfumato.experiment.pretrained import Start, begin
 from sfumato.experiment.run import TWIN, Model, Run, load_model, write_recipe
 from sfumato.experiment.session import Validation
 from sfumato.experiment.source import AS_FOUND, Reading, find_to_read
-from sfumato.experiment.trainer import kind_of, work_on
+from sfumato.experiment.trainer import device_kind, work_on
 from sfumato.experiment.trainer import training as _training
 from sfumato.experiment.training_log import beside_twin
 from sfumato.progress import say
 from sfumato.recipe import LENGTHS, Recipe, TaskKind, in_images, load_recipe, merge, parse_recipe
-from sfumato.training.processes import choose_device, is_first_here, joined, own_device, rank, wait_for_all
+from sfumato.training.processes import choose_device, is_first_here, own_device, process_group, rank, wait_for_all
 from sfumato.training.signals import going_on_later
 
 _Result = TypeVar("_Result")
@@ -302,7 +302,7 @@ class _Resumed(NamedTuple):
 
     @classmethod
     def of(cls, folder: Path, out: Path | str | None, dataset: Path | str | None) -> "_Resumed":
-        run, checkpoint = chosen(folder)
+        run, checkpoint = run_and_checkpoint(folder)
         if checkpoint is not None and out is None:
             raise UsageError(
                 f"{folder} is one checkpoint of a run, and later steps are there",
@@ -338,7 +338,7 @@ def _branched(run: Run, checkpoint: Path | None, out: Run, dataset: Path) -> Run
 @contextmanager
 def _at_work(run: Run) -> Iterator[None]:
     """With the other processes; a signal between the steps of a training, which see to it themselves, loses nothing."""
-    with going_on_later(lambda: f"{run.folder} keeps what it has"), joined():
+    with going_on_later(lambda: f"{run.folder} keeps what it has"), process_group():
         yield
 
 
@@ -356,13 +356,13 @@ def _continued(run: Run, recipe: Recipe, dataset: Path) -> dict[str, Any]:
 
 
 def _planned(recipe: Recipe, run: Run, source: Path, start: Start | None) -> Planned:
-    device, notes = kind_of(own_device()), tuple[str, ...]()
+    device, notes = device_kind(own_device()), tuple[str, ...]()
     if is_prepared(source):
         pack = Pack.open(source)
         cases, (_, choices) = len(pack), plan_training(recipe, pack, device=device)
     else:
         found = find_to_read(source, recipe)
-        _, notes = rehearse(recipe, found)
+        _, notes = rehearse_cases(recipe, found)
         cases, choices = len(found.cases), preview(recipe, found, device=device)
     choices = [*(start.choices(recipe) if start else ()), *choices]
     return Planned(run.folder, recipe.task, cases, tuple(choices), notes, run.exists())

@@ -9,7 +9,7 @@ from sfumato.builder.network import build_network
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
-from sfumato.experiment.plan import PLACES, SHAPES
+from sfumato.experiment.plan import SHAPES, TRAINING_PLACES
 from sfumato.networks.dit import DiT
 from sfumato.networks.maskhead import MaskHead
 from sfumato.networks.swin import SwinUNet
@@ -35,7 +35,7 @@ def settings(kind: str, place: str = "small", *more: str) -> list[str]:
     return [*common, f"network.kind={kind}", *chosen, *more]
 
 
-@pytest.mark.parametrize(("kind", "place"), list(itertools.product(KINDS, PLACES)))
+@pytest.mark.parametrize(("kind", "place"), list(itertools.product(KINDS, TRAINING_PLACES)))
 def test_a_kind_is_built_for_each_place(kind: str, place: str) -> None:
     recipe = load_recipe("segment", settings=settings(kind, place, LOGITS))
     assert isinstance(build_network(recipe, SPEC), KINDS[kind])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from sfumato.commands import prepare, toy
-from sfumato.data.contents import contents, differences, digest_of, stamps
+from sfumato.data.contents import content_differences, dataset_contents, digest_of, stamps
 from sfumato.data.pack import Pack
 
 
@@ -24,7 +24,7 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def described(folder: Path) -> dict[str, object]:
     """As it comes back from JSON."""
-    back: dict[str, object] = json.loads(json.dumps(contents(Pack.open(folder))))
+    back: dict[str, object] = json.loads(json.dumps(dataset_contents(Pack.open(folder))))
     return back
 
 
@@ -77,7 +77,7 @@ def test_every_difference_is_told(original: Path, tmp_path: Path, change: str) -
     other = shutil.copytree(original, tmp_path / "other")
     act, told = CHANGES[change]
     act(other)
-    found = differences(described(original), described(other))
+    found = content_differences(described(original), described(other))
     assert any(line.startswith(told) for line in found), found
     if change != "rule":
         assert digest_of(described(original)) != digest_of(described(other))
@@ -88,14 +88,14 @@ def test_a_copy_elsewhere_is_the_same_and_its_stamps_are_not(original: Path, tmp
     os.utime(copy / "images.npy", (1, 1))
     assert stamps(copy) != stamps(original) and stamps(original) == stamps(original)
     before, after = described(original), described(copy)
-    assert differences(before, after) == [] and digest_of(before) == digest_of(after)
+    assert content_differences(before, after) == [] and digest_of(before) == digest_of(after)
 
 
 def test_a_rule_that_is_told_in_other_words_is_the_same(original: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(original, tmp_path / "copy")
     file = copy / "dataset.json"
     file.write_text(file.read_text().replace("8-bit images", "Images of 8 bits"))
-    assert differences(described(original), described(copy)) == []
+    assert content_differences(described(original), described(copy)) == []
 
 
 def test_no_patient_and_no_path_is_written(original: Path) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.facts import ImageFacts, image_facts
-from sfumato.data.intensity import FULL, Intensity, decide_intensity, stored, window_of
+from sfumato.data.intensity import FULL, Intensity, decide_intensity, stored_pixels, window_of
 from sfumato.data.statistics import Stats, statistics
 from sfumato.errors import DataError
 
@@ -26,14 +26,14 @@ def test_black_and_white_of_an_image(rule: Intensity, window: tuple[float, float
     assert window_of(rule, STATS) == window
     low, high = window
     pixels = np.array([[[low - 1], [low], [(low + high) / 2], [high], [high + 1]]], np.float32)
-    assert stored(pixels, rule, [STATS])[0, :, 0].tolist() == [0, 0, round(FULL / 2), FULL, FULL]
+    assert stored_pixels(pixels, rule, [STATS])[0, :, 0].tolist() == [0, 0, round(FULL / 2), FULL, FULL]
 
 
 @pytest.mark.parametrize(("kind", "value"), [("percentile", 0), ("zscore", round(FULL / 2))])
 def test_an_image_with_one_value_has_no_strange_numbers(kind: str, value: int) -> None:
     pixels = np.full((4, 4, 1), 7, np.float32)
     rule = decide_intensity([facts(0, 1)], kind=kind)
-    assert (stored(pixels, rule, [statistics(pixels)]) == value).all()
+    assert (stored_pixels(pixels, rule, [statistics(pixels)]) == value).all()
 
 
 def test_a_picture_that_is_almost_empty_keeps_its_range() -> None:
@@ -46,7 +46,7 @@ def test_a_picture_that_is_almost_empty_keeps_its_range() -> None:
 def test_eight_bit_stays_as_it_is() -> None:
     pixels = GENERATOR.integers(0, 256, (5, 6, 3)).astype(np.uint8)
     rule = decide_intensity([image_facts("a.png", pixels)], modality="MR")
-    assert rule[:3] == ("unit", 0, 255) and stored(pixels, rule, [STATS]) is pixels
+    assert rule[:3] == ("unit", 0, 255) and stored_pixels(pixels, rule, [STATS]) is pixels
 
 
 def test_outliers_do_not_stretch_the_window() -> None:

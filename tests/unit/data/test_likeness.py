@@ -4,7 +4,7 @@ import imagehash
 import numpy as np
 from PIL import Image
 
-from sfumato.data.likeness import checksum, digest, perceptual_hashes, shrunk, thumbnails
+from sfumato.data.likeness import checksum, perceptual_hashes, pixel_digest, shrunk, thumbnails
 
 
 def smooth(seed: int, *, side: int = 64) -> np.ndarray:
@@ -40,9 +40,9 @@ def test_digest_knows_shape_and_pixels() -> None:
     other = picture.copy()
     other[40, 50] += 1
     copies = (picture, other, picture.reshape(32, 128), np.asfortranarray(picture))
-    seen = [digest(each.shape, checksum(each), thumb) for each in copies]
+    seen = [pixel_digest(each.shape, checksum(each), thumb) for each in copies]
     assert seen[0] == seen[3] and len(set(seen)) == 3
-    assert digest(picture.shape, checksum(picture), 255 - thumb) != seen[0]
+    assert pixel_digest(picture.shape, checksum(picture), 255 - thumb) != seen[0]
 
 
 def test_perceptual_hash_is_that_of_imagehash() -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.data.formats.joined import Part, joined
+from sfumato.data.formats.joined import MaskPart, joined_name
 from sfumato.data.manifest import Case, identity, located, read_manifest, write_manifest
 from sfumato.errors import DataError
-from sfumato.local import FILE, MARK
+from sfumato.local import LOCAL_FILE, MARK
 
 
 def cases(count: int, **facts: object) -> list[Case]:
@@ -62,7 +62,7 @@ def test_a_prepared_dataset_of_a_stranger_names_no_file_of_this_machine(prepared
 @pytest.mark.parametrize("name", ["../secret.png", "{}/secret.png"])
 def test_what_this_machine_remembers_is_found(prepared: Path, name: str) -> None:
     secret, name = prepared.parent / "secret.png", name.format(prepared.parent)
-    (prepared / FILE).write_text(json.dumps({"place": str(prepared), "paths": {name: str(secret)}}))
+    (prepared / LOCAL_FILE).write_text(json.dumps({"place": str(prepared), "paths": {name: str(secret)}}))
     assert located(name, prepared) == str(secret)
     (prepared / "manifest.csv").write_text(f"id,image\na,{name}\n")
     assert read_manifest(prepared / "manifest.csv")[0].image == str(secret)
@@ -98,7 +98,7 @@ def test_a_byte_order_mark_is_fine(tmp_path: Path) -> None:
 
 
 def test_masks_of_several_files_keep_their_parts_and_their_places(tmp_path: Path) -> None:
-    mask = joined([Part("1", f"{tmp_path}/liver.nii.gz::axial/2"), Part("within", f"{tmp_path}/view.png")])
+    mask = joined_name([MaskPart("1", f"{tmp_path}/liver.nii.gz::axial/2"), MaskPart("within", f"{tmp_path}/view.png")])
     write_manifest(tmp_path / "manifest.csv", [Case(id="a", image=f"{tmp_path}/a.png", masks=(mask,))])
     assert "//1=liver.nii.gz::axial/2//within=view.png" in (tmp_path / "manifest.csv").read_text()
     assert read_manifest(tmp_path / "manifest.csv")[0].masks == (mask,)

@@ -12,7 +12,7 @@ import torch
 from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Intensity, Spec, model_input, read_input, to_data, with_channels
 from sfumato.data.statistics import statistics
@@ -38,7 +38,7 @@ def blobs(folder: Path, *, count: int = 10, size: int = 20, channels: int = 1, d
 
 
 def prepared(source: Path, out: Path, **options: Any) -> Pack:
-    steps = list(prepare(find_cases(source), out, Settings(**{"size": (16, 16), **options})))
+    steps = list(prepare_cases(find_cases(source), out, PreparationSettings(**{"size": (16, 16), **options})))
     assert steps[-1].done == steps[-1].total == len(steps)
     return Pack.open(out)
 
@@ -147,7 +147,7 @@ def test_all_problems_are_told_at_once_and_nothing_is_written(tmp_path: Path) ->
     (source / "masks/0/5.png").write_bytes(b"text")
     write_image(source / "masks/1/7.png", np.zeros((20, 21), np.uint8))
     with pytest.raises(DataError) as caught:
-        list(prepare(find_cases(source), tmp_path / "set", Settings(size=(16, 16))))
+        list(prepare_cases(find_cases(source), tmp_path / "set", PreparationSettings(size=(16, 16))))
     message = str(caught.value)
     assert "3 files cannot be used" in message and "21 x 20" in message and "20 x 20" in message
     assert all(name in message for name in ("images/3.png", "masks/0/5.png", "masks/1/7.png"))
@@ -158,7 +158,7 @@ def test_masks_that_are_object_numbers_name_the_file(tmp_path: Path) -> None:
     source = blobs(tmp_path / "raw", count=3, size=20)
     write_image(source / "masks/0/1.png", np.arange(400).reshape(20, 20).astype(np.uint16))
     with pytest.raises(DataError, match=r"masks/0/1\.png") as caught:
-        list(prepare(find_cases(source), tmp_path / "set", Settings(size=(16, 16))))
+        list(prepare_cases(find_cases(source), tmp_path / "set", PreparationSettings(size=(16, 16))))
     assert caught.value.code == "DATA-014"
 
 

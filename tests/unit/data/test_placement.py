@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.placement import Canvas, Placement, restore
-from sfumato.data.placement import fit as fit_at
+from sfumato.data.placement import fit_canvas as fit_at
 
 
 def fit(array: np.ndarray, size: tuple[int, int], *, nearest: bool, **options: bool) -> tuple[np.ndarray, Placement]:

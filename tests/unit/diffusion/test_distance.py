@@ -31,7 +31,7 @@ def test_it_is_scipys(space: tuple[int, ...]) -> None:
 def test_pieces_are_the_same_as_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     masks = regions(13, 22)
     whole = distance_transform(masks)
-    monkeypatch.setitem(distance.CHUNK, "cpu", 2 * 22 * 22)
+    monkeypatch.setitem(distance.SUMS_AT_ONCE, "cpu", 2 * 22 * 22)
     assert torch.equal(distance_transform(masks), whole)
 
 

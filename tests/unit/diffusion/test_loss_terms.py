@@ -11,7 +11,7 @@ from torch import Tensor
 from sfumato.diffusion.distance import diagonal
 from sfumato.diffusion.loss import (
     LEAST,
-    boundary,
+    boundary_loss,
     cross_entropy,
     estimate_cross_entropy,
     focal,
@@ -22,7 +22,7 @@ from sfumato.diffusion.loss import (
 
 Of = Callable[[Tensor, Tensor], Tensor]
 SPACES = [(12, 9), (7, 6, 5)]
-TERMS: list[Of] = [estimate_cross_entropy, focal, soft_dice, generalised_dice, boundary, hausdorff]
+TERMS: list[Of] = [estimate_cross_entropy, focal, soft_dice, generalised_dice, boundary_loss, hausdorff]
 
 
 def one_hot(labels: Tensor, classes: int = 3) -> Tensor:
@@ -111,16 +111,16 @@ def test_boundary_is_the_sum_over_pairs_of_pixels(space: tuple[int, ...]) -> Non
             across = torch.where(inside[:, None] != inside[None], apart, math.inf).amin(1)
             phi = torch.where(inside, -across, across)
             expected[item] += (phi * p[item, k].flatten()).mean() / (p.shape[1] - 1) / math.hypot(*space)
-    torch.testing.assert_close(boundary(2 * p - 1, x0), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(boundary_loss(2 * p - 1, x0), expected, rtol=1e-4, atol=1e-6)
 
 
 def test_boundary_of_a_half_image() -> None:
     """Columns 0 to 3 of 8 are true: phi is -4 -3 -2 -1 1 2 3 4, so all of it sums to zero, the truth to -10."""
     labels = (torch.arange(8) < 4).long().expand(1, 6, 8)
     x0 = one_hot(labels, 2)
-    assert boundary(x0, x0).item() == pytest.approx(-10 / 8 / 10)
-    assert boundary(one_hot(torch.ones_like(labels), 2), x0).item() == pytest.approx(0, abs=1e-7)
-    assert boundary(-x0, x0).item() == pytest.approx(10 / 8 / 10)
+    assert boundary_loss(x0, x0).item() == pytest.approx(-10 / 8 / 10)
+    assert boundary_loss(one_hot(torch.ones_like(labels), 2), x0).item() == pytest.approx(0, abs=1e-7)
+    assert boundary_loss(-x0, x0).item() == pytest.approx(10 / 8 / 10)
 
 
 def test_hausdorff_of_one_wrong_pixel() -> None:

@@ -12,8 +12,8 @@ from sfumato.data.mask import IGNORED
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Denoise, Process
 from sfumato.errors import UsageError
-from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, Arm, arms_of
-from sfumato.evaluation.audit.measure import Row, score
+from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, SamplingArm, arms_of
+from sfumato.evaluation.audit.measure import AuditCase, score
 from sfumato.evaluation.audit.reading import Audit
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
 from sfumato.experiment.fewest_steps import reader_dice
@@ -174,12 +174,16 @@ def told(**dices: float) -> str:
         "views": MATCHED,
     }
     table = {
-        names[key]: [Row(dice + each, *[math.nan] * 7) for each in np.random.default_rng(k).permutation(spread_of)]
+        names[key]: [
+            AuditCase(dice + each, *[math.nan] * 7) for each in np.random.default_rng(k).permutation(spread_of)
+        ]
         for k, (key, dice) in enumerate(dices.items())
     }
     calls = {RECOMMENDED: 8, "1 call": 1, "50 calls": 50, MATCHED: 8}
     ours = model()
-    arms = [Arm(name=name, model=ours, sampler=ours.sampler(steps=calls.get(name, 8)), members=1) for name in table]
+    arms = [
+        SamplingArm(name=name, model=ours, sampler=ours.sampler(steps=calls.get(name, 8)), members=1) for name in table
+    ]
     return " ".join(Audit(arms=arms, table=table, patients=[str(k) for k in range(40)], readers=1).reading())
 
 

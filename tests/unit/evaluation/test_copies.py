@@ -9,7 +9,7 @@ from scipy import ndimage, stats
 
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Original, Pack
+from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError
 from sfumato.evaluation.copies import CopyDetector, audit, closest_pairs
@@ -38,7 +38,7 @@ def pack_of(images: np.ndarray, splits: Sequence[str], patients: Sequence[str | 
     )  # fmt: skip
     people = patients or [None] * len(images)
     cases = [Case(id=f"case{row}", image="-", split=split, patient=people[row]) for row, split in enumerate(splits)]
-    return Pack(spec, cases, [Original(spec.size)] * len(cases), images, None)
+    return Pack(spec, cases, [OriginalSize(spec.size)] * len(cases), images, None)
 
 
 @pytest.fixture(scope="module")
@@ -136,7 +136,7 @@ def test_patients_of_the_training_split_are_left_out_and_counted() -> None:
 
 def test_synthetic_images_show_no_patient(pack: Pack) -> None:
     cases = [replace(case, origin="synthetic" if row % 2 else "real") for row, case in enumerate(pack.cases)]
-    mixed = Pack(pack.spec, cases, [Original(pack.spec.size)] * len(cases), textures(len(SPLITS), seed=0), None)
+    mixed = Pack(pack.spec, cases, [OriginalSize(pack.spec.size)] * len(cases), textures(len(SPLITS), seed=0), None)
     detector = CopyDetector.of(mixed)
     assert len(detector.rows) == 75 and detector.held_out == 60
     verdicts = detector.judge(known(pack, 20))

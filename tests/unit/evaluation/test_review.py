@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from sfumato.evaluation.review import FEWEST, Calibration, Line, Signs, calibrate, signs
+from sfumato.evaluation.review import FEWEST_CASES, ErrorRegression, FittedLine, Signs, calibrate, signs
 
 SIZE = 16
 
@@ -61,7 +61,7 @@ def test_both_kinds_have_their_line() -> None:
 
 
 def test_a_missed_lesion_comes_first_where_the_model_left_no_validation_case_empty() -> None:
-    found = calibrate(*planted(30, empty=FEWEST - 10))
+    found = calibrate(*planted(30, empty=FEWEST_CASES - 10))
     assert found.empty_by == "own_error"
     certain = seen(1.0, filled=False, uncertainty=0.0)
     assert found.expected_error([certain]) > max(found.expected_error([seen(value)]) for value in (0.0, 0.5, 0.99))
@@ -85,15 +85,17 @@ def test_the_correlation_is_that_of_patients_left_out() -> None:
 
 
 def test_errors_stay_between_zero_and_one() -> None:
-    steep = Calibration(
-        filled=Line(-1.0, 3.0), empty=Line(2.0, 0.0), empty_by="uncertainty", cases=10, spearman=None
+    steep = ErrorRegression(
+        filled=FittedLine(-1.0, 3.0), empty=FittedLine(2.0, 0.0), empty_by="uncertainty", cases=10, spearman=None
     )  # fmt: skip
     assert [steep.expected_error([seen(value)]) for value in (0.0, 1.0)] == [0, 1]
     assert steep.expected_error([seen(1.0, filled=False)]) == 1
 
 
 def test_the_planes_of_a_volume_count_by_their_size() -> None:
-    plain = Calibration(filled=Line(0, 1), empty=Line(0, 1), empty_by="own_error", cases=10, spearman=None)
+    plain = ErrorRegression(
+        filled=FittedLine(0, 1), empty=FittedLine(0, 1), empty_by="own_error", cases=10, spearman=None
+    )
     planes = [seen(0.1, size=90), seen(0.6, size=10), seen(1.0, filled=False, size=0)]
     assert plain.expected_error(planes) == pytest.approx(0.9 * 0.1 + 0.1 * 0.6)
     assert plain.expected_error([seen(1.0, filled=False, size=0)] * 2) == 1, "an empty volume hides nothing"
@@ -103,11 +105,13 @@ def test_the_identity_of_volumes() -> None:
     rng = np.random.default_rng(0)
     a, b = rng.random((2, 5, 8, 8)) > 0.6
     both, sizes = (a & b).sum((1, 2)), a.sum((1, 2)) + b.sum((1, 2))
-    plain = Calibration(filled=Line(0, 1), empty=Line(0, 1), empty_by="own_error", cases=10, spearman=None)
+    plain = ErrorRegression(
+        filled=FittedLine(0, 1), empty=FittedLine(0, 1), empty_by="own_error", cases=10, spearman=None
+    )
     planes = [seen(1 - 2 * both[k] / sizes[k], size=float(sizes[k])) for k in range(5)]
     assert plain.expected_error(planes) == pytest.approx(1 - 2 * both.sum() / sizes.sum())
 
 
 def test_survives_json() -> None:
     found = calibrate(*planted())
-    assert Calibration.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert ErrorRegression.from_dict(json.loads(json.dumps(found.to_dict()))) == found

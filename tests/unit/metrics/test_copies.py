@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from sfumato.metrics.copies import BLOCK, NEXT, SIDE, SOFT, Matches, View, aligned, compared, nearest
+from sfumato.metrics.copies import NEXT, QUERIES_AT_ONCE, SIDE, SOFT, Matches, View, aligned, compared, nearest
 
 
 def textures(count: int, *, seed: int, size: tuple[int, int] = (16, 16), channels: int = 1) -> torch.Tensor:
@@ -99,19 +99,19 @@ def test_the_shortlist_loses_nothing(size: tuple[int, int]) -> None:
 
 
 def test_an_image_is_judged_alone_whatever_stands_beside_it() -> None:
-    queries, references = textures(BLOCK + 7, seed=7, size=(9, 9)), textures(40, seed=8, size=(9, 9))
+    queries, references = textures(QUERIES_AT_ONCE + 7, seed=7, size=(9, 9)), textures(40, seed=8, size=(9, 9))
     together = nearest(queries, references)
-    for row in (0, BLOCK - 1, BLOCK, BLOCK + 6):
+    for row in (0, QUERIES_AT_ONCE - 1, QUERIES_AT_ONCE, QUERIES_AT_ONCE + 6):
         alone = nearest(queries[row : row + 1], references)
         assert alone.nearest[0] == together.nearest[row] and alone.view[0] == together.view[row]
         assert alone.score[0] == pytest.approx(together.score[row], abs=1e-6)
 
 
 def test_an_image_can_be_left_out_of_its_own_references() -> None:
-    images = textures(BLOCK + 4, seed=9, size=(9, 9))
+    images = textures(QUERIES_AT_ONCE + 4, seed=9, size=(9, 9))
     own, others = nearest(images, images), nearest(images, images, exclude_self=True)
     assert (own.nearest == np.arange(len(images))).all() and (others.nearest != np.arange(len(images))).all()
-    chosen = [2, BLOCK + 1]
+    chosen = [2, QUERIES_AT_ONCE + 1]
     some = nearest(images[chosen], images, exclude=chosen)
     assert (some.nearest == others.nearest[chosen]).all()
 

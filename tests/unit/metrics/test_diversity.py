@@ -5,7 +5,15 @@ import pytest
 import torch
 from monai.metrics.regression import compute_ms_ssim
 
-from sfumato.metrics.diversity import WEIGHTS, alike, draw_pairs, inception_score, ms_ssim, pair_similarities, scales_of
+from sfumato.metrics.diversity import (
+    SCALE_WEIGHTS,
+    alike,
+    draw_pairs,
+    inception_score,
+    ms_ssim,
+    pair_similarities,
+    scales_of,
+)
 
 
 @pytest.mark.parametrize(("size", "scales"), [((28, 32), 2), ((64, 64), 3), ((100, 104), 4), ((180, 176), 5)])
@@ -15,7 +23,7 @@ def test_similarity_is_that_of_monai(size: tuple[int, int], scales: int, channel
     x = torch.rand(3, channels, *size)
     y = (x + 0.2 * torch.randn_like(x)).clamp(0, 1)
     assert scales_of(*size) == (scales, 11)
-    weights = [weight / sum(WEIGHTS[:scales]) for weight in WEIGHTS[:scales]]
+    weights = [weight / sum(SCALE_WEIGHTS[:scales]) for weight in SCALE_WEIGHTS[:scales]]
     torch.testing.assert_close(ms_ssim(x, y), compute_ms_ssim(x, y, 2, weights=weights)[:, 0], rtol=1e-5, atol=1e-5)
 
 

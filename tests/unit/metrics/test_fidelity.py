@@ -12,12 +12,12 @@ from torchmetrics.image.fid import _compute_fid
 from sfumato.metrics.fidelity import (
     PixelSpace,
     _drawn_pairs,
+    feature_moments,
     frechet,
     frechet_interval,
     frechet_moments,
     kid,
     kid_interval,
-    moments,
 )
 
 
@@ -79,14 +79,14 @@ def test_pixel_space_of_few_images_has_few_dimensions():
 
 def test_frechet_of_few_images_in_many_dimensions_is_the_same_by_singular_values():
     x, y = normal(0, 12, dimensions=30), normal(1, 20, dimensions=30, shift=0.4)
-    assert frechet(x, y) == pytest.approx(frechet_moments(moments(x), moments(y)), rel=1e-6)
+    assert frechet(x, y) == pytest.approx(frechet_moments(feature_moments(x), feature_moments(y)), rel=1e-6)
     assert frechet(x, x) == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize(("count", "dimensions"), [(500, 64), (40, 64), (100, 224)])
 def test_frechet_is_that_of_monai_and_torchmetrics(count: int, dimensions: int):
     x, y = normal(0, count, dimensions=dimensions), normal(1, count + 7, dimensions=dimensions, shift=0.5, scale=1.3)
-    (mean_x, spread_x), (mean_y, spread_y) = (tuple(map(torch.from_numpy, moments(side))) for side in (x, y))
+    (mean_x, spread_x), (mean_y, spread_y) = (tuple(map(torch.from_numpy, feature_moments(side))) for side in (x, y))
     ours = frechet(x, y)
     assert ours == pytest.approx(_compute_fid(mean_x, spread_x, mean_y, spread_y).item(), rel=1e-6)
     # scipy's root of singular matrices, which MONAI takes, is inexact; of SciPy 1.18 it knows no root at all

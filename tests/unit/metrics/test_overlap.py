@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sfumato.errors import DataError
-from sfumato.metrics.overlap import overlap, summarise
+from sfumato.metrics.overlap import overlap, summarise_overlap
 
 EMPTY = np.zeros((8, 8), np.uint8)
 
@@ -59,7 +59,7 @@ def test_empty_masks(prediction: np.ndarray, reference: np.ndarray, value: float
 @pytest.mark.parametrize("missed", [0, 10, 50, 90, 100])
 def test_missed_lesions_lower_the_mean(missed: int) -> None:
     hit, miss = overlap(square(0, 0), square(0, 0), classes=2), overlap(EMPTY, square(0, 0), classes=2)
-    (summary,) = summarise([miss] * missed + [hit] * (100 - missed))
+    (summary,) = summarise_overlap([miss] * missed + [hit] * (100 - missed))
     assert summary.dice == summary.dice_in_reference == summary.sensitivity == pytest.approx(1 - missed / 100)
     assert (summary.cases, summary.missed, summary.with_reference) == (100, missed, 100)
     assert math.isnan(summary.specificity)
@@ -67,7 +67,7 @@ def test_missed_lesions_lower_the_mean(missed: int) -> None:
 
 def test_hallucinations_on_healthy_images_cost() -> None:
     healthy, alarm = overlap(EMPTY, EMPTY, classes=2), overlap(square(0, 0), EMPTY, classes=2)
-    (summary,) = summarise([healthy, healthy, healthy, alarm])
+    (summary,) = summarise_overlap([healthy, healthy, healthy, alarm])
     assert summary.dice == summary.specificity == 0.75
     assert (summary.both_empty, summary.false_alarms, summary.with_reference) == (3, 1, 0)
     assert math.isnan(summary.dice_in_reference) and summary.dice_nnunet == 0.0
@@ -75,7 +75,7 @@ def test_hallucinations_on_healthy_images_cost() -> None:
 
 def test_easy_healthy_cases_do_not_hide_in_the_other_means() -> None:
     cases = [overlap(EMPTY, EMPTY, classes=2), overlap(square(0, 0), square(0, 1), classes=2)]
-    (summary,) = summarise([*cases, overlap(square(0, 0), EMPTY, classes=2)])
+    (summary,) = summarise_overlap([*cases, overlap(square(0, 0), EMPTY, classes=2)])
     assert summary.dice == pytest.approx((1 + 0.75 + 0) / 3)
     assert summary.dice_in_reference == pytest.approx(0.75)
     assert summary.dice_nnunet == pytest.approx(0.75 / 2)
@@ -83,7 +83,7 @@ def test_easy_healthy_cases_do_not_hide_in_the_other_means() -> None:
 
 
 def test_each_class_has_its_own_summary() -> None:
-    first, second = summarise([overlap(square(0, 0, label=1), square(0, 0, label=2), classes=3)])
+    first, second = summarise_overlap([overlap(square(0, 0, label=1), square(0, 0, label=2), classes=3)])
     assert (first.false_alarms, first.missed, second.false_alarms, second.missed) == (1, 0, 0, 1)
 
 
@@ -97,4 +97,4 @@ def test_masks_that_cannot_be_compared_are_refused() -> None:
     with pytest.raises(DataError, match="the prediction has values"):
         overlap(EMPTY.astype(np.int64) - 1, EMPTY, classes=2)
     with pytest.raises(ValueError, match="no case"):
-        summarise([])
+        summarise_overlap([])

@@ -11,15 +11,15 @@ from sfumato.errors import UsageError
 from sfumato.networks.dit import DiT
 from sfumato.networks.measure import count_parameters
 from sfumato.networks.tokens import (
-    Block,
     CrossAttention,
     Everywhere,
     SelfAttention,
-    gather,
+    TransformerBlock,
+    gather_tokens,
     heads_of,
-    join,
+    join_tiles,
     positions,
-    spread,
+    spread_tokens,
     tiles,
 )
 
@@ -44,13 +44,13 @@ def test_a_fresh_network_says_zero(dimensions):
 
 
 def test_a_fresh_block_changes_nothing_whatever_it_attends_to():
-    block, h = Block(8, Everywhere(8, head_channels=4)), random(2, 3, 5, 8)
+    block, h = TransformerBlock(8, Everywhere(8, head_channels=4)), random(2, 3, 5, 8)
     torch.testing.assert_close(block(torch.zeros(2, 48), h), h, rtol=0, atol=0)
     assert (block(torch.ones(2, 48), h) - h).abs().min() > 0
 
 
 def test_the_six_vectors_are_shift_scale_and_gate_of_each_part():
-    block, h, vectors = Block(4, torch.nn.Identity()), random(1, 3, 4), random(1, 24, seed=1)
+    block, h, vectors = TransformerBlock(4, torch.nn.Identity()), random(1, 3, 4), random(1, 24, seed=1)
     shift_a, scale_a, gate_a, shift_f, scale_f, gate_f = vectors[0].split(4)
 
     def normal(h):
@@ -66,15 +66,15 @@ def test_tiles_are_the_pixels_of_each_tile():
     cut = tiles(x, (2, 3))
     assert cut.shape == (1, 2, 2, 2, 3, 2)
     torch.testing.assert_close(cut[0, 1, 0], x[0, 2:4, 0:3])
-    torch.testing.assert_close(join(cut), x)
+    torch.testing.assert_close(join_tiles(cut), x)
 
 
 @pytest.mark.parametrize("shape", [(2, 4, 6, 3), (1, 2, 4, 6, 5)])
 def test_spread_undoes_gather(shape):
     x = random(*shape)
-    tokens = gather(x, 2)
+    tokens = gather_tokens(x, 2)
     assert tokens.shape == (shape[0], *(side // 2 for side in shape[1:-1]), 2 ** (len(shape) - 2) * shape[-1])
-    torch.testing.assert_close(spread(tokens, 2), x, rtol=0, atol=0)
+    torch.testing.assert_close(spread_tokens(tokens, 2), x, rtol=0, atol=0)
 
 
 def test_positions_are_sines_and_cosines_of_each_axis():

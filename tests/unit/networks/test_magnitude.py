@@ -15,21 +15,21 @@ from sfumato.networks.magnitude import (
     MagnitudeEmbedding,
     MagnitudeStage,
     MagnitudeUNet,
-    join,
+    join_skip,
     pixel_norm,
 )
 from sfumato.networks.measure import Call, count_flops, count_parameters
-from sfumato.networks.skeleton import Place
+from sfumato.networks.skeleton import StageSpec
 from sfumato.networks.uncertainty import Weighted
-from sfumato.networks.unet import Plan, UNet
+from sfumato.networks.unet import UNet, UNetSizes
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Parts, Settings, Until, train
+from sfumato.training.loop import TrainingSettings, TrainingState, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
 from sfumato.training.stream import Stream
 from sfumato.typing import Constrained
 
 SMALL = {"channels_in": 2, "channels_out": 2, "channels": 8, "multipliers": (1, 2), "blocks": 1, "attention": (1,)}
-PLAN = Plan(widths=(8, 8), blocks=1, attention=(), head_channels=4, dimensions=2, dropout=0.0, recompute=False)
+PLAN = UNetSizes(widths=(8, 8), blocks=1, attention=(), head_channels=4, dimensions=2, dropout=0.0, recompute=False)
 
 
 def random(*shape, seed=0):
@@ -84,7 +84,7 @@ def test_the_pieces_keep_the_magnitude():
     torch.testing.assert_close(pixel_norm(3 * x).square().mean(1), torch.ones(4, 16, 16))
     torch.testing.assert_close(pixel_norm(3 * x) * x.square().mean(1, keepdim=True).sqrt(), x)
     assert magnitude(functional.silu(x) / SILU) == pytest.approx(1, abs=0.01)
-    joined = join(x[:, :48], x[:, 48:])
+    joined = join_skip(x[:, :48], x[:, 48:])
     assert magnitude(joined) == pytest.approx(1, abs=0.01)
     assert joined[:, :48].square().sum() == pytest.approx(joined[:, 48:].square().sum().item(), rel=0.05)
     assert magnitude(Filters(64, 32, kernel=3)(x)) == pytest.approx(0.97, abs=0.05)  # zeros beyond the border
@@ -94,7 +94,7 @@ def test_the_pieces_keep_the_magnitude():
 
 
 def test_a_stage_is_its_equations():
-    stage = MagnitudeStage(Place(8, 12, side="encoder", size="half"), plan=PLAN)
+    stage = MagnitudeStage(StageSpec(8, 12, side="encoder", size="half"), plan=PLAN)
     with torch.no_grad():
         stage.gain.fill_(0.5 / GAIN)
     x, told = random(2, 8, 8, 8), random(2, 12, seed=1)
@@ -111,12 +111,12 @@ def test_a_stage_is_its_equations():
 
 
 def test_a_decoder_stage_does_not_normalise_and_keeps_the_share_of_its_shortcut():
-    stage = MagnitudeStage(Place(8, 10, 4, side="decoder"), plan=PLAN)
+    stage = MagnitudeStage(StageSpec(8, 10, 4, side="decoder"), plan=PLAN)
     with torch.no_grad():
         stage.leave.factor = 0.0
     x, skip = random(2, 8, 4, 4), random(2, 4, 4, 4, seed=1)
     weight = stage.shortcut.weight / stage.shortcut.weight.flatten(1).norm(dim=1)[:, None, None, None]
-    expected = functional.conv2d(join(x, skip), weight) * 0.7 / (0.7**2 + 0.3**2) ** 0.5
+    expected = functional.conv2d(join_skip(x, skip), weight) * 0.7 / (0.7**2 + 0.3**2) ** 0.5
     torch.testing.assert_close(stage(random(2, 10), x, skip), expected)
 
 
@@ -167,7 +167,7 @@ def test_a_wrapper_passes_it_on():
 
 
 def test_large_features_are_cut_in_sixteen_bits():
-    stage = MagnitudeStage(Place(8, 8, side="decoder"), plan=PLAN)
+    stage = MagnitudeStage(StageSpec(8, 8, side="decoder"), plan=PLAN)
     x, told = 1000 * random(1, 8, 4, 4), random(1, 8)
     assert stage(told, x).abs().max() > 256
     assert stage.half()(told.half(), x.half()).abs().max() == 256
@@ -191,14 +191,16 @@ def _note(_, given, output, *, formats):
 @pytest.mark.parametrize("wrap", [lambda network: network, Weighted], ids=["alone", "weighted"])
 def test_training_keeps_the_norms_and_the_average_says_what_its_directions_say(wrap):
     network = wrap(build())
-    parts = Parts(network, EMA(network, half_life=20.0, ramp=1.0), make_optimizer(network, learning_rate=0.01))
+    parts = TrainingState(network, EMA(network, half_life=20.0, ramp=1.0), make_optimizer(network, learning_rate=0.01))
     images = random(8, 2, 8, 8)
 
     def loss(trained, batch):
         return {"loss": (trained(images[list(batch.rows)], torch.zeros(4), Condition()) - 1).square().mean((1, 2, 3))}
 
-    stream, settings = Stream(tuple(range(8)), batch=4, seed=0), Settings(learning_rate=0.01, warmup_steps=1)
-    losses = [step.terms["loss"] for step in train(parts, loss, stream, until=Until(steps=12), settings=settings)]
+    stream, settings = Stream(tuple(range(8)), batch=4, seed=0), TrainingSettings(learning_rate=0.01, warmup_steps=1)
+    losses = [
+        step.terms["loss"] for step in training_loop(parts, loss, stream, until=Until(steps=12), settings=settings)
+    ]
     assert losses[-1] < losses[0]
     torch.testing.assert_close(norms(network), torch.ones_like(norms(network)), rtol=0, atol=1e-5)
     average = parts.ema.network

@@ -10,7 +10,7 @@ from sfumato.networks.foreign import DiffusersUNet, MonaiUNet
 from sfumato.networks.foreign.diffusers_unet import described
 from sfumato.networks.foreign.folder import modern
 from sfumato.networks.score import ADM, DDPMPP, ScoreUNet
-from sfumato.networks.surgery import PLACES, Signature, transplant, unnamed
+from sfumato.networks.surgery import TENSOR_PLACES, Signature, transplant, unnamed
 from sfumato.networks.unet import UNet
 
 TINY = {
@@ -153,7 +153,7 @@ def shape(signature):
 def moved(kind, donor, own):
     """A network, one that started from it, and the report."""
     first, second = KINDS[kind](**shape(donor)), KINDS[kind](**shape(own))
-    report = transplant(second, first.state_dict(), places=PLACES[kind], donor=donor, own=own, source="it")
+    report = transplant(second, first.state_dict(), places=TENSOR_PLACES[kind], donor=donor, own=own, source="it")
     return first, second, report
 
 
@@ -203,7 +203,7 @@ def test_an_image_or_an_estimate_that_is_added_changes_nothing(kind):
 
 def test_classes_that_are_added_change_nothing(kind):
     first, second, report = moved(kind, RGB, RGB._replace(classes=("a", "b")))
-    assert report.new == [f"{PLACES[kind].label}.weight"]
+    assert report.new == [f"{TENSOR_PLACES[kind].label}.weight"]
     x = random(2, 3, 8, 8)
     for label in (None, torch.tensor([0, 1])):
         torch.testing.assert_close(
@@ -224,14 +224,14 @@ def test_classes_keep_their_names_and_others_start_as_none(kind):
 
 def test_without_classes_a_network_is_that_of_no_class(kind):
     first, second, report = moved(kind, RGB._replace(classes=("a", "b")), RGB)
-    assert report.adapted == [f"{PLACES[kind].join}.bias"]
+    assert report.adapted == [f"{TENSOR_PLACES[kind].join}.bias"]
     x = random(2, 3, 8, 8)
     torch.testing.assert_close(second(x, LEVEL, Condition()), first(x, LEVEL, Condition()), rtol=0, atol=1e-5)
 
 
 def test_a_network_of_masks_looks_at_the_image_as_the_generator_did(kind):
     first, second, report = moved(kind, RGB, Signature("segment", 3, image=1))
-    stem, head = PLACES[kind].stem, PLACES[kind].head
+    stem, head = TENSOR_PLACES[kind].stem, TENSOR_PLACES[kind].head
     assert report.adapted == [f"{stem}.weight"] and report.new == [f"{head}.weight", f"{head}.bias"]
     image, mask = random(1, 1, 8, 8), random(1, 3, 8, 8, seed=1)
     seen = second.get_submodule(stem)(torch.cat([mask, image], 1))
@@ -247,7 +247,9 @@ def test_masks_are_no_start_for_images(kind):
 
 def test_nothing_that_fits_is_an_error():
     with pytest.raises(ModelError, match="not one of its 1 tensors"):
-        transplant(ours(**shape(RGB)), {"x": torch.ones(3)}, places=PLACES["unet"], donor=RGB, own=RGB, source="it")
+        transplant(
+            ours(**shape(RGB)), {"x": torch.ones(3)}, places=TENSOR_PLACES["unet"], donor=RGB, own=RGB, source="it"
+        )
 
 
 @pytest.mark.parametrize(

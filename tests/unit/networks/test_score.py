@@ -11,10 +11,10 @@ from sfumato.networks.blocks import Entrance
 from sfumato.networks.measure import Call, count_flops, count_parameters
 from sfumato.networks.normalisation import Normalisation
 from sfumato.networks.score import ADM, DDPMPP, NCSNPP, Resample, Rung, ScoreStage, ScoreUNet
-from sfumato.networks.skeleton import Place
-from sfumato.networks.unet import Plan
+from sfumato.networks.skeleton import StageSpec
+from sfumato.networks.unet import UNetSizes
 
-PLAN = Plan(widths=(8, 8), blocks=1, attention=(), head_channels=8, dimensions=2, dropout=0.0, recompute=False)
+PLAN = UNetSizes(widths=(8, 8), blocks=1, attention=(), head_channels=8, dimensions=2, dropout=0.0, recompute=False)
 DESIGNS = {"ddpmpp": DDPMPP, "ncsnpp": NCSNPP, "adm": ADM}
 
 
@@ -53,7 +53,7 @@ def test_the_published_sizes():
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_a_stage_is_its_equations(design):
-    stage = awake(ScoreStage(Place(6, 8, 4, side="decoder", attention=True), plan=PLAN, design=design))
+    stage = awake(ScoreStage(StageSpec(6, 8, 4, side="decoder", attention=True), plan=PLAN, design=design))
     x, skip, told = random(2, 6, 6, 6), random(2, 4, 6, 6, seed=1), random(2, 16 if design.adaptive else 8, seed=2)
     first, second = stage.entrances
     inner = first.convolve(first.normalise(x)) + second.convolve(second.normalise(skip))
@@ -71,7 +71,7 @@ def test_a_stage_is_its_equations(design):
 
 @pytest.mark.parametrize("design", DESIGNS.values(), ids=DESIGNS)
 def test_the_size_changes_on_both_ways_of_a_stage(design):
-    stage = ScoreStage(Place(8, 8, size="half"), plan=PLAN, design=design)
+    stage = ScoreStage(StageSpec(8, 8, size="half"), plan=PLAN, design=design)
     (entrance,) = stage.entrances
     assert isinstance(entrance.shortcut, torch.nn.Identity) != design.projected
     x = random(1, 8, 8, 8)

@@ -3,9 +3,11 @@
 import pytest
 
 from sfumato.networks.skeleton import decoder, encoder
-from sfumato.networks.unet import Plan
+from sfumato.networks.unet import UNetSizes
 
-PLAN = Plan(widths=(8, 16, 24), blocks=2, attention=(1,), head_channels=8, dimensions=2, dropout=0.0, recompute=False)
+PLAN = UNetSizes(
+    widths=(8, 16, 24), blocks=2, attention=(1,), head_channels=8, dimensions=2, dropout=0.0, recompute=False
+)
 
 
 def test_the_encoder_halves_first_and_then_widens():

@@ -8,7 +8,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from sfumato.diffusion.process import Condition
 from sfumato.errors import UsageError
-from sfumato.networks.swin import SwinUNet, WindowAttention, regions
+from sfumato.networks.swin import SwinUNet, WindowAttention, window_regions
 
 
 def random(*shape, seed=0):
@@ -75,7 +75,7 @@ def test_two_blocks_reach_the_neighbouring_window():
 
 
 def test_padding_is_a_region_of_its_own():
-    found = regions((5, 6), sides=(4, 4), shifts=(2, 0), device=torch.device("cpu"))
+    found = window_regions((5, 6), sides=(4, 4), shifts=(2, 0), device=torch.device("cpu"))
     assert found.shape == (8, 8)
     inside, padded = (
         set(found[:5, :6].flatten().tolist()),

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.diffusion.process import Condition
-from sfumato.networks.uncertainty import Uncertainty, Weighted, weigh
+from sfumato.networks.uncertainty import Uncertainty, Weighted, weighted_loss
 from sfumato.training.ema import EMA
 
 
@@ -24,13 +24,13 @@ class Doubling(nn.Module):
 
 def test_before_training_the_loss_is_plain():
     error = torch.tensor([0.5, 3.0])
-    assert torch.equal(weigh(error, Uncertainty()(torch.tensor([-1.0, 0.7]))), error)
+    assert torch.equal(weighted_loss(error, Uncertainty()(torch.tensor([-1.0, 0.7]))), error)
 
 
 def test_its_minimum_is_the_logarithm_of_the_error():
     u = torch.linspace(-5, 5, 10_001, dtype=torch.float64)
     for error in (0.02, 1.0, 7.0):
-        best = u[weigh(torch.full_like(u, error), u).argmin()]
+        best = u[weighted_loss(torch.full_like(u, error), u).argmin()]
         assert float(best.exp()) == pytest.approx(error, rel=2e-3)
 
 
@@ -42,7 +42,7 @@ def test_it_learns_the_error_of_each_level():
     optimizer = torch.optim.Adam(uncertainty.parameters(), lr=0.03)
     for _ in range(300):
         optimizer.zero_grad()
-        weigh(error, uncertainty(log_s / 4)).mean().backward()
+        weighted_loss(error, uncertainty(log_s / 4)).mean().backward()
         optimizer.step()
     assert (uncertainty(log_s / 4).detach() - error.log()).abs().max() < 0.2
 

@@ -1,12 +1,12 @@
 """Epochs are counted in images of the training split, wherever a recipe says them."""
 
 from sfumato.recipe import in_images, load_recipe
-from sfumato.recipe.epochs import PLACES
+from sfumato.recipe.epochs import EPOCH_FIELDS
 from sfumato.recipe.recipe import Recipe
 
 
 def test_every_field_in_epochs_becomes_images() -> None:
-    words = {f"{section}.{prefix}epochs" for section, prefix in PLACES}
+    words = {f"{section}.{prefix}epochs" for section, prefix in EPOCH_FIELDS}
     parts = {"train": "train", "validate": "validate_", "checkpoint": "checkpoint"}
     known = {
         f"{section}.{name}"

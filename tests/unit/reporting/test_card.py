@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.unit.reporting.conftest import write_table
 
-from sfumato.reporting.card import NAME, TO_FILL, limits_of_run, model_card, read_card, write_card
+from sfumato.reporting.card import CARD_FILE, TO_FILL, limits_of_run, model_card, read_card, write_card
 from sfumato.reporting.page import write_report
 
 
@@ -94,5 +94,5 @@ def test_lost_data_and_unfinished_runs_have_a_card_too(card_run: Path) -> None:
 
 def test_the_report_shows_card_and_limits(card_run: Path, tmp_path: Path) -> None:
     page = write_report([card_run], tmp_path / "report.html").read_text()
-    assert f"<summary>{NAME}</summary>" in page and "<li>Only 2 training images of rare.</li>" in page
-    assert not (card_run / NAME).exists(), "a report writes nothing into a run"
+    assert f"<summary>{CARD_FILE}</summary>" in page and "<li>Only 2 training images of rare.</li>" in page
+    assert not (card_run / CARD_FILE).exists(), "a report writes nothing into a run"

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from sfumato.errors import DataError, ModelError, SfumatoError
-from sfumato.evaluation.masks.predictions import name_of
+from sfumato.evaluation.masks.predictions import model_name
 from sfumato.provenance import read_provenance
 from sfumato.reporting.page import write_report
 from sfumato.reporting.reading import inside
@@ -121,7 +121,7 @@ def test_predictions_with_another_summary_are_told(about: Any, predictions: Path
     (predictions / "summary.json").write_text(json.dumps(about))
     (predictions / "manifest.csv").write_text("id,mask,review_rank\na,masks/a.png,1\n")
     with pytest.raises(DataError, match=r"summary\.json is damaged"):
-        name_of(predictions)
+        model_name(predictions)
 
 
 @pytest.mark.parametrize("name", ["../secret.png", "{outside}", "a/../../secret.png", "link.png", "a\0b"])

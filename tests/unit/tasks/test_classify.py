@@ -10,11 +10,11 @@ import torch
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.metrics.fidelity import kid
 from sfumato.networks.classifier import Classifier
-from sfumato.tasks.classify import Classify, OwnSpace, fit_classifier, probabilities
+from sfumato.tasks.classify import Classify, OwnSpace, class_probabilities, fit_classifier
 from sfumato.training.stream import Batch
 
 
@@ -30,7 +30,7 @@ def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
         path = folder / "images" / "ab"[k % 2] / f"{k:02}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_image(path, image[..., None])
-    for _ in prepare(find_cases(folder / "images"), folder / "dataset", Settings(size=(16, 16))):
+    for _ in prepare_cases(find_cases(folder / "images"), folder / "dataset", PreparationSettings(size=(16, 16))):
         pass
     return Pack.open(folder / "dataset")
 
@@ -81,7 +81,7 @@ def test_class_weights_scale_the_loss_of_their_class(pack: Pack):
 
 
 def test_probabilities_of_each_row_are_those_of_the_network(pack: Pack, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("sfumato.tasks.classify.BATCH", 4)
+    monkeypatch.setattr("sfumato.tasks.classify.FEATURE_BATCH", 4)
     network = Classifier(channels_in=1, classes=2).eval()
     rows = pack.rows("train")[:10]
-    torch.testing.assert_close(probabilities(network, pack, rows), network(pack.images(rows)).softmax(1))
+    torch.testing.assert_close(class_probabilities(network, pack, rows), network(pack.images(rows)).softmax(1))

@@ -9,7 +9,7 @@ from sfumato.diffusion.family.deterministic import Deterministic
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, cosine
 from sfumato.diffusion.process import Step
-from sfumato.tasks.film import FRAMES, chosen, noised, visible, watched
+from sfumato.tasks.film import FRAMES, at_data_contrast, noised, shown_steps, watched
 
 PROCESSES = {
     "edm": Gaussian(schedule=EDM(), prediction="F", sigma_data=0.5),
@@ -19,7 +19,7 @@ PROCESSES = {
 
 @pytest.mark.parametrize("steps", [1, 2, 8, 9, 10, 18, 1000])
 def test_few_steps_are_chosen(steps: int):
-    numbers = chosen(steps)
+    numbers = shown_steps(steps)
     assert len(numbers) == min(steps, FRAMES) and numbers[0] == 1 and numbers[-1] == steps
     assert numbers == sorted(set(numbers))
 
@@ -31,7 +31,7 @@ def test_only_the_frames_are_kept():
             yield Step(1 - number / 100, torch.full((1, 1, 2, 2), float(number)), torch.zeros(1, 1, 2, 2))
 
     frames = list(watched(PROCESSES["ddpm"], walk(), 100))
-    assert [frame.step for frame in frames] == chosen(100)
+    assert [frame.step for frame in frames] == shown_steps(100)
     assert frames[-1].t == 0 and frames[-1].state.unique().tolist() == [100]
 
 
@@ -53,4 +53,4 @@ def test_the_noise_is_the_same_at_every_time():
 
 
 def test_a_process_without_noise_has_nothing_to_see():
-    assert not visible(Deterministic(), torch.ones(1, 2, 4, 4), 0.5).any()
+    assert not at_data_contrast(Deterministic(), torch.ones(1, 2, 4, 4), 0.5).any()

@@ -11,7 +11,7 @@ from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
-from sfumato.data.pack import Original, Pack
+from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.family.dirichlet import Dirichlet
 from sfumato.diffusion.loss import focal, soft_dice
@@ -19,7 +19,7 @@ from sfumato.diffusion.process import Condition
 from sfumato.networks.discriminator import Discriminator
 from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective, Term
-from sfumato.tasks.segment import Segment, one_hot, undecided
+from sfumato.tasks.segment import Segment, signed_one_hot, undecided
 from sfumato.training.stream import Batch
 
 SIZE, CASES, CLASSES = 8, 4, 3
@@ -54,7 +54,7 @@ def task(
     )  # fmt: skip
     images = np.random.default_rng(1).integers(0, 255, (CASES, SIZE, SIZE, 1)).astype(np.uint8)
     cases = [Case(id=str(row), image=f"{row}.png", split="train") for row in range(CASES)]
-    pack = Pack(spec, cases, [Original((SIZE, SIZE))] * CASES, images, stored)
+    pack = Pack(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, stored)
     recipe = load_recipe("segment", settings=PREDICTIONS[prediction])
     process = build_process(recipe)
     return Segment(
@@ -166,7 +166,7 @@ def test_the_state_is_undecided_where_the_mask_says_nothing() -> None:
     state = undecided(mask, mask == IGNORED, CLASSES)
     assert torch.allclose(((state + 1) / 2)[0, :, 1, 0], torch.full((3,), 1 / 3))
     known = mask.clamp(max=2)
-    assert torch.equal(state[..., 0, :], one_hot(known, CLASSES)[..., 0, :])
+    assert torch.equal(state[..., 0, :], signed_one_hot(known, CLASSES)[..., 0, :])
 
 
 def test_validation_and_preview_leave_them_out() -> None:
@@ -177,7 +177,7 @@ def test_validation_and_preview_leave_them_out() -> None:
 
     class Oracle(nn.Module):
         def forward(self, x: torch.Tensor, level: torch.Tensor, condition: Condition) -> torch.Tensor:
-            return 50 * one_hot(right, CLASSES)
+            return 50 * signed_one_hot(right, CLASSES)
 
     assert job.validate(Oracle())["dice"] == 1.0
     shown = job.preview(Oracle())

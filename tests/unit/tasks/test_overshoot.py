@@ -10,7 +10,7 @@ from sfumato.diffusion.process import Condition
 from sfumato.diffusion.sampler.catalogue import SAMPLERS
 from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
-from sfumato.tasks.overshoot import LARGEST_SPREAD, spread
+from sfumato.tasks.overshoot import LARGEST_SPREAD, sampled_deviation
 from sfumato.tasks.task import Sampler, last
 
 KINDS = {"edm": "{kind: edm, sigma_data: 0.5}", "ddpm": "{kind: gaussian}", "ve": "{kind: ve}"}
@@ -45,14 +45,16 @@ def of_mixture(process: Gaussian, sampler: Sampler) -> float:
 def test_heun_in_three_calls() -> None:
     process, sampler = drawn("heun", 2)
     assert sampler.calls == 3
-    assert spread(process, sampler, deviation=0.5) > 50 and of_mixture(process, sampler) > 50
+    assert sampled_deviation(process, sampler, deviation=0.5) > 50 and of_mixture(process, sampler) > 50
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_who_overshoots(name: str, kind: str) -> None:
     """What is measured on a Gaussian holds on a mixture: who spreads far there does here, and who does not does not."""
-    spreads = {steps: spread(*drawn(name, steps, kind), deviation=0.5) for steps in (1, 2, 3, 4, 5, 6, 8, 12, 18)}
+    spreads = {
+        steps: sampled_deviation(*drawn(name, steps, kind), deviation=0.5) for steps in (1, 2, 3, 4, 5, 6, 8, 12, 18)
+    }
     assert (max(spreads.values()) > LARGEST_SPREAD) == (name in OVERSHOOT)
     assert spreads[18] < LARGEST_SPREAD
     for steps in (3, 6, 18):
@@ -64,16 +66,16 @@ def test_who_overshoots(name: str, kind: str) -> None:
 @pytest.mark.parametrize("grid", ["log_snr", "karras", "uniform", "polyexponential", "leading", "linspace", "trailing"])
 def test_what_is_advised_never_overshoots(name: str, grid: str) -> None:
     for steps in range(2, 24):
-        assert spread(*drawn(name, steps, "ddpm", grid), deviation=0.5) < LARGEST_SPREAD
+        assert sampled_deviation(*drawn(name, steps, "ddpm", grid), deviation=0.5) < LARGEST_SPREAD
 
 
 def test_many_steps_are_right() -> None:
     for name in ("heun", "ddim", "dpmpp_2m", "dpm_2"):
-        assert spread(*drawn(name, 100), deviation=0.25) == pytest.approx(1, abs=0.03)
+        assert sampled_deviation(*drawn(name, 100), deviation=0.25) == pytest.approx(1, abs=0.03)
 
 
 def test_a_draw_from_the_posterior_is_left_alone() -> None:
-    assert spread(*drawn("ancestral", 2), deviation=0.5) == 1
+    assert sampled_deviation(*drawn("ancestral", 2), deviation=0.5) == 1
     recipe = load_recipe("segment", settings=["process={kind: categorical, critical_log_snr: -5}"])
     process = build_process(recipe)
-    assert spread(process, build_sampler(recipe.sample, process, critical=-5.0), deviation=1.0) == 1
+    assert sampled_deviation(process, build_sampler(recipe.sample, process, critical=-5.0), deviation=1.0) == 1

@@ -14,7 +14,7 @@ from sfumato.builder.task import build_task
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import Ranges
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.data.toys.toy import make_toy
 from sfumato.diffusion.family.gaussian import Gaussian
@@ -25,7 +25,7 @@ from sfumato.networks.measure import count_flops
 from sfumato.recipe import Pairs, load_recipe
 from sfumato.tasks.judge import Judge
 from sfumato.tasks.pairs import Layout
-from sfumato.tasks.segment import one_hot
+from sfumato.tasks.segment import signed_one_hot
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.training.stream import Batch
 
@@ -37,7 +37,7 @@ TURNED = Pipe(probability=1.0, mirror=1.0, upend=1.0, turn=1.0, scale=0.0, angle
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     folder = tmp_path_factory.mktemp("toy")
     make_toy(folder / "toy", cases=20, size=24, classes=2, readers=3, seed=0)
-    for _ in prepare(find_cases(folder / "toy"), folder / "dataset", Settings(size=(16, 16))):
+    for _ in prepare_cases(find_cases(folder / "toy"), folder / "dataset", PreparationSettings(size=(16, 16))):
         pass
     return Pack.open(folder / "dataset")
 
@@ -127,7 +127,7 @@ def test_a_joint_state_is_the_image_and_the_mask_of_some_reader(pack: Pack) -> N
     rows, chosen = batch(pack).rows, []
     for x in states:
         assert torch.equal(x[:, :3], pack.images(rows))
-        hot = torch.stack([one_hot(pack.masks(rows, [reader] * 8), 2) for reader in range(3)])
+        hot = torch.stack([signed_one_hot(pack.masks(rows, [reader] * 8), 2) for reader in range(3)])
         fits = (x[None, :, 3:] == hot).flatten(2).all(2)
         assert fits.any(0).all(), "each item has the mask of a reader"
         chosen += fits.float().argmax(0).tolist()
@@ -151,7 +151,7 @@ def test_images_and_masks_move_together(pack: Pack, how: Pipe | Ranges) -> None:
     same = Pack(spec, pack.cases, pack._sizes, np.moveaxis(drawn.repeat(3, 1), 1, -1) * np.uint8(255), drawn)
     for x, _ in seen(task(same, "joint", augment=how), steps=3):
         image, mask = x[:, 0] > 0, x[:, 3:].argmax(1) == 1
-        still = one_hot(pack.masks(batch(pack).rows), 2)
+        still = signed_one_hot(pack.masks(batch(pack).rows), 2)
         assert not torch.equal(x[:, 3:], still), "something was done"
         assert set(x[:, 3:].unique().tolist()) == {-1.0, 1.0}
         differing = (image != mask).float().mean()

@@ -11,13 +11,13 @@ from sfumato.builder.process import build_process
 from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.ranges import PRESETS
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Original, Pack
+from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.process import Condition
 from sfumato.randomness import Noise
 from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective
-from sfumato.tasks.segment import Segment, draw_masks, one_hot
+from sfumato.tasks.segment import Segment, draw_masks, signed_one_hot
 from sfumato.tasks.task import first_estimate, last
 from sfumato.training.stream import Batch
 
@@ -38,7 +38,7 @@ def task(**changes: object) -> Segment:
     recipe = load_recipe("segment", settings=["process.critical_log_snr=-5"])
     process = build_process(recipe)
     made = Segment(
-        pack=Pack(spec, cases, [Original((SIZE, SIZE))] * CASES, images, masks), process=process,
+        pack=Pack(spec, cases, [OriginalSize((SIZE, SIZE))] * CASES, images, masks), process=process,
         sampler=build_sampler(recipe.sample, process, critical=-5.0), rows=range(CASES), augment=PRESETS["none"],
         objective=Objective(), batch=CASES, seed=0,
     )  # fmt: skip
@@ -159,7 +159,7 @@ def test_a_warm_start_is_the_estimate_at_the_critical_level() -> None:
     ratios = process.schedule.ratio(torch.tensor(sampler.times[:-1], dtype=torch.float64))  # type: ignore[attr-defined]
     assert (-2 * ratios.log()).tolist() == pytest.approx([-5, -3, -1], abs=1e-6) and sampler.calls == 3
     network, images = Constant().eval().requires_grad_(False), torch.zeros(2, 1, SIZE, SIZE)
-    guess = one_hot(torch.ones(2, SIZE, SIZE, dtype=torch.uint8), 2)
+    guess = signed_one_hot(torch.ones(2, SIZE, SIZE, dtype=torch.uint8), 2)
     last(draw_masks(process, network, sampler, images, 2, seeds=[1, 2], start=guess))
     expected = process.corrupt(guess, sampler.times[0], Noise([1, 2]))
     assert torch.allclose(network.seen[0][0][:2], process.network_input(expected, sampler.times[0])[0])

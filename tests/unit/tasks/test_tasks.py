@@ -10,7 +10,7 @@ from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Preset, Ranges
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.data.toys.toy import make_toy
 from sfumato.diffusion.guidance import UNGUIDED
@@ -18,7 +18,7 @@ from sfumato.diffusion.loss import cross_entropy, probabilities, soft_dice
 from sfumato.evenly import evenly
 from sfumato.recipe import load_recipe
 from sfumato.tasks.objective import Objective, Term
-from sfumato.tasks.segment import Segment, one_hot
+from sfumato.tasks.segment import Segment, signed_one_hot
 from sfumato.tasks.synthesise import Synthesise
 from sfumato.tasks.task import to_uint8
 from sfumato.training.stream import Batch
@@ -28,7 +28,7 @@ from sfumato.training.stream import Batch
 def pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     folder = tmp_path_factory.mktemp("tasks")
     make_toy(folder / "toy", cases=20, size=24, classes=2, readers=3, seed=0)
-    for _ in prepare(find_cases(folder / "toy"), folder / "dataset", Settings(size=(16, 16))):
+    for _ in prepare_cases(find_cases(folder / "toy"), folder / "dataset", PreparationSettings(size=(16, 16))):
         pass
     return Pack.open(folder / "dataset")
 
@@ -82,7 +82,7 @@ def test_the_terms_of_segment_are_those_of_an_undecided_answer(pack: Pack) -> No
     terms = task.loss(network, drawn)
     assert torch.allclose(terms["process"], torch.full((8,), np.log(2), dtype=torch.float32))
     undecided = torch.zeros(8, 2, 16, 16)
-    each_reader = [soft_dice(undecided, one_hot(pack.masks(drawn.rows, [r] * 8), 2)) for r in range(3)]
+    each_reader = [soft_dice(undecided, signed_one_hot(pack.masks(drawn.rows, [r] * 8), 2)) for r in range(3)]
     distance = torch.stack([(terms["dice"] - dice).abs() for dice in each_reader])
     assert (distance.min(0).values < 1e-6).all(), "the Dice of some reader's mask"
     assert len(set(distance.argmin(0).tolist())) > 1, "not always the same reader"
@@ -127,7 +127,7 @@ def test_validation_of_masks_counts_dice(pack: Pack) -> None:
                 int((pack.images(range(len(pack))) - image).abs().flatten(1).sum(1).argmin())
                 for image in condition.image
             ]
-            return 50 * one_hot(pack.masks(rows), 2)
+            return 50 * signed_one_hot(pack.masks(rows), 2)
 
     task = segment(pack)
     assert task.validate(Oracle())["dice"] == 1.0
@@ -141,7 +141,7 @@ def test_small_things() -> None:
     assert to_uint8(torch.tensor([[[[-1.5, -1, 0, 1, 2.0]]]])).ravel().tolist() == [0, 0, 128, 255, 255]
     assert probabilities(torch.tensor([[[-1.2, -1.0, 0.0, 1.0]]])).flatten().tolist() == [0, 0, 0.5, 1]
     masks = torch.tensor([[[0, 2], [1, 0]]])
-    hot = one_hot(masks, 3)
-    assert torch.equal(one_hot(masks.byte(), 3), hot)
+    hot = signed_one_hot(masks, 3)
+    assert torch.equal(signed_one_hot(masks.byte(), 3), hot)
     assert torch.equal(hot.argmax(1), masks) and set(hot.unique().tolist()) == {-1, 1}
     assert float(cross_entropy(100 * hot, hot)) == pytest.approx(0, abs=1e-6)

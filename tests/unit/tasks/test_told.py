@@ -9,7 +9,7 @@ from sfumato.builder.sampling import build_sampler
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.data.manifest import Case
-from sfumato.data.pack import Original, Pack
+from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Intensity, Spec
 from sfumato.diffusion.guidance import UNGUIDED
 from sfumato.diffusion.process import Condition
@@ -40,7 +40,7 @@ def task(augment: Ranges | Pipe) -> Synthesise:
     recipe = load_recipe("generate", settings=["process.sigma_data=0.5", "sample.steps=2"])
     process = build_process(recipe)
     return Synthesise(
-        pack=Pack(spec, cases, [Original((16, 24))] * CASES, images, None), process=process, guidance=UNGUIDED,
+        pack=Pack(spec, cases, [OriginalSize((16, 24))] * CASES, images, None), process=process, guidance=UNGUIDED,
         sampler=build_sampler(recipe.sample, process, critical=None), rows=range(2), train_rows=range(2, 4),
         augment=augment, drop_label=0.0, batch=CASES, seed=0,
     )  # fmt: skip

@@ -12,15 +12,15 @@ from sfumato.training import checkpoint
 from sfumato.training.adversary import DISCRIMINATOR, OPTIMIZER, WEIGHTS, Adversary
 from sfumato.training.ema import EMA
 from sfumato.training.gradient import Loss
-from sfumato.training.loop import Diverged, Progress, Settings, Until, train
+from sfumato.training.loop import Diverged, Progress, TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.stream import Batch, Stream
 
 ROWS = 13
 IMAGES = torch.randn(ROWS, 3, 6, 6, generator=torch.Generator().manual_seed(1))
 STREAM = Stream(tuple(range(ROWS)), batch=8, seed=5)
-SETTINGS = Settings(learning_rate=0.01, warmup_steps=4, clip=0.05)
+SETTINGS = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.05)
 FACTOR = 0.2
 
 
@@ -30,9 +30,9 @@ def small(seed: int) -> nn.Module:
         return nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.SiLU(), nn.Dropout(0.2), nn.Conv2d(8, 3, 1))
 
 
-def make(*, adversary: bool = True) -> Parts:
+def make(*, adversary: bool = True) -> TrainingState:
     network, rival = small(0), small(1)
-    parts = Parts(network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01))
+    parts = TrainingState(network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01))
     if adversary:
         optimizer = make_optimizer(rival, learning_rate=0.01, factors={"*": FACTOR})
         parts.adversary = Adversary(rival, optimizer)
@@ -44,7 +44,7 @@ def plain(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     return {"loss": (network(images) - images).square().mean((1, 2, 3))}
 
 
-def game(parts: Parts, *, weight: float = 0.3, scale: float = 1.0) -> Loss:
+def game(parts: TrainingState, *, weight: float = 0.3, scale: float = 1.0) -> Loss:
     """The network copies images, the adversary its copies; `weight` of how well it does counts for the network."""
     assert parts.adversary is not None
     rival = parts.adversary.network
@@ -60,11 +60,11 @@ def game(parts: Parts, *, weight: float = 0.3, scale: float = 1.0) -> Loss:
     return loss
 
 
-def run(parts: Parts, loss: Loss, steps: int = 10, settings: Settings = SETTINGS) -> list[Progress]:
-    return list(train(parts, loss, STREAM, until=Until(steps=steps), settings=settings))
+def run(parts: TrainingState, loss: Loss, steps: int = 10, settings: TrainingSettings = SETTINGS) -> list[Progress]:
+    return list(training_loop(parts, loss, STREAM, until=Until(steps=steps), settings=settings))
 
 
-def same(first: Parts, second: Parts, *, stems: tuple[str, ...] = ()) -> bool:
+def same(first: TrainingState, second: TrainingState, *, stems: tuple[str, ...] = ()) -> bool:
     mine, theirs = first.tensors(), second.tensors()
     return all(torch.equal(mine[stem][name], theirs[stem][name]) for stem in stems or mine for name in mine[stem])
 
@@ -103,7 +103,7 @@ def test_its_update_is_that_of_its_own_optimiser() -> None:
 def test_a_resumed_run_has_the_same_bits(tmp_path: Path, stop: int) -> None:
     whole, first, second = make(), make(), make()
     expected = run(whole, game(whole))
-    for progress in train(first, game(first), STREAM, until=Until(steps=10), settings=SETTINGS):
+    for progress in training_loop(first, game(first), STREAM, until=Until(steps=10), settings=SETTINGS):
         if progress.step == stop:
             break
     checkpoint.save(tmp_path, step=first.step, tensors=first.tensors(), headers={}, state=first.state())
@@ -126,7 +126,7 @@ def test_a_checkpoint_without_an_adversary_is_not_one_with(tmp_path: Path) -> No
 
 def test_pieces_are_the_same_mathematics() -> None:
     whole, pieces = make(), make()
-    for parts, settings in ((whole, SETTINGS), (pieces, Settings(**{**vars(SETTINGS), "accumulate": 4}))):
+    for parts, settings in ((whole, SETTINGS), (pieces, TrainingSettings(**{**vars(SETTINGS), "accumulate": 4}))):
         for network, _ in parts.trained():
             network[2].p = 0.0  # each piece draws its own dropout
         run(parts, game(parts), settings=settings)

@@ -15,7 +15,7 @@ from torch import nn
 
 from sfumato.errors import ModelError, ResourceError
 from sfumato.training import checkpoint
-from sfumato.training.weights import fill, load_weights
+from sfumato.training.weights import fill_weights, load_weights
 
 FILES = ("model.safetensors", "ema.safetensors", "optimizer.safetensors", "state.json")
 
@@ -310,7 +310,7 @@ def test_weights_of_another_network_are_told_apart_shortly():
     network = nn.Sequential(*(nn.Linear(2, 2) for _ in range(30)))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     with pytest.raises(ModelError, match=r"src: .*[\s\S]*0\.bias: the network has \(2,\), the file nothing") as caught:
-        fill(network, {"0.weight": torch.zeros(2, 2), "new": torch.zeros(1)}, source="src")
+        fill_weights(network, {"0.weight": torch.zeros(2, 2), "new": torch.zeros(1)}, source="src")
     assert len(str(caught.value).splitlines()) < 12
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 

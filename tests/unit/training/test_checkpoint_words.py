@@ -16,7 +16,7 @@ from sfumato.errors import ModelError
 from sfumato.training import checkpoint
 from sfumato.training.ema import EMA
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 
 from ..words import changed
 
@@ -26,10 +26,10 @@ STATE = {
 }  # fmt: skip
 
 
-def fresh() -> Parts:
+def fresh() -> TrainingState:
     torch.manual_seed(0)
     network = nn.Linear(3, 2)
-    parts = Parts(network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01))
+    parts = TrainingState(network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01))
     network(torch.ones(1, 3)).sum().backward()
     parts.optimizer.step()
     return parts
@@ -136,7 +136,7 @@ def test_a_mark_names_a_checkpoint_of_its_folder_or_none(words: str, tmp_path: P
     written(tmp_path)
     (tmp_path / "best").write_text(words)
     assert checkpoint.marked(tmp_path, "best") is None
-    assert checkpoint.named(tmp_path / "best") is None
+    assert checkpoint.named_checkpoint(tmp_path / "best") is None
 
 
 def test_changed_checkpoints_are_restored_or_refused_in_words(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from torch import nn
 from sfumato.errors import UsageError
 from sfumato.training.averages import add_together, keep_average, kept_averages
 from sfumato.training.ema import EMA, decay
-from sfumato.training.profile import WIDEST, Kept, exponent, inner, reconstruct, width_of
+from sfumato.training.profile import WIDEST, Kept, exponent, inner, reconstruct_average, width_of
 
 
 def test_the_average_follows_its_definition():
@@ -107,7 +107,7 @@ def test_widths_and_exponents_go_round():
 def test_what_was_kept_is_found_again_and_more_snapshots_are_nearer():
     def error(count: int, width: float) -> float:
         kept = [Kept(time / count, tracked) for time in range(1, count + 1) for tracked in (0.05, 0.1)]
-        found = reconstruct(kept, Kept(1.0, width))
+        found = reconstruct_average(kept, Kept(1.0, width))
         assert sum(found.shares) == pytest.approx(1.0, abs=1e-12)
         return found.error
 
@@ -125,7 +125,7 @@ def test_the_error_is_the_distance_of_the_profiles():
         g = exponent(each.width)
         return torch.where(time < each.time, (g + 1) * time**g / each.time ** (g + 1), 0.0)
 
-    found = reconstruct(kept, wished)
+    found = reconstruct_average(kept, wished)
     mixed = sum(share * profile(each) for share, each in zip(found.shares, kept, strict=True))
     distance = (mixed - profile(wished)).norm() / profile(wished).norm()
     assert found.error == pytest.approx(distance.item(), rel=1e-3)

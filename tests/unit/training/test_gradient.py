@@ -13,25 +13,25 @@ from torch import Tensor, nn
 from sfumato.training import checkpoint
 from sfumato.training.ema import EMA
 from sfumato.training.gradient import Loss
-from sfumato.training.loop import WINDOW, Diverged, Progress, Settings, Until, train
+from sfumato.training.loop import WINDOW, Diverged, Progress, TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
-from sfumato.training.processes import joined
+from sfumato.training.parts import TrainingState
+from sfumato.training.processes import process_group
 from sfumato.training.stream import Batch, Stream
 
 from .forks import together
 
 IMAGES = torch.randn(23, 3, 6, 6, generator=torch.Generator().manual_seed(1))
 STREAM = Stream(tuple(range(23)), batch=12, seed=5)
-SETTINGS = Settings(learning_rate=0.01, warmup_steps=4, clip=0.5, bad_steps=2)
+SETTINGS = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, bad_steps=2)
 BAD = STREAM.batch_at(4)[0].rows[7]
 
 
-def make() -> Parts:
+def make() -> TrainingState:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.SiLU(), nn.Conv2d(8, 3, 1))
-    return Parts(network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01))
+    return TrainingState(network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01))
 
 
 def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
@@ -62,11 +62,13 @@ def poisoned(steps: tuple[int, ...]) -> Loss:
     return bad
 
 
-def run(parts: Parts, term: Loss = loss, *, steps: int = 10, settings: Settings = SETTINGS) -> list[Progress]:
-    return list(train(parts, term, STREAM, until=Until(steps=steps), settings=settings))
+def run(
+    parts: TrainingState, term: Loss = loss, *, steps: int = 10, settings: TrainingSettings = SETTINGS
+) -> list[Progress]:
+    return list(training_loop(parts, term, STREAM, until=Until(steps=steps), settings=settings))
 
 
-def weights(parts: Parts) -> list[float]:
+def weights(parts: TrainingState) -> list[float]:
     return torch.cat([tensor.reshape(-1) for tensor in parts.network.state_dict().values()]).tolist()
 
 
@@ -74,7 +76,7 @@ def shared(tmp_path: Path, work: Callable[[int], object], *, world: int = 2) -> 
     """What the processes return, as JSON."""
 
     def write(rank: int) -> None:
-        with joined():
+        with process_group():
             (tmp_path / f"{rank}.json").write_text(json.dumps(work(rank)))
 
     for done in together(tmp_path, write, world=world):
@@ -99,7 +101,7 @@ def test_pieces_are_halved_when_memory_runs_out_and_the_result_is_the_same(most,
 
 def test_a_resumed_run_starts_with_the_pieces_that_fitted(tmp_path):
     parts, resumed, seen = make(), make(), list[int]()
-    list(islice(train(parts, holding(5), STREAM, until=Until(steps=10), settings=SETTINGS), 3))
+    list(islice(training_loop(parts, holding(5), STREAM, until=Until(steps=10), settings=SETTINGS), 3))
     checkpoint.save(tmp_path, step=3, tensors=parts.tensors(), headers={}, state=parts.state())
     resumed.restore(checkpoint.newest(tmp_path))
     run(resumed, holding(5, seen=seen))
@@ -146,8 +148,8 @@ def test_a_bad_step_is_passed_over_and_told():
 
 def test_it_changes_nothing_but_the_number_of_the_step():
     before, after = make(), make()
-    list(islice(train(before, loss, STREAM, until=Until(steps=10), settings=SETTINGS), 4))
-    list(islice(train(after, poisoned((4,)), STREAM, until=Until(steps=10), settings=SETTINGS), 5))
+    list(islice(training_loop(before, loss, STREAM, until=Until(steps=10), settings=SETTINGS), 4))
+    list(islice(training_loop(after, poisoned((4,)), STREAM, until=Until(steps=10), settings=SETTINGS), 5))
     assert weights(after) == weights(before)
     for stem in ("ema", "optimizer"):
         ours, theirs = after.tensors()[stem], before.tensors()[stem]
@@ -159,7 +161,7 @@ def test_it_changes_nothing_but_the_number_of_the_step():
 def test_one_more_than_allowed_ends_the_run(limit, at):
     parts = make()
     with pytest.raises(Diverged, match=f"step {at}") as caught:
-        run(parts, poisoned_everywhere((2, 3, 7)), settings=Settings(bad_steps=limit))
+        run(parts, poisoned_everywhere((2, 3, 7)), settings=TrainingSettings(bad_steps=limit))
     assert caught.value.step == at == parts.step
     assert len(parts.skipped) == limit
 
@@ -198,7 +200,7 @@ def test_a_signal_to_one_process_is_told_to_all_in_the_same_step(tmp_path, world
     def work(rank: int) -> object:
         steps = iter(range(100))
         stopping = lambda: next(steps) == 3 and rank == world - 1  # noqa: E731
-        told = train(make(), loss, STREAM, until=Until(steps=10), settings=SETTINGS, stopping=stopping)
+        told = training_loop(make(), loss, STREAM, until=Until(steps=10), settings=SETTINGS, stopping=stopping)
         return [each.step for each in told if each.stopping]
 
     told = shared(tmp_path, work, world=world) if world > 1 else [work(0)]

@@ -3,7 +3,7 @@
 import pytest
 
 from sfumato.errors import DataError
-from sfumato.training.launch import adopt_slurm, cause_of, first_node, told
+from sfumato.training.launch import adopt_slurm, cause_of, failure_line, first_node
 
 STEP = {
     "SLURM_JOB_ID": "4711", "SLURM_STEP_ID": "2", "SLURM_STEP_NUM_TASKS": "8", "SLURM_NTASKS": "8",
@@ -51,6 +51,6 @@ def test_the_first_of_a_list_of_nodes(nodes, first):
 
 def test_the_last_line_names_process_and_cause():
     error = DataError("a.png: cut\n  row 7", remedy="send it again")
-    assert told(cause_of(error), rank=1, world=2) == "error: process 1 of 2 (counted from 0) failed: a.png: cut"
+    assert failure_line(cause_of(error), rank=1, world=2) == "error: process 1 of 2 (counted from 0) failed: a.png: cut"
     assert cause_of(ValueError("boom\nmore")) == "ValueError: boom"
     assert cause_of(KeyboardInterrupt()) == "KeyboardInterrupt"

@@ -12,25 +12,27 @@ from torch import Tensor, nn
 from sfumato.errors import ModelError, UsageError
 from sfumato.training import checkpoint, loop
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Diverged, Progress, Settings, Until, train
+from sfumato.training.loop import Diverged, Progress, TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.precision import LossScale, resolve_precision
 from sfumato.training.stream import Batch, Stream
 
 ROWS = 13
 IMAGES = torch.randn(ROWS, 3, 6, 6, generator=torch.Generator().manual_seed(1))
 STREAM = Stream(tuple(range(ROWS)), batch=8, seed=5)
-PLAIN = Settings(learning_rate=0.01, warmup_steps=4, clip=0.5)
+PLAIN = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5)
 
 
-def make(*, dropout: float = 0.3, width: int = 8) -> Parts:
+def make(*, dropout: float = 0.3, width: int = 8) -> TrainingState:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         first, last = nn.Conv2d(3, width, 3, padding=1), nn.Conv2d(width, 3, 1)
     network = nn.Sequential(first, nn.SiLU(), nn.Dropout(dropout), last).to(memory_format=torch.channels_last)
     network.register_parameter("idle", nn.Parameter(torch.ones(2, 2)))
-    return Parts(network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01, weight_decay=0.1))
+    return TrainingState(
+        network, EMA(network, half_life=60.0), make_optimizer(network, learning_rate=0.01, weight_decay=0.1)
+    )
 
 
 def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
@@ -39,11 +41,11 @@ def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     return {"loss": error + 0.1 * error.sqrt(), "mse": error}
 
 
-def run(parts: Parts, steps: int = 12, settings: Settings = PLAIN, term=loss) -> list[Progress]:
-    return list(train(parts, term, STREAM, until=Until(steps=steps), settings=settings))
+def run(parts: TrainingState, steps: int = 12, settings: TrainingSettings = PLAIN, term=loss) -> list[Progress]:
+    return list(training_loop(parts, term, STREAM, until=Until(steps=steps), settings=settings))
 
 
-def assert_equal(first: Parts, second: Parts) -> None:
+def assert_equal(first: TrainingState, second: TrainingState) -> None:
     assert first.step == second.step
     for stem, group in first.tensors().items():
         other = second.tensors()[stem]
@@ -51,13 +53,13 @@ def assert_equal(first: Parts, second: Parts) -> None:
         assert not [name for name in group if not torch.equal(group[name], other[name])], stem
 
 
-def assert_close(first: Parts, second: Parts, tolerance: float) -> None:
+def assert_close(first: TrainingState, second: TrainingState, tolerance: float) -> None:
     for stem in ("model", "ema"):
         for name, tensor in first.tensors()[stem].items():
             torch.testing.assert_close(second.tensors()[stem][name], tensor, rtol=tolerance, atol=tolerance)
 
 
-def save(folder: Path, parts: Parts) -> Path:
+def save(folder: Path, parts: TrainingState) -> Path:
     return checkpoint.save(folder, step=parts.step, tensors=parts.tensors(), headers={}, state=parts.state())
 
 
@@ -86,7 +88,7 @@ def test_terms_and_gradient_norm_are_those_of_the_global_batch():
 
 def test_the_update_is_that_of_the_clipped_gradient():
     parts, reference = make(dropout=0.0), make(dropout=0.0)
-    run(parts, steps=1, settings=Settings(learning_rate=0.01, warmup_steps=1, clip=1e-3))
+    run(parts, steps=1, settings=TrainingSettings(learning_rate=0.01, warmup_steps=1, clip=1e-3))
     loss(reference.network, STREAM.batch_at(0)[0])["loss"].mean().backward()
     reference.network.idle.grad = torch.zeros(2, 2)
     nn.utils.clip_grads_with_norm_(
@@ -100,7 +102,7 @@ def test_the_update_is_that_of_the_clipped_gradient():
 def test_the_average_follows_the_weights_after_each_step():
     parts, images = make(), 0
     average = EMA(parts.network, half_life=60.0)
-    for progress in train(parts, loss, STREAM, until=Until(steps=12), settings=PLAIN):
+    for progress in training_loop(parts, loss, STREAM, until=Until(steps=12), settings=PLAIN):
         average.update(parts.network, images=images, batch=8)
         images = progress.images
     assert torch.equal(average.network[0].weight, parts.ema.network[0].weight)
@@ -109,7 +111,7 @@ def test_the_average_follows_the_weights_after_each_step():
 
 @pytest.mark.parametrize(("until", "steps"), [(Until(steps=3), 3), (Until(images=17), 3), (Until(images=16), 2)])
 def test_length_in_steps_and_images(until, steps):
-    assert len(list(train(make(), loss, STREAM, until=until, settings=PLAIN))) == steps
+    assert len(list(training_loop(make(), loss, STREAM, until=until, settings=PLAIN))) == steps
 
 
 def test_length_in_minutes_counts_training_only(monkeypatch):
@@ -118,7 +120,7 @@ def test_length_in_minutes_counts_training_only(monkeypatch):
     away = 0.0
     monkeypatch.setattr(loop.time, "perf_counter", lambda: next(now) + away)
     told = []
-    for progress in train(make(), loss, STREAM, until=Until(minutes=1.0), settings=PLAIN):
+    for progress in training_loop(make(), loss, STREAM, until=Until(minutes=1.0), settings=PLAIN):
         told.append(progress)
         away += 1000.0
     assert 60 <= told[-1].seconds < 64
@@ -172,7 +174,10 @@ def test_more_processes_than_samples_are_refused(monkeypatch):
 @pytest.mark.parametrize("pieces", [2, 4, 8])
 def test_accumulation_changes_nothing(pieces):
     whole, cut = make(dropout=0.0), make(dropout=0.0)
-    told = run(whole), run(cut, settings=Settings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=pieces))
+    told = (
+        run(whole),
+        run(cut, settings=TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=pieces)),
+    )
     assert_close(whole, cut, 1e-6)
     assert told[0][-1].terms == pytest.approx(told[1][-1].terms, rel=1e-5)
 
@@ -180,10 +185,10 @@ def test_accumulation_changes_nothing(pieces):
 @pytest.mark.parametrize("stop", [1, 2, 4, 5, 7, 11, 12])
 @pytest.mark.parametrize("accumulate", [1, 3])
 def test_resuming_is_exact(tmp_path, stop, accumulate):
-    settings = Settings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=accumulate)
+    settings = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=accumulate)
     whole, stopped, resumed = make(), make(), make()
     expected = run(whole, settings=settings)
-    list(islice(train(stopped, loss, STREAM, until=Until(steps=12), settings=settings), stop))
+    list(islice(training_loop(stopped, loss, STREAM, until=Until(steps=12), settings=settings), stop))
     save(tmp_path, stopped)
     torch.randn(stop)
     resumed.restore(checkpoint.newest(tmp_path))
@@ -202,7 +207,7 @@ def test_dropout_is_drawn_anew_in_each_step_and_piece():
         return loss(network, batch)
 
     for _ in range(2):
-        run(make(), steps=3, term=spy, settings=Settings(accumulate=2))
+        run(make(), steps=3, term=spy, settings=TrainingSettings(accumulate=2))
     assert len({tuple(mask.tolist()) for mask in seen}) == 6
     assert all(torch.equal(mask, again) for mask, again in zip(seen[:6], seen[6:], strict=True))
 
@@ -210,7 +215,7 @@ def test_dropout_is_drawn_anew_in_each_step_and_piece():
 def test_validation_between_steps_changes_nothing():
     whole, watched = make(), make()
     run(whole)
-    for _ in train(watched, loss, STREAM, until=Until(steps=12), settings=PLAIN):
+    for _ in training_loop(watched, loss, STREAM, until=Until(steps=12), settings=PLAIN):
         watched.network.eval()
         with torch.no_grad():
             watched.network(torch.randn(2, 3, 6, 6))
@@ -237,12 +242,12 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(value, accumulate):
         return {"loss": terms["loss"] * poison}
 
     parts, reference = make(), make()
-    settings = Settings(learning_rate=0.01, warmup_steps=4, accumulate=accumulate)
+    settings = TrainingSettings(learning_rate=0.01, warmup_steps=4, accumulate=accumulate)
     with pytest.raises(Diverged, match="step 5") as caught:
         run(parts, settings=settings, term=poisoned)
     assert caught.value.step == 5
     assert caught.value.rows == (bad,)
-    list(islice(train(reference, loss, STREAM, until=Until(steps=12), settings=settings), 5))
+    list(islice(training_loop(reference, loss, STREAM, until=Until(steps=12), settings=settings), 5))
     assert_equal(parts, reference)
 
 
@@ -271,7 +276,7 @@ def overflowing(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
 
 def test_an_overflow_in_float16_repeats_the_step_with_half_the_scale():
     parts, plain = make(), make()
-    half = Settings(learning_rate=0.01, warmup_steps=4, clip=0.5, precision="fp16")
+    half = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, precision="fp16")
     for each in (parts, plain):
         each.optimizer = torch.optim.SGD(each.network.parameters(), lr=0.01)  # Adam would not see a wrong scale
     told = run(parts, settings=half, term=overflowing)
@@ -301,7 +306,7 @@ def test_the_scale_grows_after_good_steps_and_gives_up_at_one():
 
 
 def test_bfloat16_trains():
-    told = run(make(), steps=30, settings=Settings(learning_rate=0.01, warmup_steps=4, precision="bf16"))
+    told = run(make(), steps=30, settings=TrainingSettings(learning_rate=0.01, warmup_steps=4, precision="bf16"))
     assert told[-1].terms["loss"] < 0.8 * told[0].terms["loss"]
 
 

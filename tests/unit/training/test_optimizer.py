@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from sfumato.errors import ModelError, UsageError
 from sfumato.training import checkpoint
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Settings, Until, train
+from sfumato.training.loop import TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import factors_of, make_optimizer, optimizer_tensors, restore_optimizer, set_rate
-from sfumato.training.parts import Parts
+from sfumato.training.parts import TrainingState
 from sfumato.training.stream import Batch, Stream
 
 
@@ -149,26 +149,26 @@ def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     return {"loss": (network(images) - images).square().mean((1, 2, 3))}
 
 
-def make(choice: str) -> Parts:
+def make(choice: str) -> TrainingState:
     network = layers().double()
     optimizer = make_optimizer(network, learning_rate=0.01, **CHOICES[choice])
-    return Parts(network, EMA(network, width=0.05), optimizer, further=(EMA(network, width=0.1),))
+    return TrainingState(network, EMA(network, width=0.05), optimizer, further=(EMA(network, width=0.1),))
 
 
-def tensors(parts: Parts) -> dict[str, Tensor]:
+def tensors(parts: TrainingState) -> dict[str, Tensor]:
     return {f"{stem}/{name}": tensor for stem, group in parts.tensors().items() for name, tensor in group.items()}
 
 
 @pytest.mark.parametrize("choice", CHOICES)
 @pytest.mark.parametrize("schedule", ["cosine", "onecycle", "inverse_sqrt"])
 def test_resuming_is_exact_with_both_averages(tmp_path, choice, schedule):
-    settings = Settings(learning_rate=0.01, warmup_steps=0, schedule=schedule, held_images=24, clip=0.5)
+    settings = TrainingSettings(learning_rate=0.01, warmup_steps=0, schedule=schedule, held_images=24, clip=0.5)
     whole, stopped, resumed = make(choice), make(choice), make(choice)
-    told = list(train(whole, loss, STREAM, until=Until(steps=8), settings=settings))
-    list(islice(train(stopped, loss, STREAM, until=Until(steps=8), settings=settings), 5))
+    told = list(training_loop(whole, loss, STREAM, until=Until(steps=8), settings=settings))
+    list(islice(training_loop(stopped, loss, STREAM, until=Until(steps=8), settings=settings), 5))
     checkpoint.save(tmp_path, step=5, tensors=stopped.tensors(), headers={}, state=stopped.state())
     resumed.restore(checkpoint.newest(tmp_path))
-    again = list(train(resumed, loss, STREAM, until=Until(steps=8), settings=settings))
+    again = list(training_loop(resumed, loss, STREAM, until=Until(steps=8), settings=settings))
     assert [each.learning_rate for each in again] == [each.learning_rate for each in told[5:]]
     assert len({each.learning_rate for each in told}) > 4
     ours, theirs = tensors(whole), tensors(resumed)
@@ -179,7 +179,11 @@ def test_resuming_is_exact_with_both_averages(tmp_path, choice, schedule):
 
 def test_what_is_frozen_keeps_its_bits_in_weights_and_averages():
     parts, fresh = make("frozen"), layers().double()
-    list(train(parts, loss, STREAM, until=Until(steps=8), settings=Settings(learning_rate=0.01, warmup_steps=0)))
+    list(
+        training_loop(
+            parts, loss, STREAM, until=Until(steps=8), settings=TrainingSettings(learning_rate=0.01, warmup_steps=0)
+        )
+    )
     for network in (parts.network, parts.ema.network, parts.further[0].network):
         assert torch.equal(network[0].weight, fresh[0].weight)
         assert not torch.equal(network[2].weight, fresh[2].weight)
@@ -187,8 +191,8 @@ def test_what_is_frozen_keeps_its_bits_in_weights_and_averages():
 
 def test_the_gradient_norm_is_that_of_what_is_trained():
     parts, free = make("frozen"), make("adam")
-    settings = Settings(learning_rate=0.01, warmup_steps=0)
-    norms = [next(train(each, loss, STREAM, until=Until(steps=1), settings=settings)) for each in (parts, free)]
+    settings = TrainingSettings(learning_rate=0.01, warmup_steps=0)
+    norms = [next(training_loop(each, loss, STREAM, until=Until(steps=1), settings=settings)) for each in (parts, free)]
     gradients = [weight.grad.norm() for name, weight in free.network.named_parameters() if not name.startswith("0.")]
     assert norms[0].gradient_norm == pytest.approx(torch.stack(gradients).norm().item(), rel=1e-6)
     assert norms[0].gradient_norm < 0.99 * norms[1].gradient_norm
@@ -201,8 +205,8 @@ def test_the_gradient_of_a_cut_batch_is_that_of_the_whole(choice, pieces):
 
     def gradients(accumulate: int) -> dict[str, Tensor]:
         parts = make(choice)
-        settings = Settings(learning_rate=0.01, warmup_steps=0, clip=inf, accumulate=accumulate)
-        next(train(parts, loss, STREAM, until=Until(steps=1), settings=settings))
+        settings = TrainingSettings(learning_rate=0.01, warmup_steps=0, clip=inf, accumulate=accumulate)
+        next(training_loop(parts, loss, STREAM, until=Until(steps=1), settings=settings))
         return {name: weight.grad for name, weight in parts.network.named_parameters() if weight.requires_grad}
 
     whole, cut = gradients(1), gradients(pieces)
@@ -214,6 +218,6 @@ def test_the_gradient_of_a_cut_batch_is_that_of_the_whole(choice, pieces):
 @pytest.mark.parametrize("choice", CHOICES)
 def test_clipping_shortens_the_gradient_to_its_largest_norm(choice):
     parts = make(choice)
-    next(train(parts, loss, STREAM, until=Until(steps=1), settings=Settings(warmup_steps=0, clip=1e-3)))
+    next(training_loop(parts, loss, STREAM, until=Until(steps=1), settings=TrainingSettings(warmup_steps=0, clip=1e-3)))
     gradients = [weight.grad for weight in parts.network.parameters() if weight.requires_grad]
     assert nn.utils.get_total_norm(gradients).item() == pytest.approx(1e-3, rel=1e-6)

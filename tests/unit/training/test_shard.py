@@ -10,10 +10,10 @@ from torch.distributed.tensor import DTensor
 
 from sfumato.training import checkpoint
 from sfumato.training.ema import EMA
-from sfumato.training.loop import Settings, Until, train
+from sfumato.training.loop import TrainingSettings, Until, training_loop
 from sfumato.training.optimizer import make_optimizer
-from sfumato.training.parts import Parts
-from sfumato.training.processes import joined, rank
+from sfumato.training.parts import TrainingState
+from sfumato.training.processes import process_group, rank
 from sfumato.training.shard import is_sharded, shard
 from sfumato.training.stream import Batch, Stream
 
@@ -47,7 +47,7 @@ def loss(network: nn.Module, batch: Batch) -> Mapping[str, Tensor]:
     return {"loss": error, "error": error.detach().sqrt()}
 
 
-def make(*, sharded: bool) -> Parts:
+def make(*, sharded: bool) -> TrainingState:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = Residual().to(memory_format=torch.channels_last)
@@ -56,7 +56,7 @@ def make(*, sharded: bool) -> Parts:
         for each in (network, *(average.network for average in averages)):
             shard(each)
     optimizer = make_optimizer(network, learning_rate=0.01, weight_decay=0.1)
-    return Parts(network, averages[0], optimizer, further=tuple(averages[1:]))
+    return TrainingState(network, averages[0], optimizer, further=tuple(averages[1:]))
 
 
 def trained(folder: Path, *, sharded: bool, steps: int, accumulate: int = 1) -> list[float]:
@@ -65,9 +65,9 @@ def trained(folder: Path, *, sharded: bool, steps: int, accumulate: int = 1) -> 
     found = checkpoint.newest(folder)
     if found:
         parts.restore(found)
-    settings = Settings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=accumulate)
+    settings = TrainingSettings(learning_rate=0.01, warmup_steps=4, clip=0.5, accumulate=accumulate)
     norms = []
-    for told in train(parts, loss, STREAM, until=Until(steps=WHOLE), settings=settings):
+    for told in training_loop(parts, loss, STREAM, until=Until(steps=WHOLE), settings=settings):
         norms.append(told.gradient_norm)
         if told.step == steps:
             break
@@ -79,7 +79,7 @@ def trained(folder: Path, *, sharded: bool, steps: int, accumulate: int = 1) -> 
 
 def shared_out(folder: Path, tmp_path: Path, *, steps: int, accumulate: int = 1) -> None:
     def work(number: int) -> None:
-        with joined():
+        with process_group():
             norms = trained(folder, sharded=True, steps=steps, accumulate=accumulate)
             (tmp_path / f"norms{number}").write_text(" ".join(map(repr, norms)))
 
@@ -124,9 +124,9 @@ def test_a_run_goes_on_with_another_number_of_processes_shared_out_or_not(alone,
 
 def test_each_process_holds_a_part_of_everything(tmp_path):
     def work(number: int) -> None:
-        with joined():
+        with process_group():
             parts = make(sharded=True)
-            list(train(parts, loss, STREAM, until=Until(steps=1), settings=Settings()))
+            list(training_loop(parts, loss, STREAM, until=Until(steps=1), settings=TrainingSettings()))
             assert is_sharded(parts.network)
             weights = [parts.network.tail.weight, parts.ema.network.tail.weight]
             weights += [parts.optimizer.state[parts.network.tail.weight]["exp_avg"], parts.network.blocks[0][1].weight]

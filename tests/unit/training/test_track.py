@@ -14,7 +14,7 @@ from sfumato.errors import Stopped, UsageError
 from sfumato.recipe import Track, load_recipe, public_words
 from sfumato.recipe.track import Word
 from sfumato.training import track as track_module
-from sfumato.training.track import Entry, Place, Tracking
+from sfumato.training.track import LogEntry, ResumePoint, Tracking
 from sfumato.training.trackers import MLflow, TensorBoard, WandB
 
 WORDS: dict[str, Word] = {"process.kind": "edm", "train.learning_rate": 3e-4}
@@ -26,8 +26,8 @@ class Listener:
 
     def __init__(self, *, name: str = "listener", fails: str = "") -> None:
         self.name = name
-        self.told: list[Entry] = []
-        self.places: list[Place] = []
+        self.told: list[LogEntry] = []
+        self.places: list[ResumePoint] = []
         self.closed = False
         self._fails = fails
 
@@ -35,12 +35,12 @@ class Listener:
         if name == self._fails:
             raise RuntimeError("the server is gone\nlong story")
 
-    def start(self, words: Mapping[str, Word], place: Place) -> Place:
+    def start(self, words: Mapping[str, Word], place: ResumePoint) -> ResumePoint:
         self._call("start")
         self.places.append(place)
         return place._replace(run="mine")
 
-    def record(self, entries: Sequence[Entry]) -> None:
+    def record(self, entries: Sequence[LogEntry]) -> None:
         self._call("record")
         self.told += entries
 
@@ -86,8 +86,8 @@ def test_every_step_once_and_in_order(run: Run) -> None:
     listener = Listener()
     run.go(listener, to=20)
     assert listener.steps == list(range(1, 21)) and listener.closed and run.warnings == []
-    assert listener.told[3] == Entry(4, {"train/loss": 0.25})
-    assert listener.places == [Place()]
+    assert listener.told[3] == LogEntry(4, {"train/loss": 0.25})
+    assert listener.places == [ResumePoint()]
 
 
 def test_only_finite_numbers_are_told(run: Run) -> None:
@@ -150,9 +150,9 @@ def test_a_resumed_run_goes_on_where_the_tracker_stopped(run: Run) -> None:
         run.go(first, to=10, stops=Stopped("stopped"))
     run.go(second, to=15, since=10)
     assert (first.steps, second.steps) == (list(range(1, 11)), list(range(11, 16)))
-    assert second.places == [Place("mine", 10)]
+    assert second.places == [ResumePoint("mine", 10)]
     place = run.folder / "trackers" / "listener.json"
-    place.write_text(json.dumps(Place("mine", 12)._asdict()))
+    place.write_text(json.dumps(ResumePoint("mine", 12)._asdict()))
     run.go(third, to=17, since=15)
     assert third.steps == list(range(13, 18))
 
@@ -198,7 +198,7 @@ def test_tensorboard_reads_back_what_was_told(run: Run) -> None:
     board = run.folder / "tensorboard"
     run.go(TensorBoard(board), to=6)
     place = run.folder / "trackers" / "tensorboard.json"
-    place.write_text(json.dumps(Place("events", 4)._asdict()))  # killed after writing 5 and 6, before saying so
+    place.write_text(json.dumps(ResumePoint("events", 4)._asdict()))  # killed after writing 5 and 6, before saying so
     with Tracking([TensorBoard(board)], run.folder, words=WORDS, step=6, warn=run.warnings.append) as tracking:
         tracking.record({"kind": "train", "step": 7, "loss": 0.1})
         tracking.picture(7, np.zeros((4, 4, 3), np.uint8))
@@ -231,8 +231,8 @@ def test_mlflow_sends_large_batches_in_pieces(run: Run) -> None:
 
     uri = (run.folder / "mlruns").as_uri()
     tracker = MLflow("lesions", uri)
-    tracker.start({str(k): k for k in range(250)}, Place())
-    tracker.record([Entry(step, {str(k): 1.0 for k in range(4)}) for step in range(1, 301)])
+    tracker.start({str(k): k for k in range(250)}, ResumePoint())
+    tracker.record([LogEntry(step, {str(k): 1.0 for k in range(4)}) for step in range(1, 301)])
     client = MlflowClient(uri)
     (found,) = client.search_runs([client.get_experiment_by_name("lesions").experiment_id])
     assert len(client.get_metric_history(found.info.run_id, "3")) == 300 and len(found.data.params) == 250

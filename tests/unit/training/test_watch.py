@@ -11,7 +11,7 @@ import torch
 
 from sfumato.errors import DataError, Stopped
 from sfumato.training import watch
-from sfumato.training.processes import add_up, any_of, gather, joined, smallest, wait_for_all
+from sfumato.training.processes import add_up, any_of, gather_rows, process_group, smallest, wait_for_all
 
 from .forks import Outcome, together
 
@@ -29,7 +29,7 @@ def working(fault: Callable[[], object], *, patience: float = 60.0) -> Callable[
 
     def work(rank: int) -> None:
         watch.BEAT = 0.2
-        with joined(patience=patience):
+        with process_group(patience=patience):
             steps(3)
             if rank == 1:
                 fault()
@@ -61,7 +61,7 @@ def test_an_error_ends_all_with_its_exit_code_and_the_others_are_silent(tmp_path
 def test_also_while_the_others_wait_for_one_that_works_for_all(tmp_path: Path) -> None:
     def work(rank: int) -> None:
         watch.BEAT = 0.2
-        with joined():
+        with process_group():
             if rank == 1:
                 raise ValueError("boom")
             wait_for_all()
@@ -81,7 +81,7 @@ def test_a_killed_process_is_named_by_one_of_the_others(tmp_path: Path) -> None:
 def test_a_killed_process_that_keeps_the_store_is_named(tmp_path: Path) -> None:
     def work(rank: int) -> None:
         watch.BEAT = 0.2
-        with joined():
+        with process_group():
             steps(3)
             if rank == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
@@ -120,7 +120,7 @@ def test_uneven_work_cannot_hang(tmp_path: Path) -> None:
 
     def work(rank: int) -> None:
         watch.BEAT = 0.2
-        with joined(patience=1.5):
+        with process_group(patience=1.5):
             steps(3 + rank)
 
     done = together(tmp_path, work)
@@ -132,7 +132,7 @@ def test_uneven_work_cannot_hang(tmp_path: Path) -> None:
 def test_stopping_is_no_failure_and_the_first_has_time_to_save(tmp_path: Path) -> None:
     def work(rank: int) -> None:
         watch.BEAT = 0.1
-        with joined():
+        with process_group():
             steps(3)
             if rank == 0:
                 time.sleep(1.0)
@@ -146,13 +146,13 @@ def test_stopping_is_no_failure_and_the_first_has_time_to_save(tmp_path: Path) -
 
 def test_what_processes_tell_each_other(tmp_path: Path) -> None:
     def work(rank: int) -> None:
-        with joined():
+        with process_group():
             gradient = torch.full((2, 2), float(rank))
             assert add_up([gradient], torch.tensor([1.0, rank])).tolist() == [3.0, 3.0]
             assert gradient.tolist() == [[3.0, 3.0]] * 2
             assert any_of(rank == 2) and not any_of(False)
             assert smallest(7 - rank) == 5
-            assert gather([rank, 10 - rank]) == [0, 1, 2, 8, 9, 10]
+            assert gather_rows([rank, 10 - rank]) == [0, 1, 2, 8, 9, 10]
             wait_for_all()
 
     done = together(tmp_path, work, world=WORLD)
@@ -164,7 +164,7 @@ def test_processes_that_do_not_find_each_other_say_so(tmp_path: Path, monkeypatc
 
     def work(rank: int) -> None:
         if rank == 0:
-            with joined():
+            with process_group():
                 pass
 
     done = together(tmp_path, work)

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sfumato.metrics.table import GROUPS, TABLE
+from sfumato.metrics.table import GROUPS, METRIC_TABLE
 from sfumato.reporting.meaning import heading, titled
-from sfumato.reporting.reading import UNKNOWN
+from sfumato.reporting.reading import DASH
 from sfumato.wording import counted
 
 _Told = Mapping[str, Any]
@@ -75,7 +75,7 @@ def _classes(summary: _Told) -> _Table:
 def _of(count: int, total: int, share: _Told | None) -> str:
     """How many of how many, with the interval of the share."""
     if share is None:
-        return UNKNOWN
+        return DASH
     return f"{count} of {total} [{share['low']:.2f}, {share['high']:.2f}]"
 
 
@@ -111,7 +111,7 @@ def _review(summary: _Told) -> _Table:
 def _groups(column: str, groups: _Told, summary: _Told) -> _Table:
     arms = list(summary["arms"])
     names = [
-        name for name, metric in TABLE.items()
+        name for name, metric in METRIC_TABLE.items()
         if metric.by_group and any(name in of["arms"][arms[0]] for of in groups.values())
     ]  # fmt: skip
     rows = [
@@ -125,7 +125,7 @@ def _groups(column: str, groups: _Told, summary: _Told) -> _Table:
 def _shown(interval: _Told | None, *, sign: str = "") -> str:
     """A mean with its interval: three decimals, fewer for large numbers."""
     if interval is None:
-        return UNKNOWN
+        return DASH
     digits = 3 if abs(interval["mean"]) < 10 else 1
     mean = f"{interval['mean']:{sign}z.{digits}f}"
     if interval["low"] is None:
@@ -134,8 +134,8 @@ def _shown(interval: _Told | None, *, sign: str = "") -> str:
 
 
 def _number(value: float | None) -> str:
-    return UNKNOWN if value is None or math.isnan(value) else f"{value:.3f}"
+    return DASH if value is None or math.isnan(value) else f"{value:.3f}"
 
 
 def _percent(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.0%}"
+    return DASH if value is None else f"{value:.0%}"

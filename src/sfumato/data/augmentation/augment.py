@@ -35,7 +35,7 @@ Flips = Bool[Tensor, "b 2"]
 NODES = 5
 """Nodes of an elastic deformation along each side: a quarter of the side apart."""
 
-PART = 2**18
+PIXELS_AT_ONCE = 2**18
 """Pixels treated at once on a CPU: what is made of them on the way stays in its cache."""
 
 
@@ -84,7 +84,7 @@ class Parameters(NamedTuple):
         return self._replace(**rows)
 
 
-def draw(ranges: Ranges, noise: Noise, images: Data) -> Parameters:
+def draw_parameters(ranges: Ranges, noise: Noise, images: Data) -> Parameters:
     """Parameters for as many items as `noise` has generators.
 
     Args:
@@ -120,7 +120,7 @@ def apply(images: Data, masks: Masks | None, parameters: Parameters) -> tuple[Da
     Args:
         images: (b, c, h, w) in [-1, 1].
         masks: class indices; move with the images.
-        parameters: from `draw`.
+        parameters: from `draw_parameters`.
     """
     parts = [
         _applied(images[items], None if masks is None else masks[items], parameters.of(items))
@@ -137,7 +137,7 @@ def _parts(images: Data) -> list[slice]:
     if images.device.type != "cpu":
         return [slice(None)]
     threads = torch.get_num_threads()
-    step = threads * max(1, PART // (threads * images.shape[-2] * images.shape[-1]))
+    step = threads * max(1, PIXELS_AT_ONCE // (threads * images.shape[-2] * images.shape[-1]))
     return [slice(start, start + step) for start in range(0, len(images), step)]
 
 

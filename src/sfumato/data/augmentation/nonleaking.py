@@ -64,7 +64,7 @@ class Numbers(NamedTuple):
     saturation: Tensor
 
 
-class Drawn(NamedTuple):
+class RandomNumbers(NamedTuple):
     """What was drawn.
 
     Attributes:
@@ -76,7 +76,7 @@ class Drawn(NamedTuple):
     gates: Numbers
 
 
-class Parameters(NamedTuple):
+class NonLeakingParameters(NamedTuple):
     """What is done to each item; on the CPU.
 
     Attributes:
@@ -96,7 +96,7 @@ class Parameters(NamedTuple):
     colours: _Colours
 
 
-def draw(noise: Noise) -> Drawn:
+def draw_numbers(noise: Noise) -> RandomNumbers:
     """Numbers for as many items as `noise` has generators."""
     host = noise.on("cpu")
     u, gates = host.uniform(9), host.uniform(14)
@@ -106,16 +106,16 @@ def draw(noise: Noise) -> Drawn:
         stretch=w[:, 1], oblique=u[:, 6], shift=w[:, 2:4], brightness=w[:, 4], contrast=w[:, 5], inversion=u[:, 7],
         hue=u[:, 8], saturation=w[:, 6],
     )  # fmt: skip
-    return Drawn(values, Numbers(*gates.unbind(1)))
+    return RandomNumbers(values, Numbers(*gates.unbind(1)))
 
 
-def decide(drawn: Drawn, pipe: Pipe, *, height: int, width: int) -> Parameters:
+def decide_parameters(drawn: RandomNumbers, pipe: Pipe, *, height: int, width: int) -> NonLeakingParameters:
     """What the drawn numbers mean for images of a size; a pure function."""
     w = _gated(drawn, pipe)
     side = torch.tensor([width, height])
     whole_shift = torch.round(w.whole_shift * LARGEST_SHIFT * side).long()
     turns = w.turn.long()
-    return Parameters(
+    return NonLeakingParameters(
         labels=torch.cat([
             _geometric_labels(w),
             _whole_labels(turns, whole_shift / (LARGEST_SHIFT * side))[:, : WHOLE * pipe.whole],
@@ -129,24 +129,24 @@ def decide(drawn: Drawn, pipe: Pipe, *, height: int, width: int) -> Parameters:
     )  # fmt: skip
 
 
-def apply(images: Data, parameters: Parameters) -> Data:
+def apply_non_leaking(images: Data, parameters: NonLeakingParameters) -> Data:
     """Augmented images, same shape; those to which nothing is done are as they were.
 
     Args:
         images: (b, c, h, w) in [-1, 1]; `Pipe.check` says which are possible.
-        parameters: from `decide`, for this size.
+        parameters: from `decide_parameters`, for this size.
     """
     colours = parameters.colours
     return _changed(_moved(images, parameters), _recoloured, colours, (colours != torch.eye(4)).flatten(1).any(1))
 
 
-def apply_to_masks(masks: Masks, parameters: Parameters, *, classes: int) -> Masks:
+def apply_to_masks(masks: Masks, parameters: NonLeakingParameters, *, classes: int) -> Masks:
     """Masks that move with their images: each pixel has the class that takes the largest share of it."""
     shares = functional.one_hot(masks.long(), classes).movedim(-1, 1).float()
     return _moved(shares, parameters).argmax(1).to(masks.dtype)
 
 
-def _moved(images: Data, parameters: Parameters) -> Data:
+def _moved(images: Data, parameters: NonLeakingParameters) -> Data:
     """All geometry."""
     turns, whole_shift, maps = parameters.turns, parameters.whole_shift, parameters.maps
     images = _changed(flipped(images, parameters.flips), _turned, turns, turns != 0)
@@ -154,7 +154,7 @@ def _moved(images: Data, parameters: Parameters) -> Data:
     return _changed(images, warped, maps, (maps != torch.eye(3)).flatten(1).any(1))
 
 
-def _gated(drawn: Drawn, pipe: Pipe) -> Numbers:
+def _gated(drawn: RandomNumbers, pipe: Pipe) -> Numbers:
     """The drawn numbers in the units of the equations, 0 where an operation is not done."""
     u = drawn.values
     values = u._replace(

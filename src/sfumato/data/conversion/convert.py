@@ -14,8 +14,8 @@ from sfumato.data.conversion.nnunet_volumes import holds_volumes, write_nnunet_v
 from sfumato.data.conversion.npz import write_npz
 from sfumato.data.conversion.setting import (
     Conversion,
-    Meaning,
-    Step,
+    ConversionStep,
+    MaskMeaning,
     fits_png,
     one_channel_count,
     take_stock,
@@ -28,7 +28,7 @@ from sfumato.data.source import Found
 
 PNG_CHANNELS = frozenset({1, 3})
 
-Form = Literal["folder", "zip", "npz", "nnunet"]
+DatasetFormat = Literal["folder", "zip", "npz", "nnunet"]
 
 
 class Converted(NamedTuple):
@@ -49,11 +49,11 @@ def convert(
     found: Found,
     out: Path,
     *,
-    form: Form,
-    meaning: Meaning | None = None,
+    form: DatasetFormat,
+    meaning: MaskMeaning | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
-) -> Generator[Step, None, Converted]:
+) -> Generator[ConversionStep, None, Converted]:
     """Write the cases of a source in another form; iterate to the end to do it.
 
     Args:
@@ -79,7 +79,7 @@ def convert(
     return Converted(len(found.cases), holds_masks(conversion, form), tuple(_notes(conversion, form)))
 
 
-def _writer(conversion: Conversion, out: Path, form: Form) -> Iterator[Step]:
+def _writer(conversion: Conversion, out: Path, form: DatasetFormat) -> Iterator[ConversionStep]:
     match form:
         case "folder":
             return write_folder(conversion, out)
@@ -94,20 +94,20 @@ def _writer(conversion: Conversion, out: Path, form: Form) -> Iterator[Step]:
             assert_never(never)
 
 
-def holds_masks(conversion: Conversion, form: Form) -> bool:
+def holds_masks(conversion: Conversion, form: DatasetFormat) -> bool:
     """Whether masks are written: the source has some and the form has a place for them."""
     return conversion.meaning is not None and form != "zip"
 
 
-def prepared_meaning(source: Path) -> Meaning | None:
+def prepared_meaning(source: Path) -> MaskMeaning | None:
     """What mask values mean in a prepared data set; None if `source` is none, or has no masks."""
     if not is_prepared(source):
         return None
     spec = Pack.open(source).spec
-    return Meaning(spec.mask_rule, spec.mask_classes) if spec.mask_rule else None
+    return MaskMeaning(spec.mask_rule, spec.mask_classes) if spec.mask_rule else None
 
 
-def _notes(conversion: Conversion, form: Form) -> Iterator[str]:
+def _notes(conversion: Conversion, form: DatasetFormat) -> Iterator[str]:
     """What a person should know about what was written."""
     if conversion.meaning is not None and form != "zip":
         yield conversion.meaning.rule.text
@@ -132,7 +132,7 @@ def _sizes(conversion: Conversion) -> Iterator[str]:
     yield f"images were {how} to {width} x {height} (width x height){stretched}"
 
 
-def _storage(conversion: Conversion, form: Form) -> Iterator[str]:
+def _storage(conversion: Conversion, form: DatasetFormat) -> Iterator[str]:
     strange = {dtype: count for dtype, count in conversion.stock.dtypes.items() if not fits_png(dtype)}
     if strange and form in ("folder", "zip"):
         kinds = ", ".join(strange)
@@ -147,7 +147,7 @@ def _storage(conversion: Conversion, form: Form) -> Iterator[str]:
         yield f"grey and colour images: all have {one_channel_count(conversion)} channels now"
 
 
-def _of_many_channels(conversion: Conversion, form: Form) -> int:
+def _of_many_channels(conversion: Conversion, form: DatasetFormat) -> int:
     """How many images go into files of other channels than grey or RGB; a ZIP joins the files of a case."""
     if form not in ("folder", "zip"):
         return 0
@@ -159,7 +159,7 @@ def _ids(conversion: Conversion) -> list[str]:
     return [case.id for case in conversion.cases]
 
 
-def _lost(conversion: Conversion, form: Form) -> Iterator[str]:
+def _lost(conversion: Conversion, form: DatasetFormat) -> Iterator[str]:
     """What the form has no place for."""
     cases = conversion.cases
     held = {

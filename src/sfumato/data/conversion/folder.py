@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.data.conversion.setting import Conversion, Step, encode, with_progress
+from sfumato.data.conversion.setting import Conversion, ConversionStep, encode, with_progress
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import file_names, write_manifest
 
 
-def write_folder(conversion: Conversion, folder: Path) -> Iterator[Step]:
+def write_folder(conversion: Conversion, folder: Path) -> Iterator[ConversionStep]:
     """Write the cases below an empty folder."""
     places = image_places(conversion)
     readers = max((len(case.masks) for case in conversion.cases), default=0)

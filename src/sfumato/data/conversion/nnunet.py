@@ -21,8 +21,8 @@ import numpy as np
 
 from sfumato.data.conversion.setting import (
     Conversion,
-    Meaning,
-    Step,
+    ConversionStep,
+    MaskMeaning,
     fits_png,
     one_channel_count,
     with_progress,
@@ -40,7 +40,7 @@ RGB = ("R", "G", "B")
 """Names of colour channels, by which nnU-Net knows how to scale them."""
 
 
-def write_nnunet(conversion: Conversion, folder: Path) -> Iterator[Step]:
+def write_nnunet(conversion: Conversion, folder: Path) -> Iterator[ConversionStep]:
     """Write images and masks below an empty folder.
 
     Raises:
@@ -147,17 +147,17 @@ def _folds(conversion: Conversion, splits: Mapping[str, str]) -> Sequence[Mappin
     return [splits] if {"train", "validation"} <= set(splits.values()) else []
 
 
-def label_indices(raw: Plane, meaning: Meaning) -> Plane:
+def label_indices(raw: Plane, meaning: MaskMeaning) -> Plane:
     """Class indices of a mask as nnU-Net wants them."""
     return _consecutive(meaning.rule.apply(raw), meaning)
 
 
-def _consecutive(classes: Plane, meaning: Meaning) -> Plane:
+def _consecutive(classes: Plane, meaning: MaskMeaning) -> Plane:
     """Pixels to ignore get the index after the last class."""
     return np.where(classes == IGNORED, np.uint8(len(meaning.names)), classes)
 
 
-def label_names(meaning: Meaning) -> tuple[dict[str, int | list[int]], list[int]]:
+def label_names(meaning: MaskMeaning) -> tuple[dict[str, int | list[int]], list[int]]:
     """The entries `labels` and `regions_class_order` of `dataset.json`.
 
     nnU-Net paints regions one over the other in the order in which they are named, each in the class index that stands

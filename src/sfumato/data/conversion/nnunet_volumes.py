@@ -9,13 +9,13 @@ import numpy as np
 
 from sfumato.data.channels import channels_within
 from sfumato.data.conversion.nnunet import describe, label_indices, open_part, refuse_without_masks
-from sfumato.data.conversion.setting import Conversion, Step, refuse_other_size
+from sfumato.data.conversion.setting import Conversion, ConversionStep, refuse_other_size
 from sfumato.data.formats import nifti
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.contours import is_structure_set
 from sfumato.data.formats.dicom.drawn import seg_offset
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import at_member, each_part, parts_of, told
+from sfumato.data.formats.joined import at_member, each_part, mask_parts, mask_words
 from sfumato.data.formats.laid import Laid, lay_mask
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
 from sfumato.data.formats.volume import Volume, as_stored, named_place
@@ -46,7 +46,7 @@ def holds_volumes(cases: Sequence[Case]) -> bool:
     return not flat
 
 
-def write_nnunet_volumes(conversion: Conversion, folder: Path) -> Iterator[Step]:
+def write_nnunet_volumes(conversion: Conversion, folder: Path) -> Iterator[ConversionStep]:
     """Write the volumes that the cases are planes of below an empty folder.
 
     Raises:
@@ -76,7 +76,7 @@ def write_nnunet_volumes(conversion: Conversion, folder: Path) -> Iterator[Step]
             labels = _labels(conversion, scan.case)
             nifti.write_volume(part.labels / f"{scan.name}{_ENDING}", labels.voxels, labels.affine, label=True)
         done += scan.planes
-        yield Step(done, 2 * len(conversion.cases), scan.name)
+        yield ConversionStep(done, 2 * len(conversion.cases), scan.name)
     splits = {scan.name: scan.case.split or "" for scan in scans}
     describe(folder, conversion, splits, channels=_channels(conversion), ending=_ENDING)
 
@@ -115,13 +115,13 @@ def _labels(conversion: Conversion, case: Case) -> Volume:
     mask, image = case.masks[0], read_volume(Locator.parse(case.image).path)
     planes = _axial(Locator.parse(case.image).path, mask, len(image.planes("axial")))
     stack = np.stack([label_indices(read_mask(plane), conversion.meaning) for plane in planes])
-    refuse_other_size(case, told(at_member(mask, "")), stack, image.planes("axial").shape[:3])
+    refuse_other_size(case, mask_words(at_member(mask, "")), stack, image.planes("axial").shape[:3])
     return Volume(voxels=as_stored(stack, "axial", image.affine), affine=image.affine)
 
 
 def _axial(image: Path, mask: str, count: int) -> Iterator[str]:
     """The planes of a mask, and of each of its files, on all axial planes of its image."""
-    planes = {part.locator: _planes_of(image, part.locator, count) for part in parts_of(mask)}
+    planes = {part.locator: _planes_of(image, part.locator, count) for part in mask_parts(mask)}
     for number in range(count):
         yield each_part(mask, partial(_one_of, planes, number))
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.conversion.setting import Conversion, Step, one_channel_count
+from sfumato.data.conversion.setting import Conversion, ConversionStep, one_channel_count
 from sfumato.data.conversion.zip import member, refuse_partly_labelled
 from sfumato.data.manifest import Case
 from sfumato.data.source.axes import LAST
@@ -41,7 +41,7 @@ class _Rows(NamedTuple):
     dtype: np.dtype
 
 
-def write_npz(conversion: Conversion, path: Path) -> Iterator[Step]:
+def write_npz(conversion: Conversion, path: Path) -> Iterator[ConversionStep]:
     """Write images, masks and classes into a new file.
 
     Raises:
@@ -59,7 +59,7 @@ def write_npz(conversion: Conversion, path: Path) -> Iterator[Step]:
             rows = _Rows((len(cases), *size, channels), dtype)
             for case in _write_rows(archive, f"{prefix}images", rows, cases, _images(conversion, cases, channels)):
                 done += 1
-                yield Step(len(conversion.cases) + done, 2 * len(conversion.cases), case.id)
+                yield ConversionStep(len(conversion.cases) + done, 2 * len(conversion.cases), case.id)
             if conversion.meaning is not None:
                 rows = _Rows((len(cases), *size), np.dtype(np.uint8))
                 list(_write_rows(archive, f"{prefix}masks", rows, cases, _masks(conversion, cases)))

@@ -18,12 +18,12 @@ from sfumato.data.formats.image import Pixels, Plane, encode_png, ending_of, rea
 from sfumato.data.formats.tiff import encode_tiff
 from sfumato.data.manifest import Case, file_names
 from sfumato.data.mask import MaskRule, class_names, count_values, mask_rule
-from sfumato.data.placement import Canvas, fit
+from sfumato.data.placement import Canvas, fit_canvas
 from sfumato.data.source import Found
 from sfumato.errors import DataError, collected, raise_together
 
 
-class Step(NamedTuple):
+class ConversionStep(NamedTuple):
     """Progress: `done` of `total` steps, the latest with the case `name`."""
 
     done: int
@@ -31,7 +31,7 @@ class Step(NamedTuple):
     name: str
 
 
-class Meaning(NamedTuple):
+class MaskMeaning(NamedTuple):
     """What mask values mean.
 
     Attributes:
@@ -77,7 +77,7 @@ class Conversion:
 
     found: Found
     stock: _Stock
-    meaning: Meaning | None
+    meaning: MaskMeaning | None
     size: tuple[int, int] | None = None
     crop: bool = False
 
@@ -104,12 +104,12 @@ class Conversion:
         if self.size is None:
             return array
         placement = Canvas(self.size, crop=self.crop).place((array.shape[0], array.shape[1]))
-        return fit(array, placement, self.size, nearest=nearest)
+        return fit_canvas(array, placement, self.size, nearest=nearest)
 
 
 def take_stock(
-    found: Found, *, meaning: Meaning | None, size: tuple[int, int] | None, crop: bool
-) -> Generator[Step, None, Conversion]:
+    found: Found, *, meaning: MaskMeaning | None, size: tuple[int, int] | None, crop: bool
+) -> Generator[ConversionStep, None, Conversion]:
     """Read every file once.
 
     Args:
@@ -124,7 +124,7 @@ def take_stock(
     stock, problems = _Stock(), [*found.problems]
     for done, case in enumerate(found.cases, start=1):
         _read_once(case, stock, problems)
-        yield Step(done, 2 * len(found.cases), case.id)
+        yield ConversionStep(done, 2 * len(found.cases), case.id)
     if stock.values:
         with collected(problems):
             meaning = meaning or decide_meaning(found, stock.values)
@@ -166,7 +166,7 @@ def refuse_other_size(case: Case, locator: str, array: np.ndarray, size: tuple[i
         )
 
 
-def decide_meaning(found: Found, values: Mapping[int, int]) -> Meaning:
+def decide_meaning(found: Found, values: Mapping[int, int]) -> MaskMeaning:
     """What the values of all masks mean: as the source names them, or by the rule for masks without names."""
     rule = mask_rule(values, found.mask_names, found.ignore)
     index = {value: number for number, value in enumerate(rule.values)}
@@ -174,10 +174,10 @@ def decide_meaning(found: Found, values: Mapping[int, int]) -> Meaning:
     if regions:  # beside unions, a class that has a name of its own is a region too
         own = {value: name for value, name in found.mask_names.items() if value and name != f"label {value}"}
         regions |= {name: (index[value],) for value, name in own.items()}
-    return Meaning(rule, class_names(rule, found.mask_names), regions)
+    return MaskMeaning(rule, class_names(rule, found.mask_names), regions)
 
 
-def strange_values(meaning: Meaning, stock: _Stock) -> list[DataError]:
+def strange_values(meaning: MaskMeaning, stock: _Stock) -> list[DataError]:
     """Mask values that no class has."""
     if meaning.rule.threshold is not None:
         return []
@@ -211,12 +211,12 @@ def fits_png(dtype: str, *, channels: int = 1) -> bool:
     return dtype in ("uint8", "uint16") and ending_of(channels) == ".png"
 
 
-def with_progress(conversion: Conversion) -> Iterator[tuple[Case, str, Step]]:
+def with_progress(conversion: Conversion) -> Iterator[tuple[Case, str, ConversionStep]]:
     """Each case of the second pass with its file name and the progress to report after it."""
     count = len(conversion.cases)
     names = file_names([case.id for case in conversion.cases])
     for row, (case, name) in enumerate(zip(conversion.cases, names, strict=True), start=1):
-        yield case, name, Step(count + row, 2 * count, case.id)
+        yield case, name, ConversionStep(count + row, 2 * count, case.id)
 
 
 def one_channel_count(conversion: Conversion) -> int:

@@ -14,14 +14,14 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from sfumato.data.conversion.setting import Conversion, Step, encode, with_progress
+from sfumato.data.conversion.setting import Conversion, ConversionStep, encode, with_progress
 from sfumato.errors import DataError, listed
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The time written beside every member; the earliest that the format knows."""
 
 
-def write_zip(conversion: Conversion, path: Path) -> Iterator[Step]:
+def write_zip(conversion: Conversion, path: Path) -> Iterator[ConversionStep]:
     """Write the images and their classes into a new archive."""
     refuse_partly_labelled(conversion)
     labels: list[tuple[str, int]] = []

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sfumato.data.formats import nifti
-from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened, take, voxels_of
+from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened_file, take_bytes, voxels_of
 from sfumato.data.formats.grid import check_geometry
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
-from sfumato.data.formats.volume import Alternative, Header, Volume
+from sfumato.data.formats.volume import Alternative, Volume, VolumeHeader
 from sfumato.errors import DataError
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
@@ -47,24 +47,24 @@ def is_analyze(path: Path) -> bool:
         return False
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> VolumeHeader:
     """See `sfumato.data.formats.scan.read_header`."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         head = file.read(_SIZE)
     return nifti.read_header(path) if _is_nifti(head) else _stored(path, head).header
 
 
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         head = file.read(_SIZE)
     if _is_nifti(head):
         return nifti.read_volume(path)
     stored = _stored(path, head)
-    with opened(stored.data, expected=_WHOLE) as file:
+    with opened_file(stored.data, expected=_WHOLE) as file:
         stream: BufferedIOBase = gunzipped(file) if is_gzip(file) else file
         stream.seek(stored.offset)
-        content = take(stream, stored.size, stored.data)
+        content = take_bytes(stream, stored.size, stored.data)
     voxels = np.frombuffer(content, stored.dtype)
     if stored.dtype.names:
         voxels = np.stack([voxels[name] for name in "RGB"], axis=-1)
@@ -85,7 +85,7 @@ class _Stored(NamedTuple):
     size: int
     offset: int
     slope: float
-    header: Header
+    header: VolumeHeader
 
 
 @np.errstate(all="ignore")  # what a damaged header makes of the affine is refused in words
@@ -101,13 +101,13 @@ def _stored(path: Path, head: bytes) -> _Stored:
         raise damaged(path, f"its header cannot be understood ({error})") from error
     shape = (*sizes, *[1] * (3 - len(sizes)))
     check_geometry(path, shape, affine)
-    dtype = nifti.stored_dtype(path, fields)
+    dtype = nifti.voxel_dtype(path, fields)
     components = math.prod(shape[3:])
     if dtype.names and components > 1:
         raise damaged(path, "it has colours over time, which are not read")
     last = (3,) if dtype.names else (components,) if components > 1 else ()
     slope = 1.0 if slope is None or dtype.names else float(slope)
-    header = Header(
+    header = VolumeHeader(
         shape=(*shape[:3], *last),
         dtype=rescaled_dtype(path, dtype["R"] if dtype.names else dtype, slope=slope),
         affine=affine,

@@ -80,7 +80,7 @@ def _plain(values: Array) -> Array:
     return values.astype(np.int32) if values.dtype.itemsize > 2 else values
 
 
-def read_bytes(locator: Locator) -> bytes:
+def read_archived(locator: Locator) -> bytes:
     """The content of a file in a ZIP archive, check sum verified.
 
     Raises:

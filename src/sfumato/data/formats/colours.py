@@ -17,7 +17,7 @@ from jaxtyping import Integer, Shaped
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
 
-TABLE = "labelmap.txt"
+LABELMAP_FILE = "labelmap.txt"
 
 ABOVE = 3
 """How many folders above that of a mask the table may lie: masks/, SegmentationClass/, train/masks/."""
@@ -64,7 +64,7 @@ def find_colours(path: Path) -> Colours | None:
         DataError: it cannot be read, or two classes have one colour.
     """
     for folder in list(path.parents)[: ABOVE + 1]:
-        if (table := folder / TABLE).is_file():
+        if (table := folder / LABELMAP_FILE).is_file():
             return _read(table)
     return None
 
@@ -85,7 +85,7 @@ def way_with_table(colours: frozenset[int]) -> str:
     named = f", your names for colour_1 ...:\n{listed(lines)}" if 0 < len(drawn) <= _MOST else ": name:red,green,blue::"
     return (
         "save it as a grey or palette image whose values are the classes; or write what its colours mean into "
-        f"{TABLE} beside it, a line each{named}"
+        f"{LABELMAP_FILE} beside it, a line each{named}"
     )
 
 

@@ -35,7 +35,7 @@ _POINTER = b"version https://git-lfs"
 
 
 @contextmanager
-def opened(path: Path, *, expected: str) -> Iterator[BufferedIOBase]:
+def opened_file(path: Path, *, expected: str) -> Iterator[BufferedIOBase]:
     """A file at its first byte; what fails while it is read becomes an error about it.
 
     Args:
@@ -70,7 +70,7 @@ def _refused(finding: str, expected: str, *, code: str) -> DataError:
     return DataError(finding, expected=expected, remedy=remedy, code=code)
 
 
-def beside(path: Path, name: str) -> Path:
+def file_beside(path: Path, name: str) -> Path:
     """The file of voxels that a header names: one that lies beside it, by its plain name.
 
     Args:
@@ -135,7 +135,7 @@ def check_claim(path: Path, claim: int, *, compressed: bool) -> None:
         raise _bomb(path, f"{there:,} bytes that grow to {claim:,}")
 
 
-def take(stream: BufferedIOBase, size: int, path: Path) -> bytes:
+def take_bytes(stream: BufferedIOBase, size: int, path: Path) -> bytes:
     """The next `size` bytes; a gzip stream is then read to its end, which verifies its check sum and length.
 
     Raises:

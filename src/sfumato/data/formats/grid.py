@@ -83,7 +83,7 @@ class Grid(NamedTuple):
         return np.asarray(np.linalg.norm(self.steps, axis=0))
 
 
-def differences(one: Grid, other: Grid) -> list[str]:
+def grid_differences(one: Grid, other: Grid) -> list[str]:
     """In what two grids differ, in words; lengths are to the left, back and head."""
     found = []
     if one.shape != other.shape:

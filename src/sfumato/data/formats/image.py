@@ -21,14 +21,14 @@ from jaxtyping import Shaped
 from PIL import Image, PngImagePlugin, UnidentifiedImageError
 
 from sfumato.atomic import write_atomic
+from sfumato.data.formats.annotations.read import ANNOTATION_SUFFIXES as OUTLINES
 from sfumato.data.formats.annotations.read import OUTLINE, read_outline
-from sfumato.data.formats.annotations.read import SUFFIXES as OUTLINES
-from sfumato.data.formats.archive import Locator, read_bytes, read_member
+from sfumato.data.formats.archive import Locator, read_archived, read_member
 from sfumato.data.formats.colours import Colours, colours_in, find_colours, way_with_table
-from sfumato.data.formats.content import opened
+from sfumato.data.formats.content import opened_file
 from sfumato.data.formats.joined import is_joined, read_joined
-from sfumato.data.formats.netpbm import SUFFIXES as PORTABLE
-from sfumato.data.formats.netpbm import decode_netpbm, is_netpbm, is_packed, unpacked
+from sfumato.data.formats.netpbm import NETPBM_SUFFIXES as PORTABLE
+from sfumato.data.formats.netpbm import decode_netpbm, is_netpbm, is_packed, unpacked_gzip
 from sfumato.data.formats.origin import XMP_KEY
 from sfumato.data.formats.pillow import WHOLE, Decoded, decode_pillow, of_colours, refuse_huge, refused, too_large
 from sfumato.data.formats.png import SIGNATURE, check_png, decode_png, encode_deep
@@ -47,7 +47,7 @@ Pixels = Shaped[np.ndarray, "h w c"]
 Plane = Shaped[np.ndarray, "h w"]
 _Made = TypeVar("_Made")
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", *PORTABLE)
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".gif", ".webp", *PORTABLE)
 TIFF = (".tif", ".tiff")
 GREY_TOLERANCE = 8
 """An RGB mask whose channels differ by no more is grey: JPEG leaves such traces."""
@@ -55,7 +55,7 @@ GREY_TOLERANCE = 8
 
 def is_image_name(name: str) -> bool:
     """Whether a file is named like an image."""
-    return name.lower().endswith(SUFFIXES)
+    return name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def read_image(locator: str) -> Pixels:
@@ -119,7 +119,7 @@ def _step(locator: str) -> float:
 def _stored(target: Locator, *, palette: bool) -> np.ndarray:
     """The numbers that a locator names; opacity is worked in where it is no mask."""
     if target.path.suffix.lower() == ".zip":
-        decoded = _decode(target.path, read_bytes(target), palette=palette)
+        decoded = _decode(target.path, read_archived(target), palette=palette)
     elif is_volume(target.path):
         return read_plane(target)
     elif target.member.startswith(PAGE) and target.path.suffix.lower() in TIFF:
@@ -269,7 +269,7 @@ def _by_kind(path: Path, content: bytes, *, palette: bool) -> Decoded:
     if is_tiff(content):
         return decode_tiff(path, content, palette=palette)
     if is_packed(content):
-        return _by_kind(path, unpacked(path, content), palette=palette)
+        return _by_kind(path, unpacked_gzip(path, content), palette=palette)
     if is_netpbm(content):
         return of_colours(decode_netpbm(path, content, stored=palette))
     if is_webp(content):
@@ -302,7 +302,7 @@ def pages_of(path: Path) -> Pages:
 
 
 def _content(path: Path) -> bytes:
-    with opened(path, expected=WHOLE) as file:
+    with opened_file(path, expected=WHOLE) as file:
         return file.read()
 
 

@@ -19,9 +19,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
-from sfumato.data.formats.locator import PART, Locator
-from sfumato.data.formats.scan import FILES, is_volume, read_contours, read_volume
-from sfumato.data.formats.volume import Axis, Place, flat_axis, named_place
+from sfumato.data.formats.locator import PART_MARK, Locator
+from sfumato.data.formats.scan import FILES, is_volume, read_contour_plane, read_volume
+from sfumato.data.formats.volume import Axis, PlaneAddress, flat_axis, named_place
 from sfumato.errors import DataError
 
 OUTSIDE = 2**31 - 1
@@ -44,7 +44,7 @@ _Raw = Shaped[np.ndarray, "..."]
 Read = Callable[[str], _Raw]
 
 
-class Part(NamedTuple):
+class MaskPart(NamedTuple):
     """One of the files.
 
     Attributes:
@@ -60,32 +60,32 @@ class Part(NamedTuple):
 
 def is_joined(mask: str) -> bool:
     """Whether the name of a mask is that of several files."""
-    return PART.match(mask) is not None
+    return PART_MARK.match(mask) is not None
 
 
-def joined(parts: Sequence[Part]) -> str:
+def joined_name(parts: Sequence[MaskPart]) -> str:
     """The name of a mask of these files; of a single part of a reading its own."""
     if len(parts) == 1 and not parts[0].role:
         return parts[0].locator
     return "".join(f"//{part.role}={part.locator}" for part in parts)
 
 
-def parts_of(mask: str) -> list[Part]:
+def mask_parts(mask: str) -> list[MaskPart]:
     """The files of a mask; a mask of one file is its only part."""
     if not is_joined(mask):
-        return [Part("", mask)]
-    _, *pieces = PART.split(mask)
-    return [Part(role, locator) for role, locator in zip(pieces[::2], pieces[1::2], strict=True)]
+        return [MaskPart("", mask)]
+    _, *pieces = PART_MARK.split(mask)
+    return [MaskPart(role, locator) for role, locator in zip(pieces[::2], pieces[1::2], strict=True)]
 
 
 def each_part(mask: str, change: Callable[[str], str]) -> str:
     """A mask with the locators of its files changed."""
-    return joined([part._replace(locator=change(part.locator)) for part in parts_of(mask)])
+    return joined_name([part._replace(locator=change(part.locator)) for part in mask_parts(mask)])
 
 
-def told(mask: str) -> str:
+def mask_words(mask: str) -> str:
     """A mask for people: its files, with the class of each."""
-    parts = parts_of(mask)
+    parts = mask_parts(mask)
     roles = [part.role.removeprefix(FILL) for part in parts]
     names = [part.locator if role == ANY or role.startswith(AS) else f"{role} {part.locator}".strip()
              for part, role in zip(parts, roles, strict=True)]  # fmt: skip
@@ -107,7 +107,7 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
     Raises:
         DataError: a file cannot be read, or the files have different sizes.
     """
-    parts = parts_of(mask)
+    parts = mask_parts(mask)
     if any(part.role == ON for part in parts):
         return _painted(mask, _on_images(parts, read))
     targets = [Locator.parse(part.locator) for part in parts]
@@ -125,20 +125,20 @@ def read_joined(mask: str, read: Read) -> Shaped[np.ndarray, "h w"]:
         for part, target, place in zip(parts, targets, places, strict=True)
     ]
     times = tuple(target.path.stat().st_mtime_ns for target in targets)
-    whole = _painted_volume(joined(firsts), times, read)
+    whole = _painted_volume(joined_name(firsts), times, read)
     return np.asarray(whole[places[0].number if places[0] else 0])
 
 
-def _on_images(parts: Sequence[Part], read: Read) -> Iterator[tuple[Part, _Raw]]:
+def _on_images(parts: Sequence[MaskPart], read: Read) -> Iterator[tuple[MaskPart, _Raw]]:
     """The files of a mask with contours among them, each with the image behind it."""
     for part, behind in zip(parts, [*parts[1:], None], strict=True):
         if part.role != ON:
             image = behind.locator if behind is not None and behind.role == ON else ""
             target = Locator.parse(part.locator)
-            yield part, read_contours(target, Locator.parse(image).path) if image else read(part.locator)
+            yield part, read_contour_plane(target, Locator.parse(image).path) if image else read(part.locator)
 
 
-def _first(axis: Axis, place: Place | None) -> str:
+def _first(axis: Axis, place: PlaneAddress | None) -> str:
     """The first plane of a volume that is laid as another of its planes is."""
     return f"{axis}/0{f'@{place.codes}' if place and place.codes else ''}"
 
@@ -147,17 +147,17 @@ def _first(axis: Axis, place: Place | None) -> str:
 def _painted_volume(mask: str, _changed: tuple[int, ...], read: Read) -> _Raw:
     """All planes of the files of a mask, put together; the latest are remembered: planes come in turn."""
 
-    def planes(part: Part) -> _Raw:
+    def planes(part: MaskPart) -> _Raw:
         path, member = Locator.parse(part.locator)
         place = named_place(member)
         assert place is not None, "it is the first plane"
         count = len(read_volume(path).planes(place.axis, place.codes))
         return np.stack([read(str(Locator(path, member.replace("/0", f"/{number}", 1)))) for number in range(count)])
 
-    return _painted(mask, ((part, planes(part)) for part in parts_of(mask)))
+    return _painted(mask, ((part, planes(part)) for part in mask_parts(mask)))
 
 
-def _painted(mask: str, parts: Iterable[tuple[Part, _Raw]]) -> _Raw:
+def _painted(mask: str, parts: Iterable[tuple[MaskPart, _Raw]]) -> _Raw:
     """What is put together, file by file."""
     whole: Integer[np.ndarray, "..."] | None = None
     sizes, outside = np.zeros(LARGEST_CLASS + 1, np.int64), list[Bool[np.ndarray, "..."]]()
@@ -173,7 +173,7 @@ def _painted(mask: str, parts: Iterable[tuple[Part, _Raw]]) -> _Raw:
         elif role == ANY or role.startswith(AS):
             whole = np.maximum(whole, _revalued(role, raw))
         elif role:
-            _paint(whole, sizes, int(role), shown(part.locator, raw))
+            _paint(whole, sizes, int(role), object_mask(part.locator, raw))
         else:
             whole = np.maximum(whole, raw)
     assert whole is not None
@@ -205,7 +205,7 @@ def with_insides(locator: str, raw: _Raw) -> _Raw:
     values = [value for value in np.unique(raw).tolist() if value]
     if len(values) > GREYS:
         values = [max(values)]
-        raw = np.where(shown(locator, raw), np.asarray(values[0], raw.dtype), np.asarray(0, raw.dtype))
+        raw = np.where(object_mask(locator, raw), np.asarray(values[0], raw.dtype), np.asarray(0, raw.dtype))
     planes = raw.reshape(-1, *raw.shape[-2:])
     filled = np.zeros_like(planes)
     for lines, plane in zip(planes, filled, strict=True):
@@ -221,7 +221,7 @@ def _paint(whole: _Raw, sizes: _Raw, value: int, area: Bool[np.ndarray, "..."]) 
     whole[area & ((whole == 0) | (sizes[whole] > sizes[value]))] = value
 
 
-def shown(locator: str, raw: _Raw) -> Bool[np.ndarray, "..."]:
+def object_mask(locator: str, raw: _Raw) -> Bool[np.ndarray, "..."]:
     """What a file with one object shows: all but 0; where a picture has greys, what is above the middle."""
     if Locator.parse(locator).path.suffix.lower() in _ARRAYS:
         return np.asarray(raw != 0)
@@ -231,10 +231,10 @@ def shown(locator: str, raw: _Raw) -> Bool[np.ndarray, "..."]:
     return np.asarray(raw > (top // 2 if top > NUMBERS else 0))
 
 
-def _other_size(mask: str, part: Part, found: Sequence[int], first: Sequence[int]) -> DataError:
+def _other_size(mask: str, part: MaskPart, found: Sequence[int], first: Sequence[int]) -> DataError:
     return DataError(
         f"{part.locator} is {found[-1]} x {found[-2]} (width x height), the first file of its mask "
-        f"{parts_of(mask)[0].locator} is {first[-1]} x {first[-2]}",
+        f"{mask_parts(mask)[0].locator} is {first[-1]} x {first[-2]}",
         expected="files of the size of their image",
         remedy="export them again at the size of their image",
         code="DATA-012",

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, Grid, codes_of, differences
+from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, Grid, codes_of, grid_differences
 from sfumato.data.formats.scan import read_header
-from sfumato.data.formats.volume import AXES, Axis, Header, Window, grid_of
+from sfumato.data.formats.volume import AXES, Axis, VolumeHeader, Window, grid_of
 from sfumato.errors import DataError
 
 Three = tuple[int, int, int]
@@ -37,7 +37,7 @@ class Laid(NamedTuple):
         codes: where the stored axes of the mask run to, if not to where its affine says.
         box: where it lies, if it is smaller than its image.
         note: what was assumed.
-        values: pairs of a stored value and the one that it stands for (`formats.volume.Place`).
+        values: pairs of a stored value and the one that it stands for (`formats.volume.PlaneAddress`).
     """
 
     codes: str = ""
@@ -82,9 +82,9 @@ def lay_mask(image: Path, mask: Path) -> Laid:
     raise _other_grid(image, mask, laid)
 
 
-def find_laid(whole: Header, drawn: Header) -> Laid | list[str]:
+def find_laid(whole: VolumeHeader, drawn: VolumeHeader) -> Laid | list[str]:
     """How a mask lies on its image, or in what the two grids differ."""
-    found = differences(grid_of(drawn), grid_of(whole))
+    found = grid_differences(grid_of(drawn), grid_of(whole))
     if not found:
         return Laid()
     for other, note in _readings(whole, drawn):
@@ -122,14 +122,14 @@ def _advice(drawn: Grid, whole: Grid) -> str:
     return "resample the mask onto the image (nearest neighbour), or export it anew"
 
 
-def _readings(whole: Header, drawn: Header) -> Iterator[tuple[Affine, str]]:
+def _readings(whole: VolumeHeader, drawn: VolumeHeader) -> Iterator[tuple[Affine, str]]:
     """Affines of the mask that lay it on its image, by what one of the two files leaves open."""
     for place, why in whole.alternatives:
-        if not differences(grid_of(drawn), Grid.of(whole.shape, place)):
+        if not grid_differences(grid_of(drawn), Grid.of(whole.shape, place)):
             note = f"a mask does not lie where its image does, but at {why}: laid on it voxel by voxel"
             yield whole.affine @ np.linalg.inv(place) @ drawn.affine, note
     for place, why in drawn.alternatives:
-        if not differences(Grid.of(drawn.shape, place), grid_of(whole)):
+        if not grid_differences(Grid.of(drawn.shape, place), grid_of(whole)):
             yield (
                 place,
                 f"an image does not lie where its mask does, but at {why}: the mask was laid on it voxel by voxel",

@@ -28,7 +28,7 @@ _UNKNOWN = ("", "?", "none", "unknown", "pixel", "pixels", "voxel", "voxels", "?
 IGNORING = "the place that programs give it which ignore its unit"
 
 
-class Unit(NamedTuple):
+class LengthUnit(NamedTuple):
     """The unit of length of a header that names it in words.
 
     Attributes:
@@ -48,7 +48,7 @@ class Unit(NamedTuple):
         return () if self.millimetres == 1 else (Alternative(affine, IGNORING),)
 
 
-def unit_of(path: Path, named: Iterable[str]) -> Unit:
+def unit_of(path: Path, named: Iterable[str]) -> LengthUnit:
     """The unit of the axes in space, as a header of NRRD or MetaImage names it; millimetres where it does not.
 
     Raises:
@@ -62,10 +62,12 @@ def unit_of(path: Path, named: Iterable[str]) -> Unit:
             expected="one unit for all axes in space", remedy="save it in millimetres", code="DATA-032",
         )  # fmt: skip
     if not said:
-        return Unit()
+        return LengthUnit()
     if (found := known.pop()) is None:
-        return Unit(notes=(f"the unit of lengths is {visible(said[0])}, which is not known: taken for millimetres",))
-    return Unit() if found == 1 else Unit(found, (scaled_note(said[0]),))
+        return LengthUnit(
+            notes=(f"the unit of lengths is {visible(said[0])}, which is not known: taken for millimetres",)
+        )
+    return LengthUnit() if found == 1 else LengthUnit(found, (scaled_note(said[0]),))
 
 
 def scaled(affine: Affine, millimetres: float) -> Affine:

@@ -22,7 +22,7 @@ BETWEEN = "::"
 _HOLDING = (".zip", ".npz", ".npy", ".gz", "-ubyte", *(ending for endings in VOLUMES.values() for ending in endings))
 """How names of files end that hold several images."""
 
-PART = re.compile(r"//(within|on|(?:fill)?(?:\d*|any|as\d[\d.-]*))=")
+PART_MARK = re.compile(r"//(within|on|(?:fill)?(?:\d*|any|as\d[\d.-]*))=")
 """What stands before each file of a mask of several (`sfumato.data.formats.joined`)."""
 
 _PLANE = re.compile(r"(?:axial|coronal|sagittal)/\d+|page/(?:\d+|:)$|outline/\d+@")
@@ -46,8 +46,8 @@ class Locator(NamedTuple):
 
 @lru_cache(maxsize=64)
 def _parsed(text: str) -> Locator:
-    if PART.match(text):
-        text = PART.split(text)[2]
+    if PART_MARK.match(text):
+        text = PART_MARK.split(text)[2]
     if BETWEEN not in text:
         return Locator(Path(text))
     place = _place(text, [found.start() for found in re.finditer(f"(?={BETWEEN})", text)])

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.content import beside, check_claim, damaged, inflate, opened, take
+from sfumato.data.formats.content import check_claim, damaged, file_beside, inflate, opened_file, take_bytes
 from sfumato.data.formats.grid import Affine, check_geometry
 from sfumato.data.formats.lengths import scaled, unit_of
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
-from sfumato.data.formats.volume import Header, Volume
+from sfumato.data.formats.volume import Volume, VolumeHeader
 from sfumato.errors import DataError
 
 _WHOLE = "a whole MetaImage volume (.mha, or .mhd with its .raw beside it)"
@@ -46,20 +46,20 @@ _TYPES: Mapping[str, str] = {
 _MODALITIES = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR", "MET_MOD_NM": "NM", "MET_MOD_US": "US"}
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> VolumeHeader:
     """See `sfumato.data.formats.scan.read_header`."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         return _stored(path, file).header
 
 
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         stored = _stored(path, file)
         if stored.data == path:
             content = _content(stored, file)
         else:
-            with opened(stored.data, expected=_WHOLE) as data:
+            with opened_file(stored.data, expected=_WHOLE) as data:
                 content = _content(stored, data)
     voxels = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F")
     voxels = np.moveaxis(voxels, 0, -1).reshape(stored.header.shape, order="F")
@@ -70,7 +70,7 @@ def _content(stored: "_Stored", file: BufferedIOBase) -> bytes:
     """The voxels, from where their file stands."""
     if stored.compressed:
         return inflate(file.read(stored.packed), stored.size, stored.data)
-    return take(file, stored.size, stored.data)
+    return take_bytes(file, stored.size, stored.data)
 
 
 class _Stored(NamedTuple):
@@ -90,7 +90,7 @@ class _Stored(NamedTuple):
     dtype: np.dtype
     compressed: bool
     packed: int
-    header: Header
+    header: VolumeHeader
 
     @property
     def size(self) -> int:
@@ -149,7 +149,7 @@ def _understood(path: Path, fields: dict[str, str], start: int) -> _Stored:
     outer = (*sizes[:3], *[1] * (3 - len(sizes)))
     swapped = _either(fields, ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"), "False").lower() == "true"
     dtype = np.dtype(_TYPES[kind]).newbyteorder(">" if swapped else "<")
-    header = Header(
+    header = VolumeHeader(
         shape=outer if components == 1 else (*outer, components),
         dtype=rescaled_dtype(path, dtype),
         affine=affine,
@@ -160,7 +160,7 @@ def _understood(path: Path, fields: dict[str, str], start: int) -> _Stored:
     compressed = fields.get("CompressedData", "False").lower() == "true"
     packed = int(fields.get("CompressedDataSize", "-1"))
     where = fields["ElementDataFile"]
-    data = path if where.upper() == "LOCAL" else beside(path, where)
+    data = path if where.upper() == "LOCAL" else file_beside(path, where)
     stored = _Stored(data, (channels, *sizes), dtype, compressed, packed, header)
     check_claim(data, stored.size + (0 if compressed or data != path else start), compressed=compressed)
     return stored

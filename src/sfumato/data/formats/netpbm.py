@@ -26,8 +26,8 @@ from jaxtyping import Shaped
 from sfumato.data.formats.content import SLACK
 from sfumato.data.formats.pillow import MAX_PIXELS, refuse_huge, several_frames, too_large
 
-SUFFIXES = (".pgm", ".ppm", ".pbm", ".pnm", ".pgm.gz", ".ppm.gz", ".pbm.gz", ".pnm.gz")
-MOST = 6 * MAX_PIXELS + SLACK
+NETPBM_SUFFIXES = (".pgm", ".ppm", ".pbm", ".pnm", ".pgm.gz", ".ppm.gz", ".pbm.gz", ".pnm.gz")
+MOST_BYTES = 6 * MAX_PIXELS + SLACK
 """Bytes that a packed picture may grow to: those of the largest that is decoded."""
 
 BITMAPS = b"14"
@@ -73,7 +73,7 @@ def is_packed(content: bytes) -> bool:
     return content.startswith(b"\x1f\x8b")
 
 
-def unpacked(path: Path, content: bytes) -> bytes:
+def unpacked_gzip(path: Path, content: bytes) -> bytes:
     """What gzip packed, its check sum verified.
 
     Raises:
@@ -81,9 +81,9 @@ def unpacked(path: Path, content: bytes) -> bytes:
         EOFError, OSError, ValueError, zlib.error: it is cut or damaged, or packed twice.
     """
     with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        found = file.read(MOST + 1)
-    if len(found) > MOST:
-        raise too_large(path, f"it grows to more than {MOST:,} bytes")
+        found = file.read(MOST_BYTES + 1)
+    if len(found) > MOST_BYTES:
+        raise too_large(path, f"it grows to more than {MOST_BYTES:,} bytes")
     if is_packed(found):
         raise ValueError("it is packed twice")
     return found

@@ -21,13 +21,13 @@ import numpy as np
 from jaxtyping import Shaped
 
 from sfumato.atomic import write_atomic
-from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened, take, voxels_of
+from sfumato.data.formats.content import check_claim, damaged, gunzipped, is_gzip, opened_file, take_bytes, voxels_of
 from sfumato.data.formats.endings import VOLUMES
 from sfumato.data.formats.grid import GRID_TOLERANCE, Affine, check_geometry
 from sfumato.data.formats.lengths import IGNORING, scaled, scaled_note
 from sfumato.data.formats.origin import INTENT, Origin
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype, strange_numbers
-from sfumato.data.formats.volume import Alternative, Header, Volume, Voxels
+from sfumato.data.formats.volume import Alternative, Volume, VolumeHeader, Voxels
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning, counted
@@ -56,20 +56,20 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(VOLUMES["nifti"])
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> VolumeHeader:
     """See `sfumato.data.formats.scan.read_header`."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         return _stored(path, gunzipped(file) if is_gzip(file) else file).header
 
 
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         stored = _stored(path, gunzipped(file) if is_gzip(file) else file)
-    with opened(stored.data, expected=_WHOLE) as file:
+    with opened_file(stored.data, expected=_WHOLE) as file:
         stream = gunzipped(file) if is_gzip(file) else file
         stream.seek(stored.offset)
-        content = take(stream, stored.size, stored.data)
+        content = take_bytes(stream, stored.size, stored.data)
     count = math.prod(stored.shape[3:])
     voxels: Shaped[np.ndarray, "..."] = np.frombuffer(content, stored.dtype)
     voxels = voxels.reshape((*stored.shape[:3], count), order="F")
@@ -99,7 +99,7 @@ class _Stored(NamedTuple):
     offset: int
     slope: float
     inter: float
-    header: Header
+    header: VolumeHeader
 
     @property
     def size(self) -> int:
@@ -119,12 +119,12 @@ def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
     except Exception as error:  # nibabel raises whatever it likes on damaged headers
         raise_shortage(error, reading=path)
         raise damaged(path, f"its header cannot be understood ({error})") from error
-    dtype = stored_dtype(path, fields)
+    dtype = voxel_dtype(path, fields)
     shape = (*sizes, *[1] * (3 - len(sizes)))
     check_geometry(path, shape, affine)
     components = math.prod(shape[3:]) * (3 if dtype.names else 1)
     slope, inter = (1.0, 0.0) if slope is None or dtype.names else (slope, inter)
-    header = Header(
+    header = VolumeHeader(
         shape=shape[:3] if components == 1 else (*shape[:3], components),
         dtype=rescaled_dtype(path, dtype["R"] if dtype.names else dtype, slope=slope, inter=inter),
         affine=affine,
@@ -141,7 +141,7 @@ def _stored(path: Path, stream: BufferedIOBase) -> _Stored:
     return stored
 
 
-def stored_dtype(path: Path, fields: Any) -> np.dtype:
+def voxel_dtype(path: Path, fields: Any) -> np.dtype:
     """The kind of the stored numbers, by the code in a header.
 
     Raises:
@@ -245,9 +245,9 @@ def _agree(fields: Any) -> bool:
     return bool((np.abs(sform - qform)[:3] <= GRID_TOLERANCE * np.append(steps, steps.min())).all())
 
 
-def read_words(path: Path) -> tuple[str, str]:
+def read_intent(path: Path) -> tuple[str, str]:
     """`intent_name` and `descrip` of a volume: what a model says of itself, or whatever others wrote there."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         fields = _fields(path, gunzipped(file) if is_gzip(file) else file)
     intent, described = (bytes(fields[name].item()).decode("latin-1") for name in ("intent_name", "descrip"))
     return intent, described
@@ -255,7 +255,7 @@ def read_words(path: Path) -> tuple[str, str]:
 
 def _stored_fields(path: Path) -> Any:
     """The fields of a header as they are stored, with nothing mended."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         stream = gunzipped(file) if is_gzip(file) else file
         kind = type(_fields(path, stream))
         stream.seek(0)
@@ -299,7 +299,7 @@ def write_volume(
     Args:
         path: ends in `.nii.gz`, or in `.nii` for no compression.
         voxels: (i, j, k) or (i, j, k, components); kinds of numbers as in `formats.rescale` (float64 becomes float32).
-        affine: from stored index to millimetres (RAS), as in `Header`. As qform too, where it is a rotation.
+        affine: from stored index to millimetres (RAS), as in `VolumeHeader`. As qform too, where it is a rotation.
         label: these are class indices: written as the smallest unsigned integers that hold them, and called labels.
         origin: the model that made them.
         like: the NIfTI file whose voxels these lie on, if there is one. Then not `affine` is written but what that file

@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.content import beside, check_claim, damaged, gunzipped, opened, take
+from sfumato.data.formats.content import check_claim, damaged, file_beside, gunzipped, opened_file, take_bytes
 from sfumato.data.formats.grid import Affine, check_geometry
-from sfumato.data.formats.lengths import Unit, scaled, unit_of
+from sfumato.data.formats.lengths import LengthUnit, scaled, unit_of
 from sfumato.data.formats.rescale import rescaled, rescaled_dtype
-from sfumato.data.formats.volume import Header, Volume
+from sfumato.data.formats.volume import Volume, VolumeHeader
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
 from sfumato.wording import beginning
@@ -46,20 +46,20 @@ _TO_RAS = {
 """How the axes of a space run in terms of RAS. A header without space is taken for LPS, as ITK does."""
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> VolumeHeader:
     """See `sfumato.data.formats.scan.read_header`."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         return _stored(path, file).header
 
 
 def read_volume(path: Path) -> Volume:
     """See `sfumato.data.formats.scan.read_volume`."""
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         stored = _stored(path, file)
         if stored.data == path:
             content = _content(stored, file)
         else:
-            with opened(stored.data, expected=_WHOLE) as data:
+            with opened_file(stored.data, expected=_WHOLE) as data:
                 content = _content(stored, data)
     voxels = np.frombuffer(content, stored.dtype).reshape(stored.shape, order="F").transpose(stored.order)
     return Volume(voxels=rescaled(path, voxels.reshape(stored.header.shape)), affine=stored.header.affine)
@@ -67,7 +67,7 @@ def read_volume(path: Path) -> Volume:
 
 def _content(stored: "_Stored", file: BufferedIOBase) -> bytes:
     """The voxels, from where their file stands."""
-    return take(gunzipped(file) if stored.compressed else file, stored.size, stored.data)
+    return take_bytes(gunzipped(file) if stored.compressed else file, stored.size, stored.data)
 
 
 class _Stored(NamedTuple):
@@ -87,7 +87,7 @@ class _Stored(NamedTuple):
     order: tuple[int, ...]
     dtype: np.dtype
     compressed: bool
-    header: Header
+    header: VolumeHeader
 
     @property
     def size(self) -> int:
@@ -100,7 +100,7 @@ def _stored(path: Path, file: BufferedIOBase) -> _Stored:
     text = _text(path, file)
     file.seek(len(text))
     named = _DETACHED.search(text)
-    data = path if named is None else beside(path, named[1].decode(errors="replace").strip())
+    data = path if named is None else file_beside(path, named[1].decode(errors="replace").strip())
     try:
         with np.errstate(all="ignore"):  # sizes that are no numbers are refused below
             return _understood(path, data, text, _fields(_DETACHED.sub(b"#", text)))
@@ -164,7 +164,7 @@ def _understood(path: Path, data: Path, text: bytes, fields: dict[str, Any]) -> 
     check_geometry(path, (*sizes, *(shape[axis] for axis in axes)), affine)
     segments = {key: value for key, value in fields.items() if re.match(r"Segment\d+_", key)}
     names, clash = _names(segments)
-    header = Header(
+    header = VolumeHeader(
         shape=sizes if components == 1 else (*sizes, components),
         dtype=rescaled_dtype(path, fields["dtype"]),
         affine=affine,
@@ -210,7 +210,7 @@ def _affine(fields: dict[str, Any], placed: tuple[int, ...]) -> Affine:
     return affine
 
 
-def _unit(path: Path, fields: dict[str, Any]) -> Unit:
+def _unit(path: Path, fields: dict[str, Any]) -> LengthUnit:
     """The unit of length: of the space, or of axes without a space."""
     named = fields.get("space units") if "space directions" in fields else fields.get("units")
     return unit_of(path, named or ())

@@ -16,17 +16,17 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Literal
 
-Kind = Literal["synthetic", "derived", "predicted"]
+OriginKind = Literal["synthetic", "derived", "predicted"]
 """Made of noise; made by a model from an image that exists; a mask or map that a model drew of an image."""
 
-DESCRIPTION: dict[Kind, str] = {
+DESCRIPTION: dict[OriginKind, str] = {
     "synthetic": "AI-generated image: made of noise by a model, not taken of a patient.",
     "derived": "AI-altered image: a model made it from an image that exists, which may show a patient.",
     "predicted": "AI prediction: drawn by a model, reviewed by no person.",
 }
 DISCLAIMER = "For research. Not for diagnosis or treatment."
 
-SOURCE_TYPE: dict[Kind, str] = {
+SOURCE_TYPE: dict[OriginKind, str] = {
     "synthetic": "trainedAlgorithmicMedia",
     "derived": "compositeWithTrainedAlgorithmicMedia",
 }
@@ -34,7 +34,7 @@ SOURCE_TYPE: dict[Kind, str] = {
 
 NEWSCODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
 
-INTENT: dict[Kind, str] = {"synthetic": "AI synthetic", "derived": "AI derived", "predicted": "AI prediction"}
+INTENT: dict[OriginKind, str] = {"synthetic": "AI synthetic", "derived": "AI derived", "predicted": "AI prediction"}
 """Kinds in 15 characters."""
 
 XMP_KEY = "XML:com.adobe.xmp"
@@ -60,7 +60,7 @@ class Origin:
         facts: what is needed besides to make it again, such as seed and class.
     """
 
-    kind: Kind
+    kind: OriginKind
     model: str
     recipe: str = ""
     facts: Mapping[str, str] = field(default_factory=dict)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.endings import DICOM, VOLUMES
-from sfumato.data.formats.volume import Header, Place, Plane, Volume, flat_axis, named_place
+from sfumato.data.formats.volume import PlaneAddress, Volume, VolumeHeader, VolumePlane, flat_axis, named_place
 from sfumato.errors import DataError
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
@@ -23,7 +23,7 @@ from sfumato.shortage import raise_shortage
 AMBIGUOUS = ".hdr"
 """An ending of volumes and of many other things: the first bytes say which."""
 
-SUFFIXES = tuple(ending for endings in VOLUMES.values() for ending in endings if ending != AMBIGUOUS)
+VOLUME_SUFFIXES = tuple(ending for endings in VOLUMES.values() for ending in endings if ending != AMBIGUOUS)
 """How names of volumes end. DICOM files often have no ending: they are known by `DICM` at byte 128."""
 
 FILES = tuple(ending for module, endings in VOLUMES.items() if module != DICOM for ending in endings)
@@ -39,7 +39,7 @@ def is_volume(path: Path) -> bool:
     Without ending, and as `.hdr`, which is a name of many things, by its first bytes.
     """
     name = path.name.lower()
-    if name.endswith(SUFFIXES):
+    if name.endswith(VOLUME_SUFFIXES):
         return True
     if name.endswith(AMBIGUOUS):
         from sfumato.data.formats import analyze
@@ -55,7 +55,7 @@ def is_volume(path: Path) -> bool:
         return False
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> VolumeHeader:
     """What is known of a volume without its voxels.
 
     Raises:
@@ -73,7 +73,7 @@ def read_volume(path: Path) -> Volume:
     return _remember((path, _changed(path)), lambda: _reader(path).read_volume(path))
 
 
-def read_contours(locator: Locator, image: Path) -> np.ndarray:
+def read_contour_plane(locator: Locator, image: Path) -> np.ndarray:
     """A plane of contours (RTSTRUCT) that are laid on an image; like volumes, the latest are remembered.
 
     Raises:
@@ -133,7 +133,7 @@ def _size(found: Volume | DataError) -> int:
 class _Reader(Protocol):
     """A module that reads a format."""
 
-    def read_header(self, path: Path) -> Header: ...
+    def read_header(self, path: Path) -> VolumeHeader: ...
     def read_volume(self, path: Path) -> Volume: ...
 
 
@@ -154,7 +154,7 @@ def read_plane(locator: Locator) -> np.ndarray:
     return _required(locator, read_volume(locator.path), place)
 
 
-def _required(locator: Locator, volume: Volume, place: Place | None) -> np.ndarray:
+def _required(locator: Locator, volume: Volume, place: PlaneAddress | None) -> np.ndarray:
     plane = _plane(volume, place)
     if plane is None:
         raise DataError(
@@ -165,7 +165,7 @@ def _required(locator: Locator, volume: Volume, place: Place | None) -> np.ndarr
     return np.array(plane, order="C")
 
 
-def _plane(volume: Volume, place: Place | None) -> Plane | None:
+def _plane(volume: Volume, place: PlaneAddress | None) -> VolumePlane | None:
     if place is None:
         flat = 1 in volume.voxels.shape[:3]
         return np.asarray(volume.planes(flat_axis(volume.voxels.shape, volume.affine))[0]) if flat else None

@@ -12,7 +12,7 @@ from typing import Any
 from sfumato.data.formats.dicom.file import is_dicom, read_dataset
 from sfumato.data.formats.endings import VOLUMES
 from sfumato.data.formats.image import read_image
-from sfumato.data.formats.nifti import read_words
+from sfumato.data.formats.nifti import read_intent
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, said_in_texts, source_type
 from sfumato.data.formats.picture import open_picture
 from sfumato.data.formats.png import SIGNATURE
@@ -58,7 +58,7 @@ def _texts(content: bytes) -> Mapping[str, object]:
 
 
 def _in_nifti(path: Path) -> dict[str, str]:
-    intent, described = read_words(path)
+    intent, described = read_intent(path)
     kind = next((kind for kind, word in INTENT.items() if word == intent and "sfumato" in described), None)
     return {} if kind is None else {"Description": DESCRIPTION[kind], "descrip": described}
 

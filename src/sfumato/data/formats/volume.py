@@ -37,7 +37,7 @@ from sfumato.data.formats.grid import Grid, codes_to_lps, to_lps
 Axis = Literal["axial", "coronal", "sagittal"]
 Voxels = Shaped[np.ndarray, "i j k *c"]
 Planes = Shaped[np.ndarray, "slices h w *c"]
-Plane = Shaped[np.ndarray, "h w *c"]
+VolumePlane = Shaped[np.ndarray, "h w *c"]
 
 _PLANE = re.compile(
     r"(?P<axis>axial|coronal|sagittal)/(?P<number>-?\d+)(?:/(?P<component>\d+))?"
@@ -57,7 +57,7 @@ class Alternative(NamedTuple):
     """Another place that programs give to the voxels of a file whose header leaves a choice.
 
     Attributes:
-        affine: as in `Header`.
+        affine: as in `VolumeHeader`.
         why: what it is, for a note: "its qform, which ITK takes".
     """
 
@@ -65,7 +65,7 @@ class Alternative(NamedTuple):
     why: str
 
 
-class Header(NamedTuple):
+class VolumeHeader(NamedTuple):
     """What is known of a volume without reading its voxels.
 
     Attributes:
@@ -105,7 +105,7 @@ class Volume:
 
     Attributes:
         voxels: (i, j, k) or (i, j, k, components).
-        affine: as in `Header`.
+        affine: as in `VolumeHeader`.
         endless: whether there are planes before the first and behind the last, all of them empty (DICOM SEG).
     """
 
@@ -153,13 +153,13 @@ def spacing(affine: Affine, axis: Axis) -> tuple[float, float, float]:
     return between, down, across
 
 
-def count_planes(header: Header, axis: Axis) -> int:
+def count_planes(header: VolumeHeader, axis: Axis) -> int:
     """How many planes a volume has along an axis."""
     order, _ = to_lps(header.affine)
     return header.shape[order[AXES[axis][0][0]]]
 
 
-def thickest_axis(header: Header) -> Axis:
+def thickest_axis(header: VolumeHeader) -> Axis:
     """The axis with the largest distance between its planes; axial where none is 1.5 times the smallest.
 
     Within such planes the resolution is best, so these are the images that a scanner made.
@@ -175,7 +175,7 @@ def _turned(voxels: Voxels, order: tuple[int, ...], signs: tuple[int, ...], axis
     return np.flip(np.transpose(lps, (*axes, *range(3, voxels.ndim))), flips)
 
 
-def grid_of(header: Header) -> Grid:
+def grid_of(header: VolumeHeader) -> Grid:
     """Where the voxels lie, for comparison."""
     return Grid.of(header.shape, header.affine)
 
@@ -191,14 +191,14 @@ class Window(NamedTuple):
     def __str__(self) -> str:
         return f"{self.row}of{self.rows}x{self.column}of{self.columns}"
 
-    def pasted(self, plane: Plane) -> Shaped[np.ndarray, "rows columns *c"]:
+    def pasted(self, plane: VolumePlane) -> Shaped[np.ndarray, "rows columns *c"]:
         """The larger plane, which is 0 elsewhere."""
         whole = np.zeros((self.rows, self.columns, *plane.shape[2:]), plane.dtype)
         whole[self.row : self.row + plane.shape[0], self.column : self.column + plane.shape[1]] = plane
         return whole
 
 
-class Place(NamedTuple):
+class PlaneAddress(NamedTuple):
     """Which plane of a volume: `axial/17`, or `axial/17/2` for the third component; and how it is laid on an image.
 
     Attributes:
@@ -218,12 +218,12 @@ class Place(NamedTuple):
     values: tuple[tuple[int, int], ...] = ()
 
 
-def named_place(member: str) -> Place | None:
+def named_place(member: str) -> PlaneAddress | None:
     """The place that a locator's member names; None without one."""
     if not (named := _PLANE.fullmatch(member)):
         return None
     component, window, values = named["component"], named["window"], named["values"]
-    return Place(
+    return PlaneAddress(
         axis=cast(Axis, named["axis"]),
         number=int(named["number"]),
         component=int(component) if component else None,
@@ -239,9 +239,9 @@ def told_values(text: str) -> tuple[tuple[int, int], ...]:
     return tuple(zip(stored, meant, strict=True))
 
 
-def place_in(volume: Volume, locator: Locator) -> Place:
+def place_in(volume: Volume, locator: Locator) -> PlaneAddress:
     """The plane of its volume that a locator means; without a member, the only one."""
-    return named_place(locator.member) or Place(flat_axis(volume.voxels.shape, volume.affine), 0)
+    return named_place(locator.member) or PlaneAddress(flat_axis(volume.voxels.shape, volume.affine), 0)
 
 
 def flat_axis(shape: tuple[int, ...], affine: Affine) -> Axis:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Sequence
 from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.colours import TABLE, way_with_table
+from sfumato.data.formats.colours import LABELMAP_FILE, way_with_table
 from sfumato.data.formats.image import colours_of
 from sfumato.data.formats.scan import FILES, is_volume
-from sfumato.data.inspection.finding import Finding, Severity, files_of, is_picture, most_frequent
+from sfumato.data.inspection.finding import Finding, Severity, is_picture_locator, most_frequent, volume_files
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found
 from sfumato.data.source.nearest import alike_among
@@ -98,7 +98,7 @@ def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
         yield Finding(
             code=code, severity="error", text=first.finding + more,
             fix=_remedy(problems.values(), found) or "mend these files, or take them out of the folder",
-            files=files_of(locator for _, locator in problems.values()),
+            files=volume_files(locator for _, locator in problems.values()),
         )  # fmt: skip
 
 
@@ -111,7 +111,7 @@ def _storages(found: Found, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, S
 
 def _remedy(problems: Collection[tuple[DataError, str]], found: Found) -> str:
     """What to do about problems of one code; masks in colours need one table for the colours of all."""
-    if not any(TABLE in problem.remedy for problem, _ in problems):
+    if not any(LABELMAP_FILE in problem.remedy for problem, _ in problems):
         return next(iter(problems))[0].remedy
     in_colours = [mask for case in found.cases for mask in case.masks]  # some of one colour alone are read without it
     return way_with_table(colours_of(in_colours[:: max(1, len(in_colours) // _COLOURED)]))
@@ -121,7 +121,7 @@ def _patient_tags(found: Found) -> Iterator[Finding]:
     """What DICOM files tell about the patient; of a series, one file stands for all."""
     risky: dict[str, str] = {}
     kinds: dict[str, None] = {}
-    volumes = (case.image for case in found.cases if not is_picture(case.image))
+    volumes = (case.image for case in found.cases if not is_picture_locator(case.image))
     for path in dict.fromkeys(Locator.parse(image).path for image in volumes):
         if not is_volume(path) or path.name.lower().endswith(NAMELESS):
             continue

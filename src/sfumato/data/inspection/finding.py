@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from sfumato.data.formats.image import SUFFIXES
-from sfumato.data.formats.joined import told
+from sfumato.data.formats.image import IMAGE_SUFFIXES
+from sfumato.data.formats.joined import mask_words
 from sfumato.data.formats.locator import BETWEEN, Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.errors import DataError, listed
 
-_PICTURES = tuple(SUFFIXES)
+_PICTURES = tuple(IMAGE_SUFFIXES)
 
 _KINDS = 8
 """Kinds that a finding names."""
@@ -43,22 +43,22 @@ class Finding:
 
     def as_error(self) -> DataError:
         """The same for a verb that cannot go on."""
-        names = f":\n{listed([told(file) for file in self.files])}" if self.files else ""
+        names = f":\n{listed([mask_words(file) for file in self.files])}" if self.files else ""
         return DataError(self.text + names, remedy=self.fix, code=self.code)
 
 
-def files_of(locators: Iterable[str]) -> tuple[str, ...]:
+def volume_files(locators: Iterable[str]) -> tuple[str, ...]:
     """Locators in which the planes of a volume are one: the file or folder of the volume."""
     return tuple(dict.fromkeys(map(_whole, locators)))
 
 
-def is_picture(locator: str) -> bool:
+def is_picture_locator(locator: str) -> bool:
     """Whether a locator is that of a picture by its name alone: a Path for each of 100,000 is slow."""
     return BETWEEN not in locator and locator.lower().endswith(_PICTURES)
 
 
 def _whole(locator: str) -> str:
-    if is_picture(locator):
+    if is_picture_locator(locator):
         return locator
     path = Locator.parse(locator).path
     return str(path) if is_volume(path) else locator

@@ -37,7 +37,7 @@ import numpy as np
 
 from sfumato.data.copies import Copies, find_copies
 from sfumato.data.facts import CaseFacts, ImageFacts
-from sfumato.data.inspection.meaning import Mask, Meaning, agreements_of, masks_of, read_meaning
+from sfumato.data.inspection.meaning import LabelMapping, MeasuredMask, agreements_of, masks_of, read_meaning
 from sfumato.data.mask import class_names
 from sfumato.data.source import Found
 
@@ -182,7 +182,7 @@ def _of_masks(found: Found, facts: Sequence[CaseFacts], *, as_stored: bool) -> d
     }
 
 
-def _names(found: Found, meaning: Meaning) -> list[str]:
+def _names(found: Found, meaning: LabelMapping) -> list[str]:
     """Names of the classes of pixels, background first; masks of differing habits have no one rule."""
     if meaning.rule:
         return list(class_names(meaning.rule, found.mask_names))
@@ -191,11 +191,11 @@ def _names(found: Found, meaning: Meaning) -> list[str]:
     return ["background", *(f"class {label}" for label in range(1, meaning.classes))]
 
 
-def _components(mask: Mask, meaning: Meaning) -> int | None:
+def _components(mask: MeasuredMask, meaning: LabelMapping) -> int | None:
     return mask.facts.gaps if (mask.row, mask.reader) in meaning.inverted else mask.facts.components
 
 
-def _disagreement(facts: Sequence[CaseFacts], meaning: Meaning) -> dict[str, Any]:
+def _disagreement(facts: Sequence[CaseFacts], meaning: LabelMapping) -> dict[str, Any]:
     agreements = agreements_of(facts, meaning)
     if not agreements:
         outlines = [mask.outline for fact in facts for mask in fact.masks if mask is not None and mask.outline]

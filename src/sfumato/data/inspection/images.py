@@ -6,7 +6,7 @@ from dataclasses import replace
 from statistics import median
 
 from sfumato.data.facts import CaseFacts, ImageFacts
-from sfumato.data.inspection.finding import Finding, files_of, most_frequent
+from sfumato.data.inspection.finding import Finding, most_frequent, volume_files
 from sfumato.data.source import Found
 from sfumato.wording import counted
 
@@ -39,10 +39,10 @@ def find_in_images(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding
 
 def _by_volume(images: _Images) -> _Images:
     """Images, and of each volume one plane for all, by the name of the volume; colours are looked for in all."""
-    coloured = {file for name, image in images if image.coloured for file in files_of([name])}
+    coloured = {file for name, image in images if image.coloured for file in volume_files([name])}
     first: dict[str, ImageFacts] = {}
     for name, image in images:
-        (file,) = files_of([name])
+        (file,) = volume_files([name])
         first.setdefault(file, image)
     return [
         (file, image if image.coloured == (file in coloured) else replace(image, coloured=True))
@@ -100,7 +100,7 @@ def _depth(images: _Images) -> Iterator[Finding]:
         bits = int(high // step).bit_length()
         if bits <= 12:
             stretched = f", in steps of {step}" if step > 1 else ""
-            files = files_of(name for name, _ in deep)
+            files = volume_files(name for name, _ in deep)
             yield Finding(
                 code="DATA-088", severity="note", files=files,
                 text=f"{counted(len(files), '16-bit image holds', '16-bit images hold')} {max(bits, 1)}-bit numbers: "
@@ -117,8 +117,8 @@ def _depth(images: _Images) -> Iterator[Finding]:
     for files, what in ((poor, f"at most {FEW_LEVELS} grey levels"), (clipped, "a quarter of its pixels at 255")):
         if len(files) > len(images) / 2:
             yield Finding(
-                code="DATA-088", severity="warning", files=files_of(files),
-                text=f"{counted(len(files_of(files)), 'image has', 'images have')} {what}: "
+                code="DATA-088", severity="warning", files=volume_files(files),
+                text=f"{counted(len(volume_files(files)), 'image has', 'images have')} {what}: "
                 "were 12- or 16-bit images saved as 8 bit?",
                 fix="export them again in 16 bit, if the scanner gave more",
             )  # fmt: skip

@@ -20,7 +20,7 @@ from sfumato.data.inspection.files import find_in_files
 from sfumato.data.inspection.finding import Finding, Severity
 from sfumato.data.inspection.images import find_in_images
 from sfumato.data.inspection.masks import find_in_masks
-from sfumato.data.inspection.meaning import Meaning, masks_of, read_meaning
+from sfumato.data.inspection.meaning import LabelMapping, masks_of, read_meaning
 from sfumato.data.inspection.sizes import find_in_sizes
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.inspection.worker import measure_chunk
@@ -28,13 +28,13 @@ from sfumato.data.manifest import Case
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 
-CHUNK = 16
+FILES_AT_ONCE = 16
 """Image files that a process takes at a time."""
 
 _ROWS = 512
 """Rows of an archive that a process takes at a time: it decodes the whole archive for them."""
 
-ORDER: tuple[Severity, ...] = ("error", "warning", "note")
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 
 class Inspection(NamedTuple):
@@ -49,7 +49,7 @@ class Inspection(NamedTuple):
 
     findings: tuple[Finding, ...]
     facts: tuple[CaseFacts, ...]
-    meaning: Meaning
+    meaning: LabelMapping
     copies: Copies
 
     def of(self, severity: Severity) -> tuple[Finding, ...]:
@@ -76,11 +76,11 @@ def inspect(
         *find_in_images(found, facts),
         *find_in_sizes(found, facts, meaning),
     ]
-    findings.sort(key=lambda finding: ORDER.index(finding.severity))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Inspection(tuple(findings), tuple(facts), meaning, copies)
 
 
-def refused(found: Found, facts: Sequence[CaseFacts], *, scaled: bool) -> Iterator[DataError]:
+def refusals(found: Found, facts: Sequence[CaseFacts], *, scaled: bool) -> Iterator[DataError]:
     """What `inspect` calls an error though every file can be read: no verb goes on with it.
 
     Args:
@@ -94,7 +94,7 @@ def refused(found: Found, facts: Sequence[CaseFacts], *, scaled: bool) -> Iterat
     yield from (finding.as_error() for finding in findings if finding.severity == "error")
 
 
-def measure(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFacts]:
+def measure_cases(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFacts]:
     """Read every case once and measure it, in the order of the cases.
 
     Args:
@@ -132,4 +132,4 @@ def _container(case: Case) -> _Container:
     path, member = Locator.parse(case.image)
     if is_volume(path):
         return _Container(path, 0)
-    return _Container(path, _ROWS) if member else _Container(None, CHUNK)
+    return _Container(path, _ROWS) if member else _Container(None, FILES_AT_ONCE)

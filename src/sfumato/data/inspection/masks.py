@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
-from sfumato.data.inspection.finding import Finding, files_of
-from sfumato.data.inspection.meaning import INVERTED, Mask, Meaning, agreements_of, masks_of
+from sfumato.data.inspection.finding import Finding, volume_files
+from sfumato.data.inspection.meaning import INVERTED, LabelMapping, MeasuredMask, agreements_of, masks_of
 from sfumato.data.source import Found
 from sfumato.wording import counted
 
@@ -23,7 +23,7 @@ VALUES = 8
 """Unexpected values that are named."""
 
 
-def find_in_masks(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
+def find_in_masks(found: Found, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
     """What is wrong with the masks, or worth knowing."""
     masks = masks_of(found, facts)
     if not masks:
@@ -40,7 +40,7 @@ def find_in_masks(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) ->
     yield from _readers(facts, meaning)
 
 
-def _readers(facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
+def _readers(facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
     agreements = agreements_of(facts, meaning)
     if agreements:
         dice = sum(agreement.dice for agreement in agreements) / len(agreements)
@@ -57,7 +57,7 @@ def _readers(facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _values(masks: Sequence[Mask], meaning: Meaning) -> Iterator[Finding]:
+def _values(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Iterator[Finding]:
     if meaning.strange and meaning.rule is not None:
         known = {*meaning.rule.values, meaning.rule.ignore}
         values = sorted({value for mask in meaning.strange for value in mask.facts.values} - known)
@@ -81,11 +81,11 @@ def _values(masks: Sequence[Mask], meaning: Meaning) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _is_jpeg(mask: Mask) -> bool:
+def _is_jpeg(mask: MeasuredMask) -> bool:
     return mask.facts.storage is not None and mask.facts.storage.format == "JPEG"
 
 
-def _is_soft(mask: Mask, meaning: Meaning) -> bool:
+def _is_soft(mask: MeasuredMask, meaning: LabelMapping) -> bool:
     """Whether a mask has greys between black and white, in a set where these are no classes."""
     if meaning.rule is None or meaning.rule.threshold != GREY or mask.facts.copies_image:
         return False
@@ -93,7 +93,7 @@ def _is_soft(mask: Mask, meaning: Meaning) -> bool:
     return not set(mask.facts.values) <= sharp
 
 
-def _sizes(facts: Sequence[CaseFacts], masks: Sequence[Mask]) -> Iterator[Finding]:
+def _sizes(facts: Sequence[CaseFacts], masks: Sequence[MeasuredMask]) -> Iterator[Finding]:
     pairs = [(mask, image.size) for mask in masks if (image := facts[mask.row].image) is not None]
     wrong = [(mask, size) for mask, size in pairs if mask.facts.size != size]
     turned = [mask for mask, size in wrong if mask.facts.size == size[::-1]]
@@ -113,7 +113,7 @@ def _sizes(facts: Sequence[CaseFacts], masks: Sequence[Mask]) -> Iterator[Findin
         )  # fmt: skip
 
 
-def _copied(masks: Sequence[Mask]) -> Iterator[Finding]:
+def _copied(masks: Sequence[MeasuredMask]) -> Iterator[Finding]:
     if same := tuple(mask.locator for mask in masks if mask.facts.copies_image):
         yield Finding(
             code="DATA-078", severity="error", files=same,
@@ -121,7 +121,7 @@ def _copied(masks: Sequence[Mask]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _amounts(masks: Sequence[Mask], meaning: Meaning) -> Iterator[Finding]:
+def _amounts(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Iterator[Finding]:
     if meaning.inverted:
         inverted = [mask for mask in masks if (mask.row, mask.reader) in meaning.inverted]
         yield Finding(
@@ -140,7 +140,7 @@ def _amounts(masks: Sequence[Mask], meaning: Meaning) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _inverted(inverted: Sequence[Mask], masks: Sequence[Mask], meaning: Meaning) -> str:
+def _inverted(inverted: Sequence[MeasuredMask], masks: Sequence[MeasuredMask], meaning: LabelMapping) -> str:
     """What speaks for it: each of them is mostly foreground, or all of them together."""
     areas = [meaning.areas(mask) for mask in inverted]  # put right: what was foreground is background
     if all(foreground > INVERTED * (foreground + rest) for foreground, rest in areas):
@@ -150,14 +150,14 @@ def _inverted(inverted: Sequence[Mask], masks: Sequence[Mask], meaning: Meaning)
     return f"{share:.0%} of the pixels of {_all(inverted)} are foreground: are the masks inverted?"
 
 
-def _of(some: Sequence[Mask], masks: Sequence[Mask], one: str, many: str) -> str:
+def _of(some: Sequence[MeasuredMask], masks: Sequence[MeasuredMask], one: str, many: str) -> str:
     """How many of how many masks, and the verb that fits; of volumes, planes are counted, and told as such."""
     return f"{len(some)} of {_all(masks)} {one if len(some) == 1 else many}"
 
 
-def _all(masks: Sequence[Mask]) -> str:
+def _all(masks: Sequence[MeasuredMask]) -> str:
     """The number of masks; where they are planes of volumes, of planes and of volumes."""
-    volumes = files_of(mask.locator for mask in masks)
+    volumes = volume_files(mask.locator for mask in masks)
     if all(is_volume(Locator.parse(mask.locator).path) for mask in masks):
         return f"{counted(len(masks), 'plane')} of {counted(len(volumes), 'mask')}"
     return counted(len(masks), "mask")

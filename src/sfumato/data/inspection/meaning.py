@@ -38,7 +38,7 @@ PALETTE_CLASSES = 21
 """Colours of the palette of Pascal VOC that are looked for."""
 
 
-class Mask(NamedTuple):
+class MeasuredMask(NamedTuple):
     """One mask of a set: where it is, and what was measured."""
 
     row: int
@@ -47,7 +47,7 @@ class Mask(NamedTuple):
     facts: MaskFacts
 
 
-class Meaning(NamedTuple):
+class LabelMapping(NamedTuple):
     """What the stored values of a set's masks mean.
 
     Attributes:
@@ -64,7 +64,7 @@ class Meaning(NamedTuple):
     ones: frozenset[tuple[int, int]]
     inverted: frozenset[tuple[int, int]]
     finding: Finding | None
-    strange: tuple[Mask, ...]
+    strange: tuple[MeasuredMask, ...]
 
     @property
     def classes(self) -> int:
@@ -91,7 +91,7 @@ class Meaning(NamedTuple):
             return index
         return np.where(index == IGNORED, index, 1 - index).astype(np.uint8)
 
-    def areas(self, mask: Mask) -> tuple[int, ...]:
+    def areas(self, mask: MeasuredMask) -> tuple[int, ...]:
         """Pixels of each class in a mask; values of no class are not counted."""
         assert self.rule is not None
         rule = ONES if (mask.row, mask.reader) in self.ones else self.rule
@@ -109,17 +109,17 @@ class Meaning(NamedTuple):
         return counts[::-1] if (mask.row, mask.reader) in self.inverted else counts
 
 
-def masks_of(found: Found, facts: Sequence[CaseFacts]) -> list[Mask]:
+def masks_of(found: Found, facts: Sequence[CaseFacts]) -> list[MeasuredMask]:
     """All masks that could be read."""
     return [
-        Mask(row, reader, locator, mask)
+        MeasuredMask(row, reader, locator, mask)
         for row, (case, fact) in enumerate(zip(found.cases, facts, strict=True))
         for reader, (locator, mask) in enumerate(zip(case.masks, fact.masks, strict=True))
         if mask is not None
     ]
 
 
-def agreements_of(facts: Sequence[CaseFacts], meaning: Meaning) -> list[Agreement]:
+def agreements_of(facts: Sequence[CaseFacts], meaning: LabelMapping) -> list[Agreement]:
     """How far the readers agree on each case that several have drawn, inverted masks put right."""
     return [
         fact.agreement.turned({reader for reader in fact.agreement.readers if (row, reader) in meaning.inverted})
@@ -128,16 +128,16 @@ def agreements_of(facts: Sequence[CaseFacts], meaning: Meaning) -> list[Agreemen
     ]
 
 
-def read_meaning(found: Found, masks: Sequence[Mask]) -> Meaning:
+def read_meaning(found: Found, masks: Sequence[MeasuredMask]) -> LabelMapping:
     """What the stored values mean, by what the source says and by what is there. Images as masks have no say."""
     masks = [mask for mask in masks if not mask.facts.copies_image]
     counts = _counted(masks)
     if not masks:
-        return Meaning(None, {}, frozenset(), frozenset(), None, ())
+        return LabelMapping(None, {}, frozenset(), frozenset(), None, ())
     if found.mask_names:
         rule = named_mask_rule(found.mask_names, found.ignore)
         strange = tuple(mask for mask in masks if set(mask.facts.values) - {*rule.values, found.ignore})
-        return Meaning(rule, {}, frozenset(), frozenset(), None, strange)
+        return LabelMapping(rule, {}, frozenset(), frozenset(), None, strange)
     if (habit := _of_palette(masks, counts) or _of_two_habits(masks)) is not None:
         return habit._replace(inverted=_inverted(masks, habit)) if habit.classes == 2 else habit
     strange = _strange(masks, counts)
@@ -147,18 +147,18 @@ def read_meaning(found: Found, masks: Sequence[Mask]) -> Meaning:
         rule = decide_mask_rule(counts, ignore=found.ignore)
     except DataError as problem:
         return _objects(masks, problem)
-    plain = Meaning(rule, {}, frozenset(), frozenset(), None, strange)
+    plain = LabelMapping(rule, {}, frozenset(), frozenset(), None, strange)
     return plain._replace(inverted=_inverted(masks, plain)) if rule.classes == 2 else plain
 
 
-def _counted(masks: Sequence[Mask]) -> Counter[int]:
+def _counted(masks: Sequence[MeasuredMask]) -> Counter[int]:
     counts: Counter[int] = Counter()
     for mask in masks:
         counts.update(mask.facts.values)
     return counts
 
 
-def _of_palette(masks: Sequence[Mask], counts: Mapping[int, int]) -> Meaning | None:
+def _of_palette(masks: Sequence[MeasuredMask], counts: Mapping[int, int]) -> LabelMapping | None:
     """Whether the values are grey levels of a palette."""
     greys = _palette_greys()
     if 38 not in counts or not set(counts) <= set(greys):
@@ -171,10 +171,10 @@ def _of_palette(masks: Sequence[Mask], counts: Mapping[int, int]) -> Meaning | N
     )  # fmt: skip
     rule = MaskRule(values, None, "the masks have the grey levels of a palette")
     palette = {value: greys[value] for value in values}
-    return Meaning(rule, palette, frozenset(), frozenset(), finding, ())
+    return LabelMapping(rule, palette, frozenset(), frozenset(), finding, ())
 
 
-def _of_two_habits(masks: Sequence[Mask]) -> Meaning | None:
+def _of_two_habits(masks: Sequence[MeasuredMask]) -> LabelMapping | None:
     """Whether some masks are 0/1 and the others 0/255, sharp or soft."""
     ones = [mask for mask in masks if 1 in mask.facts.values and set(mask.facts.values) <= {0, 1}]
     others = [mask for mask in masks if max(mask.facts.values) >= _HALF]
@@ -192,7 +192,7 @@ def _of_two_habits(masks: Sequence[Mask]) -> Meaning | None:
         text=f"masks of two habits: {len(files)} with 0 and 1, {len(others)} with values up to 255",
         fix="save all alike, or let --fix-into do it",
     )  # fmt: skip
-    return Meaning(rule, {}, frozenset((mask.row, mask.reader) for mask in ones), frozenset(), finding, ())
+    return LabelMapping(rule, {}, frozenset((mask.row, mask.reader) for mask in ones), frozenset(), finding, ())
 
 
 def _palette_greys() -> dict[int, int]:
@@ -209,7 +209,7 @@ def _palette_greys() -> dict[int, int]:
     return {grey: label for label, grey in lowest_last}
 
 
-def _objects(masks: Sequence[Mask], problem: DataError) -> Meaning:
+def _objects(masks: Sequence[MeasuredMask], problem: DataError) -> LabelMapping:
     """Too many values for classes: numbers of objects, where most masks count from 1 on; else nothing is known."""
     counted = [set(mask.facts.values) - {0} for mask in masks]
     numbered = [max(values) <= 2 * len(values) for values in counted if values]
@@ -220,10 +220,10 @@ def _objects(masks: Sequence[Mask], problem: DataError) -> Meaning:
         code=problem.code, severity="error", text=problem.finding, fix=problem.remedy,
         files=tuple(mask.locator for mask, values in zip(masks, counted, strict=True) if len(values) > 2),
     )  # fmt: skip
-    return Meaning(rule, {}, frozenset(), frozenset(), finding, ())
+    return LabelMapping(rule, {}, frozenset(), frozenset(), finding, ())
 
 
-def _rare(masks: Sequence[Mask], counts: Mapping[int, int]) -> set[int]:
+def _rare(masks: Sequence[MeasuredMask], counts: Mapping[int, int]) -> set[int]:
     """Values that nearly no mask has, where masks have few values."""
     if len(masks) < 20 or len(counts) > 16:
         return set()
@@ -231,7 +231,7 @@ def _rare(masks: Sequence[Mask], counts: Mapping[int, int]) -> set[int]:
     return {value for value, count in holders.items() if count <= _RARE * len(masks) and value != 0}
 
 
-def _strange(masks: Sequence[Mask], counts: Mapping[int, int]) -> tuple[Mask, ...]:
+def _strange(masks: Sequence[MeasuredMask], counts: Mapping[int, int]) -> tuple[MeasuredMask, ...]:
     """Masks with a rare value that does not continue the usual ones: 7 beside 0, 1, 2; 3 may be a rare class."""
     rare = _rare(masks, counts)
     usual = set(counts) - rare
@@ -239,7 +239,7 @@ def _strange(masks: Sequence[Mask], counts: Mapping[int, int]) -> tuple[Mask, ..
     return tuple(mask for mask in masks if gaps & set(mask.facts.values))
 
 
-def _inverted(masks: Sequence[Mask], meaning: Meaning) -> frozenset[tuple[int, int]]:
+def _inverted(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> frozenset[tuple[int, int]]:
     """All masks where the set is mostly foreground; else single ones that are, up to their rim."""
     counts = [meaning.areas(mask) for mask in masks]
     shares = [above / (below + above) for below, above in counts]

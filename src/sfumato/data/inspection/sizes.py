@@ -7,9 +7,9 @@ import numpy as np
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.image import read_mask
 from sfumato.data.inspection.finding import Finding
-from sfumato.data.inspection.meaning import Meaning
+from sfumato.data.inspection.meaning import LabelMapping
 from sfumato.data.placement import Canvas, size_within
-from sfumato.data.sharpness import Original, rows_to_measure, sharpness
+from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -21,7 +21,7 @@ BLURRED = 0.9
 """A Dice below this at the first of them is worth a larger size."""
 
 
-def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Finding]:
+def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
     """How sharp a mask can be at each of the usual sizes that are smaller than the images."""
     sizes = [fact.image.size for fact in facts if fact.image is not None]
     if not (found.has_masks and sizes):
@@ -48,7 +48,7 @@ def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) ->
     )
 
 
-def _originals(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) -> Iterator[Original]:
+def _originals(found: Found, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[OriginalMask]:
     """Masks spread over the set, as classes; those that are found to be wrong elsewhere are left out."""
     for row in rows_to_measure(found.cases):
         image = facts[row].image
@@ -59,4 +59,4 @@ def _originals(found: Found, facts: Sequence[CaseFacts], meaning: Meaning) -> It
         except DataError:
             continue
         if mask.shape == image.size:
-            yield Original(mask)
+            yield OriginalMask(mask)

@@ -23,12 +23,12 @@ from sfumato.atomic import write_atomic
 from sfumato.data.channels import read_case, without_copies
 from sfumato.data.facts import CaseFacts, CaseSketch, finish, sketch_of, spacing_of
 from sfumato.data.formats.image import Pixels, Plane, read_mask
-from sfumato.data.formats.joined import told
+from sfumato.data.formats.joined import mask_words
 from sfumato.data.formats.locator import Locator
 from sfumato.data.intensity import case_stats
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, count_values
-from sfumato.data.placement import Canvas, Placement, fit, no_spacing
+from sfumato.data.placement import Canvas, Placement, fit_canvas, no_spacing
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError, collected
 
@@ -42,7 +42,7 @@ CHUNKS = 32
 """A small set is cut into so many chunks, so that all processes have work."""
 
 
-MEASURED = 200
+CASES_MEASURED = 200
 """Cases, spread over the set, whose masks have their shapes measured; of the others only the values are counted."""
 
 
@@ -60,7 +60,7 @@ class Chunk(NamedTuple):
     cases: tuple[Case, ...]
 
 
-def cut(cases: Sequence[Case]) -> list[Chunk]:
+def cut_chunks(cases: Sequence[Case]) -> list[Chunk]:
     """The chunks of a set; they depend on the cases alone."""
     most = min(_CHUNK, max(1, len(cases) // CHUNKS))
     starts, file = [0], ""
@@ -94,7 +94,7 @@ class Job(NamedTuple):
     every: int = 1
 
 
-class Row(NamedTuple):
+class DecodedCase(NamedTuple):
     """What is known of a decoded case.
 
     Attributes:
@@ -116,7 +116,7 @@ class Written(NamedTuple):
         checksum: CRC-32 of its images.
     """
 
-    rows: tuple[Row, ...]
+    rows: tuple[DecodedCase, ...]
     checksum: int
 
 
@@ -140,7 +140,7 @@ def chunk_files(spool: Path, number: int, rule: MaskRule | None) -> ChunkFiles:
     return ChunkFiles(spool / f"{number:06}.images", masks, spool / f"{number:06}.json")
 
 
-class Answer(NamedTuple):
+class ChunkResult(NamedTuple):
     """What came of a chunk.
 
     Attributes:
@@ -149,10 +149,10 @@ class Answer(NamedTuple):
     """
 
     problems: Sequence[DataError]
-    known: Mapping[int, Row]
+    known: Mapping[int, DecodedCase]
 
 
-def decode(job: Job, chunk: Chunk) -> Answer:
+def decode(job: Job, chunk: Chunk) -> ChunkResult:
     """Write a chunk, unless there are problems."""
     files, problems = chunk_files(job.spool, chunk.number, job.rule), list[DataError]()
     kept, masks, known, checksum = dict[int, _Kept](), list[bytes](), True, 0
@@ -170,18 +170,18 @@ def decode(job: Job, chunk: Chunk) -> Answer:
             masks += decoded.masks or ()
     if problems:
         draft.unlink()
-        return Answer(problems, dict(zip(kept, _rows(list(kept.values())), strict=True)))
+        return ChunkResult(problems, dict(zip(kept, _rows(list(kept.values())), strict=True)))
     draft.replace(files.images)
     if known and files.masks is not None:
         write_atomic(files.masks, b"".join(masks), sync=False)
     write_atomic(files.facts, _FORM.dump_json(Written(_rows(list(kept.values())), checksum)), sync=False)
-    return Answer([], {})
+    return ChunkResult([], {})
 
 
-def decode_masks(job: Job, chunk: Chunk) -> Answer:
+def decode_masks(job: Job, chunk: Chunk) -> ChunkResult:
     """Write the masks of a chunk again, by a rule that is certain now; its problems, and then nothing is written."""
     files, problems, masks = chunk_files(job.spool, chunk.number, job.rule), list[DataError](), list[bytes]()
-    for case, row in zip(chunk.cases, read_facts(files.facts).rows, strict=True):
+    for case, row in zip(chunk.cases, read_chunk(files.facts).rows, strict=True):
         assert row.facts.image is not None
         placement = job.canvas.place(row.facts.image.size, row.facts.image.spacing)
         for locator in case.masks:
@@ -191,7 +191,7 @@ def decode_masks(job: Job, chunk: Chunk) -> Answer:
                 problems.append(problem)
     if not problems and files.masks is not None:
         write_atomic(files.masks, b"".join(masks), sync=False)
-    return Answer(problems, {})
+    return ChunkResult(problems, {})
 
 
 def count_mask_values(_: None, locators: Sequence[str]) -> Mapping[int, int]:
@@ -203,7 +203,7 @@ def count_mask_values(_: None, locators: Sequence[str]) -> Mapping[int, int]:
     return counts
 
 
-def read_facts(path: Path) -> Written:
+def read_chunk(path: Path) -> Written:
     """The facts of a chunk that is whole."""
     return _FORM.validate_json(path.read_bytes())
 
@@ -211,7 +211,7 @@ def read_facts(path: Path) -> Written:
 def is_whole(files: ChunkFiles) -> bool:
     """Whether a chunk was written to its end, and nothing of it was lost since."""
     try:
-        return read_facts(files.facts).checksum == zlib.crc32(files.images.read_bytes())
+        return read_chunk(files.facts).checksum == zlib.crc32(files.images.read_bytes())
     except (OSError, ValueError):
         return False
 
@@ -224,10 +224,10 @@ class _Kept(NamedTuple):
     stats: tuple[Stats, ...] | None
 
 
-def _rows(kept: Sequence[_Kept]) -> tuple[Row, ...]:
+def _rows(kept: Sequence[_Kept]) -> tuple[DecodedCase, ...]:
     facts = finish([case.sketch for case in kept])
     return tuple(
-        Row(each, case.channels, case.stats or (each.image.stats,))
+        DecodedCase(each, case.channels, case.stats or (each.image.stats,))
         for each, case in zip(facts, kept, strict=True)
         if each.image is not None
     )
@@ -254,7 +254,7 @@ def _decode(case: Case, job: Job, problems: list[DataError], *, shapes: bool) ->
     masks = _classes(case, raws, job, placement, problems)
     if len(problems) > before:
         return None
-    image = fit(without_copies(pixels), placement, job.canvas.size, nearest=False)
+    image = fit_canvas(without_copies(pixels), placement, job.canvas.size, nearest=False)
     stats = case_stats(case, pixels) if case.channels else None
     return _Decoded(image, masks, _Kept(sketch, image.shape[2], stats))
 
@@ -298,14 +298,14 @@ def _as_classes(locator: str, raw: Plane, job: Job, placement: Placement) -> byt
     try:
         classes = job.rule.apply(raw)
     except DataError as problem:
-        problem.finding = f"{told(locator)}: {problem.finding}"
+        problem.finding = f"{mask_words(locator)}: {problem.finding}"
         raise
-    return np.ascontiguousarray(fit(classes, placement, job.canvas.size, nearest=True)).tobytes()
+    return np.ascontiguousarray(fit_canvas(classes, placement, job.canvas.size, nearest=True)).tobytes()
 
 
 def _other_size(image: str, image_shape: tuple[int, ...], mask: str, mask_shape: tuple[int, ...]) -> DataError:
     return DataError(
-        f"{told(mask)} is {mask_shape[1]} x {mask_shape[0]} (width x height), "
+        f"{mask_words(mask)} is {mask_shape[1]} x {mask_shape[0]} (width x height), "
         f"its image {image} is {image_shape[1]} x {image_shape[0]}",
         expected="a mask of the size of its image",
         remedy="export the mask again at the size of its image",

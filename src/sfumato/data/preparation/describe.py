@@ -18,8 +18,8 @@ from sfumato.data.formats.volume import named_place
 from sfumato.data.intensity import Intensity, decide_intensity
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.mask import MaskRule, class_names
-from sfumato.data.preparation.chunk import Row
-from sfumato.data.preparation.settings import Settings
+from sfumato.data.preparation.chunk import DecodedCase
+from sfumato.data.preparation.settings import PreparationSettings
 from sfumato.data.preparation.store import FORMAT
 from sfumato.data.sharpness import Sharpness
 from sfumato.data.source import Found
@@ -29,7 +29,9 @@ from sfumato.errors import DataError, collected, raise_together
 from sfumato.randomness import derive_seed
 
 
-def kept_cases(cases: Sequence[Case], rows: Sequence[Row], rule: MaskRule | None, settings: Settings) -> list[bool]:
+def kept_cases(
+    cases: Sequence[Case], rows: Sequence[DecodedCase], rule: MaskRule | None, settings: PreparationSettings
+) -> list[bool]:
     """Which cases stay: of the slices without foreground, the share asked for, chosen by a hash of their ids.
 
     Raises:
@@ -65,7 +67,7 @@ class Division(NamedTuple):
 
 
 def divide(
-    found: Found, facts: Sequence[CaseFacts], copies: Copies, rule: MaskRule | None, settings: Settings
+    found: Found, facts: Sequence[CaseFacts], copies: Copies, rule: MaskRule | None, settings: PreparationSettings
 ) -> Division:
     """Splits as the source has them, or made by the settings; copies and patients stay together."""
     together = [*copies.exact, *copies.near]
@@ -93,7 +95,9 @@ def divide(
     return Division(divided, found.folds or (as_fold(divided),), notes)
 
 
-def spec_problems(rows: Sequence[Row], cases: Sequence[Case], settings: Settings, *, guess: str) -> list[DataError]:
+def spec_problems(
+    rows: Sequence[DecodedCase], cases: Sequence[Case], settings: PreparationSettings, *, guess: str
+) -> list[DataError]:
     """All that keeps images from being one set: numbers or channels of several kinds, or no rule for intensities."""
     problems = list[DataError]()
     with collected(problems):
@@ -104,19 +108,27 @@ def spec_problems(rows: Sequence[Row], cases: Sequence[Case], settings: Settings
     return problems
 
 
-def _intensity(rows: Sequence[Row], cases: Sequence[Case], settings: Settings, *, guess: str) -> Intensity:
+def _intensity(
+    rows: Sequence[DecodedCase], cases: Sequence[Case], settings: PreparationSettings, *, guess: str
+) -> Intensity:
     """How stored numbers become those that are trained on, decided on the training cases alone."""
     train = [_image(row) for row, case in zip(rows, cases, strict=True) if case.split == "train"]
     modality = _modality(settings, guess)
     return decide_intensity(train, kind=settings.intensity, window=settings.window, modality=modality)
 
 
-def _modality(settings: Settings, guess: str) -> str:
+def _modality(settings: PreparationSettings, guess: str) -> str:
     return guess if settings.modality in (None, "auto") else str(settings.modality)
 
 
 def decide_spec(
-    found: Found, rows: Sequence[Row], cases: Sequence[Case], rule: MaskRule | None, settings: Settings, *, guess: str
+    found: Found,
+    rows: Sequence[DecodedCase],
+    cases: Sequence[Case],
+    rule: MaskRule | None,
+    settings: PreparationSettings,
+    *,
+    guess: str,
 ) -> Spec:
     """What a model must know; intensities are decided on the training cases alone."""
     raise_together(spec_problems(rows, cases, settings, guess=guess))
@@ -145,7 +157,7 @@ def decide_spec(
     )
 
 
-def _image(row: Row) -> ImageFacts:
+def _image(row: DecodedCase) -> ImageFacts:
     assert row.facts.image is not None
     return row.facts.image
 
@@ -167,7 +179,7 @@ def _refuse_mixed(cases: Sequence[Case], images: Sequence[ImageFacts], intensity
     )
 
 
-def _channels(cases: Sequence[Case], rows: Sequence[Row], *, grey: bool) -> int:
+def _channels(cases: Sequence[Case], rows: Sequence[DecodedCase], *, grey: bool) -> int:
     counts: dict[int, str] = {}
     for case, row in zip(cases, rows, strict=True):
         counts.setdefault(row.channels, case.image)

@@ -22,23 +22,23 @@ from sfumato.data.crew import Crew, processors
 from sfumato.data.facts import spacing_of
 from sfumato.data.formats.image import read_mask
 from sfumato.data.inspection.fingerprint import fingerprint, modality_of
-from sfumato.data.inspection.inspect import refused
+from sfumato.data.inspection.inspect import refusals
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule, decide_mask_rule, named_mask_rule
 from sfumato.data.preparation.chunk import (
-    MEASURED,
-    Answer,
+    CASES_MEASURED,
     Chunk,
+    ChunkResult,
+    DecodedCase,
     Job,
-    Row,
     chunk_files,
     count_mask_values,
-    cut,
+    cut_chunks,
     decode,
     decode_masks,
     is_whole,
-    read_facts,
+    read_chunk,
 )
 from sfumato.data.preparation.describe import (
     Description,
@@ -49,15 +49,15 @@ from sfumato.data.preparation.describe import (
     write_description,
 )
 from sfumato.data.preparation.notes import notes_about
-from sfumato.data.preparation.settings import Settings as Settings
+from sfumato.data.preparation.settings import PreparationSettings as PreparationSettings
 from sfumato.data.preparation.spool import key_of, opened_spool, spool_folder
-from sfumato.data.preparation.store import Filling, Form, create, fill, parts_of, require_space
-from sfumato.data.sharpness import Original, rows_to_measure, sharpness
+from sfumato.data.preparation.store import ArrayForm, Filling, create, fill_arrays, kept_chunks, require_space
+from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
 from sfumato.data.source import Found
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.shortage import shortages_told
 
-SAMPLE = 32
+CASES_SAMPLED = 32
 """Cases, spread over the set, whose masks say what values mean before all are read."""
 
 WORTH_A_WORKER = 128
@@ -72,7 +72,9 @@ class _Prepared(NamedTuple):
     name: str
 
 
-def prepare(found: Found, out: Path, settings: Settings, *, spool: Path | None = None) -> Iterator[_Prepared]:
+def prepare_cases(
+    found: Found, out: Path, settings: PreparationSettings, *, spool: Path | None = None
+) -> Iterator[_Prepared]:
     """Decode all cases once into the folder `out`; iterate to the end to do it.
 
     Args:
@@ -106,7 +108,7 @@ def prepare(found: Found, out: Path, settings: Settings, *, spool: Path | None =
         folder.rename(out)
 
 
-def _refuse_impossible(out: Path, settings: Settings) -> None:
+def _refuse_impossible(out: Path, settings: PreparationSettings) -> None:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         remedy = "choose another folder, or --overwrite"
         raise UsageError(f"{out} exists already", expected="a new or empty folder", remedy=remedy)
@@ -129,18 +131,18 @@ def _refuse_impossible(out: Path, settings: Settings) -> None:
 class _Work:
     """One preparation on its way: what is read, where it goes, who works."""
 
-    def __init__(self, found: Found, settings: Settings, spool: Path, crew: Crew) -> None:
+    def __init__(self, found: Found, settings: PreparationSettings, spool: Path, crew: Crew) -> None:
         self.found, self.settings, self.spool, self.crew = found, settings, spool, crew
-        self.chunks = cut(found.cases)
+        self.chunks = cut_chunks(found.cases)
         self.rule: MaskRule | None = None
-        self.rows: list[tuple[Row, ...]] = []
+        self.rows: list[tuple[DecodedCase, ...]] = []
         self.problems: list[DataError] = [*found.problems]
-        self.known: dict[int, Row] = {}
+        self.known: dict[int, DecodedCase] = {}
 
     def decode_all(self) -> Iterator[_Prepared]:
         """Write all chunks, with masks by the right rule."""
         named = self._named_rule()
-        every = max(1, len(self.found.cases) // MEASURED)
+        every = max(1, len(self.found.cases) // CASES_MEASURED)
         first = Job(self.spool, self.settings.canvas, named or self._sampled_rule(), named is not None, every)
         whole = [chunk for chunk in self.chunks if is_whole(chunk_files(self.spool, chunk.number, None))]
         total, done = len(self.found.cases), 0
@@ -164,7 +166,7 @@ class _Work:
 
     def _each(self, function: Any, job: Job, chunks: Sequence[Chunk], *, done: int, total: int) -> Iterator[_Prepared]:
         """Work on chunks, and keep what is wrong with them, in their order."""
-        answers: dict[int, Answer] = {}
+        answers: dict[int, ChunkResult] = {}
         for chunk, answer in self.crew.each(function, job, chunks):
             if not answers and function is decode and not answer.problems:
                 files = chunk_files(self.spool, chunk.number, job.rule)
@@ -181,7 +183,7 @@ class _Work:
         for chunk in self.chunks:
             facts = chunk_files(self.spool, chunk.number, None).facts
             if facts.exists():
-                self.known.update(enumerate(read_facts(facts).rows, chunk.first))
+                self.known.update(enumerate(read_chunk(facts).rows, chunk.first))
 
     def _refuse(self) -> None:
         """Raise all problems at once, also those that show only where the cases stand side by side, as in `check`.
@@ -192,7 +194,7 @@ class _Work:
         rows = [self.known[row] for row in sorted(self.known)]
         if not self.problems:
             scaled = self.settings.intensity != "auto" or self.settings.window is not None
-            raise_together([*refused(self.found, [row.facts for row in rows], scaled=scaled)])
+            raise_together([*refusals(self.found, [row.facts for row in rows], scaled=scaled)])
             return
         cases = [replace(self.found.cases[row], split="train") for row in sorted(self.known)]
         guess = modality_of(self.found, [row.facts for row in rows]).modality
@@ -206,7 +208,7 @@ class _Work:
 
     def _sampled_rule(self) -> MaskRule | None:
         """What mask values mean in a sample; None where that cannot be told yet."""
-        step = max(1, len(self.found.cases) // SAMPLE)
+        step = max(1, len(self.found.cases) // CASES_SAMPLED)
         masks = [case.masks for case in self.found.cases[::step]]
         counts: Counter[int] = Counter()
         for _, values in self.crew.each(count_mask_values, None, masks):
@@ -234,7 +236,7 @@ class _Work:
             self.problems.append(error)
             return None
 
-    def _flat(self) -> list[Row]:
+    def _flat(self) -> list[DecodedCase]:
         return [row for rows in self.rows for row in rows]
 
     def describe(self, folder: Path) -> None:
@@ -252,9 +254,9 @@ class _Work:
         described = fingerprint(found, facts, copies=copies, as_stored=True)
         division = divide(found, facts, copies, self.rule, self.settings)
         spec = decide_spec(found, rows, division.cases, self.rule, self.settings, guess=described["modality"])
-        form = Form(spec.size, spec.channels, str(spec.stored_dtype), spec.intensity, self.rule, spec.readers)
+        form = ArrayForm(spec.size, spec.channels, str(spec.stored_dtype), spec.intensity, self.rule, spec.readers)
         filling = Filling(self.spool, form, create(folder, len(rows), form))
-        for _ in self.crew.each(fill, filling, parts_of(self.chunks, self.rows, kept)):
+        for _ in self.crew.each(fill_arrays, filling, kept_chunks(self.chunks, self.rows, kept)):
             pass
         sharp = next(iter(sharpness(self._originals(found.cases), [self.settings.canvas])), None)
         notes = [
@@ -265,10 +267,10 @@ class _Work:
         ]
         write_description(folder, Description(spec, division, facts, notes, described, found.reading, sharp))
 
-    def _originals(self, cases: Sequence[Case]) -> Iterator[Original]:
+    def _originals(self, cases: Sequence[Case]) -> Iterator[OriginalMask]:
         """Masks spread over the set, as classes at their own sizes."""
         if self.rule is None:
             return
         for case in (cases[row] for row in rows_to_measure(cases)):
             spacing = spacing_of(case.image) if self.settings.spacing is not None else None
-            yield Original(self.rule.apply(read_mask(case.masks[0])), spacing)
+            yield OriginalMask(self.rule.apply(read_mask(case.masks[0])), spacing)

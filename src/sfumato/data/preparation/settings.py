@@ -7,7 +7,7 @@ from sfumato.data.placement import Canvas
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class PreparationSettings:
     """How a source is prepared.
 
     Attributes:

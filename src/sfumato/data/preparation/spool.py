@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sfumato.atomic import write_atomic
-from sfumato.data.formats.joined import parts_of
+from sfumato.data.formats.joined import mask_parts
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.lock import HOLDER, LOCK, FolderLock
@@ -36,7 +36,7 @@ def key_of(cases: Sequence[Case], what: object) -> str:
     digest = hashlib.blake2b(repr((FORM, what)).encode(), digest_size=16)
     times: dict[str, tuple[int, int] | None] = {}
     for case in cases:
-        masks = [part.locator for mask in case.masks for part in parts_of(mask)]
+        masks = [part.locator for mask in case.masks for part in mask_parts(mask)]
         locators = (case.image, *case.channels, *masks)
         digest.update(repr((case.id, case.volume, locators, case.masks)).encode())
         for locator in locators:

@@ -13,9 +13,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from sfumato.data.channels import with_channels
-from sfumato.data.intensity import Intensity, stored
+from sfumato.data.intensity import Intensity, stored_pixels
 from sfumato.data.mask import IGNORED, MaskRule
-from sfumato.data.preparation.chunk import Chunk, ChunkFiles, Row, chunk_files
+from sfumato.data.preparation.chunk import Chunk, ChunkFiles, DecodedCase, chunk_files
 from sfumato.errors import ResourceError
 from sfumato.wording import told_size
 
@@ -27,7 +27,7 @@ _PIECE = 2**18
 """Bytes that are copied at a time: so few stay in the processor's cache."""
 
 
-class Form(NamedTuple):
+class ArrayForm(NamedTuple):
     """What the arrays are like.
 
     Attributes:
@@ -57,7 +57,7 @@ class _Part(NamedTuple):
     """
 
     chunk: Chunk
-    rows: tuple[Row, ...]
+    rows: tuple[DecodedCase, ...]
     places: tuple[int | None, ...]
 
 
@@ -89,7 +89,7 @@ def require_space(spool: Path, files: ChunkFiles, *, share: float) -> None:
         raise ResourceError(finding, remedy="free some space, or write to another disk")
 
 
-def create(folder: Path, count: int, form: Form) -> Arrays:
+def create(folder: Path, count: int, form: ArrayForm) -> Arrays:
     """Make the files for so many cases."""
     images, masks = folder / "images.npy", folder / "masks.npy"
     images_start = _create(images, np.dtype(form.dtype), (count, *form.size, form.channels))
@@ -110,11 +110,11 @@ class Filling(NamedTuple):
     """All that a process must know to put a part into the arrays."""
 
     spool: Path
-    form: Form
+    form: ArrayForm
     arrays: Arrays
 
 
-def fill(filling: Filling, part: _Part) -> None:
+def fill_arrays(filling: Filling, part: _Part) -> None:
     """Bring a chunk into the form of the arrays and write it to its place."""
     files = chunk_files(filling.spool, part.chunk.number, filling.form.rule)
     if _is_ready(part, filling.form):
@@ -132,7 +132,7 @@ def _is_one_run(part: _Part) -> bool:
     return None not in part.places
 
 
-def _is_ready(part: _Part, form: Form) -> bool:
+def _is_ready(part: _Part, form: ArrayForm) -> bool:
     """Whether the images of a chunk are what the arrays want already."""
     return _is_one_run(part) and all(_fits(row, form) for row in part.rows)
 
@@ -171,30 +171,30 @@ def _write(file: BinaryIO, content: bytes, start: int) -> None:
     file.write(content)
 
 
-def _bytes(row: Row, form: Form) -> int:
+def _bytes(row: DecodedCase, form: ArrayForm) -> int:
     assert row.facts.image is not None
     return math.prod(form.size) * row.channels * np.dtype(row.facts.image.dtype).itemsize
 
 
-def _image(content: bytes, row: Row, form: Form) -> bytes:
+def _image(content: bytes, row: DecodedCase, form: ArrayForm) -> bytes:
     assert row.facts.image is not None
     if _fits(row, form):
         return content
     pixels = np.frombuffer(content, row.facts.image.dtype).reshape(*form.size, row.channels)
-    return stored(with_channels(pixels, form.channels), form.intensity, row.stats).tobytes()
+    return stored_pixels(with_channels(pixels, form.channels), form.intensity, row.stats).tobytes()
 
 
-def _fits(row: Row, form: Form) -> bool:
+def _fits(row: DecodedCase, form: ArrayForm) -> bool:
     """Whether an image in the spool is what the arrays want already."""
     assert row.facts.image is not None
     return row.channels == form.channels and form.intensity.kind == "unit" and row.facts.image.dtype == form.dtype
 
 
-def _masks(content: bytes, form: Form) -> bytes:
+def _masks(content: bytes, form: ArrayForm) -> bytes:
     return content.ljust(form.readers * math.prod(form.size), bytes([IGNORED]))
 
 
-def parts_of(chunks: Sequence[Chunk], rows: Sequence[Sequence[Row]], kept: Sequence[bool]) -> list[_Part]:
+def kept_chunks(chunks: Sequence[Chunk], rows: Sequence[Sequence[DecodedCase]], kept: Sequence[bool]) -> list[_Part]:
     """The chunks with the places of their cases among those that are kept."""
     places, done = list[int | None](), 0
     for keep in kept:

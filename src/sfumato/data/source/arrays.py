@@ -16,13 +16,13 @@ from sfumato.data.formats.archive import array_headers
 from sfumato.data.formats.joined import is_joined
 from sfumato.data.manifest import Case
 from sfumato.data.source.axes import Axes, axes_beside, axes_of
-from sfumato.data.source.drawn import Drawn, mask_axes, planes
+from sfumato.data.source.drawn import MaskArray, mask_axes, planes
 from sfumato.data.source.found import Found, Hints, conclude
-from sfumato.data.source.layers import SAMPLE, Layers, layered, layers_of
+from sfumato.data.source.layers import CASES_TRIED, Layers, layered, layers_of
 from sfumato.data.source.layout import Arranged, arrange
-from sfumato.data.source.listing import Entry
-from sfumato.data.source.stacks import SET_NAME, find_in_set, find_in_sets, holds_images, sets_of
-from sfumato.data.source.stored import Stored
+from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.stacks import SET_NAME, find_in_set, find_in_sets, has_image_array, sets_of
+from sfumato.data.source.stored import StoredArray
 from sfumato.errors import DataError, listed
 
 IMAGE_NAMES, MASK_NAMES = ("image", "volume"), ("mask", "label", "seg")
@@ -35,8 +35,8 @@ def find_in_arrays(path: Path, hints: Hints) -> Found:
         DataError: the arrays have other names or shapes, or do not fit each other.
     """
     path = path.absolute()
-    stored = {key: Stored(path, key, header) for key, header in array_headers(path).items()}
-    if holds_images(list(stored)):
+    stored = {key: StoredArray(path, key, header) for key, header in array_headers(path).items()}
+    if has_image_array(list(stored)):
         return find_in_set(stored, hints)
     if len(stored) == 1 or any(key in stored for key in IMAGE_NAMES):
         case = Case(id=path.stem, image=str(path))
@@ -49,7 +49,7 @@ def find_in_arrays(path: Path, hints: Hints) -> Found:
     )
 
 
-def find_in_array_files(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
+def find_in_array_files(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
     """The cases in a folder of NPZ and NPY files.
 
     Raises:
@@ -126,25 +126,25 @@ class _Known:
         self._cases, self._hints = cases, hints
         self._layers: dict[int, Layers] = {}
 
-    def axes(self, image: Stored, masks: Sequence[Stored], *, alone: bool) -> Axes:
+    def axes(self, image: StoredArray, masks: Sequence[StoredArray], *, alone: bool) -> Axes:
         """The axes of an image."""
         counted = None if alone and not masks and len(array_headers(image.path)) == 1 else False
         axes = axes_beside(image.shape, masks[0].shape, counted=False) if masks else None
         return axes or axes_of(str(image), image.shape, counted=counted, slice_axis=self._hints.slice_axis)
 
-    def drawn(self, image: Stored, axes: Axes, mask: Stored) -> Drawn:
+    def drawn(self, image: StoredArray, axes: Axes, mask: StoredArray) -> MaskArray:
         """A mask on its image."""
         channels = layered(axes, mask.shape)
         if channels is None:
-            return Drawn(mask, mask_axes(image, axes, mask))
+            return MaskArray(mask, mask_axes(image, axes, mask))
         count = _channels(channels)
         if count not in self._layers:
             self._layers[count] = layers_of([(mask, channels), *self._sample(count)], self._hints)
-        return Drawn(mask, channels, self._layers[count])
+        return MaskArray(mask, channels, self._layers[count])
 
-    def _sample(self, count: int) -> Iterator[tuple[Stored, Axes]]:
+    def _sample(self, count: int) -> Iterator[tuple[StoredArray, Axes]]:
         """Masks of a few cases with as many channels."""
-        for case in self._cases[:: max(1, len(self._cases) // SAMPLE)][:SAMPLE]:
+        for case in self._cases[:: max(1, len(self._cases) // CASES_TRIED)][:CASES_TRIED]:
             image, masks = _files(case)
             axes = self.axes(image, masks, alone=False)
             for mask in masks:
@@ -161,13 +161,13 @@ def _channels(axes: Axes) -> int:
     return axes.first or axes.shape[-1]
 
 
-def _files(case: Case) -> tuple[Stored, list[Stored]]:
+def _files(case: Case) -> tuple[StoredArray, list[StoredArray]]:
     """The image and the masks of a case, which may be in one file."""
     image, inside = _single(Path(case.image))
     return image, [inside] if inside else [_single(Path(mask))[0] for mask in case.masks]
 
 
-def _like(image: Stored, channel: Stored) -> Stored:
+def _like(image: StoredArray, channel: StoredArray) -> StoredArray:
     """A further channel, which must be of the shape of its image."""
     if channel.shape != image.shape:
         finding = f"{channel} has the shape {channel.shape}, its image {image} {image.shape}"
@@ -182,9 +182,9 @@ def _with_channels(cases: Sequence[Case], further: Sequence[Sequence[Case]]) -> 
         yield replace(case, channels=(*case.channels, *more))
 
 
-def _single(path: Path) -> tuple[Stored, Stored | None]:
+def _single(path: Path) -> tuple[StoredArray, StoredArray | None]:
     """The image of a file that holds one case, and its mask if that is in the same file."""
-    stored = {key: Stored(path, key, header) for key, header in array_headers(path).items()}
+    stored = {key: StoredArray(path, key, header) for key, header in array_headers(path).items()}
     images = [array for key, array in stored.items() if key in IMAGE_NAMES]
     masks = [array for key, array in stored.items() if key in MASK_NAMES]
     if len(stored) == 1:

@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 from sfumato.data.formats.image import read_image
 from sfumato.data.manifest import folded
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.pairing import Matched, Owned
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
-from sfumato.data.source.undecided import Masks, flags_for
+from sfumato.data.source.undecided import MaskFiles, flags_for
 from sfumato.data.source.ways import way_of
 from sfumato.data.source.witness import have_few_values
 from sfumato.data.source.words import SIDES, shared_stem
@@ -34,7 +34,7 @@ BEHIND = re.compile(r"(.+)[ _.-]([^\W\d_]+)")
 class Further(NamedTuple):
     """A picture without a mask, and the image with one whose name it has."""
 
-    entry: Entry
+    entry: SourceFile
     image: Picture | None
 
 
@@ -69,7 +69,7 @@ def without_pictures_beside(matched: Matched, images: Sequence[Picture], *, said
     return matched._replace(bare=[name for name in matched.bare if name not in names]), [note]
 
 
-def _in_folders_beside(alone: Sequence[Entry], paired: Sequence[Picture]) -> Iterator[list[Further]]:
+def _in_folders_beside(alone: Sequence[SourceFile], paired: Sequence[Picture]) -> Iterator[list[Further]]:
     """Pictures in folders beside those of images, most of which are called like these."""
     named = {folded(image.stem): image for image in paired}
     own = {image.entry.parts[:-1] for image in paired}
@@ -86,7 +86,7 @@ def _in_folders_beside(alone: Sequence[Entry], paired: Sequence[Picture]) -> Ite
     )
 
 
-def _with_a_word_behind(alone: Sequence[Entry], paired: Sequence[Picture]) -> Iterator[list[Further]]:
+def _with_a_word_behind(alone: Sequence[SourceFile], paired: Sequence[Picture]) -> Iterator[list[Further]]:
     """Pictures called after images in their folder, with one word behind that is there for most of these images."""
     named = {(image.entry.parts[:-1], folded(image.stem)): image for image in paired}
     found = defaultdict[str, list[Further]](list)
@@ -111,8 +111,8 @@ def _are_masks(pictures: Sequence[Further], matched: Matched) -> bool:
 
 def _compete(kinds: Sequence[Sequence[Further]], matched: Matched) -> DataError:
     """The error about further masks, with the patterns of each kind."""
-    several: Masks = {image: list(masks) for image, masks in matched.owned.items()}
-    kind_of_each: dict[Entry, object] = {
+    several: MaskFiles = {image: list(masks) for image, masks in matched.owned.items()}
+    kind_of_each: dict[SourceFile, object] = {
         mask.entry: (mask.folder, mask.rest) for masks in several.values() for mask in masks
     }
     for kind, pictures in enumerate(kinds):

@@ -14,13 +14,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from sfumato.data.formats.image import SUFFIXES
+from sfumato.data.formats.image import IMAGE_SUFFIXES
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.zipped import read_zip_member, zip_members
 from sfumato.data.manifest import Case, is_safe_id
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import arrange
-from sfumato.data.source.listing import Entry, Listing, divided, files_below, is_picture, left_out, members_below
+from sfumato.data.source.listing import (
+    Listing,
+    SourceFile,
+    divided,
+    files_below,
+    is_picture_file,
+    left_out,
+    members_below,
+)
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
@@ -49,7 +57,7 @@ def find_in_bundle(path: Path, hints: Hints) -> Found:
         DataError: the archive is damaged or refused; labels do not fit the images or are no classes.
     """
     listing = files_below(path) if path.is_dir() else members_below(str(path.absolute()), zip_members(path))
-    pictures, others = divided(listing.entries, is_picture)
+    pictures, others = divided(listing.entries, is_picture_file)
     described = [entry for entry in others if entry.name == _NAME]
     if not pictures:
         raise DataError(f"{path} holds no images", expected="images, and a dataset.json", code="DATA-002")
@@ -62,7 +70,7 @@ def find_in_bundle(path: Path, hints: Hints) -> Found:
     return _found(described[0], listing._replace(entries=pictures), [e for e in others if e.name != _NAME], path)
 
 
-def _found(described: Entry, listing: Listing, others: Sequence[Entry], path: Path) -> Found:
+def _found(described: SourceFile, listing: Listing, others: Sequence[SourceFile], path: Path) -> Found:
     above = described.parts[:-1]
     images = {
         "/".join(entry.parts[len(above) :]): entry for entry in listing.entries if entry.parts[: len(above)] == above
@@ -92,7 +100,7 @@ def _found(described: Entry, listing: Listing, others: Sequence[Entry], path: Pa
     return conclude(cases, [*notes, *left_out(listing, others)], form=form)
 
 
-def _content(described: Entry) -> dict[str, Any]:
+def _content(described: SourceFile) -> dict[str, Any]:
     target = Locator.parse(described.locator)
     try:
         content = json.loads(read_zip_member(target.path, target.member) if target.member else read_file(target.path))
@@ -106,7 +114,7 @@ def _content(described: Entry) -> dict[str, Any]:
     return content
 
 
-def _labels(where: str, given: object, images: Mapping[str, Entry]) -> dict[str, int]:
+def _labels(where: str, given: object, images: Mapping[str, SourceFile]) -> dict[str, int]:
     """The class number of each image; empty where there are no labels.
 
     Raises:
@@ -164,7 +172,7 @@ def _class_names(where: str, content: Mapping[str, Any], numbers: Any) -> dict[i
     return {number: named[number] for number in numbers}
 
 
-def _ids(images: Mapping[str, Entry], original: Mapping[str, Any]) -> list[str]:
+def _ids(images: Mapping[str, SourceFile], original: Mapping[str, Any]) -> list[str]:
     """The names that the files once had, if all differ and are safe; else their own; else with the folders."""
     for names in (
         [_without_ending(str(original.get(key, entry.name))) for key, entry in images.items()],
@@ -178,7 +186,7 @@ def _ids(images: Mapping[str, Entry], original: Mapping[str, Any]) -> list[str]:
 
 def _without_ending(name: str) -> str:
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.stem if path.suffix.lower() in SUFFIXES else path.name
+    return path.stem if path.suffix.lower() in IMAGE_SUFFIXES else path.name
 
 
 def _malformed(where: str, what: str, expected: str) -> DataError:

@@ -20,7 +20,7 @@ from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labelled import about_cases
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.pairing import Matched, Owned, Parted, match
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import composed, read_folder, says_mask
@@ -35,7 +35,7 @@ PLACE = re.compile(r"\{(\w*)\}|(\*\*/?)|(\*)|(\?)|([^{*?]+|\{)")
 class Taken(NamedTuple):
     """A file that a pattern fits, what the names in the pattern are in its path, and its name without `{id}`."""
 
-    entry: Entry
+    entry: SourceFile
     id: str
     names: dict[str, str]
     rest: str = ""
@@ -94,7 +94,7 @@ def as_meant(hints: Hints) -> Hints:
     return replace(hints, readers_by="suffix") if readers else replace(hints, classes_by="suffix")
 
 
-def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Parted:
+def by_patterns(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Parted:
     """Images and masks as the patterns say; where one is not given, names say it.
 
     Args:
@@ -130,7 +130,7 @@ def by_patterns(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: 
     return Parted(images, Matched(dict(owned), channels, bare, orphans), notes, has_masks=True)
 
 
-def _without_masks(entries: Sequence[Entry], hints: Hints) -> list[Entry]:
+def _without_masks(entries: Sequence[SourceFile], hints: Hints) -> list[SourceFile]:
     """The files without those that fit the pattern of the masks with the id of an image: `{id}.png`, `{id}_gt.png`."""
     if hints.masks is None or hints.images is None:
         return list(entries)
@@ -168,7 +168,7 @@ def _with_longest(images: Collection[str], one: Taken, expression: str) -> Taken
 
 
 def _masks_by_name(
-    images: list[Picture], channels: dict[str, tuple[Picture, ...]], masks: Sequence[Entry] | None
+    images: list[Picture], channels: dict[str, tuple[Picture, ...]], masks: Sequence[SourceFile] | None
 ) -> Parted:
     """Images by a pattern, and the masks of a folder by their names; without one all are images."""
     if masks is None:
@@ -178,7 +178,7 @@ def _masks_by_name(
     return Parted(images, matched._replace(channels={**matched.channels, **channels}), [], has_masks=True)
 
 
-def _masks_by_pattern(entries: Sequence[Entry], hints: Hints) -> Parted:
+def _masks_by_pattern(entries: Sequence[SourceFile], hints: Hints) -> Parted:
     """Masks by a pattern, and all other files that are no masks by their names are images."""
     assert hints.masks is not None
     chosen = _fitting(entries, hints.masks, "--masks", needs_id=False)
@@ -202,7 +202,7 @@ def _says(mask: Taken) -> str:
     return mask.names.get("reader") or mask.names.get("class") or ""
 
 
-def is_called_a_mask(entry: Entry, silent: frozenset[Parts] = frozenset(), anywhere: bool = False) -> bool:
+def is_called_a_mask(entry: SourceFile, silent: frozenset[PathParts] = frozenset(), anywhere: bool = False) -> bool:
     """Whether the folders or the name of a file say that it is a mask.
 
     Args:
@@ -217,7 +217,7 @@ def is_called_a_mask(entry: Entry, silent: frozenset[Parts] = frozenset(), anywh
     )
 
 
-def _mask(entry: Entry) -> Picture:
+def _mask(entry: SourceFile) -> Picture:
     group, split = _group(entry)
     folder = next((part for part in reversed(entry.parts[:-1]) if read_folder(part).role == "mask"), "")
     return Picture(entry, composed(entry.stem), split, group, "mask", len(group), folder, nested=False, is_marked=True)
@@ -230,14 +230,14 @@ def _picture(name: str, file: Taken) -> Picture:
     return Picture(file.entry, stem, split, group, "image", 0, "", nested=False, is_marked=False)
 
 
-def _group(entry: Entry) -> tuple[tuple[str, ...], str | None]:
+def _group(entry: SourceFile) -> tuple[tuple[str, ...], str | None]:
     """The folders of a file that say neither a role nor a split, and the split."""
     said = [(part, read_folder(part)) for part in entry.parts[:-1]]
     split = next((folder.split for _, folder in reversed(said) if folder.split), None)
     return tuple(part for part, folder in said if not folder.role and not folder.split), split
 
 
-def _images(entries: Sequence[Entry], pattern: str) -> dict[str, list[Taken]]:
+def _images(entries: Sequence[SourceFile], pattern: str) -> dict[str, list[Taken]]:
     """The files of each image by its id, channels in the order of their names."""
     found: dict[str, list[Taken]] = defaultdict(list)
     for file in _fitting(entries, pattern, "--images"):
@@ -257,13 +257,13 @@ def _images(entries: Sequence[Entry], pattern: str) -> dict[str, list[Taken]]:
     return {name: sorted(files, key=lambda one: natural(one.names.get("channel", ""))) for name, files in found.items()}
 
 
-def _paths(entry: Entry) -> tuple[str, ...]:
+def _paths(entry: SourceFile) -> tuple[str, ...]:
     """The paths that a pattern may fit: of a DICOM series that of its folder, and of its first file."""
     file = PurePath(entry.locator).name
     return (entry.where,) if file == entry.name or BETWEEN in entry.locator else (entry.where, f"{entry.where}/{file}")
 
 
-def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
+def _fitting(entries: Sequence[SourceFile], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
     """The files that a pattern fits, at least one; a DICOM series by its folder, or by its first file."""
     found = _fits(entries, pattern, flag, needs_id=needs_id)
     if not found:
@@ -277,12 +277,12 @@ def _fitting(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: boo
     return found
 
 
-def how_many_fit(entries: Sequence[Entry], pattern: str | None) -> int:
+def how_many_fit(entries: Sequence[SourceFile], pattern: str | None) -> int:
     """How many files a pattern of images fits; none without one."""
     return len(_fits(entries, pattern, "--images")) if pattern is not None else 0
 
 
-def _fits(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
+def _fits(entries: Sequence[SourceFile], pattern: str, flag: str, *, needs_id: bool = True) -> list[Taken]:
     """The files that a pattern fits."""
     expression, found = compiled(pattern, flag, needs_id=needs_id), list[Taken]()
     for entry in entries:
@@ -291,7 +291,7 @@ def _fits(entries: Sequence[Entry], pattern: str, flag: str, *, needs_id: bool =
     return found
 
 
-def _as_taken(entry: Entry, hit: re.Match[str]) -> Taken:
+def _as_taken(entry: SourceFile, hit: re.Match[str]) -> Taken:
     groups = {name: text for name, text in hit.groupdict().items() if text is not None}
     ids = [name for name in groups if name == "id" or name.startswith("id_")]
     names = {name: groups[name] for name in _NAMES[1:] if name in groups}

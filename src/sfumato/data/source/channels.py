@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from sfumato.data.manifest import folded
 from sfumato.data.order import natural
-from sfumato.data.source.listing import Entry, ending_among
+from sfumato.data.source.listing import SourceFile, ending_among
 from sfumato.data.source.patterns import common_start
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import DATATYPES
@@ -59,7 +59,7 @@ def _lack(uneven: Sequence[str], names: Sequence[str], remedy: str) -> DataError
     )
 
 
-def put_together(entries: Sequence[Entry], names: Sequence[str]) -> list[tuple[str, tuple[Entry, ...]]]:
+def put_together(entries: Sequence[SourceFile], names: Sequence[str]) -> list[tuple[str, tuple[SourceFile, ...]]]:
     """Files by image, each with the common part of its names and its files in the order of the channels.
 
     Args:
@@ -73,8 +73,8 @@ def put_together(entries: Sequence[Entry], names: Sequence[str]) -> list[tuple[s
         DataError: images lack channels, or files are called after none (all are listed).
     """
     known = {folded(name): name for name in names}
-    groups: dict[tuple[tuple[str, ...], str], dict[str, Entry]] = defaultdict(dict)
-    strange = list[Entry]()
+    groups: dict[tuple[tuple[str, ...], str], dict[str, SourceFile]] = defaultdict(dict)
+    strange = list[SourceFile]()
     for entry in entries:
         channel = entry.stem if folded(entry.stem) in known else channel_of(entry.stem)
         if folded(channel) in known:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sfumato.data.formats.scan import read_volume
-from sfumato.data.formats.volume import Header
+from sfumato.data.formats.volume import VolumeHeader
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
@@ -23,23 +23,23 @@ class Frames(NamedTuple):
     total: int
 
 
-def components(header: Header) -> int:
+def components(header: VolumeHeader) -> int:
     """How many values a voxel has; the red, green and blue of a colour are one."""
     return 1 if len(header.shape) < 4 or are_colours(header) else header.shape[3]
 
 
-def are_colours(header: Header) -> bool:
+def are_colours(header: VolumeHeader) -> bool:
     """Whether the components of a volume are red, green and blue."""
     return header.shape[3:] == (3,) and (header.colours or header.dtype == np.uint8)
 
 
-def are_frames(image: Header, masks: Mapping[str, Header]) -> bool:
+def are_frames(image: VolumeHeader, masks: Mapping[str, VolumeHeader]) -> bool:
     """Whether an image and its masks have as many components, and so a mask for each frame."""
     count = components(image)
     return count > 1 and bool(masks) and all(mask.shape[3:] == (count,) for mask in masks.values())
 
 
-def frames_of(image: str, masks: Mapping[str, Header], component: int | None) -> Frames:
+def frames_of(image: str, masks: Mapping[str, VolumeHeader], component: int | None) -> Frames:
     """The frames on which somebody drew, or the one that a person chose.
 
     Args:
@@ -73,7 +73,7 @@ def _like_classes(image: str, mask: str, count: int) -> DataError:
     )
 
 
-def told(found: Iterable[Frames]) -> list[str]:
+def cine_notes(found: Iterable[Frames]) -> list[str]:
     """What to know of the frames of several volumes."""
     each = list(found)
     drawn = sum(len(frames.drawn) for frames in each)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sfumato.data.formats.colours import TABLE, find_colours
+from sfumato.data.formats.colours import LABELMAP_FILE, find_colours
 from sfumato.data.formats.image import is_image_name, is_in_colours, is_in_red_alone, read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
@@ -22,11 +22,11 @@ def colour_names(cases: Sequence[Case]) -> tuple[dict[int, str], list[str]]:
         if table is None:
             return {}, [*_about_red(masks)]
         if not is_in_colours(masks[0].path):
-            return {}, [f"{TABLE} is not used: the masks are not in colours"]
+            return {}, [f"{LABELMAP_FILE} is not used: the masks are not in colours"]
     except DataError:  # told when the masks are read
         return {}, []
     names = dict(enumerate(table.names))
-    return names, [f"the masks are read by the colours of {TABLE}: {', '.join(map(visible, table.names))}"]
+    return names, [f"the masks are read by the colours of {LABELMAP_FILE}: {', '.join(map(visible, table.names))}"]
 
 
 def _is_picture(mask: Locator) -> bool:
@@ -46,5 +46,5 @@ def _about_red(masks: Sequence[Locator]) -> list[str]:
         read_mask(str(mask))
     return [
         "the masks are in colours of which red alone is used: its numbers are their values; if they are colours, "
-        f"{TABLE} beside them says what each means"
+        f"{LABELMAP_FILE} beside them says what each means"
     ]

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.source.labels import read_labels
-from sfumato.data.source.lookup import Files
-from sfumato.data.source.table import Table, numbered, roles
+from sfumato.data.source.lookup import FileLookup
+from sfumato.data.source.table import SourceTable, numbered_columns, roles
 from sfumato.data.source.words import tokens
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
@@ -33,7 +33,7 @@ _MOST = 50
 """Classes of such a column."""
 
 
-class Plan(NamedTuple):
+class ColumnRoles(NamedTuple):
     """Which columns have which role; empty where none has. `channels`: further files of the image."""
 
     image: str
@@ -52,8 +52,8 @@ class Plan(NamedTuple):
 class Places(NamedTuple):
     """The files that may be images, and all."""
 
-    images: Files
-    every: Files
+    images: FileLookup
+    every: FileLookup
 
     def has(self, text: str) -> bool:
         """Whether a text means a single image."""
@@ -66,7 +66,7 @@ class Places(NamedTuple):
         return tuple(f"{folder}: {counted(number, 'file')}" for folder, number in sorted(folders.items()))
 
 
-def plan_columns(table: Table, known: Mapping[str, str], files: Places) -> tuple[Plan, list[str]]:
+def plan_columns(table: SourceTable, known: Mapping[str, str], files: Places) -> tuple[ColumnRoles, list[str]]:
     """Which column is for what, and what had to be guessed.
 
     Raises:
@@ -96,10 +96,10 @@ def plan_columns(table: Table, known: Mapping[str, str], files: Places) -> tuple
     if chosen["label"] and "label" not in known and (others or guessed or chosen["label"].casefold() in WIDE):
         more = f" (others: {', '.join(others)})" if others else ""
         notes.append(f"the class is taken from the column '{chosen['label']}'{more}: --label-column names another")
-    return Plan(image=image, channels=channels, masks=masks, **chosen), notes
+    return ColumnRoles(image=image, channels=channels, masks=masks, **chosen), notes
 
 
-def _is_called_a_class(table: Table, column: str) -> bool:
+def _is_called_a_class(table: SourceTable, column: str) -> bool:
     """Whether the last word of the name of a column is one for a class, and each row has one of a few."""
     words, values = tokens(column), table.column(column)
     if not words or words[-1].text not in _LAST or not all(values):
@@ -112,7 +112,7 @@ def _is_called_a_class(table: Table, column: str) -> bool:
 
 
 def _image_columns(
-    table: Table, known: Mapping[str, str], possible: Sequence[str], files: Places
+    table: SourceTable, known: Mapping[str, str], possible: Sequence[str], files: Places
 ) -> tuple[str, tuple[str, ...], list[str]]:
     """The column of the image, those of its further channels, and what was guessed.
 
@@ -121,11 +121,11 @@ def _image_columns(
     """
     if "image" in known:
         return possible[0], tuple(possible[1:]), []
-    several = numbered("image", table.header)
+    several = numbered_columns("image", table.header)
     if len(several) > 1 and all(files.has(text) for name in several for text in table.column(name)[:_ASKED] if text):
         return several[0], tuple(several[1:]), [f"channels of each image: {', '.join(several)}"]
     if image := _most(table, possible, files.images):
-        further = numbered("image", [name for name in table.header if name != image])
+        further = numbered_columns("image", [name for name in table.header if name != image])
         return image, tuple(name for name in further if _names_all(table, name, files.images)), []
     others = [name for name in table.header if table.named and name not in possible]
     image = _most(table, others, files.images)
@@ -134,19 +134,19 @@ def _image_columns(
     raise _nobodys_files(table, possible, files)
 
 
-def _names_all(table: Table, column: str, files: Files) -> bool:
+def _names_all(table: SourceTable, column: str, files: FileLookup) -> bool:
     """Whether every cell of a column that is not empty names a file."""
     filled = [text for text in table.column(column) if text]
     return bool(filled) and all(map(files.has, filled))
 
 
-def _names_most(table: Table, column: str, files: Files) -> bool:
+def _names_most(table: SourceTable, column: str, files: FileLookup) -> bool:
     """Whether most cells of a column name a file, or most files are named by it: not all may be there."""
     hits = [text for text in table.column(column) if files.has(text)]
     return 2 * len(hits) > len(table.rows) or 2 * len(set(hits)) > len(files) > 1
 
 
-def _nobodys_files(table: Table, possible: Sequence[str], files: Places) -> DataError:
+def _nobodys_files(table: SourceTable, possible: Sequence[str], files: Places) -> DataError:
     """The error where no column names files, with what was compared."""
     compared = [f"column '{name}': {_some(table.column(name))}" for name in (possible or table.header)]
     there = _some(list(files.images.by_path)) or "none"
@@ -165,26 +165,26 @@ def _some(values: Sequence[str]) -> str:
 
 
 def _mask_columns(
-    table: Table, known: Mapping[str, str], possible: Sequence[str], free: Sequence[str], files: Places
+    table: SourceTable, known: Mapping[str, str], possible: Sequence[str], free: Sequence[str], files: Places
 ) -> tuple[str, ...]:
     """The columns of masks, one for each reader."""
     if "mask" in known:
         return tuple(possible)
-    several = [name for name in numbered("mask", free) if _names_all(table, name, files.every)]
+    several = [name for name in numbered_columns("mask", free) if _names_all(table, name, files.every)]
     if len(several) > 1:
         return tuple(several)
     mask = _most(table, possible, files.every)
     return (mask,) if mask else ()
 
 
-def _most(table: Table, columns: Sequence[str], files: Files) -> str:
+def _most(table: SourceTable, columns: Sequence[str], files: FileLookup) -> str:
     """The column that names most files, be it that several files fit; none if none does."""
     hits = {name: _hits(table.column(name), files) for name in columns}
     best = max(hits, key=lambda name: hits[name], default="")
     return best if best and any(hits[best]) else ""
 
 
-def _hits(texts: Sequence[str], files: Files) -> tuple[int, int]:
+def _hits(texts: Sequence[str], files: FileLookup) -> tuple[int, int]:
     """How many texts mean a single file, and how many of the first ones mean any."""
     return sum(map(files.has, texts)), sum(files.may_have(text) for text in texts[:_ASKED])
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from sfumato.data.formats.grid import GRID_TOLERANCE, codes_of
-from sfumato.data.formats.volume import Axis, Header, count_planes, spacing
+from sfumato.data.formats.volume import Axis, VolumeHeader, count_planes, spacing
 from sfumato.data.source.cine import are_colours, components
 from sfumato.errors import DataError
 
@@ -37,7 +37,7 @@ AXES_OF_PLANES: tuple[Axis, ...] = ("axial", "coronal", "sagittal")
 
 
 def taken(
-    locator: str, image: Header, masks: Mapping[str, Header], said: Component | None, named: int
+    locator: str, image: VolumeHeader, masks: Mapping[str, VolumeHeader], said: Component | None, named: int
 ) -> Sequence[int]:
     """The values of each voxel that are read, a channel each; nothing where there is one, or where all are a colour's.
 
@@ -66,7 +66,7 @@ def taken(
     raise _unclear(locator, image, f"; dataset.json names {named}" if named else "")
 
 
-def _unclear(locator: str, header: Header, more: str) -> DataError:
+def _unclear(locator: str, header: VolumeHeader, more: str) -> DataError:
     count = header.shape[3] if len(header.shape) > 3 else 1
     return DataError(
         f"{locator} has {count} components (shape {' x '.join(map(str, header.shape))}){more}",
@@ -77,7 +77,7 @@ def _unclear(locator: str, header: Header, more: str) -> DataError:
     )
 
 
-def channels_along(image: Header, masks: Iterable[Header], said: Component | None) -> Axis | None:
+def channels_along(image: VolumeHeader, masks: Iterable[VolumeHeader], said: Component | None) -> Axis | None:
     """The axis along which the planes of a volume are channels of one image; None where they are planes.
 
     Args:
@@ -95,7 +95,7 @@ def channels_along(image: Header, masks: Iterable[Header], said: Component | Non
     return axis if all(is_plane_of(mask, image, axis) for mask in drawn) else None
 
 
-def is_plane_of(mask: Header, image: Header, axis: Axis) -> bool:
+def is_plane_of(mask: VolumeHeader, image: VolumeHeader, axis: Axis) -> bool:
     """Whether a mask is a single plane as large as those of a volume along an axis, pixel by pixel."""
     sizes = [
         [1 if other == axis else count_planes(image, other) for other in AXES_OF_PLANES],
@@ -110,7 +110,7 @@ def is_plane_of(mask: Header, image: Header, axis: Axis) -> bool:
     )
 
 
-def told(values: Iterable[int], planes: int) -> list[str]:
+def component_notes(values: Iterable[int], planes: int) -> list[str]:
     """What to know of volumes whose values, or planes, were taken for channels.
 
     Args:

@@ -22,15 +22,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.data.formats.annotations.read import SUFFIXES, Outline, read_annotations
-from sfumato.data.formats.annotations.shapes import Annotations, Drawn
+from sfumato.data.formats.annotations.read import ANNOTATION_SUFFIXES, Outline, read_annotations
+from sfumato.data.formats.annotations.shapes import Annotation, Annotations
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.order import natural
 from sfumato.data.source.found import Found, Hints
-from sfumato.data.source.listing import Entry, is_picture
-from sfumato.data.source.lookup import Files
+from sfumato.data.source.listing import SourceFile, is_picture_file
+from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.named import numbered_names
 from sfumato.errors import DataError, listed
 from sfumato.files import open_file
@@ -73,13 +73,15 @@ BOXES = (rb"<annotation\b", rb"<bndbox>.*?<xmin>")
 class _Of(NamedTuple):
     """What was drawn on an image, and where: the file, its number there and the classes of the file."""
 
-    entry: Entry
+    entry: SourceFile
     number: int
-    drawn: Drawn
+    drawn: Annotation
     labels: tuple[str, ...]
 
 
-def with_outlines(found: Found, images: Sequence[Entry], others: Sequence[Entry], root: Path, hints: Hints) -> Found:
+def with_outlines(
+    found: Found, images: Sequence[SourceFile], others: Sequence[SourceFile], root: Path, hints: Hints
+) -> Found:
     """The cases of images without masks, with the outlines beside them as masks.
 
     Args:
@@ -95,11 +97,11 @@ def with_outlines(found: Found, images: Sequence[Entry], others: Sequence[Entry]
     files = _files(others)
     if not files:
         return found._replace(notes=(*found.notes, *_about_boxes(others)))
-    if UNREAD & files.keys() or not all(is_picture(entry) for entry in images):
+    if UNREAD & files.keys() or not all(is_picture_file(entry) for entry in images):
         raise _unread(files)
     entries = [entry for of_kind in files.values() for entry in of_kind]
     known = {entry: read_annotations(Path(entry.locator)) for entry in entries}
-    owned = _owned(known, Files(images, root))
+    owned = _owned(known, FileLookup(images, root))
     cases, unpaired = _paired(found.cases, owned, hints)
     labels = dict(enumerate(_labels(list(known.values())), start=1))
     numbered = numbered_names([labels], hints, by_name=True)
@@ -116,10 +118,10 @@ def with_outlines(found: Found, images: Sequence[Entry], others: Sequence[Entry]
     )
 
 
-def _files(others: Sequence[Entry]) -> dict[str, list[Entry]]:
+def _files(others: Sequence[SourceFile]) -> dict[str, list[SourceFile]]:
     """The files with contours, by the tool that wrote them; those of an ending are looked at if one of the first is."""
-    found: dict[str, list[Entry]] = {}
-    for ending in SUFFIXES:
+    found: dict[str, list[SourceFile]] = {}
+    for ending in ANNOTATION_SUFFIXES:
         files = [entry for entry in others if entry.name.lower().endswith(ending)]
         if not any(_kind(entry) for entry in files[:_LOOKED_AT]):
             continue
@@ -129,7 +131,7 @@ def _files(others: Sequence[Entry]) -> dict[str, list[Entry]]:
     return found
 
 
-def _about_boxes(others: Sequence[Entry]) -> Iterator[str]:
+def _about_boxes(others: Sequence[SourceFile]) -> Iterator[str]:
     """A note about files of boxes."""
     files = [entry for entry in others if entry.name.lower().endswith(".xml")]
     if any(_has(_beginning(entry), BOXES) for entry in files[:_LOOKED_AT]):
@@ -143,7 +145,7 @@ def _labels(files: Sequence[Annotations]) -> list[str]:
     return sorted({label for one in files for label in one.labels}, key=natural)
 
 
-def _owned(known: Mapping[Entry, Annotations], files: Files) -> dict[str, _Of]:
+def _owned(known: Mapping[SourceFile, Annotations], files: FileLookup) -> dict[str, _Of]:
     """What was drawn on each image, by its locator; that of images that are not there by their names.
 
     Raises:
@@ -166,7 +168,7 @@ def _owned(known: Mapping[Entry, Annotations], files: Files) -> dict[str, _Of]:
     return owned
 
 
-def _image(entry: Entry, drawn: Drawn, files: Files) -> str | None:
+def _image(entry: SourceFile, drawn: Annotation, files: FileLookup) -> str | None:
     """The image that is meant: of a file for each image the one beside it, else by its name."""
     beside = ["/".join((*entry.parts[:-1], drawn.names[0]))] if len(drawn.names) > 1 or drawn.size is None else []
     for name in (*beside, *drawn.names):
@@ -228,7 +230,7 @@ def _size(case: Case, one: _Of) -> tuple[int, int]:
     return height, width
 
 
-def _told(files: Mapping[str, Sequence[Entry]], drawn: Sequence[Drawn]) -> str:
+def _told(files: Mapping[str, Sequence[SourceFile]], drawn: Sequence[Annotation]) -> str:
     """What was read, with counts."""
     where = ", ".join(f"{counted(len(entries), 'file')} of {kind}" for kind, entries in files.items())
     objects = Counter(shape.label for one in drawn for shape in one.shapes)
@@ -241,7 +243,7 @@ def _told(files: Mapping[str, Sequence[Entry]], drawn: Sequence[Drawn]) -> str:
     )
 
 
-def _unread(files: Mapping[str, Sequence[Entry]]) -> DataError:
+def _unread(files: Mapping[str, Sequence[SourceFile]]) -> DataError:
     told = ", ".join(f"{counted(len(entries), 'file')} of {kind}" for kind, entries in files.items())
     names = [entry.where for entries in files.values() for entry in entries]
     return DataError(
@@ -253,14 +255,14 @@ def _unread(files: Mapping[str, Sequence[Entry]]) -> DataError:
     )
 
 
-def _kind(entry: Entry, *, empty: bool = False) -> str | None:
+def _kind(entry: SourceFile, *, empty: bool = False) -> str | None:
     """Which tool's contours a file holds, also where it has none yet, if `empty`."""
     content = _beginning(entry)
     marks = _MARKS | NOTHING_DRAWN if empty else _MARKS
     return next((kind.partition(" (")[0] for kind, needed in marks.items() if _has(content, needed)), None)
 
 
-def _beginning(entry: Entry) -> bytes:
+def _beginning(entry: SourceFile) -> bytes:
     """The first bytes of a file; none of those within archives, and of what cannot be read."""
     target = Locator.parse(entry.locator)
     if target.member:

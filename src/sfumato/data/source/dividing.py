@@ -12,8 +12,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
-from sfumato.data.source.listing import Entry, Parts
-from sfumato.data.source.words import PARTS, SPLITS, read_folder, tokens
+from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.words import PARTS, SPLIT_WORDS, read_folder, tokens
 
 VERSION = re.compile(r"[ _-]?(?:(?<![^\W_])v\d+(?:\.\d+)*|\d+(?:\.\d+)+)(?![^\W_])", re.IGNORECASE)
 """Versions in names: `v2`, `1.0.0`."""
@@ -24,16 +24,16 @@ Rest = tuple[str, ...]
 
 def split_in(folder: str) -> str | None:
     """The split that a word in the name of a folder says, whatever else stands there."""
-    return next((SPLITS[token.text] for token in tokens(folder) if token.text in SPLITS), None)
+    return next((SPLIT_WORDS[token.text] for token in tokens(folder) if token.text in SPLIT_WORDS), None)
 
 
-def splitting(entries: Iterable[Entry]) -> frozenset[Parts]:
+def splitting(entries: Iterable[SourceFile]) -> frozenset[PathParts]:
     """Folders, each with those above it, that are splits by their names and those of the folders beside them."""
-    beside = defaultdict[Parts, set[Parts]](set)
+    beside = defaultdict[PathParts, set[PathParts]](set)
     for place in {entry.parts[:-1] for entry in entries}:
         for depth in range(1, len(place) + 1):
             beside[place[: depth - 1]].add(place[:depth])
-    found = set[Parts]()
+    found = set[PathParts]()
     for above in sorted(beside, key=len):
         said = {folder: split for folder in beside[above] if (split := split_in(folder[-1]))}
         free = {folder: split for folder, split in said.items() if not read_folder(folder[-1]).role}
@@ -45,26 +45,26 @@ def splitting(entries: Iterable[Entry]) -> frozenset[Parts]:
     return frozenset(found)
 
 
-def saying_alone(folders: Iterable[Parts]) -> frozenset[Parts]:
+def saying_alone(folders: Iterable[PathParts]) -> frozenset[PathParts]:
     """Those of some splits beside which no other of the same split differs: `test_benign` has its class.
 
     Parts of a split differ by numbers.
     """
-    words = defaultdict[tuple[Parts, str | None], dict[Parts, Rest]](dict)
+    words = defaultdict[tuple[PathParts, str | None], dict[PathParts, Rest]](dict)
     for folder in folders:
         rest = tuple(text for text in _rest(folder[-1]) if not (text.isdecimal() and _says_part(folder)))
         words[folder[:-1], split_in(folder[-1])][folder] = rest
     return frozenset(folder for rests in words.values() if len(set(rests.values())) == 1 for folder in rests)
 
 
-def _says_part(folder: Parts) -> bool:
+def _says_part(folder: PathParts) -> bool:
     """Whether a word in the name of a folder says that it is a part of a set."""
     return not PARTS.isdisjoint(_rest(folder[-1]))
 
 
-def _alike(splits: Mapping[Parts, str]) -> Iterator[Parts]:
+def _alike(splits: Mapping[PathParts, str]) -> Iterator[PathParts]:
     """Folders whose names differ from others beside them by the word for a split alone."""
-    alike = defaultdict[Rest, set[Parts]](set)
+    alike = defaultdict[Rest, set[PathParts]](set)
     for folder in splits:
         alike[_rest(folder[-1])].add(folder)
     for folders in alike.values():
@@ -74,4 +74,4 @@ def _alike(splits: Mapping[Parts, str]) -> Iterator[Parts]:
 
 def _rest(folder: str) -> Rest:
     """What the name of a folder says beside the split and a version."""
-    return tuple(token.text for token in tokens(VERSION.sub("", folder)) if token.text not in SPLITS)
+    return tuple(token.text for token in tokens(VERSION.sub("", folder)) if token.text not in SPLIT_WORDS)

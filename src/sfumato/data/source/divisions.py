@@ -21,7 +21,7 @@ from sfumato.data.source.words import (
     ORIGINS,
     PARTS,
     PREVIEWS,
-    SPLITS,
+    SPLIT_WORDS,
     VARIANTS,
     read_folder,
     tokens,
@@ -37,7 +37,7 @@ def _words(folder: str) -> frozenset[str]:
 def _says(folder: str, words: frozenset[str]) -> bool:
     """Whether one of some words stands in the name of a folder, and nothing that means something else."""
     said = _words(folder)
-    known = PARTS | ORIGINS | VARIANTS | PREVIEWS | BESIDE_SPLITS | SPLITS.keys() | FILLERS | IMAGES
+    known = PARTS | ORIGINS | VARIANTS | PREVIEWS | BESIDE_SPLITS | SPLIT_WORDS.keys() | FILLERS | IMAGES
     return bool(said & words) and said <= known
 
 
@@ -56,7 +56,7 @@ def is_division(folder: str) -> bool:
     return _says(folder, PARTS | ORIGINS | VARIANTS | PREVIEWS)
 
 
-def holds_images(folder: str) -> bool:
+def is_image_folder(folder: str) -> bool:
     """Whether a folder says that of images, and nothing else: `preprocessed_images`, whatever lies beside it."""
     return is_division(folder) and read_folder(folder).role == "image"
 

@@ -7,11 +7,11 @@ from typing import NamedTuple
 from sfumato.data.manifest import Case
 from sfumato.data.source.axes import Axes
 from sfumato.data.source.layers import Layers
-from sfumato.data.source.stored import Stored
+from sfumato.data.source.stored import StoredArray
 from sfumato.errors import DataError
 
 
-class Drawn(NamedTuple):
+class MaskArray(NamedTuple):
     """An array of masks that lies on one of images.
 
     Attributes:
@@ -20,7 +20,7 @@ class Drawn(NamedTuple):
         layers: what its channels are, where it has several.
     """
 
-    stored: Stored
+    stored: StoredArray
     axes: Axes
     layers: Layers | None = None
 
@@ -31,7 +31,7 @@ class Drawn(NamedTuple):
         return (self.stored.locator(self.axes.members(row, plane)[0]),)
 
 
-def mask_axes(images: Stored, axes: Axes, masks: Stored) -> Axes:
+def mask_axes(images: StoredArray, axes: Axes, masks: StoredArray) -> Axes:
     """The axes of masks, which must lie on those of their images; an axis of one channel is fine.
 
     Raises:
@@ -50,7 +50,7 @@ def mask_axes(images: Stored, axes: Axes, masks: Stored) -> Axes:
     )
 
 
-def planes(case: Case, row: int, images: tuple[Stored, Axes], masks: Sequence[Drawn]) -> list[Case]:
+def planes(case: Case, row: int, images: tuple[StoredArray, Axes], masks: Sequence[MaskArray]) -> list[Case]:
     """A case for an image, or one for each plane of a volume; each array of masks is that of a reader."""
     array, axes = images
     cuts: Sequence[int | None] = [None] if axes.planes is None else range(axes.planes)

@@ -21,13 +21,13 @@ import numpy as np
 from jaxtyping import Bool, Shaped
 
 from sfumato.data.formats.image import read_image, read_mask
-from sfumato.data.formats.joined import shown
+from sfumato.data.formats.joined import object_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.overlap import MASKS
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.undecided import Masks, flags_for
+from sfumato.data.source.undecided import MaskFiles, flags_for
 from sfumato.data.source.ways import way, way_of, with_reader
 from sfumato.data.source.words import READERS, tokens
 from sfumato.errors import DataError
@@ -70,12 +70,12 @@ class _Seen(NamedTuple):
 class Chosen(NamedTuple):
     """The masks of the kind that is used, the others, and a sentence."""
 
-    masks: Masks
+    masks: MaskFiles
     unused: tuple[Owned, ...]
     notes: tuple[str, ...]
 
 
-def without_encodings(owned: Masks) -> Chosen:
+def without_encodings(owned: MaskFiles) -> Chosen:
     """The masks without further encodings of them."""
     forms = _forms(owned)
     seen = _seen(owned, forms) if 1 < len(forms) <= MASKS else {}
@@ -97,7 +97,7 @@ def _words(folder: str, rest: str) -> _Form:
                  if token.number is None and token.text not in READERS)  # fmt: skip
 
 
-def _forms(owned: Masks) -> list[_Form]:
+def _forms(owned: MaskFiles) -> list[_Form]:
     """The kinds of files, where each image has all of them."""
     forms = list(dict.fromkeys(_form(mask) for masks in owned.values() for mask in masks))
     if len(forms) > MASKS:
@@ -106,7 +106,7 @@ def _forms(owned: Masks) -> list[_Form]:
     return forms if whole else []
 
 
-def _seen(owned: Masks, forms: Sequence[_Form]) -> Mapping[_Form, list[_Seen]]:
+def _seen(owned: MaskFiles, forms: Sequence[_Form]) -> Mapping[_Form, list[_Seen]]:
     """What the files of a few images show, by their kind; nothing where kinds do not show the same in other values."""
     seen = defaultdict[_Form, list[_Seen]](list)
     images = list(owned.values())
@@ -140,7 +140,7 @@ def _look(locator: str) -> _Seen | None:
     values = frozenset(np.unique(raw).tolist()) - {0}
     drawn = raw != 0
     smooth = _differ(raw, drawn) >= SMOOTH
-    return _Seen((drawn, shown(locator, raw)), values, "greys" if smooth else "")
+    return _Seen((drawn, object_mask(locator, raw)), values, "greys" if smooth else "")
 
 
 def _is_volume(target: Locator) -> bool:
@@ -194,7 +194,7 @@ def _why_not(found: Sequence[_Seen]) -> str:
     return next((one.why_not for one in found if one.why_not), "")
 
 
-def _told(owned: Masks, forms: Sequence[_Form], seen: Mapping[_Form, list[_Seen]]) -> str:
+def _told(owned: MaskFiles, forms: Sequence[_Form], seen: Mapping[_Form, list[_Seen]]) -> str:
     """The kinds of files with what they hold, the first of which is used, and how another is chosen."""
     said = list[str]()
     for form in forms:
@@ -212,13 +212,13 @@ def _told_values(values: Sequence[int]) -> str:
     return f"{'value' if len(values) == 1 else 'values'} {shown}"
 
 
-def _ways(owned: Masks, forms: Sequence[_Form]) -> str:
+def _ways(owned: MaskFiles, forms: Sequence[_Form]) -> str:
     """The patterns that choose files of these kinds."""
     ways = [_way(owned, form) for form in forms]
     return "; ".join(ways) if all(ways) else flags_for(mask for masks in owned.values() for mask in masks)
 
 
-def _way(owned: Masks, form: _Form) -> str:
+def _way(owned: MaskFiles, form: _Form) -> str:
     """The patterns of a kind of files; empty where nothing says them."""
     image, masks = next(iter(owned.items()))
     of_form = [mask for mask in masks if _form(mask) == form]

@@ -22,8 +22,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from sfumato.data.formats.image import SUFFIXES, is_image_name
-from sfumato.data.formats.joined import parts_of, told
+from sfumato.data.formats.image import IMAGE_SUFFIXES, is_image_name
+from sfumato.data.formats.joined import mask_parts, mask_words
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case, read_manifest, refuse_hidden
@@ -40,13 +40,13 @@ from sfumato.data.source.layout import Arranged, arrange
 from sfumato.data.source.listing import (
     ARRAYS,
     TABLES,
-    Entry,
     Listing,
+    SourceFile,
     divided,
     files_below,
     in_order,
     is_array,
-    is_picture,
+    is_picture_file,
     is_scan,
     left_out,
 )
@@ -58,13 +58,13 @@ from sfumato.data.source.patients import with_patients
 from sfumato.data.source.pictured import are_previews, refuse_pictured, told_previews
 from sfumato.data.source.rowwise import with_rows
 from sfumato.data.source.shares import with_shares
-from sfumato.data.source.table import Table, says_more
+from sfumato.data.source.table import SourceTable, says_more
 from sfumato.data.source.tabulated import NOTHING_JOINED, tabulate_splits
 from sfumato.data.source.texts import about_texts
 from sfumato.data.source.twins import without_twins
 from sfumato.data.source.unread import MATLAB, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
-from sfumato.data.source.volumes import cut, find_in_volumes
+from sfumato.data.source.volumes import cut_volumes, find_in_volumes
 from sfumato.data.source.which_table import find_tables, names_all_files, read_for, tables_above
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import is_pattern, what_is
@@ -79,7 +79,7 @@ _SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "fill_outl
 _WHOLE = ":"
 """What a locator says of an array that is one mask."""
 
-_KINDS = {"images": is_picture, "volumes": is_scan, "arrays": is_array}
+_KINDS = {"images": is_picture_file, "volumes": is_scan, "arrays": is_array}
 """What the files of a folder may be; the kind that most are of decides, the first where two are equal."""
 
 
@@ -152,10 +152,11 @@ def _refuse_nothing(path: Path) -> None:
 def _refuse_unused_masks(masks: Path, found: Found) -> None:
     """Masks that a person named, where a table names others, must not be passed over."""
     home, named = masks.resolve(), [mask for case in found.cases for mask in case.masks]
-    files = {Locator.parse(part.locator).path for mask in named for part in parts_of(mask)}
+    files = {Locator.parse(part.locator).path for mask in named for part in mask_parts(mask)}
     if files and not any(Path(os.path.realpath(file)).is_relative_to(home) for file in files):
         raise UsageError(
-            f"--masks {masks}: no image has its mask there: the {found.form} names others, such as {told(named[0])}",
+            f"--masks {masks}: no image has its mask there: the {found.form} names others, "
+            f"such as {mask_words(named[0])}",
             expected="the masks of these images",
             remedy="leave --masks out, or name the images alone as the source, without the table",
         )
@@ -203,7 +204,7 @@ def _of_python(given: object, name: str) -> Found:
     return conclude(cases, [], form="Python")
 
 
-def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
+def _from_file(path: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
     ending = path.suffix.lower()
     if hints.table is not None:
         raise DataError(
@@ -218,7 +219,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
         return find_in_bundle(path, hints)
     if ending in TABLES:
         return _of_table(path, masks, hints)
-    entry = Entry(str(path.absolute()), (path.name,))
+    entry = SourceFile(str(path.absolute()), (path.name,))
     if is_idx(entry) and masks is None:
         return find_idx_file(path)
     if is_image_name(path.name):
@@ -232,7 +233,7 @@ def _from_file(path: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found
     )
 
 
-def _from_folder(source: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
+def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
     if masks is None and hints.table is None:
         if _is_manifest(source / "manifest.csv"):
             cases = read_manifest(source / "manifest.csv")
@@ -275,11 +276,11 @@ def _without_table(
     source: Path,
     listing: Listing,
     kind: str,
-    files: Sequence[Entry],
-    others: list[Entry],
-    masks: Sequence[Entry] | None,
+    files: Sequence[SourceFile],
+    others: list[SourceFile],
+    masks: Sequence[SourceFile] | None,
     hints: Hints,
-) -> tuple[Found, list[Entry]]:
+) -> tuple[Found, list[SourceFile]]:
     """What the files of a folder are by themselves, and the files that were not used."""
     found = _of_kind(kind, files, masks, hints)
     if not found.has_masks and not hints.images_only:
@@ -290,8 +291,8 @@ def _without_table(
 
 
 def _with_what_is_beside(
-    found: Found, files: Sequence[Entry], others: Sequence[Entry], source: Path, hints: Hints
-) -> tuple[Found, list[Entry]]:
+    found: Found, files: Sequence[SourceFile], others: Sequence[SourceFile], source: Path, hints: Hints
+) -> tuple[Found, list[SourceFile]]:
     """Images without masks with the outlines beside them, and the files that are none of these.
 
     Raises:
@@ -329,7 +330,7 @@ def _refuse_table_alone(source: Path, listing: Listing, hints: Hints) -> None:
 def _masks_in(masks: Path) -> Listing:
     """The masks in a folder of their own, or a single one."""
     if masks.is_file():
-        return Listing([Entry(str(masks.absolute()), (masks.name,))], 0)
+        return Listing([SourceFile(str(masks.absolute()), (masks.name,))], 0)
     listing = files_below(masks)
     found = [entry for entry in listing.entries if any(test(entry) for test in _KINDS.values())]
     if not found:
@@ -337,7 +338,7 @@ def _masks_in(masks: Path) -> Listing:
     return listing._replace(entries=found)
 
 
-def _real(entry: Entry) -> tuple[str, str]:
+def _real(entry: SourceFile) -> tuple[str, str]:
     """A file by the folder in which it lies in truth, whatever links lead there."""
     folder, _, name = entry.locator.rpartition(os.sep)
     return _real_folder(folder), name
@@ -353,7 +354,9 @@ def _real_folder(folder: str) -> str:
     return os.path.realpath(folder)
 
 
-def _main_kind(source: Path, listing: Listing, hints: Hints) -> tuple[str, list[Entry], list[Entry], tuple[str, ...]]:
+def _main_kind(
+    source: Path, listing: Listing, hints: Hints
+) -> tuple[str, list[SourceFile], list[SourceFile], tuple[str, ...]]:
     """What most files of a folder are, these files, all others that are not told yet, and a note on those that are.
 
     Files that fit a person's pattern decide; pictures beside volumes are previews of these.
@@ -368,7 +371,7 @@ def _main_kind(source: Path, listing: Listing, hints: Hints) -> tuple[str, list[
         kind = max(meant, key=lambda kind: meant[kind])
     elif kind == "images" and are_previews(sorted_out["images"][0], sorted_out["volumes"][0]):
         previews = sorted_out["images"][0]
-        others = [entry for entry in sorted_out["volumes"][1] if not is_picture(entry)]
+        others = [entry for entry in sorted_out["volumes"][1] if not is_picture_file(entry)]
         return "volumes", sorted_out["volumes"][0], others, (told_previews(previews),)
     files, others = sorted_out[kind]
     if not files:
@@ -376,7 +379,7 @@ def _main_kind(source: Path, listing: Listing, hints: Hints) -> tuple[str, list[
     return kind, files, others, ()
 
 
-def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
+def _no_images(source: Path, others: Sequence[SourceFile]) -> DataError:
     """The error about a folder without images, with the endings of what it holds instead."""
     endings = Counter("".join(Path(entry.name).suffixes[-2:]).lower() for entry in others if Path(entry.name).suffix)
     held = ", ".join(f"{count} {ending}" for ending, count in endings.most_common(5))
@@ -385,14 +388,16 @@ def _no_images(source: Path, others: Sequence[Entry]) -> DataError:
     held += f" ({inside})" if inside else ""
     return DataError(
         f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
-        expected=f"files ending in {', '.join(sorted(SUFFIXES))}, volumes, or NPZ files",
+        expected=f"files ending in {', '.join(sorted(IMAGE_SUFFIXES))}, volumes, or NPZ files",
         remedy="write them as one of these, such as PNG or NPZ (image and mask in each)" if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
     )  # fmt: skip
 
 
-def _with_arrays_as_masks(files: list[Entry], others: list[Entry]) -> tuple[list[Entry], list[Entry]]:
+def _with_arrays_as_masks(
+    files: list[SourceFile], others: list[SourceFile]
+) -> tuple[list[SourceFile], list[SourceFile]]:
     """The pictures of a folder with the NPY files that folders or names call masks, where no picture is called so."""
     drawn, rest = divided(others, lambda entry: entry.name.lower().endswith(".npy") and is_called_a_mask(entry))
     if not drawn or any(map(is_called_a_mask, files)):
@@ -400,13 +405,13 @@ def _with_arrays_as_masks(files: list[Entry], others: list[Entry]) -> tuple[list
     return in_order([*files, *map(_whole, drawn)]), rest
 
 
-def _whole(mask: Entry) -> Entry:
+def _whole(mask: SourceFile) -> SourceFile:
     """A mask beside a picture; an NPY file is the whole of it."""
     is_npy = mask.name.lower().endswith(".npy")
     return mask._replace(locator=str(Locator(Path(mask.locator), _WHOLE))) if is_npy else mask
 
 
-def _of_kind(kind: str, files: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
+def _of_kind(kind: str, files: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
     if kind == "volumes":
         return find_in_volumes(files, masks, hints)
     if kind == "arrays":
@@ -422,11 +427,11 @@ def _by_tables(
     tables: Mapping[Path, str],
     root: Path,
     listing: Listing,
-    masks: Sequence[Entry] | None,
+    masks: Sequence[SourceFile] | None,
     hints: Hints,
     *,
     follow: bool,
-    joined: Mapping[Path, Table] = NOTHING_JOINED,
+    joined: Mapping[Path, SourceTable] = NOTHING_JOINED,
 ) -> Found:
     """The images or volumes that tables describe; nothing else is looked into.
 
@@ -444,7 +449,7 @@ def _by_tables(
     paths = {str(table.absolute()) for table in tables}
     others = [entry for entry in others if entry.locator not in paths]
     if read.kind == "volumes":
-        found = cut(read.arranged, hints, form="table", headers=read.headers)
+        found = cut_volumes(read.arranged, hints, form="table", headers=read.headers)
     elif read.kind == "arrays":
         found = expand(read.arranged, hints)._replace(form="table")
     else:
@@ -455,7 +460,7 @@ def _by_tables(
     return found._replace(notes=notes, outside=read.outside, patients_by=column)
 
 
-def _of_table(table: Path, masks: Sequence[Entry] | None, hints: Hints) -> Found:
+def _of_table(table: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
     """A table that a person named, with the files beside it - or without them, where all its paths lead to files."""
     alone = Listing([], 0)
     if masks is not None or names_all_files(table, hints):

@@ -6,14 +6,14 @@ Sequences of one examination have grids of their own (T2 of 0.5 mm, ADC of 2 mm)
 from collections.abc import Mapping
 from pathlib import Path
 
-from sfumato.data.formats.grid import differences
+from sfumato.data.formats.grid import grid_differences
 from sfumato.data.formats.laid import Laid, find_laid
-from sfumato.data.formats.volume import Header, grid_of
+from sfumato.data.formats.volume import VolumeHeader, grid_of
 from sfumato.data.source.patterns import common_start
 from sfumato.errors import DataError
 
 
-def check_channels(channels: Mapping[str, Header], masks: Mapping[str, Header]) -> None:
+def check_channels(channels: Mapping[str, VolumeHeader], masks: Mapping[str, VolumeHeader]) -> None:
     """Refuse channels on different grids, with the patterns of that one on which the masks lie.
 
     Args:
@@ -25,7 +25,7 @@ def check_channels(channels: Mapping[str, Header], masks: Mapping[str, Header]) 
     """
     first, *others = channels
     for channel in others:
-        if found := differences(grid_of(channels[channel]), grid_of(channels[first])):
+        if found := grid_differences(grid_of(channels[channel]), grid_of(channels[first])):
             raise DataError(
                 f"{channel} and {first} are channels of one image, and lie on different grids: {'; '.join(found)}",
                 expected="channels on one grid: as many voxels, at the same places",
@@ -34,7 +34,7 @@ def check_channels(channels: Mapping[str, Header], masks: Mapping[str, Header]) 
             )
 
 
-def _remedy(channels: Mapping[str, Header], masks: Mapping[str, Header]) -> str:
+def _remedy(channels: Mapping[str, VolumeHeader], masks: Mapping[str, VolumeHeader]) -> str:
     """What to type for the image of one sequence, if masks lie on one."""
     drawn_on = [
         channel

@@ -9,7 +9,7 @@ from pathlib import Path
 from sfumato.data.formats.archive import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found
-from sfumato.data.source.owners import TAGS, patients_by_tag
+from sfumato.data.source.owners import OWNER_TAGS, patients_by_tag
 from sfumato.data.source.persons import Name, parent_of, spelling, without_classes
 from sfumato.errors import DataError, listed
 
@@ -30,9 +30,9 @@ def grouped_by(found: Found, source: Path | None, wanted: str) -> Found:
     elif wanted == NOBODY:
         return _each_alone(found)
     elif wanted == PARENT and source is not None:
-        names = [name_of(case, source) for case in found.cases]
+        names = [case_name(case, source) for case in found.cases]
         groups = [parent_of(name) or None for name in without_classes(names, [case.label for case in found.cases])]
-    elif wanted in TAGS:
+    elif wanted in OWNER_TAGS:
         groups = patients_by_tag(found.cases, wanted)
     else:
         groups = _matched(wanted, found.cases, columns)
@@ -74,13 +74,14 @@ def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> 
         named = ", ".join(sorted(columns)) or "(none)"
         raise DataError(
             f"--group-by '{expression}' is no column, and no regular expression with one group",
-            expected=f"a column ({named}), an expression such as '(.*)_slice', {PARENT}, {', '.join(TAGS)} or {NOBODY}",
+            expected=f"a column ({named}), an expression such as '(.*)_slice', {PARENT}, {', '.join(OWNER_TAGS)} "
+            f"or {NOBODY}",
             code="DATA-054",
         )
     return [found[1] if (found := pattern.search(case.id)) else None for case in cases]
 
 
-def name_of(case: Case, source: Path) -> Name:
+def case_name(case: Case, source: Path) -> Name:
     """The path of a case below the source; of what lies elsewhere, the last folders."""
     target = Locator.parse(case.image)
     if target.path.suffix.lower() == ".zip":

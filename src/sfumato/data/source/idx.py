@@ -7,8 +7,8 @@ from pathlib import Path
 from sfumato.data.formats.archive import Locator, idx_header, read_array
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found, conclude
-from sfumato.data.source.listing import Entry
-from sfumato.data.source.stacks import class_names
+from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.stacks import image_classes
 from sfumato.errors import DataError, listed
 
 _NAME = re.compile(
@@ -17,7 +17,7 @@ _NAME = re.compile(
 _SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "validation"}
 
 
-def is_idx(entry: Entry) -> bool:
+def is_idx(entry: SourceFile) -> bool:
     """Whether a file is named like one of an IDX pair."""
     return _NAME.fullmatch(entry.name) is not None
 
@@ -30,7 +30,7 @@ def find_idx_file(path: Path) -> Found:
     """
     wanted = _NAME.fullmatch(path.name)
     beside = [
-        Entry(str(other.absolute()), (other.name,))
+        SourceFile(str(other.absolute()), (other.name,))
         for other in sorted(path.parent.iterdir())
         if wanted and (named := _NAME.fullmatch(other.name)) and named["prefix"] == wanted["prefix"]
         if other == path or named["kind"].lower() == "labels"
@@ -38,7 +38,7 @@ def find_idx_file(path: Path) -> Found:
     return find_idx(beside)
 
 
-def find_idx(entries: Sequence[Entry]) -> Found:
+def find_idx(entries: Sequence[SourceFile]) -> Found:
     """The images of the IDX files among entries, with their labels.
 
     Raises:
@@ -70,7 +70,7 @@ def _pair(prefix: str, images: Path, labels: Path | None) -> list[Case]:
     shape = idx_header(images).shape
     if len(shape) != 3:
         raise DataError(f"{images} has the shape {shape}", expected="(count, height, width)", code="DATA-018")
-    names = class_names(str(labels), read_array(labels), shape[0]) if labels else [None] * shape[0]
+    names = image_classes(str(labels), read_array(labels), shape[0]) if labels else [None] * shape[0]
     digits = len(str(shape[0] - 1))
     return [
         Case(

@@ -9,20 +9,20 @@ from sfumato.data.order import natural
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.words import (
     ABBREVIATED,
+    ALPHANUMERIC,
     BESIDE,
-    CHUNK,
     FILLERS,
     IMAGES,
     MASKS,
     READERS,
     SECONDARY,
-    SPLITS,
+    SPLIT_WORDS,
     VIEWS,
     Token,
     tokens,
 )
 
-SILENT = MASKS | READERS | VIEWS | BESIDE | SPLITS.keys() | IMAGES
+SILENT = MASKS | READERS | VIEWS | BESIDE | SPLIT_WORDS.keys() | IMAGES
 
 
 class _Kind(NamedTuple):
@@ -51,7 +51,7 @@ class _Kind(NamedTuple):
 
 def order_of(mask: Owned) -> tuple[object, ...]:
     """Readers and parts by their numbers, those without first."""
-    number = kind_of(mask).number
+    number = mask_kind(mask).number
     return (-1 if number is None else number, natural(mask.entry.where))
 
 
@@ -82,7 +82,7 @@ def _abbreviates(words: Sequence[Token], place: int) -> bool:
     return words[place].text in ABBREVIATED and place + 1 < len(words) and words[place + 1].number is not None
 
 
-def kind_of(mask: Owned) -> _Kind:
+def mask_kind(mask: Owned) -> _Kind:
     """What the path of a mask says beyond that of its image."""
     return _kind(mask.folder, mask.rest)
 
@@ -101,13 +101,13 @@ def _words(text: str) -> str:
 
 def _means_something(text: str, token: Token) -> bool:
     """Whether a token is a word of its own, with a number behind it at most, and no word for masks."""
-    chunk = next(found[0] for found in CHUNK.finditer(text) if found.start() <= token.start < found.end())
+    chunk = next(found[0] for found in ALPHANUMERIC.finditer(text) if found.start() <= token.start < found.end())
     return token.text not in SILENT and token.number is None and re.search(r"\d.*[^\W\d]|\d{3}", chunk) is None
 
 
 def name_by(mask: Owned, by: str) -> str:
     """What a mask is called after by its folder, its suffix or, for any other word, whichever says something."""
-    kind = kind_of(mask)
+    kind = mask_kind(mask)
     if by == "folder":
         return kind.folder or mask.folder
     return kind.suffix or mask.rest.strip(" _-.") if by == "suffix" else kind.name

@@ -7,14 +7,14 @@ and their masks lie in it together, it says something of the cases, and nothing 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.words import composed, says_mask, tokens, without_mask_words
 
 LABELLED = frozenset(["labeled", "labelled", "annotated"])
 UNLABELLED = frozenset(["unlabeled", "unlabelled", "unannotated"])
 
 
-def about_cases(entries: Sequence[Entry], *, anywhere: bool = False) -> frozenset[Parts]:
+def about_cases(entries: Sequence[SourceFile], *, anywhere: bool = False) -> frozenset[PathParts]:
     """The folders, each with those above it, that say whether cases are labelled.
 
     Args:
@@ -32,13 +32,13 @@ def about_cases(entries: Sequence[Entry], *, anywhere: bool = False) -> frozense
     return frozenset(holding | without)
 
 
-def _says(folder: Parts, words: frozenset[str]) -> bool:
+def _says(folder: PathParts, words: frozenset[str]) -> bool:
     return any(token.text in words for token in tokens(folder[-1]))
 
 
-def _holds_both(folder: Parts, entries: Sequence[Entry], anywhere: bool) -> bool:
+def _holds_both(folder: PathParts, entries: Sequence[SourceFile], anywhere: bool) -> bool:
     """Whether a file below a folder is called a mask of another that lies in the same place."""
-    stems: dict[Parts, set[str]] = defaultdict(set)
+    stems: dict[PathParts, set[str]] = defaultdict(set)
     for entry in entries:
         if entry.parts[: len(folder)] == folder:
             stems[entry.parts[:-1]].add(composed(entry.stem))

@@ -33,7 +33,7 @@ LIST = re.compile(r"\[.*\]|\(.*\)|\{.*\}")
 LIST_OF_ONE = re.compile(r"[\[({]\s*(['\"]?)([^,;|'\"\[\](){}]+)\1\s*,?\s*[\])}]")
 
 
-class Labels(NamedTuple):
+class ClassColumn(NamedTuple):
     """One class per row (None where there is none), what was done to the values, and whether rows are to go."""
 
     names: list[str | None]
@@ -41,7 +41,9 @@ class Labels(NamedTuple):
     dropped: bool = False
 
 
-def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequence[int], *, drop_empty: bool) -> Labels:
+def read_labels(
+    path: Path, column: str, values: Sequence[str], numbers: Sequence[int], *, drop_empty: bool
+) -> ClassColumn:
     """Classes from the values of a column.
 
     Args:
@@ -57,7 +59,7 @@ def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequenc
     values = _out_of_lists(values)
     empty = [value.lower() in EMPTY for value in values]
     if all(empty):
-        return Labels([None] * len(values), [f"the column '{column}' is empty: no classes"] if values else [])
+        return ClassColumn([None] * len(values), [f"the column '{column}' is empty: no classes"] if values else [])
     unsure = _unsure(values, empty)
     if any(unsure):
         return _without_unsure(path, column, values, numbers, unsure, drop_empty=drop_empty)
@@ -82,7 +84,7 @@ def read_labels(path: Path, column: str, values: Sequence[str], numbers: Sequenc
             )
         notes.append(f"rows without a class in the column '{column}', left out: {sum(empty)}")
     names = [None if none else mapping[value] for value, none in zip(values, empty, strict=True)]
-    return Labels(names, notes, dropped=any(empty))
+    return ClassColumn(names, notes, dropped=any(empty))
 
 
 def _out_of_lists(values: Sequence[str]) -> Sequence[str]:
@@ -104,7 +106,7 @@ def _unsure(values: Sequence[str], empty: Sequence[bool]) -> list[bool]:
 
 def _without_unsure(
     path: Path, column: str, values: Sequence[str], numbers: Sequence[int], unsure: Sequence[bool], *, drop_empty: bool
-) -> Labels:
+) -> ClassColumn:
     """Classes where -1 is none: CheXpert and MIMIC-CXR write it where a report leaves a finding open.
 
     Raises:
@@ -133,10 +135,10 @@ def _without_unsure(
     found = read_labels(path, column, [values[place] for place in left], [numbers[place] for place in left],
                         drop_empty=drop_empty)  # fmt: skip
     names = iter(found.names)
-    return Labels([None if open_ else next(names) for open_ in unsure], [told, *found.notes], dropped=True)
+    return ClassColumn([None if open_ else next(names) for open_ in unsure], [told, *found.notes], dropped=True)
 
 
-def one_hot_columns(columns: Mapping[str, Sequence[str]], *, told: Sequence[str] = ()) -> Labels | None:
+def one_hot_columns(columns: Mapping[str, Sequence[str]], *, told: Sequence[str] = ()) -> ClassColumn | None:
     """Classes from columns of 0 and 1: the largest set of which each row has a single 1.
 
     Two columns alone are classes where their names say so or a person does: `left` and `right` exclude each other too.
@@ -157,17 +159,17 @@ def one_hot_columns(columns: Mapping[str, Sequence[str]], *, told: Sequence[str]
     largest, *others = found
     if others and len(others[0]) == len(largest):
         either = " or ".join(", ".join(names) for names in (largest, others[0]))
-        return Labels([None] * rows_in_all, [f"the classes may be the columns {either}: no classes; {CHOOSE}"])
+        return ClassColumn([None] * rows_in_all, [f"the classes may be the columns {either}: no classes; {CHOOSE}"])
     if len(largest) == 2 and not told and not _PAIRS & {frozenset(map(str.casefold, largest))}:
         shown = " and ".join(f"'{name}'" for name in largest)
         choose = f"if they are the classes, --label-column '{','.join(largest)}'"
-        return Labels(
+        return ClassColumn(
             [None] * rows_in_all, [f"the columns {shown} exclude each other; no classes were made of them: {choose}"]
         )
     names: list[str | None] = [next(name for name in largest if ones[name] >> row & 1) for row in range(rows_in_all)]
     rest = [name for name, rows in bits.items() if rows is not None and name not in largest]
     left = f"; not taken: {', '.join(rest)}" if rest else ""
-    return Labels(names, [f"the class is the column that has a 1: {', '.join(largest)}{left}"])
+    return ClassColumn(names, [f"the class is the column that has a 1: {', '.join(largest)}{left}"])
 
 
 def _ones(values: Sequence[str]) -> int | None:

@@ -14,13 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from sfumato.data.formats.archive import Array, read_array
-from sfumato.data.formats.joined import LARGEST_CLASS, Part, joined
+from sfumato.data.formats.joined import LARGEST_CLASS, MaskPart, joined_name
 from sfumato.data.source.axes import Axes
 from sfumato.data.source.found import Hints
-from sfumato.data.source.stored import Stored
+from sfumato.data.source.stored import StoredArray
 from sfumato.errors import DataError
 
-SAMPLE = 8
+CASES_TRIED = 8
 """Cases that are looked at."""
 
 _FLAGS = (
@@ -42,15 +42,15 @@ class Layers(NamedTuple):
     channels: tuple[int, ...]
     note: str
 
-    def masks(self, stored: Stored, axes: Axes, row: int, plane: int | None) -> tuple[str, ...]:
+    def masks(self, stored: StoredArray, axes: Axes, row: int, plane: int | None) -> tuple[str, ...]:
         """The names of the masks of an image, or of a plane of a volume: one for each reader."""
         names = [stored.locator(_member(axes, row, plane, channel)) for channel in self.channels]
         if self.kind == "grey":
             return (names[0],)
         if self.kind == "readers":
-            return tuple(joined([Part("1", name)]) for name in names)
+            return tuple(joined_name([MaskPart("1", name)]) for name in names)
         values = range(1, len(names) + 1) if self.kind == "classes" else [1] * len(names)
-        return (joined([Part(str(value), name) for value, name in zip(values, names, strict=True)]),)
+        return (joined_name([MaskPart(str(value), name) for value, name in zip(values, names, strict=True)]),)
 
 
 def layered(images: Axes, masks: tuple[int, ...]) -> Axes | None:
@@ -69,7 +69,7 @@ def layered(images: Axes, masks: tuple[int, ...]) -> Axes | None:
     return None
 
 
-def layers_of(masks: Sequence[tuple[Stored, Axes]], hints: Hints) -> Layers:
+def layers_of(masks: Sequence[tuple[StoredArray, Axes]], hints: Hints) -> Layers:
     """What the channels of masks are, by a few of them and by what a person says.
 
     Args:
@@ -125,7 +125,7 @@ def _member(axes: Axes, row: int, plane: int | None, channel: int) -> str:
     return "/".join(order)
 
 
-def _samples(masks: Sequence[tuple[Stored, Axes]]) -> list[Array]:
+def _samples(masks: Sequence[tuple[StoredArray, Axes]]) -> list[Array]:
     """A few cases, their channels last."""
     every = [(stored, axes, row) for stored, axes in masks for row in _some(axes.cases)]
     chosen = [every[place] for place in _some(len(every))]
@@ -134,10 +134,10 @@ def _samples(masks: Sequence[tuple[Stored, Axes]]) -> list[Array]:
 
 def _some(count: int) -> list[int]:
     """A few places, spread evenly."""
-    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, SAMPLE))})
+    return sorted({round(place) for place in np.linspace(0, count - 1, min(count, CASES_TRIED))})
 
 
-def _case(stored: Stored, axes: Axes, row: int) -> Array:
+def _case(stored: StoredArray, axes: Axes, row: int) -> Array:
     values = read_array(stored.path, stored.key)
     case = np.asarray(values[row] if axes.counted else values)
     return np.moveaxis(case, 0, -1) if axes.first else case
@@ -147,7 +147,7 @@ def _are_whole(sample: Array) -> bool:
     return bool((sample >= 0).all() and (sample == np.rint(sample)).all()) if sample.dtype.kind != "b" else True
 
 
-def _background(where: Stored, samples: Sequence[Array], shown: Sequence[Array]) -> int | None:
+def _background(where: StoredArray, samples: Sequence[Array], shown: Sequence[Array]) -> int | None:
     """The first or last channel, where it has one value, and shows just what no other does; the larger of two.
 
     Raises:

@@ -32,12 +32,12 @@ from sfumato.data.source.byhand import as_meant, by_patterns, is_called_a_mask
 from sfumato.data.source.channels import channel_names, put_together
 from sfumato.data.source.dividing import VERSION, saying_alone, split_in, splitting
 from sfumato.data.source.found import NOTHING_SAID, Found, Hints, conclude
-from sfumato.data.source.kinds import kind_of
+from sfumato.data.source.kinds import mask_kind
 from sfumato.data.source.labelled import about_cases
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.making import make_cases
 from sfumato.data.source.paired import way_of_paired
-from sfumato.data.source.pairing import Index, Matched, Parted, match
+from sfumato.data.source.pairing import ImageIndex, Matched, Parted, match
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.pooled import without_pools
@@ -48,7 +48,7 @@ from sfumato.data.source.trees import refuse_trees
 from sfumato.data.source.unlabelled import without_encrypted, without_unlabelled
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
 from sfumato.data.source.words import PLAIN_IMAGES, composed, read_folder, says_mask, tokens
-from sfumato.data.source.words import SPLITS as SPLITS
+from sfumato.data.source.words import SPLIT_WORDS as SPLIT_WORDS
 
 
 class Arranged(NamedTuple):
@@ -80,10 +80,10 @@ class Arranged(NamedTuple):
 
 
 def arrange(
-    entries: Sequence[Entry],
+    entries: Sequence[SourceFile],
     *,
-    masks: Sequence[Entry] | None = None,
-    known: Mapping[Entry, str] | None = None,
+    masks: Sequence[SourceFile] | None = None,
+    known: Mapping[SourceFile, str] | None = None,
     hints: Hints = NOTHING_SAID,
     anywhere: bool = False,
     labels: Mapping[str, frozenset[str]] = NO_LABELS,
@@ -144,7 +144,9 @@ def arrange(
     )
 
 
-def _as_taught(entries: Sequence[Entry], known: Mapping[Entry, str], hints: Hints, *, anywhere: bool) -> list[Case]:
+def _as_taught(
+    entries: Sequence[SourceFile], known: Mapping[SourceFile, str], hints: Hints, *, anywhere: bool
+) -> list[Case]:
     """The cases of files that are called after the channels of a model; none where no file is."""
     silent = about_cases(entries, anywhere=anywhere)
     images = [entry for entry in entries if entry not in known and not is_called_a_mask(entry, silent, anywhere)]
@@ -171,9 +173,9 @@ def _bare(parted: Parted, readings: Readings) -> list[str]:
 
 
 def _by_names(
-    free: Sequence[Entry],
-    masks: Sequence[Entry] | None,
-    known: Mapping[Entry, str],
+    free: Sequence[SourceFile],
+    masks: Sequence[SourceFile] | None,
+    known: Mapping[SourceFile, str],
     hints: Hints,
     *,
     anywhere: bool,
@@ -204,7 +206,7 @@ def _as_mask(picture: Picture) -> Picture:
 
 
 def sort_roles(
-    entries: Sequence[Entry], *, anywhere: bool = False, look: bool = False
+    entries: Sequence[SourceFile], *, anywhere: bool = False, look: bool = False
 ) -> tuple[list[Picture], list[Picture], list[str]]:
     """Images, masks, and notes about those whose role was guessed.
 
@@ -239,7 +241,7 @@ def sort_roles(
 
 def partners(images: Sequence[Picture], masks: Sequence[Picture]) -> int:
     """How many masks have an image."""
-    index = Index(images)
+    index = ImageIndex(images)
     return sum(index.find(mask) is not None for mask in masks)
 
 
@@ -248,7 +250,7 @@ def _may_be_masks(part: str) -> bool:
     return folder.role == "mask" and not folder.certain
 
 
-def _pictures(entries: Sequence[Entry], perhaps: frozenset[str], *, anywhere: bool) -> list[Picture]:
+def _pictures(entries: Sequence[SourceFile], perhaps: frozenset[str], *, anywhere: bool) -> list[Picture]:
     pictures, cases = [], _folders_of_cases(entries, anywhere=anywhere)
     silent, splits = about_cases(entries, anywhere=anywhere), splitting(entries)
     for entry in entries:
@@ -283,9 +285,9 @@ def _marked_by_more(pictures: list[Picture]) -> list[Picture]:
     return [picture._replace(is_marked=words > common) for picture, words in zip(pictures, said, strict=True)]
 
 
-def _folders_of_cases(entries: Sequence[Entry], *, anywhere: bool) -> frozenset[Parts]:
+def _folders_of_cases(entries: Sequence[SourceFile], *, anywhere: bool) -> frozenset[PathParts]:
     """Folders called after images by number that hold masks too: each is a case (`img02/image`, `img02/mask`)."""
-    cases = set[Parts]()
+    cases = set[PathParts]()
     for entry in entries:
         folders = entry.parts[:-1]
         for depth in _numbered_images(folders):
@@ -317,9 +319,9 @@ class _Place(NamedTuple):
 def _place(
     folders: tuple[str, ...],
     perhaps: frozenset[str],
-    cases: frozenset[Parts],
-    silent: frozenset[Parts],
-    splits: frozenset[Parts],
+    cases: frozenset[PathParts],
+    silent: frozenset[PathParts],
+    splits: frozenset[PathParts],
 ) -> _Place:
     """What folders say; a class folder that is called `label_1` is put right in `_roles`."""
     place = _Place()
@@ -345,7 +347,7 @@ def _place(
     return place
 
 
-def _roles(pictures: Sequence[Picture], splits: frozenset[Parts]) -> tuple[list[Picture], list[Picture]]:
+def _roles(pictures: Sequence[Picture], splits: frozenset[PathParts]) -> tuple[list[Picture], list[Picture]]:
     """Images and masks. Where nothing is an image beside the masks, all are images."""
     images = [picture for picture in pictures if picture.role != "mask" and not picture.is_marked]
     marked = [picture for picture in pictures if picture.role != "mask" and picture.is_marked]
@@ -354,7 +356,7 @@ def _roles(pictures: Sequence[Picture], splits: frozenset[Parts]) -> tuple[list[
         images, marked = [picture for picture in marked if picture.role == "image"], []
     if not images:
         return [_without_roles(picture, splits) for picture in pictures], []
-    index = Index(images)
+    index = ImageIndex(images)
     for picture in marked:
         (images if picture.role == "image" and index.find(picture) is None else masks).append(picture)
     if not any(mask.role == "mask" or index.find(mask) for mask in masks):
@@ -362,7 +364,7 @@ def _roles(pictures: Sequence[Picture], splits: frozenset[Parts]) -> tuple[list[
     return sorted(images, key=lambda picture: natural(picture.entry.where)), masks
 
 
-def _without_roles(picture: Picture, splits: frozenset[Parts]) -> Picture:
+def _without_roles(picture: Picture, splits: frozenset[PathParts]) -> Picture:
     """The same picture where no folder is one of masks: those that looked like it are part of the group."""
     folders = picture.entry.parts[:-1]
     group = [
@@ -394,6 +396,6 @@ def _told(images: Sequence[Picture], matched: Matched, readings: Readings, chann
     pictures = told_files([entry for entry, _ in kinds], [place for _, place in kinds])
     unused = set(readings.unused)
     owned = [mask for image in files for mask in matched.owned.get(image, ()) if mask not in unused]
-    masks = told_files([mask.entry for mask in owned], [kind_of(mask)[1:4] for mask in owned])
+    masks = told_files([mask.entry for mask in owned], [mask_kind(mask)[1:4] for mask in owned])
     more = [f"channels: {', '.join(channels)}"] if channels else []
     return "; ".join([f"images: {pictures}", *more, f"masks: {masks}", *([readings.told] if readings.told else [])])

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sfumato.data.source.dividing import split_in
-from sfumato.data.source.divisions import divided_levels, holds_images, is_origin
+from sfumato.data.source.divisions import divided_levels, is_image_folder, is_origin
 from sfumato.data.source.grouping import PARENT
 from sfumato.data.source.persons import (
     NEARLY_ALL,
@@ -29,7 +29,7 @@ from sfumato.data.source.persons import (
     are_counted,
     are_words,
     is_person,
-    look_at,
+    look_for_persons,
     may_be_number,
 )
 from sfumato.data.source.picture import Picture
@@ -72,7 +72,7 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
     """
     divided = divided_levels(groups)
     named = [
-        tuple(name for level, name in enumerate(group) if level not in divided and not holds_images(name))
+        tuple(name for level, name in enumerate(group) if level not in divided and not is_image_folder(name))
         for group in groups
     ]
     notes = [] if class_level else list(_about_divisions(images, groups, divided))
@@ -172,7 +172,7 @@ def _level_of_classes(named: Sequence[_Group]) -> int:
 
 def _hold_people(folders: Sequence[str]) -> bool:
     """Whether folders, one for each image, are persons, may be, or are mere numbers."""
-    return look_at(folders) != Folders(people=False, doubtful=False) or _are_numbers(set(folders))
+    return look_for_persons(folders) != Folders(people=False, doubtful=False) or _are_numbers(set(folders))
 
 
 def _may_be_classes(folders: Sequence[str]) -> bool:

@@ -16,22 +16,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from sfumato.data.formats.colours import TABLE as TABLE_OF_COLOURS
-from sfumato.data.formats.image import SUFFIXES, is_image_name
+from sfumato.data.formats.colours import LABELMAP_FILE as TABLE_OF_COLOURS
+from sfumato.data.formats.image import IMAGE_SUFFIXES, is_image_name
 from sfumato.data.formats.locator import Locator
-from sfumato.data.formats.scan import SUFFIXES as VOLUMES
+from sfumato.data.formats.scan import VOLUME_SUFFIXES as VOLUMES
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.order import natural
 from sfumato.errors import DataError, listed
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
-Parts = tuple[str, ...]
+PathParts = tuple[str, ...]
 """A path below the source."""
 
 ARRAYS = (".npy", ".npz")
 TABLES = (".csv", ".tsv", ".txt")
-_READ = (*SUFFIXES, *VOLUMES, *ARRAYS, *TABLES, ".json", ".zip", ".gz")
+_READ = (*IMAGE_SUFFIXES, *VOLUMES, *ARRAYS, *TABLES, ".json", ".zip", ".gz")
 """Endings of what is read, or of what is no folder."""
 
 HEADERS = (".mhd", ".nhdr", ".hdr")
@@ -48,7 +48,7 @@ ENDING = re.compile(r"(?:\.(?:nii|p[bgnp]m)\.gz|\.(?!\d+$)[^.]*)$", re.IGNORECAS
 """What ends a name; a number does not (DICOM files are often called 1.2.840.113)."""
 
 
-class Entry(NamedTuple):
+class SourceFile(NamedTuple):
     """A file of a source.
 
     Attributes:
@@ -95,7 +95,7 @@ class Listing(NamedTuple):
         notes: what a person should know of them and of links, in sentences.
     """
 
-    entries: list[Entry]
+    entries: list[SourceFile]
     hidden: int
     notes: tuple[str, ...] = ()
 
@@ -137,11 +137,11 @@ class _Walk:
     """
 
     def __init__(self, root: str) -> None:
-        self.entries = list[Entry]()
+        self.entries = list[SourceFile]()
         self.hidden = 0
         self.unreadable, self.dangling = list[str](), list[str]()
         self._root, self._real = root, os.path.realpath(root) + os.sep
-        self._linked: deque[Parts] = deque()
+        self._linked: deque[PathParts] = deque()
         self._seen: dict[tuple[int, int], str] = {}
         self._again, self._outside, self._unseen = list[str](), list[str](), list[str]()
 
@@ -151,7 +151,7 @@ class _Walk:
         while self._linked:
             self._from(self._linked.popleft())
 
-    def _from(self, start: Parts) -> None:
+    def _from(self, start: PathParts) -> None:
         places = [start]
         while places:
             above = places.pop()
@@ -166,7 +166,7 @@ class _Walk:
                 continue
             places += [(*above, item.name) for item in items if self._is_own_folder(item, (*above, item.name))]
 
-    def _is_new(self, parts: Parts) -> bool:
+    def _is_new(self, parts: PathParts) -> bool:
         """Whether a folder was not gone through before."""
         state = self._path(parts).stat()
         first = self._seen.setdefault((state.st_dev, state.st_ino), "/".join(parts) or ".")
@@ -175,7 +175,7 @@ class _Walk:
             return False
         return True
 
-    def _is_own_folder(self, item: os.DirEntry[str], parts: Parts) -> bool:
+    def _is_own_folder(self, item: os.DirEntry[str], parts: PathParts) -> bool:
         """Whether an item is a folder and no link; everything else is noted."""
         if is_hidden(item.name):
             self.hidden += 1
@@ -183,12 +183,12 @@ class _Walk:
         elif not item.is_symlink():
             if item.is_dir():
                 return True
-            self.entries.append(Entry(item.path, parts))
+            self.entries.append(SourceFile(item.path, parts))
         else:
             self._follow(item, parts)
         return False
 
-    def _follow(self, item: os.DirEntry[str], parts: Parts) -> None:
+    def _follow(self, item: os.DirEntry[str], parts: PathParts) -> None:
         try:
             is_folder = stat.S_ISDIR(item.stat().st_mode)
         except OSError as error:  # it leads nowhere, or in a circle
@@ -203,9 +203,9 @@ class _Walk:
         if is_folder:
             self._linked.append(parts)
         else:
-            self.entries.append(Entry(item.path, parts))
+            self.entries.append(SourceFile(item.path, parts))
 
-    def _path(self, parts: Parts) -> Path:
+    def _path(self, parts: PathParts) -> Path:
         return Path(self._root, *parts)
 
     def notes(self) -> Iterator[str]:
@@ -234,7 +234,7 @@ def _images_in(item: os.DirEntry[str]) -> list[str]:
 
 def _is_like_an_image(name: str) -> bool:
     """Whether a name ends like that of an image, and is not that of what macOS lays beside it (`._a.png`)."""
-    return not name.startswith("._") and name.lower().endswith((*SUFFIXES, *VOLUMES, *ARRAYS))
+    return not name.startswith("._") and name.lower().endswith((*IMAGE_SUFFIXES, *VOLUMES, *ARRAYS))
 
 
 def _hidden_images(names: Sequence[str]) -> Iterator[str]:
@@ -245,11 +245,11 @@ def _hidden_images(names: Sequence[str]) -> Iterator[str]:
 
 def members_below(archive: str, names: Iterable[str]) -> Listing:
     """The members of a ZIP archive; a backslash separates folders too, as some programs of Windows write it."""
-    entries, unseen, hidden = list[Entry](), list[str](), 0
+    entries, unseen, hidden = list[SourceFile](), list[str](), 0
     for name in names:
         parts = tuple(re.split(r"[/\\]+", name))
         if not any(map(is_hidden, parts)):
-            entries.append(Entry(f"{archive}::{name}", parts))
+            entries.append(SourceFile(f"{archive}::{name}", parts))
             continue
         hidden += 1
         if _is_like_an_image(parts[-1]) and not {part.lower() for part in parts} & NO_PLACE_FOR_IMAGES:
@@ -257,7 +257,7 @@ def members_below(archive: str, names: Iterable[str]) -> Listing:
     return Listing(in_order(entries), hidden, tuple(_hidden_images(unseen)))
 
 
-def in_order(entries: Iterable[Entry]) -> list[Entry]:
+def in_order(entries: Iterable[SourceFile]) -> list[SourceFile]:
     """Entries by their paths, 2 before 10."""
     return sorted(entries, key=lambda entry: natural(entry.where))
 
@@ -267,33 +267,35 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _IGNORED
 
 
-def is_picture(entry: Entry) -> bool:
+def is_picture_file(entry: SourceFile) -> bool:
     """Whether an entry is named like an image file."""
     return is_image_name(entry.name)
 
 
-def is_array(entry: Entry) -> bool:
+def is_array(entry: SourceFile) -> bool:
     """Whether an entry is named like an array of NumPy."""
     return entry.name.lower().endswith(ARRAYS)
 
 
-def is_scan(entry: Entry) -> bool:
+def is_scan(entry: SourceFile) -> bool:
     """Whether an entry is a volume (NIfTI, NRRD, MHA, DICOM); those inside of an archive are not read."""
-    if is_picture(entry):
+    if is_picture_file(entry):
         return False
     target = Locator.parse(entry.locator)
     return not target.member and is_volume(target.path)
 
 
-def divided(entries: Sequence[Entry], wanted: Callable[[Entry], bool]) -> tuple[list[Entry], list[Entry]]:
+def divided(
+    entries: Sequence[SourceFile], wanted: Callable[[SourceFile], bool]
+) -> tuple[list[SourceFile], list[SourceFile]]:
     """Those that are wanted, and the others."""
-    chosen, others = list[Entry](), list[Entry]()
+    chosen, others = list[SourceFile](), list[SourceFile]()
     for entry in entries:
         (chosen if wanted(entry) else others).append(entry)
     return chosen, others
 
 
-def _unused(listing: Listing, others: Sequence[Entry]) -> list[Entry]:
+def _unused(listing: Listing, others: Sequence[SourceFile]) -> list[SourceFile]:
     """Files that are not used, without the voxels of a header that lies beside them (`a.raw` of `a.mhd`)."""
     headers = {entry.locator.rpartition(".")[0] for entry in listing.entries if entry.name.lower().endswith(HEADERS)}
     return [
@@ -302,7 +304,7 @@ def _unused(listing: Listing, others: Sequence[Entry]) -> list[Entry]:
     ]  # fmt: skip
 
 
-def left_out(listing: Listing, others: Sequence[Entry], *, what: str = "images") -> list[str]:
+def left_out(listing: Listing, others: Sequence[SourceFile], *, what: str = "images") -> list[str]:
     """Notes about files that are not used, and about links."""
     notes = [f"hidden files or folders passed over: {listing.hidden}"] if listing.hidden else []
     notes += listing.notes

@@ -18,8 +18,8 @@ from sfumato.data.folds import torn_patients
 from sfumato.data.formats.locator import Locator
 from sfumato.data.manifest import Case
 from sfumato.data.source.found import Found
-from sfumato.data.source.listing import ENDING, Entry
-from sfumato.data.source.words import FILLERS, IMAGES, SPLITS, tokens
+from sfumato.data.source.listing import ENDING, SourceFile
+from sfumato.data.source.words import FILLERS, IMAGES, SPLIT_WORDS, tokens
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
@@ -38,14 +38,14 @@ _FORMS = ("folders", "volumes", "table")
 class _List(NamedTuple):
     """A text, its split, whether it says but one, the files that it names, and whether its lines say more."""
 
-    entry: Entry
+    entry: SourceFile
     split: str
     exact: bool
     names: tuple[str, ...]
     more: bool
 
 
-def with_lists(found: Found, others: Sequence[Entry]) -> tuple[Found, list[Entry]]:
+def with_lists(found: Found, others: Sequence[SourceFile]) -> tuple[Found, list[SourceFile]]:
     """The cases with the splits that texts give them, and the other files without these texts.
 
     Args:
@@ -92,7 +92,7 @@ def with_named_splits(found: Found) -> Found:
 def _said_by(name: str) -> str | None:
     """The split by the first or last word of a name; None where there is none, or several."""
     words = [token.text for token in tokens(name)]
-    said = {SPLITS[word] for word in (words[:1] + words[-1:]) if word in SPLITS}
+    said = {SPLIT_WORDS[word] for word in (words[:1] + words[-1:]) if word in SPLIT_WORDS}
     return said.pop() if len(said) == 1 else None
 
 
@@ -109,7 +109,7 @@ def _notes(lists: Sequence[_List], cases: Sequence[Case]) -> Iterator[str]:
     yield f"the split is that of {told}{without}{more}; to divide afresh, take these files out of the folder"
 
 
-def split_of(entry: Entry, beside: AbstractSet[str] = frozenset()) -> str:
+def split_of(entry: SourceFile, beside: AbstractSet[str] = frozenset()) -> str:
     """The split that the name of a list says; empty for other names. Of training and validation it is training.
 
     Args:
@@ -117,13 +117,13 @@ def split_of(entry: Entry, beside: AbstractSet[str] = frozenset()) -> str:
         beside: further words that may stand beside that for the split.
     """
     words = [token.text for token in tokens(entry.stem) if token.number is None]
-    said = {SPLITS[word] for word in words if word in SPLITS}
-    if not said or not all(word in SPLITS or word in _BESIDE or word in beside for word in words):
+    said = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
+    if not said or not all(word in SPLIT_WORDS or word in _BESIDE or word in beside for word in words):
         return ""
     return said.pop() if len(said) == 1 else "train" if said == {"train", "validation"} else ""
 
 
-def _read(entry: Entry, images: Mapping[str, set[str]]) -> _List | None:
+def _read(entry: SourceFile, images: Mapping[str, set[str]]) -> _List | None:
     """A text whose lines begin with images, most of them."""
     target = Locator.parse(entry.locator)
     if target.member:
@@ -138,7 +138,7 @@ def _read(entry: Entry, images: Mapping[str, set[str]]) -> _List | None:
     names = tuple(key for name, _ in lines if (key := _key(name)) in images)
     if len(content) > _LARGEST or 2 * len(names) <= len(lines):
         return None
-    said = [token.text for token in tokens(entry.stem) if token.text in SPLITS]
+    said = [token.text for token in tokens(entry.stem) if token.text in SPLIT_WORDS]
     exact = len(said) == 1 and said != ["trainval"]
     return _List(entry, split_of(entry), exact, names, any(rest for _, rest in lines))
 

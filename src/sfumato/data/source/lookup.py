@@ -17,7 +17,7 @@ from pathlib import Path
 from sfumato.data.formats.image import is_image_name
 from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.manifest import folded
-from sfumato.data.source.listing import ARRAYS, ENDING, Entry, is_picture
+from sfumato.data.source.listing import ARRAYS, ENDING, SourceFile, is_picture_file
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError
 from sfumato.shortage import raise_shortage
@@ -29,7 +29,7 @@ Spelling = Callable[[str], str]
 """What makes names equal: themselves, or themselves without case and ways to store accents."""
 
 
-class Files:
+class FileLookup:
     """The files (or folders of DICOM files) that a table may name, found by whatever it calls them.
 
     Args:
@@ -38,7 +38,7 @@ class Files:
         follow: the folder of the table, where a person named it: its paths may lead elsewhere.
     """
 
-    def __init__(self, entries: Sequence[Entry], root: Path, *, follow: Path | None = None) -> None:
+    def __init__(self, entries: Sequence[SourceFile], root: Path, *, follow: Path | None = None) -> None:
         self.root = root.absolute().as_posix().rstrip("/") + "/"
         self.follow, self.known = follow, len(entries)
         self.outside: dict[str, str] = {}
@@ -146,11 +146,11 @@ def _longest(found: Iterable[tuple[str, str]], parts: Sequence[str], spelt: Spel
     return lengths[max(lengths)]
 
 
-def _folders(entries: Iterable[Entry]) -> dict[str, str]:
+def _folders(entries: Iterable[SourceFile]) -> dict[str, str]:
     """Folders that a table may name in place of what is in them: a DICOM series (""), or the only volume there."""
-    inside: dict[str, list[Entry]] = defaultdict(list)
+    inside: dict[str, list[SourceFile]] = defaultdict(list)
     for entry in entries:
-        if len(entry.parts) > 1 and not is_picture(entry):
+        if len(entry.parts) > 1 and not is_picture_file(entry):
             inside["/".join(entry.parts[:-1])].append(entry)
     volumes = {name: [entry for entry in there if _is_one_file(entry)] for name, there in inside.items()}
     return {
@@ -160,7 +160,7 @@ def _folders(entries: Iterable[Entry]) -> dict[str, str]:
     }
 
 
-def _is_one_file(entry: Entry) -> bool:
+def _is_one_file(entry: SourceFile) -> bool:
     """Whether a file is a volume by itself, or arrays, and no part of a DICOM series."""
     return entry.name.lower().endswith((*FILES, *ARRAYS))
 

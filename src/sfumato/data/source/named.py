@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sfumato.data.formats.dicom.structures import CONTOURS
-from sfumato.data.formats.volume import Header
+from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.order import natural
 from sfumato.data.source.found import Hints
 from sfumato.errors import DataError, listed
@@ -30,24 +30,24 @@ class Numbered(NamedTuple):
     names: Mapping[int, str]
     notes: tuple[str, ...] = ()
 
-    def values(self, header: Header) -> _Pairs:
+    def values(self, header: VolumeHeader) -> _Pairs:
         """The stored values of a file, and those that they have in the set: of a file with none of them the 0 alone."""
         meant = {name: value for value, name in self.names.items()}
-        found = [(stored, meant[name]) for stored, name in sorted(named(header).items()) if name in meant]
+        found = [(stored, meant[name]) for stored, name in sorted(foreground_names(header).items()) if name in meant]
         return tuple(found) or ((0, 0),)
 
 
 AS_STORED = Numbered({})
 
 
-def named(header: Header) -> Mapping[int, str]:
+def foreground_names(header: VolumeHeader) -> Mapping[int, str]:
     """The names of a file's labels, without the background."""
     return {value: name for value, name in (header.names or {}).items() if value}
 
 
-def one_numbering(headers: Sequence[Header], hints: Hints) -> Numbered:
+def one_numbering(headers: Sequence[VolumeHeader], hints: Hints) -> Numbered:
     """How the labels of a set of volumes are numbered; see `numbered_names`."""
-    names = [named(header) for header in headers]
+    names = [foreground_names(header) for header in headers]
     if not names or not all(names):
         return AS_STORED
     return numbered_names(names, hints, by_name=any(header.modality == CONTOURS for header in headers))

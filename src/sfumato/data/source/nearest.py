@@ -9,7 +9,7 @@ from sfumato.escape import visible
 _ALIKE = 0.75
 """Ratio of `difflib.SequenceMatcher` from which a name may be a misspelt other."""
 
-MOST = 50
+MOST_NAMES = 50
 """Names that are compared with so many others: each with each takes its time, and five are shown."""
 
 
@@ -20,10 +20,10 @@ def with_nearest(names: Sequence[str], others: Sequence[str]) -> str:
         names: locators.
         others: locators of files that have no partner either.
     """
-    shown = {_stem(other): other for other in others[:MOST]}
+    shown = {_stem(other): other for other in others[:MOST_NAMES]}
     lines = []
     for number, name in enumerate(names):
-        near = get_close_matches(_stem(name), shown, n=1, cutoff=_ALIKE) if number < MOST else []
+        near = get_close_matches(_stem(name), shown, n=1, cutoff=_ALIKE) if number < MOST_NAMES else []
         beside = f" (nearest: {visible(_name(shown[near[0]]))})" if near else ""
         lines.append(f"    {visible(name)}{beside}")
     return "\n".join(lines)
@@ -41,7 +41,7 @@ def _stem(locator: str) -> str:
 
 def alike_among(names: Sequence[str]) -> list[str]:
     """Pairs of names that are much alike, such as "a1.png and a_1.png"; each name is in one at most."""
-    shown = {_stem(name): _name(name) for name in names[:MOST]}
+    shown = {_stem(name): _name(name) for name in names[:MOST_NAMES]}
     pairs = []
     while shown:
         key, name = shown.popitem()

@@ -27,9 +27,9 @@ from sfumato.data.manifest import Case
 from sfumato.data.order import natural
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layout import Arranged
-from sfumato.data.source.listing import Entry, is_hidden
+from sfumato.data.source.listing import SourceFile, is_hidden
 from sfumato.data.source.patterns import told_files
-from sfumato.data.source.volumes import cut
+from sfumato.data.source.volumes import cut_volumes
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
@@ -83,7 +83,7 @@ def nnunet_root(folder: Path) -> Path | None:
     return inside[0] if len(inside) == 1 and inside[0].is_dir() and is_nnunet(inside[0]) else None
 
 
-def read_words(folder: Path) -> _Words | None:
+def read_label_words(folder: Path) -> _Words | None:
     """What the `dataset.json` of a folder of labels says about their values; None without one of nnU-Net.
 
     The file lies in the folder (predictions of nnU-Net), or above `labelsTr` and `labelsTs`.
@@ -150,8 +150,8 @@ def _named_channels(content: Mapping[str, Any], part: _Part) -> int:
 def _told(folder: Path, content: Mapping[str, Any], parts: Mapping[str, _Part]) -> Iterator[str]:
     """The pairing, in a line."""
 
-    def entries(paths: Iterable[Path]) -> list[Entry]:
-        return [Entry(str(path), path.relative_to(folder).parts) for path in paths if path.is_relative_to(folder)]
+    def entries(paths: Iterable[Path]) -> list[SourceFile]:
+        return [SourceFile(str(path), path.relative_to(folder).parts) for path in paths if path.is_relative_to(folder)]
 
     images = [path for part in parts.values() for channels in part.images.values() for path in channels.values()]
     masks = [path for part in parts.values() for path in part.labels.values()]
@@ -365,5 +365,5 @@ def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: in
 
 def _expanded(arranged: Arranged, hints: Hints, channels: int) -> Found:
     if is_volume(Path(arranged.cases[0].image)):
-        return cut(arranged, hints, form="nnU-Net raw", channels=channels)
+        return cut_volumes(arranged, hints, form="nnU-Net raw", channels=channels)
     return conclude(arranged.cases, arranged.notes, form="nnU-Net raw", unpaired=arranged.unpaired)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import PathParts, SourceFile
 
 _NUMBER = re.compile(r"\d+")
 BLANK = "\0"
@@ -27,11 +27,11 @@ _Numbers = tuple[str, ...]
 class _Series(NamedTuple):
     """Files whose paths differ in their numbers alone: the path without them, and the numbers of each file."""
 
-    parts: Parts
+    parts: PathParts
     numbers: list[_Numbers]
 
 
-def patterns_by_numbers(images: Sequence[Entry], masks: Sequence[Entry]) -> Iterator[list[tuple[str, str]]]:
+def patterns_by_numbers(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> Iterator[list[tuple[str, str]]]:
     """For each kind of images and of masks the patterns of both, those with the fewest folders first.
 
     One of the two kinds must be most of all, so that the patterns are those of the set and not of a part of it.
@@ -46,7 +46,7 @@ def patterns_by_numbers(images: Sequence[Entry], masks: Sequence[Entry]) -> Iter
                 yield found
 
 
-def _series(entries: Sequence[Entry]) -> list[_Series]:
+def _series(entries: Sequence[SourceFile]) -> list[_Series]:
     found = defaultdict[str, list[_Numbers]](list)
     for entry in entries:
         found[_NUMBER.sub(BLANK, entry.where)].append(tuple(_NUMBER.findall(entry.where)))
@@ -55,12 +55,12 @@ def _series(entries: Sequence[Entry]) -> list[_Series]:
 
 def _with_classes(series: Sequence[_Series]) -> list[_Series]:
     """Series of masks, as one where they differ in one folder without a number and share most of their numbers."""
-    groups = defaultdict[tuple[Parts, Parts], list[_Series]](list)
+    groups = defaultdict[tuple[PathParts, PathParts], list[_Series]](list)
     for one in series:
         for place, part in enumerate(one.parts[:-1]):
             if BLANK not in part:
                 groups[one.parts[:place], one.parts[place + 1 :]].append(one)
-    merged, used = list[_Series](), set[Parts]()
+    merged, used = list[_Series](), set[PathParts]()
     for (before, behind), group in sorted(groups.items(), key=lambda item: -len(item[1])):
         often = Counter(numbers for one in group for numbers in set(one.numbers))
         shared = sum(count > 1 for count in often.values())
@@ -101,7 +101,7 @@ def _kept(image: _Series, mask: _Series) -> tuple[list[int], list[int]]:
     return images, masks
 
 
-def _filled(series: _Series, kept: Sequence[int]) -> Parts:
+def _filled(series: _Series, kept: Sequence[int]) -> PathParts:
     """The path of a series with {id} for the numbers that are kept, and the others as they stand."""
     pieces, numbers = "/".join(series.parts).split(BLANK), series.numbers[0]
     shown = ["{id}" if place in kept else number for place, number in enumerate(numbers)]

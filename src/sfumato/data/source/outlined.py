@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import FILL, WITHIN, Part, joined, parts_of
+from sfumato.data.formats.joined import FILL, WITHIN, MaskPart, joined_name, mask_parts
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.source.found import Found
@@ -44,7 +44,7 @@ def with_filled(found: Found) -> Found:
         DataError: none of the lines is closed.
     """
     masks = [mask for case in found.cases for mask in case.masks]
-    files = [part.locator for mask in masks for part in parts_of(mask) if _is_drawn(part)]
+    files = [part.locator for mask in masks for part in mask_parts(mask) if _is_drawn(part)]
     if not files:  # a dataset that was filled
         return found
     looked = [(file, shape) for file in files[:: -(-len(files) // FILLED)] if (shape := _object_in(file)) is not None]
@@ -68,13 +68,13 @@ def with_filled(found: Found) -> Found:
     return found._replace(cases=tuple(cases), notes=(*found.notes, told))
 
 
-def _is_drawn(part: Part) -> bool:
+def _is_drawn(part: MaskPart) -> bool:
     """Whether a file of a mask is one of lines that nobody filled."""
     return part.role != WITHIN and not part.role.startswith(FILL)
 
 
 def _filled(mask: str) -> str:
-    return joined([part._replace(role=FILL + part.role) if _is_drawn(part) else part for part in parts_of(mask)])
+    return joined_name([part._replace(role=FILL + part.role) if _is_drawn(part) else part for part in mask_parts(mask)])
 
 
 def _is_closed(shown: Bool[np.ndarray, "h w"]) -> bool:
@@ -92,9 +92,9 @@ def _is_closed(shown: Bool[np.ndarray, "h w"]) -> bool:
 
 def about_outlines(found: Found) -> Sequence[str]:
     """A line where the masks are outlines; none for volumes."""
-    if any(not _is_drawn(part) for case in found.cases[:1] for mask in case.masks for part in parts_of(mask)[:1]):
+    if any(not _is_drawn(part) for case in found.cases[:1] for mask in case.masks for part in mask_parts(mask)[:1]):
         return []
-    files = [parts_of(mask)[0].locator for case in found.cases for mask in case.masks]
+    files = [mask_parts(mask)[0].locator for case in found.cases for mask in case.masks]
     if not files or is_volume(Locator.parse(files[0]).path):
         return []
     shown = [

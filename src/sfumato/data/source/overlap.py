@@ -11,7 +11,7 @@ from jaxtyping import Bool
 from sfumato.data.formats.dicom.drawn import on_image
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import shown
+from sfumato.data.formats.joined import object_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.pairing import Owned
@@ -87,7 +87,7 @@ class _Overlap(NamedTuple):
         )
 
 
-def overlap(several: Mapping[str, Sequence[Owned]]) -> _Overlap | None:
+def mask_overlap(several: Mapping[str, Sequence[Owned]]) -> _Overlap | None:
     """How far the masks of images with several lie on one another; None where none could be compared."""
     shares, dice, filled = list[float](), list[float](), list[bool]()
     drawn_at_all = drawn_twice = 0
@@ -145,9 +145,9 @@ def object_in(locator: str, image: str = "") -> _Shown | None:
     target = Locator.parse(locator)
     try:
         if image and not target.member and is_dicom(target.path):
-            return shown(locator, on_image(Path(image), target.path))
+            return object_mask(locator, on_image(Path(image), target.path))
         if not target.member and is_volume(target.path):
-            return shown(locator, np.asarray(read_volume(Path(locator)).voxels))
-        return shown(locator, read_mask(locator))
+            return object_mask(locator, np.asarray(read_volume(Path(locator)).voxels))
+        return object_mask(locator, read_mask(locator))
     except DataError:
         return None

@@ -16,7 +16,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.source.scans import FILES
 from sfumato.errors import collected
 
-TAGS = ("PatientID", "StudyInstanceUID")
+OWNER_TAGS = ("PatientID", "StudyInstanceUID")
 
 _DIGITS = 12
 """Of the hash that a patient goes by."""

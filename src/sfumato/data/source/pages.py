@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from sfumato.data.formats.image import pages_of
-from sfumato.data.formats.joined import WITHIN, Part, joined, parts_of
+from sfumato.data.formats.joined import WITHIN, MaskPart, joined_name, mask_parts
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.tiff import ALL_PAGES, PAGE
 from sfumato.data.manifest import Case
@@ -84,7 +84,7 @@ def _as_channels(case: Case) -> Case:
 
 def _planes(case: Case, count: int) -> list[Case]:
     """A case for each page; all files of a case must have as many."""
-    masks = [parts_of(mask) for mask in case.masks]
+    masks = [mask_parts(mask) for mask in case.masks]
     parts = [part for of_reader in masks for part in of_reader]
     views = {part.locator for part in parts if part.role == WITHIN and _count(part.locator) == 1}
     for file in (*case.channels, *(part.locator for part in parts if part.locator not in views)):
@@ -97,7 +97,7 @@ def _planes(case: Case, count: int) -> list[Case]:
             id=f"{case.id}_{number:0{digits}d}",
             image=f"{case.image}::{PAGE}{number}",
             channels=tuple(f"{channel}::{PAGE}{number}" for channel in case.channels),
-            masks=tuple(joined([_at(part, number, views) for part in of_reader]) for of_reader in masks),
+            masks=tuple(joined_name([_at(part, number, views) for part in of_reader]) for of_reader in masks),
             volume=case.id,
             patient=case.patient or case.id,
         )
@@ -105,7 +105,7 @@ def _planes(case: Case, count: int) -> list[Case]:
     ]
 
 
-def _at(part: Part, number: int, views: set[str]) -> Part:
+def _at(part: MaskPart, number: int, views: set[str]) -> MaskPart:
     """A page of a mask's file; a field of view of one page holds for all."""
     return part if part.locator in views else part._replace(locator=f"{part.locator}::{PAGE}{number}")
 

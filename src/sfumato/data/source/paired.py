@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sfumato.data.source.byhand import compiled
-from sfumato.data.source.listing import Parts
+from sfumato.data.source.listing import PathParts
 from sfumato.data.source.pairing import Parted
 from sfumato.data.source.patterns import pattern
 from sfumato.data.source.ways import patterns_of
@@ -39,7 +39,7 @@ def way_of_paired(parted: Parted) -> str:
     return f"--images '{image_pattern}' --masks '{mask_pattern}'" if fits and not others else ""
 
 
-def _anywhere(text: str, folders: Sequence[Parts]) -> str:
+def _anywhere(text: str, folders: Sequence[PathParts]) -> str:
     """A pattern of one file with the folders of all, where these are of one depth."""
     if len({len(parts) for parts in folders}) > 1:
         return text

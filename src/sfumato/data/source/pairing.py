@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from sfumato.data.manifest import folded
 from sfumato.data.source.casefolders import channels_beside
-from sfumato.data.source.listing import Entry, Parts, ending_among
+from sfumato.data.source.listing import PathParts, SourceFile, ending_among
 from sfumato.data.source.nearest import with_nearest
 from sfumato.data.source.patterns import common_start
 from sfumato.data.source.picture import Picture
@@ -38,7 +38,7 @@ Key = tuple[str | None, tuple[str, ...], str]
 class Owned(NamedTuple):
     """A mask of an image: its file, its folder below the group, and what its name has beyond that of the image."""
 
-    entry: Entry
+    entry: SourceFile
     folder: str
     rest: str
 
@@ -119,7 +119,7 @@ class Parted(NamedTuple):
     has_masks: bool
 
 
-def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[Entry, str]) -> Matched:
+def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[SourceFile, str]) -> Matched:
     """Find the image of each mask.
 
     Args:
@@ -127,7 +127,7 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
         masks: the masks.
         known: masks with the locator of their image, or "" for none.
     """
-    index = Index(images)
+    index = ImageIndex(images)
     owned: dict[str, list[Owned]] = defaultdict(list)
     channels, taken = dict[str, tuple[Picture, ...]](), set[str]()
     orphans = [mask.locator for mask, image in known.items() if not image]
@@ -162,7 +162,7 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[En
     return Matched(dict(owned), channels, bare, orphans)
 
 
-def _called_otherwise(index: "Index", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
+def _called_otherwise(index: "ImageIndex", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
     """The images of masks where another word stands before or behind all names: `bus_01-l`, `mask_01-l`; `1`, `p1`.
 
     Empty where most masks have none even so.
@@ -178,15 +178,15 @@ def _called_otherwise(index: "Index", masks: Sequence[Picture]) -> list[tuple[Pi
     return hits if 2 * sum(hit is not None for _, hit in hits) > len(hits) else []
 
 
-def _called_otherwise_beside(index: "Index", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
+def _called_otherwise_beside(index: "ImageIndex", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
     """The same by the images beside the masks alone: others may end otherwise, as those of another sequence do."""
-    homes = defaultdict[Parts, list[Picture]](list)
+    homes = defaultdict[PathParts, list[Picture]](list)
     for mask in masks:
         homes[mask.entry.parts[:-1]].append(mask)
-    beside = defaultdict[Parts, list[Picture]](list)
+    beside = defaultdict[PathParts, list[Picture]](list)
     for image in index.images:
         beside[image.entry.parts[:-1]].append(image)
-    return [hit for home, drawn in homes.items() for hit in _called_otherwise(Index(beside[home]), drawn)]
+    return [hit for home, drawn in homes.items() for hit in _called_otherwise(ImageIndex(beside[home]), drawn)]
 
 
 def _around(names: Sequence[str], *, letters: bool) -> tuple[str, str]:
@@ -243,7 +243,7 @@ class Hit(NamedTuple):
     rest: str
 
 
-class Index:
+class ImageIndex:
     """Images by split, group and stem, with fewer and fewer words of their names."""
 
     def __init__(self, images: Sequence[Picture]) -> None:

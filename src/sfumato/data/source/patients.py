@@ -22,12 +22,12 @@ from sfumato.data.folds import torn_patients
 from sfumato.data.manifest import Case
 from sfumato.data.source.divisions import is_variant
 from sfumato.data.source.found import Found, Hints
-from sfumato.data.source.grouping import NOBODY, PARENT, grouped_by, name_of
+from sfumato.data.source.grouping import NOBODY, PARENT, case_name, grouped_by
 from sfumato.data.source.owners import patients_by_tag
 from sfumato.data.source.persons import (
     CLASS_WORD,
     Name,
-    look_at,
+    look_for_persons,
     offers,
     parent_of,
     said_by_names,
@@ -35,7 +35,7 @@ from sfumato.data.source.persons import (
     without_classes,
 )
 from sfumato.data.source.pieces import are_numbers_of_names, grouped_by_names, in_variants
-from sfumato.data.source.table import UNKNOWN
+from sfumato.data.source.table import UNKNOWN_WORDS
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
 
@@ -65,7 +65,7 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
     if hints.group_by is not None:
         found = grouped_by(found, source, hints.group_by)
         if source is not None and found.form != "manifest":
-            names = [name_of(case, source) for case in found.cases]
+            names = [case_name(case, source) for case in found.cases]
             found, _ = _without_people_as_classes(found, names, hints)
     elif source is not None and found.form != "manifest":
         found = _guessed(found, source, hints)
@@ -78,7 +78,7 @@ def with_patients(found: Found, source: Path | None, hints: Hints) -> Found:
 
 def _guessed(found: Found, source: Path, hints: Hints) -> Found:
     """Whose the cases are where no person said it: a table before tags, tags before names, names before folders."""
-    names = [name_of(case, source) for case in found.cases]
+    names = [case_name(case, source) for case in found.cases]
     if hints.class_level:
         found = _without_classes_as_people(found)
     found, level = _without_people_as_classes(found, names, hints)
@@ -194,7 +194,7 @@ def _are_persons(cases: Sequence[Case], names: Sequence[Name]) -> bool:
 def _known(case: Case) -> str | None:
     """Whose a case is, where that is known: a volume is not its own patient."""
     patient = case.patient
-    return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN else patient
+    return None if patient is None or patient == case.volume or patient.strip().casefold() in UNKNOWN_WORDS else patient
 
 
 def _without_classes_as_people(found: Found) -> Found:
@@ -254,7 +254,7 @@ def _without_people_as_classes(found: Found, names: Sequence[Name], hints: Hints
     if hints.class_level or not by_folder or not found.cases:
         return found, 0
     folders = [case.label or "" for case in found.cases]
-    looks = look_at(folders)
+    looks = look_for_persons(folders)
     begun = are_numbers_of_names(folders, names)
     if not looks.people and not looks.doubtful and not begun:
         return found, 0

@@ -4,13 +4,13 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import SourceFile
 
 _MOST = 6
 """Patterns that are told; the others are counted."""
 
 
-def told_files(entries: Sequence[Entry], kinds: Sequence[object] | None = None) -> str:
+def told_files(entries: Sequence[SourceFile], kinds: Sequence[object] | None = None) -> str:
     """Patterns of files with how many have each.
 
     Args:

@@ -201,7 +201,7 @@ class Folders(NamedTuple):
     doubtful: bool
 
 
-def look_at(folders: Iterable[str]) -> Folders:
+def look_for_persons(folders: Iterable[str]) -> Folders:
     """Whether folders look like persons.
 
     Args:

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import SourceFile
 
 
 class Picture(NamedTuple):
@@ -20,7 +20,7 @@ class Picture(NamedTuple):
         is_marked: whether its name says that it is a mask.
     """
 
-    entry: Entry
+    entry: SourceFile
     stem: str
     split: str | None
     group: tuple[str, ...]

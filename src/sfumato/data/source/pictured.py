@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from sfumato.data.formats.scan import FILES
-from sfumato.data.source.listing import Entry, divided, is_picture, is_scan
+from sfumato.data.source.listing import SourceFile, divided, is_picture_file, is_scan
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.witness import have_few_values
 from sfumato.errors import DataError, listed
@@ -29,13 +29,13 @@ ENDS = re.compile(r"[ _.-]|$")
 _Folder = tuple[str, ...]
 
 
-def refuse_pictured(entries: Sequence[Entry]) -> None:
+def refuse_pictured(entries: Sequence[SourceFile]) -> None:
     """Refuse folders of pictures of few values beside folders of about as many DICOM slices.
 
     Raises:
         DataError: there are some (all are listed).
     """
-    pictures, others = divided(entries, is_picture)
+    pictures, others = divided(entries, is_picture_file)
     if not pictures:
         return
     dicom = [entry for entry in others if not entry.name.lower().endswith(FILES) and is_scan(entry)]
@@ -63,7 +63,7 @@ def refuse_pictured(entries: Sequence[Entry]) -> None:
     )
 
 
-def are_previews(pictures: Sequence[Entry], volumes: Sequence[Entry]) -> bool:
+def are_previews(pictures: Sequence[SourceFile], volumes: Sequence[SourceFile]) -> bool:
     """Whether most pictures are called after a volume in their folder, and a word or number behind."""
     names = defaultdict[_Folder, set[str]](set)
     for volume in volumes:
@@ -76,7 +76,7 @@ def are_previews(pictures: Sequence[Entry], volumes: Sequence[Entry]) -> bool:
     return 2 * called > len(pictures)
 
 
-def told_previews(pictures: Sequence[Entry]) -> str:
+def told_previews(pictures: Sequence[SourceFile]) -> str:
     """A line about pictures beside volumes."""
     endings = Counter(PurePath(picture.name).suffix for picture in pictures)
     again = len({picture.name for picture in pictures}) < len(pictures)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.scan import is_volume, read_header
-from sfumato.data.formats.volume import Header
-from sfumato.data.source.listing import ARRAYS, Entry, files_below, is_scan
+from sfumato.data.formats.volume import VolumeHeader
+from sfumato.data.source.listing import ARRAYS, SourceFile, files_below, is_scan
 from sfumato.data.source.scans import FILES
 from sfumato.errors import DataError, listed
 
@@ -26,7 +26,7 @@ class Pointed(NamedTuple):
 
     root: Path
     volumes: Mapping[str, str]
-    headers: Mapping[str, Header]
+    headers: Mapping[str, VolumeHeader]
     names: Mapping[str, Path]
     members: frozenset[str]
 
@@ -34,13 +34,13 @@ class Pointed(NamedTuple):
         """The locator of what was named: of a volume, or the file itself."""
         return self.volumes.get(locator, locator)
 
-    def entries(self, locators: Iterable[str], known: Sequence[Entry]) -> list[Entry]:
+    def entries(self, locators: Iterable[str], known: Sequence[SourceFile]) -> list[SourceFile]:
         """Entries of files, with their paths below the root; of others, below the folder that they share."""
         listed_already = {entry.locator: entry for entry in known if entry.locator not in self.names}
         paths = {locator: self.names.get(locator, Path(locator)) for locator in locators}
         outside = [path.parent for path in paths.values() if not path.is_relative_to(self.root)]
         shared = Path(os.path.commonpath(outside)) if outside else self.root
-        return [listed_already.get(name) or Entry(name, self._parts(path, shared)) for name, path in paths.items()]
+        return [listed_already.get(name) or SourceFile(name, self._parts(path, shared)) for name, path in paths.items()]
 
     def _parts(self, path: Path, shared: Path) -> tuple[str, ...]:
         return path.relative_to(self.root if path.is_relative_to(self.root) else shared).parts or (path.name,)
@@ -87,7 +87,7 @@ def volumes_at(locators: Iterable[str], root: Path) -> Pointed:
     if not folders and not files:
         return Pointed(root, {}, {}, {}, frozenset())
     volumes: dict[str, str] = {}
-    headers: dict[str, Header] = {}
+    headers: dict[str, VolumeHeader] = {}
     names: dict[str, Path] = {}
     members = set[str]()
     for place in {*folders.values(), *(path.parent for path in files.values())}:
@@ -119,10 +119,10 @@ def _is_dicom(path: Path) -> bool:
     return not path.name.lower().endswith(FILES) and is_volume(path)
 
 
-def _volumes_below(folder: Path, *, deep: bool) -> dict[str, tuple[Header | None, tuple[Path, ...]]]:
+def _volumes_below(folder: Path, *, deep: bool) -> dict[str, tuple[VolumeHeader | None, tuple[Path, ...]]]:
     """The DICOM volumes of a folder by their locators, with their files; also those further below, if `deep`."""
     entries = files_below(folder).entries if deep else [
-        Entry(str(path), (path.name,)) for path in sorted(folder.iterdir()) if path.is_file()
+        SourceFile(str(path), (path.name,)) for path in sorted(folder.iterdir()) if path.is_file()
     ]  # fmt: skip
     scans = [Path(entry.locator) for entry in entries if is_scan(entry) and _is_dicom(Path(entry.locator))]
     if not scans:

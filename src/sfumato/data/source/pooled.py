@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from sfumato.data.formats.locator import BETWEEN
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 
@@ -23,7 +23,7 @@ def without_pools(images: Sequence[Picture]) -> tuple[list[Picture], list[str]]:
     """The images without those of folders that hold copies of others alone, and a note on these."""
     if any(BETWEEN in image.entry.locator for image in images):
         return list(images), []
-    by_name, by_folder = defaultdict[str, list[Entry]](list), defaultdict[Parts, list[Entry]](list)
+    by_name, by_folder = defaultdict[str, list[SourceFile]](list), defaultdict[PathParts, list[SourceFile]](list)
     for image in images:
         by_name[image.entry.name].append(image.entry)
         by_folder[image.entry.parts[:-1]].append(image.entry)
@@ -35,7 +35,7 @@ def without_pools(images: Sequence[Picture]) -> tuple[list[Picture], list[str]]:
     return [image for image in images if image.entry.parts[:-1] not in pools], [note]
 
 
-def _is_pool(entries: Sequence[Entry], by_name: dict[str, list[Entry]]) -> bool:
+def _is_pool(entries: Sequence[SourceFile], by_name: dict[str, list[SourceFile]]) -> bool:
     """Whether each file of a folder is the one other of its name, these in several folders; contents come last."""
     if any(len(by_name[entry.name]) != 2 or not entry.locator.endswith(entry.name) for entry in entries):
         return False

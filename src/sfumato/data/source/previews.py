@@ -11,7 +11,7 @@ They are left out where an image of their name is there, and a line says so.
 from collections.abc import Sequence
 from functools import lru_cache
 
-from sfumato.data.source.listing import Parts
+from sfumato.data.source.listing import PathParts
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.words import COLOURS, FILLERS, MASKS, PREVIEWS, shared_stem, tokens
@@ -51,7 +51,7 @@ def without_previews(images: Sequence[Picture], *, drawn: bool) -> tuple[list[Pi
     return [picture for picture in images if picture not in made], [note]
 
 
-def _stem_of_preview(folders: Parts, name: str, words: frozenset[str]) -> str:
+def _stem_of_preview(folders: PathParts, name: str, words: frozenset[str]) -> str:
     """What a preview is called without the word for it; empty for other pictures."""
     found = tokens(name)
     if len(found) > 1 and found[-1].text in words:
@@ -67,7 +67,7 @@ def lies_among_previews(picture: Picture) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _is_of_previews(folders: Parts, words: frozenset[str]) -> bool:
+def _is_of_previews(folders: PathParts, words: frozenset[str]) -> bool:
     """Whether a folder is called after previews; after colours, and by nothing else."""
     named = [{token.text for token in tokens(part)} for part in folders]
     silent = words | FILLERS | MASKS | _MAPS

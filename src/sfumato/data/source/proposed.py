@@ -18,7 +18,7 @@ from pathlib import Path
 from sfumato.data.formats.locator import BETWEEN
 from sfumato.data.source.byhand import by_patterns
 from sfumato.data.source.found import Hints
-from sfumato.data.source.listing import Entry, ending_among
+from sfumato.data.source.listing import SourceFile, ending_among
 from sfumato.data.source.numbered import patterns_by_numbers
 from sfumato.data.source.patterns import common_start
 from sfumato.errors import DataError, UsageError
@@ -32,7 +32,9 @@ _SHOWN = 8
 _Patterns = tuple[str, str]
 
 
-def flags_for_pairs(images: Sequence[Entry], masks: Sequence[Entry], among: Sequence[Entry], *, kept: int = 0) -> str:
+def flags_for_pairs(
+    images: Sequence[SourceFile], masks: Sequence[SourceFile], among: Sequence[SourceFile], *, kept: int = 0
+) -> str:
     """The flags that pair images with masks, as tried on the files; empty where none do.
 
     Args:
@@ -48,7 +50,7 @@ def flags_for_pairs(images: Sequence[Entry], masks: Sequence[Entry], among: Sequ
     return ", or ".join(told[:_SHOWN])
 
 
-def _pairs(patterns: _Patterns, among: Sequence[Entry]) -> int:
+def _pairs(patterns: _Patterns, among: Sequence[SourceFile]) -> int:
     """How many images patterns find masks for; none where most masks have no image."""
     try:
         matched = by_patterns(among, None, Hints(images=patterns[0], masks=patterns[1])).matched
@@ -84,7 +86,7 @@ def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> _Patterns 
     return f"**/{case}{rest[0]}", f"**/{case}{rest[1]}"
 
 
-def _patterns_of_kinds(images: Sequence[Entry], masks: Sequence[Entry]) -> list[list[_Patterns]]:
+def _patterns_of_kinds(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[_Patterns]]:
     """Patterns of images and masks of the same names in folders called after what they show, each kind once."""
     kinds = [_by_folder(entries) for entries in (images, masks)]
     names = [{entry.stem for of_kind in found.values() for entry in of_kind} for found in kinds]
@@ -99,9 +101,9 @@ def _patterns_of_kinds(images: Sequence[Entry], masks: Sequence[Entry]) -> list[
     return [[(alike[0][place % len(alike[0])], alike[1][place % len(alike[1])])] for place in range(most)]
 
 
-def _by_folder(entries: Iterable[Entry]) -> Mapping[str, list[Entry]]:
+def _by_folder(entries: Iterable[SourceFile]) -> Mapping[str, list[SourceFile]]:
     """Files by the name of the folder that holds them."""
-    found = defaultdict[str, list[Entry]](list)
+    found = defaultdict[str, list[SourceFile]](list)
     for entry in entries:
         if len(entry.parts) > 1:
             found[entry.parts[-2]].append(entry)

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from sfumato.data.formats.dicom.structures import CONTOURS
-from sfumato.data.formats.volume import Header
-from sfumato.data.source.listing import Entry
-from sfumato.data.source.named import named
+from sfumato.data.formats.volume import VolumeHeader
+from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.named import foreground_names
 from sfumato.data.source.overlap import VOLUMES, object_in
 from sfumato.wording import counted
 
@@ -25,18 +25,18 @@ _SAME = 0.98
 class Retold(NamedTuple):
     """Contours that are left out, and a line about them."""
 
-    contours: frozenset[Entry]
+    contours: frozenset[SourceFile]
     notes: tuple[str, ...]
 
 
-def retold(drawn_on: Mapping[Entry, str], headers: Mapping[str, Header]) -> Retold:
+def retold(drawn_on: Mapping[SourceFile, str], headers: Mapping[str, VolumeHeader]) -> Retold:
     """The contours that show what a segmentation of the same image shows; none where a sample says otherwise.
 
     Args:
         drawn_on: DICOM segmentations and contours with the locator of their image; "" for none.
         headers: by locator.
     """
-    pairs = dict[str, tuple[Entry, Entry]]()
+    pairs = dict[str, tuple[SourceFile, SourceFile]]()
     for image, masks in _of_each(drawn_on, headers).items():
         contours = [mask for mask in masks if headers[mask.locator].modality == CONTOURS]
         pixels = [mask for mask in masks if mask not in contours]
@@ -55,22 +55,22 @@ def retold(drawn_on: Mapping[Entry, str], headers: Mapping[str, Header]) -> Reto
     return Retold(frozenset(contours for contours, _ in pairs.values()), (note,))
 
 
-def _of_each(drawn_on: Mapping[Entry, str], headers: Mapping[str, Header]) -> Mapping[str, list[Entry]]:
+def _of_each(drawn_on: Mapping[SourceFile, str], headers: Mapping[str, VolumeHeader]) -> Mapping[str, list[SourceFile]]:
     """The masks of each image whose headers are known."""
-    owned = defaultdict[str, list[Entry]](list)
+    owned = defaultdict[str, list[SourceFile]](list)
     for mask, image in drawn_on.items():
         if mask.locator in headers:
             owned[image].append(mask)
     return owned
 
 
-def _say_the_same(one: Entry, other: Entry, headers: Mapping[str, Header]) -> bool:
+def _say_the_same(one: SourceFile, other: SourceFile, headers: Mapping[str, VolumeHeader]) -> bool:
     """Whether two files have labels of the same names."""
-    names = [set(named(headers[mask.locator]).values()) for mask in (one, other)]
+    names = [set(foreground_names(headers[mask.locator]).values()) for mask in (one, other)]
     return names[0] == names[1] != set()
 
 
-def _dice(one: Entry, other: Entry, image: str) -> float:
+def _dice(one: SourceFile, other: SourceFile, image: str) -> float:
     """Dice of what two files show on an image; 0 where one cannot be read."""
     areas = [object_in(mask.locator, image) for mask in (one, other)]
     if areas[0] is None or areas[1] is None or areas[0].shape != areas[1].shape:

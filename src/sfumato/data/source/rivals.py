@@ -17,10 +17,10 @@ import numpy as np
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
-from sfumato.data.source.kinds import kind_of
+from sfumato.data.source.kinds import mask_kind
 from sfumato.data.source.overlap import MASKS, sampled
 from sfumato.data.source.pairing import Owned
-from sfumato.data.source.undecided import Masks, flags_for, unclear
+from sfumato.data.source.undecided import MaskFiles, flags_for, unclear
 from sfumato.data.source.ways import is_like, way, way_of, with_reader
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
@@ -37,7 +37,7 @@ class _Shown(NamedTuple):
     area: np.ndarray
 
 
-def not_of_one_class(several: Masks) -> str:
+def not_of_one_class(several: MaskFiles) -> str:
     """Why files with names are no files of a class each; empty where nothing speaks against it.
 
     Args:
@@ -69,10 +69,10 @@ def _shown(masks: Sequence[Owned]) -> Iterator[_Shown]:
             raw = np.asarray(read_volume(path).voxels) if is_volume(path) else read_mask(mask.entry.locator)
         except DataError:
             continue
-        yield _Shown(kind_of(mask).name, frozenset(np.unique(raw).tolist()) - {0}, raw != 0)
+        yield _Shown(mask_kind(mask).name, frozenset(np.unique(raw).tolist()) - {0}, raw != 0)
 
 
-def instead(several: Masks, why: str) -> DataError:
+def instead(several: MaskFiles, why: str) -> DataError:
     """The error about such masks, with the patterns of each kind of them."""
     shown = [f"{image}: {', '.join(mask.entry.where for mask in masks)}" for image, masks in several.items()]
     choices = "; ".join(ways(several))
@@ -87,20 +87,20 @@ def instead(several: Masks, why: str) -> DataError:
     )
 
 
-def readers_of_classes(several: Masks, why: str) -> DataError:
+def readers_of_classes(several: MaskFiles, why: str) -> DataError:
     """The error about files of several classes of several readers, with the pattern of the readers of each class."""
     error = unclear(several, why)
     image, masks = max(several.items(), key=lambda one: len(one[1]))
     named = defaultdict[str, list[str]](list)
     for mask in masks if len({PurePath(one).parent for one in several}) == 1 else ():
-        named[kind_of(mask).name].append(way(image, mask))
+        named[mask_kind(mask).name].append(way(image, mask))
     patterns = list(filter(None, (with_reader(found) for found in named.values() if len(found) > 1)))
     told = "; ".join(patterns) or "--images 'PLACE/{id}.tif' --masks 'PLACE/{id}_{reader}.tif'"
     error.remedy += f"; readers of one class alone: {told}"
     return error
 
 
-def ways(several: Masks) -> Iterator[str]:
+def ways(several: MaskFiles) -> Iterator[str]:
     """The patterns by which the masks of a kind are meant alone."""
     first = next(iter(several.values()))
     yield from filter(None, (way_of(several, lambda mask, one=one: is_like(mask, one)) for one in first))

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from sfumato.data.formats.locator import Locator
 from sfumato.data.source.found import Found
 from sfumato.data.source.listing import ENDING
-from sfumato.data.source.lookup import Files
-from sfumato.data.source.table import Table, numbered, roles
+from sfumato.data.source.lookup import FileLookup
+from sfumato.data.source.table import SourceTable, numbered_columns, roles
 
 
 class Rowwise(NamedTuple):
@@ -23,7 +23,7 @@ class Rowwise(NamedTuple):
 NONE = Rowwise({}, None, "")
 
 
-def said_by_rows(table: Table, files: Files) -> Rowwise:
+def said_by_rows(table: SourceTable, files: FileLookup) -> Rowwise:
     """The patients by the rows of a table all of whose columns name images, each image once.
 
     A patient goes by the name of his first image. Columns that are numbered alike (`image_0`, `image_1`) are channels,
@@ -33,7 +33,11 @@ def said_by_rows(table: Table, files: Files) -> Rowwise:
     filled = [[text.strip() for text in row.fields if text.strip()] for row in table.rows]
     named = [text for row in filled for text in row]
     whole = sum(len(row) == width for row in filled)
-    otherwise = roles(table, {})["mask"] or len(numbered("image", table.header)) > 1 or numbered("mask", table.header)
+    otherwise = (
+        roles(table, {})["mask"]
+        or len(numbered_columns("image", table.header)) > 1
+        or numbered_columns("mask", table.header)
+    )
     if width < 2 or not table.named or otherwise or 2 * whole <= len(filled):
         return NONE
     if not all(map(files.has, named)):

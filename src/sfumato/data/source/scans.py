@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.formats.scan import FILES as FILES
-from sfumato.data.formats.volume import Header
-from sfumato.data.source.listing import Entry, divided, in_order
+from sfumato.data.formats.volume import VolumeHeader
+from sfumato.data.source.listing import SourceFile, divided, in_order
 
 
 class Scans(NamedTuple):
@@ -24,13 +24,13 @@ class Scans(NamedTuple):
         notes: what a person should know, such as files that hold no image.
     """
 
-    entries: list[Entry]
-    headers: Mapping[str, Header]
+    entries: list[SourceFile]
+    headers: Mapping[str, VolumeHeader]
     drawn_on: Mapping[str, str]
     notes: list[str]
 
 
-def list_scans(entries: Sequence[Entry]) -> Scans:
+def list_scans(entries: Sequence[SourceFile]) -> Scans:
     """The volumes among the files of a source.
 
     Raises:
@@ -44,7 +44,7 @@ def list_scans(entries: Sequence[Entry]) -> Scans:
     by_path = {Path(entry.locator): entry for entry in dicom}
     volumes = list_volumes(list(by_path))
     series = Counter(volume.path.parent for volume in volumes if volume.header and len(volume.files) > 1)
-    found, headers, drawn_on, notes = list[Entry](), dict[str, Header](), dict[str, str](), list[str]()
+    found, headers, drawn_on, notes = list[SourceFile](), dict[str, VolumeHeader](), dict[str, str](), list[str]()
     for volume in volumes:
         if volume.kind == "skipped":
             notes += volume.notes
@@ -60,6 +60,6 @@ def list_scans(entries: Sequence[Entry]) -> Scans:
     return Scans(in_order([*files, *found]), headers, drawn_on, notes)
 
 
-def _named_by_folder(entry: Entry) -> Entry:
+def _named_by_folder(entry: SourceFile) -> SourceFile:
     """An entry for a whole series, in the place of its folder."""
-    return Entry(entry.locator, entry.parts[:-1] or (Path(entry.locator).parent.name,))
+    return SourceFile(entry.locator, entry.parts[:-1] or (Path(entry.locator).parent.name,))

@@ -18,16 +18,16 @@ from itertools import combinations, dropwhile
 from pathlib import PurePath
 from types import MappingProxyType
 
-from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, Part, joined, parts_of
+from sfumato.data.formats.joined import LARGEST_CLASS, OUTSIDE, WITHIN, MaskPart, joined_name, mask_parts
 from sfumato.data.order import natural
 from sfumato.data.source.encodings import without_encodings
 from sfumato.data.source.found import Hints
-from sfumato.data.source.kinds import kind_of, name_by, order_of
-from sfumato.data.source.overlap import are_views, overlap
+from sfumato.data.source.kinds import mask_kind, name_by, order_of
+from sfumato.data.source.overlap import are_views, mask_overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.rivals import instead, not_of_one_class, readers_of_classes
-from sfumato.data.source.undecided import Masks, competing, nameless, place_of, refuse_copies, unclear
+from sfumato.data.source.undecided import MaskFiles, competing, nameless, place_of, refuse_copies, unclear
 from sfumato.data.source.words import SIDES, STRUCTURES, tokens
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -63,7 +63,7 @@ class Readings:
 NO_LABELS: Mapping[str, frozenset[str]] = MappingProxyType({})
 
 
-def read_several(owned: Masks, hints: Hints, labels: Mapping[str, frozenset[str]] = NO_LABELS) -> Readings:
+def read_several(owned: MaskFiles, hints: Hints, labels: Mapping[str, frozenset[str]] = NO_LABELS) -> Readings:
     """Decide what the masks of each image are.
 
     Args:
@@ -87,7 +87,7 @@ def read_several(owned: Masks, hints: Hints, labels: Mapping[str, frozenset[str]
                    views)  # fmt: skip
 
 
-def _without_own_folders(owned: Masks) -> Masks:
+def _without_own_folders(owned: MaskFiles) -> MaskFiles:
     """The masks without the folder that is called after their image, where all lie in such a one: it tells images."""
     if not all(_stem(image) in mask.folder.split("/") for image, masks in owned.items() for mask in masks):
         return owned
@@ -102,28 +102,28 @@ def _outside(mask: Owned, folder: str) -> Owned:
     return mask._replace(folder="/".join(part for part in mask.folder.split("/") if part != folder))
 
 
-def _without_secondary(owned: Masks) -> tuple[Masks, tuple[Owned, ...], tuple[str, ...]]:
+def _without_secondary(owned: MaskFiles) -> tuple[MaskFiles, tuple[Owned, ...], tuple[str, ...]]:
     """Masks in colours or by object are left out where there are others."""
     unused = list[Owned]()
     kept: dict[str, list[Owned]] = {}
     for image, masks in owned.items():
-        plain = [mask for mask in masks if not kind_of(mask).secondary] if len(masks) > 1 else masks
+        plain = [mask for mask in masks if not mask_kind(mask).secondary] if len(masks) > 1 else masks
         kept[image] = plain or masks
         unused += [mask for mask in masks if mask not in kept[image]] if plain else []
-    shown = told_files([mask.entry for mask in unused], [kind_of(mask)[1:4] for mask in unused])
+    shown = told_files([mask.entry for mask in unused], [mask_kind(mask)[1:4] for mask in unused])
     told = (f"masks in colours, by object or by their borders beside others, not used: {shown}",) if unused else ()
     return kept, tuple(unused), told
 
 
-def _without_common_folder(owned: Masks) -> Masks:
+def _without_common_folder(owned: MaskFiles) -> MaskFiles:
     """The masks without their folder where that of all is called alike, and their own names say something."""
-    kinds = [kind_of(mask) for masks in owned.values() for mask in masks]
+    kinds = [mask_kind(mask) for masks in owned.values() for mask in masks]
     if len({kind.folder for kind in kinds}) != 1 or not all(kind.folder and kind.suffix for kind in kinds):
         return owned
     return {image: [mask._replace(folder="") for mask in masks] for image, masks in owned.items()}
 
 
-def _without_views(owned: Masks) -> tuple[Masks, Mapping[str, list[Owned]], tuple[str, ...]]:
+def _without_views(owned: MaskFiles) -> tuple[MaskFiles, Mapping[str, list[Owned]], tuple[str, ...]]:
     """The masks without those of the field of view, those, and a sentence.
 
     Raises:
@@ -148,29 +148,29 @@ def _without_views(owned: Masks) -> tuple[Masks, Mapping[str, list[Owned]], tupl
 
 
 def _is_view(mask: Owned, family: tuple[str, ...]) -> bool:
-    kind = kind_of(mask)
+    kind = mask_kind(mask)
     return kind.view or (kind.family == family and not kind.name and not kind.reads)
 
 
-def _family_of_views(owned: Masks) -> tuple[str, ...]:
+def _family_of_views(owned: MaskFiles) -> tuple[str, ...]:
     """The words of the masks that show the field of view; empty where there are none."""
-    named = [kind_of(mask).family for masks in owned.values() for mask in masks if kind_of(mask).view]
+    named = [mask_kind(mask).family for masks in owned.values() for mask in masks if mask_kind(mask).view]
     if named:
         return named[0]
     pairs = defaultdict[tuple[tuple[str, ...], tuple[str, ...]], list[tuple[Owned, Owned]]](list)
     for masks in owned.values():
-        plain = [mask for mask in masks if not kind_of(mask).name]
-        first = {kind_of(mask).family: mask for mask in reversed(plain)}
+        plain = [mask for mask in masks if not mask_kind(mask).name]
+        first = {mask_kind(mask).family: mask for mask in reversed(plain)}
         for one, other in combinations(sorted(first), 2):
             pairs[one, other].append((first[one], first[other]))
     for both in pairs.values():
-        kinds = [kind_of(mask) for mask in both[0]]
+        kinds = [mask_kind(mask) for mask in both[0]]
         if all(kind.reads for kind in kinds):
             continue
         found = are_views(both)
         if found is None:
             raise competing(owned, both)
-        return kind_of(both[0][found]).family
+        return mask_kind(both[0][found]).family
     return ()
 
 
@@ -180,7 +180,7 @@ def _within(readings: Readings, views: Mapping[str, list[Owned]]) -> Readings:
         return readings
     masks = {
         image: tuple(
-            joined([*parts_of(mask), *(Part(WITHIN, view.entry.locator) for view in views.get(image, ()))])
+            joined_name([*mask_parts(mask), *(MaskPart(WITHIN, view.entry.locator) for view in views.get(image, ()))])
             for mask in of_image
         )
         for image, of_image in readings.masks.items()
@@ -188,13 +188,13 @@ def _within(readings: Readings, views: Mapping[str, list[Owned]]) -> Readings:
     return Readings(masks, readings.names, OUTSIDE, readings.told, readings.notes, readings.unused)
 
 
-def _decided(owned: Masks, hints: Hints) -> Readings:
+def _decided(owned: MaskFiles, hints: Hints) -> Readings:
     """What several masks are where nobody said it."""
     several = {image: masks for image, masks in owned.items() if len(masks) > 1}
     names = _names(owned)
     if not several:
         return _of_classes(owned, names, hints) if _is_one_of_several_classes(owned, names) else _as_readers(owned)
-    kinds = [kind_of(mask) for masks in several.values() for mask in masks]
+    kinds = [mask_kind(mask) for masks in several.values() for mask in masks]
     if all(kind.reads for kind in kinds):
         if _are_of_classes_too(several):
             raise readers_of_classes(several, "each of several readers has files of several names")
@@ -207,7 +207,7 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
         if readings := _readers_beside_others(owned):
             return readings
         raise unclear(several, "some have names, and others none")
-    measured = overlap(several)
+    measured = mask_overlap(several)
     if measured is None:
         return _as_readers(owned) if all(kind.number is not None or not kind.name for kind in kinds) else _join(owned)
     if measured.apart:
@@ -217,13 +217,13 @@ def _decided(owned: Masks, hints: Hints) -> Readings:
     raise unclear(several, measured.told())
 
 
-def _readers_beside_others(owned: Masks) -> Readings | None:
+def _readers_beside_others(owned: MaskFiles) -> Readings | None:
     """The numbered readers of each image, where other files beside theirs have names: a consensus, the brain.
 
     None where an image has no two of them, or they do not lie on one another.
     """
     readers = {image: list(filter(_is_numbered_reader, masks)) for image, masks in owned.items()}
-    measured = overlap(readers) if all(len(of_image) > 1 for of_image in readers.values()) else None
+    measured = mask_overlap(readers) if all(len(of_image) > 1 for of_image in readers.values()) else None
     if measured is None or not measured.together:
         return None
     others = tuple(mask for masks in owned.values() for mask in masks if not _is_numbered_reader(mask))
@@ -234,11 +234,11 @@ def _readers_beside_others(owned: Masks) -> Readings | None:
 
 
 def _is_numbered_reader(mask: Owned) -> bool:
-    kind = kind_of(mask)
+    kind = mask_kind(mask)
     return kind.reads and kind.number is not None and not kind.name
 
 
-def _by_labels(owned: Masks, labels: Mapping[str, frozenset[str]]) -> Readings | None:
+def _by_labels(owned: MaskFiles, labels: Mapping[str, frozenset[str]]) -> Readings | None:
     """What several masks are by the names of what is drawn in them; None where these do not decide it.
 
     Raises:
@@ -253,7 +253,7 @@ def _by_labels(owned: Masks, labels: Mapping[str, frozenset[str]]) -> Readings |
     each = [[names for names in drawn[image] if names] for image in several]
     differ = all(not one & other for names in each for one, other in combinations(names, 2))
     every = [name for of_image in drawn.values() for names in of_image for name in names or ()]
-    measured = overlap(several)
+    measured = mask_overlap(several)
     if differ and _come_again(every, owned) and not (measured is not None and measured.alike):
         return _join(owned, what="files of different labels, put together; where these overlap, the later name counts,")
     if measured is not None and measured.apart:
@@ -263,7 +263,7 @@ def _by_labels(owned: Masks, labels: Mapping[str, frozenset[str]]) -> Readings |
     raise unclear(several, "nothing is drawn in them" if measured is None else measured.told())
 
 
-def _come_again(names: Sequence[str], owned: Masks) -> bool:
+def _come_again(names: Sequence[str], owned: MaskFiles) -> bool:
     """Whether names are those of classes: of other images too, or of a single one without numbers."""
     holders = Counter(names)
     if len(owned) == 1:
@@ -271,11 +271,11 @@ def _come_again(names: Sequence[str], owned: Masks) -> bool:
     return 2 * sum(count > 1 for count in holders.values()) > len(holders)
 
 
-def _names(owned: Masks) -> list[str]:
+def _names(owned: MaskFiles) -> list[str]:
     """Names of masks that come again with other images, in natural order; none where they are names of objects."""
     holders: Counter[str] = Counter()
     for masks in owned.values():
-        holders.update({kind_of(mask).name for mask in masks} - {""})
+        holders.update({mask_kind(mask).name for mask in masks} - {""})
     if not holders:
         return []
     again = [name for name, count in holders.items() if count > 1]
@@ -285,10 +285,10 @@ def _names(owned: Masks) -> list[str]:
     return []
 
 
-def _is_one_of_several_classes(owned: Masks, names: Sequence[str]) -> bool:
+def _is_one_of_several_classes(owned: MaskFiles, names: Sequence[str]) -> bool:
     """Whether each image has a file of one class, and these differ by more than what all files are called."""
     masks = [mask for of_image in owned.values() for mask in of_image]
-    if len(names) < 2 or not all(kind_of(mask).name for mask in masks):
+    if len(names) < 2 or not all(mask_kind(mask).name for mask in masks):
         return False
     often = frozenset.intersection(*(frozenset(token.text for token in tokens(mask.entry.stem)) for mask in masks))
     return len({_behind(name, often) for name in names}) > 1
@@ -302,16 +302,16 @@ def _behind(name: str, often: frozenset[str]) -> tuple[str, ...]:
     return tuple(token.text for token in found)
 
 
-def _of_names(owned: Masks, several: Masks, names: Sequence[str], hints: Hints) -> Readings:
+def _of_names(owned: MaskFiles, several: MaskFiles, names: Sequence[str], hints: Hints) -> Readings:
     words = {token.text for name in names for token in tokens(name)}
-    measured = overlap(several)
+    measured = mask_overlap(several)
     if measured is not None and measured.alike and not (measured.nested and _are_structures(names)):
         raise unclear(several, f"they are nearly alike ({measured.told()}): are these readers?")
     are_sides = bool(words & SIDES) and len(names) == 2 and len({_without_sides(name) for name in names}) == 1
     if are_sides and (measured is None or measured.apart):
         return _join(owned, what=f"sides ({', '.join(names)}), joined")
     twice = dict(_twice_of_one_name(several))
-    if twice and (measured := overlap(twice)) is not None and measured.together:
+    if twice and (measured := mask_overlap(twice)) is not None and measured.together:
         why = f"those of one name lie on one another ({measured.told()}): are these readers?"
         raise readers_of_classes(several, why)
     if not hints.class_names and (why := not_of_one_class(several)):
@@ -325,18 +325,18 @@ def _are_structures(names: Sequence[str]) -> bool:
     return all(said) and len(set(said)) == len(names)
 
 
-def _are_of_classes_too(several: Masks) -> bool:
+def _are_of_classes_too(several: MaskFiles) -> bool:
     """Whether the files of readers have names, each of which comes again with another reader."""
-    named = [Counter(kind_of(mask).name for mask in masks) for masks in several.values()]
+    named = [Counter(mask_kind(mask).name for mask in masks) for masks in several.values()]
     return sum(len(names) > 1 and "" not in names and min(names.values()) > 1 for names in named) > len(named) / 2
 
 
-def _twice_of_one_name(several: Masks) -> Iterator[tuple[str, list[Owned]]]:
+def _twice_of_one_name(several: MaskFiles) -> Iterator[tuple[str, list[Owned]]]:
     """The masks of each image that share a name, of one name each."""
     for image, masks in several.items():
         named = defaultdict[str, list[Owned]](list)
         for mask in masks:
-            named[kind_of(mask).name].append(mask)
+            named[mask_kind(mask).name].append(mask)
         most = max(named.values(), key=len)
         if len(most) > 1:
             yield image, most
@@ -346,22 +346,22 @@ def _without_sides(name: str) -> tuple[str, ...]:
     return tuple(token.text for token in tokens(name) if token.text not in SIDES)
 
 
-def _checked_readers(owned: Masks, several: Masks) -> Readings:
-    measured = overlap(several)
+def _checked_readers(owned: MaskFiles, several: MaskFiles) -> Readings:
+    measured = mask_overlap(several)
     if measured is not None and measured.apart:
         raise unclear(several, f"they are called after readers, but never lie on one another ({measured.told()})")
     return _as_readers(owned)
 
 
-def _as_readers(owned: Masks) -> Readings:
+def _as_readers(owned: MaskFiles) -> Readings:
     masks = {image: tuple(mask.entry.locator for mask in sorted(of, key=order_of)) for image, of in owned.items()}
     most = max((len(of_image) for of_image in masks.values()), default=0)
     return Readings(masks, told=f"readers: {most}" if most > 1 else "")
 
 
-def _join(owned: Masks, *, what: str = "") -> Readings:
+def _join(owned: MaskFiles, *, what: str = "") -> Readings:
     masks = {
-        image: (joined([Part("", mask.entry.locator) for mask in sorted(of_image, key=order_of)]),)
+        image: (joined_name([MaskPart("", mask.entry.locator) for mask in sorted(of_image, key=order_of)]),)
         for image, of_image in owned.items()
     }
     joined_images = sum(len(of_image) > 1 for of_image in owned.values())
@@ -370,7 +370,7 @@ def _join(owned: Masks, *, what: str = "") -> Readings:
     return Readings(masks, told=told if joined_images else "")
 
 
-def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "name") -> Readings:
+def _of_classes(owned: MaskFiles, names: Sequence[str], hints: Hints, by: str = "name") -> Readings:
     """A value for each name.
 
     Raises:
@@ -394,12 +394,12 @@ def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "nam
         unused += [mask for value, mask in parts if not value]
         kept = sorted(((value, mask) for value, mask in parts if value), key=lambda part: (part[0], order_of(part[1])))
         if kept:
-            masks[image] = (joined([Part(str(value), mask.entry.locator) for value, mask in kept]),)
+            masks[image] = (joined_name([MaskPart(str(value), mask.entry.locator) for value, mask in kept]),)
         lacking += len({value for value, _ in kept}) < len(values)
     notes = [f"images that lack a file for some class, taken for having none of it: {lacking}"] if lacking else []
     notes += [f"masks of other classes, not used: {len(unused)}"] if unused else []
     notes += _about_overlap(owned)
-    either = any(kind_of(mask).folder and kind_of(mask).suffix for masks in owned.values() for mask in masks)
+    either = any(mask_kind(mask).folder and mask_kind(mask).suffix for masks in owned.values() for mask in masks)
     other = "--classes-by suffix, " if by == "name" and either else ""
     told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''}"
     return Readings(
@@ -408,10 +408,10 @@ def _of_classes(owned: Masks, names: Sequence[str], hints: Hints, by: str = "nam
     )  # fmt: skip
 
 
-def _about_overlap(owned: Masks) -> Iterator[str]:
+def _about_overlap(owned: MaskFiles) -> Iterator[str]:
     """What a mask of one class for each pixel cannot hold of files of several, and files that look inverted."""
     several = {image: masks for image, masks in owned.items() if len(masks) > 1}
-    measured = overlap(several) if several else None
+    measured = mask_overlap(several) if several else None
     if measured is None:
         return
     if measured.filled >= MOST_INVERTED:
@@ -427,7 +427,7 @@ def _about_overlap(owned: Masks) -> Iterator[str]:
         )
 
 
-def _as_said(owned: Masks, hints: Hints, notes: tuple[str, ...], unused: tuple[Owned, ...]) -> Readings:
+def _as_said(owned: MaskFiles, hints: Hints, notes: tuple[str, ...], unused: tuple[Owned, ...]) -> Readings:
     """What the masks are by the words of a person.
 
     Raises:
@@ -448,14 +448,14 @@ def _as_said(owned: Masks, hints: Hints, notes: tuple[str, ...], unused: tuple[O
                     (*unused, *readings.unused))  # fmt: skip
 
 
-def _by_readers(owned: Masks, by: str) -> Readings:
+def _by_readers(owned: MaskFiles, by: str) -> Readings:
     """A reader for each folder or suffix; several files of one reader are parts."""
     masks = dict[str, tuple[str, ...]]()
     for image, of_image in owned.items():
-        readers = defaultdict[str, list[Part]](list)
+        readers = defaultdict[str, list[MaskPart]](list)
         for mask in sorted(of_image, key=order_of):
             text = (mask.folder or "/".join(mask.entry.parts[:-1])) if by == "folder" else mask.rest
-            readers[text].append(Part("", mask.entry.locator))
-        masks[image] = tuple(joined(readers[text]) for text in sorted(readers, key=natural))
+            readers[text].append(MaskPart("", mask.entry.locator))
+        masks[image] = tuple(joined_name(readers[text]) for text in sorted(readers, key=natural))
     most = max(map(len, masks.values()), default=0)
     return Readings(masks, told=f"readers by {by}: {most}")

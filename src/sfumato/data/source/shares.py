@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import FILL, NUMBERS, parts_of
+from sfumato.data.formats.joined import FILL, NUMBERS, mask_parts
 from sfumato.data.mask import FEW, count_values
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.values import sampled_masks
@@ -53,7 +53,7 @@ def with_shares(found: Found, hints: Hints) -> Found:
 
 def _values_of_classes(found: Found) -> list[int]:
     """The values of a few files of a class each, where one has several."""
-    parts = [part for case in found.cases for mask in case.masks for part in parts_of(mask)]
+    parts = [part for case in found.cases for mask in case.masks for part in mask_parts(mask)]
     files = [part.locator for part in parts if part.role.removeprefix(FILL).isdecimal()]
     for file in files[:: -(-len(files) // _SAMPLE) or 1]:
         if file.lower().endswith((".jpg", ".jpeg")):  # it has greys by nature

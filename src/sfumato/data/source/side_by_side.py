@@ -5,11 +5,11 @@ image,MEL,NV and image,age,lesion_id        image,MEL,NV,age,lesion_id
 
 from collections.abc import Sequence
 
-from sfumato.data.source.lookup import Files
-from sfumato.data.source.table import Table
+from sfumato.data.source.lookup import FileLookup
+from sfumato.data.source.table import SourceTable
 
 
-def side_by_side(tables: Sequence[tuple[Table, str]], files: Files) -> Table | None:
+def side_by_side(tables: Sequence[tuple[SourceTable, str]], files: FileLookup) -> SourceTable | None:
     """The first table with the columns of the others, row by row of one image.
 
     Args:
@@ -42,7 +42,7 @@ def side_by_side(tables: Sequence[tuple[Table, str]], files: Files) -> Table | N
     return whole
 
 
-def _images(table: Table, column: str, files: Files) -> list[str]:
+def _images(table: SourceTable, column: str, files: FileLookup) -> list[str]:
     """The image of each row; an empty text where none or several files fit."""
     found = [files.candidates(text) if files.has(text) else [""] for text in table.column(column)]
     return [locators[0] for locators in found]

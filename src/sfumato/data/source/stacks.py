@@ -15,13 +15,13 @@ from sfumato.data.formats.archive import Array, array_headers, read_array
 from sfumato.data.manifest import Case, is_safe_id
 from sfumato.data.order import natural
 from sfumato.data.source.axes import Axes, axes_beside, axes_of
-from sfumato.data.source.drawn import Drawn, mask_axes, planes
+from sfumato.data.source.drawn import MaskArray, mask_axes, planes
 from sfumato.data.source.found import Found, Hints, conclude
 from sfumato.data.source.layers import layered, layers_of
-from sfumato.data.source.listing import Entry, Parts
-from sfumato.data.source.stored import Stored
+from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.stored import StoredArray
 from sfumato.data.source.table import bare
-from sfumato.data.source.words import SPLITS as WORDS_OF_SPLITS
+from sfumato.data.source.words import SPLIT_WORDS as WORDS_OF_SPLITS
 from sfumato.data.source.words import read_folder
 from sfumato.errors import DataError
 
@@ -37,25 +37,25 @@ _SHOWN = 5
 """Texts of an array that are told."""
 
 
-def holds_images(names: Sequence[str]) -> bool:
+def has_image_array(names: Sequence[str]) -> bool:
     """Whether one of the arrays of these names holds the images of a set."""
     return any((found := SET_NAME.fullmatch(name)) and found["role"] in ("images", "volumes") for name in names)
 
 
-def sets_of(entries: Sequence[Entry]) -> dict[Parts, dict[str, Stored]] | None:
+def sets_of(entries: Sequence[SourceFile]) -> dict[PathParts, dict[str, StoredArray]] | None:
     """The arrays of a set by their names, for each part of it by its folders; None where the files are no set.
 
     Raises:
         DataError: a file is damaged, or holds Python objects.
     """
-    if not holds_images([entry.stem for entry in entries]):
+    if not has_image_array([entry.stem for entry in entries]):
         return None
-    sets: dict[Parts, dict[str, Stored]] = defaultdict(dict)
+    sets: dict[PathParts, dict[str, StoredArray]] = defaultdict(dict)
     for entry in entries:
         path = Path(entry.locator)
         if path.suffix.lower() != ".npy":
             return None
-        stored = Stored(path, "", array_headers(path)[""])
+        stored = StoredArray(path, "", array_headers(path)[""])
         named = SET_NAME.fullmatch(entry.stem) or entry.stem in CLASS_NAMES
         if not named and stored.header.dtype.kind not in "SU":
             return None
@@ -73,7 +73,7 @@ def _is_role(folder: str) -> bool:
     return said.certain and said.role in ("image", "mask") and not said.split
 
 
-def _differing(parts: Sequence[Parts]) -> list[str]:
+def _differing(parts: Sequence[PathParts]) -> list[str]:
     """The names of folders that are not those of all parts."""
     return [folder for part in parts for folder in part if not all(folder in other for other in parts)]
 
@@ -82,14 +82,14 @@ def _is_part(folder: str) -> bool:
     return _PART.fullmatch(folder) is not None or folder.lower() in WORDS_OF_SPLITS
 
 
-def find_in_sets(sets: Mapping[Parts, Mapping[str, Stored]], hints: Hints) -> Found:
+def find_in_sets(sets: Mapping[PathParts, Mapping[str, StoredArray]], hints: Hints) -> Found:
     """The cases of the parts of a set, see `sets_of`."""
     if len(sets) == 1:
         return find_in_set(next(iter(sets.values())), hints)
     differing = {folder.lower() for folder in _differing(list(sets))}
     cases, notes, told = list[Case](), list[str](), defaultdict[str, list[str]](list)
     for part in sorted(sets, key=lambda parts: natural("/".join(parts))):
-        if not holds_images(list(sets[part])):
+        if not has_image_array(list(sets[part])):
             notes.append(f"{'/'.join(part)}: {', '.join(sets[part])} without images, not used")
             continue
         found = find_in_set(sets[part], hints)
@@ -118,14 +118,14 @@ def _of_part(case: Case, name: str, split: str | None, *, own: bool) -> Case:
     return replace(case, id=f"{name}_{case.id}", volume=volume, patient=patient, split=case.split or split)
 
 
-def find_in_set(stored: Mapping[str, Stored], hints: Hints) -> Found:
+def find_in_set(stored: Mapping[str, StoredArray], hints: Hints) -> Found:
     """The cases of arrays by their names.
 
     Raises:
         DataError: the arrays have other shapes, or do not fit each other.
     """
     named = {name: array for name, array in stored.items() if SET_NAME.fullmatch(name)}
-    by_split: dict[str, dict[str, Stored]] = {}
+    by_split: dict[str, dict[str, StoredArray]] = {}
     for name, array in named.items():
         found = SET_NAME.fullmatch(name)
         if found is not None:
@@ -150,7 +150,7 @@ def _said_by(names: Iterable[str]) -> str:
     return "the array 'patients'" if any(name.endswith("patients") for name in names) else ""
 
 
-def _about(name: str, array: Stored) -> str:
+def _about(name: str, array: StoredArray) -> str:
     """An array that is not used; of texts some of them, and how they become classes."""
     if array.header.dtype.kind not in "SU" or len(array.shape) != 1:
         return name
@@ -159,7 +159,7 @@ def _about(name: str, array: Stored) -> str:
     return f"{name} ({array.shape[0]} texts: {shown}; called labels they would be the classes of the images)"
 
 
-def _with_class_names(found: Found, stored: Mapping[str, Stored]) -> Found:
+def _with_class_names(found: Found, stored: Mapping[str, StoredArray]) -> Found:
     """The same with names instead of numbers, where arrays hold the names of classes."""
     classes, pixels = (
         [str(name) for name in read_array(stored[key].path, stored[key].key)] if key in stored else []
@@ -174,7 +174,7 @@ def _with_class_names(found: Found, stored: Mapping[str, Stored]) -> Found:
     )
 
 
-def _part(arrays: Mapping[str, Stored], split: str, hints: Hints) -> Found:
+def _part(arrays: Mapping[str, StoredArray], split: str, hints: Hints) -> Found:
     images, labels = arrays["images"], arrays.get("labels")
     masks = arrays.get("masks")
     if masks is None and labels is not None and len(labels.shape) >= 3:
@@ -183,7 +183,7 @@ def _part(arrays: Mapping[str, Stored], split: str, hints: Hints) -> Found:
     axes = axes or axes_of(str(images), images.shape, counted=True, slice_axis=hints.slice_axis)
     names: Sequence[str | None] = [None] * axes.cases
     if labels is not None:
-        names = class_names(str(labels), read_array(labels.path, labels.key), axes.cases)
+        names = image_classes(str(labels), read_array(labels.path, labels.key), axes.cases)
     drawn, told = _drawn(images, axes, masks, hints) if masks else ([], [])
     ids = _ids(arrays.get("ids"), axes.cases, split)
     owners = _owners(arrays.get("patients"), axes.cases)
@@ -196,16 +196,16 @@ def _part(arrays: Mapping[str, Stored], split: str, hints: Hints) -> Found:
     return conclude(cases, [f"{images.key or images.path.name}: {axes}", *told], form="npz")
 
 
-def _drawn(images: Stored, axes: Axes, masks: Stored, hints: Hints) -> tuple[list[Drawn], list[str]]:
+def _drawn(images: StoredArray, axes: Axes, masks: StoredArray, hints: Hints) -> tuple[list[MaskArray], list[str]]:
     """The masks of the images of an array, and what their channels were taken for."""
     channels = layered(axes, masks.shape)
     if channels is None:
-        return [Drawn(masks, mask_axes(images, axes, masks))], []
+        return [MaskArray(masks, mask_axes(images, axes, masks))], []
     layers = layers_of([(masks, channels)], hints)
-    return [Drawn(masks, channels, layers)], [f"{masks.key or masks.path.name}: {layers.note}"]
+    return [MaskArray(masks, channels, layers)], [f"{masks.key or masks.path.name}: {layers.note}"]
 
 
-def _ids(given: Stored | None, count: int, split: str) -> list[str]:
+def _ids(given: StoredArray | None, count: int, split: str) -> list[str]:
     """The ids that the file has for its images, if they are different and safe as file names; else numbers."""
     if given is not None and given.shape == (count,):
         names = [str(name) for name in read_array(given.path, given.key)]
@@ -217,7 +217,7 @@ def _ids(given: Stored | None, count: int, split: str) -> list[str]:
     return [f"{split}_{row:0{digits}d}" if split else f"{row:0{digits}d}" for row in range(count)]
 
 
-def _owners(given: Stored | None, count: int) -> Sequence[str | None]:
+def _owners(given: StoredArray | None, count: int) -> Sequence[str | None]:
     """Whose each image is; None where nobody said.
 
     Raises:
@@ -234,7 +234,7 @@ def _owners(given: Stored | None, count: int) -> Sequence[str | None]:
     return [str(name) for name in read_array(given.path, given.key)]
 
 
-def class_names(where: str, values: Array, count: int) -> list[str]:
+def image_classes(where: str, values: Array, count: int) -> list[str]:
     """One class name per image from an array of class numbers or names; rows with a single 1 are numbers too.
 
     Raises:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sfumato.data.formats.archive import ArrayHeader, Locator
 
 
-class Stored(NamedTuple):
+class StoredArray(NamedTuple):
     """An array that was not read yet."""
 
     path: Path

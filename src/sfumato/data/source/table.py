@@ -109,7 +109,21 @@ _NUMBERED = {
 """Columns for the channels of an image, or for the masks of its readers."""
 
 
-UNKNOWN = {"", "nan", "na", "n/a", "none", "null", "unknown", "anonymous", "anon", "anonymized", "anonymised", "-", "?"}
+UNKNOWN_WORDS = {
+    "",
+    "nan",
+    "na",
+    "n/a",
+    "none",
+    "null",
+    "unknown",
+    "anonymous",
+    "anon",
+    "anonymized",
+    "anonymised",
+    "-",
+    "?",
+}
 """What stands for a patient where there is none."""
 
 
@@ -120,7 +134,7 @@ class _Row(NamedTuple):
     fields: tuple[str, ...]
 
 
-class Table(NamedTuple):
+class SourceTable(NamedTuple):
     """A table.
 
     Attributes:
@@ -141,7 +155,7 @@ class Table(NamedTuple):
         return [row.fields[place].strip() for row in self.rows]
 
 
-def read_table(path: Path, *, known: Mapping[str, str], files: frozenset[str]) -> Table:
+def read_table(path: Path, *, known: Mapping[str, str], files: frozenset[str]) -> SourceTable:
     """Read a table.
 
     Args:
@@ -163,7 +177,7 @@ def read_table(path: Path, *, known: Mapping[str, str], files: frozenset[str]) -
     first = [field.strip() for field in lines[0].fields]
     named = bool(set(known.values()) & set(first)) or not _names_a_file(first, files)
     header = _distinct(first) if named else tuple(f"column {number}" for number in range(1, width + 1))
-    return Table(path, header, lines[1:] if named else lines, named=named)
+    return SourceTable(path, header, lines[1:] if named else lines, named=named)
 
 
 def _names_a_file(first: Sequence[str], files: frozenset[str]) -> bool:
@@ -177,7 +191,7 @@ def bare(name: str) -> str:
     return re.split(r"[/\\]", name.strip())[-1]
 
 
-def roles(table: Table, known: Mapping[str, str]) -> dict[str, list[str]]:
+def roles(table: SourceTable, known: Mapping[str, str]) -> dict[str, list[str]]:
     """The columns that may have each role, the most likely first.
 
     Args:
@@ -212,7 +226,7 @@ def says_more(header: Sequence[str]) -> bool:
     own = ["mask" if re.fullmatch(r"mask_\d+", name) else name for name in header]
     missing = {role for role in ROLES if role != "image" and role not in own}
     others = {_plain(name) for name in header}
-    if "mask" in missing and numbered("mask", header):
+    if "mask" in missing and numbered_columns("mask", header):
         return True
     return any(others & set(map(_plain, _NAMES[role])) for role in missing)
 
@@ -222,7 +236,7 @@ def columns_of(given: str, header: Sequence[str]) -> list[str]:
     return [given] if given in header or "," not in given else [name.strip() for name in given.split(",")]
 
 
-def numbered(role: str, header: Sequence[str]) -> list[str]:
+def numbered_columns(role: str, header: Sequence[str]) -> list[str]:
     """The columns of a table that are called `image_0`, `image_1` ... or `mask_0`, `mask_1` ..., by their numbers."""
     found = [(int(match[1]), name) for name in header if (match := _NUMBERED[role].fullmatch(name.strip()))]
     return [name for _, name in sorted(found)]

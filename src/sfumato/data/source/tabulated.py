@@ -15,26 +15,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sfumato.data.formats.joined import Part, joined
-from sfumato.data.formats.volume import Header
-from sfumato.data.manifest import COLUMNS, MEASURED, Case, folded
+from sfumato.data.formats.joined import MaskPart, joined_name
+from sfumato.data.formats.volume import VolumeHeader
+from sfumato.data.manifest import COLUMNS, MEASURED_COLUMNS, Case, folded
 from sfumato.data.source.classes import without_folders_of_one
-from sfumato.data.source.columns import Places, Plan, counts, plan_columns
+from sfumato.data.source.columns import ColumnRoles, Places, counts, plan_columns
 from sfumato.data.source.found import Hints
-from sfumato.data.source.labels import Labels, one_hot_columns, read_labels
-from sfumato.data.source.layout import SPLITS, Arranged, arrange, sort_roles
-from sfumato.data.source.listing import Entry
-from sfumato.data.source.lookup import Files
-from sfumato.data.source.overlap import overlap
+from sfumato.data.source.labels import ClassColumn, one_hot_columns, read_labels
+from sfumato.data.source.layout import SPLIT_WORDS, Arranged, arrange, sort_roles
+from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.lookup import FileLookup
+from sfumato.data.source.overlap import mask_overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.persons import NEARLY_ALL, spelling
 from sfumato.data.source.pointed import as_large_as, volumes_at
-from sfumato.data.source.table import UNKNOWN, Table, columns_of
+from sfumato.data.source.table import UNKNOWN_WORDS, SourceTable, columns_of
 from sfumato.data.source.which_table import read_for
 from sfumato.errors import DataError, UsageError, collected, listed, raise_together
 from sfumato.wording import counted
 
-RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASURED))}")
+RESERVED = re.compile(rf"id|(?:image|mask)(?:_\d+)?|{'|'.join((*COLUMNS, *MEASURED_COLUMNS))}")
 """Names that columns of a manifest have already."""
 
 ABOUT_CLASSES = re.compile(
@@ -51,7 +51,7 @@ DROPPED = re.compile(r"(?:unnamed(?::? ?\d+)?|index|column 1)?", re.IGNORECASE)
 """Columns of this name that only number the rows say nothing."""
 
 
-NOTHING_JOINED: Mapping[Path, Table] = MappingProxyType({})
+NOTHING_JOINED: Mapping[Path, SourceTable] = MappingProxyType({})
 
 
 class Tabulated(NamedTuple):
@@ -67,7 +67,7 @@ class Tabulated(NamedTuple):
     """
 
     arranged: Arranged
-    headers: Mapping[str, Header]
+    headers: Mapping[str, VolumeHeader]
     kind: str
     outside: tuple[str, ...]
     patient_column: str
@@ -76,13 +76,13 @@ class Tabulated(NamedTuple):
 
 def tabulate(
     path: Path,
-    entries: Sequence[Entry],
+    entries: Sequence[SourceFile],
     root: Path,
     *,
-    masks: Sequence[Entry] | None,
+    masks: Sequence[SourceFile] | None,
     hints: Hints,
     follow: bool,
-    joined: Mapping[Path, Table] = NOTHING_JOINED,
+    joined: Mapping[Path, SourceTable] = NOTHING_JOINED,
 ) -> Tabulated:
     """The cases of a table.
 
@@ -103,7 +103,7 @@ def tabulate(
     here = path.parent.absolute() if follow else None
     beside = [picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries)
     apart = [_seen_from(root, entry) for entry in masks or ()]
-    files = Places(Files(beside, root, follow=here), Files([*entries, *apart], root, follow=here))
+    files = Places(FileLookup(beside, root, follow=here), FileLookup([*entries, *apart], root, follow=here))
     plan, notes = plan_columns(table, known, files)
     located, missing = _located(table, plan.image, files)
     if missing and not hints.drop_unpaired:
@@ -152,13 +152,13 @@ def tabulate(
 
 def tabulate_splits(
     tables: Mapping[Path, str],
-    entries: Sequence[Entry],
+    entries: Sequence[SourceFile],
     root: Path,
     *,
-    masks: Sequence[Entry] | None,
+    masks: Sequence[SourceFile] | None,
     hints: Hints,
     follow: bool,
-    joined: Mapping[Path, Table] = NOTHING_JOINED,
+    joined: Mapping[Path, SourceTable] = NOTHING_JOINED,
 ) -> Tabulated:
     """The cases of a table, or of one for each split; see `tabulate`.
 
@@ -202,7 +202,7 @@ def _of_splits(each: Sequence[Tabulated], splits: Sequence[str]) -> list[Case]:
     return [replace(case, id=f"{case.split}_{case.id}") for case in cases]
 
 
-def _seen_from(root: Path, entry: Entry) -> Entry:
+def _seen_from(root: Path, entry: SourceFile) -> SourceFile:
     """A mask of a folder of its own, with its path below the folder of the images where it lies there."""
     home = f"{root.absolute()}{os.sep}"
     if not entry.locator.startswith(home):
@@ -212,7 +212,11 @@ def _seen_from(root: Path, entry: Entry) -> Entry:
 
 
 def _arranged(
-    named: Sequence[Entry], entries: Sequence[Entry], masks: Sequence[Entry] | None, plan: Plan, hints: Hints
+    named: Sequence[SourceFile],
+    entries: Sequence[SourceFile],
+    masks: Sequence[SourceFile] | None,
+    plan: ColumnRoles,
+    hints: Hints,
 ) -> Arranged:
     """What the folders of the files that a table names say of them; the masks beside them, where it names none.
 
@@ -245,7 +249,7 @@ def _arranged(
     return arranged._replace(unpaired=sorted(bare))
 
 
-def _located(table: Table, column: str, files: Places) -> tuple[dict[int, str], list[str]]:
+def _located(table: SourceTable, column: str, files: Places) -> tuple[dict[int, str], list[str]]:
     """The image of each row by the row's number, and rows without one.
 
     Raises:
@@ -281,12 +285,12 @@ def _differ(one: str, other: str) -> bool:
     return min(map(len, parts)) > 1 and any(a != b for a, b in zip(*(reversed(p[:-1]) for p in parts), strict=False))
 
 
-def _in_row(table: Table, number: int, error: DataError) -> DataError:
+def _in_row(table: SourceTable, number: int, error: DataError) -> DataError:
     finding = f"{table.path}, row {number}: {error.finding}"
     return DataError(finding, expected=error.expected, remedy=error.remedy, code=error.code)
 
 
-def _without_file(table: Table, column: str, missing: Sequence[str]) -> DataError:
+def _without_file(table: SourceTable, column: str, missing: Sequence[str]) -> DataError:
     return DataError(
         f"{table.path}: {len(missing)} of {len(table.rows)} rows have no file (column '{column}'):\n{listed(missing)}",
         expected="paths of images or volumes, or names of files below the folder, with or without ending",
@@ -295,7 +299,7 @@ def _without_file(table: Table, column: str, missing: Sequence[str]) -> DataErro
     )
 
 
-def _labels(table: Table, plan: Plan, hints: Hints, known: Mapping[str, str]) -> Labels:
+def _labels(table: SourceTable, plan: ColumnRoles, hints: Hints, known: Mapping[str, str]) -> ClassColumn:
     """The class of each row, from the column for it or from one-hot columns."""
     if plan.label:
         numbers = [row.number for row in table.rows]
@@ -310,15 +314,15 @@ def _labels(table: Table, plan: Plan, hints: Hints, known: Mapping[str, str]) ->
             remedy="name one column of classes with --label-column",
             code="DATA-052",
         )
-    return found or Labels([None] * len(table.rows), [])
+    return found or ClassColumn([None] * len(table.rows), [])
 
 
-def _splits(table: Table, plan: Plan, known: Mapping[str, str]) -> Labels:
+def _splits(table: SourceTable, plan: ColumnRoles, known: Mapping[str, str]) -> ClassColumn:
     """The split of each row; a column of other words is no split unless a person says so."""
     if not plan.split:
-        return Labels([None] * len(table.rows), [])
+        return ClassColumn([None] * len(table.rows), [])
     values = [value.lower() for value in table.column(plan.split)]
-    if strange := sorted({value for value in values if value and value not in SPLITS}):
+    if strange := sorted({value for value in values if value and value not in SPLIT_WORDS}):
         if "split" in known:
             raise DataError(
                 f"{table.path}: the column '{plan.split}' has values that are no splits:\n{listed(strange)}",
@@ -326,11 +330,11 @@ def _splits(table: Table, plan: Plan, known: Mapping[str, str]) -> Labels:
                 code="DATA-016",
             )
         note = f"the column '{plan.split}' holds no splits ({', '.join(strange[:5])}): kept as it is"
-        return Labels([None] * len(table.rows), [note])
-    return Labels([SPLITS.get(value) for value in values], [])
+        return ClassColumn([None] * len(table.rows), [note])
+    return ClassColumn([SPLIT_WORDS.get(value) for value in values], [])
 
 
-def _several_files(table: Table, number: int, text: str, found: Sequence[str]) -> DataError:
+def _several_files(table: SourceTable, number: int, text: str, found: Sequence[str]) -> DataError:
     """The error about a name that several files have; the folder of one of them tells it apart."""
     return DataError(
         f"{table.path}, row {number}: '{text}' may be {len(found)} files, such as {found[0]}, {found[1]}",
@@ -341,7 +345,9 @@ def _several_files(table: Table, number: int, text: str, found: Sequence[str]) -
     )
 
 
-def _cells(table: Table, columns: Sequence[str], files: Files, images: Sequence[str]) -> list[tuple[str, ...]]:
+def _cells(
+    table: SourceTable, columns: Sequence[str], files: FileLookup, images: Sequence[str]
+) -> list[tuple[str, ...]]:
     """The files that some columns of each row name, whose image is known; empty cells name none.
 
     Raises:
@@ -357,7 +363,7 @@ def _cells(table: Table, columns: Sequence[str], files: Files, images: Sequence[
     return list(map(tuple, cells))
 
 
-def _cell(table: Table, number: int, column: str, text: str, files: Files, image: str) -> list[str]:
+def _cell(table: SourceTable, number: int, column: str, text: str, files: FileLookup, image: str) -> list[str]:
     if not text:
         return []
     try:
@@ -372,8 +378,8 @@ def _cell(table: Table, number: int, column: str, text: str, files: Files, image
 
 
 def _described(
-    table: Table,
-    plan: Plan,
+    table: SourceTable,
+    plan: ColumnRoles,
     images: Sequence[str],
     cases: Mapping[str, Case],
     labels: Sequence[str | None],
@@ -414,7 +420,7 @@ def _described(
     return described
 
 
-def _as_said(cases: Sequence[Case], plan: Plan, hints: Hints) -> tuple[list[Case], list[str]]:
+def _as_said(cases: Sequence[Case], plan: ColumnRoles, hints: Hints) -> tuple[list[Case], list[str]]:
     """The cases with the masks of all columns and rows of an image as parts of one, where a person said so.
 
     So are those of several rows that lie beside one another, a row for each lesion, which is told.
@@ -432,7 +438,7 @@ def _as_said(cases: Sequence[Case], plan: Plan, hints: Hints) -> tuple[list[Case
     beside = len(plan.masks) == 1 and not hints.is_said_of_masks and several and _lie_beside(several)
     if not plan.masks or not (hints.join_masks or beside):
         return list(cases), []
-    parts = [replace(case, masks=(joined([Part("", mask) for mask in case.masks]),) if case.masks else ())
+    parts = [replace(case, masks=(joined_name([MaskPart("", mask) for mask in case.masks]),) if case.masks else ())
              for case in cases]  # fmt: skip
     note = (
         f"masks of several rows of an image are parts of one (they lie beside one another), joined in "
@@ -444,14 +450,16 @@ def _as_said(cases: Sequence[Case], plan: Plan, hints: Hints) -> tuple[list[Case
 def _lie_beside(cases: Sequence[Case]) -> bool:
     """Whether the masks of an image lie beside one another, on a sample of the set."""
     owned = {
-        case.image: [Owned(Entry(mask, (Path(mask).name,)), "", Path(mask).name) for mask in case.masks]
+        case.image: [Owned(SourceFile(mask, (Path(mask).name,)), "", Path(mask).name) for mask in case.masks]
         for case in cases
     }
-    measured = overlap(owned)
+    measured = mask_overlap(owned)
     return measured is not None and measured.apart
 
 
-def _refuse_clashes(table: Table, rows: Mapping[str, Sequence[int]], what: str, values: Sequence[str | None]) -> None:
+def _refuse_clashes(
+    table: SourceTable, rows: Mapping[str, Sequence[int]], what: str, values: Sequence[str | None]
+) -> None:
     """Refuse rows of one image that say different things of it.
 
     Args:
@@ -474,13 +482,13 @@ def _refuse_clashes(table: Table, rows: Mapping[str, Sequence[int]], what: str, 
         )
 
 
-def _patients(table: Table, plan: Plan) -> list[str]:
+def _patients(table: SourceTable, plan: ColumnRoles) -> list[str]:
     """Whose each row is; empty where it says that nobody knows."""
     given = table.column(plan.patient) if plan.patient else [""] * len(table.rows)
-    return ["" if text.casefold() in UNKNOWN else text for text in given]
+    return ["" if text.casefold() in UNKNOWN_WORDS else text for text in given]
 
 
-def _about_columns(table: Table, plan: Plan, cases: Sequence[Case]) -> Iterator[str]:
+def _about_columns(table: SourceTable, plan: ColumnRoles, cases: Sequence[Case]) -> Iterator[str]:
     """Which columns say nothing to sfumato."""
     labels = {case.label for case in cases}
     hot = labels & set(table.header) if not plan.label else set()
@@ -497,7 +505,7 @@ def _about_columns(table: Table, plan: Plan, cases: Sequence[Case]) -> Iterator[
         yield f"masks as run lengths are not read (the column {', '.join(runs)}): write them as a PNG for each image"
 
 
-def _about_classes(table: Table, unused: Sequence[str]) -> Iterator[str]:
+def _about_classes(table: SourceTable, unused: Sequence[str]) -> Iterator[str]:
     """Which columns may be the class where none was taken for it, or why such a one is not."""
     numbers, offers = [row.number for row in table.rows], list[str]()
     for name in unused:
@@ -516,7 +524,7 @@ def _about_classes(table: Table, unused: Sequence[str]) -> Iterator[str]:
         yield f"no column of {table.path.name} was taken for the class: {', or '.join(offers)}"
 
 
-def _others(table: Table, plan: Plan, *, keep_split: bool) -> dict[str, int]:
+def _others(table: SourceTable, plan: ColumnRoles, *, keep_split: bool) -> dict[str, int]:
     """Places of the columns that go along as they are, by a name that is free in a manifest.
 
     The column of the patient goes along too: a person may want to group by its name.

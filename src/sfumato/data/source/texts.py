@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sfumato.data.formats.locator import Locator
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import SourceFile
 from sfumato.files import open_file
 from sfumato.shortage import raise_shortage
 
@@ -22,7 +22,7 @@ _FIRST = re.compile(rb"^\s*\"?([^\s,;\"]+)", re.MULTILINE)
 """The first word of each line."""
 
 
-def about_texts(others: Sequence[Entry], images: Sequence[Entry]) -> Iterator[str]:
+def about_texts(others: Sequence[SourceFile], images: Sequence[SourceFile]) -> Iterator[str]:
     """Notes about JSON and text files and spreadsheets among those that are no images.
 
     Args:
@@ -47,7 +47,7 @@ def about_texts(others: Sequence[Entry], images: Sequence[Entry]) -> Iterator[st
         yield f"{texts[0].name} names the images and is not read by itself; if it says their classes: --labels FILE"
 
 
-def _names_images(entry: Entry, names: set[str]) -> bool:
+def _names_images(entry: SourceFile, names: set[str]) -> bool:
     """Whether most lines of a text begin with an image."""
     target = Locator.parse(entry.locator)
     if target.member:

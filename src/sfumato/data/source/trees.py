@@ -12,7 +12,7 @@ from os.path import splitext
 import numpy as np
 
 from sfumato.data.formats.image import Pixels, read_image
-from sfumato.data.source.listing import is_picture
+from sfumato.data.source.listing import is_picture_file
 from sfumato.data.source.pairing import Owned, match
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
@@ -58,7 +58,7 @@ def _alike(images: Sequence[Picture]) -> Iterator[tuple[_Series, _Series]]:
     """Pairs of series, each a folder and an ending, whose pictures have the same names and other endings."""
     series = defaultdict[tuple[tuple[str, ...], str], _Series](list)
     for picture in images:
-        if is_picture(picture.entry):
+        if is_picture_file(picture.entry):
             series[picture.entry.parts[:-1], _ending(picture)].append(picture)
     named = defaultdict[frozenset[str], list[_Series]](list)
     for one in series.values():

@@ -8,7 +8,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
-from sfumato.data.source.listing import Entry, Listing, Parts
+from sfumato.data.source.listing import Listing, PathParts, SourceFile
 from sfumato.wording import counted
 
 _WITHIN = 2
@@ -17,11 +17,11 @@ _WITHIN = 2
 
 def without_twins(listing: Listing) -> Listing:
     """The files of a source without those of folders that are there twice, file by file, and notes on these."""
-    below = defaultdict[Parts, list[Entry]](list)
+    below = defaultdict[PathParts, list[SourceFile]](list)
     for entry in listing.entries:
         for depth in range(1, len(entry.parts)):
             below[entry.parts[:depth]].append(entry)
-    twins = dict[Parts, Parts]()
+    twins = dict[PathParts, PathParts]()
     for folder in sorted(below, key=len):
         if any(folder[: len(twin)] == twin for twin in twins):
             continue
@@ -40,14 +40,14 @@ def without_twins(listing: Listing) -> Listing:
     return listing._replace(entries=kept, notes=(*listing.notes, *notes))
 
 
-def _without_outer(folder: Parts) -> Iterator[Parts]:
+def _without_outer(folder: PathParts) -> Iterator[PathParts]:
     """The path of a folder without one or two of the folders in which it lies."""
     for count in range(1, _WITHIN + 1):
         for start in range(len(folder) - count):
             yield folder[:start] + folder[start + count :]
 
 
-def _are_equal(one: Sequence[Entry], other: Sequence[Entry], first: int, second: int) -> bool:
+def _are_equal(one: Sequence[SourceFile], other: Sequence[SourceFile], first: int, second: int) -> bool:
     """Whether two folders, at these depths, hold the same files; all are compared once names and sizes agree."""
     if [entry.parts[first:] for entry in one] != [entry.parts[second:] for entry in other]:
         return False

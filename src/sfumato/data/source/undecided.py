@@ -20,11 +20,11 @@ def flags_for(masks: Iterable[Owned]) -> str:
     )
 
 
-Masks = Mapping[str, list[Owned]]
+MaskFiles = Mapping[str, list[Owned]]
 """The mask files of each image by its locator."""
 
 
-def refuse_copies(owned: Masks) -> None:
+def refuse_copies(owned: MaskFiles) -> None:
     """Refuse masks of one image that differ in their ending alone: nothing says which is meant.
 
     Raises:
@@ -52,7 +52,7 @@ def place_of(mask: Owned) -> str:
     return "/".join(("*", mask.folder, f"*{mask.rest}")) if mask.folder else f"*{mask.rest}"
 
 
-def competing(owned: Masks, both: Sequence[tuple[Owned, Owned]]) -> DataError:
+def competing(owned: MaskFiles, both: Sequence[tuple[Owned, Owned]]) -> DataError:
     """The error about masks of two kinds of which nobody can know which is meant."""
     one, other = both[0]
     ways = list(filter(None, (way_of(owned, lambda mask, kind=kind: is_like(mask, kind)) for kind in both[0])))
@@ -68,7 +68,7 @@ def competing(owned: Masks, both: Sequence[tuple[Owned, Owned]]) -> DataError:
     )
 
 
-def unclear(several: Masks, why: str) -> DataError:
+def unclear(several: MaskFiles, why: str) -> DataError:
     """The error about several masks of which nobody can know what they are."""
     shown = [f"{image}: {', '.join(mask.entry.name for mask in masks)}" for image, masks in several.items()]
     return DataError(
@@ -80,7 +80,7 @@ def unclear(several: Masks, why: str) -> DataError:
     )
 
 
-def nameless(owned: Masks, by: str, what: str) -> DataError:
+def nameless(owned: MaskFiles, by: str, what: str) -> DataError:
     """The error about masks that a person tells apart by a name, and some have none."""
     bare = [mask.entry.where for masks in owned.values() for mask in masks if not name_by(mask, by)]
     return DataError(

@@ -11,13 +11,13 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.pairing import Matched
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
-from sfumato.data.source.words import SPLITS, tokens
+from sfumato.data.source.words import SPLIT_WORDS, tokens
 
-HELD = {word for word, split in SPLITS.items() if split != "train"} | {
+HELD = {word for word, split in SPLIT_WORDS.items() if split != "train"} | {
     *("tests", "ts", "va", "unlabelled", "unlabeled", "unannotated")
 }
 """Words in the names of folders of images whose masks may be held back."""
@@ -26,7 +26,7 @@ HELD = {word for word, split in SPLITS.items() if split != "train"} | {
 _ENCRYPTED = re.compile(r"encrypt(?:ed)?$", re.IGNORECASE)
 
 
-def without_encrypted(entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+def without_encrypted(entries: Sequence[SourceFile]) -> tuple[list[SourceFile], list[str]]:
     """The files without those that are called encrypted, and a note on these."""
     left = [entry for entry in entries if _ENCRYPTED.search(entry.stem)]
     if not left or len(left) == len(entries):
@@ -55,7 +55,7 @@ def without_unlabelled(matched: Matched, images: Sequence[Picture]) -> tuple[Mat
     return matched._replace(bare=[name for name in matched.bare if name not in names]), [note]
 
 
-def _held(entry: Entry) -> list[PurePath]:
+def _held(entry: SourceFile) -> list[PurePath]:
     """The folders of the source above an image that say what it is for."""
     above = zip(reversed(entry.parts[:-1]), PurePath(entry.locator).parents, strict=False)
     return [folder for part, folder in above if HELD & {token.text for token in tokens(part)}]

@@ -14,7 +14,7 @@ from pathlib import PurePath
 
 from sfumato.data.formats.locator import Locator
 from sfumato.data.source.byhand import is_called_a_mask
-from sfumato.data.source.listing import Entry, divided, is_picture
+from sfumato.data.source.listing import SourceFile, divided, is_picture_file
 from sfumato.data.source.words import composed, shared_stem
 from sfumato.errors import DataError, listed
 from sfumato.files import open_file
@@ -41,7 +41,7 @@ BOX = re.compile(rb"^\d+(?:[ \t]+%b){4,5}[ \t]*$" % _NUMBER)
 """Lines of YOLO: a class, and corners or a box as shares of the image."""
 
 
-def refuse_lone_masks(files: Sequence[Entry], others: Sequence[Entry]) -> None:
+def refuse_lone_masks(files: Sequence[SourceFile], others: Sequence[SourceFile]) -> None:
     """Refuse pictures of masks whose images are of a form that is not read.
 
     Args:
@@ -65,7 +65,7 @@ def refuse_lone_masks(files: Sequence[Entry], others: Sequence[Entry]) -> None:
     )
 
 
-def refuse_unread(images: Sequence[Entry], others: Sequence[Entry], cases: int) -> None:
+def refuse_unread(images: Sequence[SourceFile], others: Sequence[SourceFile], cases: int) -> None:
     """Refuse masks that are not read beside images without any.
 
     Args:
@@ -91,7 +91,7 @@ def refuse_unread(images: Sequence[Entry], others: Sequence[Entry], cases: int) 
     )
 
 
-def without_yolo(images: Sequence[Entry], others: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+def without_yolo(images: Sequence[SourceFile], others: Sequence[SourceFile]) -> tuple[list[SourceFile], list[str]]:
     """The other files without boxes of YOLO, and a note about these.
 
     Raises:
@@ -117,7 +117,7 @@ def without_yolo(images: Sequence[Entry], others: Sequence[Entry]) -> tuple[list
     return list(others), []
 
 
-def told_inside(entry: Entry) -> str:
+def told_inside(entry: SourceFile) -> str:
     """What a file of MATLAB says that it holds; empty for other files, and where it cannot be known."""
     target = Locator.parse(entry.locator)
     if target.member or not entry.name.lower().endswith(MATLAB):
@@ -136,30 +136,30 @@ def told_inside(entry: Entry) -> str:
     return f"{entry.name} holds {', '.join(named[:_SHOWN])}{' ...' if len(named) > _SHOWN else ''}"
 
 
-def _way(entry: Entry) -> str:
+def _way(entry: SourceFile) -> str:
     """How a file is opened in Python."""
     if entry.name.lower().endswith(HDF5) or told_inside(entry).endswith("HDF5"):
         return ", as h5py.File(file)[name][()] gives it (MATLAB swaps the axes: .T)"
     return ", as scipy.io.loadmat(file)[name] gives it" if entry.name.lower().endswith(MATLAB) else ""
 
 
-def _beside(files: Sequence[Entry], others: Sequence[Entry]) -> list[Entry]:
+def _beside(files: Sequence[SourceFile], others: Sequence[SourceFile]) -> list[SourceFile]:
     """Other files that are no texts and are called like some."""
     return [entry for entry in _named_alike(files, others) if not entry.name.lower().endswith(TEXTS)]
 
 
-def _named_alike(files: Sequence[Entry], others: Sequence[Entry]) -> Iterator[Entry]:
+def _named_alike(files: Sequence[SourceFile], others: Sequence[SourceFile]) -> Iterator[SourceFile]:
     stems = {shared_stem(composed(entry.stem)) for entry in files}
-    apart, _ = divided(others, lambda entry: not is_picture(entry))
+    apart, _ = divided(others, lambda entry: not is_picture_file(entry))
     return (entry for entry in apart if shared_stem(composed(entry.stem)) in stems)
 
 
-def _endings(entries: Sequence[Entry]) -> str:
+def _endings(entries: Sequence[SourceFile]) -> str:
     endings = Counter("".join(PurePath(entry.name).suffixes[-1:]).lower() for entry in entries)
     return ", ".join(f"{count} {ending}" for ending, count in endings.most_common())
 
 
-def _lines(entry: Entry) -> list[bytes]:
+def _lines(entry: SourceFile) -> list[bytes]:
     """The first whole lines of a text that hold something."""
     target = Locator.parse(entry.locator)
     if target.member:

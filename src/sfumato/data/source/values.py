@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, Integer
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import ANY, FILL, Part, joined, parts_of, renamed
+from sfumato.data.formats.joined import ANY, FILL, MaskPart, joined_name, mask_parts, renamed
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.mask import count_values, is_soft
@@ -84,7 +84,7 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
     names = hints.names_of_classes
     if names and not set(names.values()) <= set(found.mask_names.values()):
         return _as_named(found, names)
-    if found.mask_names or any(_is_of_a_class(part) for mask in found.cases[0].masks for part in parts_of(mask)):
+    if found.mask_names or any(_is_of_a_class(part) for mask in found.cases[0].masks for part in mask_parts(mask)):
         return found
     if hints.join_masks:
         return _joined_values(found)
@@ -99,7 +99,7 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
     return _with_role(found, ANY)._replace(notes=(*found.notes, note))
 
 
-def _is_of_a_class(part: Part) -> bool:
+def _is_of_a_class(part: MaskPart) -> bool:
     """Whether a file is that of a class, whatever its values."""
     return part.role.removeprefix(FILL).isdecimal()
 
@@ -144,7 +144,7 @@ def _with_role(found: Found, role: str) -> Found:
     """The same with a role for all files that are parts of a reading."""
 
     def changed(mask: str) -> str:
-        return joined([part if part.role else Part(role, part.locator) for part in parts_of(mask)])
+        return joined_name([part if part.role else MaskPart(role, part.locator) for part in mask_parts(mask)])
 
     cases = (replace(case, masks=tuple(map(changed, case.masks))) for case in found.cases)
     return found._replace(cases=tuple(cases))
@@ -152,7 +152,7 @@ def _with_role(found: Found, role: str) -> Found:
 
 def sampled_masks(found: Found) -> Iterator[Integer[np.ndarray, "h w"]]:
     """Some of the files of masks, spread over all; what cannot be read is told when it is decoded."""
-    files = [part.locator for case in found.cases for mask in case.masks for part in parts_of(mask) if not part.role]
+    files = [part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask) if not part.role]
     for locator in files[:: max(1, len(files) // _SAMPLE)][:_SAMPLE]:
         try:
             yield read_mask(locator)

@@ -18,18 +18,18 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from sfumato.data.formats.dicom.structures import CONTOURS
-from sfumato.data.formats.joined import ON, Part, joined, parts_of
+from sfumato.data.formats.joined import ON, MaskPart, joined_name, mask_parts
 from sfumato.data.formats.laid import Laid, lay_mask
 from sfumato.data.formats.scan import read_header
-from sfumato.data.formats.volume import Axis, Header, count_planes, thickest_axis
+from sfumato.data.formats.volume import Axis, VolumeHeader, count_planes, thickest_axis
 from sfumato.data.manifest import Case
 from sfumato.data.source import cine, components
 from sfumato.data.source.found import Found, Hints
 from sfumato.data.source.gridded import check_channels
 from sfumato.data.source.layout import Arranged, arrange
-from sfumato.data.source.listing import Entry, divided
-from sfumato.data.source.named import AS_STORED, Numbered, named, one_numbering
-from sfumato.data.source.persons import look_at
+from sfumato.data.source.listing import SourceFile, divided
+from sfumato.data.source.named import AS_STORED, Numbered, foreground_names, one_numbering
+from sfumato.data.source.persons import look_for_persons
 from sfumato.data.source.retold import retold
 from sfumato.data.source.scans import FILES, list_scans
 from sfumato.data.source.words import without_mask_words
@@ -41,7 +41,7 @@ IN_TIME = re.compile(r"(?:^|[ _.-])(?:4d|(?:half[ _-]?)?sequence|seq|cine|movie|
 _SHOWN = 10
 """Remarks on volumes that are told; the others are counted."""
 
-NO_HEADERS: Mapping[str, Header] = MappingProxyType({})
+NO_HEADERS: Mapping[str, VolumeHeader] = MappingProxyType({})
 
 
 class _Scan(NamedTuple):
@@ -57,14 +57,14 @@ class _Scan(NamedTuple):
     """
 
     case: Case
-    header: Header
-    masks: Mapping[str, Header]
+    header: VolumeHeader
+    masks: Mapping[str, VolumeHeader]
     laid: Mapping[str, Laid]
     components: Sequence[int] = ()
     stacked: Axis | None = None
 
 
-def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hints: Hints) -> Found:
+def find_in_volumes(entries: Sequence[SourceFile], masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
     """The planes of volumes.
 
     Raises:
@@ -83,12 +83,16 @@ def find_in_volumes(entries: Sequence[Entry], masks: Sequence[Entry] | None, hin
     again = retold({} if said or hints.is_said_of_masks or hints.images_only else drawn_on, scans.headers)
     drawn_on = {mask: image for mask, image in drawn_on.items() if mask not in again.contours}
     images, notes = [entry for entry in images if entry not in again.contours], [*notes, *again.notes]
-    labels = {mask: frozenset(named(scans.headers[mask]).values()) for mask in scans.drawn_on if mask in scans.headers}
+    labels = {
+        mask: frozenset(foreground_names(scans.headers[mask]).values())
+        for mask in scans.drawn_on
+        if mask in scans.headers
+    }
     arranged = arrange(images, masks=rest, known=drawn_on, hints=hints, anywhere=True, labels=labels)
-    return cut(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)
+    return cut_volumes(arranged._replace(notes=[*arranged.notes, *scans.notes, *notes]), hints, headers=scans.headers)
 
 
-def _without_series_in_time(entries: list[Entry]) -> tuple[list[Entry], list[str]]:
+def _without_series_in_time(entries: list[SourceFile]) -> tuple[list[SourceFile], list[str]]:
     """Volumes without those of all points in time (`p1_4d`) where some of these (`p1_frame01`) lie beside them."""
     single = {entry.parts[:-1] for entry in entries if not _is_in_time(entry)}
     whole = [entry for entry in entries if entry.parts[:-1] in single and _is_in_time(entry)]
@@ -101,17 +105,17 @@ def _without_series_in_time(entries: list[Entry]) -> tuple[list[Entry], list[str
     return [entry for entry in entries if entry not in set(whole)], [note]
 
 
-def _is_in_time(entry: Entry) -> bool:
+def _is_in_time(entry: SourceFile) -> bool:
     """Whether a volume, or the image of a mask, is called one of all points in time."""
     return any(IN_TIME.search(stem) for stem in (entry.stem, *(way.stem for way in without_mask_words(entry.stem))))
 
 
-def cut(
+def cut_volumes(
     arranged: Arranged,
     hints: Hints,
     *,
     form: str = "volumes",
-    headers: Mapping[str, Header] = NO_HEADERS,
+    headers: Mapping[str, VolumeHeader] = NO_HEADERS,
     channels: int = 0,
 ) -> Found:
     """Turn cases that name volumes into cases that name planes.
@@ -150,7 +154,7 @@ def cut(
     scans, said = _patients(scans) if by_folder else (scans, [])
     cases = [plane for scan in scans for plane in _planes(scan, axis)]
     told = [
-        *([] if frame is not None else cine.told(frames)),
+        *([] if frame is not None else cine.cine_notes(frames)),
         *(_told_channels(scans) if hints.component is None else []),
     ]
     notes = [*arranged.notes, *said, *numbered.notes, *told]
@@ -176,17 +180,17 @@ def _with_values(scan: _Scan, numbered: Numbered) -> _Scan:
 def _told_channels(scans: Sequence[_Scan]) -> list[str]:
     once = {scan.case.image: scan for scan in scans}.values()
     values = [len(scan.components) for scan in once if len(scan.components) > 1]
-    return components.told(values, sum(scan.stacked is not None for scan in once))
+    return components.component_notes(values, sum(scan.stacked is not None for scan in once))
 
 
-def _scan(case: Case, hints: Hints, headers: Mapping[str, Header], named: int) -> _Scan:
+def _scan(case: Case, hints: Hints, headers: Mapping[str, VolumeHeader], named: int) -> _Scan:
     """The headers of a case, which must lie on one grid."""
 
-    def header(locator: str) -> Header:
+    def header(locator: str) -> VolumeHeader:
         return headers.get(locator) or _own_header(Path(case.image), Path(locator))
 
     image, *channels = (header(locator) for locator in (case.image, *case.channels))
-    drawn = [part.locator for mask in case.masks for part in parts_of(mask)]
+    drawn = [part.locator for mask in case.masks for part in mask_parts(mask)]
     masks = {locator: header(locator) for locator in drawn}
     over_time = cine.are_frames(image, masks)
     said = 0 if over_time and not isinstance(hints.component, int) else hints.component
@@ -205,7 +209,7 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, Header], named: int) -
     return _Scan(case, image, masks, laid, values)
 
 
-def _other_components(case: Case, image: Header, channels: Sequence[Header]) -> DataError:
+def _other_components(case: Case, image: VolumeHeader, channels: Sequence[VolumeHeader]) -> DataError:
     shapes = [" x ".join(map(str, header.shape)) for header in (image, *channels)]
     files = [f"{locator}: {shape}" for locator, shape in zip((case.image, *case.channels), shapes, strict=True)]
     return DataError(
@@ -257,7 +261,7 @@ def _refuse_masks_as_images(scans: Sequence[_Scan]) -> None:
         )
 
 
-def _own_header(image: Path, path: Path) -> Header:
+def _own_header(image: Path, path: Path) -> VolumeHeader:
     """The header of a file; contours have one on their image only."""
     if path != image and not path.name.lower().endswith(FILES):
         from sfumato.data.formats.dicom.contours import header_on, is_structure_set
@@ -267,17 +271,17 @@ def _own_header(image: Path, path: Path) -> Header:
     return read_header(path)
 
 
-def _laid(image: Path, mask: Path, header: Header) -> Laid:
+def _laid(image: Path, mask: Path, header: VolumeHeader) -> Laid:
     """How a mask lies on its image; what `_scan` has laid on it lies there."""
     return Laid() if _is_segmentation(header) or header.modality == CONTOURS else lay_mask(image, mask)
 
 
-def _is_segmentation(header: Header) -> bool:
+def _is_segmentation(header: VolumeHeader) -> bool:
     """Whether a volume is a DICOM segmentation, which may lack planes of its image."""
     return header.label and header.modality == "SEG"
 
 
-def _check_mask(locator: str, header: Header, image: str, behind: Header) -> None:
+def _check_mask(locator: str, header: VolumeHeader, image: str, behind: VolumeHeader) -> None:
     """Refuse a mask with several values per voxel which are no frames of its image."""
     if cine.components(header) > 1:
         count = behind.shape[3] if len(behind.shape) > 3 else 1
@@ -297,7 +301,7 @@ def _patients(scans: list[_Scan]) -> tuple[list[_Scan], list[str]]:
     ones = sum(count == 1 for count in folders.values())
     if len(labels) < 2 or folders.total() < len(labels):
         return scans, []
-    if ones < len(folders) and (2 * ones <= len(folders) or not look_at(folders.elements()).doubtful):
+    if ones < len(folders) and (2 * ones <= len(folders) or not look_for_persons(folders.elements()).doubtful):
         return scans, []
     named = [scan._replace(case=replace(scan.case, label=None, patient=scan.case.label)) for scan in scans]
     each = "one volume each" if ones == len(folders) else "one volume each, as most of them have,"
@@ -340,16 +344,16 @@ def _planes(scan: _Scan, axis: Axis) -> list[Case]:
 def _at(scan: _Scan, mask: str, plane: tuple[Axis, int], offsets: Mapping[str, int]) -> str:
     """The planes of a mask's files that lie on a plane of the image; contours are followed by it."""
     axis, number = plane
-    parts = list[Part]()
-    for role, locator in parts_of(mask):
+    parts = list[MaskPart]()
+    for role, locator in mask_parts(mask):
         frame = scan.components[0] if len(scan.masks[locator].shape) > 3 else None
-        parts.append(Part(role, f"{locator}::{scan.laid[locator].member(axis, number - offsets[locator], frame)}"))
+        parts.append(MaskPart(role, f"{locator}::{scan.laid[locator].member(axis, number - offsets[locator], frame)}"))
         if scan.masks[locator].modality == CONTOURS:
-            parts.append(Part(ON, scan.case.image))
-    return joined(parts)
+            parts.append(MaskPart(ON, scan.case.image))
+    return joined_name(parts)
 
 
-def _offset(image: str, mask: str, header: Header, axis: Axis) -> int:
+def _offset(image: str, mask: str, header: VolumeHeader, axis: Axis) -> int:
     """The number of the image's plane at which the first plane of a mask lies."""
     if not _is_segmentation(header):
         return 0

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sfumato.data.source.byhand import by_patterns
 from sfumato.data.source.found import Hints
-from sfumato.data.source.listing import Entry, Parts
+from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import common_start, pattern
 from sfumato.errors import DataError, UsageError
@@ -79,7 +79,7 @@ def _names(image: str, mask: Owned) -> _Patterns:
 
 def _give(both: _Patterns, owned: Mapping[str, Sequence[Owned]], pairs: Sequence[tuple[str, Owned]]) -> bool:
     """Whether patterns give these pairs and no others, among all images and masks."""
-    images = [Entry(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
+    images = [SourceFile(image, _below(image, masks[0].entry)) for image, masks in owned.items()]
     entries = [*images, *(mask.entry for masks in owned.values() for mask in masks)]
     try:
         matched = by_patterns(entries, None, Hints(images=both[0], masks=both[1])).matched
@@ -89,7 +89,7 @@ def _give(both: _Patterns, owned: Mapping[str, Sequence[Owned]], pairs: Sequence
     return found == {image: [mask.entry.locator] for image, mask in pairs} and not matched.orphans
 
 
-def _below(image: str, mask: Entry) -> Parts:
+def _below(image: str, mask: SourceFile) -> PathParts:
     """The path of an image below the source, by that of its mask."""
     return Path(image.removeprefix(mask.locator.removesuffix(mask.where.replace("/", sep)))).parts
 

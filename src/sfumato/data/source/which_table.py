@@ -15,19 +15,19 @@ from shlex import quote
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sfumato.data.source.columns import Places, Plan, counts, plan_columns
+from sfumato.data.source.columns import ColumnRoles, Places, counts, plan_columns
 from sfumato.data.source.dividing import split_in
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labels import one_hot_columns
 from sfumato.data.source.layout import sort_roles
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.lists import split_of
-from sfumato.data.source.lookup import Files
+from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.rowwise import NONE as NO_ROWS
 from sfumato.data.source.rowwise import Rowwise, said_by_rows
 from sfumato.data.source.side_by_side import side_by_side
-from sfumato.data.source.table import ROLES, Table, read_table, roles
-from sfumato.data.source.words import SPLITS, tokens
+from sfumato.data.source.table import ROLES, SourceTable, read_table, roles
+from sfumato.data.source.words import SPLIT_WORDS, tokens
 from sfumato.errors import DataError
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
@@ -53,7 +53,7 @@ def names_all_files(path: Path, hints: Hints) -> bool:
         DataError: the table cannot be read.
     """
     table, known = read_for(path, [], hints)
-    files = Files([], path.parent, follow=path.parent)
+    files = FileLookup([], path.parent, follow=path.parent)
     try:
         plan, _ = plan_columns(table, known, Places(files, files))
     except DataError:
@@ -77,16 +77,16 @@ class Tables(NamedTuple):
     chosen: Mapping[Path, str]
     notes: list[str]
     rows: Rowwise = NO_ROWS
-    joined: Mapping[Path, Table] = MappingProxyType({})
+    joined: Mapping[Path, SourceTable] = MappingProxyType({})
     beside: frozenset[Path] = frozenset()
 
 
 class _Hit(NamedTuple):
     """A table, the columns for its images, the images that it names, and whether it divides them."""
 
-    entry: Entry
-    table: Table
-    plan: Plan
+    entry: SourceFile
+    table: SourceTable
+    plan: ColumnRoles
     named: frozenset[str]
     divides: bool
 
@@ -122,7 +122,7 @@ class _Hit(NamedTuple):
         return not alone and any(len(names) > 1 for names in classes.values())
 
 
-def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, hints: Hints) -> Tables:
+def find_tables(tables: Sequence[SourceFile], entries: Sequence[SourceFile], root: Path, hints: Hints) -> Tables:
     """The one table that names most of the images, or those of splits, or none; and what to know of the others.
 
     Raises:
@@ -131,7 +131,7 @@ def find_tables(tables: Sequence[Entry], entries: Sequence[Entry], root: Path, h
     if not tables:
         return Tables({}, [])
     images = [picture.entry for picture in sort_roles(entries)[0]]
-    files, hits, notes, rows = Files(images, root), list[_Hit](), list[str](), NO_ROWS
+    files, hits, notes, rows = FileLookup(images, root), list[_Hit](), list[str](), NO_ROWS
     for entry in tables[:20]:
         path = Path(entry.locator)
         if path.stat().st_size > MAX_BYTES_TO_LOOK:
@@ -174,7 +174,7 @@ def _without_findings(hits: Sequence[_Hit]) -> tuple[list[_Hit], list[str]]:
     return [hit for hit in hits if hit not in findings], [note]
 
 
-def _chosen(hits: Sequence[_Hit], files: Files, notes: list[str]) -> Tables:
+def _chosen(hits: Sequence[_Hit], files: FileLookup, notes: list[str]) -> Tables:
     """The table or tables that name most of the images."""
     images = len(files)
     most = [hit for hit in hits if 2 * len(hit.named) > images]
@@ -200,12 +200,12 @@ def _chosen(hits: Sequence[_Hit], files: Files, notes: list[str]) -> Tables:
 
 def _splits_of(hits: Sequence[_Hit]) -> dict[Path, str]:
     """The split that the name of each table says: beside it known words stand, or the same in all."""
-    rests = {tuple(token.text for token in tokens(hit.entry.stem) if token.text not in SPLITS) for hit in hits}
+    rests = {tuple(token.text for token in tokens(hit.entry.stem) if token.text not in SPLIT_WORDS) for hit in hits}
     alike = len(rests) == 1
     return {hit.path: split_of(hit.entry, LABELS) or (alike and split_in(hit.entry.stem)) or "" for hit in hits}
 
 
-def _of_several(most: Sequence[_Hit], files: Files, notes: list[str]) -> Tables:
+def _of_several(most: Sequence[_Hit], files: FileLookup, notes: list[str]) -> Tables:
     """The one table of several about the same images that says all that others say, and more; else none.
 
     Where each says what others do not, they are read side by side.
@@ -226,7 +226,7 @@ def _of_several(most: Sequence[_Hit], files: Files, notes: list[str]) -> Tables:
     return Tables({}, [*notes, f"several tables name the images ({names}): none was read, choose one with {ways}"])
 
 
-def _joined(most: Sequence[_Hit], said: Mapping[Path, Sequence[str]], files: Files) -> Tables | None:
+def _joined(most: Sequence[_Hit], said: Mapping[Path, Sequence[str]], files: FileLookup) -> Tables | None:
     """Tables side by side, no two of which say the same of their images; None where they do, or contradict."""
     telling = [hit for hit in most if said[hit.path]]
     every = [what for hit in telling for what in said[hit.path]]
@@ -244,9 +244,9 @@ def _joined(most: Sequence[_Hit], said: Mapping[Path, Sequence[str]], files: Fil
     return Tables({whole.path: ""}, [note], joined={whole.path: whole}, beside=others)
 
 
-def _divides(table: Table, plan: Plan) -> bool:
+def _divides(table: SourceTable, plan: ColumnRoles) -> bool:
     """Whether a table says splits."""
-    return bool(plan.split) and any(value.lower() in SPLITS for value in table.column(plan.split))
+    return bool(plan.split) and any(value.lower() in SPLIT_WORDS for value in table.column(plan.split))
 
 
 def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str], images: int) -> bool:
@@ -258,7 +258,7 @@ def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str], images: int
     return apart and alike and differ and "" not in splits.values() and not any(hit.plan.split for hit in hits)
 
 
-def _about_nameless(table: Table, images: Sequence[Entry], error: DataError) -> list[str]:
+def _about_nameless(table: SourceTable, images: Sequence[SourceFile], error: DataError) -> list[str]:
     """A note about a table no column of which names the images; none about one that speaks of something else."""
     for column in table.header:
         values = set(table.column(column))
@@ -276,7 +276,7 @@ def _about_nameless(table: Table, images: Sequence[Entry], error: DataError) -> 
     return []
 
 
-def _about_doubles(table: Table, plan: Plan, files: Files) -> list[str]:
+def _about_doubles(table: SourceTable, plan: ColumnRoles, files: FileLookup) -> list[str]:
     """A note about a table each of whose names several files have."""
     for text in table.column(plan.image):
         if len(found := files.candidates(text)) > 1:
@@ -287,14 +287,14 @@ def _about_doubles(table: Table, plan: Plan, files: Files) -> list[str]:
     return []
 
 
-def tables_above(images: Sequence[Entry], root: Path, hints: Hints) -> list[str]:
+def tables_above(images: Sequence[SourceFile], root: Path, hints: Hints) -> list[str]:
     """Notes about tables in the folder above that name most of the images and say more of them."""
     try:
         places = sorted(entry.path for entry in os.scandir(root.absolute().parent) if _is_small_table(entry))
     except OSError as error:
         raise_shortage(error, reading=root.absolute().parent)
         return []
-    notes, files = list[str](), Files(images, root)
+    notes, files = list[str](), FileLookup(images, root)
     for path in map(Path, places[:20]):
         try:
             table, known = read_for(path, images, hints)
@@ -315,20 +315,20 @@ def _is_small_table(entry: os.DirEntry[str]) -> bool:
     return small and entry.stat().st_size <= MAX_BYTES_ABOVE
 
 
-def _speaks_of(path: Path, images: Sequence[Entry]) -> bool:
+def _speaks_of(path: Path, images: Sequence[SourceFile]) -> bool:
     """Whether the names of most images stand in a file, in whatever encoding."""
     content = read_file(path).replace(b"\0", b"").lower()
     asked = images[:: max(1, len(images) // 50)]
     return 2 * sum(entry.stem.encode().lower() in content for entry in asked) > len(asked)
 
 
-def _named_files(table: Table, plan: Plan, files: Files) -> frozenset[str]:
+def _named_files(table: SourceTable, plan: ColumnRoles, files: FileLookup) -> frozenset[str]:
     """The files that a table names, of images and masks."""
     cells = {text for column in (plan.image, *plan.channels, *plan.masks) for text in table.column(column)}
     return frozenset(files.candidates(text)[0] for text in cells if files.has(text))
 
 
-def read_for(path: Path, entries: Sequence[Entry], hints: Hints) -> tuple[Table, dict[str, str]]:
+def read_for(path: Path, entries: Sequence[SourceFile], hints: Hints) -> tuple[SourceTable, dict[str, str]]:
     """The table, and the columns that the person named."""
     known = {role: column for role, column in hints.columns.items() if role in ROLES}
     names = frozenset(name for entry in entries for name in (entry.name, entry.stem))

@@ -19,7 +19,7 @@ import numpy as np
 from sfumato.data.formats.image import read_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
-from sfumato.data.source.listing import Entry, ending_among
+from sfumato.data.source.listing import SourceFile, ending_among
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.proposed import flags_for_pairs
@@ -194,7 +194,7 @@ def hardly_masks(pictures: Sequence[Picture]) -> bool:
     return False in found and True not in found
 
 
-def have_few_values(entries: Sequence[Entry]) -> bool:
+def have_few_values(entries: Sequence[SourceFile]) -> bool:
     """Whether a few of the files have few values, some of them more than one."""
     decided = [answer for answer in _looked(entries) if answer is not None]
     return bool(decided) and all(decided)
@@ -204,7 +204,7 @@ def _looked_at(pictures: Sequence[Picture]) -> list[bool | None]:
     return _looked([picture.entry for picture in pictures])
 
 
-def _looked(entries: Sequence[Entry]) -> list[bool | None]:
+def _looked(entries: Sequence[SourceFile]) -> list[bool | None]:
     """What a few of the files look like."""
     step = max(1, len(entries) // _SAMPLE)
     return [_is_like_a_mask(entry.locator) for entry in entries[::step][:_SAMPLE]]

@@ -48,7 +48,7 @@ DATATYPES = _words("anat dwi func perf fmap pet")
 """Folders of BIDS for the files of one session, by how they were made."""
 VIEWS = _words("fov fieldofview fovmask")
 """Masks of what the camera sees: pixels outside say nothing."""
-SPLITS = {
+SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainval", "trainset", "trainingset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "valset", "validationset", "tuning"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "testingset"), "test"),
@@ -122,7 +122,7 @@ JOINED = {
     ("without", "border"): "border",
     ("without", "borders"): "borders",
 }
-CHUNK = re.compile(r"[^\W_]+")
+ALPHANUMERIC = re.compile(r"[^\W_]+")
 _PIECE = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 KNOWN = MASKS | READERS | IMAGES | VIEWS | MODALITIES
@@ -152,7 +152,7 @@ class Token(NamedTuple):
 def tokens(name: str) -> tuple[Token, ...]:
     """The words and numbers of a name."""
     found = list[Token]()
-    for chunk in CHUNK.finditer(name):
+    for chunk in ALPHANUMERIC.finditer(name):
         text = chunk[0].lower()
         if text in KNOWN:
             found.append(Token(text, chunk.start(), chunk.end()))
@@ -247,9 +247,9 @@ def _tail_of_mask(words: tuple[Token, ...]) -> int:
         elif token.number is not None:
             if not (after_word and count == 0):
                 break
-        elif token.text not in BESIDE and not (token.text in SPLITS and count):
+        elif token.text not in BESIDE and not (token.text in SPLIT_WORDS and count):
             break
-        if token.text in SPLITS and not after_word:
+        if token.text in SPLIT_WORDS and not after_word:
             break
         count += 1
     while count and not (words[-count].marks_mask or ORDINAL.fullmatch(words[-count].text)):
@@ -294,9 +294,9 @@ def read_folder(name: str) -> _Folder:
     words = [token.text for token in tokens(name) if token.number is None]
     numbered = len(words) < len(tokens(name))
     beside = FILLERS | BESIDE | PARTS | VARIANTS
-    beside = beside | BESIDE_SPLITS if any(word in SPLITS for word in words) else beside
-    known = all(word in KNOWN - MODALITIES or word in SPLITS or word in beside for word in words)
-    split = next((SPLITS[word] for word in words if word in SPLITS), None) if known else None
+    beside = beside | BESIDE_SPLITS if any(word in SPLIT_WORDS for word in words) else beside
+    known = all(word in KNOWN - MODALITIES or word in SPLIT_WORDS or word in beside for word in words)
+    split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), None) if known else None
     masks = [word in (MASKS - NO_FOLDERS) | VIEWS for word in words]
     reads = any(word in READERS for word in words)
     images = [word in IMAGES for word in words]
@@ -316,7 +316,7 @@ def read_folder(name: str) -> _Folder:
 @lru_cache(maxsize=8192)
 def qualifier(name: str) -> tuple[str, ...]:
     """What the name of a folder says beside what lies in it: `c1` of `images_C1` and of `masks_C1`."""
-    silent = MASKS | IMAGES | VIEWS | SPLITS.keys()
+    silent = MASKS | IMAGES | VIEWS | SPLIT_WORDS.keys()
     return tuple(token.text for token in tokens(name) if token.text not in silent)
 
 

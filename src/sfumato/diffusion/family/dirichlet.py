@@ -20,8 +20,8 @@ An exact observation of every component, however faint, survives at every alpha:
 law of rate eta x. So states have a floor: at -floor and below there is no mass, e^ell = 0, and once nearly every
 component is at the floor whatever x is, the walk may start with all of them there.
 
-The network sees the standardised state (see `moments`). What it answers plus a skip are logits of the shares: the state
-it saw (`unit`), or the exact posterior log-odds of a pixel between all and nothing (`log_odds`):
+The network sees the standardised state (see `dirichlet_moments`). What it answers plus a skip are logits of the
+shares: the state it saw (`unit`), or the exact posterior log-odds of a pixel between all and nothing (`log_odds`):
 
     ln p(ell | class k) / p(ell | background) = eta alpha scale ell_k + ln Gamma(a_0) + ln Gamma(b_0) - ln Gamma(a_1)
         - ln Gamma(b_1) [- ln(a_1 / a_0) at the floor]                                                    (5)
@@ -41,7 +41,7 @@ from torch.nn import functional
 
 from sfumato.diffusion.family.divergence import Divergence, smoothing_factor
 from sfumato.diffusion.family.fading import Fading
-from sfumato.diffusion.family.moments import moments
+from sfumato.diffusion.family.moments import dirichlet_moments
 from sfumato.diffusion.guidance import guide_one_hot, guide_unit
 from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.randomness import Noise
@@ -88,7 +88,7 @@ class Dirichlet:
         objective: what is minimised.
         skip: what is added to the network's answer.
         smoothing: `reference` divides each new state by `smoothing_factor`.
-        covariance: of the standardisation, see `moments`.
+        covariance: of the standardisation, see `dirichlet_moments`.
 
     Raises:
         ValueError: a setting does not go with another.
@@ -352,7 +352,7 @@ def _levels(schedule: Fading, covariance: Literal["exact", "reference"], t: Tens
     deepest = math.inf if schedule.floor is None else schedule.floor
     log_alpha = schedule.log_alpha(t)
     low, high = schedule.shift, schedule.shift + schedule.scale
-    mean, std = moments(log_alpha, eta=schedule.eta, low=low, high=high, covariance=covariance)
+    mean, std = dirichlet_moments(log_alpha, eta=schedule.eta, low=low, high=high, covariance=covariance)
     return _Level(log_alpha, schedule.logit(t), mean.clamp(min=-deepest), std.clamp(max=deepest))
 
 

@@ -37,7 +37,7 @@ from torch import Tensor
 
 from sfumato.typing import PerItem
 
-Kind = Literal[
+DivergenceKind = Literal[
     "klub", "hkd", "elbo", "klub_marginal", "klub_conditional", "elbo_marginal", "elbo_conditional", "l1", "l2"
 ]
 Foreground = Float[Tensor, "b groups k *space"]
@@ -58,7 +58,7 @@ FACTOR_RATE = 2e-6
 """Of S in the smoothing factor."""
 
 
-class Weights(NamedTuple):
+class DivergenceWeights(NamedTuple):
     """What each divergence counts.
 
     Attributes:
@@ -79,17 +79,17 @@ class Laws(NamedTuple):
     marginal: Concentrations
 
 
-BETA_DIFFUSION = Weights(0.99, 0.01)
+BETA_DIFFUSION = DivergenceWeights(0.99, 0.01)
 """The weights of Beta Diffusion, for KLUB and ELBO alike."""
 
-WEIGHTS: dict[Kind, Weights] = {
-    "klub": Weights(0.96, 0.04),
-    "hkd": Weights(0.97, 0.03, 0.7),
-    "elbo": Weights(0.99, 0.01),
-    "klub_marginal": Weights(0, 1),
-    "klub_conditional": Weights(1, 0),
-    "elbo_marginal": Weights(0, 1),
-    "elbo_conditional": Weights(1, 0),
+DIVERGENCE_WEIGHTS: dict[DivergenceKind, DivergenceWeights] = {
+    "klub": DivergenceWeights(0.96, 0.04),
+    "hkd": DivergenceWeights(0.97, 0.03, 0.7),
+    "elbo": DivergenceWeights(0.99, 0.01),
+    "klub_marginal": DivergenceWeights(0, 1),
+    "klub_conditional": DivergenceWeights(1, 0),
+    "elbo_marginal": DivergenceWeights(0, 1),
+    "elbo_conditional": DivergenceWeights(1, 0),
 }
 """The weights of Smoothed Dirichlet Diffusion; `l1` and `l2` have none."""
 
@@ -101,7 +101,7 @@ class Divergence:
     Args:
         kind: `klub`, `hkd`, `elbo`, one of their two terms alone, or the distance |x0_hat - x0| (`l1`) or its
             square (`l2`). Beta Diffusion names KLUB_AS what is `elbo` here, and SNR_Weighted_ELBO `elbo_marginal`.
-        weights: of the terms of `klub`, `hkd` and `elbo`; None for those in `WEIGHTS`.
+        weights: of the terms of `klub`, `hkd` and `elbo`; None for those in `DIVERGENCE_WEIGHTS`.
         smoothing: `reference` subtracts from each term by how much the data is rougher across groups than the
             estimate. It is a dead zone: a term below it has no gradient. It is 0 for a single group.
 
@@ -110,8 +110,8 @@ class Divergence:
             but that of the Hoelder divergence.
     """
 
-    kind: Kind = "klub"
-    weights: Weights | None = None
+    kind: DivergenceKind = "klub"
+    weights: DivergenceWeights | None = None
     smoothing: Literal["none", "reference"] = "none"
 
     def __post_init__(self) -> None:
@@ -148,7 +148,7 @@ class Divergence:
         model = laws(x0_hat, eta=eta, alpha_t=alpha_t, alpha_s=alpha_s, delta=delta)
         penalty = 0.0 if self.smoothing == "none" else smoothness_penalty(truth, model)
         first, second = (truth, model) if self.kind.startswith("elbo") else (model, truth)
-        return weigh(first, second, self.weights or WEIGHTS[self.kind], penalty=penalty)
+        return weighted_divergence(first, second, self.weights or DIVERGENCE_WEIGHTS[self.kind], penalty=penalty)
 
 
 def laws(x: Foreground, *, eta: float, alpha_t: _Level, alpha_s: _Level, delta: _Level) -> Laws:
@@ -160,7 +160,9 @@ def laws(x: Foreground, *, eta: float, alpha_t: _Level, alpha_s: _Level, delta: 
     )
 
 
-def weigh(first: Laws, second: Laws, weights: Weights, *, penalty: Tensor | float = 0.0) -> PerElement:
+def weighted_divergence(
+    first: Laws, second: Laws, weights: DivergenceWeights, *, penalty: Tensor | float = 0.0
+) -> PerElement:
     """The weighted divergences from the first laws to the second.
 
     Args:

@@ -36,7 +36,7 @@ from sfumato.diffusion.loss import cross_entropy, per_item_mean
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
 
-Prediction = Literal["eps", "score", "x0", "v", "F", "logits"]
+PredictionType = Literal["eps", "score", "x0", "v", "F", "logits"]
 Coefficient = float | Tensor
 """One number for the batch, or one for each item in a shape that broadcasts over it."""
 
@@ -61,7 +61,7 @@ class Gaussian:
     """
 
     schedule: Schedule
-    prediction: Prediction
+    prediction: PredictionType
     sigma_data: float | None = None
     training: Law = Uniform()
     label: Literal["snr", "schedule"] = "snr"

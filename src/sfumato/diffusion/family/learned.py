@@ -27,7 +27,7 @@ from sfumato.diffusion.loss import per_item_mean
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Output, PerItem, Times
 
-Objective = Literal["mse", "rescaled_mse", "kl", "rescaled_kl"]
+LossType = Literal["mse", "rescaled_mse", "kl", "rescaled_kl"]
 """Names of improved-diffusion. `rescaled_mse` is L_hybrid of the paper, eq. 16."""
 
 HALF_GREY_LEVEL = 1 / 255
@@ -51,7 +51,7 @@ class LearnedVariance:
     """
 
     process: Gaussian
-    objective: Objective = "rescaled_mse"
+    objective: LossType = "rescaled_mse"
 
     def __post_init__(self) -> None:
         if not isinstance(self.process.schedule, Discrete):

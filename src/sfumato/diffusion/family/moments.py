@@ -34,7 +34,7 @@ class _Moments(NamedTuple):
     std: _Numbers
 
 
-def moments(
+def dirichlet_moments(
     log_alpha: _Numbers,
     *,
     eta: float,

@@ -23,7 +23,7 @@ from torch import Tensor
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import VE, VP, cosine
 from sfumato.diffusion.process import Condition, Denoise, Step
-from sfumato.diffusion.sampler.singlestep import CALM, X0, Churn, Form, Stage, Y, plan, time_at, walk
+from sfumato.diffusion.sampler.singlestep import CALM, X0, Churn, LinearForm, Stage, Y, plan_leaps, time_at, walk
 from sfumato.randomness import Noise
 from sfumato.typing import Data
 
@@ -61,7 +61,7 @@ class Path:
         """c at a noise level."""
         return 1 / math.sqrt(1 + sigma**2) if self.scaled else 1.0
 
-    def slope(self, z: Form, x0: Form, sigma: float, t: float) -> Form:
+    def slope(self, z: LinearForm, x0: LinearForm, sigma: float, t: float) -> LinearForm:
         """Equation (1); c'/c = -sigma sigma' c^2, so that the first bracket is c^2 sigma'/sigma where c is not 1."""
         c, speed = self.scale(sigma), self._speed(sigma, t)
         return (c**2 * speed / sigma) * z - (c * speed / sigma) * x0
@@ -81,13 +81,13 @@ def path(schedule: PathSchedule, scaling: Scaling, *, low: float, high: float) -
         case "ve":
             return Path(SQUARE_ROOT, scaling == "vp")
         case "vp":
-            return Path(fitted(low, high), scaling == "vp")
+            return Path(fitted_vp(low, high), scaling == "vp")
         case _ as never:
             assert_never(never)
 
 
 @lru_cache
-def fitted(low: float, high: float) -> VP:
+def fitted_vp(low: float, high: float) -> VP:
     """The VP schedule with s(1) = `high` and s(VP_END) = `low`.
 
     Raises:
@@ -115,7 +115,7 @@ def euler(
 ) -> Iterator[Step]:
     """Euler's method for (1), with optional churn; one call a step. For the arguments see `heun`."""
     method = partial(_one_stage, path=_path(process, times, schedule, scaling, ends))
-    yield from walk(denoise, x, condition, noise, table=plan(process, times, repeat(method), churn=churn))
+    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method), churn=churn))
 
 
 def heun(
@@ -148,7 +148,7 @@ def heun(
         ends: lowest and highest ratio of a VP path; by default those of `times`.
     """
     method = partial(_two_stages, path=_path(process, times, schedule, scaling, ends), alpha=alpha)
-    yield from walk(denoise, x, condition, noise, table=plan(process, times, repeat(method), churn=churn))
+    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method), churn=churn))
 
 
 def _one_stage(s: float, end: float, *, path: Path) -> Sequence[Stage]:
@@ -185,7 +185,7 @@ def _path(
 
 def vp_ratios(steps: int, *, low: float, high: float) -> Tensor:
     """Ratios at equally spaced times of the VP schedule with these ends (Song et al. 2021)."""
-    return fitted(low, high).ratio(torch.linspace(1, VP_END, steps, dtype=torch.float64))
+    return fitted_vp(low, high).ratio(torch.linspace(1, VP_END, steps, dtype=torch.float64))
 
 
 def iddpm_ratios(steps: int, *, low: float, high: float) -> Tensor:

@@ -19,7 +19,7 @@ Walk = Callable[..., Iterator["Step"]]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entry:
+class SamplerEntry:
     """A sampler.
 
     Attributes:
@@ -72,90 +72,92 @@ class Entry:
         return self.any_process or isinstance(self.walked(process), Gaussian)
 
 
-SAMPLERS: Mapping[str, Entry] = {
-    "ancestral": Entry(
+SAMPLERS: Mapping[str, SamplerEntry] = {
+    "ancestral": SamplerEntry(
         where="ancestral.ancestral",
         method="draws x_s from q(x_s given x_t and x0_hat)",
         source="Ho 2020, alg. 2",
         any_process=True,
         stochastic=True,
     ),
-    "ddim": Entry(
+    "ddim": SamplerEntry(
         where="ancestral.ddim", method="Euler; with eta, part of the posterior's noise", source="Song 2021b", order=1
     ),
-    "euler": Entry(where="ablation.euler", method="Euler, with optional churn", source="Karras 2022", order=1),
-    "euler_ancestral": Entry(
+    "euler": SamplerEntry(where="ablation.euler", method="Euler, with optional churn", source="Karras 2022", order=1),
+    "euler_ancestral": SamplerEntry(
         where="ancestral.ddim",
         told={"eta": 1.0},
         method="DDIM with eta 1, under its other name",
         source="Song 2021b",
         stochastic=True,
     ),
-    "heun": Entry(
+    "heun": SamplerEntry(
         where="ablation.heun",
         method="Heun, midpoint or Ralston along any path, with optional churn",
         source="Karras 2022, alg. 1 and 2",
         order=2,
         calls_per_step=2,
     ),
-    "dpm_2": Entry(
+    "dpm_2": SamplerEntry(
         where="singlestep.dpm_2",
         method="midpoint rule in ln s, with optional churn",
         source="Karras 2022",
         order=2,
         calls_per_step=2,
     ),
-    "dpm_2_ancestral": Entry(
+    "dpm_2_ancestral": SamplerEntry(
         where="singlestep.dpm_2_ancestral",
         method="dpm_2 in ancestral steps",
         source="Karras 2022",
         stochastic=True,
         calls_per_step=2,
     ),
-    "dpm_fast": Entry(
+    "dpm_fast": SamplerEntry(
         where="dpm_solver.dpm_fast", method="DPM-Solver of third order, lower at the end", source="Lu 2022a", order=2
     ),
-    "dpmpp_2s_ancestral": Entry(
+    "dpmpp_2s_ancestral": SamplerEntry(
         where="singlestep.dpmpp_2s_ancestral",
         method="DPM-Solver++, single step, in ancestral steps",
         source="Lu 2022, alg. 1",
         stochastic=True,
         calls_per_step=2,
     ),
-    "dpmpp_sde": Entry(
+    "dpmpp_sde": SamplerEntry(
         where="singlestep.dpmpp_sde",
         method="SDE-DPM-Solver++, single step",
         source="Lu 2022",
         stochastic=True,
         calls_per_step=2,
     ),
-    "dpmpp_2m": Entry(
+    "dpmpp_2m": SamplerEntry(
         where="multistep.dpmpp_2m", method="DPM-Solver++, two estimates", source="Lu 2022, alg. 2", order=2
     ),
-    "dpmpp_3m": Entry(
+    "dpmpp_3m": SamplerEntry(
         where="multistep.dpmpp_3m", method="DPM-Solver++, three estimates, as published", source="Lu 2022", order=2
     ),
-    "dpmpp_2m_sde": Entry(
+    "dpmpp_2m_sde": SamplerEntry(
         where="multistep.dpmpp_2m", told={"eta": 1.0}, method="dpmpp_2m with noise", source="Lu 2022", stochastic=True
     ),
-    "dpmpp_3m_sde": Entry(
+    "dpmpp_3m_sde": SamplerEntry(
         where="multistep.dpmpp_3m",
         told={"eta": 1.0},
         method="dpmpp_3m with noise",
         source="Crowson, k-diffusion",
         stochastic=True,
     ),
-    "unipc": Entry(
+    "unipc": SamplerEntry(
         where="multistep.unipc",
         method="exact weights, each step corrected by the estimate at its end",
         source="Zhao 2023",
         order=3,
     ),
-    "dpm_multistep": Entry(
+    "dpm_multistep": SamplerEntry(
         where="multistep.dpm_multistep", method="DPM-Solver in terms of noise", source="Lu 2022a", order=2
     ),
-    "deis": Entry(where="multistep.deis", method="the same with exact weights", source="Zhang & Chen 2023", order=3),
-    "lms": Entry(
+    "deis": SamplerEntry(
+        where="multistep.deis", method="the same with exact weights", source="Zhang & Chen 2023", order=3
+    ),
+    "lms": SamplerEntry(
         where="multistep.lms", method="Adams-Bashforth in s, four estimates", source="Zhang & Chen 2023", order=4
     ),
 }

@@ -34,7 +34,7 @@ Curvature = Literal["exact", "published"]
 """m_2 of a polynomial through three estimates: as it is, or half of it (the code of Lu et al. and its descendants)."""
 
 
-class Level(NamedTuple):
+class NoiseLevel(NamedTuple):
     """Alpha and sigma at a time of the walk."""
 
     alpha: float
@@ -46,7 +46,7 @@ class Level(NamedTuple):
         return self.sigma / self.alpha if self.alpha > 0 else math.inf
 
 
-class Row(NamedTuple):
+class StepCoefficients(NamedTuple):
     """x_s = base b + sum_i weights_i estimate_i + fresh n, the newest estimate first.
 
     b is x_t where the estimates are of data. Where they are of noise it is x0_hat, with x_t = alpha x0_hat + sigma eps
@@ -91,15 +91,15 @@ class Scheme:
         if self.along == "ratio" and (self.target == "data" or self.eta > 0):
             raise ValueError("polynomials in s are for noise estimates without eta")
 
-    def rows(self, levels: Sequence[Level]) -> list[Row]:
+    def rows(self, levels: Sequence[NoiseLevel]) -> list[StepCoefficients]:
         """The coefficients of each step between the levels."""
         return [self._row(levels, step, ahead=False) for step in range(len(levels) - 1)]
 
-    def corrections(self, levels: Sequence[Level]) -> list[Row]:
+    def corrections(self, levels: Sequence[NoiseLevel]) -> list[StepCoefficients]:
         """Those that take each step but the last one again, the estimate at its end included."""
         return [self._row(levels, step, ahead=True) for step in range(len(levels) - 2)] if self.corrects else []
 
-    def _row(self, levels: Sequence[Level], step: int, *, ahead: bool) -> Row:
+    def _row(self, levels: Sequence[NoiseLevel], step: int, *, ahead: bool) -> StepCoefficients:
         start, end = levels[step], levels[step + 1]
         if self.target == "noise" and start.alpha == 0:
             raise ValueError("a sampler in terms of noise cannot start at alpha = 0, where the noise is all there is")
@@ -110,13 +110,13 @@ class Scheme:
         kept = end.ratio / start.ratio
         if self.target == "data":
             fresh = end.sigma * math.sqrt(1 - kept ** (2 * self.eta))
-            return Row(end.sigma / start.sigma * kept**self.eta, _scaled(end.alpha, weights), fresh)
+            return StepCoefficients(end.sigma / start.sigma * kept**self.eta, _scaled(end.alpha, weights), fresh)
         eta = self.eta if end.ratio > 0 else 0.0  # there is no step left that could remove the noise
         first, *others = _scaled(-(1 + eta) * start.ratio, weights)
         fresh = end.alpha * math.sqrt(eta * (start.ratio**2 - end.ratio**2))
-        return Row(end.alpha, _scaled(end.alpha, [start.ratio + first, *others]), fresh)
+        return StepCoefficients(end.alpha, _scaled(end.alpha, [start.ratio + first, *others]), fresh)
 
-    def _places(self, levels: Sequence[Level], step: int) -> list[float]:
+    def _places(self, levels: Sequence[NoiseLevel], step: int) -> list[float]:
         """v of the estimates that a step uses, newest first; none that lies infinitely far back."""
         left = len(levels) - 1 - step
         used = min(self.order, step + 1, left if left <= self.falling else self.order)
@@ -125,12 +125,12 @@ class Scheme:
             return [0.0]
         return [0.0, *((there - here) / (end - here) for there in before if math.isfinite(there))]
 
-    def _position(self, level: Level) -> float:
+    def _position(self, level: NoiseLevel) -> float:
         if self.along == "ratio":
             return level.ratio
         return math.log(level.ratio) if level.ratio > 0 else -math.inf
 
-    def _moments(self, start: Level, end: Level, count: int) -> list[float]:
+    def _moments(self, start: NoiseLevel, end: NoiseLevel, count: int) -> list[float]:
         kept = end.ratio / start.ratio
         width = -math.log(kept) if kept > 0 else math.inf
         if self.along == "ratio":

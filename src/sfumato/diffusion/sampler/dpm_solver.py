@@ -18,16 +18,16 @@ from sfumato.diffusion.process import Condition, Denoise, Step
 from sfumato.diffusion.sampler.ancestral import levels_at
 from sfumato.diffusion.sampler.singlestep import (
     X0,
-    Form,
     Leap,
-    Level,
+    LinearForm,
     Method,
     Stage,
+    TimedLevel,
     Y,
     in_scale,
     level_at,
-    plan,
-    take,
+    plan_leaps,
+    take_leap,
     toward,
     walk,
 )
@@ -55,7 +55,7 @@ def dpm_fast(
     methods = [_METHODS[order] for order in orders]
     edges = [_between(process, times, calls * step / len(orders)) for step in range(1, len(orders))]
     ends = [times[-2]] if orders else []
-    table = plan(process, [times[0], *edges, *ends, 0.0], [*methods, _first])
+    table = plan_leaps(process, [times[0], *edges, *ends, 0.0], [*methods, _first])
     yield from walk(denoise, x, condition, noise, table=table)
 
 
@@ -102,7 +102,7 @@ def dpm_adaptive(
         relative: tolerance as a share of the state.
         absolute: tolerance in the units of the data.
     """
-    here, final, zero = (Level(t, *levels_at(process, [t])[0]) for t in (times[0], times[-2], times[-1]))
+    here, final, zero = (TimedLevel(t, *levels_at(process, [t])[0]) for t in (times[0], times[-2], times[-1]))
     method, lower = _PAIRS[order]
     width, before, known = FIRST_WIDTH, x, list[Data]()
     while here.ratio > final.ratio:
@@ -111,7 +111,7 @@ def dpm_adaptive(
         end = final if width == left else level_at(process, here.ratio * math.exp(-width))  # no step of a rounding
         moves = in_scale(process, here, method(here.ratio, end.ratio), end)
         *_, low_move = in_scale(process, here, lower(here.ratio, end.ratio), end)
-        high, estimates = take(denoise, x, condition, noise, Leap(here.t, None, moves), known=known)
+        high, estimates = take_leap(denoise, x, condition, noise, Leap(here.t, None, moves), known=known)
         low = low_move(x, estimates, noise)
         # The tolerances are those of y = x / alpha.
         allowed = (low / end.alpha).abs().maximum((before / here.alpha).abs()).mul(relative).clamp(min=absolute)
@@ -121,7 +121,7 @@ def dpm_adaptive(
         if factor >= ACCEPTED:
             x, before, here, known = high, low, end, []
             yield Step(end.t, x, estimates[0])
-    yield from walk(denoise, x, condition, noise, table=plan(process, [here.t, zero.t], [_first]))
+    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, [here.t, zero.t], [_first]))
 
 
 def _first(s: float, end: float) -> Sequence[Stage]:
@@ -153,7 +153,7 @@ def _bend(h: float, end: float, r: float) -> float:
     return end * (math.expm1(h) / h - 1) / r
 
 
-def _noise(y: Form, x0: Form, s: float) -> Form:
+def _noise(y: LinearForm, x0: LinearForm, s: float) -> LinearForm:
     """The noise estimate e."""
     return (y - x0) / s
 

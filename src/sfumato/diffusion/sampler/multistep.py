@@ -23,7 +23,7 @@ import torch
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Denoise, Step
 from sfumato.diffusion.sampler.ancestral import levels_at
-from sfumato.diffusion.sampler.coefficients import Curvature, Level, Row, Scheme
+from sfumato.diffusion.sampler.coefficients import Curvature, NoiseLevel, Scheme, StepCoefficients
 from sfumato.randomness import Noise
 from sfumato.typing import Data
 
@@ -219,7 +219,7 @@ def _walk(
     scheme: Scheme,
 ) -> Iterator[Step]:
     """The steps of a scheme. A correction moves the state before the next step; the network saw the uncorrected one."""
-    levels = [Level(*level) for level in levels_at(process, times)]
+    levels = [NoiseLevel(*level) for level in levels_at(process, times)]
     rows, corrections = scheme.rows(levels), [None, *scheme.corrections(levels)]
     estimates: list[Data] = []
     before = x
@@ -237,7 +237,7 @@ def _walk(
         yield Step(s, x, x0)
 
 
-def _combined(base: Data, estimates: Sequence[Data], row: Row) -> Data:
+def _combined(base: Data, estimates: Sequence[Data], row: StepCoefficients) -> Data:
     moved = row.base * base
     for estimate, weight in zip(estimates, row.weights, strict=False):
         moved.add_(estimate, alpha=weight)

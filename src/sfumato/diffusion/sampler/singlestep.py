@@ -6,7 +6,8 @@ A method goes from s to a smaller s' in stages; stage j, the last of which is th
     y_j = k_j y + sum_(i <= j) w_ji x0_hat_i + c_j n      at s_j,      x0_hat_i asked at y_(i-1), s_(i-1)    (1)
 
 with y_0 = y, s_0 = s: so a method is no more than the numbers k, w, c, and all are computed before the first call. They
-are written as sums of `Form`s, which read like the papers. Along a straight line, and exactly if x0_hat stands still,
+are written as sums of `LinearForm`s, which read like the papers. Along a straight line, and exactly if x0_hat stands
+still,
 
     y' = (s' / s) y + (1 - s' / s) x0_hat.                                                                (2)
 
@@ -32,7 +33,7 @@ from sfumato.typing import Data
 
 
 @dataclass(frozen=True)
-class Form:
+class LinearForm:
     """A linear form in the state and the estimates of a step.
 
     Args:
@@ -41,23 +42,23 @@ class Form:
 
     parts: tuple[float, ...]
 
-    def __add__(self, other: "Form") -> "Form":
-        return Form(tuple(a + b for a, b in zip_longest(self.parts, other.parts, fillvalue=0.0)))
+    def __add__(self, other: "LinearForm") -> "LinearForm":
+        return LinearForm(tuple(a + b for a, b in zip_longest(self.parts, other.parts, fillvalue=0.0)))
 
-    def __sub__(self, other: "Form") -> "Form":
+    def __sub__(self, other: "LinearForm") -> "LinearForm":
         return self + -1.0 * other
 
-    def __rmul__(self, scale: float) -> "Form":
-        return Form(tuple(scale * part for part in self.parts))
+    def __rmul__(self, scale: float) -> "LinearForm":
+        return LinearForm(tuple(scale * part for part in self.parts))
 
-    def __truediv__(self, divisor: float) -> "Form":
-        return Form(tuple(part / divisor for part in self.parts))
+    def __truediv__(self, divisor: float) -> "LinearForm":
+        return LinearForm(tuple(part / divisor for part in self.parts))
 
 
-Y = Form((1.0,))
+Y = LinearForm((1.0,))
 """The state at the start of a step."""
 
-X0 = (Form((0.0, 1.0)), Form((0.0, 0.0, 1.0)), Form((0.0, 0.0, 0.0, 1.0)))
+X0 = (LinearForm((0.0, 1.0)), LinearForm((0.0, 0.0, 1.0)), LinearForm((0.0, 0.0, 0.0, 1.0)))
 """The estimates that a step asks for, in order."""
 
 
@@ -71,7 +72,7 @@ class Stage(NamedTuple):
     """
 
     ratio: float
-    form: Form
+    form: LinearForm
     spread: float = 0.0
 
 
@@ -79,7 +80,7 @@ Method = Callable[[float, float], Sequence[Stage]]
 """From s to s' >= 0 in stages."""
 
 
-def toward(y: Form, x0: Form, s: float, end: float) -> Form:
+def toward(y: LinearForm, x0: LinearForm, s: float, end: float) -> LinearForm:
     """Equation (2)."""
     return (end / s) * y + (1 - end / s) * x0
 
@@ -137,7 +138,7 @@ def dpm_2(
     churn: Churn = CALM,
 ) -> Iterator[Step]:
     """The midpoint rule, the midpoint taken in ln s: DPM-Solver-2 of Karras et al. (2022), with optional churn."""
-    yield from walk(denoise, x, condition, noise, table=plan(process, times, repeat(_midpoint), churn=churn))
+    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(_midpoint), churn=churn))
 
 
 def dpm_2_ancestral(
@@ -153,7 +154,7 @@ def dpm_2_ancestral(
 ) -> Iterator[Step]:
     """`dpm_2` in ancestral steps; `scale` multiplies the noise."""
     method = ancestral_step(_midpoint, eta=eta, scale=scale)
-    yield from walk(denoise, x, condition, noise, table=plan(process, times, repeat(method)))
+    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
 
 
 def dpmpp_2s_ancestral(
@@ -169,7 +170,7 @@ def dpmpp_2s_ancestral(
 ) -> Iterator[Step]:
     """DPM-Solver++(2S) (Lu et al. 2022, alg. 1) in ancestral steps; eta 0 is the deterministic solver."""
     method = ancestral_step(_exponential_midpoint, eta=eta, scale=scale)
-    yield from walk(denoise, x, condition, noise, table=plan(process, times, repeat(method)))
+    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
 
 
 def dpmpp_sde(
@@ -195,7 +196,7 @@ def dpmpp_sde(
             Stage(end, toward(Y, X0[1], s, down), scale * up),
         ]
 
-    yield from walk(denoise, x, condition, noise, table=plan(process, times, repeat(method)))
+    yield from walk(denoise, x, condition, noise, table=plan_leaps(process, times, repeat(method)))
 
 
 def _midpoint(s: float, end: float) -> Sequence[Stage]:
@@ -215,7 +216,7 @@ def _exponential_midpoint(s: float, end: float) -> Sequence[Stage]:
     return [Stage(middle, toward(Y, X0[0], s, middle)), Stage(end, toward(Y, X0[1], s, end))]
 
 
-class Level(NamedTuple):
+class TimedLevel(NamedTuple):
     """A time and its coefficients."""
 
     t: float
@@ -255,9 +256,11 @@ class Leap(NamedTuple):
     moves: list[Move]
 
 
-def plan(process: Gaussian, times: Sequence[float], methods: Iterable[Method], *, churn: Churn = CALM) -> list[Leap]:
+def plan_leaps(
+    process: Gaussian, times: Sequence[float], methods: Iterable[Method], *, churn: Churn = CALM
+) -> list[Leap]:
     """The coefficients of every step, each with its method."""
-    levels = [Level(t, *pair) for t, pair in zip(times, levels_at(process, times), strict=True)]
+    levels = [TimedLevel(t, *pair) for t, pair in zip(times, levels_at(process, times), strict=True)]
     leaps = []
     for (start, end), method in zip(pairwise(levels), methods, strict=False):
         gain = churn.gain(start.ratio, len(times) - 1)
@@ -268,7 +271,7 @@ def plan(process: Gaussian, times: Sequence[float], methods: Iterable[Method], *
     return leaps
 
 
-def in_scale(process: Gaussian, start: Level, stages: Sequence[Stage], end: Level) -> list[Move]:
+def in_scale(process: Gaussian, start: TimedLevel, stages: Sequence[Stage], end: TimedLevel) -> list[Move]:
     """Stages in y become moves of x_t = alpha y."""
     moves = []
     for ratio, form, spread in stages:
@@ -282,11 +285,11 @@ def in_scale(process: Gaussian, start: Level, stages: Sequence[Stage], end: Leve
 def walk(denoise: Denoise, x: Data, condition: Condition, noise: Noise, *, table: Iterable[Leap]) -> Iterator[Step]:
     """Equation (1), step after step; a step shows its first estimate."""
     for leap in table:
-        x, estimates = take(denoise, x, condition, noise, leap)
+        x, estimates = take_leap(denoise, x, condition, noise, leap)
         yield Step(leap.moves[-1].t, x, estimates[0])
 
 
-def take(
+def take_leap(
     denoise: Denoise, x: Data, condition: Condition, noise: Noise, leap: Leap, *, known: Sequence[Data] = ()
 ) -> tuple[Data, list[Data]]:
     """One step: the next state, and the estimates, of which the first few may be known already."""
@@ -300,11 +303,11 @@ def take(
     return x, estimates
 
 
-def level_at(process: Gaussian, ratio: float) -> Level:
+def level_at(process: Gaussian, ratio: float) -> TimedLevel:
     """The level of a noise-to-signal ratio."""
     t = time_at(process.schedule, ratio)
     (pair,) = levels_at(process, [t])
-    return Level(t, *pair)
+    return TimedLevel(t, *pair)
 
 
 @lru_cache(maxsize=4096)
@@ -313,7 +316,7 @@ def time_at(schedule: Levels, ratio: float) -> float:
     return float(schedule.time(torch.tensor([ratio], dtype=torch.float64)))
 
 
-def _stir(start: Level, hat: Level, scale: float) -> Move:
+def _stir(start: TimedLevel, hat: TimedLevel, scale: float) -> Move:
     """From s up to s_hat; no noise where a table of noise levels ends at s."""
     grown = hat.alpha / start.alpha
     added = math.sqrt(max(hat.sigma**2 - (grown * start.sigma) ** 2, 0.0))

@@ -26,7 +26,7 @@ RANDOM, SHUFFLED = "random state", "shuffled state"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arm:
+class SamplingArm:
     """One way of segmenting.
 
     Attributes:
@@ -65,7 +65,7 @@ class Arm:
         )  # fmt: skip
 
 
-def arms_of(model: Model, twin: Model | None, *, calls: Sequence[int], members: int) -> list[Arm]:
+def arms_of(model: Model, twin: Model | None, *, calls: Sequence[int], members: int) -> list[SamplingArm]:
     """All arms, the recommended way first.
 
     Args:
@@ -86,7 +86,7 @@ def arms_of(model: Model, twin: Model | None, *, calls: Sequence[int], members: 
     if sampler.warm and twin is None:
         raise UsageError(f"{model.name} starts from its twin, which is not there", expected="a run folder with a twin")
     start = Twin(model=twin) if twin is not None and sampler.warm else None
-    best = Arm(name=RECOMMENDED, model=model, sampler=sampler, members=members, start=start)
+    best = SamplingArm(name=RECOMMENDED, model=model, sampler=sampler, members=members, start=start)
     return [
         best,
         *_counted(best, calls),
@@ -96,22 +96,22 @@ def arms_of(model: Model, twin: Model | None, *, calls: Sequence[int], members: 
     ]
 
 
-def _counted(best: Arm, calls: Sequence[int]) -> Iterator[Arm]:
+def _counted(best: SamplingArm, calls: Sequence[int]) -> Iterator[SamplingArm]:
     """The model at other numbers of calls; a sampler of two calls a step makes an odd number of them."""
     per_step = SAMPLERS[best.sampler.name].calls_per_step
     for steps in dict.fromkeys(max(1, 1 + (number - 1) // per_step) for number in calls):
         sampler = best.model.sampler(steps=steps)
-        yield replace(best, name=counted(sampler.calls), sampler=sampler)
+        yield replace(best, name=_arm_name(sampler.calls), sampler=sampler)
 
 
-def counted(calls: int) -> str:
+def _arm_name(calls: int) -> str:
     """The name of the arm with so many calls."""
     return f"{calls} call{'s' if calls > 1 else ''}"
 
 
-def _twins(twin: Model, calls: int) -> Iterator[Arm]:
+def _twins(twin: Model, calls: int) -> Iterator[SamplingArm]:
     """The twin alone, and as an ensemble of views with as many calls as the model makes."""
-    alone = Arm(name=TWIN, model=twin, sampler=twin.sampler(), members=1)
+    alone = SamplingArm(name=TWIN, model=twin, sampler=twin.sampler(), members=1)
     yield alone
     if (views := min(calls, views_of(twin.spec.size))) > 1:
         yield replace(alone, name=MATCHED, members=views, tta=True)

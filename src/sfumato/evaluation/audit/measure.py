@@ -9,7 +9,7 @@ import numpy as np
 
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
-from sfumato.evaluation.audit.arms import Arm
+from sfumato.evaluation.audit.arms import SamplingArm
 from sfumato.experiment.fewest_steps import ensembles
 from sfumato.metrics.calibration import Probability, band, brier, ece, nll, reliability
 from sfumato.metrics.classification import area_under_roc
@@ -20,7 +20,7 @@ _BORDER = 3
 """Width in pixels of the border around the foreground in the foreground band."""
 
 
-class Row(NamedTuple):
+class AuditCase(NamedTuple):
     """The numbers of one case in one arm; nan where one is not defined.
 
     Attributes:
@@ -44,15 +44,15 @@ class Row(NamedTuple):
     seconds: float
 
 
-def measure(
-    arms: Sequence[Arm],
+def measure_arms(
+    arms: Sequence[SamplingArm],
     pack: Pack,
     rows: Sequence[int],
     *,
     batch: int,
     seed: int,
     progress: Callable[[int, str], object] = lambda *_: None,
-) -> Mapping[str, list[Row]]:
+) -> Mapping[str, list[AuditCase]]:
     """The numbers of each case, by the name of the arm.
 
     Args:
@@ -63,7 +63,7 @@ def measure(
         seed: decides the noise, which is the same in all arms.
         progress: told how many cases of all arms are done, and of which arm.
     """
-    table: dict[str, list[Row]] = {}
+    table: dict[str, list[AuditCase]] = {}
     for number, arm in enumerate(arms):
         drawn = _draw(arm, pack, rows, batch=batch, seed=seed)
         table[arm.name] = []
@@ -73,7 +73,9 @@ def measure(
     return table
 
 
-def _draw(arm: Arm, pack: Pack, rows: Sequence[int], *, batch: int, seed: int) -> Iterator[tuple[Members, float]]:
+def _draw(
+    arm: SamplingArm, pack: Pack, rows: Sequence[int], *, batch: int, seed: int
+) -> Iterator[tuple[Members, float]]:
     """The ensemble of each case, and the seconds that it took."""
     parts = max(1, len(rows) // max(2, batch // arm.members))
     for part in np.array_split(np.array(rows), parts):
@@ -89,7 +91,7 @@ def _draw(arm: Arm, pack: Pack, rows: Sequence[int], *, batch: int, seed: int) -
         yield from ((members, seconds) for members in drawn)
 
 
-def score(members: Members, readers: Readers, *, seconds: float = math.nan) -> Row:
+def score(members: Members, readers: Readers, *, seconds: float = math.nan) -> AuditCase:
     """All numbers of one case; pixels that a reader says nothing about are left out."""
     said, probability, classes = (readers != IGNORED).all(axis=0), mean_probability(members), members.shape[1]
     outlined = readers * said
@@ -97,7 +99,7 @@ def score(members: Members, readers: Readers, *, seconds: float = math.nan) -> R
     drawn = members.argmax(axis=1) * said
     doubts = [_doubts(probability, reader, said) for reader in outlined]
     nlls, briers, eces, aurocs = np.array(doubts).T
-    return Row(
+    return AuditCase(
         dice=reader_dice(probability.argmax(axis=0), readers, classes),
         ged_u=ged(drawn, outlined, classes=classes).u if distances else math.nan,
         hm_iou=matched_iou(drawn, outlined, classes=classes) if distances else math.nan,

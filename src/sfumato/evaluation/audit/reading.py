@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, Arm
-from sfumato.evaluation.audit.measure import Row, mean
+from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, SamplingArm
+from sfumato.evaluation.audit.measure import AuditCase, mean
 from sfumato.metrics.interval import Interval, grouped_mean_interval
-from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, beside
+from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, compare_with_constant
 
 _SAME = 0.01
 """A difference of Dice that nobody would act upon."""
@@ -23,7 +23,7 @@ _SEED = 0
 """Of the bootstrap."""
 
 
-class Line(NamedTuple):
+class ArmRow(NamedTuple):
     """One arm in the table.
 
     Attributes:
@@ -38,7 +38,7 @@ class Line(NamedTuple):
     calls: int
     dice: Interval
     difference: Interval | None
-    means: Row
+    means: AuditCase
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,24 +53,24 @@ class Audit:
         constant: the best mask that is the same for every image; None where it was not looked for.
     """
 
-    arms: Sequence[Arm]
-    table: Mapping[str, Sequence[Row]]
+    arms: Sequence[SamplingArm]
+    table: Mapping[str, Sequence[AuditCase]]
     patients: Sequence[str]
     readers: int
     constant: ConstantMask | None = None
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[ArmRow]:
         """The table."""
         return [self._line(arm) for arm in self.arms]
 
-    def _line(self, arm: Arm) -> Line:
+    def _line(self, arm: SamplingArm) -> ArmRow:
         numbers = np.array(self.table[arm.name])
-        return Line(
+        return ArmRow(
             name=arm.name,
             calls=arm.calls,
             dice=grouped_mean_interval(self._dice(arm.name), self.patients, seed=_SEED),
             difference=None if arm.name == RECOMMENDED else self.difference(arm.name, RECOMMENDED),
-            means=Row(*map(mean, numbers.T)),
+            means=AuditCase(*map(mean, numbers.T)),
         )
 
     def difference(self, first: str, second: str) -> Interval:
@@ -82,7 +82,7 @@ class Audit:
 
     def beside_constant(self, name: str) -> BesideConstant | None:
         """An arm beside the constant mask."""
-        return None if self.constant is None else beside(self._dice(name), self.constant, self.patients)
+        return None if self.constant is None else compare_with_constant(self._dice(name), self.constant, self.patients)
 
     def reading(self) -> list[str]:
         """What the numbers say."""

@@ -27,7 +27,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from sfumato.errors import DataError
-from sfumato.evaluation.copies.detector import LEVEL, CopyDetector, CopyVerdict, Pictures, Range
+from sfumato.evaluation.copies.detector import LEVEL, CopyDetector, CopyVerdict, Pictures, ShareInterval
 from sfumato.metrics.copies import Matches
 
 SURE_DISTANCE = 3
@@ -60,7 +60,7 @@ class CopyAudit(NamedTuple):
     matches: Matches
     images: int
     copies: int | None
-    share: Range | None
+    share: ShareInterval | None
     chance: float | None
     sources: int
     patients: int | None
@@ -123,10 +123,10 @@ def _authenticity(matches: Matches, own: Mapping[int, float]) -> float:
     return float(np.mean([score < own[row] for score, row in zip(matches.score, matches.nearest, strict=True)]))
 
 
-def _share(count: int, total: int) -> Range:
+def _share(count: int, total: int) -> ShareInterval:
     """A share and its exact binomial interval (Clopper and Pearson)."""
     interval = stats.binomtest(count, total).proportion_ci(LEVEL, method="exact")
-    return Range(count / total, float(interval.low), float(interval.high))
+    return ShareInterval(count / total, float(interval.low), float(interval.high))
 
 
 def _chance(detector: CopyDetector, flagged: int, images: int) -> float | None:

@@ -56,7 +56,7 @@ Pictures = UInt8[np.ndarray, "n h w c"]
 """Generated images, 0..255."""
 
 
-class Range(NamedTuple):
+class ShareInterval(NamedTuple):
     """A share and its confidence interval."""
 
     value: float
@@ -106,7 +106,7 @@ class CopyDetector:
     held_out_matches: Matches
     threshold: float | None
     lead: float
-    rate: Range | None
+    rate: ShareInterval | None
     why: str
     notes: tuple[str, ...]
     turns: bool
@@ -247,7 +247,7 @@ class _Calibrated(NamedTuple):
 
     score: float | None
     lead: float
-    rate: Range | None
+    rate: ShareInterval | None
     why: str
 
 
@@ -264,7 +264,7 @@ def _calibrated(held_out: Matches, false_alarms: float) -> _Calibrated:
         why = f"held-out real images cannot be told apart: {above} of {count} correlate alike with a training image"
         return _Calibrated(None, math.inf, None, why)
     law = stats.beta(above, count + 1 - above)
-    rate = Range(above / (count + 1), *map(float, law.interval(LEVEL)))
+    rate = ShareInterval(above / (count + 1), *map(float, law.interval(LEVEL)))
     also = "" if math.isinf(lead) else f" or are {lead:.0%} nearer to it than to the next"
     those = f"{above} of {counted(count, 'held-out real image')} {'correlates' if above == 1 else 'correlate'}"
     why = (

@@ -1,8 +1,8 @@
 """Images are drawn until they are no copies: each is compared with the training images before it is kept.
 
-An image that copies a training image is drawn again from another seed, and so on `TRIES` times; then it is left out.
-The further seeds follow from the first one, so which image an item becomes does not depend on the batch, the process
-or the order of the work.
+An image that copies a training image is drawn again from another seed, and so on `SEEDS_TRIED` times; then it is left
+out. The further seeds follow from the first one, so which image an item becomes does not depend on the batch, the
+process or the order of the work.
 """
 
 from collections import deque
@@ -20,7 +20,7 @@ from sfumato.experiment.inference import Made, Wanted
 from sfumato.randomness import derive_seed
 from sfumato.wording import counted
 
-TRIES = 10
+SEEDS_TRIED = 10
 """Seeds that are spent on an image, the first one included."""
 
 _COLUMNS = ("copy_score", "nearest_real", "copy_view", "copy")
@@ -105,7 +105,7 @@ def _form(spec: Spec) -> dict[str, object]:
 
 
 def draw_kept(draw: _Draw, wanted: Sequence[Wanted], detector: CopyDetector | None, *, batch: int) -> Iterator[_Drawn]:
-    """Every item as soon as its fate is known: kept, or left out after `TRIES` copies.
+    """Every item as soon as its fate is known: kept, or left out after `SEEDS_TRIED` copies.
 
     Args:
         draw: makes images.
@@ -123,7 +123,7 @@ def draw_kept(draw: _Draw, wanted: Sequence[Wanted], detector: CopyDetector | No
         verdicts = detector.judge(np.stack([each.image for each in made]))
         for before, each, verdict in zip(chunk, made, verdicts, strict=True):
             after = before._replace(said=columns(verdict), kept=not verdict.copy)
-            if after.kept or len(after.rejected) + 1 == TRIES:
+            if after.kept or len(after.rejected) + 1 == SEEDS_TRIED:
                 yield _Drawn(after, each)
             else:
                 waiting.appendleft(_again(after))
@@ -152,7 +152,7 @@ def rejections(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     return rows
 
 
-def told(outcomes: Sequence[Outcome], detector: CopyDetector) -> str:
+def rejection_sentence(outcomes: Sequence[Outcome], detector: CopyDetector) -> str:
     """What the comparison found, in a sentence or two."""
     if detector.threshold is None:
         compared = counted(len(outcomes), "image was", "images were")
@@ -167,5 +167,6 @@ def told(outcomes: Sequence[Outcome], detector: CopyDetector) -> str:
     if missing:
         names = ", ".join(f"{outcome.wanted.number:06}" for outcome in missing[:10])
         more = ", ..." if len(missing) > 10 else ""
-        text += f" {counted(len(missing), 'is', 'are')} left out: all their {TRIES} seeds gave copies ({names}{more})."
+        left_out = counted(len(missing), "is", "are")
+        text += f" {left_out} left out: all their {SEEDS_TRIED} seeds gave copies ({names}{more})."
     return f"{text} Threshold: {detector.why}."

@@ -9,11 +9,18 @@ import torch
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError
 from sfumato.evaluation.images.draws import FEWEST_EACH, Group, Groups, Sets, plan_groups, proportions_differ
-from sfumato.evaluation.images.panel import Measure, Sides, measure_classes, measure_images, measure_space, thumbs
-from sfumato.evaluation.images.read import Images, gathered
-from sfumato.evaluation.images.reading import BesideMean, Dimensions, reading
+from sfumato.evaluation.images.panel import (
+    MetricRow,
+    SpaceFeatures,
+    measure_classes,
+    measure_images,
+    measure_space,
+    thumbs,
+)
+from sfumato.evaluation.images.read import ImageSet, gathered
+from sfumato.evaluation.images.reading import BesideMean, FeatureSpace, image_sentences
 from sfumato.evaluation.images.spaces import Space, Wish, make_space, why_not
-from sfumato.metrics.diversity import SPLITS
+from sfumato.metrics.diversity import INCEPTION_SPLITS
 from sfumato.metrics.fidelity import frechet
 
 Tell = Callable[[str], None]
@@ -33,7 +40,7 @@ class Comparison:
         constant: the generated images beside one image that never changes.
     """
 
-    measures: tuple[Measure, ...]
+    measures: tuple[MetricRow, ...]
     spaces: tuple[Space, ...]
     groups: tuple[Group, ...]
     reading: tuple[str, ...]
@@ -54,16 +61,18 @@ class Compared:
     """
 
     pack: Pack
-    real: Images
-    generated: Images
-    training: Images
+    real: ImageSet
+    generated: ImageSet
+    training: ImageSet
 
-    def __iter__(self) -> Iterator[Images]:
-        """All sets, in the order of `Sets` and `Sides`."""
+    def __iter__(self) -> Iterator[ImageSet]:
+        """All sets, in the order of `Sets` and `SpaceFeatures`."""
         return iter((self.real, self.generated, self.training))
 
 
-def compare(sets: Compared, wishes: Sequence[Wish], *, tell: Tell, seed: int = 0, device: str = "cpu") -> Comparison:
+def compare_images(
+    sets: Compared, wishes: Sequence[Wish], *, tell: Tell, seed: int = 0, device: str = "cpu"
+) -> Comparison:
     """Compare generated with real images in every space that was asked for and can be made.
 
     Args:
@@ -87,14 +96,14 @@ def compare(sets: Compared, wishes: Sequence[Wish], *, tell: Tell, seed: int = 0
             continue
         tell(f"space {wish.kind}")
         space = make_space(wish, sets.pack, device=device, seed=seed)
-        sides = Sides(*(_features(space, images) for images in sets))
+        sides = SpaceFeatures(*(_features(space, images) for images in sets))
         if not sides.real.shape[1]:
             notes.append(f"all training images are alike in the space {space.name}: left out")
             continue
         if space.name == "own":  # its classifier knows the training images: their features are no measure
             sides = sides._replace(training=sides.training[:0])
         spaces.append(space)
-        dimensions.append(Dimensions(space.name, sides.real.shape[1]))
+        dimensions.append(FeatureSpace(space.name, sides.real.shape[1]))
         measures += [row for group in planned.groups for row in measure_space(space.name, sides, group, seed=seed)]
         measures += _of_classes(space, sets, planned.groups)
     tell("similarity of pairs, duplicates")
@@ -102,7 +111,7 @@ def compare(sets: Compared, wishes: Sequence[Wish], *, tell: Tell, seed: int = 0
     measures += measure_images(shown[0], shown[1], planned.groups, seed=seed)
     other_shares = proportions_differ(labels.real, labels.generated)
     constant = _beside_mean(sets)
-    sentences = reading(
+    sentences = image_sentences(
         measures, dimensions, other_shares=other_shares and any(labels.generated), constant=constant
     )  # fmt: skip
     return Comparison(
@@ -129,13 +138,15 @@ def _beside_mean(sets: Compared) -> BesideMean:
     return BesideMean(frechet(generated, real), frechet(np.zeros_like(generated), real))
 
 
-def _features(space: Space, images: Images) -> np.ndarray:
+def _features(space: Space, images: ImageSet) -> np.ndarray:
     parts = gathered(images, space.features)
     return np.concatenate(parts) if parts else np.empty((0, 1))
 
 
-def _of_classes(space: Space, sets: Compared, groups: Sequence[Group]) -> Iterator[Measure]:
+def _of_classes(space: Space, sets: Compared, groups: Sequence[Group]) -> Iterator[MetricRow]:
     if space.probabilities is None:
         return
     real, generated = (np.concatenate(gathered(images, space.probabilities)) for images in (sets.real, sets.generated))
-    yield from (measure_classes(space.name, real, generated, group) for group in groups if group.size >= SPLITS)
+    yield from (
+        measure_classes(space.name, real, generated, group) for group in groups if group.size >= INCEPTION_SPLITS
+    )

@@ -11,9 +11,9 @@ import numpy as np
 from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
 from sfumato.evaluation.copies import CopyAudit, CopyDetector, audit, closest_pairs
-from sfumato.evaluation.images.compare import Compared, Comparison, Tell, compare
-from sfumato.evaluation.images.panel import Measure
-from sfumato.evaluation.images.read import Images, Part, gathered, of_pack, plain_spec, real_images, sample_images
+from sfumato.evaluation.images.compare import Compared, Comparison, Tell, compare_images
+from sfumato.evaluation.images.panel import MetricRow
+from sfumato.evaluation.images.read import ImageSet, RealPart, gathered, of_pack, plain_spec, real_images, sample_images
 from sfumato.evaluation.images.spaces import Space, Wish, learned_rows
 from sfumato.evaluation.images.statistics import Reference, measure_reference, reference_space
 from sfumato.evenly import evenly
@@ -42,7 +42,7 @@ class Question:
 
     samples: Path
     wishes: Sequence[Wish]
-    part: Part
+    part: RealPart
     copies: bool
     seed: int
     device: str
@@ -55,7 +55,7 @@ class RealData:
     def __init__(self, pack: Pack, name: str, holdout: Pack | None, holdout_name: str = "") -> None:
         self.pack, self.name, self.holdout, self.holdout_name = pack, name, holdout, holdout_name
 
-    def part(self, part: Part) -> Images:
+    def part(self, part: RealPart) -> ImageSet:
         """The images to compare with."""
         if self.holdout is not None:
             return real_images(self.holdout, "all", name=self.holdout_name)
@@ -85,7 +85,7 @@ class CopySearch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class Examination:
     """What was found out.
 
     Attributes:
@@ -98,16 +98,16 @@ class Answer:
         notes: what a reader of the numbers should know.
     """
 
-    generated: Images
-    real: Images | None
+    generated: ImageSet
+    real: ImageSet | None
     comparison: Comparison | None
-    to_reference: tuple[Measure, ...]
+    to_reference: tuple[MetricRow, ...]
     spaces: tuple[Space, ...]
     copies: CopySearch
     notes: tuple[str, ...]
 
     @property
-    def measures(self) -> tuple[Measure, ...]:
+    def measures(self) -> tuple[MetricRow, ...]:
         """All rows of `metrics.csv`."""
         return (*(self.comparison.measures if self.comparison else ()), *self.to_reference)
 
@@ -120,7 +120,7 @@ class Answer:
         return [*(self.comparison.reading if self.comparison else ()), *told, *self.copies.reading()]
 
 
-def examine(question: Question, real: RealData | None, reference: Reference | None) -> Answer:
+def examine(question: Question, real: RealData | None, reference: Reference | None) -> Examination:
     """Compare the images with real ones, with statistics, or with both.
 
     Raises:
@@ -132,7 +132,7 @@ def examine(question: Question, real: RealData | None, reference: Reference | No
     generated = sample_images(question.samples, spec)
     comparison = None if real is None else _compared(question, real, generated)
     to_reference, spaces, notes = _to_reference(question, reference, generated)
-    return Answer(
+    return Examination(
         generated=generated,
         real=None if real is None else real.part(question.part),
         comparison=comparison,
@@ -152,18 +152,18 @@ def _spec(question: Question, real: RealData | None, reference: Reference | None
     return plain_spec(question.samples)
 
 
-def _compared(question: Question, real: RealData, generated: Images) -> Comparison:
+def _compared(question: Question, real: RealData, generated: ImageSet) -> Comparison:
     chosen = real.part(question.part)
     ids = {case.id for case in chosen.cases} if real.holdout is None else set()
     learned = [row for row in learned_rows(real.pack) if real.pack.cases[row].id not in ids]
     training = of_pack(real.pack, evenly(learned, TRAINING), f"training part of {real.name}")
     sets = Compared(pack=real.pack, real=chosen, generated=generated, training=training)
-    return compare(sets, question.wishes, tell=question.tell, seed=question.seed, device=question.device)
+    return compare_images(sets, question.wishes, tell=question.tell, seed=question.seed, device=question.device)
 
 
 def _to_reference(
-    question: Question, reference: Reference | None, generated: Images
-) -> tuple[tuple[Measure, ...], tuple[Space, ...], tuple[str, ...]]:
+    question: Question, reference: Reference | None, generated: ImageSet
+) -> tuple[tuple[MetricRow, ...], tuple[Space, ...], tuple[str, ...]]:
     if reference is None:
         return (), (), ()
     space = reference_space(reference, question.wishes, device=question.device)
@@ -172,7 +172,7 @@ def _to_reference(
     return rows, (space,), (NO_FLOOR,) if reference.about else (NO_FLOOR, _UNKNOWN)
 
 
-def _copies(question: Question, real: RealData | None, generated: Images) -> CopySearch:
+def _copies(question: Question, real: RealData | None, generated: ImageSet) -> CopySearch:
     if not question.copies:
         return CopySearch(why_not="--no-copies")
     if real is None:
@@ -186,7 +186,7 @@ def _copies(question: Question, real: RealData | None, generated: Images) -> Cop
     return CopySearch(found=found, pairs=partial(closest_pairs, detector, shown, found))
 
 
-def summary(answer: Answer) -> dict[str, Any]:
+def summary(answer: Examination) -> dict[str, Any]:
     """What `summary.json` says besides the rows and where the samples lie."""
     groups = answer.comparison.groups if answer.comparison else ()
     return {

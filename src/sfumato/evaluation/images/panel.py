@@ -18,7 +18,7 @@ from sfumato.metrics.coverage import Coverage, coverage
 from sfumato.metrics.diversity import alike, draw_pairs, inception_score, pair_similarities
 from sfumato.metrics.fidelity import Features, frechet, frechet_interval, kid, kid_interval
 from sfumato.metrics.interval import Estimate, mean_interval
-from sfumato.metrics.table import TABLE, is_better_lower
+from sfumato.metrics.table import METRIC_TABLE, is_better_lower
 from sfumato.typing import Data
 
 NOTICED = 3.0
@@ -36,7 +36,7 @@ _THUMB = 64
 _Others = Float[Tensor, "m c *space"]
 
 
-class Measure(NamedTuple):
+class MetricRow(NamedTuple):
     """A row of `metrics.csv`.
 
     Attributes:
@@ -69,7 +69,7 @@ class Measure(NamedTuple):
         return (self.z if is_better_lower(self.metric) else -self.z) > NOTICED
 
 
-class Sides(NamedTuple):
+class SpaceFeatures(NamedTuple):
     """Features of all sets in one space; of training images there may be none."""
 
     real: Features
@@ -77,7 +77,7 @@ class Sides(NamedTuple):
     training: Features
 
 
-def measure_space(name: str, sides: Sides, group: Group, *, seed: int) -> Iterator[Measure]:
+def measure_space(name: str, sides: SpaceFeatures, group: Group, *, seed: int) -> Iterator[MetricRow]:
     """Kernel and Fréchet distance, precision, recall, density and coverage in a space."""
     make = _Maker(name, group)
     yield make.distance("kid", kid, kid_interval, sides, seed=seed)
@@ -96,7 +96,7 @@ def measure_space(name: str, sides: Sides, group: Group, *, seed: int) -> Iterat
         yield make.row(metric, values, Estimate(spread.mean, spread.low, spread.high), real)
 
 
-def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, seed: int) -> Iterator[Measure]:
+def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, seed: int) -> Iterator[MetricRow]:
     """Similarity of pairs and share of near duplicates among the generated images, beside those of real ones."""
     small, shown = thumbs(real), thumbs(generated)
     again, copied = alike(small), alike(shown)
@@ -120,7 +120,7 @@ def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, s
 
 def measure_classes(
     name: str, real: Float[np.ndarray, "n classes"], generated: Float[np.ndarray, "m classes"], group: Group
-) -> Measure:
+) -> MetricRow:
     """Inception score by the probabilities of a classifier."""
     found = [inception_score(generated[draw.generated]) for draw in group.draws]
     floor = [inception_score(real[draw.reference]).value for draw in group.draws]
@@ -150,25 +150,25 @@ class _Maker(NamedTuple):
     space: str
     group: Group
 
-    def row(self, metric: str, values: Sequence[float], spread: Estimate, floor: Sequence[float]) -> Measure:
+    def row(self, metric: str, values: Sequence[float], spread: Estimate, floor: Sequence[float]) -> MetricRow:
         """A row whose interval is that of the first draw, around the mean of all."""
         value = float(np.mean(values))
         low, high = value + spread.low - spread.value, value + spread.high - spread.value
-        if TABLE[metric].unit == "share":
+        if METRIC_TABLE[metric].unit == "share":
             low, high = max(low, 0.0), min(high, 1.0)
         middle, deviation = float(np.mean(floor)), float(np.std(floor, ddof=1))
         z = z_score(values, floor)
-        return Measure(self.space, self.group.name, metric, value, low, high, middle, deviation, z, self.group.size)
+        return MetricRow(self.space, self.group.name, metric, value, low, high, middle, deviation, z, self.group.size)
 
     def distance(
         self,
         metric: str,
         distance: Callable[[Features, Features], float],
         interval: Callable[..., Estimate],
-        sides: Sides,
+        sides: SpaceFeatures,
         *,
         seed: int,
-    ) -> Measure:
+    ) -> MetricRow:
         """A distance of the generated images to real ones, beside that of other real ones."""
         draws, real = self.group.draws, sides.real
         values = [distance(sides.generated[draw.generated], real[draw.reference]) for draw in draws]

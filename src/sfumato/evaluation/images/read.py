@@ -27,7 +27,7 @@ from sfumato.provenance import called
 from sfumato.typing import Data
 from sfumato.wording import counted
 
-Part = Literal["auto", "train", "validation", "test", "held-out", "all"]
+RealPart = Literal["auto", "train", "validation", "test", "held-out", "all"]
 """Which real images: held-out means validation and test; auto takes those, or all where they are few."""
 
 _FEWEST = 10
@@ -45,7 +45,7 @@ AS_MADE = Intensity("unit", 0.0, 255.0, "8 bits between the black and the white 
 
 
 @dataclass(frozen=True)
-class Images:
+class ImageSet:
     """A set of images of one size.
 
     Attributes:
@@ -69,7 +69,7 @@ class Images:
         return tuple(case.label or "" for case in self.cases)
 
 
-def real_images(pack: Pack, part: Part, *, name: str) -> Images:
+def real_images(pack: Pack, part: RealPart, *, name: str) -> ImageSet:
     """The real images of a part of a data set, see `Pack.real`.
 
     Raises:
@@ -93,13 +93,13 @@ def real_images(pack: Pack, part: Part, *, name: str) -> Images:
     return of_pack(pack, kept, f"{words} of {name}", notes)
 
 
-def of_pack(pack: Pack, rows: Sequence[int], what: str, notes: Sequence[str] = ()) -> Images:
+def of_pack(pack: Pack, rows: Sequence[int], what: str, notes: Sequence[str] = ()) -> ImageSet:
     """Some rows of a data set."""
     cases = tuple(pack.cases[row] for row in rows)
-    return Images(cases, lambda places: pack.images([rows[place] for place in places]), what, tuple(notes))
+    return ImageSet(cases, lambda places: pack.images([rows[place] for place in places]), what, tuple(notes))
 
 
-def sample_images(source: Path, spec: Spec) -> Images:
+def sample_images(source: Path, spec: Spec) -> ImageSet:
     """The images of any source, in the form of a data set.
 
     Raises:
@@ -113,7 +113,7 @@ def sample_images(source: Path, spec: Spec) -> Images:
     if real:
         told = (f"{counted(real, 'real image')} beside the synthetic ones of {name}: left out", *told)
     fetch = partial(_fetched, stored, spec)
-    return Images(cases, fetch, f"images of {name}", told)
+    return ImageSet(cases, fetch, f"images of {name}", told)
 
 
 class _Samples(NamedTuple):
@@ -173,7 +173,7 @@ def _stored(case: Case, spec: Spec) -> tuple[np.ndarray, list[str]]:
     return read_input(case, spec).array, notes
 
 
-def gathered(images: Images, use: Callable[[Data], _Item]) -> list[_Item]:
+def gathered(images: ImageSet, use: Callable[[Data], _Item]) -> list[_Item]:
     """What `use` makes of the images, batch by batch in order."""
     starts = range(0, len(images), _BATCH)
     return [use(images.fetch(range(start, min(start + _BATCH, len(images))))) for start in starts]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sfumato.evaluation.images.draws import MATCHED, POOLED
-from sfumato.evaluation.images.panel import NOTICED, Measure
+from sfumato.evaluation.images.panel import NOTICED, MetricRow
 from sfumato.metrics.fidelity import IMAGES_PER_DIMENSION
 from sfumato.wording import counted
 
@@ -22,7 +22,7 @@ _FEW = 50
 """Images on each side below which only coarse differences are noticed."""
 
 
-class Dimensions(NamedTuple):
+class FeatureSpace(NamedTuple):
     """A space and how many features it has."""
 
     space: str
@@ -66,9 +66,9 @@ class BesideMean(NamedTuple):
         )
 
 
-def reading(
-    measures: Sequence[Measure],
-    spaces: Sequence[Dimensions],
+def image_sentences(
+    measures: Sequence[MetricRow],
+    spaces: Sequence[FeatureSpace],
     *,
     other_shares: bool,
     constant: BesideMean | None = None,
@@ -103,7 +103,7 @@ def reading(
     yield from _limits([measure for measure in measures if measure.group == whole], spaces)
 
 
-def _verdict(measures: Sequence[Measure], spaces: Sequence[Dimensions]) -> str:
+def _verdict(measures: Sequence[MetricRow], spaces: Sequence[FeatureSpace]) -> str:
     count = measures[0].images
     if not spaces:
         return "None of the spaces could be made of these data: whether the images differ from real ones is not known."
@@ -125,21 +125,21 @@ def _named(space: str) -> str:
     return f"{SEES[space]} [{space}]" if space in SEES else space
 
 
-def _noticed(measures: Sequence[Measure]) -> dict[str, list[Measure]]:
+def _noticed(measures: Sequence[MetricRow]) -> dict[str, list[MetricRow]]:
     """The distances that are too large, by space."""
-    found: dict[str, list[Measure]] = {}
+    found: dict[str, list[MetricRow]] = {}
     for measure in measures:
         if measure.metric in _DISTANCES and measure.noticed:
             found.setdefault(measure.space, []).append(measure)
     return found
 
 
-def _scores(rows: Sequence[Measure]) -> str:
+def _scores(rows: Sequence[MetricRow]) -> str:
     names = {"kid": "KID", "frechet": "Fréchet"}
     return ", ".join(f"{names[row.metric]} {_z(row)}" for row in rows)
 
 
-def _z(row: Measure) -> str:
+def _z(row: MetricRow) -> str:
     return f"z = {row.z:.1f}" if math.isfinite(row.z) else "above real images, which never vary"
 
 
@@ -148,7 +148,7 @@ def _other_shares(*, matched: bool) -> str:
     return text + (": this is judged with real images drawn in the samples' shares." if matched else ".")
 
 
-def _classes(measures: Sequence[Measure], names: Sequence[str]) -> Iterator[str]:
+def _classes(measures: Sequence[MetricRow], names: Sequence[str]) -> Iterator[str]:
     bad = {name: _noticed([measure for measure in measures if measure.group == name]) for name in names}
     told = [f"'{name}' ({', '.join(spaces)})" for name, spaces in bad.items() if spaces]
     if told:
@@ -157,7 +157,7 @@ def _classes(measures: Sequence[Measure], names: Sequence[str]) -> Iterator[str]
         yield f"None of the {len(names)} classes differs noticeably from its real images."
 
 
-def _less_diverse(measures: Sequence[Measure]) -> Iterator[str]:
+def _less_diverse(measures: Sequence[MetricRow]) -> Iterator[str]:
     """Mode collapse: parts of the real images that are missed, pairs too alike, duplicates."""
     missed: dict[str, list[str]] = {}
     for measure in measures:
@@ -174,7 +174,7 @@ def _less_diverse(measures: Sequence[Measure]) -> Iterator[str]:
         yield f"Less diverse than real images: {'; '.join(signs)}."
 
 
-def _training(measures: Sequence[Measure]) -> Iterator[str]:
+def _training(measures: Sequence[MetricRow]) -> Iterator[str]:
     far = [row for row in measures if row.metric == "kid_of_training" and row.noticed]
     if far:
         told = ", ".join(f"{row.space} {_z(row)}" for row in far)
@@ -184,7 +184,7 @@ def _training(measures: Sequence[Measure]) -> Iterator[str]:
         )
 
 
-def _limits(measures: Sequence[Measure], spaces: Sequence[Dimensions]) -> Iterator[str]:
+def _limits(measures: Sequence[MetricRow], spaces: Sequence[FeatureSpace]) -> Iterator[str]:
     count = measures[0].images
     if count < _FEW:
         yield f"With {counted(count, 'image')} on each side only coarse differences are noticed."

@@ -23,11 +23,19 @@ import numpy as np
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.draws import POOLED
-from sfumato.evaluation.images.panel import Measure
-from sfumato.evaluation.images.read import Images, gathered
+from sfumato.evaluation.images.panel import MetricRow
+from sfumato.evaluation.images.read import ImageSet, gathered
 from sfumato.evaluation.images.spaces import Space, Wish, frozen_space, pixel_space, radiomics_space
 from sfumato.files import open_file
-from sfumato.metrics.fidelity import FRECHET_BOOTSTRAPS, Features, Moments, PixelSpace, around, frechet_moments, moments
+from sfumato.metrics.fidelity import (
+    FRECHET_BOOTSTRAPS,
+    Features,
+    Moments,
+    PixelSpace,
+    around,
+    feature_moments,
+    frechet_moments,
+)
 from sfumato.metrics.radiomics import RadiomicsSpace
 from sfumato.plain import in_form, parse_json
 from sfumato.shortage import raise_shortage
@@ -58,7 +66,7 @@ class Reference:
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
-def write_reference(file: Path, space: Space, images: Images, spec: Spec) -> dict[str, Any]:
+def write_reference(file: Path, space: Space, images: ImageSet, spec: Spec) -> dict[str, Any]:
     """Write the statistics of some images in a space; what the file says of itself.
 
     Args:
@@ -68,9 +76,9 @@ def write_reference(file: Path, space: Space, images: Images, spec: Spec) -> dic
         spec: the form in which they are.
     """
     features = np.concatenate(gathered(images, space.features))
-    whole, labels = moments(features), np.asarray(images.labels)
+    whole, labels = feature_moments(features), np.asarray(images.labels)
     names = [str(name) for name in sorted(set(labels)) if name and (labels == name).sum() >= FEWEST_OF_CLASS]
-    of_classes = [moments(features[labels == name]) for name in names]
+    of_classes = [feature_moments(features[labels == name]) for name in names]
     about = {
         "format": _FORMAT,
         "space": space.name,
@@ -149,7 +157,7 @@ def reference_space(reference: Reference, wishes: Sequence[Wish], *, device: str
     return space
 
 
-def measure_reference(space: Space, reference: Reference, images: Images, *, seed: int) -> Iterator[Measure]:
+def measure_reference(space: Space, reference: Reference, images: ImageSet, *, seed: int) -> Iterator[MetricRow]:
     """Fréchet distance to the statistics, of the whole set and of each class that both have; there is no floor.
 
     Raises:
@@ -170,12 +178,12 @@ def measure_reference(space: Space, reference: Reference, images: Images, *, see
             yield _measure(space, group, ours, theirs, seed=seed)
 
 
-def _measure(space: Space, group: str, features: Features, known: Moments, *, seed: int) -> Measure:
-    value = frechet_moments(moments(features), known)
+def _measure(space: Space, group: str, features: Features, known: Moments, *, seed: int) -> MetricRow:
+    value = frechet_moments(feature_moments(features), known)
     rng = np.random.default_rng(seed)
     again = [features[rng.integers(0, len(features), len(features))] for _ in range(FRECHET_BOOTSTRAPS)]
-    spread = around(value, [frechet_moments(moments(rows), known) for rows in again])
+    spread = around(value, [frechet_moments(feature_moments(rows), known) for rows in again])
     nothing = math.nan
-    return Measure(
+    return MetricRow(
         space.name, group, "frechet_reference", value, spread.low, spread.high, nothing, nothing, nothing, len(features)
     )

@@ -19,8 +19,8 @@ from sfumato.atomic import write_atomic
 from sfumato.data.formats.archive import Locator
 from sfumato.data.manifest import Case, file_names, written
 from sfumato.evaluation.copies import CopyAudit, CopyVerdict
-from sfumato.evaluation.images.panel import Measure
-from sfumato.evaluation.images.read import Images
+from sfumato.evaluation.images.panel import MetricRow
+from sfumato.evaluation.images.read import ImageSet
 from sfumato.evenly import evenly
 from sfumato.local import Names
 from sfumato.reporting.figures import strips
@@ -36,23 +36,25 @@ _WHOLE = "all"
 """Name of the sheet of images without classes."""
 
 
-def write_metrics(file: Path, measures: Sequence[Measure]) -> None:
+def write_metrics(file: Path, measures: Sequence[MetricRow]) -> None:
     """All rows; a number that does not exist is left empty."""
     write_table(file, _COLUMNS, ([_cell(value) for value in as_row(measure).values()] for measure in measures))
 
 
-def as_row(measure: Measure) -> dict[str, Any]:
+def as_row(measure: MetricRow) -> dict[str, Any]:
     """A measure by the names of the columns."""
     known = not math.isnan(measure.floor)  # the images of a reference are not counted
     return dict(zip(_COLUMNS, (*measure, measure.images), strict=True)) | ({} if known else {"n_real": None})
 
 
-def as_json(measures: Sequence[Measure]) -> list[dict[str, Any]]:
+def as_json(measures: Sequence[MetricRow]) -> list[dict[str, Any]]:
     """All rows as plain JSON: what is no finite number is null."""
     return [{name: _finite(value) for name, value in as_row(measure).items()} for measure in measures]
 
 
-def write_scores(file: Path, cases: Sequence[Case], verdicts: Sequence[CopyVerdict] | None, *, source: Path) -> None:
+def write_image_scores(
+    file: Path, cases: Sequence[Case], verdicts: Sequence[CopyVerdict] | None, *, source: Path
+) -> None:
     """One row for each generated image; without verdicts the columns of copies are empty."""
     told = [["", "", "", ""]] * len(cases) if verdicts is None else [_told(verdict) for verdict in verdicts]
     names = Names(file.parent)
@@ -66,7 +68,7 @@ def write_summary(file: Path, summary: Mapping[str, Any]) -> None:
     write_atomic(file, json.dumps(summary, indent=2, allow_nan=False) + "\n")
 
 
-def write_sheets(folder: Path, real: Images, generated: Images) -> None:
+def write_comparison_sheets(folder: Path, real: ImageSet, generated: ImageSet) -> None:
     """For each class of the generated images a sheet: real ones above, generated ones below."""
     folder.mkdir()
     sets = {"real": real, "synthetic": generated}
@@ -93,13 +95,13 @@ def copies_summary(audit: CopyAudit) -> dict[str, Any]:
     }
 
 
-def _pictures(images: Images, places: Sequence[int]) -> np.ndarray:
+def _pictures(images: ImageSet, places: Sequence[int]) -> np.ndarray:
     """Some images in 8 bits: (n, h, w, channels)."""
     shown: np.ndarray = to_uint8(images.fetch(places))
     return shown
 
 
-def _write_sheet(file: Path, sets: Mapping[str, Images], rows: Mapping[str, np.ndarray]) -> None:
+def _write_sheet(file: Path, sets: Mapping[str, ImageSet], rows: Mapping[str, np.ndarray]) -> None:
     count = min(_SHOWN, *map(len, rows.values()))
     drawn = {name: list(_pictures(images, evenly(rows[name].tolist(), count))) for name, images in sets.items()}
     write_atomic(file, strips(drawn, [""] * count))

@@ -12,12 +12,12 @@ import numpy as np
 
 from sfumato.evaluation.masks.evaluate import Evaluation
 from sfumato.evaluation.masks.scoring import CaseScores
-from sfumato.evaluation.masks.table import Scores, finite_mean, patients
+from sfumato.evaluation.masks.table import ModelScores, finite_mean, patients
 from sfumato.metrics.masks import Empty
-from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, beside
+from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, compare_with_constant
 
 
-def beside_constant(table: Scores) -> BesideConstant | None:
+def beside_constant(table: ModelScores) -> BesideConstant | None:
     """A model beside the best constant mask, on the cases in which both have a Dice; None where there is none."""
     measured, dice = table.measured, table.of_cases("dice")
     whose = np.array(patients(measured) or measured.cases)
@@ -27,10 +27,10 @@ def beside_constant(table: Scores) -> BesideConstant | None:
     if not found:
         return None
     best = max(found, key=lambda mask: float(mask.scores.mean()))
-    return beside(dice[known], best, whose[known].tolist())
+    return compare_with_constant(dice[known], best, whose[known].tolist())
 
 
-def _constant_masks(table: Scores) -> Iterator[ConstantMask]:
+def _constant_masks(table: ModelScores) -> Iterator[ConstantMask]:
     """An empty mask, and each class on every pixel."""
     measured = table.measured
     filled: dict[str, Collection[int]] = {"an empty mask": ()}

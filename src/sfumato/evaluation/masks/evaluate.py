@@ -11,9 +11,9 @@ from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.errors import DataError, UsageError, raise_together
 from sfumato.evaluation.masks.coding import Coding, decide_coding
-from sfumato.evaluation.masks.predictions import Missing, Predictions, is_of_segment, name_of, read_predictions
+from sfumato.evaluation.masks.predictions import Missing, Predictions, is_of_segment, model_name, read_predictions
 from sfumato.evaluation.masks.references import References, read_references, values_of
-from sfumato.evaluation.masks.scoring import CaseScores, Manner, Piece, UnitScores, score_unit
+from sfumato.evaluation.masks.scoring import CaseScores, Manner, ScoringItem, UnitScores, score_unit
 from sfumato.experiment.run import TWIN
 from sfumato.files import matching_below
 from sfumato.metrics.ensemble import Among
@@ -30,7 +30,7 @@ _PICTURE = 256 * 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class ScoringSettings:
     """What a person says about the scoring.
 
     Attributes:
@@ -48,7 +48,7 @@ class Settings:
     workers: int | None = None
 
 
-class Arm(NamedTuple):
+class ScoredModel(NamedTuple):
     """A model: its predictions and their scores by case."""
 
     predictions: Predictions
@@ -70,7 +70,7 @@ class Evaluation:
 
     truth: References
     manner: Manner
-    arms: tuple[Arm, ...]
+    arms: tuple[ScoredModel, ...]
     readers: Mapping[str, Among]
     length: str
     notes: tuple[str, ...]
@@ -81,12 +81,12 @@ class Evaluation:
         return tuple(self.arms[0].cases)
 
 
-def evaluate(
+def evaluate_folder(
     folder: Path,
     reference: Path,
     *,
     against: Sequence[Path] = (),
-    settings: Settings,
+    settings: ScoringSettings,
     progress: Callable[[int, int], None],
 ) -> Evaluation:
     """Score a folder of predictions, its deterministic twin if it has one, and others on the same cases.
@@ -112,12 +112,14 @@ def evaluate(
             regions=bool(truth.meaning.regions), metrics=tuple(dict.fromkeys(("dice", *settings.metrics))),
             tolerance=settings.tolerance or (MILLIMETRES if length == "mm" else PIXELS), empty=settings.empty,
         )  # fmt: skip
-        pieces = [Piece(truth.units[case], spacings[case], tuple(arm.files[case] for arm in arms)) for case in cases]
+        pieces = [
+            ScoringItem(truth.units[case], spacings[case], tuple(arm.files[case] for arm in arms)) for case in cases
+        ]
         scores = _scored(manner, pieces, crew, progress)
     notes = [*truth.notes, *(note for arm in arms for note in arm.notes), *(coding.note for coding in codings)]
     return Evaluation(
         truth=truth, manner=manner, length=length, notes=tuple(filter(None, notes)),
-        arms=tuple(Arm(arm, {case: scores[case].arms[k] for case in cases}) for k, arm in enumerate(arms)),
+        arms=tuple(ScoredModel(arm, {case: scores[case].arms[k] for case in cases}) for k, arm in enumerate(arms)),
         readers={case: among for case in cases if (among := scores[case].readers) is not None},
     )  # fmt: skip
 
@@ -140,8 +142,10 @@ def _pictures(file: Path) -> int:
 
 def _arms(folder: Path, truth: References, against: Sequence[Path], missing: Missing) -> list[Predictions]:
     """All models; the first decides which cases are scored."""
-    first = read_predictions(folder, truth, name=name_of(folder), missing=missing)
-    others = {name_of(folder / TWIN): folder / TWIN} if is_of_segment(folder) and is_of_segment(folder / TWIN) else {}
+    first = read_predictions(folder, truth, name=model_name(folder), missing=missing)
+    others = (
+        {model_name(folder / TWIN): folder / TWIN} if is_of_segment(folder) and is_of_segment(folder / TWIN) else {}
+    )
     for other in against:
         name = other.resolve().name
         if name in {first.name, *others}:
@@ -169,7 +173,7 @@ def _spacings(truth: References, cases: Sequence[str]) -> tuple[dict[str, tuple[
 
 
 def _scored(
-    manner: Manner, pieces: Sequence[Piece], crew: Crew, progress: Callable[[int, int], None]
+    manner: Manner, pieces: Sequence[ScoringItem], crew: Crew, progress: Callable[[int, int], None]
 ) -> dict[str, UnitScores]:
     """The scores of every case, or all faults together."""
     scores, problems = dict[str, UnitScores](), list[DataError]()

@@ -12,7 +12,7 @@ import numpy as np
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.dicom.file import is_dicom
 from sfumato.data.formats.image import read_image, read_mask
-from sfumato.data.formats.joined import at_member, parts_of
+from sfumato.data.formats.joined import at_member, mask_parts
 from sfumato.data.formats.laid import Laid, find_laid
 from sfumato.data.formats.scan import is_volume, read_header, read_volume
 from sfumato.data.formats.volume import named_place, place_in
@@ -53,7 +53,7 @@ def _places(unit: Unit) -> list[Locator]:
 
     Planes of a segmentation that does not hold all of its image are numbered from its own first.
     """
-    locators = [Locator.parse(parts_of(mask)[0].locator) for mask in _planes(unit, 0)]
+    locators = [Locator.parse(mask_parts(mask)[0].locator) for mask in _planes(unit, 0)]
     place = named_place(locators[0].member)
     if (is_dicom(locators[0].path) or (place and place.window)) and all(case.image for case in unit.cases):
         return [Locator.parse(case.image) for case in unit.cases]

@@ -19,7 +19,7 @@ from sfumato.data.formats.joined import at_member
 from sfumato.data.manifest import file_names
 from sfumato.data.source.listing import files_below
 from sfumato.data.source.words import shared_stem
-from sfumato.data.units import Form, Unit, units
+from sfumato.data.units import MaskFormat, Unit, units
 from sfumato.errors import DataError, listed
 from sfumato.evaluation.masks.references import References, find_masks, is_whole_volume
 from sfumato.plain import ours, read_object, shaped
@@ -39,7 +39,7 @@ MEMBER = re.compile(r"(?P<case>.+)_\d\d\.(png|nii\.gz)")
 """A file of the folder `members`."""
 
 
-class Files(NamedTuple):
+class PredictedFiles(NamedTuple):
     """What was predicted of one image or volume.
 
     Attributes:
@@ -71,7 +71,7 @@ class Predictions:
 
     folder: Path
     name: str
-    files: Mapping[str, Files]
+    files: Mapping[str, PredictedFiles]
     rows: Mapping[str, Mapping[str, str]]
     calls: int | None = None
     notes: tuple[str, ...] = ()
@@ -85,7 +85,7 @@ def is_of_segment(folder: Path) -> bool:
     return {"id", "mask", "review_rank"} <= set(next(iter(read_rows(folder / "manifest.csv")), {}))
 
 
-def name_of(folder: Path) -> str:
+def model_name(folder: Path) -> str:
     """What the model of a folder is called when nothing else is said."""
     if not is_of_segment(folder):
         return folder.resolve().name
@@ -119,7 +119,7 @@ def read_predictions(
             remedy="predict them; or --missing empty to score them as empty masks, --missing leave-out to count them",
             code="SCORE-005",
         )
-    empty = {case: Files("") for case in unexplained} if missing == "empty" else {}
+    empty = {case: PredictedFiles("") for case in unexplained} if missing == "empty" else {}
     wanted = found.files if among is None else {case: found.files[case] for case in among if case in found.files}
     left_out = tuple(case for case in absent if case not in empty)
     further = len(found.files) - len(wanted)
@@ -141,7 +141,7 @@ def _told(name: str, *, empty: int, further: int) -> list[str]:
 class _Read(NamedTuple):
     """See `Predictions`."""
 
-    files: dict[str, Files]
+    files: dict[str, PredictedFiles]
     rows: dict[str, dict[str, str]]
     calls: int | None
     notes: tuple[str, ...] = ()
@@ -158,7 +158,7 @@ def _of_segment(folder: Path, truth: References) -> _Read:
     members = _members(folder / "members")
     classes = file_names(about["mask_classes"][1:])
     files = {
-        case: Files(
+        case: PredictedFiles(
             mask=str(folder / rows[name]["mask"]),
             members=tuple(members.get(name, ())),
             probability=_probabilities(folder, rows[name], classes),
@@ -215,7 +215,7 @@ def _of_masks(folder: Path, truth: References) -> _Read:
         )  # fmt: skip
     masks = {unit.id: _mask_file(unit) for unit in units(found.cases, "same")}
     paired = _paired(masks, truth, folder)
-    files = {case: Files(masks[name]) for case, name in paired.items()}
+    files = {case: PredictedFiles(masks[name]) for case, name in paired.items()}
     return _Read(files, {}, None, tuple(f"{folder.name}: {note}" for note in found.notes))
 
 
@@ -260,13 +260,13 @@ def _unique_short(ids: Iterable[str]) -> dict[str, str]:
     return {_short(name): name for name in ids if often[_short(name)] == 1}
 
 
-def _absent(files: Mapping[str, Files], truth: References) -> list[str]:
+def _absent(files: Mapping[str, PredictedFiles], truth: References) -> list[str]:
     """The cases of the reference that have no prediction: volumes where volumes were predicted, else planes."""
-    form: Form = "same" if any(is_whole_volume(truth.units[case]) for case in files) else "png"
+    form: MaskFormat = "same" if any(is_whole_volume(truth.units[case]) for case in files) else "png"
     return [unit.id for unit in units(truth.cases, form) if unit.id not in files]
 
 
-def _unexplained(absent: Sequence[str], files: Mapping[str, Files], truth: References) -> list[str]:
+def _unexplained(absent: Sequence[str], files: Mapping[str, PredictedFiles], truth: References) -> list[str]:
     """Those whose split was predicted in part: a whole split may be absent."""
     predicted = {truth.units[case].cases[0].split for case in files}
     return [case for case in absent if truth.units[case].cases[0].split in predicted]

@@ -14,23 +14,23 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from sfumato.data.conversion.setting import Meaning, decide_meaning
+from sfumato.data.conversion.setting import MaskMeaning, decide_meaning
 from sfumato.data.crew import Crew
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.joined import at_member
 from sfumato.data.formats.scan import is_volume, read_header
-from sfumato.data.formats.volume import Header, count_planes, flat_axis, named_place, spacing
+from sfumato.data.formats.volume import VolumeHeader, count_planes, flat_axis, named_place, spacing
 from sfumato.data.manifest import Case, is_prepared, refuse_hidden
 from sfumato.data.mask import count_values
 from sfumato.data.pack import Pack
 from sfumato.data.source import Found, find_cases
-from sfumato.data.source.nnunet import read_words
-from sfumato.data.units import Form, Unit, units
+from sfumato.data.source.nnunet import read_label_words
+from sfumato.data.units import MaskFormat, Unit, units
 from sfumato.errors import DataError
 from sfumato.tables import read_rows
 
-_FORMS: tuple[Form, ...] = ("png", "same")
+_FORMS: tuple[MaskFormat, ...] = ("png", "same")
 """Predictions are of single planes or of whole volumes; references are known by both names."""
 
 
@@ -60,7 +60,7 @@ class References:
 
     cases: tuple[Case, ...]
     units: Mapping[str, Unit]
-    meaning: Meaning
+    meaning: MaskMeaning
     millimetres: Mapping[str, tuple[float, float]]
     notes: tuple[str, ...] = ()
 
@@ -109,7 +109,7 @@ def read_references(source: Path, crew: Crew) -> References:
         refuse_hidden(source, (mask for case in pack.cases for mask in case.masks))
         if pack.spec.mask_rule is None:
             raise DataError(f"{source} has no masks", expected="a dataset for segmentation", code="DATA-023")
-        meaning = Meaning(pack.spec.mask_rule, pack.spec.mask_classes)
+        meaning = MaskMeaning(pack.spec.mask_rule, pack.spec.mask_classes)
         millimetres = _millimetres(source)
         return References(cases=pack.cases, units=_by_id(pack.cases), meaning=meaning, millimetres=millimetres)
     found = find_masks(source)
@@ -131,7 +131,7 @@ def find_masks(source: Path) -> Found:
     if not found.has_masks:
         cases = tuple(replace(case, image="", masks=(case.image,)) for case in found.cases)
         found = found._replace(cases=cases)
-    if not found.mask_names and (words := read_words(source) if source.is_dir() else None):
+    if not found.mask_names and (words := read_label_words(source) if source.is_dir() else None):
         found = found._replace(mask_names=words.names, regions=words.regions, ignore=words.ignore)
     return found
 
@@ -164,7 +164,7 @@ def _planes(mask: str) -> list[str]:
 
 
 @lru_cache(maxsize=16)
-def _header(path: Path) -> Header:
+def _header(path: Path) -> VolumeHeader:
     """Planes of one volume ask in turn."""
     return read_header(path)
 

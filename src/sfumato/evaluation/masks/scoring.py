@@ -15,7 +15,7 @@ from sfumato.data.mask import IGNORED, MaskRule
 from sfumato.data.units import Unit
 from sfumato.errors import DataError
 from sfumato.evaluation.masks.files import read_map, read_predicted, read_probability, read_readers
-from sfumato.evaluation.masks.predictions import Files
+from sfumato.evaluation.masks.predictions import PredictedFiles
 from sfumato.evaluation.masks.references import Target
 from sfumato.metrics.calibration import Reliability, calibration, foreground_band, pooled, reliability
 from sfumato.metrics.classification import area_under_roc
@@ -50,7 +50,7 @@ class Manner:
     empty: Empty
 
 
-class Piece(NamedTuple):
+class ScoringItem(NamedTuple):
     """What is to be scored of one image or volume.
 
     Attributes:
@@ -61,7 +61,7 @@ class Piece(NamedTuple):
 
     unit: Unit
     spacing: tuple[float, ...] | None
-    arms: tuple[Files, ...]
+    arms: tuple[PredictedFiles, ...]
 
 
 class CaseScores(NamedTuple):
@@ -103,7 +103,7 @@ class _Readings(NamedTuple):
     classes: int
 
 
-def score_unit(manner: Manner, piece: Piece) -> UnitScores | DataError:
+def score_unit(manner: Manner, piece: ScoringItem) -> UnitScores | DataError:
     """Score one case; a fault of its files comes back instead of being raised, so that all are told together."""
     try:
         drawn = read_readers(piece.unit, manner.rule)
@@ -116,7 +116,9 @@ def score_unit(manner: Manner, piece: Piece) -> UnitScores | DataError:
     return UnitScores(tuple(arms), None if several is None else among_readers(several, classes=readings.classes))
 
 
-def _score_arm(manner: Manner, rule: MaskRule, piece: Piece, files: Files, readings: _Readings) -> CaseScores:
+def _score_arm(
+    manner: Manner, rule: MaskRule, piece: ScoringItem, files: PredictedFiles, readings: _Readings
+) -> CaseScores:
     shape = readings.masks.shape[1:]
     mask = read_predicted(files.mask, piece.unit, rule) if files.mask else np.zeros(shape, np.uint8)
     scored = tuple(
@@ -141,7 +143,9 @@ def _score_arm(manner: Manner, rule: MaskRule, piece: Piece, files: Files, readi
     return CaseScores(scored, numbers, *(bins or (None, None)), members=len(members))
 
 
-def _score_reading(manner: Manner, piece: Piece, mask: np.ndarray, truth: np.ndarray, said: np.ndarray) -> MaskScores:
+def _score_reading(
+    manner: Manner, piece: ScoringItem, mask: np.ndarray, truth: np.ndarray, said: np.ndarray
+) -> MaskScores:
     """The scores of every target against one reader."""
 
     def score(prediction: np.ndarray, reference: np.ndarray, classes: int) -> MaskScores:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sfumato.metrics.table import TABLE
+from sfumato.metrics.table import METRIC_TABLE
 from sfumato.wording import counted
 
 _FEW = 10
@@ -19,7 +19,7 @@ _Told = Mapping[str, Any]
 """A part of the summary, see `sfumato.evaluation.masks.summary`."""
 
 
-def reading(summary: _Told) -> list[str]:
+def mask_sentences(summary: _Told) -> list[str]:
     """Sentences about a summary, the most important first.
 
     Of a model that is not better than one and the same mask for every image this is said, and what was found and
@@ -129,7 +129,7 @@ def _empty(rule: str) -> str:
 def _distances(summary: _Told) -> Iterator[str]:
     _, arm = _first(summary)
     penalised = sum(of["penalised"] for of in arm["per_class"].values())
-    if not any(metric.unit == "length" or metric.within for name, metric in TABLE.items() if name in arm):
+    if not any(metric.unit == "length" or metric.within for name, metric in METRIC_TABLE.items() if name in arm):
         return
     unit = "millimetres" if summary["length"] == "mm" else "pixels: the files do not tell millimetres for every case"
     yield f"Distances are in {unit}; outlines count as equal within {summary['tolerance']:g} {summary['length']}."

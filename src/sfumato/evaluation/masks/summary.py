@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 
 from sfumato.evaluation.masks.constant import beside_constant
-from sfumato.evaluation.masks.evaluate import Arm, Evaluation
+from sfumato.evaluation.masks.evaluate import Evaluation, ScoredModel
 from sfumato.evaluation.masks.nnunet import nnunet_summary
 from sfumato.evaluation.masks.references import is_whole_volume
-from sfumato.evaluation.masks.sentences import limits, reading
-from sfumato.evaluation.masks.table import SEED, Scores, by_patient, check_columns, fact, finite_mean, mean_of, patients
+from sfumato.evaluation.masks.sentences import limits, mask_sentences
+from sfumato.evaluation.masks.table import (
+    SEED,
+    ModelScores,
+    by_patient,
+    check_columns,
+    fact,
+    finite_mean,
+    mean_of,
+    patients,
+)
 from sfumato.metrics.calibration import Reliability, ece, pooled
 from sfumato.metrics.interval import Interval, drawn_again, mean_interval, share_interval
 from sfumato.metrics.selective import SHARES, error_found, risk_coverage, spearman
@@ -23,7 +32,7 @@ Plain = dict[str, Any]
 """Plain data; unknown numbers are None."""
 
 
-def summarise(measured: Evaluation, *, by: Sequence[str] = ()) -> Plain:
+def summarise_evaluation(measured: Evaluation, *, by: Sequence[str] = ()) -> Plain:
     """The summary of everything.
 
     Args:
@@ -35,7 +44,7 @@ def summarise(measured: Evaluation, *, by: Sequence[str] = ()) -> Plain:
     """
     check_columns(measured, by)
     groups = patients(measured)
-    tables = [Scores(measured, arm) for arm in measured.arms]
+    tables = [ModelScores(measured, arm) for arm in measured.arms]
     theirs = nnunet_summary(measured)
     first = tables[0]
     ours = {name: _finite(float(finite_mean(first.of_cases(name)))) for name in measured.manner.metrics}
@@ -62,11 +71,11 @@ def summarise(measured: Evaluation, *, by: Sequence[str] = ()) -> Plain:
         **theirs,
         "foreground_mean": {**theirs["foreground_mean"], **ours},
     }
-    summary["reading"], summary["limits"] = reading(summary), limits(summary)
+    summary["reading"], summary["limits"] = mask_sentences(summary), limits(summary)
     return summary
 
 
-def _arm(table: Scores, groups: Sequence[str] | None) -> Plain:
+def _arm(table: ModelScores, groups: Sequence[str] | None) -> Plain:
     """The means of one model, by class, and what its uncertainty is good for."""
     means = {name: mean_of(table.of_cases(name), groups) for name in table.names if name != "review_rank"}
     constant = beside_constant(table)
@@ -83,14 +92,14 @@ def _arm(table: Scores, groups: Sequence[str] | None) -> Plain:
     }
 
 
-def _per_patient(table: Scores, groups: Sequence[str]) -> Plain:
+def _per_patient(table: ModelScores, groups: Sequence[str]) -> Plain:
     """Means over the patients, each counting once, however many cases it has."""
     means = {name: np.array(list(by_patient(table.of_cases(name), groups).values())) for name in table.names
              if name in table.measured.manner.metrics}  # fmt: skip
     return {name: _told(mean_of(values, None)) for name, values in means.items()}
 
 
-def _per_class(table: Scores, groups: Sequence[str] | None, overall: Mapping[str, Interval | None]) -> Plain:
+def _per_class(table: ModelScores, groups: Sequence[str] | None, overall: Mapping[str, Interval | None]) -> Plain:
     """Each target by itself: means, and whether it was found at all; a single target has the means of all."""
     manner = table.measured.manner
     found: Plain = {}
@@ -107,7 +116,7 @@ def _per_class(table: Scores, groups: Sequence[str] | None, overall: Mapping[str
     return found
 
 
-def _presence(arm: Arm, place: int) -> Plain:
+def _presence(arm: ScoredModel, place: int) -> Plain:
     """Counts over all readings of all cases, and the Dice of those in which the reference has the target."""
     readings = [scores for case in arm.cases.values() for scores in case.readings]
     drawn, true, worst = (
@@ -131,7 +140,7 @@ def _presence(arm: Arm, place: int) -> Plain:
     }
 
 
-def _review(table: Scores, groups: Sequence[str] | None) -> Plain | None:
+def _review(table: ModelScores, groups: Sequence[str] | None) -> Plain | None:
     """Whether uncertain cases are the wrong ones, and how much error a reader finds; None without an order."""
     if not {"review_rank", "uncertainty"} <= set(table.names):
         return None
@@ -168,7 +177,7 @@ def _shares(found: Mapping[float, float]) -> Plain:
     return {f"{share:g}": _finite(value) for share, value in found.items()}
 
 
-def _reliability(arm: Arm) -> Plain | None:
+def _reliability(arm: ScoredModel) -> Plain | None:
     """The bins of all cases together; None without probabilities."""
     sides = {
         "everywhere": [case.everywhere for case in arm.cases.values() if case.everywhere is not None],
@@ -188,7 +197,7 @@ def _volume(measured: Evaluation) -> str:
     return "mm\xb3" if any(is_whole_volume(measured.truth.units[case]) for case in measured.cases) else "mm\xb2"
 
 
-def _difference(first: Scores, other: Scores, groups: Sequence[str] | None) -> Plain:
+def _difference(first: ModelScores, other: ModelScores, groups: Sequence[str] | None) -> Plain:
     """The first model minus another on the same cases, for every number that both have."""
     shared = [name for name in first.names if name in other.names and name != "review_rank"]
     return {name: _told(mean_of(first.of_cases(name) - other.of_cases(name), groups)) for name in shared}
@@ -215,14 +224,14 @@ def _readers_own(measured: Evaluation, groups: Sequence[str] | None) -> Plain | 
     }
 
 
-def _groups(tables: Sequence[Scores], column: str) -> Plain:
+def _groups(tables: Sequence[ModelScores], column: str) -> Plain:
     """The scores of each value of a column."""
     measured = tables[0].measured
     value = np.array([fact(measured.truth.units[case].cases[0], column) for case in measured.cases])
     return {name or "(empty)": _group(tables, value == name) for name in dict.fromkeys(value.tolist())}
 
 
-def _group(tables: Sequence[Scores], inside: np.ndarray) -> Plain:
+def _group(tables: Sequence[ModelScores], inside: np.ndarray) -> Plain:
     whose = patients(tables[0].measured)
     groups = None if whose is None else np.asarray(whose)[inside].tolist()
     metrics = tables[0].measured.manner.metrics

@@ -13,9 +13,9 @@ import numpy as np
 
 from sfumato.data.manifest import Case
 from sfumato.errors import UsageError
-from sfumato.evaluation.masks.evaluate import Arm, Evaluation
+from sfumato.evaluation.masks.evaluate import Evaluation, ScoredModel
 from sfumato.metrics.interval import Interval, grouped_mean_interval, mean_interval
-from sfumato.metrics.table import names_of
+from sfumato.metrics.table import metrics_of
 
 SEED = 0
 """Of the bootstrap."""
@@ -24,14 +24,14 @@ FACTS = ("label", "patient", "split", "origin", "source")
 """Columns that every manifest may have; others are in `Case.more`."""
 
 
-LISTED = names_of("doubt")
+LISTED = metrics_of("doubt")
 """Columns of the manifest of `sfumato segment` that are numbers of a case."""
 
 _Numbers = np.ndarray
 
 
 @dataclass(frozen=True)
-class Scores:
+class ModelScores:
     """The scores of one model, case by case in the order of the evaluation.
 
     Args:
@@ -40,7 +40,7 @@ class Scores:
     """
 
     measured: Evaluation
-    arm: Arm
+    arm: ScoredModel
 
     @cached_property
     def names(self) -> tuple[str, ...]:

@@ -9,12 +9,12 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.manifest import located, written
 from sfumato.evaluation.masks.evaluate import Evaluation
 from sfumato.evaluation.masks.predictions import Predictions
-from sfumato.evaluation.masks.table import Scores, by_patient, fact, patients
+from sfumato.evaluation.masks.table import ModelScores, by_patient, fact, patients
 from sfumato.local import Names
 from sfumato.tables import write_table
 
 
-def write_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) -> None:
+def write_mask_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) -> None:
     """Write `scores.csv`; numbers of a case as a whole stand in the row of each of its targets.
 
     The column `image` is empty where nobody knows the image: never is a mask called one.
@@ -24,7 +24,7 @@ def write_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) ->
         measured: what was measured.
         by: columns of the reference to write beside the scores.
     """
-    tables = [Scores(measured, arm) for arm in measured.arms]
+    tables = [ModelScores(measured, arm) for arm in measured.arms]
     names = list(dict.fromkeys(name for table in tables for name in table.names))
     more = [column for column in by if column not in ("patient", "split")]
     columns = ["id", "class", "arm", *names, *more, "patient", "split", "image", "reference", "prediction"]
@@ -33,7 +33,7 @@ def write_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = ()) ->
     places.keep()
 
 
-def _rows(table: Scores, names: Sequence[str], more: Sequence[str], places: Names) -> Iterator[list[str]]:
+def _rows(table: ModelScores, names: Sequence[str], more: Sequence[str], places: Names) -> Iterator[list[str]]:
     measured, files = table.measured, table.arm.predictions.files
     metrics = measured.manner.metrics
     whole = {name: table.of_cases(name) for name in names if name not in metrics}
@@ -57,7 +57,7 @@ def write_patients(file: Path, measured: Evaluation) -> None:
     metrics = measured.manner.metrics
     rows = list[list[object]]()
     for arm in measured.arms:
-        table = Scores(measured, arm)
+        table = ModelScores(measured, arm)
         means = [by_patient(table.of_cases(name), groups) for name in metrics]
         rows += [
             [who, arm.predictions.name, groups.count(who), *(_cell(of[who]) for of in means)]

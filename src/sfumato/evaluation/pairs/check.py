@@ -29,7 +29,7 @@ from sfumato.errors import UsageError, listed
 from sfumato.experiment.run import Model
 from sfumato.metrics.overlap import overlap
 from sfumato.randomness import derive_seed
-from sfumato.tasks.constant_mask import BesideConstant, beside, best_constant_mask, patients_of
+from sfumato.tasks.constant_mask import BesideConstant, best_constant_mask, compare_with_constant, patients_of
 from sfumato.tasks.readers import readers_of
 from sfumato.tasks.segment import draw_masks
 from sfumato.tasks.task import Sampler, last
@@ -125,7 +125,7 @@ class Check:
             reader=reader, real=tuple(real), quantile=quantile,
             may_be_empty=any(_is_empty(pack, row) for row in [*pack.rows("train"), *rows]),
             mismatched=tuple(mismatched) if len(rows) > 1 else (),
-            constant=beside(np.array(real), constant, patients_of(pack, rows)),
+            constant=compare_with_constant(np.array(real), constant, patients_of(pack, rows)),
         )  # fmt: skip
 
     @property

@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from sfumato.data.augmentation.augment import apply, draw
+from sfumato.data.augmentation.augment import apply, draw_parameters
 from sfumato.data.augmentation.ranges import Ranges, choose
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
@@ -61,7 +61,7 @@ class MaskSource(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drawn:
+class SampledMasks:
     """Masks from a model of masks.
 
     Attributes:
@@ -94,7 +94,7 @@ class Drawn:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Changed:
+class ChangedMasks:
     """Real masks under a geometric change.
 
     Attributes:
@@ -185,7 +185,7 @@ def changes(pack: Pack, strength: float) -> Ranges:
 def change(masks: torch.Tensor, ranges: Ranges, noise: Noise) -> torch.Tensor:
     """Masks (b, h, w) under the changes that the generators of `noise` draw."""
     unseen = torch.zeros(len(masks), 1, *masks.shape[1:])
-    moved = apply(unseen, masks, draw(ranges, noise, unseen))[1]
+    moved = apply(unseen, masks, draw_parameters(ranges, noise, unseen))[1]
     assert moved is not None
     return moved
 

@@ -67,7 +67,7 @@ class Arm(NamedTuple):
         return self.kind if self.ratio is None else f"{self.kind}-{self.ratio:g}"
 
 
-class Unit(NamedTuple):
+class TrainingUnit(NamedTuple):
     """One model to train: what is kept when the work is interrupted."""
 
     arm: Arm
@@ -128,7 +128,7 @@ class Stock:
             *([f"there is no arm of synthetic images alone: they lack {', '.join(missing)}"] if missing else []),
         ]
 
-    def rows(self, unit: Unit) -> tuple[int, ...]:
+    def rows(self, unit: TrainingUnit) -> tuple[int, ...]:
         """What an arm trains on: real image i is row i, synthetic image j row n + j; a row may come several times."""
         real, first = range(len(self.real)), len(self.real)
         match unit.arm.kind:
@@ -163,7 +163,7 @@ class Stock:
         largest = max(count.values())
         return {name: (largest - count[name], there[name]) for name in count if count[name] < largest}
 
-    def _drawn(self, unit: Unit) -> list[int]:
+    def _drawn(self, unit: TrainingUnit) -> list[int]:
         """Places in SAMPLES."""
         order = _shuffled(len(self.synthetic), unit.seed, "draw")
         if unit.arm.ratio is not None:

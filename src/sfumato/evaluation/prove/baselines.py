@@ -119,7 +119,7 @@ def read_confusions(path: Path) -> dict[str, Confusion]:
     return {name: np.array(counts).reshape(2, 2) for name, counts in cells.items()}
 
 
-def read_table(path: Path) -> _Table:
+def read_baselines(path: Path) -> _Table:
     """Read such a table; what stands before ` - ` in the name of a classifier is its arm."""
     standings = [stand(name, confusion, positive=1) for name, confusion in read_confusions(path).items()]
     arms: dict[str, list[float]] = {}

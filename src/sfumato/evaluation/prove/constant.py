@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sfumato.data.pack import Pack
-from sfumato.evaluation.prove.job import Job
+from sfumato.evaluation.prove.job import DownstreamTask
 from sfumato.evaluation.prove.train import Answers
 from sfumato.tasks.constant_mask import best_constant_mask
 
@@ -26,7 +26,7 @@ class ConstantAnswer(NamedTuple):
     answers: Answers
 
 
-def constant_answer(pack: Pack, task: Job) -> ConstantAnswer:
+def constant_answer(pack: Pack, task: DownstreamTask) -> ConstantAnswer:
     """The best that can be said of every test case of the mixture alike."""
     rows = pack.rows("test")
     if task == "classify":

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from sfumato.data.source import Found
 from sfumato.data.spec import Spec
 
-Job = Literal["classify", "segment"]
+DownstreamTask = Literal["classify", "segment"]
 
 
 class Decision(NamedTuple):
@@ -20,7 +20,7 @@ class Decision(NamedTuple):
         why: in a sentence, where the data allow both; else empty.
     """
 
-    job: Job
+    job: DownstreamTask
     why: str = ""
 
 

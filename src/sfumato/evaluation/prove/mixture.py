@@ -23,8 +23,8 @@ from sfumato.data.intensity import FULL, Intensity
 from sfumato.data.manifest import Case, is_prepared, write_manifest
 from sfumato.data.mask import MaskRule, count_values, mask_rule
 from sfumato.data.pack import Pack
-from sfumato.data.placement import Placement, fit
-from sfumato.data.preparation.store import FORMAT, Form, create
+from sfumato.data.placement import Placement, fit_canvas
+from sfumato.data.preparation.store import FORMAT, ArrayForm, create
 from sfumato.data.source import Found, find_cases
 from sfumato.data.spec import Input, Spec, read_input
 from sfumato.errors import DataError, listed
@@ -44,7 +44,7 @@ class Samples(NamedTuple):
     notes: tuple[str, ...]
 
 
-class Parts(NamedTuple):
+class Allocation(NamedTuple):
     """Who goes where.
 
     Attributes:
@@ -124,7 +124,7 @@ def _samples_rule(
     return rule
 
 
-def choose_parts(pack: Pack, *, by_class: bool) -> Parts:
+def choose_parts(pack: Pack, *, by_class: bool) -> Allocation:
     """The training part of REAL, and what is tested on.
 
     Raises:
@@ -156,7 +156,7 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Parts:
             "patients are not known: every image counts as a case of its own, and if several are of one patient, the "
             "intervals are too narrow and the split may leak"
         )
-    return Parts(tuple(trained), tuple(tested), tuple(notes))
+    return Allocation(tuple(trained), tuple(tested), tuple(notes))
 
 
 def _smallest(pack: Pack, rows: Sequence[int], *, by_class: bool) -> int:
@@ -167,7 +167,9 @@ def _smallest(pack: Pack, rows: Sequence[int], *, by_class: bool) -> int:
     return min(count[name] for name in pack.spec.classes)
 
 
-def mix(real: Path, pack: Pack, parts: Parts, samples: Samples, out: Path, *, progress: Callable[[int], None]) -> Pack:
+def mix(
+    real: Path, pack: Pack, parts: Allocation, samples: Samples, out: Path, *, progress: Callable[[int], None]
+) -> Pack:
     """Write the mixture, unless it is there already, and open it; `notes` of it tell of copies of training images.
 
     Args:
@@ -185,7 +187,7 @@ def mix(real: Path, pack: Pack, parts: Parts, samples: Samples, out: Path, *, pr
     if not _is_whole(out, spec):
         out.mkdir(parents=True, exist_ok=True)
         count = len(parts.trained) + len(samples.cases) + len(parts.tested)
-        form = Form(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
+        form = ArrayForm(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
         arrays = create(out, count, form)
         inputs = _Reading(spec, samples, progress)
         decoded = read_array(real / "images.npy")
@@ -234,7 +236,7 @@ class _Reading:
     def images(self) -> Iterator[np.ndarray]:
         """Each as prepared images are stored."""
         for done, case in enumerate(self.samples.cases, start=1):
-            image = stored(case, self.spec)
+            image = stored_input(case, self.spec)
             self._places.append(image.placement)
             self.progress(done)
             yield image.array
@@ -244,11 +246,11 @@ class _Reading:
         assert self.samples.rule is not None
         for case, place in zip(self.samples.cases, self._places, strict=True):
             classes = self.samples.rule.apply(read_mask(case.masks[0]))
-            fitted = fit(classes, place, self.spec.size, nearest=True)
+            fitted = fit_canvas(classes, place, self.spec.size, nearest=True)
             yield np.broadcast_to(fitted, (self.spec.readers, *self.spec.size))
 
 
-def stored(case: Case, spec: Spec) -> Input:
+def stored_input(case: Case, spec: Spec) -> Input:
     """What a model made holds the model's own numbers, from black to white; another image is read as those of REAL."""
     if case.origin != "synthetic" or "seed" not in case.more:
         return read_input(case, spec)
@@ -257,7 +259,7 @@ def stored(case: Case, spec: Spec) -> Input:
     return read._replace(array=read.array.astype(np.uint16) * (FULL // 255)) if wide else read
 
 
-def _compare(images: np.ndarray, parts: Parts, samples: Samples, pack: Pack) -> tuple[str, ...]:
+def _compare(images: np.ndarray, parts: Allocation, samples: Samples, pack: Pack) -> tuple[str, ...]:
     """Refuse synthetic images that are test images pixel by pixel, and count those that are training images."""
     keys = [hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in images]
     first, end = len(parts.trained), len(parts.trained) + len(samples.cases)
@@ -274,7 +276,7 @@ def _compare(images: np.ndarray, parts: Parts, samples: Samples, pack: Pack) -> 
     return (f"{copies} of {len(made)} images of SAMPLES are training images of REAL, pixel by pixel",) * (copies > 0)
 
 
-def _cases(pack: Pack, parts: Parts, samples: Samples) -> list[Case]:
+def _cases(pack: Pack, parts: Allocation, samples: Samples) -> list[Case]:
     """The rows of the mixture."""
     bare: dict[str, Any] = {"more": {}} if samples.rule else {"more": {}, "masks": ()}
     real = [replace(pack.cases[row], split="train", **bare) for row in parts.trained]

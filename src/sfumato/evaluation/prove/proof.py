@@ -12,10 +12,10 @@ from sfumato.data.pack import Pack
 from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.baselines import Standing, read_standings, stand
 from sfumato.evaluation.prove.constant import constant_answer
-from sfumato.evaluation.prove.job import Job
-from sfumato.evaluation.prove.statistics import Measure, Resampled, resample
+from sfumato.evaluation.prove.job import DownstreamTask
+from sfumato.evaluation.prove.statistics import Resampled, ScoreFunction, resample
 from sfumato.evaluation.prove.train import Answers
-from sfumato.evaluation.prove.verdict import Verdict, compare, decide, decide_nothing
+from sfumato.evaluation.prove.verdict import Verdict, arm_differences, decide_nothing, decide_verdict
 from sfumato.metrics.classification import Confusion, auroc, balanced_accuracy, confusion_of, each_class
 
 _LIMITS = (
@@ -44,7 +44,7 @@ class Proof:
     """
 
     pack: Pack
-    task: Job
+    task: DownstreamTask
     answers: Mapping[Arm, Sequence[Answers]]
     positive: str
     notes: Sequence[str]
@@ -86,7 +86,7 @@ class Proof:
         if not self.above_constant:
             what, constant = self._constant
             return decide_nothing(self.measures, constant, what)
-        return decide(self.measures)
+        return decide_verdict(self.measures)
 
     @cached_property
     def confusions(self) -> Mapping[Arm, Confusion]:
@@ -107,7 +107,7 @@ class Proof:
         baselines = read_standings(self.standings, positive=f"'{self.positive}'") if self.standings else []
         return [*self.verdict.reading, *baselines]
 
-    def _measures(self) -> dict[str, Measure]:
+    def _measures(self) -> dict[str, ScoreFunction]:
         if self.task == "segment":
             return {"dice": lambda answers, weights: (weights @ answers.mean(1)) / weights.sum(1)}
         truth = self.truth
@@ -177,7 +177,7 @@ class Proof:
                     **each.estimate._asdict(), "level": each.level, "p": each.p,
                 }
                 for name, resampled in self.measures.items()
-                for each in compare(resampled)
+                for each in arm_differences(resampled)
             ],
             "data": self._counts(),
             "settings": dict(self.settings),

@@ -30,7 +30,7 @@ from scipy import stats
 
 from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.train import Answers
-from sfumato.metrics.classification import Weights
+from sfumato.metrics.classification import CaseWeights
 from sfumato.metrics.interval import Estimate as Estimate
 
 _RESAMPLES = 5000
@@ -40,7 +40,7 @@ ALPHA = 0.05
 _CHUNK = 2_000_000
 """Numbers held at once while cases are drawn (16 MB)."""
 
-Measure = Callable[[Answers, Weights], Float[np.ndarray, " b"]]
+ScoreFunction = Callable[[Answers, CaseWeights], Float[np.ndarray, " b"]]
 """A score of one model for each row of weights of the test cases."""
 
 _Scores = Float[np.ndarray, "seeds"]
@@ -132,7 +132,11 @@ def _interval(spread: _Spread, draws: Draws, *, alpha: float) -> Estimate:
 
 
 def resample(
-    answers: Mapping[Arm, Sequence[Answers]], measure: Measure, groups: Sequence[str], *, resamples: int = _RESAMPLES
+    answers: Mapping[Arm, Sequence[Answers]],
+    measure: ScoreFunction,
+    groups: Sequence[str],
+    *,
+    resamples: int = _RESAMPLES,
 ) -> Resampled:
     """Draw cases and seeds again.
 
@@ -158,5 +162,5 @@ def resample(
     return Resampled(scores, draws)
 
 
-def _each(answers: Sequence[Answers], measure: Measure, weights: Weights) -> Float[np.ndarray, "b seeds"]:
+def _each(answers: Sequence[Answers], measure: ScoreFunction, weights: CaseWeights) -> Float[np.ndarray, "b seeds"]:
     return np.stack([measure(of_seed, weights) for of_seed in answers], axis=1)

@@ -20,18 +20,18 @@ from sfumato.builder.task import build_task
 from sfumato.data.augmentation.ranges import choose
 from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
-from sfumato.evaluation.prove.arms import Stock, Unit
-from sfumato.evaluation.prove.job import Job
+from sfumato.evaluation.prove.arms import Stock, TrainingUnit
+from sfumato.evaluation.prove.job import DownstreamTask
 from sfumato.experiment.plan import plan_training
 from sfumato.metrics.overlap import overlap
 from sfumato.networks.classifier import make_classifier
 from sfumato.recipe import parse_recipe
-from sfumato.tasks.classify import Classify, fit, probabilities
+from sfumato.tasks.classify import Classify, class_probabilities, fit_downstream
 from sfumato.tasks.readers import readers_of
 from sfumato.tasks.segment import Segment, draw_masks
 from sfumato.tasks.task import last
 
-BATCH = 32
+TRAINING_BATCH = 32
 
 Answers = Float[np.ndarray, "n k"]
 """Of each test case: the probability of each class, or the Dice of each foreground class."""
@@ -50,14 +50,14 @@ class Subject(NamedTuple):
     """
 
     folder: Path
-    task: Job
+    task: DownstreamTask
     stock: Stock
     steps: int
     network: str
     device: str
 
 
-def run_unit(subject: Subject, unit: Unit) -> Answers:
+def run_unit(subject: Subject, unit: TrainingUnit) -> Answers:
     """Train one model and ask it about the test images, in the order of the mixture."""
     pack = Pack.open(subject.folder)
     if subject.device == "cpu":
@@ -72,7 +72,7 @@ def run_unit(subject: Subject, unit: Unit) -> Answers:
             assert_never(never)
 
 
-def _classify(subject: Subject, unit: Unit, pack: Pack, rows: Sequence[int], tested: Sequence[int]) -> Answers:
+def _classify(subject: Subject, unit: TrainingUnit, pack: Pack, rows: Sequence[int], tested: Sequence[int]) -> Answers:
     classes, device = pack.spec.classes, subject.device
     with torch.random.fork_rng():
         torch.default_generator.manual_seed(unit.seed)
@@ -80,31 +80,31 @@ def _classify(subject: Subject, unit: Unit, pack: Pack, rows: Sequence[int], tes
     weights = subject.stock.class_weights(classes) if unit.arm.kind == "weights" else None
     ranges = choose(pack.spec.modality, task="segment").ranges  # what suits images that are judged, not made
     job = Classify(pack=pack, augment=ranges, seed=unit.seed, weights=weights, device=device)
-    trained = fit(network, job.loss, rows, steps=subject.steps, batch=BATCH, seed=unit.seed)
-    answers: Answers = probabilities(trained, pack, tested, device=device).double().numpy()
+    trained = fit_downstream(network, job.loss, rows, steps=subject.steps, batch=TRAINING_BATCH, seed=unit.seed)
+    answers: Answers = class_probabilities(trained, pack, tested, device=device).double().numpy()
     return answers
 
 
-def _segment(subject: Subject, unit: Unit, pack: Pack, rows: Sequence[int], tested: Sequence[int]) -> Answers:
+def _segment(subject: Subject, unit: TrainingUnit, pack: Pack, rows: Sequence[int], tested: Sequence[int]) -> Answers:
     """Our U-Net as `train segment` plans it, without diffusion: cross-entropy and soft Dice, one call for a mask."""
     words = {
         "task": "segment",
         "process": {"kind": "none"},
-        "train": {"steps": subject.steps, "batch": BATCH, "seed": unit.seed},
+        "train": {"steps": subject.steps, "batch": TRAINING_BATCH, "seed": unit.seed},
     }
     recipe, _ = plan_training(parse_recipe(words, origin="the arms"), pack, device=subject.device)
     task = build_task(recipe, pack, build_process(recipe), device=subject.device)
     assert isinstance(task, Segment)
     network = build_network(recipe, pack.spec).to(subject.device)
-    trained = fit(network, task.loss, rows, steps=subject.steps, batch=BATCH, seed=unit.seed)
+    trained = fit_downstream(network, task.loss, rows, steps=subject.steps, batch=TRAINING_BATCH, seed=unit.seed)
     return _dice(task, trained, pack, tested)
 
 
 def _dice(task: Segment, network: nn.Module, pack: Pack, tested: Sequence[int]) -> Answers:
     """Dice of each foreground class, the mean over the readers, on the pixels that a reader says something about."""
     answers = np.zeros((len(tested), task.classes - 1))
-    for start in range(0, len(tested), BATCH):
-        part = list(tested[start : start + BATCH])
+    for start in range(0, len(tested), TRAINING_BATCH):
+        part = list(tested[start : start + TRAINING_BATCH])
         images = pack.images(part, task.device)
         steps = draw_masks(task.process, network, task.sampler, images, task.classes, seeds=[0] * len(part))
         predicted = last(steps).x0.argmax(1).cpu().numpy()

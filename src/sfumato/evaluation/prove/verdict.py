@@ -47,7 +47,7 @@ def controls(arm: Arm, arms: Sequence[Arm]) -> list[Arm]:
     return [other for other in arms if other.kind in ("real", "weights") or other == Arm("duplicates", arm.ratio)]
 
 
-def compare(resampled: Resampled) -> list[Difference]:
+def arm_differences(resampled: Resampled) -> list[Difference]:
     """Every synthetic arm against each of its controls."""
     arms = list(resampled.scores)
     synthetic = [arm for arm in arms if arm.kind == "synthetic"]
@@ -65,14 +65,14 @@ def _judge(differences: Sequence[Difference]) -> _Finding:
     return "harms" if all(each.estimate.high < 0 for each in differences) else "no evidence"
 
 
-def decide(measures: Mapping[str, Resampled]) -> Verdict:
+def decide_verdict(measures: Mapping[str, Resampled]) -> Verdict:
     """The answer from all measures; the first one decides.
 
     Where several ratios are found alike, it is about the one that is furthest above its best control. One that helps
     counts more than one that harms; the harm is told.
     """
     name, first = next(iter(measures.items()))
-    by_arm = _by_arm(compare(first))
+    by_arm = _by_arm(arm_differences(first))
     findings = {arm: _judge(differences) for arm, differences in by_arm.items()}
     wanted = next(word for word in ("helps", "no evidence", "harms") if word in findings.values())
     if set(findings.values()) == {"no evidence", "harms"}:
@@ -86,7 +86,7 @@ def decide(measures: Mapping[str, Resampled]) -> Verdict:
         (
             _answer(finding, arm, _closest(by_arm[arm]), first, name),
             *_ratios(findings),
-            *(_beside(other, _by_arm(compare(measures[other]))[arm], finding) for other in list(measures)[1:]),
+            *(_beside(other, _by_arm(arm_differences(measures[other]))[arm], finding) for other in list(measures)[1:]),
             *_alone(first, name),
         ),
     )

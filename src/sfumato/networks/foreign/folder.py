@@ -18,7 +18,7 @@ from sfumato.plain import read_object, shown
 from sfumato.shortage import raise_shortage
 
 STEM = "diffusion_pytorch_model"
-WEIGHTS = (f"{STEM}.safetensors", f"{STEM}.bin")
+WEIGHT_FILES = (f"{STEM}.safetensors", f"{STEM}.bin")
 """The first that is there is read."""
 
 MODEL, SCHEDULER, INDEX = "config.json", "scheduler_config.json", "model_index.json"
@@ -68,10 +68,10 @@ def open_folder(path: Path) -> _Folder:
     config = _json(unet / MODEL)
     if config.get("_class_name", ARCHITECTURE) != ARCHITECTURE:
         raise ModelError(f"{unet / MODEL}: a {shown(config['_class_name'])}", expected=f"a {ARCHITECTURE}")
-    found = next((unet / name for name in WEIGHTS if (unet / name).is_file()), None)
+    found = next((unet / name for name in WEIGHT_FILES if (unet / name).is_file()), None)
     if found is None:
         there = ", ".join(sorted(file.name for file in unet.iterdir()))
-        raise ModelError(f"{unet} holds no weights, but {there}", expected=" or ".join(WEIGHTS))
+        raise ModelError(f"{unet} holds no weights, but {there}", expected=" or ".join(WEIGHT_FILES))
     return _Folder(config, _json(scheduler) if scheduler.is_file() else None, found)
 
 
@@ -94,11 +94,11 @@ def fetch(name: str, *, online: bool = True) -> Path:
     """
     hub = imported("huggingface_hub", extra="diffusers")
     places = ("", "unet/", "scheduler/")
-    wanted = [f"{place}{file}" for place in places for file in (MODEL, SCHEDULER, INDEX, WEIGHTS[0])]
+    wanted = [f"{place}{file}" for place in places for file in (MODEL, SCHEDULER, INDEX, WEIGHT_FILES[0])]
     try:
         folder = Path(hub.snapshot_download(name, allow_patterns=wanted, local_files_only=not online))
-        if not (_part(folder, "unet") / WEIGHTS[0]).is_file():
-            wanted += [f"{place}{WEIGHTS[1]}" for place in places]
+        if not (_part(folder, "unet") / WEIGHT_FILES[0]).is_file():
+            wanted += [f"{place}{WEIGHT_FILES[1]}" for place in places]
             folder = Path(hub.snapshot_download(name, allow_patterns=wanted, local_files_only=not online))
     except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise_shortage(error, reading=name)

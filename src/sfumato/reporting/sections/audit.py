@@ -9,9 +9,9 @@ from sfumato.errors import DataError
 from sfumato.metrics.table import AUDITED
 from sfumato.reporting.content import Gallery, Image, Section, Table
 from sfumato.reporting.figures import INK, LIGHT_INK
-from sfumato.reporting.forest import Line, forest
+from sfumato.reporting.forest import ForestRow, forest
 from sfumato.reporting.meaning import heading
-from sfumato.reporting.reading import UNKNOWN, address, listings, read_json, spared
+from sfumato.reporting.reading import DASH, address, listings, read_optional_json, spared_part
 from sfumato.wording import counted
 
 _FEW = 20
@@ -34,7 +34,7 @@ def audit_section(folder: Path) -> Section:
     Raises:
         DataError: its summary is missing.
     """
-    about = read_json(folder / "summary.json")
+    about = read_optional_json(folder / "summary.json")
     if not about:
         raise DataError(f"{folder} has no summary.json", expected="a folder written by sfumato audit", code="DATA-024")
     ways = counted(len(about["arms"]), "way")
@@ -67,12 +67,12 @@ def _table(arms: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Table
             str(arm["network_calls"]),
             _interval(arm["dice"]),
             _interval(arm["difference"], sign="+"),
-            *(UNKNOWN if arm[column] is None else f"{arm[column]:.3f}" for column in names),
+            *(DASH if arm[column] is None else f"{arm[column]:.3f}" for column in names),
         )
         for name, arm in arms.items()
     )
     if constant is not None:
-        unknown = (UNKNOWN,) * (1 + len(names))
+        unknown = (DASH,) * (1 + len(names))
         rows = (*rows, (f"{constant['mask']}, in every image", "0", f"{constant['dice']:.3f}", *unknown))
     return Table(
         title="The same cases, segmented in other ways",
@@ -86,7 +86,7 @@ def _table(arms: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Table
 
 def _interval(numbers: Mapping[str, float | None] | None, *, sign: str = "") -> str:
     if numbers is None:
-        return UNKNOWN
+        return DASH
     mean, low, high = (_finite(numbers[end]) for end in ("mean", "low", "high"))
     return f"{mean:{sign}.3f} [{low:.3f}, {high:.3f}]"
 
@@ -100,11 +100,11 @@ def _ways(arms: Iterable[str]) -> Table:
     return Table(title="What each way is", columns=("way", "what it is"), rows=rows)
 
 
-@spared
+@spared_part
 def _figure(arms: Mapping[str, Any]) -> tuple[Gallery, ...]:
     differences = {name: arm["difference"] for name, arm in arms.items() if arm["difference"] is not None}
     lines = [
-        Line(name, *(_finite(difference[end]) for end in ("mean", "low", "high")))
+        ForestRow(name, *(_finite(difference[end]) for end in ("mean", "low", "high")))
         for name, difference in differences.items()
     ]
     light, dark = (address(forest(lines, unit="difference in Dice", ink=ink)) for ink in (INK, LIGHT_INK))

@@ -9,16 +9,16 @@ import numpy as np
 
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.image import read_image, read_mask
-from sfumato.data.formats.joined import ON, at_member, parts_of
+from sfumato.data.formats.joined import ON, at_member, mask_parts
 from sfumato.data.formats.scan import is_volume, read_volume
-from sfumato.data.formats.volume import Axis, Place, named_place
+from sfumato.data.formats.volume import Axis, PlaneAddress, named_place
 from sfumato.data.manifest import located
 from sfumato.errors import DataError
 from sfumato.reporting.content import Gallery, Image
 from sfumato.reporting.figures import grid, overlay
 from sfumato.reporting.meaning import heading
-from sfumato.reporting.reading import as_bytes, embedded, inside, picture, spared
-from sfumato.reporting.sections.comparison import Cases, case_values
+from sfumato.reporting.reading import as_bytes, embedded, inside, picture, spared_part
+from sfumato.reporting.sections.comparison import CaseValues, case_values
 from sfumato.tables import Row
 
 _CASES = 4
@@ -28,7 +28,7 @@ TRIPLE = ("image", "reference", "prediction")
 """Columns of scores.csv that give the pictures of a case; where the image is not known, the two masks alone."""
 
 
-@spared
+@spared_part
 def extreme_cases(folder: Path, rows: Sequence[Row], *, readers: int = 1) -> tuple[Gallery, ...]:
     """Pictures of the worst, best and most uncertain cases of one model; none if scores.csv names no pictures.
 
@@ -50,7 +50,7 @@ def extreme_cases(folder: Path, rows: Sequence[Row], *, readers: int = 1) -> tup
     return tuple(galleries)
 
 
-def _groups(rows: Sequence[Row], score: Cases) -> dict[str, list[str]]:
+def _groups(rows: Sequence[Row], score: CaseValues) -> dict[str, list[str]]:
     """The ids of at most `_CASES` cases of each kind; best and worst do not overlap."""
     order = sorted(score, key=lambda case: score[case])
     count = min(_CASES, max(1, len(order) // 2))
@@ -138,10 +138,10 @@ def _plane(image: str, reference: str, prediction: str) -> _Shown:
     )
 
 
-def _areas_of(reference: str, start: Place, drawn: Path) -> np.ndarray:
+def _areas_of(reference: str, start: PlaneAddress, drawn: Path) -> np.ndarray:
     """The same for a reference; of contours, which have as many planes as what was drawn."""
     true = Locator.parse(reference)
-    if all(part.role != ON for part in parts_of(reference)):
+    if all(part.role != ON for part in mask_parts(reference)):
         return _areas(true.path, start.axis, start.codes)
     laid = "".join(true.member.partition("@")[1:])
     count = len(read_volume(drawn).planes(start.axis))

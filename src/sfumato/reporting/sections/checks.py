@@ -13,14 +13,14 @@ from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.formats.scan import is_volume, read_header
 from sfumato.data.formats.volume import count_planes
 from sfumato.data.inspection.finding import Finding
-from sfumato.data.inspection.inspect import ORDER, Inspection
+from sfumato.data.inspection.inspect import SEVERITIES, Inspection
 from sfumato.data.inspection.meaning import masks_of
 from sfumato.data.source import Found
-from sfumato.data.units import told
+from sfumato.data.units import counted_cases
 from sfumato.errors import DataError
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Listing, Section, Table
+from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Section, Table, Verbatim
 from sfumato.reporting.figures import INK, LIGHT_INK, bars, histogram, overlay
-from sfumato.reporting.reading import address, as_bytes, embedded, spared
+from sfumato.reporting.reading import address, as_bytes, embedded, spared_part
 from sfumato.wording import counted
 
 _EXAMPLES = 12
@@ -48,11 +48,11 @@ def check_section(
         name: what to call it.
         short: takes the paths of the source out of a sentence: the page may be passed on.
     """
-    counts = ", ".join(counted(len(inspection.of(severity)), severity) for severity in ORDER)
+    counts = ", ".join(counted(len(inspection.of(severity)), severity) for severity in SEVERITIES)
     return Section(
         title="Check",
         name=name,
-        summary=f"{told(found.cases)} ({found.form}); {counts}",
+        summary=f"{counted_cases(found.cases)} ({found.form}); {counts}",
         headline=(_findings(inspection, short),),
         blocks=(
             _facts(fingerprint),
@@ -64,7 +64,7 @@ def check_section(
                 columns=("what follows from the numbers",),
                 rows=tuple((text,) for text in fingerprint["recommendations"]),
             ),
-            Listing("fingerprint.json", json.dumps(fingerprint, indent=1)),
+            Verbatim("fingerprint.json", json.dumps(fingerprint, indent=1)),
         ),
     )
 
@@ -77,7 +77,7 @@ def _findings(inspection: Inspection, short: Callable[[str], str]) -> Table:
     return Table(title="Findings", columns=("", "code", "what was found", "files or planes", "what to do"), rows=rows)
 
 
-def _facts(fingerprint: Mapping[str, Any]) -> Facts:
+def _facts(fingerprint: Mapping[str, Any]) -> KeyNumbers:
     sizes, masks, disagreement = fingerprint["sizes"], fingerprint["masks"], fingerprint["disagreement"]
     facts = [
         Fact("Cases", str(fingerprint["cases"]), "Images, or planes of volumes."),
@@ -93,10 +93,10 @@ def _facts(fingerprint: Mapping[str, Any]) -> Facts:
     if disagreement and disagreement["source"] == "readers":
         text = "Mean over all pairs of readers; masks that seem inverted count as put right."
         facts.append(Fact("Readers' Dice", f"{disagreement['dice']:.3f}", text))
-    return Facts("In short", tuple(facts))
+    return KeyNumbers("In short", tuple(facts))
 
 
-@spared
+@spared_part
 def _charts(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     """Distributions; those with a single value are left out."""
     images = [fact.image for fact in inspection.facts if fact.image is not None]
@@ -131,7 +131,7 @@ def _shares(found: Found, inspection: Inspection) -> list[float]:
     return [sum(area[1:]) / max(1, sum(area)) for area in areas]
 
 
-@spared
+@spared_part
 def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     whole = [row for row, fact in enumerate(inspection.facts) if fact.image is not None]
     places = np.linspace(0, len(whole) - 1, min(_EXAMPLES, len(whole))).round().astype(int).tolist()

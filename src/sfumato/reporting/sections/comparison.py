@@ -16,7 +16,7 @@ from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.metrics.table import GROUPS
 from sfumato.reporting.content import Note, Table
 from sfumato.reporting.meaning import heading, meaning, titled
-from sfumato.reporting.reading import UNKNOWN, number, shown
+from sfumato.reporting.reading import DASH, number, shown_cell
 from sfumato.tables import Row
 from sfumato.wording import counted
 
@@ -26,7 +26,7 @@ _SEED = 0
 _WORDS = {"id", "class", "arm", "label", "patient", "site", "split", "image", "reference", "prediction", "overlay"}
 """Columns of scores.csv that are no metric."""
 
-ORDER = "review_rank"
+RANK_COLUMN = "review_rank"
 """The column with the place of a case in the order of review, which is no metric either."""
 
 _FIRST = ("Overlap", "Outline")
@@ -38,7 +38,7 @@ Arms = Mapping[str, Sequence[Row]]
 _Summary = Mapping[str, Any]
 """The content of `summary.json`."""
 
-Cases = dict[str, float]
+CaseValues = dict[str, float]
 """One finite value of a metric for each case, by id."""
 
 
@@ -48,7 +48,9 @@ def split_arms(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {name: [row for row in rows if row.get("arm", "") == name] for name in names}
 
 
-def compare(arms: Arms, summary: _Summary, *, source: str) -> tuple[tuple[Table | Note, ...], tuple[Table, ...]]:
+def comparison_tables(
+    arms: Arms, summary: _Summary, *, source: str
+) -> tuple[tuple[Table | Note, ...], tuple[Table, ...]]:
     """Mean and interval of every metric, the arms side by side, and the difference of the first to the others.
 
     Returns:
@@ -91,16 +93,14 @@ def _whom(arms: Arms) -> str:
     return "patients" if any(row.get("patient") for rows in arms.values() for row in rows) else "cases"
 
 
-def each_class(arms: Arms, summary: _Summary) -> tuple[Table, ...]:
+def class_tables(arms: Arms, summary: _Summary) -> tuple[Table, ...]:
     """Mean of every metric for each class, if there is more than one."""
     metrics = _metrics(arms, summary)
     classes = list(dict.fromkeys(row.get("class", "") for rows in arms.values() for row in rows))
     if len(classes) < 2:
         return ()
     rows = tuple(
-        (arm or UNKNOWN, label, *_class_means(of_arm, label, metrics))
-        for arm, of_arm in arms.items()
-        for label in classes
+        (arm or DASH, label, *_class_means(of_arm, label, metrics)) for arm, of_arm in arms.items() for label in classes
     )
     columns = ("model", "class", *(titled(metric, summary) for metric in metrics))
     return (Table(title="Each class", columns=columns, rows=rows, caption="Means over the cases."),)
@@ -109,10 +109,10 @@ def each_class(arms: Arms, summary: _Summary) -> tuple[Table, ...]:
 def _class_means(rows: Sequence[Row], label: str, metrics: Sequence[str]) -> list[str]:
     of_class = [row for row in rows if row.get("class") == label]
     values = (list(case_values(of_class, metric).values()) for metric in metrics)
-    return [f"{np.mean(of_metric):.3f}" if of_metric else UNKNOWN for of_metric in values]
+    return [f"{np.mean(of_metric):.3f}" if of_metric else DASH for of_metric in values]
 
 
-def case_values(rows: Sequence[Row], name: str) -> Cases:
+def case_values(rows: Sequence[Row], name: str) -> CaseValues:
     """The mean over classes of each case; cases without a finite value are left out."""
     values: dict[str, list[float]] = {}
     for row in rows:
@@ -124,7 +124,7 @@ def case_values(rows: Sequence[Row], name: str) -> Cases:
 def _metrics(arms: Arms, summary: _Summary) -> list[str]:
     """The columns whose cells are all numbers (or empty), in the order of the table."""
     rows = [row for arm in arms.values() for row in arm]
-    facts = _WORDS | {ORDER} | set(summary.get("groups", ()))
+    facts = _WORDS | {RANK_COLUMN} | set(summary.get("groups", ()))
     names = [name for name in (rows[0] if rows else {}) if name not in facts]
     return [
         name for name in names if all(not row[name] or _numeric(row[name]) for row in rows) and case_values(rows, name)
@@ -150,7 +150,7 @@ def _mean(arm: str, rows: Sequence[Row], metric: str, summary: _Summary) -> str:
     if known is None:
         cases = case_values(rows, metric)
         if not cases:
-            return UNKNOWN
+            return DASH
         known = _bootstrapped(cases, rows)
     return interval_text(known) + ("" if known.cases == total else f" ({known.cases}/{total})")
 
@@ -163,7 +163,7 @@ def _known(told: object) -> Interval | None:
     return Interval(mean, low, high, level=told["level"], cases=told["cases"])
 
 
-def _bootstrapped(cases: Cases, rows: Sequence[Row]) -> Interval:
+def _bootstrapped(cases: CaseValues, rows: Sequence[Row]) -> Interval:
     """The mean over cases, with the interval over patients."""
     whose = {row["id"]: row.get("patient") or row["id"] for row in rows}
     return grouped_mean_interval(np.array(list(cases.values())), [whose[case] for case in cases], seed=_SEED)
@@ -176,7 +176,7 @@ def _difference(first: Sequence[Row], other: Sequence[Row], metric: str, summary
         ours, theirs = case_values(first, metric), case_values(other, metric)
         gaps = {case: value - theirs[case] for case, value in ours.items() if case in theirs}
         if not gaps:
-            return UNKNOWN
+            return DASH
         known = _bootstrapped(gaps, first)
     return interval_text(known, sign="+")
 
@@ -191,7 +191,7 @@ def _only_summarised(arms: Sequence[str], summary: _Summary, *, scored: Sequence
         if name.lower() not in scored and meaning(name) and not isinstance(value, Mapping)
     ]
     return [
-        (heading(name), *(shown(of.get(name, "")) for of in values), *[UNKNOWN] * (len(arms) - 1), meaning(name))
+        (heading(name), *(shown_cell(of.get(name, "")) for of in values), *[DASH] * (len(arms) - 1), meaning(name))
         for name in names
     ]
 

@@ -9,7 +9,7 @@ import numpy as np
 from sfumato.data.formats.archive import read_array
 from sfumato.data.manifest import SPLITS
 from sfumato.reporting.content import Block, Gallery, Image, Section, Table
-from sfumato.reporting.reading import embedded, inside, listings, picture, spared, table
+from sfumato.reporting.reading import embedded, inside, listings, picture, spared_part, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -56,7 +56,7 @@ def _counts(rows: Sequence[Row]) -> Table:
     return Table(title="Cases of each class and split", columns=("class", *splits, "all"), rows=cells)
 
 
-@spared
+@spared_part
 def _examples(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     places = np.unique(np.linspace(0, len(rows) - 1, min(_EXAMPLES, len(rows))).round().astype(int)).tolist()
     decoded = folder / "images.npy"

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Note, Section
-from sfumato.reporting.reading import STRIP, listings, number, picture, spared, table
+from sfumato.reporting.content import Block, Fact, Gallery, KeyNumbers, Note, Section
+from sfumato.reporting.reading import STRIP, listings, number, picture, spared_part, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -53,9 +53,9 @@ def _error(rows: list[Row]) -> tuple[Block, ...]:
     if not np.isfinite(errors).any():
         return ()
     text = "Mean absolute difference to the original; 1 is from black to white."
-    return (Facts("In short", (Fact("Mean error", f"{np.nanmean(errors):.3f}", text),)),)
+    return (KeyNumbers("In short", (Fact("Mean error", f"{np.nanmean(errors):.3f}", text),)),)
 
 
-@spared
+@spared_part
 def _sheet(file: Path, *, title: str) -> tuple[Block, ...]:
     return (Gallery(title=title, pictures=(picture(file, "", limit=STRIP),), size="sheet"),) if file.is_file() else ()

@@ -9,20 +9,20 @@ from matplotlib.figure import Figure
 from sfumato.escape import visible
 from sfumato.files import matching
 from sfumato.metrics.table import spelt_out
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Note, Section, Table
+from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Note, Section, Table
 from sfumato.reporting.figures import INK, LIGHT_INK, LINES, encoded, style
-from sfumato.reporting.labels import shortened
+from sfumato.reporting.labels import shortened_names
 from sfumato.reporting.meaning import heading, meaning
 from sfumato.reporting.reading import (
+    DASH,
     STRIP,
-    UNKNOWN,
     address,
     listings,
     number,
     picture,
-    read_json,
-    shown,
-    spared,
+    read_optional_json,
+    shown_cell,
+    spared_part,
     z_text,
 )
 from sfumato.reporting.reading import table as rows_table
@@ -59,7 +59,7 @@ _LIMITS = (
 
 def images_section(folder: Path) -> Section:
     """A folder written by `evaluate images`."""
-    rows, summary = read_rows(folder / "metrics.csv"), read_json(folder / "summary.json")
+    rows, summary = read_rows(folder / "metrics.csv"), read_optional_json(folder / "summary.json")
     against = summary["compared_with"] or "statistics of real images"
     made = counted(summary["generated"], "generated image")
     return Section(
@@ -106,7 +106,7 @@ def _whole(rows: Sequence[Row]) -> Table:
     whole = MATCHED if MATCHED in groups else POOLED
     chosen = [row for row in rows if row["metric"] in _IN_SHORT and row["class"] in (whole, POOLED)]
     chosen = [row for row in chosen if row["class"] == whole or row["metric"] == "frechet_reference"]
-    count = next((row["n_generated"] for row in chosen), UNKNOWN)
+    count = next((row["n_generated"] for row in chosen), DASH)
     return Table(
         title="Generated beside real images",
         columns=("space", "metric", "generated", "real among themselves", "z", "meaning"),
@@ -117,8 +117,8 @@ def _whole(rows: Sequence[Row]) -> Table:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    value = f"{shown(row['value'])} [{shown(row['low'])}, {shown(row['high'])}]"
-    floor = f"{shown(row['floor'])} ± {shown(row['floor_sd'])}" if row["floor"] else UNKNOWN
+    value = f"{shown_cell(row['value'])} [{shown_cell(row['low'])}, {shown_cell(row['high'])}]"
+    floor = f"{shown_cell(row['floor'])} ± {shown_cell(row['floor_sd'])}" if row["floor"] else DASH
     name = heading(row["metric"])
     return row["space"], name, value, floor, _z(row["z"]), meaning(row["metric"])
 
@@ -127,7 +127,7 @@ def _z(text: str) -> str:
     return z_text(number(text))
 
 
-@spared
+@spared_part
 def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
     pictures = []
     for metric, name in _DISTANCES.items():
@@ -145,7 +145,7 @@ def _bars(rows: Sequence[Row]) -> dict[str, float]:
         rows = [row for row in rows if row["class"] in (POOLED, MATCHED)]
     groups = list(dict.fromkeys(row["class"] for row in rows))
     called = {POOLED: "all", MATCHED: "matched"}
-    short = dict(zip(groups, shortened([called.get(group, group) for group in groups], CLASS_NAME), strict=True))
+    short = dict(zip(groups, shortened_names([called.get(group, group) for group in groups], CLASS_NAME), strict=True))
     return {f"{row['space']}, {short[row['class']]}": number(row["z"]) for row in rows}
 
 
@@ -170,7 +170,7 @@ def _both(of: Mapping[tuple[str, str, str], Row], space: str, name: str) -> str:
     return " / ".join(_z(of[space, name, metric]["z"]) for metric in _DISTANCES)
 
 
-@spared
+@spared_part
 def _sheets(folder: Path) -> tuple[Block, ...]:
     files = matching(folder / "sheets", "*.png")
     shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:_SHEETS])
@@ -185,9 +185,9 @@ def _copies(folder: Path, summary: Mapping[str, Any]) -> tuple[Block, ...]:
     found = summary["copies"]
     if found is None:
         return ()
-    flagged = UNKNOWN if found["copies"] is None else f"{found['copies']} of {found['images']}"
-    far = UNKNOWN if found["authenticity"] is None else f"{found['authenticity']:.0%}"
-    facts = Facts(
+    flagged = DASH if found["copies"] is None else f"{found['copies']} of {found['images']}"
+    far = DASH if found["authenticity"] is None else f"{found['authenticity']:.0%}"
+    facts = KeyNumbers(
         "Copies",
         (
             Fact("flagged as copies", flagged, "Images that match a training image better than new real images do."),

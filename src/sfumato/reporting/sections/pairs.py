@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sfumato.reporting.channels import AnyImage
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Note, Section
+from sfumato.reporting.content import Block, Fact, Gallery, KeyNumbers, Note, Section
 from sfumato.reporting.figures import grid, overlay
-from sfumato.reporting.reading import STRIP, listings, picture, read_json, shown, spared, table
+from sfumato.reporting.reading import STRIP, listings, picture, read_optional_json, shown_cell, spared_part, table
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 
@@ -38,7 +38,7 @@ def outlined(pairs: Sequence[tuple[AnyImage, np.ndarray]]) -> UInt8[np.ndarray, 
 
 def pairs_section(folder: Path) -> Section:
     """A folder written by `pair`."""
-    rows, summary = read_rows(folder / "manifest.csv"), read_json(folder / "summary.json")
+    rows, summary = read_rows(folder / "manifest.csv"), read_optional_json(folder / "summary.json")
     return Section(
         title="Synthetic images with masks",
         name=folder.name,
@@ -54,7 +54,7 @@ def pairs_section(folder: Path) -> Section:
     )
 
 
-def _numbers(summary: Mapping[str, Any]) -> Facts:
+def _numbers(summary: Mapping[str, Any]) -> KeyNumbers:
     facts = [
         Fact("pairs kept", str(summary["kept"]), f"{summary['asked']} were asked for"),
         Fact("accepted", f"{summary['accepted']:.0%}", f"Of {counted(summary['attempts'], 'attempt')}."),
@@ -62,13 +62,13 @@ def _numbers(summary: Mapping[str, Any]) -> Facts:
     if (check := summary["check"]) is not None:
         below = f"{counted(check['real_below'], 'lies', 'lie')} below" if "real_below" in check else "few lie below"
         lies = f"Of {counted(check['real_cases'], 'real validation case')}, {below}."
-        facts.append(Fact("least Dice", shown(check["threshold"]), lies))
+        facts.append(Fact("least Dice", shown_cell(check["threshold"]), lies))
         median = "how well the segmenter does on these real cases"
-        facts.append(Fact("real median Dice", shown(check["real_dice_median"]), median))
-    return Facts("Synthetic pairs", tuple(facts))
+        facts.append(Fact("real median Dice", shown_cell(check["real_dice_median"]), median))
+    return KeyNumbers("Synthetic pairs", tuple(facts))
 
 
-@spared
+@spared_part
 def _sheets(folder: Path) -> list[Block]:
     found = [(folder / name, *words) for name, words in _SHEETS.items() if (folder / name).is_file()]
     return [

@@ -7,9 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Section
+from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Section
 from sfumato.reporting.meaning import meaning
-from sfumato.reporting.reading import STRIP, UNKNOWN, inside, listings, number, picture, read_json, spared, table
+from sfumato.reporting.reading import (
+    DASH,
+    STRIP,
+    inside,
+    listings,
+    number,
+    picture,
+    read_optional_json,
+    spared_part,
+    table,
+)
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -59,7 +69,7 @@ def _calls(rows: Sequence[Row]) -> str:
     """Network calls of a case, or from the fewest to the most where volumes have more planes than others."""
     known = sorted(int(calls) for row in rows if not math.isnan(calls := number(row.get("network_calls", ""))))
     if not known:
-        return f"{UNKNOWN} network calls"
+        return f"{DASH} network calls"
     most = counted(known[-1], "network call")
     return most if known[0] == known[-1] else f"{known[0]} to {most}"
 
@@ -71,21 +81,22 @@ def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
         if np.isfinite(values).any():
             mean = f"{np.nanmean(values):.4g}"
             facts.append(Fact(f"Mean {name.replace('_', ' ')}", mean, meaning(name)))
-    return (Facts("In short", tuple(facts)),) if facts else ()
+    return (KeyNumbers("In short", tuple(facts)),) if facts else ()
 
 
 def _reading(folder: Path, rows: Sequence[Row]) -> tuple[str, ...]:
     """Which cases to look at; or that their order means nothing."""
     if _is_unordered(folder):
-        return (f"No case is to be looked at before another: {read_json(folder / 'summary.json')['review']['why']}.",)
+        why = read_optional_json(folder / "summary.json")["review"]["why"]
+        return (f"No case is to be looked at before another: {why}.",)
     first = ", ".join(f"{row['id']}{_expected(row)}" for row in rows[:3])
-    by = BY_CHANCE if ranks_by_chance((read_json(folder / "summary.json") or {}).get("review", {})) else ""
+    by = BY_CHANCE if ranks_by_chance((read_optional_json(folder / "summary.json") or {}).get("review", {})) else ""
     return (f"Look first at {first}{by}.",) if first else ()
 
 
 def _is_unordered(folder: Path) -> bool:
     """Whether the folder says that its order means nothing."""
-    about = read_json(folder / "summary.json") or {}
+    about = read_optional_json(folder / "summary.json") or {}
     return "review_first" in about and not about["review_first"]
 
 
@@ -97,7 +108,7 @@ def ranks_by_chance(review: Mapping[str, Any]) -> bool:
 
 def _limits(folder: Path) -> tuple[str, ...]:
     """What the order of review rests on."""
-    about = (read_json(folder / "summary.json") or {}).get("review", {})
+    about = (read_optional_json(folder / "summary.json") or {}).get("review", {})
     if _is_unordered(folder):
         return ()
     if about.get("by") == "expected_error":
@@ -115,7 +126,7 @@ def _expected(row: Row) -> str:
     return f" (expected error {error:.2f})" if np.isfinite(error) else ""
 
 
-@spared
+@spared_part
 def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     pictures = tuple(shot for row in rows[:_CASES] for shot in _pictures(folder, row))
     by = (
@@ -141,7 +152,7 @@ def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
     )
 
 
-@spared
+@spared_part
 def _processes(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
     films = [(row["id"], file) for row in rows if (file := inside(folder, f"process/{row['id']}.png")).exists()]
     if not films:

@@ -6,9 +6,9 @@ from typing import Any
 
 from sfumato.reporting.content import Block, Gallery, Image, Section, Table
 from sfumato.reporting.figures import INK, LIGHT_INK
-from sfumato.reporting.forest import Line, forest
+from sfumato.reporting.forest import ForestRow, forest
 from sfumato.reporting.meaning import heading, meaning
-from sfumato.reporting.reading import UNKNOWN, address, listings, number, read_json, spared
+from sfumato.reporting.reading import DASH, address, listings, number, read_optional_json, spared_part
 from sfumato.tables import Row, read_rows
 
 _TITLE = "Does the synthetic data help?"
@@ -19,7 +19,7 @@ _Entry = Mapping[str, Any]
 
 def proof_section(folder: Path) -> Section:
     """A folder written by `prove`."""
-    summary, rows = read_json(folder / "summary.json"), read_rows(folder / "scores.csv")
+    summary, rows = read_optional_json(folder / "summary.json"), read_rows(folder / "scores.csv")
     settings = tuple((name, _plain(value)) for name, value in summary["settings"].items())
     return Section(
         title=_TITLE,
@@ -52,7 +52,7 @@ def _arms(summary: _Entry) -> Table:
     for key in dict.fromkeys((entry["arm"], entry["ratio"]) for entry in summary["arms"]):
         values = [_interval(entry) for entry in summary["arms"] if (entry["arm"], entry["ratio"]) == key]
         gain = gains.get(key)
-        tested = [f"{_interval(gain, sign='+')}", f"{gain['p']:.2g}"] if gain else [UNKNOWN, UNKNOWN]
+        tested = [f"{_interval(gain, sign='+')}", f"{gain['p']:.2g}"] if gain else [DASH, DASH]
         cells.append((_name(*key), *values, *tested))
     deciding = heading(summary["metric"])
     return Table(
@@ -64,7 +64,7 @@ def _arms(summary: _Entry) -> Table:
     )
 
 
-@spared
+@spared_part
 def _forests(summary: _Entry) -> tuple[Block, ...]:
     """The differences of every synthetic arm to each of its controls, one plot for each measure."""
     metrics = list(dict.fromkeys(entry["metric"] for entry in summary["differences"]))
@@ -79,7 +79,7 @@ def _forests(summary: _Entry) -> tuple[Block, ...]:
 
 def _forest(differences: Sequence[_Entry], metric: str) -> Image:
     lines = [
-        Line(f"{_ratio(entry['ratio'])} against {entry['control']}", entry["value"], entry["low"], entry["high"])
+        ForestRow(f"{_ratio(entry['ratio'])} against {entry['control']}", entry["value"], entry["low"], entry["high"])
         for entry in differences
         if entry["metric"] == metric
     ]

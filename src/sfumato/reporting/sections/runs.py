@@ -5,11 +5,20 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.files import matching
-from sfumato.reporting.card import NAME, limits_of_run, read_card
-from sfumato.reporting.content import Block, Fact, Facts, Gallery, Image, Listing, Note, Section, Table
+from sfumato.reporting.card import CARD_FILE, limits_of_run, read_card
+from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Note, Section, Table, Verbatim
 from sfumato.reporting.figures import INK, LIGHT_INK, NOT_A_METRIC, Panel, chart, panels
 from sfumato.reporting.meaning import heading, meaning
-from sfumato.reporting.reading import STRIP, UNKNOWN, address, listings, picture, read_json, shown, spared
+from sfumato.reporting.reading import (
+    DASH,
+    STRIP,
+    address,
+    listings,
+    picture,
+    read_optional_json,
+    shown_cell,
+    spared_part,
+)
 from sfumato.training.log import read_log
 from sfumato.wording import as_setting, counted
 
@@ -30,13 +39,13 @@ def run_section(folder: Path) -> Section:
         or "nothing trained yet",
         limits=tuple(limits_of_run(folder)),
         blocks=(
-            *([Facts("In short", facts)] if facts else []),
+            *([KeyNumbers("In short", facts)] if facts else []),
             *_warnings(records),
             *_curves(records),
             *_grids(folder / "samples"),
             *_process(folder / "samples" / "process.png"),
             *_plan(folder / "plan.json"),
-            *([Listing(NAME, card)] if (card := read_card(folder)) else []),
+            *([Verbatim(CARD_FILE, card)] if (card := read_card(folder)) else []),
             *listings(folder, "recipe.yaml", "provenance.json"),
         ),
     )
@@ -48,14 +57,14 @@ def _facts(records: Records) -> tuple[Fact, ...]:
     if train:
         last = train[-1]
         facts += [
-            Fact("Steps", shown(last["step"]), "Updates of the weights."),
-            Fact("Images", shown(last["images"]), "Images seen, each one counted as often as it came."),
+            Fact("Steps", shown_cell(last["step"]), "Updates of the weights."),
+            Fact("Images", shown_cell(last["images"]), "Images seen, each one counted as often as it came."),
             Fact("Time", _duration(last["seconds"]), "Time spent in training steps, over all resumes."),
-            Fact("Loss", shown(last["loss"]), meaning("loss")),
+            Fact("Loss", shown_cell(last["loss"]), meaning("loss")),
         ]
     if validated := [record for record in records if record.get("kind") == "validate"]:
         metrics = [(name, value) for name, value in validated[-1].items() if name not in NOT_A_METRIC]
-        facts += [Fact(f"Validation {heading(name)}", shown(value), meaning(name)) for name, value in metrics]
+        facts += [Fact(f"Validation {heading(name)}", shown_cell(value), meaning(name)) for name, value in metrics]
     return tuple(facts)
 
 
@@ -69,7 +78,7 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {rest // 60} min" if hours else f"{rest // 60} min {rest % 60} s"
 
 
-@spared
+@spared_part
 def _curves(records: Records) -> tuple[Block, ...]:
     found = panels(records)
     if not found:
@@ -83,7 +92,7 @@ def _chart(panel: Panel) -> Image:
     return Image(light=light, dark=dark, caption="", title=panel.title, width=810, height=495)
 
 
-@spared
+@spared_part
 def _grids(folder: Path) -> tuple[Block, ...]:
     """Sample grids from the first to the last, evenly chosen; the file names hold the step with leading zeros."""
     files = matching(folder, "step-*.png")
@@ -97,7 +106,7 @@ def _grids(folder: Path) -> tuple[Block, ...]:
     return (Gallery(title="Samples during training", pictures=pictures, size="wide", caption=caption),)
 
 
-@spared
+@spared_part
 def _process(file: Path) -> tuple[Block, ...]:
     if not file.exists():
         return ()
@@ -106,13 +115,12 @@ def _process(file: Path) -> tuple[Block, ...]:
 
 
 def _plan(file: Path) -> tuple[Block, ...]:
-    plan = read_json(file)
+    plan = read_optional_json(file)
     if not plan:
         return ()
     columns = ("choice", "value", "reason")
     rows = tuple(
-        (str(entry.get("choice", UNKNOWN)), as_setting(entry.get("value")), str(entry.get("reason", "")))
-        for entry in plan
+        (str(entry.get("choice", DASH)), as_setting(entry.get("value")), str(entry.get("reason", ""))) for entry in plan
     )
     caption = "What was decided from the data, and why."
     return (Table(title="Automatic choices", columns=columns, rows=rows, caption=caption),)

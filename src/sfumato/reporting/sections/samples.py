@@ -7,7 +7,7 @@ from pathlib import Path
 from sfumato.data.manifest import SPLITS
 from sfumato.files import matching
 from sfumato.reporting.content import Block, Gallery, Note, Section, Table
-from sfumato.reporting.reading import STRIP, inside, listings, picture, spared, table
+from sfumato.reporting.reading import STRIP, inside, listings, picture, spared_part, table
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -82,7 +82,7 @@ def _rejected(folder: Path) -> tuple[Block, ...]:
     return (table("Rejected as copies", read_rows(file), file=file.name),) if file.is_file() else ()
 
 
-@spared
+@spared_part
 def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
     """The largest preview grid; without one, the first images."""
     grids = sorted(matching(folder / "grids", "*.png"), key=lambda file: int(file.stem))
@@ -93,14 +93,14 @@ def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
     return (Gallery(title="Samples", pictures=pictures),) if pictures else ()
 
 
-@spared
+@spared_part
 def _classes(folder: Path) -> tuple[Block, ...]:
     files = [*matching(folder, "class_*.png"), *matching(folder, "unconditional.png")]
     pictures = tuple(picture(file, file.stem.removeprefix("class_")) for file in files)
     return (Gallery(title="One sheet for each class", pictures=pictures, size="wide"),) if pictures else ()
 
 
-@spared
+@spared_part
 def _progression(file: Path) -> tuple[Block, ...]:
     if not file.exists():
         return ()

@@ -6,10 +6,10 @@ from typing import Any
 
 from sfumato.reporting.content import Block, Section, Table
 from sfumato.reporting.meaning import heading, titled
-from sfumato.reporting.reading import UNKNOWN, listings, read_json, table
+from sfumato.reporting.reading import DASH, listings, read_optional_json, table
 from sfumato.reporting.sections.cases import TRIPLE, extreme_cases
-from sfumato.reporting.sections.comparison import compare, each_class, split_arms
-from sfumato.reporting.sections.uncertainty import reliability, review
+from sfumato.reporting.sections.comparison import class_tables, comparison_tables, split_arms
+from sfumato.reporting.sections.uncertainty import reliability_blocks, review
 from sfumato.tables import read_rows
 from sfumato.wording import counted
 
@@ -20,10 +20,10 @@ _Told = Mapping[str, Any]
 def scores_section(folder: Path) -> Section:
     """A folder written by `evaluate masks`."""
     rows = read_rows(folder / "scores.csv")
-    summary = read_json(folder / "summary.json") or {}
+    summary = read_optional_json(folder / "summary.json") or {}
     arms = split_arms(rows)
     count = len({row["id"] for row in rows})
-    headline, more = compare(arms, summary, source=folder.name)
+    headline, more = comparison_tables(arms, summary, source=folder.name)
     return Section(
         title="Scores",
         name=folder.name,
@@ -33,12 +33,12 @@ def scores_section(folder: Path) -> Section:
         headline=headline,
         blocks=(
             *_classes(summary),
-            *each_class(arms, summary),
+            *class_tables(arms, summary),
             *_readers(summary),
             *(_group(column, groups, summary) for column, groups in summary.get("groups", {}).items()),
             *review(arms, summary),
             *extreme_cases(folder, next(iter(arms.values()), []), readers=summary.get("readers", 1)),
-            *reliability(summary),
+            *reliability_blocks(summary),
             *more,
             table("All scores", rows, file="scores.csv", without={*TRIPLE, "overlay"}),
             *listings(folder, "provenance.json"),
@@ -90,7 +90,7 @@ def _readers(summary: _Told) -> Iterator[Block]:
     ]
     rows.append(("mean", _told(own["dice"]), _told(own["ged_v"]), _told(own["hm_iou"])))
     for arm, of in summary["arms"].items():
-        beside = (_told(of[name]) if name in of else UNKNOWN for name in ("dice", "ged_v", "hm_iou"))
+        beside = (_told(of[name]) if name in of else DASH for name in ("dice", "ged_v", "hm_iou"))
         rows.append((f"{arm}, members: {of['members']}", *beside))
     columns = ("against the (other) readers", "Dice", f"{heading('ged_v')}", heading("hm_iou"))
     caption = (
@@ -115,7 +115,7 @@ def _group(column: str, groups: _Told, summary: _Told) -> Table:
 
 def _told(interval: _Told | None) -> str:
     if interval is None:
-        return UNKNOWN
+        return DASH
     digits = 3 if abs(interval["mean"]) < 10 else 1
     bounds = "" if interval["low"] is None else f" [{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]"
     return f"{interval['mean']:.{digits}f}{bounds}"
@@ -126,4 +126,4 @@ def _range(interval: _Told | None) -> str:
 
 
 def _three(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3f}"
+    return DASH if value is None else f"{value:.3f}"

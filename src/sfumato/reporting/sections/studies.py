@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sfumato.reporting.content import Section, Table
-from sfumato.reporting.reading import listings, number, shown
+from sfumato.reporting.reading import listings, number, shown_cell
 from sfumato.tables import Row, read_rows
 from sfumato.wording import counted
 
@@ -51,9 +51,9 @@ def _reading(rows: Sequence[Row]) -> tuple[str, ...]:
         return ("No trial is complete yet.",)
     complete = [row for row in rows if row["state"] == "complete"]
     if len(complete) > 1 and len({row["score"] for row in complete}) == 1:
-        return (f"All {counted(len(complete), 'complete trial')} scored {shown(best['score'])}: none is better.",)
-    settings = ", ".join(f"{field} = {shown(best[field])}" for field in _fields(rows))
-    return (f"The best is trial {best['trial']}, with a score of {shown(best['score'])}: {settings}.",)
+        return (f"All {counted(len(complete), 'complete trial')} scored {shown_cell(best['score'])}: none is better.",)
+    settings = ", ".join(f"{field} = {shown_cell(best[field])}" for field in _fields(rows))
+    return (f"The best is trial {best['trial']}, with a score of {shown_cell(best['score'])}: {settings}.",)
 
 
 def _fields(rows: Sequence[Row]) -> list[str]:
@@ -64,7 +64,7 @@ def _fields(rows: Sequence[Row]) -> list[str]:
 def _table(rows: Sequence[Row]) -> Table:
     names = ("trial", "state", "score", *(_fields(rows) if rows else ()), "note")
     cells = tuple(
-        tuple(_WORDS.get(row[name], row[name]) if name == "state" else shown(row.get(name, "")) for name in names)
+        tuple(_WORDS.get(row[name], row[name]) if name == "state" else shown_cell(row.get(name, "")) for name in names)
         for row in rows
     )
     caption = f"The score is the best of a trial's validations, the higher the better. Everything is in {TABLE}."

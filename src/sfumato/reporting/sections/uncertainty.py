@@ -10,15 +10,15 @@ from sfumato.reporting.content import Block, Gallery, Image, Table
 from sfumato.reporting.diagram import Course, diagram
 from sfumato.reporting.figures import INK, LIGHT_INK
 from sfumato.reporting.meaning import heading
-from sfumato.reporting.reading import UNKNOWN, address, spared
-from sfumato.reporting.sections.comparison import ORDER, Arms, case_values
+from sfumato.reporting.reading import DASH, address, spared_part
+from sfumato.reporting.sections.comparison import RANK_COLUMN, Arms, case_values
 from sfumato.tables import Row
 
 _SHARES = tuple(np.linspace(0, 1, 41).tolist())
 """Where the curve of found error is drawn."""
 
 
-@spared
+@spared_part
 def review(arms: Arms, summary: Mapping[str, Any]) -> tuple[Block, ...]:
     """Curves of the order of review, and how much of the error its first cases hold; nothing without an order."""
     ordered = {arm: _ordered(rows) for arm, rows in arms.items()}
@@ -42,8 +42,8 @@ def review(arms: Arms, summary: Mapping[str, Any]) -> tuple[Block, ...]:
     return (*_table(summary), Gallery(title="Which cases to review", pictures=pictures, size="wide", caption=caption))
 
 
-@spared
-def reliability(summary: Mapping[str, Any]) -> tuple[Block, ...]:
+@spared_part
+def reliability_blocks(summary: Mapping[str, Any]) -> tuple[Block, ...]:
     """Confidence against accuracy around the object; nothing without probabilities."""
     bins = {arm: of["reliability"]["band"] for arm, of in summary.get("arms", {}).items() if of.get("reliability")}
     courses = [_course(arm, of) for arm, of in bins.items()]
@@ -59,7 +59,7 @@ def reliability(summary: Mapping[str, Any]) -> tuple[Block, ...]:
 
 def _ordered(rows: Sequence[Row]) -> tuple[np.ndarray, np.ndarray]:
     """Place in the order of review and error 1 - Dice of each case."""
-    place, dice = case_values(rows, ORDER), case_values(rows, "dice")
+    place, dice = case_values(rows, RANK_COLUMN), case_values(rows, "dice")
     cases = [case for case in place if case in dice]
     return np.array([place[case] for case in cases]), np.array([1.0 - dice[case] for case in cases])
 
@@ -76,9 +76,9 @@ def _table(summary: Mapping[str, Any]) -> tuple[Table, ...]:
             cells = (_share(told["found"][share], told["found_interval"][share]) for share in told["found"])
             rows.append((arm, *cells, _three(told["aurc"]), _three(told["spearman"])))
             best = (_share(value) for value in told["found_best"].values())
-            rows.append((f"{arm}: best possible order", *best, _three(told["aurc_oracle"]), UNKNOWN))
+            rows.append((f"{arm}: best possible order", *best, _three(told["aurc_oracle"]), DASH))
             chance = (_share(value) for value in told["found_random"].values())
-            rows.append((f"{arm}: random order", *chance, _three(told["aurc_random"]), UNKNOWN))
+            rows.append((f"{arm}: random order", *chance, _three(told["aurc_random"]), DASH))
     if not rows:
         return ()
     columns = ("order of review", "first 10 %", "first 20 %", "first 30 %", *map(heading, ("aurc", "spearman")))
@@ -102,9 +102,9 @@ def _picture(title: str, courses: Sequence[Course], *, across: str, up: str) -> 
 
 def _share(value: float | None, interval: Sequence[float | None] = ()) -> str:
     if value is None:
-        return UNKNOWN
+        return DASH
     return f"{value:.0%}" + (f" [{interval[0]:.0%}, {interval[1]:.0%}]" if interval and None not in interval else "")
 
 
 def _three(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3f}"
+    return DASH if value is None else f"{value:.3f}"

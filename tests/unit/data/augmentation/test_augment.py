@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from sfumato.data.augmentation.augment import Parameters, apply, draw
+from sfumato.data.augmentation.augment import Parameters, apply, draw_parameters
 from sfumato.data.augmentation.ranges import PRESETS, Ranges
 from sfumato.randomness import Noise
 
@@ -23,7 +23,7 @@ def batch(size: int = 32, items: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
 
 def still(images: torch.Tensor, ranges: Ranges = PRESETS["none"], **changed: Any) -> Parameters:
     """Parameters that change nothing, with some of their own."""
-    parameters = draw(Ranges(), Noise(range(len(images))), images)
+    parameters = draw_parameters(Ranges(), Noise(range(len(images))), images)
     return parameters._replace(ranges=ranges, **changed)
 
 
@@ -35,7 +35,7 @@ def test_none_changes_nothing() -> None:
 
 def test_flips_are_exact_and_go_together() -> None:
     images, masks = torch.randn(64, 1, 33, 33).clamp(-1, 1), torch.randint(0, 3, (64, 33, 33))
-    parameters = draw(PRESETS["light"], Noise(range(64)), images)
+    parameters = draw_parameters(PRESETS["light"], Noise(range(64)), images)
     parameters = parameters._replace(shift=torch.zeros(64, 2))
     out, moved = apply(images, masks, parameters)
     mirrored = parameters.flips[:, 1]
@@ -78,7 +78,7 @@ def test_light_shifts_by_whole_pixels() -> None:
 @pytest.mark.parametrize("ranges", [PRESETS["light"], PRESETS["medium"], PRESETS["heavy"], GEOMETRY])
 def test_masks_move_with_images_and_stay_classes(ranges: Ranges) -> None:
     images, masks = batch(items=16)
-    parameters = draw(ranges, Noise(range(16)), images)
+    parameters = draw_parameters(ranges, Noise(range(16)), images)
     plain = {"brightness": torch.zeros(16), "contrast": torch.ones(16), "gamma": torch.ones(16)}
     out, moved = apply(images, masks, parameters._replace(**plain, blur=torch.zeros(16), noise=torch.zeros(16)))
     assert moved is not None and moved.dtype == torch.int64 and set(moved.unique().tolist()) <= {0, 1, 2}
@@ -90,14 +90,14 @@ def test_masks_move_with_images_and_stay_classes(ranges: Ranges) -> None:
 def test_ignored_pixels_stay_ignored() -> None:
     images, masks = batch(items=8)
     masks[:, 4:9] = 255
-    moved = apply(images, masks, draw(EVERYTHING, Noise(range(8)), images))[1]
+    moved = apply(images, masks, draw_parameters(EVERYTHING, Noise(range(8)), images))[1]
     assert moved is not None and set(moved.unique().tolist()) <= {0, 1, 2, 255} and (moved == 255).any((1, 2)).all()
 
 
 def test_stored_masks_move_as_any_integers_do() -> None:
     images, _ = batch(items=8)
     masks = torch.randint(0, 256, (8, 32, 32))
-    parameters = draw(EVERYTHING, Noise(range(8)), images)
+    parameters = draw_parameters(EVERYTHING, Noise(range(8)), images)
     moved, stored = apply(images, masks, parameters)[1], apply(images, masks.byte(), parameters)[1]
     assert moved is not None and stored is not None
     assert stored.dtype == torch.uint8 and torch.equal(stored.long(), moved)
@@ -106,9 +106,9 @@ def test_stored_masks_move_as_any_integers_do() -> None:
 @pytest.mark.parametrize("name", ["light", "medium", "everything"])
 def test_large_batches_are_what_their_parts_are(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     images, masks = batch(items=7)
-    parameters = draw(SETTINGS[name], Noise(range(7)), images)
+    parameters = draw_parameters(SETTINGS[name], Noise(range(7)), images)
     whole, whole_masks = apply(images, masks, parameters)
-    monkeypatch.setattr("sfumato.data.augmentation.augment.PART", 3 * 32 * 32)
+    monkeypatch.setattr("sfumato.data.augmentation.augment.PIXELS_AT_ONCE", 3 * 32 * 32)
     parts, parts_masks = apply(images, masks, parameters)
     assert whole_masks is not None and parts_masks is not None
     assert torch.allclose(parts, whole, atol=1e-6) and torch.equal(parts_masks, whole_masks)
@@ -118,8 +118,8 @@ def test_large_batches_are_what_their_parts_are(name: str, monkeypatch: pytest.M
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_item_depends_on_its_seed_alone(name: str) -> None:
     images, masks = batch(items=3)
-    alone, alone_mask = apply(images[:1], masks[:1], draw(SETTINGS[name], Noise([7]), images[:1]))
-    among, among_masks = apply(images, masks, draw(SETTINGS[name], Noise([1, 7, 3]), images))
+    alone, alone_mask = apply(images[:1], masks[:1], draw_parameters(SETTINGS[name], Noise([7]), images[:1]))
+    among, among_masks = apply(images, masks, draw_parameters(SETTINGS[name], Noise([1, 7, 3]), images))
     assert alone_mask is not None and among_masks is not None
     assert torch.allclose(alone[0], among[1], atol=1e-6) and torch.equal(alone_mask[0], among_masks[1])
     assert among.abs().max() <= 1
@@ -175,7 +175,7 @@ def test_elastic_moves_by_the_pixels_of_its_nodes() -> None:
 
 def test_drawn_numbers_stay_in_their_ranges_and_reach_them() -> None:
     images = torch.zeros(400, 1, 4, 4)
-    drawn = draw(EVERYTHING, Noise(range(400)), images)
+    drawn = draw_parameters(EVERYTHING, Noise(range(400)), images)
     assert drawn.bend is not None
     for values, low, high in (
         (drawn.angle, -0.698, 0.698), (drawn.scale.log(), -0.2, 0.2), (drawn.aspect.log(), -0.2, 0.2),

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from sfumato.data.augmentation.nonleaking import Parameters, apply, apply_to_masks, decide, draw
+from sfumato.data.augmentation.nonleaking import (
+    NonLeakingParameters,
+    apply_non_leaking,
+    apply_to_masks,
+    decide_parameters,
+    draw_numbers,
+)
 from sfumato.data.augmentation.pipe import Pipe
 from sfumato.data.augmentation.warp import warped
 from sfumato.errors import UsageError
@@ -15,8 +21,8 @@ ALL = Pipe(
 )  # fmt: skip
 
 
-def parameters(pipe: Pipe, seeds: range, *, height: int = 24, width: int = 24) -> Parameters:
-    return decide(draw(Noise(seeds)), pipe, height=height, width=width)
+def parameters(pipe: Pipe, seeds: range, *, height: int = 24, width: int = 24) -> NonLeakingParameters:
+    return decide_parameters(draw_numbers(Noise(seeds)), pipe, height=height, width=width)
 
 
 def smooth(items: int, channels: int = 3, height: int = 24, width: int = 24) -> torch.Tensor:
@@ -28,14 +34,14 @@ def test_nothing_is_told_and_nothing_done_at_probability_0() -> None:
     images = smooth(8)
     still = parameters(ALL._replace(probability=0.0), range(8))
     assert still.labels.shape == (8, 19) and not still.labels.any()
-    assert torch.equal(apply(images, still), images)
+    assert torch.equal(apply_non_leaking(images, still), images)
 
 
 def test_items_to_which_nothing_is_done_are_untouched_among_others() -> None:
     images, some = smooth(64), parameters(ALL._replace(probability=0.1), range(64))
     told = (some.labels != 0).any(1)
     assert 8 < told.sum() < 60
-    same = (apply(images, some) == images).flatten(1).all(1)
+    same = (apply_non_leaking(images, some) == images).flatten(1).all(1)
     assert torch.equal(same, ~told), "what is done is told, and what is told is done"
 
 
@@ -47,13 +53,15 @@ def test_an_item_depends_on_its_seed_alone(channels: int) -> None:
         alone = parameters(ALL, part)
         assert torch.equal(alone.labels, together.labels[part.start : part.stop])
         rows = slice(part.start, part.stop)
-        assert torch.allclose(apply(images[rows], alone), apply(images, together)[rows], atol=2e-5)
+        assert torch.allclose(
+            apply_non_leaking(images[rows], alone), apply_non_leaking(images, together)[rows], atol=2e-5
+        )
 
 
 def test_every_operation_is_done_as_often_as_asked() -> None:
-    drawn = draw(Noise(range(1000)))
+    drawn = draw_numbers(Noise(range(1000)))
     pipe = Pipe(probability=0.2, mirror=1e8, upend=1, angle=2, largest_angle=180)
-    labels = decide(drawn, pipe, height=24, width=24).labels
+    labels = decide_parameters(drawn, pipe, height=24, width=24).labels
     share = [float((labels[:, k] != 0).float().mean()) for k in (0, 1, 2, 3, 5, 7)]
     assert share == pytest.approx([0.5, 0.1, 0.2, 0.4, 0.2, 0.2], abs=0.04)
     oblique = labels[labels[:, 5] != 0, 6] != 0
@@ -106,8 +114,8 @@ def test_grey_pictures_stay_grey_and_black_becomes_white() -> None:
     inverted = parameters(Pipe(probability=1e9, scale=0, angle=0, stretch=0, shift=0, inversion=1), range(4))
     chosen = inverted.labels[:, 11] > 0
     assert chosen.any() and not chosen.all()
-    assert torch.allclose(apply(images, inverted)[chosen], -images[chosen], atol=1e-6)
-    assert torch.equal(apply(images, inverted)[~chosen], images[~chosen])
+    assert torch.allclose(apply_non_leaking(images, inverted)[chosen], -images[chosen], atol=1e-6)
+    assert torch.equal(apply_non_leaking(images, inverted)[~chosen], images[~chosen])
 
 
 def test_masks_move_with_their_images_and_keep_their_classes() -> None:
@@ -115,13 +123,15 @@ def test_masks_move_with_their_images_and_keep_their_classes() -> None:
     masks = torch.zeros(64, 32, 32, dtype=torch.uint8)
     masks[:, 6:20, 8:22], masks[:, 10:14, 12:18] = 1, 2
     pipe = Pipe(probability=1.0, mirror=1.0, upend=1.0, turn=1.0, whole_shift=1.0, brightness=1.0, inversion=1.0)
-    done = decide(draw(Noise(range(64))), pipe, height=32, width=32)
+    done = decide_parameters(draw_numbers(Noise(range(64))), pipe, height=32, width=32)
     moved = apply_to_masks(masks, done, classes=3)
     assert moved.dtype == masks.dtype and set(moved.unique().tolist()) <= {0, 1, 2}
     plain = done._replace(colours=torch.eye(4).repeat(64, 1, 1))
-    pictures = apply(masks[:, None].float() / 2, plain)[:, 0]
+    pictures = apply_non_leaking(masks[:, None].float() / 2, plain)[:, 0]
     assert ((pictures * 2 - moved).abs() < 0.75).float().mean() > 0.98
     exact = pipe._replace(scale=0.0, angle=0.0, stretch=0.0, shift=0.0)
-    done = decide(draw(Noise(range(64))), exact, height=32, width=32)
+    done = decide_parameters(draw_numbers(Noise(range(64))), exact, height=32, width=32)
     plain = done._replace(colours=torch.eye(4).repeat(64, 1, 1))
-    assert torch.equal(apply(masks[:, None].float(), plain)[:, 0], apply_to_masks(masks, done, classes=3).float())
+    assert torch.equal(
+        apply_non_leaking(masks[:, None].float(), plain)[:, 0], apply_to_masks(masks, done, classes=3).float()
+    )

@@ -11,13 +11,13 @@ import tifffile
 from PIL import Image
 
 from sfumato.data.channels import read_case
-from sfumato.data.conversion.convert import Converted, Form, convert, prepared_meaning
+from sfumato.data.conversion.convert import Converted, DatasetFormat, convert, prepared_meaning
 from sfumato.data.conversion.nnunet import label_names, refuse_name
-from sfumato.data.conversion.setting import Meaning, Step
+from sfumato.data.conversion.setting import ConversionStep, MaskMeaning
 from sfumato.data.formats.image import read_mask, write_image
 from sfumato.data.manifest import Case, file_names, write_manifest
 from sfumato.data.mask import MaskRule, named_mask_rule
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import Found, find_cases
 from sfumato.data.toys.volume import make_toy_volumes
 from sfumato.errors import DataError, UsageError
@@ -25,14 +25,14 @@ from sfumato.errors import DataError, UsageError
 RANDOM = np.random.default_rng(0)
 
 
-def converted(found: Found, out: Path, form: Form, **settings: Any) -> Converted:
+def converted(found: Found, out: Path, form: DatasetFormat, **settings: Any) -> Converted:
     """Convert to the end; the folder is made first, as the command does."""
     if form in ("folder", "nnunet"):
         out.mkdir(parents=True)
     return finished(convert(found, out, form=form, **settings))
 
 
-def finished(steps: Generator[Step, None, Converted]) -> Converted:
+def finished(steps: Generator[ConversionStep, None, Converted]) -> Converted:
     while True:
         try:
             step = next(steps)
@@ -269,7 +269,7 @@ def nnunet(folder: Path, *, ending: str = ".png") -> Path:
 
 def test_nnunet_to_prepared_to_nnunet(tmp_path: Path) -> None:
     raw = nnunet(tmp_path)
-    for _ in prepare(find_cases(raw), tmp_path / "dataset", Settings(size=(4, 4), workers=1)):
+    for _ in prepare_cases(find_cases(raw), tmp_path / "dataset", PreparationSettings(size=(4, 4), workers=1)):
         pass
     found = find_cases(tmp_path / "dataset")
     out = tmp_path / "Dataset008_Back"
@@ -322,7 +322,7 @@ def test_labels_of_nnunet(
 ) -> None:
     names = ("background", "oedema", "core", "enhancing")
     rule = named_mask_rule(dict(enumerate(names)), 9)
-    assert label_names(Meaning(rule, names, regions)) == (labels, order)
+    assert label_names(MaskMeaning(rule, names, regions)) == (labels, order)
 
 
 def test_pixels_to_ignore_come_last_in_nnunet(masked: Path, tmp_path: Path) -> None:
@@ -362,14 +362,14 @@ def test_images_beside_volumes_are_refused(masked: Path, tmp_path: Path) -> None
 
 
 def test_a_rule_that_was_decided_before_is_kept(masked: Path, tmp_path: Path) -> None:
-    meaning = Meaning(MaskRule((), 1, "1 and above is the object"), ("background", "object"))
+    meaning = MaskMeaning(MaskRule((), 1, "1 and above is the object"), ("background", "object"))
     converted(find_cases(masked), tmp_path / "out", "folder", meaning=meaning)
     assert set(np.unique(read_mask(str(tmp_path / "out/masks/case 0.png")))) == {0, 1}
 
 
 @pytest.mark.parametrize("form", ["folder", "zip", "npz", "nnunet"])
 @pytest.mark.parametrize("channels", [2, 4, 5])
-def test_images_of_any_channels_come_back(tmp_path: Path, channels: int, form: Form) -> None:
+def test_images_of_any_channels_come_back(tmp_path: Path, channels: int, form: DatasetFormat) -> None:
     folder, cases = tmp_path / "source", []
     for row in range(4):
         case = Case(id=f"c{row}", image=str(folder / f"c{row}.tif"), masks=(str(folder / f"c{row}_mask.png"),))

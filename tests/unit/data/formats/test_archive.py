@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sfumato.data.formats.archive import Locator, array_headers, read_array, read_bytes, read_member
+from sfumato.data.formats.archive import Locator, array_headers, read_archived, read_array, read_member
 from sfumato.data.formats.image import read_image
 from sfumato.errors import DataError
 
@@ -129,7 +129,7 @@ def zipped(path: Path, *names: str, content: bytes = b"x", **how: int) -> Path:
 )
 def test_members_that_an_attacker_would_send(tmp_path: Path, names: list[str], words: str) -> None:
     with pytest.raises(DataError, match=words) as caught:
-        read_bytes(Locator(zipped(tmp_path / "a.zip", "fine.png", *names), "fine.png"))
+        read_archived(Locator(zipped(tmp_path / "a.zip", "fine.png", *names), "fine.png"))
     assert caught.value.code == "DATA-055"
 
 
@@ -144,7 +144,7 @@ def test_links_and_encrypted_members_are_refused(tmp_path: Path) -> None:
     (tmp_path / "secret.zip").write_bytes(secret)
     for name, words in (("link.zip", "is a link"), ("secret.zip", "is encrypted")):
         with pytest.raises(DataError, match=words) as caught:
-            read_bytes(Locator(tmp_path / name, "a.png"))
+            read_archived(Locator(tmp_path / name, "a.png"))
         assert caught.value.code == "DATA-055"
 
 
@@ -158,9 +158,9 @@ def test_archives_that_grow_beyond_measure(tmp_path: Path, monkeypatch: pytest.M
         with monkeypatch.context() as patch:
             patch.setattr(f"sfumato.data.formats.zipped.{limit}", value)
             with pytest.raises(DataError, match=words) as caught:
-                read_bytes(Locator(bomb, "a.png"))
+                read_archived(Locator(bomb, "a.png"))
             assert caught.value.code == "DATA-056"
-    assert len(read_bytes(Locator(bomb, "a.png"))) == 10**6  # empty masks may be small in their archive
+    assert len(read_archived(Locator(bomb, "a.png"))) == 10**6  # empty masks may be small in their archive
 
 
 def test_damaged_zip_archives(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_damaged_zip_archives(tmp_path: Path) -> None:
         path.write_bytes(content)
         os.utime(path, ns=(0, hash(content) % 10**9))
         with pytest.raises(DataError, match=r"a\.zip") as caught:
-            read_bytes(Locator(path, member))
+            read_archived(Locator(path, member))
         assert caught.value.code == "DATA-057"
 
 
@@ -180,9 +180,9 @@ def test_an_archive_is_opened_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = zipped(tmp_path / "a.zip", *(f"{number}.png" for number in range(50)))
     opened = []
     monkeypatch.setattr("zipfile.ZipFile", lambda path, real=zipfile.ZipFile: opened.append(path) or real(path))
-    assert all(read_bytes(Locator(path, f"{number}.png")) == b"x" for number in range(50))
+    assert all(read_archived(Locator(path, f"{number}.png")) == b"x" for number in range(50))
     assert len(opened) == 1
     zipped_again = path.with_name("b.zip")
     monkeypatch.undo()
     zipped(zipped_again, "0.png", content=b"other").replace(path)
-    assert read_bytes(Locator(path, "0.png")) == b"other"
+    assert read_archived(Locator(path, "0.png")) == b"other"

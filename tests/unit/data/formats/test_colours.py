@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.inspection.inspect import inspect, measure
+from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.source import find_cases
 from sfumato.errors import DataError
 
@@ -93,12 +93,12 @@ def test_the_table_of_a_set_has_the_colours_of_all_masks(tmp_path: Path) -> None
         mask(tmp_path / f"images/{number}.png", [WHITE, BLACK])
         mask(tmp_path / f"masks/{number}.png", [BLACK, colour])
     found = find_cases(tmp_path)
-    (wrong,) = inspect(found, list(measure(found.cases))).of("error")
+    (wrong,) = inspect(found, list(measure_cases(found.cases))).of("error")
     assert wrong.code == "DATA-013"
     table(tmp_path / "masks", *lines_of(wrong.fix))
     named = find_cases(tmp_path)
     assert named.mask_names == {0: "background", 1: "colour_1", 2: "colour_2"}
-    assert not inspect(named, list(measure(named.cases))).of("error")
+    assert not inspect(named, list(measure_cases(named.cases))).of("error")
 
 
 def test_colours_of_smooth_edges_make_no_table(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from sfumato.data.formats.image import read_image, write_image
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.manifest import Case, read_manifest, write_manifest
-from sfumato.data.preparation.chunk import cut
+from sfumato.data.preparation.chunk import cut_chunks
 from sfumato.data.source import find_cases
 
 
@@ -83,7 +83,7 @@ def test_a_source_with_the_mark(tmp_path: Path) -> None:
     cases = find_cases(tmp_path / "day::2").cases
     assert [case.id for case in cases] == ["0::x", "1::x", "2::x"]
     assert [int(read_image(case.image)[0, 0, 0]) for case in cases] == [0, 1, 2]
-    assert len(cut(cases)) == 3, "files of their own"
+    assert len(cut_chunks(cases)) == 3, "files of their own"
 
 
 def test_an_archive_of_images_with_the_mark(tmp_path: Path) -> None:

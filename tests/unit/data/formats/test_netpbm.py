@@ -93,7 +93,7 @@ def test_what_is_not_whole_is_refused(tmp_path: Path, content: bytes, code: str,
 
 
 def test_a_packed_picture_may_not_grow_beyond_what_is_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(netpbm, "MOST", 1000)
+    monkeypatch.setattr(netpbm, "MOST_BYTES", 1000)
     content = gzip.compress(b"P5 40 40 255 " + bytes(1600))
     with pytest.raises(DataError, match="grows to more than 1,000 bytes") as refused:
         read_image(stored(tmp_path, content, "a.pgm.gz"))

@@ -9,7 +9,7 @@ import pytest
 
 from sfumato.data.formats.nrrd import read_header, read_volume
 from sfumato.data.formats.scan import read_volume as read_any
-from sfumato.data.formats.volume import Header
+from sfumato.data.formats.volume import VolumeHeader
 from sfumato.errors import DataError
 
 VOXELS = np.random.default_rng(0).integers(-900, 900, (5, 6, 7), np.int16)
@@ -99,7 +99,7 @@ def test_names_of_segments(tmp_path: Path) -> None:
     assert header.label and header.names is None and "1 is liver and spine" in header.notes[0]
 
 
-def nrrd_header(folder: Path, fields: dict[str, str]) -> Header:
+def nrrd_header(folder: Path, fields: dict[str, str]) -> VolumeHeader:
     nrrd.write(str(folder / "a.nrrd"), VOXELS, LPS | fields)
     return read_header(folder / "a.nrrd")
 

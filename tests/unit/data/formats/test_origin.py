@@ -9,15 +9,15 @@ from PIL import Image, PngImagePlugin
 
 from sfumato.commands.info import info
 from sfumato.data.formats.image import read_image, write_image
-from sfumato.data.formats.nifti import read_words, write_volume
-from sfumato.data.formats.origin import DESCRIP, Kind, Origin
+from sfumato.data.formats.nifti import read_intent, write_volume
+from sfumato.data.formats.origin import DESCRIP, Origin, OriginKind
 from sfumato.data.formats.told import read_origin
 
 MODEL = "0123456789abcdef" * 4
 PIXELS = np.arange(48, dtype=np.uint8).reshape(6, 8)
 
 
-def origin(kind: Kind) -> Origin:
+def origin(kind: OriginKind) -> Origin:
     return Origin(kind=kind, model=MODEL, recipe="generate: edm, unet; sha256 ab", facts={"Seed": "7", "Class": "a"})
 
 
@@ -29,7 +29,7 @@ def origin(kind: Kind) -> Origin:
         ("predicted", None),
     ],
 )
-def test_a_png_says_what_it_is(tmp_path: Path, kind: Kind, code: str | None) -> None:
+def test_a_png_says_what_it_is(tmp_path: Path, kind: OriginKind, code: str | None) -> None:
     write_image(tmp_path / "a.png", PIXELS, text=origin(kind).texts())
     said = read_origin(tmp_path / "a.png")
     assert said["Model"] == MODEL and said["Seed"] == "7" and said.get("Digital source type") == code
@@ -47,7 +47,7 @@ def test_sixteen_bits_in_colour_say_it_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["synthetic", "derived", "predicted"])
-def test_a_volume_says_what_it_is(tmp_path: Path, kind: Kind) -> None:
+def test_a_volume_says_what_it_is(tmp_path: Path, kind: OriginKind) -> None:
     voxels = np.ones((3, 4, 5), np.uint8)
     write_volume(tmp_path / "a.nii.gz", voxels, np.eye(4), label=True, origin=origin(kind))
     said = read_origin(tmp_path / "a.nii.gz")
@@ -70,7 +70,7 @@ def test_what_others_wrote_is_not_repeated(tmp_path: Path, capsys: pytest.Captur
         assert info(tmp_path / name)["says"] == {}
     said = capsys.readouterr().err
     assert "Jane" not in said and said.count("says that it is synthetic; that does not mean that it is not") == 2
-    assert read_words(tmp_path / "a.nii") == ("AI prediction", "Jane Doe")
+    assert read_intent(tmp_path / "a.nii") == ("AI prediction", "Jane Doe")
 
 
 def test_the_mark_of_another_program_is_seen(tmp_path: Path) -> None:

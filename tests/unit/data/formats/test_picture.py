@@ -13,7 +13,7 @@ from tests.faults.bad import PIXELS
 
 import sfumato
 from sfumato.data.facts import case_facts
-from sfumato.data.formats.image import SUFFIXES, read_image
+from sfumato.data.formats.image import IMAGE_SUFFIXES, read_image
 from sfumato.data.formats.picture import FORMATS, open_picture
 from sfumato.data.formats.told import read_origin
 from sfumato.data.manifest import Case
@@ -109,7 +109,7 @@ def no_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_interpreter")
 @pytest.mark.parametrize("form", FOREIGN)
 def test_files_of_other_formats_are_refused_whatever_they_are_called(form: str, tmp_path: Path) -> None:
-    for suffix in (*SUFFIXES, ".tmp"):
+    for suffix in (*IMAGE_SUFFIXES, ".tmp"):
         path = tmp_path / f"scan{suffix}"
         path.write_bytes(FOREIGN[form])
         for read in (read_image, lambda name: read_origin(Path(name))):

@@ -13,11 +13,20 @@ from scipy.spatial.transform import Rotation
 
 from sfumato.data.formats import nifti, scan
 from sfumato.data.formats.archive import Locator
-from sfumato.data.formats.grid import differences
+from sfumato.data.formats.grid import grid_differences
 from sfumato.data.formats.laid import lay_mask
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import is_volume, read_header, read_plane, read_volume
-from sfumato.data.formats.volume import Axis, Header, Volume, as_stored, count_planes, grid_of, spacing, thickest_axis
+from sfumato.data.formats.volume import (
+    Axis,
+    Volume,
+    VolumeHeader,
+    as_stored,
+    count_planes,
+    grid_of,
+    spacing,
+    thickest_axis,
+)
 from sfumato.errors import DataError
 
 SHAPE = (3, 4, 5)
@@ -62,7 +71,7 @@ def test_planes_face_the_reader_and_go_back(
     affine = affine_of(Rotation.from_rotvec(tilt).as_matrix() @ directions)
     voxels = places(affine)
     planes = Volume(voxels=voxels, affine=affine).planes(axis)
-    header = Header(shape=SHAPE, dtype=np.dtype(float), affine=affine)
+    header = VolumeHeader(shape=SHAPE, dtype=np.dtype(float), affine=affine)
     assert len(planes) == count_planes(header, axis)
     assert np.array_equal(as_stored(planes, axis, affine), voxels)
     assert np.array_equal(as_stored(planes[..., 0].copy(), axis, affine), voxels[..., 0])
@@ -76,20 +85,20 @@ def test_the_thickest_axis() -> None:
     shape, dtype = (3, 3, 3), np.dtype(np.uint8)
     steps = {"axial": (1, 1, 3), "coronal": (1, 3, 1), "sagittal": (3, 1, 1)}
     for axis, sizes in steps.items():
-        assert thickest_axis(Header(shape, dtype, np.diag([*sizes, 1.0]))) == axis
-    assert thickest_axis(Header(shape, dtype, np.diag([1.4, 1, 1, 1.0]))) == "axial"
+        assert thickest_axis(VolumeHeader(shape, dtype, np.diag([*sizes, 1.0]))) == axis
+    assert thickest_axis(VolumeHeader(shape, dtype, np.diag([1.4, 1, 1, 1.0]))) == "axial"
 
 
 def test_a_grid_is_the_same_in_whatever_order_it_is_stored() -> None:
     affine = affine_of(Rotation.from_rotvec((0.1, 0.2, 0.05)).as_matrix())
-    stored = Header(SHAPE, np.dtype(np.uint8), affine)
+    stored = VolumeHeader(SHAPE, np.dtype(np.uint8), affine)
     turned = np.eye(4)
     turned[:3, :3], turned[:3, 3] = affine[:3, [2, 0, 1]] * (1, -1, 1), affine[:3] @ (SHAPE[0] - 1, 0, 0, 1)
     other = stored._replace(shape=(SHAPE[2], SHAPE[0], SHAPE[1], 2), affine=turned)
     grid = grid_of(stored)
-    assert not differences(grid, grid_of(other)) and not differences(grid_of(other), grid)
-    assert not differences(grid, grid_of(stored._replace(affine=affine + 1e-4 * np.eye(4))))
-    assert differences(grid, grid_of(other._replace(affine=affine)))
+    assert not grid_differences(grid, grid_of(other)) and not grid_differences(grid_of(other), grid)
+    assert not grid_differences(grid, grid_of(stored._replace(affine=affine + 1e-4 * np.eye(4))))
+    assert grid_differences(grid, grid_of(other._replace(affine=affine)))
 
 
 def tilted(affine: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import pytest
 
 from sfumato.data.copies import Copies
 from sfumato.data.facts import CaseFacts, facts_of, image_facts, mask_facts
-from sfumato.data.inspection.finding import Finding, files_of, most_frequent
+from sfumato.data.inspection.finding import Finding, most_frequent, volume_files
 from sfumato.data.inspection.fingerprint import fingerprint
 from sfumato.data.inspection.inspect import inspect
 from sfumato.data.inspection.splits import find_in_splits
@@ -181,6 +181,6 @@ def test_kinds_that_are_not_named_are_told() -> None:
 
 
 def test_files_of_locators() -> None:
-    assert files_of(["a.nii.gz::axial/0", "a.nii.gz::axial/1", "b.png", "c.npz::images/0", "c.npz::images/1"]) == (
+    assert volume_files(["a.nii.gz::axial/0", "a.nii.gz::axial/1", "b.png", "c.npz::images/0", "c.npz::images/1"]) == (
         "a.nii.gz", "b.png", "c.npz::images/0", "c.npz::images/1",
     )  # fmt: skip

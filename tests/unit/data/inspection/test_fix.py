@@ -12,7 +12,7 @@ from PIL import Image
 
 from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.inspection.fix import TURNS, fix
-from sfumato.data.inspection.inspect import Inspection, inspect, measure
+from sfumato.data.inspection.inspect import Inspection, inspect, measure_cases
 from sfumato.data.source import Found, find_cases
 from sfumato.errors import DataError, UsageError
 
@@ -44,7 +44,7 @@ def tree(folder: Path) -> dict[str, str]:
 
 def look(folder: Path) -> tuple[Found, Inspection]:
     found = find_cases(folder)
-    return found, inspect(found, list(measure(found.cases)))
+    return found, inspect(found, list(measure_cases(found.cases)))
 
 
 def fixed(found: Found, inspection: Inspection, out: Path) -> Path:

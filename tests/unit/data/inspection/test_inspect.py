@@ -16,9 +16,9 @@ from sfumato.data.facts import CaseFacts, case_facts, image_facts, mask_facts
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.fingerprint import fingerprint, guess_modality
 from sfumato.data.inspection.fix import can_fix, fix
-from sfumato.data.inspection.inspect import inspect, measure
+from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.manifest import Case
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import Found, find_cases
 from sfumato.data.statistics import Stats
 from sfumato.errors import DataError, ResourceError
@@ -55,7 +55,7 @@ def clean(tmp_path: Path) -> Path:
 
 def look(folder: Path, *, found: Found | None = None) -> tuple[Finding, ...]:
     found = found or find_cases(folder)
-    return inspect(found, list(measure(found.cases))).findings
+    return inspect(found, list(measure_cases(found.cases))).findings
 
 
 def codes(findings: Sequence[Finding]) -> set[str]:
@@ -262,8 +262,8 @@ def test_prepare_goes_on_with_no_error_and_the_corrected_copy_has_none(
     plant(clean)
     found = find_cases(clean)
     with pytest.raises(DataError):
-        list(prepare(found, tmp_path_factory.mktemp("prepared"), Settings(size=(16, 16))))
-    inspection, copy = inspect(found, list(measure(found.cases))), tmp_path_factory.mktemp("copy")
+        list(prepare_cases(found, tmp_path_factory.mktemp("prepared"), PreparationSettings(size=(16, 16))))
+    inspection, copy = inspect(found, list(measure_cases(found.cases))), tmp_path_factory.mktemp("copy")
     assert can_fix(found, inspection)
     list(fix(found, inspection, copy, short=str))
     assert not [finding for finding in look(copy) if finding.severity == "error"]
@@ -273,20 +273,20 @@ def test_no_copy_is_offered_where_nothing_would_be_left(clean: Path) -> None:
     for seed in range(COUNT):
         (clean / "masks" / f"case{seed:02d}.png").write_bytes((clean / "images" / f"case{seed:02d}.png").read_bytes())
     found = find_cases(clean, masks=clean / "masks")
-    assert not can_fix(found, inspect(found, list(measure(found.cases))))
+    assert not can_fix(found, inspect(found, list(measure_cases(found.cases))))
     for seed in range(COUNT):
         values = np.random.default_rng(seed).integers(1000, 60000, (SIDE, SIDE)).astype(np.uint16)
         save(clean / "masks" / f"case{seed:02d}.png", values)
-    assert not can_fix(found, inspect(found, list(measure(found.cases))))
+    assert not can_fix(found, inspect(found, list(measure_cases(found.cases))))
 
 
 def test_prepare_knows_an_image_among_the_masks_also_where_it_measures_no_shapes(
     clean: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant_image_as_mask(clean)
-    monkeypatch.setattr("sfumato.data.preparation.prepare.MEASURED", 1)
+    monkeypatch.setattr("sfumato.data.preparation.prepare.CASES_MEASURED", 1)
     with pytest.raises(DataError, match="masks that are the image itself"):
-        list(prepare(find_cases(clean), tmp_path_factory.mktemp("prepared"), Settings(size=(16, 16))))
+        list(prepare_cases(find_cases(clean), tmp_path_factory.mktemp("prepared"), PreparationSettings(size=(16, 16))))
 
 
 def test_a_finding_names_the_one_file_and_no_other(clean: Path) -> None:
@@ -319,7 +319,7 @@ def test_a_set_that_is_inverted_as_a_whole(clean: Path) -> None:
     for seed in range(COUNT):
         save(clean / "masks" / f"case{seed:02d}.png", 255 - disc(seed))
     found = find_cases(clean)
-    inspection = inspect(found, list(measure(found.cases)))
+    inspection = inspect(found, list(measure_cases(found.cases)))
     assert len(one(inspection.findings, "DATA-076").files) == COUNT
     assert fingerprint(found, inspection.facts)["mask_classes"]["foreground"]["share"] < 0.2
 
@@ -375,7 +375,7 @@ def test_planes_of_one_volume_are_no_copies() -> None:
 
 
 def test_long_rows_of_like_pictures_are_one_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sfumato.data.copies.BLOCK", 10)
+    monkeypatch.setattr("sfumato.data.copies.PAIRS_AT_ONCE", 10)
     base = picture(1)
     images = [np.roll(base, 0) + (np.indices(base.shape)[0] == row) * 3 for row in range(45)]
     cases = [Case(id=str(row), image=f"{row}.png") for row in range(45)]
@@ -398,7 +398,7 @@ def test_splits_that_leak(clean: Path) -> None:
     assert one(findings, "DATA-081").severity == one(findings, "DATA-082").severity == "error"
     assert names(one(findings, "DATA-081")) == ["case03.png", "case09.png"]
     assert "2 patients" in one(findings, "DATA-082").text and "p0" in one(findings, "DATA-082").text
-    kept = inspect(found._replace(cases=tuple(cases)), list(measure(cases)), torn="warning").findings
+    kept = inspect(found._replace(cases=tuple(cases)), list(measure_cases(cases)), torn="warning").findings
     assert one(kept, "DATA-081").severity == one(kept, "DATA-082").severity == "warning"
     assert "--keep-split" in one(kept, "DATA-081").fix == one(kept, "DATA-082").fix
     by_fold = found._replace(problems=(DataError("1 torn", code="DATA-082"),))
@@ -429,7 +429,7 @@ def test_many_of_both_classes_may_be_uneven_all_the_same(clean: Path) -> None:
 def test_files_without_partner_are_told(clean: Path) -> None:
     found = find_cases(clean)._replace(unpaired=("x/a.png", "x/b.png"))
     assert one(look(clean, found=found), "DATA-010").files == ("x/a.png", "x/b.png")
-    allowed = inspect(found, list(measure(found.cases)), unpaired="note")
+    allowed = inspect(found, list(measure_cases(found.cases)), unpaired="note")
     assert one(allowed.findings, "DATA-010").severity == "note"
 
 
@@ -439,7 +439,7 @@ def test_readers(tmp_path: Path) -> None:
         save(tmp_path / "masks" / "0" / f"{seed}.png", disc(seed))
         save(tmp_path / "masks" / "1" / f"{seed}.png", disc(seed) * (seed > 0))
     found = find_cases(tmp_path)
-    inspection = inspect(found, list(measure(found.cases)))
+    inspection = inspect(found, list(measure_cases(found.cases)))
     assert "mean Dice of 0.75; in 1 of 4 images" in one(inspection.findings, "DATA-096").text
     numbers = fingerprint(found, inspection.facts)
     assert numbers["disagreement"] == {"dice": 0.75, "pixels": 0, "some_empty": 0.25, "source": "readers"}
@@ -485,10 +485,10 @@ def test_what_dicom_tells_of_the_patient(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_processes_measure_the_same(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sfumato.data.inspection.inspect.CHUNK", 2)
+    monkeypatch.setattr("sfumato.data.inspection.inspect.FILES_AT_ONCE", 2)
     (clean / "images" / "case05.png").write_bytes(b"")
     cases = find_cases(clean).cases
-    alone, together = list(measure(cases)), list(measure(cases, workers=2))
+    alone, together = list(measure_cases(cases)), list(measure_cases(cases, workers=2))
     assert [fact.id for fact in together] == [case.id for case in cases]
     assert [str(problem) for problem in together[5].problems] == [str(problem) for problem in alone[5].problems]
     assert [replace(fact, problems=()) for fact in together] == [replace(fact, problems=()) for fact in alone]
@@ -502,8 +502,10 @@ def test_a_worker_loads_no_torch() -> None:
 
 
 def test_a_killed_worker_is_told(clean: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sfumato.data.inspection.inspect.CHUNK", 1)
-    facts = measure(find_cases(clean).cases * 50, workers=2)  # more than are under way at once, however fast they are
+    monkeypatch.setattr("sfumato.data.inspection.inspect.FILES_AT_ONCE", 1)
+    facts = measure_cases(
+        find_cases(clean).cases * 50, workers=2
+    )  # more than are under way at once, however fast they are
     next(facts)
     for process in multiprocessing.active_children():
         process.kill()
@@ -548,7 +550,7 @@ def test_modality_is_guessed_only_where_the_numbers_tell(
 def test_nothing_readable(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     found = find_cases(tmp_path)
-    inspection = inspect(found, list(measure(found.cases)))
+    inspection = inspect(found, list(measure_cases(found.cases)))
     assert codes(inspection.findings) == {"DATA-003"}
     numbers = fingerprint(found, inspection.facts)
     assert numbers["unreadable"] == 1 and numbers["sizes"] is None and numbers["masks"] is None

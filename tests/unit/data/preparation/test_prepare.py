@@ -20,7 +20,7 @@ from sfumato.data.mask import IGNORED
 from sfumato.data.pack import Pack
 from sfumato.data.placement import restore
 from sfumato.data.preparation import chunk as chunks
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.preparation.spool import spool_folder
 from sfumato.data.source import Found
 from sfumato.data.spec import read_input, to_data
@@ -32,7 +32,7 @@ GENERATOR = np.random.default_rng(0)
 
 def run(cases: Sequence[Case], out: Path, *, found: dict[str, Any] | None = None, **options: Any) -> Pack:
     source = Found(tuple(cases), (), ())._replace(**(found or {}))
-    for _ in prepare(source, out, Settings(**{"size": (16, 16), **options})):
+    for _ in prepare_cases(source, out, PreparationSettings(**{"size": (16, 16), **options})):
         pass
     return Pack.open(out)
 
@@ -216,7 +216,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[chunks.Chunk]:
 
 def interrupted(cases: Sequence[Case], out: Path, **options: Any) -> None:
     """Prepare half of the cases, then stop as Ctrl-C does."""
-    steps = prepare(Found(tuple(cases), (), ()), out, Settings(**{"size": (16, 16), "workers": 1, **options}))
+    steps = prepare_cases(
+        Found(tuple(cases), (), ()), out, PreparationSettings(**{"size": (16, 16), "workers": 1, **options})
+    )
     for _ in range(len(cases) // 2):
         next(steps)
     steps.close()
@@ -246,7 +248,7 @@ def test_a_folder_is_prepared_by_one_process(tmp_path: Path) -> None:
 
 
 def test_shapes_of_masks_are_measured_on_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sfumato.data.preparation.prepare.MEASURED", 3)
+    monkeypatch.setattr("sfumato.data.preparation.prepare.CASES_MEASURED", 3)
     run(images(tmp_path / "raw", 12, MAKERS["uint8"], masks=square), tmp_path / "set", size=(20, 24))
     masks = json.loads((tmp_path / "set/fingerprint.json").read_text())["masks"]
     assert (masks["masks"], masks["measured"], masks["components"]["max"]) == (12, 3, 1)
@@ -268,7 +270,7 @@ def test_where_a_reader_is_missing_nothing_is_copied(tmp_path: Path) -> None:
 
 
 def test_masks_are_read_again_where_the_sample_was_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sfumato.data.preparation.prepare.SAMPLE", 2)
+    monkeypatch.setattr("sfumato.data.preparation.prepare.CASES_SAMPLED", 2)
     cases = images(tmp_path / "raw", 9, MAKERS["uint8"], masks=lambda row: square(row) // 255 * (1 + (row == 5)))
     pack = run(cases, tmp_path / "set", size=(20, 24), workers=1)
     assert pack.spec.mask_rule is not None and pack.spec.mask_rule.values == (0, 1, 2)

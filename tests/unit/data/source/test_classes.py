@@ -13,12 +13,12 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.inspection.splits import find_in_splits
 from sfumato.data.manifest import DEVICE, Case, file_names, folded, write_manifest
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.data.source.classes import plain_name
 from sfumato.errors import UsageError
 from sfumato.experiment.sample_requests import known_classes, plan_images
-from sfumato.outputs.samples import files_of
+from sfumato.outputs.samples import sample_files
 
 FOLDERS = ["Grade 1, left", "IDC=pos", "5\u201310 mm", "na\u00efve", "None", "CON", "a.b", "benign", "grids"]
 TEXTS = [*FOLDERS, "HSIL/CIN 2", "N/A", "..", "nevus: atypical?", "=1+1", "-", "manifest.csv", "x" * 300, "trailing."]
@@ -66,7 +66,7 @@ def test_names_in_tables_are_kept(tmp_path: Path) -> None:
 
 def test_samples_of_any_class_are_read_back(tmp_path: Path) -> None:
     wanted = plan_images(TEXTS, count=2 * len(TEXTS))
-    files = files_of(wanted, channels=1)
+    files = sample_files(wanted, channels=1)
     for image in wanted:
         picture(tmp_path / files[image.number])
     cases = [
@@ -107,7 +107,7 @@ def test_a_difference_of_case_is_said(tmp_path: Path) -> None:
 
 def test_prepare_says_so_too(tmp_path: Path) -> None:
     in_folders(tmp_path / "source", ["Nevus", "nevus", "x"])
-    list(prepare(find_cases(tmp_path / "source"), tmp_path / "set", Settings(size=(8, 8), workers=1)))
+    list(prepare_cases(find_cases(tmp_path / "source"), tmp_path / "set", PreparationSettings(size=(8, 8), workers=1)))
     told = [note for note in Pack.open(tmp_path / "set").notes if "upper and lower case" in note]
     assert len(told) == 1 and "name them alike if they are one" in told[0]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.data.formats.annotations.coco import unpacked
+from sfumato.data.formats.annotations.coco import run_lengths
 from sfumato.data.formats.image import read_mask
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.errors import DataError
@@ -199,7 +199,7 @@ def test_packed_runs_as_pycocotools_writes_them(
     size: tuple[int, int], packed: str, disc: tuple[int, int, int] | None
 ) -> None:
     """Made by `pycocotools.mask.encode` 2.0.11."""
-    counts = list(unpacked(packed))
+    counts = list(run_lengths(packed))
     assert sum(counts) == size[0] * size[1] and min(counts) >= 0
     pixels = np.repeat(np.arange(len(counts)) % 2, counts).reshape(size[::-1]).T
     if disc is None:

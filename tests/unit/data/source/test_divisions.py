@@ -8,11 +8,11 @@ import pytest
 from sfumato.data.formats.image import write_image
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.inspection.fingerprint import fingerprint
-from sfumato.data.inspection.inspect import measure
+from sfumato.data.inspection.inspect import measure_cases
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.data.source.dividing import splitting
 from sfumato.data.source.divisions import is_division
-from sfumato.data.source.listing import Entry
+from sfumato.data.source.listing import SourceFile
 from sfumato.errors import DataError
 
 DIVISIONS = (
@@ -336,7 +336,7 @@ def test_numbers_of_patients_are_the_same_wherever_they_are_told(tmp_path: Path)
         assert len({case.patient for case in found.cases}) == found.patients == 12
         assert sum("12 patients" in note or "(kept together): 12" in note for note in found.notes) == 1
         assert not [note for note in found.notes if "24 patients" in note or "nobody" in note]
-        facts = list(measure(found.cases, workers=1))
+        facts = list(measure_cases(found.cases, workers=1))
         assert fingerprint(found, facts)["patients"] == 12
 
 
@@ -345,7 +345,7 @@ def test_volumes_of_nobody_are_no_patients(tmp_path: Path) -> None:
         write_volume(tmp_path / f"{name}.nii.gz", np.ones((4, 4, 3), np.int16), np.eye(4))
     found = find_cases(tmp_path)
     assert about(found, "nobody said whose the volumes are") and found.patients == 0
-    assert fingerprint(found, list(measure(found.cases, workers=1)))["patients"] == 0
+    assert fingerprint(found, list(measure_cases(found.cases, workers=1)))["patients"] == 0
 
 
 def test_makers_behind_a_common_beginning_and_what_they_number(tmp_path: Path) -> None:
@@ -427,5 +427,7 @@ def test_domains_are_divisions(tmp_path: Path) -> None:
     ],
 )
 def test_folders_are_splits_by_all_that_lie_beside_them(folders: list[str], splits: set[str]) -> None:
-    entries = [Entry(f"/{folder}/{number}.png", (folder, f"{number}.png")) for folder in folders for number in range(2)]
+    entries = [
+        SourceFile(f"/{folder}/{number}.png", (folder, f"{number}.png")) for folder in folders for number in range(2)
+    ]
     assert {place[-1] for place in splitting(entries)} == splits

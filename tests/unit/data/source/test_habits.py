@@ -12,10 +12,10 @@ import pytest
 
 from sfumato.data.facts import case_facts
 from sfumato.data.formats.image import read_mask, write_image
-from sfumato.data.formats.joined import OUTSIDE, parts_of
+from sfumato.data.formats.joined import OUTSIDE, mask_parts
 from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import read_volume
-from sfumato.data.inspection.inspect import inspect, measure
+from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.source import Found, Hints, find_cases, rivals
 from sfumato.data.source.overlap import MASKS
 from sfumato.errors import DataError, UsageError
@@ -189,7 +189,7 @@ def file_of(locator: str) -> str:
 
 def pairing(found: Found) -> dict[str, set[str]]:
     return {
-        file_of(case.image): {file_of(part.locator) for mask in case.masks for part in parts_of(mask)}
+        file_of(case.image): {file_of(part.locator) for mask in case.masks for part in mask_parts(mask)}
         for case in found.cases
     }
 
@@ -201,7 +201,7 @@ def test_habits(tmp_path: Path, name: str) -> None:
     found = find_cases(tmp_path)
     assert pairing(found) == truth(tmp_path, habit)
     assert {len(case.masks) for case in found.cases} == {habit.readers}
-    assert {len(parts_of(mask)) for case in found.cases for mask in case.masks} == {habit.files}
+    assert {len(mask_parts(mask)) for case in found.cases for mask in case.masks} == {habit.files}
     assert tuple(found.mask_names.values()) == (("background", *habit.classes) if habit.classes else ())
     assert {1 + len(case.channels) for case in found.cases} == {len(habit.images)}
     assert all(read_mask(case.masks[0]).shape == (SIDE, SIDE) for case in found.cases)
@@ -232,7 +232,7 @@ def test_parts_are_joined_and_a_second_lesion_of_few_images_is_no_reader(tmp_pat
     for n in range(2, COUNT + 1):
         (tmp_path / f"benign/benign ({n})_mask_1.png").unlink()
     found = find_cases(tmp_path)
-    assert [len(parts_of(case.masks[0])) for case in found.cases] == [2, 1, 1, 1]
+    assert [len(mask_parts(case.masks[0])) for case in found.cases] == [2, 1, 1, 1]
     assert "joined in 1 image" in found.notes[0]
 
 
@@ -307,7 +307,7 @@ def test_what_nobody_can_know_is_refused_and_can_be_said(
     assert caught.value.code == code and "--join-masks" in str(caught.value)
     both = {"masks": 2, "labels": 2}
     joined = find_cases(tmp_path, hints=Hints(join_masks=True))
-    assert {len(parts_of(case.masks[0])) for case in joined.cases} == {2}
+    assert {len(mask_parts(case.masks[0])) for case in joined.cases} == {2}
     by: dict[str, object] = {"readers_by": "folder" if (next(iter(masks)).split("/")[0] in both and code == "DATA-011"
                              and "labels/{n}.png" in masks) or "expert1/{n}.png" in masks else "suffix"}  # fmt: skip
     assert {len(case.masks) for case in find_cases(tmp_path, hints=Hints(**by)).cases} == {2}  # type: ignore[arg-type]
@@ -393,7 +393,7 @@ def test_patterns_by_hand(tmp_path: Path, images: str, masks: str, readers: int,
     found = find_cases(by_hand(tmp_path), masks=masks, hints=Hints(images=images))
     assert [case.id for case in found.cases] == [str(n) for n in range(1, COUNT + 1)]
     assert {len(case.masks) for case in found.cases} == {readers}
-    assert {len(parts_of(mask)) for case in found.cases for mask in case.masks} == {files}
+    assert {len(mask_parts(mask)) for case in found.cases for mask in case.masks} == {files}
     assert dict(found.reading) == {"images": images, "masks": masks}
     assert tuple(found.mask_names.values()) == (("background", "a", "b") if "{class}" in masks else ())
 
@@ -455,7 +455,7 @@ def test_files_of_a_kind_in_the_folder_of_each_case_are_known_by_their_pixels(tm
         for name, content in (("image", noise(n)), ("lung_left", ONE), ("lung_right", TWO)):
             save(tmp_path, f"{n}/{name}.png", content)
     found = find_cases(tmp_path)
-    assert [(len(case.masks), len(parts_of(case.masks[0]))) for case in found.cases] == [(1, 2)] * COUNT
+    assert [(len(case.masks), len(mask_parts(case.masks[0]))) for case in found.cases] == [(1, 2)] * COUNT
     assert found.classes == () and {case.patient for case in found.cases} == set("0123")
     assert any("taken for masks" in note for note in found.notes)
 
@@ -478,7 +478,7 @@ def test_what_is_called_a_mask_and_looks_like_one_is_no_image(tmp_path: Path) ->
 def test_readers_who_never_agree_are_not_nothing_to_do(tmp_path: Path) -> None:
     build(tmp_path, Habit(("images/{n}.png",), {"masks/{n}_1.png": ONE, "masks/{n}_2.png": TWO}))
     found = find_cases(tmp_path, hints=Hints(readers_by="suffix"))
-    findings = inspect(found, list(measure(found.cases))).findings
+    findings = inspect(found, list(measure_cases(found.cases))).findings
     told = next(finding for finding in findings if finding.code == "DATA-096")
     assert told.severity == "warning" and "--join-masks" in told.fix and "Dice of 0.00" in told.text
 
@@ -487,7 +487,7 @@ def test_readers_who_draw_the_same_may_be_copies(tmp_path: Path) -> None:
     """MMOTU has each mask three times: in colours and as two forms of black and white."""
     build(tmp_path, Habit(("images/{n}.png",), {"masks/{n}_1.png": ONE, "masks/{n}_2.png": ONE}))
     found = find_cases(tmp_path, hints=Hints(readers_by="suffix"))
-    told = next(each for each in inspect(found, list(measure(found.cases))).findings if each.code == "DATA-096")
+    told = next(each for each in inspect(found, list(measure_cases(found.cases))).findings if each.code == "DATA-096")
     assert told.severity == "warning" and "copies of one mask" in told.fix and "Dice of 1.00" in told.text
     alone = find_cases(tmp_path, hints=Hints(images="images/{id}.png", masks="masks/{id}_1.png"))
     assert len(alone.cases) == COUNT and {len(case.masks) for case in alone.cases} == {1}
@@ -633,7 +633,7 @@ def test_an_id_reaches_as_far_as_that_of_an_image(tmp_path: Path) -> None:
             save(tmp_path, f"m/{name}_{word}.png", CUP if word == "cup" else TWO)
     found = find_cases(tmp_path, hints=Hints(images="i/{id}.png", masks="m/{id}_{class}.png"))
     assert list(found.mask_names.values()) == ["background", "cup", "hard_exudate"]
-    assert {case.id: len(parts_of(case.masks[0])) for case in found.cases} == {"a": 2, "a_1": 2, "b_1": 2}
+    assert {case.id: len(mask_parts(case.masks[0])) for case in found.cases} == {"a": 2, "a_1": 2, "b_1": 2}
 
 
 def classes_of_files(folder: Path, **shown: np.ndarray) -> Found:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.data.inspection.inspect import inspect, measure
+from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.source import Hints, find_cases
-from sfumato.data.source.nearest import MOST, alike_among, with_nearest
+from sfumato.data.source.nearest import MOST_NAMES, alike_among, with_nearest
 from sfumato.errors import DataError
 
 
@@ -17,9 +17,9 @@ def test_a_name_is_shown_beside_the_one_that_is_much_like_it() -> None:
 
 
 def test_many_names_are_not_all_compared() -> None:
-    names = [f"image{number:04}.png" for number in range(3 * MOST)]
+    names = [f"image{number:04}.png" for number in range(3 * MOST_NAMES)]
     shown = with_nearest(names, [name.replace("image", "imago") for name in names]).split("\n")
-    assert len(shown) == 3 * MOST and "nearest" in shown[0] and "nearest" not in shown[-1]
+    assert len(shown) == 3 * MOST_NAMES and "nearest" in shown[0] and "nearest" not in shown[-1]
 
 
 def test_pairs_among_files_without_a_partner() -> None:
@@ -37,5 +37,5 @@ def test_prepare_and_check_name_what_was_perhaps_meant(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"cleo3\.png \(nearest: cloe3\.png\)"):
         find_cases(tmp_path)
     found = find_cases(tmp_path, hints=Hints(drop_unpaired=True))
-    texts = [finding.text for finding in inspect(found, list(measure(found.cases))).findings]
+    texts = [finding.text for finding in inspect(found, list(measure_cases(found.cases))).findings]
     assert any("much alike are cleo3.png and cloe3.png" in text for text in texts)

@@ -15,7 +15,7 @@ from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian,
 
 from sfumato.data.manifest import Case
 from sfumato.data.source import Found, Hints, find_cases
-from sfumato.data.source.persons import Name, are_classes, look_at, said_by_names
+from sfumato.data.source.persons import Name, are_classes, look_for_persons, said_by_names
 from sfumato.data.source.pieces import grouped_by_names
 from sfumato.data.split import split_cases
 from sfumato.errors import DataError, raise_together
@@ -283,7 +283,7 @@ def test_folders_that_may_be_people_are_asked_about(tmp_path: Path) -> None:
     ],
 )
 def test_which_folders_may_be_people(names: str, each: int, doubtful: bool) -> None:
-    assert look_at(name for name in names.split() for _ in range(each)) == (False, doubtful)
+    assert look_for_persons(name for name in names.split() for _ in range(each)) == (False, doubtful)
 
 
 def test_folders_of_people_may_go_on_behind_their_names(tmp_path: Path) -> None:
@@ -295,8 +295,8 @@ def test_folders_of_people_may_go_on_behind_their_names(tmp_path: Path) -> None:
 
 def test_many_tiny_folders_may_be_people_whatever_they_are_called() -> None:
     names = [a + b for a in "aeiou" for b in "bdfgk"]
-    assert look_at(name for name in names for _ in range(2)).doubtful
-    assert not look_at(name for name in names for _ in range(9)).doubtful
+    assert look_for_persons(name for name in names for _ in range(2)).doubtful
+    assert not look_for_persons(name for name in names for _ in range(9)).doubtful
 
 
 def test_few_large_folders_with_masks_are_not_patients(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import write_image
-from sfumato.data.formats.joined import parts_of
+from sfumato.data.formats.joined import mask_parts
 from sfumato.data.formats.locator import Locator
 from sfumato.data.source import Found, find_cases
 from sfumato.errors import DataError
@@ -102,7 +102,7 @@ def pairing(found: Found, folder: Path) -> dict[str, str]:
     def below(locator: str) -> str:
         return Locator.parse(locator).path.relative_to(folder).as_posix()
 
-    drawn = {case.image: [part.locator for mask in case.masks for part in parts_of(mask)] for case in found.cases}
+    drawn = {case.image: [part.locator for mask in case.masks for part in mask_parts(mask)] for case in found.cases}
     return {below(image): ", ".join(map(below, masks)) for image, masks in drawn.items()}
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sfumato.data.formats.joined import parts_of
+from sfumato.data.formats.joined import mask_parts
 from sfumato.data.source import Found, Hints, find_cases
-from sfumato.data.source.labels import Labels, one_hot_columns
+from sfumato.data.source.labels import ClassColumn, one_hot_columns
 from sfumato.errors import DataError, UsageError
 
 HEADER = "image_id,dx,lesion_id,age\n"
@@ -315,7 +315,7 @@ def test_a_found_table_about_the_images_that_cannot_be_parsed_is_an_error(
             find_cases(source)
 
 
-def hot(**columns: str) -> Labels | None:
+def hot(**columns: str) -> ClassColumn | None:
     return one_hot_columns({name: list(bits) for name, bits in columns.items()})
 
 
@@ -466,7 +466,7 @@ def test_masks_of_columns_and_rows_are_joined_where_a_person_says_so(tmp_path: P
     by_row = table(folder, "image,mask\ni/a.png,m/a1.png\ni/a.png,m/a2.png\ni/b.png,m/b1.png\n", "rows.csv")
     for said in (by_column, by_row):
         found = find_cases(said, hints=Hints(join_masks=True))
-        assert [[len(parts_of(mask)) for mask in case.masks] for case in found.cases] == [[2], [1]]
+        assert [[len(mask_parts(mask)) for mask in case.masks] for case in found.cases] == [[2], [1]]
         assert [len(case.masks) for case in find_cases(said).cases] == [2, 1]
         with pytest.raises(UsageError, match="the table names the masks, in the column mask"):
             find_cases(said, hints=Hints(classes_by="suffix"))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sfumato.data.formats.image import read_mask, write_image
-from sfumato.data.formats.joined import parts_of, told
+from sfumato.data.formats.joined import mask_parts, mask_words
 from sfumato.data.manifest import write_manifest
 from sfumato.data.mask import decide_mask_rule
 from sfumato.data.source import Found, Hints, find_cases
@@ -139,7 +139,7 @@ def test_arrays_of_a_folder_of_masks_lie_beside_pictures(tmp_path: Path) -> None
 def test_what_this_program_wrote_is_not_looked_at(tmp_path: Path) -> None:
     """A set of masks that were drawn by a model may have any values."""
     found = found_with(tmp_path, objects)
-    plain = tuple(replace(case, masks=(parts_of(case.masks[0])[0].locator,)) for case in found.cases)
+    plain = tuple(replace(case, masks=(mask_parts(case.masks[0])[0].locator,)) for case in found.cases)
     write_manifest(tmp_path / "manifest.csv", plain)
     assert values_in(find_cases(tmp_path)) == {0, 1}
     write_provenance(tmp_path, inputs={})
@@ -221,7 +221,7 @@ def test_equal_names_are_one_class(tmp_path: Path) -> None:
     before = draw_again(heart, 1)
     assert np.array_equal(read_mask(found.cases[1].masks[0]) == 2, before > 1)
     assert "3 as 2" in " ".join(found.notes)
-    assert told(found.cases[1].masks[0]) == parts_of(found.cases[1].masks[0])[0].locator
+    assert mask_words(found.cases[1].masks[0]) == mask_parts(found.cases[1].masks[0])[0].locator
 
 
 def test_a_value_called_background_is_class_0(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from sfumato.data.formats.dicom import drawn as dicom_drawn
 from sfumato.data.formats.dicom import series as dicom
 from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.nifti import write_volume
-from sfumato.data.formats.volume import Header
+from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.source import Hints, find_cases
 from sfumato.errors import DataError
 
@@ -147,7 +147,7 @@ def test_a_table_of_volumes(tmp_path: Path) -> None:
     assert {case.patient for case in found.cases} == {"p1"} and {case.volume for case in found.cases} == {"a", "b"}
 
 
-SERIES = Header((4, 5, 3), np.dtype(np.int16), AXIAL, modality="CT")
+SERIES = VolumeHeader((4, 5, 3), np.dtype(np.int16), AXIAL, modality="CT")
 
 
 def test_dicom_series_and_what_segmentations_were_drawn_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

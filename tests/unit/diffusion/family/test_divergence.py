@@ -8,8 +8,8 @@ from torch.distributions import Beta, Dirichlet, Gamma, kl_divergence
 from sfumato.diffusion.family.divergence import (
     BETA_DIFFUSION,
     Divergence,
-    Kind,
-    Weights,
+    DivergenceKind,
+    DivergenceWeights,
     expected_smoothness,
     hoelder,
     kl_dirichlet,
@@ -19,7 +19,7 @@ from sfumato.diffusion.family.divergence import (
     smoothness_penalty,
 )
 
-KINDS: list[Kind] = [
+KINDS: list[DivergenceKind] = [
     "klub", "hkd", "elbo", "klub_marginal", "klub_conditional", "elbo_marginal", "elbo_conditional", "l1", "l2",
 ]  # fmt: skip
 IMAGES = {"eta": 1e4, "shift": 0.6, "scale": 0.39}
@@ -45,7 +45,9 @@ def pair(*shape: int, error: float = 0.05) -> tuple[Tensor, Tensor]:
     return 0.6 + 0.39 * u, 0.6 + 0.39 * v
 
 
-def minimiser(kind: Kind, points: Tensor, probability: Tensor, t: float, *, eta: float, shift: float, scale: float):
+def minimiser(
+    kind: DivergenceKind, points: Tensor, probability: Tensor, t: float, *, eta: float, shift: float, scale: float
+):
     """The estimate (groups, k), in units of the data, of least mean divergence from points (n, groups, k) with their
     probabilities; over probabilities of k classes and the background."""
     logit = torch.zeros_like(points[0]).requires_grad_()
@@ -152,7 +154,7 @@ def test_one_channel_knows_no_smoothing():
     """HKD is then KLUB with its weights, the penalty 0 and the factor 1, all exactly."""
     x0, x0_hat = pair(3, 1, 1, 4, 5)
     at = {"eta": 1e4, **{name: level[..., None] for name, level in levels(torch.tensor([0.2, 0.5, 0.9])).items()}}
-    klub = Divergence(kind="klub", weights=Weights(0.97, 0.03))(x0, x0_hat, **at)
+    klub = Divergence(kind="klub", weights=DivergenceWeights(0.97, 0.03))(x0, x0_hat, **at)
     assert torch.equal(Divergence(kind="hkd")(x0, x0_hat, **at), klub)
     assert torch.equal(Divergence(kind="hkd", smoothing="reference")(x0, x0_hat, **at), klub)
     assert not smoothness_penalty(laws(x0, **at), laws(x0_hat, **at)).any()
@@ -186,7 +188,7 @@ def test_penalty_lowers_every_term_of_its_item():
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("space", [(1, 1), (2, 16), (2, 32), (1, 64), (7,), (2, 3, 4)])
-def test_any_size_and_any_number_of_channels(kind: Kind, space: tuple[int, ...]):
+def test_any_size_and_any_number_of_channels(kind: DivergenceKind, space: tuple[int, ...]):
     """Every element is what it is alone: no width, no batch and no neighbour enters."""
     x0, x0_hat = pair(2, 3, 1, *space)
     at = {name: level.view(-1, *[1] * (2 + len(space))) for name, level in levels(torch.tensor([0.4, 0.8])).items()}
@@ -198,7 +200,7 @@ def test_any_size_and_any_number_of_channels(kind: Kind, space: tuple[int, ...])
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_nothing_is_drawn(kind: Kind):
+def test_nothing_is_drawn(kind: DivergenceKind):
     x0, x0_hat = pair(2, 3, 1, 8)
     before = torch.get_rng_state()
     smoothing = "none" if kind in ("l1", "l2") else "reference"
@@ -208,7 +210,7 @@ def test_nothing_is_drawn(kind: Kind):
 
 @pytest.mark.parametrize("kind", ["klub", "elbo", "hkd"])
 @pytest.mark.parametrize("eta", [30.0, 1e3, 1e4])
-def test_float32_is_off_by_the_rounding_of_ln_gamma(kind: Kind, eta: float):
+def test_float32_is_off_by_the_rounding_of_ln_gamma(kind: DivergenceKind, eta: float):
     """Of the order of eta / 2^23 for each element: 0.0015 on average at eta 10,000, the data 0.02 to 2 away."""
     x0, x0_hat = pair(64, 3, 1, 64)
     at = levels(torch.linspace(0.02, 1, 64))
@@ -220,7 +222,7 @@ def test_float32_is_off_by_the_rounding_of_ln_gamma(kind: Kind, eta: float):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_gradients_stay_finite_at_the_ends(kind: Kind):
+def test_gradients_stay_finite_at_the_ends(kind: DivergenceKind):
     """The cleanest and the noisiest training time, and an estimate that is the data."""
     x0, x0_hat = pair(2, 3, 1, 8)
     for estimate in (x0_hat, x0):
@@ -251,8 +253,8 @@ def test_two_components_and_the_background_are_a_dirichlet():
     [
         ({"kind": "klub_marginal", "weights": BETA_DIFFUSION}, "weights of klub_marginal are fixed"),
         ({"kind": "l2", "smoothing": "reference"}, "compares no laws"),
-        ({"kind": "hkd", "weights": Weights(0, 0, 1)}, "does not see brightness"),
-        ({"kind": "klub", "weights": Weights(-1, 2)}, "may be negative"),
+        ({"kind": "hkd", "weights": DivergenceWeights(0, 0, 1)}, "does not see brightness"),
+        ({"kind": "klub", "weights": DivergenceWeights(-1, 2)}, "may be negative"),
     ],
 )
 def test_settings_that_do_not_fit(settings: dict, words: str):

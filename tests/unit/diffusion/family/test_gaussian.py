@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from sfumato.diffusion.family.gaussian import Gaussian, Prediction
+from sfumato.diffusion.family.gaussian import Gaussian, PredictionType
 from sfumato.diffusion.level.law import Centred, LogNormal, LogUniform, Uniform
 from sfumato.diffusion.level.schedule import EDM, VE, VP, Schedule, cosine, linear, zero_terminal
 from sfumato.randomness import Noise
 
 SCHEDULES: dict[str, Schedule] = {"linear": linear(), "cosine": cosine(), "vp": VP(), "ve": VE(), "edm": EDM()}
-LINEAR: list[Prediction] = ["eps", "score", "x0", "v", "F"]
+LINEAR: list[PredictionType] = ["eps", "score", "x0", "v", "F"]
 SHAPES = [(4, 2, 6, 5), (4, 1, 3, 4, 5), (4, 3)]
 
 
-def process(schedule: str, prediction: Prediction, **settings: object) -> Gaussian:
+def process(schedule: str, prediction: PredictionType, **settings: object) -> Gaussian:
     return Gaussian(schedule=SCHEDULES[schedule], prediction=prediction, sigma_data=0.5, **settings)  # type: ignore[arg-type]
 
 
@@ -50,7 +50,7 @@ def corrupted(p: Gaussian, x0: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize("shape", SHAPES, ids=["2d", "3d", "flat"])
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction", LINEAR)
-def test_exact_output_gives_back_the_data(prediction: Prediction, schedule: str, shape: tuple[int, ...]):
+def test_exact_output_gives_back_the_data(prediction: PredictionType, schedule: str, shape: tuple[int, ...]):
     p, x0 = process(schedule, prediction), data(*shape)
     t = levels(p, 50.0, 2.0, 0.3, 0.01)
     x_t, output = corrupted(p, x0, t)
@@ -64,7 +64,7 @@ def test_exact_output_gives_back_the_data(prediction: Prediction, schedule: str,
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction", LINEAR)
-def test_loss_is_the_mean_squared_error_of_the_output(prediction: Prediction, schedule: str):
+def test_loss_is_the_mean_squared_error_of_the_output(prediction: PredictionType, schedule: str):
     p, x0 = process(schedule, prediction), data(3, 2, 4, 4)
     t = levels(p, 30.0, 1.0, 0.05)
     x_t, output = corrupted(p, x0, t)
@@ -74,7 +74,7 @@ def test_loss_is_the_mean_squared_error_of_the_output(prediction: Prediction, sc
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction", LINEAR)
-def test_min_snr_weighs_the_error_of_the_estimate(prediction: Prediction, schedule: str):
+def test_min_snr_weighs_the_error_of_the_estimate(prediction: PredictionType, schedule: str):
     """loss = min(SNR, gamma) |x0_hat - x0|^2 whatever is predicted (Hang et al. 2023)."""
     p, x0 = process(schedule, prediction, min_snr=5.0), data(4, 1, 4, 4)
     t = levels(p, 30.0, 1.0, 0.2, 0.01)
@@ -88,7 +88,7 @@ def test_min_snr_weighs_the_error_of_the_estimate(prediction: Prediction, schedu
     torch.testing.assert_close(one, expected[:1], rtol=1e-8, atol=0)
 
 
-HANG: dict[Prediction, Callable[[Tensor], Tensor]] = {
+HANG: dict[PredictionType, Callable[[Tensor], Tensor]] = {
     "x0": lambda snr: snr.clamp(max=5),
     "eps": lambda snr: snr.clamp(max=5) / snr,
     "v": lambda snr: snr.clamp(max=5) / (snr + 1),
@@ -97,7 +97,7 @@ HANG: dict[Prediction, Callable[[Tensor], Tensor]] = {
 
 
 @pytest.mark.parametrize("prediction", HANG)
-def test_min_snr_is_the_weight_of_the_paper(prediction: Prediction):
+def test_min_snr_is_the_weight_of_the_paper(prediction: PredictionType):
     """On the squared error of what is predicted (Hang et al. 2023, section 3.4); F: c_out^2 = 1 / (SNR + 1 / sd^2)."""
     p, snr = process("cosine", prediction, min_snr=5.0), torch.tensor([40.0, 5.0, 1.0, 1e-3], dtype=torch.float64)
     t, x0 = p.schedule.time(snr**-0.5), data(4, 1, 4, 4)
@@ -110,7 +110,7 @@ RATIOS = torch.logspace(-4, math.log10(2e4), 60, dtype=torch.float64)
 
 @pytest.mark.parametrize("schedule", ["vp", "edm", "cosine"])
 @pytest.mark.parametrize("prediction", LINEAR)
-def test_coefficients_keep_their_digits(prediction: Prediction, schedule: str):
+def test_coefficients_keep_their_digits(prediction: PredictionType, schedule: str):
     """Scales, weights and reverse steps against 64-bit mantissas, for s from 1e-4 to 2e4."""
     p = process(schedule, prediction)
     top = float(p.schedule.ratio(torch.ones(1, dtype=torch.float64)))
@@ -142,7 +142,7 @@ def test_coefficients_keep_their_digits(prediction: Prediction, schedule: str):
 
 @pytest.mark.parametrize("schedule", ["vp", "edm", "cosine"])
 @pytest.mark.parametrize("prediction", LINEAR)
-def test_float32_losses_are_those_of_float64(prediction: Prediction, schedule: str):
+def test_float32_losses_are_those_of_float64(prediction: PredictionType, schedule: str):
     """A float32 state holds the noise to 6e-8 / s, or the data to 6e-8 s: no formula can give more of it back."""
     p, x0 = process(schedule, prediction), data(1, 1, 16, 16)
     top = float(p.schedule.ratio(torch.ones(1, dtype=torch.float64)))
@@ -158,7 +158,7 @@ def test_float32_losses_are_those_of_float64(prediction: Prediction, schedule: s
 
 
 @pytest.mark.parametrize("prediction", ["v", "x0", "F", "logits"])
-def test_where_no_signal_is_left(prediction: Prediction):
+def test_where_no_signal_is_left(prediction: PredictionType):
     p = Gaussian(schedule=zero_terminal(linear(100)), prediction=prediction, sigma_data=0.5)
     x0 = data(2, 2, 4, 4).float()
     for t in (1.0, torch.tensor([1.0, 0.5])):
@@ -175,7 +175,7 @@ def test_where_no_signal_is_left(prediction: Prediction):
 
 
 @pytest.mark.parametrize("prediction", ["eps", "score"])
-def test_noise_says_nothing_where_no_signal_is_left(prediction: Prediction):
+def test_noise_says_nothing_where_no_signal_is_left(prediction: PredictionType):
     with pytest.raises(ValueError, match="predict v or x0"):
         Gaussian(schedule=zero_terminal(linear(100)), prediction=prediction)
 
@@ -186,7 +186,7 @@ def test_min_snr_is_not_for_cross_entropy():
 
 
 @pytest.mark.parametrize("prediction", [*LINEAR, "logits"])
-def test_further_channels_are_not_looked_at(prediction: Prediction):
+def test_further_channels_are_not_looked_at(prediction: PredictionType):
     p, x0 = process("cosine", prediction), data(2, 2, 4, 4)
     output = torch.cat([x0, torch.full_like(x0, torch.nan)], 1)
     torch.testing.assert_close(p.estimate(output, x0, 0.5), p.estimate(x0, x0, 0.5))
@@ -194,7 +194,7 @@ def test_further_channels_are_not_looked_at(prediction: Prediction):
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction", [*LINEAR, "logits"])
-def test_float64_and_float32_stay(prediction: Prediction, schedule: str):
+def test_float64_and_float32_stay(prediction: PredictionType, schedule: str):
     p = process(schedule, prediction)
     for dtype in (torch.float64, torch.float32):
         x0 = data(2, 2, 4, 4).to(dtype)
@@ -211,7 +211,7 @@ def test_float64_and_float32_stay(prediction: Prediction, schedule: str):
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("prediction", [*LINEAR, "logits"])
 @pytest.mark.parametrize("min_snr", [None, 5.0])
-def test_gradients_are_finite(prediction: Prediction, schedule: str, min_snr: float | None):
+def test_gradients_are_finite(prediction: PredictionType, schedule: str, min_snr: float | None):
     p = process(schedule, prediction, min_snr=None if prediction == "logits" else min_snr)
     x0 = data(3, 2, 4, 4).float().sign()
     t = torch.tensor([1.0, 0.5, 1e-3])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sfumato.diffusion.denoiser import Denoiser
 from sfumato.diffusion.family.gaussian import Gaussian
-from sfumato.diffusion.family.learned import LearnedVariance, Objective
+from sfumato.diffusion.family.learned import LearnedVariance, LossType
 from sfumato.diffusion.guidance import Guided
 from sfumato.diffusion.level.law import Uniform
 from sfumato.diffusion.level.schedule import EDM, cosine, linear, log_snr_grid
@@ -126,8 +126,8 @@ def test_the_first_step_codes_grey_levels():
         assert bits.isfinite().all()
 
 
-@pytest.mark.parametrize("objective", get_args(Objective))
-def test_what_an_objective_trains(objective: Objective):
+@pytest.mark.parametrize("objective", get_args(LossType))
+def test_what_an_objective_trains(objective: LossType):
     process = LearnedVariance(process=GAUSSIAN, objective=objective)
     x0, t = data(3, 1, 4, 4).float(), torch.tensor([0.01, 0.5, 1.0])
     x_t = process.corrupt(x0, t, Noise([0, 1, 2]))

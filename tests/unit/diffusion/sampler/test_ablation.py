@@ -10,7 +10,7 @@ from torch import Tensor
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.level.schedule import EDM, cosine, log_snr_grid
 from sfumato.diffusion.process import Condition
-from sfumato.diffusion.sampler.ablation import VP_END, Path, euler, fitted, heun, iddpm_ratios, path, vp_ratios
+from sfumato.diffusion.sampler.ablation import VP_END, Path, euler, fitted_vp, heun, iddpm_ratios, path, vp_ratios
 from sfumato.diffusion.sampler.singlestep import X0, Y
 from sfumato.randomness import Noise
 
@@ -35,10 +35,10 @@ def test_the_slope_is_the_derivative(schedule, scaling):
 
 
 def test_vp_is_fitted_to_its_ends():
-    ratio = fitted(LOW, HIGH).ratio(torch.tensor([1.0, VP_END], dtype=torch.float64))
+    ratio = fitted_vp(LOW, HIGH).ratio(torch.tensor([1.0, VP_END], dtype=torch.float64))
     torch.testing.assert_close(ratio, torch.tensor([HIGH, LOW], dtype=torch.float64), rtol=1e-9, atol=0)
     with pytest.raises(ValueError, match="two noise levels"):
-        fitted(1.0, 1.0)
+        fitted_vp(1.0, 1.0)
 
 
 def test_discretisations():

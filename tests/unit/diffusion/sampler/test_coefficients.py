@@ -6,9 +6,9 @@ from itertools import product
 import pytest
 import torch
 
-from sfumato.diffusion.sampler.coefficients import Level, Scheme, lagrange
+from sfumato.diffusion.sampler.coefficients import NoiseLevel, Scheme, lagrange
 
-LEVELS = [Level(1 / math.hypot(1, s), s / math.hypot(1, s)) for s in (40.0, 9.0, 2.5, 0.8, 0.1, 0.02)]
+LEVELS = [NoiseLevel(1 / math.hypot(1, s), s / math.hypot(1, s)) for s in (40.0, 9.0, 2.5, 0.8, 0.1, 0.02)]
 SCHEMES = [
     Scheme(order=order, target=target, eta=eta, slope=slope, curvature=curvature, corrects=eta == 0)
     for order, target, eta, slope, curvature in product(
@@ -80,7 +80,7 @@ def test_orders_grow_and_fall():
 
 @pytest.mark.parametrize("scheme", [each for each in SCHEMES if each.order == 3], ids=str)
 def test_the_step_to_zero_returns_the_estimate(scheme: Scheme):
-    levels = [*LEVELS, Level(1.0, 0.0)]
+    levels = [*LEVELS, NoiseLevel(1.0, 0.0)]
     assert scheme.rows(levels)[-1] == ((0, (1,), 0) if scheme.target == "data" else (1, (0,), 0))
 
 
@@ -104,7 +104,7 @@ def test_published_forms():
 
 def test_from_nothing_but_noise():
     """alpha = 0 at the start, s infinite: the first step moves onto the estimate, the second knows no slope."""
-    levels = [Level(0.0, 1.0), *LEVELS]
+    levels = [NoiseLevel(0.0, 1.0), *LEVELS]
     for scheme in (Scheme(order=3), Scheme(order=2, slope="width", corrects=True), Scheme(order=2, eta=1.0)):
         first, second, *_ = scheme.rows(levels)
         assert math.hypot(first.base, first.fresh) == pytest.approx(LEVELS[0].sigma)

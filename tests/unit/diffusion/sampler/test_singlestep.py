@@ -14,7 +14,7 @@ from sfumato.diffusion.sampler.ancestral import ddim
 from sfumato.diffusion.sampler.dpm_solver import dpm_adaptive, dpm_fast
 from sfumato.diffusion.sampler.singlestep import (
     X0,
-    Form,
+    LinearForm,
     Y,
     dpm_2_ancestral,
     dpmpp_2s_ancestral,
@@ -28,9 +28,9 @@ EDM_PROCESS = Gaussian(schedule=EDM(), prediction="x0")
 
 
 def test_forms_add_up_like_polynomials():
-    assert (2.0 * Y + X0[1]) / 2 - X0[0] == Form((1.0, -1.0, 0.5))
-    assert toward(Y, X0[0], 4.0, 1.0) == Form((0.25, 0.75))
-    assert toward(Y, X0[0], 4.0, 0.0) == Form((0.0, 1.0))
+    assert (2.0 * Y + X0[1]) / 2 - X0[0] == LinearForm((1.0, -1.0, 0.5))
+    assert toward(Y, X0[0], 4.0, 1.0) == LinearForm((0.25, 0.75))
+    assert toward(Y, X0[0], 4.0, 0.0) == LinearForm((0.0, 1.0))
 
 
 @pytest.mark.parametrize("eta", [0.0, 0.3, 1.0])

@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter
 
 from sfumato.data.formats.image import write_image
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 
 SIDE = 24
@@ -39,7 +39,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("images")
     for kind in (0, 1):
         write(folder / "source", blobs(300, seed=kind, kind=kind), "ab"[kind])
-    for _ in prepare(find_cases(folder / "source"), folder / "real", Settings(size=(SIDE, SIDE))):
+    for _ in prepare_cases(find_cases(folder / "source"), folder / "real", PreparationSettings(size=(SIDE, SIDE))):
         pass
     return folder / "real"
 

@@ -12,11 +12,18 @@ from tests.unit.evaluation.images.conftest import blobs
 
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Pack
-from sfumato.evaluation.images.compare import Compared, compare
+from sfumato.evaluation.images.compare import Compared, compare_images
 from sfumato.evaluation.images.draws import MATCHED, POOLED, Sets, plan_groups
-from sfumato.evaluation.images.panel import Measure, Sides, measure_classes, measure_images, measure_space, z_score
-from sfumato.evaluation.images.read import Images, of_pack, real_images
-from sfumato.evaluation.images.reading import BesideMean, Dimensions, reading
+from sfumato.evaluation.images.panel import (
+    MetricRow,
+    SpaceFeatures,
+    measure_classes,
+    measure_images,
+    measure_space,
+    z_score,
+)
+from sfumato.evaluation.images.read import ImageSet, of_pack, real_images
+from sfumato.evaluation.images.reading import BesideMean, FeatureSpace, image_sentences
 from sfumato.evaluation.images.spaces import Space, Wish, make_space
 from sfumato.typing import Data
 
@@ -53,16 +60,18 @@ def data(pixels: np.ndarray) -> Data:
     return torch.from_numpy(pixels.astype(np.float32) / 127.5 - 1)[:, None]
 
 
-def measured(spaces: list[Space], real: Data, generated: Data) -> list[Measure]:
+def measured(spaces: list[Space], real: Data, generated: Data) -> list[MetricRow]:
     group = plan_groups(Sets([""] * len(real), [""] * len(generated)), seed=0).groups[0]
     rows = [*measure_images(real, generated, [group], seed=0)]
     for space in spaces:
         features = space.features(real)
-        rows += measure_space(space.name, Sides(features, space.features(generated), features[:0]), group, seed=0)
+        rows += measure_space(
+            space.name, SpaceFeatures(features, space.features(generated), features[:0]), group, seed=0
+        )
     return rows
 
 
-def scores(rows: list[Measure]) -> list[float]:
+def scores(rows: list[MetricRow]) -> list[float]:
     return [row.z for row in rows if row.metric in DISTANCES]
 
 
@@ -103,11 +112,11 @@ def test_copies_are_noticed_by_no_space(spaces: list[Space], held_out: Data, pac
     assert max(scores(measured(spaces, held_out, copies))) < 3.5
 
 
-def as_images(pixels: np.ndarray, labels: str) -> Images:
+def as_images(pixels: np.ndarray, labels: str) -> ImageSet:
     """Samples of these classes, one letter for each."""
     shown = data(pixels)
     cases = tuple(Case(id=f"{k}", image=f"{k}.png", label=label) for k, label in enumerate(labels))
-    return Images(cases, lambda places: shown[list(places)], "samples")
+    return ImageSet(cases, lambda places: shown[list(places)], "samples")
 
 
 def test_a_comparison_whole(pack: Pack):
@@ -115,7 +124,7 @@ def test_a_comparison_whole(pack: Pack):
     real = real_images(pack, "auto", name="real")
     generated = as_images(noisy(fresh(first=60), 0.05), "a" * 60 + "b" * 20)
     told: list[str] = []
-    found = compare(
+    found = compare_images(
         Compared(pack=pack, real=real, generated=generated, training=training), WISHES, tell=told.append, seed=1
     )
     assert told == ["space own", "space radiomics", "space pixels", "similarity of pairs, duplicates"]
@@ -130,12 +139,12 @@ def test_a_comparison_whole(pack: Pack):
     assert [row for row in found.measures if not row.low - 1e-9 <= row.value <= row.high + 1e-9] == []
 
 
-def row(metric: str, z: float, *, space: str = "pixels", group: str = POOLED, value: float = 0.0) -> Measure:
-    return Measure(space, group, metric, value, 0.0, 0.0, 0.5, 0.1, z, 400)
+def row(metric: str, z: float, *, space: str = "pixels", group: str = POOLED, value: float = 0.0) -> MetricRow:
+    return MetricRow(space, group, metric, value, 0.0, 0.0, 0.5, 0.1, z, 400)
 
 
 def test_where_real_images_never_differ_being_near_them_is_no_merit():
-    say = partial(reading, spaces=[Dimensions("own", 64)], other_shares=False, constant=BesideMean(0.0, 0.0))
+    say = partial(image_sentences, spaces=[FeatureSpace("own", 64)], other_shares=False, constant=BesideMean(0.0, 0.0))
     (only,) = say([row("kid", 0.0, space="own"), row("kid", 0.0, space="own", group="a")])
     assert "says nothing" in only
     told, verdict = say([row("kid", math.inf, space="own")])
@@ -154,7 +163,9 @@ def test_the_verdict_beside_the_mean_image_says_nearer_to_what(generated: float,
 
 
 def test_sentences():
-    say = partial(reading, spaces=[Dimensions("pixels", 64), Dimensions("radiomics", 47)], other_shares=False)
+    say = partial(
+        image_sentences, spaces=[FeatureSpace("pixels", 64), FeatureSpace("radiomics", 47)], other_shares=False
+    )
     alike = [row("kid", 0.4), row("frechet", 2.9), row("kid", 1.0, space="radiomics"), row("coverage", 5.0)]
     (only,) = say(alike)
     assert only.startswith("Not distinguishable from real images in any of the spaces pixels, radiomics (n = 400")

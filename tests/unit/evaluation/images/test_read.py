@@ -10,7 +10,7 @@ from tests.unit.evaluation.images.conftest import SIDE, blobs, write
 from sfumato.data.formats.image import write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.errors import DataError, UsageError
 from sfumato.evaluation.images.read import gathered, plain_spec, real_images, sample_images
@@ -79,7 +79,7 @@ def test_other_sizes_and_colours_are_brought_to_the_form_of_the_real_images(tmp_
 def test_8_bit_pictures_of_16_bit_data_lie_between_its_black_and_white(tmp_path: Path):
     pixels = blobs(12, seed=0, kind=0)
     write(tmp_path / "source", pixels.astype(np.uint16) * 16 + 500, "a")
-    for _ in prepare(find_cases(tmp_path / "source"), tmp_path / "real", Settings(size=(SIDE, SIDE))):
+    for _ in prepare_cases(find_cases(tmp_path / "source"), tmp_path / "real", PreparationSettings(size=(SIDE, SIDE))):
         pass
     deep = Pack.open(tmp_path / "real")
     assert deep.spec.stored_dtype == np.uint16

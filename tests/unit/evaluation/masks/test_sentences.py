@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sfumato.evaluation.masks.sentences import limits, reading
+from sfumato.evaluation.masks.sentences import limits, mask_sentences
 
 
 def interval(mean: float, low: float, high: float) -> dict[str, Any]:
@@ -25,13 +25,13 @@ def summary(**more: Any) -> dict[str, Any]:
 )
 def test_a_difference_is_one_only_if_its_interval_says_so(gap: tuple[float, float, float], word: str) -> None:
     told = summary(differences={"twin": {"dice": interval(*gap)}})
-    assert word in reading(told)[1]
+    assert word in mask_sentences(told)[1]
 
 
 def test_a_difference_is_said_once() -> None:
     """Worse by 0.050: the word has the sign."""
     told = summary(differences={"twin": {"dice": interval(-0.05, -0.09, -0.01)}})
-    assert reading(told)[1].endswith(
+    assert mask_sentences(told)[1].endswith(
         "worse than twin in Dice on the same cases, by 0.050 (95 % interval 0.010 to 0.090)."
     )
 
@@ -47,7 +47,7 @@ def test_a_difference_is_said_once() -> None:
     ],
 )
 def test_the_model_beside_the_readers(readers: tuple[float, float, float], words: str) -> None:
-    assert words in reading(summary(readers_own={"dice": interval(*readers)}))[1]
+    assert words in mask_sentences(summary(readers_own={"dice": interval(*readers)}))[1]
 
 
 def test_one_is_told_as_one() -> None:
@@ -59,7 +59,7 @@ def test_one_is_told_as_one() -> None:
         }
     }  # fmt: skip
     told["arms"]["model"]["hd95"] = interval(9, 9, 9)
-    sentences = " ".join([*reading(told), *limits(told)])
+    sentences = " ".join([*mask_sentences(told), *limits(told)])
     for words in (
         "1 case of 1 patient.",
         "Of 1 reference mask that has the object",
@@ -77,7 +77,7 @@ def test_review_is_praised_only_where_it_surely_helps(found: float, bounds: list
     review = {"found": {"0.3": found}, "found_best": {"0.3": 0.7}, "found_interval": {"0.3": bounds}}
     told = summary()
     told["arms"]["model"]["review"] = review
-    assert words in reading(told)[-1]
+    assert words in mask_sentences(told)[-1]
 
 
 def test_few_or_unknown_patients_are_a_limit() -> None:

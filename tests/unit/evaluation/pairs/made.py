@@ -9,7 +9,7 @@ from sfumato.builder.process import build_process
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
-from sfumato.data.pack import Original, Pack
+from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Spec
 from sfumato.experiment.run import Model
 from sfumato.recipe import load_recipe
@@ -49,7 +49,7 @@ def pack_of(
         masks.shape[-1], classes=sorted({*labels}), readers=masks.shape[1],
         modality=spec.get("modality"),  # type: ignore[arg-type]
     )  # fmt: skip
-    sizes = [Original(known.size)] * len(masks)
+    sizes = [OriginalSize(known.size)] * len(masks)
     return Pack(known, cases, sizes, masks[:, 0, ..., None] * np.uint8(255), masks)
 
 

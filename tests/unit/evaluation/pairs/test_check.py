@@ -12,7 +12,7 @@ from sfumato.errors import UsageError
 from sfumato.evaluation.pairs import check as checking
 from sfumato.evaluation.pairs.check import Check, Reader, check_fits
 from sfumato.evaluation.pairs.making import Maker, stored_mask
-from sfumato.evaluation.pairs.sources import Changed, Drawn
+from sfumato.evaluation.pairs.sources import ChangedMasks, SampledMasks
 from sfumato.experiment.inference import Made, Wanted
 from sfumato.experiment.sampling import Drawing
 from sfumato.tasks.task import Sampler
@@ -146,7 +146,7 @@ def test_an_attempt_costs_what_all_its_networks_cost(reader: Reader) -> None:
     inside = Guidance(scale=2.0, interval=(0.0, 0.01))
     assert 5 < replace(plain, drawing=Drawing.of(model, sampler, inside)).calls < 10, "some of them are guided"
     masks = model_of(pack_of(), "mask", "generate")
-    drawn = Drawn(model=masks, sampler=masks.sampler(steps=4))
+    drawn = SampledMasks(model=masks, sampler=masks.sampler(steps=4))
     check = Check(reader=replace(reader, members=3), real=(0.5,), quantile=0.1, may_be_empty=False)
     assert replace(plain, masks=drawn, check=check).calls == 5 + 4 + 3
-    assert replace(plain, masks=Changed(pack=pack_of(), strength=1.0)).calls == 5
+    assert replace(plain, masks=ChangedMasks(pack=pack_of(), strength=1.0)).calls == 5

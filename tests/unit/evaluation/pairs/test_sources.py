@@ -9,7 +9,7 @@ import torch
 from sfumato.data.pack import Pack
 from sfumato.errors import UsageError
 from sfumato.evaluation.pairs import sources
-from sfumato.evaluation.pairs.sources import Changed, Drawn, change, changes
+from sfumato.evaluation.pairs.sources import ChangedMasks, SampledMasks, change, changes
 from sfumato.experiment.inference import Made, Wanted
 from sfumato.randomness import Noise
 from sfumato.tasks.task import Sampler
@@ -36,7 +36,7 @@ def wanted(count: int = 200, label: str | None = None) -> list[Wanted]:
 def test_masks_are_changed_and_not_lost(modality: str | None, strength: float) -> None:
     pack = pack_of(blobs(), modality=modality)
     real = {mask[0].tobytes() for mask in blobs()}
-    given = Changed(pack=pack, strength=strength)(wanted())
+    given = ChangedMasks(pack=pack, strength=strength)(wanted())
     assert all(each.mask.dtype == np.uint8 and set(np.unique(each.mask)) == {0, 1} for each in given)
     unchanged = sum(each.mask.tobytes() in real for each in given)
     assert unchanged == 0
@@ -48,7 +48,7 @@ def test_a_change_that_loses_a_class_is_drawn_again() -> None:
     """One pixel in a corner is out of sight after most changes; it is never lost."""
     masks = np.zeros((1, 1, SIDE, SIDE), np.uint8)
     masks[..., 0, 0] = 1
-    given = Changed(pack=pack_of(masks, modality="ct"), strength=0.5)(wanted(20))
+    given = ChangedMasks(pack=pack_of(masks, modality="ct"), strength=0.5)(wanted(20))
     assert all(each.mask.any() and each.mask.tobytes() != masks.tobytes() for each in given)
 
 
@@ -65,7 +65,7 @@ def test_a_stronger_change_goes_further() -> None:
 
 
 def test_a_mask_follows_from_its_seed_alone() -> None:
-    source = Changed(pack=pack_of(blobs()), strength=1.0)
+    source = ChangedMasks(pack=pack_of(blobs()), strength=1.0)
     whole = source(wanted(20))
     alone = [source([each._replace(number=0)])[0] for each in reversed(wanted(20))]
     for one, other in zip(whole, reversed(alone), strict=True):
@@ -76,18 +76,18 @@ def test_masks_are_of_the_class_and_of_training_alone() -> None:
     pack = pack_of(blobs(), labels=["a", "b"] * 6)
     cases = [replace(case, split="test" if row > 7 else "train") for row, case in enumerate(pack.cases)]
     pack = Pack(pack.spec, cases, pack._sizes, pack._images, pack._masks)
-    given = Changed(pack=pack, strength=1.0)(wanted(100, "b"))
+    given = ChangedMasks(pack=pack, strength=1.0)(wanted(100, "b"))
     assert {each.source for each in given} == {f"changed case{k}" for k in (1, 3, 5, 7)}
     with pytest.raises(UsageError, match="class c"):
-        Changed(pack=pack, strength=1.0)(wanted(1, "c"))
+        ChangedMasks(pack=pack, strength=1.0)(wanted(1, "c"))
 
 
 def test_empty_masks_stay_and_hopeless_ones_are_refused() -> None:
-    (given,) = Changed(pack=pack_of(np.zeros((1, 1, SIDE, SIDE), np.uint8)), strength=1.0)(wanted(1))
+    (given,) = ChangedMasks(pack=pack_of(np.zeros((1, 1, SIDE, SIDE), np.uint8)), strength=1.0)(wanted(1))
     assert not given.mask.any()
     full = pack_of(np.ones((1, 1, SIDE, SIDE), np.uint8))
     with pytest.raises(UsageError, match="changed nothing"):
-        Changed(pack=full, strength=1.0)(wanted(1))
+        ChangedMasks(pack=full, strength=1.0)(wanted(1))
     for strength in (0.0, -1.0, 2.1):
         with pytest.raises(UsageError, match="--change"):
             changes(full, strength)
@@ -103,7 +103,7 @@ def test_a_model_of_masks_is_asked_for_the_class_it_knows(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(sources, "make", make)
     model = model_of(pack_of(labels=["a"]), "mask", "generate")
-    source = Drawn(model=model, sampler=Sampler(name="ddim", times=(1.0, 0.0)))
+    source = SampledMasks(model=model, sampler=Sampler(name="ddim", times=(1.0, 0.0)))
     given = source([Wanted(0, "a", 7), Wanted(1, "z", 8)])
     assert [each.label for each in asked] == ["a", None] and len({each.seed for each in asked}) == 2
     assert [each.mask[0, 0] for each in given] == [each.seed % 2 for each in asked]

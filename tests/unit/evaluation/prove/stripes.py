@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.data.formats.image import write_image
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 
 SIDE = 16
@@ -48,6 +48,6 @@ def write_real(folder: Path, *, train: dict[str, int], test: int = 60) -> Path:
     write_folder(folder / "source" / "train", train, make=biased, seed=1)
     write_folder(folder / "source" / "test", dict.fromkeys(CLASSES, test), seed=2)
     write_folder(folder / "source" / "val", dict.fromkeys(CLASSES, 4), seed=3)
-    for _ in prepare(find_cases(folder / "source"), folder / "real", Settings(size=(SIDE, SIDE))):
+    for _ in prepare_cases(find_cases(folder / "source"), folder / "real", PreparationSettings(size=(SIDE, SIDE))):
         pass
     return folder / "real"

@@ -12,12 +12,12 @@ from sfumato.data.formats.image import write_image
 from sfumato.data.intensity import Intensity
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.data.pack import Pack
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import find_cases
 from sfumato.data.spec import Spec
 from sfumato.data.toys.toy import make_toy
 from sfumato.errors import DataError
-from sfumato.evaluation.prove.mixture import Samples, choose_parts, mix, stored, synthetic_cases, usable_samples
+from sfumato.evaluation.prove.mixture import Samples, choose_parts, mix, stored_input, synthetic_cases, usable_samples
 from sfumato.evaluation.prove.origin import trace
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -69,7 +69,7 @@ def test_rows_are_where_the_arms_expect_them(real: Path, tmp_path: Path) -> None
 def test_the_masks_of_real_data_stay_behind_when_classes_are_asked_about(tmp_path: Path) -> None:
     make_toy(tmp_path / "toy", cases=24, size=16, classes=2, readers=1)
     dataset = tmp_path / "dataset"
-    for _ in prepare(find_cases(tmp_path / "toy"), dataset, Settings(size=(SIDE, SIDE), workers=1)):
+    for _ in prepare_cases(find_cases(tmp_path / "toy"), dataset, PreparationSettings(size=(SIDE, SIDE), workers=1)):
         pass
     pack = Pack.open(dataset)
     parts = choose_parts(pack, by_class=True)
@@ -108,9 +108,9 @@ def test_what_a_model_made_keeps_the_numbers_of_the_model(real: Path, tmp_path: 
     spec = replace(Pack.open(real).spec, dtype="int16", intensity=Intensity("window", -1000, 1000, "air to bone"))
     folder = manifest(tmp_path / "made", origin="synthetic", seed="3")
     made = Case(id="x", image=str(folder / "x.png"), origin="synthetic", more={"seed": "3"})
-    assert (stored(made, spec).array == 100 * 257).all()
+    assert (stored_input(made, spec).array == 100 * 257).all()
     with pytest.raises(DataError, match="uint8"):
-        stored(replace(made, more={}), spec)
+        stored_input(replace(made, more={}), spec)
 
 
 def test_a_generator_that_saw_the_test_is_refused(real: Path, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import numpy as np
 
 from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.statistics import Resampled
-from sfumato.evaluation.prove.verdict import Verdict, decide
+from sfumato.evaluation.prove.verdict import Verdict, decide_verdict
 
 
 def arms(**scores: float) -> Resampled:
@@ -21,7 +21,7 @@ def arms(**scores: float) -> Resampled:
 
 
 def verdict(**scores: float) -> Verdict:
-    return decide({"auroc": arms(**scores)})
+    return decide_verdict({"auroc": arms(**scores)})
 
 
 def test_helps_only_above_every_control() -> None:
@@ -59,10 +59,10 @@ def test_harm_at_one_ratio_is_not_hidden_behind_no_evidence_at_another() -> None
 
 def test_a_second_measure_is_told_and_does_not_decide() -> None:
     sure, unsure = (arms(real=0.7, duplicates_1=0.7, synthetic_1=value, alone=0.6) for value in (0.9, 0.7))
-    found = decide({"auroc": unsure, "balanced_accuracy": sure})
+    found = decide_verdict({"auroc": unsure, "balanced_accuracy": sure})
     assert found.finding == "no evidence"
     assert found.reading[1].startswith("The balanced accuracy does not agree: helps (against real")
     assert found.reading[2] == "Trained on synthetic images alone, the AUROC on real images is 0.600 (real: 0.700)."
     worse, mixed = (arms(real=real, duplicates_1=0.9, synthetic_1=0.7) for real in (0.9, 0.7))
-    told = decide({"auroc": worse, "balanced_accuracy": mixed}).reading[1]
+    told = decide_verdict({"auroc": worse, "balanced_accuracy": mixed}).reading[1]
     assert told.startswith("The balanced accuracy does not agree: no evidence") and "that control is better)" in told

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
-from sfumato.data.formats.annotations.shapes import Annotations, Drawn, Shape, annotations, refuse_others, ring
+from sfumato.data.formats.annotations.shapes import Annotation, Annotations, Shape, annotations, refuse_others, ring
 
 _KINDS = {"0": "outline", "1": "rectangle", "2": "ellipse", "3": "arrow", "4": "ruler", "5": "point"}
 """What the types of regions are; the vertices of the first two are all of their corners."""
@@ -29,7 +29,7 @@ def read_aperio(path: Path, content: bytes) -> Annotations:
     regions = [region for layer in layers for region in layer.iter("Region")]
     refuse_others(path, [found for region in regions if (found := _other(region))])
     shapes = [shape for layer in layers for shape in _shapes(layer)]
-    return annotations([Drawn((path.stem,), None, tuple(shapes))])
+    return annotations([Annotation((path.stem,), None, tuple(shapes))])
 
 
 def _kind(region: Element) -> str:

@@ -12,7 +12,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sfumato.data.formats.annotations.shapes import Annotations, Drawn, Runs, Shape, annotations, checked, refuse_others
+from sfumato.data.formats.annotations.shapes import (
+    Annotation,
+    Annotations,
+    Runs,
+    Shape,
+    annotations,
+    checked,
+    refuse_others,
+)
 from sfumato.data.formats.annotations.shapes import ring as as_ring
 
 
@@ -33,7 +41,8 @@ def read_coco(path: Path, content: Mapping[str, Any]) -> Annotations:
         others += [] if found else ["box"]
     refuse_others(path, others)
     drawn = [
-        Drawn((str(image["file_name"]),), sizes[image["id"]], tuple(shapes[image["id"]])) for image in content["images"]
+        Annotation((str(image["file_name"]),), sizes[image["id"]], tuple(shapes[image["id"]]))
+        for image in content["images"]
     ]
     return annotations(drawn, list(dict.fromkeys(labels.values())))
 
@@ -44,14 +53,14 @@ def _shapes(label: str, segmentation: Any, size: tuple[int, int]) -> Iterator[Sh
         if (height, width) != size:
             raise ValueError("runs of another size than their image")
         counts = segmentation["counts"]
-        lengths = unpacked(counts) if isinstance(counts, str) else map(int, counts)
+        lengths = run_lengths(counts) if isinstance(counts, str) else map(int, counts)
         yield Shape(label, runs=checked(Runs(tuple(lengths), (0, 0, width, height), by_columns=True)))
         return
     for polygon in segmentation or ():
         yield Shape(label, (as_ring(polygon),))
 
 
-def unpacked(text: str) -> Iterator[int]:
+def run_lengths(text: str) -> Iterator[int]:
     """The lengths of runs that are packed into a text."""
     before = [0, 0]
     number = shift = seen = 0

@@ -5,8 +5,8 @@ from pathlib import Path
 from xml.etree.ElementTree import Element, fromstring
 
 from sfumato.data.formats.annotations.shapes import (
+    Annotation,
     Annotations,
-    Drawn,
     Runs,
     Shape,
     annotations,
@@ -34,9 +34,9 @@ def read_cvat(path: Path, content: bytes) -> Annotations:
     return annotations([_drawn(image) for image in images])
 
 
-def _drawn(image: Element) -> Drawn:
+def _drawn(image: Element) -> Annotation:
     size = int(image.attrib["height"]), int(image.attrib["width"])
-    return Drawn((image.attrib["name"],), size, tuple(_shapes(image)))
+    return Annotation((image.attrib["name"],), size, tuple(_shapes(image)))
 
 
 def _shapes(image: Element) -> Iterator[Shape]:

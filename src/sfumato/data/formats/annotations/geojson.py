@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from sfumato.data.formats.annotations.shapes import Annotations, Drawn, Shape, annotations, refuse_others, ring
+from sfumato.data.formats.annotations.shapes import Annotation, Annotations, Shape, annotations, refuse_others, ring
 
 _NO_AREAS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 """Geometries that enclose nothing, and are left out."""
@@ -24,7 +24,7 @@ def read_geojson(path: Path, content: Any) -> Annotations:
     kinds = [str(feature["geometry"]["type"]) for feature in areas]
     refuse_others(path, [kind for kind in kinds if kind not in ("Polygon", "MultiPolygon")])
     shapes = [shape for feature in areas for shape in _shapes(feature)]
-    return annotations([Drawn((path.stem,), None, tuple(shapes))])
+    return annotations([Annotation((path.stem,), None, tuple(shapes))])
 
 
 def _shapes(feature: Mapping[str, Any]) -> Iterator[Shape]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sfumato.data.formats.annotations.shapes import Annotations, Drawn, Shape, annotations, refuse_others, ring
+from sfumato.data.formats.annotations.shapes import Annotation, Annotations, Shape, annotations, refuse_others, ring
 
 _NO_AREAS = ("point", "points", "line", "linestrip")
 """Shapes that enclose nothing, and are left out."""
@@ -22,7 +22,7 @@ def read_labelme(path: Path, content: Mapping[str, Any]) -> Annotations:
     size = (int(content["imageHeight"]), int(content["imageWidth"])) if content.get("imageHeight") else None
     names = (path.stem, str(content.get("imagePath") or path.stem).replace("\\", "/"))
     found = [Shape(str(shape["label"]), (ring(shape["points"]),)) for shape in shapes]
-    return annotations([Drawn(names, size, tuple(found))])
+    return annotations([Annotation(names, size, tuple(found))])
 
 
 def _kind(shape: Mapping[str, Any]) -> str:

@@ -19,7 +19,7 @@ from sfumato.data.formats.annotations.cvat import read_cvat
 from sfumato.data.formats.annotations.geojson import read_geojson
 from sfumato.data.formats.annotations.labelme import read_labelme
 from sfumato.data.formats.annotations.shapes import Annotations, painted, sized
-from sfumato.data.formats.content import damaged, opened
+from sfumato.data.formats.content import damaged, opened_file
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.volume import told_values
 from sfumato.errors import DataError, SfumatoError
@@ -27,7 +27,7 @@ from sfumato.shortage import raise_shortage
 
 OUTLINE = "outline/"
 
-SUFFIXES = (".json", ".geojson", ".xml")
+ANNOTATION_SUFFIXES = (".json", ".geojson", ".xml")
 
 _MEMBER = re.compile(r"outline/(\d+)@(\d+)x(\d+)(?:@values:(\d+=\d+(?:,\d+=\d+)*))?")
 
@@ -51,13 +51,13 @@ def read_annotations(path: Path) -> Annotations:
     Raises:
         DataError: it is damaged, of another form, or has objects that are no outlines.
     """
-    with opened(path, expected="a whole file of outlines"):
+    with opened_file(path, expected="a whole file of outlines"):
         return _read(path, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
 def _read(path: Path, _changed: int) -> Annotations:
-    with opened(path, expected="a whole file of outlines") as file:
+    with opened_file(path, expected="a whole file of outlines") as file:
         content = file.read()
     try:
         found = _parsed(path, content)

@@ -40,7 +40,7 @@ class Shape(NamedTuple):
     runs: Runs | None = None
 
 
-class Drawn(NamedTuple):
+class Annotation(NamedTuple):
     """What was drawn on an image.
 
     Attributes:
@@ -62,11 +62,11 @@ class Drawn(NamedTuple):
 class Annotations(NamedTuple):
     """A file of a tool: what was drawn on each image, and its classes in their order; value n is the n-th."""
 
-    drawn: tuple[Drawn, ...]
+    drawn: tuple[Annotation, ...]
     labels: tuple[str, ...]
 
 
-def annotations(drawn: Sequence[Drawn], labels: Sequence[str] = ()) -> Annotations:
+def annotations(drawn: Sequence[Annotation], labels: Sequence[str] = ()) -> Annotations:
     """What a file holds, whose classes are those that it lists, or those that were drawn, by name."""
     found = set[str]().union(*(one.labels for one in drawn))
     return Annotations(tuple(drawn), (*labels, *sorted(found - set(labels))))
@@ -84,7 +84,7 @@ def ring(points: Any) -> Float[np.ndarray, "_ 2"]:
     return corners
 
 
-def painted(drawn: Drawn, size: tuple[int, int], values: Mapping[str, int]) -> Integer[np.ndarray, "h w"]:
+def painted(drawn: Annotation, size: tuple[int, int], values: Mapping[str, int]) -> Integer[np.ndarray, "h w"]:
     """The mask of an image: the value of each object's class; classes without a value are left out."""
     mask = np.zeros(size, np.uint8 if max(values.values(), default=0) < 256 else np.uint16)
     areas = [(values[shape.label], _area(shape, size)) for shape in drawn.shapes if values.get(shape.label)]
@@ -142,7 +142,7 @@ def refuse_others(path: Path, others: Sequence[str]) -> None:
         )
 
 
-def sized(drawn: Sequence[Drawn], path: Path) -> Iterator[Drawn]:
+def sized(drawn: Sequence[Annotation], path: Path) -> Iterator[Annotation]:
     """The same, refused where an image is larger than any."""
     huge = [one.names[0] for one in drawn if one.size and not 0 < one.size[0] * one.size[1] <= MAX_PIXELS]
     if huge:

@@ -13,23 +13,23 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sfumato.data.formats.dicom.facts import Facts
+from sfumato.data.formats.dicom.facts import DicomFacts
 from sfumato.data.formats.dicom.places import PARALLEL
 from sfumato.wording import counted
 
-Aside = tuple[list[Facts], str]
+Aside = tuple[list[DicomFacts], str]
 """Files that are left out, and why."""
 
 NO_IMAGE_TYPES = ("Secondary Capture",)
 """Kinds of files that hold screenshots, by the beginnings of their names."""
 
 
-def apart(groups: Sequence[list[Facts]]) -> tuple[list[list[Facts]], list[Aside]]:
+def apart(groups: Sequence[list[DicomFacts]]) -> tuple[list[list[DicomFacts]], list[Aside]]:
     """Groups of files that are volumes (or should be), and those that are left out."""
     why = [_reason(files) for files in groups]
     whole = [files for files, reason in zip(groups, why, strict=True) if not reason and _is_volume(files)]
     studies = {_study(files[0]) for files in whole}
-    kept, aside = list[list[Facts]](), list[Aside]()
+    kept, aside = list[list[DicomFacts]](), list[Aside]()
     for files, reason in zip(groups, why, strict=True):
         if reason and whole and (files[0].localizer or _study(files[0]) in studies):
             which = f"{counted(len(files), 'file')}, such as {files[0].path.name}"
@@ -39,17 +39,17 @@ def apart(groups: Sequence[list[Facts]]) -> tuple[list[list[Facts]], list[Aside]
     return kept, aside
 
 
-def _study(facts: Facts) -> str:
+def _study(facts: DicomFacts) -> str:
     return facts.study or str(facts.path.parent)
 
 
-def _is_volume(files: Sequence[Facts]) -> bool:
+def _is_volume(files: Sequence[DicomFacts]) -> bool:
     """Whether there are several slices."""
     encoding = files[0].encoding
     return len(files) > 1 or (encoding is not None and encoding.frame_count > 1 and files[0].segmentation is None)
 
 
-def _reason(files: Sequence[Facts]) -> str:
+def _reason(files: Sequence[DicomFacts]) -> str:
     """What some files are that are no volume; nothing where they may be one."""
     first = files[0]
     if first.segmentation is not None:

@@ -19,13 +19,13 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sfumato.data.formats.dicom.facts import Facts, read_facts
+from sfumato.data.formats.dicom.facts import DicomFacts, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
 from sfumato.data.formats.dicom.places import JITTER
 from sfumato.data.formats.dicom.structures import CONTOURS, closed_regions
 from sfumato.data.formats.outlines import filled
 from sfumato.data.formats.scan import read_header
-from sfumato.data.formats.volume import Header, Volume
+from sfumato.data.formats.volume import Volume, VolumeHeader
 from sfumato.errors import DataError, listed
 from sfumato.escape import visible
 
@@ -72,7 +72,7 @@ def is_structure_set(path: Path) -> bool:
     return is_dicom(path) and read_facts(path).segmentation == CONTOURS
 
 
-def header_on(image: Path, path: Path) -> Header:
+def header_on(image: Path, path: Path) -> VolumeHeader:
     """The header of contours as a mask of an image.
 
     Raises:
@@ -81,7 +81,7 @@ def header_on(image: Path, path: Path) -> Header:
     return contours_header(read_facts(path), read_header(image), _space(image))
 
 
-def contours_header(facts: Facts, whole: Header, space: str) -> Header:
+def contours_header(facts: DicomFacts, whole: VolumeHeader, space: str) -> VolumeHeader:
     """The header of contours as a mask.
 
     Args:
@@ -95,7 +95,7 @@ def contours_header(facts: Facts, whole: Header, space: str) -> Header:
     regions = _regions(facts.path, facts.path.stat().st_mtime_ns)
     axis, placed = _place(facts.path, regions, whole, space)
     names = dict(facts.segments)
-    return Header(
+    return VolumeHeader(
         shape=whole.shape[:3],
         dtype=np.dtype(np.uint8 if len(names) < 256 else np.uint16),
         affine=whole.affine,
@@ -139,7 +139,7 @@ def _space(image: Path) -> str:
     return read_facts(image).space if is_dicom(image) else ""
 
 
-def _place(path: Path, regions: Sequence[Region], whole: Header, space: str) -> tuple[int, list[_Placed]]:
+def _place(path: Path, regions: Sequence[Region], whole: VolumeHeader, space: str) -> tuple[int, list[_Placed]]:
     """The axis of the image along which the planes of contours lie, and the contours of each region in them."""
     if space and any(region.space not in ("", space) for region in regions):
         raise DataError(

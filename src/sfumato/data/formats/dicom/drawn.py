@@ -19,12 +19,12 @@ from sfumato.data.formats.dicom.contours import is_structure_set, read_contours
 from sfumato.data.formats.dicom.file import is_dicom, library, quiet
 from sfumato.data.formats.dicom.linked import PATIENT, Linked, read_linked
 from sfumato.data.formats.dicom.places import JITTER
-from sfumato.data.formats.dicom.seg import Labels
+from sfumato.data.formats.dicom.seg import LabelMap
 from sfumato.data.formats.dicom.series import is_uneven
-from sfumato.data.formats.grid import Grid, differences, to_lps
+from sfumato.data.formats.grid import Grid, grid_differences, to_lps
 from sfumato.data.formats.origin import DESCRIPTION, INTENT, Origin
 from sfumato.data.formats.scan import read_header, read_volume
-from sfumato.data.formats.volume import Axis, Header, as_stored, count_planes
+from sfumato.data.formats.volume import Axis, VolumeHeader, as_stored, count_planes
 from sfumato.errors import DataError
 from sfumato.escape import visible
 
@@ -53,7 +53,7 @@ def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
     if is_dicom(image) and is_uneven(image):
         moved[along] *= MISPLACED / (2 * JITTER)
     if part.shape != whole.shape or np.abs(moved).max() > MISPLACED:
-        found = differences(part._replace(origin=part.origin - offset * part.steps[:, along]), whole)
+        found = grid_differences(part._replace(origin=part.origin - offset * part.steps[:, along]), whole)
         raise DataError(
             f"{seg} does not lie on the planes of its image {image}: {'; '.join(found)}",
             expected=f"a segmentation on the grid of its image; it may lack {axis} planes only",
@@ -63,7 +63,7 @@ def seg_offset(image: Path, seg: Path, axis: Axis) -> int:
     return offset
 
 
-def on_image(image: Path, drawn: Path) -> Labels:
+def on_image(image: Path, drawn: Path) -> LabelMap:
     """A segmentation, or contours, as labels of the voxels of their image; of another label volume as it is.
 
     Raises:
@@ -83,7 +83,7 @@ def on_image(image: Path, drawn: Path) -> Labels:
 
 
 def write_seg(
-    path: Path, masks: Labels, source: Path, *, names: Sequence[str], origin: Origin | None = None, link: bool = False
+    path: Path, masks: LabelMap, source: Path, *, names: Sequence[str], origin: Origin | None = None, link: bool = False
 ) -> None:
     """Write a binary DICOM segmentation; it appears under its name only when it is whole.
 
@@ -149,7 +149,7 @@ def _random_uid() -> str:
     return str(library("pydicom.uid").generate_uid(prefix=None))
 
 
-def _bare_slices(header: Header, measures: Any) -> list[Any]:
+def _bare_slices(header: VolumeHeader, measures: Any) -> list[Any]:
     """Slices with a geometry and nothing else, for highdicom to take positions from."""
     pydicom = library("pydicom")
     columns, rows, count = header.shape[:3]
@@ -173,7 +173,7 @@ def _bare_slices(header: Header, measures: Any) -> list[Any]:
     return slices
 
 
-def _measures(header: Header) -> Any:
+def _measures(header: VolumeHeader) -> Any:
     across, down, between = (float(step) for step in np.linalg.norm(header.affine[:3, :3], axis=0))
     spacing = _decimals([down, across])
     return library("highdicom").PixelMeasuresSequence(spacing, *_decimals([between, between]))

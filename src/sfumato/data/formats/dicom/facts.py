@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 
 from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.file import Dataset, has_preamble, not_understood, quiet, read_dataset
-from sfumato.data.formats.dicom.frames import SPACINGS, Frame, read_frames
-from sfumato.data.formats.dicom.frames import TAGS as FRAME_TAGS
-from sfumato.data.formats.dicom.structures import CONTOURS, references, regions, space, unclosed
+from sfumato.data.formats.dicom.frames import FRAME_TAGS, SPACINGS, Frame, read_frames
+from sfumato.data.formats.dicom.structures import CONTOURS, references, space, structure_regions, unclosed
 from sfumato.data.formats.grid import MAX_VOXELS
 from sfumato.errors import DataError, SfumatoError
 from sfumato.shortage import raise_shortage
@@ -91,7 +90,7 @@ class Encoding(NamedTuple):
     syntax: str
 
 
-class Facts(NamedTuple):
+class DicomFacts(NamedTuple):
     """What a file says of itself.
 
     Attributes:
@@ -142,7 +141,7 @@ def is_quantity(encoding: Encoding, frame: Frame) -> bool:
     return encoding.table or (frame.slope, frame.intercept) != (1, 0)
 
 
-def read_facts(path: Path) -> Facts:
+def read_facts(path: Path) -> DicomFacts:
     """What a file says of itself. The facts of many files are remembered.
 
     Raises:
@@ -156,7 +155,7 @@ def read_facts(path: Path) -> Facts:
 
 
 @lru_cache(maxsize=2**16)
-def _read_facts(path: Path, _changed: int) -> Facts:
+def _read_facts(path: Path, _changed: int) -> DicomFacts:
     dataset = read_dataset(path, _TAGS)
     try:
         with quiet():
@@ -169,13 +168,13 @@ def _read_facts(path: Path, _changed: int) -> Facts:
         raise not_understood(path, finding) from None
 
 
-def _facts(path: Path, dataset: Dataset) -> Facts:
+def _facts(path: Path, dataset: Dataset) -> DicomFacts:
     encoding = _encoding(path, dataset)
     contours = dataset.get("Modality") == CONTOURS
     segmentation = CONTOURS if contours else dataset.get("SegmentationType")
     _refuse_spacings(path, dataset)
     frames = tuple(read_frames(path, dataset, None if encoding is None else encoding.frame_count))
-    return Facts(
+    return DicomFacts(
         path=path,
         sop=_sop_name(dataset),
         modality=str(dataset.get("Modality") or "") or None,
@@ -185,7 +184,7 @@ def _facts(path: Path, dataset: Dataset) -> Facts:
         encoding=encoding,
         frames=frames,
         segmentation=None if segmentation is None else str(segmentation),
-        segments=tuple(regions(dataset) if contours else _segments(dataset)),
+        segments=tuple(structure_regions(dataset) if contours else _segments(dataset)),
         notes=(*_notes(path, encoding, frames), *_zero_spacings(dataset), *unclosed(dataset)),
         owner=Owner(*(_hidden(dataset, tag) for tag in ("PatientID", "IssuerOfPatientID", "StudyInstanceUID"))),
         localizer="LOCALIZER" in _words(dataset.get("ImageType")),

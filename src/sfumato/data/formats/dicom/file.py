@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from sfumato.data.formats.content import MAX_RATIO, damaged, opened
+from sfumato.data.formats.content import MAX_RATIO, damaged, opened_file
 from sfumato.errors import DataError, SfumatoError
 from sfumato.files import open_file, read_file
 from sfumato.shortage import raise_shortage
@@ -136,7 +136,7 @@ def not_understood(path: Path, why: str) -> DataError:
 
 
 def _refuse_foreign(path: Path) -> None:
-    with opened(path, expected=_WHOLE) as file:
+    with opened_file(path, expected=_WHOLE) as file:
         head = file.read(132)
     if not _starts_well(head):
         raise DataError(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from sfumato.data.formats.content import damaged
 from sfumato.data.formats.dicom.file import Dataset
 
-TAGS = (
+FRAME_TAGS = (
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
     "ImagePositionPatient",
@@ -66,7 +66,7 @@ def read_frames(path: Path, dataset: Dataset, count: int | None) -> Iterator[Fra
 
     Args:
         path: for errors.
-        dataset: with the `TAGS`.
+        dataset: with the `FRAME_TAGS`.
         count: number of frames; None where there is no image.
 
     Raises:

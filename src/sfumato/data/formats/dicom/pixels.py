@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from sfumato.data.formats.content import damaged
-from sfumato.data.formats.dicom.facts import ENCODING_TAGS, Encoding, Facts, is_quantity
+from sfumato.data.formats.dicom.facts import ENCODING_TAGS, DicomFacts, Encoding, is_quantity
 from sfumato.data.formats.dicom.file import Dataset, guarded, library, read_dataset
 from sfumato.data.formats.dicom.frames import Frame
 from sfumato.data.formats.dicom.gdcm import SYNTAXES, decode_frame
@@ -43,7 +43,7 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 VIDEO = tuple(f"{JPEG}1{number:02}" for number in range(10))
 
 
-def stored_frames(facts: Facts) -> Iterator[FramePixels]:
+def stored_frames(facts: DicomFacts) -> Iterator[FramePixels]:
     """The stored numbers of each frame, in the order of the file; colours as RGB.
 
     Raises:
@@ -104,7 +104,7 @@ def _is_deep(encoding: Encoding, decoder: Any) -> bool:
     return deep and bool(decoder.available_plugins == ("pillow",))
 
 
-def image_encoding(facts: Facts) -> Encoding:
+def image_encoding(facts: DicomFacts) -> Encoding:
     """How the pixels of a file are stored.
 
     Raises:
@@ -124,7 +124,7 @@ def _eight_bits(frame: FramePixels) -> FramePixels:
     return (frame[..., :3] >> 8).astype(np.uint8) if frame.dtype == np.uint16 else frame[..., :3]
 
 
-def _refuse_undecodable(facts: Facts, encoding: Encoding) -> None:
+def _refuse_undecodable(facts: DicomFacts, encoding: Encoding) -> None:
     name = library("pydicom.uid").UID(encoding.syntax).name
     try:
         decoder = library("pydicom.pixels").get_decoder(encoding.syntax)
@@ -141,7 +141,7 @@ def _refuse_undecodable(facts: Facts, encoding: Encoding) -> None:
         )
 
 
-def _refuse_cut(facts: Facts, encoding: Encoding, dataset: Dataset) -> None:
+def _refuse_cut(facts: DicomFacts, encoding: Encoding, dataset: Dataset) -> None:
     """Compare the pixels' length with what the size announces; look for the end mark of every compressed frame."""
     keyword = next((name for name in _PIXELS if dataset.get(name)), None)
     if keyword is None:
@@ -157,7 +157,7 @@ def _refuse_cut(facts: Facts, encoding: Encoding, dataset: Dataset) -> None:
         raise damaged(facts.path, f"it has {len(content):,} of {math.ceil(bits / 8):,} bytes of pixels")
 
 
-def _refuse_cut_frames(facts: Facts, encoding: Encoding, content: bytes) -> None:
+def _refuse_cut_frames(facts: DicomFacts, encoding: Encoding, content: bytes) -> None:
     frames = list(library("pydicom.encaps").generate_frames(content, number_of_frames=encoding.frame_count))
     if len(frames) < encoding.frame_count:
         raise damaged(facts.path, f"it has {len(frames)} of {encoding.frame_count} frames")
@@ -184,7 +184,7 @@ def stored_range(encoding: Encoding) -> tuple[int, int]:
     return 0, 2**encoding.stored - 1
 
 
-def value_type(facts: Facts) -> np.dtype:
+def value_type(facts: DicomFacts) -> np.dtype:
     """The type of the values, as `formats.rescale` chooses it: as stored without rescaling, else int16 or int32.
 
     Values that turn out not to fit int16 become int32; numbers that are not whole are float32.
@@ -207,7 +207,7 @@ def inverts(encoding: Encoding, frame: Frame) -> bool:
     return encoding.photometric == "MONOCHROME1" and bool(encoding.stored) and not is_quantity(encoding, frame)
 
 
-def read_values(files: list[Facts], *, dtype: np.dtype) -> _Stack:
+def read_values(files: list[DicomFacts], *, dtype: np.dtype) -> _Stack:
     """The values of all frames of some files of one size, in the order of the files.
 
     Args:
@@ -243,7 +243,7 @@ def _fits(values: np.ndarray, dtype: np.dtype) -> bool:
     return bool(np.iinfo(dtype).min <= values.min() and values.max() <= np.iinfo(dtype).max)
 
 
-def _values(stored: FramePixels, facts: Facts, frame: Frame) -> FramePixels:
+def _values(stored: FramePixels, facts: DicomFacts, frame: Frame) -> FramePixels:
     encoding = image_encoding(facts)
     if encoding.table:
         dataset = read_dataset(facts.path, ("ModalityLUTSequence",))

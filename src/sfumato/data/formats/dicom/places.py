@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from sfumato.data.formats.dicom.facts import Facts
+from sfumato.data.formats.dicom.facts import DicomFacts
 from sfumato.data.formats.dicom.frames import Frame
 from sfumato.data.formats.grid import Affine
 from sfumato.errors import DataError, listed
@@ -70,7 +70,7 @@ class Slices(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def places(facts: Facts) -> list[_Place]:
+def places(facts: DicomFacts) -> list[_Place]:
     """Where the frames of a file lie.
 
     Frames of which nothing is said (ultrasound, X-ray) lie one behind the other from the origin towards the head, with

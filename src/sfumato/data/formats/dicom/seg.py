@@ -10,17 +10,17 @@ from collections import Counter
 import numpy as np
 from jaxtyping import Integer
 
-from sfumato.data.formats.dicom.facts import Facts
+from sfumato.data.formats.dicom.facts import DicomFacts
 from sfumato.data.formats.dicom.file import not_understood
 from sfumato.data.formats.dicom.pixels import stored_frames
 from sfumato.data.formats.dicom.places import Slices, places, segment_slices
-from sfumato.data.formats.volume import Header, Volume
+from sfumato.data.formats.volume import Volume, VolumeHeader
 from sfumato.errors import DataError, listed
 
-Labels = Integer[np.ndarray, "i j k"]
+LabelMap = Integer[np.ndarray, "i j k"]
 
 
-def segment_header(facts: Facts) -> Header:
+def segment_header(facts: DicomFacts) -> VolumeHeader:
     """The header of a segmentation.
 
     Raises:
@@ -29,7 +29,7 @@ def segment_header(facts: Facts) -> Header:
     encoding, slices = facts.encoding, _slices(facts)
     assert encoding is not None
     highest = max((number for number, _ in facts.segments), default=0)
-    return Header(
+    return VolumeHeader(
         shape=(encoding.columns, encoding.rows, slices.depth),
         dtype=np.dtype(np.uint8 if highest < 256 else np.uint16),
         affine=slices.affine,
@@ -39,7 +39,7 @@ def segment_header(facts: Facts) -> Header:
     )
 
 
-def read_segments(facts: Facts) -> Volume:
+def read_segments(facts: DicomFacts) -> Volume:
     """The segment numbers of a segmentation on its own grid.
 
     Raises:
@@ -66,7 +66,7 @@ def read_segments(facts: Facts) -> Volume:
     return Volume(voxels=labels.transpose(2, 1, 0), affine=slices.affine, endless=True)
 
 
-def _slices(facts: Facts) -> Slices:
+def _slices(facts: DicomFacts) -> Slices:
     if facts.segmentation not in ("BINARY", "LABELMAP"):
         raise not_understood(facts.path, "it is a segmentation of probabilities; export it as binary segments")
     located = all(frame.position is not None for frame in facts.frames)
@@ -79,7 +79,7 @@ def _slices(facts: Facts) -> Slices:
     )
 
 
-def _without_padding(stored: np.ndarray, facts: Facts) -> np.ndarray:
+def _without_padding(stored: np.ndarray, facts: DicomFacts) -> np.ndarray:
     """Segment numbers, with background where a number is padding and no segment."""
     padding = facts.encoding.padding if facts.encoding is not None else None
     if padding is None or padding[0] in dict(facts.segments):
@@ -87,7 +87,7 @@ def _without_padding(stored: np.ndarray, facts: Facts) -> np.ndarray:
     return np.where((stored >= padding[0]) & (stored <= padding[1]), 0, stored)
 
 
-def _overlap(facts: Facts, shared: Counter[tuple[int, int]]) -> DataError:
+def _overlap(facts: DicomFacts, shared: Counter[tuple[int, int]]) -> DataError:
     names = dict(facts.segments)
     pairs = [
         f"{first} ({names.get(first, '?')}) and {second} ({names.get(second, '?')}) share {count:,} voxels or more"

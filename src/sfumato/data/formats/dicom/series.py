@@ -20,14 +20,14 @@ from jaxtyping import Int
 
 from sfumato.data.formats.dicom.aside import apart
 from sfumato.data.formats.dicom.contours import contours_header
-from sfumato.data.formats.dicom.facts import Facts, read_facts
+from sfumato.data.formats.dicom.facts import DicomFacts, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
 from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_values, stored_range, value_type
 from sfumato.data.formats.dicom.places import Slices, image_slices, places
 from sfumato.data.formats.dicom.seg import read_segments, segment_header
 from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.endings import DICOM, VOLUMES
-from sfumato.data.formats.volume import Header, Volume
+from sfumato.data.formats.volume import Volume, VolumeHeader
 from sfumato.data.order import natural
 from sfumato.errors import DataError, listed, raise_together
 
@@ -58,7 +58,7 @@ class Listed(NamedTuple):
 
     path: Path
     files: tuple[Path, ...]
-    header: Header | None
+    header: VolumeHeader | None
     kind: _Kind
     notes: tuple[str, ...] = ()
 
@@ -106,23 +106,23 @@ def _by_name(path: Path) -> tuple[list[tuple[int, int, str]], str]:
     return natural(str(path)), str(path)
 
 
-def _grouped(facts: Sequence[Facts]) -> list[list[Facts]]:
+def _grouped(facts: Sequence[DicomFacts]) -> list[list[DicomFacts]]:
     """The files of each volume."""
-    groups: dict[tuple[Path, str, bool], list[Facts]] = defaultdict(list)
+    groups: dict[tuple[Path, str, bool], list[DicomFacts]] = defaultdict(list)
     for fact in facts:
         key = (fact.path.parent, fact.series, fact.localizer) if fact.is_slice else (fact.path, "", fact.localizer)
         groups[key].append(fact)
     return list(groups.values())
 
 
-def _listed(files: Sequence[Facts], header: Header, groups: Sequence[Sequence[Facts]]) -> Listed:
+def _listed(files: Sequence[DicomFacts], header: VolumeHeader, groups: Sequence[Sequence[DicomFacts]]) -> Listed:
     if header.label:
         header = header._replace(reference=tuple(_drawn_on(files[0], groups)))
     paths = tuple(fact.path for fact in files)
     return Listed(paths[0], paths, header, "label" if header.label else "image", header.notes)
 
 
-def _contours(facts: Facts, volumes: Sequence[tuple[list[Facts], Header]]) -> Listed:
+def _contours(facts: DicomFacts, volumes: Sequence[tuple[list[DicomFacts], VolumeHeader]]) -> Listed:
     """Contours, with the header that they have on their images."""
     reference = tuple(_drawn_on(facts, [files for files, _ in volumes]))
     if not reference:
@@ -132,7 +132,7 @@ def _contours(facts: Facts, volumes: Sequence[tuple[list[Facts], Header]]) -> Li
     return Listed(facts.path, (facts.path,), header, "label", header.notes)
 
 
-def _drawn_on(segmentation: Facts, groups: Sequence[Sequence[Facts]]) -> Iterator[Path]:
+def _drawn_on(segmentation: DicomFacts, groups: Sequence[Sequence[DicomFacts]]) -> Iterator[Path]:
     """The volumes that a segmentation refers to: by their files, else their series, else the space they lie in."""
     images = [files for files in groups if files[0].segmentation is None]
     exact = [files for files in images if any(fact.instance in segmentation.refers for fact in files)]
@@ -144,7 +144,7 @@ def _drawn_on(segmentation: Facts, groups: Sequence[Sequence[Facts]]) -> Iterato
         yield files[0].path
 
 
-def _skipped(facts: Sequence[Facts]) -> Iterator[Listed]:
+def _skipped(facts: Sequence[DicomFacts]) -> Iterator[Listed]:
     """Files without an image, counted by what they are."""
     kinds: dict[str, list[Path]] = defaultdict(list)
     for fact in facts:
@@ -155,7 +155,7 @@ def _skipped(facts: Sequence[Facts]) -> Iterator[Listed]:
         yield Listed(paths[0], tuple(paths), None, "skipped", (note,))
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path) -> VolumeHeader:
     """See `sfumato.data.formats.scan.read_header`; of a series, all headers are read."""
     return _header(_series(path))
 
@@ -187,7 +187,7 @@ def is_uneven(path: Path) -> bool:
     return bool(_slices(_series(path)).notes)
 
 
-def _series(path: Path) -> list[Facts]:
+def _series(path: Path) -> list[DicomFacts]:
     """The files of the volume that a file belongs to, by natural name."""
     facts = read_facts(path)
     image_encoding(facts)
@@ -207,12 +207,12 @@ def _is_candidate(path: Path) -> bool:
     return path.name.lower().endswith(_SUFFIXES) or is_dicom(path)
 
 
-def _header(files: Sequence[Facts]) -> Header:
+def _header(files: Sequence[DicomFacts]) -> VolumeHeader:
     if files[0].segmentation is not None:
         return segment_header(files[0])._replace(notes=files[0].notes)
     slices, encoding, one = _slices(files), image_encoding(files[0]), _as_one(files)
     colours = (3,) if encoding.samples == 3 or encoding.photometric == "PALETTE COLOR" else ()
-    return Header(
+    return VolumeHeader(
         shape=(encoding.columns, encoding.rows, slices.depth, *colours),
         dtype=value_type(one),
         affine=slices.affine,
@@ -224,12 +224,12 @@ def _header(files: Sequence[Facts]) -> Header:
     )
 
 
-def _as_one(files: Sequence[Facts]) -> Facts:
+def _as_one(files: Sequence[DicomFacts]) -> DicomFacts:
     """A series as if it were one file with all its frames."""
     return files[0]._replace(frames=tuple(frame for fact in files for frame in fact.frames))
 
 
-def _slices(files: Sequence[Facts]) -> Slices:
+def _slices(files: Sequence[DicomFacts]) -> Slices:
     first = image_encoding(files[0])
     differing = [str(fact.path) for fact in files if _layout(fact) != _layout(files[0])]
     if differing:
@@ -245,12 +245,12 @@ def _slices(files: Sequence[Facts]) -> Slices:
     )
 
 
-def _layout(facts: Facts) -> tuple[int, int, int, str]:
+def _layout(facts: DicomFacts) -> tuple[int, int, int, str]:
     encoding = image_encoding(facts)
     return encoding.rows, encoding.columns, encoding.samples, encoding.photometric.partition("_")[0]
 
 
-def _window(facts: Facts) -> tuple[float, float] | None:
+def _window(facts: DicomFacts) -> tuple[float, float] | None:
     """The window that all frames share."""
     window = facts.frames[0].window
     if window is None or any(frame.window != window for frame in facts.frames):
@@ -262,7 +262,7 @@ def _window(facts: Facts) -> tuple[float, float] | None:
     return window
 
 
-def _counted_notes(files: Sequence[Facts]) -> Iterator[str]:
+def _counted_notes(files: Sequence[DicomFacts]) -> Iterator[str]:
     counts: Mapping[str, int] = {
         note: sum(note in fact.notes for fact in files) for fact in files for note in fact.notes
     }

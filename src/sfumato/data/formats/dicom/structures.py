@@ -16,7 +16,7 @@ CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
 """Kinds of contours that enclose something."""
 
 
-def regions(dataset: Dataset) -> dict[tuple[int, str], None]:
+def structure_regions(dataset: Dataset) -> dict[tuple[int, str], None]:
     """Values and names of the regions of a structure set, each once."""
     return dict.fromkeys((value, name) for _, value, name, _ in closed_regions(dataset))
 
