@@ -37,7 +37,9 @@ def walk(process, denoise, x, condition, noise, *, times):
         },
         behind={
             "diffusion/sampler/catalogue.py": {
-                "SAMPLERS: Mapping[str, Entry] = {": '    "dummy": Entry(where="dummy.walk", method="m", source="s"),'
+                "SAMPLERS: Mapping[str, SamplerEntry] = {": (
+                    '    "dummy": SamplerEntry(where="dummy.walk", method="m", source="s"),'
+                )
             }
         },
     ),
@@ -55,7 +57,7 @@ def apart(pair):
         behind={
             "metrics/table.py": {
                 "from sfumato.metrics import overlap, surface": "from sfumato.metrics.dummy import apart",
-                "TABLE: Mapping[str, Metric] = {": """    "dummy": Metric(
+                "METRIC_TABLE: Mapping[str, Metric] = {": """    "dummy": Metric(
         of="masks", title="Centres apart", unit="length", better="lower", meaning="Distance of two centres.",
         group="Outline", by_group=True, score=OfPair(score=apart, neither=0.0, one=None), where="metrics.dummy.apart",
     ),""",
@@ -79,7 +81,7 @@ class Dummy(torch.nn.Module):
         },
         behind={
             "recipe/network.py": {
-                "Network = Annotated[\n    UNetNetwork": "    | DummyNetwork",
+                "NetworkSection = Annotated[\n    UNetNetwork": "    | DummyNetwork",
                 "from sfumato.recipe.part import MOST, Auto, Count, Fraction, Part, count": '''
 class DummyNetwork(Part):
     """Two layers."""
@@ -111,7 +113,7 @@ def dummy(timesteps):
         },
         behind={
             "recipe/process.py": {
-                "Process = Annotated[\n    GaussianProcess": "    | DummyProcess",
+                "ProcessSection = Annotated[\n    GaussianProcess": "    | DummyProcess",
                 "from sfumato.recipe.part import Auto, Count, Part, Positive, count": '''
 class DummyProcess(Part):
     """The clean image is predicted."""
@@ -121,7 +123,7 @@ class DummyProcess(Part):
 ''',
             },
             "builder/process.py": {
-                "from sfumato.recipe import Data, Recipe, ToldSteps": (
+                "from sfumato.recipe import DataSection, Recipe, ToldSteps": (
                     "from sfumato.diffusion.family.dummy import dummy\nfrom sfumato.recipe.process import DummyProcess"
                 ),
                 "    match recipe.process:": """        case DummyProcess(timesteps=timesteps):
@@ -134,12 +136,12 @@ class DummyProcess(Part):
             "data/formats/NAME.py": """
 import numpy as np
 
-from sfumato.data.formats.volume import Header, Volume
+from sfumato.data.formats.volume import Volume, VolumeHeader
 
 
 def read_header(path):
     voxels = read_volume(path).voxels
-    return Header(shape=voxels.shape, dtype=voxels.dtype, affine=np.eye(4))
+    return VolumeHeader(shape=voxels.shape, dtype=voxels.dtype, affine=np.eye(4))
 
 
 def read_volume(path):

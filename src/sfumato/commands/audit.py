@@ -11,7 +11,7 @@ from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.layout import show_table
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.evaluation.audit.arms import RECOMMENDED_ARM, TWIN_ARM, arms_of
+from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN_ARM, arms_of
 from sfumato.evaluation.audit.measure import AuditCase, measure_arms
 from sfumato.evaluation.audit.reading import ArmRow, Audit, bounds
 from sfumato.evaluation.refusal import refuse_constant
@@ -107,7 +107,7 @@ def audit(
         )  # fmt: skip
     result = {"audit": str(out), **summary}
     _show(done.lines(), summary["reading"])
-    refuse_constant(done.beside_constant(RECOMMENDED_ARM), whom=f"the model {run}", result=result)
+    refuse_constant(done.beside_constant(RECOMMENDED), whom=f"the model {run}", result=result)
     return result
 
 
@@ -160,9 +160,7 @@ def _summary(done: Audit, split: str) -> dict[str, Any]:
         "readers": done.readers,
         "members": done.arms[0].members,
         "split": split,
-        "constant_mask": {
-            name: found.to_dict() for name in (RECOMMENDED_ARM, TWIN_ARM) if (found := _beside(done, name))
-        },
+        "constant_mask": {name: found.to_dict() for name in (RECOMMENDED, TWIN_ARM) if (found := _beside(done, name))},
         "arms": {line.name: _line(line) for line in lines},
     }
 

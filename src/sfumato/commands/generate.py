@@ -9,9 +9,9 @@ from sfumato.commands.flags.sampling import AS_TRAINED, SamplingFlags
 from sfumato.commands.flags.words import parse_shard
 from sfumato.evaluation.balance import BalanceTarget
 from sfumato.experiment.sample_requests import parse_seeds
+from sfumato.experiment.sampling import IMAGES_AT_ONCE
 from sfumato.outputs.samples import Enlarging
 from sfumato.progress import say
-from sfumato.verbs.generate import BATCH
 from sfumato.verbs.generate import generate as _generate
 
 
@@ -31,7 +31,7 @@ def generate(
     size: Count | None = None,
     upsample: Enlarging = "bicubic",
     subdirs: bool = False,
-    batch: Count = BATCH,
+    batch: Count = IMAGES_AT_ONCE,
     device: Device = "auto",
     shard: str | None = None,
     overwrite: bool = False,

@@ -9,8 +9,8 @@ from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Several
 from sfumato.commands.flags.sampling import AS_TRAINED, SamplingFlags
 from sfumato.experiment.sample_requests import parse_seeds
+from sfumato.experiment.sampling import IMAGES_AT_ONCE
 from sfumato.progress import say
-from sfumato.verbs.interpolate import BATCH
 from sfumato.verbs.interpolate import interpolate as _interpolate
 from sfumato.wording import counted
 
@@ -26,7 +26,7 @@ def interpolate(
     frames: Several = 9,
     class_: str | None = None,
     sampling: SamplingFlags = AS_TRAINED,
-    batch: Count = BATCH,
+    batch: Count = IMAGES_AT_ONCE,
     device: Device = "auto",
     overwrite: bool = False,
     dry_run: bool = False,

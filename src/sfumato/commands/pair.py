@@ -6,8 +6,9 @@ from typing import Any
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.flags.sampling import AS_TRAINED, SamplingFlags
+from sfumato.experiment.sampling import IMAGES_AT_ONCE
 from sfumato.progress import say
-from sfumato.verbs.pair import BATCH, Paired
+from sfumato.verbs.pair import Paired
 from sfumato.verbs.pair import pair as _pair
 from sfumato.wording import counted
 
@@ -28,7 +29,7 @@ def pair(
     seed: Index = 0,
     sampling: SamplingFlags = AS_TRAINED,
     subdirs: bool = False,
-    batch: Count = BATCH,
+    batch: Count = IMAGES_AT_ONCE,
     device: Device = "auto",
     overwrite: bool = False,
     dry_run: bool = False,

@@ -6,8 +6,8 @@ from typing import Any
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Count, Index
 from sfumato.commands.flags.sampling import AS_TRAINED, SamplingFlags
+from sfumato.experiment.sampling import IMAGES_AT_ONCE
 from sfumato.progress import say
-from sfumato.verbs.reconstruct import BATCH
 from sfumato.verbs.reconstruct import reconstruct as _reconstruct
 from sfumato.wording import counted
 
@@ -22,7 +22,7 @@ def reconstruct(
     sampling: SamplingFlags = AS_TRAINED,
     count: Count = 16,
     seed: Index = 0,
-    batch: Count = BATCH,
+    batch: Count = IMAGES_AT_ONCE,
     device: Device = "auto",
     overwrite: bool = False,
     dry_run: bool = False,

@@ -103,7 +103,8 @@ def sharpness(originals: Iterable[OriginalMask], canvases: Sequence[Canvas]) -> 
     """What masks lose in each canvas; nothing where no mask shows anything.
 
     Args:
-        originals: masks spread over a set (`rows_to_measure`); `MASKS_MEASURED` of them at most, fewer where they are large.
+        originals: masks spread over a set (`rows_to_measure`); `MASKS_MEASURED` of them at most, fewer where they are
+            large.
         canvases: where they are brought.
     """
     losses, pixels = list[list[_Loss]](), 0

@@ -11,9 +11,9 @@ the error 1 - Dice of validation cases (mean over readers and classes),
     expected error = a + b own error           of filled masks                                                    (2)
                    = a' + b' uncertainty       of empty masks, `image_uncertainty`: near the likeliest pixel      (3)
 
-within [0, 1]. A kind of mask with fewer than `FEWEST_CASES` validation cases has no line of its own: (2) is fitted to all of
-them, so where the model never left an image empty, an empty mask comes first. How well the order agrees with the error
-is told by the rank correlation of errors expected from the cases of *other* patients.
+within [0, 1]. A kind of mask with fewer than `FEWEST_CASES` validation cases has no line of its own: (2) is fitted to
+all of them, so where the model never left an image empty, an empty mask comes first. How well the order agrees with the
+error is told by the rank correlation of errors expected from the cases of *other* patients.
 
 Chosen among 17 candidates on two data sets (64 px, 60 validation cases each, 2 and 4 members; the test splits were
 looked at as well). Lines on entropy or isotonic regression of it expected less well in cross-validation. Lines on

@@ -64,7 +64,8 @@ class Journal:
         except OSError as problem:
             if not self._failed:
                 say(
-                    f"warning: lines are missing in {self._folder / JOURNAL_FILE} ({problem.strerror}); training goes on"
+                    f"warning: lines are missing in {self._folder / JOURNAL_FILE} ({problem.strerror}); "
+                    "training goes on"
                 )
             self._failed = True
 

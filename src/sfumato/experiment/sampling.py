@@ -32,6 +32,10 @@ class Drawing(NamedTuple):
         return cls(sampler, guidance, model.calls(sampler, guidance))
 
 
+IMAGES_AT_ONCE = 32
+"""Images, or pairs, that are made at once if nobody says how many."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """What may be said of the sampling loop over the model's recipe, which decides the rest.

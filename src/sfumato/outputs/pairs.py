@@ -18,11 +18,11 @@ import numpy as np
 from sfumato.data.formats.image import ending_of, write_image
 from sfumato.data.manifest import Case, write_manifest
 from sfumato.evaluation.pairs.making import Maker, Pair, stored_mask
-from sfumato.experiment.inference import Wanted
 from sfumato.experiment.output_folder import numbered_file
 from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.sharded_job import Finished, ItemFacts
 from sfumato.outputs.origin import drawn_by, made_by
+from sfumato.outputs.samples import item_of
 from sfumato.reporting.sections.pairs import outlined
 from sfumato.wording import counted
 
@@ -31,11 +31,6 @@ SHOWN = 32
 
 COPY_COLUMNS = ("copy_score", "nearest_real", "copy_view", "copy")
 """Empty until the images are compared with the training images."""
-
-
-def item_of(image: Wanted) -> str:
-    """The name of an attempt in the ledger, and of its files."""
-    return f"{image.number:06}"
 
 
 def pair_facts(pair: Pair) -> dict[str, Any]:

@@ -39,7 +39,7 @@ METHODS: dict[Enlarging, Image.Resampling] = {
 
 
 def item_of(image: Wanted) -> str:
-    """The name of an image in the ledger."""
+    """The name of an image, or of a pair, in the ledger and of its files."""
     return f"{image.number:06}"
 
 

@@ -1,11 +1,11 @@
-"""The training loop: `for progress in train(...)`.
+"""The training loop: `for progress in training_loop(...)`.
 
-It knows networks, losses and batches, not diffusion. A step is a pure function of what `Parts` holds and of its number:
-the data come from `Stream`, random numbers of the loss from (seed, step, slot), dropout from torch's own generator,
-which is seeded anew for every forward pass. So a run that is stopped between two steps and continued from a checkpoint
-ends with the same bits. The gradient is the same for any number of processes and pieces (`sfumato.training.gradient`);
-when memory runs out, the pieces are halved and the step begins again. A step whose loss or gradient is not finite is
-passed over, by all processes alike; many of them end the run.
+It knows networks, losses and batches, not diffusion. A step is a pure function of what `TrainingState` holds and of
+its number: the data come from `Stream`, random numbers of the loss from (seed, step, slot), dropout from torch's own
+generator, which is seeded anew for every forward pass. So a run that is stopped between two steps and continued from a
+checkpoint ends with the same bits. The gradient is the same for any number of processes and pieces
+(`sfumato.training.gradient`); when memory runs out, the pieces are halved and the step begins again. A step whose loss
+or gradient is not finite is passed over, by all processes alike; many of them end the run.
 
 Under `torchrun` the caller initialises `torch.distributed` and every process builds, or restores, the same parts.
 """

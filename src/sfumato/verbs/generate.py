@@ -22,7 +22,7 @@ from sfumato.experiment.inference import Made, Wanted, make, make_steps
 from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.run import Model
 from sfumato.experiment.sample_requests import plan_images
-from sfumato.experiment.sampling import AS_TRAINED, Drawing, Sampling
+from sfumato.experiment.sampling import AS_TRAINED, IMAGES_AT_ONCE, Drawing, Sampling
 from sfumato.experiment.sharded_job import Finished, Share, Work, asked_by, own_shard
 from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.outputs.samples import Enlarging, enlarged, item_of, label_of, pictured, sample_files, write_sheets
@@ -35,9 +35,6 @@ from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import to_uint8
 from sfumato.verbs.opened import opened_model, origin_of, path_or_none
 from sfumato.wording import counted
-
-BATCH = 32
-"""Images made at once."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def generate(
     size: int | None = None,
     upsample: Enlarging = "bicubic",
     subdirs: bool = False,
-    batch: int = BATCH,
+    batch: int = IMAGES_AT_ONCE,
     device: str = "auto",
     shard: tuple[int, int] = (0, 1),
     overwrite: bool = False,

@@ -30,7 +30,7 @@ from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.run import Model
 from sfumato.experiment.sample_requests import known_classes
-from sfumato.experiment.sampling import AS_TRAINED, Drawing, Sampling
+from sfumato.experiment.sampling import AS_TRAINED, IMAGES_AT_ONCE, Drawing, Sampling
 from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.provenance import digest, write_provenance
 from sfumato.randomness import Noise
@@ -43,10 +43,6 @@ from sfumato.verbs.reconstruct import check_level
 
 _SHOWN = 9
 """Most frames in the strip."""
-
-
-BATCH = 32
-"""Images made at once."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ def interpolate(
     frames: int = 9,
     label: str | None = None,
     sampling: Sampling = AS_TRAINED,
-    batch: int = BATCH,
+    batch: int = IMAGES_AT_ONCE,
     device: str = "auto",
     overwrite: bool = False,
     dry_run: bool = False,

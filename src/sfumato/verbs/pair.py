@@ -22,9 +22,10 @@ from sfumato.evaluation.refusal import refuse_constant
 from sfumato.experiment.inference import Wanted
 from sfumato.experiment.run import Model, Run, load_model
 from sfumato.experiment.sample_requests import known_class
-from sfumato.experiment.sampling import AS_TRAINED, Sampling
+from sfumato.experiment.sampling import AS_TRAINED, IMAGES_AT_ONCE, Sampling
 from sfumato.experiment.sharded_job import ItemFacts, Shard, Share, Work, asked_by
-from sfumato.outputs.pairs import SHOWN, item_of, pair_facts, write_pair, write_tables
+from sfumato.outputs.pairs import SHOWN, pair_facts, write_pair, write_tables
+from sfumato.outputs.samples import item_of
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
 from sfumato.provenance import digest, write_provenance
@@ -33,10 +34,6 @@ from sfumato.wording import counted
 
 _TRIES = 10
 """Attempts for each pair that is asked for, unless `--attempts` says otherwise."""
-
-
-BATCH = 32
-"""Pairs made at once."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def pair(
     seed: int = 0,
     sampling: Sampling = AS_TRAINED,
     subdirs: bool = False,
-    batch: int = BATCH,
+    batch: int = IMAGES_AT_ONCE,
     device: str = "auto",
     overwrite: bool = False,
     dry_run: bool = False,

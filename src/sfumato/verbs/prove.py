@@ -265,7 +265,8 @@ def _proof(question: _Question, aside: Path, *, positive: str, steps: int, netwo
         positive=positive,
         notes=[*question.notes, *pack.notes],
         settings={
-            "steps": steps, "batch": TRAINING_BATCH, "network": network if question.task == "classify" else "U-Net, one call",
+            "steps": steps, "batch": TRAINING_BATCH,
+            "network": network if question.task == "classify" else "U-Net, one call",
             "seeds": len(question.units) // len(arms), "size": list(pack.spec.size),
         },
     )  # fmt: skip

@@ -17,7 +17,7 @@ from sfumato.experiment.inference import final_state, steps_from
 from sfumato.experiment.output_folder import claim_output
 from sfumato.experiment.pictures import spared_picture
 from sfumato.experiment.run import Model
-from sfumato.experiment.sampling import AS_TRAINED, Drawing, Sampling
+from sfumato.experiment.sampling import AS_TRAINED, IMAGES_AT_ONCE, Drawing, Sampling
 from sfumato.outputs.origin import drawn_by, made_by
 from sfumato.progress import bar
 from sfumato.provenance import write_provenance
@@ -29,10 +29,6 @@ from sfumato.verbs.generate import load_generator
 from sfumato.verbs.opened import origin_of
 
 SHEET_COLUMNS = 8
-
-
-BATCH = 32
-"""Images drawn at once."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +58,7 @@ def reconstruct(
     sampling: Sampling = AS_TRAINED,
     count: int = 16,
     seed: int = 0,
-    batch: int = BATCH,
+    batch: int = IMAGES_AT_ONCE,
     device: str = "auto",
     overwrite: bool = False,
     dry_run: bool = False,

@@ -79,7 +79,8 @@ class Segmenter:
     @classmethod
     def of(
         cls, model: Model | Path | str, *, samples: int | None = None, sampling: Sampling = AS_TRAINED,
-        start: StartKind | None = None, tta: bool = False, seed: int = 0, batch: int = MASKS_AT_ONCE, device: str = "auto",
+        start: StartKind | None = None, tta: bool = False, seed: int = 0, batch: int = MASKS_AT_ONCE,
+        device: str = "auto",
     ) -> "Segmenter":  # fmt: skip
         """A model as it is to draw; see `segment`."""
         loaded, path = opened_model(model, device), origin_of(model)

@@ -12,15 +12,7 @@ from sfumato.data.mask import IGNORED
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Denoise, Process
 from sfumato.errors import UsageError
-from sfumato.evaluation.audit.arms import (
-    MATCHED_TWIN_ARM,
-    RANDOM,
-    RECOMMENDED_ARM,
-    SHUFFLED,
-    TWIN_ARM,
-    SamplingArm,
-    arms_of,
-)
+from sfumato.evaluation.audit.arms import MATCHED_ARM, RANDOM, RECOMMENDED, SHUFFLED, TWIN_ARM, SamplingArm, arms_of
 from sfumato.evaluation.audit.measure import AuditCase, score
 from sfumato.evaluation.audit.reading import Audit
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
@@ -106,13 +98,14 @@ def test_every_arm_says_what_it_costs() -> None:
     arms = arms_of(model("sample.steps=4"), model("process.kind=none"), calls=[1, 2, 50], members=3)
     costs = {arm.name: arm.calls for arm in arms}
     assert costs == {
-        RECOMMENDED_ARM: 12, "1 call": 3, "2 calls": 6, "50 calls": 150, TWIN_ARM: 1, MATCHED_TWIN_ARM: 8, RANDOM: 12, SHUFFLED: 12,
+        RECOMMENDED: 12, "1 call": 3, "2 calls": 6, "50 calls": 150, TWIN_ARM: 1, MATCHED_ARM: 8, RANDOM: 12,
+        SHUFFLED: 12,
     }  # fmt: skip
-    assert {arm.name for arm in arms if arm.tta} == {MATCHED_TWIN_ARM}
+    assert {arm.name for arm in arms if arm.tta} == {MATCHED_ARM}
     fewer = {
         arm.name: arm.calls for arm in arms_of(model("sample.steps=2"), model("process.kind=none"), calls=[], members=2)
     }
-    assert fewer[MATCHED_TWIN_ARM] == fewer[RECOMMENDED_ARM] == 4
+    assert fewer[MATCHED_ARM] == fewer[RECOMMENDED] == 4
     assert TWIN_ARM not in {arm.name for arm in arms_of(model(), None, calls=[1], members=1)}
 
 
@@ -130,7 +123,7 @@ def test_a_deterministic_model_is_refused() -> None:
 
 def test_only_the_misled_arms_wrap_the_denoiser() -> None:
     arms = {arm.name: arm for arm in arms_of(model(), None, calls=[1], members=2)}
-    assert arms[RECOMMENDED_ARM].around(["a", "b"], 0)(copies) is copies
+    assert arms[RECOMMENDED].around(["a", "b"], 0)(copies) is copies
     shuffled = arms[SHUFFLED].around(["a", "b"], 0)(copies)
     assert isinstance(shuffled, ShuffledState) and shuffled.by == 2, "the members of another case, not of the same"
     first, second, other = (arms[RANDOM].around(["a", "b"], seed)(copies) for seed in (0, 0, 1))
@@ -174,12 +167,12 @@ def told(**dices: float) -> str:
     """The reading of an audit in which each case has these values of Dice, give or take."""
     spread_of = np.random.default_rng(0).normal(0, 0.02, 40)
     names = {
-        "ours": RECOMMENDED_ARM,
+        "ours": RECOMMENDED,
         "noise": RANDOM,
         "other": SHUFFLED,
         "one": "1 call",
         "many": "50 calls",
-        "views": MATCHED_TWIN_ARM,
+        "views": MATCHED_ARM,
     }
     table = {
         names[key]: [
@@ -187,7 +180,7 @@ def told(**dices: float) -> str:
         ]
         for k, (key, dice) in enumerate(dices.items())
     }
-    calls = {RECOMMENDED_ARM: 8, "1 call": 1, "50 calls": 50, MATCHED_TWIN_ARM: 8}
+    calls = {RECOMMENDED: 8, "1 call": 1, "50 calls": 50, MATCHED_ARM: 8}
     ours = model()
     arms = [
         SamplingArm(name=name, model=ours, sampler=ours.sampler(steps=calls.get(name, 8)), members=1) for name in table

@@ -37,7 +37,7 @@ class Laid(NamedTuple):
         codes: where the stored axes of the mask run to, if not to where its affine says.
         box: where it lies, if it is smaller than its image.
         note: what was assumed.
-        values: pairs of a stored value and the one that it stands for (`formats.volume.Place`).
+        values: pairs of a stored value and the one that it stands for (`formats.volume.PlaneAddress`).
     """
 
     codes: str = ""

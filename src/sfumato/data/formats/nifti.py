@@ -299,7 +299,7 @@ def write_volume(
     Args:
         path: ends in `.nii.gz`, or in `.nii` for no compression.
         voxels: (i, j, k) or (i, j, k, components); kinds of numbers as in `formats.rescale` (float64 becomes float32).
-        affine: from stored index to millimetres (RAS), as in `Header`. As qform too, where it is a rotation.
+        affine: from stored index to millimetres (RAS), as in `VolumeHeader`. As qform too, where it is a rotation.
         label: these are class indices: written as the smallest unsigned integers that hold them, and called labels.
         origin: the model that made them.
         like: the NIfTI file whose voxels these lie on, if there is one. Then not `affine` is written but what that file

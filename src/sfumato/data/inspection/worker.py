@@ -1,4 +1,4 @@
-"""What a worker process does for `inspect.measure`; alone, since each worker loads what this module needs."""
+"""What a worker process does for `inspect.measure_cases`; alone, since each worker loads what this module needs."""
 
 from sfumato.data.facts import CaseFacts, case_sketch, finish
 from sfumato.data.manifest import Case

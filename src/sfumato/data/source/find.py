@@ -156,7 +156,8 @@ def _refuse_unused_masks(masks: Path, found: Found) -> None:
     files = {Locator.parse(part.locator).path for mask in named for part in mask_parts(mask)}
     if files and not any(Path(os.path.realpath(file)).is_relative_to(home) for file in files):
         raise UsageError(
-            f"--masks {masks}: no image has its mask there: the {found.form} names others, such as {mask_words(named[0])}",
+            f"--masks {masks}: no image has its mask there: the {found.form} names others, "
+            f"such as {mask_words(named[0])}",
             expected="the masks of these images",
             remedy="leave --masks out, or name the images alone as the source, without the table",
         )

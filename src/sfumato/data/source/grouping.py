@@ -74,7 +74,8 @@ def _matched(expression: str, cases: Sequence[Case], columns: Iterable[str]) -> 
         named = ", ".join(sorted(columns)) or "(none)"
         raise DataError(
             f"--group-by '{expression}' is no column, and no regular expression with one group",
-            expected=f"a column ({named}), an expression such as '(.*)_slice', {PARENT}, {', '.join(OWNER_TAGS)} or {NOBODY}",
+            expected=f"a column ({named}), an expression such as '(.*)_slice', {PARENT}, {', '.join(OWNER_TAGS)} "
+            f"or {NOBODY}",
             code="DATA-054",
         )
     return [found[1] if (found := pattern.search(case.id)) else None for case in cases]

@@ -18,7 +18,7 @@ from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.table import SourceTable, bare
 from sfumato.data.source.words import tokens
 
-MOST = 1000
+_MOST = 1000
 """Files beside a table that are looked at."""
 
 
@@ -79,9 +79,9 @@ def about_images_beside(table: SourceTable, texts: Sequence[str], root: Path) ->
     if home.is_relative_to(source) or source.is_relative_to(home):
         return []
     names = {bare(text) for text in texts}
-    held = [path for pattern in ("*", "*/*") for path in islice(home.glob(pattern), MOST)
+    held = [path for pattern in ("*", "*/*") for path in islice(home.glob(pattern), _MOST)
             if path.suffix.lower() not in TABLES and {path.name, ENDING.sub("", path.name)} & names]  # fmt: skip
-    if 2 * len(held) <= min(len(names), MOST):
+    if 2 * len(held) <= min(len(names), _MOST):
         return []
     folder = Counter(path.parent for path in held).most_common(1)[0][0]
     return [

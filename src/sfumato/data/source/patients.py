@@ -174,8 +174,8 @@ def _about_variants(names: Sequence[Name], *, speaking: bool) -> Iterator[str]:
     if folders:
         yield (
             f"{counted(sum(several), 'image is a variant', 'images are variants')} of one of the same name elsewhere "
-            f"({', '.join(folders[:_SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of one "
-            "folder"
+            f"({', '.join(folders[:_SHOWN])}): kept together; --images '**/{folders[0]}/**/{{id}}.*' takes those of "
+            "one folder"
         )
 
 

@@ -83,8 +83,8 @@ def _doubt(found: Found) -> DataError | None:
     shares = ",".join(f"{value}={'object' if value >= object_from else 'background'}" for value in values)
     classes = ",".join(f"{value}=NAME" for value in values if value)
     return DataError(
-        f"the values of the masks ({_some(values)}) are even shares of {_WHITE}, and those between are a rim around the "
-        "largest: how many of several readers drew a pixel (a soft map), or classes?",
+        f"the values of the masks ({_some(values)}) are even shares of {_WHITE}, and those between are a rim around "
+        "the largest: how many of several readers drew a pixel (a soft map), or classes?",
         expected="0/255, or class indices",
         remedy=f"if they are shares, say which count: --class-names {shares} (more than half); if they are classes, "
         f"name them: --class-names {classes}",

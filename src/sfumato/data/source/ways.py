@@ -19,7 +19,7 @@ from sfumato.errors import DataError, UsageError
 
 _Patterns = tuple[str, str]
 
-MOST = 6
+_MOST = 6
 """Kinds of masks whose flags are told."""
 
 
@@ -45,7 +45,7 @@ def way_of(owned: Mapping[str, Sequence[Owned]], wanted: Callable[[Owned], bool]
 def ways_of_kinds(owned: Mapping[str, Sequence[Owned]]) -> Iterator[str]:
     """The flags by which the masks of each kind are meant alone, of the first kinds."""
     kinds = {(mask.folder, mask.rest): mask for masks in owned.values() for mask in masks}
-    for kind in islice(kinds.values(), MOST):
+    for kind in islice(kinds.values(), _MOST):
         if found := way_of(owned, lambda mask, kind=kind: is_like(mask, kind)):
             yield found
 

@@ -53,7 +53,7 @@ SPLIT_WORDS = {
     **dict.fromkeys(("val", "valid", "validation", "valset", "validationset", "tuning"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "testingset"), "test"),
 }
-SHORT = {"tr": "train", "va": "validation", "ts": "test"}
+_SHORT = {"tr": "train", "va": "validation", "ts": "test"}
 """Splits behind the word for images or masks, as nnU-Net and the Decathlon write them: `imagesTr`, `labelsTs`."""
 SIDES = _words("left right l r lt rt sin dex")
 COLOURS = _words("color colour colors colours colored coloured colorized colourized")
@@ -302,7 +302,7 @@ def read_folder(name: str) -> _Folder:
     masks = [word in (MASKS - NO_FOLDERS) | VIEWS for word in words]
     reads = any(word in READERS for word in words)
     images = [word in IMAGES for word in words]
-    short = split or next((SHORT[word] for word in words if word in SHORT), None)
+    short = split or next((_SHORT[word] for word in words if word in _SHORT), None)
     if any(masks) and known:
         return _Folder("mask", certain=True, split=short)
     if any(images) and known and not reads:

@@ -20,8 +20,8 @@ An exact observation of every component, however faint, survives at every alpha:
 law of rate eta x. So states have a floor: at -floor and below there is no mass, e^ell = 0, and once nearly every
 component is at the floor whatever x is, the walk may start with all of them there.
 
-The network sees the standardised state (see `moments`). What it answers plus a skip are logits of the shares: the state
-it saw (`unit`), or the exact posterior log-odds of a pixel between all and nothing (`log_odds`):
+The network sees the standardised state (see `dirichlet_moments`). What it answers plus a skip are logits of the
+shares: the state it saw (`unit`), or the exact posterior log-odds of a pixel between all and nothing (`log_odds`):
 
     ln p(ell | class k) / p(ell | background) = eta alpha scale ell_k + ln Gamma(a_0) + ln Gamma(b_0) - ln Gamma(a_1)
         - ln Gamma(b_1) [- ln(a_1 / a_0) at the floor]                                                    (5)
@@ -88,7 +88,7 @@ class Dirichlet:
         objective: what is minimised.
         skip: what is added to the network's answer.
         smoothing: `reference` divides each new state by `smoothing_factor`.
-        covariance: of the standardisation, see `moments`.
+        covariance: of the standardisation, see `dirichlet_moments`.
 
     Raises:
         ValueError: a setting does not go with another.

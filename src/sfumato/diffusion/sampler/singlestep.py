@@ -6,7 +6,8 @@ A method goes from s to a smaller s' in stages; stage j, the last of which is th
     y_j = k_j y + sum_(i <= j) w_ji x0_hat_i + c_j n      at s_j,      x0_hat_i asked at y_(i-1), s_(i-1)    (1)
 
 with y_0 = y, s_0 = s: so a method is no more than the numbers k, w, c, and all are computed before the first call. They
-are written as sums of `LinearForm`s, which read like the papers. Along a straight line, and exactly if x0_hat stands still,
+are written as sums of `LinearForm`s, which read like the papers. Along a straight line, and exactly if x0_hat stands
+still,
 
     y' = (s' / s) y + (1 - s' / s) x0_hat.                                                                (2)
 

@@ -21,7 +21,7 @@ from sfumato.tasks.views import views_of
 
 _State = Literal["own", "random", "shuffled"]
 
-RECOMMENDED_ARM, TWIN_ARM, MATCHED_TWIN_ARM = "recommended", "twin", "twin, views"
+RECOMMENDED, TWIN_ARM, MATCHED_ARM = "recommended", "twin", "twin, views"
 RANDOM, SHUFFLED = "random state", "shuffled state"
 
 
@@ -86,7 +86,7 @@ def arms_of(model: Model, twin: Model | None, *, calls: Sequence[int], members: 
     if sampler.warm and twin is None:
         raise UsageError(f"{model.name} starts from its twin, which is not there", expected="a run folder with a twin")
     start = Twin(model=twin) if twin is not None and sampler.warm else None
-    best = SamplingArm(name=RECOMMENDED_ARM, model=model, sampler=sampler, members=members, start=start)
+    best = SamplingArm(name=RECOMMENDED, model=model, sampler=sampler, members=members, start=start)
     return [
         best,
         *_counted(best, calls),
@@ -114,4 +114,4 @@ def _twins(twin: Model, calls: int) -> Iterator[SamplingArm]:
     alone = SamplingArm(name=TWIN_ARM, model=twin, sampler=twin.sampler(), members=1)
     yield alone
     if (views := min(calls, views_of(twin.spec.size))) > 1:
-        yield replace(alone, name=MATCHED_TWIN_ARM, members=views, tta=True)
+        yield replace(alone, name=MATCHED_ARM, members=views, tta=True)

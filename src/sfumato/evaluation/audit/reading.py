@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.evaluation.audit.arms import MATCHED_TWIN_ARM, RANDOM, RECOMMENDED_ARM, SHUFFLED, TWIN_ARM, SamplingArm
+from sfumato.evaluation.audit.arms import MATCHED_ARM, RANDOM, RECOMMENDED, SHUFFLED, TWIN_ARM, SamplingArm
 from sfumato.evaluation.audit.measure import AuditCase, mean
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, compare_with_constant
@@ -69,7 +69,7 @@ class Audit:
             name=arm.name,
             calls=arm.calls,
             dice=grouped_mean_interval(self._dice(arm.name), self.patients, seed=_SEED),
-            difference=None if arm.name == RECOMMENDED_ARM else self.difference(arm.name, RECOMMENDED_ARM),
+            difference=None if arm.name == RECOMMENDED else self.difference(arm.name, RECOMMENDED),
             means=AuditCase(*map(mean, numbers.T)),
         )
 
@@ -86,14 +86,14 @@ class Audit:
 
     def reading(self) -> list[str]:
         """What the numbers say."""
-        found = self.beside_constant(RECOMMENDED_ARM)
+        found = self.beside_constant(RECOMMENDED)
         if found is not None and not found.is_better:
             return [f"{found.told('The model')}. So whether its state, its calls or its twin matter cannot be said."]
         return [*self._about_states(), *self._about_calls(), *self._about_twin(), *_about_constant(found)]
 
     def _about_states(self) -> Iterator[str]:
         ways = {"noise": RANDOM, "that of another case": SHUFFLED}
-        differences = {what: self.difference(name, RECOMMENDED_ARM) for what, name in ways.items()}
+        differences = {what: self.difference(name, RECOMMENDED) for what, name in ways.items()}
         if all(map(_same, differences.values())):
             told = " and ".join(f"{_told(difference)} Dice with {what}" for what, difference in differences.items())
             yield (
@@ -118,7 +118,7 @@ class Audit:
         yield f"More calls are better up to {most.name}."
 
     def _about_twin(self) -> Iterator[str]:
-        matched = MATCHED_TWIN_ARM if MATCHED_TWIN_ARM in self.table else TWIN_ARM
+        matched = MATCHED_ARM if MATCHED_ARM in self.table else TWIN_ARM
         if matched not in self.table:
             yield "There is no deterministic twin to compare with: train with --twin."
             return
@@ -127,13 +127,13 @@ class Audit:
             yield f"{alone.told('The deterministic twin')}. So that the diffusion model is better proves nothing."
             return
         calls = {arm.name: arm.calls for arm in self.arms}
-        what = f"its twin seen in {calls[matched]} views" if matched == MATCHED_TWIN_ARM else "its twin"
-        what += f" ({calls[matched]} calls against {calls[RECOMMENDED_ARM]})"
-        yield f"{_compared(self.difference(RECOMMENDED_ARM, matched), what)}{self._distances(matched)}"
+        what = f"its twin seen in {calls[matched]} views" if matched == MATCHED_ARM else "its twin"
+        what += f" ({calls[matched]} calls against {calls[RECOMMENDED]})"
+        yield f"{_compared(self.difference(RECOMMENDED, matched), what)}{self._distances(matched)}"
 
     def _distances(self, matched: str) -> str:
         """The same of the distance to the readers."""
-        ours, theirs = (np.array([row.ged_u for row in self.table[name]]) for name in (RECOMMENDED_ARM, matched))
+        ours, theirs = (np.array([row.ged_u for row in self.table[name]]) for name in (RECOMMENDED, matched))
         if not np.isfinite(ours).all() or not np.isfinite(theirs).all():
             return ""
         difference = grouped_mean_interval(ours - theirs, self.patients, seed=_SEED)

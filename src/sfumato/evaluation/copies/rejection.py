@@ -1,8 +1,8 @@
 """Images are drawn until they are no copies: each is compared with the training images before it is kept.
 
-An image that copies a training image is drawn again from another seed, and so on `SEEDS_TRIED` times; then it is left out.
-The further seeds follow from the first one, so which image an item becomes does not depend on the batch, the process
-or the order of the work.
+An image that copies a training image is drawn again from another seed, and so on `SEEDS_TRIED` times; then it is left
+out. The further seeds follow from the first one, so which image an item becomes does not depend on the batch, the
+process or the order of the work.
 """
 
 from collections import deque
@@ -167,5 +167,6 @@ def rejection_sentence(outcomes: Sequence[Outcome], detector: CopyDetector) -> s
     if missing:
         names = ", ".join(f"{outcome.wanted.number:06}" for outcome in missing[:10])
         more = ", ..." if len(missing) > 10 else ""
-        text += f" {counted(len(missing), 'is', 'are')} left out: all their {SEEDS_TRIED} seeds gave copies ({names}{more})."
+        left_out = counted(len(missing), "is", "are")
+        text += f" {left_out} left out: all their {SEEDS_TRIED} seeds gave copies ({names}{more})."
     return f"{text} Threshold: {detector.why}."

@@ -66,7 +66,7 @@ class Compared:
     training: ImageSet
 
     def __iter__(self) -> Iterator[ImageSet]:
-        """All sets, in the order of `Sets` and `Sides`."""
+        """All sets, in the order of `Sets` and `SpaceFeatures`."""
         return iter((self.real, self.generated, self.training))
 
 

@@ -67,10 +67,10 @@ def synthetic_cases(folder: Path, real: str | None) -> Found:
     """
     found = find_cases(folder)
     said = tuple(case for case in found.cases if case.origin == "synthetic" and (real is None or case.source != real))
-    real = len(found.cases) - len(said)
+    others = len(found.cases) - len(said)
     if not said:
         return found._replace(notes=("nothing in SAMPLES says that it is synthetic: it was taken as such",))
-    notes = (f"{real} of {len(found.cases)} images of SAMPLES are real: they were left out",) if real else ()
+    notes = (f"{others} of {len(found.cases)} images of SAMPLES are real: they were left out",) if others else ()
     return found._replace(cases=said, notes=notes)
 
 

@@ -32,7 +32,7 @@ from sfumato.wording import counted
 _NOTICED = 3.0
 """A z-score from which a difference is called one."""
 
-POOLED, _MATCHED = "(all)", "(all, classes as in the samples)"
+_POOLED, _MATCHED = "(all)", "(all, classes as in the samples)"
 """Groups of the whole set, as the evaluation calls them."""
 
 _DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
@@ -103,8 +103,8 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
 def _whole(rows: Sequence[Row]) -> Table:
     """The whole set in short."""
     groups = {row["class"] for row in rows}
-    whole = _MATCHED if _MATCHED in groups else POOLED
-    chosen = [row for row in rows if row["metric"] in _IN_SHORT and row["class"] in (whole, POOLED)]
+    whole = _MATCHED if _MATCHED in groups else _POOLED
+    chosen = [row for row in rows if row["metric"] in _IN_SHORT and row["class"] in (whole, _POOLED)]
     chosen = [row for row in chosen if row["class"] == whole or row["metric"] == "frechet_reference"]
     count = next((row["n_generated"] for row in chosen), DASH)
     return Table(
@@ -142,16 +142,16 @@ def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
 def _bars(rows: Sequence[Row]) -> dict[str, float]:
     """A bar for each space and class; of very many the whole set alone, the classes have a table."""
     if len(rows) > BARS:
-        rows = [row for row in rows if row["class"] in (POOLED, _MATCHED)]
+        rows = [row for row in rows if row["class"] in (_POOLED, _MATCHED)]
     groups = list(dict.fromkeys(row["class"] for row in rows))
-    called = {POOLED: "all", _MATCHED: "matched"}
+    called = {_POOLED: "all", _MATCHED: "matched"}
     short = dict(zip(groups, shortened_names([called.get(group, group) for group in groups], CLASS_NAME), strict=True))
     return {f"{row['space']}, {short[row['class']]}": number(row["z"]) for row in rows}
 
 
 def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
     """z of the distances of each class."""
-    names = [name for name in dict.fromkeys(row["class"] for row in rows) if name not in (POOLED, _MATCHED)]
+    names = [name for name in dict.fromkeys(row["class"] for row in rows) if name not in (_POOLED, _MATCHED)]
     if not names:
         return ()
     of = {(row["space"], row["class"], row["metric"]): row for row in rows}

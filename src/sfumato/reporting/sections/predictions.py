@@ -87,9 +87,8 @@ def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
 def _reading(folder: Path, rows: Sequence[Row]) -> tuple[str, ...]:
     """Which cases to look at; or that their order means nothing."""
     if _is_unordered(folder):
-        return (
-            f"No case is to be looked at before another: {read_optional_json(folder / 'summary.json')['review']['why']}.",
-        )
+        why = read_optional_json(folder / "summary.json")["review"]["why"]
+        return (f"No case is to be looked at before another: {why}.",)
     first = ", ".join(f"{row['id']}{_expected(row)}" for row in rows[:3])
     by = BY_CHANCE if ranks_by_chance((read_optional_json(folder / "summary.json") or {}).get("review", {})) else ""
     return (f"Look first at {first}{by}.",) if first else ()
