@@ -37,7 +37,7 @@ MAX_NODES = 50_000
 MAX_WORD = 1000
 """Characters of a number, a date or a word that is none of a text."""
 
-SHOWN, LONGEST_SHOWN = 5, 80
+_SHOWN, _LONGEST_SHOWN = 5, 80
 """Mistakes that an error lists, and characters of a value that it shows."""
 
 INTEGER, REAL = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -226,17 +226,17 @@ def shaped(form: Callable[[Any], _Form], content: Any, fault: Fault) -> _Form:
 def mistakes(error: ValidationError) -> Iterator[str]:
     """The first mistakes that pydantic found, each with its place and what was found there."""
     found = error.errors(include_url=False)
-    for each in found[:SHOWN]:
+    for each in found[:_SHOWN]:
         place = ".".join(str(part)[:40] for part in each["loc"])
         yield f"{place}: {each['msg']} (found {shown(each['input'])})" if place else each["msg"]
-    if len(found) > SHOWN:
-        yield f"and {len(found) - SHOWN} more"
+    if len(found) > _SHOWN:
+        yield f"and {len(found) - _SHOWN} more"
 
 
 def shown(value: object) -> str:
     """A value for a message, as one writes it in a recipe, in few characters."""
     text = as_setting(_some(value, levels=3))
-    cut = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} ..."
+    cut = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]} ..."
     return f"'{cut}'" if isinstance(value, str) else cut
 
 
@@ -244,13 +244,13 @@ def _some(value: Any, *, levels: int) -> Any:
     """The beginning of a value: there may be a million more."""
     match value:
         case str():
-            return value[: LONGEST_SHOWN + 1]
+            return value[: _LONGEST_SHOWN + 1]
         case list() | tuple() | dict() if not levels:
             return "..."
         case list() | tuple():
-            return [_some(inner, levels=levels - 1) for inner in value[: SHOWN + 1]]
+            return [_some(inner, levels=levels - 1) for inner in value[: _SHOWN + 1]]
         case dict():
-            return {shown(key): _some(value[key], levels=levels - 1) for key in list(value)[: SHOWN + 1]}
+            return {shown(key): _some(value[key], levels=levels - 1) for key in list(value)[: _SHOWN + 1]}
     return value
 
 

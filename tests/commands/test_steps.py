@@ -24,7 +24,7 @@ from sfumato.training.weights import load_weights, write_weights
 def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "STEPS", (1, 2, 5))
     monkeypatch.setattr(calls, "CASES", 2)
-    monkeypatch.setattr(calls, "IMAGES", 6)
+    monkeypatch.setattr(calls, "COMPONENT_IMAGES", 6)
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:

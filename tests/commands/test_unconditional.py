@@ -71,7 +71,7 @@ def test_it_goes_on_as_it_was_and_not_otherwise(run: Path, dataset: Path, tmp_pa
 
 def test_it_can_be_measured_and_timed(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sfumato.experiment.fewest_steps.STEPS", (2, 3))
-    monkeypatch.setattr("sfumato.experiment.fewest_steps.IMAGES", 4)
+    monkeypatch.setattr("sfumato.experiment.fewest_steps.COMPONENT_IMAGES", 4)
     assert generating.generate(run, out=tmp_path / "out", sampling=SamplingFlags(steps="auto"), count=2)["images"] == {
         "unconditional": 2
     }

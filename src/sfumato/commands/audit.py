@@ -11,7 +11,7 @@ from sfumato.commands.flags.numbers import Count, Index, Several
 from sfumato.commands.output.layout import show_table
 from sfumato.data.pack import Pack
 from sfumato.errors import DataError, UsageError, listed
-from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN, arms_of
+from sfumato.evaluation.audit.arms import RECOMMENDED, TWIN_ARM, arms_of
 from sfumato.evaluation.audit.measure import AuditCase, measure_arms
 from sfumato.evaluation.audit.reading import ArmRow, Audit, bounds
 from sfumato.evaluation.refusal import refuse_constant
@@ -160,7 +160,7 @@ def _summary(done: Audit, split: str) -> dict[str, Any]:
         "readers": done.readers,
         "members": done.arms[0].members,
         "split": split,
-        "constant_mask": {name: found.to_dict() for name in (RECOMMENDED, TWIN) if (found := _beside(done, name))},
+        "constant_mask": {name: found.to_dict() for name in (RECOMMENDED, TWIN_ARM) if (found := _beside(done, name))},
         "arms": {line.name: _line(line) for line in lines},
     }
 

@@ -23,7 +23,7 @@ MOST_PIXELS = 50_000_000
 
 FEWEST_MASKS = 5
 
-FILES, PLANES = 10, 10
+FILES_OPENED, PLANES_OPENED = 10, 10
 """Of volumes and archives so many are opened, and so many of their planes looked at."""
 
 _Item = TypeVar("_Item")
@@ -88,8 +88,8 @@ def rows_to_measure(cases: Sequence[Case]) -> list[int]:
             mask = case.masks[0]
             files.setdefault(str(Locator.parse(mask).path) if BETWEEN in mask else mask, []).append(row)
     shared = any(len(rows) > 1 for rows in files.values())
-    opened = _of_middles(list(files.values()), FILES if shared else MASKS_MEASURED)
-    return [row for rows in opened for row in _of_middles(rows, max(PLANES, MASKS_MEASURED // len(opened)))]
+    opened = _of_middles(list(files.values()), FILES_OPENED if shared else MASKS_MEASURED)
+    return [row for rows in opened for row in _of_middles(rows, max(PLANES_OPENED, MASKS_MEASURED // len(opened)))]
 
 
 def _of_middles(items: Sequence[_Item], count: int) -> list[_Item]:

@@ -15,7 +15,7 @@ from typing import Any
 from sfumato.atomic import write_atomic
 from sfumato.data.pack import Pack
 from sfumato.errors import ModelError, UsageError, listed
-from sfumato.experiment.dataset_record import CASES, record_dataset
+from sfumato.experiment.dataset_record import CASES_FILE, record_dataset
 from sfumato.experiment.output_folder import output_folder
 from sfumato.experiment.pretrained import RECORD
 from sfumato.experiment.run import Run, write_recipe
@@ -101,7 +101,7 @@ def _copy(run: Run, path: Path, folder: Path, *, step: int) -> None:
             _copied(place, new)
         else:
             say(f"note: the checkpoint of step {best}, the best until then, is no longer kept")
-    for record in (CASES, RECORD):
+    for record in (CASES_FILE, RECORD):
         if (run.folder / record).is_file():
             _take_along(run.folder / record, folder / record)
     for name in _KEPT:

@@ -22,7 +22,7 @@ from sfumato.plain import in_form, ours, read_object
 from sfumato.progress import say
 from sfumato.provenance import digest
 
-CASES = "cases.json"
+CASES_FILE = "cases.json"
 
 
 def check_dataset(run: Run, dataset: Path) -> None:
@@ -46,7 +46,7 @@ def check_dataset(run: Run, dataset: Path) -> None:
 
 
 def _differences(run: Run, record: Mapping[str, Any], dataset: Path) -> list[str]:
-    file = run.folder / CASES
+    file = run.folder / CASES_FILE
     if file.is_file():
         there = dataset_contents(Pack.open(dataset))
         with in_form(ours(file)):
@@ -57,8 +57,8 @@ def _differences(run: Run, record: Mapping[str, Any], dataset: Path) -> list[str
 
 def record_dataset(run: Run, dataset: Path, pack: Pack, *, origin: Mapping[str, Any] | None = None) -> None:
     """Write where the dataset of a run lies, and once what it holds and from which other run the run goes on."""
-    if not (run.folder / CASES).is_file():
-        write_atomic(run.folder / CASES, json.dumps(dataset_contents(pack), ensure_ascii=False) + "\n")
+    if not (run.folder / CASES_FILE).is_file():
+        write_atomic(run.folder / CASES_FILE, json.dumps(dataset_contents(pack), ensure_ascii=False) + "\n")
     file = run.folder / "run.json"
     known = run.record if file.is_file() else ({} if origin is None else {"from": dict(origin)})
     names = Names(run.folder)

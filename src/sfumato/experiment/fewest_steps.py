@@ -37,7 +37,7 @@ _MOST = 50
 """Steps with which fewer are compared."""
 
 STEPS = (1, 2, 3, 4, 6, 8, 12, 18, 25, _MOST)
-CASES, MEMBERS, IMAGES = 24, 4, 192
+CASES, MEMBERS, COMPONENT_IMAGES = 24, 4, 192
 LARGEST_SPACE = 1000
 """Real images of which the principal components are taken, at most."""
 
@@ -230,14 +230,16 @@ class _ImageQuality:
         self.held_out = self.space.features(pack.images(rows).numpy())
         cases = [pack.cases[row] for row in rows]
         labels = [case.label if case.label in model.spec.classes else None for case in cases] or [None]
-        self.wanted = [Wanted(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(IMAGES)]
+        self.wanted = [
+            Wanted(k, labels[k % len(labels)], derive_seed(seed, "calls", k)) for k in range(COMPONENT_IMAGES)
+        ]
         self.drawn = np.zeros((0, self.held_out.shape[1]))
         self.tolerance = {"kid": 2 * self._standard_error(pack, train, seed)}
-        self.of = f"{IMAGES} images against {len(rows)} real ones"
+        self.of = f"{COMPONENT_IMAGES} images against {len(rows)} real ones"
 
     def __call__(self, sampler: Sampler) -> dict[str, float]:
         drawn = []
-        for start in range(0, IMAGES, self.batch):
+        for start in range(0, COMPONENT_IMAGES, self.batch):
             part = self.wanted[start : start + self.batch]
             steps = make_steps(self.model, sampler, part, guidance=self.guidance)
             drawn.append(last(steps).x.clamp(-1, 1).cpu())
@@ -256,6 +258,8 @@ class _ImageQuality:
 
     def _standard_error(self, pack: Pack, train: Sequence[int], seed: int) -> float:
         generator = np.random.default_rng(seed)
-        chosen = [generator.choice(train, size=min(IMAGES, len(train)), replace=False) for _ in range(REPEATS)]
+        chosen = [
+            generator.choice(train, size=min(COMPONENT_IMAGES, len(train)), replace=False) for _ in range(REPEATS)
+        ]
         features = [self.space.features(pack.images(rows.tolist()).numpy()) for rows in chosen]
         return float(np.std([kid(each, self.held_out) for each in features], ddof=1))

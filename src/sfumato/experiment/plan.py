@@ -106,7 +106,7 @@ SHAPES = {
 _MAPS = 40
 """Feature maps of full resolution and width that training keeps for each image: counted for the U-Net of `_network`."""
 
-LARGEST_SIDE = {"cpu": 64, "cuda": 128}
+_LARGEST_SIDE = {"cpu": 64, "cuda": 128}
 """Side in pixels up to which training on a device takes hours, not days."""
 
 
@@ -127,7 +127,7 @@ def plan_size(recipe: Recipe, found: Found, *, device: str) -> tuple[tuple[int, 
     if recipe.data.size != "auto":
         return recipe.data.size, []
     median: np.ndarray = np.median(_shapes(found, spacing=recipe.data.spacing), axis=0)
-    limit = LARGEST_SIDE.get(device, LARGEST_SIDE["cuda"])
+    limit = _LARGEST_SIDE.get(device, _LARGEST_SIDE["cuda"])
     size = size_within(median.tolist(), limit)
     resampled = f" at {recipe.data.spacing:g} mm" if recipe.data.spacing else ""
     reason = (

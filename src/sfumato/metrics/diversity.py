@@ -28,7 +28,7 @@ from sfumato.typing import Data, PerItem
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales, the finest first (Wang et al. 2003, section 3.2)."""
 
-WINDOW, WIDTH = 11, 1.5
+_WINDOW, _WIDTH = 11, 1.5
 """Side of the Gaussian window in pixels and its standard deviation (Wang et al. 2004)."""
 
 STABILISERS = (0.01**2, 0.03**2)
@@ -52,7 +52,7 @@ _Pairs = Integer[np.ndarray, "pairs 2"]
 def scales_of(height: int, width: int) -> tuple[int, int]:
     """How many scales fit an image, and the side of the window."""
     side = min(height, width)
-    window = min(WINDOW, side - 1 + side % 2)
+    window = min(_WINDOW, side - 1 + side % 2)
     fitting = [count for count in range(1, len(SCALE_WEIGHTS) + 1) if side >= window * 2 ** (count - 1)]
     return fitting[-1], window
 
@@ -135,7 +135,7 @@ def _similarity(x: Data, y: Data, window: int) -> _Similarity:
 def _windowed(images: Float[Tensor, "b c h w"], window: int) -> Float[Tensor, "b c rows columns"]:
     """Means in the Gaussian window, where it fits: along the rows, then along the columns."""
     places = torch.arange(window, device=images.device, dtype=images.dtype) - (window - 1) / 2
-    weights: Tensor = torch.exp(-((places / WIDTH) ** 2) / 2)
+    weights: Tensor = torch.exp(-((places / _WIDTH) ** 2) / 2)
     kernel = (weights / weights.sum()).expand(images.shape[1], 1, 1, window)
     rows = functional.conv2d(images, kernel, groups=images.shape[1])
     return functional.conv2d(rows, kernel.transpose(2, 3), groups=images.shape[1])

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from sfumato.errors import ModelError, UsageError
 
 _Task = Literal["segment", "generate"]
-GREY, RGB = 1, 3
+_GREY, _RGB = 1, 3
 
 
 class Signature(NamedTuple):
@@ -230,7 +230,7 @@ class _Surgeon(NamedTuple):
 
     def _head(self, weight: Tensor) -> Tensor | None:
         """Averaged or repeated over the channels of the state; further answers are zero at first."""
-        if self._crosses or {self.donor.state, self.own.state} not in ({GREY, RGB}, {self.own.state}):
+        if self._crosses or {self.donor.state, self.own.state} not in ({_GREY, _RGB}, {self.own.state}):
             return None
         answers = weight.reshape(self.donor.answers, self.donor.state, *weight.shape[1:])[: self.own.answers]
         if self.own.state < self.donor.state:
@@ -250,10 +250,10 @@ def _filters(weight: Tensor, channels: int) -> Tensor:
     found = weight.shape[1]
     if found == channels:
         return weight
-    if (found, channels) == (RGB, GREY):
+    if (found, channels) == (_RGB, _GREY):
         return weight.sum(1, keepdim=True)
-    if (found, channels) == (GREY, RGB):
-        return weight.expand(-1, RGB, *weight.shape[2:]) / RGB
+    if (found, channels) == (_GREY, _RGB):
+        return weight.expand(-1, _RGB, *weight.shape[2:]) / _RGB
     return _none(weight, channels)
 
 

@@ -14,7 +14,7 @@ from sfumato.reporting.figures import LINES
 HELPS, HARMS, UNDECIDED = LINES[0], LINES[1], LINES[7]
 """Colours of intervals above, below and around zero."""
 
-WIDTH, HEIGHT, MARGIN = 5.4, 0.3, 0.75
+_WIDTH, _HEIGHT, _MARGIN = 5.4, 0.3, 0.75
 """Inches: of the figure, of a line in it, and of what is above and below the lines."""
 
 
@@ -29,9 +29,9 @@ class ForestRow(NamedTuple):
 
 def forest(lines: Sequence[ForestRow], *, unit: str, ink: str) -> bytes:
     """The plot as a PNG without background, for a page on which `ink` can be read."""
-    height = MARGIN + HEIGHT * len(lines)
-    figure = Figure(figsize=(WIDTH, height))
-    axes = figure.add_axes((0.44, 0.6 / height, 0.54, (height - MARGIN) / height))
+    height = _MARGIN + _HEIGHT * len(lines)
+    figure = Figure(figsize=(_WIDTH, height))
+    axes = figure.add_axes((0.44, 0.6 / height, 0.54, (height - _MARGIN) / height))
     axes.axvline(0, color=ink, linewidth=0.9)
     for place, line in enumerate(lines):
         colour = HELPS if line.low > 0 else HARMS if line.high < 0 else UNDECIDED

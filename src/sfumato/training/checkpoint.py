@@ -42,7 +42,7 @@ from sfumato.wording import told_size
 _FORMAT = 1
 """Version of the layout; a reader refuses a newer one."""
 
-MANIFEST, STATE, WEIGHTS = "MANIFEST.json", "state.json", ".safetensors"
+MANIFEST, STATE, _WEIGHTS = "MANIFEST.json", "state.json", ".safetensors"
 _HEADED = frozenset({"model", "ema"})
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _LONGEST_NAME = 32
@@ -79,7 +79,7 @@ class Checkpoint:
             ModelError: it has no such file.
         """
         if stem not in self.tensors:
-            raise ModelError(f"{self.path} holds no {stem}{WEIGHTS}", expected="a checkpoint of this recipe")
+            raise ModelError(f"{self.path} holds no {stem}{_WEIGHTS}", expected="a checkpoint of this recipe")
         return self.tensors[stem]
 
 
@@ -211,7 +211,7 @@ def _stage(
     digests = {}
     for stem, group in tensors.items():
         content = safetensors.torch.save(plain_tensors(group), dict(headers) if stem in _HEADED else None)
-        digests[stem + WEIGHTS] = _write(staging / (stem + WEIGHTS), content)
+        digests[stem + _WEIGHTS] = _write(staging / (stem + _WEIGHTS), content)
     digests[STATE] = _write(staging / STATE, json.dumps(state, indent=1).encode())
     versions = {name: importlib.metadata.version(name) for name in ("sfumato", "torch")}
     manifest = {"format": _FORMAT, "step": step, "versions": versions, "files": digests}
@@ -316,7 +316,7 @@ def _file_defect(file: Path, entry: _File) -> str | None:
 
 def _read(path: Path, skipped: tuple[str, ...]) -> Checkpoint:
     manifest = _manifest(path)
-    files = [path / name for name in manifest.files if name.endswith(WEIGHTS)]
+    files = [path / name for name in manifest.files if name.endswith(_WEIGHTS)]
     parts = {file.stem: load_weights(file) for file in files}
     return Checkpoint(
         path=path,

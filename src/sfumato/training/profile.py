@@ -33,7 +33,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-WIDEST = 12**-0.5
+PLAIN_MEAN_WIDTH = 12**-0.5
 """Width of the plain mean of all weights, g = 0."""
 
 
@@ -42,7 +42,7 @@ class Kept(NamedTuple):
 
     Attributes:
         time: T of (1), in any unit that is the same for all.
-        width: see (3), between 0 and `WIDEST`.
+        width: see (3), between 0 and `PLAIN_MEAN_WIDTH`.
     """
 
     time: float

@@ -23,7 +23,7 @@ from sfumato.recipe import load_recipe
 from sfumato.tables import write_table
 from sfumato.verbs.bounds import check_workers
 
-PAGE, TABLE = "check.html", "findings.csv"
+_PAGE, _TABLE = "check.html", "findings.csv"
 """Files of `out`."""
 
 Short = Callable[[str], str]
@@ -143,7 +143,7 @@ class Outputs:
             None if report is None else claim_output_file(Path(report), overwrite=overwrite),
             None if out is None else claim_output(Path(out), overwrite=overwrite, inputs=inputs),
             None if fix_into is None else claim_output(Path(fix_into), overwrite=overwrite, inputs=inputs),
-            Path(report) if report is not None else None if out is None else Path(out) / PAGE,
+            Path(report) if report is not None else None if out is None else Path(out) / _PAGE,
         )
 
     def write(self, checked: Checked) -> None:
@@ -205,9 +205,9 @@ def _write_folder(claim: Claim, checked: Checked, html: str, *, inputs: Sequence
             for finding in checked.findings
             for name in finding.files or ("",)
         ]
-        write_table(staging / TABLE, ["severity", "code", "finding", "file"], rows)
+        write_table(staging / _TABLE, ["severity", "code", "finding", "file"], rows)
         if html:
-            write_atomic(staging / PAGE, html)
+            write_atomic(staging / _PAGE, html)
         write_provenance(staging, inputs=_by_role(inputs))
 
 

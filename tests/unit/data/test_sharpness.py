@@ -6,7 +6,7 @@ import pytest
 from sfumato.data.manifest import Case
 from sfumato.data.mask import IGNORED
 from sfumato.data.placement import Canvas
-from sfumato.data.sharpness import FEWEST_MASKS, FILES, MASKS_MEASURED, OriginalMask, rows_to_measure, sharpness
+from sfumato.data.sharpness import FEWEST_MASKS, FILES_OPENED, MASKS_MEASURED, OriginalMask, rows_to_measure, sharpness
 
 
 def stripes(width: int) -> np.ndarray:
@@ -64,5 +64,5 @@ def test_rows_are_spread_and_few_volumes_are_opened() -> None:
     assert len(rows) == MASKS_MEASURED and min(rows) < 10 and max(rows) >= 490
     planes = [replace(case, masks=(f"v{k // 25}.nii.gz::axial/{k % 25}",)) for k, case in enumerate(files)]
     rows = rows_to_measure(planes)
-    assert len({row // 25 for row in rows}) == FILES and len(rows) == 100
+    assert len({row // 25 for row in rows}) == FILES_OPENED and len(rows) == 100
     assert rows_to_measure([replace(case, masks=()) for case in files]) == []

@@ -12,7 +12,7 @@ from sfumato.data.mask import IGNORED
 from sfumato.diffusion.family.gaussian import Gaussian
 from sfumato.diffusion.process import Condition, Denoise, Process
 from sfumato.errors import UsageError
-from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, SamplingArm, arms_of
+from sfumato.evaluation.audit.arms import MATCHED_ARM, RANDOM, RECOMMENDED, SHUFFLED, TWIN_ARM, SamplingArm, arms_of
 from sfumato.evaluation.audit.measure import AuditCase, score
 from sfumato.evaluation.audit.reading import Audit
 from sfumato.evaluation.audit.states import RandomState, ShuffledState
@@ -98,14 +98,15 @@ def test_every_arm_says_what_it_costs() -> None:
     arms = arms_of(model("sample.steps=4"), model("process.kind=none"), calls=[1, 2, 50], members=3)
     costs = {arm.name: arm.calls for arm in arms}
     assert costs == {
-        RECOMMENDED: 12, "1 call": 3, "2 calls": 6, "50 calls": 150, TWIN: 1, MATCHED: 8, RANDOM: 12, SHUFFLED: 12,
+        RECOMMENDED: 12, "1 call": 3, "2 calls": 6, "50 calls": 150, TWIN_ARM: 1, MATCHED_ARM: 8,
+        RANDOM: 12, SHUFFLED: 12,
     }  # fmt: skip
-    assert {arm.name for arm in arms if arm.tta} == {MATCHED}
+    assert {arm.name for arm in arms if arm.tta} == {MATCHED_ARM}
     fewer = {
         arm.name: arm.calls for arm in arms_of(model("sample.steps=2"), model("process.kind=none"), calls=[], members=2)
     }
-    assert fewer[MATCHED] == fewer[RECOMMENDED] == 4
-    assert TWIN not in {arm.name for arm in arms_of(model(), None, calls=[1], members=1)}
+    assert fewer[MATCHED_ARM] == fewer[RECOMMENDED] == 4
+    assert TWIN_ARM not in {arm.name for arm in arms_of(model(), None, calls=[1], members=1)}
 
 
 def test_a_sampler_of_two_calls_a_step_has_the_steps_that_fit() -> None:
@@ -171,7 +172,7 @@ def told(**dices: float) -> str:
         "other": SHUFFLED,
         "one": "1 call",
         "many": "50 calls",
-        "views": MATCHED,
+        "views": MATCHED_ARM,
     }
     table = {
         names[key]: [
@@ -179,7 +180,7 @@ def told(**dices: float) -> str:
         ]
         for k, (key, dice) in enumerate(dices.items())
     }
-    calls = {RECOMMENDED: 8, "1 call": 1, "50 calls": 50, MATCHED: 8}
+    calls = {RECOMMENDED: 8, "1 call": 1, "50 calls": 50, MATCHED_ARM: 8}
     ours = model()
     arms = [
         SamplingArm(name=name, model=ours, sampler=ours.sampler(steps=calls.get(name, 8)), members=1) for name in table

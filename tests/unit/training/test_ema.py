@@ -7,7 +7,7 @@ from torch import nn
 from sfumato.errors import UsageError
 from sfumato.training.averages import add_together, keep_average, kept_averages
 from sfumato.training.ema import EMA, decay
-from sfumato.training.profile import WIDEST, Kept, exponent, inner, reconstruct_average, width_of
+from sfumato.training.profile import PLAIN_MEAN_WIDTH, Kept, exponent, inner, reconstruct_average, width_of
 
 
 def test_the_average_follows_its_definition():
@@ -99,7 +99,7 @@ def test_inner_products_are_integrals():
 
 
 def test_widths_and_exponents_go_round():
-    assert width_of(0.0) == pytest.approx(WIDEST)
+    assert width_of(0.0) == pytest.approx(PLAIN_MEAN_WIDTH)
     for width in (0.01, 0.05, 0.1, 0.25):
         assert width_of(exponent(width)) == pytest.approx(width, rel=1e-12)
 

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from sfumato.data.augmentation.augment import Flips, flipped
-from sfumato.data.augmentation.pipe import COLOURS, WHOLE, Pipe
+from sfumato.data.augmentation.pipe import COLOUR_LABELS, WHOLE_LABELS, Pipe
 from sfumato.data.augmentation.warp import Maps, warped
 from sfumato.randomness import Noise
 from sfumato.typing import Data, Masks, PerItem
@@ -118,8 +118,8 @@ def decide_parameters(drawn: RandomNumbers, pipe: Pipe, *, height: int, width: i
     return NonLeakingParameters(
         labels=torch.cat([
             _geometric_labels(w),
-            _whole_labels(turns, whole_shift / (LARGEST_SHIFT * side))[:, : WHOLE * pipe.whole],
-            _colour_labels(w)[:, : COLOURS * pipe.coloured],
+            _whole_labels(turns, whole_shift / (LARGEST_SHIFT * side))[:, : WHOLE_LABELS * pipe.whole],
+            _colour_labels(w)[:, : COLOUR_LABELS * pipe.coloured],
         ], dim=1),
         flips=torch.stack([w.upend, w.mirror], 1) > 0,
         turns=turns,

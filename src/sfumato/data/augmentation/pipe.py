@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sfumato.errors import UsageError
 
-GEOMETRIC, WHOLE, COLOURS = 9, 4, 6
+GEOMETRIC_LABELS, WHOLE_LABELS, COLOUR_LABELS = 9, 4, 6
 """How many labels the equations (1), (2) and (3) of `nonleaking` have."""
 
 
@@ -63,7 +63,7 @@ class Pipe(NamedTuple):
     @property
     def labels(self) -> int:
         """How many numbers the network is told."""
-        return GEOMETRIC + WHOLE * self.whole + COLOURS * self.coloured
+        return GEOMETRIC_LABELS + WHOLE_LABELS * self.whole + COLOUR_LABELS * self.coloured
 
     def check(self, *, channels: int, size: Sequence[int]) -> None:
         """Whether images of this form can be treated.

@@ -36,7 +36,7 @@ from sfumato.errors import DataError, UsageError, listed
 
 _NAME = re.compile(r"Dataset\d{3}_\w+")
 
-RGB = ("R", "G", "B")
+_RGB = ("R", "G", "B")
 """Names of colour channels, by which nnU-Net knows how to scale them."""
 
 
@@ -112,7 +112,7 @@ def _channels(conversion: Conversion) -> tuple[tuple[str, ...], bool]:
     """Names of the channels, and whether they are the colours of one file."""
     count = one_channel_count(conversion)
     if all(len(parts) == 1 for parts in conversion.stock.channels) and count in (1, 3):
-        return (RGB, True) if count == 3 else ((conversion.found.modality or "image",), False)
+        return (_RGB, True) if count == 3 else ((conversion.found.modality or "image",), False)
     return tuple(f"channel {number}" for number in range(count)), False
 
 

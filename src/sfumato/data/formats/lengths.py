@@ -11,7 +11,7 @@ from sfumato.data.formats.volume import Alternative
 from sfumato.errors import DataError
 from sfumato.escape import visible
 
-MILLIMETRES = {
+_MILLIMETRES = {
     "mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "millimetre": 1.0, "millimetres": 1.0,
     "um": 0.001, "\u00b5m": 0.001, "\u03bcm": 0.001, "micron": 0.001, "microns": 0.001, "micrometer": 0.001,
     "micrometers": 0.001, "micrometre": 0.001, "micrometres": 0.001,
@@ -55,7 +55,7 @@ def unit_of(path: Path, named: Iterable[str]) -> LengthUnit:
         DataError: axes have different units.
     """
     said = sorted({name.strip() for name in named if name and name.strip().lower() not in _UNKNOWN})
-    known = {MILLIMETRES.get(name if name in MILLIMETRES else name.lower()) for name in said}
+    known = {_MILLIMETRES.get(name if name in _MILLIMETRES else name.lower()) for name in said}
     if len(known) > 1:
         raise DataError(
             f"{path}: its axes have several units of length ({', '.join(map(visible, said))})",

@@ -40,7 +40,7 @@ SKIPPED = rb"(?:[ \t\n\v\f\r]|#[^\n\r]*[\n\r])"
 _BEGINNING = re.compile(rb"P([1-6])(?=[ \t\n\v\f\r#])")
 _NUMBER = re.compile(SKIPPED + rb"*(\d{1,9})")
 COMMENT = re.compile(rb"#[^\n\r]*")
-WHITE, DEEP_WHITE = 255, 65535
+_WHITE, _DEEP_WHITE = 255, 65535
 
 
 class _Header(NamedTuple):
@@ -105,13 +105,13 @@ def decode_netpbm(path: Path, content: bytes, *, stored: bool) -> Shaped[np.ndar
     refuse_huge(path, header.width, header.height)
     numbers = _of_text(header, content) if header.is_text else _of_bytes(header, path, content)
     if header.kind in BITMAPS:
-        numbers = WHITE * (1 - numbers)
+        numbers = _WHITE * (1 - numbers)
     elif numbers.max(initial=0) > header.white:
         raise ValueError(f"it has the number {numbers.max()}, white is {header.white}")
-    elif header.white < WHITE and not stored:
-        numbers = (numbers.astype(np.uint16) * WHITE + header.white // 2) // header.white
+    elif header.white < _WHITE and not stored:
+        numbers = (numbers.astype(np.uint16) * _WHITE + header.white // 2) // header.white
     colours = (3,) if _CHANNELS[header.kind] == 3 else ()
-    depth = np.uint8 if header.white <= WHITE else np.uint16
+    depth = np.uint8 if header.white <= _WHITE else np.uint16
     return np.asarray(numbers.astype(depth).reshape(header.height, header.width, *colours))
 
 
@@ -124,13 +124,13 @@ def _header(content: bytes) -> _Header:
         end = found.end()
         said.append(int(found[1]))
     width, height, white = (*said, 1)[:3]
-    if not width or not height or not 1 <= white <= DEEP_WHITE:
+    if not width or not height or not 1 <= white <= _DEEP_WHITE:
         raise ValueError(f"its header announces {width} x {height} pixels, and {white} for white")
     return _Header(kind, width, height, white, end + 1)  # one character of white space stands behind the last number
 
 
 def _of_bytes(header: _Header, path: Path, content: bytes) -> Shaped[np.ndarray, " n"]:
-    width = 1 if header.white <= WHITE else 2
+    width = 1 if header.white <= _WHITE else 2
     row = math.ceil(header.width / 8) if header.kind in BITMAPS else header.width * _CHANNELS[header.kind] * width
     size, there = header.height * row, len(content) - header.end
     if there < size:

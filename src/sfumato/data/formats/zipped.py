@@ -34,7 +34,7 @@ _FAULTS = (OSError, KeyError, ValueError, RuntimeError, EOFError, NotImplemented
 """What `zipfile` raises on archives that are damaged, encrypted or compressed by a method it does not know."""
 
 _ENCRYPTED = 0x1
-NESTED = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
+_NESTED = (".zip", ".tar", ".tgz", ".tar.gz", ".7z", ".rar")
 
 
 def zip_members(path: Path) -> list[str]:
@@ -147,7 +147,7 @@ def _fault(member: zipfile.ZipInfo) -> str:
         return "is a link"
     if member.flag_bits & _ENCRYPTED:
         return "is encrypted"
-    return "is an archive itself" if name.lower().endswith(NESTED) else ""
+    return "is an archive itself" if name.lower().endswith(_NESTED) else ""
 
 
 def _alike(names: Iterable[str]) -> list[str]:

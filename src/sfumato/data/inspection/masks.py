@@ -10,7 +10,7 @@ from sfumato.data.inspection.meaning import INVERTED, LabelMapping, MeasuredMask
 from sfumato.data.source import Found
 from sfumato.wording import counted
 
-GREY, WHITE = 128, 255
+_GREY, _WHITE = 128, 255
 """Where soft masks are cut, and what their objects are where they are sharp."""
 
 _SAME = 0.995
@@ -87,9 +87,9 @@ def _is_jpeg(mask: MeasuredMask) -> bool:
 
 def _is_soft(mask: MeasuredMask, meaning: LabelMapping) -> bool:
     """Whether a mask has greys between black and white, in a set where these are no classes."""
-    if meaning.rule is None or meaning.rule.threshold != GREY or mask.facts.copies_image:
+    if meaning.rule is None or meaning.rule.threshold != _GREY or mask.facts.copies_image:
         return False
-    sharp = {0, 1} if (mask.row, mask.reader) in meaning.ones else {0, WHITE, meaning.rule.ignore}
+    sharp = {0, 1} if (mask.row, mask.reader) in meaning.ones else {0, _WHITE, meaning.rule.ignore}
     return not set(mask.facts.values) <= sharp
 
 

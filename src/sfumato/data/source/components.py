@@ -21,7 +21,7 @@ from sfumato.errors import DataError
 ALL: Literal["all"] = "all"
 """All values of a voxel are channels."""
 
-PLANES: Literal["planes"] = "planes"
+_PLANES: Literal["planes"] = "planes"
 """All planes of a volume are channels of one image."""
 
 Component = int | Literal["all", "planes"]
@@ -52,7 +52,7 @@ def taken(
         DataError: there are several, and nobody knows what they are; or the one that was asked for is not there.
     """
     count, has_axis = components(image), len(image.shape) > 3
-    if said in (ALL, PLANES):
+    if said in (ALL, _PLANES):
         return range(image.shape[3]) if has_axis and not are_colours(image) else ()
     if said is not None:
         if said >= (image.shape[3] if has_axis else 1):
@@ -85,7 +85,7 @@ def channels_along(image: VolumeHeader, masks: Iterable[VolumeHeader], said: Com
         masks: those of its masks: where these have one plane, three of 8 bits are colours.
         said: what a person said.
     """
-    if len(image.shape) > 3 or said not in (None, PLANES):
+    if len(image.shape) > 3 or said not in (None, _PLANES):
         return None
     axis = min(AXES_OF_PLANES, key=lambda axis: count_planes(image, axis))
     count, drawn = count_planes(image, axis), list(masks)

@@ -24,7 +24,7 @@ from sfumato.data.formats.image import read_image, read_mask
 from sfumato.data.formats.joined import object_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
-from sfumato.data.source.overlap import MASKS
+from sfumato.data.source.overlap import MASKS_COMPARED
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.undecided import MaskFiles, flags_for
@@ -78,7 +78,7 @@ class Chosen(NamedTuple):
 def without_encodings(owned: MaskFiles) -> Chosen:
     """The masks without further encodings of them."""
     forms = _forms(owned)
-    seen = _seen(owned, forms) if 1 < len(forms) <= MASKS else {}
+    seen = _seen(owned, forms) if 1 < len(forms) <= MASKS_COMPARED else {}
     ranked = sorted((form for form in seen if not _why_not(seen[form])), key=lambda form: -_count(seen[form]))
     if len(seen) < 2 or not ranked:
         return Chosen(owned, (), ())
@@ -100,7 +100,7 @@ def _words(folder: str, rest: str) -> _Form:
 def _forms(owned: MaskFiles) -> list[_Form]:
     """The kinds of files, where each image has all of them."""
     forms = list(dict.fromkeys(_form(mask) for masks in owned.values() for mask in masks))
-    if len(forms) > MASKS:
+    if len(forms) > MASKS_COMPARED:
         return []
     whole = all({_form(mask) for mask in masks} == set(forms) for masks in owned.values())
     return forms if whole else []

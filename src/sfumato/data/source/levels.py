@@ -33,7 +33,7 @@ from sfumato.data.source.persons import (
     may_be_number,
 )
 from sfumato.data.source.picture import Picture
-from sfumato.data.source.pieces import NOBODY
+from sfumato.data.source.pieces import NO_PERSON
 from sfumato.data.source.words import PORTION
 from sfumato.errors import DataError, listed
 
@@ -188,7 +188,7 @@ def _are_of_people(folders: Iterable[str]) -> bool:
     """Whether most folders of a level may be persons, or their visits, sides, sequences or magnifications."""
     names = set(folders)
     theirs = sum(
-        is_person(name) or may_be_number(name) or bool(VISIT.fullmatch(name) or NOBODY.fullmatch(name))
+        is_person(name) or may_be_number(name) or bool(VISIT.fullmatch(name) or NO_PERSON.fullmatch(name))
         for name in names
     )
     return 2 * theirs > len(names) and not are_counted(names)

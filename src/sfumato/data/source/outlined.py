@@ -30,7 +30,7 @@ MESHES = 1.5
 _MOST = 0.7
 """Share of the masks that speaks for all: some lines are not closed."""
 
-FILLED = 256
+_FILLED = 256
 """Masks that are looked at for lines that are not closed, where a person says that they are outlines."""
 
 HOLDS, DOT = 0.25, 8
@@ -47,7 +47,7 @@ def with_filled(found: Found) -> Found:
     files = [part.locator for mask in masks for part in mask_parts(mask) if _is_drawn(part)]
     if not files:  # a dataset that was filled
         return found
-    looked = [(file, shape) for file in files[:: -(-len(files) // FILLED)] if (shape := _object_in(file)) is not None]
+    looked = [(file, shape) for file in files[:: -(-len(files) // _FILLED)] if (shape := _object_in(file)) is not None]
     open_lines = [file for file, shape in looked if not _is_closed(shape)]
     if len(open_lines) == len(looked):
         raise DataError(

@@ -17,16 +17,16 @@ from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.pairing import Owned
 from sfumato.errors import DataError
 
-IMAGES, VOLUMES, MASKS = 32, 3, 6
+IMAGES_COMPARED, VOLUMES_COMPARED, MASKS_COMPARED = 32, 3, 6
 """Images (or volumes) of a sample, and masks of each that are compared."""
 
 ENOUGH = 24
 """Pairs of masks that both show something; with so many, no more images are looked at."""
 
-ON, BESIDE = 0.5, 0.1
+_ON, _BESIDE = 0.5, 0.1
 """Shares of the smaller object: from the first on two lie on one another, up to the second beside one another."""
 
-ALIKE, NEAR, NESTED = 0.75, 0.25, 0.97
+_ALIKE, _NEAR, _NESTED = 0.75, 0.25, 0.97
 """Dice from which on two masks show the same, and from which on if neither holds the other; share that holds it."""
 
 _MOST = 0.9
@@ -60,30 +60,30 @@ class _Overlap(NamedTuple):
     @property
     def together(self) -> bool:
         """Whether they lie on one another, as readers do."""
-        return float(np.mean([share >= ON for share in self.shares])) > 0.5
+        return float(np.mean([share >= _ON for share in self.shares])) > 0.5
 
     @property
     def apart(self) -> bool:
         """Whether they lie beside one another, as parts do."""
-        return float(np.mean([share <= BESIDE for share in self.shares])) >= _MOST
+        return float(np.mean([share <= _BESIDE for share in self.shares])) >= _MOST
 
     @property
     def alike(self) -> bool:
         """Whether they show the same, as readers do and classes do not."""
         dice, share = float(np.median(self.dice)), float(np.median(self.shares))
-        return dice >= ALIKE or (dice >= NEAR and share < NESTED)
+        return dice >= _ALIKE or (dice >= _NEAR and share < _NESTED)
 
     @property
     def nested(self) -> bool:
         """Whether of two the smaller lies in the larger, as a cup does in its disc."""
-        return float(np.mean([share >= NESTED or share <= BESIDE for share in self.shares])) >= _MOST
+        return float(np.mean([share >= _NESTED or share <= _BESIDE for share in self.shares])) >= _MOST
 
     def told(self) -> str:
         """In words."""
-        beside = sum(share <= BESIDE for share in self.shares)
+        beside = sum(share <= _BESIDE for share in self.shares)
         return (
             f"of {len(self.shares)} pairs that were compared, {beside} lie beside one another, "
-            f"{sum(share >= ON for share in self.shares)} on one another; median Dice {np.median(self.dice):.2f}"
+            f"{sum(share >= _ON for share in self.shares)} on one another; median Dice {np.median(self.dice):.2f}"
         )
 
 
@@ -93,7 +93,7 @@ def mask_overlap(several: Mapping[str, Sequence[Owned]]) -> _Overlap | None:
     drawn_at_all = drawn_twice = 0
     images = {id(masks): image for image, masks in several.items()}
     for masks in sampled(list(several.values())):
-        areas = [object_in(mask.entry.locator, images[id(masks)]) for mask in masks[:MASKS]]
+        areas = [object_in(mask.entry.locator, images[id(masks)]) for mask in masks[:MASKS_COMPARED]]
         drawn = [area for area in areas if area is not None and area.any()]
         filled += [_fills_rim(area) for area in drawn]
         if len(drawn) > 1 and len({area.shape for area in drawn}) == 1:
@@ -131,7 +131,7 @@ def are_views(pairs: Sequence[tuple[Owned, Owned]]) -> int | None:
 
 def sampled(items: Sequence[_Item]) -> Sequence[_Item]:
     """Some, spread over all; more are there than are looked at when nothing can be compared."""
-    count = VOLUMES if is_volume(Locator.parse(items[0][0].entry.locator).path) else IMAGES
+    count = VOLUMES_COMPARED if is_volume(Locator.parse(items[0][0].entry.locator).path) else IMAGES_COMPARED
     return items[:: max(1, -(-len(items) // count))]
 
 

@@ -75,7 +75,7 @@ NEARLY_ALL = 0.9
 _FEWEST = 4
 """Groups that are offered at least: a split has three parts."""
 
-MANY = 5
+_MANY = 5
 """So many folders that look like persons are asked about; fewer are not, where a number is all that they have."""
 
 _SMALL = {1: 20, 3: 200}
@@ -84,7 +84,7 @@ _SMALL = {1: 20, 3: 200}
 _TINY = (20, 5)
 """So many folders of so few images each are asked about, unless they are called by words."""
 
-FEW, LARGE = 5, 10
+_FEW, _LARGE = 5, 10
 """Folders with images and masks each are no persons where there are no more, of at least so many images on average."""
 
 WORD, SEVERAL = re.compile(r"[^\W\d_]{5}"), 3
@@ -213,7 +213,7 @@ def look_for_persons(folders: Iterable[str]) -> Folders:
         return Folders(people=True, doubtful=False)
     mean = sizes.total() / len(sizes)
     numbered = [name for name in sizes if may_be_number(name, mean)]
-    many = len(sizes) >= MANY and 2 * len(numbered) > len(sizes) and not are_counted(sizes)
+    many = len(sizes) >= _MANY and 2 * len(numbered) > len(sizes) and not are_counted(sizes)
     tiny = len(sizes) >= _TINY[0] and mean <= _TINY[1] and not are_words(sizes)
     return Folders(people=False, doubtful=many or tiny)
 
@@ -233,7 +233,7 @@ def are_classes(folders: Iterable[str]) -> bool:
     named = [name for name in sizes if is_person(name) or may_be_number(name)]
     if len(sizes) < 2 or 2 * len(named) >= len(sizes):
         return False
-    large = len(sizes) <= FEW and sizes.total() >= LARGE * len(sizes)
+    large = len(sizes) <= _FEW and sizes.total() >= _LARGE * len(sizes)
     return large or (len(sizes) < _TINY[0] and are_words(sizes) and sizes.total() >= SEVERAL * len(sizes))
 
 

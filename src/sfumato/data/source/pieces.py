@@ -50,7 +50,7 @@ _COUNTED = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{POWERS}){APART}\d{{1
 VISITED = re.compile(rf"(?P<who>.*?\d.*?){APART}(?P<which>{VISITS}){_COUNT}", re.IGNORECASE)
 """A person, and the visit or its date."""
 
-NOBODY = re.compile(rf"(?:{VISITS})|(?:{_SIDES})(?:{APART}(?:{_VIEWS}))?|{SEQUENCES}|\d+x|x\d+", re.IGNORECASE)
+NO_PERSON = re.compile(rf"(?:{VISITS})|(?:{_SIDES})(?:{APART}(?:{_VIEWS}))?|{SEQUENCES}|\d+x|x\d+", re.IGNORECASE)
 """What is left of a name, or a folder, that says what is seen and when, and not of whom."""
 
 
@@ -138,7 +138,7 @@ def _begun_by(name: Name) -> str | None:
     stem = _letters(name.stem)
     for depth, folder in enumerate(name.folders, start=1):
         begins = stem.startswith(f"{_letters(folder)}-") and re.search(r"\d", folder)
-        if begins and not (CLASS_WORD.fullmatch(folder) or NOBODY.fullmatch(folder) or is_division(folder)):
+        if begins and not (CLASS_WORD.fullmatch(folder) or NO_PERSON.fullmatch(folder) or is_division(folder)):
             return "/".join(_telling_apart(name.folders[:depth]))
     return None
 
@@ -177,7 +177,7 @@ def _in(name: Name, who: str) -> str:
     rest = f"-{_letters(name.stem[len(who) :]).strip('-')}-"
     folders = _telling_apart([folder for folder in name.folders if f"-{_letters(folder)}-" not in rest])
     somebody = bool(folders) and re.search(r"\d", folders[-1]) is not None
-    return "/".join(folders if somebody and NOBODY.fullmatch(who) else (*folders, who))
+    return "/".join(folders if somebody and NO_PERSON.fullmatch(who) else (*folders, who))
 
 
 def _telling_apart(folders: Sequence[str]) -> list[str]:
@@ -186,4 +186,4 @@ def _telling_apart(folders: Sequence[str]) -> list[str]:
     Visits have, where they are somebody's.
     """
     telling = [folder for folder in folders if not says_what(folder) and (is_origin(folder) or not is_division(folder))]
-    return [folder for folder in telling if not (VISIT.fullmatch(folder) or NOBODY.fullmatch(folder))] or telling
+    return [folder for folder in telling if not (VISIT.fullmatch(folder) or NO_PERSON.fullmatch(folder))] or telling

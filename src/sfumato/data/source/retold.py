@@ -15,7 +15,7 @@ from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.named import foreground_names
-from sfumato.data.source.overlap import VOLUMES, object_in
+from sfumato.data.source.overlap import VOLUMES_COMPARED, object_in
 from sfumato.wording import counted
 
 _SAME = 0.98
@@ -42,7 +42,7 @@ def retold(drawn_on: Mapping[SourceFile, str], headers: Mapping[str, VolumeHeade
         pixels = [mask for mask in masks if mask not in contours]
         if image and len(contours) == len(pixels) == 1 and _say_the_same(contours[0], pixels[0], headers):
             pairs[image] = contours[0], pixels[0]
-    looked = list(pairs)[:: max(1, -(-len(pairs) // VOLUMES))]
+    looked = list(pairs)[:: max(1, -(-len(pairs) // VOLUMES_COMPARED))]
     alike = all(_dice(*pairs[image], image) >= _SAME for image in looked)
     if not pairs or not alike:
         return Retold(frozenset(), ())

@@ -18,7 +18,7 @@ from sfumato.data.formats.image import read_mask
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume, read_volume
 from sfumato.data.source.kinds import mask_kind
-from sfumato.data.source.overlap import MASKS, sampled
+from sfumato.data.source.overlap import MASKS_COMPARED, sampled
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.undecided import MaskFiles, flags_for, unclear
 from sfumato.data.source.ways import is_like, way, way_of, with_reader
@@ -47,7 +47,7 @@ def not_of_one_class(several: MaskFiles) -> str:
         return ""
     rich, held, seen = dict[str, int](), dict[str, bool](), dict[str, int]()
     for masks in sampled(list(several.values())):
-        shown = list(_shown(masks[:MASKS]))  # a hundred volumes of a scan are more than memory holds
+        shown = list(_shown(masks[:MASKS_COMPARED]))  # a hundred volumes of a scan are more than memory holds
         for one in shown:
             if len(one.values) > 1 and max(one.values) <= _LARGEST:
                 rich[one.name] = max(rich.get(one.name, 0), len(one.values))

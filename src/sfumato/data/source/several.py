@@ -32,7 +32,7 @@ from sfumato.data.source.words import SIDES, STRUCTURES, tokens
 from sfumato.errors import DataError
 from sfumato.wording import counted
 
-NOTICED, MOST_INVERTED = 0.01, 0.5
+_NOTICED, _MOST_INVERTED = 0.01, 0.5
 """Shares from which on pixels of several classes, and files that look inverted, are told."""
 
 _RARE = 0.1
@@ -414,12 +414,12 @@ def _about_overlap(owned: MaskFiles) -> Iterator[str]:
     measured = mask_overlap(several) if several else None
     if measured is None:
         return
-    if measured.filled >= MOST_INVERTED:
+    if measured.filled >= _MOST_INVERTED:
         yield (
             f"{measured.filled:.0%} of the files of classes are filled along the rim: are they inverted? If so, swap 0 "
             "and 255 in the files; of a single class that is named with --masks, check --fix-into does it"
         )
-    elif measured.doubled >= NOTICED:
+    elif measured.doubled >= _NOTICED:
         yield (
             f"{measured.doubled:.0%} of what is drawn lies in files of several classes: each pixel has one, that of "
             "the smaller object (a cup within its disc); where both are to count, train on one class at a time, named "

@@ -35,10 +35,10 @@ BACKGROUND = "background"
 GAPS = 1.25
 """Numbers of objects reach so far at most, as a multiple of how many there are: some are lost when images are cut."""
 
-COUNTS, LARGE = 3, 8
-"""So many different counts of objects, or two of which one is larger than `LARGE`, are no habit of classes."""
+_COUNTS, _LARGE = 3, 8
+"""So many different counts of objects, or two of which one is larger than `_LARGE`, are no habit of classes."""
 
-MANY, MOST = 20, 5000
+_MANY, _MOST = 20, 5000
 """So many values of a set that do not count from 1 in each mask, as where images were cut; so many no mask has."""
 
 _WHITE = 255
@@ -47,7 +47,7 @@ _WHITE = 255
 ONE_AREA = 0.9
 """Share of the values that are one connected area each, where they number objects."""
 
-FILLED, LEAST = 0.98, 3
+_FILLED, _LEAST = 0.98, 3
 """Share of the rim of a mask that has one value where it is the background, and masks that say so."""
 
 LAYERS = 0.7
@@ -167,18 +167,18 @@ def _numbers_of_objects(found: Found) -> int:
     masks, touching = list[list[Area]](), list[bool]()
     for raw in sampled_masks(found):
         values = [value for value in np.unique(raw).tolist() if value]
-        if values == [_WHITE] or len(values) > MOST or min(values, default=1) < 0 or is_soft(count_values(raw)):
+        if values == [_WHITE] or len(values) > _MOST or min(values, default=1) < 0 or is_soft(count_values(raw)):
             return 0
         if values:
             masks.append(_areas(raw, values))
             touching += _touching(raw, values)
     areas = [area for of_mask in masks for area in of_mask]
     counts = {len(of_mask) for of_mask in masks}
-    differ = len(counts) >= COUNTS or (len(counts) > 1 and max(counts) > LARGE)
-    if not counts or not (differ or (min(counts) > LARGE and len(masks) >= LEAST and _say_nothing(areas))):
+    differ = len(counts) >= _COUNTS or (len(counts) > 1 and max(counts) > _LARGE)
+    if not counts or not (differ or (min(counts) > _LARGE and len(masks) >= _LEAST and _say_nothing(areas))):
         return 0
     count_on = all(_count_on([area.value for area in of_mask]) for of_mask in masks)
-    if not count_on and len({area.value for area in areas}) < MANY:
+    if not count_on and len({area.value for area in areas}) < _MANY:
         return 0
     if touching and np.mean(touching) > LAYERS:
         return 0
@@ -193,11 +193,11 @@ def _with_doubt_of_background(found: Found) -> Found:
     for raw in sampled_masks(found):
         rim = np.concatenate([raw[0], raw[-1], raw[1:-1, 0], raw[1:-1, -1]])
         value, share = int(np.median(rim)), float((rim == np.median(rim)).mean())
-        if not value or share < FILLED:
+        if not value or share < _FILLED:
             return found
         rims[value] += 1
         seen |= set(np.unique(raw).tolist())
-    if len(rims) != 1 or rims.total() < LEAST or 0 not in seen or not 2 < len(seen) <= LARGE:
+    if len(rims) != 1 or rims.total() < _LEAST or 0 not in seen or not 2 < len(seen) <= _LARGE:
         return found
     (behind,) = rims
     others = sorted(seen - {behind}, reverse=True)

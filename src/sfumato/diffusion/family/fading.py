@@ -32,7 +32,7 @@ _DEEPEST = 690.0
 FAINTEST = 1e-12
 """The smallest concentration of which equations (2) and (3) keep digits in double precision."""
 
-GEOMETRIC = 350
+_GEOMETRIC = 350
 """The largest number of steps for which the published sampler spaces alpha geometrically."""
 
 _TABLE = 1024
@@ -146,7 +146,7 @@ def geometric_grid(schedule: Fading, steps: int) -> list[float]:
         steps: network calls.
     """
     index = torch.arange(steps, dtype=torch.float64)
-    if steps > GEOMETRIC:
+    if steps > _GEOMETRIC:
         return [*(1 - index / (steps - 1) * (1 - 1e-5)).tolist(), 0.0]
     log_alpha = (1 - index / steps) * -math.log1p(math.exp(-schedule.end))
     logit = log_alpha - torch.log(-torch.expm1(log_alpha))

@@ -21,7 +21,7 @@ from sfumato.tasks.views import views_of
 
 _State = Literal["own", "random", "shuffled"]
 
-RECOMMENDED, TWIN, MATCHED = "recommended", "twin", "twin, views"
+RECOMMENDED, TWIN_ARM, MATCHED_ARM = "recommended", "twin", "twin, views"
 RANDOM, SHUFFLED = "random state", "shuffled state"
 
 
@@ -111,7 +111,7 @@ def _arm_name(calls: int) -> str:
 
 def _twins(twin: Model, calls: int) -> Iterator[SamplingArm]:
     """The twin alone, and as an ensemble of views with as many calls as the model makes."""
-    alone = SamplingArm(name=TWIN, model=twin, sampler=twin.sampler(), members=1)
+    alone = SamplingArm(name=TWIN_ARM, model=twin, sampler=twin.sampler(), members=1)
     yield alone
     if (views := min(calls, views_of(twin.spec.size))) > 1:
-        yield replace(alone, name=MATCHED, members=views, tta=True)
+        yield replace(alone, name=MATCHED_ARM, members=views, tta=True)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sfumato.evaluation.audit.arms import MATCHED, RANDOM, RECOMMENDED, SHUFFLED, TWIN, SamplingArm
+from sfumato.evaluation.audit.arms import MATCHED_ARM, RANDOM, RECOMMENDED, SHUFFLED, TWIN_ARM, SamplingArm
 from sfumato.evaluation.audit.measure import AuditCase, mean
 from sfumato.metrics.interval import Interval, grouped_mean_interval
 from sfumato.tasks.constant_mask import BesideConstant, ConstantMask, compare_with_constant
@@ -118,16 +118,16 @@ class Audit:
         yield f"More calls are better up to {most.name}."
 
     def _about_twin(self) -> Iterator[str]:
-        matched = MATCHED if MATCHED in self.table else TWIN
+        matched = MATCHED_ARM if MATCHED_ARM in self.table else TWIN_ARM
         if matched not in self.table:
             yield "There is no deterministic twin to compare with: train with --twin."
             return
-        alone = self.beside_constant(TWIN) if TWIN in self.table else None
+        alone = self.beside_constant(TWIN_ARM) if TWIN_ARM in self.table else None
         if alone is not None and not alone.is_better:
             yield f"{alone.told('The deterministic twin')}. So that the diffusion model is better proves nothing."
             return
         calls = {arm.name: arm.calls for arm in self.arms}
-        what = f"its twin seen in {calls[matched]} views" if matched == MATCHED else "its twin"
+        what = f"its twin seen in {calls[matched]} views" if matched == MATCHED_ARM else "its twin"
         what += f" ({calls[matched]} calls against {calls[RECOMMENDED]})"
         yield f"{_compared(self.difference(RECOMMENDED, matched), what)}{self._distances(matched)}"
 

@@ -19,7 +19,7 @@ from sfumato.files import matching_below
 from sfumato.metrics.ensemble import Among
 from sfumato.metrics.masks import METRICS, Empty
 
-MILLIMETRES, PIXELS = 2.0, 1.0
+_MILLIMETRES, _PIXELS = 2.0, 1.0
 """Tolerance of the NSD where none is given."""
 
 WORTH = 200
@@ -110,7 +110,7 @@ def evaluate_folder(
         manner = Manner(
             rule=truth.meaning.rule, rules=tuple(coding.rule for coding in codings), targets=truth.targets,
             regions=bool(truth.meaning.regions), metrics=tuple(dict.fromkeys(("dice", *settings.metrics))),
-            tolerance=settings.tolerance or (MILLIMETRES if length == "mm" else PIXELS), empty=settings.empty,
+            tolerance=settings.tolerance or (_MILLIMETRES if length == "mm" else _PIXELS), empty=settings.empty,
         )  # fmt: skip
         pieces = [
             ScoringItem(truth.units[case], spacings[case], tuple(arm.files[case] for arm in arms)) for case in cases

@@ -19,7 +19,7 @@ from sfumato.metrics.classification import ClassScores, Confusion, balanced, eac
 from sfumato.metrics.interval import Interval
 from sfumato.tables import read_rows
 
-COUNTS = ("TN", "FP", "FN", "TP")
+_COUNTS = ("TN", "FP", "FN", "TP")
 """Columns of a table of classifiers with two classes."""
 
 _NAMED = 4
@@ -111,10 +111,10 @@ def read_confusions(path: Path) -> dict[str, Confusion]:
     """
     rows = read_rows(path)
     try:
-        cells = {row["Model"]: [float(row[name]) for name in COUNTS] for row in rows}
+        cells = {row["Model"]: [float(row[name]) for name in _COUNTS] for row in rows}
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"{path}: {error}", expected=f"the columns Model, {', '.join(COUNTS)}", code="DATA-016"
+            f"{path}: {error}", expected=f"the columns Model, {', '.join(_COUNTS)}", code="DATA-016"
         ) from error
     return {name: np.array(counts).reshape(2, 2) for name, counts in cells.items()}
 

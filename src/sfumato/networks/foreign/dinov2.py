@@ -21,7 +21,7 @@ from sfumato.typing import Data
 
 _SIDE = 224
 
-MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Of ImageNet, from 0 to 1."""
 
 _WEIGHTS = "model.safetensors"
@@ -44,7 +44,7 @@ class Dinov2(NamedTuple):
         """The class token of images (n, 1 or 3, h, w) in [-1, 1]."""
         shown = (in_colour(images) + 1) / 2
         fitted = functional.interpolate(shown, (_SIDE, _SIDE), mode="bicubic", antialias=True, align_corners=False)
-        mean, deviation = (fitted.new_tensor(numbers)[:, None, None] for numbers in (MEAN, DEVIATION))
+        mean, deviation = (fitted.new_tensor(numbers)[:, None, None] for numbers in (_MEAN, _DEVIATION))
         token: Tensor = self.network(((fitted.clamp(0, 1)) - mean) / deviation).last_hidden_state[:, 0]
         return token
 

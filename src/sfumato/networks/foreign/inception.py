@@ -28,7 +28,7 @@ from sfumato.finite import unusable
 from sfumato.shortage import raise_shortage
 from sfumato.typing import Data
 
-SIDE, CLASSES, FEATURES = 299, 1008, 2048
+_SIDE, _CLASSES, _FEATURES = 299, 1008, 2048
 
 _Features = Float[Tensor, "n d"]
 
@@ -72,7 +72,7 @@ class Inception(nn.Module):
         self.Mixed_7a = _Mixed(768, _MIDDLE_TO_COARSE, "halving")
         self.Mixed_7b = _Mixed(1280, _COARSE, "mean")
         self.Mixed_7c = _Mixed(2048, _COARSE, "largest")
-        self.fc = nn.Linear(FEATURES, CLASSES)
+        self.fc = nn.Linear(_FEATURES, _CLASSES)
 
     def forward(self, x: Float[Tensor, "n 3 h w"]) -> _Features:
         """The features before the last matrix."""
@@ -98,7 +98,7 @@ class InceptionFile(NamedTuple):
 
     def features(self, images: Data) -> _Features:
         """The 2048 features of images (n, 1 or 3, h, w) in [-1, 1]."""
-        large = functional.interpolate(in_colour(images), (SIDE, SIDE), mode="bilinear", align_corners=False)
+        large = functional.interpolate(in_colour(images), (_SIDE, _SIDE), mode="bilinear", align_corners=False)
         features: Tensor = self.network(large)
         return features
 

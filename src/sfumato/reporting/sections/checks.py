@@ -32,7 +32,7 @@ THUMBNAILS = 8
 _SIDE = 256
 """Longest side in pixels of a picture of a finding."""
 
-CLASSES = 12
+_CLASSES = 12
 """Classes in the chart, the largest first."""
 
 
@@ -113,8 +113,8 @@ def _charts(found: Found, inspection: Inspection) -> tuple[Block, ...]:
             light, dark = (histogram(title, numbers, unit=unit, ink=ink) for ink in (INK, LIGHT_INK))
             pictures.append(_chart(title, light, dark))
     if counts := Counter(case.label for case in found.cases if case.label is not None):
-        title = "Classes" if len(counts) <= CLASSES else f"The largest {CLASSES} of {len(counts)} classes"
-        shown = dict(counts.most_common(CLASSES))
+        title = "Classes" if len(counts) <= _CLASSES else f"The largest {_CLASSES} of {len(counts)} classes"
+        shown = dict(counts.most_common(_CLASSES))
         light, dark = (bars(title, shown, unit="images", ink=ink) for ink in (INK, LIGHT_INK))
         pictures.append(_chart(title, light, dark))
     return (Gallery(title="Distributions", pictures=tuple(pictures), size="wide"),) if pictures else ()

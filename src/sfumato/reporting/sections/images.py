@@ -40,7 +40,7 @@ _DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
 _IN_SHORT = ("kid", "frechet", "frechet_reference", "precision", "recall", "coverage", "ms_ssim", "duplicates")
 """Metrics of the table at the top."""
 
-BAR, MARGIN = 0.17, 0.8
+_BAR, _MARGIN = 0.17, 0.8
 """Inches: height of a bar of a chart, and of what is above and below the bars."""
 
 BARS, CLASS_NAME = 40, 14
@@ -86,7 +86,7 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
 
     Bars beyond `_NOTICED` have another colour, and far from 0 the axis is logarithmic.
     """
-    height = max(3.3, MARGIN + BAR * len(values))
+    height = max(3.3, _MARGIN + _BAR * len(values))
     figure = Figure(figsize=(5.4, height))
     axes = figure.add_axes((0.34, 0.46 / height, 0.62, (height - 0.79) / height))
     finite = [max(-1e6, min(1e6, value)) for value in values.values()]

@@ -17,7 +17,7 @@ from sfumato.data.formats.nifti import write_volume
 from sfumato.data.formats.scan import read_volume
 from sfumato.data.inspection.inspect import inspect, measure_cases
 from sfumato.data.source import Found, Hints, find_cases, rivals
-from sfumato.data.source.overlap import MASKS
+from sfumato.data.source.overlap import MASKS_COMPARED
 from sfumato.errors import DataError, UsageError
 
 SIDE = 24
@@ -924,7 +924,7 @@ def test_of_many_masks_of_a_scan_few_are_read_to_know_what_they_are(
     read = list[Path]()
     monkeypatch.setattr(rivals, "read_volume", lambda path: (read.append(path), read_volume(path))[1])
     assert len(find_cases(tmp_path).mask_names) == 1 + len(organs)
-    assert 0 < len(read) <= 2 * MASKS
+    assert 0 < len(read) <= 2 * MASKS_COMPARED
 
 
 def test_bids_masks_are_paired_by_the_entities_of_their_images(tmp_path: Path) -> None:
