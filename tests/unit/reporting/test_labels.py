@@ -2,8 +2,9 @@
 
 import random
 
+from sfumato.metrics.table import POOLED
 from sfumato.reporting.labels import cut_to_width, shortened_names
-from sfumato.reporting.sections.images import BARS, POOLED, _bars
+from sfumato.reporting.sections.images import BARS, _bars
 
 
 def test_names_that_fit_stay() -> None:

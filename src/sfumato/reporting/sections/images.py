@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sfumato.escape import visible
 from sfumato.files import matching
-from sfumato.metrics.table import spelt_out
+from sfumato.metrics.table import MATCHED, POOLED, spelt_out
 from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Note, Section, Table
 from sfumato.reporting.figures import INK, LIGHT_INK, LINES, encoded, style
 from sfumato.reporting.labels import shortened_names
@@ -31,9 +31,6 @@ from sfumato.wording import counted
 
 _NOTICED = 3.0
 """A z-score from which a difference is called one."""
-
-POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
-"""Groups of the whole set, as the evaluation calls them."""
 
 _DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
 
