@@ -2,7 +2,7 @@
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1] / "src" / "sfumato"
@@ -46,7 +46,7 @@ def homes_of(root: Path) -> Mapping[str, Sequence[str]]:
     return homes
 
 
-def defined(body: Sequence[ast.stmt]) -> Iterator[str]:
+def defined(body: Iterable[ast.AST]) -> Iterator[str]:
     """The names that statements of a module define: functions, classes, constants and types, not what is imported."""
     for each in body:
         match each:
@@ -56,8 +56,8 @@ def defined(body: Sequence[ast.stmt]) -> Iterator[str]:
                 yield from (part.id for target in targets for part in ast.walk(target) if is_bound(part))
             case ast.AnnAssign(target=ast.Name(id=name)):
                 yield name
-            case ast.If() | ast.Try() | ast.With():
-                yield from defined([part for part in ast.walk(each) if isinstance(part, ast.stmt) and part is not each])
+            case ast.If() | ast.Try() | ast.ExceptHandler() | ast.With():
+                yield from defined(ast.iter_child_nodes(each))
 
 
 def is_bound(part: ast.AST) -> bool:

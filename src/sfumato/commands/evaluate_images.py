@@ -9,10 +9,10 @@ from cyclopts import Parameter
 from sfumato.commands.flags.device import Device
 from sfumato.commands.flags.numbers import Index
 from sfumato.commands.output.layout import show_table
-from sfumato.evaluation.images.draws import MATCHED, POOLED
 from sfumato.evaluation.images.examine import Examination
 from sfumato.evaluation.images.panel import MetricRow
 from sfumato.evaluation.images.read import RealPart
+from sfumato.metrics.table import MATCHED, POOLED
 from sfumato.progress import say
 from sfumato.reporting.meaning import heading
 from sfumato.reporting.reading import z_text

@@ -22,6 +22,9 @@ _Unit = Literal["", "length", "volume", "share", "seconds"]
 
 Better = Literal["higher", "lower", "neither"]
 
+POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
+"""Groups of images in `metrics.csv` that are whole sets: as they are, and drawn in the class shares of the samples."""
+
 SUBJECTS: Mapping[_Subject, str] = {
     "masks": "Masks, for each case and class: `--metrics` of `sfumato evaluate masks`",
     "mask summaries": "Masks, over the cases: in the `summary.json` of `sfumato evaluate masks`",

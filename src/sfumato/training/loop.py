@@ -42,7 +42,7 @@ from sfumato.training.stream import Stream
 from sfumato.typing import Constrained
 
 WINDOW = 1000
-"""Steps within which `Settings.bad_steps` are counted."""
+"""Steps within which `TrainingSettings.bad_steps` are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -124,7 +124,7 @@ class _Scale(_Form):
 
 
 class _State(_Form):
-    """What `Parts.state` wrote."""
+    """What `TrainingState.state` wrote."""
 
     step: NonNegativeInt
     seconds: NonNegativeFloat

@@ -2,8 +2,9 @@
 
 import random
 
+from sfumato.metrics.table import POOLED
 from sfumato.reporting.labels import cut_to_width, shortened_names
-from sfumato.reporting.sections.images import _POOLED, BARS, _bars
+from sfumato.reporting.sections.images import BARS, _bars
 
 
 def test_names_that_fit_stay() -> None:
@@ -31,7 +32,7 @@ def test_a_label_is_cut_to_its_room() -> None:
 
 
 def test_no_bar_is_lost_to_a_class_of_the_same_beginning() -> None:
-    classes = [_POOLED, "all", "squamous cell carcinoma left", "squamous cell carcinoma right"]
+    classes = [POOLED, "all", "squamous cell carcinoma left", "squamous cell carcinoma right"]
     rows = [{"space": "own", "class": name, "z": str(place)} for place, name in enumerate(classes)]
     assert list(_bars(rows).values()) == [0, 1, 2, 3]
     many = rows + [{"space": "own", "class": f"class {place}", "z": "1"} for place in range(BARS)]

@@ -17,6 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Integer
 
+from sfumato.metrics.table import MATCHED, POOLED
+
 DRAWS = 20
 """Draws behind a floor and its standard deviation."""
 
@@ -25,8 +27,6 @@ FEWEST_EACH = 8
 
 MOST_EACH = 1000
 """Images on each side of a draw, at most: enough for all but the faintest differences, and the cost is its square."""
-
-POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
 
 CLEARLY = 0.05
 """Shares of a class that differ by more are different proportions."""

@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sfumato.evaluation.images.draws import MATCHED, POOLED
 from sfumato.evaluation.images.panel import NOTICED, MetricRow
 from sfumato.metrics.fidelity import IMAGES_PER_DIMENSION
+from sfumato.metrics.table import MATCHED, POOLED
 from sfumato.wording import counted
 
 _DISTANCES = ("kid", "frechet")

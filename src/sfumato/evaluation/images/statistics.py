@@ -22,7 +22,6 @@ import numpy as np
 
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError, UsageError
-from sfumato.evaluation.images.draws import POOLED
 from sfumato.evaluation.images.panel import MetricRow
 from sfumato.evaluation.images.read import ImageSet, gathered
 from sfumato.evaluation.images.spaces import Space, Wish, frozen_space, pixel_space, radiomics_space
@@ -37,6 +36,7 @@ from sfumato.metrics.fidelity import (
     frechet_moments,
 )
 from sfumato.metrics.radiomics import RadiomicsSpace
+from sfumato.metrics.table import POOLED
 from sfumato.plain import in_form, parse_json
 from sfumato.shortage import raise_shortage
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sfumato.escape import visible
 from sfumato.files import matching
-from sfumato.metrics.table import spelt_out
+from sfumato.metrics.table import MATCHED, POOLED, spelt_out
 from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Note, Section, Table
 from sfumato.reporting.figures import INK, LIGHT_INK, LINES, encoded, style
 from sfumato.reporting.labels import shortened_names
@@ -31,9 +31,6 @@ from sfumato.wording import counted
 
 _NOTICED = 3.0
 """A z-score from which a difference is called one."""
-
-_POOLED, _MATCHED = "(all)", "(all, classes as in the samples)"
-"""Groups of the whole set, as the evaluation calls them."""
 
 _DISTANCES = {name: spelt_out(name) for name in ("kid", "frechet")}
 
@@ -103,15 +100,15 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
 def _whole(rows: Sequence[Row]) -> Table:
     """The whole set in short."""
     groups = {row["class"] for row in rows}
-    whole = _MATCHED if _MATCHED in groups else _POOLED
-    chosen = [row for row in rows if row["metric"] in _IN_SHORT and row["class"] in (whole, _POOLED)]
+    whole = MATCHED if MATCHED in groups else POOLED
+    chosen = [row for row in rows if row["metric"] in _IN_SHORT and row["class"] in (whole, POOLED)]
     chosen = [row for row in chosen if row["class"] == whole or row["metric"] == "frechet_reference"]
     count = next((row["n_generated"] for row in chosen), DASH)
     return Table(
         title="Generated beside real images",
         columns=("space", "metric", "generated", "real among themselves", "z", "meaning"),
         rows=tuple(_cells(row) for row in chosen),
-        caption=f"{count} images on each side{', in the class shares of the samples' * (whole == _MATCHED)}. In "
+        caption=f"{count} images on each side{', in the class shares of the samples' * (whole == MATCHED)}. In "
         "brackets: 95 % interval. z counts standard deviations between the generated and the real images.",
     )
 
@@ -142,16 +139,16 @@ def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
 def _bars(rows: Sequence[Row]) -> dict[str, float]:
     """A bar for each space and class; of very many the whole set alone, the classes have a table."""
     if len(rows) > BARS:
-        rows = [row for row in rows if row["class"] in (_POOLED, _MATCHED)]
+        rows = [row for row in rows if row["class"] in (POOLED, MATCHED)]
     groups = list(dict.fromkeys(row["class"] for row in rows))
-    called = {_POOLED: "all", _MATCHED: "matched"}
+    called = {POOLED: "all", MATCHED: "matched"}
     short = dict(zip(groups, shortened_names([called.get(group, group) for group in groups], CLASS_NAME), strict=True))
     return {f"{row['space']}, {short[row['class']]}": number(row["z"]) for row in rows}
 
 
 def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
     """z of the distances of each class."""
-    names = [name for name in dict.fromkeys(row["class"] for row in rows) if name not in (_POOLED, _MATCHED)]
+    names = [name for name in dict.fromkeys(row["class"] for row in rows) if name not in (POOLED, MATCHED)]
     if not names:
         return ()
     of = {(row["space"], row["class"], row["metric"]): row for row in rows}

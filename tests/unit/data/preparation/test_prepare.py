@@ -147,7 +147,7 @@ from sfumato.data.preparation.chunk import Chunk, Job, count_mask_values, decode
 from sfumato.data.manifest import Case
 from sfumato.data.mask import MaskRule
 from sfumato.data.placement import Canvas
-from sfumato.data.preparation.store import fill
+from sfumato.data.preparation.store import fill_arrays
 raw, case = Path(sys.argv[1]), Case(id="0", image=f"{sys.argv[1]}/000.tif", masks=(f"{sys.argv[1]}/000_mask.png",))
 assert decode(Job(raw, Canvas((20, 24)), MaskRule((0, 255), None, ""), True), Chunk(0, 0, (case,))).problems == []
 assert count_mask_values(None, case.masks) == {0: 474, 255: 6}
@@ -164,14 +164,14 @@ KILLED = """
 import sys, time
 from pathlib import Path
 from sfumato.data.manifest import Case
-from sfumato.data.preparation.prepare import Settings, prepare
+from sfumato.data.preparation.prepare import PreparationSettings, prepare_cases
 from sfumato.data.source import Found
 
 def main(folder):
     files = [f"{folder}/raw/{row:03}" for row in range(64)]
     cases = [Case(id=file[-3:], image=f"{file}.tif", masks=(f"{file}_mask.png",)) for file in files]
     found = Found(tuple(cases), (), ())
-    for progress in prepare(found, Path(folder) / "set", Settings(size=(20, 24), workers=2)):
+    for progress in prepare_cases(found, Path(folder) / "set", PreparationSettings(size=(20, 24), workers=2)):
         if progress.done > 20:
             print("ready", flush=True)
             time.sleep(60)

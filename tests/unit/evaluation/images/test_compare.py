@@ -13,7 +13,7 @@ from tests.unit.evaluation.images.conftest import blobs
 from sfumato.data.manifest import Case
 from sfumato.data.pack import Pack
 from sfumato.evaluation.images.compare import Compared, compare_images
-from sfumato.evaluation.images.draws import MATCHED, POOLED, Sets, plan_groups
+from sfumato.evaluation.images.draws import Sets, plan_groups
 from sfumato.evaluation.images.panel import (
     MetricRow,
     SpaceFeatures,
@@ -25,6 +25,7 @@ from sfumato.evaluation.images.panel import (
 from sfumato.evaluation.images.read import ImageSet, of_pack, real_images
 from sfumato.evaluation.images.reading import BesideMean, FeatureSpace, image_sentences
 from sfumato.evaluation.images.spaces import Space, Wish, make_space
+from sfumato.metrics.table import MATCHED, POOLED
 from sfumato.typing import Data
 
 COUNT = 80

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from sfumato.evaluation.images.draws import DRAWS, MATCHED, POOLED, Sets, plan_groups, proportions_differ
+from sfumato.evaluation.images.draws import DRAWS, Sets, plan_groups, proportions_differ
+from sfumato.metrics.table import MATCHED, POOLED
 
 REAL = ("a",) * 60 + ("b",) * 40
 
