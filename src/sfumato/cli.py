@@ -235,3 +235,7 @@ def _no_file(error: Exception) -> DataError | None:
 def _write(text: str, stream: Any) -> None:
     stream.write(visible(text.rstrip("\n"), keep="\n") + "\n")
     stream.flush()
+
+
+if __name__ == "__main__":
+    raise SystemExit("python -m sfumato is how it is started")

@@ -20,7 +20,7 @@ _Subject = Literal[
 _Unit = Literal["", "length", "volume", "share", "seconds"]
 """Of a number: none; millimetres or pixels; their square or cube; from 0 to 1 of all; seconds."""
 
-Better = Literal["higher", "lower", "neither"]
+Better = Literal["higher", "lower", "nearer 0", "neither"]
 
 POOLED, MATCHED = "(all)", "(all, classes as in the samples)"
 """Groups of images in `metrics.csv` that are whole sets: as they are, and drawn in the class shares of the samples."""
@@ -51,7 +51,7 @@ class OfCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class OfPair:
-    """A score of two masks that both have the class.
+    """A score of two masks that both have the class; one whose rule differs by which of the two is empty is `OfCounts`.
 
     Attributes:
         score: of the two.
@@ -71,7 +71,8 @@ class Metric:
     Attributes:
         of: what it is about.
         meaning: one sentence, for a person who does not know it.
-        better: the higher or the lower one; neither, where it is only read beside another number.
+        better: the higher or the lower one; that nearer to 0, of errors with a sign; neither, where it is only read
+            beside another number.
         where: the function that computes it, below `sfumato`.
         title: how a person writes its name; "": as words.
         words: what a sentence calls it at first, where its title is short for that.
@@ -176,7 +177,7 @@ METRIC_TABLE: Mapping[str, Metric] = {
     "volume_difference": Metric(
         of="masks",
         unit="volume",
-        better="neither",
+        better="nearer 0",
         meaning="Predicted size less true size: 0 = right on average, though errors may cancel.",
         group="Size",
         score=OfCounts(overlap.volume_difference),
@@ -185,7 +186,7 @@ METRIC_TABLE: Mapping[str, Metric] = {
     "relative_volume_difference": Metric(
         of="masks",
         title="relative volume diff.",
-        better="neither",
+        better="nearer 0",
         meaning="The same in shares of the true size, over the cases that have the object.",
         group="Size",
         score=OfCounts(overlap.relative_volume_difference),
@@ -378,7 +379,7 @@ METRIC_TABLE: Mapping[str, Metric] = {
         unit="share",
         better="neither",
         meaning="Share of the image that is foreground.",
-        where="commands.output.prediction",
+        where="outputs.predictions",
     ),
     "network_calls": Metric(
         of="prediction",
@@ -391,7 +392,7 @@ METRIC_TABLE: Mapping[str, Metric] = {
         unit="seconds",
         better="lower",
         meaning="Time that one case took.",
-        where="commands.output.prediction",
+        where="verbs.segment",
     ),
     "auroc": Metric(
         of="classifier",

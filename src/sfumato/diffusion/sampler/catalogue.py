@@ -31,6 +31,7 @@ class SamplerEntry:
         stochastic: whether it draws noise after the start.
         order: order of convergence of its error on the probability-flow ODE; None if it solves another equation.
         calls_per_step: network calls of each step, of the last one, which goes to 0, always one.
+        calm_from: steps from which on what it draws spreads no farther than the data; below it overshoots.
     """
 
     where: str
@@ -41,6 +42,7 @@ class SamplerEntry:
     stochastic: bool = False
     order: int | None = None
     calls_per_step: int = 1
+    calm_from: int = 1
 
     @cached_property
     def walk(self) -> Walk:
@@ -92,6 +94,7 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
         stochastic=True,
     ),
     "heun": SamplerEntry(
+        calm_from=18,
         where="ablation.heun",
         method="Heun, midpoint or Ralston along any path, with optional churn",
         source="Karras 2022, alg. 1 and 2",
@@ -99,6 +102,7 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
         calls_per_step=2,
     ),
     "dpm_2": SamplerEntry(
+        calm_from=18,
         where="singlestep.dpm_2",
         method="midpoint rule in ln s, with optional churn",
         source="Karras 2022",
@@ -106,6 +110,7 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
         calls_per_step=2,
     ),
     "dpm_2_ancestral": SamplerEntry(
+        calm_from=18,
         where="singlestep.dpm_2_ancestral",
         method="dpm_2 in ancestral steps",
         source="Karras 2022",
@@ -113,7 +118,11 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
         calls_per_step=2,
     ),
     "dpm_fast": SamplerEntry(
-        where="dpm_solver.dpm_fast", method="DPM-Solver of third order, lower at the end", source="Lu 2022a", order=2
+        calm_from=18,
+        where="dpm_solver.dpm_fast",
+        method="DPM-Solver of third order, lower at the end",
+        source="Lu 2022a",
+        order=2,
     ),
     "dpmpp_2s_ancestral": SamplerEntry(
         where="singlestep.dpmpp_2s_ancestral",
@@ -139,6 +148,7 @@ SAMPLERS: Mapping[str, SamplerEntry] = {
         where="multistep.dpmpp_2m", told={"eta": 1.0}, method="dpmpp_2m with noise", source="Lu 2022", stochastic=True
     ),
     "dpmpp_3m_sde": SamplerEntry(
+        calm_from=18,
         where="multistep.dpmpp_3m",
         told={"eta": 1.0},
         method="dpmpp_3m with noise",
