@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 
+import sfumato
 from sfumato.cli import COMMANDS, main
 from sfumato.commands import generate as generating
-from sfumato.commands import train as commands
 from sfumato.errors import ResourceError, UsageError
 from sfumato.experiment.run import load_model
 from sfumato.training import processes
 from sfumato.training.processes import choose_device, own_device
-from sfumato.verbs import train as verbs
+from sfumato.verbs import train as training
 
 WITHOUT = {
     "toy", "check", "prepare", "convert", "evaluate masks", "report", "ema", "import", "export", "info", "doctor",
@@ -119,9 +119,10 @@ def test_every_verb_says_so_first() -> None:
         verb = parent[name].default_command
         if verb is None or "device" not in inspect.signature(verb).parameters:
             continue
-        if verb.__module__ == commands.__name__:
-            assert "device=device" in inspect.getsource(verb) or ", device, dry_run" in inspect.getsource(verb)
-        else:
-            assert "choose_device(device)" in inspect.getsource(verb)
-    for function in (verbs.train, verbs.plan, verbs.resume, verbs.plan_resume):
-        assert inspect.getsource(function).split('"""')[2].strip().startswith("choose_device(device)")
+        words = inspect.getsource(verb)
+        assert any(word in words for word in ("choose_device(device)", "device=device", ", device, dry_run")), name
+    names = ("segment", "generate", "pair", "reconstruct", "interpolate", "evaluate_images", "prove")
+    of_runs = (training.iter_training, training.plan, training.resume, training.plan_resume)
+    for function in (*of_runs, *(getattr(sfumato, name) for name in names)):
+        first = inspect.getsource(function).split('"""')[2].strip()
+        assert first.startswith("choose_device(device)"), function.__name__

@@ -17,6 +17,7 @@ from sfumato.experiment.output_folder import check_output
 from sfumato.outputs.predictions import Writing, parse_extras
 from sfumato.progress import say
 from sfumato.reporting.sections.predictions import BY_CHANCE, ranks_by_chance
+from sfumato.training.processes import choose_device
 from sfumato.verbs.segment import MASKS_AT_ONCE, Segmenter, Split
 from sfumato.verbs.segment import segment as _segment
 
@@ -80,8 +81,9 @@ def segment(
     if interactive:
         if shard is not None:
             raise UsageError("--shard with --interactive", expected="one of the two")
+        choose_device(device)
         segmenter = Segmenter.of(
-            model, samples=samples, sampling=sampling, start=start, tta=tta, seed=seed, batch=batch, device=device
+            model, samples=samples, sampling=sampling, start=start, tta=tta, seed=seed, batch=batch
         )
         writing.check(segmenter.drawing.count)
         return _ask(segmenter, out, writing, overwrite=overwrite)

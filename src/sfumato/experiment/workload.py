@@ -175,7 +175,7 @@ class Workload:
         if isinstance(self.task, Synthesise):
             wanted = [Wanted(k, classes[k % len(classes)] if classes else None, k) for k in range(at_once)]
             return lambda: make_steps(model, sampler, wanted, guidance=model.guidance())
-        train = self.pack.rows("training_loop")
+        train = self.pack.rows("train")
         images = self.pack.images([train[k % len(train)] for k in range(at_once)], str(self.device))
         return lambda: draw_masks(
             model.process, model.network, sampler, images, len(model.spec.mask_classes), seeds=range(at_once)

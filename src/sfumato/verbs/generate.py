@@ -33,6 +33,7 @@ from sfumato.reporting.figures import film_pictures
 from sfumato.tables import write_records
 from sfumato.tasks.film import film, watched
 from sfumato.tasks.task import to_uint8
+from sfumato.training.processes import choose_device
 from sfumato.verbs.opened import opened_model, origin_of, path_or_none
 from sfumato.wording import counted
 
@@ -108,9 +109,10 @@ def generate(
         ModelError: it draws NaN.
         ResourceError: memory does not hold one image, or the disk is full.
     """
+    choose_device(device)
     mine, out = own_shard(shard), Path(out)
     balance, reject_copies = path_or_none(balance), path_or_none(reject_copies)
-    loaded, path = load_generator(model, device), origin_of(model)
+    loaded, path = load_generator(model), origin_of(model)
     drawing = sampling.of(loaded, path, batch=batch)
     mix = _plan_mix(balance, to, loaded)
     order = _Order(
@@ -155,13 +157,13 @@ def generate(
     return Generated(out, order.totals, order.drawing.calls, read_summary(out) if work.is_done() else {})
 
 
-def load_generator(model: Model | Path | str, device: str = "auto") -> Model:
+def load_generator(model: Model | Path | str) -> Model:
     """A model that makes images and no masks beside them, on the device of this process.
 
     Raises:
         UsageError: it was trained for another job.
     """
-    loaded, path = opened_model(model, device), origin_of(model)
+    loaded, path = opened_model(model), origin_of(model)
     if loaded.recipe.task != "generate":
         raise UsageError(f"{path} was trained to segment images, not to make them", remedy="sfumato segment ...")
     if loaded.layout.paired:

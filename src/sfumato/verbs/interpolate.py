@@ -36,6 +36,7 @@ from sfumato.provenance import digest, write_provenance
 from sfumato.randomness import Noise
 from sfumato.reporting.figures import animation, strip
 from sfumato.tasks.task import to_uint8
+from sfumato.training.processes import choose_device
 from sfumato.typing import Data
 from sfumato.verbs.generate import load_generator
 from sfumato.verbs.opened import origin_of
@@ -96,11 +97,12 @@ def interpolate(
         UsageError: there are no two ends, the model makes no images or does not know a class, the level is none.
         DataError: an image cannot be read, or does not fit the model.
     """
+    choose_device(device)
     out, files = Path(out), None if images is None else (Path(images[0]), Path(images[1]))
     ends = _ends(seeds, files, noise)
     if frames < 2:
         raise UsageError(f"--frames {frames}", expected="at least the two ends")
-    loaded, path = load_generator(model, device), origin_of(model)
+    loaded, path = load_generator(model), origin_of(model)
     if files is None and not isinstance(loaded.process, Gaussian):
         raise UsageError(
             f"the states of the process {loaded.recipe.process.kind} cannot be mixed", remedy="--images A B"

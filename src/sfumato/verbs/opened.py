@@ -4,15 +4,11 @@ from pathlib import Path
 
 from sfumato.experiment.run import Model, load_model
 from sfumato.training.hardware import set_up
-from sfumato.training.processes import choose_device
 
 
-def opened_model(model: Model | Path | str, device: str) -> Model:
-    """The model, on the device of this process; one that is loaded stays where it is."""
-    if isinstance(model, Model):
-        return model
-    choose_device(device)
-    return load_model(model, device=set_up())
+def opened_model(model: Model | Path | str) -> Model:
+    """The model, on the device that was chosen; one that is loaded stays where it is."""
+    return model if isinstance(model, Model) else load_model(model, device=set_up())
 
 
 def origin_of(model: Model | Path | str) -> Path:

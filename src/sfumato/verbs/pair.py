@@ -29,6 +29,7 @@ from sfumato.outputs.samples import item_of
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
 from sfumato.provenance import digest, write_provenance
+from sfumato.training.processes import choose_device
 from sfumato.verbs.opened import opened_model, origin_of, path_or_none
 from sfumato.wording import counted
 
@@ -105,12 +106,13 @@ def pair(
         UsageError: the model makes no pairs, the segmenter or the masks are of other data, `out` holds something else.
         ModelError: the segmenter is no better than a constant mask, or not one attempt was kept.
     """
+    choose_device(device)
     if count < 1 or (attempts is not None and attempts < count):
         raise UsageError(f"--count {count} with --attempts {attempts}", expected="a pair or more, each an attempt")
     if quantile is not None and segmenter is None:
         raise UsageError("--quantile without a segmenter", remedy="--segmenter RUN, or leave it out")
     out, masks, segmenter = Path(out), path_or_none(masks), path_or_none(segmenter)
-    loaded, path = load_pair_model(model, device), origin_of(model)
+    loaded, path = load_pair_model(model), origin_of(model)
     drawing = sampling.of(loaded, path, batch=batch)
     maker = Maker(
         model=loaded,
@@ -167,13 +169,13 @@ class _Order:
     subdirs: bool
 
 
-def load_pair_model(model: Model | Path | str, device: str = "auto") -> Model:
+def load_pair_model(model: Model | Path | str) -> Model:
     """A model that makes images with masks, on the device of this process.
 
     Raises:
         UsageError: it makes something else.
     """
-    loaded, path = opened_model(model, device), origin_of(model)
+    loaded, path = opened_model(model), origin_of(model)
     if loaded.layout.pairs not in ("joint", "image_from_mask"):
         raise UsageError(
             f"{path} makes no pairs: it was trained to {loaded.recipe.task} {loaded.layout.told}",

@@ -116,9 +116,9 @@ def prove(
         UsageError: words exclude each other, or `out` holds something else.
         ModelError: a model answers with numbers that are not finite.
     """
+    choose_device(device)
     check_workers(workers)
     real, samples, out = Path(real), Path(samples), Path(out)
-    choose_device(device)
     place = set_up()
     about_classes = {"--balance": balance, "--positive": positive is not None, "--network": network != SMALL}
     question = _ask(

@@ -25,6 +25,7 @@ from sfumato.randomness import Noise, derive_seed
 from sfumato.reporting.figures import heat, strips
 from sfumato.tasks.film import at_data_contrast
 from sfumato.tasks.task import to_uint8
+from sfumato.training.processes import choose_device
 from sfumato.verbs.generate import load_generator
 from sfumato.verbs.opened import origin_of
 
@@ -83,9 +84,10 @@ def reconstruct(
         UsageError: the model makes no images, or the level is none.
         DataError: an image cannot be read, or does not fit the model.
     """
+    choose_device(device)
     check_level(noise)
     source, out = Path(source), Path(out)
-    loaded, path = load_generator(model, device), origin_of(model)
+    loaded, path = load_generator(model), origin_of(model)
     drawing = sampling.of(loaded, path, batch=batch, below=noise)
     cases = evenly(find_cases(source, hints=loaded.spec.as_taught()).cases, count)
     claim = claim_output(out, overwrite=overwrite, inputs=[source], used=[path])

@@ -30,6 +30,7 @@ from sfumato.outputs.predictions import AS_INPUT, ManifestRow, Writer, Writing
 from sfumato.outputs.summary import read_summary
 from sfumato.progress import bar, say
 from sfumato.provenance import write_provenance
+from sfumato.training.processes import choose_device
 from sfumato.verbs.opened import opened_model, origin_of
 from sfumato.wording import counted
 
@@ -80,10 +81,9 @@ class Segmenter:
     def of(
         cls, model: Model | Path | str, *, samples: int | None = None, sampling: Sampling = AS_TRAINED,
         start: StartKind | None = None, tta: bool = False, seed: int = 0, batch: int = MASKS_AT_ONCE,
-        device: str = "auto",
     ) -> "Segmenter":  # fmt: skip
-        """A model as it is to draw; see `segment`."""
-        loaded, path = opened_model(model, device), origin_of(model)
+        """A model as it is to draw, on the device that was chosen; see `segment`."""
+        loaded, path = opened_model(model), origin_of(model)
         if loaded.recipe.task != "segment":
             raise UsageError(
                 f"{path} was trained to generate images, not to segment them", remedy="sfumato generate ..."
@@ -180,10 +180,9 @@ def segment(
         ModelError: it draws NaN.
         ResourceError: memory does not hold one mask, or the disk is full.
     """
+    choose_device(device)
     mine, source, out = own_shard(shard), Path(source), Path(out)
-    segmenter = Segmenter.of(
-        model, samples=samples, sampling=sampling, start=start, tta=tta, seed=seed, batch=batch, device=device
-    )
+    segmenter = Segmenter.of(model, samples=samples, sampling=sampling, start=start, tta=tta, seed=seed, batch=batch)
     writing.check(segmenter.drawing.count)
     cases = segmenter.cases(source, split)
     arms, wanted = segmenter.arms(writing, dry_run=dry_run), units(cases, writing.form)

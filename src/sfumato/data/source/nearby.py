@@ -8,7 +8,7 @@ of its names are there. Where each name has one file in the whole source, all of
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from shlex import quote
 
@@ -17,6 +17,7 @@ from sfumato.data.source.listing import ENDING, TABLES, PathParts, SourceFile
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.table import SourceTable, bare
 from sfumato.data.source.words import tokens
+from sfumato.files import matching
 
 _MOST = 1000
 """Files beside a table that are looked at."""
@@ -79,8 +80,13 @@ def about_images_beside(table: SourceTable, texts: Sequence[str], root: Path) ->
     if home.is_relative_to(source) or source.is_relative_to(home):
         return []
     names = {bare(text) for text in texts}
-    held = [path for pattern in ("*", "*/*") for path in islice(home.glob(pattern), _MOST)
-            if path.suffix.lower() not in TABLES and {path.name, ENDING.sub("", path.name)} & names]  # fmt: skip
+    nearest = matching(home, "*")
+    below = chain.from_iterable(matching(folder, "*") for folder in nearest if folder.is_dir())
+    held = [
+        path
+        for path in (*nearest[:_MOST], *islice(below, _MOST))
+        if path.suffix.lower() not in TABLES and {path.name, ENDING.sub("", path.name)} & names
+    ]
     if 2 * len(held) <= min(len(names), _MOST):
         return []
     folder = Counter(path.parent for path in held).most_common(1)[0][0]
