@@ -39,9 +39,17 @@ def resolve_precision(wish: str, device: torch.device) -> Precision:
         raise UsageError(f"precision '{wish}' is unknown", expected=f"auto, {', '.join(get_args(Precision))}")
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
-    if device.type == "cpu" and torch.cpu.get_capabilities().get("amx_bf16", False):
-        return "bf16"
-    return "fp32"
+    return "bf16" if device.type == "cpu" and _has_tiles() else "fp32"
+
+
+def _has_tiles() -> bool:
+    """Whether the CPU has AMX tiles and may use them.
+
+    Where ATEN_CPU_CAPABILITY holds torch to an older processor its attention in bfloat16 raises: what packs the keys was
+    compiled without what the processor has (`findings/torch_bf16_attention_held_to_avx2.sh`).
+    """
+    free = torch.backends.cpu.get_cpu_capability() == "AVX512"
+    return free and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
