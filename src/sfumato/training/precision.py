@@ -45,8 +45,8 @@ def resolve_precision(wish: str, device: torch.device) -> Precision:
 def _has_tiles() -> bool:
     """Whether the CPU has AMX tiles and may use them.
 
-    Where ATEN_CPU_CAPABILITY holds torch to an older processor its attention in bfloat16 raises: what packs the keys was
-    compiled without what the processor has (`findings/torch_bf16_attention_held_to_avx2.sh`).
+    Where ATEN_CPU_CAPABILITY holds torch to an older processor its attention in bfloat16 raises: what packs the keys
+    was compiled without what the processor has (`findings/torch_bf16_attention_held_to_avx2.sh`).
     """
     free = torch.backends.cpu.get_cpu_capability() == "AVX512"
     return free and bool(torch.cpu.get_capabilities().get("amx_bf16", False))
