@@ -1,13 +1,16 @@
 """`sfumato audit`, and the order of review of `sfumato segment` where it is calibrated."""
 
 import csv
+import io
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from sfumato import segment
 from sfumato.commands import audit as auditing
 from sfumato.commands import exchange, report
 from sfumato.commands import segment as segmenting
@@ -15,7 +18,7 @@ from sfumato.commands.flags.sampling import SamplingFlags
 from sfumato.errors import UsageError
 from sfumato.evaluation import review
 from sfumato.evaluation import review_order as reviewing
-from sfumato.experiment.run import Run, load_model
+from sfumato.experiment.run import Model, Run, load_model
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -71,6 +74,36 @@ def run(segment_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     monkeypatch.setattr(reviewing, "FEWEST_CASES", 3)
     monkeypatch.setattr(review, "FEWEST_CASES", 3)
     return Path(shutil.copytree(segment_run, tmp_path / "run"))
+
+
+@pytest.fixture
+def measured(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The models whose masks are measured, in order."""
+    models, measure = list[Path](), reviewing.measure_review
+
+    def noted(model: Model, *rest: Any, **how: Any) -> Any:
+        models.append(Path(model.name))
+        return measure(model, *rest, **how)
+
+    monkeypatch.setattr(reviewing, "measure_review", noted)
+    return models
+
+
+def test_a_model_that_is_loaded_is_measured_once(run: Path, toy: Path, tmp_path: Path, measured: list[Path]) -> None:
+    """The second call knows what the first one found out, although the model was loaded before."""
+    model, image = load_model(run), min((toy / "images").iterdir())
+    first, second = (segment(model, image, out=tmp_path / name, samples=2) for name in ("a", "b"))
+    assert measured == [run, run / "twin"]
+    assert first.summary["review"] == second.summary["review"] and first.summary["review"]["by"] == "expected_error"
+
+
+def test_questions_are_answered_by_one_measurement(
+    run: Path, toy: Path, tmp_path: Path, measured: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = sorted((toy / "images").iterdir())[:3]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(map(str, images)) + "\n\n"))
+    done = segmenting.segment(run, out=tmp_path / "out", sampling=SamplingFlags(steps=2), interactive=True)
+    assert len(done["predictions"]) == 3 and measured == [run]
 
 
 def test_cases_are_ordered_by_the_error_to_expect(

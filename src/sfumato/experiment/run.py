@@ -239,6 +239,13 @@ def load_model(path: Path | str, *, device: str = "cpu") -> Model:
     )
 
 
+def with_measurements(model: Model) -> Model:
+    """The same model, with what was measured of it since it was loaded."""
+    beside = _measured(Path(model.name), model.sha256, None)
+    review = {**(model.review or {}), **beside.get("review", {})}
+    return model._replace(curve=beside.get("curve", model.curve), review=review or None)
+
+
 class ModelFile(NamedTuple):
     """A model that was read, and not built yet.
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from sfumato.experiment.run import Model, load_model
+from sfumato.experiment.run import Model, load_model, with_measurements
 from sfumato.training.hardware import set_up
 
 
 def opened_model(model: Model | Path | str) -> Model:
-    """The model, on the device that was chosen; one that is loaded stays where it is."""
-    return model if isinstance(model, Model) else load_model(model, device=set_up())
+    """The model, on the device that was chosen; one that is loaded stays there, and knows what was measured since."""
+    return with_measurements(model) if isinstance(model, Model) else load_model(model, device=set_up())
 
 
 def origin_of(model: Model | Path | str) -> Path:

@@ -4,10 +4,10 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -118,19 +118,25 @@ class Segmenter:
             DataError: an image cannot be segmented.
             UsageError: the folder is not empty.
         """
-        wanted, arm = units(self.cases(source), writing.form), self.arm(writing, dry_run=False)
+        wanted = units(self.cases(source), writing.form)
+        arm = _Arm("", self.model, self.drawing, writing, self.review)
         with output_folder(out, inputs=[source]) as folder:
             _write_tables(arm, wanted, list(_rows(arm, wanted, wanted, folder)), folder, source=source)
 
-    def arm(self, writing: Writing, *, dry_run: bool) -> "_Arm":
-        """The model itself as one of those whose masks are written."""
-        return _Arm("", self.model, self.path, self.drawing, writing, guide=self.guide, dry_run=dry_run)
+    @cached_property
+    def review(self) -> ReviewOrder:
+        """What the order of cases rests on; measured once where it is not known of this way of drawing."""
+        return order_review(self.model, self.path, self.drawing, guide=self.guide, dry_run=False)
 
     def arms(self, writing: Writing, *, dry_run: bool) -> list["_Arm"]:
-        """The model, and its twin."""
-        arms = [self.arm(writing, dry_run=dry_run)]
+        """The model, and its twin, whose one mask has nobody to disagree with."""
+        judge = partial(order_review, guide=self.guide, dry_run=dry_run)
+        review = judge(self.model, self.path, self.drawing) if dry_run else self.review
+        arms = [_Arm("", self.model, self.drawing, writing, review)]
         if self.twin is not None:
-            arms.append(arms[0].of_twin(self.twin, self.path / TWIN))
+            drawing, less = self.drawing.of_twin(self.twin), writing.without("information")
+            review = judge(self.twin, self.path / TWIN, drawing)
+            arms.append(_Arm(TWIN, self.twin, drawing, less, review))
         return arms
 
 
@@ -215,31 +221,18 @@ def segment(
     return Predicted(out, wanted, drawing.calls, read_summary(out) if work.is_done() else {})
 
 
-@dataclass(frozen=True)
-class _Arm:
+class _Arm(NamedTuple):
     """One of the models whose masks are written: the diffusion model, in the output itself, or its twin."""
 
     name: str
     model: Model
-    path: Path
     drawing: MaskDrawing
     writing: Writing
-    guide: str | None
-    dry_run: bool
-
-    @cached_property
-    def review(self) -> ReviewOrder:
-        """What its order of cases rests on; measured where that is not known of this way of drawing."""
-        return order_review(self.model, self.path, self.drawing, guide=self.guide, dry_run=self.dry_run)
+    review: ReviewOrder
 
     def item(self, unit: Unit) -> str:
         """What the ledger calls its mask of a unit."""
         return f"{self.name}/{unit.id}"
-
-    def of_twin(self, twin: Model, path: Path) -> "_Arm":
-        """The same for the deterministic twin, whose one mask has nobody to disagree with."""
-        writing = self.writing.without("information")
-        return _Arm(TWIN, twin, path, self.drawing.of_twin(twin), writing, guide=self.guide, dry_run=self.dry_run)
 
     def facts(self) -> dict[str, Any]:
         """How its masks were drawn."""

@@ -6,6 +6,7 @@ A table is about the files in the folder that it lies in and below, or about tho
 of its names are there. Where each name has one file in the whole source, all of that is meant.
 """
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
@@ -80,11 +81,11 @@ def about_images_beside(table: SourceTable, texts: Sequence[str], root: Path) ->
     if home.is_relative_to(source) or source.is_relative_to(home):
         return []
     names = {bare(text) for text in texts}
-    nearest = matching(home, "*")
-    below = chain.from_iterable(matching(folder, "*") for folder in nearest if folder.is_dir())
+    nearest = _listed(home)
+    deeper = chain.from_iterable(_listed(folder) for folder in nearest if folder.is_dir())
     held = [
         path
-        for path in (*nearest[:_MOST], *islice(below, _MOST))
+        for path in (*nearest[:_MOST], *islice(deeper, _MOST))
         if path.suffix.lower() not in TABLES and {path.name, ENDING.sub("", path.name)} & names
     ]
     if 2 * len(held) <= min(len(names), _MOST):
@@ -94,6 +95,11 @@ def about_images_beside(table: SourceTable, texts: Sequence[str], root: Path) ->
         f"{table.path.name} names files that lie beside it too, in {folder}: if it is about these, give that "
         f"folder: {quote(str(folder))} --labels {quote(str(table.path))}"
     ]
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder; nothing of one that may not be read: a hint ends no command."""
+    return matching(folder, "*") if os.access(folder, os.R_OK | os.X_OK) else []
 
 
 def below(folder: PathParts, entries: Sequence[SourceFile]) -> list[SourceFile]:
