@@ -1,5 +1,6 @@
 """Tables that lie about: those of splits are read together, and what others would say is told with the words for it."""
 
+import os
 import re
 from pathlib import Path
 
@@ -366,3 +367,20 @@ def test_a_table_of_other_images_of_these_names_is_told(tmp_path: Path) -> None:
         (name, label) for name, _, label in truth_of_parts() if name.startswith("Test/")
     }
     assert not any("beside it" in note for note in found.notes)
+
+
+def test_a_hint_reads_no_folder_that_is_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = parts_with_tables(tmp_path) / "Test_Set/labels.csv"
+    closed = path.parent / "closed"
+    closed.mkdir()
+    permitted, listed = os.access, os.scandir
+
+    def refused(folder: Path) -> object:
+        if Path(folder) == closed:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "access", lambda folder, mode: Path(folder) != closed and permitted(folder, mode))
+    monkeypatch.setattr(os, "scandir", refused)
+    hints = Hints(table=path, columns={"label": "risk"})
+    about(find_cases(tmp_path / "Validation_Set", hints=hints), "names files that lie beside it too")
