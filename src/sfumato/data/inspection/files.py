@@ -32,7 +32,7 @@ _PAIRS = 3
 
 
 def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
-    """Files that cannot be read, have no partner, are misnamed, or tell more than they should."""
+    """Files that cannot be read, have no partner or class, are misnamed, or tell more than they should."""
     if found.unpaired:
         alike = [] if found.bare_alone else alike_among(found.unpaired)[:_PAIRS]
         yield Finding(
@@ -42,6 +42,12 @@ def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severit
             + (f"; much alike are {', '.join(alike)}" if alike else ""),
             fix="rename them alike, or say how their names go together (--images, --masks with {id})"
             + _without_unpaired(found),
+        )  # fmt: skip
+    if found.unlabelled:
+        yield Finding(
+            code="DATA-052", severity=unpaired, files=found.unlabelled,
+            text=f"{counted(len(found.unlabelled), 'row')} of the table without a class",
+            fix="fill them in, or leave these images out with --drop-unpaired",
         )  # fmt: skip
     yield from _of_source(found)
     yield from _unreadable(found, facts)

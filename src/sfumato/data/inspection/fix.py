@@ -66,6 +66,7 @@ def fix(found: Found, inspection: Inspection, out: Path, *, short: Callable[[str
     if what := _never_written(found):
         raise UsageError(f"{what} not written anew", expected="image files or arrays", remedy="mend what is named")
     changes = [Change(file, "it has no partner", "left out") for file in found.unpaired]
+    changes += [Change(file, "it has no class", "left out") for file in found.unlabelled]
     kept: list[Case] = []
     writer = _Writer(out, found, inspection, changes)
     for row, case in enumerate(found.cases):

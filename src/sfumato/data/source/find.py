@@ -463,7 +463,7 @@ def _by_tables(
     found, others = with_lists(found, others)
     notes = (*left_out(listing, others), *found.notes)
     column = f"the column '{read.patient_column}'" if read.patient_column else ""
-    return found._replace(notes=notes, outside=read.outside, patients_by=column)
+    return found._replace(notes=notes, outside=read.outside, patients_by=column, unlabelled=read.unlabelled)
 
 
 def _of_table(table: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:

@@ -115,6 +115,7 @@ class Found(NamedTuple):
         modality: "CT", "MR", ... where the source says so.
         unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).
         bare_alone: whether all of these are images without a mask.
+        unlabelled: images that were left out since the table has no class for them (`Hints.drop_unpaired`).
         folds: the folds of `splits_final.json`: for each, the split of each patient or volume by its name.
         problems: what is wrong with the source, to be told together with what is wrong with its files.
         outside: folders that a table leads to, for the person alone: what is written names no place of this machine.
@@ -133,6 +134,7 @@ class Found(NamedTuple):
     regions: Mapping[str, tuple[int, ...]] = MappingProxyType({})
     modality: str | None = None
     unpaired: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
     bare_alone: bool = False
     folds: tuple[Mapping[str, str], ...] = ()
     problems: tuple[DataError, ...] = ()

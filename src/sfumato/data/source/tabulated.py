@@ -67,6 +67,7 @@ class Tabulated(NamedTuple):
         outside: where its paths lead, where that is not below its folder; for the person alone, never stored.
         patient_column: the column that says whose the images are; empty without one.
         unnamed: names of the images that it does not name, by locator.
+        unlabelled: images that were left out since their rows have no class (`Hints.drop_unpaired`).
     """
 
     arranged: Arranged
@@ -75,6 +76,7 @@ class Tabulated(NamedTuple):
     outside: tuple[str, ...]
     patient_column: str
     unnamed: Mapping[str, str]
+    unlabelled: tuple[str, ...] = ()
 
 
 def tabulate(
@@ -136,7 +138,8 @@ def tabulate(
     if not any(labels.names):
         described, told = without_folders_of_one(described)
         notes = [*notes, *told]
-    if labels.dropped:
+    unlabelled = tuple(case.image for case in described if labels.dropped and case.label is None)
+    if unlabelled:
         described = [case for case in described if case.label is not None]
     notes = [*arranged.notes, *notes, *labels.notes, *splits.notes, *_about_columns(table, plan, described)]
     return Tabulated(
@@ -151,6 +154,7 @@ def tabulate(
         files.outside(root),
         plan.patient,
         unnamed,
+        unlabelled,
     )
 
 
@@ -191,6 +195,7 @@ def tabulate_splits(
         arranged=arranged,
         headers={locator: header for read in each for locator, header in read.headers.items()},
         outside=tuple(dict.fromkeys(place for read in each for place in read.outside)),
+        unlabelled=tuple(image for read in each for image in read.unlabelled),
     )
 
 

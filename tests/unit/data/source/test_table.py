@@ -1,10 +1,14 @@
 import json
 import re
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
+from sfumato import Reading, check, prepare
 from sfumato.data.formats.joined import mask_parts
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.data.source.labels import ClassColumn, one_hot_columns
@@ -415,6 +419,28 @@ def test_folders_that_each_image_has_for_itself_are_no_classes_and_run_lengths_a
     folder = images(tmp_path / "kept", *kept)
     found = find_cases(table(folder, "image,age\n" + "".join(f"{n},{n}\n" for n in range(6))))
     assert set(found.classes) == {"benign", "malignant"}
+
+
+@pytest.mark.parametrize("nothing", ["", "-1"])
+def test_check_refuses_rows_without_a_class_as_prepare_does(tmp_path: Path, nothing: str) -> None:
+    """Messidor-2: check found nothing wrong, and prepare ended in DATA-052."""
+    (tmp_path / "set").mkdir()
+    for number, name in enumerate("abcdef"):
+        pixels = np.random.default_rng(number).integers(0, 256, (16, 16), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "set" / f"{name}.png")
+    path = table(tmp_path / "set", f"image,grade\na.png,0\nb.png,1\nc.png,{nothing}\nd.png,0\ne.png,1\nf.png,1\n")
+    reading = Reading(label_column="grade")
+    (finding,) = (each for each in check(path, reading=reading).errors if each.code == "DATA-052")
+    assert [Path(file).name for file in finding.files] == ["c.png"] and "--drop-unpaired" in finding.fix
+    with pytest.raises(DataError) as error:
+        prepare(path, out=tmp_path / "out", reading=reading)
+    assert error.value.code == "DATA-052"
+    less = replace(reading, drop_unpaired=True)
+    checked = check(path, reading=less)
+    assert not [each for each in checked.errors if each.code == "DATA-052"] and len(checked.found.cases) == 5
+    assert len(prepare(path, out=tmp_path / "out", reading=less).dataset) == 5
+    check(path, reading=reading, fix_into=tmp_path / "fixed")
+    assert "c.png,it has no class,left out" in (tmp_path / "fixed" / "changes.csv").read_text()
 
 
 def test_minus_one_is_no_class(tmp_path: Path) -> None:
