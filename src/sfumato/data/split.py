@@ -182,8 +182,12 @@ def split_notes(before: Sequence[Case], after: Sequence[Case]) -> tuple[str, ...
     if "train" not in present:
         return (f"the source has only {' and '.join(sorted(present))} cases: all cases were divided afresh",)
     changes = Counter(_Change(old.split, new.split) for old, new in zip(before, after, strict=True))
-    notes = [f"the split of the source was kept ({', '.join(name for name in SPLITS if name in present)})"]
-    for (old, new), count in sorted(changes.items(), key=str):
-        if old != new:
-            notes.append(f"cases moved from {old or 'no split'} to {new}: {count}")
+    said = {case.split for case in before}
+    notes = [f"the split of the source was kept ({', '.join(name for name in SPLITS if name in said)})"]
+    if silent := changes[_Change(None, "train")]:
+        notes.append(f"cases of which it says nothing are for training: {silent}")
+    for name in SPLITS:
+        if name not in present:
+            taken = sum(count for change, count in changes.items() if change.after == name)
+            notes.append(f"it has no cases for {name}: {taken} of those for training became such")
     return tuple(notes)

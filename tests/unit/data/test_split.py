@@ -62,7 +62,7 @@ def test_the_split_of_the_source_is_kept_and_completed() -> None:
     counts = Counter(case.split for case in split[10:])
     assert set(counts) == {"train", "validation"}
     assert counts["validation"] == round(90 * 0.15 / 0.85)
-    assert "cases moved from train to validation: 16" in split_notes(given, split)
+    assert "it has no cases for validation: 16 of those for training became such" in split_notes(given, split)
 
 
 def test_cases_of_no_split_beside_others_are_for_training() -> None:
@@ -70,7 +70,13 @@ def test_cases_of_no_split_beside_others_are_for_training() -> None:
     split = split_cases(given)
     assert [case.split for case in split[:4]] == ["validation"] * 4
     assert {case.split for case in split[4:]} == {"train", "test"}
-    assert "the split of the source was kept (train, validation)" in split_notes(given, split)
+    told = split_notes(given, split)
+    count = Counter(case.split for case in split[4:])
+    assert told == (
+        "the split of the source was kept (validation)",
+        f"cases of which it says nothing are for training: {count['train']}",
+        f"it has no cases for test: {count['test']} of those for training became such",
+    )
 
 
 def test_without_a_training_part_all_is_divided_afresh() -> None:
