@@ -24,16 +24,13 @@ from scipy import ndimage
 
 from sfumato.metrics.overlap import Classes, Counts, IndexMask, confusion
 from sfumato.metrics.surface import Mask, MaskPair
-from sfumato.metrics.table import METRIC_TABLE, SCORES, OfCounts, OfPair
+from sfumato.metrics.table import SCORES, OfCounts, OfPair
 
 Empty = Literal["one", "nan", "nnunet"]
 """What counts where a mask is empty."""
 
 METRICS = tuple(SCORES)
 """The names of all scores."""
-
-DISTANCES = tuple(name for name in METRICS if METRIC_TABLE[name].unit == "length")
-"""Scores in the unit of the spacing; smaller is better."""
 
 _Count = Integer[np.ndarray, " foreground"]
 _Flag = Bool[np.ndarray, " foreground"]

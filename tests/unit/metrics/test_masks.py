@@ -14,7 +14,7 @@ from torchmetrics.functional.segmentation import dice_score, mean_iou
 
 from sfumato.errors import DataError
 from sfumato.metrics import surface
-from sfumato.metrics.masks import DISTANCES, METRICS, Empty, MaskScores, score_masks
+from sfumato.metrics.masks import METRICS, Empty, MaskScores, score_masks
 from sfumato.metrics.overlap import overlap
 
 NAN = math.nan
@@ -107,7 +107,9 @@ CORNER = square(0, 0)
             id="volume missed",
         ),
         pytest.param(EMPTY, CORNER, "nan", NOTHING_FOUND, id="missed, nan"),
-        pytest.param(EMPTY, CORNER, "nnunet", NOTHING_FOUND | dict.fromkeys(DISTANCES, NAN), id="missed, nnunet"),
+        pytest.param(
+            EMPTY, CORNER, "nnunet", NOTHING_FOUND | dict.fromkeys(("hd95", "assd"), NAN), id="missed, nnunet"
+        ),
         pytest.param(CORNER, EMPTY, "one", NOTHING_FOUND | {"sensitivity": NAN}, id="hallucinated"),
         pytest.param(
             CORNER,
@@ -117,7 +119,9 @@ CORNER = square(0, 0)
             id="volume hallucinated",
         ),
         pytest.param(CORNER, EMPTY, "nan", NOTHING_FOUND, id="hallucinated, nan"),
-        pytest.param(CORNER, EMPTY, "nnunet", NOTHING_FOUND | dict.fromkeys(DISTANCES, NAN), id="hallucinated, nnunet"),
+        pytest.param(
+            CORNER, EMPTY, "nnunet", NOTHING_FOUND | dict.fromkeys(("hd95", "assd"), NAN), id="hallucinated, nnunet"
+        ),
         pytest.param(SINGLE, SINGLE, "one", PERFECT | {"sensitivity": 1.0}, id="one pixel"),
         pytest.param(
             SINGLE, square(5, 8, size=1), "one", {"dice": 0.0, "hd95": 3.0, "assd": 3.0, "nsd": 0.0}, id="3 pixels off"

@@ -8,7 +8,7 @@ from sfumato.evaluation.audit.measure import AuditCase
 from sfumato.evaluation.masks.table import LISTED
 from sfumato.metrics.calibration import Calibration
 from sfumato.metrics.coverage import Coverage
-from sfumato.metrics.masks import DISTANCES, METRICS
+from sfumato.metrics.masks import METRICS
 from sfumato.metrics.table import (
     GROUPS,
     METRIC_TABLE,
@@ -36,7 +36,6 @@ def test_every_number_has_one_subject_and_a_sentence() -> None:
 
 def test_scores_of_masks_are_those_with_a_function() -> None:
     assert tuple(SCORES) == METRICS == metrics_of("masks")
-    assert DISTANCES == ("hd95", "assd")
 
 
 def test_what_has_a_group_is_shown_in_it_once() -> None:
