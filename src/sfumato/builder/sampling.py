@@ -98,9 +98,12 @@ def _words_of(sample: Sample) -> dict[str, Any]:
     """All that decides a sampler, flat; None where nothing is said, and what is seldom said only where it is."""
     churn, path, usual = sample.churn, sample.path, Sample()
     words = {
-        "sampler": sample.sampler, "steps": sample.steps, "grid": None if sample.start == "twin" else sample.grid,
-        "eta": sample.eta, "churn": churn.amount or None,
-    }  # fmt: skip
+        "sampler": sample.sampler,
+        "steps": sample.steps,
+        "grid": None if sample.start == "twin" else sample.grid,
+        "eta": sample.eta,
+        "churn": churn.amount or None,
+    }
     seldom = {
         "start": (sample.start, usual.start),
         "order": (sample.order, usual.order),

@@ -50,11 +50,19 @@ def build_task(
         case "segment":
             assert isinstance(augment, Ranges), "build_augment refuses pipes for masks"
             return Segment(
-                pack=pack, process=process, sampler=sampler, rows=held_out, augment=augment,
+                pack=pack,
+                process=process,
+                sampler=sampler,
+                rows=held_out,
+                augment=augment,
                 objective=build_objective(recipe, process, discriminator=discriminator),
-                batch=recipe.train.global_batch, seed=recipe.train.seed, recycle=recipe.train.recycle,
-                self_condition=recipe.train.self_condition, metric="iou" if metric == "iou" else "dice", device=device,
-            )  # fmt: skip
+                batch=recipe.train.global_batch,
+                seed=recipe.train.seed,
+                recycle=recipe.train.recycle,
+                self_condition=recipe.train.self_condition,
+                metric="iou" if metric == "iou" else "dice",
+                device=device,
+            )
         case "generate":
             pairs = recipe.data.pairs
             guidance = build_guidance(
@@ -62,12 +70,23 @@ def build_task(
             )
             _check_masks(pairs, pack)
             return Synthesise(
-                pack=pack, process=process, sampler=sampler, guidance=guidance, rows=held_out,
-                train_rows=evenly(train, len(held_out)), augment=augment, drop_label=recipe.train.drop_label,
-                batch=recipe.train.global_batch, seed=recipe.train.seed, uncertainty=recipe.loss.uncertainty,
-                self_condition=recipe.train.self_condition, judge=_judge(recipe, pack),
-                metric="kid" if metric == "kid" else "loss", pairs=pairs, device=device,
-            )  # fmt: skip
+                pack=pack,
+                process=process,
+                sampler=sampler,
+                guidance=guidance,
+                rows=held_out,
+                train_rows=evenly(train, len(held_out)),
+                augment=augment,
+                drop_label=recipe.train.drop_label,
+                batch=recipe.train.global_batch,
+                seed=recipe.train.seed,
+                uncertainty=recipe.loss.uncertainty,
+                self_condition=recipe.train.self_condition,
+                judge=_judge(recipe, pack),
+                metric="kid" if metric == "kid" else "loss",
+                pairs=pairs,
+                device=device,
+            )
         case _ as never:
             assert_never(never)
 
@@ -81,8 +100,9 @@ def _check_masks(pairs: Pairs, pack: Pack) -> None:
     if pairs != "none" and pack.spec.ignore:
         raise UsageError(
             f"data.pairs={pairs}: some pixels of the masks say nothing about their class",
-            expected="a class for every pixel", remedy="give these pixels a class of their own, or another mask",
-        )  # fmt: skip
+            expected="a class for every pixel",
+            remedy="give these pixels a class of their own, or another mask",
+        )
 
 
 def _judge(recipe: Recipe, pack: Pack) -> Judge | None:

@@ -37,9 +37,14 @@ def build_parts(recipe: Recipe, spec: Spec, *, device: str) -> TrainingState:
         for each in (network, *(average.network for average in averages)):
             shard(each)
     optimizer = make_optimizer(
-        network, learning_rate=words.learning_rate, kind=words.optimizer, betas=words.betas, epsilon=words.epsilon,
-        weight_decay=words.weight_decay, factors=words.learning_rates,
-    )  # fmt: skip
+        network,
+        learning_rate=words.learning_rate,
+        kind=words.optimizer,
+        betas=words.betas,
+        epsilon=words.epsilon,
+        weight_decay=words.weight_decay,
+        factors=words.learning_rates,
+    )
     adversary = build_adversary(recipe, spec, device=device)
     return TrainingState(
         network=network, ema=averages[0], optimizer=optimizer, further=tuple(averages[1:]), adversary=adversary

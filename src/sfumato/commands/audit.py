@@ -93,18 +93,24 @@ def audit(
     with claim_output(out, overwrite=overwrite, inputs=[run, origin]).folder() as folder:
         with bar("auditing", total=len(arms) * len(rows)) as progress:
             table = measure_arms(
-                arms, pack, rows, batch=batch, seed=seed,
+                arms,
+                pack,
+                rows,
+                batch=batch,
+                seed=seed,
                 progress=lambda done, name: progress.update(done, note=name),
-            )  # fmt: skip
+            )
         constant = best_constant_mask(pack, rows)
         done = Audit(arms=arms, table=table, patients=patients, readers=pack.spec.readers, constant=constant)
         _write_scores(folder, table, [pack.cases[row].id for row in rows], patients, split)
         summary = _summary(done, split)
         (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
         write_provenance(
-            folder, inputs={"run": run, "dataset": origin}, seed=seed,
+            folder,
+            inputs={"run": run, "dataset": origin},
+            seed=seed,
             model=model.told,
-        )  # fmt: skip
+        )
     result = {"audit": str(out), **summary}
     _show(done.lines(), summary["reading"])
     refuse_constant(done.beside_constant(RECOMMENDED), whom=f"the model {run}", result=result)

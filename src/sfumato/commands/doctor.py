@@ -43,10 +43,22 @@ BAD: Mapping[str, tuple[tuple[str, ...], str]] = {
 OLDEST_TORCH = (2, 11)
 
 LAUNCHER = (
-    "RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "OMP_NUM_THREADS",
-    "CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID", "SLURM_NNODES", "SLURM_NTASKS", "SLURM_PROCID", "SLURM_LOCALID",
-    "SLURM_CPUS_PER_TASK", "SLURM_GPUS_ON_NODE",
-)  # fmt: skip
+    "RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "LOCAL_WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "OMP_NUM_THREADS",
+    "CUDA_VISIBLE_DEVICES",
+    "SLURM_JOB_ID",
+    "SLURM_NNODES",
+    "SLURM_NTASKS",
+    "SLURM_PROCID",
+    "SLURM_LOCALID",
+    "SLURM_CPUS_PER_TASK",
+    "SLURM_GPUS_ON_NODE",
+)
 """What torchrun and SLURM say to their processes; no name of a person, a job or a folder."""
 
 SIDES, SECONDS = {"cpu": 1024, "cuda": 8192}, 0.5

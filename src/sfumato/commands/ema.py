@@ -48,12 +48,16 @@ def ema(
     if found.error > LARGEST_ERROR:
         say("note: this is far; kept averages are too few for a width so far from theirs")
     result = {
-        "run": str(run), "model": str(out), "width": width, "step": kept[-1].step, "error": found.error,
+        "run": str(run),
+        "model": str(out),
+        "width": width,
+        "step": kept[-1].step,
+        "error": found.error,
         "made_of": [
             {"step": each.step, "width": each.width, "share": share}
             for each, share in zip(kept, found.shares, strict=True)
         ],
-    }  # fmt: skip
+    }
     if not dry_run:
         _write(claim, kept, found.shares, {name: result[name] for name in ("width", "error", "made_of")})
         say(f"wrote {out}")

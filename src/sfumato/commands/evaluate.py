@@ -46,10 +46,18 @@ def masks(
     """
     names, tolerance = parse_metrics(metrics)
     scores = evaluate_masks(
-        predictions, reference, out=out, against=against or (), metrics=names, tolerance=tolerance,
-        by=[word for word in (by or "").split(",") if word], empty=empty, missing=missing, workers=workers,
+        predictions,
+        reference,
+        out=out,
+        against=against or (),
+        metrics=names,
+        tolerance=tolerance,
+        by=[word for word in (by or "").split(",") if word],
+        empty=empty,
+        missing=missing,
+        workers=workers,
         overwrite=overwrite,
-    )  # fmt: skip
+    )
     summary = scores.summary
     for table in tables(summary):
         show_table(table.head, table.rows, title=table.title, keys=table.keys)

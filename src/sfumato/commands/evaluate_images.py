@@ -54,9 +54,18 @@ def images(
         overwrite: Replace a folder that is not empty.
     """
     comparison = evaluate_images(
-        samples, real, out=out, features=features.split(","), real_split=real_split, holdout=holdout,
-        reference=reference, copies=copies, seed=seed, device=device, overwrite=overwrite,
-    )  # fmt: skip
+        samples,
+        real,
+        out=out,
+        features=features.split(","),
+        real_split=real_split,
+        holdout=holdout,
+        reference=reference,
+        copies=copies,
+        seed=seed,
+        device=device,
+        overwrite=overwrite,
+    )
     _show(comparison.answer)
     say(f"the comparison is in {out}")
     return {"evaluation": str(out), **comparison.summary}

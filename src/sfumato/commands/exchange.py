@@ -99,9 +99,13 @@ def export(
     with claim.folder() as folder:
         save_pipeline(folder, network, scheduler, size=found.spec.size)
         write_provenance(
-            folder, inputs={"model": model}, given_away=True, classes=list(found.spec.classes),
-            sha256=found.sha256, weights=found.weights,
-        )  # fmt: skip
+            folder,
+            inputs={"model": model},
+            given_away=True,
+            classes=list(found.spec.classes),
+            sha256=found.sha256,
+            weights=found.weights,
+        )
     if found.spec.classes:
         names = ", ".join(f"{index} {name}" for index, name in enumerate([*found.spec.classes, "no class"]))
         say(f"its network needs class_labels, which DDPMPipeline does not give: {names}")
@@ -119,13 +123,17 @@ def _spec(donor: Donor, config: Mapping[str, Any], *, size: str | None, classes:
     if rows not in {len(names), len(names) + 1} or (config["class_embed_type"] and not classes):
         raise UsageError(
             f"{donor.name} knows {rows} classes",
-            expected=f"as many names, or {rows - 1} and a row for 'no class'", remedy="correct --classes",
-        )  # fmt: skip
+            expected=f"as many names, or {rows - 1} and a row for 'no class'",
+            remedy="correct --classes",
+        )
     assert donor.signature is not None
     return Spec(
-        size=(height, width), channels=donor.signature.state, dtype="uint8", intensity=EIGHT_BITS,
+        size=(height, width),
+        channels=donor.signature.state,
+        dtype="uint8",
+        intensity=EIGHT_BITS,
         classes=tuple(names),
-    )  # fmt: skip
+    )
 
 
 def _sides(stated: Any, name: str) -> tuple[int, int]:
@@ -134,8 +142,9 @@ def _sides(stated: Any, name: str) -> tuple[int, int]:
     if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in sides):
         raise ModelError(
             f"{name} says that its images have {shown(stated)} pixels",
-            expected=f"height and width up to {LARGEST_SIDE}", remedy="--size 64, or what they were",
-        )  # fmt: skip
+            expected=f"height and width up to {LARGEST_SIDE}",
+            remedy="--size 64, or what they were",
+        )
     height, width = sides
     return height, width
 

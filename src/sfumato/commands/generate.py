@@ -65,11 +65,25 @@ def generate(
         dry_run: Only say what would be written.
     """
     generated = _generate(
-        model, out=out, count=count, label=class_, per_class=per_class, balance=balance, to=to,
-        reject_copies=reject_copies, seeds=None if seeds is None else parse_seeds(seeds), sampling=sampling, size=size,
-        upsample=upsample, subdirs=subdirs, batch=batch, device=device, shard=parse_shard(shard), overwrite=overwrite,
+        model,
+        out=out,
+        count=count,
+        label=class_,
+        per_class=per_class,
+        balance=balance,
+        to=to,
+        reject_copies=reject_copies,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        sampling=sampling,
+        size=size,
+        upsample=upsample,
+        subdirs=subdirs,
+        batch=batch,
+        device=device,
+        shard=parse_shard(shard),
+        overwrite=overwrite,
         dry_run=dry_run,
-    )  # fmt: skip
+    )
     for sentence in generated.summary.get("reading", ()):
         say(sentence)
     return {

@@ -244,9 +244,10 @@ def _show_check(path: Path) -> dict[str, Any]:
 
 def _source(path: Path) -> UsageError:
     return UsageError(
-        f"{path} is nothing that sfumato wrote", expected="a run, a model, a dataset, other results, or an image",
+        f"{path} is nothing that sfumato wrote",
+        expected="a run, a model, a dataset, other results, or an image",
         remedy=f"sfumato check {path} says what images or masks are like",
-    )  # fmt: skip
+    )
 
 
 def _more(told: dict[str, Any]) -> dict[str, Any]:

@@ -49,9 +49,19 @@ def interpolate(
         dry_run: Only say what would be written.
     """
     done = _interpolate(
-        model, out=out, seeds=None if seeds is None else parse_seeds(seeds), images=images, noise=noise, frames=frames,
-        label=class_, sampling=sampling, batch=batch, device=device, overwrite=overwrite, dry_run=dry_run,
-    )  # fmt: skip
+        model,
+        out=out,
+        seeds=None if seeds is None else parse_seeds(seeds),
+        images=images,
+        noise=noise,
+        frames=frames,
+        label=class_,
+        sampling=sampling,
+        batch=batch,
+        device=device,
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
     if dry_run:
         calls = counted(done.network_calls, "network call")
         say(f"would make {counted(frames, 'image')} with {calls} each into {out}")

@@ -61,10 +61,24 @@ def pair(
         dry_run: Only say what would be written.
     """
     paired = _pair(
-        model, out=out, count=count, masks=masks, change=change, segmenter=segmenter, quantile=quantile,
-        attempts=attempts, rejected=rejected, label=class_, seed=seed, sampling=sampling, subdirs=subdirs, batch=batch,
-        device=device, overwrite=overwrite, dry_run=dry_run,
-    )  # fmt: skip
+        model,
+        out=out,
+        count=count,
+        masks=masks,
+        change=change,
+        segmenter=segmenter,
+        quantile=quantile,
+        attempts=attempts,
+        rejected=rejected,
+        label=class_,
+        seed=seed,
+        sampling=sampling,
+        subdirs=subdirs,
+        batch=batch,
+        device=device,
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
     if dry_run:
         return _planned(paired)
     for sentence in paired.summary.get("reading", ()):

@@ -56,10 +56,20 @@ def prove(
         overwrite: Replace a folder that is not empty.
     """
     proven = _prove(
-        real, samples, out=out, task=task, ratios=None if ratios is None else _numbers(ratios), seeds=seeds,
-        steps=steps, balance=balance, network=network, positive=positive, workers=workers, device=device,
+        real,
+        samples,
+        out=out,
+        task=task,
+        ratios=None if ratios is None else _numbers(ratios),
+        seeds=seeds,
+        steps=steps,
+        balance=balance,
+        network=network,
+        positive=positive,
+        workers=workers,
+        device=device,
         overwrite=overwrite,
-    )  # fmt: skip
+    )
     with in_form(ours(out / "summary.json")):
         _show(proven.summary)
     say(f"the proof is in {out}")

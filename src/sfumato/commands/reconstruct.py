@@ -44,9 +44,18 @@ def reconstruct(
         dry_run: Only say what would be written.
     """
     done = _reconstruct(
-        model, source, out=out, noise=noise, sampling=sampling, count=count, seed=seed, batch=batch, device=device,
-        overwrite=overwrite, dry_run=dry_run,
-    )  # fmt: skip
+        model,
+        source,
+        out=out,
+        noise=noise,
+        sampling=sampling,
+        count=count,
+        seed=seed,
+        batch=batch,
+        device=device,
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
     images = counted(done.images, "image")
     if dry_run:
         say(f"would reconstruct {images} with {counted(done.network_calls, 'network call')} each into {out}")

@@ -41,9 +41,10 @@ def reference(
     wishes = parse_features(features)
     if len(wishes) > 1 or wishes[0].kind == "own":
         raise UsageError(
-            f"--features {features}", expected="one of radiomics, pixels, inception:FILE, dinov2:FOLDER",
+            f"--features {features}",
+            expected="one of radiomics, pixels, inception:FILE, dinov2:FOLDER",
             remedy="the space 'own' has a classifier that nobody else has: name another",
-        )  # fmt: skip
+        )
     if out.suffix != ".npz":
         raise UsageError(f"--out {out}", expected="a name that ends in .npz")
     with output_file(out, overwrite=overwrite, inputs=[dataset]) as draft, opened_dataset(dataset) as pack:

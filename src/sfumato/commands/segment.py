@@ -90,9 +90,22 @@ def segment(
     if source is None:
         raise UsageError("no image to segment", expected="sfumato segment MODEL SOURCE --out DIR, or --interactive")
     predicted = _segment(
-        model, source, out=out, samples=samples, sampling=sampling, start=start, tta=tta, seed=seed, split=split,
-        writing=writing, batch=batch, device=device, shard=parse_shard(shard), overwrite=overwrite, dry_run=dry_run,
-    )  # fmt: skip
+        model,
+        source,
+        out=out,
+        samples=samples,
+        sampling=sampling,
+        start=start,
+        tta=tta,
+        seed=seed,
+        split=split,
+        writing=writing,
+        batch=batch,
+        device=device,
+        shard=parse_shard(shard),
+        overwrite=overwrite,
+        dry_run=dry_run,
+    )
     if format == "same" and any(unit.volume and is_dicom(unit.volume) for unit in predicted.units):
         say(_LINKED if link else _NOT_LINKED)
     if "review_first" in predicted.summary:

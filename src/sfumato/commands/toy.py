@@ -67,9 +67,15 @@ def toy(
                 make_messy(staging, cases=count, size=size, seed=seed)
             case _:
                 make_toy(
-                    staging, cases=count, size=size, classes=_or(classes, 3), mask_classes=_or(mask_classes, 2),
-                    readers=_or(readers, 4), grey=channels == "grey", seed=seed,
-                )  # fmt: skip
+                    staging,
+                    cases=count,
+                    size=size,
+                    classes=_or(classes, 3),
+                    mask_classes=_or(mask_classes, 2),
+                    readers=_or(readers, 4),
+                    grey=channels == "grey",
+                    seed=seed,
+                )
         write_provenance(staging, inputs={}, seed=seed)
     say(f"{counted(count, 'toy case')} in {folder}")
     return result

@@ -57,9 +57,12 @@ def segment(
         dry_run: Read the data, refuse what would be refused, say what would be trained, and write nothing.
     """
     training = Training(
-        recipe=recipe, init=init, settings=set or (), twin=twin,
+        recipe=recipe,
+        init=init,
+        settings=set or (),
+        twin=twin,
         changes=changes_of(size, seed, batch=batch, minutes=minutes, steps=steps, images=images, epochs=epochs),
-    )  # fmt: skip
+    )
     return _train("segment", source, out, flags, training, device, dry_run=dry_run)
 
 
@@ -146,9 +149,15 @@ def resume(
 
 
 def _train(
-    task: TaskKind, source: Path, out: Path | None, reading: Reading, training: Training, device: Device, *,
+    task: TaskKind,
+    source: Path,
+    out: Path | None,
+    reading: Reading,
+    training: Training,
+    device: Device,
+    *,
     dry_run: bool,
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """Train, or say what would be trained."""
     run = out or Path("runs") / f"{source.stem}-{task}"
     if dry_run:

@@ -95,9 +95,19 @@ def segment(
     """
     choose_device(device)
     return _tune(
-        "segment", source, out=out, search=search, trials=trials, minutes=minutes_per_trial, steps=steps_per_trial,
-        file=recipe, settings=[*flags.settings(), *(set or [])], storage=study, prune=prune, seed=seed,
-    )  # fmt: skip
+        "segment",
+        source,
+        out=out,
+        search=search,
+        trials=trials,
+        minutes=minutes_per_trial,
+        steps=steps_per_trial,
+        file=recipe,
+        settings=[*flags.settings(), *(set or [])],
+        storage=study,
+        prune=prune,
+        seed=seed,
+    )
 
 
 def generate(
@@ -136,15 +146,36 @@ def generate(
     """
     choose_device(device)
     return _tune(
-        "generate", source, out=out, search=search, trials=trials, minutes=minutes_per_trial, steps=steps_per_trial,
-        file=recipe, settings=[*flags.settings(), *(set or [])], storage=study, prune=prune, seed=seed,
-    )  # fmt: skip
+        "generate",
+        source,
+        out=out,
+        search=search,
+        trials=trials,
+        minutes=minutes_per_trial,
+        steps=steps_per_trial,
+        file=recipe,
+        settings=[*flags.settings(), *(set or [])],
+        storage=study,
+        prune=prune,
+        seed=seed,
+    )
 
 
 def _tune(
-    task: TaskKind, source: Path, *, out: Path | None, search: list[str] | None, trials: int, minutes: float | None,
-    steps: int | None, file: Path | None, settings: list[str], storage: str | None, prune: Prune, seed: int,
-) -> dict[str, Any]:  # fmt: skip
+    task: TaskKind,
+    source: Path,
+    *,
+    out: Path | None,
+    search: list[str] | None,
+    trials: int,
+    minutes: float | None,
+    steps: int | None,
+    file: Path | None,
+    settings: list[str],
+    storage: str | None,
+    prune: Prune,
+    seed: int,
+) -> dict[str, Any]:
     """What both jobs do."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
@@ -159,15 +190,26 @@ def _tune(
         dataset, _ = prepared(source, own, folder)
     base = load_recipe(task, file, settings=[*settings, *length])
     plan = {
-        "recipe": sha256(base.to_yaml().encode()).hexdigest(), "search": [list(each) for each in searches],
-        "dataset": digest(dataset), "cases": digest_of(dataset_contents(Pack.open(dataset))),
-    }  # fmt: skip
+        "recipe": sha256(base.to_yaml().encode()).hexdigest(),
+        "search": [list(each) for each in searches],
+        "dataset": digest(dataset),
+        "cases": digest_of(dataset_contents(Pack.open(dataset))),
+    }
     metric = _METRICS[task] if own.validate_.metric == "auto" else own.validate_.metric
     baseline = {each.field: value for each in searches if (value := _own_value(own, each)) is not None}
-    with going_on_later(lambda: f"{folder} keeps its trials"), Study(
-        folder, name=f"{task}-{folder.resolve().name}", storage=storage, searches=searches, plan=plan,
-        baseline=baseline, prune=prune, seed=seed,
-    ) as study:  # fmt: skip
+    with (
+        going_on_later(lambda: f"{folder} keeps its trials"),
+        Study(
+            folder,
+            name=f"{task}-{folder.resolve().name}",
+            storage=storage,
+            searches=searches,
+            plan=plan,
+            baseline=baseline,
+            prune=prune,
+            seed=seed,
+        ) as study,
+    ):
         while (attempt := study.ask(trials)) is not None:
             wanted = load_recipe(task, file, settings=[*settings, *length, *attempt.settings])
             run = Run(folder / attempt.folder)

@@ -61,9 +61,10 @@ class Mix:
         check_form(pack.spec, model, folder)
         if any(case.id.startswith(MADE) for case in pack.cases):
             raise UsageError(
-                f"{folder} was balanced already", expected="a dataset of real images, to be counted",
+                f"{folder} was balanced already",
+                expected="a dataset of real images, to be counted",
                 remedy="--balance the dataset that it was made from",
-            )  # fmt: skip
+            )
         needs = plan_balance([pack.cases[row].label for row in pack.rows("train")], to=to)
         _check(needs, model, folder)
         return cls(folder=folder, pack=pack, needs=needs)
@@ -120,9 +121,10 @@ def _check(needs: Sequence[Need], model: Spec, folder: Path) -> None:
         known = f"classes of the model: {', '.join(model.classes)}" if model.classes else "a model that knows classes"
         why = "which the model does not know" if model.classes else "and the model is unconditional"
         raise UsageError(
-            f"{folder} needs images of {', '.join(unknown)}, {why}", expected=known,
+            f"{folder} needs images of {', '.join(unknown)}, {why}",
+            expected=known,
             remedy=f"sfumato train generate {folder} --cond class",
-        )  # fmt: skip
+        )
     if not any(need.wanted for need in needs):
         there = ", ".join(f"{need.there} {need.label}" for need in needs)
         raise UsageError(f"{folder} needs nothing: it has {there}", remedy="--to a larger number")

@@ -73,9 +73,16 @@ def order_review(model: Model, path: Path, draw: MaskDrawing, *, guide: str | No
         )
     say(f"{path}: measuring once what error to expect, on {counted(len(rows), 'validation case')}")
     calibration = measure_review(
-        model, pack, draw.each.sampler, rows, members=draw.count, batch=draw.batch, start=draw.start, tta=draw.tta,
+        model,
+        pack,
+        draw.each.sampler,
+        rows,
+        members=draw.count,
+        batch=draw.batch,
+        start=draw.start,
+        tta=draw.tta,
         guidance=draw.each.guidance,
-    )  # fmt: skip
+    )
     _keep(path, model.sha256, way, calibration)
     return _settled(calibration)
 

@@ -67,9 +67,10 @@ def branch(run: Run, path: Path | None, out: Run, dataset: Path) -> None:
     if out.exists():
         if out.record.get("from") != origin:
             raise UsageError(
-                f"{out.folder} holds another run", expected=f"a new folder, or the run that went on from {origin}",
+                f"{out.folder} holds another run",
+                expected=f"a new folder, or the run that went on from {origin}",
                 remedy="give another --out",
-            )  # fmt: skip
+            )
         return
     with output_folder(out.folder, inputs=[run.folder]) as folder:
         _copy(run, path, folder, step=step)

@@ -144,8 +144,10 @@ def measure_curve(model: Model, pack: Pack, *, sampler: str, grid: str, batch: i
     if (count := len(pack.rows("validation"))) < _FEWEST:
         raise DataError(
             f"the dataset has {count} validation cases: how many steps are enough cannot be measured",
-            expected=f"{_FEWEST} at least", remedy="give a number of steps", code="DATA-020",
-        )  # fmt: skip
+            expected=f"{_FEWEST} at least",
+            remedy="give a number of steps",
+            code="DATA-020",
+        )
     quality = (_MaskQuality if model.recipe.task == "segment" else _ImageQuality)(model, pack, batch, seed)
     points: tuple[Point, ...] = ()
     for steps in STEPS:

@@ -95,9 +95,17 @@ class Study:
     """
 
     def __init__(
-        self, folder: Path, *, name: str, storage: str | None, searches: Sequence[Search], plan: Mapping[str, Any],
-        baseline: Mapping[str, Any], prune: Prune, seed: int,
-    ) -> None:  # fmt: skip
+        self,
+        folder: Path,
+        *,
+        name: str,
+        storage: str | None,
+        searches: Sequence[Search],
+        plan: Mapping[str, Any],
+        baseline: Mapping[str, Any],
+        prune: Prune,
+        seed: int,
+    ) -> None:
         self._folder, self._seed = folder, seed
         self._worker = secrets.token_hex(4)
         self._home = _home(folder)

@@ -206,11 +206,16 @@ class Draw:
         views = numbers if self.tta else [0] * len(part)
         seeds = [derive_seed(self.seed, "segment", *member) for member in zip(ids, numbers, strict=True)]
         steps = draw_masks(
-            self.model.process, self.model.network, self.sampler, turn_images(images[rows], views),
+            self.model.process,
+            self.model.network,
+            self.sampler,
+            turn_images(images[rows], views),
             len(self.model.spec.mask_classes),
-            seeds=seeds, start=None if guesses is None else turn_images(guesses[rows], views), guidance=self.guidance,
+            seeds=seeds,
+            start=None if guesses is None else turn_images(guesses[rows], views),
+            guidance=self.guidance,
             around=self.around,
-        )  # fmt: skip
+        )
         filmed = [place for place, number in enumerate(numbers) if number == 0 and ids[place] in self.walked]
         frames: list[FilmFrame] = []
         for frame in watched(self.model.process, steps, self.sampler.steps):
@@ -233,9 +238,12 @@ def in_original_size(ensemble: Ensemble) -> Prediction:
     members = np.stack([_restored(member, ensemble.placement) for member in ensemble.members])
     probability = mean_probability(members)
     return Prediction(
-        probability, members.argmax(1), probability.argmax(0), predictive_entropy(probability),
+        probability,
+        members.argmax(1),
+        probability.argmax(0),
+        predictive_entropy(probability),
         mutual_information(members),
-    )  # fmt: skip
+    )
 
 
 def predict_array(
@@ -280,9 +288,15 @@ def predict_array(
         return Input(pixels, stats, array, placement)
 
     (ensemble,) = predict(
-        model, sampler or model.sampler(), [Case(id=name, image="")], count=count, seed=seed, batch=batch,
-        guidance=guidance, read=read,
-    )  # fmt: skip
+        model,
+        sampler or model.sampler(),
+        [Case(id=name, image="")],
+        count=count,
+        seed=seed,
+        batch=batch,
+        guidance=guidance,
+        read=read,
+    )
     return in_original_size(ensemble)
 
 
@@ -396,9 +410,16 @@ def steps_from(
     classes = list(model.spec.classes)
     numbers = [None if label is None else classes.index(label) for label in labels]
     return draw_images(
-        model.process, model.network, sampler, x, numbers, noise,
-        guidance=guidance, classes=len(classes), beside=_beside(model, masks, len(x)),
-    )  # fmt: skip
+        model.process,
+        model.network,
+        sampler,
+        x,
+        numbers,
+        noise,
+        guidance=guidance,
+        classes=len(classes),
+        beside=_beside(model, masks, len(x)),
+    )
 
 
 def _beside(model: Model, masks: Sequence[np.ndarray | None], count: int) -> Beside | None:

@@ -67,9 +67,10 @@ def claim_output_file(out: Path, *, overwrite: bool = False, inputs: Sequence[Pa
     for source in inputs:
         if (source.is_dir() and source.resolve() in place.parents) or source.resolve() == place:
             raise UsageError(
-                f"the output {out} lies within the input {source}", expected="a place outside",
+                f"the output {out} lies within the input {source}",
+                expected="a place outside",
                 remedy="give another --out",
-            )  # fmt: skip
+            )
     _check_writable(out, place)
     return Claim.of(place)
 
@@ -80,9 +81,10 @@ def check_output(out: Path, *, overwrite: bool = False, inputs: Sequence[Path] =
     for source in (*inputs, *used):
         if source.exists() and _overlap(place, source.resolve(), within=source in inputs):
             raise UsageError(
-                f"the output {out} and the input {source} overlap", expected="two separate folders",
+                f"the output {out} and the input {source} overlap",
+                expected="two separate folders",
                 remedy="give another --out",
-            )  # fmt: skip
+            )
     if not overwrite and place.is_dir() and folder_contents(place):
         raise UsageError(f"{out} is not empty", expected="a new folder", remedy="give another --out, or --overwrite")
 
@@ -139,13 +141,15 @@ def _refuse_others(out: Path, place: Path) -> None:
     if not is_written_by_us(place):
         raise UsageError(
             f"{out} is not replaced: sfumato did not write it (it has no provenance.json)",
-            expected="an output of sfumato for --overwrite", remedy="give another --out, or remove it yourself",
-        )  # fmt: skip
+            expected="an output of sfumato for --overwrite",
+            remedy="give another --out, or remove it yourself",
+        )
     if run := next(_runs(place), None):
         raise UsageError(
             f"{out} is not replaced: a training is in it ({run})",
-            expected="an output without trainings in it", remedy="give another --out, or remove it yourself",
-        )  # fmt: skip
+            expected="an output without trainings in it",
+            remedy="give another --out, or remove it yourself",
+        )
 
 
 def _runs(folder: Path) -> Iterator[Path]:

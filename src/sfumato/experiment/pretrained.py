@@ -153,8 +153,9 @@ def start_from(run: Run, parts: TrainingState, recipe: Recipe, spec: Spec) -> No
     if donor.sha256 != start.sha256:
         raise ModelError(
             f"{start.model} has changed since {run.folder} was started from it",
-            expected=f"weights with the sha256 {start.sha256}", remedy="start a new run with another --out",
-        )  # fmt: skip
+            expected=f"weights with the sha256 {start.sha256}",
+            remedy="start a new run with another --out",
+        )
     report = implant(donor, parts.network, recipe, spec)
     for average in (parts.ema, *parts.further):
         average.load_state_dict(parts.network.state_dict())

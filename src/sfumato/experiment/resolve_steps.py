@@ -72,9 +72,11 @@ def _tell_nothing(curve: Curve) -> None:
     why = curve.constant.get("told", f"the masks of the model have a Dice of 0 with {most} steps")
     if curve.verdict == "no better":
         refusal = ModelError(
-            f"{why}. So how many steps are enough cannot be said", expected="a model that reads images",
-            remedy="train it longer, or give a number of steps", code="SCORE-040",
-        )  # fmt: skip
+            f"{why}. So how many steps are enough cannot be said",
+            expected="a model that reads images",
+            remedy="train it longer, or give a number of steps",
+            code="SCORE-040",
+        )
         refusal.result = {"steps": None, "constant_mask": dict(curve.constant)}
         raise refusal
     say(f"steps: {most}; whether fewer are enough cannot be said, as {why}")

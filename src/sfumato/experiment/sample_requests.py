@@ -54,9 +54,10 @@ def plan_images(
     _refuse_twice(numbers)
     if not labels or len(numbers) != len(labels):
         raise UsageError(
-            f"{len(labels)} images with {len(numbers)} seeds", expected="at least one image, and a seed for each",
+            f"{len(labels)} images with {len(numbers)} seeds",
+            expected="at least one image, and a seed for each",
             remedy="give as many --seeds as images; with --seeds alone there are as many images as seeds",
-        )  # fmt: skip
+        )
     return [Wanted(index, name, seed) for index, (name, seed) in enumerate(zip(labels, numbers, strict=True))]
 
 

@@ -359,9 +359,14 @@ def sheet(shown: Sequence[Shown]) -> np.ndarray:
 
 def _record(progress: Progress) -> dict[str, Any]:
     return {
-        "kind": "train", "step": progress.step, "images": progress.images, "seconds": progress.seconds,
-        **progress.terms, "learning_rate": progress.learning_rate, "gradient_norm": progress.gradient_norm,
-    }  # fmt: skip
+        "kind": "train",
+        "step": progress.step,
+        "images": progress.images,
+        "seconds": progress.seconds,
+        **progress.terms,
+        "learning_rate": progress.learning_rate,
+        "gradient_norm": progress.gradient_norm,
+    }
 
 
 def _note(progress: Progress) -> str:

@@ -40,9 +40,17 @@ from sfumato.training.processes import is_first_here, own_device, rank, wait_for
 from sfumato.training.track import Tracking
 
 CHANGEABLE = (
-    *(f"train.{name}" for name in LENGTHS), "train.accumulate", "checkpoint.", "validate.", "sample.", "track.",
-    "train.compile", "train.tf32", "train.shard", "train.bad_steps",
-)  # fmt: skip
+    *(f"train.{name}" for name in LENGTHS),
+    "train.accumulate",
+    "checkpoint.",
+    "validate.",
+    "sample.",
+    "track.",
+    "train.compile",
+    "train.tf32",
+    "train.shard",
+    "train.bad_steps",
+)
 """Settings that a resumed run may change."""
 
 
@@ -152,13 +160,22 @@ def work_on(recipe: Recipe, run: Run, pack: Pack) -> Generator[Validation, None,
             discriminator = None if parts.adversary is None else parts.adversary.network
             task = build_task(recipe, pack, build_process(recipe), device=device, discriminator=discriminator)
             tracking = Tracking(
-                build_trackers(recipe.track, run.folder) if rank() == 0 else [], run.folder,
-                words=public_words(recipe), step=parts.step, warn=journal.warn,
-            )  # fmt: skip
+                build_trackers(recipe.track, run.folder) if rank() == 0 else [],
+                run.folder,
+                words=public_words(recipe),
+                step=parts.step,
+                warn=journal.warn,
+            )
             session = Session(
-                recipe=recipe, run=run, pack=pack, parts=parts, task=task, device=device, tracking=tracking,
+                recipe=recipe,
+                run=run,
+                pack=pack,
+                parts=parts,
+                task=task,
+                device=device,
+                tracking=tracking,
                 journal=journal,
-            )  # fmt: skip
+            )
             return (yield from session.work())
 
 

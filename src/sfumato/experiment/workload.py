@@ -125,9 +125,14 @@ class Workload:
                 each.update(parts.network, images=parts.step * batch, batch=batch)
 
         return {
-            "whole": lambda: next(steps), "load": load, "augment": vary, "loss": loss, "backward": backward,
-            "optimise": optimise, "average": average,
-        }  # fmt: skip
+            "whole": lambda: next(steps),
+            "load": load,
+            "augment": vary,
+            "loss": loss,
+            "backward": backward,
+            "optimise": optimise,
+            "average": average,
+        }
 
     def operations(self) -> int:
         """Floating-point operations of a step, forward and backward."""
@@ -212,9 +217,10 @@ def set_up_workload(
         wanted = load_recipe(task or _likely_task(pack.spec), recipe, settings=settings, changes=changes)
     else:
         raise UsageError(
-            f"{source} is neither a run nor a prepared dataset", expected="one of the two",
+            f"{source} is neither a run nor a prepared dataset",
+            expected="one of the two",
             remedy=f"sfumato prepare {source} --out dataset",
-        )  # fmt: skip
+        )
     planned, _ = plan_training(wanted, pack, device=torch.device(device).type)
     pack = build_pack(planned, pack)
     parts = build_parts(planned, pack.spec, device=device)
@@ -222,6 +228,11 @@ def set_up_workload(
     job = build_task(planned, pack, build_process(planned), device=device, discriminator=discriminator)
     assert isinstance(job, Segment | Synthesise)
     return Workload(
-        recipe=planned, pack=pack, device=torch.device(device), parts=parts, task=job,
-        stream=build_stream(planned, pack.rows("train")), settings=build_settings(planned, device=device),
-    )  # fmt: skip
+        recipe=planned,
+        pack=pack,
+        device=torch.device(device),
+        parts=parts,
+        task=job,
+        stream=build_stream(planned, pack.rows("train")),
+        settings=build_settings(planned, device=device),
+    )

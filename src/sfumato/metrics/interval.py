@@ -145,9 +145,14 @@ def _bootstrapped(
     from scipy import stats  # slow and large: verbs that resample nothing do without
 
     low, high = stats.bootstrap(
-        samples, of, paired=len(samples) > 1, n_resamples=resamples, batch=max(1, _BATCH // len(samples[0])),
-        confidence_level=level, rng=np.random.default_rng(seed),
-    ).confidence_interval  # fmt: skip
+        samples,
+        of,
+        paired=len(samples) > 1,
+        n_resamples=resamples,
+        batch=max(1, _BATCH // len(samples[0])),
+        confidence_level=level,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
     return float(low), float(high)
 
 

@@ -103,12 +103,21 @@ def _first_order(grey: Grey) -> Features:
     shares = _counts(bins, BINS) / flat.shape[1]
     return np.stack(
         [
-            mean, spread, skewness, kurtosis, flat[:, 0], flat[:, -1], *percentiles.T,
-            percentiles[:, 4] - percentiles[:, 2], np.abs(flat - mean[:, None]).mean(1), np.sqrt((flat**2).mean(1)),
-            _entropy(shares), (shares**2).sum(1),
+            mean,
+            spread,
+            skewness,
+            kurtosis,
+            flat[:, 0],
+            flat[:, -1],
+            *percentiles.T,
+            percentiles[:, 4] - percentiles[:, 2],
+            np.abs(flat - mean[:, None]).mean(1),
+            np.sqrt((flat**2).mean(1)),
+            _entropy(shares),
+            (shares**2).sum(1),
         ],
         axis=1,
-    )  # fmt: skip
+    )
 
 
 def _co_occurrence(grey: Grey, distance: int) -> Features:
@@ -122,12 +131,17 @@ def _co_occurrence(grey: Grey, distance: int) -> Features:
     correlation = np.where(variance > _SMALL, (together @ (i * j) - mean**2) / variance.clip(min=_SMALL), 1.0)
     return np.stack(
         [
-            together @ (i - j) ** 2, together @ np.abs(i - j), together @ (1 / (1 + (i - j) ** 2)),
-            np.sqrt((together**2).sum(1)), _entropy(together), correlation,
-            (together * centred**3).sum(1), (together * centred**4).sum(1),
+            together @ (i - j) ** 2,
+            together @ np.abs(i - j),
+            together @ (1 / (1 + (i - j) ** 2)),
+            np.sqrt((together**2).sum(1)),
+            _entropy(together),
+            correlation,
+            (together * centred**3).sum(1),
+            (together * centred**4).sum(1),
         ],
         axis=1,
-    )  # fmt: skip
+    )
 
 
 def _matrix(levels: np.ndarray, reach: int) -> Float[np.ndarray, "n levels levels"]:

@@ -80,17 +80,44 @@ class Design:
 
 
 DDPMPP = Design(
-    waves="positional", features=1, early=True, smooth=False, pyramid=False, projected=True, adaptive=False,
-    scale=math.sqrt(0.5), head_channels=None, attention="last", variance=1.0,
-)  # fmt: skip
+    waves="positional",
+    features=1,
+    early=True,
+    smooth=False,
+    pyramid=False,
+    projected=True,
+    adaptive=False,
+    scale=math.sqrt(0.5),
+    head_channels=None,
+    attention="last",
+    variance=1.0,
+)
 NCSNPP = Design(
-    waves="random", features=2, early=True, smooth=True, pyramid=True, projected=True, adaptive=False,
-    scale=math.sqrt(0.5), head_channels=None, attention="last", variance=1.0,
-)  # fmt: skip
+    waves="random",
+    features=2,
+    early=True,
+    smooth=True,
+    pyramid=True,
+    projected=True,
+    adaptive=False,
+    scale=math.sqrt(0.5),
+    head_channels=None,
+    attention="last",
+    variance=1.0,
+)
 ADM = Design(
-    waves="positional", features=1, early=False, smooth=False, pyramid=False, projected=False, adaptive=True,
-    scale=1.0, head_channels=64, attention="every", variance=1 / 3,
-)  # fmt: skip
+    waves="positional",
+    features=1,
+    early=False,
+    smooth=False,
+    pyramid=False,
+    projected=False,
+    adaptive=True,
+    scale=1.0,
+    head_channels=64,
+    attention="every",
+    variance=1 / 3,
+)
 
 BANDWIDTH = 16.0
 """Standard deviation of NCSN++'s frequencies (Song et al. 2021)."""
@@ -260,9 +287,13 @@ class ScoreUNet(nn.Module):
         self.multiple, self.channels_condition = 2 ** (len(plan.widths) - 1), channels_condition
         features = design.features * channels
         self.embed = Embedding(
-            features=features, width=4 * channels, classes=classes, augment_labels=augment_labels,
-            waves=_waves(design, features), early=design.early,
-        )  # fmt: skip
+            features=features,
+            width=4 * channels,
+            classes=classes,
+            augment_labels=augment_labels,
+            waves=_waves(design, features),
+            early=design.early,
+        )
         self.stem = convolution(received, channels, kernel=3, dimensions=dimensions)
         above = [received, *plan.widths[:-2]]
         rungs = [Rung(n, m, plan=plan, design=design) for n, m in zip(above, plan.widths[:-1], strict=False)]

@@ -143,8 +143,9 @@ def transplant(
     if donor.task == "segment" and own.task == "generate":
         raise UsageError(
             f"{source} is a model of masks, which says nothing of how images come about",
-            expected="a model of images", remedy="give another --init, or train without it",
-        )  # fmt: skip
+            expected="a model of images",
+            remedy="give another --init, or train without it",
+        )
     given = dict(tensors) if places is None else _Surgeon(donor, own).operate(tensors, places, network.state_dict())
     report, silent = Report(), [] if places is None else _silent(places)
     for name, fresh in network.state_dict().items():

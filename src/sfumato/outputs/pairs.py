@@ -36,9 +36,12 @@ COPY_COLUMNS = ("copy_score", "nearest_real", "copy_view", "copy")
 def pair_facts(pair: Pair) -> dict[str, Any]:
     """What the tables at the end say of an attempt."""
     return {
-        "kept": pair.kept, "seed": pair.wanted.seed, "label": pair.wanted.label, "mask_source": pair.source,
+        "kept": pair.kept,
+        "seed": pair.wanted.seed,
+        "label": pair.wanted.label,
+        "mask_source": pair.source,
         "dice": pair.dice,
-    }  # fmt: skip
+    }
 
 
 def write_pair(maker: Maker, pair: Pair, folder: Path, *, subdirs: bool) -> None:
@@ -85,11 +88,15 @@ def _write_manifest(maker: Maker, folder: Path, rows: Sequence[ItemFacts], *, su
     files = [(f"images/{name}{ending}", f"masks/{name}.png") for name in names]
     cases = [
         Case(
-            id=f"pair-{facts['id']}", image=str(folder / image), masks=(str(folder / mask),), label=facts["label"],
-            origin="synthetic", source=sha256,
+            id=f"pair-{facts['id']}",
+            image=str(folder / image),
+            masks=(str(folder / mask),),
+            label=facts["label"],
+            origin="synthetic",
+            source=sha256,
         )
         for facts, (image, mask) in zip(rows, files, strict=True)
-    ]  # fmt: skip
+    ]
     columns: dict[str, Sequence[object]] = {
         "file": [image for image, _ in files],
         **{name: [facts[name] for facts in rows] for name in ("seed", "mask_source")},

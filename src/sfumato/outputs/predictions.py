@@ -202,9 +202,12 @@ class Writer:
         target = f"{kind}/{name}.nii.gz"
         values = planes.astype(np.float32) if planes.dtype.kind == "f" else planes
         write_volume(
-            self._at(target), stack.stored(values), stack.volume.affine, origin=self.origin,
+            self._at(target),
+            stack.stored(values),
+            stack.volume.affine,
+            origin=self.origin,
             like=stack.file if stack.is_whole and is_nifti(stack.file) else None,
-        )  # fmt: skip
+        )
         return target
 
     def _png(self, kind: str, name: str, pixels: np.ndarray) -> str:
@@ -289,9 +292,15 @@ class _Stack:
         shape = volume.planes(axis).shape[:3]
         empty = np.zeros((shape[0], 0, *shape[1:]), np.float16)
         return cls(
-            file=file, volume=volume, axis=axis, mask=np.zeros(shape, np.uint8), entropy=np.zeros(shape, np.float16),
-            information=np.zeros(shape, np.float16), probability=empty, members=empty.astype(np.uint8),
-        )  # fmt: skip
+            file=file,
+            volume=volume,
+            axis=axis,
+            mask=np.zeros(shape, np.uint8),
+            entropy=np.zeros(shape, np.float16),
+            information=np.zeros(shape, np.float16),
+            probability=empty,
+            members=empty.astype(np.uint8),
+        )
 
     def add(self, case: Case, prediction: Prediction, save: Collection[Extra]) -> None:
         """Lay one plane in."""

@@ -25,8 +25,14 @@ _GRIDS = (16, 36, 64)
 """Preview grids: 4 x 4, 6 x 6 and 8 x 8."""
 
 OTHERS = (
-    "grids", "manifest.csv", "summary.json", "provenance.json", "rejected.csv", "progression.png", "progression.gif",
-)  # fmt: skip
+    "grids",
+    "manifest.csv",
+    "summary.json",
+    "provenance.json",
+    "rejected.csv",
+    "progression.png",
+    "progression.gif",
+)
 """Names in the folder that no class may have."""
 
 PER_CLASS_SHEET = 16

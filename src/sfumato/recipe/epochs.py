@@ -6,9 +6,13 @@ from sfumato.recipe.load import parse_recipe
 from sfumato.recipe.recipe import Recipe
 
 EPOCH_FIELDS = (
-    ("train", ""), ("validate", "every_"), ("checkpoint", "every_"), ("checkpoint", "keep_every_"),
-    ("checkpoint", "snapshot_every_"), ("checkpoint", "average_every_"),
-)  # fmt: skip
+    ("train", ""),
+    ("validate", "every_"),
+    ("checkpoint", "every_"),
+    ("checkpoint", "keep_every_"),
+    ("checkpoint", "snapshot_every_"),
+    ("checkpoint", "average_every_"),
+)
 """Where a recipe may say `epochs`: sections, and what stands before the word."""
 
 

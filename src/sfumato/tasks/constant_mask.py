@@ -95,9 +95,13 @@ class BesideConstant(NamedTuple):
         """As plain JSON."""
         ends = {name: _finite(getattr(self.difference, name)) for name in ("mean", "low", "high")}
         return {
-            "mask": self.mask, "dice": _finite(self.of_mask), "dice_of_model": _finite(self.of_model),
-            "difference": ends, "cases": self.difference.cases, "verdict": self.verdict,
-        }  # fmt: skip
+            "mask": self.mask,
+            "dice": _finite(self.of_mask),
+            "dice_of_model": _finite(self.of_model),
+            "difference": ends,
+            "cases": self.difference.cases,
+            "verdict": self.verdict,
+        }
 
 
 def best_constant_mask(pack: Pack, rows: Sequence[int], score: Score | None = None) -> ConstantMask:

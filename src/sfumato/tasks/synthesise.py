@@ -176,9 +176,16 @@ class Synthesise:
             x = self.process.prior(like, noise, t=self.sampler.times[0])
             beside = None if masks is None else layout.shown(masks[start : start + self.batch])
             steps = draw_images(
-                self.process, network, self.sampler, x, part, noise,
-                guidance=self.guidance, classes=self.classes, beside=beside,
-            )  # fmt: skip
+                self.process,
+                network,
+                self.sampler,
+                x,
+                part,
+                noise,
+                guidance=self.guidance,
+                classes=self.classes,
+                beside=beside,
+            )
             drawn.append(last(steps).x)
         return torch.cat(drawn)
 

@@ -223,9 +223,18 @@ def training_loop(
         stop, shrunk = measured.flags
         with clock.paused():
             yield Progress(
-                parts.step, images, parts.seconds, fraction, measured.terms, rate, measured.gradient_norms[0],
-                accumulate, stop, shrunk, rows,
-            )  # fmt: skip
+                parts.step,
+                images,
+                parts.seconds,
+                fraction,
+                measured.terms,
+                rate,
+                measured.gradient_norms[0],
+                accumulate,
+                stop,
+                shrunk,
+                rows,
+            )
 
 
 class _Clock:
@@ -266,9 +275,13 @@ def _gradient(
         scale = _scale(parts, settings)
         pieces = _backpropagated(parts, network, loss, stream, settings, weight=scale / stream.batch)
         measured = measure_step(
-            [trained for trained, _ in parts.trained()], pieces,
-            count=stream.batch, scale=scale, seconds=clock.lap(), flags=(stopping(), parts.piece != before),
-        )  # fmt: skip
+            [trained for trained, _ in parts.trained()],
+            pieces,
+            count=stream.batch,
+            scale=scale,
+            seconds=clock.lap(),
+            flags=(stopping(), parts.piece != before),
+        )
         parts.seconds += measured.seconds
         if measured.flags[1]:
             parts.piece = smallest(parts.piece or stream.batch)

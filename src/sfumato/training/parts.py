@@ -74,9 +74,13 @@ class TrainingState:
     def state(self) -> dict[str, Any]:
         """For `checkpoint.save`: the rest, as JSON."""
         return {
-            "step": self.step, "seconds": self.seconds, "best": self.best, "scale": asdict(self.scale),
-            "piece": self.piece, "skipped": self.skipped,
-        }  # fmt: skip
+            "step": self.step,
+            "seconds": self.seconds,
+            "best": self.best,
+            "scale": asdict(self.scale),
+            "piece": self.piece,
+            "skipped": self.skipped,
+        }
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint.

@@ -64,9 +64,11 @@ def _met(patience: float) -> Store:
         store, number, count = next(rendezvous("env://", timeout=timedelta(seconds=PATIENCE)))
         distributed.init_process_group(
             "nccl" if own_device().startswith("cuda") else "gloo",
-            store=PrefixStore("group", store), rank=number, world_size=count,
+            store=PrefixStore("group", store),
+            rank=number,
+            world_size=count,
             timeout=timedelta(seconds=patience + 60),
-        )  # fmt: skip
+        )
     except (distributed.DistNetworkError, distributed.DistStoreError) as error:
         place = f"{os.environ.get('MASTER_ADDR')}:{os.environ.get('MASTER_PORT')}"
         raise ResourceError(
@@ -94,9 +96,10 @@ def choose_device(word: str) -> None:
         raise UsageError(f"--device {word} for several processes", expected="--device cuda: each takes one GPU")
     if missing := _missing(word):
         raise ResourceError(
-            f"--device {word}: {missing}", expected="a device of this machine",
+            f"--device {word}: {missing}",
+            expected="a device of this machine",
             remedy="--device cpu, or auto; sfumato doctor tells what is there",
-        )  # fmt: skip
+        )
     _device = word
 
 

@@ -93,10 +93,20 @@ class WandB:
 
         run = place.run or secrets.token_hex(8)
         quiet = wandb.Settings(
-            silent=True, console="off", finish_timeout=self._finish, disable_git=True, disable_code=True,
-            save_code=False, program="", host="", x_disable_meta=True, x_disable_stats=True,
-            x_disable_machine_info=True, x_save_requirements=False, login_timeout=LOGIN_SECONDS,
-        )  # fmt: skip
+            silent=True,
+            console="off",
+            finish_timeout=self._finish,
+            disable_git=True,
+            disable_code=True,
+            save_code=False,
+            program="",
+            host="",
+            x_disable_meta=True,
+            x_disable_stats=True,
+            x_disable_machine_info=True,
+            x_save_requirements=False,
+            login_timeout=LOGIN_SECONDS,
+        )
         self._run = wandb.init(
             project=self._project, dir=str(self._folder), id=run, resume="allow", config=dict(words), settings=quiet
         )

@@ -107,9 +107,10 @@ def evaluate_images(
 def _check(real: Path | None, holdout: Path | None, reference: Path | None, part: RealPart) -> None:
     if real is None and reference is None:
         raise UsageError(
-            "there is nothing to compare with", expected="REAL, a dataset or source of real images, or --reference",
+            "there is nothing to compare with",
+            expected="REAL, a dataset or source of real images, or --reference",
             remedy="sfumato evaluate images SAMPLES REAL --out OUT",
-        )  # fmt: skip
+        )
     if real is None and (holdout is not None or part != "auto"):
         raise UsageError("--holdout and --real-split belong to REAL", expected="a dataset of real images")
     if holdout is not None and part != "auto":
@@ -144,9 +145,11 @@ def _write(folder: Path, answer: Examination, question: Question) -> dict[str, A
     found = answer.copies.found
     write_metrics(folder / "metrics.csv", answer.measures)
     write_image_scores(
-        folder / "scores.csv", answer.generated.cases, None if found is None else found.verdicts,
+        folder / "scores.csv",
+        answer.generated.cases,
+        None if found is None else found.verdicts,
         source=question.samples,
-    )  # fmt: skip
+    )
     if answer.real is not None:
         with spared_picture("a sheet of real and generated images"):
             write_comparison_sheets(folder / "sheets", answer.real, answer.generated)

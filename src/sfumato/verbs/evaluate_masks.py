@@ -76,9 +76,12 @@ def evaluate_masks(
     )
     with bar("scoring", total=1.0) as shown:
         measured = evaluate_folder(
-            predictions, reference, against=others, settings=settings,
+            predictions,
+            reference,
+            against=others,
+            settings=settings,
             progress=lambda done, of: shown.update(done / of),
-        )  # fmt: skip
+        )
     summary = summarise_evaluation(measured, by=list(by))
     inputs = {"predictions": predictions, "reference": reference}
     inputs |= {f"against {number}": other for number, other in enumerate(others, start=1)}

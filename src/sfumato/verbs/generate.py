@@ -119,15 +119,19 @@ def generate(
         model=loaded,
         drawing=drawing,
         wanted=plan_images(
-            loaded.spec.classes, count=count, label=label, per_class=per_class,
-            missing=None if mix is None else mix.labels, seeds=seeds,
+            loaded.spec.classes,
+            count=count,
+            label=label,
+            per_class=per_class,
+            missing=None if mix is None else mix.labels,
+            seeds=seeds,
         ),
         form=partial(enlarged, height=size, method=upsample),
         upsample="" if size in (None, loaded.spec.size[0]) else upsample,
         subdirs=subdirs,
         mix=mix,
         references=reject_copies or balance,
-    )  # fmt: skip
+    )
     real = {name: file for name, file in (("balance", balance), ("reject_copies", reject_copies)) if file}
     asked = asked_by(
         {
@@ -277,11 +281,15 @@ def _write_manifest(order: _Order, kept: Sequence[Outcome], folder: Path) -> Non
     split = None if order.mix is None else "train"
     made = [
         Case(
-            id=files[image.number].rpartition(".")[0], image=str(folder / files[image.number]), label=image.label,
-            split=split, origin="synthetic", source=sha256,
+            id=files[image.number].rpartition(".")[0],
+            image=str(folder / files[image.number]),
+            label=image.label,
+            split=split,
+            origin="synthetic",
+            source=sha256,
         )
         for image, *_ in kept
-    ]  # fmt: skip
+    ]
     same = {**drawn_by(order.drawing), "upsample": order.upsample}
     rows = [
         {"file": files[image.number], "seed": image.seed, **same, "model": sha256, **said} for image, said, *_ in kept

@@ -236,8 +236,9 @@ def _check(model: Model, segmenter: Path, quantile: float) -> Check:
         raise UsageError(
             f"--quantile {quantile:g} gives a threshold of 0, at which every pair is kept: so many of the "
             f"{counted(len(check.real), 'real case')} does the segmenter miss altogether",
-            expected="a larger --quantile", remedy="train the segmenter longer, or leave it out",
-        )  # fmt: skip
+            expected="a larger --quantile",
+            remedy="train the segmenter longer, or leave it out",
+        )
     below = counted(check.below, "lies", "lie")
     cases = counted(len(check.real), "real validation case")
     say(f"kept at a Dice of {check.threshold:.3f} or more: of {cases}, {below} below (--quantile {quantile:g})")

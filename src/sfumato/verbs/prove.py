@@ -122,9 +122,14 @@ def prove(
     place = set_up()
     about_classes = {"--balance": balance, "--positive": positive is not None, "--network": network != SMALL}
     question = _ask(
-        real, samples, task=task, ratios=_ratios(ratios, balance=balance), seeds=seeds, balance=balance,
+        real,
+        samples,
+        task=task,
+        ratios=_ratios(ratios, balance=balance),
+        seeds=seeds,
+        balance=balance,
         flag=next((name for name, given in about_classes.items() if given), ""),
-    )  # fmt: skip
+    )
     called = _positive(question, positive)
     _check_network(question, network)
     length = steps or _STEPS[question.task]
@@ -265,11 +270,13 @@ def _proof(question: _Question, aside: Path, *, positive: str, steps: int, netwo
         positive=positive,
         notes=[*question.notes, *pack.notes],
         settings={
-            "steps": steps, "batch": TRAINING_BATCH,
+            "steps": steps,
+            "batch": TRAINING_BATCH,
             "network": network if question.task == "classify" else "U-Net, one call",
-            "seeds": len(question.units) // len(arms), "size": list(pack.spec.size),
+            "seeds": len(question.units) // len(arms),
+            "size": list(pack.spec.size),
         },
-    )  # fmt: skip
+    )
 
 
 def _refuse_diverged(answers: Mapping[Arm, Sequence[np.ndarray]]) -> None:
@@ -287,8 +294,9 @@ def _refuse_diverged(answers: Mapping[Arm, Sequence[np.ndarray]]) -> None:
     if broken:
         raise ModelError(
             f"{counted(len(broken), 'model')} answered with numbers that are not finite:\n{listed(broken)}",
-            expected="models whose training did not diverge", remedy="other --steps, or look for odd values in REAL",
-        )  # fmt: skip
+            expected="models whose training did not diverge",
+            remedy="other --steps, or look for odd values in REAL",
+        )
 
 
 def _write(proof: Proof, folder: Path) -> None:

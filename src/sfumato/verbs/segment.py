@@ -79,9 +79,16 @@ class Segmenter:
 
     @classmethod
     def of(
-        cls, model: Model | Path | str, *, samples: int | None = None, sampling: Sampling = AS_TRAINED,
-        start: StartKind | None = None, tta: bool = False, seed: int = 0, batch: int = MASKS_AT_ONCE,
-    ) -> "Segmenter":  # fmt: skip
+        cls,
+        model: Model | Path | str,
+        *,
+        samples: int | None = None,
+        sampling: Sampling = AS_TRAINED,
+        start: StartKind | None = None,
+        tta: bool = False,
+        seed: int = 0,
+        batch: int = MASKS_AT_ONCE,
+    ) -> "Segmenter":
         """A model as it is to draw, on the device that was chosen; see `segment`."""
         loaded, path = opened_model(model), origin_of(model)
         if loaded.recipe.task != "segment":
@@ -92,9 +99,13 @@ class Segmenter:
         twin = load_twin(path, device=str(loaded.device))
         each = sampling.of(loaded, path, batch=batch, start=start)
         drawing = MaskDrawing(
-            each=each, start=warm_start(each.sampler, path, twin), tta=tta,
-            count=members(loaded, samples, tta=tta), seed=seed, batch=batch,
-        )  # fmt: skip
+            each=each,
+            start=warm_start(each.sampler, path, twin),
+            tta=tta,
+            count=members(loaded, samples, tta=tta),
+            seed=seed,
+            batch=batch,
+        )
         return cls(model=loaded, path=path, drawing=drawing, twin=twin, guide=sampling.guide)
 
     def cases(self, source: Path, split: Split | None = None) -> list[Case]:
@@ -280,14 +291,25 @@ def _rows(arm: _Arm, wanted: Sequence[Unit], todo: Sequence[Unit], files: Path) 
     """Draw and write some of the wanted units: a row of the manifest each, with the seconds that it took."""
     model, drawing = arm.model, arm.drawing
     writer = Writer(
-        folder=files / arm.name, spec=model.spec, writing=arm.writing, review=arm.review.calibration,
+        folder=files / arm.name,
+        spec=model.spec,
+        writing=arm.writing,
+        review=arm.review.calibration,
         origin=made_by(model, drawing.each, drawing.facts(), kind="predicted"),
-    )  # fmt: skip
+    )
     drawn = predict(
-        model, drawing.each.sampler, [case for unit in todo for case in unit.cases], count=drawing.count,
-        seed=drawing.seed, batch=drawing.batch, guidance=drawing.each.guidance, start=drawing.start, tta=drawing.tta,
-        walked=writer.walked(wanted), tell=say,
-    )  # fmt: skip
+        model,
+        drawing.each.sampler,
+        [case for unit in todo for case in unit.cases],
+        count=drawing.count,
+        seed=drawing.seed,
+        batch=drawing.batch,
+        guidance=drawing.each.guidance,
+        start=drawing.start,
+        tta=drawing.tta,
+        walked=writer.walked(wanted),
+        tell=say,
+    )
     since = time.perf_counter()
     for row in writer.write(todo, drawn):
         before, since = since, time.perf_counter()

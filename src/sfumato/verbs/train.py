@@ -172,10 +172,12 @@ def iter_training(
         if training.twin:
             lengths = {f"train.{name}": None for name in LENGTHS} | {"train.steps": result["step"]}
             baseline = load_recipe(
-                task, training.file, settings=training.settings,
+                task,
+                training.file,
+                settings=training.settings,
                 changes={**reading.changes(), **(training.changes or {}), **AS_TWIN, **lengths},
                 beneath=start.words if start else None,
-            )  # fmt: skip
+            )
             result[TWIN] = yield from _training(baseline, run.twin, run.dataset, start)
             if compared := beside_twin(result):
                 say(compared)

@@ -111,9 +111,10 @@ def _review(summary: _Told) -> _Table:
 def _groups(column: str, groups: _Told, summary: _Told) -> _Table:
     arms = list(summary["arms"])
     names = [
-        name for name, metric in METRIC_TABLE.items()
+        name
+        for name, metric in METRIC_TABLE.items()
         if metric.by_group and any(name in of["arms"][arms[0]] for of in groups.values())
-    ]  # fmt: skip
+    ]
     rows = [
         [value, arm, str(of["cases"]), *(_shown(of["arms"][arm][name]) for name in names)]
         for value, of in groups.items()

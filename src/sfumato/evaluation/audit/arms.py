@@ -60,9 +60,11 @@ class SamplingArm:
             return lambda denoise: ShuffledState(denoise=denoise, by=self.members)
         seeds = [derive_seed(seed, "state", name, member) for name in ids for member in range(self.members)]
         return lambda denoise: RandomState(
-            denoise=denoise, process=self.model.process, channels=len(self.model.spec.mask_classes),
+            denoise=denoise,
+            process=self.model.process,
+            channels=len(self.model.spec.mask_classes),
             noise=Noise(seeds, self.model.device),
-        )  # fmt: skip
+        )
 
 
 def arms_of(model: Model, twin: Model | None, *, calls: Sequence[int], members: int) -> list[SamplingArm]:

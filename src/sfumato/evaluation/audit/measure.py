@@ -83,10 +83,18 @@ def _draw(
         since = time.perf_counter()
         drawn = list(
             ensembles(
-                arm.model, arm.sampler, pack, part.tolist(), members=arm.members, batch=len(part) * arm.members,
-                seed=seed, start=arm.start, tta=arm.tta, around=around,
+                arm.model,
+                arm.sampler,
+                pack,
+                part.tolist(),
+                members=arm.members,
+                batch=len(part) * arm.members,
+                seed=seed,
+                start=arm.start,
+                tta=arm.tta,
+                around=around,
             )
-        )  # fmt: skip
+        )
         seconds = (time.perf_counter() - since) / len(part)
         yield from ((members, seconds) for members in drawn)
 

@@ -88,14 +88,19 @@ def audit(detector: CopyDetector, images: Pictures) -> CopyAudit:
     patients = {detector.pack.cases[detector.rows[row]].patient for row in flagged}
     own = _own_scores(detector, np.union1d(matches.nearest, held_out.nearest).tolist())
     found = CopyAudit(
-        verdicts=verdicts, matches=matches, images=len(images),
+        verdicts=verdicts,
+        matches=matches,
+        images=len(images),
         copies=None if detector.threshold is None else len(flagged),
         share=None if detector.threshold is None else _share(len(flagged), len(images)),
         chance=_chance(detector, len(flagged), len(images)),
-        sources=len(set(flagged)), patients=len(patients - {None}) or None,
-        authenticity=_authenticity(matches, own), authenticity_real=_authenticity(held_out, own),
-        distance_z=rank_z(1 - matches.score, 1 - held_out.score), reading=(),
-    )  # fmt: skip
+        sources=len(set(flagged)),
+        patients=len(patients - {None}) or None,
+        authenticity=_authenticity(matches, own),
+        authenticity_real=_authenticity(held_out, own),
+        distance_z=rank_z(1 - matches.score, 1 - held_out.score),
+        reading=(),
+    )
     return found._replace(reading=tuple(_reading(detector, found)))
 
 

@@ -147,9 +147,18 @@ class CopyDetector:
             notes = (*notes, f"{duplicates} held-out images are also in the training split and were left out")
         cut = _calibrated(matches, false_alarms)
         return cls(
-            pack=pack, rows=rows, references=references, held_out_matches=matches, threshold=cut.score, lead=cut.lead,
-            rate=cut.rate, why=cut.why, notes=notes, turns=turns, device=device,
-        )  # fmt: skip
+            pack=pack,
+            rows=rows,
+            references=references,
+            held_out_matches=matches,
+            threshold=cut.score,
+            lead=cut.lead,
+            rate=cut.rate,
+            why=cut.why,
+            notes=notes,
+            turns=turns,
+            device=device,
+        )
 
     @property
     def held_out(self) -> int:

@@ -113,10 +113,8 @@ def compare_images(
     constant = _beside_mean(sets)
     sentences = image_sentences(
         measures, dimensions, other_shares=other_shares and any(labels.generated), constant=constant
-    )  # fmt: skip
-    return Comparison(
-        tuple(measures), tuple(spaces), planned.groups, tuple(sentences), tuple(notes), seed, constant
-    )  # fmt: skip
+    )
+    return Comparison(tuple(measures), tuple(spaces), planned.groups, tuple(sentences), tuple(notes), seed, constant)
 
 
 def _refuse_few(planned: Groups) -> None:

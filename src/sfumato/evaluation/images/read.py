@@ -81,9 +81,11 @@ def real_images(pack: Pack, part: RealPart, *, name: str) -> ImageSet:
     kept = pack.real(rows)
     if len(kept) < _FEWEST:
         raise DataError(
-            f"{name}: {counted(len(kept), 'real image')} in the part '{chosen}'", expected=f"at least {_FEWEST}",
-            remedy="--real-split all, or --holdout DATASET", code="SCORE-030",
-        )  # fmt: skip
+            f"{name}: {counted(len(kept), 'real image')} in the part '{chosen}'",
+            expected=f"at least {_FEWEST}",
+            remedy="--real-split all, or --holdout DATASET",
+            code="SCORE-030",
+        )
     made = len(rows) - len(kept)
     notes = [f"{counted(made, 'image')} of {name} marked as synthetic: left out"] if made else []
     if part == "auto" and chosen == "all":
@@ -135,8 +137,9 @@ def sample_cases(source: Path) -> _Samples:
         raise DataError(
             f"{source}: {counted(len(cases), 'image is', 'images are')} too few to compare sets of images",
             expected=f"at least {_FEWEST}, better some hundred of each class",
-            remedy="sfumato generate MODEL --count 200", code="SCORE-030",
-        )  # fmt: skip
+            remedy="sfumato generate MODEL --count 200",
+            code="SCORE-030",
+        )
     return _Samples(cases, len(found) - len(cases))
 
 
@@ -146,8 +149,10 @@ def plain_spec(source: Path) -> Spec:
     if pixels.dtype != np.uint8:
         raise DataError(
             f"{source} has {pixels.dtype} pixels, and no data set says what is black and white",
-            expected="8-bit pictures", remedy="name the real data set as well", code="DATA-009",
-        )  # fmt: skip
+            expected="8-bit pictures",
+            remedy="name the real data set as well",
+            code="DATA-009",
+        )
     height, width, channels = pixels.shape
     return Spec(size=(height, width), channels=channels, dtype="uint8", intensity=AS_MADE)
 

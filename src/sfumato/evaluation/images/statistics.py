@@ -152,8 +152,9 @@ def reference_space(reference: Reference, wishes: Sequence[Wish], *, device: str
     if reference.about and reference.about["sha256"] != space.sha256:
         raise UsageError(
             f"{wish.weights} has other weights (sha256 {space.sha256}) than those of the reference",
-            expected=f"sha256 {reference.about['sha256']}", remedy="name the file that the reference was made with",
-        )  # fmt: skip
+            expected=f"sha256 {reference.about['sha256']}",
+            remedy="name the file that the reference was made with",
+        )
     return space
 
 
@@ -168,8 +169,9 @@ def measure_reference(space: Space, reference: Reference, images: ImageSet, *, s
         raise DataError(
             f"the reference has {len(reference.moments.mean)} features",
             expected=f"{features.shape[1]}, as {space.name} has",
-            remedy="name the reference or the features that belong together", code="SCORE-031",
-        )  # fmt: skip
+            remedy="name the reference or the features that belong together",
+            code="SCORE-031",
+        )
     sides = {POOLED: (features, reference.moments)}
     labels = np.asarray(images.labels)
     sides |= {name: (features[labels == name], known) for name, known in reference.classes.items() if name in labels}

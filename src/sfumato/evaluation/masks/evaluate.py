@@ -108,20 +108,27 @@ def evaluate_folder(
         cases = [case for case in arms[0].files if all(case in arm.files for arm in arms)]
         spacings, length = _spacings(truth, cases)
         manner = Manner(
-            rule=truth.meaning.rule, rules=tuple(coding.rule for coding in codings), targets=truth.targets,
-            regions=bool(truth.meaning.regions), metrics=tuple(dict.fromkeys(("dice", *settings.metrics))),
-            tolerance=settings.tolerance or (_MILLIMETRES if length == "mm" else _PIXELS), empty=settings.empty,
-        )  # fmt: skip
+            rule=truth.meaning.rule,
+            rules=tuple(coding.rule for coding in codings),
+            targets=truth.targets,
+            regions=bool(truth.meaning.regions),
+            metrics=tuple(dict.fromkeys(("dice", *settings.metrics))),
+            tolerance=settings.tolerance or (_MILLIMETRES if length == "mm" else _PIXELS),
+            empty=settings.empty,
+        )
         pieces = [
             ScoringItem(truth.units[case], spacings[case], tuple(arm.files[case] for arm in arms)) for case in cases
         ]
         scores = _scored(manner, pieces, crew, progress)
     notes = [*truth.notes, *(note for arm in arms for note in arm.notes), *(coding.note for coding in codings)]
     return Evaluation(
-        truth=truth, manner=manner, length=length, notes=tuple(filter(None, notes)),
+        truth=truth,
+        manner=manner,
+        length=length,
+        notes=tuple(filter(None, notes)),
         arms=tuple(ScoredModel(arm, {case: scores[case].arms[k] for case in cases}) for k, arm in enumerate(arms)),
         readers={case: among for case in cases if (among := scores[case].readers) is not None},
-    )  # fmt: skip
+    )
 
 
 def _processes(folder: Path, workers: int | None) -> int:

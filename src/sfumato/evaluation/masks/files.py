@@ -121,6 +121,7 @@ def _laid(path: Path, unit: Unit) -> Laid:
         return laid
     raise DataError(
         f"{path} lies on another grid than its reference {reference}: {'; '.join(laid)}",
-        expected="as many voxels, at the same places", code="SCORE-004",
+        expected="as many voxels, at the same places",
+        code="SCORE-004",
         remedy="score predictions on the grid of their input; check that the files belong together",
-    )  # fmt: skip
+    )

@@ -56,8 +56,13 @@ def _entry(scores: MaskScores, place: int) -> Mapping[str, float | int | None]:
     counted = {
         "Dice": 2 * tp / (2 * tp + fp + fn) if there else math.nan,
         "IoU": tp / (tp + fp + fn) if there else math.nan,
-        "TP": tp, "FP": fp, "FN": fn, "TN": tn, "n_pred": tp + fp, "n_ref": tp + fn,
-    }  # fmt: skip
+        "TP": tp,
+        "FP": fp,
+        "FN": fn,
+        "TN": tn,
+        "n_pred": tp + fp,
+        "n_ref": tp + fn,
+    }
     ours = {name: float(values[place]) for name, values in scores.values.items()}
     return {**counted, **{name: value if math.isfinite(value) else None for name, value in ours.items()}}
 

@@ -124,9 +124,14 @@ def read_predictions(
     left_out = tuple(case for case in absent if case not in empty)
     further = len(found.files) - len(wanted)
     return Predictions(
-        folder=folder, name=name, files=wanted | empty, rows=found.rows, calls=found.calls, left_out=left_out,
+        folder=folder,
+        name=name,
+        files=wanted | empty,
+        rows=found.rows,
+        calls=found.calls,
+        left_out=left_out,
         notes=(*found.notes, *_told(name, empty=len(empty), further=further)),
-    )  # fmt: skip
+    )
 
 
 def _told(name: str, *, empty: int, further: int) -> list[str]:
@@ -150,8 +155,11 @@ class _Read(NamedTuple):
 def _of_segment(folder: Path, truth: References) -> _Read:
     """The files that its manifest names."""
     rows = {row["id"]: row for row in read_rows(folder / "manifest.csv")}
-    gone = {column: kind for column, kind in _MAPS.items()
-            if not (folder / kind).is_dir() and any(row.get(column) for row in rows.values())}  # fmt: skip
+    gone = {
+        column: kind
+        for column, kind in _MAPS.items()
+        if not (folder / kind).is_dir() and any(row.get(column) for row in rows.values())
+    }
     rows = {name: {**row, **dict.fromkeys(gone, "")} for name, row in rows.items()}
     paired = _paired(rows, truth, folder)
     about = _about(folder)
@@ -211,8 +219,9 @@ def _of_masks(folder: Path, truth: References) -> _Read:
         raise DataError(
             f"{folder}: {counted(len(several), 'case has', 'cases have')} several masks:\n{listed(several)}",
             expected="one prediction a case",
-            remedy="give the folder of one model's or one reader's masks", code="SCORE-006",
-        )  # fmt: skip
+            remedy="give the folder of one model's or one reader's masks",
+            code="SCORE-006",
+        )
     masks = {unit.id: _mask_file(unit) for unit in units(found.cases, "same")}
     paired = _paired(masks, truth, folder)
     files = {case: PredictedFiles(masks[name]) for case, name in paired.items()}
@@ -241,8 +250,9 @@ def _paired(names: Iterable[str], truth: References, folder: Path) -> dict[str, 
         raise DataError(
             f"{folder}: {len(strangers)} of {len(names)} predictions have no reference:\n{listed(strangers)}",
             expected=f"names of cases of the reference, such as {', '.join(list(truth.units)[:3])}",
-            remedy="rename the files, or give the reference that they belong to", code="SCORE-003",
-        )  # fmt: skip
+            remedy="rename the files, or give the reference that they belong to",
+            code="SCORE-003",
+        )
     if doubles:
         finding = f"{folder}: {counted(len(doubles), 'case has', 'cases have')} two predictions:\n{listed(doubles)}"
         raise DataError(finding, expected="one prediction a case", code="SCORE-006")

@@ -116,9 +116,12 @@ def read_references(source: Path, crew: Crew) -> References:
     named = bool(found.mask_names)
     values = Counter[int]() if named else values_of((mask for case in found.cases for mask in case.masks), crew)
     return References(
-        cases=found.cases, units=_by_id(found.cases), meaning=decide_meaning(found, values), millimetres={},
+        cases=found.cases,
+        units=_by_id(found.cases),
+        meaning=decide_meaning(found, values),
+        millimetres={},
         notes=found.notes,
-    )  # fmt: skip
+    )
 
 
 def find_masks(source: Path) -> Found:

@@ -128,9 +128,11 @@ def _score_arm(
     probability = read_probability(files.probability, piece.unit) if files.probability else None
     if probability is not None and len(probability) != readings.classes:
         raise DataError(
-            f"{piece.unit.id}: probabilities of {len(probability)} classes", expected=f"{readings.classes} classes",
-            remedy="give the reference that the model was trained for", code="SCORE-007",
-        )  # fmt: skip
+            f"{piece.unit.id}: probabilities of {len(probability)} classes",
+            expected=f"{readings.classes} classes",
+            remedy="give the reference that the model was trained for",
+            code="SCORE-007",
+        )
     numbers: dict[str, float] = {}
     if probability is not None:
         numbers |= _calibration(probability, readings)
@@ -150,9 +152,16 @@ def _score_reading(
 
     def score(prediction: np.ndarray, reference: np.ndarray, classes: int) -> MaskScores:
         return score_masks(
-            prediction, reference, classes=classes, spacing=piece.spacing, tolerance=manner.tolerance,
-            metrics=manner.metrics, empty=manner.empty, where=None if said.all() else said, case=piece.unit.id,
-        )  # fmt: skip
+            prediction,
+            reference,
+            classes=classes,
+            spacing=piece.spacing,
+            tolerance=manner.tolerance,
+            metrics=manner.metrics,
+            empty=manner.empty,
+            where=None if said.all() else said,
+            case=piece.unit.id,
+        )
 
     if not manner.regions:
         return score(mask, truth, manner.rule.classes)

@@ -94,8 +94,11 @@ def _arm(table: ModelScores, groups: Sequence[str] | None) -> Plain:
 
 def _per_patient(table: ModelScores, groups: Sequence[str]) -> Plain:
     """Means over the patients, each counting once, however many cases it has."""
-    means = {name: np.array(list(by_patient(table.of_cases(name), groups).values())) for name in table.names
-             if name in table.measured.manner.metrics}  # fmt: skip
+    means = {
+        name: np.array(list(by_patient(table.of_cases(name), groups).values()))
+        for name in table.names
+        if name in table.measured.manner.metrics
+    }
     return {name: _told(mean_of(values, None)) for name, values in means.items()}
 
 

@@ -67,9 +67,13 @@ class Reader:
         count = self.members
         seeds = [derive_seed("resegment", name, member) for name in names for member in range(count)]
         steps = draw_masks(
-            self.model.process, self.model.network, self.sampler,
-            images.to(self.model.device).repeat_interleave(count, 0), len(self.model.spec.mask_classes), seeds=seeds,
-        )  # fmt: skip
+            self.model.process,
+            self.model.network,
+            self.sampler,
+            images.to(self.model.device).repeat_interleave(count, 0),
+            len(self.model.spec.mask_classes),
+            seeds=seeds,
+        )
         drawn = probabilities(last(steps).x0)
         mean = drawn.view(len(images), count, *drawn.shape[1:]).mean(1)
         return mean.argmax(1).to(torch.uint8).cpu().numpy()
@@ -122,11 +126,13 @@ class Check:
             mismatched += [_real_dice(pack, other, mask) for other, mask in zip(others, masks, strict=True)]
         constant = best_constant_mask(pack, rows, partial(_real_dice, pack))
         return cls(
-            reader=reader, real=tuple(real), quantile=quantile,
+            reader=reader,
+            real=tuple(real),
+            quantile=quantile,
             may_be_empty=any(_is_empty(pack, row) for row in [*pack.rows("train"), *rows]),
             mismatched=tuple(mismatched) if len(rows) > 1 else (),
             constant=compare_with_constant(np.array(real), constant, patients_of(pack, rows)),
-        )  # fmt: skip
+        )
 
     @property
     def threshold(self) -> float:
@@ -165,11 +171,15 @@ class Check:
     def told(self) -> dict[str, Any]:
         """For a summary."""
         return {
-            "segmenter": self.reader.model.sha256, "quantile": self.quantile, "threshold": self.threshold,
-            "real_cases": len(self.real), "real_below": self.below, "real_dice_median": float(np.median(self.real)),
+            "segmenter": self.reader.model.sha256,
+            "quantile": self.quantile,
+            "threshold": self.threshold,
+            "real_cases": len(self.real),
+            "real_below": self.below,
+            "real_dice_median": float(np.median(self.real)),
             "kept_by_chance": self.kept_by_chance,
             "constant_mask": None if self.constant is None else self.constant.to_dict(),
-        }  # fmt: skip
+        }
 
 
 def check_fits(reader: Model, model: Model) -> None:

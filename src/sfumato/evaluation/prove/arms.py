@@ -182,8 +182,10 @@ class Stock:
             if not members:
                 raise DataError(
                     f"SAMPLES has images of class '{name}', of which REAL has no training image",
-                    expected="classes that REAL has", remedy="leave this class out of SAMPLES", code="SCORE-022",
-                )  # fmt: skip
+                    expected="classes that REAL has",
+                    remedy="leave this class out of SAMPLES",
+                    code="SCORE-022",
+                )
             yield from islice(cycle(members), count)
 
 

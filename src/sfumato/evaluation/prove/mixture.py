@@ -139,8 +139,9 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Allocation:
     if 0 < len(made) < len(pack):
         raise DataError(
             f"{len(made)} of {len(pack)} cases of REAL are synthetic:\n{listed(made)}",
-            expected="real images alone: synthetic ones come as SAMPLES", code="SCORE-023",
-        )  # fmt: skip
+            expected="real images alone: synthetic ones come as SAMPLES",
+            code="SCORE-023",
+        )
     trained, tested = pack.rows("train"), pack.rows("test")
     notes = ["all of REAL says that it is synthetic: a toy, about which nothing is proven"] if made else []
     smallest = _smallest(pack, tested, by_class=by_class)
@@ -153,8 +154,9 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Allocation:
     if not trained or not tested or (by_class and len({pack.cases[row].label for row in tested}) < 2):
         raise DataError(
             f"REAL has {len(trained)} training and {len(tested)} test cases",
-            expected="some of both, the test with two classes at least", code="SCORE-023",
-        )  # fmt: skip
+            expected="some of both, the test with two classes at least",
+            code="SCORE-023",
+        )
     patients = sum(pack.cases[row].patient is not None for row in tested)
     if patients < len(tested):
         notes.append(
@@ -273,10 +275,10 @@ def _compare(images: np.ndarray, parts: Allocation, samples: Samples, pack: Pack
     same = [f"{case.id} is {tested[key]}" for case, key in zip(samples.cases, made, strict=True) if key in tested]
     if same:
         raise DataError(
-            f"{counted(len(same), 'image')} of SAMPLES found in the test of REAL, pixel by pixel:\n"
-            f"{listed(same)}",
-            expected="images that a model made, or others that are not tested on", code="SCORE-020",
-        )  # fmt: skip
+            f"{counted(len(same), 'image')} of SAMPLES found in the test of REAL, pixel by pixel:\n{listed(same)}",
+            expected="images that a model made, or others that are not tested on",
+            code="SCORE-020",
+        )
     copies = sum(key in trained for key in made)
     return (f"{copies} of {len(made)} images of SAMPLES are training images of REAL, pixel by pixel",) * (copies > 0)
 

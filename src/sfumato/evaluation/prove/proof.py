@@ -173,15 +173,20 @@ class Proof:
             ],
             "differences": [
                 {
-                    "arm": each.arm.title, "ratio": each.arm.ratio, "control": each.control.title, "metric": name,
-                    **each.estimate._asdict(), "level": each.level, "p": each.p,
+                    "arm": each.arm.title,
+                    "ratio": each.arm.ratio,
+                    "control": each.control.title,
+                    "metric": name,
+                    **each.estimate._asdict(),
+                    "level": each.level,
+                    "p": each.p,
                 }
                 for name, resampled in self.measures.items()
                 for each in arm_differences(resampled)
             ],
             "data": self._counts(),
             "settings": dict(self.settings),
-        }  # fmt: skip
+        }
 
     def _counts(self) -> _Row:
         """Cases of each class, by what they are for."""
@@ -216,9 +221,14 @@ def _row(
 ) -> _Row:
     numbers = {name: "" if number is None else round(number, 6) for name, number in (("low", low), ("high", high))}
     return {
-        "arm": arm.title, "ratio": _ratio(arm), "seed": seed, "metric": metric, "class": label,
-        "value": round(value, 6), **numbers,
-    }  # fmt: skip
+        "arm": arm.title,
+        "ratio": _ratio(arm),
+        "seed": seed,
+        "metric": metric,
+        "class": label,
+        "value": round(value, 6),
+        **numbers,
+    }
 
 
 def _ratio(arm: Arm) -> str:

@@ -120,9 +120,12 @@ def diffusers_unet(
         "dropout": dropout,
     }
     return DiffusersUNet(
-        config=config, channels_in=channels_in, channels_out=channels_out, channels_condition=channels_condition,
+        config=config,
+        channels_in=channels_in,
+        channels_out=channels_out,
+        channels_condition=channels_condition,
         classes=classes,
-    )  # fmt: skip
+    )
 
 
 class Described(NamedTuple):
