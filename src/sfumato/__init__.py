@@ -23,9 +23,14 @@ if TYPE_CHECKING:
     from sfumato.outputs.predictions import Writing as Writing
     from sfumato.recipe import Recipe as Recipe
     from sfumato.recipe import load_recipe as load_recipe
+    from sfumato.verbs.audit import audit as audit
+    from sfumato.verbs.bench import bench as bench
     from sfumato.verbs.check import check as check
+    from sfumato.verbs.convert import convert as convert
     from sfumato.verbs.evaluate_images import evaluate_images as evaluate_images
     from sfumato.verbs.evaluate_masks import evaluate_masks as evaluate_masks
+    from sfumato.verbs.exchange import export_model as export_model
+    from sfumato.verbs.exchange import import_model as import_model
     from sfumato.verbs.generate import generate as generate
     from sfumato.verbs.interpolate import interpolate as interpolate
     from sfumato.verbs.pair import pair as pair
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from sfumato.verbs.prepare import prepare as prepare
     from sfumato.verbs.prove import prove as prove
     from sfumato.verbs.reconstruct import reconstruct as reconstruct
+    from sfumato.verbs.reference import reference as reference
     from sfumato.verbs.report import report as report
     from sfumato.verbs.segment import segment as segment
     from sfumato.verbs.train import Length as Length
@@ -40,6 +46,7 @@ if TYPE_CHECKING:
     from sfumato.verbs.train import iter_training as iter_training
     from sfumato.verbs.train import resume as resume
     from sfumato.verbs.train import train as train
+    from sfumato.verbs.tune import tune as tune
 
 __version__ = "0.1.0"
 
@@ -52,11 +59,16 @@ _HOMES = {
     "Sampling": "sfumato.experiment.sampling",
     "Training": "sfumato.verbs.train",
     "Writing": "sfumato.outputs.predictions",
+    "audit": "sfumato.verbs.audit",
+    "bench": "sfumato.verbs.bench",
     "check": "sfumato.verbs.check",
+    "convert": "sfumato.verbs.convert",
     "evaluate_images": "sfumato.verbs.evaluate_images",
     "evaluate_masks": "sfumato.verbs.evaluate_masks",
+    "export_model": "sfumato.verbs.exchange",
     "find_cases": "sfumato.data.source",
     "generate": "sfumato.verbs.generate",
+    "import_model": "sfumato.verbs.exchange",
     "in_original_size": "sfumato.experiment.inference",
     "interpolate": "sfumato.verbs.interpolate",
     "iter_training": "sfumato.verbs.train",
@@ -70,10 +82,12 @@ _HOMES = {
     "prepare": "sfumato.verbs.prepare",
     "prove": "sfumato.verbs.prove",
     "reconstruct": "sfumato.verbs.reconstruct",
+    "reference": "sfumato.verbs.reference",
     "report": "sfumato.verbs.report",
     "resume": "sfumato.verbs.train",
     "segment": "sfumato.verbs.segment",
     "train": "sfumato.verbs.train",
+    "tune": "sfumato.verbs.tune",
 }
 
 

@@ -6,11 +6,12 @@ import pytest
 import torch
 from tests.commands.conftest import TINY
 
-from sfumato.commands.bench import PARTS, bench
+from sfumato.commands.bench import bench
 from sfumato.errors import UsageError
 from sfumato.experiment.workload import Workload, set_up_workload
 from sfumato.training.precision import resolve_precision
 from sfumato.training.speed import free_memory, kept_bytes, matmul_rate, peak_memory, time_in_turn
+from sfumato.verbs.bench import STEP_PARTS
 
 CPU = torch.device("cpu")
 
@@ -22,7 +23,7 @@ def result(dataset: Path) -> dict:  # type: ignore[type-arg]
 
 def test_the_parts_of_a_step_are_about_the_whole(result) -> None:  # type: ignore[no-untyped-def]
     train = result["train"]
-    assert tuple(train["parts"]) == PARTS and result["batch"] == 8
+    assert tuple(train["parts"]) == STEP_PARTS and result["batch"] == 8
     seconds = {name: part["seconds"] for name, part in train["parts"].items()}
     assert all(value >= 0 for name, value in seconds.items() if name != "rest")
     assert sum(seconds.values()) == pytest.approx(train["seconds_per_step"])
@@ -72,12 +73,12 @@ def test_operations_and_memory_grow_with_the_work(dataset: Path, result) -> None
 
 def test_a_batch_that_is_too_large_comes_with_advice(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Workload, "bytes_by_image", lambda _: 100.0)
-    monkeypatch.setattr("sfumato.commands.bench.free_memory", lambda: 350)
+    monkeypatch.setattr("sfumato.verbs.bench.free_memory", lambda: 350)
     memory = bench("train", dataset, set=[*TINY], batch=8, seconds=0.1)["memory"]
     assert memory["largest_batch"] == 3 and "train.accumulate=3" in memory["advice"]
     memory = bench("train", dataset, set=[*TINY, "train.accumulate=3"], batch=8, seconds=0.1)["memory"]
     assert memory["advice"] == "the batch of 8 fits", "in three pieces"
-    monkeypatch.setattr("sfumato.commands.bench.free_memory", lambda: 0)
+    monkeypatch.setattr("sfumato.verbs.bench.free_memory", lambda: 0)
     assert (
         "a single image does not fit" in bench("train", dataset, set=[*TINY], batch=8, seconds=0.1)["memory"]["advice"]
     )

@@ -21,6 +21,7 @@ from sfumato.experiment.session import Validation
 from sfumato.progress import say
 from sfumato.recipe import Recipe, load_recipe
 from sfumato.training.loop import Diverged
+from sfumato.verbs import tune as tuning
 
 TINY = [
     "network={kind: unet, channels: 4, multipliers: [1, 2], blocks: 1, attention: []}", "data.augment=none",
@@ -110,7 +111,7 @@ def pretend(monkeypatch: pytest.MonkeyPatch) -> Callable[[Score], None]:
                     log.flush()
                     yield Validation(number, value, {})
 
-        monkeypatch.setattr(tune, "training", training)
+        monkeypatch.setattr(tuning, "training", training)
 
     return use
 
@@ -174,9 +175,9 @@ def test_a_trial_is_one_line(
 
 
 def test_a_loss_is_told_as_a_loss() -> None:
-    assert tune._score_text("loss", -1.0517026) == "loss 1.0517"
-    assert tune._score_text("kid", -3.0) == "KID 3.0000"
-    assert tune._score_text("iou", 0.5) == "IoU 0.5000" and tune._score_text("dice", None) == ""
+    assert tuning._score_text("loss", -1.0517026) == "loss 1.0517"
+    assert tuning._score_text("kid", -3.0) == "KID 3.0000"
+    assert tuning._score_text("iou", 0.5) == "IoU 0.5000" and tuning._score_text("dice", None) == ""
 
 
 def test_a_score_that_is_no_number_is_no_success(
@@ -194,7 +195,7 @@ def test_a_study_of_failures_ends(dataset: Path, tmp_path: Path, pretend: Callab
     pretend(score)
     with pytest.raises(UsageError, match=r"no trial could be trained:\n +trial-0000: error: the data are gone"):
         go(dataset, tmp_path / "study")
-    assert len(rows(tmp_path / "study")) == tune.HOPELESS - 1
+    assert len(rows(tmp_path / "study")) == tuning.HOPELESS - 1
 
 
 def test_a_stopped_trial_is_taken_up_again(dataset: Path, tmp_path: Path, pretend: Callable[[Score], None]) -> None:

@@ -12,7 +12,7 @@ from sfumato.data.manifest import Case
 from sfumato.data.pack import OriginalSize, Pack
 from sfumato.data.spec import Spec
 from sfumato.errors import DataError
-from sfumato.evaluation.copies import CopyDetector, audit, closest_pairs
+from sfumato.evaluation.copies import CopyDetector, audit_copies, closest_pairs
 from sfumato.evaluation.copies.audit import _distances, rank_z
 from sfumato.evaluation.copies.detector import _calibrated, _cut
 from sfumato.evaluation.copies.sheet import _order
@@ -108,7 +108,7 @@ def test_without_held_out_images_nothing_is_claimed(pack: Pack) -> None:
     alone = pack_of(textures(20, seed=0), ["train"] * 20)
     detector = CopyDetector.of(alone)
     assert detector.threshold is None and detector.rate is None and detector.held_out == 0
-    found = audit(detector, known(alone, 5))
+    found = audit_copies(detector, known(alone, 5))
     assert {verdict.copy for verdict in found.verdicts} == {None}
     assert found.copies is None and found.share is None and found.chance is None
     assert found.reading[0].startswith("No verdict on copies: no held-out real images")
@@ -199,7 +199,7 @@ def test_an_audit_counts_copies_cases_and_patients(pack: Pack) -> None:
     patients[150:] = [f"q{row}" for row in range(120)]
     detector = CopyDetector.of(pack_of(textures(len(SPLITS), seed=0), SPLITS, patients))
     images = np.concatenate([known(pack, 20)[:, :, ::-1], known(pack, 20), textures(40, seed=3)])
-    found = audit(detector, images)
+    found = audit_copies(detector, images)
     assert found.images == 80 and found.copies is not None and 40 <= found.copies <= 43
     assert found.share is not None and found.share.low < 0.5 <= found.share.value < found.share.high < 0.65
     assert found.sources - 20 <= found.copies - 40 and found.patients is not None and 10 <= found.patients <= 13
@@ -210,7 +210,7 @@ def test_an_audit_counts_copies_cases_and_patients(pack: Pack) -> None:
 
 def test_no_copy_found_is_not_no_copies(detector: CopyDetector) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (30, SIDE, SIDE, 1)).astype(np.uint8)
-    found = audit(detector, noise)
+    found = audit_copies(detector, noise)
     assert found.copies == 0 and found.share is not None and found.share.high == pytest.approx(1 - 0.025 ** (1 / 30))
     assert "0 of 30 images are flagged" in found.reading[0] and "(95% interval up to 11.6%)" in found.reading[0]
     assert "no proof" in found.reading[0] and found.distance_z > 3
@@ -219,14 +219,14 @@ def test_no_copy_found_is_not_no_copies(detector: CopyDetector) -> None:
 
 def test_a_few_flags_may_be_false_alarms(detector: CopyDetector, pack: Pack) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (99, SIDE, SIDE, 1)).astype(np.uint8)
-    found = audit(detector, np.concatenate([noise, known(pack, 1)]))
+    found = audit_copies(detector, np.concatenate([noise, known(pack, 1)]))
     assert found.copies == 1 and found.chance == pytest.approx(stats.betabinom.sf(0, 100, 1, 120))
     assert "no more than false alarms explain" in found.reading[0]
 
 
 def test_nothing_is_no_set(detector: CopyDetector) -> None:
     with pytest.raises(DataError, match="no image to compare"):
-        audit(detector, np.zeros((0, SIDE, SIDE, 1), np.uint8))
+        audit_copies(detector, np.zeros((0, SIDE, SIDE, 1), np.uint8))
 
 
 def test_rank_z_is_that_of_mann_and_whitney() -> None:
@@ -239,7 +239,7 @@ def test_rank_z_is_that_of_mann_and_whitney() -> None:
 
 def test_the_sheet_shows_copies_above_their_originals(detector: CopyDetector, pack: Pack) -> None:
     images = np.concatenate([textures(8, seed=4), known(pack, 3)[:, :, ::-1]])
-    found = audit(detector, images)
+    found = audit_copies(detector, images)
     sheet = closest_pairs(detector, images, found, count=9)
     assert sheet.dtype == np.uint8 and sheet.shape[2] == 3
     one = closest_pairs(detector, images, found, count=1)
@@ -257,7 +257,7 @@ def test_the_sheet_shows_each_training_image_before_any_twice() -> None:
 def test_pictures_of_other_channels_and_sizes_have_a_sheet() -> None:
     images = np.repeat(textures(30, seed=6), 5, axis=0).reshape(30, 5, SIDE, SIDE).transpose(0, 2, 3, 1).copy()
     detector = CopyDetector.of(pack_of(images, ["train"] * 20 + ["test"] * 10))
-    found = audit(detector, images[:2])
+    found = audit_copies(detector, images[:2])
     assert closest_pairs(detector, images[:2], found).shape[2] == 3
     large = pack_of(np.kron(textures(6, seed=7), np.ones((1, 4, 4, 1), np.uint8)), ["train"] * 6)
     assert CopyDetector.of(large).held_out == 0
@@ -271,7 +271,7 @@ def test_where_held_out_images_are_all_alike_distances_say_nothing() -> None:
     grey = np.full((len(SPLITS), SIDE, SIDE, 1), 100, np.uint8)
     detector = CopyDetector.of(pack_of(grey, SPLITS))
     for images in (grey[:20], textures(20, seed=5)):
-        found = audit(detector, images)
+        found = audit_copies(detector, images)
         assert found.copies is None
         assert not [line for line in found.reading if "training images than" in line or "nearest training" in line]
 

@@ -30,6 +30,18 @@ def parse_size(text: str) -> tuple[int, int] | Literal["auto"]:
     return pixels[0], pixels[-1]
 
 
+def parse_sides(text: str | None) -> tuple[int, int] | None:
+    """Height and width where auto has no meaning; None where nothing was said.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    sides = None if text is None else parse_size(text)
+    if sides == "auto":
+        raise UsageError("--size auto", expected="pixels like 64, or height x width like 96x128")
+    return sides
+
+
 def parse_shard(text: str | None) -> tuple[int, int]:
     """Number and count of a share like 0/4; all of the work where nothing is said.
 

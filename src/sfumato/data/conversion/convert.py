@@ -31,7 +31,7 @@ PNG_CHANNELS = frozenset({1, 3})
 DatasetFormat = Literal["folder", "zip", "npz", "nnunet"]
 
 
-class Converted(NamedTuple):
+class WrittenCases(NamedTuple):
     """What was written.
 
     Attributes:
@@ -45,7 +45,7 @@ class Converted(NamedTuple):
     notes: tuple[str, ...]
 
 
-def convert(
+def convert_cases(
     found: Found,
     out: Path,
     *,
@@ -53,7 +53,7 @@ def convert(
     meaning: MaskMeaning | None = None,
     size: tuple[int, int] | None = None,
     crop: bool = False,
-) -> Generator[ConversionStep, None, Converted]:
+) -> Generator[ConversionStep, None, WrittenCases]:
     """Write the cases of a source in another form; iterate to the end to do it.
 
     Args:
@@ -76,7 +76,7 @@ def convert(
     """
     conversion = yield from take_stock(found, meaning=meaning, size=size, crop=crop)
     yield from _writer(conversion, out, form)
-    return Converted(len(found.cases), holds_masks(conversion, form), tuple(_notes(conversion, form)))
+    return WrittenCases(len(found.cases), holds_masks(conversion, form), tuple(_notes(conversion, form)))
 
 
 def _writer(conversion: Conversion, out: Path, form: DatasetFormat) -> Iterator[ConversionStep]:

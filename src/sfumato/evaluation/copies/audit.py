@@ -70,7 +70,7 @@ class CopyAudit(NamedTuple):
     reading: tuple[str, ...]
 
 
-def audit(detector: CopyDetector, images: Pictures) -> CopyAudit:
+def audit_copies(detector: CopyDetector, images: Pictures) -> CopyAudit:
     """Compare a whole set of generated images with the training images.
 
     Args:

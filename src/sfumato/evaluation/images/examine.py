@@ -10,7 +10,7 @@ import numpy as np
 
 from sfumato.data.pack import Pack
 from sfumato.data.spec import Spec
-from sfumato.evaluation.copies import CopyAudit, CopyDetector, audit, closest_pairs
+from sfumato.evaluation.copies import CopyAudit, CopyDetector, audit_copies, closest_pairs
 from sfumato.evaluation.images.compare import Compared, Comparison, Tell, compare_images
 from sfumato.evaluation.images.panel import MetricRow
 from sfumato.evaluation.images.read import ImageSet, RealPart, gathered, of_pack, plain_spec, real_images, sample_images
@@ -182,7 +182,7 @@ def _copies(question: Question, real: RealData | None, generated: ImageSet) -> C
     question.tell("copies")
     detector = CopyDetector.of(real.pack, holdout=real.holdout, device=question.device)
     shown = np.concatenate(gathered(generated, to_uint8))
-    found = audit(detector, shown)
+    found = audit_copies(detector, shown)
     return CopySearch(found=found, pairs=partial(closest_pairs, detector, shown, found))
 
 

@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from sfumato.data.channels import read_case
-from sfumato.data.conversion.convert import Converted, DatasetFormat, convert, prepared_meaning
+from sfumato.data.conversion.convert import DatasetFormat, WrittenCases, convert_cases, prepared_meaning
 from sfumato.data.conversion.nnunet import label_names, refuse_name
 from sfumato.data.conversion.setting import ConversionStep, MaskMeaning
 from sfumato.data.formats.image import read_mask, write_image
@@ -25,20 +25,20 @@ from sfumato.errors import DataError, UsageError
 RANDOM = np.random.default_rng(0)
 
 
-def converted(found: Found, out: Path, form: DatasetFormat, **settings: Any) -> Converted:
+def converted(found: Found, out: Path, form: DatasetFormat, **settings: Any) -> WrittenCases:
     """Convert to the end; the folder is made first, as the command does."""
     if form in ("folder", "nnunet"):
         out.mkdir(parents=True)
-    return finished(convert(found, out, form=form, **settings))
+    return finished(convert_cases(found, out, form=form, **settings))
 
 
-def finished(steps: Generator[ConversionStep, None, Converted]) -> Converted:
+def finished(steps: Generator[ConversionStep, None, WrittenCases]) -> WrittenCases:
     while True:
         try:
             step = next(steps)
             assert step.done <= step.total
         except StopIteration as end:
-            result: Converted = end.value
+            result: WrittenCases = end.value
             return result
 
 
@@ -119,7 +119,7 @@ def test_zip_without_classes_has_no_labels(tmp_path: Path) -> None:
     result = converted(find_cases(tmp_path / "a.png"), tmp_path / "a.zip", "zip")
     with zipfile.ZipFile(tmp_path / "a.zip") as archive:
         assert json.loads(archive.read("dataset.json"))["labels"] is None
-    assert result == Converted(1, masks=False, notes=())
+    assert result == WrittenCases(1, masks=False, notes=())
 
 
 def test_folder_to_npz_to_folder(masked: Path, tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_all_problems_are_told_before_anything_is_written(masked: Path, tmp_path
     write_image(masked / "masks/4.png", noise(3, 3, top=3))
     (tmp_path / "out").mkdir()
     with pytest.raises(DataError, match=r"1\.png is empty") as caught:
-        finished(convert(find_cases(masked), tmp_path / "out", form="folder"))
+        finished(convert_cases(find_cases(masked), tmp_path / "out", form="folder"))
     assert "4.png has the size 3 x 3" in str(caught.value) and not list((tmp_path / "out").iterdir())
 
 
