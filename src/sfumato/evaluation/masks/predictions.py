@@ -177,10 +177,14 @@ def _of_segment(folder: Path, truth: References) -> _Read:
             probability=_probabilities(folder, row, classes),
             uncertainty=_below(folder, row.get("uncertainty_map")),
         )
-    notes = tuple(
-        f"{folder.name}: the manifest names {_MAPS[column]}/, which is not there: not scored" for column in gone
+    return _Read(
+        files=files,
+        rows={case: rows[name] for case, name in paired.items()},
+        calls=about.network_calls,
+        notes=tuple(
+            f"{folder.name}: the manifest names {_MAPS[column]}/, which is not there: not scored" for column in gone
+        ),
     )
-    return _Read(files, {case: rows[name] for case, name in paired.items()}, about.network_calls, notes)
 
 
 def _gone(folder: Path, rows: Collection[Mapping[str, str]]) -> list[str]:
