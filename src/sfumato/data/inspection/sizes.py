@@ -9,7 +9,7 @@ from sfumato.data.formats.image import read_mask
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.meaning import LabelMapping
 from sfumato.data.placement import Canvas, size_within
-from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
+from sfumato.data.sharpness import OriginalMask, Sharpness, rows_to_measure, sharpness
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -31,21 +31,29 @@ def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: LabelMappin
     sharp = sharpness(_originals(found, facts, meaning), canvases)
     if not sharp:
         return
-    first, reached = sharp[0], ", ".join(f"{each.dice:.2f} at {max(each.size)}" for each in sharp)
-    gone = []
-    if first.lost:
-        gone.append(f"{first.lost} of {counted(first.objects, 'object')} are lost")
-    if first.emptied:
-        gone.append(f"{first.emptied} of {counted(first.masks, 'mask')} come out empty")
+    first = sharp[0]
+    reached = ", ".join(f"{each.dice:.2f} at {max(each.size)}" for each in sharp)
+    measured = counted(first.masks, "mask")
     costly = first.dice < BLURRED or first.emptied > 0
     yield Finding(
         code="DATA-104",
         severity="warning" if costly else "note",
         text=f"a perfect mask, brought to a smaller size and back, reaches Dice {reached} pixels "
-        f"({counted(first.masks, 'mask')} measured)"
-        + (f"; at {max(first.size)} pixels {' and '.join(gone)}" if gone else ""),
+        f"({measured} measured){_lost(first)}",
         fix="choose the size by it (--size); without one the longer side is 64 pixels" if costly else "",
     )
+
+
+def _lost(at: Sharpness) -> str:
+    """What of the masks is gone at a size."""
+    gone = list[str]()
+    if at.lost:
+        gone.append(f"{at.lost} of {counted(at.objects, 'object')} are lost")
+    if at.emptied:
+        gone.append(f"{at.emptied} of {counted(at.masks, 'mask')} come out empty")
+    if not gone:
+        return ""
+    return f"; at {max(at.size)} pixels {' and '.join(gone)}"
 
 
 def _originals(found: Found, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[OriginalMask]:
