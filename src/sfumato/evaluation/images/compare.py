@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from sfumato.evaluation.images.reading import BesideMean, FeatureSpace, image_se
 from sfumato.evaluation.images.spaces import Space, Wish, make_space, why_not
 from sfumato.metrics.diversity import INCEPTION_SPLITS
 from sfumato.metrics.fidelity import frechet
+from sfumato.typing import Data
 
 Tell = Callable[[str], None]
 
@@ -89,32 +91,58 @@ def compare_images(
     planned = plan_groups(labels, seed=seed)
     _refuse_few(planned)
     notes = [*sets.real.notes, *sets.generated.notes, *planned.notes]
-    notes += [why for wish in wishes if (why := why_not(wish, sets.pack))]
-    measures, spaces, dimensions = [], [], []
+    notes += filter(None, [why_not(wish, sets.pack) for wish in wishes])
+    measures, measured = list[MetricRow](), list[_Measured]()
     for wish in wishes:
         if why_not(wish, sets.pack):
             continue
         tell(f"space {wish.kind}")
         space = make_space(wish, sets.pack, device=device, seed=seed)
         sides = SpaceFeatures(*(_features(space, images) for images in sets))
-        if not sides.real.shape[1]:
+        count = sides.real.shape[1]
+        if count == 0:
             notes.append(f"all training images are alike in the space {space.name}: left out")
             continue
-        if space.name == "own":  # its classifier knows the training images: their features are no measure
-            sides = sides._replace(training=sides.training[:0])
-        spaces.append(space)
-        dimensions.append(FeatureSpace(space.name, sides.real.shape[1]))
-        measures += [row for group in planned.groups for row in measure_space(space.name, sides, group, seed=seed)]
+        measured.append(_Measured(space, count))
+        measures += _in_space(space, sides, planned.groups, seed=seed)
         measures += _of_classes(space, sets, planned.groups)
     tell("similarity of pairs, duplicates")
-    shown = [torch.cat(gathered(images, thumbs)) for images in (sets.real, sets.generated)]
-    measures += measure_images(shown[0], shown[1], planned.groups, seed=seed)
-    other_shares = proportions_differ(labels.real, labels.generated)
+    real, generated = _thumbs(sets.real), _thumbs(sets.generated)
+    measures += measure_images(real, generated, planned.groups, seed=seed)
     constant = _beside_mean(sets)
     sentences = image_sentences(
-        measures, dimensions, other_shares=other_shares and any(labels.generated), constant=constant
+        measures,
+        [FeatureSpace(each.space.name, each.features) for each in measured],
+        other_shares=any(labels.generated) and proportions_differ(labels.real, labels.generated),
+        constant=constant,
     )
-    return Comparison(tuple(measures), tuple(spaces), planned.groups, tuple(sentences), tuple(notes), seed, constant)
+    return Comparison(
+        measures=tuple(measures),
+        spaces=tuple(each.space for each in measured),
+        groups=planned.groups,
+        reading=tuple(sentences),
+        notes=tuple(notes),
+        seed=seed,
+        constant=constant,
+    )
+
+
+class _Measured(NamedTuple):
+    """A space in which the images were compared, and how many features it has."""
+
+    space: Space
+    features: int
+
+
+def _in_space(space: Space, sides: SpaceFeatures, groups: Sequence[Group], *, seed: int) -> Iterator[MetricRow]:
+    if space.name == "own":  # its classifier knows the training images: their features are no measure
+        sides = sides._replace(training=sides.training[:0])
+    for group in groups:
+        yield from measure_space(space.name, sides, group, seed=seed)
+
+
+def _thumbs(images: ImageSet) -> Data:
+    return torch.cat(gathered(images, thumbs))
 
 
 def _refuse_few(planned: Groups) -> None:
@@ -130,7 +158,7 @@ def _refuse_few(planned: Groups) -> None:
 def _beside_mean(sets: Compared) -> BesideMean:
     """By coarse pixels, whatever the spaces that were asked for."""
     space = make_space(Wish("pixels"), sets.pack, device="cpu", seed=0)
-    real, generated = (_features(space, images) for images in (sets.real, sets.generated))
+    real, generated = _features(space, sets.real), _features(space, sets.generated)
     if not real.shape[1]:
         return BesideMean(0.0, 0.0)
     return BesideMean(frechet(generated, real), frechet(np.zeros_like(generated), real))
@@ -144,7 +172,8 @@ def _features(space: Space, images: ImageSet) -> np.ndarray:
 def _of_classes(space: Space, sets: Compared, groups: Sequence[Group]) -> Iterator[MetricRow]:
     if space.probabilities is None:
         return
-    real, generated = (np.concatenate(gathered(images, space.probabilities)) for images in (sets.real, sets.generated))
-    yield from (
-        measure_classes(space.name, real, generated, group) for group in groups if group.size >= INCEPTION_SPLITS
-    )
+    real = np.concatenate(gathered(sets.real, space.probabilities))
+    generated = np.concatenate(gathered(sets.generated, space.probabilities))
+    for group in groups:
+        if group.size >= INCEPTION_SPLITS:
+            yield measure_classes(space.name, real, generated, group)
