@@ -231,7 +231,11 @@ def _mask_classes(
 
 def _of_components(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> dict[str, Any]:
     """On how many masks regions were counted, and how many they have."""
-    counts = [count for count in (_components(mask, meaning) for mask in masks) if count is not None]
+    counts = list[int]()
+    for mask in masks:
+        count = _components(mask, meaning)
+        if count is not None:
+            counts.append(count)
     if not counts:
         return {"measured": 0, "components": None}
     return {"measured": len(counts), "components": {"median": median(counts), "max": max(counts)}}

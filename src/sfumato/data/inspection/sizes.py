@@ -26,9 +26,7 @@ def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: LabelMappin
     sizes = [fact.image.size for fact in facts if fact.image is not None]
     if not (found.has_masks and sizes):
         return
-    median: tuple[float, float] = tuple(np.median(sizes, axis=0).tolist())
-    canvases = [Canvas(size_within(median, side)) for side in _SIDES if side < max(median)]
-    sharp = sharpness(_originals(found, facts, meaning), canvases)
+    sharp = sharpness(_originals(found, facts, meaning), _canvases(sizes))
     if not sharp:
         return
     first = sharp[0]
@@ -42,6 +40,12 @@ def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: LabelMappin
         f"({measured} measured){_lost(first)}",
         fix="choose the size by it (--size); without one the longer side is 64 pixels" if costly else "",
     )
+
+
+def _canvases(sizes: Sequence[tuple[int, int]]) -> list[Canvas]:
+    """Those of the usual sizes that are smaller than the median image, in its shape."""
+    height, width = np.median(sizes, axis=0).tolist()
+    return [Canvas(size_within((height, width), side)) for side in _SIDES if side < max(height, width)]
 
 
 def _lost(at: Sharpness) -> str:

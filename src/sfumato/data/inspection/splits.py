@@ -19,6 +19,9 @@ _NAMED = 5
 IMBALANCE = 5
 """So many times more images in the largest class than in the smallest are pointed out."""
 
+_NO_SPLIT = "remove the split, so that prepare makes one; --fix-into moves them all to train; --keep-split keeps it"
+"""What to do about a split that has one patient or picture in several parts."""
+
 
 def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") -> Iterator[Finding]:
     """Copies, what must not be in two splits, and classes with few images.
@@ -32,25 +35,10 @@ def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") ->
         yield _copied(found, copies.exact, "more than once", code="DATA-079")
     if copies.near:
         yield _copied(found, copies.near, "nearly twice", code="DATA-080")
-    pictures, patients = _joined(copies), tuple(of_patients(found.cases))
-    labels = [group for group in pictures if len({found.cases[row].label for row in group}) > 1]
-    if labels:
-        yield Finding(
-            code="DATA-083",
-            severity="warning",
-            files=_files(found, labels),
-            text=f"{counted(len(labels), 'picture is', 'pictures are')} there in several classes",
-            fix="find out which class is right, and remove the other copy",
-        )
-    torn_pictures = in_several_splits(found.cases, pictures)
-    if torn_pictures:
-        pictures_are = counted(len(torn_pictures), "picture is", "pictures are")
-        yield _torn(found, torn_pictures, f"{pictures_are} in several splits", torn, code="DATA-081")
-    torn_patients = in_several_splits(found.cases, patients)
-    if torn_patients:
-        patients_are = counted(len(torn_patients), "patient is", "patients are")
-        names = _few([found.cases[rows[0]].patient or "" for rows in torn_patients])
-        yield _torn(found, torn_patients, f"{patients_are} in several splits ({names})", torn, code="DATA-082")
+    pictures = _joined(copies)
+    yield from _in_several_classes(found, pictures)
+    yield from _torn_pictures(found, pictures, torn)
+    yield from _torn_patients(found, torn)
     yield from _alike(found)
     yield from _uneven(found)
 
@@ -66,14 +54,46 @@ def _copied(found: Found, groups: Sequence[Rows], often: str, *, code: str) -> F
     )
 
 
-def _torn(found: Found, groups: Sequence[Rows], what: str, severity: Severity, *, code: str) -> Finding:
-    return Finding(
-        code=code,
-        severity=severity,
-        files=_files(found, groups),
-        text=f"{what}: scores will be too good",
-        fix="remove the split, so that prepare makes one; --fix-into moves them all to train; --keep-split keeps it",
-    )
+def _in_several_classes(found: Found, pictures: Sequence[Rows]) -> Iterator[Finding]:
+    both = list[Rows]()
+    for rows in pictures:
+        labels = {found.cases[row].label for row in rows}
+        if len(labels) > 1:
+            both.append(rows)
+    if both:
+        yield Finding(
+            code="DATA-083",
+            severity="warning",
+            files=_files(found, both),
+            text=f"{counted(len(both), 'picture is', 'pictures are')} there in several classes",
+            fix="find out which class is right, and remove the other copy",
+        )
+
+
+def _torn_pictures(found: Found, pictures: Sequence[Rows], severity: Severity) -> Iterator[Finding]:
+    torn = in_several_splits(found.cases, pictures)
+    if torn:
+        yield Finding(
+            code="DATA-081",
+            severity=severity,
+            files=_files(found, torn),
+            text=f"{counted(len(torn), 'picture is', 'pictures are')} in several splits: scores will be too good",
+            fix=_NO_SPLIT,
+        )
+
+
+def _torn_patients(found: Found, severity: Severity) -> Iterator[Finding]:
+    torn = in_several_splits(found.cases, of_patients(found.cases))
+    if torn:
+        names = _few([found.cases[rows[0]].patient or "" for rows in torn])
+        patients = counted(len(torn), "patient is", "patients are")
+        yield Finding(
+            code="DATA-082",
+            severity=severity,
+            files=_files(found, torn),
+            text=f"{patients} in several splits ({names}): scores will be too good",
+            fix=_NO_SPLIT,
+        )
 
 
 def _joined(copies: Copies) -> tuple[Rows, ...]:

@@ -107,8 +107,7 @@ def compare_images(
         measures += _in_space(space, sides, planned.groups, seed=seed)
         measures += _of_classes(space, sets, planned.groups)
     tell("similarity of pairs, duplicates")
-    real, generated = _thumbs(sets.real), _thumbs(sets.generated)
-    measures += measure_images(real, generated, planned.groups, seed=seed)
+    measures += measure_images(_thumbs(sets.real), _thumbs(sets.generated), planned.groups, seed=seed)
     constant = _beside_mean(sets)
     sentences = image_sentences(
         measures,

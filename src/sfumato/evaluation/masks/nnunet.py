@@ -29,10 +29,13 @@ def nnunet_summary(measured: Evaluation) -> dict[str, Any]:
     per_case = list[dict[str, Any]]()
     for name, case in arm.cases.items():
         masks = measured.truth.units[name].cases[0].masks
-        prediction = arm.predictions.files[name].mask
         for reference, scores in zip(masks, case.readings, strict=True):
-            metrics = {label: _entry(scores, place) for place, label in enumerate(labels)}
-            per_case.append({"reference_file": reference, "prediction_file": prediction, "metrics": metrics})
+            entry = {
+                "reference_file": reference,
+                "prediction_file": arm.predictions.files[name].mask,
+                "metrics": {label: _entry(scores, place) for place, label in enumerate(labels)},
+            }
+            per_case.append(entry)
     mean = {label: _means([case["metrics"][label] for case in per_case]) for label in labels}
     return {"metric_per_case": per_case, "mean": mean, "foreground_mean": _mean_of_labels(list(mean.values()))}
 

@@ -189,8 +189,10 @@ def _of_segment(folder: Path, truth: References) -> _Read:
 
 def _gone(folder: Path, rows: Collection[Mapping[str, str]]) -> list[str]:
     """The columns that name maps of a folder which is not there."""
-    absent = [column for column, kind in _MAPS.items() if not (folder / kind).is_dir()]
-    return [column for column in absent if any(row.get(column) for row in rows)]
+    named = set[str]()
+    for row in rows:
+        named.update(column for column, file in row.items() if file)
+    return [column for column, kind in _MAPS.items() if column in named and not (folder / kind).is_dir()]
 
 
 def _below(folder: Path, file: str | None) -> str:

@@ -119,16 +119,21 @@ def _per_class(table: ModelScores, groups: Sequence[str] | None, overall: _Inter
     manner = table.measured.manner
     found: Plain = {}
     for place, target in enumerate(manner.targets):
-        intervals: dict[str, Interval | None] = {}
-        for name in manner.metrics:
-            alone = len(manner.targets) == 1
-            intervals[name] = overall[name] if alone else mean_of(table.of_targets(name)[:, place], groups)
+        intervals = {name: overall[name] for name in manner.metrics}
+        if len(manner.targets) > 1:
+            intervals = {name: mean_of(table.of_targets(name)[:, place], groups) for name in manner.metrics}
         found[target.name] = {
-            **{name: None if mean is None else _finite(mean.mean) for name, mean in intervals.items()},
+            **{name: _mean(interval) for name, interval in intervals.items()},
             **_presence(table.arm, place),
             "intervals": _all_told(intervals),
         }
     return found
+
+
+def _mean(interval: Interval | None) -> float | None:
+    if interval is None:
+        return None
+    return _finite(interval.mean)
 
 
 def _presence(arm: ScoredModel, place: int) -> Plain:

@@ -36,21 +36,26 @@ def write_mask_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = (
 
 
 def _rows(table: ModelScores, names: Sequence[str], more: Sequence[str], places: Names) -> Iterator[list[str]]:
-    measured, files = table.measured, table.arm.predictions.files
-    metrics = measured.manner.metrics
-    whole = {name: table.of_cases(name) for name in names if name not in metrics}
-    targets = {name: table.of_targets(name) for name in metrics}
+    measured = table.measured
+    of_targets = {name: table.of_targets(name) for name in measured.manner.metrics}
+    of_cases = {name: table.of_cases(name) for name in names if name not in of_targets}
     for row, name in enumerate(measured.cases):
         case = measured.truth.units[name].cases[0]
         facts = [fact(case, column) for column in (*more, "patient", "split")]
-        image = case.image or _image_of(table.arm.predictions, name)
-        written_files = [written(each, places) for each in (image, case.masks[0], files[name].mask)]
+        files = _files(table, name, places)
+        whole = {number: values[row] for number, values in of_cases.items()}
         for place, target in enumerate(measured.manner.targets):
-            of_target = {metric: values[row, place] for metric, values in targets.items()}
-            of_case = {number: values[row] for number, values in whole.items()}
-            numbers = of_target | of_case
+            numbers = whole | {metric: values[row, place] for metric, values in of_targets.items()}
             cells = [_cell(float(numbers[each])) for each in names]
-            yield [name, target.name, table.name, *cells, *facts, *written_files]
+            yield [name, target.name, table.name, *cells, *facts, *files]
+
+
+def _files(table: ModelScores, name: str, places: Names) -> list[str]:
+    """The image, the reference and the prediction of a case, as a table may tell them."""
+    case = table.measured.truth.units[name].cases[0]
+    image = case.image or _image_of(table.arm.predictions, name)
+    prediction = table.arm.predictions.files[name].mask
+    return [written(file, places) for file in (image, case.masks[0], prediction)]
 
 
 def write_patients(file: Path, measured: Evaluation) -> None:

@@ -63,7 +63,7 @@ def _limits(about: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _table(arms: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Table:
-    audited = [name for name in AUDITED if any(arm[name] is not None for arm in arms.values())]
+    audited = [name for name in AUDITED if _is_known(name, arms.values())]
     rows = [_row(name, arm, audited) for name, arm in arms.items()]
     if constant is not None:
         unknown = (DASH,) * (1 + len(audited))
@@ -76,6 +76,11 @@ def _table(arms: Mapping[str, Any], constant: Mapping[str, Any] | None) -> Table
         "contains 0 is not shown by these cases. Calls and seconds are those of one image. ECE and AUROC (of the "
         "entropy of a pixel against its being wrong) are those around the object.",
     )
+
+
+def _is_known(name: str, arms: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether some way has a number."""
+    return any(arm[name] is not None for arm in arms)
 
 
 def _row(name: str, arm: Mapping[str, Any], audited: Iterable[str]) -> tuple[str, ...]:

@@ -143,10 +143,11 @@ def _plane(image: str, reference: str, prediction: str) -> _Shown:
     number = _largest(reference, start, drawn.path)
     at = first._replace(number=first.number + number - start.number)
     laid = _laid(true)
+    drawn_number = at.number if laid else number
     return _Shown(
         image=_plane_of(seen, at) if image else "",
         reference=at_member(reference, f"{start.axis}/{number}{laid}"),
-        prediction=f"{drawn.path}::{start.axis}/{at.number if laid else number}",
+        prediction=f"{drawn.path}::{start.axis}/{drawn_number}",
         which=f" · {at.axis} plane {at.number}",
     )
 

@@ -91,7 +91,7 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
     figure = Figure(figsize=(5.4, height))
     axes = figure.add_axes((0.34, 0.46 / height, 0.62, (height - 0.79) / height))
     finite = [max(-1e6, min(1e6, value)) for value in values.values()]
-    axes.barh(range(len(values)), finite, color=[LINES[1] if value > _NOTICED else LINES[0] for value in finite])
+    axes.barh(range(len(values)), finite, color=[_colour(value) for value in finite])
     axes.axvline(_NOTICED, color=ink, linewidth=1, linestyle="--")
     style(axes, title=title, ink=ink)
     axes.set_xscale("symlog", linthresh=10)
@@ -99,6 +99,10 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel("standard deviations above real images (dashed: 3)", color=ink, fontsize=9)
     return encoded(figure, transparent=True)
+
+
+def _colour(z: float) -> str:
+    return LINES[1] if z > _NOTICED else LINES[0]
 
 
 def _whole(rows: Sequence[Row]) -> Table:

@@ -24,13 +24,14 @@ def samples_section(folder: Path) -> Section:
     rows = read_rows(folder / "manifest.csv")
     made = [row for row in rows if row["file"]]
     mixed = len(made) < len(rows)
+    every = SYNTHETIC_BESIDE if mixed else "Every image here"
     return Section(
         title="Synthetic and real images" if mixed else "Synthetic images",
         name=folder.name,
         summary=_summary(made, real=len(rows) - len(made)),
         limits=tuple(_limits(made)),
         blocks=(
-            Note(f"{SYNTHETIC_BESIDE if mixed else 'Every image here'} is synthetic: it was not taken of a patient."),
+            Note(f"{every} is synthetic: it was not taken of a patient."),
             _counts(rows) if mixed else _table(made),
             *_grid(folder, [row["file"] for row in made]),
             *_classes(folder),

@@ -67,9 +67,13 @@ def _fields(rows: Sequence[Row]) -> list[str]:
 
 def _table(rows: Sequence[Row]) -> Table:
     names = ("trial", "state", "score", *_fields(rows), "note")
-    cells = tuple(tuple(_cell(row, name) for name in names) for row in rows)
+    cells = tuple(_cells(row, names) for row in rows)
     caption = f"The score is the best of a trial's validations, the higher the better. Everything is in {TABLE}."
     return Table(title="Trials, the best on top", columns=names, rows=cells, caption=caption)
+
+
+def _cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_cell(row, name) for name in names)
 
 
 def _cell(row: Row, name: str) -> str:

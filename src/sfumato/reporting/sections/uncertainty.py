@@ -22,7 +22,8 @@ _SHARES = tuple(np.linspace(0, 1, 41).tolist())
 @spared_part
 def review(arms: Arms, summary: Mapping[str, Any]) -> tuple[Block, ...]:
     """Curves of the order of review, and how much of the error its first cases hold; nothing without an order."""
-    orders = [order for order in (_order(arm, rows) for arm, rows in arms.items()) if order.matters]
+    orders = [_order(arm, rows) for arm, rows in arms.items()]
+    orders = [order for order in orders if order.matters]
     if not orders:
         return ()
     found, kept = _found_by_review(orders), _risk_of_the_kept(orders)
