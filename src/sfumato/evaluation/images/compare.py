@@ -1,8 +1,7 @@
 """The comparison of generated with real images, whole: spaces, groups, measures, sentences."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -90,9 +89,44 @@ def compare_images(
     labels = Sets(*(images.labels for images in sets))
     planned = plan_groups(labels, seed=seed)
     _refuse_few(planned)
-    notes = [*sets.real.notes, *sets.generated.notes, *planned.notes]
-    notes += filter(None, [why_not(wish, sets.pack) for wish in wishes])
-    measures, measured = list[MetricRow](), list[_Measured]()
+    left_out = filter(None, [why_not(wish, sets.pack) for wish in wishes])
+    in_spaces = _compare_in_spaces(sets, wishes, planned.groups, tell=tell, seed=seed, device=device)
+    tell("similarity of pairs, duplicates")
+    of_images = measure_images(_thumbs(sets.real), _thumbs(sets.generated), planned.groups, seed=seed)
+    measures = (*in_spaces.measures, *of_images)
+    constant = _beside_mean(sets)
+    sentences = image_sentences(
+        measures,
+        in_spaces.dimensions,
+        other_shares=any(labels.generated) and proportions_differ(labels.real, labels.generated),
+        constant=constant,
+    )
+    return Comparison(
+        measures=measures,
+        spaces=tuple(in_spaces.spaces),
+        groups=planned.groups,
+        reading=tuple(sentences),
+        notes=(*sets.real.notes, *sets.generated.notes, *planned.notes, *left_out, *in_spaces.notes),
+        seed=seed,
+        constant=constant,
+    )
+
+
+@dataclass
+class _InSpaces:
+    """What is known after the comparison in spaces of features; see `Comparison`."""
+
+    measures: list[MetricRow] = field(default_factory=list)
+    spaces: list[Space] = field(default_factory=list)
+    dimensions: list[FeatureSpace] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _compare_in_spaces(
+    sets: Compared, wishes: Sequence[Wish], groups: Sequence[Group], *, tell: Tell, seed: int, device: str
+) -> _InSpaces:
+    """In every space that can be made, and in which training images differ."""
+    found = _InSpaces()
     for wish in wishes:
         if why_not(wish, sets.pack):
             continue
@@ -101,36 +135,13 @@ def compare_images(
         sides = SpaceFeatures(*(_features(space, images) for images in sets))
         count = sides.real.shape[1]
         if count == 0:
-            notes.append(f"all training images are alike in the space {space.name}: left out")
+            found.notes.append(f"all training images are alike in the space {space.name}: left out")
             continue
-        measured.append(_Measured(space, count))
-        measures += _in_space(space, sides, planned.groups, seed=seed)
-        measures += _of_classes(space, sets, planned.groups)
-    tell("similarity of pairs, duplicates")
-    measures += measure_images(_thumbs(sets.real), _thumbs(sets.generated), planned.groups, seed=seed)
-    constant = _beside_mean(sets)
-    sentences = image_sentences(
-        measures,
-        [FeatureSpace(each.space.name, each.features) for each in measured],
-        other_shares=any(labels.generated) and proportions_differ(labels.real, labels.generated),
-        constant=constant,
-    )
-    return Comparison(
-        measures=tuple(measures),
-        spaces=tuple(each.space for each in measured),
-        groups=planned.groups,
-        reading=tuple(sentences),
-        notes=tuple(notes),
-        seed=seed,
-        constant=constant,
-    )
-
-
-class _Measured(NamedTuple):
-    """A space in which the images were compared, and how many features it has."""
-
-    space: Space
-    features: int
+        found.spaces.append(space)
+        found.dimensions.append(FeatureSpace(space.name, count))
+        found.measures.extend(_in_space(space, sides, groups, seed=seed))
+        found.measures.extend(_of_classes(space, sets, groups))
+    return found
 
 
 def _in_space(space: Space, sides: SpaceFeatures, groups: Sequence[Group], *, seed: int) -> Iterator[MetricRow]:

@@ -92,14 +92,19 @@ def write_reference(file: Path, space: Space, images: ImageSet, spec: Spec) -> d
     }
     arrays = {"mu": whole.mean, "sigma": whole.covariance, "about": np.array(json.dumps(about))}
     arrays |= {f"space_{name}": array for name, array in space.arrays.items()}
-    of_classes = [feature_moments(features[labels == name]) for name in classes]
-    if of_classes:
-        arrays["class_mu"] = np.stack([moments.mean for moments in of_classes])
-    if of_classes and len(whole.mean) <= CLASS_COVARIANCES:
-        arrays["class_sigma"] = np.stack([moments.covariance for moments in of_classes])
+    arrays |= _arrays_of_classes([feature_moments(features[labels == name]) for name in classes])
     with file.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
     return about
+
+
+def _arrays_of_classes(moments: Sequence[Moments]) -> dict[str, np.ndarray]:
+    if not moments:
+        return {}
+    arrays = {"class_mu": np.stack([of_class.mean for of_class in moments])}
+    if len(moments[0].mean) <= CLASS_COVARIANCES:
+        arrays["class_sigma"] = np.stack([of_class.covariance for of_class in moments])
+    return arrays
 
 
 def read_reference(file: Path) -> Reference:

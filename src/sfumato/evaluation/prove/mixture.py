@@ -210,20 +210,28 @@ def mix(
     spec = pack.spec if samples.rule else pack.spec.without_masks()
     if not _is_whole(out, spec):
         out.mkdir(parents=True, exist_ok=True)
-        count = len(parts.trained) + len(samples.cases) + len(parts.tested)
-        form = ArrayForm(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
-        arrays = create(out, count, form)
-        inputs = _Reading(spec, samples, progress)
-        images = read_array(real / "images.npy")
-        rows = chain(_of(images, parts.trained), inputs.images(), _of(images, parts.tested))
-        _fill(arrays.images, arrays.images_start, rows)
-        if spec.has_masks:
-            masks = read_array(real / "masks.npy")
-            rows = chain(_of(masks, parts.trained), inputs.masks(), _of(masks, parts.tested))
-            _fill(arrays.masks, arrays.masks_start, rows)
-        notes = _compare(open_array(arrays.images), parts, samples, pack)
+        images = _write_arrays(real, spec, parts, samples, out, progress=progress)
+        notes = _compare(images, parts, samples, pack)
         _describe(out, spec, _cases(pack, parts, samples), notes)
     return Pack.open(out)
+
+
+def _write_arrays(
+    real: Path, spec: Spec, parts: Allocation, samples: Samples, out: Path, *, progress: Callable[[int], None]
+) -> np.ndarray:
+    """The images and masks of the mixture: those of training, the synthetic ones, those of the test."""
+    count = len(parts.trained) + len(samples.cases) + len(parts.tested)
+    form = ArrayForm(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
+    arrays = create(out, count, form)
+    inputs = _Reading(spec, samples, progress)
+    images = read_array(real / "images.npy")
+    rows = chain(_of(images, parts.trained), inputs.images(), _of(images, parts.tested))
+    _fill(arrays.images, arrays.images_start, rows)
+    if spec.has_masks:
+        masks = read_array(real / "masks.npy")
+        rows = chain(_of(masks, parts.trained), inputs.masks(), _of(masks, parts.tested))
+        _fill(arrays.masks, arrays.masks_start, rows)
+    return open_array(arrays.images)
 
 
 def _is_whole(out: Path, spec: Spec) -> bool:
