@@ -22,7 +22,7 @@ from sfumato.files import open_file, read_text
 from sfumato.local import Names, portable, without_paths
 from sfumato.reporting.channels import AnyImage, DisplayImage, as_picture
 from sfumato.reporting.content import Block, Image, Note, Table, Verbatim
-from sfumato.reporting.figures import heat
+from sfumato.reporting.figures import INK, LIGHT_INK, heat
 from sfumato.tables import Row
 
 SHA256 = 64
@@ -225,3 +225,15 @@ def _named(error: Exception) -> str:
 def address(png: bytes) -> str:
     """PNG bytes as a `data:` address."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def plotted(draw: Callable[..., bytes], *, title: str, height: int = 495) -> Image:
+    """A plot, for a light and for a dark page.
+
+    Args:
+        draw: makes it as PNG bytes, told the `ink` that can be read on the page.
+        title: what one sees.
+        height: of the plot in pixels; it is 810 wide.
+    """
+    light, dark = address(draw(ink=INK)), address(draw(ink=LIGHT_INK))
+    return Image(light=light, dark=dark, caption="", title=title, width=810, height=height)

@@ -1,7 +1,10 @@
 """What is wrong with the files of a set: unreadable, without partner, misnamed, or telling more than they should."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 
 from sfumato.data.copies import in_several_splits, of_patients
 from sfumato.data.facts import CaseFacts
@@ -34,46 +37,33 @@ _PAIRS = 3
 def find_in_files(found: Found, facts: Sequence[CaseFacts], *, unpaired: Severity) -> Iterator[Finding]:
     """Files that cannot be read, have no partner or class, are misnamed, or tell more than they should."""
     if found.unpaired:
-        alike = [] if found.bare_alone else alike_among(found.unpaired)[:_PAIRS]
-        yield Finding(
-            code="DATA-010", severity=unpaired, files=found.unpaired,
-            text=f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
-            + told_folders(found.unpaired)
-            + (f"; much alike are {', '.join(alike)}" if alike else ""),
-            fix="rename them alike, or say how their names go together (--images, --masks with {id})"
-            + _without_unpaired(found),
-        )  # fmt: skip
+        yield _without_partner(found, unpaired)
     if found.unlabelled:
-        yield Finding(
-            code="DATA-052", severity=unpaired, files=found.unlabelled,
-            text=f"{counted(len(found.unlabelled), 'row')} of the table without a class",
-            fix="fill them in, or leave these images out with --drop-unpaired",
-        )  # fmt: skip
+        yield _without_class(found, unpaired)
     yield from _of_source(found)
     yield from _unreadable(found, facts)
-    stored = {locator: storage for locator, storage in _storages(found, facts) if storage is not None}
-    named = tuple(locator for locator, storage in stored.items() if not storage.ending)
-    if named:
-        kinds = Counter(
-            f"{storage.format} as {Locator.parse(locator).path.suffix or 'no ending'}"
-            for locator, storage in stored.items()
-            if not storage.ending
-        )
-        names = counted(len(named), "name does", "names do")
-        yield Finding(
-            code="DATA-093", severity="warning", files=named,
-            text=f"{names} not end as the format of the file: {most_frequent(kinds)}",
-            fix="sfumato reads them; other programs may not: rename them, or use --fix-into",
-        )  # fmt: skip
-    if private := tuple(locator for locator, storage in stored.items() if storage.private):
-        kinds = Counter(text for storage in stored.values() for text in storage.private)
-        yield Finding(
-            code="DATA-092", severity="warning", files=private,
-            text=f"{counted(len(private), 'file tells', 'files tell')} who or where: {most_frequent(kinds)}",
-            fix="remove these entries before the files leave the house; --fix-into writes pixels only",
-        )  # fmt: skip
+    stored = dict(_storages(found, facts))
+    yield from _misnamed(stored)
+    yield from _private(stored)
     yield from _patient_tags(found)
-    yield from (Finding(code="", severity="note", text=note) for note in found.notes)
+    for note in found.notes:
+        yield Finding(code="", severity="note", text=note)
+
+
+def _without_partner(found: Found, severity: Severity) -> Finding:
+    text = f"{counted(len(found.unpaired), 'image or mask has', 'images or masks have')} no partner"
+    text += told_folders(found.unpaired)
+    alike = [] if found.bare_alone else alike_among(found.unpaired)[:_PAIRS]
+    if alike:
+        text += f"; much alike are {', '.join(alike)}"
+    rename = "rename them alike, or say how their names go together (--images, --masks with {id})"
+    return Finding(
+        code="DATA-010",
+        severity=severity,
+        files=found.unpaired,
+        text=text,
+        fix=f"{rename}{_without_unpaired(found)}",
+    )
 
 
 def _without_unpaired(found: Found) -> str:
@@ -84,6 +74,16 @@ def _without_unpaired(found: Found) -> str:
     return f", or {told_kept(kept, len(found.unpaired))}" if found.bare_alone else ""
 
 
+def _without_class(found: Found, severity: Severity) -> Finding:
+    return Finding(
+        code="DATA-052",
+        severity=severity,
+        files=found.unlabelled,
+        text=f"{counted(len(found.unlabelled), 'row')} of the table without a class",
+        fix="fill them in, or leave these images out with --drop-unpaired",
+    )
+
+
 def _of_source(found: Found) -> Iterator[Finding]:
     """What is wrong with the source as a whole; patients torn by splits are told by `inspection.splits`, with files."""
     torn = in_several_splits(found.cases, of_patients(found.cases))
@@ -92,64 +92,129 @@ def _of_source(found: Found) -> Iterator[Finding]:
             yield Finding(code=problem.code, severity="error", text=problem.finding, fix=problem.remedy)
 
 
+@dataclass(frozen=True)
+class _Unreadable:
+    """A file that cannot be read, and why."""
+
+    file: str
+    problem: DataError
+
+
 def _unreadable(found: Found, facts: Sequence[CaseFacts]) -> Iterator[Finding]:
     """One finding for each code; planes of one broken file are one."""
-    by_code: dict[str, dict[str, tuple[DataError, str]]] = defaultdict(dict)
-    often = Counter(problem.finding for fact in facts for problem in fact.problems)
+    by_code: dict[str, dict[str, _Unreadable]] = defaultdict(dict)
+    often = Counter[str]()
     for case, fact in zip(found.cases, facts, strict=True):
-        for problem, locator in zip(fact.problems, broken(case, fact), strict=True):
-            by_code[problem.code].setdefault(problem.finding, (problem, locator))
-    for code, problems in sorted(by_code.items()):
-        first, _ = next(iter(problems.values()))
-        more = f" ({often[first.finding]} cases)" if often[first.finding] > 1 else ""
-        more += f" (and {len(problems) - 1} more of this kind)" if len(problems) > 1 else ""
+        for problem, file in zip(fact.problems, broken(case, fact), strict=True):
+            by_code[problem.code].setdefault(problem.finding, _Unreadable(file, problem))
+            often[problem.finding] += 1
+    for code, by_finding in sorted(by_code.items()):
+        unreadable = list(by_finding.values())
+        text = unreadable[0].problem.finding
+        if often[text] > 1:
+            text += f" ({often[text]} cases)"
+        if len(unreadable) > 1:
+            text += f" (and {len(unreadable) - 1} more of this kind)"
         yield Finding(
-            code=code, severity="error", text=first.finding + more,
-            fix=_remedy(problems.values(), found) or "mend these files, or take them out of the folder",
-            files=volume_files(locator for _, locator in problems.values()),
-        )  # fmt: skip
+            code=code,
+            severity="error",
+            text=text,
+            fix=_remedy(unreadable, found) or "mend these files, or take them out of the folder",
+            files=volume_files(each.file for each in unreadable),
+        )
 
 
-def _storages(found: Found, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, Storage | None]]:
-    for case, fact in zip(found.cases, facts, strict=True):
-        yield case.image, fact.image and fact.image.storage
-        for locator, mask in zip(case.masks, fact.masks, strict=True):
-            yield locator, mask and mask.storage
-
-
-def _remedy(problems: Collection[tuple[DataError, str]], found: Found) -> str:
+def _remedy(unreadable: Sequence[_Unreadable], found: Found) -> str:
     """What to do about problems of one code; masks in colours need one table for the colours of all."""
-    if not any(LABELMAP_FILE in problem.remedy for problem, _ in problems):
-        return next(iter(problems))[0].remedy
-    in_colours = [mask for case in found.cases for mask in case.masks]  # some of one colour alone are read without it
-    return way_with_table(colours_of(in_colours[:: max(1, len(in_colours) // _COLOURED)]))
+    if not any(LABELMAP_FILE in each.problem.remedy for each in unreadable):
+        return unreadable[0].problem.remedy
+    masks = list(
+        chain.from_iterable(case.masks for case in found.cases)
+    )  # some of one colour alone are read without it
+    return way_with_table(colours_of(masks[:: max(1, len(masks) // _COLOURED)]))
+
+
+def _storages(found: Found, facts: Sequence[CaseFacts]) -> Iterator[tuple[str, Storage]]:
+    """How each image and mask is stored, where that is known."""
+    for case, fact in zip(found.cases, facts, strict=True):
+        if fact.image is not None and fact.image.storage is not None:
+            yield case.image, fact.image.storage
+        for locator, mask in zip(case.masks, fact.masks, strict=True):
+            if mask is not None and mask.storage is not None:
+                yield locator, mask.storage
+
+
+def _misnamed(stored: Mapping[str, Storage]) -> Iterator[Finding]:
+    named = {locator: storage for locator, storage in stored.items() if not storage.ending}
+    if not named:
+        return
+    kinds = Counter[str]()
+    for locator, storage in named.items():
+        ending = Locator.parse(locator).path.suffix or "no ending"
+        kinds[f"{storage.format} as {ending}"] += 1
+    names = counted(len(named), "name does", "names do")
+    yield Finding(
+        code="DATA-093",
+        severity="warning",
+        files=tuple(named),
+        text=f"{names} not end as the format of the file: {most_frequent(kinds)}",
+        fix="sfumato reads them; other programs may not: rename them, or use --fix-into",
+    )
+
+
+def _private(stored: Mapping[str, Storage]) -> Iterator[Finding]:
+    """Entries of pictures that tell who or where."""
+    private = {locator: storage.private for locator, storage in stored.items() if storage.private}
+    if private:
+        kinds = Counter(chain.from_iterable(private.values()))
+        yield Finding(
+            code="DATA-092",
+            severity="warning",
+            files=tuple(private),
+            text=f"{counted(len(private), 'file tells', 'files tell')} who or where: {most_frequent(kinds)}",
+            fix="remove these entries before the files leave the house; --fix-into writes pixels only",
+        )
 
 
 def _patient_tags(found: Found) -> Iterator[Finding]:
     """What DICOM files tell about the patient; of a series, one file stands for all."""
-    risky: dict[str, str] = {}
-    kinds: dict[str, None] = {}
-    volumes = (case.image for case in found.cases if not is_picture_locator(case.image))
-    for path in dict.fromkeys(Locator.parse(image).path for image in volumes):
-        if not is_volume(path) or path.name.lower().endswith(NAMELESS):
-            continue
-        from sfumato.data.formats.dicom.series import risks
-
-        try:
-            texts = risks(path)
-        except DataError:
-            continue  # what is wrong with the file is told where it is read
-        kinds |= dict.fromkeys(texts)
-        risky.update({str(path): text for text in texts})
+    risky: dict[Path, tuple[str, ...]] = {}
+    for path in _volumes_with_tags(found):
+        risks = _risks(path)
+        if risks:
+            risky[path] = risks
     if risky:
+        kinds = dict.fromkeys(chain.from_iterable(risky.values()))
         yield Finding(
-            code="DATA-092", severity="warning", files=tuple(risky),
+            code="DATA-092",
+            severity="warning",
+            files=tuple(map(str, risky)),
             text=f"{counted(len(risky), 'volume tells', 'volumes tell')} about the patient: {'; '.join(kinds)}",
             fix="nothing of it leaves sfumato; take it out before the files themselves leave the house",
-        )  # fmt: skip
+        )
+
+
+def _volumes_with_tags(found: Found) -> Iterator[Path]:
+    """The files of volumes that may have tags for the patient, each once."""
+    images = [case.image for case in found.cases if not is_picture_locator(case.image)]
+    for path in dict.fromkeys(Locator.parse(image).path for image in images):
+        if is_volume(path) and not path.name.lower().endswith(NAMELESS):
+            yield path
+
+
+def _risks(path: Path) -> tuple[str, ...]:
+    """What the tags of a volume tell about the patient."""
+    from sfumato.data.formats.dicom.series import risks
+
+    try:
+        return tuple(risks(path))
+    except DataError:
+        return ()  # what is wrong with the file is told where it is read
 
 
 def broken(case: Case, fact: CaseFacts) -> list[str]:
     """The files of a case that cannot be read, in the order of its problems."""
-    image = [case.image] if fact.image is None else []
-    return image + [locator for locator, mask in zip(case.masks, fact.masks, strict=True) if mask is None]
+    masks = [locator for locator, mask in zip(case.masks, fact.masks, strict=True) if mask is None]
+    if fact.image is None:
+        return [case.image, *masks]
+    return masks

@@ -43,8 +43,10 @@ class Finding:
 
     def as_error(self) -> DataError:
         """The same for a verb that cannot go on."""
-        names = f":\n{listed([mask_words(file) for file in self.files])}" if self.files else ""
-        return DataError(self.text + names, remedy=self.fix, code=self.code)
+        text = self.text
+        if self.files:
+            text += f":\n{listed([mask_words(file) for file in self.files])}"
+        return DataError(text, remedy=self.fix, code=self.code)
 
 
 def volume_files(locators: Iterable[str]) -> tuple[str, ...]:
@@ -66,5 +68,5 @@ def _whole(locator: str) -> str:
 
 def most_frequent(kinds: Counter[str]) -> str:
     """The most frequent kinds, each with its number."""
-    told = [f"{count} {name}" for name, count in kinds.most_common(_KINDS)]
-    return ", ".join(told) + (" ..." if len(kinds) > _KINDS else "")
+    told = ", ".join(f"{count} {name}" for name, count in kinds.most_common(_KINDS))
+    return f"{told} ..." if len(kinds) > _KINDS else told

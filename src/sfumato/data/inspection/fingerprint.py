@@ -29,17 +29,20 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Integer
 
 from sfumato.data.copies import Copies, find_copies
 from sfumato.data.facts import CaseFacts, ImageFacts
 from sfumato.data.inspection.meaning import LabelMapping, MeasuredMask, agreements_of, masks_of, read_meaning
-from sfumato.data.mask import class_names
+from sfumato.data.mask import MaskRule, class_names
 from sfumato.data.source import Found
+from sfumato.data.statistics import Stats
 
 AIR = -500.0
 """Numbers below are found in CT (air is -1000 Hounsfield units) and hardly anywhere else."""
@@ -74,8 +77,8 @@ def fingerprint(
     guess = modality_of(found, facts)
     entry = {
         "cases": len(found.cases),
-        "volumes": len({case.volume for case in found.cases} - {None}),
-        "patients": len({case.patient for case in found.cases} - {None}) if found.patients is None else found.patients,
+        "volumes": _count_named(case.volume for case in found.cases),
+        "patients": _count_patients(found),
         "splits": dict(Counter(case.split or "" for case in found.cases)),
         **_of_images(images),
         "modality": guess.modality,
@@ -88,22 +91,42 @@ def fingerprint(
     return {**entry, "recommendations": list(_recommendations(entry))}
 
 
+def _count_patients(found: Found) -> int:
+    """As many as the source says, else as many as its cases name."""
+    if found.patients is not None:
+        return found.patients
+    return _count_named(case.patient for case in found.cases)
+
+
+def _count_named(names: Iterable[str | None]) -> int:
+    """How many different ones there are."""
+    return len(set(names) - {None})
+
+
 def modality_of(found: Found, facts: Sequence[CaseFacts]) -> Guess:
     """What made the images: as the source says, else guessed."""
-    return Guess(_word(found.modality), "the source says so") if found.modality else guess_modality(facts)
+    if found.modality:
+        return Guess(_word(found.modality), "the source says so")
+    return guess_modality(facts)
 
 
 def guess_modality(facts: Sequence[CaseFacts]) -> Guess:
     """What made the images, by their numbers alone: CT or photographs; anything else is unknown."""
     images = [fact.image for fact in facts if fact.image is not None]
-    signed = [image for image in images if np.dtype(image.dtype).kind in "if" and image.channels == 1]
-    low = [image for image in signed if image.stats.inner_low < AIR and image.stats.high <= 32767]
-    if images and len(low) > len(images) / 2 and all(_whole(image) for image in low):
+    low = [image for image in images if _may_be_ct(image)]
+    coloured = [image for image in images if image.coloured and image.dtype == "uint8"]
+    if len(low) > len(images) / 2 and all(_whole(image) for image in low):
         return Guess("ct", f"{len(low)} of {len(images)} images reach below {AIR:g}, as Hounsfield units do")
-    coloured = sum(image.coloured and image.dtype == "uint8" for image in images)
-    if images and coloured > PHOTO * len(images):
-        return Guess("photo", f"{coloured} of {len(images)} images are in colour with 8 bit")
+    if len(coloured) > PHOTO * len(images):
+        return Guess("photo", f"{len(coloured)} of {len(images)} images are in colour with 8 bit")
     return Guess("unknown", "the numbers do not tell; the source does not say")
+
+
+def _may_be_ct(image: ImageFacts) -> bool:
+    """Whether an image has one channel of signed numbers that reach down to those of air."""
+    if image.channels != 1 or np.dtype(image.dtype).kind not in "if":
+        return False
+    return image.stats.inner_low < AIR and image.stats.high <= 32767
 
 
 def _whole(image: ImageFacts) -> bool:
@@ -118,28 +141,43 @@ def _of_images(images: Sequence[ImageFacts]) -> dict[str, Any]:
     if not images:
         none = dict.fromkeys(("sizes", "dtypes", "channels", "spacing", "intensity"))
         return {**none, "colour": 0.0}
-    sizes = np.array([image.size for image in images])
-    counts = Counter(f"{height}x{width}" for height, width in sizes.tolist())
-    steps = [step for image in images for step in image.spacing or ()]
     return {
-        "sizes": {
-            "min": sizes.min(axis=0).tolist(),
-            "median": np.median(sizes, axis=0).round().astype(int).tolist(),
-            "max": sizes.max(axis=0).tolist(),
-            "histogram": dict(counts.most_common()),
-        },
+        "sizes": _sizes(images),
         "dtypes": dict(Counter(image.dtype for image in images)),
         "channels": dict(Counter(str(image.channels) for image in images)),
         "colour": sum(image.coloured for image in images) / len(images),
-        "spacing": {"min": min(steps), "median": median(steps), "max": max(steps)} if steps else None,
-        "intensity": {
-            "low": min(image.stats.low for image in images),
-            "high": max(image.stats.high for image in images),
-            **{
-                name: median(getattr(image.stats, name) for image in images)
-                for name in ("inner_low", "inner_high", "mean", "std")
-            },
-        },
+        "spacing": _spacing(images),
+        "intensity": _intensity([image.stats for image in images]),
+    }
+
+
+def _sizes(images: Sequence[ImageFacts]) -> dict[str, Any]:
+    sizes = np.array([image.size for image in images])
+    counts = Counter(f"{height}x{width}" for height, width in sizes.tolist())
+    return {
+        "min": sizes.min(axis=0).tolist(),
+        "median": np.median(sizes, axis=0).round().astype(int).tolist(),
+        "max": sizes.max(axis=0).tolist(),
+        "histogram": dict(counts.most_common()),
+    }
+
+
+def _spacing(images: Sequence[ImageFacts]) -> dict[str, float] | None:
+    """Of rows and columns together; None where no file says it."""
+    steps = list(chain.from_iterable(image.spacing for image in images if image.spacing))
+    if not steps:
+        return None
+    return {"min": min(steps), "median": median(steps), "max": max(steps)}
+
+
+def _intensity(stats: Sequence[Stats]) -> dict[str, float]:
+    return {
+        "low": min(each.low for each in stats),
+        "high": max(each.high for each in stats),
+        "inner_low": median(each.inner_low for each in stats),
+        "inner_high": median(each.inner_high for each in stats),
+        "mean": median(each.mean for each in stats),
+        "std": median(each.std for each in stats),
     }
 
 
@@ -157,29 +195,56 @@ def _of_masks(found: Found, facts: Sequence[CaseFacts], *, as_stored: bool) -> d
     meaning = read_meaning(found, masks)
     if as_stored:
         meaning = meaning._replace(inverted=frozenset())
-    components = [count for mask in masks if (count := _components(mask, meaning)) is not None]
-    areas = np.array([meaning.areas(mask) for mask in masks], np.int64) if meaning.rule else np.zeros((0, 0), np.int64)
+    areas = _areas(masks, meaning)
     return {
-        "mask_classes": {
-            name: {"share": float(share), "in_masks": float(present)}
-            for name, share, present in zip(
-                _names(found, meaning), areas.sum(axis=0) / max(1, areas.sum()), (areas > 0).mean(axis=0), strict=True
-            )
-        }
-        if meaning.rule
-        else {},
+        "mask_classes": _mask_classes(areas, found, meaning),
         "masks": {
             "readers": max(len(case.masks) for case in found.cases),
             "masks": len(masks),
             "empty": int((areas[:, 1:].sum(axis=1) == 0).sum()),
-            "measured": len(components),
-            "components": {"median": median(components), "max": max(components)} if components else None,
-            "rule": meaning.rule.text if meaning.rule else None,
-            "rule_values": list(meaning.rule.values) if meaning.rule else None,
-            "rule_threshold": meaning.rule.threshold if meaning.rule else None,
+            **_of_components(masks, meaning),
+            **_of_rule(meaning.rule),
         },
         "disagreement": _disagreement(facts, meaning),
     }
+
+
+def _areas(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Integer[np.ndarray, "masks classes"]:
+    """Pixels of each class in each mask; nothing without a rule."""
+    if not meaning.rule:
+        return np.zeros((0, 0), np.int64)
+    return np.array([meaning.areas(mask) for mask in masks], np.int64)
+
+
+def _mask_classes(
+    areas: Integer[np.ndarray, "masks classes"], found: Found, meaning: LabelMapping
+) -> dict[str, dict[str, float]]:
+    """Of each class its share of all pixels, and of the masks that have it."""
+    if not meaning.rule:
+        return {}
+    shares, present = areas.sum(axis=0) / max(1, areas.sum()), (areas > 0).mean(axis=0)
+    classes: dict[str, dict[str, float]] = {}
+    for label, name in enumerate(_names(found, meaning)):
+        classes[name] = {"share": float(shares[label]), "in_masks": float(present[label])}
+    return classes
+
+
+def _of_components(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> dict[str, Any]:
+    """On how many masks regions were counted, and how many they have."""
+    counts = list[int]()
+    for mask in masks:
+        count = _components(mask, meaning)
+        if count is not None:
+            counts.append(count)
+    if not counts:
+        return {"measured": 0, "components": None}
+    return {"measured": len(counts), "components": {"median": median(counts), "max": max(counts)}}
+
+
+def _of_rule(rule: MaskRule | None) -> dict[str, Any]:
+    if not rule:
+        return {"rule": None, "rule_values": None, "rule_threshold": None}
+    return {"rule": rule.text, "rule_values": list(rule.values), "rule_threshold": rule.threshold}
 
 
 def _names(found: Found, meaning: LabelMapping) -> list[str]:
@@ -192,13 +257,17 @@ def _names(found: Found, meaning: LabelMapping) -> list[str]:
 
 
 def _components(mask: MeasuredMask, meaning: LabelMapping) -> int | None:
-    return mask.facts.gaps if (mask.row, mask.reader) in meaning.inverted else mask.facts.components
+    """Regions of the object; of a mask that is inverted, of what it shows as background."""
+    if (mask.row, mask.reader) in meaning.inverted:
+        return mask.facts.gaps
+    return mask.facts.components
 
 
 def _disagreement(facts: Sequence[CaseFacts], meaning: LabelMapping) -> dict[str, Any]:
     agreements = agreements_of(facts, meaning)
     if not agreements:
-        outlines = [mask.outline for fact in facts for mask in fact.masks if mask is not None and mask.outline]
+        masks = chain.from_iterable(fact.masks for fact in facts)
+        outlines = [mask.outline for mask in masks if mask is not None and mask.outline]
         pixels = median(outlines) if outlines else 0
         return {"dice": None, "pixels": pixels, "some_empty": None, "source": "outline"}
     return {
@@ -220,12 +289,8 @@ def _of_copies(copies: Copies) -> dict[str, int]:
 
 def _recommendations(entry: Mapping[str, Any]) -> Iterator[str]:
     """What follows from the numbers, in sentences."""
-    if sizes := entry["sizes"]:
-        height, width = sizes["median"]
-        side = min(256, 2 ** round(math.log2(max(16, (height * width) ** 0.5))))
-        yield f"Train at {side} x {side}: the median image is {width} x {height}."
-        if len(sizes["histogram"]) > 1 and sizes["max"][0] * sizes["min"][1] != sizes["max"][1] * sizes["min"][0]:
-            yield "Keep the aspect (--keep-aspect): the images have several shapes."
+    if entry["sizes"]:
+        yield from _about_sizes(entry["sizes"])
     if entry["modality"] == "ct":
         yield "Choose a window in Hounsfield units for what is to be seen, e.g. -1000,400 for lungs."
     if not entry["patients"] and entry["cases"] > 1:
@@ -235,8 +300,18 @@ def _recommendations(entry: Mapping[str, Any]) -> Iterator[str]:
     if entry["disagreement"] and entry["disagreement"]["source"] == "readers":
         dice = entry["disagreement"]["dice"]
         yield f"Readers agree with a Dice of {dice:.2f}: no model can be expected to score much higher against one."
-    shares = [of["share"] for of in list(entry["mask_classes"].values())[1:]]
-    if shares and min(shares) < 0.01:
-        yield f"The smallest class covers {min(shares):.2%} of the pixels: crop around it, or keep the Dice loss."
+    foreground = list(entry["mask_classes"].values())[1:]
+    smallest = min((of_class["share"] for of_class in foreground), default=1.0)
+    if smallest < 0.01:
+        yield f"The smallest class covers {smallest:.2%} of the pixels: crop around it, or keep the Dice loss."
     if entry["duplicates"]["exact"] or entry["duplicates"]["near"]:
         yield "Copies of pictures are kept in one split by prepare; remove those that are not wanted."
+
+
+def _about_sizes(sizes: Mapping[str, Any]) -> Iterator[str]:
+    height, width = sizes["median"]
+    side = min(256, 2 ** round(math.log2(max(16, (height * width) ** 0.5))))
+    yield f"Train at {side} x {side}: the median image is {width} x {height}."
+    (least_height, least_width), (most_height, most_width) = sizes["min"], sizes["max"]
+    if len(sizes["histogram"]) > 1 and most_height * least_width != most_width * least_height:
+        yield "Keep the aspect (--keep-aspect): the images have several shapes."

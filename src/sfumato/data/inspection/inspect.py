@@ -88,10 +88,13 @@ def refusals(found: Found, facts: Sequence[CaseFacts], *, scaled: bool) -> Itera
         facts: of its cases, in their order.
         scaled: numbers of several kinds are no fault, since a person said how each image becomes black and white.
     """
-    findings = [*find_in_masks(found, facts, read_meaning(found, masks_of(found, facts)))]
+    meaning = read_meaning(found, masks_of(found, facts))
+    findings = list(find_in_masks(found, facts, meaning))
     if not scaled:
         findings += find_in_images(found, facts)
-    yield from (finding.as_error() for finding in findings if finding.severity == "error")
+    for finding in findings:
+        if finding.severity == "error":
+            yield finding.as_error()
 
 
 def measure_cases(cases: Sequence[Case], *, workers: int = 1) -> Iterator[CaseFacts]:
@@ -118,7 +121,8 @@ def _chunks(cases: Sequence[Case]) -> Iterator[list[Case]]:
     for container, group in groupby(cases, key=_container):
         held = list(group)
         step = container.chunk or len(held)
-        yield from (held[start : start + step] for start in range(0, len(held), step))
+        for start in range(0, len(held), step):
+            yield held[start : start + step]
 
 
 class _Container(NamedTuple):
@@ -132,4 +136,6 @@ def _container(case: Case) -> _Container:
     path, member = Locator.parse(case.image)
     if is_volume(path):
         return _Container(path, 0)
-    return _Container(path, _ROWS) if member else _Container(None, FILES_AT_ONCE)
+    if member:
+        return _Container(path, _ROWS)
+    return _Container(None, FILES_AT_ONCE)

@@ -1,11 +1,12 @@
 """What is wrong with the masks of a set, or worth knowing."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 
 from sfumato.data.facts import CaseFacts
 from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
-from sfumato.data.inspection.finding import Finding, volume_files
+from sfumato.data.inspection.finding import Finding, Severity, volume_files
 from sfumato.data.inspection.meaning import INVERTED, LabelMapping, MeasuredMask, agreements_of, masks_of
 from sfumato.data.source import Found
 from sfumato.wording import counted
@@ -32,53 +33,81 @@ def find_in_masks(found: Found, facts: Sequence[CaseFacts], meaning: LabelMappin
         yield meaning.finding
     elif meaning.rule is not None:
         yield Finding(code="", severity="note", text=meaning.rule.text)
-    yield from _values(masks, meaning)
-    yield from _sizes(facts, masks)
+    yield from _strange(masks, meaning)
+    yield from _blurred(masks, meaning)
+    yield from _misfits(facts, masks)
     yield from _copied(masks)
     if meaning.rule is not None:
-        yield from _amounts(masks, meaning)
+        yield from _inverted(masks, meaning)
+        yield from _empty(masks, meaning)
     yield from _readers(facts, meaning)
+
+
+def _files(masks: Iterable[MeasuredMask]) -> tuple[str, ...]:
+    return tuple(mask.locator for mask in masks)
 
 
 def _readers(facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[Finding]:
     agreements = agreements_of(facts, meaning)
-    if agreements:
-        dice = sum(agreement.dice for agreement in agreements) / len(agreements)
-        partly = sum(agreement.is_partly_empty for agreement in agreements)
-        turned = ", inverted masks put right" if meaning.inverted else ""
-        apart, same = dice < _APART, dice > _SAME
-        yield Finding(
-            code="DATA-096", severity="warning" if apart or same else "note",
-            text=f"readers agree with a mean Dice of {dice:.2f}{turned}; in {partly} of "
-            f"{counted(len(agreements), 'image')} some found nothing and others something",
-            fix="are these parts of one mask (--join-masks), or a class each (--classes-by folder or suffix)?" if apart
-            else "are these copies of one mask? If so, name those that are meant with --masks and {id}" if same
-            else "nothing to do: train on all readers, so that the model shows how far they differ",
-        )  # fmt: skip
+    if not agreements:
+        return
+    dice = sum(agreement.dice for agreement in agreements) / len(agreements)
+    partly = sum(agreement.is_partly_empty for agreement in agreements)
+    turned = ", inverted masks put right" if meaning.inverted else ""
+    severity: Severity = "warning"
+    if dice < _APART:
+        fix = "are these parts of one mask (--join-masks), or a class each (--classes-by folder or suffix)?"
+    elif dice > _SAME:
+        fix = "are these copies of one mask? If so, name those that are meant with --masks and {id}"
+    else:
+        severity = "note"
+        fix = "nothing to do: train on all readers, so that the model shows how far they differ"
+    yield Finding(
+        code="DATA-096",
+        severity=severity,
+        text=f"readers agree with a mean Dice of {dice:.2f}{turned}; in {partly} of "
+        f"{counted(len(agreements), 'image')} some found nothing and others something",
+        fix=fix,
+    )
 
 
-def _values(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Iterator[Finding]:
-    if meaning.strange and meaning.rule is not None:
-        known = {*meaning.rule.values, meaning.rule.ignore}
-        values = sorted({value for mask in meaning.strange for value in mask.facts.values} - known)
-        pixels = sum(mask.facts.values.get(value, 0) for mask in meaning.strange for value in values)
-        shown = ", ".join(map(str, values[:VALUES])) + (" ..." if len(values) > VALUES else "")
-        yield Finding(
-            code="DATA-075", severity="error", files=tuple(mask.locator for mask in meaning.strange),
-            text=f"{_of(meaning.strange, masks, 'has', 'have')} unexpected values ({shown}) in "
-            f"{counted(pixels, 'pixel')}",
-            fix="correct these pixels; --fix-into leaves these cases out",
-        )  # fmt: skip
+def _strange(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Iterator[Finding]:
+    """Values that are neither those of a class nor of pixels to be ignored."""
+    if not meaning.strange or meaning.rule is None:
+        return
+    known = {*meaning.rule.values, meaning.rule.ignore}
+    pixels = Counter[int]()
+    for mask in meaning.strange:
+        pixels.update({value: count for value, count in mask.facts.values.items() if value not in known})
+    shown = ", ".join(map(str, sorted(pixels)[:VALUES]))
+    if len(pixels) > VALUES:
+        shown += " ..."
+    have = _of(meaning.strange, masks, "has", "have")
+    yield Finding(
+        code="DATA-075",
+        severity="error",
+        files=_files(meaning.strange),
+        text=f"{have} unexpected values ({shown}) in {counted(pixels.total(), 'pixel')}",
+        fix="correct these pixels; --fix-into leaves these cases out",
+    )
+
+
+def _blurred(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Iterator[Finding]:
     lossy = [mask for mask in masks if _is_jpeg(mask)]
     soft = [mask for mask in masks if not _is_jpeg(mask) and _is_soft(mask, meaning)]
-    kinds = ((lossy, "stored as JPEG, which blurs values"), (soft, "resized or smoothed: greys at the edges"))
-    reasons = [f"{_of(some, masks, 'is', 'are')} {what}" for some, what in kinds if some]
+    reasons = list[str]()
+    if lossy:
+        reasons.append(f"{_of(lossy, masks, 'is', 'are')} stored as JPEG, which blurs values")
+    if soft:
+        reasons.append(f"{_of(soft, masks, 'is', 'are')} resized or smoothed: greys at the edges")
     if reasons:
         yield Finding(
-            code="DATA-077", severity="warning", files=tuple(mask.locator for mask in (*lossy, *soft)),
+            code="DATA-077",
+            severity="warning",
+            files=_files((*lossy, *soft)),
             text="; ".join(reasons),
             fix="export the masks again as PNG without smoothing; --fix-into stores the rule's result",
-        )  # fmt: skip
+        )
 
 
 def _is_jpeg(mask: MeasuredMask) -> bool:
@@ -93,55 +122,70 @@ def _is_soft(mask: MeasuredMask, meaning: LabelMapping) -> bool:
     return not set(mask.facts.values) <= sharp
 
 
-def _sizes(facts: Sequence[CaseFacts], masks: Sequence[MeasuredMask]) -> Iterator[Finding]:
-    pairs = [(mask, image.size) for mask in masks if (image := facts[mask.row].image) is not None]
-    wrong = [(mask, size) for mask, size in pairs if mask.facts.size != size]
-    turned = [mask for mask, size in wrong if mask.facts.size == size[::-1]]
+def _misfits(facts: Sequence[CaseFacts], masks: Sequence[MeasuredMask]) -> Iterator[Finding]:
+    """Masks of another size than their image."""
+    turned, others = list[MeasuredMask](), list[MeasuredMask]()
+    for mask in masks:
+        image = facts[mask.row].image
+        if image is None or mask.facts.size == image.size:
+            continue
+        if mask.facts.size == image.size[::-1]:
+            turned.append(mask)
+        else:
+            others.append(mask)
     if turned:
         yield Finding(
-            code="DATA-072", severity="error", files=tuple(mask.locator for mask in turned),
+            code="DATA-072",
+            severity="error",
+            files=_files(turned),
             text=f"masks that fit their image only when turned by 90 degrees: {len(turned)}",
             fix="turn them; where only the image has an EXIF rotation, --fix-into turns the mask alike",
-        )  # fmt: skip
-    if others := [(mask, size) for mask, size in wrong if mask not in turned]:
-        mask, size = others[0]
+        )
+    if others:
+        image = facts[others[0].row].image
+        assert image is not None
+        first = f"the first is {_size(others[0].facts.size)}, its image {_size(image.size)}"
         yield Finding(
-            code="DATA-012", severity="error", files=tuple(mask.locator for mask, _ in others),
-            text=f"masks of another size than their image: {len(others)}; the first is {mask.facts.size[1]} x "
-            f"{mask.facts.size[0]}, its image {size[1]} x {size[0]}",
+            code="DATA-012",
+            severity="error",
+            files=_files(others),
+            text=f"masks of another size than their image: {len(others)}; {first}",
             fix="export them at the size of the image; --fix-into resizes those of the same shape",
-        )  # fmt: skip
+        )
+
+
+def _size(size: tuple[int, int]) -> str:
+    """Width x height in pixels."""
+    height, width = size
+    return f"{width} x {height}"
 
 
 def _copied(masks: Sequence[MeasuredMask]) -> Iterator[Finding]:
-    if same := tuple(mask.locator for mask in masks if mask.facts.copies_image):
+    same = _files(mask for mask in masks if mask.facts.copies_image)
+    if same:
         yield Finding(
-            code="DATA-078", severity="error", files=same,
-            text=f"masks that are the image itself: {len(same)}", fix="put the real masks in their place",
-        )  # fmt: skip
+            code="DATA-078",
+            severity="error",
+            files=same,
+            text=f"masks that are the image itself: {len(same)}",
+            fix="put the real masks in their place",
+        )
 
 
-def _amounts(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Iterator[Finding]:
+def _inverted(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Iterator[Finding]:
     if meaning.inverted:
         inverted = [mask for mask in masks if (mask.row, mask.reader) in meaning.inverted]
         yield Finding(
-            code="DATA-076", severity="warning", files=tuple(mask.locator for mask in inverted),
-            text=_inverted(inverted, masks, meaning),
+            code="DATA-076",
+            severity="warning",
+            files=_files(inverted),
+            text=_what_speaks_for_it(inverted, masks, meaning),
             fix="if so, swap object and background; --fix-into does",
-        )  # fmt: skip
-    empty = [mask for mask in masks if not sum(meaning.areas(mask)[1:])]
-    if empty:
-        cases = counted(len({mask.row for mask in empty}), "case")
-        yield Finding(
-            code="DATA-084", severity="warning" if len(empty) > len(masks) / 2 else "note",
-            files=tuple(mask.locator for mask in empty),
-            text=f"{_of(empty, masks, 'is', 'are')} empty, in {cases}",
-            fix="fine where there is nothing to find; else draw them",
-        )  # fmt: skip
+        )
 
 
-def _inverted(inverted: Sequence[MeasuredMask], masks: Sequence[MeasuredMask], meaning: LabelMapping) -> str:
-    """What speaks for it: each of them is mostly foreground, or all of them together."""
+def _what_speaks_for_it(inverted: Sequence[MeasuredMask], masks: Sequence[MeasuredMask], meaning: LabelMapping) -> str:
+    """That each of them is mostly foreground, or all of them together."""
     areas = [meaning.areas(mask) for mask in inverted]  # put right: what was foreground is background
     if all(foreground > INVERTED * (foreground + rest) for foreground, rest in areas):
         which = "is it inverted?" if len(inverted) == 1 else "are they inverted?"
@@ -150,9 +194,23 @@ def _inverted(inverted: Sequence[MeasuredMask], masks: Sequence[MeasuredMask], m
     return f"{share:.0%} of the pixels of {_all(inverted)} are foreground: are the masks inverted?"
 
 
+def _empty(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> Iterator[Finding]:
+    empty = [mask for mask in masks if not sum(meaning.areas(mask)[1:])]
+    if empty:
+        cases = counted(len({mask.row for mask in empty}), "case")
+        yield Finding(
+            code="DATA-084",
+            severity="warning" if len(empty) > len(masks) / 2 else "note",
+            files=_files(empty),
+            text=f"{_of(empty, masks, 'is', 'are')} empty, in {cases}",
+            fix="fine where there is nothing to find; else draw them",
+        )
+
+
 def _of(some: Sequence[MeasuredMask], masks: Sequence[MeasuredMask], one: str, many: str) -> str:
     """How many of how many masks, and the verb that fits; of volumes, planes are counted, and told as such."""
-    return f"{len(some)} of {_all(masks)} {one if len(some) == 1 else many}"
+    verb = one if len(some) == 1 else many
+    return f"{len(some)} of {_all(masks)} {verb}"
 
 
 def _all(masks: Sequence[MeasuredMask]) -> str:

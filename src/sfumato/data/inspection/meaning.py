@@ -8,6 +8,7 @@ objects.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import median
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,9 @@ _RARE = 0.02
 """A value that so few of at least 20 masks have is unexpected."""
 
 ONES = MaskRule((0, 1), None, "0 is the background, 1 the object")
+
+_FIRST_GREY = 38
+"""The grey of class 1 in a mask that was read without its palette."""
 
 PALETTE_CLASSES = 21
 """Colours of the palette of Pascal VOC that are looked for."""
@@ -60,11 +64,11 @@ class LabelMapping(NamedTuple):
     """
 
     rule: MaskRule | None
-    palette: Mapping[int, int]
-    ones: frozenset[tuple[int, int]]
-    inverted: frozenset[tuple[int, int]]
-    finding: Finding | None
-    strange: tuple[MeasuredMask, ...]
+    palette: Mapping[int, int] = MappingProxyType({})
+    ones: frozenset[tuple[int, int]] = frozenset()
+    inverted: frozenset[tuple[int, int]] = frozenset()
+    finding: Finding | None = None
+    strange: tuple[MeasuredMask, ...] = ()
 
     @property
     def classes(self) -> int:
@@ -86,7 +90,8 @@ class LabelMapping(NamedTuple):
             classes[list(self.palette)] = list(self.palette.values())
             self.rule.apply(raw)  # refuses values of no class
             return np.asarray(classes[raw])
-        index = (ONES if (row, reader) in self.ones else self.rule).apply(raw)
+        rule = ONES if (row, reader) in self.ones else self.rule
+        index = rule.apply(raw)
         if (row, reader) not in self.inverted:
             return index
         return np.where(index == IGNORED, index, 1 - index).astype(np.uint8)
@@ -94,61 +99,79 @@ class LabelMapping(NamedTuple):
     def areas(self, mask: MeasuredMask) -> tuple[int, ...]:
         """Pixels of each class in a mask; values of no class are not counted."""
         assert self.rule is not None
-        rule = ONES if (mask.row, mask.reader) in self.ones else self.rule
-        values, threshold = mask.facts.values, rule.threshold
-        if threshold is not None:
-            above = sum(count for value, count in values.items() if value >= threshold)
-            counts: tuple[int, ...] = (sum(values.values()) - above, above)
-        elif self.palette:
-            counts = tuple(
-                sum(values.get(value, 0) for value, index in self.palette.items() if index == label)
-                for label in range(self.classes)
-            )
-        else:
-            counts = tuple(values.get(value, 0) for value in rule.values)
-        return counts[::-1] if (mask.row, mask.reader) in self.inverted else counts
+        counts = self._areas_as_stored(mask, self.rule)
+        if (mask.row, mask.reader) in self.inverted:
+            return counts[::-1]
+        return counts
+
+    def _areas_as_stored(self, mask: MeasuredMask, rule: MaskRule) -> tuple[int, ...]:
+        values = mask.facts.values
+        if (mask.row, mask.reader) in self.ones:
+            rule = ONES
+        if rule.threshold is not None:
+            above = sum(count for value, count in values.items() if value >= rule.threshold)
+            return (sum(values.values()) - above, above)
+        if not self.palette:
+            return tuple(values.get(value, 0) for value in rule.values)
+        counts = [0] * self.classes
+        for value, label in self.palette.items():
+            counts[label] += values.get(value, 0)
+        return tuple(counts)
 
 
 def masks_of(found: Found, facts: Sequence[CaseFacts]) -> list[MeasuredMask]:
     """All masks that could be read."""
-    return [
-        MeasuredMask(row, reader, locator, mask)
-        for row, (case, fact) in enumerate(zip(found.cases, facts, strict=True))
-        for reader, (locator, mask) in enumerate(zip(case.masks, fact.masks, strict=True))
-        if mask is not None
-    ]
+    measured = list[MeasuredMask]()
+    for row, (case, fact) in enumerate(zip(found.cases, facts, strict=True)):
+        for reader, (locator, mask) in enumerate(zip(case.masks, fact.masks, strict=True)):
+            if mask is not None:
+                measured.append(MeasuredMask(row, reader, locator, mask))
+    return measured
 
 
 def agreements_of(facts: Sequence[CaseFacts], meaning: LabelMapping) -> list[Agreement]:
     """How far the readers agree on each case that several have drawn, inverted masks put right."""
-    return [
-        fact.agreement.turned({reader for reader in fact.agreement.readers if (row, reader) in meaning.inverted})
-        for row, fact in enumerate(facts)
-        if fact.agreement is not None
-    ]
+    agreements = list[Agreement]()
+    for row, fact in enumerate(facts):
+        if fact.agreement is not None:
+            inverted = {reader for reader in fact.agreement.readers if (row, reader) in meaning.inverted}
+            agreements.append(fact.agreement.turned(inverted))
+    return agreements
 
 
 def read_meaning(found: Found, masks: Sequence[MeasuredMask]) -> LabelMapping:
     """What the stored values mean, by what the source says and by what is there. Images as masks have no say."""
     masks = [mask for mask in masks if not mask.facts.copies_image]
-    counts = _counted(masks)
     if not masks:
-        return LabelMapping(None, {}, frozenset(), frozenset(), None, ())
+        return LabelMapping(None)
     if found.mask_names:
-        rule = named_mask_rule(found.mask_names, found.ignore)
-        strange = tuple(mask for mask in masks if set(mask.facts.values) - {*rule.values, found.ignore})
-        return LabelMapping(rule, {}, frozenset(), frozenset(), None, strange)
-    if (habit := _of_palette(masks, counts) or _of_two_habits(masks)) is not None:
-        return habit._replace(inverted=_inverted(masks, habit)) if habit.classes == 2 else habit
+        return _named(found.mask_names, found.ignore, masks)
+    habit = _of_palette(masks) or _of_two_habits(masks)
+    if habit is not None:
+        return _with_inverted(habit, masks)
+    counts = _counted(masks)
     strange = _strange(masks, counts)
-    for value in {value for mask in strange for value in mask.facts.values} & _rare(masks, counts):
+    for value in _rare(masks, counts) & set(_counted(strange)):
         del counts[value]
     try:
         rule = decide_mask_rule(counts, ignore=found.ignore)
     except DataError as problem:
         return _objects(masks, problem)
-    plain = LabelMapping(rule, {}, frozenset(), frozenset(), None, strange)
-    return plain._replace(inverted=_inverted(masks, plain)) if rule.classes == 2 else plain
+    return _with_inverted(LabelMapping(rule, strange=strange), masks)
+
+
+def _named(names: Mapping[int, str], ignore: int | None, masks: Sequence[MeasuredMask]) -> LabelMapping:
+    """As the source says."""
+    rule = named_mask_rule(names, ignore)
+    known = {*rule.values, ignore}
+    return LabelMapping(rule, strange=tuple(mask for mask in masks if set(mask.facts.values) - known))
+
+
+def _with_inverted(meaning: LabelMapping, masks: Sequence[MeasuredMask]) -> LabelMapping:
+    """Of a single class, the masks whose object and background have changed places."""
+    if meaning.classes != 2:
+        return meaning
+    return meaning._replace(inverted=_inverted(masks, meaning))
 
 
 def _counted(masks: Sequence[MeasuredMask]) -> Counter[int]:
@@ -158,20 +181,21 @@ def _counted(masks: Sequence[MeasuredMask]) -> Counter[int]:
     return counts
 
 
-def _of_palette(masks: Sequence[MeasuredMask], counts: Mapping[int, int]) -> LabelMapping | None:
+def _of_palette(masks: Sequence[MeasuredMask]) -> LabelMapping | None:
     """Whether the values are grey levels of a palette."""
     greys = _palette_greys()
-    if 38 not in counts or not set(counts) <= set(greys):
+    values = tuple(sorted(_counted(masks)))
+    if _FIRST_GREY not in values or not set(values) <= set(greys):
         return None
-    values = tuple(sorted(counts))
     finding = Finding(
-        code="DATA-073", severity="error", files=tuple(mask.locator for mask in masks if 38 in mask.facts.values),
+        code="DATA-073",
+        severity="error",
+        files=tuple(mask.locator for mask in masks if _FIRST_GREY in mask.facts.values),
         text=f"the masks have the values {', '.join(map(str, values))}: grey levels of a palette, read without it",
         fix="save them with their palette, or let --fix-into put the class indices back",
-    )  # fmt: skip
+    )
     rule = MaskRule(values, None, "the masks have the grey levels of a palette")
-    palette = {value: greys[value] for value in values}
-    return LabelMapping(rule, palette, frozenset(), frozenset(), finding, ())
+    return LabelMapping(rule, palette={value: greys[value] for value in values}, finding=finding)
 
 
 def _of_two_habits(masks: Sequence[MeasuredMask]) -> LabelMapping | None:
@@ -186,13 +210,14 @@ def _of_two_habits(masks: Sequence[MeasuredMask]) -> LabelMapping | None:
         return None
     if rule.threshold is None and rule.values != (0, 255):
         return None
-    files = tuple(mask.locator for mask in ones)
     finding = Finding(
-        code="DATA-074", severity="error", files=files,
-        text=f"masks of two habits: {len(files)} with 0 and 1, {len(others)} with values up to 255",
+        code="DATA-074",
+        severity="error",
+        files=tuple(mask.locator for mask in ones),
+        text=f"masks of two habits: {len(ones)} with 0 and 1, {len(others)} with values up to 255",
         fix="save all alike, or let --fix-into do it",
-    )  # fmt: skip
-    return LabelMapping(rule, {}, frozenset((mask.row, mask.reader) for mask in ones), frozenset(), finding, ())
+    )
+    return LabelMapping(rule, ones=frozenset((mask.row, mask.reader) for mask in ones), finding=finding)
 
 
 def _palette_greys() -> dict[int, int]:
@@ -200,13 +225,16 @@ def _palette_greys() -> dict[int, int]:
 
     Bits 0, 1, 2 of the class are the highest bits of red, green, blue; bits 3, 4, 5 the second highest, and so on.
     """
-    colours = [
-        [sum((label >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3)) for channel in range(3)]
-        for label in range(PALETTE_CLASSES)
-    ]
-    greys = Image.fromarray(np.array([colours], np.uint8)).convert("L")
-    lowest_last = list(enumerate(np.asarray(greys)[0].tolist()))[::-1]  # where greys are equal, the lower class counts
-    return {grey: label for label, grey in lowest_last}
+    colours = np.zeros((1, PALETTE_CLASSES, 3), np.uint8)
+    for label in range(PALETTE_CLASSES):
+        for bit in range(3):
+            for channel in range(3):
+                colours[0, label, channel] |= (label >> (3 * bit + channel) & 1) << (7 - bit)
+    greys = np.asarray(Image.fromarray(colours).convert("L"))[0].tolist()
+    classes: dict[int, int] = {}
+    for label, grey in enumerate(greys):
+        classes.setdefault(grey, label)  # where greys are equal, the lower class counts
+    return classes
 
 
 def _objects(masks: Sequence[MeasuredMask], problem: DataError) -> LabelMapping:
@@ -217,17 +245,22 @@ def _objects(masks: Sequence[MeasuredMask], problem: DataError) -> LabelMapping:
     if sum(numbered) > len(numbered) / 2:
         rule = MaskRule((), 1, "numbers of objects: 1 and above is the object")
     finding = Finding(
-        code=problem.code, severity="error", text=problem.finding, fix=problem.remedy,
+        code=problem.code,
+        severity="error",
+        text=problem.finding,
+        fix=problem.remedy,
         files=tuple(mask.locator for mask, values in zip(masks, counted, strict=True) if len(values) > 2),
-    )  # fmt: skip
-    return LabelMapping(rule, {}, frozenset(), frozenset(), finding, ())
+    )
+    return LabelMapping(rule, finding=finding)
 
 
 def _rare(masks: Sequence[MeasuredMask], counts: Mapping[int, int]) -> set[int]:
     """Values that nearly no mask has, where masks have few values."""
     if len(masks) < 20 or len(counts) > 16:
         return set()
-    holders = Counter(value for mask in masks for value in mask.facts.values)
+    holders = Counter[int]()
+    for mask in masks:
+        holders.update(set(mask.facts.values))
     return {value for value, count in holders.items() if count <= _RARE * len(masks) and value != 0}
 
 
@@ -247,8 +280,9 @@ def _inverted(masks: Sequence[MeasuredMask], meaning: LabelMapping) -> frozenset
         return frozenset((mask.row, mask.reader) for mask in masks)
     if median(shares) > 0.5:
         return frozenset()
-    return frozenset(
-        (mask.row, mask.reader)
-        for mask, share in zip(masks, shares, strict=True)
-        if INVERTED < share < 1 and (mask.facts.rim or 0) > RIM
-    )
+    inverted = set[tuple[int, int]]()
+    for mask, share in zip(masks, shares, strict=True):
+        rim = mask.facts.rim or 0
+        if INVERTED < share < 1 and rim > RIM:
+            inverted.add((mask.row, mask.reader))
+    return frozenset(inverted)

@@ -9,7 +9,7 @@ from sfumato.data.formats.image import read_mask
 from sfumato.data.inspection.finding import Finding
 from sfumato.data.inspection.meaning import LabelMapping
 from sfumato.data.placement import Canvas, size_within
-from sfumato.data.sharpness import OriginalMask, rows_to_measure, sharpness
+from sfumato.data.sharpness import OriginalMask, Sharpness, rows_to_measure, sharpness
 from sfumato.data.source import Found
 from sfumato.errors import DataError
 from sfumato.wording import counted
@@ -26,26 +26,38 @@ def find_in_sizes(found: Found, facts: Sequence[CaseFacts], meaning: LabelMappin
     sizes = [fact.image.size for fact in facts if fact.image is not None]
     if not (found.has_masks and sizes):
         return
-    median: tuple[float, float] = tuple(np.median(sizes, axis=0).tolist())
-    canvases = [Canvas(size_within(median, side)) for side in _SIDES if side < max(median)]
-    sharp = sharpness(_originals(found, facts, meaning), canvases)
+    sharp = sharpness(_originals(found, facts, meaning), _canvases(sizes))
     if not sharp:
         return
-    first, reached = sharp[0], ", ".join(f"{each.dice:.2f} at {max(each.size)}" for each in sharp)
-    gone = []
-    if first.lost:
-        gone.append(f"{first.lost} of {counted(first.objects, 'object')} are lost")
-    if first.emptied:
-        gone.append(f"{first.emptied} of {counted(first.masks, 'mask')} come out empty")
+    first = sharp[0]
+    reached = ", ".join(f"{each.dice:.2f} at {max(each.size)}" for each in sharp)
+    measured = counted(first.masks, "mask")
     costly = first.dice < BLURRED or first.emptied > 0
     yield Finding(
         code="DATA-104",
         severity="warning" if costly else "note",
         text=f"a perfect mask, brought to a smaller size and back, reaches Dice {reached} pixels "
-        f"({counted(first.masks, 'mask')} measured)"
-        + (f"; at {max(first.size)} pixels {' and '.join(gone)}" if gone else ""),
+        f"({measured} measured){_lost(first)}",
         fix="choose the size by it (--size); without one the longer side is 64 pixels" if costly else "",
     )
+
+
+def _canvases(sizes: Sequence[tuple[int, int]]) -> list[Canvas]:
+    """Those of the usual sizes that are smaller than the median image, in its shape."""
+    height, width = np.median(sizes, axis=0).tolist()
+    return [Canvas(size_within((height, width), side)) for side in _SIDES if side < max(height, width)]
+
+
+def _lost(at: Sharpness) -> str:
+    """What of the masks is gone at a size."""
+    gone = list[str]()
+    if at.lost:
+        gone.append(f"{at.lost} of {counted(at.objects, 'object')} are lost")
+    if at.emptied:
+        gone.append(f"{at.emptied} of {counted(at.masks, 'mask')} come out empty")
+    if not gone:
+        return ""
+    return f"; at {max(at.size)} pixels {' and '.join(gone)}"
 
 
 def _originals(found: Found, facts: Sequence[CaseFacts], meaning: LabelMapping) -> Iterator[OriginalMask]:

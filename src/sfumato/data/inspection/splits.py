@@ -1,7 +1,8 @@
 """What is wrong with how a set is divided: copies, leaks between splits, uneven classes."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from itertools import chain
 
 from sfumato.data.copies import Copies, Rows, in_several_splits, of_patients
 from sfumato.data.inspection.finding import Finding, Severity
@@ -18,6 +19,9 @@ _NAMED = 5
 IMBALANCE = 5
 """So many times more images in the largest class than in the smallest are pointed out."""
 
+_NO_SPLIT = "remove the split, so that prepare makes one; --fix-into moves them all to train; --keep-split keeps it"
+"""What to do about a split that has one patient or picture in several parts."""
+
 
 def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") -> Iterator[Finding]:
     """Copies, what must not be in two splits, and classes with few images.
@@ -27,69 +31,121 @@ def find_in_splits(found: Found, copies: Copies, *, torn: Severity = "error") ->
         copies: pictures that it has more than once.
         torn: how bad a patient or a picture in several splits is.
     """
-    for groups, kind, code in ((copies.exact, "more than once", "DATA-079"), (copies.near, "nearly twice", "DATA-080")):
-        if groups:
-            yield Finding(
-                code=code, severity="warning", files=_files(found, groups),
-                text=f"{counted(len(groups), 'picture is', 'pictures are')} there {kind}, "
-                f"in {sum(map(len, groups))} cases",
-                fix="keep one of each; prepare keeps copies in one split",
-            )  # fmt: skip
-    both = _joined(copies)
-    labels = [group for group in both if len({found.cases[row].label for row in group}) > 1]
-    if labels:
+    if copies.exact:
+        yield _copied(found, copies.exact, "more than once", code="DATA-079")
+    if copies.near:
+        yield _copied(found, copies.near, "nearly twice", code="DATA-080")
+    pictures = _joined(copies)
+    yield from _in_several_classes(found, pictures)
+    yield from _torn_pictures(found, pictures, torn)
+    yield from _torn_patients(found, torn)
+    yield from _alike(found)
+    yield from _uneven(found)
+
+
+def _copied(found: Found, groups: Sequence[Rows], often: str, *, code: str) -> Finding:
+    cases = sum(map(len, groups))
+    return Finding(
+        code=code,
+        severity="warning",
+        files=_files(found, groups),
+        text=f"{counted(len(groups), 'picture is', 'pictures are')} there {often}, in {cases} cases",
+        fix="keep one of each; prepare keeps copies in one split",
+    )
+
+
+def _in_several_classes(found: Found, pictures: Sequence[Rows]) -> Iterator[Finding]:
+    both = list[Rows]()
+    for rows in pictures:
+        labels = {found.cases[row].label for row in rows}
+        if len(labels) > 1:
+            both.append(rows)
+    if both:
         yield Finding(
-            code="DATA-083", severity="warning", files=_files(found, labels),
-            text=f"{counted(len(labels), 'picture is', 'pictures are')} there in several classes",
+            code="DATA-083",
+            severity="warning",
+            files=_files(found, both),
+            text=f"{counted(len(both), 'picture is', 'pictures are')} there in several classes",
             fix="find out which class is right, and remove the other copy",
-        )  # fmt: skip
-    patients = tuple(of_patients(found.cases))
-    fix = "remove the split, so that prepare makes one; --fix-into moves them all to train; --keep-split keeps it"
-    for groups, what, code in ((both, "picture", "DATA-081"), (patients, "patient", "DATA-082")):
-        if leaks := in_several_splits(found.cases, groups):
-            names = "" if what == "picture" else f" ({_few(_patients(found, leaks))})"
-            yield Finding(
-                code=code, severity=torn, files=_files(found, leaks),
-                text=f"{counted(len(leaks), f'{what} is', f'{what}s are')} in several splits{names}: "
-                "scores will be too good",
-                fix=fix,
-            )  # fmt: skip
-    yield from _classes(found)
+        )
+
+
+def _torn_pictures(found: Found, pictures: Sequence[Rows], severity: Severity) -> Iterator[Finding]:
+    torn = in_several_splits(found.cases, pictures)
+    if torn:
+        yield Finding(
+            code="DATA-081",
+            severity=severity,
+            files=_files(found, torn),
+            text=f"{counted(len(torn), 'picture is', 'pictures are')} in several splits: scores will be too good",
+            fix=_NO_SPLIT,
+        )
+
+
+def _torn_patients(found: Found, severity: Severity) -> Iterator[Finding]:
+    torn = in_several_splits(found.cases, of_patients(found.cases))
+    if torn:
+        names = _few([found.cases[rows[0]].patient or "" for rows in torn])
+        patients = counted(len(torn), "patient is", "patients are")
+        yield Finding(
+            code="DATA-082",
+            severity=severity,
+            files=_files(found, torn),
+            text=f"{patients} in several splits ({names}): scores will be too good",
+            fix=_NO_SPLIT,
+        )
 
 
 def _joined(copies: Copies) -> tuple[Rows, ...]:
     """The cases of each picture that is there several times, exactly or nearly."""
     exact = {rows[0]: rows for rows in copies.exact}  # groups of near copies name the first of those that are equal
-    near = [{other for row in rows for other in exact.pop(row, (row,))} for rows in copies.near]
-    return (*exact.values(), *(tuple(sorted(rows)) for rows in near))
+    near = list[Rows]()
+    for rows in copies.near:
+        joined = set[int]()
+        for row in rows:
+            joined.update(exact.pop(row, (row,)))
+        near.append(tuple(sorted(joined)))
+    return (*exact.values(), *near)
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (" ..." if len(names) > _NAMED else "")
+    shown = ", ".join(names[:_NAMED])
+    return f"{shown} ..." if len(names) > _NAMED else shown
 
 
-def _patients(found: Found, groups: Sequence[Rows]) -> list[str]:
-    return [found.cases[rows[0]].patient or "" for rows in groups]
+def _alike(found: Found) -> Iterator[Finding]:
+    """Classes whose names differ by upper and lower case alone."""
+    for group in alike_but_for_case(case.label for case in found.cases):
+        yield Finding(
+            code="DATA-098",
+            severity="warning",
+            text=told_alike(group),
+            fix="name them alike if they are one",
+            files=_of_classes(found, group),
+        )
 
 
-def _classes(found: Found) -> Iterator[Finding]:
+def _uneven(found: Found) -> Iterator[Finding]:
+    """Classes with few images, or far fewer than the largest."""
     counts = Counter(case.label for case in found.cases if case.label is not None)
     if not counts:
         return
-    for group in alike_but_for_case(case.label for case in found.cases):
-        yield Finding(
-            code="DATA-098", severity="warning", text=told_alike(group), fix="name them alike if they are one",
-            files=tuple(case.image for case in found.cases if case.label in group),
-        )  # fmt: skip
     many, few = max(counts.values()), min(counts.values())
     if few >= _FEW_CASES and many <= IMBALANCE * few:
         return
     least = [name for name, count in counts.items() if count == few]
+    make = ", or make the missing ones with sfumato generate" if many > few else ""
     yield Finding(
-        code="DATA-091", severity="warning", text=_told(counts, least),
-        files=tuple(case.image for case in found.cases if case.label in least),
-        fix="collect more" + (", or make the missing ones with sfumato generate" if many > few else ""),
-    )  # fmt: skip
+        code="DATA-091",
+        severity="warning",
+        text=_told(counts, least),
+        files=_of_classes(found, least),
+        fix=f"collect more{make}",
+    )
+
+
+def _of_classes(found: Found, names: Collection[str]) -> tuple[str, ...]:
+    return tuple(case.image for case in found.cases if case.label in names)
 
 
 def _told(counts: Counter[str], least: Sequence[str]) -> str:
@@ -102,4 +158,5 @@ def _told(counts: Counter[str], least: Sequence[str]) -> str:
 
 
 def _files(found: Found, groups: Sequence[Rows]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(found.cases[row].image for rows in groups for row in rows))
+    rows = chain.from_iterable(groups)
+    return tuple(dict.fromkeys(found.cases[row].image for row in rows))

@@ -85,7 +85,7 @@ def audit_copies(detector: CopyDetector, images: Pictures) -> CopyAudit:
     matches, held_out = detector.match(images), detector.held_out_matches
     verdicts = tuple(detector.verdicts(matches))
     flagged = [row for row, verdict in zip(matches.nearest.tolist(), verdicts, strict=True) if verdict.copy]
-    patients = {detector.pack.cases[detector.rows[row]].patient for row in flagged}
+    patients = {detector.pack.cases[detector.rows[row]].patient for row in flagged} - {None}
     own = _own_scores(detector, np.union1d(matches.nearest, held_out.nearest).tolist())
     found = CopyAudit(
         verdicts=verdicts,
@@ -95,7 +95,7 @@ def audit_copies(detector: CopyDetector, images: Pictures) -> CopyAudit:
         share=None if detector.threshold is None else _share(len(flagged), len(images)),
         chance=_chance(detector, len(flagged), len(images)),
         sources=len(set(flagged)),
-        patients=len(patients - {None}) or None,
+        patients=len(patients) or None,
         authenticity=_authenticity(matches, own),
         authenticity_real=_authenticity(held_out, own),
         distance_z=rank_z(1 - matches.score, 1 - held_out.score),
@@ -125,7 +125,8 @@ def _authenticity(matches: Matches, own: Mapping[int, float]) -> float:
     """Equation (2); nan without an image."""
     if not len(matches.score):
         return math.nan
-    return float(np.mean([score < own[row] for score, row in zip(matches.score, matches.nearest, strict=True)]))
+    own_scores = np.array([own[row] for row in matches.nearest.tolist()])
+    return float(np.mean(matches.score < own_scores))
 
 
 def _share(count: int, total: int) -> ShareInterval:

@@ -81,6 +81,13 @@ class CopyVerdict(NamedTuple):
     copy: bool | None
     lead: float
 
+    @property
+    def said(self) -> str:
+        """Whether it is one, as a table says it: yes, no, or nothing where no verdict is possible."""
+        if self.copy is None:
+            return ""
+        return "yes" if self.copy else "no"
+
 
 @dataclass(frozen=True, kw_only=True)
 class CopyDetector:
@@ -194,11 +201,12 @@ class CopyDetector:
         flags: list[bool | None] = [None] * len(matches.score)
         if self.threshold is not None:
             flags = ((matches.score >= self.threshold) | (matches.lead >= self.lead)).tolist()
-        ids = [self.pack.cases[self.rows[row]].id for row in matches.nearest]
-        return [
-            CopyVerdict(float(score), name, str(view), flag, float(lead))
-            for score, name, view, flag, lead in zip(matches.score, ids, matches.view, flags, matches.lead, strict=True)
-        ]
+        verdicts = list[CopyVerdict]()
+        for place, flag in enumerate(flags):
+            nearest_case = self.pack.cases[self.rows[matches.nearest[place]]]
+            score, lead = float(matches.score[place]), float(matches.lead[place])
+            verdicts.append(CopyVerdict(score, nearest_case.id, str(matches.view[place]), flag, lead))
+        return verdicts
 
 
 class _HeldOut(NamedTuple):
@@ -225,7 +233,9 @@ def _held_out(pack: Pack, holdout: Pack | None) -> _HeldOut:
         )
     split = [*pack.rows("validation"), *pack.rows("test")]
     every = other.real(split if holdout is None else range(len(other)))
-    known = {name for row in pack.rows("train") for name in _persons(pack.cases[row])}
+    known = set[tuple[str, str]]()
+    for row in pack.rows("train"):
+        known |= _persons(pack.cases[row])
     rows = [row for row in every if not known & _persons(other.cases[row])]
     return _HeldOut(other, evenly(rows, HELD_OUT), tuple(_left_out(len(every), len(rows), patients=bool(known))))
 
@@ -272,35 +282,47 @@ def _calibrated(held_out: Matches, false_alarms: float) -> _Calibrated:
     if above > count / 2:
         why = f"held-out real images cannot be told apart: {above} of {count} correlate alike with a training image"
         return _Calibrated(None, math.inf, None, why)
-    law = stats.beta(above, count + 1 - above)
-    rate = ShareInterval(above / (count + 1), *map(float, law.interval(LEVEL)))
+    low, high = stats.beta(above, count + 1 - above).interval(LEVEL)
+    rate = ShareInterval(above / (count + 1), float(low), float(high))
+    return _Calibrated(score, lead, rate, _why(score, lead, rate, above=above, count=count))
+
+
+def _why(score: float, lead: float, rate: ShareInterval, *, above: int, count: int) -> str:
+    """What thresholds rest on: `above` of `count` held-out images reach them."""
+    verb = "correlates" if above == 1 else "correlate"
     also = "" if math.isinf(lead) else f" or are {lead:.0%} nearer to it than to the next"
-    those = f"{above} of {counted(count, 'held-out real image')} {'correlates' if above == 1 else 'correlate'}"
     why = (
-        f"{those} with a training image to {score:.4f}{also}: "
+        f"{above} of {counted(count, 'held-out real image')} {verb} with a training image to {score:.4f}{also}: "
         f"{rate.value:.1%} false alarms to expect, {LEVEL:.0%} interval {rate.low:.1%} to {rate.high:.1%}"
     )
     if count < _FEW:
         why += f"; {counted(count, 'held-out image is', 'held-out images are')} few, and the threshold is unsure"
     if score >= BLUNT:
         why += "; some held-out images are nearly training images, so that only exact copies reach it"
-    return _Calibrated(score, lead, rate, why)
+    return why
 
 
 def _cut(scores: Float[np.ndarray, " n"], leads: Float[np.ndarray, " n"], above: int) -> tuple[float, float]:
     """Score and lead of the last images that were cut off, in turn by the one and by the other."""
-    left, bounds = np.ones(len(scores), bool), [math.inf, math.inf]
+    left = np.ones(len(scores), bool)
+    score, lead = math.inf, math.inf
     for step in range(above):
-        values = np.where(left, (scores, leads)[step % 2], -math.inf)
+        by_score = step % 2 == 0
+        values = np.where(left, scores if by_score else leads, -math.inf)
         highest = int(values.argmax())
-        bounds[step % 2], left[highest] = float(values[highest]), False
-    return bounds[0], bounds[1]
+        left[highest] = False
+        if by_score:
+            score = float(values[highest])
+        else:
+            lead = float(values[highest])
+    return score, lead
 
 
 def _read(pack: Pack, rows: Sequence[int]) -> Images:
     """Images at the size at which they are compared, some at a time."""
-    parts = [compared(pack.images(rows[start : start + _READ])) for start in range(0, len(rows), _READ)]
-    return torch.cat(parts) if parts else compared(torch.empty(0, pack.spec.channels, *pack.spec.size))
+    if not rows:
+        return compared(torch.empty(0, pack.spec.channels, *pack.spec.size))
+    return torch.cat([compared(pack.images(rows[start : start + _READ])) for start in range(0, len(rows), _READ)])
 
 
 def to_float(images: Pictures) -> Images:

@@ -23,14 +23,11 @@ from sfumato.wording import counted
 SEEDS_TRIED = 10
 """Seeds that are spent on an image, the first one included."""
 
-_COLUMNS = ("copy_score", "nearest_real", "copy_view", "copy")
-"""What a manifest says of an image that was compared."""
-
 _Draw = Callable[[Sequence[Wanted]], Iterator[Made]]
 
 
 class _Seen(NamedTuple):
-    """A seed that was tried, and what the detector said of its image, in `_COLUMNS`; nothing without a detector."""
+    """A seed that was tried, and what the detector said of its image, see `columns`; nothing without a detector."""
 
     seed: int
     said: Mapping[str, str]
@@ -41,7 +38,7 @@ class Outcome(NamedTuple):
 
     Attributes:
         wanted: the item, with the seed of the image that was kept, or of the last one.
-        said: of that image, in `_COLUMNS`.
+        said: of that image, see `columns`.
         rejected: the copies before it.
         kept: whether there is an image; else it was a copy too, and no seed was left.
     """
@@ -53,8 +50,10 @@ class Outcome(NamedTuple):
 
     def facts(self) -> dict[str, Any]:
         """For the ledger; nothing without a detector."""
+        if not self.said:
+            return {}
         seen = [[each.seed, dict(each.said)] for each in self.rejected]
-        return {"seed": self.wanted.seed, "said": self.said, "rejected": seen, "kept": self.kept} if self.said else {}
+        return {"seed": self.wanted.seed, "said": self.said, "rejected": seen, "kept": self.kept}
 
     @classmethod
     def of(cls, wanted: Wanted, facts: Mapping[str, Any]) -> "Outcome":
@@ -100,7 +99,7 @@ def check_form(data: Spec, model: Spec, dataset: Path) -> None:
 
 
 def _form(spec: Spec) -> dict[str, object]:
-    low, high = (round(bound, 6) for bound in (spec.intensity.low, spec.intensity.high))
+    low, high = round(spec.intensity.low, 6), round(spec.intensity.high, 6)
     return {"size": spec.size, "channels": spec.channels, "intensities": (spec.intensity.kind, low, high)}
 
 
@@ -138,17 +137,23 @@ def _again(outcome: Outcome) -> Outcome:
 
 def columns(verdict: CopyVerdict) -> dict[str, str]:
     """A verdict as a row has it: yes, no, or nothing where no verdict is possible."""
-    copy = "" if verdict.copy is None else "yes" if verdict.copy else "no"
-    return dict(zip(_COLUMNS, (f"{verdict.score:.4f}", verdict.nearest, verdict.view, copy), strict=True))
+    return {
+        "copy_score": f"{verdict.score:.4f}",
+        "nearest_real": verdict.nearest,
+        "copy_view": verdict.view,
+        "copy": verdict.said,
+    }
 
 
 def rejections(outcomes: Sequence[Outcome]) -> list[dict[str, object]]:
     """Every copy that was rejected, as a row of a table."""
     rows: list[dict[str, object]] = []
     for outcome in outcomes:
-        last = () if outcome.kept else (_Seen(outcome.wanted.seed, outcome.said),)
+        copies = list(outcome.rejected)
+        if not outcome.kept:
+            copies.append(_Seen(outcome.wanted.seed, outcome.said))
         about = {"number": f"{outcome.wanted.number:06}", "label": outcome.wanted.label or ""}
-        rows += [{**about, "seed": seen.seed, **seen.said} for seen in (*outcome.rejected, *last)]
+        rows += [{**about, "seed": seen.seed, **seen.said} for seen in copies]
     return rows
 
 
@@ -162,11 +167,17 @@ def rejection_sentence(outcomes: Sequence[Outcome], detector: CopyDetector) -> s
     if not rejected:
         found = f"None of {counted(len(outcomes), 'image')} scores as a copy; that is no proof that there is none."
         return f"{found} Threshold: {detector.why}."
-    text = f"{counted(rejected, 'image scored as a copy and was', 'images scored as copies and were')} rejected; "
-    text += f"{counted(len(outcomes) - len(missing), 'is', 'are')} kept."
-    if missing:
-        names = ", ".join(f"{outcome.wanted.number:06}" for outcome in missing[:10])
-        more = ", ..." if len(missing) > 10 else ""
-        left_out = counted(len(missing), "is", "are")
-        text += f" {left_out} left out: all their {SEEDS_TRIED} seeds gave copies ({names}{more})."
-    return f"{text} Threshold: {detector.why}."
+    copies = counted(rejected, "image scored as a copy and was", "images scored as copies and were")
+    kept = counted(len(outcomes) - len(missing), "is", "are")
+    return f"{copies} rejected; {kept} kept.{_left_out(missing)} Threshold: {detector.why}."
+
+
+def _left_out(missing: Sequence[Outcome]) -> str:
+    """The items that have no image."""
+    if not missing:
+        return ""
+    names = ", ".join(f"{outcome.wanted.number:06}" for outcome in missing[:10])
+    if len(missing) > 10:
+        names += ", ..."
+    left_out = counted(len(missing), "is", "are")
+    return f" {left_out} left out: all their {SEEDS_TRIED} seeds gave copies ({names})."

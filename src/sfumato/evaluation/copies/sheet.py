@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from sfumato.data.formats.picture import open_picture
 from sfumato.evaluation.copies.audit import CopyAudit
-from sfumato.evaluation.copies.detector import CopyDetector, Pictures, to_float
+from sfumato.evaluation.copies.detector import CopyDetector, CopyVerdict, Pictures, to_float
 from sfumato.metrics.copies import Matches, aligned
 from sfumato.reporting.figures import strips
 from sfumato.tasks.task import to_uint8
@@ -29,11 +29,16 @@ def closest_pairs(
         count: how many pairs: the closest of each training image, the closest first, then the others.
     """
     order = _order(found.matches)[:count]
-    rows = [_row(detector, images, found, order[start : start + _COLUMNS]) for start in range(0, len(order), _COLUMNS)]
+    rows = list[np.ndarray]()
+    for start in range(0, len(order), _COLUMNS):
+        rows.append(_row(detector, images, found, order[start : start + _COLUMNS]))
     width = max(row.shape[1] for row in rows)
-    return np.concatenate(
-        [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255) for row in rows]
-    )
+    return np.concatenate([_widened(row, width) for row in rows])
+
+
+def _widened(row: np.ndarray, width: int) -> np.ndarray:
+    """White at the right."""
+    return np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)
 
 
 def _order(matches: Matches) -> list[int]:
@@ -48,11 +53,15 @@ def _order(matches: Matches) -> list[int]:
 
 
 def _row(detector: CopyDetector, images: Pictures, found: CopyAudit, chosen: list[int]) -> np.ndarray:
-    ours = [aligned(to_float(images[[k]]), found.matches.view[k]) for k in chosen]
-    theirs = [detector.pack.images([detector.rows[found.matches.nearest[k]]]) for k in chosen]
-    labels = [f"{found.verdicts[k].score:.3f}" + " copy" * bool(found.verdicts[k].copy) for k in chosen]
-    drawn = {
-        name: [to_uint8(image)[0] for image in row]
-        for name, row in (("generated, aligned", ours), ("nearest real", theirs))
-    }
-    return np.asarray(open_picture(io.BytesIO(strips(drawn, labels))))
+    generated, real, labels = list[np.ndarray](), list[np.ndarray](), list[str]()
+    for place in chosen:
+        nearest = detector.rows[found.matches.nearest[place]]
+        generated.append(to_uint8(aligned(to_float(images[[place]]), found.matches.view[place]))[0])
+        real.append(to_uint8(detector.pack.images([nearest]))[0])
+        labels.append(_label(found.verdicts[place]))
+    sheet = strips({"generated, aligned": generated, "nearest real": real}, labels)
+    return np.asarray(open_picture(io.BytesIO(sheet)))
+
+
+def _label(verdict: CopyVerdict) -> str:
+    return f"{verdict.score:.3f} copy" if verdict.copy else f"{verdict.score:.3f}"

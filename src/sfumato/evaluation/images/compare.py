@@ -1,7 +1,7 @@
 """The comparison of generated with real images, whole: spaces, groups, measures, sentences."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from sfumato.evaluation.images.reading import BesideMean, FeatureSpace, image_se
 from sfumato.evaluation.images.spaces import Space, Wish, make_space, why_not
 from sfumato.metrics.diversity import INCEPTION_SPLITS
 from sfumato.metrics.fidelity import frechet
+from sfumato.typing import Data
 
 Tell = Callable[[str], None]
 
@@ -88,33 +89,70 @@ def compare_images(
     labels = Sets(*(images.labels for images in sets))
     planned = plan_groups(labels, seed=seed)
     _refuse_few(planned)
-    notes = [*sets.real.notes, *sets.generated.notes, *planned.notes]
-    notes += [why for wish in wishes if (why := why_not(wish, sets.pack))]
-    measures, spaces, dimensions = [], [], []
+    left_out = filter(None, [why_not(wish, sets.pack) for wish in wishes])
+    in_spaces = _compare_in_spaces(sets, wishes, planned.groups, tell=tell, seed=seed, device=device)
+    tell("similarity of pairs, duplicates")
+    of_images = measure_images(_thumbs(sets.real), _thumbs(sets.generated), planned.groups, seed=seed)
+    measures = (*in_spaces.measures, *of_images)
+    constant = _beside_mean(sets)
+    sentences = image_sentences(
+        measures,
+        in_spaces.dimensions,
+        other_shares=any(labels.generated) and proportions_differ(labels.real, labels.generated),
+        constant=constant,
+    )
+    return Comparison(
+        measures=measures,
+        spaces=tuple(in_spaces.spaces),
+        groups=planned.groups,
+        reading=tuple(sentences),
+        notes=(*sets.real.notes, *sets.generated.notes, *planned.notes, *left_out, *in_spaces.notes),
+        seed=seed,
+        constant=constant,
+    )
+
+
+@dataclass
+class _InSpaces:
+    """What is known after the comparison in spaces of features; see `Comparison`."""
+
+    measures: list[MetricRow] = field(default_factory=list)
+    spaces: list[Space] = field(default_factory=list)
+    dimensions: list[FeatureSpace] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def _compare_in_spaces(
+    sets: Compared, wishes: Sequence[Wish], groups: Sequence[Group], *, tell: Tell, seed: int, device: str
+) -> _InSpaces:
+    """In every space that can be made, and in which training images differ."""
+    found = _InSpaces()
     for wish in wishes:
         if why_not(wish, sets.pack):
             continue
         tell(f"space {wish.kind}")
         space = make_space(wish, sets.pack, device=device, seed=seed)
         sides = SpaceFeatures(*(_features(space, images) for images in sets))
-        if not sides.real.shape[1]:
-            notes.append(f"all training images are alike in the space {space.name}: left out")
+        count = sides.real.shape[1]
+        if count == 0:
+            found.notes.append(f"all training images are alike in the space {space.name}: left out")
             continue
-        if space.name == "own":  # its classifier knows the training images: their features are no measure
-            sides = sides._replace(training=sides.training[:0])
-        spaces.append(space)
-        dimensions.append(FeatureSpace(space.name, sides.real.shape[1]))
-        measures += [row for group in planned.groups for row in measure_space(space.name, sides, group, seed=seed)]
-        measures += _of_classes(space, sets, planned.groups)
-    tell("similarity of pairs, duplicates")
-    shown = [torch.cat(gathered(images, thumbs)) for images in (sets.real, sets.generated)]
-    measures += measure_images(shown[0], shown[1], planned.groups, seed=seed)
-    other_shares = proportions_differ(labels.real, labels.generated)
-    constant = _beside_mean(sets)
-    sentences = image_sentences(
-        measures, dimensions, other_shares=other_shares and any(labels.generated), constant=constant
-    )
-    return Comparison(tuple(measures), tuple(spaces), planned.groups, tuple(sentences), tuple(notes), seed, constant)
+        found.spaces.append(space)
+        found.dimensions.append(FeatureSpace(space.name, count))
+        found.measures.extend(_in_space(space, sides, groups, seed=seed))
+        found.measures.extend(_of_classes(space, sets, groups))
+    return found
+
+
+def _in_space(space: Space, sides: SpaceFeatures, groups: Sequence[Group], *, seed: int) -> Iterator[MetricRow]:
+    if space.name == "own":  # its classifier knows the training images: their features are no measure
+        sides = sides._replace(training=sides.training[:0])
+    for group in groups:
+        yield from measure_space(space.name, sides, group, seed=seed)
+
+
+def _thumbs(images: ImageSet) -> Data:
+    return torch.cat(gathered(images, thumbs))
 
 
 def _refuse_few(planned: Groups) -> None:
@@ -130,7 +168,7 @@ def _refuse_few(planned: Groups) -> None:
 def _beside_mean(sets: Compared) -> BesideMean:
     """By coarse pixels, whatever the spaces that were asked for."""
     space = make_space(Wish("pixels"), sets.pack, device="cpu", seed=0)
-    real, generated = (_features(space, images) for images in (sets.real, sets.generated))
+    real, generated = _features(space, sets.real), _features(space, sets.generated)
     if not real.shape[1]:
         return BesideMean(0.0, 0.0)
     return BesideMean(frechet(generated, real), frechet(np.zeros_like(generated), real))
@@ -144,7 +182,8 @@ def _features(space: Space, images: ImageSet) -> np.ndarray:
 def _of_classes(space: Space, sets: Compared, groups: Sequence[Group]) -> Iterator[MetricRow]:
     if space.probabilities is None:
         return
-    real, generated = (np.concatenate(gathered(images, space.probabilities)) for images in (sets.real, sets.generated))
-    yield from (
-        measure_classes(space.name, real, generated, group) for group in groups if group.size >= INCEPTION_SPLITS
-    )
+    real = np.concatenate(gathered(sets.real, space.probabilities))
+    generated = np.concatenate(gathered(sets.generated, space.probabilities))
+    for group in groups:
+        if group.size >= INCEPTION_SPLITS:
+            yield measure_classes(space.name, real, generated, group)

@@ -97,9 +97,13 @@ def plan_groups(labels: Sets, *, seed: int) -> Groups:
         strata[MATCHED] = _matched([_of_class(name, labels) for name in shared])
     if len(set(real) | set(generated)) > 1:
         strata |= {name: [_of_class(name, labels)] for name in shared}
-    measured = {name: parts for name, parts in strata.items() if sum(part.size for part in parts) >= FEWEST_EACH}
-    groups = tuple(Group(name, tuple(_draws(parts, rng))) for name, parts in measured.items())
-    return Groups(groups, (*_strangers(real, generated), *_too_few(strata, measured)))
+    groups, too_few = list[Group](), list[str]()
+    for name, parts in strata.items():
+        if sum(part.size for part in parts) >= FEWEST_EACH:
+            groups.append(Group(name, tuple(_draws(parts, rng))))
+        else:
+            too_few.append(_too_few(name, parts))
+    return Groups(tuple(groups), (*_strangers(real, generated), *too_few))
 
 
 def proportions_differ(real: _Labels, generated: _Labels) -> bool:
@@ -129,10 +133,15 @@ def _matched(strata: Sequence[_Stratum]) -> list[_Stratum]:
 
 def _draws(strata: Sequence[_Stratum], rng: np.random.Generator) -> Iterator[_Draw]:
     for _ in range(DRAWS):
-        halves = [np.array_split(rng.permutation(part.real)[: 2 * part.size], 2) for part in strata]
+        real = [rng.permutation(part.real) for part in strata]
         generated = [rng.permutation(part.generated)[: part.size] for part in strata]
         training = [rng.permutation(part.training)[: part.size] for part in strata]
-        yield _Draw(*map(np.concatenate, (*zip(*halves, strict=True), generated, training)))
+        yield _Draw(
+            reference=np.concatenate([rows[: part.size] for rows, part in zip(real, strata, strict=True)]),
+            other=np.concatenate([rows[part.size : 2 * part.size] for rows, part in zip(real, strata, strict=True)]),
+            generated=np.concatenate(generated),
+            training=np.concatenate(training),
+        )
 
 
 def _strangers(real: _Labels, generated: _Labels) -> Iterator[str]:
@@ -141,14 +150,14 @@ def _strangers(real: _Labels, generated: _Labels) -> Iterator[str]:
     if theirs and not ours:
         yield "the samples have no classes: only the whole sets are compared"
         return
-    if missing := sorted(theirs - ours):
+    missing, unknown = sorted(theirs - ours), sorted(ours - theirs)
+    if missing:
         yield f"classes of the real images that the samples lack: {', '.join(missing)}"
-    if ours and (unknown := sorted(ours - theirs)):
+    if unknown:
         yield f"classes of the samples that the real images lack: {', '.join(unknown)}"
 
 
-def _too_few(strata: dict[str, list[_Stratum]], measured: dict[str, list[_Stratum]]) -> Iterator[str]:
-    for name, parts in strata.items():
-        if name not in measured:
-            generated, real = sum(len(part.generated) for part in parts), sum(len(part.real) for part in parts)
-            yield f"{name}: {generated} generated and {real} real images are too few to be compared"
+def _too_few(name: str, strata: Sequence[_Stratum]) -> str:
+    generated = sum(len(part.generated) for part in strata)
+    real = sum(len(part.real) for part in strata)
+    return f"{name}: {generated} generated and {real} real images are too few to be compared"

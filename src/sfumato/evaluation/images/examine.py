@@ -109,15 +109,18 @@ class Examination:
     @property
     def measures(self) -> tuple[MetricRow, ...]:
         """All rows of `metrics.csv`."""
-        return (*(self.comparison.measures if self.comparison else ()), *self.to_reference)
+        if self.comparison is None:
+            return self.to_reference
+        return (*self.comparison.measures, *self.to_reference)
 
     def reading(self) -> list[str]:
         """In sentences: the images, the reference, copies."""
-        told = [
-            f"Fréchet distance to the reference in {row.space}: {row.value:.4g} ({row.low:.4g} to {row.high:.4g})."
-            for row in self.to_reference[:1]
-        ]
-        return [*(self.comparison.reading if self.comparison else ()), *told, *self.copies.reading()]
+        sentences = [] if self.comparison is None else list(self.comparison.reading)
+        if self.to_reference:
+            row = self.to_reference[0]
+            distance = f"{row.value:.4g} ({row.low:.4g} to {row.high:.4g})"
+            sentences.append(f"Fréchet distance to the reference in {row.space}: {distance}.")
+        return [*sentences, *self.copies.reading()]
 
 
 def examine(question: Question, real: RealData | None, reference: Reference | None) -> Examination:
@@ -131,15 +134,16 @@ def examine(question: Question, real: RealData | None, reference: Reference | No
     question.tell(f"reading {question.samples.name}")
     generated = sample_images(question.samples, spec)
     comparison = None if real is None else _compared(question, real, generated)
-    to_reference, spaces, notes = _to_reference(question, reference, generated)
+    to_reference = _to_reference(question, reference, generated)
+    spaces, notes = ((), generated.notes) if comparison is None else (comparison.spaces, comparison.notes)
     return Examination(
         generated=generated,
         real=None if real is None else real.part(question.part),
         comparison=comparison,
-        to_reference=to_reference,
-        spaces=(*(comparison.spaces if comparison else ()), *spaces),
+        to_reference=to_reference.measures,
+        spaces=(*spaces, *to_reference.spaces),
         copies=_copies(question, real, generated),
-        notes=(*(comparison.notes if comparison else generated.notes), *notes),
+        notes=(*notes, *to_reference.notes),
     )
 
 
@@ -161,15 +165,23 @@ def _compared(question: Question, real: RealData, generated: ImageSet) -> Compar
     return compare_images(sets, question.wishes, tell=question.tell, seed=question.seed, device=question.device)
 
 
-def _to_reference(
-    question: Question, reference: Reference | None, generated: ImageSet
-) -> tuple[tuple[MetricRow, ...], tuple[Space, ...], tuple[str, ...]]:
+@dataclass(frozen=True)
+class _ToReference:
+    """Distances to statistics; see `Examination`."""
+
+    measures: tuple[MetricRow, ...] = ()
+    spaces: tuple[Space, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _to_reference(question: Question, reference: Reference | None, generated: ImageSet) -> _ToReference:
     if reference is None:
-        return (), (), ()
+        return _ToReference()
     space = reference_space(reference, question.wishes, device=question.device)
     question.tell(f"distance to the reference in {space.name}")
-    rows = tuple(measure_reference(space, reference, generated, seed=question.seed))
-    return rows, (space,), (NO_FLOOR,) if reference.about else (NO_FLOOR, _UNKNOWN)
+    measures = measure_reference(space, reference, generated, seed=question.seed)
+    notes = (NO_FLOOR,) if reference.about else (NO_FLOOR, _UNKNOWN)
+    return _ToReference(tuple(measures), (space,), notes)
 
 
 def _copies(question: Question, real: RealData | None, generated: ImageSet) -> CopySearch:

@@ -66,7 +66,8 @@ class MetricRow(NamedTuple):
     @property
     def noticed(self) -> bool:
         """Whether the generated images are worse than real ones by more than chance."""
-        return (self.z if is_better_lower(self.metric) else -self.z) > NOTICED
+        worse_by = self.z if is_better_lower(self.metric) else -self.z
+        return worse_by > NOTICED
 
 
 class SpaceFeatures(NamedTuple):
@@ -89,11 +90,20 @@ def measure_space(name: str, sides: SpaceFeatures, group: Group, *, seed: int) -
     found = [coverage(sides.real[draw.reference], sides.generated[draw.generated]) for draw in group.draws]
     floor = [coverage(sides.real[draw.reference], sides.real[draw.other]) for draw in group.draws]
     for metric in Coverage._fields:
-        of_images = [getattr(one, metric) for one in found]
-        spread = mean_interval(of_images[0], seed=seed, resamples=_RESAMPLES)
-        values = [float(one.mean()) for one in of_images]
-        real = [float(getattr(one, metric).mean()) for one in floor]
-        yield make.row(metric, values, Estimate(spread.mean, spread.low, spread.high), real)
+        of_images = [getattr(of_draw, metric) for of_draw in found]
+        of_others = [getattr(of_draw, metric) for of_draw in floor]
+        yield make.row(metric, _means(of_images), _spread(of_images[0], seed=seed), _means(of_others))
+
+
+def _means(draws: Sequence[np.ndarray]) -> list[float]:
+    """The mean over the images of each draw."""
+    return [float(of_images.mean()) for of_images in draws]
+
+
+def _spread(of_images: np.ndarray, *, seed: int) -> Estimate:
+    """A mean over images with its interval."""
+    interval = mean_interval(of_images, seed=seed, resamples=_RESAMPLES)
+    return Estimate(interval.mean, interval.low, interval.high)
 
 
 def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, seed: int) -> Iterator[MetricRow]:
@@ -104,18 +114,11 @@ def measure_images(real: Data, generated: _Others, groups: Sequence[Group], *, s
         make = _Maker("images", group)
         pairs = draw_pairs(group.size, _PAIRS, seed=seed)
         similar = [pair_similarities(shown[draw.generated], pairs) for draw in group.draws]
-        floor = [float(pair_similarities(small[draw.reference], pairs).mean()) for draw in group.draws]
-        interval = mean_interval(np.concatenate(similar), seed=seed, resamples=_RESAMPLES)
-        spread = Estimate(interval.mean, interval.low, interval.high)
-        yield make.row("ms_ssim", [float(one.mean()) for one in similar], spread, floor)
+        floor = [pair_similarities(small[draw.reference], pairs) for draw in group.draws]
+        yield make.row("ms_ssim", _means(similar), _spread(np.concatenate(similar), seed=seed), _means(floor))
         often = [_repeated(copied, draw.generated) for draw in group.draws]
-        share = mean_interval(often[0].astype(np.float64), seed=seed, resamples=_RESAMPLES)
-        yield make.row(
-            "duplicates",
-            [float(one.mean()) for one in often],
-            Estimate(share.mean, share.low, share.high),
-            [float(_repeated(again, draw.reference).mean()) for draw in group.draws],
-        )
+        floor = [_repeated(again, draw.reference) for draw in group.draws]
+        yield make.row("duplicates", _means(often), _spread(often[0].astype(np.float64), seed=seed), _means(floor))
 
 
 def measure_classes(
@@ -133,7 +136,8 @@ def thumbs(images: Data) -> Data:
     shrink = _THUMB / max(height, width)
     if shrink >= 1:
         return images
-    return functional.adaptive_avg_pool2d(images, (max(1, round(height * shrink)), max(1, round(width * shrink))))
+    size = max(1, round(height * shrink)), max(1, round(width * shrink))
+    return functional.adaptive_avg_pool2d(images, size)
 
 
 def z_score(values: Sequence[float], floor: Sequence[float]) -> float:

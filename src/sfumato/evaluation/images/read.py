@@ -76,8 +76,10 @@ def real_images(pack: Pack, part: RealPart, *, name: str) -> ImageSet:
         DataError: the part has fewer than `_FEWEST` real images.
     """
     held_out = [*pack.rows("validation"), *pack.rows("test")]
-    chosen = part if part != "auto" else "held-out" if len(held_out) >= FEW_HELD_OUT else "all"
-    rows = {"all": range(len(pack)), "held-out": held_out}.get(chosen) or pack.rows(chosen)
+    chosen = part
+    if part == "auto":
+        chosen = "held-out" if len(held_out) >= FEW_HELD_OUT else "all"
+    rows, words = _rows_of(pack, chosen)
     kept = pack.real(rows)
     if len(kept) < _FEWEST:
         raise DataError(
@@ -86,13 +88,22 @@ def real_images(pack: Pack, part: RealPart, *, name: str) -> ImageSet:
             remedy="--real-split all, or --holdout DATASET",
             code="SCORE-030",
         )
-    made = len(rows) - len(kept)
-    notes = [f"{counted(made, 'image')} of {name} marked as synthetic: left out"] if made else []
+    notes = list[str]()
+    if len(rows) > len(kept):
+        notes.append(f"{counted(len(rows) - len(kept), 'image')} of {name} marked as synthetic: left out")
     if part == "auto" and chosen == "all":
         few = counted(len(held_out), "held-out image")
         notes.append(f"{name} has only {few}: synthetic ones are compared with all real ones")
-    words = {"held-out": "validation and test part", "all": "all images"}.get(chosen, f"{chosen} part")
     return of_pack(pack, kept, f"{words} of {name}", notes)
+
+
+def _rows_of(pack: Pack, part: str) -> tuple[Sequence[int], str]:
+    """The rows of a part of a data set, and what it is called."""
+    if part == "all":
+        return range(len(pack)), "all images"
+    if part == "held-out":
+        return [*pack.rows("validation"), *pack.rows("test")], "validation and test part"
+    return pack.rows(part), f"{part} part"
 
 
 def of_pack(pack: Pack, rows: Sequence[int], what: str, notes: Sequence[str] = ()) -> ImageSet:
@@ -107,15 +118,19 @@ def sample_images(source: Path, spec: Spec) -> ImageSet:
     Raises:
         DataError: there are fewer than `_FEWEST`, or one cannot be brought into that form.
     """
-    (cases, real), name = sample_cases(source), called(source) or "SAMPLES"
-    parts = [_stored(case, spec) for case in cases]
-    stored = np.stack([array for array, _ in parts])
-    notes = Counter(note for _, of_one in parts for note in of_one)
-    told = tuple(f"{note}: {count} of {len(cases)} images" for note, count in sorted(notes.items()))
-    if real:
-        told = (f"{counted(real, 'real image')} beside the synthetic ones of {name}: left out", *told)
-    fetch = partial(_fetched, stored, spec)
-    return ImageSet(cases, fetch, f"images of {name}", told)
+    samples, name = sample_cases(source), called(source) or "SAMPLES"
+    stored, changes = list[np.ndarray](), Counter[str]()
+    for case in samples.cases:
+        array, changed = _stored(case, spec)
+        stored.append(array)
+        changes.update(changed)
+    notes = list[str]()
+    if samples.real:
+        notes.append(f"{counted(samples.real, 'real image')} beside the synthetic ones of {name}: left out")
+    for change, count in sorted(changes.items()):
+        notes.append(f"{change}: {count} of {len(samples.cases)} images")
+    fetch = partial(_fetched, np.stack(stored), spec)
+    return ImageSet(samples.cases, fetch, f"images of {name}", tuple(notes))
 
 
 class _Samples(NamedTuple):
@@ -180,5 +195,8 @@ def _stored(case: Case, spec: Spec) -> tuple[np.ndarray, list[str]]:
 
 def gathered(images: ImageSet, use: Callable[[Data], _Item]) -> list[_Item]:
     """What `use` makes of the images, batch by batch in order."""
-    starts = range(0, len(images), _BATCH)
-    return [use(images.fetch(range(start, min(start + _BATCH, len(images))))) for start in starts]
+    results = list[_Item]()
+    for start in range(0, len(images), _BATCH):
+        places = range(start, min(start + _BATCH, len(images)))
+        results.append(use(images.fetch(places)))
+    return results

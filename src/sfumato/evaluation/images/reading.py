@@ -98,9 +98,9 @@ def image_sentences(
     if other_shares:
         yield _other_shares(matched=whole == MATCHED)
     yield from _classes(measures, [name for name in groups if name not in (POOLED, MATCHED)])
-    yield from _less_diverse([measure for measure in measures if measure.group == whole])
-    yield from _training([measure for measure in measures if measure.group == whole])
-    yield from _limits([measure for measure in measures if measure.group == whole], spaces)
+    yield from _less_diverse(of_whole)
+    yield from _training(of_whole)
+    yield from _limits(of_whole, spaces)
 
 
 def _verdict(measures: Sequence[MetricRow], spaces: Sequence[FeatureSpace]) -> str:
@@ -109,19 +109,22 @@ def _verdict(measures: Sequence[MetricRow], spaces: Sequence[FeatureSpace]) -> s
         return "None of the spaces could be made of these data: whether the images differ from real ones is not known."
     noticed = _noticed(measures)
     if not noticed:
+        those = "any of the spaces" if len(spaces) > 1 else "the space"
         names = ", ".join(space.space for space in spaces)
         return (
-            f"Not distinguishable from real images in {'any of ' * (len(spaces) > 1)}"
-            f"the {'spaces' if len(spaces) > 1 else 'space'} {names} (n = {count} on each side): no distance lies more "
-            f"than {NOTICED:g} standard deviations above that of real images among themselves."
+            f"Not distinguishable from real images in {those} {names} (n = {count} on each side): no distance lies "
+            f"more than {NOTICED:g} standard deviations above that of real images among themselves."
         )
+    told = [f"{_named(space)} ({_scores(rows)})" for space, rows in noticed.items()]
     blind = [space.space for space in spaces if space.space not in noticed]
-    told = "; ".join(f"{_named(space)} ({_scores(rows)})" for space, rows in noticed.items())
-    unnoticed = f"; {', '.join(blind)} notice{'s' * (len(blind) == 1)} nothing" if blind else ""
-    return f"Different from real images in {told}{unnoticed} (n = {count} on each side)."
+    if blind:
+        notice = "notices" if len(blind) == 1 else "notice"
+        told.append(f"{', '.join(blind)} {notice} nothing")
+    return f"Different from real images in {'; '.join(told)} (n = {count} on each side)."
 
 
 def _named(space: str) -> str:
+    """A space, with what it is about where that is known."""
     return f"{SEES[space]} [{space}]" if space in SEES else space
 
 
@@ -145,12 +148,17 @@ def _z(row: MetricRow) -> str:
 
 def _other_shares(*, matched: bool) -> str:
     text = "The classes have other shares in the samples than among the real images"
-    return text + (": this is judged with real images drawn in the samples' shares." if matched else ".")
+    if matched:
+        return f"{text}: this is judged with real images drawn in the samples' shares."
+    return f"{text}."
 
 
 def _classes(measures: Sequence[MetricRow], names: Sequence[str]) -> Iterator[str]:
-    bad = {name: _noticed([measure for measure in measures if measure.group == name]) for name in names}
-    told = [f"'{name}' ({', '.join(spaces)})" for name, spaces in bad.items() if spaces]
+    told = list[str]()
+    for name in names:
+        spaces = _noticed([measure for measure in measures if measure.group == name])
+        if spaces:
+            told.append(f"'{name}' ({', '.join(spaces)})")
     if told:
         yield f"Classes that differ from their real images: {'; '.join(told)}."
     elif len(names) > 1:
@@ -163,12 +171,16 @@ def _less_diverse(measures: Sequence[MetricRow]) -> Iterator[str]:
     for measure in measures:
         if measure.metric in ("recall", "coverage") and measure.noticed:
             missed.setdefault(measure.space, []).append(measure.metric)
-    told = ", ".join(f"{space} ({' and '.join(metrics)})" for space, metrics in missed.items())
-    rows = {row.metric: row for row in measures if row.space == "images"}
-    signs = [f"they miss a part of the real images in {told}"] if missed else []
-    if (row := rows.get("ms_ssim")) and row.noticed:
+    signs = list[str]()
+    if missed:
+        told = ", ".join(f"{space} ({' and '.join(metrics)})" for space, metrics in missed.items())
+        signs.append(f"they miss a part of the real images in {told}")
+    noticed = {row.metric: row for row in measures if row.space == "images" and row.noticed}
+    if "ms_ssim" in noticed:
+        row = noticed["ms_ssim"]
         signs.append(f"pairs of them are more alike than real ones (MS-SSIM {row.value:.3f} against {row.floor:.3f})")
-    if (row := rows.get("duplicates")) and row.noticed:
+    if "duplicates" in noticed:
+        row = noticed["duplicates"]
         signs.append(f"{row.value:.1%} have a near duplicate among them, of real images {row.floor:.1%}")
     if signs:
         yield f"Less diverse than real images: {'; '.join(signs)}."

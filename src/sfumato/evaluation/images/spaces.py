@@ -98,12 +98,19 @@ def parse_features(text: str) -> tuple[Wish, ...]:
         if kind not in get_args(_Kind):
             raise UsageError(f"--features {word}", expected=f"some of {', '.join(get_args(_Kind))}")
         if bool(weights) == (kind in WEIGHT_FREE):
-            expected = f"'{kind}'" if kind in WEIGHT_FREE else f"{kind}:{'FILE' if kind == 'inception' else 'FOLDER'}"
-            raise UsageError(f"--features {word}", expected=expected)
+            raise UsageError(f"--features {word}", expected=_form(kind))
         wishes.append(Wish(cast(_Kind, kind), weights))
     if not wishes or len({wish.kind for wish in wishes}) < len(wishes):
         raise UsageError(f"--features {text}", expected="at least one, each once")
     return tuple(wishes)
+
+
+def _form(kind: str) -> str:
+    """How a space is asked for."""
+    if kind in WEIGHT_FREE:
+        return f"'{kind}'"
+    place = "FILE" if kind == "inception" else "FOLDER"
+    return f"{kind}:{place}"
 
 
 def spanning_rows(pack: Pack) -> list[int]:
@@ -185,7 +192,10 @@ def frozen_space(wish: Wish, *, device: str) -> Space:
 
     def probabilities(images: Data) -> Float[np.ndarray, "n classes"]:
         assert isinstance(extractor, InceptionFile)
-        parts = [extractor.probabilities(extractor.features(part.to(device))) for part in torch.split(images, _BATCH)]
+        parts = list[Tensor]()
+        for part in torch.split(images, _BATCH):
+            of_part = extractor.features(part.to(device))
+            parts.append(extractor.probabilities(of_part))
         return torch.cat(parts).double().cpu().numpy()
 
     return Space(

@@ -13,8 +13,10 @@ import json
 import math
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -77,26 +79,32 @@ def write_reference(file: Path, space: Space, images: ImageSet, spec: Spec) -> d
     """
     features = np.concatenate(gathered(images, space.features))
     whole, labels = feature_moments(features), np.asarray(images.labels)
-    names = [str(name) for name in sorted(set(labels)) if name and (labels == name).sum() >= FEWEST_OF_CLASS]
-    of_classes = [feature_moments(features[labels == name]) for name in names]
+    counts = {name: count for name, count in sorted(Counter(images.labels).items()) if name}
+    classes = {name: count for name, count in counts.items() if count >= FEWEST_OF_CLASS}
     about = {
         "format": _FORMAT,
         "space": space.name,
         **space.about(),
         "images": len(images),
         "what": images.what,
-        "classes": {name: int((labels == name).sum()) for name in names},
+        "classes": classes,
         "data": spec.to_dict(),
     }
     arrays = {"mu": whole.mean, "sigma": whole.covariance, "about": np.array(json.dumps(about))}
     arrays |= {f"space_{name}": array for name, array in space.arrays.items()}
-    if names:
-        arrays["class_mu"] = np.stack([one.mean for one in of_classes])
-    if names and len(whole.mean) <= CLASS_COVARIANCES:
-        arrays["class_sigma"] = np.stack([one.covariance for one in of_classes])
+    arrays |= _arrays_of_classes([feature_moments(features[labels == name]) for name in classes])
     with file.open("wb") as stream:
         np.savez(stream, allow_pickle=False, **arrays)
     return about
+
+
+def _arrays_of_classes(moments: Sequence[Moments]) -> dict[str, np.ndarray]:
+    if not moments:
+        return {}
+    arrays = {"class_mu": np.stack([of_class.mean for of_class in moments])}
+    if len(moments[0].mean) <= CLASS_COVARIANCES:
+        arrays["class_sigma"] = np.stack([of_class.covariance for of_class in moments])
+    return arrays
 
 
 def read_reference(file: Path) -> Reference:
@@ -114,11 +122,8 @@ def read_reference(file: Path) -> Reference:
         raise DataError(
             f"{file} holds no statistics: {error}", expected="an .npz file with mu and sigma", code="SCORE-031"
         ) from error
-    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
-        finding = f"{file}: mu has the shape {mean.shape}, sigma {covariance.shape}"
-        raise DataError(finding, expected="d and d x d numbers", code="SCORE-031")
-    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-        raise DataError(f"{file}: mu or sigma hold NaN or infinite numbers", expected="numbers", code="SCORE-031")
+    moments = Moments(mean, covariance)
+    _refuse_strange(moments, file)
 
     def fault(finding: str) -> DataError:
         return DataError(f"{file}: what it says of itself {finding}", expected="as sfumato writes", code="SCORE-031")
@@ -127,10 +132,19 @@ def read_reference(file: Path) -> Reference:
     with in_form(fault):
         if "class_sigma" in arrays:
             pairs = zip(arrays["class_mu"], arrays["class_sigma"], strict=True)
-            classes = {name: Moments(*pair) for name, pair in zip(about["classes"], pairs, strict=True)}
+            classes = dict(zip(about["classes"], starmap(Moments, pairs), strict=True))
         about = dict(about)
     fitted = {name.removeprefix("space_"): array for name, array in arrays.items() if name.startswith("space_")}
-    return Reference(Moments(mean, covariance), about, classes, fitted)
+    return Reference(moments, about, classes, fitted)
+
+
+def _refuse_strange(moments: Moments, file: Path) -> None:
+    mean, covariance = moments.mean, moments.covariance
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        finding = f"{file}: mu has the shape {mean.shape}, sigma {covariance.shape}"
+        raise DataError(finding, expected="d and d x d numbers", code="SCORE-031")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise DataError(f"{file}: mu or sigma hold NaN or infinite numbers", expected="numbers", code="SCORE-031")
 
 
 def reference_space(reference: Reference, wishes: Sequence[Wish], *, device: str) -> Space:
@@ -172,20 +186,32 @@ def measure_reference(space: Space, reference: Reference, images: ImageSet, *, s
             remedy="name the reference or the features that belong together",
             code="SCORE-031",
         )
-    sides = {POOLED: (features, reference.moments)}
     labels = np.asarray(images.labels)
-    sides |= {name: (features[labels == name], known) for name, known in reference.classes.items() if name in labels}
-    for group, (ours, theirs) in sides.items():
-        if len(ours) >= FEWEST_OF_CLASS:
-            yield _measure(space, group, ours, theirs, seed=seed)
+    if len(features) >= FEWEST_OF_CLASS:
+        yield _measure(space, POOLED, features, reference.moments, seed=seed)
+    for name, known in reference.classes.items():
+        of_class = features[labels == name]
+        if len(of_class) >= FEWEST_OF_CLASS:
+            yield _measure(space, name, of_class, known, seed=seed)
 
 
 def _measure(space: Space, group: str, features: Features, known: Moments, *, seed: int) -> MetricRow:
     value = frechet_moments(feature_moments(features), known)
     rng = np.random.default_rng(seed)
-    again = [features[rng.integers(0, len(features), len(features))] for _ in range(FRECHET_BOOTSTRAPS)]
-    spread = around(value, [frechet_moments(feature_moments(rows), known) for rows in again])
-    nothing = math.nan
+    again = list[float]()
+    for _ in range(FRECHET_BOOTSTRAPS):
+        rows = rng.integers(0, len(features), len(features))
+        again.append(frechet_moments(feature_moments(features[rows]), known))
+    spread = around(value, again)
     return MetricRow(
-        space.name, group, "frechet_reference", value, spread.low, spread.high, nothing, nothing, nothing, len(features)
+        space=space.name,
+        group=group,
+        metric="frechet_reference",
+        value=value,
+        low=spread.low,
+        high=spread.high,
+        floor=math.nan,
+        floor_sd=math.nan,
+        z=math.nan,
+        images=len(features),
     )

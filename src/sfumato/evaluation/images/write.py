@@ -38,13 +38,15 @@ _WHOLE = "all"
 
 def write_metrics(file: Path, measures: Sequence[MetricRow]) -> None:
     """All rows; a number that does not exist is left empty."""
-    write_table(file, _COLUMNS, ([_cell(value) for value in as_row(measure).values()] for measure in measures))
+    write_table(file, _COLUMNS, map(_cells, measures))
 
 
 def as_row(measure: MetricRow) -> dict[str, Any]:
     """A measure by the names of the columns."""
-    known = not math.isnan(measure.floor)  # the images of a reference are not counted
-    return dict(zip(_COLUMNS, (*measure, measure.images), strict=True)) | ({} if known else {"n_real": None})
+    row = dict(zip(_COLUMNS, (*measure, measure.images), strict=True))
+    if math.isnan(measure.floor):  # the images of a reference are not counted
+        row["n_real"] = None
+    return row
 
 
 def as_json(measures: Sequence[MetricRow]) -> list[dict[str, Any]]:
@@ -56,9 +58,12 @@ def write_image_scores(
     file: Path, cases: Sequence[Case], verdicts: Sequence[CopyVerdict] | None, *, source: Path
 ) -> None:
     """One row for each generated image; without verdicts the columns of copies are empty."""
-    told = [["", "", "", ""]] * len(cases) if verdicts is None else [_told(verdict) for verdict in verdicts]
     names = Names(file.parent)
-    rows = [[case.id, _below(case.image, source, names), case.label, *of] for case, of in zip(cases, told, strict=True)]
+    rows = list[list[str | None]]()
+    found: Sequence[CopyVerdict | None] = [None] * len(cases) if verdicts is None else verdicts
+    for case, verdict in zip(cases, found, strict=True):
+        said = _told(verdict) if verdict else ["", "", "", ""]
+        rows.append([case.id, _below(case.image, source, names), case.label, *said])
     write_table(file, ["id", "file", "class", "copy_score", "nearest_real", "copy_view", "copy"], rows)
     names.keep()
 
@@ -72,7 +77,7 @@ def write_comparison_sheets(folder: Path, real: ImageSet, generated: ImageSet) -
     """For each class of the generated images a sheet: real ones above, generated ones below."""
     folder.mkdir()
     sets = {"real": real, "synthetic": generated}
-    theirs, ours = (np.asarray(images.labels) for images in sets.values())
+    theirs, ours = np.asarray(real.labels), np.asarray(generated.labels)
     names = [str(name) for name in sorted(set(ours)) if name and name in theirs]
     for name, stem in zip(names, file_names(names), strict=True):
         rows = {"real": np.flatnonzero(theirs == name), "synthetic": np.flatnonzero(ours == name)}
@@ -90,7 +95,9 @@ def copies_summary(audit: CopyAudit) -> dict[str, Any]:
         "chance": audit.chance,
         "sources": audit.sources,
         "patients": audit.patients,
-        **{name: _finite(getattr(audit, name)) for name in ("authenticity", "authenticity_real", "distance_z")},
+        "authenticity": _finite(audit.authenticity),
+        "authenticity_real": _finite(audit.authenticity_real),
+        "distance_z": _finite(audit.distance_z),
         "reading": list(audit.reading),
     }
 
@@ -103,13 +110,15 @@ def _pictures(images: ImageSet, places: Sequence[int]) -> np.ndarray:
 
 def _write_sheet(file: Path, sets: Mapping[str, ImageSet], rows: Mapping[str, np.ndarray]) -> None:
     count = min(_SHOWN, *map(len, rows.values()))
-    drawn = {name: list(_pictures(images, evenly(rows[name].tolist(), count))) for name, images in sets.items()}
+    drawn: dict[str, list[np.ndarray]] = {}
+    for name, images in sets.items():
+        places = evenly(rows[name].tolist(), count)
+        drawn[name] = list(_pictures(images, places))
     write_atomic(file, strips(drawn, [""] * count))
 
 
 def _told(verdict: CopyVerdict) -> list[str]:
-    said = "" if verdict.copy is None else "yes" if verdict.copy else "no"
-    return [f"{verdict.score:.5f}", verdict.nearest, verdict.view, said]
+    return [f"{verdict.score:.5f}", verdict.nearest, verdict.view, verdict.said]
 
 
 def _below(image: str, source: Path, names: Names) -> str:
@@ -117,7 +126,13 @@ def _below(image: str, source: Path, names: Names) -> str:
     locator, folder = Locator.parse(image), source.resolve()
     path = locator.path.resolve()
     inside = path.is_relative_to(folder) and path != folder
-    return str(locator._replace(path=path.relative_to(folder))) if inside else written(image, names)
+    if not inside:
+        return written(image, names)
+    return str(locator._replace(path=path.relative_to(folder)))
+
+
+def _cells(measure: MetricRow) -> list[str]:
+    return [_cell(value) for value in as_row(measure).values()]
 
 
 def _cell(value: Any) -> str:

@@ -5,13 +5,16 @@ would ever agree. The meaning is decided once for all masks of a model, and said
 reference's.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from sfumato.data.mask import MaskRule
 from sfumato.errors import DataError
 
 _WHITE = 255
+
+_SHOWN = 8
+"""So many of the values that are no class are told."""
 
 
 class Coding(NamedTuple):
@@ -44,8 +47,14 @@ def decide_coding(values: Collection[int], rule: MaskRule, *, name: str) -> Codi
         return Coding(MaskRule((0, _WHITE), None, told), "" if rule.threshold else told)
     if rule.threshold is not None:
         return Coding(own)
-    shown = ", ".join(map(str, sorted(found)[:8])) + (" ..." if len(found) > 8 else "")
-    raise DataError(
+    raise _of_no_class(sorted(found), rule, name)
+
+
+def _of_no_class(found: Sequence[int], rule: MaskRule, name: str) -> DataError:
+    shown = ", ".join(map(str, found[:_SHOWN]))
+    if len(found) > _SHOWN:
+        shown += " ..."
+    return DataError(
         f"{name}: the predicted masks have the values {shown}",
         expected=f"the values of the reference ({', '.join(map(str, rule.values))}) or class indices "
         f"0 to {rule.classes - 1}",

@@ -22,8 +22,13 @@ def beside_constant(table: ModelScores) -> BesideConstant | None:
     measured, dice = table.measured, table.of_cases("dice")
     whose = np.array(patients(measured) or measured.cases)
     known = np.isfinite(dice)
-    found = [mask._replace(scores=mask.scores[known]) for mask in _constant_masks(table) if known.any()]
-    found = [mask for mask in found if np.isfinite(mask.scores).all()]
+    if not known.any():
+        return None
+    found = list[ConstantMask]()
+    for mask in _constant_masks(table):
+        scores = mask.scores[known]
+        if np.isfinite(scores).all():
+            found.append(mask._replace(scores=scores))
     if not found:
         return None
     best = max(found, key=lambda mask: float(mask.scores.mean()))
@@ -32,31 +37,40 @@ def beside_constant(table: ModelScores) -> BesideConstant | None:
 
 def _constant_masks(table: ModelScores) -> Iterator[ConstantMask]:
     """An empty mask, and each class on every pixel."""
-    measured = table.measured
-    filled: dict[str, Collection[int]] = {"an empty mask": ()}
-    names = measured.truth.meaning.names
+    names = table.measured.truth.meaning.names
+    yield _constant_mask("an empty mask", (), table)
     for index, name in enumerate(names[1:], start=1):
         what = "the object" if len(names) == 2 else name
-        filled[f"{what} on every pixel"] = [
-            place for place, target in enumerate(measured.manner.targets) if index in target.classes
-        ]
-    for name, targets in filled.items():
-        scores = [_dice(case, measured, targets) for case in table.arm.cases.values()]
-        yield ConstantMask(name, np.array(scores))
+        yield _constant_mask(f"{what} on every pixel", _targets_with(index, table.measured), table)
+
+
+def _constant_mask(name: str, filled: Collection[int], table: ModelScores) -> ConstantMask:
+    scores = [_dice(case, table.measured, filled) for case in table.arm.cases.values()]
+    return ConstantMask(name, np.array(scores))
+
+
+def _targets_with(index: int, measured: Evaluation) -> list[int]:
+    """The places of the targets that a class belongs to."""
+    return [place for place, target in enumerate(measured.manner.targets) if index in target.classes]
 
 
 def _dice(case: CaseScores, measured: Evaluation, filled: Collection[int]) -> float:
     """The Dice of a mask that has some targets on every pixel: mean over readings, then over targets."""
     sizes = np.array([reading.tp + reading.fn for reading in case.readings])
     pixels = np.array([reading.pixels for reading in case.readings])
-    by_target = [
-        finite_mean(_of_target(sizes[:, place], pixels, measured.manner.empty, filled=place in filled))
-        for place in range(sizes.shape[1])
-    ]
+    by_target = list[np.ndarray]()
+    for place, of_target in enumerate(sizes.T):
+        scores = _everywhere(of_target, pixels) if place in filled else _nowhere(of_target, measured.manner.empty)
+        by_target.append(finite_mean(scores))
     return float(finite_mean(by_target))
 
 
-def _of_target(sizes: np.ndarray, pixels: np.ndarray, empty: Empty, *, filled: bool) -> np.ndarray:
-    everywhere: np.ndarray = 2.0 * sizes / np.maximum(pixels + sizes, 1)
-    nowhere = np.where(sizes > 0, 0.0, 1.0 if empty == "one" else math.nan)
-    return everywhere if filled else nowhere
+def _everywhere(sizes: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """The Dice of a mask with the target on every pixel."""
+    return np.asarray(2.0 * sizes / np.maximum(pixels + sizes, 1))
+
+
+def _nowhere(sizes: np.ndarray, empty: Empty) -> np.ndarray:
+    """The Dice of a mask without the target."""
+    both_empty = 1.0 if empty == "one" else math.nan
+    return np.where(sizes > 0, 0.0, both_empty)

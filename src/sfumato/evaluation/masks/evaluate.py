@@ -105,29 +105,17 @@ def evaluate_folder(
         truth = read_references(reference, crew)
         arms = _arms(folder, truth, against, settings.missing)
         codings = [_coding(arm, truth, crew) for arm in arms]
-        cases = [case for case in arms[0].files if all(case in arm.files for arm in arms)]
-        spacings, length = _spacings(truth, cases)
-        manner = Manner(
-            rule=truth.meaning.rule,
-            rules=tuple(coding.rule for coding in codings),
-            targets=truth.targets,
-            regions=bool(truth.meaning.regions),
-            metrics=tuple(dict.fromkeys(("dice", *settings.metrics))),
-            tolerance=settings.tolerance or (_MILLIMETRES if length == "mm" else _PIXELS),
-            empty=settings.empty,
-        )
-        pieces = [
-            ScoringItem(truth.units[case], spacings[case], tuple(arm.files[case] for arm in arms)) for case in cases
-        ]
-        scores = _scored(manner, pieces, crew, progress)
-    notes = [*truth.notes, *(note for arm in arms for note in arm.notes), *(coding.note for coding in codings)]
+        cases = _cases_of_all(arms)
+        scale = _scale(truth, cases)
+        manner = _manner(truth, codings, settings, scale.length)
+        scores = _scored(manner, _items(truth, arms, scale), crew, progress)
     return Evaluation(
         truth=truth,
         manner=manner,
-        length=length,
-        notes=tuple(filter(None, notes)),
-        arms=tuple(ScoredModel(arm, {case: scores[case].arms[k] for case in cases}) for k, arm in enumerate(arms)),
-        readers={case: among for case in cases if (among := scores[case].readers) is not None},
+        length=scale.length,
+        notes=_notes(truth, arms, codings),
+        arms=tuple(_scored_model(arm, place, scores) for place, arm in enumerate(arms)),
+        readers=_readers(scores),
     )
 
 
@@ -136,33 +124,43 @@ def _processes(folder: Path, workers: int | None) -> int:
     if workers is not None:
         return workers
     masks = folder / "masks" if (folder / "masks").is_dir() else folder
-    return max(1, min(processors(), sum(map(_pictures, matching_below(masks, "*"))) // WORTH))
+    pictures = sum(map(_pictures, matching_below(masks, "*")))
+    return max(1, min(processors(), pictures // WORTH))
 
 
 def _pictures(file: Path) -> int:
     """How many pictures a file costs; one that cannot be read is told of where it is."""
+    if not is_volume(file):
+        return 1
     try:
-        return math.prod(read_header(file).shape) // _PICTURE if is_volume(file) else 1
+        return math.prod(read_header(file).shape) // _PICTURE
     except DataError:
         return 1
 
 
 def _arms(folder: Path, truth: References, against: Sequence[Path], missing: Missing) -> list[Predictions]:
     """All models; the first decides which cases are scored."""
-    first = read_predictions(folder, truth, name=model_name(folder), missing=missing)
-    others = (
-        {model_name(folder / TWIN): folder / TWIN} if is_of_segment(folder) and is_of_segment(folder / TWIN) else {}
-    )
+    arms = [read_predictions(folder, truth, name=model_name(folder), missing=missing)]
+    among = list(arms[0].files)
+    for name, other in _other_folders(folder, against, first=arms[0].name).items():
+        arms.append(read_predictions(other, truth, name=name, missing=missing, among=among))
+    return arms
+
+
+def _other_folders(folder: Path, against: Sequence[Path], *, first: str) -> dict[str, Path]:
+    """The folders of the twin, where there is one, and of the other models by what these are called."""
+    others = dict[str, Path]()
+    twin = folder / TWIN
+    if is_of_segment(folder) and is_of_segment(twin):
+        others[model_name(twin)] = twin
     for other in against:
         name = other.resolve().name
-        if name in {first.name, *others}:
+        if name in {first, *others}:
             name = f"{other.resolve().parent.name}/{name}"
-        if name in {first.name, *others}:
+        if name in {first, *others}:
             raise UsageError(f"--against {other} is given twice", expected="folders of other predictions")
         others[name] = other
-    among = list(first.files)
-    rest = (read_predictions(at, truth, name=name, missing=missing, among=among) for name, at in others.items())
-    return [first, *rest]
+    return others
 
 
 def _coding(arm: Predictions, truth: References, crew: Crew) -> Coding:
@@ -171,24 +169,81 @@ def _coding(arm: Predictions, truth: References, crew: Crew) -> Coding:
     return decide_coding(values_of(files, crew), truth.meaning.rule, name=arm.name)
 
 
-def _spacings(truth: References, cases: Sequence[str]) -> tuple[dict[str, tuple[float, ...] | None], str]:
-    """Millimetres of every case, where all of them are known: a mean over millimetres and pixels means nothing."""
+def _cases_of_all(arms: Sequence[Predictions]) -> list[str]:
+    """The cases that every model has a prediction for."""
+    return [case for case in arms[0].files if all(case in arm.files for arm in arms)]
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """In what distances are told.
+
+    Attributes:
+        length: "mm" or "px".
+        spacings: millimetres along each axis by the ids of what is scored; None counts in pixels.
+    """
+
+    length: str
+    spacings: Mapping[str, tuple[float, ...] | None]
+
+
+def _scale(truth: References, cases: Sequence[str]) -> _Scale:
+    """Millimetres where every case has them: a mean over millimetres and pixels means nothing."""
     known = {case: truth.spacing(truth.units[case]) for case in cases}
-    if all(steps is not None for steps in known.values()):
-        return known, "mm"
-    return dict.fromkeys(cases), "px"
+    if None in known.values():
+        return _Scale("px", dict.fromkeys(cases))
+    return _Scale("mm", known)
+
+
+def _manner(truth: References, codings: Sequence[Coding], settings: ScoringSettings, length: str) -> Manner:
+    usual = _MILLIMETRES if length == "mm" else _PIXELS
+    return Manner(
+        rule=truth.meaning.rule,
+        rules=tuple(coding.rule for coding in codings),
+        targets=truth.targets,
+        regions=bool(truth.meaning.regions),
+        metrics=tuple(dict.fromkeys(("dice", *settings.metrics))),
+        tolerance=settings.tolerance or usual,
+        empty=settings.empty,
+    )
+
+
+def _items(truth: References, arms: Sequence[Predictions], scale: _Scale) -> list[ScoringItem]:
+    items = list[ScoringItem]()
+    for case, spacing in scale.spacings.items():
+        files = tuple(arm.files[case] for arm in arms)
+        items.append(ScoringItem(truth.units[case], spacing, files))
+    return items
 
 
 def _scored(
-    manner: Manner, pieces: Sequence[ScoringItem], crew: Crew, progress: Callable[[int, int], None]
+    manner: Manner, items: Sequence[ScoringItem], crew: Crew, progress: Callable[[int, int], None]
 ) -> dict[str, UnitScores]:
-    """The scores of every case, or all faults together."""
+    """The scores of every case in the order of the items, whichever was done first; or all faults together."""
     scores, problems = dict[str, UnitScores](), list[DataError]()
-    for done, (piece, scored) in enumerate(crew.each(score_unit, manner, pieces), start=1):
+    for done, (item, scored) in enumerate(crew.each(score_unit, manner, items), start=1):
         if isinstance(scored, DataError):
             problems.append(scored)
         else:
-            scores[piece.unit.id] = scored
-        progress(done, len(pieces))
+            scores[item.unit.id] = scored
+        progress(done, len(items))
     raise_together(problems)
-    return scores
+    return {item.unit.id: scores[item.unit.id] for item in items}
+
+
+def _notes(truth: References, arms: Sequence[Predictions], codings: Sequence[Coding]) -> tuple[str, ...]:
+    """What a person should know of the references, of each model, and of the values in its masks."""
+    notes = list(truth.notes)
+    for arm in arms:
+        notes.extend(arm.notes)
+    notes.extend(coding.note for coding in codings)
+    return tuple(filter(None, notes))
+
+
+def _scored_model(arm: Predictions, place: int, scores: Mapping[str, UnitScores]) -> ScoredModel:
+    return ScoredModel(arm, {case: of_all.arms[place] for case, of_all in scores.items()})
+
+
+def _readers(scores: Mapping[str, UnitScores]) -> dict[str, Among]:
+    """The readers among themselves, where there are several."""
+    return {case: of_all.readers for case, of_all in scores.items() if of_all.readers is not None}

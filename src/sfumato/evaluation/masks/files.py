@@ -54,10 +54,15 @@ def _places(unit: Unit) -> list[Locator]:
     Planes of a segmentation that does not hold all of its image are numbered from its own first.
     """
     locators = [Locator.parse(mask_parts(mask)[0].locator) for mask in _planes(unit, 0)]
-    place = named_place(locators[0].member)
-    if (is_dicom(locators[0].path) or (place and place.window)) and all(case.image for case in unit.cases):
+    if _is_part(locators[0]) and all(case.image for case in unit.cases):
         return [Locator.parse(case.image) for case in unit.cases]
     return [locator._replace(member=locator.member.partition("@")[0]) for locator in locators]
+
+
+def _is_part(mask: Locator) -> bool:
+    """Whether a segmentation may hold only some planes of its image."""
+    place = named_place(mask.member)
+    return is_dicom(mask.path) or bool(place and place.window)
 
 
 def read_predicted(file: str, unit: Unit, rule: MaskRule) -> np.ndarray:
@@ -70,14 +75,18 @@ def read_predicted(file: str, unit: Unit, rule: MaskRule) -> np.ndarray:
     if not is_volume(path):
         return rule.apply(read_mask(file))
     laid = _laid(path, unit)
-    places = _places(unit)
     if is_dicom(path):  # a segmentation numbers its classes itself
-        planes = _at(path, places)
+        planes = _at(path, _places(unit))
     else:
-        named = [named_place(place.member) or place_in(read_volume(path), Locator(path)) for place in places]
-        members = (laid.member(place.axis, place.number) for place in named)
+        members = [_member(path, place, laid) for place in _places(unit)]
         planes = np.stack([rule.apply(read_mask(at_member(file, member))) for member in members])
     return planes if is_whole_volume(unit) else planes[0]
+
+
+def _member(path: Path, reference: Locator, laid: Laid) -> str:
+    """Where in a predicted volume the plane of a reference is."""
+    place = named_place(reference.member) or place_in(read_volume(path), Locator(path))
+    return laid.member(place.axis, place.number)
 
 
 def read_probability(files: Sequence[str], unit: Unit) -> np.ndarray:

@@ -8,10 +8,10 @@ whole splits of the reference are absent.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -89,7 +89,7 @@ def model_name(folder: Path) -> str:
     """What the model of a folder is called when nothing else is said."""
     if not is_of_segment(folder):
         return folder.resolve().name
-    return DETERMINISTIC if _about(folder)["process"] == "none" else DIFFUSION
+    return DETERMINISTIC if _about(folder).process == "none" else DIFFUSION
 
 
 def read_predictions(
@@ -107,21 +107,19 @@ def read_predictions(
     Raises:
         DataError: predictions without a reference, cases without a prediction, or two files for one (all are listed).
     """
-    asked_for = is_of_segment(folder)
-    found = _of_segment(folder, truth) if asked_for else _of_masks(folder, truth)
-    absent = _absent(found.files, truth) if among is None else [case for case in among if case not in found.files]
-    unexplained = absent if among is not None else [] if asked_for else _unexplained(absent, found.files, truth)
+    of_segment = is_of_segment(folder)
+    found = _of_segment(folder, truth) if of_segment else _of_masks(folder, truth)
+    wanted = found.files
+    if among is not None:
+        wanted = {case: found.files[case] for case in among if case in found.files}
+        absent = [case for case in among if case not in found.files]
+        unexplained = absent
+    else:
+        absent = _absent(found.files, truth)
+        unexplained = [] if of_segment else _unexplained(absent, found.files, truth)
     if unexplained and missing == "refuse":
-        raise DataError(
-            f"{folder} has no prediction for {len(unexplained)} of {len(found.files) + len(absent)} cases:\n"
-            f"{listed(unexplained)}",
-            expected="a prediction for every case, or for all cases of a split",
-            remedy="predict them; or --missing empty to score them as empty masks, --missing leave-out to count them",
-            code="SCORE-005",
-        )
-    empty = {case: PredictedFiles("") for case in unexplained} if missing == "empty" else {}
-    wanted = found.files if among is None else {case: found.files[case] for case in among if case in found.files}
-    left_out = tuple(case for case in absent if case not in empty)
+        raise _refused(folder, unexplained, of=len(found.files) + len(absent))
+    empty = dict.fromkeys(unexplained, PredictedFiles("")) if missing == "empty" else {}
     further = len(found.files) - len(wanted)
     return Predictions(
         folder=folder,
@@ -129,18 +127,26 @@ def read_predictions(
         files=wanted | empty,
         rows=found.rows,
         calls=found.calls,
-        left_out=left_out,
+        left_out=tuple(case for case in absent if case not in empty),
         notes=(*found.notes, *_told(name, empty=len(empty), further=further)),
     )
 
 
-def _told(name: str, *, empty: int, further: int) -> list[str]:
+def _refused(folder: Path, unexplained: Sequence[str], *, of: int) -> DataError:
+    return DataError(
+        f"{folder} has no prediction for {len(unexplained)} of {of} cases:\n{listed(unexplained)}",
+        expected="a prediction for every case, or for all cases of a split",
+        remedy="predict them; or --missing empty to score them as empty masks, --missing leave-out to count them",
+        code="SCORE-005",
+    )
+
+
+def _told(name: str, *, empty: int, further: int) -> Iterator[str]:
     """What is not scored as it lies there, counted."""
-    said = {
-        "cases without a prediction, scored as empty masks": empty,
-        "predictions of other cases, not scored": further,
-    }
-    return [f"{name}: {what}: {count}" for what, count in said.items() if count]
+    if empty:
+        yield f"{name}: cases without a prediction, scored as empty masks: {empty}"
+    if further:
+        yield f"{name}: predictions of other cases, not scored: {further}"
 
 
 class _Read(NamedTuple):
@@ -155,59 +161,77 @@ class _Read(NamedTuple):
 def _of_segment(folder: Path, truth: References) -> _Read:
     """The files that its manifest names."""
     rows = {row["id"]: row for row in read_rows(folder / "manifest.csv")}
-    gone = {
-        column: kind
-        for column, kind in _MAPS.items()
-        if not (folder / kind).is_dir() and any(row.get(column) for row in rows.values())
-    }
-    rows = {name: {**row, **dict.fromkeys(gone, "")} for name, row in rows.items()}
+    gone = _gone(folder, rows.values())
+    for row in rows.values():
+        row.update(dict.fromkeys(gone, ""))
     paired = _paired(rows, truth, folder)
     about = _about(folder)
     members = _members(folder / "members")
-    classes = file_names(about["mask_classes"][1:])
-    files = {
-        case: PredictedFiles(
-            mask=str(folder / rows[name]["mask"]),
+    classes = file_names(about.mask_classes[1:])
+    files = dict[str, PredictedFiles]()
+    for case, name in paired.items():
+        row = rows[name]
+        files[case] = PredictedFiles(
+            mask=str(folder / row["mask"]),
             members=tuple(members.get(name, ())),
-            probability=_probabilities(folder, rows[name], classes),
-            uncertainty=str(folder / rows[name]["uncertainty_map"]) if rows[name].get("uncertainty_map") else "",
+            probability=_probabilities(folder, row, classes),
+            uncertainty=_below(folder, row.get("uncertainty_map")),
         )
-        for case, name in paired.items()
-    }
-    notes = tuple(
-        f"{folder.name}: the manifest names {kind}/, which is not there: not scored" for kind in gone.values()
+    return _Read(
+        files=files,
+        rows={case: rows[name] for case, name in paired.items()},
+        calls=about.network_calls,
+        notes=tuple(
+            f"{folder.name}: the manifest names {_MAPS[column]}/, which is not there: not scored" for column in gone
+        ),
     )
-    return _Read(files, {case: rows[name] for case, name in paired.items()}, about["network_calls"], notes)
 
 
-def _about(folder: Path) -> dict[str, Any]:
-    """What the verb says of all cases; the summary of other programs may say nothing of it."""
-    file = folder / "summary.json"
-    return dict(shaped(_About.model_validate, read_object(file, ours(file)), ours(file)))
+def _gone(folder: Path, rows: Collection[Mapping[str, str]]) -> list[str]:
+    """The columns that name maps of a folder which is not there."""
+    named = set[str]()
+    for row in rows:
+        named.update(column for column, file in row.items() if file)
+    return [column for column, kind in _MAPS.items() if column in named and not (folder / kind).is_dir()]
+
+
+def _below(folder: Path, file: str | None) -> str:
+    """A file that a manifest names; "" where it names none."""
+    return str(folder / file) if file else ""
 
 
 class _About(BaseModel):
-    """What is read of it."""
+    """What is read of the summary."""
 
     process: str | None = None
     mask_classes: tuple[str, ...] = ()
     network_calls: int | None = None
 
 
+def _about(folder: Path) -> _About:
+    """What the verb says of all cases; the summary of other programs may say nothing of it."""
+    file = folder / "summary.json"
+    return shaped(_About.model_validate, read_object(file, ours(file)), ours(file))
+
+
 def _probabilities(folder: Path, row: Mapping[str, str], classes: Sequence[str]) -> tuple[str, ...]:
     """The files with the probability of each foreground class."""
-    if not (named := row.get("probability")):
+    if not row.get("probability"):
         return ()
     if len(classes) == 1:
-        return (str(folder / named),)
+        return (str(folder / row["probability"]),)
     ending = ".png" if row["mask"].endswith(".png") else ".nii.gz"
     return tuple(str(folder / "probability" / f"{row['id']}_{name}{ending}") for name in classes)
 
 
 def _members(folder: Path) -> dict[str, list[str]]:
+    """The files of the ensemble by the name of their case."""
     members: dict[str, list[str]] = {}
-    for file in files_below(folder).entries if folder.is_dir() else ():
-        if found := MEMBER.fullmatch(file.where):
+    if not folder.is_dir():
+        return members
+    for file in files_below(folder).entries:
+        found = MEMBER.fullmatch(file.where)
+        if found:
             members.setdefault(found["case"], []).append(file.locator)
     return members
 
@@ -215,7 +239,8 @@ def _members(folder: Path) -> dict[str, list[str]]:
 def _of_masks(folder: Path, truth: References) -> _Read:
     """Any folder of masks; where it holds images too, the masks that belong to them."""
     found = find_masks(folder)
-    if several := [case.id for case in found.cases if len(case.masks) > 1]:
+    several = [case.id for case in found.cases if len(case.masks) > 1]
+    if several:
         raise DataError(
             f"{folder}: {counted(len(several), 'case has', 'cases have')} several masks:\n{listed(several)}",
             expected="one prediction a case",
@@ -241,10 +266,12 @@ def _paired(names: Iterable[str], truth: References, folder: Path) -> dict[str, 
     paired: dict[str, str] = {}
     strangers, doubles = list[str](), list[str]()
     for name in names:
-        case = name if name in truth.units else short.get(_short(name))
+        case = name if name in truth.units else short.get(shared_stem(name))
         if case is None:
             strangers.append(name)
-        elif (other := paired.setdefault(case, name)) != name:
+            continue
+        other = paired.setdefault(case, name)
+        if other != name:
             doubles.append(f"{case}: {other} and {name}")
     if strangers:
         raise DataError(
@@ -259,15 +286,11 @@ def _paired(names: Iterable[str], truth: References, folder: Path) -> dict[str, 
     return paired
 
 
-def _short(name: str) -> str:
-    return shared_stem(name)
-
-
 def _unique_short(ids: Iterable[str]) -> dict[str, str]:
     """Ids by what is left of them without the words for masks and images, where that is unique."""
     ids = list(ids)
-    often = Counter(map(_short, ids))
-    return {_short(name): name for name in ids if often[_short(name)] == 1}
+    often = Counter(map(shared_stem, ids))
+    return {shared_stem(name): name for name in ids if often[shared_stem(name)] == 1}
 
 
 def _absent(files: Mapping[str, PredictedFiles], truth: References) -> list[str]:

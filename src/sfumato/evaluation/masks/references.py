@@ -8,7 +8,7 @@ What is scored is a *target*: a class of pixels, or a region of nnU-Net, a union
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -69,7 +69,8 @@ class References:
         """What is scored: the regions where there are some, else every foreground class."""
         if self.meaning.regions:
             return tuple(Target(name, classes) for name, classes in self.meaning.regions.items())
-        return tuple(Target(name, (index,)) for index, name in enumerate(self.meaning.names[1:], start=1))
+        foreground = enumerate(self.meaning.names[1:], start=1)
+        return tuple(Target(name, (index,)) for index, name in foreground)
 
     def spacing(self, unit: Unit) -> tuple[float, ...] | None:
         """Millimetres between the pixels of a unit along each of its axes; None where nobody says so."""
@@ -84,9 +85,12 @@ class References:
 
 def grid_file(unit: Unit) -> Path:
     """The file whose header says where the voxels of a unit lie: its image if that is there, else its mask."""
-    image, mask = (Locator.parse(locator).path for locator in (unit.cases[0].image, unit.cases[0].masks[0]))
-    there = unit.cases[0].image and image.is_file() and is_volume(image)
-    return image if there else mask
+    case = unit.cases[0]
+    if case.image:
+        image = Locator.parse(case.image).path
+        if image.is_file() and is_volume(image):
+            return image
+    return Locator.parse(case.masks[0]).path
 
 
 def is_whole_volume(unit: Unit) -> bool:
@@ -105,16 +109,9 @@ def read_references(source: Path, crew: Crew) -> References:
         DataError: there are no masks, files do not belong together, or values cannot be classes.
     """
     if is_prepared(source):
-        pack = Pack.open(source)
-        refuse_hidden(source, (mask for case in pack.cases for mask in case.masks))
-        if pack.spec.mask_rule is None:
-            raise DataError(f"{source} has no masks", expected="a dataset for segmentation", code="DATA-023")
-        meaning = MaskMeaning(pack.spec.mask_rule, pack.spec.mask_classes)
-        millimetres = _millimetres(source)
-        return References(cases=pack.cases, units=_by_id(pack.cases), meaning=meaning, millimetres=millimetres)
+        return _of_dataset(source)
     found = find_masks(source)
-    named = bool(found.mask_names)
-    values = Counter[int]() if named else values_of((mask for case in found.cases for mask in case.masks), crew)
+    values = Counter[int]() if found.mask_names else values_of(_masks(found.cases), crew)
     return References(
         cases=found.cases,
         units=_by_id(found.cases),
@@ -122,6 +119,25 @@ def read_references(source: Path, crew: Crew) -> References:
         millimetres={},
         notes=found.notes,
     )
+
+
+def _of_dataset(source: Path) -> References:
+    pack = Pack.open(source)
+    refuse_hidden(source, _masks(pack.cases))
+    if pack.spec.mask_rule is None:
+        raise DataError(f"{source} has no masks", expected="a dataset for segmentation", code="DATA-023")
+    return References(
+        cases=pack.cases,
+        units=_by_id(pack.cases),
+        meaning=MaskMeaning(pack.spec.mask_rule, pack.spec.mask_classes),
+        millimetres=_millimetres(source),
+    )
+
+
+def _masks(cases: Iterable[Case]) -> Iterator[str]:
+    """The masks of all readers of all cases."""
+    for case in cases:
+        yield from case.masks
 
 
 def find_masks(source: Path) -> Found:
@@ -134,9 +150,12 @@ def find_masks(source: Path) -> Found:
     if not found.has_masks:
         cases = tuple(replace(case, image="", masks=(case.image,)) for case in found.cases)
         found = found._replace(cases=cases)
-    if not found.mask_names and (words := read_label_words(source) if source.is_dir() else None):
-        found = found._replace(mask_names=words.names, regions=words.regions, ignore=words.ignore)
-    return found
+    if found.mask_names or not source.is_dir():
+        return found
+    words = read_label_words(source)
+    if not words:
+        return found
+    return found._replace(mask_names=words.names, regions=words.regions, ignore=words.ignore)
 
 
 def values_of(masks: Iterable[str], crew: Crew) -> Counter[int]:
@@ -153,17 +172,21 @@ def values_of(masks: Iterable[str], crew: Crew) -> Counter[int]:
 def _count(_: None, masks: Sequence[str]) -> Counter[int]:
     """The values in the masks of one file."""
     counts: Counter[int] = Counter()
-    for mask in (plane for given in masks for plane in _planes(given)):
-        counts.update(count_values(read_mask(mask)))
+    for mask in masks:
+        for plane in _planes(mask):
+            counts.update(count_values(read_mask(plane)))
     return counts
 
 
 def _planes(mask: str) -> list[str]:
     """A mask, or the planes of a volume that is named as a whole."""
     target = Locator.parse(mask)
-    if target.member or not is_volume(target.path) or 1 in read_header(target.path).shape[:3]:
+    if target.member or not is_volume(target.path):
         return [mask]
-    return [at_member(mask, f"axial/{number}") for number in range(count_planes(read_header(target.path), "axial"))]
+    header = read_header(target.path)
+    if 1 in header.shape[:3]:
+        return [mask]
+    return [at_member(mask, f"axial/{number}") for number in range(count_planes(header, "axial"))]
 
 
 @lru_cache(maxsize=16)
@@ -173,9 +196,15 @@ def _header(path: Path) -> VolumeHeader:
 
 
 def _by_id(cases: Sequence[Case]) -> dict[str, Unit]:
-    return {unit.id: unit for form in _FORMS for unit in units(cases, form)}
+    by_id: dict[str, Unit] = {}
+    for form in _FORMS:
+        by_id.update((unit.id, unit) for unit in units(cases, form))
+    return by_id
 
 
 def _millimetres(dataset: Path) -> dict[str, tuple[float, float]]:
-    rows = read_rows(dataset / "manifest.csv")
-    return {row["id"]: (float(row["row_mm"]), float(row["column_mm"])) for row in rows if row.get("row_mm")}
+    millimetres: dict[str, tuple[float, float]] = {}
+    for row in read_rows(dataset / "manifest.csv"):
+        if row.get("row_mm"):
+            millimetres[row["id"]] = float(row["row_mm"]), float(row["column_mm"])
+    return millimetres

@@ -5,8 +5,9 @@ its readings. Pixels about which a reader says nothing count for no one.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -102,108 +103,141 @@ class _Readings(NamedTuple):
     said: np.ndarray
     classes: int
 
+    def each(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """The mask of each reader, and where that one says something."""
+        return zip(self.masks, self.said, strict=True)
 
-def score_unit(manner: Manner, piece: ScoringItem) -> UnitScores | DataError:
+
+def score_unit(manner: Manner, item: ScoringItem) -> UnitScores | DataError:
     """Score one case; a fault of its files comes back instead of being raised, so that all are told together."""
     try:
-        drawn = read_readers(piece.unit, manner.rule)
-        readings = _Readings(np.where(drawn == IGNORED, 0, drawn), drawn != IGNORED, manner.rule.classes)
-        pairs = zip(manner.rules, piece.arms, strict=True)
-        arms = [_score_arm(manner, rule, piece, files, readings) for rule, files in pairs]
+        readings = _readings(item.unit, manner.rule)
+        arms = list[CaseScores]()
+        for rule, files in zip(manner.rules, item.arms, strict=True):
+            arms.append(_score_arm(manner, rule, item, files, readings))
     except DataError as problem:
         return problem
-    several = _where_any(readings, ())[1] if len(drawn) > 1 else None
-    return UnitScores(tuple(arms), None if several is None else among_readers(several, classes=readings.classes))
+    return UnitScores(tuple(arms), _among(readings))
+
+
+def _readings(unit: Unit, rule: MaskRule) -> _Readings:
+    drawn = read_readers(unit, rule)
+    said = drawn != IGNORED
+    return _Readings(np.where(said, drawn, 0), said, rule.classes)
+
+
+def _among(readings: _Readings) -> Among | None:
+    """The readers among themselves; None where there is only one."""
+    if len(readings.masks) == 1:
+        return None
+    _, several = _where_any(readings, ())
+    return among_readers(several, classes=readings.classes)
 
 
 def _score_arm(
-    manner: Manner, rule: MaskRule, piece: ScoringItem, files: PredictedFiles, readings: _Readings
+    manner: Manner, rule: MaskRule, item: ScoringItem, files: PredictedFiles, readings: _Readings
 ) -> CaseScores:
-    shape = readings.masks.shape[1:]
-    mask = read_predicted(files.mask, piece.unit, rule) if files.mask else np.zeros(shape, np.uint8)
-    scored = tuple(
-        _score_reading(manner, piece, mask, truth, said)
-        for truth, said in zip(readings.masks, readings.said, strict=True)
-    )
-    probability = read_probability(files.probability, piece.unit) if files.probability else None
-    if probability is not None and len(probability) != readings.classes:
+    """The scores of one model: of its mask, and of what else it has predicted."""
+    mask = _predicted_mask(files, item.unit, rule, readings)
+    scored = tuple(_score_reading(manner, item, mask, truth, said) for truth, said in readings.each())
+    numbers: dict[str, float] = {}
+    everywhere, band = None, None
+    if files.probability:
+        probability = _probability(files, item.unit, readings)
+        numbers |= _calibration(probability, readings)
+        everywhere, band = _reliability_everywhere(probability, readings), _reliability_of_band(probability, readings)
+    if files.uncertainty:
+        numbers |= _pointing(read_map(files.uncertainty, item.unit), mask, readings)
+    members = [read_predicted(member, item.unit, rule) for member in files.members] or [mask]
+    if len(readings.masks) > 1:
+        numbers |= _beside_readers(np.stack(members), readings)
+    return CaseScores(scored, numbers, everywhere, band, members=len(members))
+
+
+def _predicted_mask(files: PredictedFiles, unit: Unit, rule: MaskRule, readings: _Readings) -> np.ndarray:
+    """The mask of a model; an empty one where there is none."""
+    if not files.mask:
+        return np.zeros(readings.masks.shape[1:], np.uint8)
+    return read_predicted(files.mask, unit, rule)
+
+
+def _probability(files: PredictedFiles, unit: Unit, readings: _Readings) -> np.ndarray:
+    """The probability of every class, which must be the classes of the readers."""
+    probability = read_probability(files.probability, unit)
+    if len(probability) != readings.classes:
         raise DataError(
-            f"{piece.unit.id}: probabilities of {len(probability)} classes",
+            f"{unit.id}: probabilities of {len(probability)} classes",
             expected=f"{readings.classes} classes",
             remedy="give the reference that the model was trained for",
             code="SCORE-007",
         )
-    numbers: dict[str, float] = {}
-    if probability is not None:
-        numbers |= _calibration(probability, readings)
-    if files.uncertainty:
-        numbers |= _pointing(read_map(files.uncertainty, piece.unit), mask, readings)
-    members = [read_predicted(member, piece.unit, rule) for member in files.members] or [mask]
-    if len(readings.masks) > 1:
-        numbers |= _beside_readers(np.stack(members), readings)
-    bins = None if probability is None else _reliability(probability, readings)
-    return CaseScores(scored, numbers, *(bins or (None, None)), members=len(members))
+    return probability
 
 
 def _score_reading(
-    manner: Manner, piece: ScoringItem, mask: np.ndarray, truth: np.ndarray, said: np.ndarray
+    manner: Manner, item: ScoringItem, mask: np.ndarray, truth: np.ndarray, said: np.ndarray
 ) -> MaskScores:
     """The scores of every target against one reader."""
-
-    def score(prediction: np.ndarray, reference: np.ndarray, classes: int) -> MaskScores:
-        return score_masks(
-            prediction,
-            reference,
-            classes=classes,
-            spacing=piece.spacing,
-            tolerance=manner.tolerance,
-            metrics=manner.metrics,
-            empty=manner.empty,
-            where=None if said.all() else said,
-            case=piece.unit.id,
-        )
-
+    score = partial(
+        score_masks,
+        spacing=item.spacing,
+        tolerance=manner.tolerance,
+        metrics=manner.metrics,
+        empty=manner.empty,
+        where=None if said.all() else said,
+        case=item.unit.id,
+    )
     if not manner.regions:
-        return score(mask, truth, manner.rule.classes)
-    inside = [[np.isin(side, target.classes).astype(np.uint8) for side in (mask, truth)] for target in manner.targets]
-    return _joined([score(prediction, reference, 2) for prediction, reference in inside])
+        return score(mask, truth, classes=manner.rule.classes)
+    parts = [score(_inside(target, mask), _inside(target, truth), classes=2) for target in manner.targets]
+    return _joined(parts)
+
+
+def _inside(target: Target, mask: np.ndarray) -> np.ndarray:
+    """A mask of a region alone: 1 where one of its classes is."""
+    return np.isin(mask, target.classes).astype(np.uint8)
 
 
 def _joined(parts: Sequence[MaskScores]) -> MaskScores:
     """The scores of regions, which were scored one by one."""
-    flags = [name for name in MaskScores._fields if name not in ("values", "pixels")]
-    return MaskScores(
-        values={name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values},
-        pixels=parts[0].pixels,
-        **{name: np.concatenate([getattr(part, name) for part in parts]) for name in flags},
-    )
+    joined: dict[str, np.ndarray] = {}
+    for name in MaskScores._fields:
+        if name not in ("values", "pixels"):
+            joined[name] = np.concatenate([getattr(part, name) for part in parts])
+    values: dict[str, np.ndarray] = {}
+    for name in parts[0].values:
+        values[name] = np.concatenate([part.values[name] for part in parts])
+    return MaskScores(values=values, pixels=parts[0].pixels, **joined)
 
 
 def _calibration(probability: np.ndarray, readings: _Readings) -> _Numbers:
     """The mean over the readers."""
-    each = [
-        calibration(probability, truth, where=said)._asdict()
-        for truth, said in zip(readings.masks, readings.said, strict=True)
-    ]
-    return {name: _mean([of_reader[name] for of_reader in each]) for name in each[0]}
+    by_reader = [calibration(probability, truth, where=said)._asdict() for truth, said in readings.each()]
+    return {name: _mean([of_reader[name] for of_reader in by_reader]) for name in by_reader[0]}
 
 
-def _reliability(probability: np.ndarray, readings: _Readings) -> tuple[Reliability, Reliability]:
-    """All pixels, and those of the foreground band, of all readers together."""
-    pairs = list(zip(readings.masks, readings.said, strict=True))
-    everywhere = [reliability(probability, truth, where=said) for truth, said in pairs]
-    near = [reliability(probability, truth, where=foreground_band(probability, truth) & said) for truth, said in pairs]
-    return pooled(everywhere), pooled(near)
+def _reliability_everywhere(probability: np.ndarray, readings: _Readings) -> Reliability:
+    """All pixels, of all readers together."""
+    return pooled([reliability(probability, truth, where=said) for truth, said in readings.each()])
+
+
+def _reliability_of_band(probability: np.ndarray, readings: _Readings) -> Reliability:
+    """The pixels of the foreground band, of all readers together."""
+    by_reader = list[Reliability]()
+    for truth, said in readings.each():
+        near = foreground_band(probability, truth) & said
+        by_reader.append(reliability(probability, truth, where=near))
+    return pooled(by_reader)
 
 
 def _pointing(uncertainty: np.ndarray, mask: np.ndarray, readings: _Readings) -> _Numbers:
     """Whether uncertain pixels are the wrong ones: the mean over the readers."""
-    pairs = list(zip(readings.masks, readings.said, strict=True))
-    scored = [(uncertainty[said].astype(np.float64), (mask != truth)[said]) for truth, said in pairs]
-    return {
-        "error_auroc": _mean([area_under_roc(*pair) for pair in scored]),
-        "error_aupr": _mean([average_precision(*pair) for pair in scored]),
-    }
+    auroc, aupr = list[float](), list[float]()
+    for truth, said in readings.each():
+        doubt, wrong = uncertainty[said].astype(np.float64), (mask != truth)[said]
+        auroc.append(area_under_roc(doubt, wrong))
+        aupr.append(average_precision(doubt, wrong))
+    return {"error_auroc": _mean(auroc), "error_aupr": _mean(aupr)}
 
 
 def _beside_readers(members: np.ndarray, readings: _Readings) -> _Numbers:

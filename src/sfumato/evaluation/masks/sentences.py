@@ -29,8 +29,14 @@ def mask_sentences(summary: _Told) -> list[str]:
     if _is_constant(arm) and arm["dice"] is not None:
         nothing = f"{arm['constant_mask']['told']}. Nothing else follows from its masks."
         return [_mean_dice(summary), nothing, *_presence(summary)]
-    parts = (_overlap, _differences, _presence, _doubt, _ensemble)
-    return [sentence for part in parts for sentence in part(summary)]
+    return [
+        *_overlap(summary),
+        *_differences(summary),
+        *_presence(summary),
+        *_calibrated(arm),
+        *_review(arm),
+        *_ensemble(summary),
+    ]
 
 
 def _is_constant(arm: _Told) -> bool:
@@ -41,7 +47,13 @@ def _is_constant(arm: _Told) -> bool:
 
 def limits(summary: _Told) -> list[str]:
     """What the numbers do not say, and by which rules they were made."""
-    return [sentence for part in (_distances, _caution) for sentence in part(summary)]
+    return [
+        *_distances(summary),
+        *_about_patients(summary),
+        *_about_cases(summary),
+        *_about_splits(summary),
+        *_about_left_out(summary),
+    ]
 
 
 def _first(summary: _Told) -> tuple[str, _Told]:
@@ -72,28 +84,33 @@ def _mean_dice(summary: _Told) -> str:
 
 def _beside(dice: _Told, readers: _Told) -> str:
     """More or less only where the intervals of both are apart."""
-    if None in (dice["low"], readers["low"]) or (dice["low"] <= readers["high"] and readers["low"] <= dice["high"]):
-        return "the two cannot be told apart on these cases"
-    fewer = dice["high"] < readers["low"]
-    return "less than the readers among themselves" if fewer else "more than the readers themselves"
+    known = dice["low"] is not None and readers["low"] is not None
+    if known and dice["high"] < readers["low"]:
+        return "less than the readers among themselves"
+    if known and readers["high"] < dice["low"]:
+        return "more than the readers themselves"
+    return "the two cannot be told apart on these cases"
 
 
 def _differences(summary: _Told) -> Iterator[str]:
     name, _ = _first(summary)
-    for other, of in summary["differences"].items():
-        if (gap := of["dice"]) is None:
+    for other, difference in summary["differences"].items():
+        gap = difference["dice"]
+        arm = summary["arms"].get(other, {})
+        if gap is None:
             continue
-        if _is_constant(arm := summary["arms"].get(other, {})):
+        if _is_constant(arm):
             yield f"{arm['constant_mask']['told']}: that {name} is better proves nothing."
-            continue
-        if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
-            yield (
-                f"{name} and {other} cannot be told apart by Dice on these {counted(gap['cases'], 'case')}: "
-                f"{_of(gap, sign='+')}."
-            )
         else:
-            word = "better" if gap["mean"] > 0 else "worse"
-            yield f"{name} is {word} than {other} in Dice on the same cases, by {_of(_size(gap))}."
+            yield _which_is_better(name, other, gap)
+
+
+def _which_is_better(name: str, other: str, gap: _Told) -> str:
+    if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
+        cases = counted(gap["cases"], "case")
+        return f"{name} and {other} cannot be told apart by Dice on these {cases}: {_of(gap, sign='+')}."
+    word = "better" if gap["mean"] > 0 else "worse"
+    return f"{name} is {word} than {other} in Dice on the same cases, by {_of(_size(gap))}."
 
 
 def _size(gap: _Told) -> _Told:
@@ -105,59 +122,59 @@ def _size(gap: _Told) -> _Told:
 
 def _presence(summary: _Told) -> Iterator[str]:
     _, arm = _first(summary)
-    for label, of in arm["per_class"].items():
+    for label, of_class in arm["per_class"].items():
         what = "the object" if len(arm["per_class"]) == 1 else label
-        found, silent = of["presence_sensitivity"], of["presence_specificity"]
-        if found:
-            yield (
-                f"Of {counted(of['with_reference'], 'reference mask that has', 'reference masks that have')} {what}, "
-                f"something of it was found in {found['mean']:.0%} [{found['low']:.0%} to {found['high']:.0%}]; "
-                f"{counted(of['missed'], 'was', 'were')} missed."
-            )
-        if silent:
-            yield (
-                f"Of {counted(of['readings'] - of['with_reference'], 'reference mask')} without {what}, "
-                f"{of['false_alarms']} got a false alarm; in {of['both_empty']} both are empty, which "
-                f"{_empty(summary['empty'])}."
-            )
+        if of_class["presence_sensitivity"]:
+            yield _found(what, of_class)
+        if of_class["presence_specificity"]:
+            yield _false_alarms(what, of_class, summary["empty"])
 
 
-def _empty(rule: str) -> str:
-    return "counts as Dice 1" if rule == "one" else "is left out of all means"
+def _found(what: str, of_class: _Told) -> str:
+    with_it = counted(of_class["with_reference"], "reference mask that has", "reference masks that have")
+    share = of_class["presence_sensitivity"]
+    missed = counted(of_class["missed"], "was", "were")
+    return (
+        f"Of {with_it} {what}, something of it was found in {share['mean']:.0%} "
+        f"[{share['low']:.0%} to {share['high']:.0%}]; {missed} missed."
+    )
 
 
-def _distances(summary: _Told) -> Iterator[str]:
-    _, arm = _first(summary)
-    penalised = sum(of["penalised"] for of in arm["per_class"].values())
-    if not any(metric.unit == "length" or metric.within for name, metric in METRIC_TABLE.items() if name in arm):
-        return
-    unit = "millimetres" if summary["length"] == "mm" else "pixels: the files do not tell millimetres for every case"
-    yield f"Distances are in {unit}; outlines count as equal within {summary['tolerance']:g} {summary['length']}."
-    if penalised:
-        yield (
-            f"In {counted(penalised, 'comparison')} one mask is empty and the other is not: their distance is the "
-            "diagonal of the image, so that a missed object cannot improve the mean."
-        )
+def _false_alarms(what: str, of_class: _Told, empty: str) -> str:
+    without = counted(of_class["readings"] - of_class["with_reference"], "reference mask")
+    rule = "counts as Dice 1" if empty == "one" else "is left out of all means"
+    return (
+        f"Of {without} without {what}, {of_class['false_alarms']} got a false alarm; "
+        f"in {of_class['both_empty']} both are empty, which {rule}."
+    )
 
 
-def _doubt(summary: _Told) -> Iterator[str]:
-    _, arm = _first(summary)
+def _calibrated(arm: _Told) -> Iterator[str]:
     if arm.get("ece_foreground"):
         yield (
             f"Around the object, the confidence differs from the accuracy by {arm['ece_foreground']['mean']:.2f} on "
             "average (0 is calibrated)."
         )
+
+
+def _review(arm: _Told) -> Iterator[str]:
+    """What the order of review is good for, where enough cases have one."""
     review = arm["review"]
-    enough = review is not None and review.get("cases", _LEAST) >= _LEAST
-    if enough and None not in (review["found"]["0.3"], *review["found_interval"]["0.3"]):
-        found, best, interval = (review[name]["0.3"] for name in ("found", "found_best", "found_interval"))
-        low, high = interval
-        verdict = "more" if low > 0.3 else "less" if high < 0.3 else "not surely more"
-        yield (
-            f"A reader who reviews the first 30 % of the cases in the order of review finds {found:.0%} "
-            f"[{low:.0%} to {high:.0%}] of the total error: {verdict} than the 30 % of a random order; the best "
-            f"possible order finds {best:.0%}."
-        )
+    if review is None or review.get("cases", _LEAST) < _LEAST:
+        return
+    found, best, (low, high) = (review[name]["0.3"] for name in ("found", "found_best", "found_interval"))
+    if found is None or low is None or high is None:
+        return
+    verdict = "not surely more"
+    if low > 0.3:
+        verdict = "more"
+    elif high < 0.3:
+        verdict = "less"
+    yield (
+        f"A reader who reviews the first 30 % of the cases in the order of review finds {found:.0%} "
+        f"[{low:.0%} to {high:.0%}] of the total error: {verdict} than the 30 % of a random order; the best "
+        f"possible order finds {best:.0%}."
+    )
 
 
 def _ensemble(summary: _Told) -> Iterator[str]:
@@ -173,7 +190,27 @@ def _ensemble(summary: _Told) -> Iterator[str]:
     )
 
 
-def _caution(summary: _Told) -> Iterator[str]:
+def _distances(summary: _Told) -> Iterator[str]:
+    _, arm = _first(summary)
+    if not _has_distances(arm):
+        return
+    unit = "millimetres" if summary["length"] == "mm" else "pixels: the files do not tell millimetres for every case"
+    yield f"Distances are in {unit}; outlines count as equal within {summary['tolerance']:g} {summary['length']}."
+    penalised = sum(of_class["penalised"] for of_class in arm["per_class"].values())
+    if penalised:
+        yield (
+            f"In {counted(penalised, 'comparison')} one mask is empty and the other is not: their distance is the "
+            "diagonal of the image, so that a missed object cannot improve the mean."
+        )
+
+
+def _has_distances(arm: _Told) -> bool:
+    """Whether a score of the model is a distance, or counts what lies within one."""
+    scores = [metric for name, metric in METRIC_TABLE.items() if name in arm]
+    return any(metric.unit == "length" or metric.within for metric in scores)
+
+
+def _about_patients(summary: _Told) -> Iterator[str]:
     people = summary["patients"]
     if people == 1:
         yield "One patient only: nothing says how much another would differ."
@@ -181,19 +218,28 @@ def _caution(summary: _Told) -> Iterator[str]:
         yield f"Only {counted(people, 'patient')}: the intervals draw patients again, and over so few they are rough."
     elif people is None and summary["cases"] >= 2:
         yield "Whose the cases are is not known: if some show the same patient, the intervals are too narrow."
+
+
+def _about_cases(summary: _Told) -> Iterator[str]:
     if summary["cases"] == 1:
         yield "One case only: another may give other numbers."
     elif summary["cases"] < _FEW_CASES:
         few = counted(summary["cases"], "case")
         yield f"{few} only: the intervals are wide, and other cases may give other numbers."
+
+
+def _about_splits(summary: _Told) -> Iterator[str]:
     if "train" in summary["splits"]:
         yield "Some cases are from the training split: the model has seen them, and the numbers flatter it."
     elif summary["splits"] == ["validation"]:
         yield "The cases chose the best weights (validation split): no test cases were held out."
+
+
+def _about_left_out(summary: _Told) -> Iterator[str]:
+    others = f" of other splits than {' and '.join(summary['splits'])}" if summary["splits"] else ""
     for name, count in summary["left_out"].items():
         if count:
-            rest = f" of other splits than {' and '.join(summary['splits'])}" if summary["splits"] else ""
-            yield f"{name}: {counted(count, 'case')}{rest} not predicted, and not scored."
+            yield f"{name}: {counted(count, 'case')}{others} not predicted, and not scored."
 
 
 def _of(interval: _Told, *, sign: str = "") -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from sfumato.evaluation.masks.table import (
     patients,
 )
 from sfumato.metrics.calibration import Reliability, ece, pooled
+from sfumato.metrics.ensemble import Among
 from sfumato.metrics.interval import Interval, drawn_again, mean_interval, share_interval
 from sfumato.metrics.selective import SHARES, error_found, risk_coverage, spearman
 
@@ -30,6 +32,9 @@ AGAIN = 999
 
 Plain = dict[str, Any]
 """Plain data; unknown numbers are None."""
+
+_Intervals = Mapping[str, Interval | None]
+"""Means by the names of the numbers; None where no case has the number."""
 
 
 def summarise_evaluation(measured: Evaluation, *, by: Sequence[str] = ()) -> Plain:
@@ -44,17 +49,15 @@ def summarise_evaluation(measured: Evaluation, *, by: Sequence[str] = ()) -> Pla
     """
     check_columns(measured, by)
     groups = patients(measured)
-    tables = [ModelScores(measured, arm) for arm in measured.arms]
+    first, *others = tables = [ModelScores(measured, arm) for arm in measured.arms]
     theirs = nnunet_summary(measured)
-    first = tables[0]
-    ours = {name: _finite(float(finite_mean(first.of_cases(name)))) for name in measured.manner.metrics}
     summary: Plain = {
         "kind": "masks",
         "reading": [],
         "limits": [],
         "cases": len(measured.cases),
         "patients": None if groups is None else len(set(groups)),
-        "splits": sorted({measured.truth.units[case].cases[0].split or "" for case in measured.cases} - {""}),
+        "splits": _splits(measured),
         "readers": max(len(case.readings) for case in measured.arms[0].cases.values()),
         "classes": [target.name for target in measured.manner.targets],
         "empty": measured.manner.empty,
@@ -62,70 +65,83 @@ def summarise_evaluation(measured: Evaluation, *, by: Sequence[str] = ()) -> Pla
         "volume": _volume(measured),
         "tolerance": measured.manner.tolerance,
         "mask_values": measured.manner.rule.text,
-        "arms": {table.arm.predictions.name: _arm(table, groups) for table in tables},
-        "differences": {other.arm.predictions.name: _difference(first, other, groups) for other in tables[1:]},
+        "arms": {table.name: _arm(table, groups) for table in tables},
+        "differences": {other.name: _difference(first, other, groups) for other in others},
         "readers_own": _readers_own(measured, groups),
         "groups": {column: _groups(tables, column) for column in by},
         "left_out": {arm.predictions.name: len(arm.predictions.left_out) for arm in measured.arms},
         "notes": list(measured.notes),
         **theirs,
-        "foreground_mean": {**theirs["foreground_mean"], **ours},
+        "foreground_mean": {**theirs["foreground_mean"], **_plain_means(first)},
     }
     summary["reading"], summary["limits"] = mask_sentences(summary), limits(summary)
     return summary
 
 
+def _splits(measured: Evaluation) -> list[str]:
+    """Those that are known."""
+    splits = {measured.truth.units[case].cases[0].split for case in measured.cases}
+    return sorted(split for split in splits if split)
+
+
+def _plain_means(table: ModelScores) -> Plain:
+    """The mean of each score over the cases."""
+    return {name: _finite(float(finite_mean(table.of_cases(name)))) for name in table.measured.manner.metrics}
+
+
 def _arm(table: ModelScores, groups: Sequence[str] | None) -> Plain:
     """The means of one model, by class, and what its uncertainty is good for."""
     means = {name: mean_of(table.of_cases(name), groups) for name in table.names if name != "review_rank"}
-    constant = beside_constant(table)
     return {
         "folder": str(table.arm.predictions.folder.resolve()),
         "network_calls": table.arm.predictions.calls,
         "members": max(case.members for case in table.arm.cases.values()),
-        **{name: _told(mean) for name, mean in means.items()},
+        **_all_told(means),
         "per_patient": {} if groups is None else _per_patient(table, groups),
         "per_class": _per_class(table, groups, means),
         "review": _review(table, groups),
         "reliability": _reliability(table.arm),
-        "constant_mask": constant and {**constant.to_dict(), "told": constant.told(table.arm.predictions.name)},
+        "constant_mask": _beside_constant(table),
     }
 
 
 def _per_patient(table: ModelScores, groups: Sequence[str]) -> Plain:
     """Means over the patients, each counting once, however many cases it has."""
-    means = {
-        name: np.array(list(by_patient(table.of_cases(name), groups).values()))
-        for name in table.names
-        if name in table.measured.manner.metrics
-    }
-    return {name: _told(mean_of(values, None)) for name, values in means.items()}
+    means: Plain = {}
+    for name in table.measured.manner.metrics:
+        of_patients = by_patient(table.of_cases(name), groups)
+        means[name] = _told(mean_of(np.array(list(of_patients.values())), None))
+    return means
 
 
-def _per_class(table: ModelScores, groups: Sequence[str] | None, overall: Mapping[str, Interval | None]) -> Plain:
+def _per_class(table: ModelScores, groups: Sequence[str] | None, overall: _Intervals) -> Plain:
     """Each target by itself: means, and whether it was found at all; a single target has the means of all."""
     manner = table.measured.manner
     found: Plain = {}
     for place, target in enumerate(manner.targets):
-        intervals = {
-            name: overall[name] if len(manner.targets) == 1 else mean_of(table.of_targets(name)[:, place], groups)
-            for name in manner.metrics
-        }
+        intervals = {name: overall[name] for name in manner.metrics}
+        if len(manner.targets) > 1:
+            intervals = {name: mean_of(table.of_targets(name)[:, place], groups) for name in manner.metrics}
         found[target.name] = {
-            **{name: None if mean is None else _finite(mean.mean) for name, mean in intervals.items()},
+            **{name: _mean(interval) for name, interval in intervals.items()},
             **_presence(table.arm, place),
-            "intervals": {name: _told(mean) for name, mean in intervals.items()},
+            "intervals": _all_told(intervals),
         }
     return found
 
 
+def _mean(interval: Interval | None) -> float | None:
+    if interval is None:
+        return None
+    return _finite(interval.mean)
+
+
 def _presence(arm: ScoredModel, place: int) -> Plain:
     """Counts over all readings of all cases, and the Dice of those in which the reference has the target."""
-    readings = [scores for case in arm.cases.values() for scores in case.readings]
-    drawn, true, worst = (
-        np.array([getattr(scores, name)[place] for scores in readings])
-        for name in ("in_prediction", "in_reference", "penalised")
-    )
+    readings = list(chain.from_iterable(case.readings for case in arm.cases.values()))
+    drawn = np.array([scores.in_prediction[place] for scores in readings])
+    true = np.array([scores.in_reference[place] for scores in readings])
+    worst = np.array([scores.penalised[place] for scores in readings])
     dice = np.array([scores.values["dice"][place] for scores in readings])
     found, silent = int((true & drawn).sum()), int((~true & ~drawn).sum())
     return {
@@ -143,6 +159,13 @@ def _presence(arm: ScoredModel, place: int) -> Plain:
     }
 
 
+def _beside_constant(table: ModelScores) -> Plain | None:
+    constant = beside_constant(table)
+    if constant is None:
+        return None
+    return {**constant.to_dict(), "told": constant.told(table.name)}
+
+
 def _review(table: ModelScores, groups: Sequence[str] | None) -> Plain | None:
     """Whether uncertain cases are the wrong ones, and how much error a reader finds; None without an order."""
     if not {"review_rank", "uncertainty"} <= set(table.names):
@@ -151,29 +174,37 @@ def _review(table: ModelScores, groups: Sequence[str] | None) -> Plain | None:
     known = np.isfinite(error) & np.isfinite(doubt) & np.isfinite(rank)
     if not known.any():
         return None
-    error, doubt, rank = error[known], doubt[known], rank[known]
+    whose = None if groups is None else np.asarray(groups)[known].tolist()
+    return _order_of_review(error[known], doubt[known], rank[known], whose)
+
+
+def _order_of_review(error: np.ndarray, doubt: np.ndarray, rank: np.ndarray, groups: Sequence[str] | None) -> Plain:
+    """Where all three are known: 1 - Dice of each case, its uncertainty, and its place in the order of review."""
     risk = risk_coverage(-rank, error)
-    whose = np.arange(len(error)).astype(str) if groups is None else np.asarray(groups)[known]
     return {
-        "cases": int(known.sum()),
+        "cases": len(error),
         "spearman": _finite(spearman(-rank, error)),
         "spearman_uncertainty": _finite(spearman(doubt, error)),
         "aurc": _finite(risk.aurc),
         "aurc_oracle": _finite(risk.aurc_oracle),
         "aurc_random": _finite(risk.aurc_random),
         "found": _shares(error_found(-rank, error)),
-        "found_interval": _found_again(rank, error, whose),
+        "found_interval": _found_again(rank, error, groups),
         "found_random": {f"{share:g}": share for share in SHARES},
         "found_best": _shares(error_found(error, error)),
     }
 
 
-def _found_again(rank: np.ndarray, error: np.ndarray, whose: np.ndarray) -> Plain:
+def _found_again(rank: np.ndarray, error: np.ndarray, groups: Sequence[str] | None) -> Plain:
     """95 % percentile interval of the share of the error that is found, cases (or patients) drawn again."""
-    drawn = drawn_again(whose.tolist(), seed=SEED, times=AGAIN)
+    whose = np.arange(len(error)).astype(str).tolist() if groups is None else groups
+    drawn = drawn_again(whose, seed=SEED, times=AGAIN)
     found = [list(error_found(-rank[rows], error[rows]).values()) for rows in drawn]
-    low, high = np.nanpercentile(np.array(found), (2.5, 97.5), axis=0) if error.any() else (SHARES, SHARES)
-    return {f"{share:g}": [_finite(float(a)), _finite(float(b))] for share, a, b in zip(SHARES, low, high, strict=True)}
+    lows, highs = np.nanpercentile(np.array(found), (2.5, 97.5), axis=0) if error.any() else (SHARES, SHARES)
+    intervals: Plain = {}
+    for share, low, high in zip(SHARES, lows, highs, strict=True):
+        intervals[f"{share:g}"] = [_finite(float(low)), _finite(float(high))]
+    return intervals
 
 
 def _shares(found: Mapping[float, float]) -> Plain:
@@ -182,22 +213,25 @@ def _shares(found: Mapping[float, float]) -> Plain:
 
 def _reliability(arm: ScoredModel) -> Plain | None:
     """The bins of all cases together; None without probabilities."""
-    sides = {
-        "everywhere": [case.everywhere for case in arm.cases.values() if case.everywhere is not None],
-        "band": [case.band for case in arm.cases.values() if case.band is not None],
-    }
-    return {name: _bins(pooled(bins)) for name, bins in sides.items()} if sides["band"] else None
+    everywhere = [case.everywhere for case in arm.cases.values() if case.everywhere is not None]
+    band = [case.band for case in arm.cases.values() if case.band is not None]
+    if not band:
+        return None
+    return {"everywhere": _bins(pooled(everywhere)), "band": _bins(pooled(band))}
 
 
 def _bins(bins: Reliability) -> Plain:
-    return {**{name: values.round(3).tolist() for name, values in bins._asdict().items()}, "ece": _finite(ece(bins))}
+    plain: Plain = {name: values.round(3).tolist() for name, values in bins._asdict().items()}
+    return plain | {"ece": _finite(ece(bins))}
 
 
 def _volume(measured: Evaluation) -> str:
     """The unit of sizes: of volumes, of planes, or pixels."""
     if measured.length != "mm":
         return measured.length
-    return "mm\xb3" if any(is_whole_volume(measured.truth.units[case]) for case in measured.cases) else "mm\xb2"
+    if any(is_whole_volume(measured.truth.units[case]) for case in measured.cases):
+        return "mm\xb3"
+    return "mm\xb2"
 
 
 def _difference(first: ModelScores, other: ModelScores, groups: Sequence[str] | None) -> Plain:
@@ -210,41 +244,47 @@ def _readers_own(measured: Evaluation, groups: Sequence[str] | None) -> Plain | 
     """What the readers' disagreement makes of the same numbers; None with one reader."""
     if not measured.readers:
         return None
-    of_whom = None if groups is None else [groups[measured.cases.index(case)] for case in measured.readers]
     among = list(measured.readers.values())
-    columns = {
-        "dice": np.array([float(one.dice.mean()) for one in among]),
-        "ged_v": np.array([one.ged_v for one in among]),
-        "hm_iou": np.array([one.matched_iou for one in among]),
-        "diversity": np.array([one.diversity for one in among]),
+    of_cases = {
+        "dice": np.array([float(case.dice.mean()) for case in among]),
+        "ged_v": np.array([case.ged_v for case in among]),
+        "hm_iou": np.array([case.matched_iou for case in among]),
+        "diversity": np.array([case.diversity for case in among]),
     }
-    count = max(len(one.dice) for one in among)
-    each = [[one.dice[reader].mean() for one in among if reader < len(one.dice)] for reader in range(count)]
+    whose = None if groups is None else [groups[measured.cases.index(case)] for case in measured.readers]
+    readers = max(len(case.dice) for case in among)
     return {
-        **{name: _told(mean_of(values, of_whom)) for name, values in columns.items()},
-        "each_dice": [_told(mean_interval(np.array(of_reader), seed=SEED)) for of_reader in each],
+        **{name: _told(mean_of(values, whose)) for name, values in of_cases.items()},
+        "each_dice": [_dice_of_reader(among, reader) for reader in range(readers)],
         "cases": len(among),
     }
+
+
+def _dice_of_reader(among: Sequence[Among], reader: int) -> Plain | None:
+    """One reader against the others, on the cases that have so many readers."""
+    dice = [case.dice[reader].mean() for case in among if reader < len(case.dice)]
+    return _told(mean_interval(np.array(dice), seed=SEED))
 
 
 def _groups(tables: Sequence[ModelScores], column: str) -> Plain:
     """The scores of each value of a column."""
     measured = tables[0].measured
-    value = np.array([fact(measured.truth.units[case].cases[0], column) for case in measured.cases])
-    return {name or "(empty)": _group(tables, value == name) for name in dict.fromkeys(value.tolist())}
+    values = np.array([fact(measured.truth.units[case].cases[0], column) for case in measured.cases])
+    return {value or "(empty)": _group(tables, values == value) for value in dict.fromkeys(values.tolist())}
 
 
 def _group(tables: Sequence[ModelScores], inside: np.ndarray) -> Plain:
     whose = patients(tables[0].measured)
     groups = None if whose is None else np.asarray(whose)[inside].tolist()
-    metrics = tables[0].measured.manner.metrics
-    return {
-        "cases": int(inside.sum()),
-        "arms": {
-            table.arm.predictions.name: {name: _told(mean_of(table.of_cases(name)[inside], groups)) for name in metrics}
-            for table in tables
-        },
-    }
+    arms: Plain = {}
+    for table in tables:
+        means = {name: mean_of(table.of_cases(name)[inside], groups) for name in table.measured.manner.metrics}
+        arms[table.name] = _all_told(means)
+    return {"cases": int(inside.sum()), "arms": arms}
+
+
+def _all_told(intervals: _Intervals) -> Plain:
+    return {name: _told(interval) for name, interval in intervals.items()}
 
 
 def _told(interval: Interval | None) -> Plain | None:

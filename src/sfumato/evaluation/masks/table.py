@@ -23,7 +23,6 @@ SEED = 0
 FACTS = ("label", "patient", "split", "origin", "source")
 """Columns that every manifest may have; others are in `Case.more`."""
 
-
 LISTED = metrics_of("doubt")
 """Columns of the manifest of `sfumato segment` that are numbers of a case."""
 
@@ -42,15 +41,26 @@ class ModelScores:
     measured: Evaluation
     arm: ScoredModel
 
+    @property
+    def name(self) -> str:
+        """What the model is called."""
+        return self.arm.predictions.name
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         """All numbers there are: those of every target first, then those of a case as a whole."""
-        whole = dict.fromkeys(name for case in self.arm.cases.values() for name in case.numbers)
+        whole: dict[str, None] = {}
+        for case in self.arm.cases.values():
+            whole |= dict.fromkeys(case.numbers)
         return (*self.measured.manner.metrics, *whole, *self._manifest)
 
     def of_targets(self, name: str) -> _Numbers:
         """A score of every case and target, the mean over the readings: (cases, targets)."""
-        return np.stack([finite_mean([one.values[name] for one in case.readings]) for case in self.arm.cases.values()])
+        by_case = list[_Numbers]()
+        for case in self.arm.cases.values():
+            by_reading = [scores.values[name] for scores in case.readings]
+            by_case.append(finite_mean(by_reading))
+        return np.stack(by_case)
 
     def of_cases(self, name: str) -> _Numbers:
         """A number of every case, of scores the mean over the targets: (cases,)."""
@@ -64,8 +74,12 @@ class ModelScores:
     def _manifest(self) -> Mapping[str, _Numbers]:
         """Columns of numbers in the manifest of `sfumato segment`."""
         rows = [self.arm.predictions.rows.get(case, {}) for case in self.arm.cases]
-        columns = {name: np.array([_number(row.get(name, "")) for row in rows]) for name in LISTED}
-        return {name: values for name, values in columns.items() if np.isfinite(values).any()}
+        columns: dict[str, _Numbers] = {}
+        for name in LISTED:
+            values = np.array([_number(row.get(name, "")) for row in rows])
+            if np.isfinite(values).any():
+                columns[name] = values
+        return columns
 
 
 def patients(measured: Evaluation) -> tuple[str, ...] | None:
@@ -94,15 +108,20 @@ def by_patient(values: _Numbers, groups: Sequence[str]) -> dict[str, float]:
 
 def fact(case: Case, column: str) -> str:
     """What the reference says about a case in a column; "" where nothing."""
-    return str(getattr(case, column) or "") if column in FACTS else case.more.get(column, "")
+    if column in FACTS:
+        return str(getattr(case, column) or "")
+    return case.more.get(column, "")
 
 
 def check_columns(measured: Evaluation, columns: Sequence[str]) -> None:
     """Refuse columns that the reference does not have, or that say nothing about any case."""
     cases = [measured.truth.units[case].cases[0] for case in measured.cases]
-    there = [*FACTS, *dict.fromkeys(name for case in cases for name in case.more)]
-    filled = [name for name in there if any(fact(case, name) for case in cases)]
-    if unknown := [name for name in columns if name not in filled]:
+    names = dict.fromkeys(FACTS)
+    for case in cases:
+        names |= dict.fromkeys(case.more)
+    filled = [name for name in names if any(fact(case, name) for case in cases)]
+    unknown = [name for name in columns if name not in filled]
+    if unknown:
         raise UsageError(
             f"--by {','.join(unknown)}: the reference says nothing of the kind",
             expected=f"columns of its manifest: {', '.join(filled) or '(it has none)'}",

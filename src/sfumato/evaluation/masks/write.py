@@ -3,6 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 
 from sfumato.data.formats.archive import Locator
@@ -25,28 +26,36 @@ def write_mask_scores(file: Path, measured: Evaluation, *, by: Sequence[str] = (
         by: columns of the reference to write beside the scores.
     """
     tables = [ModelScores(measured, arm) for arm in measured.arms]
-    names = list(dict.fromkeys(name for table in tables for name in table.names))
+    names = list(dict.fromkeys(chain.from_iterable(table.names for table in tables)))
     more = [column for column in by if column not in ("patient", "split")]
     columns = ["id", "class", "arm", *names, *more, "patient", "split", "image", "reference", "prediction"]
     places = Names(file.parent)
-    write_table(file, columns, (row for table in tables for row in _rows(table, names, more, places)))
+    rows = chain.from_iterable(_rows(table, names, more, places) for table in tables)
+    write_table(file, columns, rows)
     places.keep()
 
 
 def _rows(table: ModelScores, names: Sequence[str], more: Sequence[str], places: Names) -> Iterator[list[str]]:
-    measured, files = table.measured, table.arm.predictions.files
-    metrics = measured.manner.metrics
-    whole = {name: table.of_cases(name) for name in names if name not in metrics}
-    targets = {name: table.of_targets(name) for name in metrics}
+    measured = table.measured
+    of_targets = {name: table.of_targets(name) for name in measured.manner.metrics}
+    of_cases = {name: table.of_cases(name) for name in names if name not in of_targets}
     for row, name in enumerate(measured.cases):
         case = measured.truth.units[name].cases[0]
-        facts = (fact(case, column) for column in (*more, "patient", "split"))
-        image = case.image or _image_of(table.arm.predictions, name)
-        about = [*facts, *(written(each, places) for each in (image, case.masks[0], files[name].mask))]
+        facts = [fact(case, column) for column in (*more, "patient", "split")]
+        files = _files(table, name, places)
+        whole = {number: values[row] for number, values in of_cases.items()}
         for place, target in enumerate(measured.manner.targets):
-            numbers = [targets[of][row, place] if of in targets else whole[of][row] for of in names]
-            cells = [_cell(float(number)) for number in numbers]
-            yield [name, target.name, table.arm.predictions.name, *cells, *about]
+            numbers = whole | {metric: values[row, place] for metric, values in of_targets.items()}
+            cells = [_cell(float(numbers[each])) for each in names]
+            yield [name, target.name, table.name, *cells, *facts, *files]
+
+
+def _files(table: ModelScores, name: str, places: Names) -> list[str]:
+    """The image, the reference and the prediction of a case, as a table may tell them."""
+    case = table.measured.truth.units[name].cases[0]
+    image = case.image or _image_of(table.arm.predictions, name)
+    prediction = table.arm.predictions.files[name].mask
+    return [written(file, places) for file in (image, case.masks[0], prediction)]
 
 
 def write_patients(file: Path, measured: Evaluation) -> None:
@@ -59,10 +68,9 @@ def write_patients(file: Path, measured: Evaluation) -> None:
     for arm in measured.arms:
         table = ModelScores(measured, arm)
         means = [by_patient(table.of_cases(name), groups) for name in metrics]
-        rows += [
-            [who, arm.predictions.name, groups.count(who), *(_cell(of[who]) for of in means)]
-            for who in dict.fromkeys(groups)
-        ]
+        for who in dict.fromkeys(groups):
+            cells = [_cell(of_patients[who]) for of_patients in means]
+            rows.append([who, table.name, groups.count(who), *cells])
     write_table(file, ["patient", "arm", "cases", *metrics], rows)
 
 
@@ -70,7 +78,9 @@ def _cell(number: float) -> str:
     """Six decimals, whole numbers without any; empty where undefined."""
     if not math.isfinite(number):
         return ""
-    return str(int(number)) if number == int(number) else str(round(number, 6))
+    if number == int(number):
+        return str(int(number))
+    return str(round(number, 6))
 
 
 def _image_of(predictions: Predictions, name: str) -> str:

@@ -59,12 +59,16 @@ class Arm(NamedTuple):
     @property
     def name(self) -> str:
         """For a person."""
-        return self.title if self.ratio is None else f"{self.title}, {self.ratio:g} x"
+        if self.ratio is None:
+            return self.title
+        return f"{self.title}, {self.ratio:g} x"
 
     @property
     def key(self) -> str:
         """For a file."""
-        return self.kind if self.ratio is None else f"{self.kind}-{self.ratio:g}"
+        if self.ratio is None:
+            return self.kind
+        return f"{self.kind}-{self.ratio:g}"
 
 
 class TrainingUnit(NamedTuple):
@@ -77,6 +81,13 @@ class TrainingUnit(NamedTuple):
     def key(self) -> str:
         """Its name among all units."""
         return f"{self.arm.key}.{self.seed}"
+
+
+class _Gap(NamedTuple):
+    """What a class lacks of the size of the largest one, and how many images of it SAMPLES has."""
+
+    want: int
+    have: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,37 +107,44 @@ class Stock:
     def arms(self, ratios: Sequence[float]) -> list[Arm]:
         """The arms that make sense; `notes` tells of the others."""
         steps: list[float | None] = [None] if self.balance else list(self._reached(ratios))
-        added: tuple[_Kind, ...] = ("duplicates", "synthetic")
-        return [
-            Arm("real"),
-            *([Arm("weights")] if self._is_uneven() else []),
-            *(Arm(kind, ratio) for kind in added for ratio in steps),
-            *([Arm("alone")] if set(self.real) <= set(self.synthetic) else []),
-        ]
+        arms = [Arm("real")]
+        if self._is_uneven():
+            arms.append(Arm("weights"))
+        arms += [Arm("duplicates", ratio) for ratio in steps]
+        arms += [Arm("synthetic", ratio) for ratio in steps]
+        if not self._missing():
+            arms.append(Arm("alone"))
+        return arms
 
     def notes(self, ratios: Sequence[float], *, classify: bool) -> list[str]:
         """What differs from what was asked for, in sentences; without classes there are no class weights."""
-        reached = dict.fromkeys(self._reached(ratios))
-        short = [ratio for ratio in ratios if not self.balance and ratio not in reached]
-        lacking = {name: (want, have) for name, (want, have) in self._gaps().items() if self.balance and have < want}
-        missing = sorted(set(self.real) - set(self.synthetic))
-        return [
-            *(
-                f"SAMPLES has {counted(len(self.synthetic), 'image')}: ratio {ratio:g} wants "
-                f"{round(ratio * len(self.real))}, and is left out for {max(reached):.3g}, which has all that there are"
-                for ratio in short
-            ),
-            *(
-                f"SAMPLES has {counted(have, 'image')} of class {name}, which lacks {want}: it is not filled up"
-                for name, (want, have) in lacking.items()
-            ),
-            *(
-                []
-                if self._is_uneven() or not classify
-                else ["there is no arm with class weights: the classes are of the same size"]
-            ),
-            *([f"there is no arm of synthetic images alone: they lack {', '.join(missing)}"] if missing else []),
-        ]
+        notes = list(self._not_filled_up() if self.balance else self._not_reached(ratios))
+        if classify and not self._is_uneven():
+            notes.append("there is no arm with class weights: the classes are of the same size")
+        missing = self._missing()
+        if missing:
+            notes.append(f"there is no arm of synthetic images alone: they lack {', '.join(missing)}")
+        return notes
+
+    def _not_reached(self, ratios: Sequence[float]) -> Iterator[str]:
+        reached = set(self._reached(ratios))
+        for ratio in ratios:
+            if ratio not in reached:
+                yield (
+                    f"SAMPLES has {counted(len(self.synthetic), 'image')}: ratio {ratio:g} wants "
+                    f"{round(ratio * len(self.real))}, and is left out for {max(reached):.3g}, which has all that "
+                    "there are"
+                )
+
+    def _not_filled_up(self) -> Iterator[str]:
+        for name, gap in self._gaps().items():
+            if gap.have < gap.want:
+                have = counted(gap.have, "image")
+                yield f"SAMPLES has {have} of class {name}, which lacks {gap.want}: it is not filled up"
+
+    def _missing(self) -> list[str]:
+        """The classes that SAMPLES lacks."""
+        return sorted(set(self.real) - set(self.synthetic))
 
     def rows(self, unit: TrainingUnit) -> tuple[int, ...]:
         """What an arm trains on: real image i is row i, synthetic image j row n + j; a row may come several times."""
@@ -145,7 +163,8 @@ class Stock:
     def class_weights(self, classes: Sequence[str]) -> tuple[float, ...]:
         """The weight of each class in the loss: mean 1 over the real images, the same sum for each class."""
         count = Counter(self.real)
-        return tuple(len(self.real) / (len(count) * count[name]) if count[name] else 0.0 for name in classes)
+        weights = {name: len(self.real) / (len(count) * often) for name, often in count.items()}
+        return tuple(weights.get(name, 0.0) for name in classes)
 
     def _is_uneven(self) -> bool:
         return len(set(Counter(self.real).values())) > 1
@@ -153,26 +172,28 @@ class Stock:
     def _reached(self, ratios: Sequence[float]) -> Iterator[float]:
         """Ratios that SAMPLES is large enough for; the first that is too large becomes what there is."""
         most = len(self.synthetic) / len(self.real)
-        yield from (ratio for ratio in sorted(ratios) if ratio <= most)
-        if max(ratios) > most and not any(abs(ratio - most) < 0.05 * most for ratio in ratios if ratio <= most):
+        reached = [ratio for ratio in sorted(ratios) if ratio <= most]
+        yield from reached
+        nearly_all = any(abs(ratio - most) < 0.05 * most for ratio in reached)
+        if max(ratios) > most and not nearly_all:
             yield float(f"{most:.3g}")
 
-    def _gaps(self) -> dict[str, tuple[int, int]]:
-        """What each class lacks of the size of the largest, and what SAMPLES has of it."""
+    def _gaps(self) -> dict[str, _Gap]:
+        """What each class that is smaller than the largest lacks."""
         count, there = Counter(self.real), Counter(self.synthetic)
         largest = max(count.values())
-        return {name: (largest - count[name], there[name]) for name in count if count[name] < largest}
+        return {name: _Gap(largest - often, there[name]) for name, often in count.items() if often < largest}
 
     def _drawn(self, unit: TrainingUnit) -> list[int]:
         """Places in SAMPLES."""
         order = _shuffled(len(self.synthetic), unit.seed, "draw")
         if unit.arm.ratio is not None:
             return order[: round(unit.arm.ratio * len(self.real))]
-        return [
-            place
-            for name, (want, _) in self._gaps().items()
-            for place in [place for place in order if self.synthetic[place] == name][:want]
-        ]
+        drawn = list[int]()
+        for name, gap in self._gaps().items():
+            members = [place for place in order if self.synthetic[place] == name]
+            drawn += members[: gap.want]
+        return drawn
 
     def _again(self, added: Mapping[str, int], seed: int) -> Iterator[int]:
         """Real rows, so many of each class: each as often as the others, or once more."""

@@ -8,7 +8,7 @@ Two questions are asked of its confusion matrix, and a classifier that fails one
 The first is lost by all who report F1 where most cases are positive; the second by those that are near-constant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,26 +65,33 @@ def read_standings(standings: Sequence[Standing], *, positive: str) -> list[str]
         positive: how the positive class is called.
     """
     always = standings[0].positive
-    best = max(standings, key=lambda one: one.positive.f1)
-    below, chance = [one for one in standings if one.is_below_f1], [one for one in standings if one.is_chance]
+    best = max(standing.positive.f1 for standing in standings)
+    below = [standing.name for standing in standings if standing.is_below_f1]
+    chance = [standing.name for standing in standings if standing.is_chance]
     return [
         f"{always.prevalence:.1%} of the cases are {positive}: always saying {positive} has an accuracy of "
         f"{always.prevalence:.3f} and an F1 of {always.always_f1:.3f}, with a balanced accuracy of "
         f"{1 / standings[0].classes:.3g}.",
-        *_no_better(below, standings, f"By F1, {{}} no better than always {positive} (best: {best.positive.f1:.3f})."),
-        *_no_better(chance, standings, f"By balanced accuracy, {{}} no better than always {positive}."),
+        *_no_better("F1", below, of=len(standings), than=f"always {positive} (best: {best:.3f})"),
+        *_no_better("balanced accuracy", chance, of=len(standings), than=f"always {positive}"),
     ]
 
 
-def _no_better(some: Sequence[Standing], standings: Sequence[Standing], sentence: str) -> list[str]:
+def _no_better(measure: str, names: Sequence[str], *, of: int, than: str) -> Iterator[str]:
     """The sentence about those who are no better, if there are any."""
-    if not some:
-        return []
-    if len(some) == len(standings) > 1:
-        return [sentence.format(f"all {len(some)} classifiers are")]
-    names = ", ".join(one.name for one in some[:_NAMED]) + (" and others" if len(some) > _NAMED else "")
-    verb = "is" if len(some) == 1 else "are"
-    return [sentence.format(f"{len(some)} of {len(standings)} classifiers ({names}) {verb}")]
+    if names:
+        yield f"By {measure}, {_those(names, of=of)} no better than {than}."
+
+
+def _those(names: Sequence[str], *, of: int) -> str:
+    """Some of the classifiers, with the verb that fits."""
+    if len(names) == of > 1:
+        return f"all {of} classifiers are"
+    named = ", ".join(names[:_NAMED])
+    if len(names) > _NAMED:
+        named += " and others"
+    verb = "is" if len(names) == 1 else "are"
+    return f"{len(names)} of {of} classifiers ({named}) {verb}"
 
 
 class _Table(NamedTuple):
@@ -123,8 +130,9 @@ def read_baselines(path: Path) -> _Table:
     """Read such a table; what stands before ` - ` in the name of a classifier is its arm."""
     standings = [stand(name, confusion, positive=1) for name, confusion in read_confusions(path).items()]
     arms: dict[str, list[float]] = {}
-    for one in standings:
-        arms.setdefault(one.name.partition(" - ")[0], []).append(one.balanced.mean)
+    for standing in standings:
+        arm, _, _ = standing.name.partition(" - ")
+        arms.setdefault(arm, []).append(standing.balanced.mean)
     always = standings[0].positive
     return _Table(
         prevalence=always.prevalence,

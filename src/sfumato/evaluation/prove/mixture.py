@@ -8,7 +8,7 @@ is chosen on them here. The mixture is a prepared dataset, written once and open
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -70,8 +70,10 @@ def synthetic_cases(folder: Path, real: str | None) -> Found:
     others = len(found.cases) - len(said)
     if not said:
         return found._replace(notes=("nothing in SAMPLES says that it is synthetic: it was taken as such",))
-    notes = (f"{others} of {len(found.cases)} images of SAMPLES are real: they were left out",) if others else ()
-    return found._replace(cases=said, notes=notes)
+    if not others:
+        return found._replace(cases=said, notes=())
+    note = f"{others} of {len(found.cases)} images of SAMPLES are real: they were left out"
+    return found._replace(cases=said, notes=(note,))
 
 
 def usable_samples(found: Found, folder: Path, spec: Spec, *, masks: bool) -> Samples:
@@ -87,7 +89,7 @@ def usable_samples(found: Found, folder: Path, spec: Spec, *, masks: bool) -> Sa
         DataError: a case has no class, one that REAL does not know, or no mask.
     """
     cases = found.cases
-    faults = [fault for case in cases if (fault := _fault(case, spec, masks=masks))]
+    faults = list(filter(None, [_fault(case, spec, masks=masks) for case in cases]))
     if faults:
         raise DataError(
             f"{folder}: {len(faults)} of {len(cases)} images cannot be trained on:\n{listed(faults)}",
@@ -102,16 +104,17 @@ def _fault(case: Case, spec: Spec, *, masks: bool) -> str:
     """Why a case cannot be trained on; empty if it can."""
     if masks:
         return "" if case.masks else f"{case.id}: no mask"
-    return (
-        "" if case.label in spec.classes else f"{case.id}: class {case.label}" if case.label else f"{case.id}: no class"
-    )
+    if not case.label:
+        return f"{case.id}: no class"
+    return "" if case.label in spec.classes else f"{case.id}: class {case.label}"
 
 
 def _samples_rule(
     folder: Path, cases: Sequence[Case], spec: Spec, names: Mapping[int, str], ignore: int | None
 ) -> MaskRule:
     """What values of the masks mean: the same as in REAL where they fit, else what they look like."""
-    if is_prepared(folder) and (own := Pack.open(folder).spec.mask_rule) is not None:
+    own = Pack.open(folder).spec.mask_rule if is_prepared(folder) else None
+    if own is not None:
         return own
     assert spec.mask_rule is not None
     counts: Counter[int] = Counter()
@@ -135,28 +138,19 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Allocation:
     Raises:
         DataError: some of REAL is synthetic, or nothing is there to train or to test on.
     """
-    made = [case.id for case in pack.cases if case.origin == "synthetic"]
-    if 0 < len(made) < len(pack):
-        raise DataError(
-            f"{len(made)} of {len(pack)} cases of REAL are synthetic:\n{listed(made)}",
-            expected="real images alone: synthetic ones come as SAMPLES",
-            code="SCORE-023",
-        )
+    notes = list[str]()
+    if _is_made_up(pack):
+        notes.append("all of REAL says that it is synthetic: a toy, about which nothing is proven")
     trained, tested = pack.rows("train"), pack.rows("test")
-    notes = ["all of REAL says that it is synthetic: a toy, about which nothing is proven"] if made else []
     smallest = _smallest(pack, tested, by_class=by_class)
     if smallest < _FEW and pack.rows("validation"):
         tested += pack.rows("validation")
+        whose = " of its smallest class" if by_class else ""
         notes.append(
-            f"the test split has {counted(smallest, 'case')}{' of its smallest class' * by_class}: "
+            f"the test split has {counted(smallest, 'case')}{whose}: "
             "the validation split is tested on too, which is sound here since nothing was chosen on it"
         )
-    if not trained or not tested or (by_class and len({pack.cases[row].label for row in tested}) < 2):
-        raise DataError(
-            f"REAL has {len(trained)} training and {len(tested)} test cases",
-            expected="some of both, the test with two classes at least",
-            code="SCORE-023",
-        )
+    _refuse_nothing(pack, trained, tested, by_class=by_class)
     patients = sum(pack.cases[row].patient is not None for row in tested)
     if patients < len(tested):
         notes.append(
@@ -164,6 +158,29 @@ def choose_parts(pack: Pack, *, by_class: bool) -> Allocation:
             "intervals are too narrow and the split may leak"
         )
     return Allocation(tuple(trained), tuple(tested), tuple(notes))
+
+
+def _is_made_up(pack: Pack) -> bool:
+    """Whether all of REAL is synthetic, as toys are; that some of it is is refused."""
+    made = [case.id for case in pack.cases if case.origin == "synthetic"]
+    if 0 < len(made) < len(pack):
+        raise DataError(
+            f"{len(made)} of {len(pack)} cases of REAL are synthetic:\n{listed(made)}",
+            expected="real images alone: synthetic ones come as SAMPLES",
+            code="SCORE-023",
+        )
+    return bool(made)
+
+
+def _refuse_nothing(pack: Pack, trained: Sequence[int], tested: Sequence[int], *, by_class: bool) -> None:
+    """Refuse to train or to test on nothing, and a test of a single class."""
+    one_class = by_class and len({pack.cases[row].label for row in tested}) < 2
+    if not trained or not tested or one_class:
+        raise DataError(
+            f"REAL has {len(trained)} training and {len(tested)} test cases",
+            expected="some of both, the test with two classes at least",
+            code="SCORE-023",
+        )
 
 
 def _smallest(pack: Pack, rows: Sequence[int], *, by_class: bool) -> int:
@@ -193,24 +210,28 @@ def mix(
     spec = pack.spec if samples.rule else pack.spec.without_masks()
     if not _is_whole(out, spec):
         out.mkdir(parents=True, exist_ok=True)
-        count = len(parts.trained) + len(samples.cases) + len(parts.tested)
-        form = ArrayForm(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
-        arrays = create(out, count, form)
-        inputs = _Reading(spec, samples, progress)
-        decoded = read_array(real / "images.npy")
-        _fill(
-            arrays.images,
-            arrays.images_start,
-            [_of(decoded, parts.trained), inputs.images(), _of(decoded, parts.tested)],
-        )
-        if spec.has_masks:
-            masks = read_array(real / "masks.npy")
-            _fill(
-                arrays.masks, arrays.masks_start, [_of(masks, parts.trained), inputs.masks(), _of(masks, parts.tested)]
-            )
-        notes = _compare(open_array(arrays.images), parts, samples, pack)
+        images = _write_arrays(real, spec, parts, samples, out, progress=progress)
+        notes = _compare(images, parts, samples, pack)
         _describe(out, spec, _cases(pack, parts, samples), notes)
     return Pack.open(out)
+
+
+def _write_arrays(
+    real: Path, spec: Spec, parts: Allocation, samples: Samples, out: Path, *, progress: Callable[[int], None]
+) -> np.ndarray:
+    """The images and masks of the mixture: those of training, the synthetic ones, those of the test."""
+    count = len(parts.trained) + len(samples.cases) + len(parts.tested)
+    form = ArrayForm(spec.size, spec.channels, spec.stored_dtype.name, spec.intensity, samples.rule, spec.readers)
+    arrays = create(out, count, form)
+    inputs = _Reading(spec, samples, progress)
+    images = read_array(real / "images.npy")
+    rows = chain(_of(images, parts.trained), inputs.images(), _of(images, parts.tested))
+    _fill(arrays.images, arrays.images_start, rows)
+    if spec.has_masks:
+        masks = read_array(real / "masks.npy")
+        rows = chain(_of(masks, parts.trained), inputs.masks(), _of(masks, parts.tested))
+        _fill(arrays.masks, arrays.masks_start, rows)
+    return open_array(arrays.images)
 
 
 def _is_whole(out: Path, spec: Spec) -> bool:
@@ -225,11 +246,11 @@ def _of(array: np.ndarray, rows: Sequence[int]) -> Iterator[np.ndarray]:
     return (array[row] for row in rows)
 
 
-def _fill(path: Path, start: int, parts: Sequence[Iterator[np.ndarray]]) -> None:
+def _fill(path: Path, start: int, rows: Iterable[np.ndarray]) -> None:
     """Write rows one after another behind the header of an array file."""
     with path.open("r+b") as file:
         file.seek(start)
-        for row in chain.from_iterable(parts):
+        for row in rows:
             file.write(row.tobytes())
 
 
@@ -262,8 +283,9 @@ def stored_input(case: Case, spec: Spec) -> Input:
     if case.origin != "synthetic" or "seed" not in case.more:
         return read_input(case, spec)
     read = read_input(case, replace(spec, dtype="uint8", intensity=_BYTES, spacing=None))
-    wide = spec.stored_dtype != np.uint8
-    return read._replace(array=read.array.astype(np.uint16) * (FULL // 255)) if wide else read
+    if spec.stored_dtype == np.uint8:
+        return read
+    return read._replace(array=read.array.astype(np.uint16) * (FULL // 255))
 
 
 def _compare(images: np.ndarray, parts: Allocation, samples: Samples, pack: Pack) -> tuple[str, ...]:
@@ -280,7 +302,9 @@ def _compare(images: np.ndarray, parts: Allocation, samples: Samples, pack: Pack
             code="SCORE-020",
         )
     copies = sum(key in trained for key in made)
-    return (f"{copies} of {len(made)} images of SAMPLES are training images of REAL, pixel by pixel",) * (copies > 0)
+    if not copies:
+        return ()
+    return (f"{copies} of {len(made)} images of SAMPLES are training images of REAL, pixel by pixel",)
 
 
 def _cases(pack: Pack, parts: Allocation, samples: Samples) -> list[Case]:
@@ -297,7 +321,8 @@ def _cases(pack: Pack, parts: Allocation, samples: Samples) -> list[Case]:
 
 def _describe(out: Path, spec: Spec, cases: Sequence[Case], notes: Sequence[str]) -> None:
     """The tables that make the arrays a dataset; `dataset.json` comes last."""
-    sides = {name: [side] * len(cases) for name, side in zip(("height", "width"), spec.size, strict=True)}
+    height, width = spec.size
+    sides = {"height": [height] * len(cases), "width": [width] * len(cases)}
     write_manifest(out / "manifest.csv", cases, extra=sides)
     about = {"format": FORMAT, "spec": spec.to_dict(), "cases": len(cases), "notes": list(notes)}
     write_atomic(out / "dataset.json", json.dumps(about, indent=1))

@@ -92,14 +92,12 @@ def _run_of(path: Path) -> Run | None:
 def _refuse_leak(dataset: Path, tested: Sequence[Case]) -> None:
     cases = read_manifest(dataset / "manifest.csv")
     trained = [case for case in cases if case.split == "train"]
-    images, known = ({identity(case.image) for case in some} for some in (trained, cases))
-    patients = {case.patient for case in trained if case.patient}
-    same_source = any(identity(case.image) in known for case in tested)  # else equal names of patients mean nothing
-    leaked = [
-        case.id
-        for case in tested
-        if identity(case.image) in images or (same_source and case.patient is not None and case.patient in patients)
-    ]
+    images = {identity(case.image) for case in trained}
+    known = {identity(case.image) for case in cases}
+    patients = set[str | None]()
+    if any(identity(case.image) in known for case in tested):  # else equal names of patients mean nothing
+        patients = {case.patient for case in trained if case.patient}
+    leaked = [case.id for case in tested if identity(case.image) in images or case.patient in patients]
     if leaked:
         raise DataError(
             f"{len(leaked)} of the {len(tested)} test cases of REAL, or their patients, are among the training images "

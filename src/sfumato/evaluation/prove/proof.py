@@ -1,13 +1,14 @@
 """All answers together: scores, differences, verdict; as tables and as plain data."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from sfumato.data.manifest import Case
 from sfumato.data.pack import Pack
 from sfumato.evaluation.prove.arms import Arm
 from sfumato.evaluation.prove.baselines import Standing, read_standings, stand
@@ -64,8 +65,7 @@ class Proof:
     @cached_property
     def _groups(self) -> list[str]:
         """What each test case is drawn with."""
-        cases = [self.pack.cases[row] for row in self.pack.rows("test")]
-        return [f"patient {case.patient}" if case.patient else f"case {case.id}" for case in cases]
+        return [_drawn_with(self.pack.cases[row]) for row in self.pack.rows("test")]
 
     @cached_property
     def _constant(self) -> tuple[str, Resampled]:
@@ -93,7 +93,10 @@ class Proof:
         """Of each arm the mean over seeds; empty of segmenters."""
         if self.task == "segment":
             return {}
-        return {arm: np.mean([self._confusion(one) for one in given], axis=0) for arm, given in self.answers.items()}
+        means: dict[Arm, Confusion] = {}
+        for arm, of_seeds in self.answers.items():
+            means[arm] = np.mean([self._confusion(answers) for answers in of_seeds], axis=0)
+        return means
 
     @cached_property
     def standings(self) -> list[Standing]:
@@ -121,7 +124,11 @@ class Proof:
 
     def scores(self) -> list[_Row]:
         """A row for each arm, seed, measure and class; `mean` is the mean over seeds, with its interval."""
-        return [row for arm in self.answers for row in (*self._of_seeds(arm), *self._of_means(arm))]
+        rows = list[_Row]()
+        for arm in self.answers:
+            rows += self._of_seeds(arm)
+            rows += self._of_means(arm)
+        return rows
 
     def _of_seeds(self, arm: Arm) -> Iterator[_Row]:
         for name, resampled in self.measures.items():
@@ -166,13 +173,23 @@ class Proof:
             "reading": self.reading,
             "notes": list(self.notes),
             "limits": list(_LIMITS),
-            "arms": [
-                {"arm": arm.title, "ratio": arm.ratio, "metric": name, **resampled.estimate(arm)._asdict()}
-                for name, resampled in self.measures.items()
-                for arm in self.answers
-            ],
-            "differences": [
-                {
+            "arms": list(self._estimates()),
+            "differences": list(self._differences()),
+            "data": self._counts(),
+            "settings": dict(self.settings),
+        }
+
+    def _estimates(self) -> Iterator[_Row]:
+        """Every measure of every arm."""
+        for name, resampled in self.measures.items():
+            for arm in self.answers:
+                yield {"arm": arm.title, "ratio": arm.ratio, "metric": name, **resampled.estimate(arm)._asdict()}
+
+    def _differences(self) -> Iterator[_Row]:
+        """Every synthetic arm minus each of its controls."""
+        for name, resampled in self.measures.items():
+            for each in arm_differences(resampled):
+                yield {
                     "arm": each.arm.title,
                     "ratio": each.arm.ratio,
                     "control": each.control.title,
@@ -181,23 +198,25 @@ class Proof:
                     "level": each.level,
                     "p": each.p,
                 }
-                for name, resampled in self.measures.items()
-                for each in arm_differences(resampled)
-            ],
-            "data": self._counts(),
-            "settings": dict(self.settings),
+
+    def _counts(self) -> dict[str, dict[str, int]]:
+        """Cases of each class, by what they are for."""
+        real = [case for case in self.pack.cases if case.origin != "synthetic"]
+        return {
+            "real, trained on": _by_class(case for case in real if case.split == "train"),
+            "synthetic": _by_class(case for case in self.pack.cases if case.origin == "synthetic"),
+            "real, tested on": _by_class(case for case in real if case.split == "test"),
         }
 
-    def _counts(self) -> _Row:
-        """Cases of each class, by what they are for."""
-        counts = Counter(
-            ("synthetic" if case.origin == "synthetic" else case.split, case.label or "") for case in self.pack.cases
-        )
-        parts = {"train": "real, trained on", "synthetic": "synthetic", "test": "real, tested on"}
-        return {
-            told: {name or "all": counts[part, name] for of, name in sorted(counts) if of == part}
-            for part, told in parts.items()
-        }
+
+def _drawn_with(case: Case) -> str:
+    return f"patient {case.patient}" if case.patient else f"case {case.id}"
+
+
+def _by_class(cases: Iterable[Case]) -> dict[str, int]:
+    """How many of each class, in the order of their names; "all" counts those without one."""
+    counts = Counter(case.label or "" for case in cases)
+    return {name or "all": counts[name] for name in sorted(counts)}
 
 
 def _classes(arm: Arm, seed: int | str, confusion: Confusion, classes: Sequence[str]) -> Iterator[_Row]:
@@ -219,7 +238,6 @@ def _row(
     low: float | None = None,
     high: float | None = None,
 ) -> _Row:
-    numbers = {name: "" if number is None else round(number, 6) for name, number in (("low", low), ("high", high))}
     return {
         "arm": arm.title,
         "ratio": _ratio(arm),
@@ -227,7 +245,8 @@ def _row(
         "metric": metric,
         "class": label,
         "value": round(value, 6),
-        **numbers,
+        "low": "" if low is None else round(low, 6),
+        "high": "" if high is None else round(high, 6),
     }
 
 

@@ -28,6 +28,10 @@ OPENING: Mapping[_Finding, str] = {
 }
 
 
+_TOLD_FIRST: tuple[_Finding, ...] = ("helps", "harms", "no evidence")
+"""What is told where several ratios are found to differ."""
+
+
 class Verdict(NamedTuple):
     """The answer.
 
@@ -51,18 +55,19 @@ def arm_differences(resampled: Resampled) -> list[Difference]:
     """Every synthetic arm against each of its controls."""
     arms = list(resampled.scores)
     synthetic = [arm for arm in arms if arm.kind == "synthetic"]
-    return [
-        resampled.difference(arm, control, ratios=len(synthetic))
-        for arm in synthetic
-        for control in controls(arm, arms)
-    ]
+    differences = list[Difference]()
+    for arm in synthetic:
+        differences += [resampled.difference(arm, control, ratios=len(synthetic)) for control in controls(arm, arms)]
+    return differences
 
 
 def _judge(differences: Sequence[Difference]) -> _Finding:
     """One synthetic arm against all of its controls."""
     if all(each.estimate.low > 0 for each in differences):
         return "helps"
-    return "harms" if all(each.estimate.high < 0 for each in differences) else "no evidence"
+    if all(each.estimate.high < 0 for each in differences):
+        return "harms"
+    return "no evidence"
 
 
 def decide_verdict(measures: Mapping[str, Resampled]) -> Verdict:
@@ -71,25 +76,17 @@ def decide_verdict(measures: Mapping[str, Resampled]) -> Verdict:
     Where several ratios are found alike, it is about the one that is furthest above its best control. One that helps
     counts more than one that harms; the harm is told.
     """
-    name, first = next(iter(measures.items()))
+    (name, first), *others = measures.items()
     by_arm = _by_arm(arm_differences(first))
     findings = {arm: _judge(differences) for arm, differences in by_arm.items()}
-    wanted = next(word for word in ("helps", "no evidence", "harms") if word in findings.values())
-    if set(findings.values()) == {"no evidence", "harms"}:
-        wanted = "harms"
-    told = [arm for arm, word in findings.items() if word == wanted]
+    finding = next(word for word in _TOLD_FIRST if word in findings.values())
+    told = [arm for arm, word in findings.items() if word == finding]
     arm = max(told, key=lambda each: _closest(by_arm[each]).estimate.value)
-    finding = findings[arm]
-    return Verdict(
-        finding,
-        arm,
-        (
-            _answer(finding, arm, _closest(by_arm[arm]), first, name),
-            *_ratios(findings),
-            *(_beside(other, _by_arm(arm_differences(measures[other]))[arm], finding) for other in list(measures)[1:]),
-            *_alone(first, name),
-        ),
-    )
+    reading = [_answer(finding, arm, _closest(by_arm[arm]), first, name), *_ratios(findings)]
+    for other, resampled in others:
+        differences = _by_arm(arm_differences(resampled))[arm]
+        reading.append(_beside(other, differences, finding))
+    return Verdict(finding, arm, (*reading, *_alone(first, name)))
 
 
 def decide_nothing(measures: Mapping[str, Resampled], constant: Resampled, what: str) -> Verdict:
@@ -113,8 +110,10 @@ def decide_nothing(measures: Mapping[str, Resampled], constant: Resampled, what:
 
 
 def _by_arm(differences: Sequence[Difference]) -> dict[Arm, list[Difference]]:
-    arms = dict.fromkeys(each.arm for each in differences)
-    return {arm: [each for each in differences if each.arm == arm] for arm in arms}
+    by_arm: dict[Arm, list[Difference]] = {}
+    for each in differences:
+        by_arm.setdefault(each.arm, []).append(each)
+    return by_arm
 
 
 def _closest(differences: Sequence[Difference]) -> Difference:
@@ -133,7 +132,9 @@ def _answer(finding: _Finding, arm: Arm, closest: Difference, scores: Resampled,
 
 def _beaten(finding: _Finding, closest: Difference) -> str:
     """That the best control is better, where this is no harm: not every control is."""
-    return ", so that control is better" if finding == "no evidence" and closest.estimate.high < 0 else ""
+    if finding == "no evidence" and closest.estimate.high < 0:
+        return ", so that control is better"
+    return ""
 
 
 def _ratios(findings: Mapping[Arm, _Finding]) -> list[str]:

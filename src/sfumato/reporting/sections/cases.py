@@ -37,15 +37,20 @@ def extreme_cases(folder: Path, rows: Sequence[Row], *, readers: int = 1) -> tup
         rows: the rows of one model.
         readers: how many masks an image has; the first is shown.
     """
-    metric = next((name for name in ("dice", "iou") if rows and name in rows[0]), None)
-    if metric is None or not (legend := _legend(rows[0], readers)):
+    if not rows:
+        return ()
+    metric = next((name for name in ("dice", "iou") if name in rows[0]), "")
+    legend = _legend(rows[0], readers)
+    if not metric or not legend:
         return ()
     score, first = case_values(rows, metric), {row["id"]: row for row in reversed(rows)}
     size: Literal["wide", "medium"] = "wide" if _has_masks(rows[0]) else "medium"
-    galleries = []
+    galleries = list[Gallery]()
     for title, cases in _groups(rows, score).items():
-        captions = [f"{case} · {heading(metric)} {score.get(case, math.nan):.3f}" for case in cases]
-        pictures = (_case(folder, first[case], caption) for case, caption in zip(cases, captions, strict=True))
+        pictures = list[Image]()
+        for case in cases:
+            caption = f"{case} · {heading(metric)} {score.get(case, math.nan):.3f}"
+            pictures.append(_case(folder, first[case], caption))
         galleries.append(Gallery(title=title, pictures=tuple(pictures), size=size, caption=legend))
     return tuple(galleries)
 
@@ -55,7 +60,8 @@ def _groups(rows: Sequence[Row], score: CaseValues) -> dict[str, list[str]]:
     order = sorted(score, key=lambda case: score[case])
     count = min(_CASES, max(1, len(order) // 2))
     groups = {"Worst cases": order[:count], "Best cases": order[::-1][:count]}
-    if "uncertainty" in rows[0] and (doubt := case_values(rows, "uncertainty")):
+    doubt = case_values(rows, "uncertainty")
+    if doubt:
         groups["Most uncertain cases"] = sorted(doubt, key=lambda case: -doubt[case])[:count]
     return groups
 
@@ -73,19 +79,33 @@ def _has_masks(row: Row) -> bool:
     return all(row.get(column) for column in TRIPLE[1:])
 
 
+class _Shown(NamedTuple):
+    """The locators of what is shown, and in words which plane it is."""
+
+    image: str
+    reference: str
+    prediction: str
+    which: str = ""
+
+
 def _case(folder: Path, row: Row, caption: str) -> Image:
     """The image, the reference and the prediction, as far as scores.csv names them; the overlay where it does not."""
     if not _has_masks(row):
         return picture(inside(folder, row["overlay"]), caption)
     try:
-        shown = _plane(*(_located(row.get(column, ""), folder) for column in TRIPLE))
-        reference, prediction = (_classes(read_mask(locator)) for locator in (shown.reference, shown.prediction))
-        image = as_bytes(read_image(shown.image)) if shown.image else np.zeros((*reference.shape, 1), np.uint8)
+        image, reference, prediction = (_located(row.get(column, ""), folder) for column in TRIPLE)
+        return _drawn(_plane(image, reference, prediction), caption)
     except DataError as error:
         return Image(light="", caption=f"{caption} (cannot be shown: {error.finding})", width=0, height=0)
+
+
+def _drawn(shown: _Shown, caption: str) -> Image:
+    reference, prediction = _classes(read_mask(shown.reference)), _classes(read_mask(shown.prediction))
+    image = as_bytes(read_image(shown.image)) if shown.image else np.zeros((*reference.shape, 1), np.uint8)
     empty = np.zeros(image.shape[:2], np.uint8)
-    masks = (overlay(image, empty, reference=reference), overlay(image, prediction))
-    views = (overlay(image, empty), *masks) if shown.image else masks
+    views = [overlay(image, empty, reference=reference), overlay(image, prediction)]
+    if shown.image:
+        views.insert(0, overlay(image, empty))
     return embedded(grid(np.stack(views), len(views)), f"{caption}{_empty(reference, prediction)}{shown.which}")
 
 
@@ -103,50 +123,62 @@ def _located(name: str, folder: Path) -> str:
 
 def _empty(reference: np.ndarray, prediction: np.ndarray) -> str:
     """Which of the masks shows nothing, in words."""
-    found = {"nothing in the reference": reference.any(), "nothing predicted": prediction.any()}
-    return "".join(f" · {what}" for what, there in found.items() if not there)
-
-
-class _Shown(NamedTuple):
-    """The locators of what is shown, and in words which plane it is."""
-
-    image: str
-    reference: str
-    prediction: str
-    which: str = ""
+    told = ""
+    if not reference.any():
+        told += " · nothing in the reference"
+    if not prediction.any():
+        told += " · nothing predicted"
+    return told
 
 
 def _plane(image: str, reference: str, prediction: str) -> _Shown:
     """Of a volume the plane in which the reference is largest, or the prediction where the reference is empty."""
-    seen, true, drawn = (Locator.parse(locator) for locator in (image, reference, prediction))
+    seen, true, drawn = Locator.parse(image), Locator.parse(reference), Locator.parse(prediction)
     start = named_place(true.member)
     first = named_place(seen.member)
     if not image or (not seen.member and is_volume(seen.path)):
         first = start  # nothing, or a scan as a whole: where the mask lies
     if first is None or start is None or drawn.member or not is_volume(drawn.path):
         return _Shown(image, reference, prediction)
-    areas, others = _areas_of(reference, start, drawn.path), _areas(drawn.path, start.axis)
-    number = int((areas if areas.any() else others).argmax())
+    number = _largest(reference, start, drawn.path)
     at = first._replace(number=first.number + number - start.number)
-    component = "" if at.component is None else f"/{at.component}"
-    laid = "".join(true.member.partition("@")[1:])
+    laid = _laid(true)
+    drawn_number = at.number if laid else number
     return _Shown(
-        f"{seen.path}::{at.axis}/{at.number}{component}" if image else "",
-        at_member(reference, f"{start.axis}/{number}{laid}"),
-        f"{drawn.path}::{start.axis}/{at.number if laid else number}",
-        f" · {at.axis} plane {at.number}",
+        image=_plane_of(seen, at) if image else "",
+        reference=at_member(reference, f"{start.axis}/{number}{laid}"),
+        prediction=f"{drawn.path}::{start.axis}/{drawn_number}",
+        which=f" · {at.axis} plane {at.number}",
     )
 
 
+def _plane_of(scan: Locator, place: PlaneAddress) -> str:
+    component = "" if place.component is None else f"/{place.component}"
+    return f"{scan.path}::{place.axis}/{place.number}{component}"
+
+
+def _laid(mask: Locator) -> str:
+    """The end of the name of its plane that says how it lies on the image, with its mark; "" where it has none."""
+    _, mark, how = mask.member.partition("@")
+    return mark + how
+
+
+def _largest(reference: str, start: PlaneAddress, drawn: Path) -> int:
+    """The plane in which the reference is largest, or what was drawn where the reference is empty."""
+    areas, others = _areas_of(reference, start, drawn), _areas(drawn, start.axis)
+    return int(areas.argmax() if areas.any() else others.argmax())
+
+
 def _areas_of(reference: str, start: PlaneAddress, drawn: Path) -> np.ndarray:
-    """The same for a reference; of contours, which have as many planes as what was drawn."""
+    """How many pixels each plane of a reference marks; contours have as many planes as what was drawn."""
     true = Locator.parse(reference)
     if all(part.role != ON for part in mask_parts(reference)):
         return _areas(true.path, start.axis, start.codes)
-    laid = "".join(true.member.partition("@")[1:])
-    count = len(read_volume(drawn).planes(start.axis))
-    planes = (read_mask(at_member(reference, f"{start.axis}/{number}{laid}")) for number in range(count))
-    return np.array([np.count_nonzero(plane) for plane in planes])
+    areas = list[int]()
+    for number in range(len(read_volume(drawn).planes(start.axis))):
+        plane = read_mask(at_member(reference, f"{start.axis}/{number}{_laid(true)}"))
+        areas.append(int(np.count_nonzero(plane)))
+    return np.array(areas)
 
 
 def _areas(path: Path, axis: Axis, codes: str = "") -> np.ndarray:

@@ -2,8 +2,9 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,8 +20,8 @@ from sfumato.data.source import Found
 from sfumato.data.units import counted_cases
 from sfumato.errors import DataError
 from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Section, Table, Verbatim
-from sfumato.reporting.figures import INK, LIGHT_INK, bars, histogram, overlay
-from sfumato.reporting.reading import address, as_bytes, embedded, spared_part
+from sfumato.reporting.figures import bars, histogram, overlay
+from sfumato.reporting.reading import as_bytes, embedded, plotted, spared_part
 from sfumato.wording import counted
 
 _EXAMPLES = 12
@@ -48,11 +49,11 @@ def check_section(
         name: what to call it.
         short: takes the paths of the source out of a sentence: the page may be passed on.
     """
-    counts = ", ".join(counted(len(inspection.of(severity)), severity) for severity in SEVERITIES)
+    counts = [counted(len(inspection.of(severity)), severity) for severity in SEVERITIES]
     return Section(
         title="Check",
         name=name,
-        summary=f"{counted_cases(found.cases)} ({found.form}); {counts}",
+        summary=f"{counted_cases(found.cases)} ({found.form}); {', '.join(counts)}",
         headline=(_findings(inspection, short),),
         blocks=(
             _facts(fingerprint),
@@ -70,58 +71,78 @@ def check_section(
 
 
 def _findings(inspection: Inspection, short: Callable[[str], str]) -> Table:
-    rows = tuple(
-        (finding.severity, finding.code, short(finding.text), str(len(finding.files) or ""), finding.fix)
-        for finding in inspection.findings
-    )
-    return Table(title="Findings", columns=("", "code", "what was found", "files or planes", "what to do"), rows=rows)
+    rows = list[tuple[str, ...]]()
+    for finding in inspection.findings:
+        count = str(len(finding.files) or "")
+        rows.append((finding.severity, finding.code, short(finding.text), count, finding.fix))
+    columns = ("", "code", "what was found", "files or planes", "what to do")
+    return Table(title="Findings", columns=columns, rows=tuple(rows))
 
 
 def _facts(fingerprint: Mapping[str, Any]) -> KeyNumbers:
-    sizes, masks, disagreement = fingerprint["sizes"], fingerprint["masks"], fingerprint["disagreement"]
-    facts = [
+    facts = (
         Fact("Cases", str(fingerprint["cases"]), "Images, or planes of volumes."),
         Fact("Patients", str(fingerprint["patients"] or "not named"), "Cases of one patient stay in one split."),
         Fact("Modality", fingerprint["modality"], f"{fingerprint['modality_reason'].capitalize()}."),
-    ]
-    if sizes:
-        facts.append(Fact("Median size", f"{sizes['median'][1]} x {sizes['median'][0]}", "Width x height in pixels."))
+    )
+    return KeyNumbers("In short", (*facts, *_about_images(fingerprint), *_about_masks(fingerprint)))
+
+
+def _about_images(fingerprint: Mapping[str, Any]) -> Iterator[Fact]:
+    if fingerprint["sizes"]:
+        height, width = fingerprint["sizes"]["median"][:2]
+        yield Fact("Median size", f"{width} x {height}", "Width x height in pixels.")
+
+
+def _about_masks(fingerprint: Mapping[str, Any]) -> Iterator[Fact]:
+    masks, disagreement = fingerprint["masks"], fingerprint["disagreement"]
     if masks:
-        facts.append(Fact("Masks", str(masks["masks"]), f"Of them {masks['empty']} empty."))
+        yield Fact("Masks", str(masks["masks"]), f"Of them {masks['empty']} empty.")
     if masks and masks["components"]:
-        facts.append(Fact("Regions in a mask", f"{masks['components']['median']:g}", "Median; what hangs together."))
+        yield Fact("Regions in a mask", f"{masks['components']['median']:g}", "Median; what hangs together.")
     if disagreement and disagreement["source"] == "readers":
         text = "Mean over all pairs of readers; masks that seem inverted count as put right."
-        facts.append(Fact("Readers' Dice", f"{disagreement['dice']:.3f}", text))
-    return KeyNumbers("In short", tuple(facts))
+        yield Fact("Readers' Dice", f"{disagreement['dice']:.3f}", text)
 
 
 @spared_part
 def _charts(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     """Distributions; those with a single value are left out."""
+    pictures = (*_histograms(found, inspection), *_bars_of_classes(found))
+    if not pictures:
+        return ()
+    return (Gallery(title="Distributions", pictures=pictures, size="wide"),)
+
+
+def _histograms(found: Found, inspection: Inspection) -> Iterator[Image]:
     images = [fact.image for fact in inspection.facts if fact.image is not None]
-    values: dict[str, tuple[str, list[float]]] = {
-        "Height of images": ("pixels", [image.size[0] for image in images]),
-        "Width of images": ("pixels", [image.size[1] for image in images]),
-        "Mean intensity": ("stored numbers", [image.stats.mean for image in images]),
-        "Largest intensity": ("stored numbers", [image.stats.high for image in images]),
-        "Foreground": ("share of the mask", _shares(found, inspection)),
-    }
-    pictures = []
-    for title, (unit, numbers) in values.items():
-        if len(set(numbers)) > 1:
-            light, dark = (histogram(title, numbers, unit=unit, ink=ink) for ink in (INK, LIGHT_INK))
-            pictures.append(_chart(title, light, dark))
-    if counts := Counter(case.label for case in found.cases if case.label is not None):
-        title = "Classes" if len(counts) <= _CLASSES else f"The largest {_CLASSES} of {len(counts)} classes"
-        shown = dict(counts.most_common(_CLASSES))
-        light, dark = (bars(title, shown, unit="images", ink=ink) for ink in (INK, LIGHT_INK))
-        pictures.append(_chart(title, light, dark))
-    return (Gallery(title="Distributions", pictures=tuple(pictures), size="wide"),) if pictures else ()
+    distributions = (
+        _Distribution("Height of images", "pixels", [image.size[0] for image in images]),
+        _Distribution("Width of images", "pixels", [image.size[1] for image in images]),
+        _Distribution("Mean intensity", "stored numbers", [image.stats.mean for image in images]),
+        _Distribution("Largest intensity", "stored numbers", [image.stats.high for image in images]),
+        _Distribution("Foreground", "share of the mask", _shares(found, inspection)),
+    )
+    for each in distributions:
+        if len(set(each.values)) > 1:
+            yield plotted(partial(histogram, each.title, each.values, unit=each.unit), title=each.title)
 
 
-def _chart(title: str, light: bytes, dark: bytes) -> Image:
-    return Image(light=address(light), dark=address(dark), caption="", title=title, width=810, height=495)
+class _Distribution(NamedTuple):
+    """Numbers of all images, and what they are."""
+
+    title: str
+    unit: str
+    values: Sequence[float]
+
+
+def _bars_of_classes(found: Found) -> Iterator[Image]:
+    counts = Counter(case.label for case in found.cases if case.label is not None)
+    if not counts:
+        return
+    title = "Classes" if len(counts) <= _CLASSES else f"The largest {_CLASSES} of {len(counts)} classes"
+    shown = dict(counts.most_common(_CLASSES))
+    yield plotted(partial(bars, title, shown, unit="images"), title=title)
 
 
 def _shares(found: Found, inspection: Inspection) -> list[float]:
@@ -134,10 +155,12 @@ def _shares(found: Found, inspection: Inspection) -> list[float]:
 @spared_part
 def _examples(found: Found, inspection: Inspection) -> tuple[Block, ...]:
     whole = [row for row, fact in enumerate(inspection.facts) if fact.image is not None]
+    if not whole:
+        return ()
     places = np.linspace(0, len(whole) - 1, min(_EXAMPLES, len(whole))).round().astype(int).tolist()
     pictures = tuple(_example(found, inspection, whole[place]) for place in dict.fromkeys(places))
     caption = "With the mask of the first reader filled and outlined." if found.has_masks else ""
-    return (Gallery(title="Examples", pictures=pictures, caption=caption),) if pictures else ()
+    return (Gallery(title="Examples", pictures=pictures, caption=caption),)
 
 
 def _example(found: Found, inspection: Inspection, row: int) -> Image:
@@ -157,17 +180,22 @@ def _example(found: Found, inspection: Inspection, row: int) -> Image:
 def _shown(finding: Finding, short: Callable[[str], str]) -> Gallery:
     """Thumbnails of the files that a finding is about."""
     pictures = tuple(_thumbnail(file) for file in finding.files[:THUMBNAILS])
-    left_out = len(finding.files) - THUMBNAILS
-    more = f" {counted(left_out, 'more is', 'more are')} not shown." if left_out > 0 else ""
     title = f"{finding.severity.capitalize()} {finding.code}: {short(finding.text).splitlines()[0]}"
-    return Gallery(title=title, pictures=pictures, caption=f"What to do: {finding.fix}.{more}")
+    caption = f"What to do: {finding.fix}."
+    left_out = len(finding.files) - THUMBNAILS
+    if left_out > 0:
+        caption += f" {counted(left_out, 'more is', 'more are')} not shown."
+    return Gallery(title=title, pictures=pictures, caption=caption)
 
 
 def _plane(target: Locator) -> str:
     """The locator of what is shown: of a volume as a whole, its middle plane."""
-    if target.member or not is_volume(target.path) or 1 in read_header(target.path).shape[:3]:
+    if target.member or not is_volume(target.path):
         return str(target)
-    return f"{target.path}::axial/{count_planes(read_header(target.path), 'axial') // 2}"
+    header = read_header(target.path)
+    if 1 in header.shape[:3]:
+        return str(target)
+    return f"{target.path}::axial/{count_planes(header, 'axial') // 2}"
 
 
 def _thumbnail(locator: str) -> Image:

@@ -7,7 +7,8 @@ models have.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -44,8 +45,10 @@ CaseValues = dict[str, float]
 
 def split_arms(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows of each arm, the deterministic twin last."""
-    names = sorted(dict.fromkeys(row.get("arm", "") for row in rows), key=lambda name: "twin" in name.lower())
-    return {name: [row for row in rows if row.get("arm", "") == name] for name in names}
+    arms: dict[str, list[Row]] = {}
+    for row in rows:
+        arms.setdefault(row.get("arm", ""), []).append(row)
+    return {name: arms[name] for name in sorted(arms, key=lambda name: "twin" in name.lower())}
 
 
 def comparison_tables(
@@ -56,83 +59,103 @@ def comparison_tables(
     Returns:
         What one came for: overlap and outline, and cases that not all arms have. Then the other groups.
     """
+    tables: dict[str, Table] = {}
+    for group, rows in _rows_by_group(arms, summary).items():
+        if rows:
+            tables[group] = _table(group, rows, arms, source=source)
+    first = [group for group in tables if group in _FIRST] or list(tables)[:1]
+    headline = [tables.pop(group) for group in first]
+    return (*headline, *_unpaired(arms)), tuple(tables.values())
+
+
+def _rows_by_group(arms: Arms, summary: _Summary) -> dict[str, list[tuple[str, ...]]]:
+    """A row for each metric, by the group that it belongs to."""
     scored = _metrics(arms, summary)
-    known = {name for names in GROUPS.values() for name in names}
-    groups = {group: [name for name in names if name in scored] for group, names in GROUPS.items()}
-    groups["Other numbers"] = [name for name in scored if name not in known]
-    rows = {group: [_row(arms, name, summary) for name in names] for group, names in groups.items()}
-    rows["Other numbers"] += _only_summarised(list(arms), summary, scored=scored)
-    tables = {group: _table(group, of_group, arms, source=source) for group, of_group in rows.items() if of_group}
-    first = [tables.pop(group) for group in list(tables) if group in _FIRST] or [
-        tables.pop(group) for group in [*tables][:1]
-    ]
-    return (*first, *_unpaired(arms)), tuple(tables.values())
+    grouped = set(chain.from_iterable(GROUPS.values()))
+    rows: dict[str, list[tuple[str, ...]]] = {}
+    for group, names in GROUPS.items():
+        rows[group] = [_row(arms, name, summary) for name in names if name in scored]
+    others = [_row(arms, name, summary) for name in scored if name not in grouped]
+    rows["Other numbers"] = others + _only_summarised(list(arms), summary, scored=scored)
+    return rows
 
 
 def _table(group: str, rows: Sequence[tuple[str, ...]], arms: Arms, *, source: str) -> Table:
     first, *others = list(arms) or [""]
     caption = f"Folder {source}. In brackets: 95 % confidence interval, bootstrapped over {_whom(arms)}."
-    if any("/" in cell for row in rows for cell in row[1 : 1 + len(arms)]):
+    if _some_lack_cases(rows, len(arms)):
         caption += " (n/N): only n of the N cases have this number."
     if others:
         caption += " A difference whose interval contains 0 is not shown by these cases."
+    means = [arm or "mean" for arm in arms]
+    differences = [f"{first} minus {other}" for other in others]
     return Table(
         title=f"{group}: {' beside '.join(arms)}" if others else group,
-        columns=(
-            "metric",
-            *(arm or "mean" for arm in arms),
-            *(f"{first} minus {other}" for other in others),
-            "meaning",
-        ),
+        columns=("metric", *means, *differences, "meaning"),
         rows=tuple(rows),
         caption=caption,
     )
 
 
+def _some_lack_cases(rows: Sequence[tuple[str, ...]], arms: int) -> bool:
+    """Whether a mean says of how many cases it is."""
+    means = chain.from_iterable(cells[1 : 1 + arms] for cells in rows)
+    return any("/" in mean for mean in means)
+
+
 def _whom(arms: Arms) -> str:
-    return "patients" if any(row.get("patient") for rows in arms.values() for row in rows) else "cases"
+    rows = chain.from_iterable(arms.values())
+    return "patients" if any(row.get("patient") for row in rows) else "cases"
 
 
 def class_tables(arms: Arms, summary: _Summary) -> tuple[Table, ...]:
     """Mean of every metric for each class, if there is more than one."""
     metrics = _metrics(arms, summary)
-    classes = list(dict.fromkeys(row.get("class", "") for rows in arms.values() for row in rows))
+    classes = list(dict.fromkeys(row.get("class", "") for row in chain.from_iterable(arms.values())))
     if len(classes) < 2:
         return ()
-    rows = tuple(
-        (arm or DASH, label, *_class_means(of_arm, label, metrics)) for arm, of_arm in arms.items() for label in classes
-    )
+    cells = list[tuple[str, ...]]()
+    for arm, rows in arms.items():
+        cells += [(arm or DASH, label, *_class_means(rows, label, metrics)) for label in classes]
     columns = ("model", "class", *(titled(metric, summary) for metric in metrics))
-    return (Table(title="Each class", columns=columns, rows=rows, caption="Means over the cases."),)
+    return (Table(title="Each class", columns=columns, rows=tuple(cells), caption="Means over the cases."),)
 
 
 def _class_means(rows: Sequence[Row], label: str, metrics: Sequence[str]) -> list[str]:
     of_class = [row for row in rows if row.get("class") == label]
-    values = (list(case_values(of_class, metric).values()) for metric in metrics)
-    return [f"{np.mean(of_metric):.3f}" if of_metric else DASH for of_metric in values]
+    means = list[str]()
+    for metric in metrics:
+        values = list(case_values(of_class, metric).values())
+        means.append(f"{np.mean(values):.3f}" if values else DASH)
+    return means
 
 
 def case_values(rows: Sequence[Row], name: str) -> CaseValues:
     """The mean over classes of each case; cases without a finite value are left out."""
     values: dict[str, list[float]] = {}
     for row in rows:
-        if math.isfinite(value := number(row.get(name, ""))):
+        value = number(row.get(name, ""))
+        if math.isfinite(value):
             values.setdefault(row["id"], []).append(value)
     return {case: float(np.mean(of_classes)) for case, of_classes in values.items()}
 
 
 def _metrics(arms: Arms, summary: _Summary) -> list[str]:
     """The columns whose cells are all numbers (or empty), in the order of the table."""
-    rows = [row for arm in arms.values() for row in arm]
+    rows = list(chain.from_iterable(arms.values()))
+    if not rows:
+        return []
     facts = _WORDS | {RANK_COLUMN} | set(summary.get("groups", ()))
-    names = [name for name in (rows[0] if rows else {}) if name not in facts]
-    return [
-        name for name in names if all(not row[name] or _numeric(row[name]) for row in rows) and case_values(rows, name)
-    ]
+    return [name for name in rows[0] if name not in facts and _is_metric(name, rows)]
 
 
-def _numeric(cell: str) -> bool:
-    return cell.lower() == "nan" or not math.isnan(number(cell))
+def _is_metric(column: str, rows: Sequence[Row]) -> bool:
+    return all(_is_number(row[column]) for row in rows) and bool(case_values(rows, column))
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a cell is a number, or says that there is none."""
+    return cell.lower() in ("", "nan") or not math.isnan(number(cell))
 
 
 def _row(arms: Arms, metric: str, summary: _Summary) -> tuple[str, ...]:
@@ -152,15 +175,21 @@ def _mean(arm: str, rows: Sequence[Row], metric: str, summary: _Summary) -> str:
         if not cases:
             return DASH
         known = _bootstrapped(cases, rows)
-    return interval_text(known) + ("" if known.cases == total else f" ({known.cases}/{total})")
+    if known.cases == total:
+        return interval_text(known)
+    return f"{interval_text(known)} ({known.cases}/{total})"
 
 
 def _known(told: object) -> Interval | None:
     """An interval that the summary tells."""
     if not isinstance(told, Mapping) or "mean" not in told:
         return None
-    mean, low, high = (math.nan if told[name] is None else float(told[name]) for name in ("mean", "low", "high"))
+    mean, low, high = (_known_or_nan(told[name]) for name in ("mean", "low", "high"))
     return Interval(mean, low, high, level=told["level"], cases=told["cases"])
+
+
+def _known_or_nan(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
 def _bootstrapped(cases: CaseValues, rows: Sequence[Row]) -> Interval:
@@ -183,37 +212,41 @@ def _difference(first: Sequence[Row], other: Sequence[Row], metric: str, summary
 
 def _only_summarised(arms: Sequence[str], summary: _Summary, *, scored: Sequence[str]) -> list[tuple[str, ...]]:
     """Numbers of a whole arm that exist in `summary.json` alone, such as network calls: they have no interval."""
-    known = summary.get("arms") or {arm: summary.get("foreground_mean", {}) for arm in arms[:1]}
-    values = [known.get(arm, {}) for arm in arms]
-    names = [
-        name
-        for name, value in (values[0] if values else {}).items()
-        if name.lower() not in scored and meaning(name) and not isinstance(value, Mapping)
-    ]
-    return [
-        (heading(name), *(shown_cell(of.get(name, "")) for of in values), *[DASH] * (len(arms) - 1), meaning(name))
-        for name in names
-    ]
+    if not arms:
+        return []
+    known = summary.get("arms") or {arms[0]: summary.get("foreground_mean", {})}
+    by_arm = [known.get(arm, {}) for arm in arms]
+    no_differences = [DASH] * (len(arms) - 1)
+    rows = list[tuple[str, ...]]()
+    for name, first in by_arm[0].items():
+        if name.lower() in scored or not meaning(name) or isinstance(first, Mapping):
+            continue
+        values = [shown_cell(of_arm.get(name, "")) for of_arm in by_arm]
+        rows.append((heading(name), *values, *no_differences, meaning(name)))
+    return rows
 
 
-def _unpaired(arms: Arms) -> tuple[Note, ...]:
+def _unpaired(arms: Arms) -> Iterator[Note]:
     """Cases that not every arm has: they count in the mean of theirs and in no difference."""
-    ids = {arm: {row["id"] for row in rows} for arm, rows in arms.items()}
-    everything = set().union(*ids.values())
-    missing = [(arm, sorted(everything - have)) for arm, have in ids.items() if everything - have]
-    return tuple(
-        Note(f"{arm} has no score for {counted(len(cases), 'case')}, left out of the differences: {_few(cases)}")
-        for arm, cases in missing
-    )
+    scored = {arm: {row["id"] for row in rows} for arm, rows in arms.items()}
+    everything = set().union(*scored.values())
+    for arm, cases in scored.items():
+        missing = sorted(everything - cases)
+        if missing:
+            without = counted(len(missing), "case")
+            yield Note(f"{arm} has no score for {without}, left out of the differences: {_few(missing)}")
 
 
 def _few(names: Sequence[str], *, limit: int = 20) -> str:
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    shown = ", ".join(names[:limit])
+    if len(names) > limit:
+        shown += f" and {len(names) - limit} more"
+    return shown
 
 
 def interval_text(interval: Interval, *, sign: str = "") -> str:
     """A mean with its interval: three decimals, fewer for large numbers."""
-    digits = 3 if abs(interval.mean) < 10 else 1
-    bounds = f" [{interval.low:{sign}z.{digits}f}, {interval.high:{sign}z.{digits}f}]"
-    return f"{interval.mean:{sign}z.{digits}f}" + ("" if math.isnan(interval.low) else bounds)
+    form = f"{sign}z.3f" if abs(interval.mean) < 10 else f"{sign}z.1f"
+    if math.isnan(interval.low):
+        return f"{interval.mean:{form}}"
+    return f"{interval.mean:{form}} [{interval.low:{form}}, {interval.high:{form}}]"

@@ -35,33 +35,52 @@ def dataset_section(folder: Path) -> Section:
 
 def _files_of(rows: Sequence[Row]) -> list[str]:
     """Columns that name files, by which the table would be wide, and say how somebody sorts their disks."""
-    return [name for name in (rows[0] if rows else ()) if name == "image" or name.startswith("mask")]
+    if not rows:
+        return []
+    return [name for name in rows[0] if name == "image" or name.startswith("mask")]
 
 
 def _summary(rows: Sequence[Row]) -> str:
+    cases = counted(len(rows), "case")
     splits = Counter(row.get("split", "") for row in rows)
     parts = [f"{splits[name]} {name}" for name in SPLITS if splits[name]]
-    return counted(len(rows), "case") + (f": {', '.join(parts)}" if parts else "")
+    if not parts:
+        return cases
+    return f"{cases}: {', '.join(parts)}"
 
 
 def _counts(rows: Sequence[Row]) -> Table:
     """Cases of each class in each split."""
     pairs = Counter((row.get("label") or "(no class)", row.get("split") or "(no split)") for row in rows)
-    order = {"train": 0, "validation": 1, "test": 2}
-    splits = sorted({split for _, split in pairs}, key=lambda split: (order.get(split, 3), split))
+    splits = sorted({split for _, split in pairs}, key=_place)
     labels = sorted({label for label, _ in pairs})
-    counts = {label: [pairs[label, split] for split in splits] for label in labels}
-    counts["all"] = [sum(numbers) for numbers in zip(*counts.values(), strict=True)]
-    cells = tuple((label, *map(str, numbers), str(sum(numbers))) for label, numbers in counts.items())
-    return Table(title="Cases of each class and split", columns=("class", *splits, "all"), rows=cells)
+    counts = np.zeros((len(labels), len(splits)), dtype=int)
+    for (label, split), count in pairs.items():
+        counts[labels.index(label), splits.index(split)] = count
+    cells = [_counted_row(label, of_label) for label, of_label in zip(labels, counts, strict=True)]
+    cells.append(_counted_row("all", counts.sum(axis=0)))
+    return Table(title="Cases of each class and split", columns=("class", *splits, "all"), rows=tuple(cells))
+
+
+def _place(split: str) -> tuple[int, str]:
+    """Of a split in the table: those of every data set first."""
+    known = SPLITS.index(split) if split in SPLITS else len(SPLITS)
+    return known, split
+
+
+def _counted_row(name: str, counts: np.ndarray) -> tuple[str, ...]:
+    return (name, *map(str, counts), str(counts.sum()))
 
 
 @spared_part
 def _examples(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
-    places = np.unique(np.linspace(0, len(rows) - 1, min(_EXAMPLES, len(rows))).round().astype(int)).tolist()
+    places = np.linspace(0, len(rows) - 1, min(_EXAMPLES, len(rows))).round().astype(int)
+    chosen = np.unique(places).tolist()
     decoded = folder / "images.npy"
-    pictures = _decoded(decoded, rows, places) if decoded.exists() else _files(folder, rows, places)
-    return (Gallery(title="Examples", pictures=pictures),) if pictures else ()
+    pictures = _decoded(decoded, rows, chosen) if decoded.exists() else _files(folder, rows, chosen)
+    if not pictures:
+        return ()
+    return (Gallery(title="Examples", pictures=pictures),)
 
 
 def _files(folder: Path, rows: Sequence[Row], places: Sequence[int]) -> tuple[Image, ...]:

@@ -58,4 +58,6 @@ def _error(rows: list[Row]) -> tuple[Block, ...]:
 
 @spared_part
 def _sheet(file: Path, *, title: str) -> tuple[Block, ...]:
-    return (Gallery(title=title, pictures=(picture(file, "", limit=STRIP),), size="sheet"),) if file.is_file() else ()
+    if not file.is_file():
+        return ()
+    return (Gallery(title=title, pictures=(picture(file, "", limit=STRIP),), size="sheet"),)

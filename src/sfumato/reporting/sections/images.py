@@ -1,6 +1,7 @@
 """The section of generated images that were compared with real ones: distances beside their floor, sheets, copies."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,16 @@ from sfumato.escape import visible
 from sfumato.files import matching
 from sfumato.metrics.table import MATCHED, POOLED, spelt_out
 from sfumato.reporting.content import Block, Fact, Gallery, Image, KeyNumbers, Note, Section, Table
-from sfumato.reporting.figures import INK, LIGHT_INK, LINES, encoded, style
+from sfumato.reporting.figures import LINES, encoded, style
 from sfumato.reporting.labels import shortened_names
 from sfumato.reporting.meaning import heading, meaning
 from sfumato.reporting.reading import (
     DASH,
     STRIP,
-    address,
     listings,
     number,
     picture,
+    plotted,
     read_optional_json,
     shown_cell,
     spared_part,
@@ -42,6 +43,9 @@ _BAR, _MARGIN = 0.17, 0.8
 
 BARS, CLASS_NAME = 40, 14
 """Bars of a chart at most, and letters of the name of a class beside one."""
+
+_CALLED = {POOLED: "all", MATCHED: "matched"}
+"""What the whole set is called beside a bar."""
 
 _SHEETS = 12
 """Sheets of classes that the page shows."""
@@ -87,7 +91,7 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
     figure = Figure(figsize=(5.4, height))
     axes = figure.add_axes((0.34, 0.46 / height, 0.62, (height - 0.79) / height))
     finite = [max(-1e6, min(1e6, value)) for value in values.values()]
-    axes.barh(range(len(values)), finite, color=[LINES[1] if value > _NOTICED else LINES[0] for value in finite])
+    axes.barh(range(len(values)), finite, color=[_colour(value) for value in finite])
     axes.axvline(_NOTICED, color=ink, linewidth=1, linestyle="--")
     style(axes, title=title, ink=ink)
     axes.set_xscale("symlog", linthresh=10)
@@ -97,20 +101,30 @@ def scores(title: str, values: Mapping[str, float], *, ink: str) -> bytes:
     return encoded(figure, transparent=True)
 
 
+def _colour(z: float) -> str:
+    return LINES[1] if z > _NOTICED else LINES[0]
+
+
 def _whole(rows: Sequence[Row]) -> Table:
     """The whole set in short."""
-    groups = {row["class"] for row in rows}
-    whole = MATCHED if MATCHED in groups else POOLED
-    chosen = [row for row in rows if row["metric"] in _IN_SHORT and row["class"] in (whole, POOLED)]
-    chosen = [row for row in chosen if row["class"] == whole or row["metric"] == "frechet_reference"]
-    count = next((row["n_generated"] for row in chosen), DASH)
+    matched = any(row["class"] == MATCHED for row in rows)
+    chosen = [row for row in rows if row["metric"] in _IN_SHORT and _is_of_whole(row, matched=matched)]
+    count = chosen[0]["n_generated"] if chosen else DASH
+    shares = ", in the class shares of the samples" if matched else ""
     return Table(
         title="Generated beside real images",
         columns=("space", "metric", "generated", "real among themselves", "z", "meaning"),
         rows=tuple(_cells(row) for row in chosen),
-        caption=f"{count} images on each side{', in the class shares of the samples' * (whole == MATCHED)}. In "
-        "brackets: 95 % interval. z counts standard deviations between the generated and the real images.",
+        caption=f"{count} images on each side{shares}. In brackets: 95 % interval. z counts standard deviations "
+        "between the generated and the real images.",
     )
+
+
+def _is_of_whole(row: Row, *, matched: bool) -> bool:
+    """Whether a number is of all images: in the class shares of the samples, where it is known so."""
+    if row["class"] == (MATCHED if matched else POOLED):
+        return True
+    return row["class"] == POOLED and row["metric"] == "frechet_reference"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
@@ -126,12 +140,11 @@ def _z(text: str) -> str:
 
 @spared_part
 def _charts(rows: Sequence[Row]) -> tuple[Block, ...]:
-    pictures = []
+    pictures = list[Image]()
     for metric, name in _DISTANCES.items():
-        values = _bars([row for row in rows if row["metric"] == metric])
+        title, values = f"z of the {name}", _bars([row for row in rows if row["metric"] == metric])
         if values:
-            light, dark = (address(scores(f"z of the {name}", values, ink=ink)) for ink in (INK, LIGHT_INK))
-            pictures.append(Image(light=light, dark=dark, caption="", title=f"z of the {name}", width=810, height=495))
+            pictures.append(plotted(partial(scores, title, values), title=title))
     caption = "A bar beyond the dashed line: the space notices that these images are not real ones."
     return (Gallery(title="Which spaces notice a difference", pictures=tuple(pictures), size="wide", caption=caption),)
 
@@ -141,9 +154,13 @@ def _bars(rows: Sequence[Row]) -> dict[str, float]:
     if len(rows) > BARS:
         rows = [row for row in rows if row["class"] in (POOLED, MATCHED)]
     groups = list(dict.fromkeys(row["class"] for row in rows))
-    called = {POOLED: "all", MATCHED: "matched"}
-    short = dict(zip(groups, shortened_names([called.get(group, group) for group in groups], CLASS_NAME), strict=True))
-    return {f"{row['space']}, {short[row['class']]}": number(row["z"]) for row in rows}
+    names = [_CALLED.get(group, group) for group in groups]
+    short = dict(zip(groups, shortened_names(names, CLASS_NAME), strict=True))
+    bars: dict[str, float] = {}
+    for row in rows:
+        name = short[row["class"]]
+        bars[f"{row['space']}, {name}"] = number(row["z"])
+    return bars
 
 
 def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
@@ -151,40 +168,43 @@ def _classes(rows: Sequence[Row]) -> tuple[Block, ...]:
     names = [name for name in dict.fromkeys(row["class"] for row in rows) if name not in (POOLED, MATCHED)]
     if not names:
         return ()
-    of = {(row["space"], row["class"], row["metric"]): row for row in rows}
-    spaces = [space for space in dict.fromkeys(row["space"] for row in rows) if (space, names[0], "kid") in of]
+    found = {(row["space"], row["class"], row["metric"]): row for row in rows}
+    spaces = [space for space in dict.fromkeys(row["space"] for row in rows) if (space, names[0], "kid") in found]
     if not spaces:
         return ()
-    cells = tuple(
-        (name, of[spaces[0], name, "kid"]["n_generated"], *(_both(of, space, name) for space in spaces))
-        for name in names
-    )
+    cells = list[tuple[str, ...]]()
+    for name in names:
+        count = found[spaces[0], name, "kid"]["n_generated"]
+        distances = [_both(found, space, name) for space in spaces]
+        cells.append((name, count, *distances))
+    columns = ("class", "images a side", *spaces)
     caption = "z of the kernel distance / of the Fréchet distance; above 3 the class differs from its real images."
-    return (Table(title="Each class", columns=("class", "images a side", *spaces), rows=cells, caption=caption),)
+    return (Table(title="Each class", columns=columns, rows=tuple(cells), caption=caption),)
 
 
-def _both(of: Mapping[tuple[str, str, str], Row], space: str, name: str) -> str:
-    return " / ".join(_z(of[space, name, metric]["z"]) for metric in _DISTANCES)
+def _both(found: Mapping[tuple[str, str, str], Row], space: str, name: str) -> str:
+    return " / ".join(_z(found[space, name, metric]["z"]) for metric in _DISTANCES)
 
 
 @spared_part
 def _sheets(folder: Path) -> tuple[Block, ...]:
     files = matching(folder / "sheets", "*.png")
+    if not files:
+        return ()
     shots = tuple(picture(file, file.stem, limit=STRIP) for file in files[:_SHEETS])
-    left_out = len(files) - len(shots)
-    caption = "Above real images, below synthetic ones." + f" {left_out} further classes are in sheets/." * (
-        left_out > 0
-    )
-    return (Gallery(title="Real and synthetic", pictures=shots, size="sheet", caption=caption),) if shots else ()
+    caption = "Above real images, below synthetic ones."
+    if len(files) > len(shots):
+        caption += f" {len(files) - len(shots)} further classes are in sheets/."
+    return (Gallery(title="Real and synthetic", pictures=shots, size="sheet", caption=caption),)
 
 
-def _copies(folder: Path, summary: Mapping[str, Any]) -> tuple[Block, ...]:
+def _copies(folder: Path, summary: Mapping[str, Any]) -> Iterator[Block]:
     found = summary["copies"]
     if found is None:
-        return ()
+        return
     flagged = DASH if found["copies"] is None else f"{found['copies']} of {found['images']}"
     far = DASH if found["authenticity"] is None else f"{found['authenticity']:.0%}"
-    facts = KeyNumbers(
+    yield KeyNumbers(
         "Copies",
         (
             Fact("flagged as copies", flagged, "Images that match a training image better than new real images do."),
@@ -192,8 +212,7 @@ def _copies(folder: Path, summary: Mapping[str, Any]) -> tuple[Block, ...]:
         ),
     )
     sheet = folder / "copies.png"
-    if not sheet.is_file():
-        return (facts,)
-    caption = "Each generated image above the training image that it is nearest to, the closest pairs first."
-    shot = picture(sheet, "closest pairs", limit=STRIP)
-    return (facts, Gallery(title="The closest pairs", pictures=(shot,), size="sheet", caption=caption))
+    if sheet.is_file():
+        caption = "Each generated image above the training image that it is nearest to, the closest pairs first."
+        shot = picture(sheet, "closest pairs", limit=STRIP)
+        yield Gallery(title="The closest pairs", pictures=(shot,), size="sheet", caption=caption)

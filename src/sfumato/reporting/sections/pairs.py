@@ -1,6 +1,6 @@
 """The section of synthetic pairs: how many were kept and why, images beside themselves with their masks outlined."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,14 @@ def outlined(pairs: Sequence[tuple[AnyImage, np.ndarray]]) -> UInt8[np.ndarray, 
     tiles = []
     for image, mask in pairs:
         factor = max(1, -(-_SIDE // min(mask.shape)))
-        large, classes = (each.repeat(factor, 0).repeat(factor, 1) for each in (image, mask))
-        tiles += [overlay(large, np.zeros_like(classes)), overlay(large, np.zeros_like(classes), reference=classes)]
+        large, classes = _enlarged(image, factor), _enlarged(mask, factor)
+        nothing = np.zeros_like(classes)
+        tiles += [overlay(large, nothing), overlay(large, nothing, reference=classes)]
     return grid(np.stack(tiles), _COLUMNS)
+
+
+def _enlarged(pixels: np.ndarray, factor: int) -> np.ndarray:
+    return pixels.repeat(factor, 0).repeat(factor, 1)
 
 
 def pairs_section(folder: Path) -> Section:
@@ -55,23 +60,26 @@ def pairs_section(folder: Path) -> Section:
 
 
 def _numbers(summary: Mapping[str, Any]) -> KeyNumbers:
-    facts = [
-        Fact("pairs kept", str(summary["kept"]), f"{summary['asked']} were asked for"),
-        Fact("accepted", f"{summary['accepted']:.0%}", f"Of {counted(summary['attempts'], 'attempt')}."),
-    ]
-    if (check := summary["check"]) is not None:
-        below = f"{counted(check['real_below'], 'lies', 'lie')} below" if "real_below" in check else "few lie below"
-        lies = f"Of {counted(check['real_cases'], 'real validation case')}, {below}."
-        facts.append(Fact("least Dice", shown_cell(check["threshold"]), lies))
-        median = "how well the segmenter does on these real cases"
-        facts.append(Fact("real median Dice", shown_cell(check["real_dice_median"]), median))
-    return KeyNumbers("Synthetic pairs", tuple(facts))
+    kept = Fact("pairs kept", str(summary["kept"]), f"{summary['asked']} were asked for")
+    accepted = Fact("accepted", f"{summary['accepted']:.0%}", f"Of {counted(summary['attempts'], 'attempt')}.")
+    checked = () if summary["check"] is None else _checked(summary["check"])
+    return KeyNumbers("Synthetic pairs", (kept, accepted, *checked))
+
+
+def _checked(check: Mapping[str, Any]) -> tuple[Fact, ...]:
+    """What a pair must reach, and what real cases reach."""
+    below = f"{counted(check['real_below'], 'lies', 'lie')} below" if "real_below" in check else "few lie below"
+    real = counted(check["real_cases"], "real validation case")
+    median = "how well the segmenter does on these real cases"
+    return (
+        Fact("least Dice", shown_cell(check["threshold"]), f"Of {real}, {below}."),
+        Fact("real median Dice", shown_cell(check["real_dice_median"]), median),
+    )
 
 
 @spared_part
-def _sheets(folder: Path) -> list[Block]:
-    found = [(folder / name, *words) for name, words in _SHEETS.items() if (folder / name).is_file()]
-    return [
-        Gallery(title=title, pictures=(picture(file, caption, limit=STRIP),), size="sheet")
-        for file, title, caption in found
-    ]
+def _sheets(folder: Path) -> Iterator[Block]:
+    for name, (title, caption) in _SHEETS.items():
+        if (folder / name).is_file():
+            sheet = picture(folder / name, caption, limit=STRIP)
+            yield Gallery(title=title, pictures=(sheet,), size="sheet")

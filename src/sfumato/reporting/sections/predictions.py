@@ -1,7 +1,7 @@
 """The section of segmented images: which cases deserve a second look, and all of them in a table."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,12 @@ def predictions_section(folder: Path) -> Section:
 
 def _calls(rows: Sequence[Row]) -> str:
     """Network calls of a case, or from the fewest to the most where volumes have more planes than others."""
-    known = sorted(int(calls) for row in rows if not math.isnan(calls := number(row.get("network_calls", ""))))
+    calls = [number(row.get("network_calls", "")) for row in rows]
+    known = [int(of_case) for of_case in calls if not math.isnan(of_case)]
     if not known:
         return f"{DASH} network calls"
-    most = counted(known[-1], "network call")
-    return most if known[0] == known[-1] else f"{known[0]} to {most}"
+    fewest, most = min(known), counted(max(known), "network call")
+    return most if fewest == max(known) else f"{fewest} to {most}"
 
 
 def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
@@ -81,22 +82,30 @@ def _means(rows: Sequence[Row]) -> tuple[Block, ...]:
         if np.isfinite(values).any():
             mean = f"{np.nanmean(values):.4g}"
             facts.append(Fact(f"Mean {name.replace('_', ' ')}", mean, meaning(name)))
-    return (KeyNumbers("In short", tuple(facts)),) if facts else ()
+    if not facts:
+        return ()
+    return (KeyNumbers("In short", tuple(facts)),)
 
 
 def _reading(folder: Path, rows: Sequence[Row]) -> tuple[str, ...]:
     """Which cases to look at; or that their order means nothing."""
-    if _is_unordered(folder):
-        why = read_optional_json(folder / "summary.json")["review"]["why"]
-        return (f"No case is to be looked at before another: {why}.",)
+    about = _about(folder)
+    if _is_unordered(about):
+        return (f"No case is to be looked at before another: {about['review']['why']}.",)
+    if not rows:
+        return ()
     first = ", ".join(f"{row['id']}{_expected(row)}" for row in rows[:3])
-    by = BY_CHANCE if ranks_by_chance((read_optional_json(folder / "summary.json") or {}).get("review", {})) else ""
-    return (f"Look first at {first}{by}.",) if first else ()
+    by = BY_CHANCE if ranks_by_chance(about.get("review", {})) else ""
+    return (f"Look first at {first}{by}.",)
 
 
-def _is_unordered(folder: Path) -> bool:
-    """Whether the folder says that its order means nothing."""
-    about = read_optional_json(folder / "summary.json") or {}
+def _about(folder: Path) -> Mapping[str, Any]:
+    """The summary; empty where there is none."""
+    return read_optional_json(folder / "summary.json") or {}
+
+
+def _is_unordered(about: Mapping[str, Any]) -> bool:
+    """Whether a summary says that the order means nothing."""
     return "review_first" in about and not about["review_first"]
 
 
@@ -108,17 +117,24 @@ def ranks_by_chance(review: Mapping[str, Any]) -> bool:
 
 def _limits(folder: Path) -> tuple[str, ...]:
     """What the order of review rests on."""
-    about = (read_optional_json(folder / "summary.json") or {}).get("review", {})
-    if _is_unordered(folder):
+    about = _about(folder)
+    review = about.get("review", {})
+    if _is_unordered(about) or not review:
         return ()
-    if about.get("by") == "expected_error":
-        agrees = "" if about["spearman"] is None else f", with rank correlation {about['spearman']:.2f} (1 is perfect)"
-        holds = "it holds for images like those" if agrees else "whether it finds the worst is not known"
-        if ranks_by_chance(about):
-            holds = "no better than a random order there, and perhaps here"
-        cases = counted(about["validation_cases"], "validation case")
-        return (f"The order of review rests on {cases}{agrees}: {holds}.",)
-    return (f"The order of review rests on plain uncertainty: {about['why']}.",) if about else ()
+    if review.get("by") != "expected_error":
+        return (f"The order of review rests on plain uncertainty: {review['why']}.",)
+    cases = counted(review["validation_cases"], "validation case")
+    return (f"The order of review rests on {cases}{_how_well(review)}.",)
+
+
+def _how_well(review: Mapping[str, Any]) -> str:
+    """How well the order found the worst of the validation cases, and what follows."""
+    if review["spearman"] is None:
+        return ": whether it finds the worst is not known"
+    agrees = f", with rank correlation {review['spearman']:.2f} (1 is perfect)"
+    if ranks_by_chance(review):
+        return f"{agrees}: no better than a random order there, and perhaps here"
+    return f"{agrees}: it holds for images like those"
 
 
 def _expected(row: Row) -> str:
@@ -128,37 +144,42 @@ def _expected(row: Row) -> str:
 
 @spared_part
 def _look_first(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
-    pictures = tuple(shot for row in rows[:_CASES] for shot in _pictures(folder, row))
-    by = (
-        "with the largest error to expect"
-        if rows and "expected_error" in rows[0]
-        else "the ensemble is least sure about"
-    )
-    title, whose = ("Some cases", "") if _is_unordered(folder) else ("Look at these first", f"The cases {by}. ")
-    caption = f"{whose}Bright = likely foreground, or much uncertainty."
-    return (Gallery(title=title, pictures=pictures, size="triple", caption=caption),) if pictures else ()
+    pictures = list[Image]()
+    for row in rows[:_CASES]:
+        pictures.extend(_pictures(folder, row))
+    if not pictures:
+        return ()
+    title, caption = "Some cases", "Bright = likely foreground, or much uncertainty."
+    if not _is_unordered(_about(folder)):
+        expected = "expected_error" in rows[0]
+        by = "with the largest error to expect" if expected else "the ensemble is least sure about"
+        title, caption = "Look at these first", f"The cases {by}. {caption}"
+    return (Gallery(title=title, pictures=tuple(pictures), size="triple", caption=caption),)
 
 
-def _pictures(folder: Path, row: Row) -> tuple[Image, ...]:
+def _pictures(folder: Path, row: Row) -> Iterator[Image]:
     """What there are pictures of: volumes are opened elsewhere, and several classes have a folder of pictures."""
-    return tuple(
-        picture(
-            inside(folder, row[column]),
-            f"{row['id']} · {what}{_expected(row) if column == 'overlay' else ''}",
-            as_heat=column != "overlay",
-        )
-        for column, what in _PICTURES
-        if row.get(column, "").endswith(".png")
-    )
+    for column, what in _PICTURES:
+        if not row.get(column, "").endswith(".png"):
+            continue
+        file = inside(folder, row[column])
+        if column == "overlay":
+            yield picture(file, f"{row['id']} · {what}{_expected(row)}")
+        else:
+            yield picture(file, f"{row['id']} · {what}", as_heat=True)
 
 
 @spared_part
 def _processes(folder: Path, rows: Sequence[Row]) -> tuple[Block, ...]:
-    films = [(row["id"], file) for row in rows if (file := inside(folder, f"process/{row['id']}.png")).exists()]
-    if not films:
+    films = {row["id"]: inside(folder, f"process/{row['id']}.png") for row in rows}
+    there = [case for case, film in films.items() if film.exists()]
+    if not there:
         return ()
-    caption = "{}: from noise (left) to the mask (right)"
-    pictures = tuple(picture(file, caption.format(case), limit=STRIP) for case, file in films[:FILMS])
-    more = counted(len(films) - FILMS, "more is", "more are")
-    left_out = f"{more} in process/." if len(films) > FILMS else ""
+    pictures = tuple(_film(case, films[case]) for case in there[:FILMS])
+    more = counted(len(there) - FILMS, "more is", "more are")
+    left_out = f"{more} in process/." if len(there) > FILMS else ""
     return (Gallery(title="The denoising process", pictures=pictures, size="strip", caption=left_out),)
+
+
+def _film(case: str, file: Path) -> Image:
+    return picture(file, f"{case}: from noise (left) to the mask (right)", limit=STRIP)

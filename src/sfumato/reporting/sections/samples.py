@@ -24,14 +24,14 @@ def samples_section(folder: Path) -> Section:
     rows = read_rows(folder / "manifest.csv")
     made = [row for row in rows if row["file"]]
     mixed = len(made) < len(rows)
-    beside = f", beside {counted(len(rows) - len(made), 'real one')}" if mixed else ""
+    every = SYNTHETIC_BESIDE if mixed else "Every image here"
     return Section(
         title="Synthetic and real images" if mixed else "Synthetic images",
         name=folder.name,
-        summary=f"{_made(made)}{beside}",
+        summary=_summary(made, real=len(rows) - len(made)),
         limits=tuple(_limits(made)),
         blocks=(
-            Note(f"{SYNTHETIC_BESIDE if mixed else 'Every image here'} is synthetic: it was not taken of a patient."),
+            Note(f"{every} is synthetic: it was not taken of a patient."),
             _counts(rows) if mixed else _table(made),
             *_grid(folder, [row["file"] for row in made]),
             *_classes(folder),
@@ -43,11 +43,18 @@ def samples_section(folder: Path) -> Section:
     )
 
 
+def _summary(made: Sequence[Row], *, real: int) -> str:
+    beside = f", beside {counted(real, 'real one')}" if real else ""
+    return f"{_made(made)}{beside}"
+
+
 def _made(made: Sequence[Row]) -> str:
     """How many, and of how many classes where there are classes."""
-    classes = {row.get("label") for row in made} - {None, ""}
-    of = f" of {counted(len(classes), 'class', 'classes')}" if classes else ""
-    return f"{counted(len(made), 'image')}{of} {'was' if len(made) == 1 else 'were'} made"
+    images = counted(len(made), "image")
+    classes = {row["label"] for row in made if row.get("label")}
+    if classes:
+        images += f" of {counted(len(classes), 'class', 'classes')}"
+    return f"{images} was made" if len(made) == 1 else f"{images} were made"
 
 
 def _table(made: Sequence[Row]) -> Table:
@@ -60,8 +67,12 @@ def _counts(rows: Sequence[Row]) -> Table:
     """Real images of each split beside those that were made for training."""
     kinds = ("synthetic", *(f"real, {split}" for split in SPLITS))
     count = Counter((row.get("label") or NO_CLASS, _kind(row)) for row in rows)
-    cells = tuple((label, *(str(count[label, kind]) for kind in kinds)) for label in sorted({key for key, _ in count}))
-    return Table(title="Images of each class", columns=("class", *kinds), rows=cells, caption="Synthetic ones train.")
+    cells = list[tuple[str, ...]]()
+    for label in sorted({label for label, _ in count}):
+        of_kinds = [str(count[label, kind]) for kind in kinds]
+        cells.append((label, *of_kinds))
+    columns = ("class", *kinds)
+    return Table(title="Images of each class", columns=columns, rows=tuple(cells), caption="Synthetic ones train.")
 
 
 def _kind(row: Row) -> str:
@@ -79,7 +90,9 @@ def _limits(made: Sequence[Row]) -> Iterator[str]:
 def _rejected(folder: Path) -> tuple[Block, ...]:
     """The copies that were rejected, if there were any."""
     file = folder / "rejected.csv"
-    return (table("Rejected as copies", read_rows(file), file=file.name),) if file.is_file() else ()
+    if not file.is_file():
+        return ()
+    return (table("Rejected as copies", read_rows(file), file=file.name),)
 
 
 @spared_part
@@ -90,14 +103,18 @@ def _grid(folder: Path, files: list[str]) -> tuple[Block, ...]:
         shot = picture(grids[-1], counted(int(grids[-1].stem), "image"), limit=STRIP)
         return (Gallery(title="Samples", pictures=(shot,), size="sheet"),)
     pictures = tuple(picture(inside(folder, file), file) for file in files[:SINGLES])
-    return (Gallery(title="Samples", pictures=pictures),) if pictures else ()
+    if not pictures:
+        return ()
+    return (Gallery(title="Samples", pictures=pictures),)
 
 
 @spared_part
 def _classes(folder: Path) -> tuple[Block, ...]:
     files = [*matching(folder, "class_*.png"), *matching(folder, "unconditional.png")]
     pictures = tuple(picture(file, file.stem.removeprefix("class_")) for file in files)
-    return (Gallery(title="One sheet for each class", pictures=pictures, size="wide"),) if pictures else ()
+    if not pictures:
+        return ()
+    return (Gallery(title="One sheet for each class", pictures=pictures, size="wide"),)
 
 
 @spared_part

@@ -48,12 +48,12 @@ def scores_section(folder: Path) -> Section:
 
 def _classes(summary: _Told) -> Iterator[Block]:
     """Whether each class was found at all, and what empty masks did."""
-    rows = tuple(
-        (arm, label, *_found(of))
-        for arm, of_arm in summary.get("arms", {}).items()
-        for label, of in of_arm.get("per_class", {}).items()
-        if "presence_sensitivity" in of
-    )
+    rows = list[tuple[str, ...]]()
+    for arm, about in summary.get("arms", {}).items():
+        for label, of_class in about.get("per_class", {}).items():
+            if "presence_sensitivity" in of_class:
+                cells = _found(of_class)
+                rows.append((arm, label, *cells))
     columns = (
         "model",
         "class",
@@ -70,29 +70,35 @@ def _classes(summary: _Told) -> Iterator[Block]:
         "predicted. In brackets the share with its 95 % interval (Wilson)."
     )
     if rows:
-        yield Table(title="Found at all?", columns=columns, rows=rows, caption=caption)
+        yield Table(title="Found at all?", columns=columns, rows=tuple(rows), caption=caption)
 
 
-def _found(of: _Told) -> tuple[str, ...]:
+def _found(of_class: _Told) -> tuple[str, ...]:
     """Counts of a class where the reference has it not, and where it has."""
-    absent, there = of["readings"] - of["with_reference"], of["with_reference"]
-    silent, found = _range(of["presence_specificity"]), _range(of["presence_sensitivity"])
-    without = (str(absent), f"{of['both_empty']} {silent}", str(of["false_alarms"]))
-    return (*without, str(there), f"{there - of['missed']} {found}", str(of["missed"]), _three(of["dice_in_reference"]))
+    there = of_class["with_reference"]
+    absent = of_class["readings"] - there
+    return (
+        str(absent),
+        f"{of_class['both_empty']} {_range(of_class['presence_specificity'])}",
+        str(of_class["false_alarms"]),
+        str(there),
+        f"{there - of_class['missed']} {_range(of_class['presence_sensitivity'])}",
+        str(of_class["missed"]),
+        _three(of_class["dice_in_reference"]),
+    )
 
 
 def _readers(summary: _Told) -> Iterator[Block]:
     """The readers' own agreement, which no model can be asked to exceed."""
-    if not (own := summary.get("readers_own")):
+    own = summary.get("readers_own")
+    if not own:
         return
-    rows: list[tuple[str, ...]] = [
-        (f"reader {number}", _told(of), "", "") for number, of in enumerate(own["each_dice"], start=1)
-    ]
+    rows = [(f"reader {number}", _told(dice), "", "") for number, dice in enumerate(own["each_dice"], start=1)]
     rows.append(("mean", _told(own["dice"]), _told(own["ged_v"]), _told(own["hm_iou"])))
-    for arm, of in summary["arms"].items():
-        beside = (_told(of[name]) if name in of else DASH for name in ("dice", "ged_v", "hm_iou"))
-        rows.append((f"{arm}, members: {of['members']}", *beside))
-    columns = ("against the (other) readers", "Dice", f"{heading('ged_v')}", heading("hm_iou"))
+    for arm, about in summary["arms"].items():
+        dice, distance, matched = (_told(about.get(name)) for name in ("dice", "ged_v", "hm_iou"))
+        rows.append((f"{arm}, members: {about['members']}", dice, distance, matched))
+    columns = ("against the (other) readers", "Dice", heading("ged_v"), heading("hm_iou"))
     caption = (
         f"{counted(own['cases'], 'case')}. A reader is one answer against the others; GED² and HM-IoU depend on the "
         "number of answers and are compared at equal numbers only."
@@ -104,25 +110,29 @@ def _group(column: str, groups: _Told, summary: _Told) -> Table:
     """The scores of each value of a column."""
     some = next(iter(groups.values()))["arms"]
     names = list(next(iter(some.values())))
-    rows = tuple(
-        (value, str(of["cases"]), arm, *(_told(of["arms"][arm][name]) for name in names))
-        for value, of in groups.items()
-        for arm in of["arms"]
-    )
+    rows = list[tuple[str, ...]]()
+    for value, group in groups.items():
+        for arm, scores in group["arms"].items():
+            means = [_told(scores[name]) for name in names]
+            rows.append((value, str(group["cases"]), arm, *means))
     columns = (column, "cases", "model", *(titled(name, summary) for name in names))
-    return Table(title=f"By {column}", columns=columns, rows=rows, caption="Mean and 95 % interval.")
+    return Table(title=f"By {column}", columns=columns, rows=tuple(rows), caption="Mean and 95 % interval.")
 
 
 def _told(interval: _Told | None) -> str:
     if interval is None:
         return DASH
     digits = 3 if abs(interval["mean"]) < 10 else 1
-    bounds = "" if interval["low"] is None else f" [{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]"
-    return f"{interval['mean']:.{digits}f}{bounds}"
+    mean = f"{interval['mean']:.{digits}f}"
+    if interval["low"] is None:
+        return mean
+    return f"{mean} [{interval['low']:.{digits}f}, {interval['high']:.{digits}f}]"
 
 
 def _range(interval: _Told | None) -> str:
-    return "" if interval is None else f"({interval['mean']:.0%} [{interval['low']:.0%}, {interval['high']:.0%}])"
+    if interval is None:
+        return ""
+    return f"({interval['mean']:.0%} [{interval['low']:.0%}, {interval['high']:.0%}])"
 
 
 def _three(value: float | None) -> str:

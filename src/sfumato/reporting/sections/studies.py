@@ -37,19 +37,21 @@ def study_section(folder: Path) -> Section:
 def _place(row: Row) -> tuple[bool, float]:
     """Complete trials first, the best on top; then those that were given up or failed, in the same order."""
     score = number(row.get("score", ""))
-    return row.get("state") != "complete", math.inf if math.isnan(score) else -score
+    place = math.inf if math.isnan(score) else -score
+    return row.get("state") != "complete", place
 
 
 def _ends(rows: Sequence[Row]) -> str:
     count = Counter(row.get("state", "") for row in rows)
-    return ", ".join(f"{count[state]} {words}" for state, words in _WORDS.items() if count[state]) or "none is over yet"
+    ends = [f"{count[state]} {words}" for state, words in _WORDS.items() if count[state]]
+    return ", ".join(ends) or "none is over yet"
 
 
 def _reading(rows: Sequence[Row]) -> tuple[str, ...]:
-    best = rows[0] if rows and rows[0].get("state") == "complete" else None
-    if best is None:
+    complete = [row for row in rows if row.get("state") == "complete"]
+    if not complete:
         return ("No trial is complete yet.",)
-    complete = [row for row in rows if row["state"] == "complete"]
+    best = complete[0]
     if len(complete) > 1 and len({row["score"] for row in complete}) == 1:
         return (f"All {counted(len(complete), 'complete trial')} scored {shown_cell(best['score'])}: none is better.",)
     settings = ", ".join(f"{field} = {shown_cell(best[field])}" for field in _fields(rows))
@@ -58,14 +60,23 @@ def _reading(rows: Sequence[Row]) -> tuple[str, ...]:
 
 def _fields(rows: Sequence[Row]) -> list[str]:
     """The settings that were searched."""
+    if not rows:
+        return []
     return [name for name in rows[0] if name not in ("trial", "state", "score", "run", "note")]
 
 
 def _table(rows: Sequence[Row]) -> Table:
-    names = ("trial", "state", "score", *(_fields(rows) if rows else ()), "note")
-    cells = tuple(
-        tuple(_WORDS.get(row[name], row[name]) if name == "state" else shown_cell(row.get(name, "")) for name in names)
-        for row in rows
-    )
+    names = ("trial", "state", "score", *_fields(rows), "note")
+    cells = tuple(_cells(row, names) for row in rows)
     caption = f"The score is the best of a trial's validations, the higher the better. Everything is in {TABLE}."
     return Table(title="Trials, the best on top", columns=names, rows=cells, caption=caption)
+
+
+def _cells(row: Row, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_cell(row, name) for name in names)
+
+
+def _cell(row: Row, name: str) -> str:
+    if name == "state":
+        return _WORDS.get(row[name], row[name])
+    return shown_cell(row.get(name, ""))
