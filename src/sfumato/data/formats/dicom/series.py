@@ -23,7 +23,7 @@ from sfumato.data.formats.dicom.contours import contours_header
 from sfumato.data.formats.dicom.facts import DicomFacts, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
 from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_values, stored_range, value_type
-from sfumato.data.formats.dicom.places import Slices, image_slices, places
+from sfumato.data.formats.dicom.places import MISSING, Slices, image_slices, places, segment_slices
 from sfumato.data.formats.dicom.seg import read_segments, segment_header
 from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.endings import DICOM, VOLUMES
@@ -41,6 +41,11 @@ PATIENT_TAGS = (
 )  # fmt: skip
 SCREENSHOTS = ("US", "SC", "OT", "XC", "ES")
 """Modalities whose images often have text in their pixels."""
+
+_FEW = 8
+"""Values that the slices of a mask have at most, where some of them are not stored."""
+
+_GAPS = "its slices have gaps, and few values, as masks have: what is not stored is empty"
 
 _Kind = Literal["image", "label", "skipped"]
 
@@ -170,6 +175,10 @@ def read_volume(path: Path) -> Volume:
     values = read_values(order, dtype=value_type(_as_one(files)))
     if len(files) == 1:
         values = values[np.argsort(slices.numbers)]
+    if slices.depth > len(values):
+        planes = np.zeros((slices.depth, *values.shape[1:]), values.dtype)
+        planes[np.sort(slices.numbers)] = values
+        values = planes
     return Volume(voxels=np.moveaxis(values, (0, 2), (2, 0)), affine=slices.affine)
 
 
@@ -221,6 +230,7 @@ def _header(files: Sequence[DicomFacts]) -> VolumeHeader:
         window=_window(one),
         colours=bool(colours),
         called_mask=files[0].called_mask,
+        space=files[0].space,
     )
 
 
@@ -240,9 +250,23 @@ def _slices(files: Sequence[DicomFacts]) -> Slices:
             remedy="put each series in a folder of its own",
             code="DATA-043",
         )
-    return image_slices(
-        [place for fact in files for place in places(fact)], distance=files[0].frames[0].distance or 1.0
-    )
+    found, said = [place for fact in files for place in places(fact)], files[0].frames[0].distance
+    try:
+        return image_slices(found, distance=said or 1.0)
+    except DataError as error:
+        if error.code != MISSING or not _have_few_values(files):
+            raise
+        return segment_slices(found, distance=said)._replace(notes=(_GAPS,))
+
+
+def _have_few_values(files: Sequence[DicomFacts]) -> bool:
+    """Whether the slices of a series show what masks show; of a scan, the first one is looked at."""
+    values = np.empty(0)
+    for fact in files:
+        values = np.union1d(values, read_values([fact], dtype=value_type(fact)))
+        if len(values) > _FEW:
+            return False
+    return True
 
 
 def _layout(facts: DicomFacts) -> tuple[int, int, int, str]:
