@@ -87,6 +87,7 @@ def arrange(
     hints: Hints = NOTHING_SAID,
     anywhere: bool = False,
     labels: Mapping[str, frozenset[str]] = NO_LABELS,
+    labelled: bool = False,
 ) -> Arranged:
     """The cases among pictures (or volumes, or arrays).
 
@@ -97,6 +98,7 @@ def arrange(
         hints: what the files leave open.
         anywhere: a word for masks counts wherever it stands in a name, as in those of volumes.
         labels: see `read_several`.
+        labelled: see `make_cases`.
 
     Raises:
         DataError: images without mask or masks without image (all are listed); several masks of an image of which
@@ -111,7 +113,7 @@ def arrange(
     else:
         parted = _by_names([entry for entry in entries if entry not in known], masks, known, hints, anywhere=anywhere)
     if hints.images_only:
-        cases, notes = make_cases(parted.images, {}, {}, hints.class_level)
+        cases, notes = make_cases(parted.images, {}, {}, hints.class_level, labelled=labelled)
         return Arranged(cases, [*parted.notes, *notes], [])
     readings = read_several(parted.matched.owned, hints, labels)
     matched, held = parted.matched, list[str]()
@@ -130,7 +132,7 @@ def arrange(
         pairs = "" if masks is not None else flags_for_pairs(bare, orphans, entries, kept=len(images))
         raise matched.complaint(kept=len(images), pairs=pairs, way=way_of_paired(parted))
     names = channel_names(images, matched.channels)
-    cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level)
+    cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level, labelled=labelled)
     told = [_told(images, matched, readings, names)] if parted.has_masks else []
     left = [f"left out because they have no partner: {matched.counts()}"] if unpaired else []
     return Arranged(

@@ -51,9 +51,11 @@ COLLECTIONS = re.compile(
 """How persons are numbered in public collections whose names also tell a date, a time point or a sequence."""
 
 VISIT = re.compile(
-    r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*", re.IGNORECASE
+    r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*"
+    r"|(?:\d\d-\d\d-\d{4}|(?:19|20)\d\d-\d\d-\d\d|(?:19|20)\d{6})(?:[ _.-].*)?",
+    re.IGNORECASE,
 )
-"""Folders of one person's visits and series."""
+"""Folders of one person's visits and series, also by the date of a study."""
 
 _ROLES = re.compile(
     r"images?(?:Tr|Ts)?|imgs?|masks?|labels?(?:Tr|Ts)?|seg(?:mentation)?s?|gt|train(?:ing|val)?|val(?:id(?:ation)?)?|test(?:ing)?",

@@ -117,7 +117,13 @@ def _grouped(facts: Sequence[DicomFacts]) -> list[list[DicomFacts]]:
     for fact in facts:
         key = (fact.path.parent, fact.series, fact.localizer) if fact.is_slice else (fact.path, "", fact.localizer)
         groups[key].append(fact)
-    return list(groups.values())
+    return [files for group in groups.values() for files in _of_one_size(group)]
+
+
+def _of_one_size(files: list[DicomFacts]) -> list[list[DicomFacts]]:
+    """A series, or each of its files by itself where no two have one size: a part of an image and its mask (NBIA)."""
+    sizes = {(fact.encoding.rows, fact.encoding.columns) for fact in files if fact.encoding is not None}
+    return [[fact] for fact in files] if len(sizes) == len(files) else [files]
 
 
 def _listed(files: Sequence[DicomFacts], header: VolumeHeader, groups: Sequence[Sequence[DicomFacts]]) -> Listed:
@@ -205,11 +211,12 @@ def _series(path: Path) -> list[DicomFacts]:
     beside = [other for other in path.parent.iterdir() if other.is_file() and not other.name.startswith(".")]
     names = sorted((other for other in beside if _is_candidate(other)), key=_by_name)
     found = [read_facts(other) for other in names]
-    return [
+    series = [
         other for other in found
         if other.encoding is not None and other.is_slice
         and (other.series, other.localizer) == (facts.series, facts.localizer)
     ]  # fmt: skip
+    return next(files for files in _of_one_size(series) if facts in files)
 
 
 def _is_candidate(path: Path) -> bool:

@@ -781,3 +781,14 @@ def test_patterns_reach_series(tmp_path: Path, pattern: str) -> None:
     assert {case.volume for case in found.cases} == {"p1", "p2"} and len(found.cases) == 8
     with pytest.raises(DataError, match=r"fits none of 2 files:\n\s+p1/ct\n"):
         find_cases(tmp_path, hints=Hints(images="{id}/mr/*.dcm"))
+
+
+def test_files_of_a_series_of_which_no_two_have_one_size_are_images(tmp_path: Path) -> None:
+    """A part of an image and its mask, as NBIA writes them; an odd slice of a volume stays an error."""
+    sizes = {"a.dcm": NOISE[0], "b.dcm": NOISE[1, :3]}
+    for name, numbers in sizes.items():
+        write(tmp_path / name, np.ascontiguousarray(numbers), ImagePositionPatient=[0, 0, 0])
+    assert [one.path.name for one in dicom.list_volumes(list(tmp_path.iterdir()))] == ["a.dcm", "b.dcm"]
+    assert read_volume(tmp_path / "b.dcm").voxels.shape == (5, 3, 1)
+    write(tmp_path / "c.dcm", NOISE[2], ImagePositionPatient=[0, 0, 2])
+    refused(tmp_path / "a.dcm", "DATA-043", "other slices of its series differ")
