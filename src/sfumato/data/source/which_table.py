@@ -1,11 +1,10 @@
 """Which table is about the images of a folder, and whether one that a person named needs the folder at all.
 
 Tables that are called after splits (`train.csv`, `test.csv`; `mass_train.csv`, `calc_train.csv` and their `_test.csv`),
-or lie in the folders of the parts of a set, are one, where they have the same columns, or say the same in columns of one
-name, and no image in common. Of tables that say the same of all images one is read. Tables
-of which one says the class and another the patient of the same images are read side by side. What lists findings or
-boxes, in several rows for an image, describes no image. What a table that is not read would say, and how it is read, is
-told.
+or lie in the folders of the parts of a set, are one, where they have the same columns, or say the same in columns of
+one name, and no image in common. Of tables that say the same of all images one is read. Tables of which one says the
+class and another the patient of the same images are read side by side. What lists findings or boxes, in several rows
+for an image, describes no image. What a table that is not read would say, and how it is read, is told.
 """
 
 import os

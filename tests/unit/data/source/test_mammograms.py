@@ -66,10 +66,10 @@ def mammograms(folder: Path, *, lesions: int = 2) -> Path:
 
 def as_nbia_writes(folder: Path) -> Path:
     """Four tables, of masses and calcifications, for training and testing; folders called after dates and series."""
-    number = 0
-    for kind, split in (("Mass", "Training"), ("Mass", "Test"), ("Calc", "Training"), ("Calc", "Test")):
+    parts_of_set = (("Mass", "Training"), ("Mass", "Test"), ("Calc", "Training"), ("Calc", "Test"))
+    for place, (kind, split) in enumerate(parts_of_set):
         rows = []
-        for number in range(number + 1, number + 4):
+        for number in range(3 * place, 3 * place + 3):
             name, uids = f"{kind}-{split}_P_0000{number}_LEFT_CC", [generate_uid() for _ in range(4)]
             image, mask = np.random.default_rng(number).integers(1, 250, SHAPE), np.zeros(SHAPE)
             mask[12:20, 6:14] = 255
@@ -146,3 +146,14 @@ def test_folders_called_anew_by_patterns(tmp_path: Path) -> None:
         table.unlink()
     found = find_cases(tmp_path, hints=by_hand)
     assert shown(found) == [64] * 12 and found.classes == ()
+
+
+def test_patterns_by_the_names_of_folders_are_told(tmp_path: Path) -> None:
+    as_nbia_writes(tmp_path)
+    for table in tmp_path.glob("*.csv"):
+        table.unlink()
+    with pytest.raises(DataError) as caught:
+        find_cases(tmp_path)
+    images, masks = "{id}/**/1.000000-full mammogram images-*/1-1.dcm", "{id}_1/**/1-2.dcm"
+    assert f"--images '{images}' --masks '{masks}'" in str(caught.value)
+    assert shown(find_cases(tmp_path, hints=Hints(images=images, masks=masks))) == [64] * 12
