@@ -1,5 +1,6 @@
 """Masks that are DICOM series of images, on some of the slices of their scan (I2CVB)."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ pytest.importorskip("pydicom")
 from tests.unit.data.formats.dicom.structure_sets import FIRST, write_ct, write_slices
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.source import Found, find_cases
+from sfumato.data.source import Found, Hints, find_cases
 from sfumato.errors import DataError
 
 PLANES = 8
@@ -61,3 +62,50 @@ def test_a_scan_with_a_missing_slice_is_no_mask(tmp_path: Path) -> None:
     (tmp_path / "ct/3.dcm").unlink()
     with pytest.raises(DataError, match="1 missing"):
         find_cases(tmp_path)
+
+
+BOXES = {"bone": (18, 22), "liver": (2, 10), "venoussystem": (4, 6)}
+
+
+def liver_scans(root: Path, joint: Sequence[str] = tuple(BOXES)) -> Path:
+    """3D-IRCADb: a folder for each organ, the venous system within the liver; and numbers of some of them in one."""
+    for number in (1, 2):
+        folder, series = root / f"3Dircadb1.{number}", f"1.2.{number}"
+        write_ct(folder / "PATIENT_DICOM", series=series, shape=(3, 24, 20))
+        labels = np.zeros((24, 20), np.int16)
+        for value, (name, (top, bottom)) in enumerate(BOXES.items(), start=1):
+            organ = np.zeros((24, 20), np.int16)
+            organ[top:bottom, 3:7] = 255
+            write_slices(folder / "MASKS_DICOM" / name, dict.fromkeys(range(3), organ), series=f"{series}.{value}")
+            labels[organ > 0] = 32 * value * (name in joint)
+        write_slices(folder / "LABELLED_DICOM", dict.fromkeys(range(3), labels), series=f"{series}.9")
+    return root
+
+
+def test_files_of_classes_go_before_numbers_of_them_in_one(tmp_path: Path) -> None:
+    found = find_cases(liver_scans(tmp_path))
+    assert dict(found.mask_names) == {0: "background", 1: "bone", 2: "liver", 3: "venoussystem"}
+    (told,) = (note for note in found.notes if "3Dircadb1.*/LABELLED_DICOM (2)" in note)
+    assert "--images '**/{id}/PATIENT_DICOM' --masks '**/{id}/LABELLED_DICOM'" in told
+    other = find_cases(tmp_path, hints=Hints(images="**/{id}/PATIENT_DICOM", masks="**/{id}/LABELLED_DICOM"))
+    assert np.unique(read_mask(other.cases[0].masks[0])).tolist() == [0, 32, 64, 96]
+
+
+def test_numbers_of_what_no_file_of_classes_shows_are_asked_about(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="2 masks have no image"):
+        find_cases(liver_scans(tmp_path, joint=["bone"]))
+
+
+@pytest.mark.parametrize(
+    "hints",
+    [
+        Hints(class_names=("bone", "liver")),
+        Hints(images="{id}/PATIENT_DICOM", masks="{id}/MASKS_DICOM/{class}", class_names=("bone", "liver")),
+    ],
+)
+def test_of_some_of_the_classes_nothing_of_the_others_is_told(tmp_path: Path, hints: Hints) -> None:
+    """What is told of the venous system, which lies in the liver, does not concern these."""
+    found = find_cases(liver_scans(tmp_path), hints=hints)
+    assert dict(found.mask_names) == {0: "background", 1: "bone", 2: "liver"}
+    assert not any("lies in files of several classes" in note for note in found.notes)
+    assert "MASKS_DICOM/* (4)" in found.notes[0]
