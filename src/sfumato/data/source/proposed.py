@@ -16,6 +16,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
@@ -49,18 +50,20 @@ def flags_for_pairs(
     ways = [[found]] if (found := patterns_of_cases([one.locator for one in images], [one.locator for one in masks])
                          ) else [*_patterns_of_kinds(images, masks), *patterns_by_numbers(images, masks),
                                  *_patterns_of_folders(images, masks)]  # fmt: skip
-    works = [next((one for one in several if _pairs(one, among) > max(1, kept)), None) for several in ways]
+    bare = {one.locator for one in images}
+    works = [next((one for one in several if _pairs(one, among, bare) > max(1, kept)), None) for several in ways]
     told = [f"--images '{one[0]}' --masks '{one[1]}'" for one in works if one is not None]
     return ", or ".join(told[:_SHOWN])
 
 
-def _pairs(patterns: _Patterns, among: Sequence[SourceFile]) -> int:
-    """How many images patterns find masks for; none where most masks have no image."""
+def _pairs(patterns: _Patterns, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
+    """How many images patterns find masks for; none where most masks have no image, or images are taken for masks."""
     try:
         matched = by_patterns(among, None, Hints(images=patterns[0], masks=patterns[1])).matched
     except (DataError, UsageError):
         return 0
-    return len(matched.owned) if len(matched.orphans) < sum(map(len, matched.owned.values())) else 0
+    drawn = [mask.entry.locator for masks in matched.owned.values() for mask in masks]
+    return len(matched.owned) if len(matched.orphans) < len(drawn) and images.isdisjoint(drawn) else 0
 
 
 def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> _Patterns | None:
