@@ -91,7 +91,7 @@ def find_laid(whole: VolumeHeader, drawn: VolumeHeader) -> Laid | list[str]:
     for other, note in _readings(whole, drawn):
         codes = codes_of(other)
         return Laid(codes="" if codes == codes_of(drawn.affine) else codes, note=note)
-    places_itself = drawn.label or (drawn.space != "" and drawn.space == whole.space)
+    places_itself = drawn.label or (drawn.space is not None and drawn.space == whole.space)
     if places_itself and (box := _box(grid_of(drawn), grid_of(whole))):
         return Laid(box=box, note=_about(box))
     return found

@@ -82,7 +82,7 @@ class VolumeHeader(NamedTuple):
         colours: whether three components are the red, green and blue of a voxel, whatever their kind of number.
         step: between neighbouring values, where a slope that is no whole number makes them; else 0.
         called_mask: whether an image is described as a mask (the SeriesDescription of DICOM).
-        space: UID of the frame of reference in which it lies (DICOM); never shown.
+        space: the frame of reference in which it lies (DICOM), as a hash that means nothing outside of this process.
     """
 
     shape: tuple[int, ...]
@@ -98,7 +98,7 @@ class VolumeHeader(NamedTuple):
     step: float = 0.0
     colours: bool = False
     called_mask: bool = False
-    space: str = ""
+    space: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

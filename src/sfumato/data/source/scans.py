@@ -66,7 +66,7 @@ def _alone_in_folders(volumes: Sequence["Listed"]) -> set[Path]:
     """The series that are alone in their folder, and slices of the space of a series that are: masks may be such."""
     headers = {volume.path: volume.header for volume in volumes if volume.header is not None}
     series = {volume.path for volume in volumes if volume.path in headers and len(volume.files) > 1}
-    spaces = {headers[path].space for path in series} - {""}
+    spaces = {headers[path].space for path in series} - {None}
     taken = {path.parent for path in series}
     slices = {path for path, header in headers.items() if header.space in spaces and path.parent not in taken}
     count = Counter(path.parent for path in series | slices)

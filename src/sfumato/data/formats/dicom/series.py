@@ -20,8 +20,9 @@ from jaxtyping import Int
 
 from sfumato.data.formats.dicom.aside import apart
 from sfumato.data.formats.dicom.contours import contours_header
-from sfumato.data.formats.dicom.facts import DicomFacts, read_facts
+from sfumato.data.formats.dicom.facts import DicomFacts, hidden, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
+from sfumato.data.formats.dicom.phases import Phases, phases_of
 from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_values, stored_range, value_type
 from sfumato.data.formats.dicom.places import MISSING, Slices, image_slices, places, segment_slices
 from sfumato.data.formats.dicom.seg import read_segments, segment_header
@@ -176,9 +177,18 @@ def read_volume(path: Path) -> Volume:
     files = _series(path)
     if files[0].segmentation is not None:
         return read_segments(files[0])
+    phases = phases_of(files)
+    volumes = [_read_phase(phase, dtype=_value_type(files, phases)) for phase in phases.files]
+    if len(volumes) == 1:
+        return volumes[0]
+    return Volume(voxels=np.stack([volume.voxels for volume in volumes], axis=-1), affine=volumes[0].affine)
+
+
+def _read_phase(files: Sequence[DicomFacts], *, dtype: np.dtype) -> Volume:
+    """A volume of one value for each voxel."""
     slices = _slices(files)
     order = [files[number] for number in np.argsort(slices.numbers)] if len(files) > 1 else files
-    values = read_values(order, dtype=value_type(_as_one(files)))
+    values = read_values(list(order), dtype=dtype)
     if len(files) == 1:
         values = values[np.argsort(slices.numbers)]
     if slices.depth > len(values):
@@ -189,8 +199,11 @@ def read_volume(path: Path) -> Volume:
 
 
 def slices_in_order(path: Path) -> tuple[list[Path], Int[np.ndarray, " n"]]:
-    """The files of an image from its first slice to its last, and the number of the slice that each frame is."""
-    files = _series(path)
+    """The files of an image from its first slice to its last, and the number of the slice that each frame is.
+
+    Of a series of several phases, those of the first.
+    """
+    files = phases_of(_series(path)).files[0]
     numbers = _slices(files).numbers
     if len(files) == 1:
         return [files[0].path], numbers
@@ -199,7 +212,7 @@ def slices_in_order(path: Path) -> tuple[list[Path], Int[np.ndarray, " n"]]:
 
 def is_uneven(path: Path) -> bool:
     """Whether slices of an image lie a little beside equal distances, by no more than is taken as even."""
-    return bool(_slices(_series(path)).notes)
+    return bool(_slices(phases_of(_series(path)).files[0]).notes)
 
 
 def _series(path: Path) -> list[DicomFacts]:
@@ -226,19 +239,35 @@ def _is_candidate(path: Path) -> bool:
 def _header(files: Sequence[DicomFacts]) -> VolumeHeader:
     if files[0].segmentation is not None:
         return segment_header(files[0])._replace(notes=files[0].notes)
-    slices, encoding, one = _slices(files), image_encoding(files[0]), _as_one(files)
+    phases, encoding, one = phases_of(files), image_encoding(files[0]), _as_one(files)
+    slices, *_ = [_slices(phase) for phase in phases.files]
     colours = (3,) if encoding.samples == 3 or encoding.photometric == "PALETTE COLOR" else ()
     return VolumeHeader(
-        shape=(encoding.columns, encoding.rows, slices.depth, *colours),
-        dtype=value_type(one),
+        shape=(encoding.columns, encoding.rows, slices.depth, *colours, *_components(phases)),
+        dtype=_value_type(files, phases),
         affine=slices.affine,
         modality=one.modality,
-        notes=(*_counted_notes(files), *slices.notes),
+        notes=(*_counted_notes(files), *slices.notes, *_about_phases(phases)),
         window=_window(one),
         colours=bool(colours),
         called_mask=files[0].called_mask,
-        space=files[0].space,
+        space=hidden(files[0].space) if files[0].space else None,
     )
+
+
+def _value_type(files: Sequence[DicomFacts], phases: Phases) -> np.dtype:
+    """The type of the values; of several phases that of numbers, for three of 8 bits would be colours."""
+    found = value_type(_as_one(files))
+    return np.dtype(np.int16) if phases.tag and found == np.uint8 else found
+
+
+def _components(phases: Phases) -> tuple[int, ...]:
+    return (len(phases.files),) if phases.tag else ()
+
+
+def _about_phases(phases: Phases) -> Iterator[str]:
+    if phases.tag:
+        yield f"each slice is there {len(phases.files)} times: components by the order of {phases.tag}, counted from 0"
 
 
 def _as_one(files: Sequence[DicomFacts]) -> DicomFacts:
