@@ -21,14 +21,11 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.files import broken
 from sfumato.data.inspection.inspect import Inspection
 from sfumato.data.manifest import Case, file_names, write_manifest
-from sfumato.data.placement import resize
+from sfumato.data.placement import is_of_one_shape, resize
 from sfumato.data.source import Found
 from sfumato.data.storage import Storage
 from sfumato.errors import DataError, UsageError
 from sfumato.tables import write_table
-
-SAME_SHAPE = 0.01
-"""A mask is resized to its image only if width / height differ by no more than this share."""
 
 TURNS = {5: (0, True), 6: (-1, False), 7: (2, True), 8: (1, False)}
 """For EXIF orientations that swap height and width: quarter turns to the left, then whether to mirror the diagonal."""
@@ -115,7 +112,7 @@ def _fault(inspection: Inspection, row: int, reader: int) -> DataError | None:
     if mask.size == image.size[::-1]:
         if image.storage is None or image.storage.turned not in TURNS:
             return DataError("it fits its image only when turned, and nothing says which way", code="DATA-072")
-    elif abs(mask.size[0] * image.size[1] / (mask.size[1] * image.size[0]) - 1) > SAME_SHAPE:
+    elif not is_of_one_shape(mask.size, image.size):
         return DataError(
             f"its shape, {_size(mask.size)}, is not that of its image, {_size(image.size)}", code="DATA-012"
         )

@@ -7,6 +7,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.finding import Finding, volume_files
 from sfumato.data.inspection.meaning import INVERTED, LabelMapping, MeasuredMask, agreements_of, masks_of
+from sfumato.data.placement import is_of_one_shape
 from sfumato.data.source import Found
 from sfumato.wording import counted
 
@@ -109,8 +110,19 @@ def _sizes(facts: Sequence[CaseFacts], masks: Sequence[MeasuredMask]) -> Iterato
             code="DATA-012", severity="error", files=tuple(mask.locator for mask, _ in others),
             text=f"masks of another size than their image: {len(others)}; the first is {mask.facts.size[1]} x "
             f"{mask.facts.size[0]}, its image {size[1]} x {size[0]}",
-            fix="export them at the size of the image; --fix-into resizes those of the same shape",
+            fix=_way_to_fit([is_of_one_shape(mask.facts.size, size) for mask, size in others]),
         )  # fmt: skip
+
+
+def _way_to_fit(scaled: Sequence[bool]) -> str:
+    """What helps where masks have another size: which are the image at another scale, and which part of it."""
+    export = "export them at the size of the image"
+    if all(scaled):
+        return f"{export}; --fix-into does: they have its shape"
+    cut = "cut or padded, and nobody knows at which side"
+    if not any(scaled):
+        return f"{export}: they have not its shape, and so were {cut}"
+    return f"{export}; --fix-into does with those of its shape ({sum(scaled)}); the others were {cut}"
 
 
 def _copied(masks: Sequence[MeasuredMask]) -> Iterator[Finding]:
