@@ -35,7 +35,7 @@ from sfumato.errors import DataError
 _SAMPLE = 6
 """Images that are looked at."""
 
-SAME = 0.97
+_SAME = 0.97
 """Dice from which on two files show the same."""
 
 NUMBERED, BORDER = 3, 3
@@ -60,7 +60,7 @@ class Seen(NamedTuple):
 
     def shows_same(self, other: "Seen") -> bool:
         """Whether another file shows the same, perhaps without the borders of its objects."""
-        if any(dice(one, two) >= SAME for one in self.areas for two in other.areas):
+        if any(_dice(one, two) >= _SAME for one in self.areas for two in other.areas):
             return True
         fewer, more = sorted((self, other), key=lambda seen: len(seen.values))
         numbered = len(fewer.values) == 1 and len(more.values) > NUMBERED
@@ -165,20 +165,19 @@ def _differ(raw: Shaped[np.ndarray, "..."], drawn: Bool[np.ndarray, "..."]) -> f
     return float((raw[..., 1:] != raw[..., :-1])[both].mean()) if both.any() else 0.0
 
 
-def dice(one: Bool[np.ndarray, "..."], other: Bool[np.ndarray, "..."]) -> float:
-    """The Dice coefficient of two areas, 1 where both are empty, 0 where they differ in shape."""
+def _dice(one: Bool[np.ndarray, "..."], other: Bool[np.ndarray, "..."]) -> float:
     total = int(one.sum()) + int(other.sum())
     return 0.0 if one.shape != other.shape else 2 * int((one & other).sum()) / total if total else 1.0
 
 
 def _but_for_borders(inner: Bool[np.ndarray, "..."], outer: Bool[np.ndarray, "..."]) -> bool:
     """Whether an area lies in another one, of which nothing is far from it."""
-    if inner.shape != outer.shape or not inner.any() or (inner & ~outer).sum() > (1 - SAME) * inner.sum():
+    if inner.shape != outer.shape or not inner.any() or (inner & ~outer).sum() > (1 - _SAME) * inner.sum():
         return False
     from scipy import ndimage
 
     near = ndimage.binary_dilation(inner, iterations=BORDER)
-    return int((outer & ~near).sum()) <= (1 - SAME) * int(outer.sum())
+    return int((outer & ~near).sum()) <= (1 - _SAME) * int(outer.sum())
 
 
 def _values(found: Sequence[Seen]) -> frozenset[int]:

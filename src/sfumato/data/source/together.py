@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from sfumato.data.source.encodings import SAME, dice, look
+from sfumato.data.source.encodings import Seen, look
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.pairing import Matched, Owned
 from sfumato.data.source.patterns import told_files
@@ -55,8 +55,8 @@ def _alone_in_folders(images: Sequence[SourceFile]) -> Mapping[PathParts, Source
 
 def _show_same(joint: SourceFile, classes: Sequence[Owned]) -> bool:
     """Whether a file shows what others show together."""
-    seen = [look(entry.locator) for entry in (joint, *(mask.entry for mask in classes))]
-    areas = [one.areas[0] for one in seen if one is not None]
-    if len(areas) < len(seen) or len({area.shape for area in areas}) > 1:
+    one, *others = [look(entry.locator) for entry in (joint, *(mask.entry for mask in classes))]
+    areas = [other.areas[0] for other in others if other is not None]
+    if one is None or len(areas) < len(others) or len({area.shape for area in areas}) > 1:
         return False
-    return dice(areas[0], np.logical_or.reduce(areas[1:])) >= SAME
+    return one.shows_same(Seen((np.logical_or.reduce(areas),), frozenset({1})))
