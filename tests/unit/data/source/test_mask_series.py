@@ -109,3 +109,21 @@ def test_of_some_of_the_classes_nothing_of_the_others_is_told(tmp_path: Path, hi
     assert dict(found.mask_names) == {0: "background", 1: "bone", 2: "liver"}
     assert not any("lies in files of several classes" in note for note in found.notes)
     assert "MASKS_DICOM/* (4)" in found.notes[0]
+
+
+def test_series_of_one_examination_on_other_grids_are_told_with_that_of_the_masks(tmp_path: Path) -> None:
+    """I2CVB: a dynamic series and the one that was drawn on, in folders of their own; what is told works as typed."""
+    for number in (1, 2):
+        folder, series = tmp_path / f"Patient_{number}", f"1.2.{number}"
+        write_ct(folder / "ADC", series=f"{series}.1", shape=(3, 12, 10))
+        (folder / "ADC/0.dcm").rename(folder / "ADC/00.dcm")  # the first file is called otherwise
+        write_ct(folder / "T2W", series=f"{series}.2", shape=(PLANES, 24, 20))
+        for name, planes in (("prostate", (2, 3, 4)), ("tumour", (3,))):
+            write_slices(folder / "GT" / name, drawn(planes), series=f"{series}.{len(name)}")
+    with pytest.raises(DataError, match="channels of one image") as caught:
+        find_cases(tmp_path)
+    told = str(caught.value)
+    assert "those like T2W alone, on whose grid the masks lie" in told
+    assert "--images '**/{id}/T2W' --masks '**/{id}/GT/{class}'" in told
+    found = find_cases(tmp_path, hints=Hints(images="**/{id}/T2W", masks="**/{id}/GT/{class}"))
+    assert len(found.cases) == 2 * PLANES and set(found.mask_names.values()) == {"background", "prostate", "tumour"}
