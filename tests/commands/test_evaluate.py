@@ -184,6 +184,17 @@ def dataset(folder: Path, masks: Mapping[str, np.ndarray]) -> Path:
     return folder
 
 
+def test_volumes_that_are_their_own_patients_count_as_cases(tmp_path: Path) -> None:
+    reference = dataset(tmp_path / "data", dict.fromkeys(names(8), square(8)))
+    lines = (reference / "manifest.csv").read_text().splitlines()
+    whole = [f"{line},{'volume' if line is lines[0] else line.split(',')[3]}" for line in lines]
+    (reference / "manifest.csv").write_text("\n".join(whole) + "\n")
+    ours = folder_of(tmp_path / "ours", dict.fromkeys(names(8), square(8)))
+    result = evaluate.masks(ours, reference, out=tmp_path / "out")
+    assert result["patients"] is None
+    assert any("Whose the cases are is not known" in sentence for sentence in result["limits"])
+
+
 def test_patients_and_columns_and_other_models(tmp_path: Path) -> None:
     reference = dataset(tmp_path / "data", dict.fromkeys(names(8), square(8)))
     ours = folder_of(tmp_path / "ours", {name: square(8 + (k < 4) * 4) for k, name in enumerate(names(8))})

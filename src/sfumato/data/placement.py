@@ -20,6 +20,9 @@ _Array = Shaped[np.ndarray, "h w *c"]
 Resized = Shaped[np.ndarray, "height width *c"]
 """The same at another size."""
 
+_SAME_SHAPE = 0.01
+"""Share by which height / width of two sizes of one picture may differ."""
+
 
 class Placement(NamedTuple):
     """Original size and place in the canvas.
@@ -127,6 +130,13 @@ def restore(array: _Array, placement: Placement, *, nearest: bool) -> Resized:
         whole[shared.image] = shown
         shown = whole
     return resize(shown, placement.size, nearest=nearest)
+
+
+def is_of_one_shape(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two sizes are those of one picture at two scales: to a hundredth, or to one pixel of the smaller."""
+    (height, width), (higher, wider) = sorted((size, other))
+    off = min(abs(height - higher * width / wider), abs(width - wider * height / higher))
+    return off <= 1 or abs(height * wider / (width * higher) - 1) <= _SAME_SHAPE
 
 
 def resize(array: _Array, size: tuple[int, int], *, nearest: bool) -> Resized:

@@ -163,9 +163,7 @@ def _about_data(spec: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
     if not rows:
         yield "The dataset is no longer where it was: its numbers are not known here."
         return
-    patients = len({row["patient"] for row in rows if row.get("patient")})
-    whose = f" of {counted(patients, 'patient')}" if patients else ", of how many patients is not known"
-    yield counted(len(rows), "image") + whose
+    yield counted(len(rows), "image") + _whose(rows)
     splits = Counter(row.get("split", "") for row in rows)
     yield "split: " + ", ".join(f"{splits[name]} {name}" for name in SPLITS)
     yield f"modality: {spec.get('modality') or 'unknown'}; channels: {spec.get('channels', 'unknown')}"
@@ -178,6 +176,16 @@ def _about_data(spec: Mapping[str, Any], rows: Sequence[Row]) -> Iterator[str]:
         yield f"classes of the masks: {', '.join(masks)}; outlines of each image: {spec.get('readers')}"
     if made := sum(row.get("origin") == "synthetic" for row in rows):
         yield f"synthetic images among them: {made}"
+
+
+def _whose(rows: Sequence[Row]) -> str:
+    """Whose the images are; a volume that is its own patient is one of a patient whom nobody knows."""
+    own = {row["volume"] for row in rows if row.get("volume") and row.get("patient") == row["volume"]}
+    patients = {row["patient"] for row in rows if row.get("patient")} - own
+    cases = counted(len(own), "case")
+    if not patients:
+        return (f" of {cases}" if own else "") + ", of how many patients is not known"
+    return f" of {counted(len(patients), 'patient')}" + (f", and of {cases} of patients not known" if own else "")
 
 
 def _about_training(run: Path, recipe: Mapping[str, Any], records: Sequence[Mapping[str, Any]]) -> Iterator[str]:

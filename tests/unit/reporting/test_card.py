@@ -96,3 +96,21 @@ def test_the_report_shows_card_and_limits(card_run: Path, tmp_path: Path) -> Non
     page = write_report([card_run], tmp_path / "report.html").read_text()
     assert f"<summary>{CARD_FILE}</summary>" in page and "<li>Only 2 training images of rare.</li>" in page
     assert not (card_run / CARD_FILE).exists(), "a report writes nothing into a run"
+
+
+@pytest.mark.parametrize(
+    ("whose", "said"),
+    [
+        ({"v0": "v0", "v1": "v1"}, "4 images of 2 cases, of how many patients is not known"),
+        ({"v0": "p7", "v1": "v1"}, "4 images of 1 patient, and of 1 case of patients not known"),
+        ({"v0": "p7", "v1": "p7"}, "4 images of 1 patient\n"),
+    ],
+)
+def test_volumes_of_patients_whom_nobody_knows_are_cases(card_run: Path, whose: dict[str, str], said: str) -> None:
+    rows = [
+        {"id": f"{volume}_{plane}", "image": f"{volume}::axial/{plane}", "patient": who, "volume": volume,
+         "split": "train", "origin": "real"}
+        for volume, who in whose.items() for plane in range(2)
+    ]  # fmt: skip
+    write_table(card_run.parent / "ward_7" / "manifest.csv", rows)
+    assert said in model_card(card_run)

@@ -3,7 +3,8 @@
     the same grid              voxel by voxel
     another form of one grid   a header that leaves a choice (`Header.alternatives`: two orientations or none, a unit
                                that most programs ignore) lies elsewhere for the program in which the mask was drawn
-    a box of the grid          a segmentation that its program cut to what is drawn (3D Slicer's `.seg.nrrd`)
+    a box of the grid          a segmentation that its program cut to what is drawn (3D Slicer's `.seg.nrrd`), or a
+                               DICOM series of the image's frame of reference on some of its slices
 
 Everything else is refused. What was assumed is said.
 """
@@ -90,9 +91,17 @@ def find_laid(whole: VolumeHeader, drawn: VolumeHeader) -> Laid | list[str]:
     for other, note in _readings(whole, drawn):
         codes = codes_of(other)
         return Laid(codes="" if codes == codes_of(drawn.affine) else codes, note=note)
-    if drawn.label and (box := _box(grid_of(drawn), grid_of(whole))):
-        return Laid(box=box, note="a segmentation is cut to a box of its image: the rest of it is empty")
+    places_itself = drawn.label or (drawn.space is not None and drawn.space == whole.space)
+    if places_itself and (box := _box(grid_of(drawn), grid_of(whole))):
+        return Laid(box=box, note=_about(box))
     return found
+
+
+def _about(box: Box) -> str:
+    """What is assumed of a box."""
+    if sum(size < whole for size, whole in zip(box.size, box.whole, strict=True)) == 1:
+        return "a mask lies on some slices of its image, by their positions: slices without one are empty"
+    return "a segmentation is cut to a box of its image: the rest of it is empty"
 
 
 def _other_grid(image: Path, mask: Path, found: Sequence[str]) -> DataError:
@@ -137,8 +146,9 @@ def _readings(whole: VolumeHeader, drawn: VolumeHeader) -> Iterator[tuple[Affine
 
 
 def _box(part: Grid, whole: Grid) -> Box | None:
-    """The box of a grid that another is, whose axes, steps and voxels are the same."""
-    if (np.abs(part.steps - whole.steps) > GRID_TOLERANCE * whole.spacing).any():
+    """The box of a grid that another is, whose axes, steps and voxels are the same; a single plane has no step."""
+    steps = np.where(np.array(part.shape[:3]) == 1, whole.steps, part.steps)
+    if (np.abs(steps - whole.steps) > GRID_TOLERANCE * whole.spacing).any():
         return None
     start = np.linalg.solve(whole.steps, part.origin - whole.origin)
     first = np.rint(start).astype(int)

@@ -82,6 +82,7 @@ class VolumeHeader(NamedTuple):
         colours: whether three components are the red, green and blue of a voxel, whatever their kind of number.
         step: between neighbouring values, where a slope that is no whole number makes them; else 0.
         called_mask: whether an image is described as a mask (the SeriesDescription of DICOM).
+        space: the frame of reference in which it lies (DICOM), as a hash that means nothing outside of this process.
     """
 
     shape: tuple[int, ...]
@@ -97,6 +98,7 @@ class VolumeHeader(NamedTuple):
     step: float = 0.0
     colours: bool = False
     called_mask: bool = False
+    space: bytes | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

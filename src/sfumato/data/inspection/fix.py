@@ -22,14 +22,11 @@ from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.files import broken
 from sfumato.data.inspection.inspect import Inspection
 from sfumato.data.manifest import Case, file_names, write_manifest
-from sfumato.data.placement import resize
+from sfumato.data.placement import is_of_one_shape, resize
 from sfumato.data.source import Found
 from sfumato.data.storage import Storage
 from sfumato.errors import DataError, UsageError
 from sfumato.tables import write_table
-
-SAME_SHAPE = 0.01
-"""A mask is resized to its image only if width / height differ by no more than this share."""
 
 TURNS = {5: (0, True), 6: (-1, False), 7: (2, True), 8: (1, False)}
 """For EXIF orientations that swap height and width: quarter turns to the left, then whether to mirror the diagonal."""
@@ -139,8 +136,7 @@ def _fault_of_size(mask: MaskFacts, image: ImageFacts) -> DataError | None:
         if image.storage is not None and image.storage.turned in TURNS:
             return None
         return DataError("it fits its image only when turned, and nothing says which way", code="DATA-072")
-    (height, width), (image_height, image_width) = mask.size, image.size
-    if abs(height * image_width / (width * image_height) - 1) > SAME_SHAPE:
+    if not is_of_one_shape(mask.size, image.size):
         text = f"its shape, {_size(mask.size)}, is not that of its image, {_size(image.size)}"
         return DataError(text, code="DATA-012")
     return None

@@ -8,6 +8,7 @@ from sfumato.data.formats.archive import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.inspection.finding import Finding, Severity, volume_files
 from sfumato.data.inspection.meaning import INVERTED, LabelMapping, MeasuredMask, agreements_of, masks_of
+from sfumato.data.placement import is_of_one_shape
 from sfumato.data.source import Found
 from sfumato.wording import counted
 
@@ -124,7 +125,7 @@ def _is_soft(mask: MeasuredMask, meaning: LabelMapping) -> bool:
 
 def _misfits(facts: Sequence[CaseFacts], masks: Sequence[MeasuredMask]) -> Iterator[Finding]:
     """Masks of another size than their image."""
-    turned, others = list[MeasuredMask](), list[MeasuredMask]()
+    turned, others, scaled = list[MeasuredMask](), list[MeasuredMask](), list[bool]()
     for mask in masks:
         image = facts[mask.row].image
         if image is None or mask.facts.size == image.size:
@@ -133,6 +134,7 @@ def _misfits(facts: Sequence[CaseFacts], masks: Sequence[MeasuredMask]) -> Itera
             turned.append(mask)
         else:
             others.append(mask)
+            scaled.append(is_of_one_shape(mask.facts.size, image.size))
     if turned:
         yield Finding(
             code="DATA-072",
@@ -150,7 +152,7 @@ def _misfits(facts: Sequence[CaseFacts], masks: Sequence[MeasuredMask]) -> Itera
             severity="error",
             files=_files(others),
             text=f"masks of another size than their image: {len(others)}; {first}",
-            fix="export them at the size of the image; --fix-into resizes those of the same shape",
+            fix=_way_to_fit(scaled),
         )
 
 
@@ -158,6 +160,17 @@ def _size(size: tuple[int, int]) -> str:
     """Width x height in pixels."""
     height, width = size
     return f"{width} x {height}"
+
+
+def _way_to_fit(scaled: Sequence[bool]) -> str:
+    """What helps where masks have another size: which are the image at another scale, and which part of it."""
+    export = "export them at the size of the image"
+    if all(scaled):
+        return f"{export}; --fix-into does: they have its shape"
+    cut = "cut or padded, and nobody knows at which side"
+    if not any(scaled):
+        return f"{export}: they have not its shape, and so were {cut}"
+    return f"{export}; --fix-into does with those of its shape ({sum(scaled)}); the others were {cut}"
 
 
 def _copied(masks: Sequence[MeasuredMask]) -> Iterator[Finding]:

@@ -308,6 +308,7 @@ def _other_size(image: str, image_shape: tuple[int, ...], mask: str, mask_shape:
         f"{mask_words(mask)} is {mask_shape[1]} x {mask_shape[0]} (width x height), "
         f"its image {image} is {image_shape[1]} x {image_shape[0]}",
         expected="a mask of the size of its image",
-        remedy="export the mask again at the size of its image",
+        remedy="export the mask again at the size of its image; sfumato check with --fix-into does for masks of its "
+        "shape",
         code="DATA-012",
     )

@@ -68,8 +68,9 @@ def taken(
 
 def _unclear(locator: str, header: VolumeHeader, more: str) -> DataError:
     count = header.shape[3] if len(header.shape) > 3 else 1
+    why = "".join(f"; {note}" for note in header.notes if "components" in note)
     return DataError(
-        f"{locator} has {count} components (shape {' x '.join(map(str, header.shape))}){more}",
+        f"{locator} has {count} components (shape {' x '.join(map(str, header.shape))}){why}{more}",
         expected="a volume with one value per voxel, or labels on the same three axes beside it",
         remedy="choose one with --component, or take all as channels with --component all; or take the file out of the "
         "folder if it is no image (a warp field)",

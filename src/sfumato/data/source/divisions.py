@@ -4,11 +4,14 @@
     Center_01, site2, vendorA, Scanner1, Cirrus               where they come from
     raw, processed, resized, derm and clinic                  what was done to them: variants of one picture
     Overlay, visualisation                                    pictures of what is drawn on others
+    scans_01-05, scans_06-10                                  ranges of the numbers of the images in them
 
 None of these is a class, nor a person. A level of folders counts as such where all of its names do: a class `original`
 beside one called `forged` is one.
 """
 
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
@@ -26,6 +29,9 @@ from sfumato.data.source.words import (
     read_folder,
     tokens,
 )
+
+_RANGE = re.compile(r"(?<!\d)(\d+)-(\d+)$")
+"""The end of a name that is a range of numbers."""
 
 
 @lru_cache(maxsize=8192)
@@ -72,6 +78,31 @@ def divided_levels(groups: Iterable[Sequence[str]]) -> dict[int, dict[str, str]]
         level: _without_beginning({name for name in names if name is not None}) for level, names in enumerate(levels)
     }
     return {level: names for level, names in told.items() if all(map(is_division, names.values()))}
+
+
+def ranged_levels(groups: Sequence[Sequence[str]], stems: Sequence[str]) -> dict[int, dict[str, str]]:
+    """The levels of which at least half of the folders are ranges of the numbers of their images.
+
+    Args:
+        groups: the folders of each image.
+        stems: the names of the images.
+    """
+    found = dict[int, dict[str, str]]()
+    for level in range(min(map(len, groups), default=0)):
+        held = defaultdict[str, list[str]](list)
+        for group, stem in zip(groups, stems, strict=True):
+            held[group[level]].append(stem)
+        if 2 * sum(_is_range_of(folder, inside) for folder, inside in held.items()) >= len(held):
+            found[level] = {folder: folder for folder in held}
+    return found
+
+
+def _is_range_of(folder: str, stems: Iterable[str]) -> bool:
+    """Whether a folder ends in a range in which the last numbers of all names lie."""
+    if not (ends := _RANGE.search(folder)):
+        return False
+    numbers = [re.findall(r"\d+", stem)[-1:] for stem in stems]
+    return all(number and int(ends[1]) <= int(number[0]) <= int(ends[2]) for number in numbers)
 
 
 def _without_beginning(names: AbstractSet[str]) -> dict[str, str]:

@@ -51,14 +51,14 @@ _Form = tuple[str, ...]
 """The words that the paths of files of a kind have beyond those of their images, but for readers and numbers."""
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
     """What a file shows: where, in one way or two, its values without the background, and whether these are such."""
 
     areas: tuple[Bool[np.ndarray, "..."], ...]
     values: frozenset[int]
     why_not: str = ""
 
-    def shows_same(self, other: "_Seen") -> bool:
+    def shows_same(self, other: "Seen") -> bool:
         """Whether another file shows the same, perhaps without the borders of its objects."""
         if any(_dice(one, two) >= _SAME for one in self.areas for two in other.areas):
             return True
@@ -106,14 +106,14 @@ def _forms(owned: MaskFiles) -> list[_Form]:
     return forms if whole else []
 
 
-def _seen(owned: MaskFiles, forms: Sequence[_Form]) -> Mapping[_Form, list[_Seen]]:
+def _seen(owned: MaskFiles, forms: Sequence[_Form]) -> Mapping[_Form, list[Seen]]:
     """What the files of a few images show, by their kind; nothing where kinds do not show the same in other values."""
-    seen = defaultdict[_Form, list[_Seen]](list)
+    seen = defaultdict[_Form, list[Seen]](list)
     images = list(owned.values())
     for masks in images[:: -(-len(images) // _SAMPLE)]:
-        of_image: dict[_Form, list[_Seen]] = {form: [] for form in forms}
+        of_image: dict[_Form, list[Seen]] = {form: [] for form in forms}
         for mask in masks:
-            if (one := _look(mask.entry.locator)) is None:
+            if (one := look(mask.entry.locator)) is None:
                 return {}
             of_image[_form(mask)].append(one)
         if not all(_same(of_image[one], of_image[other]) for one, other in combinations(forms, 2)):
@@ -125,12 +125,12 @@ def _seen(owned: MaskFiles, forms: Sequence[_Form]) -> Mapping[_Form, list[_Seen
     return seen if drawn and differ else {}
 
 
-def _same(some: Sequence[_Seen], others: Sequence[_Seen]) -> bool:
+def _same(some: Sequence[Seen], others: Sequence[Seen]) -> bool:
     """Whether each file of one kind shows what one of the other does."""
     return len(some) == len(others) and all(any(one.shows_same(other) for other in others) for one in some)
 
 
-def _look(locator: str) -> _Seen | None:
+def look(locator: str) -> Seen | None:
     """What a file shows; None where it cannot be read."""
     target = Locator.parse(locator)
     try:
@@ -140,14 +140,14 @@ def _look(locator: str) -> _Seen | None:
     values = frozenset(np.unique(raw).tolist()) - {0}
     drawn = raw != 0
     smooth = _differ(raw, drawn) >= SMOOTH
-    return _Seen((drawn, object_mask(locator, raw)), values, "greys" if smooth else "")
+    return Seen((drawn, object_mask(locator, raw)), values, "greys" if smooth else "")
 
 
 def _is_volume(target: Locator) -> bool:
     return not target.member and is_volume(target.path)
 
 
-def _in_colours(locator: str) -> _Seen | None:
+def _in_colours(locator: str) -> Seen | None:
     """What a picture shows whose colours nothing explains: all but its darkest colour."""
     try:
         pixels = read_image(locator)[..., :3].astype(np.int64)
@@ -156,7 +156,7 @@ def _in_colours(locator: str) -> _Seen | None:
     numbers = pixels @ np.array([65536, 256, 1][-pixels.shape[2] :])
     values = np.unique(numbers)
     smooth = "greys" if _differ(numbers, numbers != values[0]) >= SMOOTH else "colours without a labelmap.txt"
-    return _Seen((numbers != values[0],), frozenset((-values[1:]).tolist()), smooth)
+    return Seen((numbers != values[0],), frozenset((-values[1:]).tolist()), smooth)
 
 
 def _differ(raw: Shaped[np.ndarray, "..."], drawn: Bool[np.ndarray, "..."]) -> float:
@@ -180,21 +180,21 @@ def _but_for_borders(inner: Bool[np.ndarray, "..."], outer: Bool[np.ndarray, "..
     return int((outer & ~near).sum()) <= (1 - _SAME) * int(outer.sum())
 
 
-def _values(found: Sequence[_Seen]) -> frozenset[int]:
+def _values(found: Sequence[Seen]) -> frozenset[int]:
     return frozenset().union(*(one.values for one in found))
 
 
-def _count(found: Sequence[_Seen]) -> int:
+def _count(found: Sequence[Seen]) -> int:
     """Values of a kind of files."""
     return len(_values(found))
 
 
-def _why_not(found: Sequence[_Seen]) -> str:
+def _why_not(found: Sequence[Seen]) -> str:
     """Why the values of a kind of files mean nothing to us; empty where they do."""
     return next((one.why_not for one in found if one.why_not), "")
 
 
-def _told(owned: MaskFiles, forms: Sequence[_Form], seen: Mapping[_Form, list[_Seen]]) -> str:
+def _told(owned: MaskFiles, forms: Sequence[_Form], seen: Mapping[_Form, list[Seen]]) -> str:
     """The kinds of files with what they hold, the first of which is used, and how another is chosen."""
     said = list[str]()
     for form in forms:

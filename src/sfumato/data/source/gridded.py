@@ -3,11 +3,13 @@
 Sequences of one examination have grids of their own (T2 of 0.5 mm, ADC of 2 mm), and a mask was drawn on one of them.
 """
 
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sfumato.data.formats.grid import grid_differences
 from sfumato.data.formats.laid import Laid, find_laid
+from sfumato.data.formats.scan import FILES
 from sfumato.data.formats.volume import VolumeHeader, grid_of
 from sfumato.data.source.patterns import common_start
 from sfumato.errors import DataError
@@ -42,10 +44,40 @@ def _remedy(channels: Mapping[str, VolumeHeader], masks: Mapping[str, VolumeHead
         if masks and all(isinstance(find_laid(header, mask), Laid) for mask in masks.values())
     ]
     chosen, why = (drawn_on[0], ", on whose grid the masks lie") if drawn_on else (next(iter(channels)), "")
-    flags = f"--images '{_pattern(chosen, list(channels))}'"
-    if masks:
-        flags += f" --masks '{_pattern(next(iter(masks)), list(channels))}'"
-    return f"take those like {Path(chosen).name} alone{why}: {flags}; or resample all channels onto one grid"
+    if _are_told_by_folders(list(channels)):
+        case = Path(os.path.commonpath([*channels, *masks]))
+        name, patterns = _place(chosen, case), [_in_case([chosen], case), _in_case(list(masks), case)]
+    else:
+        every = list(channels)
+        name, patterns = Path(chosen).name, [_pattern(chosen, every), *(_pattern(mask, every) for mask in masks)]
+    flags = f"--images '{patterns[0]}'" + (f" --masks '{patterns[1]}'" if masks else "")
+    return f"take those like {name} alone{why}: {flags}; or resample all channels onto one grid"
+
+
+def _are_told_by_folders(channels: Sequence[str]) -> bool:
+    """Whether folders tell channels apart: those of DICOM series, and those of files of one name."""
+    paths = list(map(Path, channels))
+    apart = len({path.parent for path in paths}) == len(paths)
+    return apart and (len({path.name for path in paths}) == 1 or not any(map(_is_whole, paths)))
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file is a volume by itself, and no part of a DICOM series."""
+    return path.name.lower().endswith(FILES)
+
+
+def _place(locator: str, case: Path) -> str:
+    """Where a file lies in the folder of its case; of a DICOM series the folder."""
+    path = Path(locator).relative_to(case)
+    return (path if _is_whole(path) else path.parent).as_posix()
+
+
+def _in_case(locators: Sequence[str], case: Path) -> str:
+    """The pattern of files of one name by their place in the folder of the case, with {class} for what differs."""
+    places = [_place(locator, case) for locator in locators] or [""]
+    start = common_start(places)
+    end = common_start([place[len(start) :][::-1] for place in places])[::-1]
+    return f"**/{{id}}/{places[0]}" if len(places) == 1 else f"**/{{id}}/{start}{{class}}{end}"
 
 
 def _pattern(locator: str, channels: list[str]) -> str:

@@ -44,6 +44,7 @@ from sfumato.data.source.pooled import without_pools
 from sfumato.data.source.previews import lies_among_previews, without_previews
 from sfumato.data.source.proposed import flags_for_pairs
 from sfumato.data.source.several import NO_LABELS, Readings, read_several
+from sfumato.data.source.together import without_joint_masks
 from sfumato.data.source.trees import refuse_trees
 from sfumato.data.source.unlabelled import without_encrypted, without_unlabelled
 from sfumato.data.source.witness import hardly_masks, looks_like_masks, masks_by_pixels
@@ -87,6 +88,7 @@ def arrange(
     hints: Hints = NOTHING_SAID,
     anywhere: bool = False,
     labels: Mapping[str, frozenset[str]] = NO_LABELS,
+    labelled: bool = False,
 ) -> Arranged:
     """The cases among pictures (or volumes, or arrays).
 
@@ -97,6 +99,7 @@ def arrange(
         hints: what the files leave open.
         anywhere: a word for masks counts wherever it stands in a name, as in those of volumes.
         labels: see `read_several`.
+        labelled: see `make_cases`.
 
     Raises:
         DataError: images without mask or masks without image (all are listed); several masks of an image of which
@@ -111,7 +114,7 @@ def arrange(
     else:
         parted = _by_names([entry for entry in entries if entry not in known], masks, known, hints, anywhere=anywhere)
     if hints.images_only:
-        cases, notes = make_cases(parted.images, {}, {}, hints.class_level)
+        cases, notes = make_cases(parted.images, {}, {}, hints.class_level, labelled=labelled)
         return Arranged(cases, [*parted.notes, *notes], [])
     readings = read_several(parted.matched.owned, hints, labels)
     matched, held = parted.matched, list[str]()
@@ -121,6 +124,9 @@ def arrange(
         matched, held = without_unlabelled(matched, parted.images)
         matched, beside = without_pictures_beside(matched, parted.images, said=hints.masks is not None)
         held += beside
+        if readings.names and not (hints.images or hints.masks):
+            matched, joint = without_joint_masks(matched, entries)
+            held += joint
     unpaired = matched.unpaired if parted.has_masks else []
     images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]
     if (unpaired and not hints.drop_unpaired) or not images:
@@ -130,7 +136,7 @@ def arrange(
         pairs = "" if masks is not None else flags_for_pairs(bare, orphans, entries, kept=len(images))
         raise matched.complaint(kept=len(images), pairs=pairs, way=way_of_paired(parted))
     names = channel_names(images, matched.channels)
-    cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level)
+    cases, notes = make_cases(images, readings.masks, matched.channels, hints.class_level, labelled=labelled)
     told = [_told(images, matched, readings, names)] if parted.has_masks else []
     left = [f"left out because they have no partner: {matched.counts()}"] if unpaired else []
     return Arranged(
@@ -390,8 +396,8 @@ def _told(images: Sequence[Picture], matched: Matched, readings: Readings, chann
     files = {image.entry.locator: matched.channels.get(image.entry.locator, (image,)) for image in images}
     kinds = [(channel.entry, place) for group in files.values() for place, channel in enumerate(group)]
     pictures = told_files([entry for entry, _ in kinds], [place for _, place in kinds])
-    unused = set(readings.unused)
-    owned = [mask for image in files for mask in matched.owned.get(image, ()) if mask not in unused]
+    unused = {mask.entry for mask in readings.unused}
+    owned = [mask for image in files for mask in matched.owned.get(image, ()) if mask.entry not in unused]
     masks = told_files([mask.entry for mask in owned], [mask_kind(mask)[1:4] for mask in owned])
     more = [f"channels: {', '.join(channels)}"] if channels else []
     return "; ".join([f"images: {pictures}", *more, f"masks: {masks}", *([readings.told] if readings.told else [])])

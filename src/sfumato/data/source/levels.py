@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from sfumato.data.source.dividing import split_in
-from sfumato.data.source.divisions import divided_levels, is_image_folder, is_origin
+from sfumato.data.source.divisions import divided_levels, is_image_folder, is_origin, ranged_levels
 from sfumato.data.source.grouping import PARENT
 from sfumato.data.source.persons import (
     NEARLY_ALL,
@@ -70,7 +70,7 @@ def said_by_folders(images: Sequence[Picture], groups: Sequence[_Group], *, mask
     Raises:
         DataError: images lie in fewer folders than the class needs.
     """
-    divided = divided_levels(groups)
+    divided = {**divided_levels(groups), **ranged_levels(groups, [image.stem for image in images])}
     named = [
         tuple(name for level, name in enumerate(group) if level not in divided and not is_image_folder(name))
         for group in groups

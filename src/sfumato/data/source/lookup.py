@@ -25,6 +25,9 @@ from sfumato.shortage import raise_shortage
 UID = re.compile(r"\d+(?:\.\d+){3,}")
 """Folders that are called after a series or study of DICOM."""
 
+_KEPT = 5
+"""Last digits of a UID that stay in the names of folders."""
+
 Spelling = Callable[[str], str]
 """What makes names equal: themselves, or themselves without case and ways to store accents."""
 
@@ -101,21 +104,31 @@ class FileLookup:
         return []
 
     def _in_series(self, path: str) -> list[str]:
-        """The DICOM files in the folder of a path, where that is called after a series: programs name files anew."""
-        folder, _, name = path.rpartition("/")
-        if not name.lower().endswith(".dcm") or not UID.fullmatch(bare(folder)):
+        """The DICOM files in the folder of a path, where that is called after a series: programs name files anew.
+
+        Where they name the folders of studies and series anew too, the files below the folder above these; of several
+        series there that one whose folder ends as its UID does (NBIA).
+        """
+        *folders, name = path.split("/")
+        uids = list(takewhile(UID.fullmatch, reversed(folders)))
+        if not name.lower().endswith(".dcm") or not uids:
             return []
-        named = {where for where, _ in self.by_name.get(folded(bare(folder)), [])}
-        return [locator for place in named for locator in self._inside.get(place, ())]
+        if found := self._below.get(folded(uids[0])):
+            return [locator for _, locator in found]
+        above = folders[: len(folders) - len(uids)]
+        found = self._below.get(folded(above[-1]), []) if above else []
+        shortened = [one for one in found if bare(one[0].rpartition("/")[0]).endswith(uids[0][-_KEPT:])]
+        return [locator for _, locator in shortened or found]
 
     @cached_property
-    def _inside(self) -> Mapping[str, Sequence[str]]:
-        """The DICOM files that lie in each folder."""
-        inside: dict[str, list[str]] = defaultdict(list)
+    def _below(self) -> Mapping[str, Sequence[tuple[str, str]]]:
+        """The DICOM files below the folders of each name, with their paths."""
+        below: dict[str, list[tuple[str, str]]] = defaultdict(list)
         for where, locator in self.by_path.items():
             if where.lower().endswith(".dcm"):
-                inside[where.rpartition("/")[0]].append(locator)
-        return inside
+                for folder in set(map(folded, where.split("/")[:-1])):
+                    below[folder].append((where, locator))
+        return below
 
     def has(self, text: str) -> bool:
         """Whether a text means a single file."""

@@ -1,6 +1,7 @@
 """From images and their masks to cases: ids, classes, patients."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 
 from sfumato.data.manifest import Case, folded
@@ -15,6 +16,8 @@ def make_cases(
     masks: Mapping[str, tuple[str, ...]],
     channels: Mapping[str, tuple[Picture, ...]],
     class_level: int,
+    *,
+    labelled: bool = False,
 ) -> tuple[list[Case], list[str]]:
     """The cases, and what to know about them.
 
@@ -23,6 +26,7 @@ def make_cases(
         masks: of each image by its locator.
         channels: all files of the images of several, by the locator of the first.
         class_level: see `Hints`.
+        labelled: whether a table says the classes, so that folders say none.
 
     Raises:
         DataError: images lie in fewer folders than the class needs.
@@ -44,6 +48,8 @@ def make_cases(
             images, unique_ids(images, groups), said.labels, said.patients, strict=True
         )
     ]
+    if labelled:
+        return [replace(case, label=None) for case in cases], []
     return cases, said.notes
 
 

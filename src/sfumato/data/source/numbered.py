@@ -2,6 +2,7 @@
 
     01/t000.tif, 01_ST/SEG/man_seg000.tif                  '{id}/t{id}.tif' and '{id}_ST/SEG/man_seg{id}.tif'
     s1/left/f0.png, s1/truth/forceps/f0.png, s1/truth/...  's{id}/left/f{id}.png' and 's{id}/truth/{class}/f{id}.png'
+    Maps/FULL/1.bmp, Maps/TOP/1.bmp, Artery/1.bmp          'Maps/{channel}/{id}.bmp' and 'Artery/{id}.bmp'
 
 What they give is tried before it is told (`source.proposed`).
 """
@@ -13,6 +14,7 @@ from itertools import takewhile
 from typing import NamedTuple
 
 from sfumato.data.source.listing import PathParts, SourceFile
+from sfumato.data.source.words import SIDES, tokens
 
 _NUMBER = re.compile(r"\d+")
 BLANK = "\0"
@@ -39,11 +41,17 @@ def patterns_by_numbers(images: Sequence[SourceFile], masks: Sequence[SourceFile
     of_images, of_masks = _series(images), _series(masks)
     if max(len(of_images), len(of_masks)) > _MOST:
         return
-    for drawn in _with_classes(of_masks):
-        for image in of_images:
+    no_sides = [one for one in of_images if not any(map(_says_side, one.parts))]  # two eyes show two pictures
+    channels = [one for one in _merged(no_sides, "{channel}") if "{channel}" in one.parts]
+    for drawn in _merged(of_masks, "{class}"):
+        for image in (*channels, *of_images):
             most = 2 * len(image.numbers) > len(images) or 2 * len(drawn.numbers) > len(masks)
             if most and (found := list(_patterns(image, drawn))):
                 yield found
+
+
+def _says_side(part: str) -> bool:
+    return any(token.text in SIDES for token in tokens(part))
 
 
 def _series(entries: Sequence[SourceFile]) -> list[_Series]:
@@ -53,8 +61,13 @@ def _series(entries: Sequence[SourceFile]) -> list[_Series]:
     return [_Series(tuple(where.split("/")), numbers) for where, numbers in found.items()]
 
 
-def _with_classes(series: Sequence[_Series]) -> list[_Series]:
-    """Series of masks, as one where they differ in one folder without a number and share most of their numbers."""
+def _merged(series: Sequence[_Series], name: str) -> list[_Series]:
+    """Series, as one where they differ in one folder without a number and share most of their numbers.
+
+    Args:
+        series: of images or masks.
+        name: what stands for that folder in the pattern.
+    """
     groups = defaultdict[tuple[PathParts, PathParts], list[_Series]](list)
     for one in series:
         for place, part in enumerate(one.parts[:-1]):
@@ -65,7 +78,7 @@ def _with_classes(series: Sequence[_Series]) -> list[_Series]:
         often = Counter(numbers for one in group for numbers in set(one.numbers))
         shared = sum(count > 1 for count in often.values())
         if 2 * shared > len(often) and used.isdisjoint(one.parts for one in group):
-            merged.append(_Series((*before, "{class}", *behind), [numbers for one in group for numbers in one.numbers]))
+            merged.append(_Series((*before, name, *behind), [numbers for one in group for numbers in one.numbers]))
             used |= {one.parts for one in group}
     return [*merged, *(one for one in series if one.parts not in used)]
 

@@ -222,9 +222,10 @@ def _nobody(found: Found, names: Sequence[Name], *, speaking: bool) -> str:
             "names or folders tell it, or a table with a column patient"
         )
     above = without_classes(names, [case.label for case in found.cases])
-    once = {case.volume or case.id: name for case, name in zip(found.cases, above, strict=True)}
+    once = {case.volume or case.id: (name, case.label) for case, name in zip(found.cases, above, strict=True)}
     fitting = [f"--group-by '{column}' ({number} groups)" for column, number in _columns(found.cases)]
-    fitting += map(str, offers(list(once.values()), list(once), classes=len(found.classes)))
+    whose, labels = zip(*once.values(), strict=True)
+    fitting += map(str, offers(whose, list(once), labels))
     other = (
         "--group-by with an expression whose group is the patient, such as '(.*)_', or a table with a column patient"
     )

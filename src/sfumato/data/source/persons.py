@@ -51,9 +51,11 @@ COLLECTIONS = re.compile(
 """How persons are numbered in public collections whose names also tell a date, a time point or a sequence."""
 
 VISIT = re.compile(
-    r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*", re.IGNORECASE
+    r"(?:ses|session|study|visit|series|scan|exam|view|anat|func|dwi|perf|day|week|month)[ _-]?\w*"
+    r"|(?:\d\d-\d\d-\d{4}|(?:19|20)\d\d-\d\d-\d\d|(?:19|20)\d{6})(?:[ _.-].*)?",
+    re.IGNORECASE,
 )
-"""Folders of one person's visits and series."""
+"""Folders of one person's visits and series, also by the date of a study."""
 
 _ROLES = re.compile(
     r"images?(?:Tr|Ts)?|imgs?|masks?|labels?(?:Tr|Ts)?|seg(?:mentation)?s?|gt|train(?:ing|val)?|val(?:id(?:ation)?)?|test(?:ing)?",
@@ -93,14 +95,18 @@ WORD, SEVERAL = re.compile(r"[^\W\d_]{5}"), 3
 CLASS_COUNTS = {0: 10, 1: 7}
 """Folders that count from 0 (digits, stages) or 1 (grades) up to so many are classes."""
 
+ORDERED = re.compile(r"(?P<place>\d{1,2})[ _.-]+(?P<word>[^\W\d_]{3,}(?:[ _-][^\W\d_]+)*)")
+"""A word with its place in an order before it."""
+
 PATTERNS = (
     r"^(.+?)[ _.-]+(?:slice|frame|img|image)?[ _.-]*\d+$",
     r"^(.*?\d+)[ _.-]",
     r"^([^_]+)_",
     r"^([^-]+)-",
     r"^([A-Za-z]+\d+)",
+    r"^[^_]+_([^_]*[^\W\d_][^_]*\d)_",
 )
-"""Patterns with a group that are offered, where they fit the names of a set."""
+"""Patterns with a group that are offered, where they fit the names of a set; the last is a slide behind a tile."""
 
 BEHIND_CLASS = r"(\d+)[ _.-]+\d+$"
 """The pattern of names that begin with the class: the number behind it, which may be in several classes."""
@@ -246,7 +252,12 @@ def may_be_number(name: str, mean: float = 0) -> bool:
 
 
 def are_counted(names: Iterable[str]) -> bool:
-    """Whether names count from 0 or 1, and not far, as classes do."""
+    """Whether names count from 0 or 1, and not far, as classes do; or in full before a word each (`01_TUMOR`)."""
+    names = list(names)
+    ordered = [found for name in names if (found := ORDERED.fullmatch(name))]
+    if ordered and len(ordered) == len(names) == len({found["word"] for found in ordered}):
+        places = sorted(int(found["place"]) for found in ordered)
+        return places == list(range(places[0], places[0] + len(places))) and places[0] < 2
     numbers = sorted(int(name) if name.isdecimal() and len(name) < 3 else -9 for name in names)
     first, most = numbers[0], CLASS_COUNTS.get(numbers[0], 0)
     return len(numbers) <= most and numbers == list(range(first, first + len(numbers)))
@@ -262,14 +273,15 @@ class Offer(NamedTuple):
         return f"--group-by {self.by} ({self.groups} groups)"
 
 
-def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> Iterator[Offer]:
+def offers(names: Sequence[Name], ids: Sequence[str], labels: Sequence[str | None]) -> Iterator[Offer]:
     """What would keep images together, where names bear it out: the folder they lie in, a pattern that fits the ids.
 
     Args:
         names: of the images.
         ids: of the images, in which a pattern is looked for.
-        classes: how many there are; groups that are no more than these are the classes again.
+        labels: of the images; groups that are no more than these, and in one class each, are the classes again.
     """
+    classes = len(set(labels) - {None})
     parents = {parent_of(name) for name in names}
     telling = {"/".join(filter(_tells, parent.split("/"))) for parent in parents}
     by_folder = max(classes + 1, _FEWEST) <= len(telling) and 2 * len(parents) <= len(names)
@@ -282,9 +294,18 @@ def offers(names: Sequence[Name], ids: Sequence[str], *, classes: int = 0) -> It
         groups = [match[1] for match in matched]
         if len(matched) < len(ids) or (by_folder and len(set(groups)) == len(parents)):
             continue
-        if max(classes + 1, _FEWEST) <= len(set(groups)) and is_grouping(groups) and _tell_persons(matched):
+        enough = len(set(groups)) > classes or _lie_in_several(groups, labels)
+        if enough and len(set(groups)) >= _FEWEST and is_grouping(groups) and _tell_persons(matched):
             yield Offer(f"'{pattern}'", len(set(groups)))
             return
+
+
+def _lie_in_several(groups: Sequence[str], labels: Sequence[str | None]) -> bool:
+    """Whether most groups have images of several classes."""
+    classes = defaultdict[str, set[str | None]](set)
+    for group, label in zip(groups, labels, strict=True):
+        classes[group].add(label)
+    return 2 * sum(len(found) > 1 for found in classes.values()) > len(classes)
 
 
 def _tells(folder: str) -> bool:

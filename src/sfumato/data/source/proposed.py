@@ -5,6 +5,9 @@ p1/raw/T1.nii.gz, p1/raw/T2.nii.gz, p1/Masks/Manual_1.nii.gz ...      in the fol
 
 01/t000.tif, 01_ST/SEG/man_seg000.tif ...                             by numbers (`source.numbered`)
 
+a/s1/1.dcm, a_1/s1/1.dcm, a_1/s1/2.dcm ...                            in folders called after those of the images
+--images '{id}/**/1.dcm' --masks '{id}_1/**/2.dcm'
+
 part1/Maps/FULL/1.bmp, part1/Maps/TOP/1.bmp, GT/Artery/1.bmp ...      several images and masks of one name
 --images '**/FULL/{id}.bmp' --masks '**/Artery/{id}.bmp'              each kind once, to be combined as one likes
 """
@@ -13,6 +16,7 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 from sfumato.data.formats.locator import BETWEEN
@@ -44,19 +48,22 @@ def flags_for_pairs(
         kept: how many images have masks already: patterns that find fewer are no way.
     """
     ways = [[found]] if (found := patterns_of_cases([one.locator for one in images], [one.locator for one in masks])
-                         ) else [*_patterns_of_kinds(images, masks), *patterns_by_numbers(images, masks)]  # fmt: skip
-    works = [next((one for one in several if _pairs(one, among) > max(1, kept)), None) for several in ways]
+                         ) else [*_patterns_of_kinds(images, masks), *patterns_by_numbers(images, masks),
+                                 *_patterns_of_folders(images, masks)]  # fmt: skip
+    bare = {one.locator for one in images}
+    works = [next((one for one in several if _pairs(one, among, bare) > max(1, kept)), None) for several in ways]
     told = [f"--images '{one[0]}' --masks '{one[1]}'" for one in works if one is not None]
     return ", or ".join(told[:_SHOWN])
 
 
-def _pairs(patterns: _Patterns, among: Sequence[SourceFile]) -> int:
-    """How many images patterns find masks for; none where most masks have no image."""
+def _pairs(patterns: _Patterns, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:
+    """How many images patterns find masks for; none where most masks have no image, or images are taken for masks."""
     try:
         matched = by_patterns(among, None, Hints(images=patterns[0], masks=patterns[1])).matched
     except (DataError, UsageError):
         return 0
-    return len(matched.owned) if len(matched.orphans) < sum(map(len, matched.owned.values())) else 0
+    drawn = [mask.entry.locator for masks in matched.owned.values() for mask in masks]
+    return len(matched.owned) if len(matched.orphans) < len(drawn) and images.isdisjoint(drawn) else 0
 
 
 def patterns_of_cases(images: Sequence[str], masks: Sequence[str]) -> _Patterns | None:
@@ -99,6 +106,23 @@ def _patterns_of_kinds(images: Sequence[SourceFile], masks: Sequence[SourceFile]
         return []
     most = max(map(len, alike))
     return [[(alike[0][place % len(alike[0])], alike[1][place % len(alike[1])])] for place in range(most)]
+
+
+def _patterns_of_folders(images: Sequence[SourceFile], masks: Sequence[SourceFile]) -> list[list[_Patterns]]:
+    """Patterns of masks in first folders called after those of the images and one word or number behind, by file."""
+    names, places = ({entry.parts[-1] for entry in images}, {entry.parts[-2:-1] for entry in images})
+    if len(names) != 1 or any(len(entry.parts) < 3 for entry in (*images, *masks)):
+        return []
+    owners, behind = {entry.parts[0] for entry in images}, set[tuple[str, str]]()
+    for mask in masks:
+        owner = re.sub(r"[ _.-][^ _.-]+$", "", mask.parts[0])
+        if owner in owners and owner != mask.parts[0]:
+            behind.add((mask.parts[0].removeprefix(owner), mask.name))
+    place = common_start(sorted(name for (name,) in places))
+    if len({word for word, _ in behind}) != 1 or not re.search(r"[^\W\d]", place):
+        return []  # folders without words hold the images as well as parts of them
+    image = f"{{id}}/**/{place}*/{names.pop()}"
+    return [[(image, f"{{id}}{word}/**/{name}")] for word, name in sorted(behind)]
 
 
 def _by_folder(entries: Iterable[SourceFile]) -> Mapping[str, list[SourceFile]]:

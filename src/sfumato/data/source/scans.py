@@ -1,17 +1,20 @@
 """Volumes among files: one entry for each, also where a volume is a DICOM series of many files.
 
-A DICOM series is called after its folder if it is the only one there. What a DICOM segmentation was drawn on is known
-from the file, whatever the names say.
+A DICOM series is called after its folder if it is the only one there, and so is a mask on one of its slices. What a
+DICOM segmentation was drawn on is known from the file, whatever the names say.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sfumato.data.formats.scan import FILES as FILES
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.source.listing import SourceFile, divided, in_order
+
+if TYPE_CHECKING:
+    from sfumato.data.formats.dicom.series import Listed
 
 
 class Scans(NamedTuple):
@@ -43,21 +46,31 @@ def list_scans(entries: Sequence[SourceFile]) -> Scans:
 
     by_path = {Path(entry.locator): entry for entry in dicom}
     volumes = list_volumes(list(by_path))
-    series = Counter(volume.path.parent for volume in volumes if volume.header and len(volume.files) > 1)
+    alone = _alone_in_folders(volumes)
     found, headers, drawn_on, notes = list[SourceFile](), dict[str, VolumeHeader](), dict[str, str](), list[str]()
     for volume in volumes:
         if volume.kind == "skipped":
             notes += volume.notes
             continue
         entry = by_path[volume.path]
-        alone = len(volume.files) > 1 and series[volume.path.parent] == 1
-        found.append(_named_by_folder(entry) if alone else entry)
+        found.append(_named_by_folder(entry) if volume.path in alone else entry)
         if volume.header is not None:
             headers[entry.locator] = volume.header
         if volume.kind == "label":
             reference = volume.header.reference if volume.header is not None else ()
             drawn_on[entry.locator] = next(map(str, reference), "")
     return Scans(in_order([*files, *found]), headers, drawn_on, notes)
+
+
+def _alone_in_folders(volumes: Sequence["Listed"]) -> set[Path]:
+    """The series that are alone in their folder, and slices of the space of a series that are: masks may be such."""
+    headers = {volume.path: volume.header for volume in volumes if volume.header is not None}
+    series = {volume.path for volume in volumes if volume.path in headers and len(volume.files) > 1}
+    spaces = {headers[path].space for path in series} - {None}
+    taken = {path.parent for path in series}
+    slices = {path for path, header in headers.items() if header.space in spaces and path.parent not in taken}
+    count = Counter(path.parent for path in series | slices)
+    return {path for path in series | slices if count[path.parent] == 1}
 
 
 def _named_by_folder(entry: SourceFile) -> SourceFile:

@@ -398,7 +398,8 @@ def _of_classes(owned: MaskFiles, names: Sequence[str], hints: Hints, by: str = 
         lacking += len({value for value, _ in kept}) < len(values)
     notes = [f"images that lack a file for some class, taken for having none of it: {lacking}"] if lacking else []
     notes += [f"masks of other classes, not used: {len(unused)}"] if unused else []
-    notes += _about_overlap(owned)
+    left = set(unused)
+    notes += _about_overlap({image: [mask for mask in masks if mask not in left] for image, masks in owned.items()})
     either = any(mask_kind(mask).folder and mask_kind(mask).suffix for masks in owned.values() for mask in masks)
     other = "--classes-by suffix, " if by == "name" and either else ""
     told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''}"

@@ -110,6 +110,8 @@ def tabulate(
     beside = beside or ([picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries))
     apart = [_seen_from(root, entry) for entry in masks or ()]
     plan, notes, files = plan_nearby(table, known, beside, [*entries, *apart], root, follow=here)
+    if hints.masks is not None and "mask" not in known:  # the pattern goes before a column
+        plan = plan._replace(masks=())
     notes += about_images_beside(table, table.column(plan.image), root)
     located, missing = _located(table, plan.image, files)
     if missing and not hints.drop_unpaired:
@@ -125,17 +127,18 @@ def tabulate(
     channels = [tuple(map(volumes.of, cells)) for cells in channels]
     readers = [tuple(map(volumes.of, cells)) for cells in readers]
     named = dict(zip(images, channels, strict=True))
-    arranged = _arranged(volumes.entries(named, entries), entries, masks, plan, hints)
+    labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
+    said = any(labels.names)
+    arranged = _arranged(volumes.entries(named, entries), entries, masks, plan, hints, labelled=said)
     used = volumes.used(images, [*channels, *readers])
     unnamed = {entry.locator: entry.name for entry in beside if entry.locator not in used}
-    labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
     cases = {case.image: replace(case, channels=named[case.image]) for case in arranged.cases}
     described = _described(kept, plan, images, cases, labels.names, splits.names, readers)
     described, told = _as_said(described, plan, hints)
     notes += told
     if hints.images_only:
         described = [replace(case, masks=()) for case in described]
-    if not any(labels.names):
+    if not said:
         described, told = without_folders_of_one(described)
         notes = [*notes, *told]
     unlabelled = tuple(case.image for case in described if labels.dropped and case.label is None)
@@ -234,6 +237,8 @@ def _arranged(
     masks: Sequence[SourceFile] | None,
     plan: ColumnRoles,
     hints: Hints,
+    *,
+    labelled: bool,
 ) -> Arranged:
     """What the folders of the files that a table names say of them; the masks beside them, where it names none.
 
@@ -246,11 +251,11 @@ def _arranged(
     free = [] if plan.masks or hints.images_only else [entry for entry in others if entry.locator not in taken]
     lenient = replace(hints, drop_unpaired=True)
     try:
-        arranged = arrange(named, masks=free, hints=lenient)
+        arranged = arrange(named, masks=free, hints=lenient, labelled=labelled)
     except DataError as error:
         if error.code != "DATA-010" or masks is not None:
             raise
-        alone = arrange(named, masks=[], hints=lenient)
+        alone = arrange(named, masks=[], hints=lenient, labelled=labelled)
         unlike = f"{counted(len(free), 'file that looks like a mask has', 'files that look like masks have')}"
         note = f"{unlike} no name of an image in the table, not used: name masks in a column mask"
         return alone._replace(notes=[*alone.notes, note])
@@ -391,7 +396,7 @@ def _cell(table: SourceTable, number: int, column: str, text: str, files: FileLo
         found = files.candidates(text)
     except DataError as error:
         raise _in_row(table, number, error) from error
-    found = as_large_as(image, found) if len(found) > 1 else found
+    found = (as_large_as(image, found) or found) if len(found) > 1 else found
     if len(found) != 1:
         finding = f"{table.path}, row {number}: {len(found) or 'no'} files are the {column} '{text}'"
         raise DataError(finding, expected="a path that one file has", code="DATA-051")

@@ -23,7 +23,7 @@ _FIRST = re.compile(rb"^\s*\"?([^\s,;\"]+)", re.MULTILINE)
 
 
 def about_texts(others: Sequence[SourceFile], images: Sequence[SourceFile]) -> Iterator[str]:
-    """Notes about JSON and text files and spreadsheets among those that are no images.
+    """Notes about JSON and text files, tables of one image each and spreadsheets among those that are no images.
 
     Args:
         others: files that are no images.
@@ -38,6 +38,14 @@ def about_texts(others: Sequence[SourceFile], images: Sequence[SourceFile]) -> I
                 f"what {count} {kind} files say is not read; to use it, write a CSV table with the columns image and "
                 "label (and patient, ...) beside the images"
             )
+    tables = [entry for entry in others if entry.name.lower().endswith((".csv", ".tsv"))]
+    named = [entry for entry in tables if not stems.isdisjoint(_beginnings(entry.stem))]
+    if len(named) > 1 and len(named) == len(tables):
+        yield (
+            f"tables called after images, of points or measurements in these, are not read: {len(named)} "
+            f"({named[0].name} ...); masks are pictures or label volumes in which each pixel has its class: to use "
+            "them, draw them into such and give that folder with --masks"
+        )
     if sheets := [entry.name for entry in others if entry.name.lower().endswith(_SHEETS)]:
         yield (
             f"spreadsheets are not read ({', '.join(sheets[:_SHOWN])}): a sheet about the images, saved as CSV (UTF-8) "
@@ -45,6 +53,11 @@ def about_texts(others: Sequence[SourceFile], images: Sequence[SourceFile]) -> I
         )
     if len(texts) == 1 and not each and _names_images(texts[0], {*stems, *(entry.name for entry in images)}):
         yield f"{texts[0].name} names the images and is not read by itself; if it says their classes: --labels FILE"
+
+
+def _beginnings(stem: str) -> Iterator[str]:
+    """What a name may continue: its parts before each underscore."""
+    return (stem[: found.start()] for found in re.finditer("_", stem))
 
 
 def _names_images(entry: SourceFile, names: set[str]) -> bool:

@@ -194,6 +194,7 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, VolumeHeader], named: 
     masks = {locator: header(locator) for locator in drawn}
     over_time = cine.are_frames(image, masks)
     said = 0 if over_time and not isinstance(hints.component, int) else hints.component
+    check_channels({case.image: image, **dict(zip(case.channels, channels, strict=True))}, masks)
     files = zip((case.image, *case.channels), (image, *channels), strict=True)
     values, *others = (components.taken(locator, found, masks, said, named) for locator, found in files)
     if any(len(other) != len(values) for other in others):
@@ -201,7 +202,6 @@ def _scan(case: Case, hints: Hints, headers: Mapping[str, VolumeHeader], named: 
     if not over_time:
         for locator, found in masks.items():
             _check_mask(locator, found, case.image, image)
-    check_channels({case.image: image, **dict(zip(case.channels, channels, strict=True))}, masks)
     stacked = None if channels else components.channels_along(image, masks.values(), hints.component)
     if stacked:
         return _Scan(case, image, masks, dict.fromkeys(masks, Laid()), stacked=stacked)

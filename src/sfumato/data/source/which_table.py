@@ -1,15 +1,15 @@
 """Which table is about the images of a folder, and whether one that a person named needs the folder at all.
 
-Tables that are called after splits (`train.csv`, `test.csv`), or lie in the folders of the parts of a set, are one,
-where they have the same columns and no image in common. Of tables that say the same of all images one is read. Tables
-of which one says the class and another the patient of the same images are read side by side. What lists findings or
-boxes, in several rows for an image, describes no image. What a table that is not read would say, and how it is read, is
-told.
+Tables that are called after splits (`train.csv`, `test.csv`; `mass_train.csv`, `calc_train.csv` and their `_test.csv`),
+or lie in the folders of the parts of a set, are one, where they have the same columns, or say the same in columns of
+one name, and no image in common. Of tables that say the same of all images one is read. Tables of which one says the
+class and another the patient of the same images are read side by side. What lists findings or boxes, in several rows
+for an image, describes no image. What a table that is not read would say, and how it is read, is told.
 """
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -227,9 +227,17 @@ def _about_some(hit: _Hit, images: int) -> list[str]:
 
 def _splits_of(hits: Sequence[_Hit]) -> dict[Path, str]:
     """The split that the name of each table says: beside it known words stand, or the same in all."""
-    rests = {tuple(token.text for token in tokens(hit.entry.stem) if token.text not in SPLIT_WORDS) for hit in hits}
-    alike = len(rests) == 1
-    return {hit.path: split_of(hit.entry, LABELS) or (alike and split_in(hit.entry.stem)) or "" for hit in hits}
+    often = Counter(_beside_split(hit) for hit in hits)
+    return {
+        hit.path: split_of(hit.entry, LABELS) or (often[_beside_split(hit)] > 1 and split_in(hit.entry.stem)) or ""
+        for hit in hits
+    }
+
+
+def _beside_split(hit: _Hit) -> tuple[str, ...]:
+    """What the name of a table says beside a split and that it is a table."""
+    words = (token.text for token in tokens(hit.entry.stem))
+    return tuple(word for word in words if word not in SPLIT_WORDS and word not in LABELS)
 
 
 def _of_several(most: Sequence[_Hit], files: FileLookup, notes: list[str]) -> Tables:
@@ -296,13 +304,19 @@ def _are_of_parts(hits: Sequence[_Hit], images: int) -> bool:
     """Whether tables say the same of parts of one set."""
     names = [name for hit in hits for name in hit.named]
     apart = len(names) == len(set(names)) and 2 * len(names) > images
-    return apart and len({frozenset(hit.table.header) for hit in hits}) == 1 < len(hits)
+    alike = len({frozenset(hit.table.header) for hit in hits}) == 1
+    return apart and len(hits) > 1 and (alike or (bool(hits[0].plan.label) and len({hit.plan for hit in hits}) == 1))
 
 
 def _are_of_splits(hits: Sequence[_Hit], splits: Mapping[Path, str]) -> bool:
     """Whether tables of parts are those of splits by their names."""
-    differ = len(set(splits.values())) == len(hits)
-    return differ and "" not in splits.values() and not any(hit.plan.split for hit in hits)
+    differ = len({(_beside_split(hit), splits[hit.path]) for hit in hits}) == len(hits)
+    return (
+        differ
+        and len(set(splits.values())) > 1
+        and "" not in splits.values()
+        and not any(hit.plan.split for hit in hits)
+    )
 
 
 def _lie_apart(hits: Sequence[_Hit]) -> bool:

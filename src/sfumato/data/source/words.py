@@ -84,7 +84,9 @@ ABBREVIATED = _words("exp obs rad ann reviewer radiologist doctor")
 """Readers, where a number stands behind."""
 BESIDE = _words("ho ids id class classes fine coarse binary bin visible png final corrected tr va ts") | SECONDARY
 """What may stand beside a word for a mask, and says nothing by itself."""
-FILLERS = _words("set data dataset folder files file jpeg jpg png tif tiff nii nifti tissue the and of a b c d")
+FILLERS = _words(
+    "set data dataset folder files file jpeg jpg png tif tiff nii nifti dicom dcm tissue the and of a b c d"
+)
 PARTS = _words(
     """
     fold folds cv split splits subset subsets partition partitions batch batches part parts chunk chunks shard shards

@@ -90,6 +90,13 @@ def patients(measured: Evaluation) -> tuple[str, ...] | None:
     return tuple(who or case for who, case in zip(known, measured.cases, strict=True))
 
 
+def count_patients(measured: Evaluation) -> int | None:
+    """How many patients there are; None where nobody is known: a volume that is its own patient is a case."""
+    groups, cases = patients(measured), [measured.truth.units[case].cases[0] for case in measured.cases]
+    known = any(case.patient and case.patient != case.volume for case in cases)
+    return len(set(groups)) if groups is not None and known else None
+
+
 def mean_of(values: _Numbers, groups: Sequence[str] | None) -> Interval | None:
     """The mean of the finite values with its interval, over patients where they are known; None without a value."""
     finite = np.isfinite(values)

@@ -238,3 +238,30 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no case is left") as caught:
         fixed(*look(tmp_path / "set"), tmp_path / "fixed")
     assert caught.value.code == "DATA-071"
+
+
+@pytest.mark.parametrize(
+    ("shape", "told"),
+    [
+        ((20, 15), "they have its shape"),  # half
+        ((80, 60), "they have its shape"),  # double
+        ((13, 10), "they have its shape"),  # a third, rounded
+        ((40, 29), "they have its shape"),
+        ((40, 27), "cut or padded"),
+        ((36, 30), "cut or padded"),
+    ],
+)
+def test_masks_of_another_size_are_resized_or_told_to_be_cut(tmp_path: Path, shape: tuple[int, int], told: str) -> None:
+    for number in range(3):
+        save(tmp_path / f"in/images/{number}.png", picture(number))
+        save(tmp_path / f"in/masks/{number}.png", np.asarray(Image.fromarray(box()).resize(shape[::-1], 0)))
+    found = find_cases(tmp_path / "in")
+    measured = inspect(found, list(measure_cases(found.cases)))
+    (finding,) = (finding for finding in measured.findings if finding.code == "DATA-012")
+    assert told in finding.fix and ("--fix-into" in finding.fix) == (told == "they have its shape")
+    if "--fix-into" not in finding.fix:
+        return
+    list(fix(found, measured, tmp_path / "out", short=str))
+    for case in find_cases(tmp_path / "out").cases:
+        assert read_mask(case.masks[0]).shape == (40, 30)
+        assert abs(int((read_mask(case.masks[0]) > 0).sum()) - int((box() > 0).sum())) < 40

@@ -431,3 +431,17 @@ def test_folders_are_splits_by_all_that_lie_beside_them(folders: list[str], spli
         SourceFile(f"/{folder}/{number}.png", (folder, f"{number}.png")) for folder in folders for number in range(2)
     ]
     assert {place[-1] for place in splitting(entries)} == splits
+
+
+def test_folders_of_ranges_are_no_classes_and_tables_of_points_are_told(tmp_path: Path) -> None:
+    """VESSEL12; folders of ages with images of any number are classes."""
+    for number in (1, 2, 3, 4, 5, 6):
+        folder = "VESSEL12_01-03" if number < 4 else "VESSEL12_04-06"
+        paint(tmp_path / f"vessels/{folder}/VESSEL12_{number:02}.png")
+        paint(tmp_path / f"ages/{'20-30' if number < 4 else '31-40'}/face_{number:02}.png")
+    for number in (1, 2):
+        (tmp_path / f"vessels/VESSEL12_{number:02}_Annotations.csv").write_text("12,14,3,1\n13,2,4,0\n")
+    found = find_cases(tmp_path / "vessels")
+    assert found.classes == () and about(found, "neither classes nor patients: VESSEL12_01-03, VESSEL12_04-06")
+    assert about(found, "tables called after images, of points or measurements in these, are not read: 2")
+    assert find_cases(tmp_path / "ages").classes == ("20-30", "31-40")

@@ -1243,3 +1243,20 @@ def test_what_no_pattern_fits_is_told(tmp_path: Path) -> None:
         (tmp_path / f"b/{n}.png").unlink()
     found = find_cases(tmp_path, hints=Hints(masks="masks/{id}_gt.png"))
     assert "images or volumes called masks that do not fit --masks, not used: 4 (masks (4))" in found.notes
+
+
+def test_folders_of_channels_beside_folders_of_classes_are_proposed_as_such(tmp_path: Path) -> None:
+    """OCTA-500: every way that is told takes no picture for a mask, and one takes all channels and classes."""
+    truth = {"GT_Artery": ONE, "GT_Vein": TWO, "GT_FAZ": disc(18, 5, 3)}
+    for n in range(COUNT):
+        for channel in ("OCT(FULL)", "OCTA(FULL)", "OCTA(ILM_OPL)"):
+            save(tmp_path, f"OCTA_6M/Projection Maps/{channel}/{10001 + n}.bmp", noise(n))
+        for name, shows in truth.items():
+            save(tmp_path, f"OCTA_6M/{name}/{10001 + n}.bmp", shows)
+    with pytest.raises(DataError, match="12 images have no mask") as caught:
+        find_cases(tmp_path)
+    ways = {(hints.images, hints.masks): find_cases(tmp_path, hints=hints) for hints in proposed(caught.value.remedy)}
+    files = [part.locator for found in ways.values() for mask in found.cases[0].masks for part in mask_parts(mask)]
+    assert files and all("/GT_" in file for file in files)
+    whole = next(found for (images, masks), found in ways.items() if "{channel}" in str(images) and "{class}" in masks)
+    assert len(whole.cases) == COUNT and len(whole.cases[0].channels) == 2 and len(whole.mask_names) == 1 + len(truth)

@@ -64,6 +64,38 @@ def mammograms(folder: Path, *, lesions: int = 2) -> Path:
     return folder
 
 
+def as_nbia_writes(folder: Path) -> Path:
+    """Four tables, of masses and calcifications, for training and testing; folders called after dates and series."""
+    parts_of_set = (("Mass", "Training"), ("Mass", "Test"), ("Calc", "Training"), ("Calc", "Test"))
+    for place, (kind, split) in enumerate(parts_of_set):
+        rows = []
+        for number in range(3 * place, 3 * place + 3):
+            name, uids = f"{kind}-{split}_P_0000{number}_LEFT_CC", [generate_uid() for _ in range(4)]
+            image, mask = np.random.default_rng(number).integers(1, 250, SHAPE), np.zeros(SHAPE)
+            mask[12:20, 6:14] = 255
+            whole = folder / name / "10-04-2016-DDSM-NA-46942" / f"1.000000-full mammogram images-{number}"
+            parts = folder / f"{name}_1" / "10-04-2016-DDSM-NA-10186" / f"1.000000-ROI mask images-{number}"
+            write(whole / "1-1.dcm", image, "full mammogram images", uids[1])
+            write(parts / "1-1.dcm", image[12:20, 6:14], "ROI mask images", uids[3])
+            write(parts / "1-2.dcm", mask, "ROI mask images", uids[3])
+            rows.append(
+                {
+                    "patient_id": f"P_0000{number}",
+                    f"{kind.lower()} shape": "OVAL",
+                    "pathology": ("BENIGN", "MALIGNANT", "BENIGN")[number % 3],
+                    "image file path": f"{name}/{uids[0]}/{uids[1]}/000000.dcm",
+                    "cropped image file path": f"{name}_1/{uids[2]}/{uids[3]}/000000.dcm",
+                    "ROI mask file path": f"{name}_1/{uids[2]}/{uids[3]}/000001.dcm\n",
+                }
+            )
+        part = "train" if split == "Training" else "test"
+        with (folder / f"{kind.lower()}_case_description_{part}_set.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, rows[0])
+            table.writeheader()
+            table.writerows(rows)
+    return folder
+
+
 def shown(found: Found) -> list[int]:
     return [int((read_mask(mask) > 0).sum()) for case in found.cases for mask in case.masks]
 
@@ -91,3 +123,37 @@ def test_a_row_for_each_lesion_is_a_part(tmp_path: Path) -> None:
     assert shown(found) == [128] * 6
     assert any("masks of several rows of an image are parts of one" in note for note in found.notes)
     assert shown(find_cases(table, hints=Hints(readers_by="suffix"))) == [64] * 12
+
+
+def test_folders_called_anew_and_a_table_for_each_kind_and_split(tmp_path: Path) -> None:
+    """The paths in the tables end in UIDs that no folder has; the split is that of the tables, one alone works too."""
+    found = find_cases(as_nbia_writes(tmp_path))
+    assert len(found.cases) == 12 and shown(found) == [64] * 12 and found.classes == ("BENIGN", "MALIGNANT")
+    assert {case.split for case in found.cases if "Test_" in case.image} == {"test"}
+    assert {case.split for case in found.cases if "Training_" in case.image} == {"train"}
+    assert not any("the classes are the folders" in note for note in found.notes)
+    one = find_cases(tmp_path, hints=Hints(table=tmp_path / "calc_case_description_test_set.csv"))
+    assert len(one.cases) == 3 and shown(one) == [64] * 3
+    assert not any("folders" in note for note in one.notes)
+
+
+def test_folders_called_anew_by_patterns(tmp_path: Path) -> None:
+    """Single files, whatever lies beside them; folders called after dates are no classes. A table says the rest."""
+    by_hand = Hints(images="{id}/*/*full*/1-1.dcm", masks="{id}_1/*/*/1-2.dcm")
+    found = find_cases(as_nbia_writes(tmp_path), hints=by_hand)
+    assert shown(found) == [64] * 12 and found.classes == ("BENIGN", "MALIGNANT")
+    for table in tmp_path.glob("*.csv"):
+        table.unlink()
+    found = find_cases(tmp_path, hints=by_hand)
+    assert shown(found) == [64] * 12 and found.classes == ()
+
+
+def test_patterns_by_the_names_of_folders_are_told(tmp_path: Path) -> None:
+    as_nbia_writes(tmp_path)
+    for table in tmp_path.glob("*.csv"):
+        table.unlink()
+    with pytest.raises(DataError) as caught:
+        find_cases(tmp_path)
+    images, masks = "{id}/**/1.000000-full mammogram images-*/1-1.dcm", "{id}_1/**/1-2.dcm"
+    assert f"--images '{images}' --masks '{masks}'" in str(caught.value)
+    assert shown(find_cases(tmp_path, hints=Hints(images=images, masks=masks))) == [64] * 12

@@ -415,3 +415,26 @@ def test_the_folder_that_names_begin_with_is_one_thing(tmp_path: Path) -> None:
         *(f"{label}/S_{n}-7/S-{n}-7_{end}.png" for label, n in zip("xyxy", "1234", strict=True) for end in ends),
     )
     assert together(find_cases(tmp_path)) == {frozenset(f"S-{n}-7_{end}" for end in ends) for n in "1234"}
+
+
+def test_numbered_folders_of_words_are_classes_and_the_slide_behind_a_tile_is_offered(tmp_path: Path) -> None:
+    """Kather 2016: an ending within the name says nothing, and slides have tiles of several classes."""
+    for place, tissue in enumerate(("TUMOR", "STROMA", "LYMPHO", "DEBRIS", "MUCOSA", "EMPTY"), start=1):
+        for slide in range(1, 5):
+            for tile in range(1, 4):
+                name = f"{slide * 977 + tile * 31 + place * 7:X}_CRC-Prim-HE-{slide:02}_{tile:03}.tif_Row_1_Col_151.png"
+                touch(tmp_path, f"{place:02}_{tissue}/{name}")
+    found = find_cases(tmp_path)
+    assert found.problems == () and found.classes[:2] == ("01_TUMOR", "02_STROMA")
+    (hint,) = (note for note in found.notes if "nobody said" in note)
+    pattern = hint.split("--group-by '")[1].partition("'")[0]
+    assert "(4 groups)" in hint
+    grouped = find_cases(tmp_path, hints=Hints(group_by=pattern))
+    assert {case.patient for case in grouped.cases} == {f"CRC-Prim-HE-{slide:02}" for slide in range(1, 5)}
+
+
+def test_persons_by_number_and_name_are_asked_about(tmp_path: Path) -> None:
+    for number in (3, 7, 11, 20, 21, 25):
+        for name in "ab":
+            touch(tmp_path, f"{number:02}_X{number}/{name}.png")
+    assert [problem.code for problem in find_cases(tmp_path).problems] == ["DATA-068"]

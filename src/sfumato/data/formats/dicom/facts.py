@@ -25,9 +25,16 @@ ENCODING_TAGS = (
     "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
     "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
 )  # fmt: skip
+PHASES = (
+    "TemporalPositionIdentifier", "TriggerTime", "EchoNumbers", "EchoTime", "DiffusionBValue", "AcquisitionNumber",
+    "AcquisitionTime",
+)  # fmt: skip
+"""Tags that tell apart what lies at one place, those first that say it best."""
+
 _TAGS = (
     *ENCODING_TAGS,
     *FRAME_TAGS,
+    *PHASES,
     "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
     "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence", "ImageType", "FrameOfReferenceUID",
     "PatientID", "IssuerOfPatientID", "StudyInstanceUID", "ReferencedFrameOfReferenceSequence",
@@ -110,6 +117,7 @@ class DicomFacts(NamedTuple):
         study: UID of its study; never shown.
         space: UID of the frame of reference in which it lies; never shown.
         called_mask: whether its series is described as one of masks.
+        phases: the numbers of `PHASES`; None where there is none.
     """
 
     path: Path
@@ -128,6 +136,7 @@ class DicomFacts(NamedTuple):
     study: str = ""
     space: str = ""
     called_mask: bool = False
+    phases: tuple[float | None, ...] = (None,) * len(PHASES)
 
     @property
     def is_slice(self) -> bool:
@@ -191,7 +200,16 @@ def _facts(path: Path, dataset: Dataset) -> DicomFacts:
         study=str(dataset.get("StudyInstanceUID", "")),
         space=space(dataset) if contours else str(dataset.get("FrameOfReferenceUID", "")),
         called_mask=MASK.search(str(dataset.get("SeriesDescription") or "")) is not None,
+        phases=tuple(_number(dataset.get(tag)) for tag in PHASES),
     )
+
+
+def _number(value: Any) -> float | None:
+    """A number, also of a time of day; None of what is none."""
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
 
 
 def _segments(dataset: Dataset) -> Iterator[tuple[int, str]]:
@@ -207,7 +225,12 @@ def _words(value: Any) -> tuple[str, ...]:
 def _hidden(dataset: Dataset, tag: str) -> bytes | None:
     """What a tag says, as a hash; None where it says nothing."""
     text = "".join(str(dataset.get(tag) or "").split()).casefold()
-    return None if text in _NOBODY else hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).digest()
+    return None if text in _NOBODY else hidden(text)
+
+
+def hidden(text: str) -> bytes:
+    """A hash of what is never shown, which means nothing outside of this process."""
+    return hashlib.blake2b(text.encode(), key=_KEY, digest_size=16).digest()
 
 
 def _sop_name(dataset: Dataset) -> str:

@@ -22,6 +22,9 @@ from sfumato.errors import DataError, listed
 
 Along = Float[np.ndarray, " n"]
 
+MISSING = "DATA-041"
+"""The code of the error that slices are missing."""
+
 UNEVEN = 0.01
 """Share of the distance between slices by which it may vary."""
 
@@ -162,12 +165,13 @@ def _moved(place: _Place, distance: float) -> _Place:
     return place._replace(position=tuple(place.position + distance * np.cross(*_axes(place))))
 
 
-def segment_slices(places: Sequence[_Place], *, distance: float) -> Slices:
+def segment_slices(places: Sequence[_Place], *, distance: float | None) -> Slices:
     """The grid of a segmentation's frames, from the first to the last that is stored.
 
     Args:
         places: of the frames, in any order.
-        distance: between slices as the file says it; where the frames lie otherwise, their smallest distance counts.
+        distance: between slices as the file says it; where the frames lie otherwise, or it says nothing, their
+            smallest distance counts.
 
     Raises:
         DataError: frames are tilted, not parallel, or not on a common grid.
@@ -176,20 +180,20 @@ def segment_slices(places: Sequence[_Place], *, distance: float) -> Slices:
     order = np.argsort(along, kind="stable")
     gaps = np.diff(along[order])
     gaps = np.where(gaps > _ROUNDING, gaps, 0.0)
-    step = distance if _multiples(gaps, distance) else float(gaps[gaps > 0].min())
+    step = distance if distance and _multiples(gaps, distance) else float(gaps[gaps > 0].min())
     if not _multiples(gaps, step):
         raise DataError(
             f"{places[0].name} and the other frames lie {_millimetres(gaps[gaps > 0])} mm apart",
             expected="multiples of one distance",
             remedy="export the segmentation on the grid of its image",
-            code="DATA-041",
+            code=MISSING,
         )
     numbers = np.empty(len(places), int)
     numbers[order] = np.concatenate([[0], np.cumsum(np.rint(gaps / step))]).astype(int)
     last = int(numbers.max())
     step = float(along.max() - along.min()) / last if last else step
     first = places[order[0]]
-    if last and (even := _evenly(along, numbers, said=distance)).off > max(UNEVEN * step, _ROUNDING):
+    if last and (even := _evenly(along, numbers, said=distance or step)).off > max(UNEVEN * step, _ROUNDING):
         step, first = even.step, _moved(first, even.start - along[order[0]])
     return Slices(_affine(first, step), numbers, last + 1)
 
@@ -276,7 +280,7 @@ def _uneven(pairs: Sequence[tuple[_Place, _Place]], gaps: Along) -> DataError:
         f"{listed(list(_gaps(pairs, gaps, _is_uneven(gaps), usual)))}",
         expected="all slices of a series",
         remedy="copy the missing slices, or resample the series to NIfTI first",
-        code="DATA-041",
+        code=MISSING,
     )
 
 

@@ -20,10 +20,11 @@ from jaxtyping import Int
 
 from sfumato.data.formats.dicom.aside import apart
 from sfumato.data.formats.dicom.contours import contours_header
-from sfumato.data.formats.dicom.facts import DicomFacts, read_facts
+from sfumato.data.formats.dicom.facts import DicomFacts, hidden, read_facts
 from sfumato.data.formats.dicom.file import guarded, is_dicom, read_dataset
+from sfumato.data.formats.dicom.phases import Phases, phases_of
 from sfumato.data.formats.dicom.pixels import image_encoding, inverts, read_values, stored_range, value_type
-from sfumato.data.formats.dicom.places import Slices, image_slices, places
+from sfumato.data.formats.dicom.places import MISSING, Slices, image_slices, places, segment_slices
 from sfumato.data.formats.dicom.seg import read_segments, segment_header
 from sfumato.data.formats.dicom.structures import CONTOURS
 from sfumato.data.formats.endings import DICOM, VOLUMES
@@ -41,6 +42,11 @@ PATIENT_TAGS = (
 )  # fmt: skip
 SCREENSHOTS = ("US", "SC", "OT", "XC", "ES")
 """Modalities whose images often have text in their pixels."""
+
+_FEW = 8
+"""Values that the slices of a mask have at most, where some of them are not stored."""
+
+_GAPS = "its slices have gaps, and few values, as masks have: what is not stored is empty"
 
 _Kind = Literal["image", "label", "skipped"]
 
@@ -112,7 +118,13 @@ def _grouped(facts: Sequence[DicomFacts]) -> list[list[DicomFacts]]:
     for fact in facts:
         key = (fact.path.parent, fact.series, fact.localizer) if fact.is_slice else (fact.path, "", fact.localizer)
         groups[key].append(fact)
-    return list(groups.values())
+    return [files for group in groups.values() for files in _of_one_size(group)]
+
+
+def _of_one_size(files: list[DicomFacts]) -> list[list[DicomFacts]]:
+    """A series, or each of its files by itself where no two have one size: a part of an image and its mask (NBIA)."""
+    sizes = {(fact.encoding.rows, fact.encoding.columns) for fact in files if fact.encoding is not None}
+    return [[fact] for fact in files] if len(sizes) == len(files) else [files]
 
 
 def _listed(files: Sequence[DicomFacts], header: VolumeHeader, groups: Sequence[Sequence[DicomFacts]]) -> Listed:
@@ -165,17 +177,33 @@ def read_volume(path: Path) -> Volume:
     files = _series(path)
     if files[0].segmentation is not None:
         return read_segments(files[0])
+    phases = phases_of(files)
+    volumes = [_read_phase(phase, dtype=_value_type(files, phases)) for phase in phases.files]
+    if len(volumes) == 1:
+        return volumes[0]
+    return Volume(voxels=np.stack([volume.voxels for volume in volumes], axis=-1), affine=volumes[0].affine)
+
+
+def _read_phase(files: Sequence[DicomFacts], *, dtype: np.dtype) -> Volume:
+    """A volume of one value for each voxel."""
     slices = _slices(files)
     order = [files[number] for number in np.argsort(slices.numbers)] if len(files) > 1 else files
-    values = read_values(order, dtype=value_type(_as_one(files)))
+    values = read_values(list(order), dtype=dtype)
     if len(files) == 1:
         values = values[np.argsort(slices.numbers)]
+    if slices.depth > len(values):
+        planes = np.zeros((slices.depth, *values.shape[1:]), values.dtype)
+        planes[np.sort(slices.numbers)] = values
+        values = planes
     return Volume(voxels=np.moveaxis(values, (0, 2), (2, 0)), affine=slices.affine)
 
 
 def slices_in_order(path: Path) -> tuple[list[Path], Int[np.ndarray, " n"]]:
-    """The files of an image from its first slice to its last, and the number of the slice that each frame is."""
-    files = _series(path)
+    """The files of an image from its first slice to its last, and the number of the slice that each frame is.
+
+    Of a series of several phases, those of the first.
+    """
+    files = phases_of(_series(path)).files[0]
     numbers = _slices(files).numbers
     if len(files) == 1:
         return [files[0].path], numbers
@@ -184,7 +212,7 @@ def slices_in_order(path: Path) -> tuple[list[Path], Int[np.ndarray, " n"]]:
 
 def is_uneven(path: Path) -> bool:
     """Whether slices of an image lie a little beside equal distances, by no more than is taken as even."""
-    return bool(_slices(_series(path)).notes)
+    return bool(_slices(phases_of(_series(path)).files[0]).notes)
 
 
 def _series(path: Path) -> list[DicomFacts]:
@@ -196,11 +224,12 @@ def _series(path: Path) -> list[DicomFacts]:
     beside = [other for other in path.parent.iterdir() if other.is_file() and not other.name.startswith(".")]
     names = sorted((other for other in beside if _is_candidate(other)), key=_by_name)
     found = [read_facts(other) for other in names]
-    return [
+    series = [
         other for other in found
         if other.encoding is not None and other.is_slice
         and (other.series, other.localizer) == (facts.series, facts.localizer)
     ]  # fmt: skip
+    return next(files for files in _of_one_size(series) if facts in files)
 
 
 def _is_candidate(path: Path) -> bool:
@@ -210,18 +239,35 @@ def _is_candidate(path: Path) -> bool:
 def _header(files: Sequence[DicomFacts]) -> VolumeHeader:
     if files[0].segmentation is not None:
         return segment_header(files[0])._replace(notes=files[0].notes)
-    slices, encoding, one = _slices(files), image_encoding(files[0]), _as_one(files)
+    phases, encoding, one = phases_of(files), image_encoding(files[0]), _as_one(files)
+    slices, *_ = [_slices(phase) for phase in phases.files]
     colours = (3,) if encoding.samples == 3 or encoding.photometric == "PALETTE COLOR" else ()
     return VolumeHeader(
-        shape=(encoding.columns, encoding.rows, slices.depth, *colours),
-        dtype=value_type(one),
+        shape=(encoding.columns, encoding.rows, slices.depth, *colours, *_components(phases)),
+        dtype=_value_type(files, phases),
         affine=slices.affine,
         modality=one.modality,
-        notes=(*_counted_notes(files), *slices.notes),
+        notes=(*_counted_notes(files), *slices.notes, *_about_phases(phases)),
         window=_window(one),
         colours=bool(colours),
         called_mask=files[0].called_mask,
+        space=hidden(files[0].space) if files[0].space else None,
     )
+
+
+def _value_type(files: Sequence[DicomFacts], phases: Phases) -> np.dtype:
+    """The type of the values; of several phases that of numbers, for three of 8 bits would be colours."""
+    found = value_type(_as_one(files))
+    return np.dtype(np.int16) if phases.tag and found == np.uint8 else found
+
+
+def _components(phases: Phases) -> tuple[int, ...]:
+    return (len(phases.files),) if phases.tag else ()
+
+
+def _about_phases(phases: Phases) -> Iterator[str]:
+    if phases.tag:
+        yield f"each slice is there {len(phases.files)} times: components by the order of {phases.tag}, counted from 0"
 
 
 def _as_one(files: Sequence[DicomFacts]) -> DicomFacts:
@@ -240,9 +286,23 @@ def _slices(files: Sequence[DicomFacts]) -> Slices:
             remedy="put each series in a folder of its own",
             code="DATA-043",
         )
-    return image_slices(
-        [place for fact in files for place in places(fact)], distance=files[0].frames[0].distance or 1.0
-    )
+    found, said = [place for fact in files for place in places(fact)], files[0].frames[0].distance
+    try:
+        return image_slices(found, distance=said or 1.0)
+    except DataError as error:
+        if error.code != MISSING or not _have_few_values(files):
+            raise
+        return segment_slices(found, distance=said)._replace(notes=(_GAPS,))
+
+
+def _have_few_values(files: Sequence[DicomFacts]) -> bool:
+    """Whether the slices of a series show what masks show; of a scan, the first one is looked at."""
+    values = np.empty(0)
+    for fact in files:
+        values = np.union1d(values, read_values([fact], dtype=value_type(fact)))
+        if len(values) > _FEW:
+            return False
+    return True
 
 
 def _layout(facts: DicomFacts) -> tuple[int, int, int, str]:

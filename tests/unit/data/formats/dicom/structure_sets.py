@@ -32,19 +32,32 @@ def write_ct(
     folder: Path, *, series: str = "1.2.3", space: str = "1.9", shape: tuple[int, int, int] = (4, 24, 20)
 ) -> Path:
     """Axial slices of noise, slices x rows x columns; the path that stands for them."""
-    folder.mkdir(parents=True, exist_ok=True)
     numbers = np.random.default_rng(0).integers(0, 2000, shape).astype(np.int16)
-    for number, pixels in enumerate(numbers):
+    return write_slices(folder, dict(enumerate(numbers)), series=series, space=space)
+
+
+def write_slices(
+    folder: Path,
+    slices: Mapping[int, np.ndarray],
+    *,
+    series: str = "1.2.3",
+    space: str = "1.9",
+    place: tuple[float, float, float] = FIRST,
+) -> Path:
+    """Axial slices of 16 bits by their number from the first of the grid; the path of the first of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, pixels in slices.items():
         slice_ = named(
             CTImageStorage, f"{series}.{number}", Modality="CT", SeriesInstanceUID=series,
             StudyInstanceUID=f"{series}.9", PatientID=series, FrameOfReferenceUID=space,
-            Rows=shape[1], Columns=shape[2], PhotometricInterpretation="MONOCHROME2",
+            Rows=pixels.shape[0], Columns=pixels.shape[1], PhotometricInterpretation="MONOCHROME2",
             PixelRepresentation=1, SamplesPerPixel=1, BitsAllocated=16, BitsStored=16, HighBit=15,
             PixelSpacing=[SPACING[1], SPACING[0]], ImageOrientationPatient=[1, 0, 0, 0, 1, 0],
-            ImagePositionPatient=[FIRST[0], FIRST[1], FIRST[2] + SPACING[2] * number], PixelData=pixels.tobytes(),
+            ImagePositionPatient=[*place[:2], place[2] + SPACING[2] * number],
+            PixelData=pixels.astype(np.int16).tobytes(),
         )  # fmt: skip
         slice_.save_as(folder / f"{number}.dcm", enforce_file_format=True)
-    return folder / "0.dcm"
+    return folder / f"{min(slices)}.dcm"
 
 
 def in_plane(number: float, corners: Points) -> list[float]:

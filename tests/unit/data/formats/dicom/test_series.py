@@ -781,3 +781,57 @@ def test_patterns_reach_series(tmp_path: Path, pattern: str) -> None:
     assert {case.volume for case in found.cases} == {"p1", "p2"} and len(found.cases) == 8
     with pytest.raises(DataError, match=r"fits none of 2 files:\n\s+p1/ct\n"):
         find_cases(tmp_path, hints=Hints(images="{id}/mr/*.dcm"))
+
+
+def test_files_of_a_series_of_which_no_two_have_one_size_are_images(tmp_path: Path) -> None:
+    """A part of an image and its mask, as NBIA writes them; an odd slice of a volume stays an error."""
+    sizes = {"a.dcm": NOISE[0], "b.dcm": NOISE[1, :3]}
+    for name, numbers in sizes.items():
+        write(tmp_path / name, np.ascontiguousarray(numbers), ImagePositionPatient=[0, 0, 0])
+    assert [one.path.name for one in dicom.list_volumes(list(tmp_path.iterdir()))] == ["a.dcm", "b.dcm"]
+    assert read_volume(tmp_path / "b.dcm").voxels.shape == (5, 3, 1)
+    write(tmp_path / "c.dcm", NOISE[2], ImagePositionPatient=[0, 0, 2])
+    refused(tmp_path / "a.dcm", "DATA-043", "other slices of its series differ")
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("TemporalPositionIdentifier", (1, 2, 10)),
+        ("TriggerTime", (0, 40.5, 81)),
+        ("EchoNumbers", (1, 2, 3)),
+        ("AcquisitionTime", ("095959.5", "100001", "100002.25")),
+    ],
+)
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_slice_at_several_times_is_a_volume_of_several_values(
+    tmp_path: Path, tag: str, said: Sequence[Any], bits: int
+) -> None:
+    """In whatever order the files are; three of 8 bits are no colours."""
+    numbers = NOISE.astype(np.uint8 if bits == 8 else np.uint16)
+    as_stored = {"BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1}
+    for place, time in ((0, 2), (1, 0), (1, 2), (0, 0), (0, 1), (1, 1)):
+        tags = {"ImagePositionPatient": [0, 0, 5 * place], tag: said[time], **as_stored}
+        write(tmp_path / f"{3 - time}{place}.dcm", numbers[2 * time + place], **tags)
+    (listed,) = dicom.list_volumes(list(tmp_path.iterdir()))
+    volume = read_volume(listed.path)
+    assert volume.voxels.shape == listed.header.shape == (5, 4, 2, 3) and volume.voxels.dtype == listed.header.dtype
+    for place, time in ((0, 0), (1, 2)):
+        assert np.array_equal(volume.voxels[:, :, place, time].T, numbers[2 * time + place])
+    assert any(f"3 times: components by the order of {tag}" in note for note in listed.header.notes)
+    with pytest.raises(DataError, match=r"3 components.*each slice is there 3 times") as caught:
+        find_cases(tmp_path)
+    assert caught.value.code == "DATA-063" and "--component" in str(caught.value)
+    assert np.array_equal(read_image(find_cases(tmp_path, hints=Hints(component=2)).cases[1].image)[..., 0], numbers[5])
+
+
+def test_copies_and_lost_slices_of_one_time_are_no_volume(tmp_path: Path) -> None:
+    for name, height, time in (("a", 0, 1), ("b", 5, 1), ("c", 0, 2), ("d", 5, 2)):
+        write(tmp_path / f"{name}.dcm", NOISE[0], ImagePositionPatient=[0, 0, height], TriggerTime=time)
+    shutil.copy(tmp_path / "a.dcm", tmp_path / "e.dcm")
+    refused(tmp_path / "a.dcm", "DATA-042")
+    shutil.copy(tmp_path / "b.dcm", tmp_path / "f.dcm")
+    refused(tmp_path / "a.dcm", "DATA-042")
+    for name in "aef":
+        (tmp_path / f"{name}.dcm").unlink()
+    refused(tmp_path / "b.dcm", "DATA-042")
