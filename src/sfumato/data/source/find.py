@@ -32,6 +32,7 @@ from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arra
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
 from sfumato.data.source.byhand import fitting_images, is_called_a_mask
 from sfumato.data.source.classes import told_classes, told_splits
+from sfumato.data.source.codes import codes_above, with_codes, without_codes
 from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
@@ -250,6 +251,15 @@ def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: Hints)
         if not by_hand and is_bundle(source):
             return find_in_bundle(source, hints)
     listing = without_twins(files_below(source))
+    entries, codes = without_codes(listing.entries)
+    found = _of_listing(source, listing._replace(entries=entries), masks, hints)
+    if codes and not found.has_masks:  # they may be about the images
+        return _of_listing(source, listing, masks, hints)
+    return with_codes(found, codes or codes_above(masks), hints)
+
+
+def _of_listing(source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+    """What the files of a folder are, other than tables of codes."""
     if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
         found = find_idx(listing.entries)
         return found._replace(notes=(*left_out(listing, []), *found.notes))
