@@ -257,9 +257,11 @@ def _mask(entry: SourceFile) -> Picture:
 
 
 def _picture(name: str, file: Taken) -> Picture:
-    """An image, called after its id and the name of its channel."""
+    """An image, called after its id and its channel: of `image{channel}` by the whole name, as it goes on a word."""
     group, split = _group(file.entry)
-    stem = "_".join((name, *filter(None, [file.names.get("channel")])))
+    channel = file.names.get("channel")
+    whole = channel is not None and not channel[:1].isalnum()
+    stem = "_".join((name, *filter(None, [composed(file.entry.stem) if whole else channel])))
     return Picture(file.entry, stem, split, group, "image", 0, "", nested=False, is_marked=False)
 
 
