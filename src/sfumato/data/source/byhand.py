@@ -206,7 +206,8 @@ def _masks_by_name(
         return Parted(images, Matched({}, channels, [], []), [], has_masks=False)
     drawn = [_mask(entry) for entry in masks]
     matched = match(images, drawn, {})
-    return Parted(images, matched._replace(channels={**matched.channels, **channels}), [], has_masks=True)
+    every = matched._replace(channels={**matched.channels, **channels})
+    return Parted(images, every, [*matched.notes], has_masks=True)
 
 
 def _masks_by_pattern(entries: Sequence[SourceFile], hints: Hints) -> Parted:
@@ -227,7 +228,7 @@ def _masks_by_pattern(entries: Sequence[SourceFile], hints: Hints) -> Parted:
     }
     read = {picture.entry.locator for picture in (*images, *masks)}
     notes = not_read([entry for entry in entries if entry.locator not in read], "called masks that do not fit --masks")
-    return Parted(images, matched._replace(owned=owned), notes, has_masks=True)
+    return Parted(images, matched._replace(owned=owned), [*notes, *matched.notes], has_masks=True)
 
 
 def _says(mask: Taken) -> str:

@@ -303,7 +303,8 @@ def _arranged(parts: Mapping[str, _Part], hints: Hints) -> Arranged:
             raise DataError(
                 "\n  ".join(text),
                 expected="labelsTr/case.nii.gz for each imagesTr/case_0000.nii.gz",
-                remedy="complete the data set, or leave these cases out with --drop-unpaired",
+                remedy="complete the data set"
+                + (", or leave these cases out with --drop-unpaired" if len(bare) < len(train.images) else ""),
                 code="DATA-010",
             )
         notes.append(f"left out because they have no partner: {len(bare)} images, {len(orphans)} labels")

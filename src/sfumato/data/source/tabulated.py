@@ -278,7 +278,7 @@ def _located(table: SourceTable, column: str, files: Places) -> tuple[dict[int, 
     folders = folders_of(table, table.column(column), files.images)
     for row, text in zip(table.rows, table.column(column), strict=True):
         try:
-            found = (files.images.candidates(text) or files.every.candidates(text)) if text else []
+            found = _meant(files, text) if text else []
         except DataError as error:
             problems.append(_in_row(table, row.number, error))
             continue
@@ -297,6 +297,11 @@ def _located(table: SourceTable, column: str, files: Places) -> tuple[dict[int, 
     return located, missing
 
 
+def _meant(files: Places, text: str) -> list[str]:
+    """The files that the name of an image may mean: images, or others; the beginning of a mask's is none."""
+    return files.images.candidates(text) or ([] if files.every.begins else files.every.candidates(text))
+
+
 def _differ(one: str, other: str) -> bool:
     """Whether two texts are paths of two files: neither ends as the other."""
     parts = [re.split(r"[/\\]+", folded(text)) for text in (one, other)]
@@ -312,7 +317,8 @@ def _without_file(table: SourceTable, column: str, missing: Sequence[str]) -> Da
     return DataError(
         f"{table.path}: {len(missing)} of {len(table.rows)} rows have no file (column '{column}'):\n{listed(missing)}",
         expected="paths of images or volumes, or names of files below the folder, with or without ending",
-        remedy="mend these rows, or leave them out with --drop-unpaired",
+        remedy="mend these rows"
+        + (", or leave them out with --drop-unpaired" if len(missing) < len(table.rows) else ""),
         code="DATA-051",
     )
 
