@@ -16,7 +16,7 @@ from shlex import quote
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sfumato.data.formats.joined import MaskPart, joined_name
+from sfumato.data.formats.joined import MaskPart, joined_name, mask_parts
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.manifest import COLUMNS, MEASURED_COLUMNS, Case, folded
 from sfumato.data.source.byhand import fitting_images
@@ -25,14 +25,15 @@ from sfumato.data.source.columns import ColumnRoles, Places, counts
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labels import ClassColumn, one_hot_columns, read_labels
 from sfumato.data.source.layout import SPLIT_WORDS, Arranged, arrange, sort_roles
-from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.leftover import Named, about_left
+from sfumato.data.source.listing import ENDING, SourceFile
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.nearby import about_images_beside, folders_of, plan_nearby
 from sfumato.data.source.overlap import mask_overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.persons import NEARLY_ALL, spelling
 from sfumato.data.source.pointed import as_large_as, volumes_at
-from sfumato.data.source.table import UNKNOWN_WORDS, SourceTable, columns_of
+from sfumato.data.source.table import UNKNOWN_WORDS, SourceTable, bare, columns_of
 from sfumato.data.source.which_table import read_for
 from sfumato.errors import DataError, UsageError, collected, listed, raise_together
 from sfumato.wording import counted
@@ -66,7 +67,9 @@ class Tabulated(NamedTuple):
         kind: what its images are: pictures, volumes or arrays.
         outside: where its paths lead, where that is not below its folder; for the person alone, never stored.
         patient_column: the column that says whose the images are; empty without one.
-        unnamed: names of the images that it does not name, by locator.
+        unnamed: the images that it does not name, by locator.
+        beside: masks that it does not name, while it names others, by locator.
+        mask_columns: the columns of those that it names.
         unlabelled: images that were left out since their rows have no class (`Hints.drop_unpaired`).
     """
 
@@ -75,7 +78,9 @@ class Tabulated(NamedTuple):
     kind: str
     outside: tuple[str, ...]
     patient_column: str
-    unnamed: Mapping[str, str]
+    unnamed: Mapping[str, SourceFile]
+    beside: Mapping[str, SourceFile]
+    mask_columns: tuple[str, ...]
     unlabelled: tuple[str, ...] = ()
 
 
@@ -106,8 +111,8 @@ def tabulate(
     table, known = read_for(path, entries, hints)
     table = joined.get(path, table)
     here = path.parent.absolute() if follow else None
-    beside = fitting_images(entries, hints.images)
-    beside = beside or ([picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries))
+    shown, marked = _by_role(entries) if masks is None else (list(entries), [])
+    beside = fitting_images(entries, hints.images) or shown
     apart = [_seen_from(root, entry) for entry in masks or ()]
     plan, notes, files = plan_nearby(table, known, beside, [*entries, *apart], root, follow=here)
     notes += about_images_beside(table, table.column(plan.image), root)
@@ -125,9 +130,8 @@ def tabulate(
     channels = [tuple(map(volumes.of, cells)) for cells in channels]
     readers = [tuple(map(volumes.of, cells)) for cells in readers]
     named = dict(zip(images, channels, strict=True))
-    arranged = _arranged(volumes.entries(named, entries), entries, masks, plan, hints)
-    used = volumes.used(images, [*channels, *readers])
-    unnamed = {entry.locator: entry.name for entry in beside if entry.locator not in used}
+    others = entries if masks is None and hints.masks is not None else masks or marked  # a pattern looks among all
+    arranged = _arranged(volumes.entries(named, entries), others, plan, hints, apart=masks is not None)
     labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
     cases = {case.image: replace(case, channels=named[case.image]) for case in arranged.cases}
     described = _described(kept, plan, images, cases, labels.names, splits.names, readers)
@@ -142,6 +146,8 @@ def tabulate(
     if unlabelled:
         described = [case for case in described if case.label is not None]
     notes = [*arranged.notes, *notes, *labels.notes, *splits.notes, *_about_columns(table, plan, described)]
+    used = volumes.used(images, [*channels, *readers]) | _drawn(described)
+    unnamed, left = ({one.locator: one for one in of if one.locator not in used} for of in (beside, marked))
     return Tabulated(
         arranged._replace(
             cases=described,
@@ -154,8 +160,21 @@ def tabulate(
         files.outside(root),
         plan.patient,
         unnamed,
+        left if plan.masks else {},
+        plan.masks,
         unlabelled,
     )
+
+
+def _by_role(entries: Sequence[SourceFile]) -> tuple[list[SourceFile], list[SourceFile]]:
+    """The files that are images, and those that are masks, by their names."""
+    images, masks, _ = sort_roles(entries)
+    return [picture.entry for picture in images], [picture.entry for picture in masks]
+
+
+def _drawn(cases: Sequence[Case]) -> set[str]:
+    """The files of the masks of cases."""
+    return {part.locator for case in cases for mask in case.masks for part in mask_parts(mask)}
 
 
 def tabulate_splits(
@@ -180,12 +199,11 @@ def tabulate_splits(
         joined: as for `tabulate`.
     """
     each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow, joined=joined) for path in tables]
-    unnamed = [name for locator, name in each[0].unnamed.items() if all(locator in read.unnamed for read in each[1:])]
+    unnamed = _of_all([read.unnamed for read in each])
     notes = list(dict.fromkeys(note for read in each for note in read.arranged.notes))
-    if unnamed:
-        shown = ", ".join(unnamed[:5]) + (" ..." if len(unnamed) > 5 else "")
-        named = " and ".join(path.name for path in tables)
-        notes.append(f"files without a row in {named}, left out: {len(unnamed)} ({shown})")
+    stems = {ENDING.sub("", bare(case.image)) for read in each for case in read.arranged.cases}
+    named = Named(" and ".join(path.name for path in tables), stems, each[0].mask_columns)
+    notes += about_left(unnamed, _of_all([read.beside for read in each]), named, look=not hints.images_only)
     arranged = each[0].arranged._replace(
         cases=_of_parts(each, tables, root),
         notes=notes,
@@ -197,6 +215,11 @@ def tabulate_splits(
         outside=tuple(dict.fromkeys(place for read in each for place in read.outside)),
         unlabelled=tuple(image for read in each for image in read.unlabelled),
     )
+
+
+def _of_all(left: Sequence[Mapping[str, SourceFile]]) -> list[SourceFile]:
+    """The files that none of several tables names."""
+    return [entry for locator, entry in left[0].items() if all(locator in others for others in left[1:])]
 
 
 def _of_parts(each: Sequence[Tabulated], tables: Mapping[Path, str], root: Path) -> list[Case]:
@@ -229,26 +252,27 @@ def _seen_from(root: Path, entry: SourceFile) -> SourceFile:
 
 
 def _arranged(
-    named: Sequence[SourceFile],
-    entries: Sequence[SourceFile],
-    masks: Sequence[SourceFile] | None,
-    plan: ColumnRoles,
-    hints: Hints,
+    named: Sequence[SourceFile], others: Sequence[SourceFile], plan: ColumnRoles, hints: Hints, *, apart: bool
 ) -> Arranged:
     """What the folders of the files that a table names say of them; the masks beside them, where it names none.
+
+    Args:
+        named: the files.
+        others: files that may be their masks.
+        plan: the columns of the table.
+        hints: as for `tabulate`.
+        apart: whether these lie in a folder of their own, which a person named.
 
     Raises:
         DataError: some of them have a mask and others have none.
     """
     taken = {entry.locator for entry in named}
-    others = [picture.entry for picture in sort_roles(entries)[1]] if masks is None else masks
-    others = entries if masks is None and hints.masks is not None else others  # a pattern finds them among all
     free = [] if plan.masks or hints.images_only else [entry for entry in others if entry.locator not in taken]
     lenient = replace(hints, drop_unpaired=True)
     try:
         arranged = arrange(named, masks=free, hints=lenient)
     except DataError as error:
-        if error.code != "DATA-010" or masks is not None:
+        if error.code != "DATA-010" or apart:
             raise
         alone = arrange(named, masks=[], hints=lenient)
         unlike = f"{counted(len(free), 'file that looks like a mask has', 'files that look like masks have')}"
