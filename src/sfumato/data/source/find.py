@@ -53,7 +53,7 @@ from sfumato.data.source.listing import (
     left_out,
 )
 from sfumato.data.source.lists import with_lists, with_named_splits
-from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
+from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root, with_label_words
 from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
@@ -123,6 +123,7 @@ def find_cases(
 def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     """The same with the patients and the names of classes that a person said, and with what was said."""
     own = source is not None and source.is_dir() and is_written_by_us(source)
+    found = found if own else with_label_words(found)
     found = with_values(found, hints, look=not own)
     found = found if own else with_shares(found, hints)
     found = with_filled(found) if hints.fill_outlines and found.has_masks else found

@@ -8,12 +8,13 @@
 
 In `dataset.json`, `labels` maps names to values; a list of values is a region (a union of labels), and `ignore` is the
 value of voxels that say nothing. Read too: the older form of the Medical Segmentation Decathlon (values to names,
-images without `_0000`, channels as values of a voxel), and files named by a `dataset` entry.
+images without `_0000`, channels as values of a voxel), and files named by a `dataset` entry. Lists of labelled cases
+(`training`, `validation`, `test`) are splits, where no folds divide the cases.
 """
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from typing import Any, NamedTuple
 from sfumato.data.folds import SPLITS_NAME
 from sfumato.data.folds import read_splits as read_splits
 from sfumato.data.folds import write_splits as write_splits
+from sfumato.data.formats.joined import mask_parts
+from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case
 from sfumato.data.order import natural
@@ -30,6 +33,7 @@ from sfumato.data.source.layout import Arranged
 from sfumato.data.source.listing import SourceFile, files_below, is_hidden, not_read
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.volumes import cut_volumes
+from sfumato.data.source.words import SPLIT_WORDS
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
@@ -38,6 +42,7 @@ from sfumato.wording import counted
 _NAME = "dataset.json"
 _PARTS = {"train": ("Tr",), "validation": ("Va", "Val"), "test": ("Ts",)}
 """How the names of the folders of a split end, behind `images` and `labels`."""
+_LABELS = frozenset(f"labels{end}" for ends in _PARTS.values() for end in ends)
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "t1": "MR", "t1w": "MR", "t2": "MR", "t2w": "MR", "flair": "MR",
               "t1c": "MR", "t1ce": "MR", "t1gd": "MR", "adc": "MR", "dwi": "MR", "us": "US", "pet": "PT"}  # fmt: skip
@@ -88,9 +93,7 @@ def read_label_words(folder: Path) -> _Words | None:
     Raises:
         DataError: its labels are not as expected.
     """
-    above = [folder.resolve().parent] * (
-        folder.resolve().name in {f"labels{end}" for ends in _PARTS.values() for end in ends}
-    )
+    above = [folder.resolve().parent] * (folder.resolve().name in _LABELS)
     for path in (place / _NAME for place in (folder, *above)):
         try:
             content = json.loads(read_file(path))
@@ -100,6 +103,26 @@ def read_label_words(folder: Path) -> _Words | None:
         if isinstance(content, dict) and isinstance(content.get("labels"), dict):
             return _words(path, content)
     return None
+
+
+def with_label_words(found: Found) -> Found:
+    """The same with what `dataset.json` says of the values of its masks, where all of these are labels of nnU-Net."""
+    if not found.has_masks or found.mask_names:
+        return found
+    masks = (part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask))
+    folders = set[Path]()
+    for folder in (Locator.parse(mask).path.parent for mask in masks):
+        if folder.name not in _LABELS:
+            return found
+        folders.add(folder)
+    said = [read_label_words(folder) for folder in sorted(folders)]
+    words = said[0]
+    if words is None or any(others != words for others in said):
+        return found
+    note = f"{_NAME} names the values of the masks"
+    return found._replace(
+        mask_names=words.names, regions=words.regions, ignore=words.ignore, notes=(*found.notes, note)
+    )
 
 
 def find_in_nnunet(folder: Path, hints: Hints) -> Found:
@@ -117,10 +140,11 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     if isinstance(content.get("dataset"), dict):
         parts["train"] = _listed_part(folder, content["dataset"])
     arranged = _arranged(parts, hints)
+    folds = _folds(folder, arranged.cases, arranged.notes)
+    arranged = arranged if folds else _with_lists(arranged, content, ending)
     expected, there = content.get("numTraining"), sum(case.split == "train" for case in arranged.cases)
     if isinstance(expected, int) and expected != there:
         arranged.notes.append(f"{_NAME} says numTraining {expected}, {there} cases are there")
-    folds = _folds(folder, arranged.cases, arranged.notes)
     cases = _divided(arranged.cases, folds, hints.fold, arranged.notes)
     found = _expanded(arranged._replace(cases=cases), hints, _named_channels(content, parts["train"]))
     return found._replace(
@@ -358,6 +382,28 @@ def _folds(folder: Path, cases: Sequence[Case], notes: list[str]) -> tuple[Mappi
             )
         notes.append(f"{path} is of another data set: not used")
     return ()
+
+
+def _with_lists(arranged: Arranged, content: Mapping[str, Any], ending: str) -> Arranged:
+    """The same with the splits that lists of labelled cases say, unless one is in several."""
+    listed = [
+        (SPLIT_WORDS[key.lower()], _stem(Path(entry["label"]), ending))
+        for key, entries in content.items()
+        if key.lower() in SPLIT_WORDS and isinstance(entries, list)
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("label"), str)
+    ]
+    there = {case.id for case in arranged.cases if case.split == "train"}
+    splits = {name: split for split, name in listed if name in there}
+    if set(splits.values()) <= {"train"}:
+        return arranged
+    if twice := {name for split, name in listed if splits.get(name, split) != split}:
+        note = f"{_NAME} lists cases of splits, not followed: {counted(len(twice), 'case')} would be in several"
+        return arranged._replace(notes=[*arranged.notes, note])
+    cases = [replace(case, split=splits.get(case.id, case.split)) for case in arranged.cases]
+    sizes = Counter(splits.values())
+    told = ", ".join(f"{split} {sizes[split]}" for split in _PARTS if sizes[split])
+    return arranged._replace(cases=cases, notes=[*arranged.notes, f"{_NAME} lists the cases of splits: {told}"])
 
 
 def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: int, notes: list[str]) -> list[Case]:
