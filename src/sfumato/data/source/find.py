@@ -67,7 +67,14 @@ from sfumato.data.source.twins import without_twins
 from sfumato.data.source.unread import MATLAB, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut_volumes, find_in_volumes
-from sfumato.data.source.which_table import find_tables, names_all_files, read_for, tables_above
+from sfumato.data.source.which_table import (
+    find_tables,
+    names_all_files,
+    read_for,
+    rows_beside,
+    rows_of,
+    tables_above,
+)
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import is_pattern, what_is
 from sfumato.provenance import is_written_by_us
@@ -268,7 +275,7 @@ def _of_listing(source: Path, listing: Listing, masks: Sequence[SourceFile] | No
         apart = set(map(_real, masks))
         listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
-        return _by_tables({hints.table: ""}, source, listing, masks, hints, follow=True)
+        return _by_named_table(hints.table, source, listing, masks, hints)
     _refuse_table_alone(source, listing, hints)
     kind, files, others, previews = _main_kind(source, listing, hints)
     if masks is None and hints.images is None and not hints.images_only:
@@ -477,9 +484,27 @@ def _by_tables(
     return found._replace(notes=notes, outside=read.outside, patients_by=column, unlabelled=read.unlabelled)
 
 
+def _by_named_table(
+    table: Path, source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: Hints
+) -> Found:
+    """What a table says that a person named, with the patients by the rows of one beside it, or by its own alone."""
+    own = rows_of(table, listing.entries, source, hints)
+    if own.patients:
+        return with_rows(_of_listing(source, _without(listing, table), masks, replace(hints, table=None)), own)
+    rows = rows_beside(table, listing.entries, source, hints)
+    rest = _without(listing, rows.table) if rows.table else listing
+    return with_rows(_by_tables({table: ""}, source, rest, masks, hints, follow=True), rows)
+
+
+def _without(listing: Listing, table: Path) -> Listing:
+    """The other files."""
+    used = str(table.absolute())
+    return listing._replace(entries=[entry for entry in listing.entries if entry.locator != used])
+
+
 def _of_table(table: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
     """A table that a person named, with the files beside it - or without them, where all its paths lead to files."""
     alone = Listing([], 0)
     if masks is not None or names_all_files(table, hints):
-        return _by_tables({table: ""}, table.parent, alone, masks, hints, follow=True)
-    return _by_tables({table: ""}, table.parent, files_below(table.parent), masks, hints, follow=True)
+        return _by_named_table(table, table.parent, alone, masks, hints)
+    return _by_named_table(table, table.parent, files_below(table.parent), masks, hints)

@@ -347,13 +347,8 @@ def _about_doubles(hit: _Hit) -> list[str]:
 
 def tables_above(images: Sequence[SourceFile], root: Path, hints: Hints) -> list[str]:
     """Notes about tables in the folder above that name most of the images and say more of them."""
-    try:
-        places = sorted(entry.path for entry in os.scandir(root.absolute().parent) if _is_small_table(entry))
-    except OSError as error:
-        raise_shortage(error, reading=root.absolute().parent)
-        return []
     notes, files = list[str](), FileLookup(images, root)
-    for path in map(Path, places[:20]):
+    for path in _tables_in(root.absolute().parent):
         try:
             table, known = read_for(path, images, hints)
             plan, _ = plan_columns(table, known, Places(files, files))
@@ -384,6 +379,43 @@ def _named_files(table: SourceTable, plan: ColumnRoles, files: FileLookup) -> fr
     """The files that a table names, of images and masks."""
     cells = {text for column in (plan.image, *plan.channels, *plan.masks) for text in table.column(column)}
     return frozenset(files.candidates(text)[0] for text in cells if files.has(text))
+
+
+def rows_of(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
+    """The patients by the rows of a table that says nothing else; none where it says more, or a person named columns.
+
+    Args:
+        path: the table.
+        entries: the files of the source.
+        root: the folder that these lie in.
+        hints: what a person said.
+    """
+    try:
+        table, _ = read_for(path, entries, hints)
+    except DataError:
+        return NO_ROWS
+    columns = [list(filter(None, table.column(name))) for name in table.header]
+    once = all(len(set(texts)) == len(texts) > 0 for texts in columns)  # as names of images are, and classes are not
+    if hints.columns or len(columns) < 2 or not once:
+        return NO_ROWS
+    images = [picture.entry for picture in sort_roles(entries)[0]]
+    return said_by_rows(table, FileLookup(images, root, follow=path.parent))
+
+
+def rows_beside(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
+    """The patients by the rows of a table that lies beside one that a person named."""
+    others = (other for other in _tables_in(path.absolute().parent) if other.name != path.name)
+    each = (rows_of(other, entries, root, hints) for other in others)
+    return next((rows for rows in each if rows.patients), NO_ROWS)
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """The first small tables in a folder; none in one that cannot be read."""
+    try:
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if _is_small_table(entry))[:20]
+    except OSError as error:
+        raise_shortage(error, reading=folder)
+        return []
 
 
 def read_for(path: Path, entries: Sequence[SourceFile], hints: Hints) -> tuple[SourceTable, dict[str, str]]:
