@@ -55,6 +55,9 @@ DROPPED = re.compile(r"(?:unnamed(?::? ?\d+)?|index|column 1)?", re.IGNORECASE)
 """Columns of this name that only number the rows say nothing."""
 
 
+_TABLE = "\0"
+"""What stands for the name of a table in a note: no name has it."""
+
 NOTHING_JOINED: Mapping[Path, SourceTable] = MappingProxyType({})
 
 
@@ -200,7 +203,8 @@ def tabulate_splits(
     """
     each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow, joined=joined) for path in tables]
     unnamed = _of_all([read.unnamed for read in each])
-    notes = list(dict.fromkeys(note for read in each for note in read.arranged.notes))
+    notes = _told_once([(path.name, note) for read, path in zip(each, tables, strict=True)
+                        for note in read.arranged.notes])  # fmt: skip
     stems = {ENDING.sub("", bare(case.image)) for read in each for case in read.arranged.cases}
     named = Named(" and ".join(path.name for path in tables), stems, each[0].mask_columns)
     notes += about_left(unnamed, _of_all([read.beside for read in each]), named, look=not hints.images_only)
@@ -215,6 +219,14 @@ def tabulate_splits(
         outside=tuple(dict.fromkeys(place for read in each for place in read.outside)),
         unlabelled=tuple(image for read in each for image in read.unlabelled),
     )
+
+
+def _told_once(told: Sequence[tuple[str, str]]) -> list[str]:
+    """Notes about tables, each with its table: those that say the same of several name all of these."""
+    tables = defaultdict[str, list[str]](list)
+    for table, note in told:
+        tables[note.replace(table, _TABLE)].append(table)
+    return [note.replace(_TABLE, ", ".join(dict.fromkeys(names))) for note, names in tables.items()]
 
 
 def _of_all(left: Sequence[Mapping[str, SourceFile]]) -> list[SourceFile]:

@@ -10,7 +10,7 @@ told.
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from shlex import quote
@@ -195,23 +195,51 @@ def _chosen(hits: Sequence[_Hit], files: FileLookup, notes: list[str]) -> Tables
     images = len(files)
     most = [hit for hit in hits if 2 * len(hit.named) > images]
     naming = [hit for hit in hits if hit.named]
-    if _are_of_parts(naming, images):
-        splits = _splits_of(naming)
-        if _are_of_splits(naming, splits):
-            named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
-            return Tables(splits, [*notes, f"the tables {named} were read, and the split is theirs"])
-        if _lie_apart(naming):
-            named = ", ".join(hit.entry.where for hit in naming)
-            note = f"the tables {named} were read, each for the images beside it"
-            return Tables({hit.path: "" for hit in naming}, [*notes, note])
+    if parts := next((found for group in _alike(naming) if (found := _of_parts(group, images))), None):
+        return parts._replace(notes=[*notes, *_about_others(naming, parts), *parts.notes])
     if len(most) > 1:
-        return _of_several(most, files, notes)
+        several = _of_several(most, files, notes)
+        return several._replace(notes=[*several.notes, *_about_others(naming, several)]) if several.chosen else several
     others = [hit for hit in naming if hit not in most]
     if most:
-        said = [f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used: it has not the columns of "
-                f"{most[0].path.name}, or images of it" for hit in others]  # fmt: skip
-        return Tables({most[0].path: ""}, [*notes, *said, f"the table {most[0].path.name} was read"])
+        alone = Tables({most[0].path: ""}, [f"the table {most[0].path.name} was read"])
+        return alone._replace(notes=[*notes, *_about_others(naming, alone), *alone.notes])
     return Tables({}, [*notes, *(note for hit in others if len(hit.named) > 1 for note in _about_some(hit, images))])
+
+
+def _alike(hits: Sequence[_Hit]) -> Iterator[Sequence[_Hit]]:
+    """All tables, then those of the same columns that say the class, beside others."""
+    yield hits
+    groups = defaultdict[frozenset[str], list[_Hit]](list)
+    for hit in hits:
+        groups[frozenset(hit.table.header)].append(hit)
+    if len(groups) > 1:
+        yield from (group for group in groups.values() if all("class" in hit.with_one_hot() for hit in group))
+
+
+def _of_parts(hits: Sequence[_Hit], images: int) -> Tables | None:
+    """Tables of which each is about a part of the set: a split, or the images beside it; None where they are not."""
+    if not _are_of_parts(hits, images):
+        return None
+    splits = _splits_of(hits)
+    if _are_of_splits(hits, splits):
+        named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
+        return Tables(splits, [f"the tables {named} were read, and the split is theirs"])
+    if _lie_apart(hits):
+        named = ", ".join(hit.entry.where for hit in hits)
+        return Tables({hit.path: "" for hit in hits}, [f"the tables {named} were read, each for the images beside it"])
+    return None
+
+
+def _about_others(naming: Sequence[_Hit], read: Tables) -> Iterator[str]:
+    """Notes about tables that name images and are not read beside those that are, where no other note names them."""
+    first, told = next(iter(read.chosen)).name, " ".join(read.notes)
+    for hit in naming:
+        if hit.path in read.chosen or hit.path in read.beside or hit.path.name in told:
+            continue
+        names = f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used"
+        nothing = "" if hit.with_one_hot() else "; it says neither class nor patient nor split"
+        yield f"{names}: it has not the columns of {first}, or images of it{nothing}"
 
 
 def _about_some(hit: _Hit, images: int) -> list[str]:
