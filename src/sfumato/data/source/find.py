@@ -53,7 +53,7 @@ from sfumato.data.source.listing import (
     left_out,
 )
 from sfumato.data.source.lists import with_lists, with_named_splits
-from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root, with_label_words
+from sfumato.data.source.nnunet import NAME, find_in_nnunet, nnunet_root, with_label_words
 from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
@@ -259,8 +259,11 @@ def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: Hints)
         if not by_hand and is_bundle(source):
             return find_in_bundle(source, hints)
     listing = without_twins(files_below(source))
+    described = nnunet_root(source)
+    listing = _without(listing, described / NAME) if described else listing
     entries, codes = without_codes(listing.entries)
     found = _of_listing(source, listing._replace(entries=entries), masks, hints)
+    found = with_label_words(found, told=described is not None)
     if codes and not found.has_masks:  # they may be about the images
         return _of_listing(source, listing, masks, hints)
     return with_codes(found, codes or codes_above(masks), hints)

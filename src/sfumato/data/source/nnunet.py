@@ -39,7 +39,9 @@ from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
-_NAME = "dataset.json"
+NAME = "dataset.json"
+"""What describes a data set of nnU-Net."""
+
 _PARTS = {"train": ("Tr",), "validation": ("Va", "Val"), "test": ("Ts",)}
 """How the names of the folders of a split end, behind `images` and `labels`."""
 _LABELS = frozenset(f"labels{end}" for ends in _PARTS.values() for end in ends)
@@ -65,7 +67,7 @@ class _Part(NamedTuple):
 
 def is_nnunet(folder: Path) -> bool:
     """Whether a folder is an nnU-Net raw data set."""
-    path = folder / _NAME
+    path = folder / NAME
     if not path.is_file():
         return False
     try:
@@ -94,7 +96,7 @@ def read_label_words(folder: Path) -> _Words | None:
         DataError: its labels are not as expected.
     """
     above = [folder.resolve().parent] * (folder.resolve().name in _LABELS)
-    for path in (place / _NAME for place in (folder, *above)):
+    for path in (place / NAME for place in (folder, *above)):
         try:
             content = json.loads(read_file(path))
         except (OSError, ValueError, RecursionError) as error:
@@ -105,8 +107,20 @@ def read_label_words(folder: Path) -> _Words | None:
     return None
 
 
-def with_label_words(found: Found) -> Found:
-    """The same with what `dataset.json` says of the values of its masks, where all of these are labels of nnU-Net."""
+def with_label_words(found: Found, *, told: bool = False) -> Found:
+    """The same with what `dataset.json` says of the values of its masks, where all of these are labels of nnU-Net.
+
+    Args:
+        found: what a person's patterns, or a table, say of a source.
+        told: whether to tell where nothing of that file is used.
+    """
+    named = _with_label_words(found)
+    if told and named is found:
+        return found._replace(notes=(*found.notes, f"{NAME} is not used: it names the values of labels in labelsTr"))
+    return named
+
+
+def _with_label_words(found: Found) -> Found:
     if not found.has_masks or found.mask_names:
         return found
     masks = (part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask))
@@ -119,7 +133,7 @@ def with_label_words(found: Found) -> Found:
     words = said[0]
     if words is None or any(others != words for others in said):
         return found
-    note = f"{_NAME} names the values of the masks"
+    note = f"{NAME} names the values of the masks"
     return found._replace(
         mask_names=words.names, regions=words.regions, ignore=words.ignore, notes=(*found.notes, note)
     )
@@ -133,8 +147,8 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
             fit.
     """
     folder = folder.absolute()
-    content = _content(folder / _NAME)
-    words = _words(folder / _NAME, content)
+    content = _content(folder / NAME)
+    words = _words(folder / NAME, content)
     ending = str(content.get("file_ending", ""))
     parts = _parts(folder, ending)
     if isinstance(content.get("dataset"), dict):
@@ -144,7 +158,7 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     arranged = arranged if folds else _with_lists(arranged, content, ending)
     expected, there = content.get("numTraining"), sum(case.split == "train" for case in arranged.cases)
     if isinstance(expected, int) and expected != there:
-        arranged.notes.append(f"{_NAME} says numTraining {expected}, {there} cases are there")
+        arranged.notes.append(f"{NAME} says numTraining {expected}, {there} cases are there")
     cases = _divided(arranged.cases, folds, hints.fold, arranged.notes)
     found = _expanded(arranged._replace(cases=cases), hints, _named_channels(content, parts["train"]))
     return found._replace(
@@ -286,7 +300,7 @@ def _listed_part(folder: Path, listing: Mapping[str, Any]) -> _Part:
     labels: dict[str, Path] = {}
     for case, entry in listing.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("images"), list) or "label" not in entry:
-            raise _malformed(folder / _NAME, f"has the case '{case}' without images and label")
+            raise _malformed(folder / NAME, f"has the case '{case}' without images and label")
         images[case] = {number: _below(folder, str(name)) for number, name in enumerate(entry["images"])}
         labels[case] = _below(folder, str(entry["label"]))
     return _Part(images, labels)
@@ -296,12 +310,12 @@ def _below(folder: Path, name: str) -> Path:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise DataError(
-            f"{folder / _NAME}: '{name}' lies outside its folder",
+            f"{folder / NAME}: '{name}' lies outside its folder",
             expected="files below the folder of the data set",
             code="DATA-017",
         )
     if not path.is_file():
-        raise DataError(f"{folder / _NAME}: '{name}' does not exist", expected="a file of the case", code="DATA-001")
+        raise DataError(f"{folder / NAME}: '{name}' does not exist", expected="a file of the case", code="DATA-001")
     return path
 
 
@@ -398,12 +412,12 @@ def _with_lists(arranged: Arranged, content: Mapping[str, Any], ending: str) -> 
     if set(splits.values()) <= {"train"}:
         return arranged
     if twice := {name for split, name in listed if splits.get(name, split) != split}:
-        note = f"{_NAME} lists cases of splits, not followed: {counted(len(twice), 'case')} would be in several"
+        note = f"{NAME} lists cases of splits, not followed: {counted(len(twice), 'case')} would be in several"
         return arranged._replace(notes=[*arranged.notes, note])
     cases = [replace(case, split=splits.get(case.id, case.split)) for case in arranged.cases]
     sizes = Counter(splits.values())
     told = ", ".join(f"{split} {sizes[split]}" for split in _PARTS if sizes[split])
-    return arranged._replace(cases=cases, notes=[*arranged.notes, f"{_NAME} lists the cases of splits: {told}"])
+    return arranged._replace(cases=cases, notes=[*arranged.notes, f"{NAME} lists the cases of splits: {told}"])
 
 
 def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: int, notes: list[str]) -> list[Case]:

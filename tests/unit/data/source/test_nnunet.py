@@ -240,6 +240,7 @@ def test_names_of_classes_are_kept_where_the_labels_of_the_data_set_are_named(tm
     found = find_cases(tmp_path, masks=tmp_path / "labelsTr" if way == "both" else None, hints=hints)
     assert dict(found.mask_names) == {0: "background", 1: "spleen", 2: "cyst"} and found.form == "volumes"
     assert any("dataset.json names the values" in note for note in found.notes)
+    assert not any("dataset.json" in note and "not used" in note for note in found.notes)
 
 
 def test_an_ignore_label_is_kept_too(tmp_path: Path) -> None:
@@ -252,7 +253,8 @@ def test_names_of_the_labels_are_not_those_of_other_masks(tmp_path: Path) -> Non
     (tmp_path / "labelsTr").rename(tmp_path / "skulls")
     (tmp_path / "labelsTr").mkdir()
     hints = Hints(images="imagesTr/{id}.nii.gz", masks="skulls/{id}.nii.gz")
-    assert not find_cases(tmp_path, hints=hints).mask_names
+    found = find_cases(tmp_path, hints=hints)
+    assert not found.mask_names and any("dataset.json is not used" in note for note in found.notes)
 
 
 @pytest.mark.parametrize(("key", "split"), [("validation", "validation"), ("val", "validation"), ("test", "test")])
