@@ -70,9 +70,9 @@ from sfumato.data.source.volumes import cut_volumes, find_in_volumes
 from sfumato.data.source.which_table import (
     find_tables,
     names_all_files,
+    patients_by_rows,
     read_for,
     rows_beside,
-    rows_of,
     tables_above,
 )
 from sfumato.errors import DataError, UsageError, listed
@@ -491,7 +491,7 @@ def _by_named_table(
     table: Path, source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: Hints
 ) -> Found:
     """What a table says that a person named, with the patients by the rows of one beside it, or by its own alone."""
-    own = rows_of(table, listing.entries, source, hints)
+    own = patients_by_rows(table, listing.entries, source, hints)
     if own.patients:
         return with_rows(_of_listing(source, _without(listing, table), masks, replace(hints, table=None)), own)
     rows = rows_beside(table, listing.entries, source, hints)

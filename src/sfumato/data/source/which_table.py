@@ -409,7 +409,7 @@ def _named_files(table: SourceTable, plan: ColumnRoles, files: FileLookup) -> fr
     return frozenset(files.candidates(text)[0] for text in cells if files.has(text))
 
 
-def rows_of(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
+def patients_by_rows(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
     """The patients by the rows of a table that says nothing else; none where it says more, or a person named columns.
 
     Args:
@@ -433,7 +433,7 @@ def rows_of(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints)
 def rows_beside(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
     """The patients by the rows of a table that lies beside one that a person named."""
     others = (other for other in _tables_in(path.absolute().parent) if other.name != path.name)
-    each = (rows_of(other, entries, root, hints) for other in others)
+    each = (patients_by_rows(other, entries, root, hints) for other in others)
     return next((rows for rows in each if rows.patients), NO_ROWS)
 
 
