@@ -8,6 +8,7 @@ import pytest
 
 from sfumato import Preparation, Reading, prepare
 from sfumato.data.formats.image import read_mask, write_image
+from sfumato.data.formats.nifti import write_volume
 from sfumato.data.mask import IGNORED, mask_rule
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.errors import UsageError
@@ -141,3 +142,17 @@ def test_names_of_a_person_go_before_those_of_a_table(tmp_path: Path) -> None:
     (histology(tmp_path) / "gtruth_codes.tsv").write_text(CODES)
     found = find_cases(tmp_path, hints=Hints(class_names=("1=a", "2=b", "21=c")))
     assert found.mask_names[1] == "a" and any("gtruth_codes.tsv" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("value", [0, 3])
+def test_a_value_of_volumes_is_ignored(tmp_path: Path, value: int) -> None:
+    drawn = np.zeros((12, 12, 3), np.int16)
+    drawn[2:6, 2:6], drawn[7:10, 7:10] = 1, 3
+    for number in range(2):
+        scan = np.random.default_rng(number).integers(-99, 99, drawn.shape).astype(np.int16)
+        write_volume(tmp_path / f"p{number}.nii.gz", scan, np.diag([1.0, 1, 3, 1]))
+        write_volume(tmp_path / f"p{number}_seg.nii.gz", drawn, np.diag([1.0, 1, 3, 1]))
+    names = (f"{value}=ignore", "1=liver", *(["3=cyst"] if value == 0 else []))
+    shown = classes(find_cases(tmp_path, hints=Hints(class_names=names)))
+    assert (shown == IGNORED).sum() == (drawn[..., 0] == value).sum()
+    assert (shown == 1).sum() == (drawn[..., 0] == 1).sum()
