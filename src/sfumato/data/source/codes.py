@@ -140,7 +140,10 @@ def _told(table: CodeTable, hints: Hints) -> str:
         return told
     named = ", ".join(f"{value} ({name})" for value, name in unsaid.items())
     flag = ",".join(f"{value}=ignore" for value in unsaid)
-    return f"{told}; pixels of {named} count like others: --class-names {flag} leaves them out of loss and metrics"
+    return (
+        f"{told}; pixels of {named} count like others: check, prepare and train with --class-names {flag} leave them "
+        "out of loss and metrics, and so does evaluate against a dataset that is prepared so"
+    )
 
 
 def _names_in(entry: SourceFile, stems: frozenset[str]) -> dict[int, str]:
