@@ -61,10 +61,11 @@ _ABOUT = frozenset({"image", "img", "file", "patient", "case", "subject", "study
 """Words in the names of columns that number something else."""
 
 _LINES = (
+    re.compile(r"(?P<code>\d+)(?:\s+[\d.]+){6}\s+\"(?P<name>.+)\""),
     re.compile(r"(?P<code>\d+)\s*[:=,;\t ]\s*(?P<name>\S.*?)(?:(?:[,;\s]+\d+){3,4})?"),
     re.compile(r"(?P<name>\S.*?)\s*[:=,;\t ]\s*(?P<code>\d+)"),
 )
-"""Lines of a text: a number and a name, perhaps with a colour behind, or the other way round."""
+"""Lines of a text: as ITK-SNAP writes them; a number and a name, perhaps with a colour behind; the other way round."""
 
 
 class CodeTable(NamedTuple):

@@ -93,6 +93,14 @@ def test_values_of_files_of_classes_are_not_ignored(tmp_path: Path) -> None:
         ("masks/classes.csv", "value,name\n0,void\n1,tumor\n2,stroma\n21,unknown\n"),
         ("labels.txt", "0 outside_roi\n1 tumor\n2 stroma\n21 don't care\n"),
         ("legend.csv", "index;tissue\n0;unlabelled\n1;tumor\n2;stroma\n21;excluded\n"),
+        (
+            "label descriptions.txt",
+            "# ITK-SNAP\n"
+            + "".join(
+                f'{value:5}  {value}  0  9  {min(value, 1)}  1  1  "{name}"\n'
+                for value, name in ((0, "void"), (1, "tumor"), (2, "stroma"), (21, "don't care"))
+            ),
+        ),
         ("map.txt", "0: ignore\n1: tumor\n2: stroma\n21: not annotated\n"),
     ],
 )
