@@ -141,7 +141,7 @@ def mask_rule(counts: Mapping[int, int], names: Mapping[int, str], ignore: int |
 
 def _said(ignore: int | None) -> str:
     if ignore == OUTSIDE:
-        return "; pixels outside of the field of view say nothing and are left out"
+        return "; pixels of ignored values or outside of the field of view say nothing and are left out"
     return "" if ignore is None else f"; {ignore} says nothing and is left out"
 
 
@@ -165,7 +165,7 @@ def decide_mask_rule(counts: Mapping[int, int], *, ignore: int | None = None) ->
         DataError: too many values for classes, and not greys around 0 and 255 either.
     """
     if ignore is not None:
-        rule = decide_mask_rule({value: count for value, count in counts.items() if value != ignore} or {0: 0})
+        rule = decide_mask_rule({0: 0} | {value: count for value, count in counts.items() if value != ignore})
         return rule._replace(ignore=ignore, text=rule.text + _said(ignore))
     values = tuple(sorted(counts))
     if len(values) <= 2:

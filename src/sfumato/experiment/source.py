@@ -28,7 +28,8 @@ class Reading:
         classes_by: Several masks of an image are of classes, told apart likewise.
         join_masks: Several masks of an image are parts of one; of a single one, all values but 0.
         fill_outlines: The masks are closed lines around what is meant, which is filled.
-        class_names: Names of the values of masks, such as liver,tumour (for 1 and 2) or 128=liver,255=tumour.
+        class_names: Names of the values of masks, such as liver,tumour (for 1 and 2) or 128=liver,255=tumour; what is
+            called ignore (0=ignore) counts neither in loss nor in metrics.
         labels: A table (CSV or TSV) about the images of a folder.
         image_column: Column of the table with the file or id of the image.
         mask_column: Column with the file of the mask.

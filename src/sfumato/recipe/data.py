@@ -43,7 +43,9 @@ class Source(Part):
     join_masks: bool = Field(False, description="several masks of an image, or several values of one, are parts of one")
     fill_outlines: bool = Field(False, description="the masks are closed lines around what is meant, which is filled")
     class_names: tuple[str, ...] = Field(
-        (), description="names of the values of masks: [liver, tumour] for 1 and 2, or [128=liver, 255=tumour]"
+        (),
+        description="names of the values of masks: [liver, tumour] for 1 and 2, or [128=liver, 255=tumour]; what is "
+        "called ignore (0=ignore) counts neither in loss nor in metrics",
     )
     table: str | None = Field(None, description="CSV or TSV file about the images of a folder")
     columns: Columns = Columns()

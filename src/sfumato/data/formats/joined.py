@@ -5,7 +5,7 @@
     //=21_manual1.gif//within=21_mask.gif    where the last is 0, nothing is said (`OUTSIDE`)
     //=rs.dcm::axial/17//on=ct/1.dcm         contours (RTSTRUCT) on the image that they are laid on
     //any=nuclei.png                         numbers of objects, which are one class: 1 where it is not 0
-    //as2.1-255.0=map.png                    other values for stored ones: 1 for 2, 0 for 255
+    //as2.1-255.0=map.png                    other values for stored ones: 1 for 2, 0 for 255; `OUTSIDE` where ignored
     //fill=a_outline.png//fill1=b.png        outlines, with what they enclose; before any role but the field of view
 
 No path has `//` in it, so these are no names of files. Where classes overlap, the smaller object is on top: a cup that
@@ -25,7 +25,7 @@ from sfumato.data.formats.volume import Axis, PlaneAddress, flat_axis, named_pla
 from sfumato.errors import DataError
 
 OUTSIDE = 2**31 - 1
-"""The stored value of pixels outside of what the camera sees: one that no file has."""
+"""The stored value of pixels that say nothing, as outside of what the camera sees: one that no file has."""
 
 WITHIN, ON, ANY, AS, FILL = "within", "on", "any", "as", "fill"
 
@@ -191,9 +191,10 @@ def _revalued(role: str, raw: _Raw) -> _Raw:
     """The values that a file has in its mask."""
     if role == ANY:
         return np.asarray(raw != 0, np.uint8)
-    changed: _Raw = raw.copy()
-    for pair in role.removeprefix(AS).split("-"):
-        stored, value = map(int, pair.split("."))
+    pairs = [tuple(map(int, pair.split("."))) for pair in role.removeprefix(AS).split("-")]
+    holds_all = np.result_type(raw, np.min_scalar_type(max(value for _, value in pairs)))
+    changed: _Raw = raw.astype(holds_all)
+    for stored, value in pairs:
         changed[raw == stored] = value
     return changed
 

@@ -19,6 +19,7 @@ from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.pairing import Matched, Owned
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
+from sfumato.data.source.proposed import flags_for_channels
 from sfumato.data.source.undecided import MaskFiles, flags_for
 from sfumato.data.source.ways import way_of
 from sfumato.data.source.witness import have_few_values
@@ -61,9 +62,9 @@ def without_pictures_beside(matched: Matched, images: Sequence[Picture], *, said
         raise _compete(masks, matched)
     kinds = {further.entry: kind for kind, pictures in enumerate(beside) for further in pictures}
     names = {entry.locator for entry in kinds}
-    note = (
-        f"other pictures with the names of images, not used: {told_files(list(kinds), list(kinds.values()))}; "
-        "--images and --masks with a pattern choose them"
+    way = "" if said else flags_for_channels(list(kinds), matched.owned)
+    note = f"other pictures with the names of images, not used: {told_files(list(kinds), list(kinds.values()))}; " + (
+        f"{way} takes them as channels of these" if way else "--images and --masks with a pattern choose them"
     )
     return matched._replace(bare=[name for name in matched.bare if name not in names]), [note]
 

@@ -206,7 +206,8 @@ def _masks_by_name(
         return Parted(images, Matched({}, channels, [], []), [], has_masks=False)
     drawn = [_mask(entry) for entry in masks]
     matched = match(images, drawn, {})
-    return Parted(images, matched._replace(channels={**matched.channels, **channels}), [], has_masks=True)
+    every = matched._replace(channels={**matched.channels, **channels})
+    return Parted(images, every, [*matched.notes], has_masks=True)
 
 
 def _masks_by_pattern(entries: Sequence[SourceFile], hints: Hints) -> Parted:
@@ -227,7 +228,7 @@ def _masks_by_pattern(entries: Sequence[SourceFile], hints: Hints) -> Parted:
     }
     read = {picture.entry.locator for picture in (*images, *masks)}
     notes = not_read([entry for entry in entries if entry.locator not in read], "called masks that do not fit --masks")
-    return Parted(images, matched._replace(owned=owned), notes, has_masks=True)
+    return Parted(images, matched._replace(owned=owned), [*notes, *matched.notes], has_masks=True)
 
 
 def _says(mask: Taken) -> str:
@@ -257,9 +258,11 @@ def _mask(entry: SourceFile) -> Picture:
 
 
 def _picture(name: str, file: Taken) -> Picture:
-    """An image, called after its id and the name of its channel."""
+    """An image, called after its id and its channel: of `image{channel}` by the whole name, as it goes on a word."""
     group, split = _group(file.entry)
-    stem = "_".join((name, *filter(None, [file.names.get("channel")])))
+    channel = file.names.get("channel")
+    whole = channel is not None and not channel[:1].isalnum()
+    stem = "_".join((name, *filter(None, [composed(file.entry.stem) if whole else channel])))
     return Picture(file.entry, stem, split, group, "image", 0, "", nested=False, is_marked=False)
 
 

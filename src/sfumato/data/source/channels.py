@@ -6,7 +6,8 @@ put together by these endings.
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import permutations
 
 from sfumato.data.manifest import folded
 from sfumato.data.order import natural
@@ -24,12 +25,20 @@ def channel_of(stem: str) -> str:
 
 
 def called_after(files: Sequence[Picture]) -> tuple[str, ...]:
-    """What the names of the files of an image say of its channels: their ends, or all that differs if these do not."""
+    """What the names of the files of an image say of its channels: their ends, or all that differs if these do not.
+
+    Nor do they where one name begins another: of `image` and `image_contrast` the whole names are the channels.
+    """
     ends, whole = [channel_of(file.stem) for file in files], [file.stem for file in files]
-    if len(set(ends)) == len(ends):
+    if len(set(ends)) == len(ends) and not _begin_one_another(whole):
         return tuple(ends)
     start = re.sub(r"[^ _.-]+$", "", common_start(whole))
     return tuple(stem.removeprefix(start) for stem in whole)
+
+
+def _begin_one_another(names: Sequence[str]) -> bool:
+    """Whether a name is the beginning of another, up to a separator."""
+    return any(other.startswith(tuple(one + mark for mark in " _.-")) for one, other in permutations(names, 2))
 
 
 def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Picture, ...]]) -> tuple[str, ...]:
@@ -59,6 +68,12 @@ def _lack(uneven: Sequence[str], names: Sequence[str], remedy: str) -> DataError
     )
 
 
+def _known_end(stem: str, known: Collection[str]) -> str:
+    """The longest end of a name that is that of a channel; what stands behind the last separator where none is."""
+    ends = (stem[mark.end() :] for mark in re.finditer(r"^|[ _.-]", stem))
+    return next((end for end in ends if folded(end) in known), channel_of(stem))
+
+
 def put_together(entries: Sequence[SourceFile], names: Sequence[str]) -> list[tuple[str, tuple[SourceFile, ...]]]:
     """Files by image, each with the common part of its names and its files in the order of the channels.
 
@@ -76,7 +91,7 @@ def put_together(entries: Sequence[SourceFile], names: Sequence[str]) -> list[tu
     groups: dict[tuple[tuple[str, ...], str], dict[str, SourceFile]] = defaultdict(dict)
     strange = list[SourceFile]()
     for entry in entries:
-        channel = entry.stem if folded(entry.stem) in known else channel_of(entry.stem)
+        channel = _known_end(entry.stem, known)
         if folded(channel) in known:
             stem = entry.stem[: len(entry.stem) - len(channel)].rstrip(" _-.")
             folder = entry.parts[:-1]

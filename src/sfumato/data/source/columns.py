@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sfumato.data.source.labels import read_labels
+from sfumato.data.source.listing import SourceFile
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.table import SourceTable, numbered_columns, roles
+from sfumato.data.source.witness import are_photographs
 from sfumato.data.source.words import tokens
 from sfumato.errors import DataError, listed
 from sfumato.wording import counted
@@ -174,7 +176,13 @@ def _mask_columns(
     if len(several) > 1:
         return tuple(several)
     mask = _most(table, possible, files.every)
-    return (mask,) if mask else ()
+    return (mask,) if mask and (table.named or _looks_like_masks(table, mask, files.every)) else ()
+
+
+def _looks_like_masks(table: SourceTable, column: str, files: FileLookup) -> bool:
+    """Whether the files of a column that no header calls masks may be some: not if they have many values."""
+    texts = filter(files.has, table.column(column))
+    return not are_photographs([SourceFile(files.candidates(text)[0], (text,)) for text in texts])
 
 
 def _most(table: SourceTable, columns: Sequence[str], files: FileLookup) -> str:

@@ -196,7 +196,7 @@ def _paired(cases: Sequence[Case], owned: Mapping[str, _Of], hints: Hints) -> tu
             f"{counted(len(bare), 'image has', 'images have')} no outlines, {len(orphans)} with outlines are not "
             f"there:\n{listed(sorted([*bare, *orphans]))}",
             expected="outlines for every image, if only an empty list",
-            remedy="complete them, or leave these out with --drop-unpaired",
+            remedy="complete them" + (", or leave these out with --drop-unpaired" if kept else ""),
             code="DATA-010",
         )
     return kept, sorted([*bare, *orphans])

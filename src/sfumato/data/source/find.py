@@ -32,6 +32,7 @@ from sfumato.data.source.arrays import expand, find_in_array_files, find_in_arra
 from sfumato.data.source.bundle import find_in_bundle, is_bundle
 from sfumato.data.source.byhand import fitting_images, is_called_a_mask
 from sfumato.data.source.classes import told_classes, told_splits
+from sfumato.data.source.codes import codes_above, with_codes, without_codes
 from sfumato.data.source.contours import with_outlines
 from sfumato.data.source.found import NOTHING_SAID, conclude
 from sfumato.data.source.found import Found as Found
@@ -52,7 +53,7 @@ from sfumato.data.source.listing import (
     left_out,
 )
 from sfumato.data.source.lists import with_lists, with_named_splits
-from sfumato.data.source.nnunet import find_in_nnunet, nnunet_root
+from sfumato.data.source.nnunet import NAME, find_in_nnunet, nnunet_root, with_label_words
 from sfumato.data.source.outlined import about_outlines, with_filled
 from sfumato.data.source.pages import paged
 from sfumato.data.source.patients import with_patients
@@ -66,7 +67,14 @@ from sfumato.data.source.twins import without_twins
 from sfumato.data.source.unread import MATLAB, refuse_lone_masks, refuse_unread, told_inside, without_yolo
 from sfumato.data.source.values import with_values
 from sfumato.data.source.volumes import cut_volumes, find_in_volumes
-from sfumato.data.source.which_table import find_tables, names_all_files, read_for, tables_above
+from sfumato.data.source.which_table import (
+    find_tables,
+    names_all_files,
+    patients_by_rows,
+    read_for,
+    rows_beside,
+    tables_above,
+)
 from sfumato.errors import DataError, UsageError, listed
 from sfumato.files import is_pattern, what_is
 from sfumato.provenance import is_written_by_us
@@ -122,6 +130,7 @@ def find_cases(
 def _as_said(found: Found, source: Path | None, hints: Hints) -> Found:
     """The same with the patients and the names of classes that a person said, and with what was said."""
     own = source is not None and source.is_dir() and is_written_by_us(source)
+    found = found if own else with_label_words(found)
     found = with_values(found, hints, look=not own)
     found = found if own else with_shares(found, hints)
     found = with_filled(found) if hints.fill_outlines and found.has_masks else found
@@ -250,6 +259,18 @@ def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: Hints)
         if not by_hand and is_bundle(source):
             return find_in_bundle(source, hints)
     listing = without_twins(files_below(source))
+    described = nnunet_root(source)
+    listing = _without(listing, described / NAME) if described else listing
+    entries, codes = without_codes(listing.entries)
+    found = _of_listing(source, listing._replace(entries=entries), masks, hints)
+    found = with_label_words(found, told=described is not None)
+    if codes and not found.has_masks:  # they may be about the images
+        return _of_listing(source, listing, masks, hints)
+    return with_codes(found, codes or codes_above(masks), hints)
+
+
+def _of_listing(source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
+    """What the files of a folder are, other than tables of codes."""
     if masks is None and hints.table is None and any(map(is_idx, listing.entries)):
         found = find_idx(listing.entries)
         return found._replace(notes=(*left_out(listing, []), *found.notes))
@@ -257,7 +278,7 @@ def _from_folder(source: Path, masks: Sequence[SourceFile] | None, hints: Hints)
         apart = set(map(_real, masks))
         listing = listing._replace(entries=[entry for entry in listing.entries if _real(entry) not in apart])
     if hints.table is not None:
-        return _by_tables({hints.table: ""}, source, listing, masks, hints, follow=True)
+        return _by_named_table(hints.table, source, listing, masks, hints)
     _refuse_table_alone(source, listing, hints)
     kind, files, others, previews = _main_kind(source, listing, hints)
     if masks is None and hints.images is None and not hints.images_only:
@@ -466,9 +487,27 @@ def _by_tables(
     return found._replace(notes=notes, outside=read.outside, patients_by=column, unlabelled=read.unlabelled)
 
 
+def _by_named_table(
+    table: Path, source: Path, listing: Listing, masks: Sequence[SourceFile] | None, hints: Hints
+) -> Found:
+    """What a table says that a person named, with the patients by the rows of one beside it, or by its own alone."""
+    own = patients_by_rows(table, listing.entries, source, hints)
+    if own.patients:
+        return with_rows(_of_listing(source, _without(listing, table), masks, replace(hints, table=None)), own)
+    rows = rows_beside(table, listing.entries, source, hints)
+    rest = _without(listing, rows.table) if rows.table else listing
+    return with_rows(_by_tables({table: ""}, source, rest, masks, hints, follow=True), rows)
+
+
+def _without(listing: Listing, table: Path) -> Listing:
+    """The other files."""
+    used = str(table.absolute())
+    return listing._replace(entries=[entry for entry in listing.entries if entry.locator != used])
+
+
 def _of_table(table: Path, masks: Sequence[SourceFile] | None, hints: Hints) -> Found:
     """A table that a person named, with the files beside it - or without them, where all its paths lead to files."""
     alone = Listing([], 0)
     if masks is not None or names_all_files(table, hints):
-        return _by_tables({table: ""}, table.parent, alone, masks, hints, follow=True)
-    return _by_tables({table: ""}, table.parent, files_below(table.parent), masks, hints, follow=True)
+        return _by_named_table(table, table.parent, alone, masks, hints)
+    return _by_named_table(table, table.parent, files_below(table.parent), masks, hints)

@@ -36,7 +36,8 @@ class Hints:
         keep_split: keep a split of the source also where it has one patient in several parts.
         images: a pattern of the files that are images (`sfumato.data.source.byhand`), where a person gives it.
         masks: a pattern of those that are masks.
-        class_names: names of the values of masks: `1=liver`, or `liver` for the next value from 1 on.
+        class_names: names of the values of masks: `1=liver`, or `liver` for the next value from 1 on; values that are
+            called `ignore` count nowhere.
         readers_by: several masks of an image are of readers, told apart by their folder or by what follows in the name.
         classes_by: several masks of an image are of classes, told apart likewise.
         join_masks: several masks of an image, or several values of one, are parts of one.
@@ -110,7 +111,7 @@ class Found(NamedTuple):
         notes: what a person should know: files left out, guesses made.
         form: what the source was taken for, e.g. "folders", "table", "npz", "nnU-Net raw", "volumes".
         mask_names: names of the stored mask values, where the source has them.
-        ignore: the stored mask value of pixels that say nothing, where the source has one.
+        ignore: the stored mask value of pixels that say nothing, where the source has one or a person said so.
         regions: names of unions of classes by their stored values (nnU-Net), where the source has them.
         modality: "CT", "MR", ... where the source says so.
         unpaired: images without a mask and masks without an image that were left out (`Hints.drop_unpaired`).

@@ -114,18 +114,19 @@ def _without_unsure(
     """
     rows = [f"row {number}" for number, open_ in zip(numbers, unsure, strict=True) if open_]
     meaning = "CheXpert and MIMIC-CXR write -1 for a finding that is uncertain"
+    left = [place for place, open_ in enumerate(unsure) if not open_]
+    are_some = not all(values[place].lower() in EMPTY for place in left)
     if not drop_empty:
+        drop = "leave these rows out, and those without a class, with --drop-unpaired; or " if are_some else ""
         raise DataError(
             f"{path}: {counted(len(rows), 'row has', 'rows have')} -1 in the column '{column}', which is taken for no "
             f"class ({meaning}):\n{listed(rows)}",
             expected="a class in every row",
-            remedy="leave these rows out, and those without a class, with --drop-unpaired; or write a word where -1 is "
-            "a class",
+            remedy=f"{drop}write a word where -1 is a class",
             code="DATA-052",
         )
     told = f"rows with -1 in the column '{column}', left out: {len(rows)} ({meaning}; write a word where it is a class)"
-    left = [place for place, open_ in enumerate(unsure) if not open_]
-    if all(values[place].lower() in EMPTY for place in left):
+    if not are_some:
         raise DataError(
             f"{path}: no row has a class in the column '{column}': it is -1 or empty",
             expected="two classes at least",

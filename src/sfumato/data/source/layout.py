@@ -37,7 +37,7 @@ from sfumato.data.source.labelled import about_cases
 from sfumato.data.source.listing import PathParts, SourceFile
 from sfumato.data.source.making import make_cases
 from sfumato.data.source.paired import way_of_paired
-from sfumato.data.source.pairing import ImageIndex, Matched, Parted, match
+from sfumato.data.source.pairing import ImageIndex, Matched, Parted, hits_by_beginning, match
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.picture import Picture
 from sfumato.data.source.pooled import without_pools
@@ -203,7 +203,7 @@ def _by_names(
         made += copies
     refuse_trees(images, separate)
     matched = match(images, separate, known)
-    return Parted(images, matched, [*notes, *made], has_masks=bool(separate or known))
+    return Parted(images, matched, [*notes, *made, *matched.notes], has_masks=bool(separate or known))
 
 
 def _as_mask(picture: Picture) -> Picture:
@@ -248,7 +248,8 @@ def sort_roles(
 def partners(images: Sequence[Picture], masks: Sequence[Picture]) -> int:
     """How many masks have an image."""
     index = ImageIndex(images)
-    return sum(index.find(mask) is not None for mask in masks)
+    found = sum(index.find(mask) is not None for mask in masks)
+    return found or sum(hit is not None for _, hit in hits_by_beginning(index, masks))
 
 
 def _may_be_masks(part: str) -> bool:
@@ -365,7 +366,8 @@ def _roles(pictures: Sequence[Picture], splits: frozenset[PathParts]) -> tuple[l
     index = ImageIndex(images)
     for picture in marked:
         (images if picture.role == "image" and index.find(picture) is None else masks).append(picture)
-    if not any(mask.role == "mask" or index.find(mask) for mask in masks):
+    named = any(mask.role == "mask" or index.find(mask) for mask in masks)
+    if not named and not hits_by_beginning(index, masks):
         return [_without_roles(picture, splits) for picture in pictures], []
     return sorted(images, key=lambda picture: natural(picture.entry.where)), masks
 

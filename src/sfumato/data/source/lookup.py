@@ -3,7 +3,7 @@
 A path is looked up below the folder first. A table that a person named is then followed wherever its paths lead; one
 that was merely found stays below. Last, a path of another machine is the file with the longest tail in common, if one
 file alone has it. Where none has, upper and lower case do not count, nor how accents are stored: the table may come
-from a system that does not tell them apart.
+from a system that does not tell them apart. Where a table names no file at all, its cells may be beginnings of names.
 """
 
 import os
@@ -17,6 +17,7 @@ from pathlib import Path
 from sfumato.data.formats.image import is_image_name
 from sfumato.data.formats.scan import FILES, is_volume
 from sfumato.data.manifest import folded
+from sfumato.data.source.beginnings import by_beginning
 from sfumato.data.source.listing import ARRAYS, ENDING, SourceFile, is_picture_file
 from sfumato.data.source.table import bare
 from sfumato.errors import DataError
@@ -39,11 +40,14 @@ class FileLookup:
         entries: the files that are known.
         root: the folder that they lie in.
         follow: the folder of the table, where a person named it: its paths may lead elsewhere.
+        begins: whether beginnings of names mean files too (`source.beginnings`).
     """
 
-    def __init__(self, entries: Sequence[SourceFile], root: Path, *, follow: Path | None = None) -> None:
+    def __init__(
+        self, entries: Sequence[SourceFile], root: Path, *, follow: Path | None = None, begins: bool = False
+    ) -> None:
         self.root = root.absolute().as_posix().rstrip("/") + "/"
-        self.follow, self.known = follow, len(entries)
+        self.follow, self.known, self.begins = follow, len(entries), begins
         self.outside: dict[str, str] = {}
         self.by_path = {entry.where: entry.locator for entry in entries}
         self.by_path |= {folder: alone or self.root + folder for folder, alone in _folders(entries).items()}
@@ -70,7 +74,7 @@ class FileLookup:
             return [self.by_path[path]]
         if led := self._elsewhere(text, path):
             return [led]
-        found = self._by_tail(path) or self._in_series(path)
+        found = self._by_tail(path) or self._in_series(path) or self._by_beginning(path)
         if not found and self.follow is None and _leads_out(path):
             raise DataError(
                 f"'{text}' lies outside the folder of the images, {self.root}",
@@ -119,6 +123,15 @@ class FileLookup:
         found = self._below.get(folded(above[-1]), []) if above else []
         shortened = [one for one in found if bare(one[0].rpartition("/")[0]).endswith(uids[0][-_KEPT:])]
         return [locator for _, locator in shortened or found]
+
+    def _by_beginning(self, path: str) -> list[str]:
+        """The files whose names begin with that of a path, where beginnings count."""
+        return self._begun.get(folded(bare(path)), []) if self.begins else []
+
+    @cached_property
+    def _begun(self) -> Mapping[str, list[str]]:
+        """The files that each beginning may mean."""
+        return by_beginning((bare(where), locator) for where, locator in self.by_path.items())
 
     @cached_property
     def _below(self) -> Mapping[str, Sequence[tuple[str, str]]]:

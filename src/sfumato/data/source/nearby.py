@@ -16,9 +16,11 @@ from shlex import quote
 from sfumato.data.source.columns import ColumnRoles, Places, plan_columns
 from sfumato.data.source.listing import ENDING, TABLES, PathParts, SourceFile
 from sfumato.data.source.lookup import FileLookup
-from sfumato.data.source.table import SourceTable, bare
+from sfumato.data.source.table import SourceTable, bare, roles
 from sfumato.data.source.words import tokens
+from sfumato.errors import DataError
 from sfumato.files import matching
+from sfumato.wording import counted
 
 _MOST = 1000
 """Files beside a table that are looked at."""
@@ -47,7 +49,10 @@ def plan_nearby(
         DataError: no column names the images.
     """
     wide = Places(FileLookup(images, root, follow=follow), FileLookup(every, root, follow=follow))
-    plan, notes = plan_columns(table, known, wide)
+    try:
+        plan, notes = plan_columns(table, known, wide)
+    except DataError as error:
+        return _plan_by_beginnings(table, known, images, every, root, error)
     texts = [text for text in table.column(plan.image) if text]
     if not any(map(wide.images.has_several, texts)):
         return plan, notes, wide
@@ -60,6 +65,53 @@ def plan_nearby(
             where = "/".join(folder)
             return plan, [*notes, f"names in {table.path.name} that several files have mean those in {where}"], near
     return plan, notes, wide
+
+
+def _plan_by_beginnings(
+    table: SourceTable,
+    known: Mapping[str, str],
+    images: Sequence[SourceFile],
+    every: Sequence[SourceFile],
+    root: Path,
+    error: DataError,
+) -> tuple[ColumnRoles, list[str], Places]:
+    """The same where a column that is called after images holds the beginnings of their names, one for each row.
+
+    Raises:
+        DataError: none does, or they are those of several files.
+    """
+    shown = {entry.locator for entry in images}
+    drawn = [entry for entry in every if entry.locator not in shown]
+    begun = Places(*(FileLookup(entries, root, begins=True) for entries in (images, drawn)))
+    try:
+        plan, notes = plan_columns(table, known, begun)
+    except DataError:
+        raise error from None
+    texts = [text for text in table.column(plan.image) if text]
+    hits = [text for text in texts if begun.images.may_have(text)]
+    called = plan.image in roles(table, known)["image"]
+    if not called or 2 * len(hits) <= len(texts) or len(set(texts)) < len(texts):
+        raise error
+    if several := list(filter(begun.images.has_several, hits)):
+        raise _of_several_files(table, plan.image, several, begun.images)
+    (first,) = begun.images.candidates(hits[0])
+    note = (
+        f"the column '{plan.image}' holds the beginnings of names of files, each of one alone: {hits[0]} is "
+        f"{first.removeprefix(begun.images.root)}"
+    )
+    return plan, [*notes, note], begun
+
+
+def _of_several_files(table: SourceTable, column: str, texts: Sequence[str], files: FileLookup) -> DataError:
+    """The error about beginnings of names that several files have."""
+    found = files.candidates(texts[0])
+    return DataError(
+        f"{table.path}: {counted(len(texts), 'value')} of the column '{column}' are the beginnings of names of several "
+        f"files: {texts[0]} may be {len(found)} files, such as {Path(found[0]).name}, {Path(found[1]).name}",
+        expected="names, or beginnings of names, that one file has",
+        remedy="write a row for each file, with its name",
+        code="DATA-051",
+    )
 
 
 def folders_of(table: SourceTable, texts: Sequence[str], files: FileLookup) -> list[str]:

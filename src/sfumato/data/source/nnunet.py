@@ -8,12 +8,13 @@
 
 In `dataset.json`, `labels` maps names to values; a list of values is a region (a union of labels), and `ignore` is the
 value of voxels that say nothing. Read too: the older form of the Medical Segmentation Decathlon (values to names,
-images without `_0000`, channels as values of a voxel), and files named by a `dataset` entry.
+images without `_0000`, channels as values of a voxel), and files named by a `dataset` entry. Lists of labelled cases
+(`training`, `validation`, `test`) are splits, where no folds divide the cases.
 """
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from typing import Any, NamedTuple
 from sfumato.data.folds import SPLITS_NAME
 from sfumato.data.folds import read_splits as read_splits
 from sfumato.data.folds import write_splits as write_splits
+from sfumato.data.formats.joined import mask_parts
+from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.manifest import Case
 from sfumato.data.order import natural
@@ -30,14 +33,18 @@ from sfumato.data.source.layout import Arranged
 from sfumato.data.source.listing import SourceFile, files_below, is_hidden, not_read
 from sfumato.data.source.patterns import told_files
 from sfumato.data.source.volumes import cut_volumes
+from sfumato.data.source.words import SPLIT_WORDS
 from sfumato.errors import DataError, listed
 from sfumato.files import read_file
 from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
-_NAME = "dataset.json"
+NAME = "dataset.json"
+"""What describes a data set of nnU-Net."""
+
 _PARTS = {"train": ("Tr",), "validation": ("Va", "Val"), "test": ("Ts",)}
 """How the names of the folders of a split end, behind `images` and `labels`."""
+_LABELS = frozenset(f"labels{end}" for ends in _PARTS.values() for end in ends)
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
 _MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "t1": "MR", "t1w": "MR", "t2": "MR", "t2w": "MR", "flair": "MR",
               "t1c": "MR", "t1ce": "MR", "t1gd": "MR", "adc": "MR", "dwi": "MR", "us": "US", "pet": "PT"}  # fmt: skip
@@ -60,7 +67,7 @@ class _Part(NamedTuple):
 
 def is_nnunet(folder: Path) -> bool:
     """Whether a folder is an nnU-Net raw data set."""
-    path = folder / _NAME
+    path = folder / NAME
     if not path.is_file():
         return False
     try:
@@ -88,10 +95,8 @@ def read_label_words(folder: Path) -> _Words | None:
     Raises:
         DataError: its labels are not as expected.
     """
-    above = [folder.resolve().parent] * (
-        folder.resolve().name in {f"labels{end}" for ends in _PARTS.values() for end in ends}
-    )
-    for path in (place / _NAME for place in (folder, *above)):
+    above = [folder.resolve().parent] * (folder.resolve().name in _LABELS)
+    for path in (place / NAME for place in (folder, *above)):
         try:
             content = json.loads(read_file(path))
         except (OSError, ValueError, RecursionError) as error:
@@ -102,6 +107,38 @@ def read_label_words(folder: Path) -> _Words | None:
     return None
 
 
+def with_label_words(found: Found, *, told: bool = False) -> Found:
+    """The same with what `dataset.json` says of the values of its masks, where all of these are labels of nnU-Net.
+
+    Args:
+        found: what a person's patterns, or a table, say of a source.
+        told: whether to tell where nothing of that file is used.
+    """
+    named = _with_label_words(found)
+    if told and named is found:
+        return found._replace(notes=(*found.notes, f"{NAME} is not used: it names the values of labels in labelsTr"))
+    return named
+
+
+def _with_label_words(found: Found) -> Found:
+    if not found.has_masks or found.mask_names:
+        return found
+    masks = (part.locator for case in found.cases for mask in case.masks for part in mask_parts(mask))
+    folders = set[Path]()
+    for folder in (Locator.parse(mask).path.parent for mask in masks):
+        if folder.name not in _LABELS:
+            return found
+        folders.add(folder)
+    said = [read_label_words(folder) for folder in sorted(folders)]
+    words = said[0]
+    if words is None or any(others != words for others in said):
+        return found
+    note = f"{NAME} names the values of the masks"
+    return found._replace(
+        mask_names=words.names, regions=words.regions, ignore=words.ignore, notes=(*found.notes, note)
+    )
+
+
 def find_in_nnunet(folder: Path, hints: Hints) -> Found:
     """The cases of an nnU-Net raw data set.
 
@@ -110,17 +147,18 @@ def find_in_nnunet(folder: Path, hints: Hints) -> Found:
             fit.
     """
     folder = folder.absolute()
-    content = _content(folder / _NAME)
-    words = _words(folder / _NAME, content)
+    content = _content(folder / NAME)
+    words = _words(folder / NAME, content)
     ending = str(content.get("file_ending", ""))
     parts = _parts(folder, ending)
     if isinstance(content.get("dataset"), dict):
         parts["train"] = _listed_part(folder, content["dataset"])
     arranged = _arranged(parts, hints)
+    folds = _folds(folder, arranged.cases, arranged.notes)
+    arranged = arranged if folds else _with_lists(arranged, content, ending)
     expected, there = content.get("numTraining"), sum(case.split == "train" for case in arranged.cases)
     if isinstance(expected, int) and expected != there:
-        arranged.notes.append(f"{_NAME} says numTraining {expected}, {there} cases are there")
-    folds = _folds(folder, arranged.cases, arranged.notes)
+        arranged.notes.append(f"{NAME} says numTraining {expected}, {there} cases are there")
     cases = _divided(arranged.cases, folds, hints.fold, arranged.notes)
     found = _expanded(arranged._replace(cases=cases), hints, _named_channels(content, parts["train"]))
     return found._replace(
@@ -262,7 +300,7 @@ def _listed_part(folder: Path, listing: Mapping[str, Any]) -> _Part:
     labels: dict[str, Path] = {}
     for case, entry in listing.items():
         if not isinstance(entry, dict) or not isinstance(entry.get("images"), list) or "label" not in entry:
-            raise _malformed(folder / _NAME, f"has the case '{case}' without images and label")
+            raise _malformed(folder / NAME, f"has the case '{case}' without images and label")
         images[case] = {number: _below(folder, str(name)) for number, name in enumerate(entry["images"])}
         labels[case] = _below(folder, str(entry["label"]))
     return _Part(images, labels)
@@ -272,12 +310,12 @@ def _below(folder: Path, name: str) -> Path:
     path = (folder / name).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise DataError(
-            f"{folder / _NAME}: '{name}' lies outside its folder",
+            f"{folder / NAME}: '{name}' lies outside its folder",
             expected="files below the folder of the data set",
             code="DATA-017",
         )
     if not path.is_file():
-        raise DataError(f"{folder / _NAME}: '{name}' does not exist", expected="a file of the case", code="DATA-001")
+        raise DataError(f"{folder / NAME}: '{name}' does not exist", expected="a file of the case", code="DATA-001")
     return path
 
 
@@ -303,7 +341,8 @@ def _arranged(parts: Mapping[str, _Part], hints: Hints) -> Arranged:
             raise DataError(
                 "\n  ".join(text),
                 expected="labelsTr/case.nii.gz for each imagesTr/case_0000.nii.gz",
-                remedy="complete the data set, or leave these cases out with --drop-unpaired",
+                remedy="complete the data set"
+                + (", or leave these cases out with --drop-unpaired" if len(bare) < len(train.images) else ""),
                 code="DATA-010",
             )
         notes.append(f"left out because they have no partner: {len(bare)} images, {len(orphans)} labels")
@@ -357,6 +396,28 @@ def _folds(folder: Path, cases: Sequence[Case], notes: list[str]) -> tuple[Mappi
             )
         notes.append(f"{path} is of another data set: not used")
     return ()
+
+
+def _with_lists(arranged: Arranged, content: Mapping[str, Any], ending: str) -> Arranged:
+    """The same with the splits that lists of labelled cases say, unless one is in several."""
+    listed = [
+        (SPLIT_WORDS[key.lower()], _stem(Path(entry["label"]), ending))
+        for key, entries in content.items()
+        if key.lower() in SPLIT_WORDS and isinstance(entries, list)
+        for entry in entries
+        if isinstance(entry, dict) and isinstance(entry.get("label"), str)
+    ]
+    there = {case.id for case in arranged.cases if case.split == "train"}
+    splits = {name: split for split, name in listed if name in there}
+    if set(splits.values()) <= {"train"}:
+        return arranged
+    if twice := {name for split, name in listed if splits.get(name, split) != split}:
+        note = f"{NAME} lists cases of splits, not followed: {counted(len(twice), 'case')} would be in several"
+        return arranged._replace(notes=[*arranged.notes, note])
+    cases = [replace(case, split=splits.get(case.id, case.split)) for case in arranged.cases]
+    sizes = Counter(splits.values())
+    told = ", ".join(f"{split} {sizes[split]}" for split in _PARTS if sizes[split])
+    return arranged._replace(cases=cases, notes=[*arranged.notes, f"{NAME} lists the cases of splits: {told}"])
 
 
 def _divided(cases: Sequence[Case], folds: Sequence[Mapping[str, str]], fold: int, notes: list[str]) -> list[Case]:

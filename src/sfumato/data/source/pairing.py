@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from sfumato.data.manifest import folded
+from sfumato.data.source.beginnings import by_beginning
 from sfumato.data.source.casefolders import channels_beside
 from sfumato.data.source.listing import PathParts, SourceFile, ending_among
 from sfumato.data.source.nearest import with_nearest
@@ -44,12 +45,13 @@ class Owned(NamedTuple):
 
 
 class Matched(NamedTuple):
-    """Masks of each image, its channels (both by the locator of the image), and what has no partner."""
+    """Masks of each image, its channels (both by the locator of the image), what has no partner, and what to know."""
 
     owned: Mapping[str, list[Owned]]
     channels: Mapping[str, tuple[Picture, ...]]
     bare: list[str]
     orphans: list[str]
+    notes: tuple[str, ...] = ()
 
     @property
     def unpaired(self) -> list[str]:
@@ -136,9 +138,11 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[So
         if image:
             owned[image].append(Owned(entry, "", entry.name))
             taken.add(image)
-    hits = [(mask, index.find(mask)) for mask in masks]
+    hits, notes = [(mask, index.find(mask)) for mask in masks], tuple[str, ...]()
     if not any(hit for _, hit in hits):
         hits = _called_otherwise(index, masks) or _called_otherwise_beside(index, masks) or hits
+    if not any(hit for _, hit in hits) and (begun := hits_by_beginning(index, masks)):
+        hits, notes = begun, (_told_beginning(begun),)
     alone = [mask for mask, hit in hits if hit is None]
     lone = _beside_one_image(images, alone)
     if len(alone) == len(masks) and not lone:
@@ -160,7 +164,27 @@ def match(images: Sequence[Picture], masks: Sequence[Picture], known: Mapping[So
         if len(hit.images) > 1:
             channels[first] = hit.images
     bare = [image.entry.locator for image in images if image.entry.locator not in taken]
-    return Matched(dict(owned), channels, bare, orphans)
+    return Matched(dict(owned), channels, bare, orphans, notes)
+
+
+def hits_by_beginning(index: "ImageIndex", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:
+    """The images of masks whose names are the beginnings of theirs, and of no others: `226` of `226_61be_R_CC_ANON`.
+
+    Empty where most masks have none even so.
+    """
+    begun = by_beginning((image.stem, image) for image in index.images)
+    ways = [(mask, (mask.stem, *_ways(mask.stem))) for mask in masks]
+    found = [(mask, next((begun[folded(stem)] for stem in stems if folded(stem) in begun), [])) for mask, stems in ways]
+    hits = [(mask, _hit(images, _inner(mask, mask.below), "") if len(images) == 1 else None) for mask, images in found]
+    return hits if 2 * sum(hit is not None for _, hit in hits) > len(hits) else []
+
+
+def _told_beginning(hits: Sequence[tuple[Picture, "Hit | None"]]) -> str:
+    mask, image = next((mask, hit.images[0]) for mask, hit in hits if hit is not None)
+    return (
+        "names of masks are the beginnings of those of their images, each of one alone: "
+        f"{mask.entry.where} is the mask of {image.entry.where}"
+    )
 
 
 def _called_otherwise(index: "ImageIndex", masks: Sequence[Picture]) -> list[tuple[Picture, "Hit | None"]]:

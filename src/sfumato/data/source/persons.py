@@ -324,11 +324,12 @@ def _tell_persons(matched: Sequence[re.Match[str]]) -> bool:
     """Whether groups have numbers, and what follows them has too: words alone (`01_dr`, `01_h`) may be of others.
 
     Groups are few beside the images, or nearly all count their images from 1 on (`010_HC`, `010_2HC`). Letters with a
-    number behind them (`ALWI_001`) may be of persons with several images each.
+    number behind them (`ALWI_001`) may be of persons, nearly all with several images.
     """
     rests = [re.findall(r"\d+", match.string[match.end(1) :]) for match in matched]
     if all(rests) and all(re.fullmatch(r"[^\W\d_]+", match[1]) for match in matched):
-        return min(Counter(match[1] for match in matched).values()) > 1
+        sizes = Counter(match[1] for match in matched).values()
+        return sum(size > 1 for size in sizes) >= NEARLY_ALL * len(sizes)
     if not all(re.search(r"\d", match[1]) for match in matched) or not any(rests):
         return False
     counts: dict[str, list[int]] = defaultdict(list)

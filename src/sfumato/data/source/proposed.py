@@ -24,6 +24,7 @@ from sfumato.data.source.byhand import by_patterns
 from sfumato.data.source.found import Hints
 from sfumato.data.source.listing import SourceFile, ending_among
 from sfumato.data.source.numbered import patterns_by_numbers
+from sfumato.data.source.pairing import Owned
 from sfumato.data.source.patterns import common_start
 from sfumato.errors import DataError, UsageError
 
@@ -54,6 +55,37 @@ def flags_for_pairs(
     works = [next((one for one in several if _pairs(one, among, bare) > max(1, kept)), None) for several in ways]
     told = [f"--images '{one[0]}' --masks '{one[1]}'" for one in works if one is not None]
     return ", or ".join(told[:_SHOWN])
+
+
+def flags_for_channels(others: Sequence[SourceFile], owned: Mapping[str, Sequence[Owned]]) -> str:
+    """The flags that take further pictures in the folder of each case as channels of its image; empty where none do.
+
+    Args:
+        others: the pictures, called after the image beside them with a word behind.
+        owned: the masks of each image, in its folder.
+    """
+    images = {Path(image).name for image in owned}
+    masks = [mask.entry for of_image in owned.values() for mask in of_image]
+    beside = all(Path(mask.entry.locator).parent == Path(image).parent for image, of in owned.items() for mask in of)
+    if len(images) > 1 or not beside or any(len(entry.parts) < 2 for entry in masks):
+        return ""
+    ending, names = ending_among(images), sorted({mask.name for mask in masks})
+    image = f"**/{{id}}/{images.pop().removesuffix(ending)}{{channel}}{ending}"
+    mask = f"**/{{id}}/{names[0] if len(names) == 1 else '{class}' + ending_among(names)}"
+    among = [*(SourceFile(name, (*_folders_of(name, masks), Path(name).name)) for name in owned), *others, *masks]
+    try:
+        matched = by_patterns(among, None, Hints(images=image, masks=mask)).matched
+    except (DataError, UsageError):
+        return ""
+    taken = {channel.entry for files in matched.channels.values() for channel in files}
+    works = matched.owned.keys() == owned.keys() and taken.issuperset(others) and not matched.orphans
+    return f"--images '{image}' --masks '{mask}'" if works else ""
+
+
+def _folders_of(image: str, masks: Sequence[SourceFile]) -> tuple[str, ...]:
+    """The folders below the source of an image, which are those of a mask beside it."""
+    folder = os.path.dirname(image)  # noqa: PTH120 - a Path for each is slow
+    return next(mask.parts[:-1] for mask in masks if os.path.dirname(mask.locator) == folder)  # noqa: PTH120
 
 
 def _pairs(patterns: _Patterns, among: Sequence[SourceFile], images: AbstractSet[str]) -> int:

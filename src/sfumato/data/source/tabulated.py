@@ -16,7 +16,7 @@ from shlex import quote
 from types import MappingProxyType
 from typing import NamedTuple
 
-from sfumato.data.formats.joined import MaskPart, joined_name
+from sfumato.data.formats.joined import MaskPart, joined_name, mask_parts
 from sfumato.data.formats.volume import VolumeHeader
 from sfumato.data.manifest import COLUMNS, MEASURED_COLUMNS, Case, folded
 from sfumato.data.source.byhand import fitting_images
@@ -25,14 +25,15 @@ from sfumato.data.source.columns import ColumnRoles, Places, counts
 from sfumato.data.source.found import Hints
 from sfumato.data.source.labels import ClassColumn, one_hot_columns, read_labels
 from sfumato.data.source.layout import SPLIT_WORDS, Arranged, arrange, sort_roles
-from sfumato.data.source.listing import SourceFile
+from sfumato.data.source.leftover import Named, about_left
+from sfumato.data.source.listing import ENDING, SourceFile
 from sfumato.data.source.lookup import FileLookup
 from sfumato.data.source.nearby import about_images_beside, folders_of, plan_nearby
 from sfumato.data.source.overlap import mask_overlap
 from sfumato.data.source.pairing import Owned
 from sfumato.data.source.persons import NEARLY_ALL, spelling
 from sfumato.data.source.pointed import as_large_as, volumes_at
-from sfumato.data.source.table import UNKNOWN_WORDS, SourceTable, columns_of
+from sfumato.data.source.table import UNKNOWN_WORDS, SourceTable, bare, columns_of
 from sfumato.data.source.which_table import read_for
 from sfumato.errors import DataError, UsageError, collected, listed, raise_together
 from sfumato.wording import counted
@@ -54,6 +55,9 @@ DROPPED = re.compile(r"(?:unnamed(?::? ?\d+)?|index|column 1)?", re.IGNORECASE)
 """Columns of this name that only number the rows say nothing."""
 
 
+_TABLE = "\0"
+"""What stands for the name of a table in a note: no name has it."""
+
 NOTHING_JOINED: Mapping[Path, SourceTable] = MappingProxyType({})
 
 
@@ -66,7 +70,9 @@ class Tabulated(NamedTuple):
         kind: what its images are: pictures, volumes or arrays.
         outside: where its paths lead, where that is not below its folder; for the person alone, never stored.
         patient_column: the column that says whose the images are; empty without one.
-        unnamed: names of the images that it does not name, by locator.
+        unnamed: the images that it does not name, by locator.
+        beside: masks that it does not name, while it names others, by locator.
+        mask_columns: the columns of those that it names.
         unlabelled: images that were left out since their rows have no class (`Hints.drop_unpaired`).
     """
 
@@ -75,7 +81,9 @@ class Tabulated(NamedTuple):
     kind: str
     outside: tuple[str, ...]
     patient_column: str
-    unnamed: Mapping[str, str]
+    unnamed: Mapping[str, SourceFile]
+    beside: Mapping[str, SourceFile]
+    mask_columns: tuple[str, ...]
     unlabelled: tuple[str, ...] = ()
 
 
@@ -106,8 +114,8 @@ def tabulate(
     table, known = read_for(path, entries, hints)
     table = joined.get(path, table)
     here = path.parent.absolute() if follow else None
-    beside = fitting_images(entries, hints.images)
-    beside = beside or ([picture.entry for picture in sort_roles(entries)[0]] if masks is None else list(entries))
+    shown, marked = _by_role(entries) if masks is None else (list(entries), [])
+    beside = fitting_images(entries, hints.images) or shown
     apart = [_seen_from(root, entry) for entry in masks or ()]
     plan, notes, files = plan_nearby(table, known, beside, [*entries, *apart], root, follow=here)
     if hints.masks is not None and "mask" not in known:  # the pattern goes before a column
@@ -129,9 +137,8 @@ def tabulate(
     named = dict(zip(images, channels, strict=True))
     labels, splits = _labels(kept, plan, hints, known), _splits(kept, plan, known)
     said = any(labels.names)
-    arranged = _arranged(volumes.entries(named, entries), entries, masks, plan, hints, labelled=said)
-    used = volumes.used(images, [*channels, *readers])
-    unnamed = {entry.locator: entry.name for entry in beside if entry.locator not in used}
+    others = entries if masks is None and hints.masks is not None else masks or marked  # a pattern looks among all
+    arranged = _arranged(volumes.entries(named, entries), others, plan, hints, apart=masks is not None, labelled=said)
     cases = {case.image: replace(case, channels=named[case.image]) for case in arranged.cases}
     described = _described(kept, plan, images, cases, labels.names, splits.names, readers)
     described, told = _as_said(described, plan, hints)
@@ -145,6 +152,8 @@ def tabulate(
     if unlabelled:
         described = [case for case in described if case.label is not None]
     notes = [*arranged.notes, *notes, *labels.notes, *splits.notes, *_about_columns(table, plan, described)]
+    used = volumes.used(images, [*channels, *readers]) | _drawn(described)
+    unnamed, left = ({one.locator: one for one in of if one.locator not in used} for of in (beside, marked))
     return Tabulated(
         arranged._replace(
             cases=described,
@@ -157,8 +166,21 @@ def tabulate(
         files.outside(root),
         plan.patient,
         unnamed,
+        left if plan.masks else {},
+        plan.masks,
         unlabelled,
     )
+
+
+def _by_role(entries: Sequence[SourceFile]) -> tuple[list[SourceFile], list[SourceFile]]:
+    """The files that are images, and those that are masks, by their names."""
+    images, masks, _ = sort_roles(entries)
+    return [picture.entry for picture in images], [picture.entry for picture in masks]
+
+
+def _drawn(cases: Sequence[Case]) -> set[str]:
+    """The files of the masks of cases."""
+    return {part.locator for case in cases for mask in case.masks for part in mask_parts(mask)}
 
 
 def tabulate_splits(
@@ -183,12 +205,12 @@ def tabulate_splits(
         joined: as for `tabulate`.
     """
     each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow, joined=joined) for path in tables]
-    unnamed = [name for locator, name in each[0].unnamed.items() if all(locator in read.unnamed for read in each[1:])]
-    notes = list(dict.fromkeys(note for read in each for note in read.arranged.notes))
-    if unnamed:
-        shown = ", ".join(unnamed[:5]) + (" ..." if len(unnamed) > 5 else "")
-        named = " and ".join(path.name for path in tables)
-        notes.append(f"files without a row in {named}, left out: {len(unnamed)} ({shown})")
+    unnamed = _of_all([read.unnamed for read in each])
+    notes = _told_once([(path.name, note) for read, path in zip(each, tables, strict=True)
+                        for note in read.arranged.notes])  # fmt: skip
+    stems = {ENDING.sub("", bare(case.image)) for read in each for case in read.arranged.cases}
+    named = Named(" and ".join(path.name for path in tables), stems, each[0].mask_columns)
+    notes += about_left(unnamed, _of_all([read.beside for read in each]), named, look=not hints.images_only)
     arranged = each[0].arranged._replace(
         cases=_of_parts(each, tables, root),
         notes=notes,
@@ -200,6 +222,19 @@ def tabulate_splits(
         outside=tuple(dict.fromkeys(place for read in each for place in read.outside)),
         unlabelled=tuple(image for read in each for image in read.unlabelled),
     )
+
+
+def _told_once(told: Sequence[tuple[str, str]]) -> list[str]:
+    """Notes about tables, each with its table: those that say the same of several name all of these."""
+    tables = defaultdict[str, list[str]](list)
+    for table, note in told:
+        tables[note.replace(table, _TABLE)].append(table)
+    return [note.replace(_TABLE, ", ".join(dict.fromkeys(names))) for note, names in tables.items()]
+
+
+def _of_all(left: Sequence[Mapping[str, SourceFile]]) -> list[SourceFile]:
+    """The files that none of several tables names."""
+    return [entry for locator, entry in left[0].items() if all(locator in others for others in left[1:])]
 
 
 def _of_parts(each: Sequence[Tabulated], tables: Mapping[Path, str], root: Path) -> list[Case]:
@@ -233,27 +268,33 @@ def _seen_from(root: Path, entry: SourceFile) -> SourceFile:
 
 def _arranged(
     named: Sequence[SourceFile],
-    entries: Sequence[SourceFile],
-    masks: Sequence[SourceFile] | None,
+    others: Sequence[SourceFile],
     plan: ColumnRoles,
     hints: Hints,
     *,
+    apart: bool,
     labelled: bool,
 ) -> Arranged:
     """What the folders of the files that a table names say of them; the masks beside them, where it names none.
+
+    Args:
+        named: the files.
+        others: files that may be their masks.
+        plan: the columns of the table.
+        hints: as for `tabulate`.
+        apart: whether these lie in a folder of their own, which a person named.
+        labelled: whether the table says the class of images.
 
     Raises:
         DataError: some of them have a mask and others have none.
     """
     taken = {entry.locator for entry in named}
-    others = [picture.entry for picture in sort_roles(entries)[1]] if masks is None else masks
-    others = entries if masks is None and hints.masks is not None else others  # a pattern finds them among all
     free = [] if plan.masks or hints.images_only else [entry for entry in others if entry.locator not in taken]
     lenient = replace(hints, drop_unpaired=True)
     try:
         arranged = arrange(named, masks=free, hints=lenient, labelled=labelled)
     except DataError as error:
-        if error.code != "DATA-010" or masks is not None:
+        if error.code != "DATA-010" or apart:
             raise
         alone = arrange(named, masks=[], hints=lenient, labelled=labelled)
         unlike = f"{counted(len(free), 'file that looks like a mask has', 'files that look like masks have')}"
@@ -283,7 +324,7 @@ def _located(table: SourceTable, column: str, files: Places) -> tuple[dict[int, 
     folders = folders_of(table, table.column(column), files.images)
     for row, text in zip(table.rows, table.column(column), strict=True):
         try:
-            found = (files.images.candidates(text) or files.every.candidates(text)) if text else []
+            found = _meant(files, text) if text else []
         except DataError as error:
             problems.append(_in_row(table, row.number, error))
             continue
@@ -302,6 +343,11 @@ def _located(table: SourceTable, column: str, files: Places) -> tuple[dict[int, 
     return located, missing
 
 
+def _meant(files: Places, text: str) -> list[str]:
+    """The files that the name of an image may mean: images, or others; the beginning of a mask's is none."""
+    return files.images.candidates(text) or ([] if files.every.begins else files.every.candidates(text))
+
+
 def _differ(one: str, other: str) -> bool:
     """Whether two texts are paths of two files: neither ends as the other."""
     parts = [re.split(r"[/\\]+", folded(text)) for text in (one, other)]
@@ -317,7 +363,8 @@ def _without_file(table: SourceTable, column: str, missing: Sequence[str]) -> Da
     return DataError(
         f"{table.path}: {len(missing)} of {len(table.rows)} rows have no file (column '{column}'):\n{listed(missing)}",
         expected="paths of images or volumes, or names of files below the folder, with or without ending",
-        remedy="mend these rows, or leave them out with --drop-unpaired",
+        remedy="mend these rows"
+        + (", or leave them out with --drop-unpaired" if len(missing) < len(table.rows) else ""),
         code="DATA-051",
     )
 

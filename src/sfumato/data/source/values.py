@@ -2,6 +2,7 @@
 
     --class-names 1=gland,2=gland        values of one name are one class
     --class-names 0=cup,255=background   a value that is called background becomes 0
+    --class-names 0=ignore,1=tumor       a value that is called ignore counts nowhere; alone, others keep their names
     --join-masks                         every value but 0 is one class
     1 to N in each mask, or many values  numbers of objects, where N differs (or is large, and values say nothing of
                                          place and size), each value is one connected area, most do not touch the next,
@@ -14,23 +15,27 @@ Only a sample is read, and of most sets only the first mask: its only value is 2
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Integer
 
 from sfumato.data.formats.image import read_mask
-from sfumato.data.formats.joined import ANY, FILL, MaskPart, joined_name, mask_parts, renamed
+from sfumato.data.formats.joined import ANY, FILL, ON, OUTSIDE, WITHIN, MaskPart, joined_name, mask_parts, renamed
 from sfumato.data.formats.locator import Locator
 from sfumato.data.formats.scan import is_volume
 from sfumato.data.mask import count_values, is_soft
 from sfumato.data.source.found import Found, Hints
-from sfumato.errors import DataError
+from sfumato.errors import DataError, UsageError
 
 _SAMPLE = 24
 """Masks that are looked at."""
 
-BACKGROUND = "background"
+BACKGROUND, IGNORE = "background", "ignore"
+"""Names of values that are no classes."""
+
+NOTHING_IGNORED: Mapping[int, int] = MappingProxyType({})
 
 GAPS = 1.25
 """Numbers of objects reach so far at most, as a multiple of how many there are: some are lost when images are cut."""
@@ -77,11 +82,13 @@ def with_values(found: Found, hints: Hints, *, look: bool = True) -> Found:
         look: whether to look for numbers of objects: what this program wrote has none.
 
     Raises:
-        UsageError: as for `Hints.names_of_classes`.
+        UsageError: as for `Hints.names_of_classes`; or a value is to be ignored that no file of a mask has alone.
     """
     if not found.has_masks:
         return found
-    names = hints.names_of_classes
+    names, ignored = _without_ignored(hints.names_of_classes)
+    if ignored:
+        return _with_ignored(found, names, ignored)
     if names and not set(names.values()) <= set(found.mask_names.values()):
         return _as_named(found, names)
     if found.mask_names or any(_is_of_a_class(part) for mask in found.cases[0].masks for part in mask_parts(mask)):
@@ -104,16 +111,54 @@ def _is_of_a_class(part: MaskPart) -> bool:
     return part.role.removeprefix(FILL).isdecimal()
 
 
-def _as_named(found: Found, names: Mapping[int, str]) -> Found:
-    """Values of one name are one class, and the background is 0."""
+def _without_ignored(names: Mapping[int, str]) -> tuple[dict[int, str], list[int]]:
+    """The names of classes, and the values that are called `ignore`."""
+    ignored = [value for value, name in names.items() if name.casefold() == IGNORE]
+    return {value: name for value, name in names.items() if value not in ignored}, ignored
+
+
+def _with_ignored(found: Found, names: Mapping[int, str], ignored: Sequence[int]) -> Found:
+    """The same where some values say nothing; where only these are named, the others keep the names that they have.
+
+    Raises:
+        UsageError: masks are put together of several files, whose values are none of the mask.
+    """
+    if any(not _is_of_one_file(mask) for case in found.cases for mask in case.masks):
+        raise UsageError(
+            f"--class-names: the value {ignored[0]} cannot be ignored, since masks are put together of several files",
+            expected="masks of one file each, whose values are named",
+            remedy="leave 'ignore' out of --class-names",
+        )
+    unsaid = OUTSIDE if found.ignore is None else found.ignore
+    names = names or {value: name for value, name in found.mask_names.items() if value not in ignored}
+    note = (
+        f"pixels of masks that count nowhere, neither in loss nor in metrics: those of {_and(ignored)} (ignore); "
+        "evaluate against a dataset that is prepared so, as in the files themselves they count"
+    )
+    named = _as_named(found._replace(ignore=unsaid, notes=(*found.notes, note)), names, dict.fromkeys(ignored, unsaid))
+    return named if names else named._replace(mask_names={})
+
+
+def _and(values: Sequence[int]) -> str:
+    return " and ".join(map(str, sorted(values)))
+
+
+def _is_of_one_file(mask: str) -> bool:
+    """Whether one file says all values of a mask, perhaps within a field of view."""
+    return [part.role.removeprefix(FILL) for part in mask_parts(mask) if part.role not in (WITHIN, ON)] == [""]
+
+
+def _as_named(found: Found, names: Mapping[int, str], ignored: Mapping[int, int] = NOTHING_IGNORED) -> Found:
+    """Values of one name are one class, the background is 0, and ignored values are that which says nothing."""
     values = _one_for_each(names)
     named = {0: BACKGROUND, **{values[stored]: name for stored, name in names.items()}}
     changed = {stored: value for stored, value in values.items() if stored != value}
+    found = _with_role(found, renamed({**changed, **ignored})) if changed or ignored else found
     if not changed:
         return found._replace(mask_names=named)
     told = ", ".join(f"{stored} as {value}" for stored, value in sorted(changed.items()))
     note = f"values of masks, read as others so that each class has one and the background 0: {told}"
-    return _with_role(found, renamed(changed))._replace(mask_names=named, notes=(*found.notes, note))
+    return found._replace(mask_names=named, notes=(*found.notes, note))
 
 
 def _one_for_each(names: Mapping[int, str]) -> dict[int, int]:

@@ -10,7 +10,7 @@ for an image, describes no image. What a table that is not read would say, and h
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
 from shlex import quote
@@ -195,23 +195,51 @@ def _chosen(hits: Sequence[_Hit], files: FileLookup, notes: list[str]) -> Tables
     images = len(files)
     most = [hit for hit in hits if 2 * len(hit.named) > images]
     naming = [hit for hit in hits if hit.named]
-    if _are_of_parts(naming, images):
-        splits = _splits_of(naming)
-        if _are_of_splits(naming, splits):
-            named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
-            return Tables(splits, [*notes, f"the tables {named} were read, and the split is theirs"])
-        if _lie_apart(naming):
-            named = ", ".join(hit.entry.where for hit in naming)
-            note = f"the tables {named} were read, each for the images beside it"
-            return Tables({hit.path: "" for hit in naming}, [*notes, note])
+    if parts := next((found for group in _alike(naming) if (found := _of_parts(group, images))), None):
+        return parts._replace(notes=[*notes, *_about_others(naming, parts), *parts.notes])
     if len(most) > 1:
-        return _of_several(most, files, notes)
+        several = _of_several(most, files, notes)
+        return several._replace(notes=[*several.notes, *_about_others(naming, several)]) if several.chosen else several
     others = [hit for hit in naming if hit not in most]
     if most:
-        said = [f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used: it has not the columns of "
-                f"{most[0].path.name}, or images of it" for hit in others]  # fmt: skip
-        return Tables({most[0].path: ""}, [*notes, *said, f"the table {most[0].path.name} was read"])
+        alone = Tables({most[0].path: ""}, [f"the table {most[0].path.name} was read"])
+        return alone._replace(notes=[*notes, *_about_others(naming, alone), *alone.notes])
     return Tables({}, [*notes, *(note for hit in others if len(hit.named) > 1 for note in _about_some(hit, images))])
+
+
+def _alike(hits: Sequence[_Hit]) -> Iterator[Sequence[_Hit]]:
+    """All tables, then those of the same columns that say the class, beside others."""
+    yield hits
+    groups = defaultdict[frozenset[str], list[_Hit]](list)
+    for hit in hits:
+        groups[frozenset(hit.table.header)].append(hit)
+    if len(groups) > 1:
+        yield from (group for group in groups.values() if all("class" in hit.with_one_hot() for hit in group))
+
+
+def _of_parts(hits: Sequence[_Hit], images: int) -> Tables | None:
+    """Tables of which each is about a part of the set: a split, or the images beside it; None where they are not."""
+    if not _are_of_parts(hits, images):
+        return None
+    splits = _splits_of(hits)
+    if _are_of_splits(hits, splits):
+        named = ", ".join(f"{path.name} ({split})" for path, split in splits.items())
+        return Tables(splits, [f"the tables {named} were read, and the split is theirs"])
+    if _lie_apart(hits):
+        named = ", ".join(hit.entry.where for hit in hits)
+        return Tables({hit.path: "" for hit in hits}, [f"the tables {named} were read, each for the images beside it"])
+    return None
+
+
+def _about_others(naming: Sequence[_Hit], read: Tables) -> Iterator[str]:
+    """Notes about tables that name images and are not read beside those that are, where no other note names them."""
+    first, told = next(iter(read.chosen)).name, " ".join(read.notes)
+    for hit in naming:
+        if hit.path in read.chosen or hit.path in read.beside or hit.path.name in told:
+            continue
+        names = f"{hit.path.name} names {counted(len(hit.named), 'image')} too, not used"
+        nothing = "" if hit.with_one_hot() else "; it says neither class nor patient nor split"
+        yield f"{names}: it has not the columns of {first}, or images of it{nothing}"
 
 
 def _about_some(hit: _Hit, images: int) -> list[str]:
@@ -361,13 +389,8 @@ def _about_doubles(hit: _Hit) -> list[str]:
 
 def tables_above(images: Sequence[SourceFile], root: Path, hints: Hints) -> list[str]:
     """Notes about tables in the folder above that name most of the images and say more of them."""
-    try:
-        places = sorted(entry.path for entry in os.scandir(root.absolute().parent) if _is_small_table(entry))
-    except OSError as error:
-        raise_shortage(error, reading=root.absolute().parent)
-        return []
     notes, files = list[str](), FileLookup(images, root)
-    for path in map(Path, places[:20]):
+    for path in _tables_in(root.absolute().parent):
         try:
             table, known = read_for(path, images, hints)
             plan, _ = plan_columns(table, known, Places(files, files))
@@ -398,6 +421,43 @@ def _named_files(table: SourceTable, plan: ColumnRoles, files: FileLookup) -> fr
     """The files that a table names, of images and masks."""
     cells = {text for column in (plan.image, *plan.channels, *plan.masks) for text in table.column(column)}
     return frozenset(files.candidates(text)[0] for text in cells if files.has(text))
+
+
+def patients_by_rows(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
+    """The patients by the rows of a table that says nothing else; none where it says more, or a person named columns.
+
+    Args:
+        path: the table.
+        entries: the files of the source.
+        root: the folder that these lie in.
+        hints: what a person said.
+    """
+    try:
+        table, _ = read_for(path, entries, hints)
+    except DataError:
+        return NO_ROWS
+    columns = [list(filter(None, table.column(name))) for name in table.header]
+    once = all(len(set(texts)) == len(texts) > 0 for texts in columns)  # as names of images are, and classes are not
+    if hints.columns or len(columns) < 2 or not once:
+        return NO_ROWS
+    images = [picture.entry for picture in sort_roles(entries)[0]]
+    return said_by_rows(table, FileLookup(images, root, follow=path.parent))
+
+
+def rows_beside(path: Path, entries: Sequence[SourceFile], root: Path, hints: Hints) -> Rowwise:
+    """The patients by the rows of a table that lies beside one that a person named."""
+    others = (other for other in _tables_in(path.absolute().parent) if other.name != path.name)
+    each = (patients_by_rows(other, entries, root, hints) for other in others)
+    return next((rows for rows in each if rows.patients), NO_ROWS)
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    """The first small tables in a folder; none in one that cannot be read."""
+    try:
+        return sorted(Path(entry.path) for entry in os.scandir(folder) if _is_small_table(entry))[:20]
+    except OSError as error:
+        raise_shortage(error, reading=folder)
+        return []
 
 
 def read_for(path: Path, entries: Sequence[SourceFile], hints: Hints) -> tuple[SourceTable, dict[str, str]]:

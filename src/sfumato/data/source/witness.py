@@ -190,7 +190,12 @@ def looks_like_masks(pictures: Sequence[Picture]) -> bool | None:
 
 def hardly_masks(pictures: Sequence[Picture]) -> bool:
     """Whether not one of a few files looks like a mask."""
-    found = _looked_at(pictures)
+    return are_photographs([picture.entry for picture in pictures])
+
+
+def are_photographs(entries: Sequence[SourceFile]) -> bool:
+    """Whether a few of the files have many values, and none has few."""
+    found = _looked(entries)
     return False in found and True not in found
 
 

@@ -127,7 +127,7 @@ JOINED = {
     ("without", "borders"): "borders",
 }
 ALPHANUMERIC = re.compile(r"[^\W_]+")
-_PIECE = re.compile(r"\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
+_PIECE = re.compile(r"[GCIP]TV(?![aeiouy])|\d+(?:st|nd|rd|th)(?![a-z])|\d+|[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+")
 ORDINAL = re.compile(r"(\d+)(?:st|nd|rd|th)")
 KNOWN = MASKS | READERS | IMAGES | VIEWS | MODALITIES
 

@@ -1,11 +1,13 @@
 """Images and pictures beside those that have masks: held back, called otherwise, or shown in another form."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sfumato.data.formats.image import write_image
+from sfumato.data.formats.nifti import write_volume
 from sfumato.data.source import Found, Hints, find_cases
 from sfumato.errors import DataError
 
@@ -196,3 +198,47 @@ def test_images_without_masks_are_told_by_their_folders(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"6 images have no mask in more/img \(3\), others \(3\):") as error:
         find_cases(save(tmp_path, files))
     assert "--drop-unpaired" in error.value.remedy
+
+
+@pytest.mark.parametrize("names", [("t1", "t1_ce"), ("image", "image_contrast"), ("adc", "flair")])
+def test_new_files_are_put_together_by_the_channels_they_were_taught_with(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    files = {f"p{case}_{name}.png": photo(case)[..., 0] for case in range(3) for name in names}
+    save(tmp_path, files)
+    found = find_cases(tmp_path, hints=Hints(images_only=True, channels=names))
+    assert [(Path(case.image).stem, *(Path(one).stem for one in case.channels)) for case in found.cases] == [
+        (f"p{case}_{names[0]}", f"p{case}_{names[1]}") for case in range(3)
+    ]
+
+
+def of_volumes(folder: Path, *masks: str) -> Path:
+    """A folder for each case, with two images of it and a file for each organ."""
+    for case in range(3):
+        random = np.random.default_rng(case)
+        for place, name in enumerate(("image", "image_contrast", *masks)):
+            organ = np.zeros((12, 12, 3), np.int16)
+            organ[2 * place : 2 * place + 2, 2:6] = 1
+            content = random.integers(-99, 99, (12, 12, 3)).astype(np.int16) if name.startswith("image") else organ
+            path = folder / f"segrap_{case:04d}" / f"{name}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_volume(path, content, np.diag([1.0, 1, 3, 1]))
+    return folder
+
+
+@pytest.mark.parametrize("masks", [("BrainStem", "GTVnd", "GTVp"), ("CTVn", "GTVnx", "PTVs")])
+def test_images_with_a_word_behind_are_channels_by_the_flags_that_are_told(
+    tmp_path: Path, masks: tuple[str, ...]
+) -> None:
+    found = find_cases(of_volumes(tmp_path, *masks))
+    assert set(found.mask_names.values()) == {"background", *masks}
+    note = next(note for note in found.notes if "image_contrast" in note)
+    images, drawn = re.findall(r"(?:--images|--masks) '([^']+)'", note)
+    both = find_cases(tmp_path, hints=Hints(images=images, masks=drawn))
+    assert both.channels == ("image", "image_contrast") and both.mask_names == found.mask_names
+    assert len(both.cases) == len(found.cases) and all(len(case.channels) == 1 for case in both.cases)
+    taught = find_cases(of_volumes(tmp_path / "new"), hints=Hints(images_only=True, channels=both.channels))
+    assert {Path(part.split("::")[0]).name for case in taught.cases for part in (case.image, *case.channels)} == {
+        "image.nii.gz",
+        "image_contrast.nii.gz",
+    }

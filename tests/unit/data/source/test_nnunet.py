@@ -210,3 +210,64 @@ def test_patterns_go_before_what_the_file_says(tmp_path: Path) -> None:
         find_cases(tmp_path, hints=patterns)  # a, e and f are there twice
     found = find_cases(tmp_path, hints=Hints(images="imagesVal/{id}_0000.png", masks="labelsVal/{id}.png"))
     assert [(case.id, case.split) for case in found.cases] == [("e", "validation"), ("f", "validation")]
+
+
+def decathlon(folder: Path, **lists: Any) -> Path:
+    described = {"labels": {"0": "background", "1": "spleen", "2": "cyst"}, "modality": {"0": "CT"}}
+    listed = {
+        split: [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in names]
+        if isinstance(names, str)
+        else names
+        for split, names in lists.items()
+    }
+    for kind in ("imagesTr", "labelsTr"):
+        (folder / kind).mkdir()
+        for place, name in enumerate("abcde"):
+            values = np.arange(32).reshape(4, 4, 2) * (place + 1) if kind == "imagesTr" else np.ones((4, 4, 2))
+            write_volume(folder / kind / f"{name}.nii.gz", values.astype(np.int16), np.eye(4))
+    (folder / "dataset.json").write_text(json.dumps({**described, **listed}))
+    return folder
+
+
+@pytest.mark.parametrize("way", ["patterns", "masks", "both"])
+def test_names_of_classes_are_kept_where_the_labels_of_the_data_set_are_named(tmp_path: Path, way: str) -> None:
+    decathlon(tmp_path, training="abcde")
+    hints = {
+        "patterns": Hints(images="imagesTr/{id}.nii.gz", masks="labelsTr/{id}.nii.gz"),
+        "masks": Hints(masks="labelsTr/{id}.nii.gz"),
+        "both": Hints(),
+    }[way]
+    found = find_cases(tmp_path, masks=tmp_path / "labelsTr" if way == "both" else None, hints=hints)
+    assert dict(found.mask_names) == {0: "background", 1: "spleen", 2: "cyst"} and found.form == "volumes"
+    assert any("dataset.json names the values" in note for note in found.notes)
+    assert not any("dataset.json" in note and "not used" in note for note in found.notes)
+
+
+def test_an_ignore_label_is_kept_too(tmp_path: Path) -> None:
+    found = find_cases(raw(tmp_path), hints=Hints(images="imagesTr/{id}_0000.png", masks="labelsTr/{id}.png"))
+    assert (found.ignore, dict(found.mask_names)) == (2, {0: "background", 1: "tumour"})
+
+
+def test_names_of_the_labels_are_not_those_of_other_masks(tmp_path: Path) -> None:
+    decathlon(tmp_path, training="abcde")
+    (tmp_path / "labelsTr").rename(tmp_path / "skulls")
+    (tmp_path / "labelsTr").mkdir()
+    hints = Hints(images="imagesTr/{id}.nii.gz", masks="skulls/{id}.nii.gz")
+    found = find_cases(tmp_path, hints=hints)
+    assert not found.mask_names and any("dataset.json is not used" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(("key", "split"), [("validation", "validation"), ("val", "validation"), ("test", "test")])
+def test_lists_of_labelled_cases_are_their_split(tmp_path: Path, key: str, split: str) -> None:
+    found = find_cases(decathlon(tmp_path, training="abc", **{key: "de"}))
+    splits = {case.volume: case.split for case in found.cases}
+    assert splits == {**dict.fromkeys("abc", "train"), **dict.fromkeys("de", split)}
+    assert any(f"dataset.json lists the cases of splits: train 3, {split} 2" in note for note in found.notes)
+
+
+def test_lists_without_labels_or_of_one_case_twice_say_no_split(tmp_path: Path) -> None:
+    for number, lists in enumerate(({"test": ["./imagesTs/z.nii.gz"]}, {"training": "abcde", "validation": "de"})):
+        (tmp_path / str(number)).mkdir()
+        found = find_cases(decathlon(tmp_path / str(number), **lists))
+        assert {case.split for case in found.cases} == {"train"}
+        assert any("2 cases would be in several" in note for note in found.notes) == bool(number)

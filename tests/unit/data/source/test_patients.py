@@ -321,6 +321,9 @@ def test_letters_before_a_number_are_offered_where_each_has_several(tmp_path: Pa
         tmp_path / "b", *(f"{who}_{n:03}.png" for n, who in enumerate(("ALWI", "ANFO", "CAZB", "HESN"))), "HESN_9.png"
     )
     assert not any("groups" in note for note in find_cases(tmp_path / "b").notes)
+    many = [f"{'ABCDEFGHIJKL'[who]}NLX_{n:03}.png" for who in range(12) for n in range(1 if who == 3 else 2)]
+    touch(tmp_path / "c", *many)
+    assert any("--group-by '" in note and "(12 groups)" in note for note in find_cases(tmp_path / "c").notes)
 
 
 def test_whose_images_are_is_told_once(tmp_path: Path) -> None:

@@ -270,6 +270,38 @@ def test_of_tables_about_the_same_images_the_one_that_says_most_is_read(tmp_path
     assert f"--labels {tmp_path}/data.csv" in note and f"--labels '{tmp_path}/its folds/5-fold.csv'" in note
 
 
+def challenge(folder: Path, *parts: str) -> None:
+    """ISIC: a table of classes for some parts, and one of something else for all of them."""
+    for place, part in enumerate(("Training", "Validation", "Test")):
+        names = [f"ISIC_{100 * place + number}" for number in range(6)]
+        images(folder, *(f"{part}_Input/{name}.png" for name in names))
+        table(folder / f"{part}_Metadata.csv", "image,age,sex", [(name, "50", "male") for name in names])
+        if part in parts:
+            rows = [(name, *("01"[number % 3 == kind] for kind in range(3))) for number, name in enumerate(names)]
+            table(folder / f"{part}_GroundTruth.csv", "image,MEL,NV,BCC", rows)
+
+
+@pytest.mark.parametrize("parts", [("Training", "Validation"), ("Training", "Validation", "Test")])
+def test_tables_of_classes_of_the_splits_are_read_beside_others(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    challenge(tmp_path, *parts)
+    found = find_cases(tmp_path)
+    assert found.classes == ("BCC", "MEL", "NV") and {case.split for case in found.cases} == {
+        {"Training": "train", "Validation": "validation", "Test": "test"}[part] for part in parts
+    }
+    assert about(found, "Test_Metadata.csv names 6 images too, not used")
+    assert ("Test" in parts) != any("left out: 6" in note for note in found.notes)
+
+
+def test_what_several_tables_say_alike_is_told_once(tmp_path: Path) -> None:
+    """RFMiD: 45 columns of findings, in a table for each split."""
+    for place, part in enumerate(("train", "val", "test")):
+        names = [f"im{10 * place + number}" for number in range(4)]
+        images(tmp_path, *(f"{part}/{name}.png" for name in names))
+        table(tmp_path / f"{part}.csv", "ID,DR,ARMD,MH", [(name, "1", "1", "0") for name in names])
+    note = about(find_cases(tmp_path), "DR, ARMD, MH")
+    assert "columns of test.csv, train.csv, val.csv that are kept and not used" in note
+
+
 def test_rows_that_name_all_images_of_a_patient(tmp_path: Path) -> None:
     """Messidor-2: a row for each person, with the left and the right eye."""
     eyes = [(f"im{n}.png", f"im{n + 50}.png") for n in range(6)]
