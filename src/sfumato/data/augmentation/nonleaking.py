@@ -102,10 +102,21 @@ def draw_numbers(noise: Noise) -> RandomNumbers:
     u, gates = host.uniform(9), host.uniform(14)
     w = host.normal(torch.empty(len(noise), 7))
     values = Numbers(
-        mirror=u[:, 0], upend=u[:, 1], turn=u[:, 2], whole_shift=u[:, 3:5], scale=w[:, 0], angle=u[:, 5],
-        stretch=w[:, 1], oblique=u[:, 6], shift=w[:, 2:4], brightness=w[:, 4], contrast=w[:, 5], inversion=u[:, 7],
-        hue=u[:, 8], saturation=w[:, 6],
-    )  # fmt: skip
+        mirror=u[:, 0],
+        upend=u[:, 1],
+        turn=u[:, 2],
+        whole_shift=u[:, 3:5],
+        scale=w[:, 0],
+        angle=u[:, 5],
+        stretch=w[:, 1],
+        oblique=u[:, 6],
+        shift=w[:, 2:4],
+        brightness=w[:, 4],
+        contrast=w[:, 5],
+        inversion=u[:, 7],
+        hue=u[:, 8],
+        saturation=w[:, 6],
+    )
     return RandomNumbers(values, Numbers(*gates.unbind(1)))
 
 
@@ -116,17 +127,20 @@ def decide_parameters(drawn: RandomNumbers, pipe: Pipe, *, height: int, width: i
     whole_shift = torch.round(w.whole_shift * LARGEST_SHIFT * side).long()
     turns = w.turn.long()
     return NonLeakingParameters(
-        labels=torch.cat([
-            _geometric_labels(w),
-            _whole_labels(turns, whole_shift / (LARGEST_SHIFT * side))[:, : WHOLE_LABELS * pipe.whole],
-            _colour_labels(w)[:, : COLOUR_LABELS * pipe.coloured],
-        ], dim=1),
+        labels=torch.cat(
+            [
+                _geometric_labels(w),
+                _whole_labels(turns, whole_shift / (LARGEST_SHIFT * side))[:, : WHOLE_LABELS * pipe.whole],
+                _colour_labels(w)[:, : COLOUR_LABELS * pipe.coloured],
+            ],
+            dim=1,
+        ),
         flips=torch.stack([w.upend, w.mirror], 1) > 0,
         turns=turns,
         whole_shift=whole_shift,
         maps=_maps(w, side),
         colours=_colours(w),
-    )  # fmt: skip
+    )
 
 
 def apply_non_leaking(images: Data, parameters: NonLeakingParameters) -> Data:
@@ -158,15 +172,22 @@ def _gated(drawn: RandomNumbers, pipe: Pipe) -> Numbers:
     """The drawn numbers in the units of the equations, 0 where an operation is not done."""
     u = drawn.values
     values = u._replace(
-        mirror=torch.floor(2 * u.mirror), upend=torch.floor(2 * u.upend), turn=torch.floor(4 * u.turn),
-        whole_shift=2 * u.whole_shift - 1, angle=(2 * u.angle - 1) * math.radians(pipe.largest_angle),
-        oblique=(2 * u.oblique - 1) * math.pi, inversion=torch.floor(2 * u.inversion), hue=(2 * u.hue - 1) * math.pi,
-    )  # fmt: skip
+        mirror=torch.floor(2 * u.mirror),
+        upend=torch.floor(2 * u.upend),
+        turn=torch.floor(4 * u.turn),
+        whole_shift=2 * u.whole_shift - 1,
+        angle=(2 * u.angle - 1) * math.radians(pipe.largest_angle),
+        oblique=(2 * u.oblique - 1) * math.pi,
+        inversion=torch.floor(2 * u.inversion),
+        hue=(2 * u.hue - 1) * math.pi,
+    )
     chances = {name: pipe.probability * getattr(pipe, name) for name in Numbers._fields if name != "oblique"}
-    done = Numbers(*(
-        torch.where((gate < chances.get(name, OBLIQUE)).view(-1, *[1] * (value.ndim - 1)), value, 0.0)
-        for name, value, gate in zip(Numbers._fields, values, drawn.gates, strict=True)
-    ))  # fmt: skip
+    done = Numbers(
+        *(
+            torch.where((gate < chances.get(name, OBLIQUE)).view(-1, *[1] * (value.ndim - 1)), value, 0.0)
+            for name, value, gate in zip(Numbers._fields, values, drawn.gates, strict=True)
+        )
+    )
     return done._replace(oblique=torch.where(done.stretch == 0, 0.0, done.oblique))  # so that the map is exactly none
 
 

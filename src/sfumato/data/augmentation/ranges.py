@@ -56,10 +56,20 @@ PRESETS: dict[Preset, Ranges] = {
     "light": Ranges(mirror=0.5, shift=0.04),
     "medium": Ranges(mirror=0.5, angle=15, scale=0.12, shift=0.06, brightness=0.1, contrast=0.1, gamma=0.1),
     "heavy": Ranges(
-        mirror=0.5, upend=0.5, angle=180, scale=0.25, aspect=0.1, shift=0.1, elastic=2.0,
-        brightness=0.2, contrast=0.2, gamma=0.25, blur=1.0, noise=0.08,
+        mirror=0.5,
+        upend=0.5,
+        angle=180,
+        scale=0.25,
+        aspect=0.1,
+        shift=0.1,
+        elastic=2.0,
+        brightness=0.2,
+        contrast=0.2,
+        gamma=0.25,
+        blur=1.0,
+        noise=0.08,
     ),
-}  # fmt: skip
+}
 """`medium` keeps anatomy upright; `heavy` is for pictures without an up, such as skin or cells."""
 
 _UPRIGHT = Ranges(angle=10, scale=0.1, shift=0.05, brightness=0.1, contrast=0.1, gamma=0.1)

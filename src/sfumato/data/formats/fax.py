@@ -53,8 +53,16 @@ _LONG = (
 
 _PASS, _PLAIN = "pass", "plain"
 _MODES: Mapping[str, str | int] = {
-    "1": 0, "011": 1, "000011": 2, "0000011": 3, "010": -1, "000010": -2, "0000010": -3, "0001": _PASS, "001": _PLAIN,
-}  # fmt: skip
+    "1": 0,
+    "011": 1,
+    "000011": 2,
+    "0000011": 3,
+    "010": -1,
+    "000010": -2,
+    "0000010": -3,
+    "0001": _PASS,
+    "001": _PLAIN,
+}
 """Codes of a row beside the one above: how far to the right of a run's end there, or what else."""
 
 

@@ -87,8 +87,10 @@ def mask_words(mask: str) -> str:
     """A mask for people: its files, with the class of each."""
     parts = mask_parts(mask)
     roles = [part.role.removeprefix(FILL) for part in parts]
-    names = [part.locator if role == ANY or role.startswith(AS) else f"{role} {part.locator}".strip()
-             for part, role in zip(parts, roles, strict=True)]  # fmt: skip
+    names = [
+        part.locator if role == ANY or role.startswith(AS) else f"{role} {part.locator}".strip()
+        for part, role in zip(parts, roles, strict=True)
+    ]
     return " + ".join(names)
 
 

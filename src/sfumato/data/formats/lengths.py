@@ -12,13 +12,36 @@ from sfumato.errors import DataError
 from sfumato.escape import visible
 
 _MILLIMETRES = {
-    "mm": 1.0, "millimeter": 1.0, "millimeters": 1.0, "millimetre": 1.0, "millimetres": 1.0,
-    "um": 0.001, "\u00b5m": 0.001, "\u03bcm": 0.001, "micron": 0.001, "microns": 0.001, "micrometer": 0.001,
-    "micrometers": 0.001, "micrometre": 0.001, "micrometres": 0.001,
-    "nm": 1e-6, "nanometer": 1e-6, "nanometers": 1e-6, "nanometre": 1e-6, "nanometres": 1e-6,
-    "cm": 10.0, "centimeter": 10.0, "centimeters": 10.0, "centimetre": 10.0, "centimetres": 10.0,
-    "m": 1000.0, "meter": 1000.0, "meters": 1000.0, "metre": 1000.0, "metres": 1000.0,
-}  # fmt: skip
+    "mm": 1.0,
+    "millimeter": 1.0,
+    "millimeters": 1.0,
+    "millimetre": 1.0,
+    "millimetres": 1.0,
+    "um": 0.001,
+    "\u00b5m": 0.001,
+    "\u03bcm": 0.001,
+    "micron": 0.001,
+    "microns": 0.001,
+    "micrometer": 0.001,
+    "micrometers": 0.001,
+    "micrometre": 0.001,
+    "micrometres": 0.001,
+    "nm": 1e-6,
+    "nanometer": 1e-6,
+    "nanometers": 1e-6,
+    "nanometre": 1e-6,
+    "nanometres": 1e-6,
+    "cm": 10.0,
+    "centimeter": 10.0,
+    "centimeters": 10.0,
+    "centimetre": 10.0,
+    "centimetres": 10.0,
+    "m": 1000.0,
+    "meter": 1000.0,
+    "meters": 1000.0,
+    "metre": 1000.0,
+    "metres": 1000.0,
+}
 """Of units of length as headers spell them; both letters for micro are written."""
 
 
@@ -59,8 +82,10 @@ def unit_of(path: Path, named: Iterable[str]) -> LengthUnit:
     if len(known) > 1:
         raise DataError(
             f"{path}: its axes have several units of length ({', '.join(map(visible, said))})",
-            expected="one unit for all axes in space", remedy="save it in millimetres", code="DATA-032",
-        )  # fmt: skip
+            expected="one unit for all axes in space",
+            remedy="save it in millimetres",
+            code="DATA-032",
+        )
     if not said:
         return LengthUnit()
     if (found := known.pop()) is None:

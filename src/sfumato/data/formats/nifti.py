@@ -43,8 +43,19 @@ _MILLIMETRES = {1: 1000.0, 3: 0.001}
 _SPACE = 7
 """The bits of `xyzt_units` that are about space; the others are about time."""
 
-_PLACING = ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z",
-            "srow_x", "srow_y", "srow_z")  # fmt: skip
+_PLACING = (
+    "qform_code",
+    "sform_code",
+    "quatern_b",
+    "quatern_c",
+    "quatern_d",
+    "qoffset_x",
+    "qoffset_y",
+    "qoffset_z",
+    "srow_x",
+    "srow_y",
+    "srow_z",
+)
 """The fields that say where voxels lie, besides `pixdim` and `xyzt_units`."""
 
 _MENDS = logging.Logger("sfumato.data.formats.nifti", level=logging.CRITICAL + 1)

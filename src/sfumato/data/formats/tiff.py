@@ -61,11 +61,17 @@ def encode_tiff(pixels: Shaped[np.ndarray, "h w *c"], *, text: Mapping[str, str]
     channels = plain.shape[2] if plain.ndim == 3 else 1
     buffer = io.BytesIO()
     tifffile.imwrite(
-        buffer, plain, photometric="rgb" if channels == 3 else "minisblack", planarconfig="contig",
-        extrasamples=None if channels in (1, 3) else ["unspecified"] * (channels - 1), compression="zlib",
-        description=json.dumps(dict(text)) if text else None, software=(text or {}).get("Software", False),
-        metadata=None, extratags=[(XMP_TAG, BYTES, len(xmp.encode()), xmp.encode(), True)] if xmp else [],
-    )  # fmt: skip
+        buffer,
+        plain,
+        photometric="rgb" if channels == 3 else "minisblack",
+        planarconfig="contig",
+        extrasamples=None if channels in (1, 3) else ["unspecified"] * (channels - 1),
+        compression="zlib",
+        description=json.dumps(dict(text)) if text else None,
+        software=(text or {}).get("Software", False),
+        metadata=None,
+        extratags=[(XMP_TAG, BYTES, len(xmp.encode()), xmp.encode(), True)] if xmp else [],
+    )
     return buffer.getvalue()
 
 

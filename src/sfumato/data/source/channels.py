@@ -53,8 +53,12 @@ def channel_names(images: Sequence[Picture], channels: Mapping[str, tuple[Pictur
     names = sorted({name for of_image in found.values() for name in of_image}, key=natural)
     if uneven := [f"{where}: {', '.join(has)}" for where, has in found.items() if sorted(has, key=natural) != names]:
         ending = ending_among(image.entry.name for image in images)
-        raise _lack(uneven, names, f"name the files that are meant: --images 'PLACE/{{id}}_{{channel}}{ending}' "
-                    f"--masks 'PLACE/{{id}}_seg{ending}'")  # fmt: skip
+        raise _lack(
+            uneven,
+            names,
+            f"name the files that are meant: --images 'PLACE/{{id}}_{{channel}}{ending}' "
+            f"--masks 'PLACE/{{id}}_seg{ending}'",
+        )
     return tuple(names)
 
 

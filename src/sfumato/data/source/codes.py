@@ -172,8 +172,9 @@ def _by_columns(path: Path, stems: frozenset[str], *, is_legend: bool) -> _Pairs
     names = [name for name in table.header if name not in numbers and last[name] in _KIND | _NAME]
     if not codes or not names or not table.rows:
         return []
-    code, name = (min(columns, key=lambda one: last[one] not in sure) for columns, sure in
-                  ((codes, _CODE), (names, _KIND)))  # fmt: skip
+    code, name = (
+        min(columns, key=lambda one: last[one] not in sure) for columns, sure in ((codes, _CODE), (names, _KIND))
+    )
     is_said = is_legend or {last[code], last[name]} & (_CODE | _KIND)
     numbers_images = last[code] in _NUMBER and stems.issuperset(table.column(code))
     return [*zip(table.column(code), table.column(name), strict=True)] if is_said and not numbers_images else []

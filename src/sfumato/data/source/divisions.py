@@ -111,5 +111,6 @@ def _without_beginning(names: AbstractSet[str]) -> dict[str, str]:
     firsts = zip(*([token.text for token in found] for found in words.values()), strict=False)
     common = len(list(takewhile(lambda texts: len(set(texts)) == 1, firsts))) if len(names) > 1 else 0
     plain = all(map(is_division, names))
-    return {name: name if plain or len(found) <= common else name[found[common].start :]
-            for name, found in words.items()}  # fmt: skip
+    return {
+        name: name if plain or len(found) <= common else name[found[common].start :] for name, found in words.items()
+    }

@@ -93,8 +93,12 @@ def _form(mask: Owned) -> _Form:
 
 @lru_cache(maxsize=65536)
 def _words(folder: str, rest: str) -> _Form:
-    return tuple(token.text for text in (folder, rest) for token in tokens(text)
-                 if token.number is None and token.text not in READERS)  # fmt: skip
+    return tuple(
+        token.text
+        for text in (folder, rest)
+        for token in tokens(text)
+        if token.number is None and token.text not in READERS
+    )
 
 
 def _forms(owned: MaskFiles) -> list[_Form]:

@@ -81,8 +81,7 @@ from sfumato.provenance import is_written_by_us
 from sfumato.tables import read_columns
 
 FACTORY = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-_SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "fill_outlines", "class_names",
-        "pages")  # fmt: skip
+_SAID = ("images", "masks", "readers_by", "classes_by", "join_masks", "fill_outlines", "class_names", "pages")
 """What of the hints goes along with the data, so that they can be read so again; none of it is a path."""
 
 _WHOLE = ":"
@@ -416,10 +415,11 @@ def _no_images(source: Path, others: Sequence[SourceFile]) -> DataError:
     return DataError(
         f"{source} holds no images{f', but files of other forms: {held}' if held else ''}",
         expected=f"files ending in {', '.join(sorted(IMAGE_SUFFIXES))}, volumes, or NPZ files",
-        remedy="write them as one of these, such as PNG or NPZ (image and mask in each)" if held
+        remedy="write them as one of these, such as PNG or NPZ (image and mask in each)"
+        if held
         else "give the folder that holds them (sub-folders are searched)",
         code="DATA-002",
-    )  # fmt: skip
+    )
 
 
 def _with_arrays_as_masks(

@@ -18,10 +18,16 @@ DOUBTFUL = {"n/a", "none", "unknown", "missing", "-", "?"}
 _PAIRS = {
     frozenset(pair)
     for pair in (
-        ("benign", "malignant"), ("normal", "abnormal"), ("positive", "negative"), ("healthy", "diseased"),
-        ("healthy", "disease"), ("yes", "no"), ("normal", "pneumonia"), ("control", "patient"),
+        ("benign", "malignant"),
+        ("normal", "abnormal"),
+        ("positive", "negative"),
+        ("healthy", "diseased"),
+        ("healthy", "disease"),
+        ("yes", "no"),
+        ("normal", "pneumonia"),
+        ("control", "patient"),
     )
-}  # fmt: skip
+}
 """Two columns that are classes, and no sides or sexes."""
 
 TRIED = 20_000
@@ -133,8 +139,9 @@ def _without_unsure(
             remedy="name another column with --label-column, or write a word where -1 is a class",
             code="DATA-052",
         )
-    found = read_labels(path, column, [values[place] for place in left], [numbers[place] for place in left],
-                        drop_empty=drop_empty)  # fmt: skip
+    found = read_labels(
+        path, column, [values[place] for place in left], [numbers[place] for place in left], drop_empty=drop_empty
+    )
     names = iter(found.names)
     return ClassColumn([None if open_ else next(names) for open_ in unsure], [told, *found.notes], dropped=True)
 

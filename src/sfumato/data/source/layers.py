@@ -158,9 +158,7 @@ def _background(where: StoredArray, samples: Sequence[Array], shown: Sequence[Ar
     def is_rest(channel: int) -> bool:
         others = [place for place in range(count) if place != channel]
         values = {int(value) for sample in samples for value in np.unique(sample[..., channel])} - {0}
-        return len(values) == 1 and all(
-            (show[..., channel] == ~show[..., others].any(-1)).all() for show in shown
-        )  # fmt: skip
+        return len(values) == 1 and all((show[..., channel] == ~show[..., others].any(-1)).all() for show in shown)
 
     found = [channel for channel in (0, count - 1) if is_rest(channel)]
     areas = {channel: sum(int(show[..., channel].sum()) for show in shown) for channel in found}

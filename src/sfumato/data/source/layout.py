@@ -131,8 +131,9 @@ def arrange(
     images = [image for image in parted.images if not parted.has_masks or image.entry.locator in readings.masks]
     if (unpaired and not hints.drop_unpaired) or not images:
         every = [*entries, *(masks or ())]
-        bare, orphans = ([entry for entry in every if entry.locator in names]
-                         for names in map(set, (matched.bare, matched.orphans)))  # fmt: skip
+        bare, orphans = (
+            [entry for entry in every if entry.locator in names] for names in map(set, (matched.bare, matched.orphans))
+        )
         pairs = "" if masks is not None else flags_for_pairs(bare, orphans, entries, kept=len(images))
         raise matched.complaint(kept=len(images), pairs=pairs, way=way_of_paired(parted))
     names = channel_names(images, matched.channels)

@@ -311,9 +311,8 @@ def _unused(listing: Listing, others: Sequence[SourceFile]) -> list[SourceFile]:
     """Files that are not used, without the voxels of a header that lies beside them (`a.raw` of `a.mhd`)."""
     headers = {entry.locator.rpartition(".")[0] for entry in listing.entries if entry.name.lower().endswith(HEADERS)}
     return [
-        entry for entry in others
-        if VOXELS.sub("", entry.locator) not in headers and entry.name != TABLE_OF_COLOURS
-    ]  # fmt: skip
+        entry for entry in others if VOXELS.sub("", entry.locator) not in headers and entry.name != TABLE_OF_COLOURS
+    ]
 
 
 def left_out(listing: Listing, others: Sequence[SourceFile], *, what: str = "images") -> list[str]:

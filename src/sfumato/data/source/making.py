@@ -81,8 +81,9 @@ def _own_groups(images: Sequence[Picture]) -> list[tuple[str, ...]]:
 def unique_ids(images: Sequence[Picture], groups: Sequence[tuple[str, ...]]) -> list[str]:
     """Unique names, with as little added to the stem as needed: the group, the split, the ending, a number."""
     stems = [image.entry.stem if image.stem == composed(image.entry.stem) else image.stem for image in images]
-    plain = ["_".join(group if group[-1:] == (stem,) else (*group, stem))
-             for stem, group in zip(stems, groups, strict=True)]  # fmt: skip
+    plain = [
+        "_".join(group if group[-1:] == (stem,) else (*group, stem)) for stem, group in zip(stems, groups, strict=True)
+    ]
     with_split = [f"{image.split}_{name}" if image.split else name for image, name in zip(images, plain, strict=True)]
     with_ending = [
         f"{name}_{image.entry.name[len(image.entry.stem) + 1 :]}"

@@ -46,8 +46,23 @@ _PARTS = {"train": ("Tr",), "validation": ("Va", "Val"), "test": ("Ts",)}
 """How the names of the folders of a split end, behind `images` and `labels`."""
 _LABELS = frozenset(f"labels{end}" for ends in _PARTS.values() for end in ends)
 CHANNEL = re.compile(r"(?P<case>.+)_(?P<channel>\d{4})")
-_MODALITIES = {"ct": "CT", "mr": "MR", "mri": "MR", "t1": "MR", "t1w": "MR", "t2": "MR", "t2w": "MR", "flair": "MR",
-              "t1c": "MR", "t1ce": "MR", "t1gd": "MR", "adc": "MR", "dwi": "MR", "us": "US", "pet": "PT"}  # fmt: skip
+_MODALITIES = {
+    "ct": "CT",
+    "mr": "MR",
+    "mri": "MR",
+    "t1": "MR",
+    "t1w": "MR",
+    "t2": "MR",
+    "t2w": "MR",
+    "flair": "MR",
+    "t1c": "MR",
+    "t1ce": "MR",
+    "t1gd": "MR",
+    "adc": "MR",
+    "dwi": "MR",
+    "us": "US",
+    "pet": "PT",
+}
 
 
 class _Words(NamedTuple):

@@ -85,8 +85,10 @@ def _merged(series: Sequence[_Series], name: str) -> list[_Series]:
 
 def _patterns(image: _Series, mask: _Series) -> Iterator[tuple[str, str]]:
     kept = _kept(image, mask)
-    named = [[tuple(numbers[place] for place in places) for numbers in one.numbers]
-             for one, places in zip((image, mask), kept, strict=True)]  # fmt: skip
+    named = [
+        [tuple(numbers[place] for place in places) for numbers in one.numbers]
+        for one, places in zip((image, mask), kept, strict=True)
+    ]
     known = set(named[0])
     if not kept[0] or 2 * sum(numbers in known for numbers in named[1]) <= len(named[1]):
         return

@@ -33,8 +33,9 @@ def way_of_paired(parted: Parted) -> str:
     image_pattern = _anywhere(both[0], [image.entry.parts[:-1] for image in paired])
     mask_pattern = _anywhere(both[1], [mask.parts[:-1] for mask in masks])
     meant, drawn = compiled(image_pattern, "--images"), compiled(mask_pattern, "--masks")
-    fits = all(meant.fullmatch(image.entry.where) for image in paired) and all(drawn.fullmatch(mask.where)
-                                                                               for mask in masks)  # fmt: skip
+    fits = all(meant.fullmatch(image.entry.where) for image in paired) and all(
+        drawn.fullmatch(mask.where) for mask in masks
+    )
     others = any(one.fullmatch(image.entry.where) for image in bare for one in (meant, drawn))
     return f"--images '{image_pattern}' --masks '{mask_pattern}'" if fits and not others else ""
 

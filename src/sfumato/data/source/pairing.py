@@ -343,8 +343,9 @@ class ImageIndex:
         """Whether images continue the names of others by numbers: then a number behind a name means another image."""
         if self._numbered is None:
             starts = (re.sub(r"[ _.-]+\d+$", "", stem) for stem in self.names)
-            self._numbered = any(start in self.names and start != stem for start, stem in zip(starts, self.names,
-                                                                                              strict=True))  # fmt: skip
+            self._numbered = any(
+                start in self.names and start != stem for start, stem in zip(starts, self.names, strict=True)
+            )
         return self._numbered
 
     def _only_one(self, mask: Picture, variants: Sequence[tuple[str, str]]) -> Hit | None:

@@ -169,8 +169,15 @@ def _in_several_folders(found: Found, origins: Sequence[_Origin | None], names: 
 def _about_variants(names: Sequence[Name], *, speaking: bool) -> Iterator[str]:
     """A line where pictures are there in several variants: trained on, each counts as often."""
     several = in_variants(names) if speaking else []
-    folders = sorted({folder for name, many in zip(names, several, strict=False) if many for folder in name.folders
-                      if is_variant(folder)})  # fmt: skip
+    folders = sorted(
+        {
+            folder
+            for name, many in zip(names, several, strict=False)
+            if many
+            for folder in name.folders
+            if is_variant(folder)
+        }
+    )
     if folders:
         yield (
             f"{counted(sum(several), 'image is a variant', 'images are variants')} of one of the same name elsewhere "

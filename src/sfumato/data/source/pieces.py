@@ -96,8 +96,9 @@ def _without(pattern: re.Pattern[str], wholes: Sequence[str], names: Sequence[Na
         return None
     taken = [match["who"] if (match := found[whole]) else whole for whole in wholes]
     if pattern is _PART:
-        groups = [_in(name, whole) if found[old] else None
-                  for name, whole, old in zip(names, taken, wholes, strict=True)]  # fmt: skip
+        groups = [
+            _in(name, whole) if found[old] else None for name, whole, old in zip(names, taken, wholes, strict=True)
+        ]
         return taken if is_grouping(groups) else None
     if pattern is VISITED:
         return taken if 1 < len(set(taken)) < len(names) else None
@@ -126,8 +127,10 @@ def _without_variants(names: Sequence[Name]) -> list[Name]:
     if not any(tags):
         return list(names)
     alone = len({(tag, name.stem) for tag, name in zip(tags, names, strict=True)}) == len(names)
-    return [Name(() if alone else tuple(folder for folder in name.folders if not is_variant(folder)), name.stem)
-            for name in names]  # fmt: skip
+    return [
+        Name(() if alone else tuple(folder for folder in name.folders if not is_variant(folder)), name.stem)
+        for name in names
+    ]
 
 
 def _begun_by(name: Name) -> str | None:

@@ -121,9 +121,11 @@ def _is_dicom(path: Path) -> bool:
 
 def _volumes_below(folder: Path, *, deep: bool) -> dict[str, tuple[VolumeHeader | None, tuple[Path, ...]]]:
     """The DICOM volumes of a folder by their locators, with their files; also those further below, if `deep`."""
-    entries = files_below(folder).entries if deep else [
-        SourceFile(str(path), (path.name,)) for path in sorted(folder.iterdir()) if path.is_file()
-    ]  # fmt: skip
+    entries = (
+        files_below(folder).entries
+        if deep
+        else [SourceFile(str(path), (path.name,)) for path in sorted(folder.iterdir()) if path.is_file()]
+    )
     scans = [Path(entry.locator) for entry in entries if is_scan(entry) and _is_dicom(Path(entry.locator))]
     if not scans:
         return {}

@@ -48,9 +48,15 @@ def flags_for_pairs(
         among: all files of the source, to which patterns apply.
         kept: how many images have masks already: patterns that find fewer are no way.
     """
-    ways = [[found]] if (found := patterns_of_cases([one.locator for one in images], [one.locator for one in masks])
-                         ) else [*_patterns_of_kinds(images, masks), *patterns_by_numbers(images, masks),
-                                 *_patterns_of_folders(images, masks)]  # fmt: skip
+    ways = (
+        [[found]]
+        if (found := patterns_of_cases([one.locator for one in images], [one.locator for one in masks]))
+        else [
+            *_patterns_of_kinds(images, masks),
+            *patterns_by_numbers(images, masks),
+            *_patterns_of_folders(images, masks),
+        ]
+    )
     bare = {one.locator for one in images}
     works = [next((one for one in several if _pairs(one, among, bare) > max(1, kept)), None) for several in ways]
     told = [f"--images '{one[0]}' --masks '{one[1]}'" for one in works if one is not None]
@@ -130,10 +136,13 @@ def _patterns_of_kinds(images: Sequence[SourceFile], masks: Sequence[SourceFile]
     kinds = [_by_folder(entries) for entries in (images, masks)]
     names = [{entry.stem for of_kind in found.values() for entry in of_kind} for found in kinds]
     alike = [
-        [f"**/{folder}/{{id}}{ending_among([entry.name for entry in of_kind])}"
-         for folder, of_kind in found.items() if 2 * sum(entry.stem in others for entry in of_kind) > len(of_kind)]
+        [
+            f"**/{folder}/{{id}}{ending_among([entry.name for entry in of_kind])}"
+            for folder, of_kind in found.items()
+            if 2 * sum(entry.stem in others for entry in of_kind) > len(of_kind)
+        ]
         for found, others in zip(kinds, reversed(names), strict=True)
-    ]  # fmt: skip
+    ]
     if not all(alike) or sum(map(len, alike)) < 3:
         return []
     most = max(map(len, alike))

@@ -83,8 +83,9 @@ def read_several(owned: MaskFiles, hints: Hints, labels: Mapping[str, frozenset[
     owned, views, said = _without_views(owned)
     readings = _by_labels(owned, labels) or _decided(_without_common_folder(owned), hints)
     notes = (*notes, *said, *readings.notes)
-    return _within(Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)),
-                   views)  # fmt: skip
+    return _within(
+        Readings(readings.masks, readings.names, None, readings.told, notes, (*unused, *readings.unused)), views
+    )
 
 
 def _without_own_folders(owned: MaskFiles) -> MaskFiles:
@@ -385,8 +386,12 @@ def _of_classes(owned: MaskFiles, names: Sequence[str], hints: Hints, by: str = 
             code="DATA-064",
         )
     if len(wanted) > LARGEST_CLASS:
-        raise DataError(f"masks of {len(wanted)} classes", expected=f"at most {LARGEST_CLASS}",
-                        remedy="choose some with --class-names", code="DATA-014")  # fmt: skip
+        raise DataError(
+            f"masks of {len(wanted)} classes",
+            expected=f"at most {LARGEST_CLASS}",
+            remedy="choose some with --class-names",
+            code="DATA-014",
+        )
     values = {name: value for value, name in enumerate(wanted, start=1)}
     masks, lacking, unused = dict[str, tuple[str, ...]](), 0, list[Owned]()
     for image, of_image in owned.items():
@@ -404,9 +409,13 @@ def _of_classes(owned: MaskFiles, names: Sequence[str], hints: Hints, by: str = 
     other = "--classes-by suffix, " if by == "name" and either else ""
     told = f"a file for each class: {', '.join(wanted[:12])}{' ...' if len(wanted) > 12 else ''}"
     return Readings(
-        masks, {0: "background", **{value: name for name, value in values.items()}}, None,
-        f"{told} (else {other}--join-masks or --readers-by folder or suffix)", tuple(notes), tuple(unused),
-    )  # fmt: skip
+        masks,
+        {0: "background", **{value: name for name, value in values.items()}},
+        None,
+        f"{told} (else {other}--join-masks or --readers-by folder or suffix)",
+        tuple(notes),
+        tuple(unused),
+    )
 
 
 def _about_overlap(owned: MaskFiles) -> Iterator[str]:
@@ -445,8 +454,9 @@ def _as_said(owned: MaskFiles, hints: Hints, notes: tuple[str, ...], unused: tup
     else:
         by = hints.readers_by or "suffix"
         readings = _by_readers(owned, by)
-    return Readings(readings.masks, readings.names, None, readings.told, (*notes, *readings.notes),
-                    (*unused, *readings.unused))  # fmt: skip
+    return Readings(
+        readings.masks, readings.names, None, readings.told, (*notes, *readings.notes), (*unused, *readings.unused)
+    )
 
 
 def _by_readers(owned: MaskFiles, by: str) -> Readings:

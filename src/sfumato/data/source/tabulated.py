@@ -206,8 +206,9 @@ def tabulate_splits(
     """
     each = [tabulate(path, entries, root, masks=masks, hints=hints, follow=follow, joined=joined) for path in tables]
     unnamed = _of_all([read.unnamed for read in each])
-    notes = _told_once([(path.name, note) for read, path in zip(each, tables, strict=True)
-                        for note in read.arranged.notes])  # fmt: skip
+    notes = _told_once(
+        [(path.name, note) for read, path in zip(each, tables, strict=True) for note in read.arranged.notes]
+    )
     stems = {ENDING.sub("", bare(case.image)) for read in each for case in read.arranged.cases}
     named = Named(" and ".join(path.name for path in tables), stems, each[0].mask_columns)
     notes += about_left(unnamed, _of_all([read.beside for read in each]), named, look=not hints.images_only)
@@ -511,8 +512,10 @@ def _as_said(cases: Sequence[Case], plan: ColumnRoles, hints: Hints) -> tuple[li
     beside = len(plan.masks) == 1 and not hints.is_said_of_masks and several and _lie_beside(several)
     if not plan.masks or not (hints.join_masks or beside):
         return list(cases), []
-    parts = [replace(case, masks=(joined_name([MaskPart("", mask) for mask in case.masks]),) if case.masks else ())
-             for case in cases]  # fmt: skip
+    parts = [
+        replace(case, masks=(joined_name([MaskPart("", mask) for mask in case.masks]),) if case.masks else ())
+        for case in cases
+    ]
     note = (
         f"masks of several rows of an image are parts of one (they lie beside one another), joined in "
         f"{counted(len(several), 'image')}: --readers-by suffix if each row is of a reader"

@@ -26,8 +26,9 @@ def without_twins(listing: Listing) -> Listing:
         if any(folder[: len(twin)] == twin for twin in twins):
             continue
         for first in _without_outer(folder):
-            if len(below.get(first, ())) == len(below[folder]) and _are_equal(below[first], below[folder], len(first),
-                                                                              len(folder)):  # fmt: skip
+            if len(below.get(first, ())) == len(below[folder]) and _are_equal(
+                below[first], below[folder], len(first), len(folder)
+            ):
                 twins[folder] = first
                 break
     if not twins:

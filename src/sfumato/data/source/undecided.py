@@ -60,8 +60,9 @@ def place_of(mask: Owned) -> str:
 def competing(owned: MaskFiles, both: Sequence[tuple[Owned, Owned]]) -> DataError:
     """The error about masks of two kinds of which nobody can know which is meant."""
     one, other = both[0]
-    shown = listed([f"{a.entry.where} and {PurePath(b.entry.where).name} in {PurePath(b.entry.where).parent}"
-                    for a, b in both])  # fmt: skip
+    shown = listed(
+        [f"{a.entry.where} and {PurePath(b.entry.where).name} in {PurePath(b.entry.where).parent}" for a, b in both]
+    )
     return DataError(
         f"{counted(len(both), 'image has', 'images have')} masks of two kinds, {place_of(one)} and {place_of(other)}:\n"
         f"{shown}",

@@ -22,8 +22,23 @@ from sfumato.shortage import raise_shortage
 from sfumato.wording import counted
 
 MATLAB, HDF5 = (".mat",), (".h5", ".hdf5", ".hdf")
-TEXTS = (".txt", ".csv", ".tsv", ".json", ".geojson", ".xml", ".yaml", ".yml", ".md", ".html", ".pdf", ".py", ".zip",
-         ".svg", ".roi")  # fmt: skip
+TEXTS = (
+    ".txt",
+    ".csv",
+    ".tsv",
+    ".json",
+    ".geojson",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".md",
+    ".html",
+    ".pdf",
+    ".py",
+    ".zip",
+    ".svg",
+    ".roi",
+)
 """What may have the name of an image, and is no picture of it."""
 
 _LOOKED_AT = 8

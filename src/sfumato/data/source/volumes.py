@@ -226,12 +226,10 @@ def _by_frames(scan: _Scan, frames: cine.Frames, *, alone: bool) -> list[_Scan]:
     return [
         scan._replace(
             components=(frame,),
-            case=case if alone else replace(
-                case, id=f"{case.id}_t{frame:0{digits}d}", patient=case.patient or case.id
-            ),
+            case=case if alone else replace(case, id=f"{case.id}_t{frame:0{digits}d}", patient=case.patient or case.id),
         )
         for frame in frames.drawn
-    ]  # fmt: skip
+    ]
 
 
 def _nothing_drawn(cases: Sequence[Case]) -> DataError:

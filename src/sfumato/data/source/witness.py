@@ -110,8 +110,11 @@ def _masks_among(series: Mapping[object, _Series]) -> list[_Series]:
         key: _partners(one, [other for name, other in series.items() if name != key]) for key, one in series.items()
     }
     looked = {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items() if partners[key]}
-    looked |= {key: looks_like_masks(list(one.pictures.values())) for key, one in series.items()
-               if key not in looked and any(one in others for others in partners.values())}  # fmt: skip
+    looked |= {
+        key: looks_like_masks(list(one.pictures.values()))
+        for key, one in series.items()
+        if key not in looked and any(one in others for others in partners.values())
+    }
     known = {id(series[key]): found for key, found in looked.items()}
     return [
         one

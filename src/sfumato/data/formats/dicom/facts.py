@@ -22,24 +22,53 @@ from sfumato.errors import DataError, SfumatoError
 from sfumato.shortage import raise_shortage
 
 ENCODING_TAGS = (
-    "SamplesPerPixel", "PhotometricInterpretation", "NumberOfFrames", "Rows", "Columns", "BitsAllocated", "BitsStored",
-    "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit", "ModalityLUTSequence",
-)  # fmt: skip
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
+    "ModalityLUTSequence",
+)
 PHASES = (
-    "TemporalPositionIdentifier", "TriggerTime", "EchoNumbers", "EchoTime", "DiffusionBValue", "AcquisitionNumber",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "EchoNumbers",
+    "EchoTime",
+    "DiffusionBValue",
+    "AcquisitionNumber",
     "AcquisitionTime",
-)  # fmt: skip
+)
 """Tags that tell apart what lies at one place, those first that say it best."""
 
 _TAGS = (
     *ENCODING_TAGS,
     *FRAME_TAGS,
     *PHASES,
-    "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "TotalPixelMatrixColumns", "SegmentationType",
-    "SegmentSequence", "ReferencedSeriesSequence", "SourceImageSequence", "ImageType", "FrameOfReferenceUID",
-    "PatientID", "IssuerOfPatientID", "StudyInstanceUID", "ReferencedFrameOfReferenceSequence",
-    "StructureSetROISequence", "ROIContourSequence", "SeriesDescription",
-)  # fmt: skip
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "SeriesInstanceUID",
+    "Modality",
+    "TotalPixelMatrixColumns",
+    "SegmentationType",
+    "SegmentSequence",
+    "ReferencedSeriesSequence",
+    "SourceImageSequence",
+    "ImageType",
+    "FrameOfReferenceUID",
+    "PatientID",
+    "IssuerOfPatientID",
+    "StudyInstanceUID",
+    "ReferencedFrameOfReferenceSequence",
+    "StructureSetROISequence",
+    "ROIContourSequence",
+    "SeriesDescription",
+)
 MASK = re.compile(r"\b(?:roi|binary|seg\w*|labels?|lesion|tumou?r|organ)[ _-]*masks?\b", re.IGNORECASE)
 """How series of masks are described that are stored as images; the mask of an angiography is none."""
 

@@ -13,8 +13,16 @@ from sfumato.data.formats.dicom.file import guarded, read_dataset
 from sfumato.data.formats.dicom.series import slices_in_order
 from sfumato.errors import DataError
 
-PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID", "StudyDate",
-           "StudyTime")  # fmt: skip
+PATIENT = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyTime",
+)
 """Tags of patient and study that a file must have, if only empty."""
 
 REFERRED = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID")

@@ -28,8 +28,15 @@ _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 COLOUR_TAGS = tuple(
     f"{kind}PaletteColorLookupTable{part}" for kind in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")
 ) + tuple(f"Segmented{kind}PaletteColorLookupTableData" for kind in ("Red", "Green", "Blue"))
-_TAGS = (*ENCODING_TAGS, *_PIXELS, *COLOUR_TAGS, "PlanarConfiguration", "SOPClassUID", "ExtendedOffsetTable",
-        "ExtendedOffsetTableLengths")  # fmt: skip
+_TAGS = (
+    *ENCODING_TAGS,
+    *_PIXELS,
+    *COLOUR_TAGS,
+    "PlanarConfiguration",
+    "SOPClassUID",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
+)
 
 JPEG = "1.2.840.10008.1.2.4."
 """Transfer syntaxes of the JPEG family: every frame ends with the bytes FF D9 (EOI or EOC)."""

@@ -35,11 +35,29 @@ from sfumato.errors import DataError, listed, raise_together
 _SUFFIXES = VOLUMES[DICOM]
 
 PATIENT_TAGS = (
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "PatientAddress", "OtherPatientIDs",
-    "OtherPatientNames", "PatientComments", "PatientTelephoneNumbers", "AccessionNumber", "StudyID", "StudyDate",
-    "StudyDescription", "ReferringPhysicianName", "PerformingPhysicianName", "OperatorsName", "InstitutionName",
-    "InstitutionAddress", "StationName", "DeviceSerialNumber", "ImageComments",
-)  # fmt: skip
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "PatientAddress",
+    "OtherPatientIDs",
+    "OtherPatientNames",
+    "PatientComments",
+    "PatientTelephoneNumbers",
+    "AccessionNumber",
+    "StudyID",
+    "StudyDate",
+    "StudyDescription",
+    "ReferringPhysicianName",
+    "PerformingPhysicianName",
+    "OperatorsName",
+    "InstitutionName",
+    "InstitutionAddress",
+    "StationName",
+    "DeviceSerialNumber",
+    "ImageComments",
+)
 SCREENSHOTS = ("US", "SC", "OT", "XC", "ES")
 """Modalities whose images often have text in their pixels."""
 
@@ -225,10 +243,12 @@ def _series(path: Path) -> list[DicomFacts]:
     names = sorted((other for other in beside if _is_candidate(other)), key=_by_name)
     found = [read_facts(other) for other in names]
     series = [
-        other for other in found
-        if other.encoding is not None and other.is_slice
+        other
+        for other in found
+        if other.encoding is not None
+        and other.is_slice
         and (other.series, other.localizer) == (facts.series, facts.localizer)
-    ]  # fmt: skip
+    ]
     return next(files for files in _of_one_size(series) if facts in files)
 
 
